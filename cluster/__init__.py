@@ -1,0 +1,1 @@
+"""The roof: config, placement, controller, metrics hub, report, command line."""

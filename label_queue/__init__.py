@@ -1,0 +1,1 @@
+"""The human side: ledger, queries, leases, intake, simulated labelers, the retraining schedule."""

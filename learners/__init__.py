@@ -1,0 +1,1 @@
+"""The three learners on DeepSpeed: PPO, reward-model fitting, supervised fine-tuning."""

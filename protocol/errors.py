@@ -1,0 +1,147 @@
+"""Every error Andon raises on purpose, in one tree that survives pickling.
+
+Supervision decides by type, never by message, and each error is also the standard exception a
+stranger would have caught:
+
+    AndonError
+    ├── UserError               what a person gave is wrong; one line, names the thing and the mend
+    │   ├── ConfigError         (ValueError)         an unknown or mistyped key, a value out of range
+    │   ├── InputError          (ValueError)         a model, prompt or label file that is not what it says
+    │   ├── MissingError        (FileNotFoundError)  a path that is not there
+    │   └── ResourceError       (OSError)            a port in use, no memory, no disk
+    ├── LabelError              an answer to a labeler; carries the HTTP status it becomes
+    │   ├── Unauthenticated     401
+    │   ├── Forbidden           (PermissionError)    403
+    │   ├── UnknownTask         (LookupError)        404
+    │   ├── LabelConflict       409
+    │   ├── BodyTooLarge        413
+    │   ├── InvalidLabel        (ValueError)         422
+    │   └── TooFast             429
+    ├── TransientError          may be tried again with the same arguments
+    │   ├── ScoringFailed       (TimeoutError)       no score came; never stands for zero
+    │   └── EngineBusy          (TimeoutError)
+    └── IntegrityError          something that must hold does not; the line stops
+        ├── ProbeMismatch       (RuntimeError)       the engine's weights are not the learner's
+        ├── BundleCorrupt       (ValueError)         a digest that does not match
+        ├── VersionError        (RuntimeError)       a version that went backward or was written twice
+        ├── NotFinite           (ArithmeticError)    NaN or infinity in a loss, score or gradient
+        └── LoopEnded           (RuntimeError)       a loop of the controller ended before the run did
+"""
+
+from __future__ import annotations
+
+
+class AndonError(Exception):
+    """Root of the tree. All arguments are positional strings or numbers, so that pickling works."""
+
+
+class UserError(AndonError):
+    """A mistake the user can mend; shown as one line, without a traceback."""
+
+
+class ConfigError(UserError, ValueError):
+    """An unknown, missing or mistyped config key, or a value out of range."""
+
+
+class InputError(UserError, ValueError):
+    """A model, prompt or label file that is empty or not what it says it is."""
+
+
+class MissingError(UserError, FileNotFoundError):
+    """A path or hub id that does not exist."""
+
+    def __str__(self) -> str:
+        """Return the message alone: OSError would print its errno tuple."""
+        return " ".join(str(part) for part in self.args)
+
+
+class ResourceError(UserError, OSError):
+    """A port in use, no memory for a cache, no disk, no network."""
+
+    def __str__(self) -> str:
+        """Return the message alone: OSError would print its errno tuple."""
+        return " ".join(str(part) for part in self.args)
+
+
+class LabelError(AndonError):
+    """An answer to a labeler or a labelling tool. `status` is the HTTP status it becomes."""
+
+    status = 400
+
+
+class Unauthenticated(LabelError):
+    """No token, or one that is wrong, expired or revoked."""
+
+    status = 401
+
+
+class Forbidden(LabelError, PermissionError):
+    """The token is good, but this is somebody else's."""
+
+    status = 403
+
+
+class UnknownTask(LabelError, LookupError):
+    """No such query or assignment in this run."""
+
+    status = 404
+
+
+class LabelConflict(LabelError):
+    """The idempotency key was used before with another body."""
+
+    status = 409
+
+
+class BodyTooLarge(LabelError):
+    """The body is over the limit for one label or one batch."""
+
+    status = 413
+
+
+class InvalidLabel(LabelError, ValueError):
+    """A field is unknown, missing, of the wrong type or out of range. Names the field."""
+
+    status = 422
+
+
+class TooFast(LabelError):
+    """More requests than the rate limit allows; the HTTP answer carries Retry-After."""
+
+    status = 429
+
+
+class TransientError(AndonError):
+    """May be tried again with the same arguments."""
+
+
+class ScoringFailed(TransientError, TimeoutError):
+    """The reward service gave no score. Retried with jitter, then the rollout is dropped."""
+
+
+class EngineBusy(TransientError, TimeoutError):
+    """The engine did not take a request in time."""
+
+
+class IntegrityError(AndonError):
+    """Something that must hold does not. Never retried: the line stops."""
+
+
+class ProbeMismatch(IntegrityError, RuntimeError):
+    """After a weight load, the engine's log-probabilities differ from the learner's."""
+
+
+class BundleCorrupt(IntegrityError, ValueError):
+    """Bytes on disk or from the network do not match their digest."""
+
+
+class VersionError(IntegrityError, RuntimeError):
+    """A version went backward, was skipped, or was written twice."""
+
+
+class NotFinite(IntegrityError, ArithmeticError):
+    """NaN or infinity where only a finite number may be."""
+
+
+class LoopEnded(IntegrityError, RuntimeError):
+    """A loop of the controller ended, or a process died, before the run was over."""

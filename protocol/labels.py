@@ -1,0 +1,215 @@
+"""The label loop's messages: ComparisonQuery → Assignment → LabelEvent → Comparison → RewardVersion.
+
+Three append-only streams (queries, assignments, label events); the present is a fold over them.
+Times are Unix seconds on the label queue's clock; clients' clocks are stored and never used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+QueryKind = Literal["pair", "best_of_k", "ranking"]
+QueryPurpose = Literal["train", "validation", "overlap", "gold", "repeat"]
+Outcome = Literal["choice", "ranking", "tie", "both_bad", "skip", "flag"]
+EventType = Literal["submit", "revise", "retract", "exclude", "reinstate"]
+FitKind = Literal["refit", "warm"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One response of a query, with what made it."""
+
+    candidate_id: str
+    """Unique in the run, e.g. the rollout id "q-000031-2"."""
+    text: str
+    token_ids: tuple[int, ...]
+    """[T], the kept tokens: what the reward model reads after the prompt."""
+    policy_version: int
+    """Of its oldest token; 0 is ρ."""
+    temperature: float
+    max_tokens: int
+    seed: int | None
+    engine: str
+    """Which actor drew it, e.g. "rollout-1"."""
+    logprob_sum: float
+    """Σ behaviour log-probabilities of the kept tokens, nats."""
+    finish_reason: str
+    """"cut", "end" or "length"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonQuery:
+    """A question to people: which of these is best?"""
+
+    query_id: str
+    """uuid7."""
+    run_id: str
+    kind: QueryKind
+    purpose: QueryPurpose
+    prompt_text: str
+    prompt_token_ids: tuple[int, ...]
+    """[P]."""
+    candidates: tuple[Candidate, ...]
+    """[K], in an order of no meaning; the order shown belongs to the assignment."""
+    reward_version: int
+    """That ranked or selected it; 0 before the first fit."""
+    reward_scores: tuple[float, ...]
+    """[K] under that version; empty before the first fit."""
+    selector: str
+    """E.g. "uniform"."""
+    selection_probability: float
+    """With which the selector chose this one from its pool, in (0, 1]."""
+    learned_through: int
+    """Last ledger sequence number learned by the reward that trained the candidates' policy."""
+    labels_before: int
+    """Labels received before this query was made: the denominator of coverage."""
+    learned_labels: int
+    """Of those, how many that policy had learned from: the numerator of coverage."""
+    created_at: float
+    expires_at: float
+    """When it may no longer be claimed; a label given before or after is kept all the same."""
+    num_wanted: int = 1
+    """Labelers asked, e.g. 5 for overlap."""
+    gold_answer: str | None = None
+    """The right candidate_id, for gold."""
+    repeat_of: str | None = None
+    """The query_id repeated, for repeats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """A lease of one query to one labeler."""
+
+    assignment_id: str
+    """uuid7."""
+    query_id: str
+    labeler_id: str
+    shown_order: tuple[str, ...]
+    """[K] candidate ids in the order drawn by the server for this assignment."""
+    order_seed: int
+    created_at: float
+    lease_until: float
+    page_version: str
+    guideline_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where an event came from."""
+
+    system: str
+    """"api", "page", "jsonl", "label_studio", "argilla", "owner"."""
+    external_id: str = ""
+    updated_at: str = ""
+    payload_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelEvent:
+    """One line of the ledger. `seq` is given by the ledger and only ever rises."""
+
+    seq: int
+    event_id: str
+    """Idempotency key; for labels "assignment_id:revision"."""
+    type: EventType
+    label_id: str
+    """The assignment_id of the label; empty for exclude and reinstate."""
+    revision: int
+    """From 0, of one label."""
+    assignment_id: str
+    query_id: str
+    labeler_id: str
+    outcome: Outcome | None
+    choice: str | None
+    """The candidate_id chosen."""
+    ranking: tuple[str, ...] | None
+    """Candidate ids, best first."""
+    strength: int | None
+    """1 slightly … 4 far better."""
+    spans: tuple[tuple[str, int, int, str], ...] | None
+    """(candidate_id, start, end, "good" | "bad") in characters."""
+    comment: str | None
+    shown_at: float | None
+    """The client's clock."""
+    first_action_at: float | None
+    """The client's clock."""
+    submitted_at: float | None
+    """The client's clock."""
+    received_at: float
+    """The server's clock."""
+    active_ms: int | None
+    source: Source
+    reason: str | None = None
+    from_seq: int | None = None
+    """For exclude: labels of this labeler from this sequence number on."""
+    schema_version: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetRules:
+    """Which labels a training set takes, besides those the ledger itself excludes."""
+
+    excluded_labelers: tuple[str, ...] = ()
+    """Sorted; the whole of their labels is left out."""
+    purposes: tuple[QueryPurpose, ...] = ("train", "validation", "overlap")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A labelled query as the reward model trains on it."""
+
+    seq: int
+    """Of the label's latest revision."""
+    query_id: str
+    labeler_id: str
+    purpose: QueryPurpose
+    prompt_token_ids: tuple[int, ...]
+    """[P]."""
+    candidate_token_ids: tuple[tuple[int, ...], ...]
+    """[K][T_k], kept tokens, in the query's own order."""
+    policy_versions: tuple[int, ...]
+    """[K]; 0 is ρ."""
+    outcome: Literal["choice", "ranking", "tie"]
+    choice: int | None
+    """Index of the best, for a choice."""
+    ranking: tuple[int, ...] | None
+    """[K] indices, best first, for a ranking."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitRequest:
+    """An order to the reward trainer: learn these and publish a version."""
+
+    kind: FitKind
+    """"refit" starts from ρ with a fresh head; "warm" goes on from the live version."""
+    ledger_seq: int
+    """The training set is dataset(ledger_seq, rules)."""
+    comparisons: tuple[Comparison, ...]
+    """Of a refit all, by seq; of a warm update the new ones and those replayed."""
+    labeler_weights: tuple[tuple[str, float], ...]
+    """Reliability a_ℓ in (0, 1] by labeler, sorted by name."""
+    exclusions_sha256: str
+    """Digest of the exclusion rules in force."""
+    labels_used: int
+    """Distinct labels this version will have learned from, replays not counted twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardVersion:
+    """An announcement: this reward bundle exists. Written by the reward trainer alone."""
+
+    version: int
+    """From 1."""
+    kind: FitKind
+    path: str
+    """The bundle's folder."""
+    sha256: str
+    """Of its weights file."""
+    ledger_seq: int
+    exclusions_sha256: str
+    labeler_weights: tuple[tuple[str, float], ...]
+    labels_used: int
+    fit_seconds: float
+    metrics: dict[str, float] = field(default_factory=dict)
+    """E.g. {"reward_model/loss": 0.9, "reward_model/train_accuracy": 0.61}."""

@@ -1,0 +1,172 @@
+"""The policy loop's messages: Prompt → Rollout → ScoredRollout → ExperienceBatch → PolicyVersion.
+
+Each is frozen; a stage wraps what it got and never edits it. Shapes: P prompt tokens, T response
+tokens, M reward heads. Log-probabilities are natural, under the sampling temperature.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Purpose = Literal["train", "query", "reference"]
+"""What a rollout was asked for: an episode of PPO, a candidate to label, a sample of ρ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What a response is asked for."""
+
+    prompt_id: str
+    """Unique in its source, e.g. "reviews-000017"."""
+    text: str
+    """As shown to a labeler, e.g. "the soup here was"."""
+    token_ids: tuple[int, ...]
+    """[P], chat template and special tokens applied, e.g. (5, 81, 14, 9)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How tokens were drawn. The same temperature divides the logits everywhere else."""
+
+    temperature: float
+    """E.g. 0.7; 1.0 leaves the logits alone."""
+    max_tokens: int
+    """T, e.g. 24."""
+    seed: int | None = None
+    """Of the request, e.g. 1234; None lets the engine choose."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutRequest:
+    """One response to draw. An actor may be sent the same request twice; the id tells."""
+
+    rollout_id: str
+    """Unique in the run, e.g. "t-000412"; the idempotency key of the request."""
+    prompt: Prompt
+    purpose: Purpose
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """A response, with everything needed to train on it and to know where it came from."""
+
+    rollout_id: str
+    prompt: Prompt
+    purpose: Purpose
+    sampling: Sampling
+    token_ids: tuple[int, ...]
+    """[T], as sampled, the tokens after the cut included (PPO trains on all of them)."""
+    behavior_logprobs: tuple[float, ...]
+    """[T], nats, recorded by the engine while sampling, never recomputed."""
+    policy_versions: tuple[int, ...]
+    """[T], the policy version each token was sampled under; they never fall along a response."""
+    num_kept: int
+    """Tokens up to and with the cut (or end) token: what is scored and shown, e.g. 19."""
+    is_complete: bool
+    """Whether the cut (or end) token came; if not, the response gets the fixed score."""
+    text: str
+    """The kept tokens, decoded."""
+    actor_id: str
+    """E.g. "rollout-0"."""
+    started_at: float
+    """Unix seconds, on the actor's clock."""
+    finished_at: float
+    """Unix seconds, on the actor's clock."""
+
+    @property
+    def oldest_version(self) -> int:
+        """The policy version of the oldest token: what staleness is measured from."""
+        return min(self.policy_versions)
+
+    @property
+    def newest_version(self) -> int:
+        """The policy version of the newest token."""
+        return max(self.policy_versions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """What the reward service says of one response."""
+
+    value: float
+    """Normalised: about mean 0 and variance 1 on responses of ρ."""
+    heads: tuple[float, ...]
+    """[M], each head normalised alone; one entry when there is no ensemble."""
+    reward_version: int
+    """E.g. 7. Values of different versions are not comparable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredRollout:
+    """A rollout and its score."""
+
+    rollout: Rollout
+    score: Score
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperienceBatch:
+    """What one PPO step trains on. One reward version only: a batch is one normalisation group."""
+
+    step: int
+    """The policy step this batch is for, counted from 0; the step's idempotency key."""
+    rollouts: tuple[ScoredRollout, ...]
+    """[B]."""
+    episodes_before: int
+    """Episodes trained before this batch: the run's clock."""
+    reward_version: int
+    """Of every score in the batch."""
+    learned_through: int
+    """The last ledger sequence number that reward version learned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsRef:
+    """Where a version's weights can be pulled from."""
+
+    transport: str
+    """"shared_memory", "object_store", "nccl" or "ipc"."""
+    location: str
+    """A path, for transports that have one; else empty."""
+    payload: object | None
+    """An object reference, for transports that have one; else None."""
+    sha256: str
+    """Of the safetensors bytes; empty for device-to-device transports."""
+    num_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """A fixed sequence and what the learner's own weights say of it: proof of a load."""
+
+    token_ids: tuple[int, ...]
+    """[P], e.g. a prompt and a response of the run."""
+    logprobs: tuple[float, ...]
+    """[P − 1], of tokens 1 … P−1 given those before, temperature 1, nats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyVersion:
+    """An announcement: these weights exist. Written by the learner alone."""
+
+    version: int
+    """0 is ρ itself, then one a step."""
+    episodes: int
+    """Episodes trained to reach it."""
+    weights: WeightsRef
+    probe: Probe
+    reward_version: int
+    """The reward version its last step trained on; 0 for ρ."""
+    learned_through: int
+    """The last ledger sequence number that reward version learned; 0 for ρ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """What a PPO step did."""
+
+    policy: PolicyVersion
+    metrics: dict[str, float]
+    """Named as in docs/METRICS.md, e.g. {"policy/loss": 0.41, "kl/reference_mean": 6.2}."""

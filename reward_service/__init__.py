@@ -1,0 +1,1 @@
+"""The reward model: its versioned bundle on disk, its batching scorer, its Serve deployment."""
