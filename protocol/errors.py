@@ -4,9 +4,9 @@ Supervision decides by type, never by message, and each error is also the standa
 stranger would have caught:
 
     AndonError
-    ├── UserError               what a person gave is wrong; one line, names the thing and the mend
-    │   ├── ConfigError         (ValueError)         an unknown or mistyped key, a value out of range
-    │   ├── InputError          (ValueError)         a model, prompt or label file that is not what it says
+    ├── UserError               what a person gave is wrong; names thing and mend
+    │   ├── ConfigError         (ValueError)         an unknown or mistyped key, a bad value
+    │   ├── InputError          (ValueError)         a model, prompt or label file in disguise
     │   ├── MissingError        (FileNotFoundError)  a path that is not there
     │   └── ResourceError       (OSError)            a port in use, no memory, no disk
     ├── LabelError              an answer to a labeler; carries the HTTP status it becomes
@@ -21,11 +21,11 @@ stranger would have caught:
     │   ├── ScoringFailed       (TimeoutError)       no score came; never stands for zero
     │   └── EngineBusy          (TimeoutError)
     └── IntegrityError          something that must hold does not; the line stops
-        ├── ProbeMismatch       (RuntimeError)       the engine's weights are not the learner's
+        ├── ProbeMismatch       (RuntimeError)       the engine's weights are others
         ├── BundleCorrupt       (ValueError)         a digest that does not match
-        ├── VersionError        (RuntimeError)       a version that went backward or was written twice
+        ├── VersionError        (RuntimeError)       a version went backward or came twice
         ├── NotFinite           (ArithmeticError)    NaN or infinity in a loss, score or gradient
-        └── LoopEnded           (RuntimeError)       a loop of the controller ended before the run did
+        └── LoopEnded           (RuntimeError)       a loop ended before the run did
 """
 
 from __future__ import annotations

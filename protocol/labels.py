@@ -1,4 +1,4 @@
-"""The label loop's messages: ComparisonQuery → Assignment → LabelEvent → Comparison → RewardVersion.
+"""The label loop's messages: ComparisonQuery → Assignment → LabelEvent → RewardVersion.
 
 Three append-only streams (queries, assignments, label events); the present is a fold over them.
 Times are Unix seconds on the label queue's clock; clients' clocks are stored and never used.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
+
+from protocol.messages import Prompt, Rollout
 
 QueryKind = Literal["pair", "best_of_k", "ranking"]
 QueryPurpose = Literal["train", "validation", "overlap", "gold", "repeat"]
@@ -75,6 +77,40 @@ class ComparisonQuery:
     """The right candidate_id, for gold."""
     repeat_of: str | None = None
     """The query_id repeated, for repeats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryOrder:
+    """What the label queue asks the policy loop for: candidates to make queries of."""
+
+    order_id: str
+    """uuid7; the idempotency key of the answer."""
+    purpose: QueryPurpose
+    num_drafts: int
+    """Drafts wanted; more than num_queries where the selector chooses among them."""
+    num_queries: int
+    """Queries that will be made of them."""
+    num_candidates: int
+    """Responses of the current policy a draft, e.g. 4; 2 for validation."""
+    prompts: tuple[Prompt, ...]
+    """[num_drafts] where the prompts are given (validation: those of the reference samples);
+    empty where the prompt source chooses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryDraft:
+    """One prompt and fresh responses to it: a query before it is chosen."""
+
+    prompt: Prompt
+    rollouts: tuple[Rollout, ...]
+    """[num_candidates]."""
+    learned_through: int
+    """Of the oldest policy version among them (see PolicyVersion)."""
+    scores: tuple[float, ...] = ()
+    """[num_candidates] under `reward_version`, where the selector needs them."""
+    heads: tuple[tuple[float, ...], ...] = ()
+    """[num_candidates][M], where the selector needs them."""
+    reward_version: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

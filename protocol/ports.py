@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from protocol.labels import FitRequest, RewardVersion
+from protocol.labels import FitRequest, QueryDraft, QueryOrder, RewardVersion
 from protocol.messages import (
     ExperienceBatch,
     PolicyVersion,
@@ -100,8 +100,58 @@ class MetricSink(Protocol):
         """Take one row; all its names share a prefix's step axis."""
         ...
 
+    def alert(self, title: str, text: str) -> None:
+        """Call for a person, where the sink can reach one."""
+        ...
+
+    def summarize(self, figures: Mapping[str, float | int | str | None]) -> None:
+        """Take the run's closing figures, where the sink keeps such; None is not known."""
+        ...
+
     def close(self) -> None:
         """Flush and let go."""
         ...
 
 
+class RewardService(Scorer, Protocol):
+    """The scorer, and the door through which it takes a new version."""
+
+    async def swap(self, version: RewardVersion) -> None:
+        """Return when every replica serves `version`; the old one serves until then."""
+        ...
+
+
+class LabelQueue(Protocol):
+    """The human side as the policy loop sees it."""
+
+    async def add_reference(self, rollouts: Sequence[Rollout]) -> None:
+        """Keep responses of ρ, two a prompt, for validation queries."""
+        ...
+
+    async def next_orders(self, timeout_s: float) -> list[QueryOrder]:
+        """Wait for queries to be wanted; return none when the time is up."""
+        ...
+
+    async def offer(self, order_id: str, drafts: Sequence[QueryDraft]) -> int:
+        """Answer an order; return how many queries were made. The same id again: no effect."""
+        ...
+
+    async def set_progress(self, episodes: int, policy: PolicyVersion) -> None:
+        """Tell the run's clock, which the label schedule follows."""
+        ...
+
+    async def wait_until_allowed(self, episodes: int) -> float:
+        """Block while fewer labels have come than the schedule wants; return seconds waited."""
+        ...
+
+    async def next_fit(self) -> FitRequest:
+        """Block until a refit or a warm update of the reward is due."""
+        ...
+
+    async def learned(self, version: RewardVersion) -> None:
+        """Take note that `version` is served; ends the fit that `next_fit` began."""
+        ...
+
+    async def stats(self) -> dict[str, float]:
+        """Return the labels/* metrics of the moment."""
+        ...

@@ -1,0 +1,48 @@
+"""All rollout actors as one: work goes to the least loaded, new weights go to all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from protocol.messages import PolicyVersion, Rollout, RolloutRequest
+from protocol.ports import RolloutActor
+
+
+class RolloutFleet:
+    """N rollout actors behind one door.
+
+    Args:
+        actors: The engines.
+        requests_per_call: How many requests travel in one message: enough to make the message
+            cheap, few enough to spread over the actors.
+    """
+
+    def __init__(self, actors: Sequence[RolloutActor], requests_per_call: int) -> None:
+        self._actors = actors
+        self._requests_per_call = requests_per_call
+        self._running = [0] * len(actors)
+
+    @property
+    def num_running(self) -> int:
+        """Requests sent and not yet answered."""
+        return sum(self._running)
+
+    async def generate(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
+        """Draw one response a request, in order, spread over the actors."""
+        size = self._requests_per_call
+        calls = [requests[i : i + size] for i in range(0, len(requests), size)]
+        answers = await asyncio.gather(*(self._generate_on_one(call) for call in calls))
+        return [rollout for answer in answers for rollout in answer]
+
+    async def load_policy(self, policy: PolicyVersion) -> float:
+        """Have every actor take and prove new weights; return the largest probe difference."""
+        return max(await asyncio.gather(*(actor.load_policy(policy) for actor in self._actors)))
+
+    async def _generate_on_one(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
+        index = min(range(len(self._actors)), key=self._running.__getitem__)
+        self._running[index] += len(requests)
+        try:
+            return await self._actors[index].generate(requests)
+        finally:
+            self._running[index] -= len(requests)

@@ -1,0 +1,242 @@
+"""What happened in a run: every event becomes a recording, a row of metrics, or both.
+
+The controller tells this journal and never formats a metric itself. Gold scores are computed here,
+on the reporting side, and go nowhere else: no part that trains anything can see them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from statistics import fmean, pstdev, quantiles
+
+import structlog
+
+from cluster.recordings import Recordings
+from protocol.labels import RewardVersion
+from protocol.messages import (
+    ExperienceBatch,
+    PolicyVersion,
+    Rollout,
+    ScoredRollout,
+    StepReport,
+)
+from protocol.ports import MetricSink
+
+log = structlog.get_logger(__name__)
+
+GoldScore = Callable[[str, str], float]
+"""(prompt text, response text) → the hidden score."""
+
+
+class Journal:
+    """Takes note of a run.
+
+    Args:
+        recordings: Where raw events go.
+        metrics: Where rows go.
+        gold: The hidden score of a response, for tasks that have one.
+        now: The clock, Unix seconds.
+    """
+
+    def __init__(
+        self,
+        recordings: Recordings,
+        metrics: MetricSink,
+        gold: GoldScore | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._recordings = recordings
+        self._metrics = metrics
+        self._gold = gold
+        self._now = now
+        self._started = now()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._counts: Counter[str] = Counter()
+        self._first_sampled: dict[int, float] = {}
+        self._learning_since: float | None = None
+        self._latest: dict[str, float] = {}
+
+    # ── what happened ────────────────────────────────────────────────────────────────────────
+
+    def reference_drawn(self, rollouts: Sequence[Rollout]) -> None:
+        """ρ was sampled, before the first step."""
+        for rollout in rollouts:
+            self._record_rollout(rollout, step=0, episodes=0, score=None, reward_version=None)
+
+    def rollouts_finished(self, rollouts: Sequence[Rollout]) -> None:
+        """Responses came from the actors; the first of each policy version is remembered."""
+        for rollout in rollouts:
+            self._counts["tokens"] += len(rollout.token_ids)
+            for version in set(rollout.policy_versions) - self._first_sampled.keys():
+                self._first_sampled[version] = rollout.finished_at
+                self._recordings.write(
+                    "first_samples", {"version": version, "sampled_at": rollout.finished_at}
+                )
+
+    def scoring_failed(self, count: int, error: Exception) -> None:
+        """No score came for `count` rollouts, and they were dropped."""
+        self._counts["unscored"] += count
+        log.warning("rollouts dropped for want of a score", count=count, error=str(error))
+
+    def step_done(self, batch: ExperienceBatch, report: StepReport, num_dropped: int) -> None:
+        """The learner made a version."""
+        policy = report.policy
+        for scored in batch.rollouts:
+            self._record_rollout(
+                scored.rollout,
+                step=policy.version,
+                episodes=policy.episodes,
+                score=scored.score.value,
+                reward_version=scored.score.reward_version,
+            )
+        self._recordings.write(
+            "policies",
+            {
+                "version": policy.version,
+                "episodes": policy.episodes,
+                "reward_version": policy.reward_version,
+                "learned_through": policy.learned_through,
+                "created_at": self._now(),
+            },
+        )
+        self._write(
+            {
+                "policy/step": policy.version,
+                **report.metrics,
+                **self._batch_metrics(batch.rollouts),
+                "policy/version": policy.version,
+                "policy/episodes": policy.episodes,
+                "reward/version": batch.reward_version,
+                "staleness/dropped": num_dropped + self._counts["unscored"],
+            }
+        )
+        self._write({"time/wall_s": self._now() - self._started, **self.pace()})
+
+    def policy_loaded(self, policy: PolicyVersion, probe_difference: float) -> None:
+        """Every actor holds a version, and its probe agreed within `probe_difference` nats."""
+        self._recordings.write(
+            "loads",
+            {
+                "version": policy.version,
+                "loaded_at": self._now(),
+                "probe_difference": probe_difference,
+            },
+        )
+
+    def reward_served(self, version: RewardVersion) -> None:
+        """Every replica of the reward service serves a version."""
+        self._recordings.write("rewards", {**asdict(version), "served_at": self._now()})
+        self._write(
+            {
+                "reward_model/version": version.version,
+                **version.metrics,
+                "reward_model/labels_used": version.labels_used,
+                "reward_model/ledger_seq": version.ledger_seq,
+                "reward_model/fit_seconds": version.fit_seconds,
+            }
+        )
+        log.info("reward served", version=version.version, kind=version.kind)
+
+    def labels_stood(self, stats: dict[str, float]) -> None:
+        """The label queue said how it stands."""
+        self._write(stats)
+
+    # ── where the time went ──────────────────────────────────────────────────────────────────
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Time the learner waiting for "labels", "rollouts" or "scores"."""
+        with self.timing(f"waiting_{what}"):
+            yield
+
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """Time the learner at work; idleness counts from its first step on."""
+        if self._learning_since is None:
+            self._learning_since = self._now()
+        with self.timing("training"):
+            yield
+
+    @contextmanager
+    def timing(self, what: str) -> Iterator[None]:
+        """Add the time spent inside to a named total."""
+        start = self._now()
+        try:
+            yield
+        finally:
+            self._seconds[what] += self._now() - start
+
+    def pace(self) -> dict[str, float]:
+        """Return the throughput/* metrics the controller can see, since learning began."""
+        if self._learning_since is None:
+            return {}
+        elapsed = max(self._now() - self._learning_since, 1e-9)
+        return {
+            "throughput/episodes_per_s": self._latest.get("policy/episodes", 0.0) / elapsed,
+            "throughput/learner_idle": 1.0 - min(1.0, self._seconds["training"] / elapsed),
+            "throughput/training_s": self._seconds["training"],
+            "throughput/weight_sync_s": self._seconds["weight_sync"],
+        }
+
+    @property
+    def latest(self) -> dict[str, float]:
+        """The last value of every metric written, for the display."""
+        return dict(self._latest)
+
+    # ── rows ─────────────────────────────────────────────────────────────────────────────────
+
+    def _batch_metrics(self, scored: Sequence[ScoredRollout]) -> dict[str, float]:
+        scores = [item.score.value for item in scored]
+        lengths = [len(item.rollout.token_ids) for item in scored]
+        centiles = quantiles(scores, n=20, method="inclusive")
+        row = {
+            "reward/score_mean": fmean(scores),
+            "reward/score_std": pstdev(scores),
+            "reward/score_p05": centiles[0],
+            "reward/score_p95": centiles[-1],
+            "rollout/length_mean": fmean(lengths),
+            "rollout/truncated_rate": fmean(not item.rollout.is_complete for item in scored),
+        }
+        if self._gold is not None:
+            row["reward/gold_mean"] = fmean(
+                self._gold(item.rollout.prompt.text, item.rollout.text) for item in scored
+            )
+        return row
+
+    def _record_rollout(
+        self,
+        rollout: Rollout,
+        *,
+        step: int,
+        episodes: int,
+        score: float | None,
+        reward_version: int | None,
+    ) -> None:
+        self._recordings.write(
+            "rollouts",
+            {
+                "step": step,
+                "episodes": episodes,
+                "rollout_id": rollout.rollout_id,
+                "purpose": rollout.purpose,
+                "prompt": rollout.prompt.text,
+                "text": rollout.text,
+                "num_kept": rollout.num_kept,
+                "is_complete": rollout.is_complete,
+                "score": score,
+                "reward_version": reward_version,
+                "oldest_version": rollout.oldest_version,
+                "newest_version": rollout.newest_version,
+                "actor_id": rollout.actor_id,
+                "started_at": rollout.started_at,
+                "finished_at": rollout.finished_at,
+            },
+        )
+
+    def _write(self, row: dict[str, float]) -> None:
+        self._latest.update(row)
+        self._metrics.write(row)

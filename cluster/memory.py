@@ -1,0 +1,56 @@
+"""How much memory a run holds: proportional set size of all its processes together."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import psutil
+
+_PSS_LINE = "Pss:"
+
+
+def proportional_bytes(pid: int) -> int:
+    """Return a process's proportional set size: shared pages are split among their sharers.
+
+    Returns 0 for a process that ended meanwhile or may not be read.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(_PSS_LINE)), 0)
+
+
+def tree_bytes() -> int:
+    """Return the proportional set size of this process and all its descendants."""
+    here = psutil.Process()
+    return sum(
+        proportional_bytes(process.pid) for process in [here, *here.children(recursive=True)]
+    )
+
+
+class PeakMemory(threading.Thread):
+    """Watches the memory of this process tree in the background.
+
+    Args:
+        interval_s: Seconds between readings; a peak shorter than this may be missed.
+    """
+
+    def __init__(self, interval_s: float = 2.0) -> None:
+        super().__init__(name="peak-memory", daemon=True)
+        self._interval_s = interval_s
+        self._over = threading.Event()
+        self.current_bytes = 0
+        self.peak_bytes = 0
+
+    def run(self) -> None:
+        """Read until told to stop."""
+        while not self._over.wait(self._interval_s):
+            self.current_bytes = tree_bytes()
+            self.peak_bytes = max(self.peak_bytes, self.current_bytes)
+
+    def stop(self) -> None:
+        """End the thread and wait for its last reading."""
+        self._over.set()
+        self.join()

@@ -1,0 +1,51 @@
+"""From rollouts to scored rollouts: the reward service's answer, or the fixed score for no cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from protocol.messages import Rollout, Score, ScoredRollout
+from protocol.ports import Scorer
+
+
+def scored_sequence(rollout: Rollout) -> tuple[int, ...]:
+    """Return what the reward model reads: prompt and kept response tokens, [P + num_kept]."""
+    return rollout.prompt.token_ids + rollout.token_ids[: rollout.num_kept]
+
+
+class ResponseScorer:
+    """Scores whole rollouts.
+
+    Args:
+        scorer: The reward service.
+        missing_cut_score: The score of a response without its cut (or end) token [Z].
+    """
+
+    def __init__(self, scorer: Scorer, missing_cut_score: float) -> None:
+        self._scorer = scorer
+        self._missing_cut_score = missing_cut_score
+
+    async def score(self, rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
+        """Score rollouts, in order.
+
+        Incomplete ones are sent along with the others, so that each answer names a reward version
+        and the version an incomplete one is grouped under is the one really live.
+
+        Raises:
+            ScoringFailed: No score came, after the client's own retries.
+        """
+        scores = await self._scorer.score([scored_sequence(rollout) for rollout in rollouts])
+        return [
+            ScoredRollout(rollout=rollout, score=self._settle(rollout, score))
+            for rollout, score in zip(rollouts, scores, strict=True)
+        ]
+
+    def _settle(self, rollout: Rollout, score: Score) -> Score:
+        if rollout.is_complete:
+            return score
+        value = self._missing_cut_score
+        return Score(
+            value=value,
+            heads=(value,) * len(score.heads),
+            reward_version=score.reward_version,
+        )

@@ -1,0 +1,212 @@
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from cluster.config import RunConfig, parse_config
+from cluster.controller import Controller, Parts
+from cluster.fleet import RolloutFleet
+from cluster.journal import Journal
+from cluster.recordings import Recordings
+from protocol.errors import LoopEnded
+from protocol.messages import PolicyVersion
+from tests.support.messages import make_policy
+from tests.support.parts import (
+    FakeActor,
+    FakeLabelQueue,
+    FakeLearner,
+    FakePrompts,
+    FakeRewardService,
+    FakeRewardTrainer,
+)
+
+BATCH = 8
+
+
+class Rows:
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float | int | str]] = []
+
+    def write(self, row: Mapping[str, float | int | str]) -> None:
+        self.rows.append(dict(row))
+
+    def close(self) -> None:
+        return None
+
+
+def small_config(**run: object) -> RunConfig:
+    return parse_config(
+        {
+            "run": {"episodes": 5 * BATCH, "max_policy_lag": 1, **run},
+            "prompts": {"source": "reviews"},
+            "policy": {"path": "model"},
+            "ppo": {"batch_size": BATCH},
+            "rollouts": {"requests_per_call": 4},
+            "reward_model": {"num_normalisation_samples": 6},
+            "labels": {"total": 40, "initial": 10, "ahead": 1},
+        },
+        "test",
+    )
+
+
+class World:
+    """A controller among fakes."""
+
+    def __init__(self, folder: Path, actors: list[FakeActor] | None = None) -> None:
+        self.actors = actors or [FakeActor(), FakeActor()]
+        self.learner = FakeLearner()
+        self.service = FakeRewardService()
+        self.trainer = FakeRewardTrainer()
+        self.labels = FakeLabelQueue()
+        self.rows = Rows()
+        self.recordings = Recordings(folder)
+        self.journal = Journal(self.recordings, self.rows, now=lambda: 100.0)
+
+    def controller(self, config: RunConfig | None = None) -> Controller:
+        parts = Parts(
+            prompts=FakePrompts(),
+            query_prompts=FakePrompts(),
+            fleet=RolloutFleet(self.actors, requests_per_call=4),
+            learner=self.learner,
+            reward_trainer=self.trainer,
+            reward_service=self.service,
+            labels=self.labels,
+        )
+        return Controller(config or small_config(), parts, self.journal, make_policy())
+
+
+@pytest.fixture
+def world(tmp_path: Path):
+    made = World(tmp_path)
+    yield made
+    made.recordings.close()
+
+
+async def test_trains_every_episode_once_and_ends(world: World) -> None:
+    await world.controller().run()
+
+    assert [batch.step for batch in world.learner.batches] == [0, 1, 2, 3, 4]
+    trained = [s.rollout.rollout_id for b in world.learner.batches for s in b.rollouts]
+    assert len(trained) == len(set(trained)) == 5 * BATCH
+    assert world.labels.progress == [8, 16, 24, 32, 40]
+
+
+async def test_nothing_older_than_the_bound_is_trained_on(world: World) -> None:
+    await world.controller().run()
+
+    lags = [
+        batch.step - scored.rollout.oldest_version
+        for batch in world.learner.batches
+        for scored in batch.rollouts
+    ]
+    assert max(lags) <= 1
+
+
+async def test_an_actor_that_never_takes_weights_starves_the_learner_but_never_breaks_the_bound(
+    tmp_path: Path,
+) -> None:
+    class Stuck(FakeActor):
+        async def load_policy(self, policy: PolicyVersion) -> float:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    world = World(tmp_path, [Stuck()])
+    running = asyncio.ensure_future(world.controller().run())
+    for _ in range(500):
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    world.recordings.close()
+
+    # With η = 1, version 0 may train steps 0 and 1, and nothing after.
+    assert [batch.step for batch in world.learner.batches] == [0, 1]
+
+
+async def test_a_batch_is_one_reward_version_and_says_what_it_learned(world: World) -> None:
+    await world.controller().run()
+
+    for batch in world.learner.batches:
+        assert {s.score.reward_version for s in batch.rollouts} == {batch.reward_version}
+        assert batch.learned_through == 10 * batch.reward_version
+
+
+async def test_queries_get_complete_responses_only(tmp_path: Path) -> None:
+    # Every third response misses its cut; those are drawn again.
+    seen = iter(range(10**6))
+    world = World(tmp_path, [FakeActor(is_complete=lambda _: next(seen) % 3 != 0)])
+
+    await world.controller().run()
+    world.recordings.close()
+
+    assert len(world.labels.drafts) == 2
+    for draft in world.labels.drafts:
+        assert len(draft.rollouts) == 4
+        assert all(rollout.is_complete for rollout in draft.rollouts)
+
+
+async def test_an_incomplete_response_is_trained_on_with_the_fixed_score(tmp_path: Path) -> None:
+    world = World(tmp_path, [FakeActor(is_complete=lambda request: request.purpose == "query")])
+
+    await world.controller().run()
+    world.recordings.close()
+
+    values = {s.score.value for b in world.learner.batches for s in b.rollouts}
+    assert values == {-1.0}
+
+
+async def test_a_rollout_without_a_score_is_replaced_never_zero(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.service = FakeRewardService(failures=1)
+
+    await world.controller().run()
+    world.recordings.close()
+
+    assert len(world.learner.batches) == 5
+    assert {s.score.value for b in world.learner.batches for s in b.rollouts} == {0.1}
+    dropped = [row["staleness/dropped"] for row in world.rows.rows if "staleness/dropped" in row]
+    assert dropped[-1] > 0
+
+
+async def test_a_loop_that_ends_early_is_an_error(world: World) -> None:
+    controller = world.controller()
+
+    async def ends() -> None:
+        return None
+
+    controller.queries = ends  # type: ignore[method-assign]
+    with pytest.raises(ExceptionGroup) as caught:
+        await controller.run()
+    assert caught.group_contains(LoopEnded, match="ends loop ended before the run was over")
+
+
+async def test_a_failure_in_one_loop_stops_the_others_and_is_told(world: World) -> None:
+    async def broken(_: object) -> None:
+        raise FloatingPointError("loss is NaN")
+
+    world.learner.step = broken  # type: ignore[method-assign, assignment]
+    with pytest.raises(ExceptionGroup) as caught:
+        await world.controller().run()
+    assert caught.group_contains(FloatingPointError, match="loss is NaN")
+
+
+async def test_stop_ends_the_run_without_an_error(world: World) -> None:
+    controller = world.controller(small_config(episodes=10_000 * BATCH))
+    running = asyncio.ensure_future(controller.run())
+    while len(world.learner.batches) < 3:
+        await asyncio.sleep(0)
+
+    controller.stop()
+    await asyncio.wait_for(running, 5)
+
+    assert len(world.learner.batches) < 10
+
+
+async def test_reference_samples_normalise_the_reward_and_wait_for_validation(world: World) -> None:
+    sequences = await world.controller().draw_reference()
+
+    # The prompt's three tokens and the three kept of the response.
+    assert sequences[0] == (1, 2, 3, 4, 5, 6)
+    assert len(sequences) >= 6
+    assert len(world.labels.reference) == len(sequences)
+    assert {rollout.purpose for rollout in world.labels.reference} == {"reference"}
