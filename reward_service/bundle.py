@@ -1,0 +1,179 @@
+"""A reward version on disk: `reward/v000007/` with weights, manifest and backbone config.
+
+    model.safetensors   the state dict of RewardModel
+    manifest.json       the announcement (RewardVersion, with the weights' sha256) and the heads
+    config.json         the backbone's Hugging Face config
+
+A folder appears whole or not at all, and nothing in it is a pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import safetensors
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig
+
+from protocol.errors import BundleCorrupt, MissingError, NotFinite, VersionError
+from protocol.labels import RewardVersion
+from reward_service.config import RewardModelConfig
+from reward_service.retention import bundle_path
+from reward_service.reward_model import RewardModel
+
+WEIGHTS_FILE = "model.safetensors"
+MANIFEST_FILE = "manifest.json"
+
+
+class Manifest(BaseModel):
+    """What `manifest.json` holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    """Raised when an older reader could misread the folder."""
+    announcement: RewardVersion
+    """As announced; its path is where the bundle was written, not where it may lie now."""
+    reward_model: RewardModelConfig
+    gain: tuple[float, ...]
+    """[M]; a copy for people, the weights file counts."""
+    bias: tuple[float, ...]
+    """[M]; likewise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A reward version in memory."""
+
+    version: RewardVersion
+    model: RewardModel
+    """In evaluation mode, on CPU."""
+
+
+def write_bundle(root: Path, model: RewardModel, announcement: RewardVersion) -> RewardVersion:
+    """Write a bundle atomically and return its announcement with `path` and `sha256` filled in.
+
+    Written to a temporary folder beside its place, flushed to disk, then renamed: a reader, or a
+    crash, sees a whole bundle or none.
+
+    Args:
+        root: The run's `reward` folder; made if missing.
+        model: On any device; unchanged. All its tensors must be whole, not one rank's shard.
+        announcement: The version to announce; its `path` and `sha256` are ignored.
+
+    Raises:
+        VersionError: The version is below 1 or was written before.
+        NotFinite: A weight or a metric is NaN or infinity.
+    """
+    if announcement.version < 1:
+        raise VersionError(f"reward versions start at 1, not {announcement.version}")
+    _check_finite(model, announcement)
+    root = root.resolve()
+    root.mkdir(parents=True, exist_ok=True)
+    folder = bundle_path(root, announcement.version)
+    if folder.exists():
+        raise VersionError(f"reward version {announcement.version} was written before: {folder}")
+    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=root))
+    try:
+        written = _write_files(draft, model, replace(announcement, path=str(folder)))
+        for path in (*draft.iterdir(), draft):
+            _flush(path)
+        draft.chmod(0o755)  # mkdtemp's folder is private; other nodes' users may read a run
+        draft.rename(folder)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    _flush(root)
+    return written
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return a bundle's manifest without loading its weights.
+
+    Raises:
+        MissingError: There is no bundle here.
+        BundleCorrupt: The manifest is unreadable, or of another format.
+    """
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        raise MissingError(f"no reward bundle at {folder}: {MANIFEST_FILE} is not there")
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise BundleCorrupt(f"{path}: {field or 'file'}: {first['msg']}") from error
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read a bundle, proving its weights against the manifest's digest first.
+
+    Returns:
+        The version, its path being `folder`, and the model in evaluation mode on CPU.
+
+    Raises:
+        MissingError: There is no bundle here.
+        BundleCorrupt: A file is missing or unreadable, or the weights are not those announced.
+    """
+    manifest = read_manifest(folder)
+    weights = folder / WEIGHTS_FILE
+    if not weights.is_file():
+        raise BundleCorrupt(f"{folder} has no {WEIGHTS_FILE}")
+    digest = _sha256(weights)
+    if digest != manifest.announcement.sha256:
+        raise BundleCorrupt(
+            f"{weights} has sha256 {digest}, announced was {manifest.announcement.sha256}"
+        )
+    try:
+        backbone = AutoConfig.from_pretrained(folder)
+        model = RewardModel.from_config(backbone, manifest.reward_model)
+        model.load_state_dict(load_file(weights), strict=True)
+    except (OSError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        raise BundleCorrupt(f"{folder} cannot be loaded: {error}") from error
+    return Bundle(version=replace(manifest.announcement, path=str(folder)), model=model.eval())
+
+
+def _check_finite(model: RewardModel, announcement: RewardVersion) -> None:
+    broken = [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]
+    broken += [name for name, value in announcement.metrics.items() if not math.isfinite(value)]
+    if broken:
+        raise NotFinite(f"reward version {announcement.version}: {broken[0]} is NaN or infinity")
+
+
+def _write_files(draft: Path, model: RewardModel, announcement: RewardVersion) -> RewardVersion:
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
+    }
+    save_file(tensors, draft / WEIGHTS_FILE)
+    model.backbone.config.save_pretrained(draft)
+    written = replace(announcement, sha256=_sha256(draft / WEIGHTS_FILE))
+    manifest = Manifest(
+        announcement=written,
+        reward_model=model.config,
+        gain=tuple(model.gain.tolist()),
+        bias=tuple(model.bias.tolist()),
+    )
+    (draft / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return written
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Have the disk hold this file or folder before going on."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,146 @@
+"""The policy loop's way to a score: whole batches, one reward version each, retried with jitter."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from protocol.errors import ScoringFailed, TransientError
+from protocol.labels import RewardVersion
+from protocol.messages import Score
+from reward_service.buckets import BatchLimits, buckets
+from reward_service.config import RewardServiceConfig
+
+Submit = Callable[[list[tuple[int, ...]]], Awaitable[list[Score]]]
+"""Scores one request; raises TransientError for what may be tried again."""
+Announce = Callable[[RewardVersion], Awaitable[None]]
+"""Returns when every live replica serves the version."""
+
+_FIRST_PAUSE_S = 0.05
+"""Half the longest pause before the first retry."""
+_LONGEST_PAUSE_S = 5.0
+
+_log = structlog.get_logger(component="reward_client")
+
+
+class RewardClient:
+    """A `protocol.ports.Scorer` in front of the reward service."""
+
+    def __init__(
+        self,
+        *,
+        submit: Submit,
+        announce: Announce,
+        config: RewardServiceConfig,
+        rng: random.Random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Connect nothing yet.
+
+        Args:
+            submit: One request to one replica, e.g. through a deployment handle.
+            announce: One swap, e.g. through the announcer.
+            config: Batch sizes, timeouts and retries.
+            rng: Draws the jitter.
+            sleep: Waits that many seconds.
+        """
+        self._submit = submit
+        self._announce = announce
+        self._config = config
+        self._rng = rng
+        self._sleep = sleep
+
+    async def score(self, sequences: Sequence[Sequence[int]]) -> list[Score]:
+        """Score token sequences, one answer each, in order, all of one reward version.
+
+        Sequences go out in as many requests as there are replicas, or more if those would pass the
+        batch limits. Requests that failed, and those answered by an older version because a swap
+        went by, are sent again after a pause. Safe to call again, and concurrently.
+
+        Raises:
+            ScoringFailed: Still no answer of one version after the last retry.
+            InputError: A sequence the reward model cannot score.
+            NotFinite: A score came out as NaN or infinity.
+        """
+        requests = self._split(sequences)
+        answers: list[list[Score]] = [[] for _ in requests]
+        waiting = list(range(len(requests)))
+        for attempt in range(self._config.retries + 1):
+            if attempt:
+                await self._sleep(self._pause_s(attempt))
+            results = await asyncio.gather(
+                *(self._attempt([tuple(sequences[i]) for i in requests[r]]) for r in waiting)
+            )
+            for request, result in zip(waiting, results, strict=True):
+                answers[request] = result
+            versions = [_version(answer) for answer in answers]
+            newest = max([1, *versions])
+            waiting = [r for r, version in enumerate(versions) if version < newest]
+            if not waiting:
+                return _in_order(requests, answers)
+        raise ScoringFailed(
+            f"{len(waiting)} of {len(requests)} requests got no score of one reward version in "
+            f"{self._config.retries + 1} attempts"
+        )
+
+    async def swap(self, version: RewardVersion) -> None:
+        """Have the service take a version; return when every live replica serves it.
+
+        Safe to call again with the same version.
+
+        Raises:
+            ScoringFailed: The replicas did not all take it in time; the announcement stands.
+            VersionError: The version is older than the one served.
+            IntegrityError: The version was refused; the service goes on with the old one.
+        """
+        try:
+            async with asyncio.timeout(self._config.swap_timeout_s):
+                await self._announce(version)
+        except TransientError:
+            raise
+        except TimeoutError as error:
+            raise ScoringFailed(
+                f"reward version {version.version} is not served by every replica after "
+                f"{self._config.swap_timeout_s} s"
+            ) from error
+
+    def _split(self, sequences: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Return the indices of each request's sequences: work for every replica, within limits."""
+        share = math.ceil(len(sequences) / self._config.replicas)
+        limits = BatchLimits(
+            max_tokens=self._config.max_batch_tokens,
+            max_sequences=min(self._config.max_batch_size, share),
+        )
+        return buckets([len(sequence) for sequence in sequences], limits)
+
+    async def _attempt(self, request: list[tuple[int, ...]]) -> list[Score]:
+        """Return a request's scores, or nothing if it failed in a way that may pass."""
+        try:
+            async with asyncio.timeout(self._config.timeout_s):
+                return await self._submit(request)
+        except (TransientError, TimeoutError) as error:
+            _log.warning("scoring_attempt_failed", sequences=len(request), error=repr(error))
+            return []
+
+    def _pause_s(self, attempt: int) -> float:
+        """Draw a pause that doubles on average: "full jitter", so that clients do not march."""
+        return self._rng.uniform(0.0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt))
+
+
+def _version(answer: list[Score]) -> int:
+    """Return the one version of a request's answer, 0 for no answer."""
+    return answer[0].reward_version if answer else 0
+
+
+def _in_order(requests: list[list[int]], answers: list[list[Score]]) -> list[Score]:
+    """Undo the split: one score a sequence, in the caller's order."""
+    scores = {
+        index: score
+        for request, answer in zip(requests, answers, strict=True)
+        for index, score in zip(request, answer, strict=True)
+    }
+    return [scores[index] for index in range(len(scores))]

@@ -1,0 +1,84 @@
+"""What can be set about the reward model and the service that scores with it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+CombineRule = Literal["mean", "min", "mean_minus_variance"]
+"""How M normalised heads become one score."""
+
+NormalisationRule = Literal["reference", "zero_at_reference", "zero_at_demonstrations"]
+"""What gain and bias are set from."""
+
+
+class RewardModelConfig(BaseModel):
+    """The reward model: a copy of the reference policy ρ with scalar heads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_heads: int = Field(default=1, ge=1)
+    """M, the ensemble's members; 1 is Ziegler et al. (2019), more is Christiano et al. (2017)."""
+    combine: CombineRule = "mean"
+    """"mean" (Christiano et al. 2017), or the conservative "min" and "mean_minus_variance"
+    (Coste et al. 2023)."""
+    variance_coefficient: float = Field(default=0.0, ge=0.0)
+    """λ of mean − λ·variance over heads (Coste et al. 2023); for that rule alone."""
+    normalisation: NormalisationRule = "reference"
+    """"reference": mean 0 and variance 1 on samples of ρ (Ziegler et al. 2019);
+    "zero_at_reference": the data set's reference responses score 0 on average (Stiennon et al.
+    2020); "zero_at_demonstrations": demonstrations do (Ouyang et al. 2022)."""
+    num_normalisation_samples: int = Field(default=256, ge=2)
+    """Responses gain and bias are set from; 256 in the code of Ziegler et al. (2019)."""
+
+    @model_validator(mode="after")
+    def _variance_needs_heads(self) -> RewardModelConfig:
+        penalised = self.combine == "mean_minus_variance"
+        if penalised and self.num_heads < 2:
+            raise ValueError("combine = 'mean_minus_variance' needs num_heads of at least 2")
+        if penalised != (self.variance_coefficient > 0):
+            raise ValueError(
+                "variance_coefficient must be above 0 with combine = 'mean_minus_variance' "
+                "and left out otherwise"
+            )
+        return self
+
+
+class RewardServiceConfig(BaseModel):
+    """The Ray Serve deployment that scores, and its client. All numbers are our own choice."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    replicas: int = Field(default=1, ge=1)
+    """Processes, each with a whole reward model."""
+    max_batch_tokens: int = Field(default=8192, ge=1)
+    """Tokens of one forward pass, padding included."""
+    max_batch_size: int = Field(default=128, ge=1)
+    """Sequences of one forward pass."""
+    batch_wait_s: float = Field(default=0.002, ge=0.0)
+    """How long a request waits for others to share its forward pass."""
+    max_ongoing_requests: int = Field(default=256, ge=2)
+    """Requests a replica holds at once, those being scored included; above it they queue."""
+    torch_threads: int = Field(default=1, ge=1)
+    """Threads of one replica's forward pass."""
+    timeout_s: float = Field(default=30.0, gt=0.0)
+    """For one attempt at a request."""
+    retries: int = Field(default=8, ge=0)
+    """Attempts after the first, each after a longer pause with jitter, before ScoringFailed; the
+    default lasts about 8 s on average, which also covers replicas that swap one after another."""
+    heartbeat_timeout_s: float = Field(default=60.0, gt=0.0)
+    """A replica silent this long is taken for dead; must exceed the time a bundle takes to load."""
+    swap_timeout_s: float = Field(default=300.0, gt=0.0)
+    """How long every live replica may take, together, to serve a new version."""
+    keep_versions: int | None = Field(default=None, ge=2)
+    """Newest bundles kept on disk after a swap; None keeps all, which rollback may need."""
+
+    @model_validator(mode="after")
+    def _batches_can_fill(self) -> RewardServiceConfig:
+        if self.max_ongoing_requests < 2 * self.max_batch_size:
+            raise ValueError(
+                "max_ongoing_requests must be at least twice max_batch_size: one batch is scored "
+                "while the next one fills"
+            )
+        return self

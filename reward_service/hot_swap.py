@@ -1,0 +1,128 @@
+"""The one live reward model of a process: replaced in one reference, never edited."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from protocol.errors import BundleCorrupt, NotFinite, ScoringFailed, VersionError
+from protocol.labels import RewardVersion
+from protocol.messages import Score
+from reward_service.batching import check_sequences, raw_scores, score_sequences, scores_of
+from reward_service.buckets import BatchLimits
+from reward_service.bundle import Bundle, load_bundle
+
+
+class LiveModel:
+    """Scores with the newest proven version, and takes a newer one while scoring goes on.
+
+    Every batch takes the reference once, so its scores are all of one version, and a batch under
+    way when a swap comes finishes on the model it began with.
+    """
+
+    def __init__(
+        self,
+        validation: Sequence[Sequence[int]],
+        limits: BatchLimits,
+        device: torch.device | None = None,
+    ) -> None:
+        """Start with no version.
+
+        Args:
+            validation: Pinned token sequences that a new version must score finitely.
+            limits: Of one forward pass.
+            device: Where models are put; the CPU by default.
+        """
+        self._validation = validation
+        self._limits = limits
+        self._device = device or torch.device("cpu")
+        self._bundle: Bundle | None = None
+        self._swapping = threading.Lock()
+
+    @property
+    def version(self) -> RewardVersion | None:
+        """The version being served, None before the first."""
+        return self._bundle.version if self._bundle else None
+
+    def swap(self, announced: RewardVersion) -> None:
+        """Load and prove a version beside the live one, then make it the live one.
+
+        Blocks while loading; scoring goes on in other threads. Swapping to the version already
+        live does nothing. Whatever is raised, the old version stays live.
+
+        Raises:
+            VersionError: Older than the live version, or the same number with other weights.
+            MissingError: There is no bundle at its path.
+            BundleCorrupt: The bundle is not what was announced.
+            NotFinite: It scores a validation sequence as NaN or infinity.
+        """
+        with self._swapping:
+            if self._bundle and not _is_newer(announced, self._bundle.version):
+                return
+            bundle = load_bundle(Path(announced.path))
+            found = bundle.version
+            if (found.version, found.sha256) != (announced.version, announced.sha256):
+                raise BundleCorrupt(
+                    f"{announced.path} holds reward version {found.version} ({found.sha256}), "
+                    f"announced was {announced.version} ({announced.sha256})"
+                )
+            bundle.model.to(self._device)
+            score_sequences(bundle.model, self._validation, announced.version, self._limits)
+            self._bundle = bundle
+
+    def check(self, sequences: Sequence[Sequence[int]]) -> None:
+        """Refuse sequences the live model cannot score, before they join a batch with others.
+
+        Raises:
+            InputError: As `batching.check_sequences`.
+            ScoringFailed: No version is live yet.
+        """
+        check_sequences(self._live().model, sequences)
+
+    def score(self, requests: Sequence[Sequence[Sequence[int]]]) -> list[list[Score] | NotFinite]:
+        """Score the sequences of several requests in shared forward passes.
+
+        Blocks for the forward passes. All answers come from one version.
+
+        Returns:
+            For each request its scores in order, or what made them unusable: one request's NaN
+            does not fail another's.
+
+        Raises:
+            InputError: A sequence that `check` would have refused.
+            ScoringFailed: No version is live yet.
+        """
+        bundle = self._live()
+        sequences = [sequence for request in requests for sequence in request]
+        raw = raw_scores(bundle.model, sequences, self._limits)
+        answers: list[list[Score] | NotFinite] = []
+        for part in torch.split(raw, [len(request) for request in requests]):
+            try:
+                answers.append(scores_of(bundle.model, part, bundle.version.version))
+            except NotFinite as error:
+                answers.append(error)
+        return answers
+
+    def _live(self) -> Bundle:
+        if self._bundle is None:
+            raise ScoringFailed("no reward version is served yet")
+        return self._bundle
+
+
+def _is_newer(announced: RewardVersion, live: RewardVersion) -> bool:
+    """Return False for the live version itself.
+
+    Raises:
+        VersionError: An older version, or the same number with other weights.
+    """
+    if announced.version > live.version:
+        return True
+    if (announced.version, announced.sha256) == (live.version, live.sha256):
+        return False
+    raise VersionError(
+        f"reward version {announced.version} ({announced.sha256}) came while version "
+        f"{live.version} ({live.sha256}) is live: versions only rise"
+    )

@@ -1,0 +1,116 @@
+"""The service's HTTP face: OpenRLHF's remote reward model, with the reward version added.
+
+The request and the answer are those of OpenRLHF (`openrlhf/cli/serve_rm.py`,
+`openrlhf/utils/remote_rm_utils.py`), so either side can be swapped for another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from protocol.errors import InputError, IntegrityError, TransientError
+from protocol.labels import RewardVersion
+from protocol.messages import Score
+
+ScoreRequest = Callable[[list[tuple[int, ...]]], Awaitable[list[Score]]]
+"""Scores the sequences of one request, all with one version."""
+
+
+class RewardRequest(BaseModel):
+    """Texts to score. Fields unknown here are ignored: clients send what their own models use."""
+
+    model_config = ConfigDict(frozen=True)
+
+    query: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1)
+    """[B] prompt and response as one text, special tokens written out: "the soup was good"."""
+    prompts: list[str] | None = None
+    """[B] the prompts alone; not used, `query` holds them."""
+    labels: list[JsonValue] | None = None
+    """[B] what the client knows about each prompt; not used by a learned reward."""
+
+    @model_validator(mode="after")
+    def _lengths_agree(self) -> RewardRequest:
+        for name, values in (("prompts", self.prompts), ("labels", self.labels)):
+            if values is not None and len(values) != len(self.query):
+                raise ValueError(
+                    f"{name} has {len(values)} entries and query {len(self.query)}: "
+                    "give one for each, or leave it out"
+                )
+        return self
+
+
+class RewardAnswer(BaseModel):
+    """One score a query, in order, all of one reward version."""
+
+    rewards: list[float]
+    """[B] normalised scores: about mean 0 and variance 1 on responses of the reference policy."""
+    scores: list[float]
+    """[B] the same; OpenRLHF filters prompts by it."""
+    extra_logs: dict[str, list[float]]
+    """Each head's normalised scores, "head_0" … "head_{M−1}", [B] each."""
+    reward_version: int
+    """Rewards of different versions are not comparable."""
+
+
+class Health(BaseModel):
+    """What the service serves."""
+
+    reward_version: int | None
+    """None before the first version; the status is 503 then."""
+
+
+def build_http_app(
+    *,
+    score: ScoreRequest,
+    tokenize: Callable[[str], list[int]],
+    live: Callable[[], RewardVersion | None],
+) -> FastAPI:
+    """Return the app: `POST /get_reward`, `GET /health`, and the OpenAPI page at `/docs`.
+
+    Args:
+        score: Raises InputError for sequences that cannot be scored (422), TransientError when no
+            score can be had now (503), and IntegrityError for a broken model (500).
+        tokenize: Text to token ids with the reference policy's tokenizer, adding no special tokens.
+        live: The version being served.
+    """
+    app = FastAPI(title="Andon reward service", version="1")
+
+    @app.post("/get_reward")
+    async def get_reward(request: RewardRequest) -> RewardAnswer:
+        """Score each query with the live reward model."""
+        scores = await score([tuple(tokenize(text)) for text in request.query])
+        values = [score.value for score in scores]
+        heads = zip(*(score.heads for score in scores), strict=True)
+        return RewardAnswer(
+            rewards=values,
+            scores=values,
+            extra_logs={f"head_{m}": list(head) for m, head in enumerate(heads)},
+            reward_version=scores[0].reward_version,
+        )
+
+    @app.get("/health", responses={503: {"model": Health}})
+    async def health() -> JSONResponse:
+        """Tell which version is served."""
+        version = live()
+        body = Health(reward_version=version.version if version else None)
+        return JSONResponse(body.model_dump(), status_code=200 if version else 503)
+
+    @app.exception_handler(InputError)
+    async def refuse(_: Request, error: InputError) -> JSONResponse:
+        detail = [{"type": "value_error", "loc": ["body", "query"], "msg": str(error)}]
+        return JSONResponse({"detail": detail}, status_code=422)
+
+    @app.exception_handler(TransientError)
+    async def ask_again(_: Request, error: TransientError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, status_code=503, headers={"Retry-After": "1"})
+
+    @app.exception_handler(IntegrityError)
+    async def report_broken(_: Request, error: IntegrityError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, status_code=500)
+
+    return app

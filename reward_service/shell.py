@@ -1,0 +1,289 @@
+"""The reward service on Ray: the announcer's actor, the Serve deployment, and their client.
+
+Torch is imported where a model lives, in the replica: the announcer and the driver that imports
+this module do without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+import structlog
+from ray import serve
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import RayServeException
+
+from protocol.errors import AndonError, NotFinite, ScoringFailed
+from protocol.labels import RewardVersion
+from protocol.messages import Score
+from reward_service.announcer import Announcer
+from reward_service.buckets import BatchLimits
+from reward_service.client import RewardClient
+from reward_service.config import RewardServiceConfig
+from reward_service.retention import retire_bundles
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+_POLLS_PER_HEARTBEAT = 4
+"""So that one lost poll does not make a replica look dead."""
+
+_log = structlog.get_logger(component="reward_service")
+
+
+class AnnouncerShell:
+    """The announcer as an async actor: adds time limits to its waits and a clock that forgets."""
+
+    def __init__(self, config: RewardServiceConfig, served: RewardVersion | None) -> None:
+        self._config = config
+        self._announcer = Announcer(
+            heartbeat_timeout_s=config.heartbeat_timeout_s, now=time.monotonic, served=served
+        )
+        self._forgetting: asyncio.Task[None] | None = None
+
+    async def served(self) -> RewardVersion | None:
+        """Return the version that every live replica proved. Does not block."""
+        return self._announcer.served
+
+    async def replicas(self) -> dict[str, int]:
+        """Return the live replicas and the version each serves. Does not block."""
+        return self._announcer.replicas
+
+    async def next_version(
+        self, replica_id: str, loaded: RewardVersion | None
+    ) -> RewardVersion | None:
+        """Long-poll for a version newer than `loaded`; None when it is time to poll again.
+
+        Blocks for up to a quarter of the heartbeat timeout. May be called twice.
+        """
+        try:
+            async with asyncio.timeout(self._config.heartbeat_timeout_s / _POLLS_PER_HEARTBEAT):
+                return await self._announcer.next_version(replica_id, loaded)
+        except TimeoutError:
+            return None
+
+    async def failed(self, version: int, error: AndonError) -> None:
+        """Withdraw a version a replica could not take. Does not block; may be called twice."""
+        _log.error("reward_version_withdrawn", reward_version=version, error=repr(error))
+        await self._announcer.failed(version, error)
+
+    async def swap(self, announced: RewardVersion) -> None:
+        """Block until every live replica serves the version; then retire old bundles.
+
+        May be called twice. Raises as `Announcer.swap`.
+        """
+        if self._forgetting is None:
+            self._forgetting = asyncio.create_task(self._forget())
+        await self._announcer.swap(announced)
+        if self._config.keep_versions is not None:
+            root = Path(announced.path).parent
+            await asyncio.to_thread(retire_bundles, root, self._config.keep_versions)
+
+    async def _forget(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.heartbeat_timeout_s / _POLLS_PER_HEARTBEAT)
+            await self._announcer.forget_silent()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ScoringRequest:
+    """One call's sequences, as they wait for a batch."""
+
+    sequences: Sequence[Sequence[int]]
+    cost: int
+    """Of `max_batch_size`, as `_cost` counts it."""
+
+
+def _cost(sequences: Sequence[Sequence[int]], config: RewardServiceConfig) -> int:
+    """Return how much of a batch's `max_batch_size` sequences a request takes.
+
+    Its sequences, or its share of the token budget if that is more; never above a whole batch, so
+    that a larger request makes a batch by itself.
+    """
+    tokens = sum(len(sequence) for sequence in sequences)
+    share = math.ceil(tokens * config.max_batch_size / config.max_batch_tokens)
+    return min(config.max_batch_size, max(len(sequences), share))
+
+
+def _total_cost(requests: Sequence[_ScoringRequest]) -> int:
+    return sum(request.cost for request in requests)
+
+
+@serve.ingress()
+class RewardReplica:
+    """One process with a whole reward model, called by deployment handle and over HTTP."""
+
+    async def __init__(  # type: ignore[misc]  # Serve awaits a deployment's constructor
+        self,
+        announcer: Any,
+        policy_path: str,
+        validation: Sequence[Sequence[int]],
+        config: RewardServiceConfig,
+    ) -> None:
+        """Load the version in service, if there is one, and begin to watch for newer ones."""
+        import torch
+        from transformers import AutoTokenizer
+
+        from reward_service.hot_swap import LiveModel
+
+        torch.set_num_threads(config.torch_threads)
+        self._config = config
+        self._announcer = announcer
+        self._tokenizer = AutoTokenizer.from_pretrained(policy_path)
+        self._live = LiveModel(
+            validation,
+            BatchLimits(max_tokens=config.max_batch_tokens, max_sequences=config.max_batch_size),
+            torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+        )
+        self._batched = serve.batch(
+            max_batch_size=config.max_batch_size,
+            batch_wait_timeout_s=config.batch_wait_s,
+            batch_size_fn=_total_cost,
+        )(self._score_batch)
+        served = await announcer.served.remote()
+        if served is not None:
+            await asyncio.to_thread(self._live.swap, served)
+        self._watching = asyncio.create_task(self._watch())
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Return the HTTP face of this replica."""
+        from reward_service.http import build_http_app
+
+        return build_http_app(
+            score=self.score, tokenize=self._tokenize, live=lambda: self._live.version
+        )
+
+    async def check_health(self) -> None:
+        """Raise if the watch for new versions has ended; Serve then replaces this replica."""
+        if self._watching.done():
+            self._watching.result()
+
+    async def score(self, sequences: Sequence[Sequence[int]]) -> list[Score]:
+        """Score the token sequences of one request, all with one reward version.
+
+        Does not block other calls: requests share forward passes. May be called twice.
+
+        Raises:
+            InputError: A sequence the model cannot score.
+            ScoringFailed: No version is served yet.
+            NotFinite: A score is NaN or infinity.
+        """
+        self._live.check(sequences)
+        answer: list[Score] | NotFinite = await self._batched(
+            _ScoringRequest(sequences=sequences, cost=_cost(sequences, self._config))
+        )
+        if isinstance(answer, NotFinite):
+            raise answer
+        return answer
+
+    async def _score_batch(
+        self, requests: Sequence[_ScoringRequest]
+    ) -> list[list[Score] | NotFinite]:
+        # In a thread, so that the loop goes on taking requests and polls while torch computes.
+        return await asyncio.to_thread(self._live.score, [r.sequences for r in requests])
+
+    def _tokenize(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    async def _watch(self) -> None:
+        """Take each version that is announced; poll for the next with the one that is live."""
+        replica_id = serve.get_replica_context().replica_id.unique_id
+        while True:
+            announced = await self._announcer.next_version.remote(replica_id, self._live.version)
+            if announced is None:
+                continue
+            try:
+                await asyncio.to_thread(self._live.swap, announced)
+                _log.info("reward_version_live", reward_version=announced.version)
+            except AndonError as error:
+                await self._announcer.failed.remote(announced.version, error)
+
+
+def start_announcer(
+    name: str, config: RewardServiceConfig, served: RewardVersion | None = None
+) -> Any:
+    """Start the announcer of a run as a named actor of the current namespace; return its handle.
+
+    Args:
+        name: E.g. "reward-announcer".
+        config: Heartbeats, and how many bundles are kept.
+        served: The version to begin with, e.g. of a resumed run.
+    """
+    actor = ray.remote(AnnouncerShell).options(
+        # All its methods may be called twice, and replicas tell a restarted one where the run is.
+        name=name,
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=-1,
+    )
+    return actor.remote(config, served)
+
+
+def build_reward_app(
+    *,
+    announcer: Any,
+    policy_path: Path,
+    validation: Sequence[Sequence[int]],
+    config: RewardServiceConfig,
+    actor_options: Mapping[str, Any],
+) -> serve.Application:
+    """Return the Serve application, for `serve.run(app, name="reward", route_prefix="/reward")`.
+
+    Args:
+        announcer: The handle `start_announcer` returned.
+        policy_path: The reference policy's folder, for its tokenizer.
+        validation: Pinned token sequences, prompt and response, every version must score finitely.
+        config: Replicas, batches, timeouts.
+        actor_options: Of each replica's actor, e.g. {"num_cpus": 1}.
+    """
+    deployment = serve.deployment(
+        name="RewardReplica",
+        num_replicas=config.replicas,
+        max_ongoing_requests=config.max_ongoing_requests,
+        ray_actor_options=dict(actor_options),
+        logging_config={"enable_access_log": False},
+    )(RewardReplica)
+    return deployment.bind(announcer, str(policy_path.resolve()), validation, config)
+
+
+def connect(handle: Any, announcer: Any, config: RewardServiceConfig, seed: int) -> RewardClient:
+    """Return a client of a running service.
+
+    Args:
+        handle: What `serve.run` returned.
+        announcer: What `start_announcer` returned.
+        config: The same the service was built with.
+        seed: Of the jitter between retries.
+    """
+
+    async def submit(sequences: list[tuple[int, ...]]) -> list[Score]:
+        with _errors_of_the_service():
+            scores: list[Score] = await handle.score.remote(sequences)
+        return scores
+
+    async def announce(version: RewardVersion) -> None:
+        with _errors_of_the_service():
+            await announcer.swap.remote(version)
+
+    return RewardClient(submit=submit, announce=announce, config=config, rng=random.Random(seed))
+
+
+@contextmanager
+def _errors_of_the_service() -> Iterator[None]:
+    """Raise what the other process raised itself; ScoringFailed if it was lost or too busy."""
+    try:
+        yield
+    except RayTaskError as error:
+        raise error.cause from error
+    except (RayError, RayServeException) as error:
+        raise ScoringFailed(f"the reward service did not answer: {error}") from error

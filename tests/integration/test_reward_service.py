@@ -1,0 +1,213 @@
+"""The reward service as it runs: two real replicas on Ray Serve, by handle and over HTTP.
+
+The tests share one service. Each takes the next reward versions for itself, so their order does
+not matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from protocol.errors import BundleCorrupt, InputError
+from protocol.labels import RewardVersion
+from protocol.messages import Score
+from reward_service.client import RewardClient
+from reward_service.config import RewardServiceConfig
+from tests.support import scorer_contract
+from tests.support.reward import make_reward_model, make_reward_version
+
+CONFIG = RewardServiceConfig(
+    replicas=2,
+    max_batch_tokens=256,
+    max_batch_size=16,
+    max_ongoing_requests=64,
+    heartbeat_timeout_s=8.0,
+)
+pytestmark = pytest.mark.filterwarnings(
+    # Ray Serve declares its own models in a style that pydantic has deprecated.
+    "ignore::pydantic.warnings.PydanticDeprecatedSince20"
+)
+VALIDATION = ((4, 5, 6), (7, 8))
+
+
+class VersionSeries:
+    """Writes reward versions 1, 2, …, each with heads of its own, and knows their scores."""
+
+    def __init__(self, root: Path, reference: Path) -> None:
+        self.root = root
+        self.reference = reference
+        self.last = 0
+
+    def write(self) -> RewardVersion:
+        from reward_service.bundle import write_bundle
+
+        self.last += 1
+        model = make_reward_model(self.reference, seed=self.last)
+        return write_bundle(self.root, model, make_reward_version(self.last))
+
+    def own_scores(self, version: int, sequences: list[tuple[int, ...]]) -> list[float]:
+        """Score with a version's own model, in this process."""
+        from reward_service.batching import score_sequences
+        from reward_service.buckets import BatchLimits
+
+        model = make_reward_model(self.reference, seed=version)
+        limits = BatchLimits(max_tokens=4096, max_sequences=64)
+        return [score.value for score in score_sequences(model, sequences, version, limits)]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service, and what a test needs to speak to it."""
+
+    client: RewardClient
+    announcer: Any
+    url: str
+    series: VersionSeries
+
+
+@pytest.fixture(scope="module")
+def service(
+    ray_session: None, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    import ray
+    from ray import serve
+
+    from reward_service.shell import build_reward_app, connect, start_announcer
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    announcer = start_announcer("reward-announcer", CONFIG)
+    app = build_reward_app(
+        announcer=announcer,
+        policy_path=tiny_model,
+        validation=VALIDATION,
+        config=CONFIG,
+        actor_options={"num_cpus": 0.1},
+    )
+    handle = serve.run(app, name="reward", route_prefix="/reward")
+    url = f"http://127.0.0.1:{port}/reward"
+    # A service that has no version yet says so.
+    assert httpx.get(f"{url}/health", timeout=30).status_code == 503
+    series = VersionSeries(tmp_path_factory.mktemp("run") / "reward", tiny_model)
+    client = connect(handle, announcer, CONFIG, seed=0)
+    asyncio.run(client.swap(series.write()))
+    yield Service(client=client, announcer=announcer, url=url, series=series)
+    serve.delete("reward")
+    ray.kill(announcer)
+    serve.shutdown()
+
+
+async def test_passes_the_scorer_contract(service: Service) -> None:
+    first, second = service.series.write(), service.series.write()
+    await service.client.swap(first)
+    await scorer_contract.exercise(service.client, first, second)
+    assert set((await service.announcer.replicas.remote()).values()) == {second.version}
+
+
+async def test_no_request_fails_while_five_versions_are_swapped_in(service: Service) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(service.series.reference)
+    texts = ["the soup was good", "my tea tasted very cold .", "fish"]
+    words = [tuple(ids) for ids in tokenizer(texts)["input_ids"]]
+    sequences = [tuple(range(4, 4 + n)) for n in range(1, 33)]
+    by_handle: list[list[Score]] = []
+    over_http: list[dict[str, Any]] = []
+    answered = {"handle": asyncio.Event(), "http": asyncio.Event()}
+    done = asyncio.Event()
+    first = service.series.last
+
+    async def keep_scoring() -> None:
+        while not done.is_set():
+            by_handle.append(await service.client.score(sequences))
+            answered["handle"].set()
+
+    async def keep_posting(http: httpx.AsyncClient) -> None:
+        while not done.is_set():
+            answer = await http.post(f"{service.url}/get_reward", json={"query": texts})
+            answer.raise_for_status()
+            over_http.append(answer.json())
+            answered["http"].set()
+
+    async with httpx.AsyncClient(timeout=30) as http, asyncio.TaskGroup() as load:
+        for _ in range(2):
+            load.create_task(keep_scoring())
+            load.create_task(keep_posting(http))
+        for _ in range(5):
+            await service.client.swap(await asyncio.to_thread(service.series.write))
+            for event in answered.values():
+                event.clear()
+                await event.wait()
+        done.set()
+
+    last = service.series.last
+    expected = {v: service.series.own_scores(v, sequences) for v in range(first, last + 1)}
+    for scores in by_handle:
+        (version,) = {score.reward_version for score in scores}
+        assert [s.value for s in scores] == pytest.approx(expected[version], abs=1e-4)
+    expected = {v: service.series.own_scores(v, words) for v in range(first, last + 1)}
+    for answer in over_http:
+        assert answer["rewards"] == pytest.approx(expected[answer["reward_version"]], abs=1e-4)
+        assert answer["extra_logs"]["head_0"] == answer["scores"] == answer["rewards"]
+    assert {answer["reward_version"] for answer in over_http} >= {first + 1, last}
+
+
+async def test_bad_requests_are_refused_by_name(service: Service) -> None:
+    with pytest.raises(InputError, match="has 65 tokens, over the reward model's context of 64"):
+        await service.client.score([(4,), (5,) * 65])
+    with pytest.raises(InputError, match="token id outside 0"):
+        await service.client.score([(99,)])
+
+    async with httpx.AsyncClient(timeout=30) as http:
+        too_long = await http.post(f"{service.url}/get_reward", json={"query": ["the " * 65]})
+        assert too_long.status_code == 422
+        assert "context of 64" in too_long.json()["detail"][0]["msg"]
+        misspelt = await http.post(f"{service.url}/get_reward", json={"queries": ["the"]})
+        assert misspelt.status_code == 422
+        assert misspelt.json()["detail"][0]["loc"] == ["body", "query"]
+        health = await http.get(f"{service.url}/health")
+        assert health.json() == {"reward_version": service.series.last}
+        page = await http.get(f"{service.url}/openapi.json")
+        assert "/get_reward" in page.json()["paths"]
+
+
+async def test_a_version_that_fails_its_proof_leaves_the_old_one_live(service: Service) -> None:
+    live = service.series.last
+    with pytest.raises(BundleCorrupt, match="announced was"):
+        await service.client.swap(replace(service.series.write(), sha256="0" * 64))
+    (score,) = await service.client.score([(4, 5)])
+    assert score.reward_version == live
+    await service.client.swap(service.series.write())
+    (score,) = await service.client.score([(4, 5)])
+    assert score.reward_version == live + 2
+
+
+async def test_a_lost_replica_is_forgotten_and_replaced(service: Service) -> None:
+    import ray
+
+    live = service.series.last
+    victim = next(iter(await service.announcer.replicas.remote()))
+    (name,) = [
+        actor["name"]
+        for actor in ray.util.list_named_actors(all_namespaces=True)
+        if victim in actor["name"]
+    ]
+    ray.kill(ray.get_actor(name, namespace="serve"), no_restart=True)
+
+    for _ in range(10):
+        scores = await service.client.score([(4, 5), (6, 7, 8)])
+        assert {score.reward_version for score in scores} == {live}
+    await service.client.swap(service.series.write())  # waits for the dead one to be forgotten
+    assert victim not in await service.announcer.replicas.remote()
+    scores = await service.client.score([(4, 5), (6, 7, 8)])
+    assert {score.reward_version for score in scores} == {live + 1}

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from protocol.errors import BundleCorrupt, VersionError
+from reward_service.announcer import Announcer
+from tests.support.reward import make_reward_version
+
+V1, V2, V3 = (make_reward_version(number) for number in (1, 2, 3))
+
+
+class ManualClock:
+    """A clock that stands still until told."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def announcer(clock: ManualClock) -> Announcer:
+    return Announcer(heartbeat_timeout_s=10.0, now=clock)
+
+
+async def settle() -> None:
+    """Let every task run until it waits for another."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_a_swap_returns_once_every_replica_serves_it(announcer: Announcer) -> None:
+    polls = [asyncio.create_task(announcer.next_version(name, None)) for name in "ab"]
+    await settle()
+    swap = asyncio.create_task(announcer.swap(V1))
+    assert await asyncio.gather(*polls) == [V1, V1]
+
+    again = asyncio.create_task(announcer.next_version("a", V1))
+    await settle()
+    assert not swap.done()
+    assert announcer.served is None
+
+    other = asyncio.create_task(announcer.next_version("b", V1))
+    await swap
+    assert announcer.served == V1
+    assert announcer.replicas == {"a": 1, "b": 1}
+    again.cancel()
+    other.cancel()
+
+
+async def test_nobody_serving_is_not_everybody_serving(announcer: Announcer) -> None:
+    swap = asyncio.create_task(announcer.swap(V1))
+    await settle()
+    assert not swap.done()
+    assert await announcer.next_version("a", None) == V1
+    poll = asyncio.create_task(announcer.next_version("a", V1))
+    await swap
+    poll.cancel()
+
+
+async def test_a_dead_replica_is_forgotten(announcer: Announcer, clock: ManualClock) -> None:
+    dead = asyncio.create_task(announcer.next_version("dead", None))
+    await settle()
+    swap = asyncio.create_task(announcer.swap(V1))
+    await dead
+    clock.seconds = 6.0
+    live = asyncio.create_task(announcer.next_version("live", V1))
+    await announcer.forget_silent()
+    await settle()
+    assert not swap.done()
+
+    clock.seconds = 11.0
+    await announcer.forget_silent()
+    await swap
+    assert announcer.replicas == {"live": 1}
+    live.cancel()
+
+
+async def test_a_version_that_a_replica_refuses_is_withdrawn(clock: ManualClock) -> None:
+    announcer = Announcer(heartbeat_timeout_s=10.0, now=clock, served=V1)
+    poll = asyncio.create_task(announcer.next_version("a", V1))
+    await settle()
+    swap = asyncio.create_task(announcer.swap(V2))
+    assert await poll == V2
+    await announcer.failed(2, BundleCorrupt("a flipped bit"))
+    with pytest.raises(BundleCorrupt, match="flipped"):
+        await swap
+    with pytest.raises(BundleCorrupt, match="flipped"):
+        await announcer.swap(V2)
+    assert announcer.served == V1
+
+    # A replica that had taken it already does not bring it back.
+    ahead = asyncio.create_task(announcer.next_version("b", V2))
+    waiting = asyncio.create_task(announcer.next_version("a", V1))
+    await settle()
+    assert not waiting.done()
+    swap = asyncio.create_task(announcer.swap(V3))
+    assert (await ahead, await waiting) == (V3, V3)
+    polls = [asyncio.create_task(announcer.next_version(name, V3)) for name in "ab"]
+    await swap
+    for task in polls:
+        task.cancel()
+
+
+async def test_a_swap_may_be_called_twice_and_only_rises(clock: ManualClock) -> None:
+    announcer = Announcer(heartbeat_timeout_s=10.0, now=clock, served=V2)
+    poll = asyncio.create_task(announcer.next_version("a", V2))
+    await settle()
+    await announcer.swap(V2)
+    with pytest.raises(VersionError, match="only rise"):
+        await announcer.swap(V1)
+    with pytest.raises(VersionError, match="only rise"):
+        await announcer.swap(replace(V2, sha256="other weights"))
+    poll.cancel()
+
+
+async def test_a_restarted_announcer_learns_from_its_replicas(announcer: Announcer) -> None:
+    poll = asyncio.create_task(announcer.next_version("a", V2))
+    await settle()
+    assert announcer.served == V2
+    poll.cancel()

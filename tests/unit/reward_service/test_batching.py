@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from protocol.errors import InputError, NotFinite
+from reward_service.batching import check_sequences, pad_right, raw_scores, score_sequences
+from reward_service.buckets import BatchLimits, buckets
+from tests.support.reward import make_reward_model
+
+
+def test_buckets_sort_by_length_and_count_padding() -> None:
+    # Lengths 2, 3 | 5 | 9: 2 × 3 = 6 fits in 8 tokens, 3 × 5 = 15 does not, 9 goes alone.
+    assert buckets([5, 2, 9, 3], BatchLimits(max_tokens=8, max_sequences=4)) == [[1, 3], [0], [2]]
+
+
+def test_buckets_hold_at_most_so_many_sequences() -> None:
+    assert buckets([1] * 5, BatchLimits(max_tokens=100, max_sequences=2)) == [[0, 1], [2, 3], [4]]
+
+
+def test_no_sequences_make_no_buckets() -> None:
+    assert buckets([], BatchLimits(max_tokens=8, max_sequences=4)) == []
+
+
+def test_padding_goes_to_the_right() -> None:
+    input_ids, attention_mask = pad_right([(5, 6, 7), (8,)])
+    assert input_ids.tolist() == [[5, 6, 7], [8, 0, 0]]
+    assert attention_mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("bad", "named"),
+    [((), "empty"), ((4,) * 65, "65 tokens"), ((99,), "id outside 0"), ((-1,), "id outside 0")],
+)
+def test_sequences_that_cannot_be_scored_are_named(
+    reference: Path, bad: tuple[int, ...], named: str
+) -> None:
+    with pytest.raises(InputError, match=f"sequence 1 of the request.*{named}"):
+        check_sequences(make_reward_model(reference), [(4,), bad])
+
+
+def test_a_score_holds_the_value_its_heads_and_the_version(
+    reference: Path, limits: BatchLimits
+) -> None:
+    model = make_reward_model(reference, num_heads=2)
+    model.set_normalisation(torch.tensor([2.0, 4.0]), torch.tensor([1.0, -1.0]))
+    sequences = [(5, 6, 7), (8,)]
+    raw = raw_scores(model, sequences, limits)
+    for score, (first, second) in zip(
+        score_sequences(model, sequences, 7, limits), raw.tolist(), strict=True
+    ):
+        assert score.heads == pytest.approx((2 * first + 1, 4 * second - 1), rel=1e-5)
+        assert score.value == pytest.approx(sum(score.heads) / 2, rel=1e-5)
+        assert score.reward_version == 7
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_is_an_error(
+    reference: Path, limits: BatchLimits, broken: float
+) -> None:
+    model = make_reward_model(reference)
+    model.set_normalisation(torch.tensor([1.0]), torch.tensor([broken]))
+    with pytest.raises(NotFinite, match="reward version 7 scores sequence 0"):
+        score_sequences(model, [(5, 6)], 7, limits)

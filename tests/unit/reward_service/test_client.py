@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import pytest
+
+from protocol.errors import InputError, NotFinite, ScoringFailed
+from protocol.labels import RewardVersion
+from protocol.messages import Score
+from reward_service.client import RewardClient
+from reward_service.config import RewardServiceConfig
+from tests.support import scorer_contract
+from tests.support.reward import FakeScorer, make_reward_version
+
+CONFIG = RewardServiceConfig(
+    replicas=2, max_batch_size=4, max_ongoing_requests=8, max_batch_tokens=100, retries=2
+)
+Request = list[tuple[int, ...]]
+
+
+class Backend:
+    """Answers requests from a FakeScorer; `faults` are raised first, one a request."""
+
+    def __init__(self, *faults: BaseException) -> None:
+        self.scorer = FakeScorer(make_reward_version(1))
+        self.faults = list(faults)
+        self.requests: list[Request] = []
+        self.pauses: list[float] = []
+
+    async def submit(self, request: Request) -> list[Score]:
+        self.requests.append(request)
+        if self.faults:
+            raise self.faults.pop(0)
+        return await self.scorer.score(request)
+
+    async def announce(self, version: RewardVersion) -> None:
+        await self.scorer.swap(version)
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+    def client(self, config: RewardServiceConfig = CONFIG) -> RewardClient:
+        return RewardClient(
+            submit=self.submit,
+            announce=self.announce,
+            config=config,
+            rng=random.Random(0),
+            sleep=self.sleep,
+        )
+
+
+@pytest.mark.parametrize("make", [lambda: FakeScorer(make_reward_version(1)), Backend().client])
+async def test_passes_the_scorer_contract(
+    make: Callable[[], scorer_contract.SwappingScorer],
+) -> None:
+    await scorer_contract.exercise(make(), make_reward_version(1), make_reward_version(2))
+
+
+async def test_every_replica_gets_work_within_the_batch_limits() -> None:
+    backend = Backend()
+    await backend.client().score([(n,) for n in range(4)])
+    assert [len(request) for request in backend.requests] == [2, 2]
+    backend.requests.clear()
+    await backend.client().score([(n,) for n in range(20)])
+    assert [len(request) for request in backend.requests] == [4] * 5
+    backend.requests.clear()
+    await backend.client().score([(1,) * 60, (2,) * 60])
+    assert [len(request) for request in backend.requests] == [1, 1]
+
+
+async def test_what_may_pass_is_tried_again_after_a_pause() -> None:
+    backend = Backend(ScoringFailed("replica lost"), TimeoutError())
+    scores = await backend.client().score([(1,), (2,)])
+    assert [score.value for score in scores] == pytest.approx([-0.99, -0.98])
+    assert len(backend.requests) == 4
+    assert len(backend.pauses) == 1
+    assert 0 <= backend.pauses[0] <= 0.1
+
+
+async def test_a_score_that_never_comes_is_an_error_and_not_zero() -> None:
+    backend = Backend(*(ScoringFailed("replica lost") for _ in range(9)))
+    with pytest.raises(ScoringFailed, match="1 of 1 requests got no score"):
+        await backend.client().score([(1,)])
+    assert len(backend.requests) == 3
+
+
+@pytest.mark.parametrize("error", [NotFinite("NaN"), InputError("too long")])
+async def test_what_cannot_pass_is_not_tried_again(error: Exception) -> None:
+    backend = Backend(error)
+    with pytest.raises(type(error)):
+        await backend.client().score([(1,)])
+    assert len(backend.requests) == 1
+
+
+async def test_a_call_is_answered_by_one_version_though_a_swap_goes_by() -> None:
+    backend = Backend()
+    submit = backend.submit
+
+    async def swap_after_the_first(request: Request) -> list[Score]:
+        answer = await submit(request)
+        await backend.scorer.swap(make_reward_version(2))
+        return answer
+
+    backend.submit = swap_after_the_first  # type: ignore[method-assign]
+    scores = await backend.client().score([(1,), (2,), (3,)])
+    assert {score.reward_version for score in scores} == {2}
+    assert [score.value for score in scores] == pytest.approx([-1.99, -1.98, -1.97])
+
+
+async def test_a_silent_replica_is_given_up_in_time() -> None:
+    backend = Backend()
+
+    async def never(request: Request) -> list[Score]:
+        backend.requests.append(request)
+        await asyncio.Event().wait()
+        return []
+
+    backend.submit = never  # type: ignore[method-assign]
+    config = CONFIG.model_copy(update={"timeout_s": 0.001, "retries": 1})
+    with pytest.raises(ScoringFailed):
+        await backend.client(config).score([(1,)])
+    assert len(backend.requests) == 2
+
+
+async def test_a_swap_that_hangs_says_so() -> None:
+    backend = Backend()
+
+    async def never(version: RewardVersion) -> None:
+        await asyncio.Event().wait()
+
+    backend.announce = never  # type: ignore[method-assign]
+    config = CONFIG.model_copy(update={"swap_timeout_s": 0.001})
+    with pytest.raises(ScoringFailed, match="version 2 is not served"):
+        await backend.client(config).swap(make_reward_version(2))

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from protocol.errors import InputError, NotFinite, ScoringFailed
+from protocol.labels import RewardVersion
+from protocol.messages import Score
+from reward_service.http import build_http_app
+from tests.support.reward import make_reward_version
+
+WORDS = {"good": 5, "soup": 6}
+
+
+class Backend:
+    """Scores by counting tokens, with two heads; raises `error` instead if there is one."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.version: RewardVersion | None = make_reward_version(7)
+
+    async def score(self, sequences: list[tuple[int, ...]]) -> list[Score]:
+        if self.error:
+            raise self.error
+        lengths = [float(len(sequence)) for sequence in sequences]
+        return [Score(value=n, heads=(n - 1, n + 1), reward_version=7) for n in lengths]
+
+
+@pytest.fixture
+def backend() -> Backend:
+    return Backend()
+
+
+@pytest.fixture
+async def http(backend: Backend) -> AsyncIterator[httpx.AsyncClient]:
+    app = build_http_app(
+        score=backend.score,
+        tokenize=lambda text: [WORDS[word] for word in text.split()],
+        live=lambda: backend.version,
+    )
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://reward") as client:
+        yield client
+
+
+async def test_takes_the_request_of_openrlhf_and_adds_the_version(http: httpx.AsyncClient) -> None:
+    answer = await http.post(
+        "/get_reward",
+        json={"query": ["good soup", "soup"], "prompts": ["good", ""], "labels": ["x", None]},
+    )
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "rewards": [2.0, 1.0],
+        "scores": [2.0, 1.0],
+        "extra_logs": {"head_0": [1.0, 0.0], "head_1": [3.0, 2.0]},
+        "reward_version": 7,
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "query"),
+        ({"query": []}, "query"),
+        ({"query": [""]}, "query"),
+        ({"query": "good soup"}, "query"),
+        ({"query": [3]}, "query"),
+        ({"query": ["good"], "prompts": "good"}, "prompts"),
+    ],
+)
+async def test_a_bad_field_is_named(
+    http: httpx.AsyncClient, body: dict[str, object], field: str
+) -> None:
+    answer = await http.post("/get_reward", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"][:2] == ["body", field]
+
+
+@pytest.mark.parametrize("field", ["prompts", "labels"])
+async def test_lists_of_other_lengths_are_refused(http: httpx.AsyncClient, field: str) -> None:
+    answer = await http.post("/get_reward", json={"query": ["good"], field: ["a", "b"]})
+    assert answer.status_code == 422
+    assert f"{field} has 2 entries and query 1" in answer.json()["detail"][0]["msg"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (InputError("sequence 0 has 65 tokens"), 422),
+        (ScoringFailed("no reward version is served yet"), 503),
+        (NotFinite("reward version 7 scores sequence 0 as NaN"), 500),
+    ],
+)
+async def test_errors_become_statuses(
+    http: httpx.AsyncClient, backend: Backend, error: Exception, status: int
+) -> None:
+    backend.error = error
+    answer = await http.post("/get_reward", json={"query": ["good"]})
+    assert answer.status_code == status
+    assert str(error) in answer.text
+
+
+async def test_health_tells_the_version_or_that_there_is_none(
+    http: httpx.AsyncClient, backend: Backend
+) -> None:
+    answer = await http.get("/health")
+    assert (answer.status_code, answer.json()) == (200, {"reward_version": 7})
+    backend.version = None
+    answer = await http.get("/health")
+    assert (answer.status_code, answer.json()) == (503, {"reward_version": None})
+
+
+async def test_the_page_describes_the_routes(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/docs")).status_code == 200
+    assert {"/get_reward", "/health"} <= (await http.get("/openapi.json")).json()["paths"].keys()
