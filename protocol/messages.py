@@ -170,3 +170,24 @@ class StepReport:
     policy: PolicyVersion
     metrics: dict[str, float]
     """Named as in docs/METRICS.md, e.g. {"policy/loss": 0.41, "kl/reference_mean": 6.2}."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorStats:
+    """What a rollout actor did since it started: sums, so that differences give rates."""
+
+    actor_id: str
+    policy_version: int
+    """The newest that was loaded and proved."""
+    num_rollouts: int
+    num_tokens: int
+    """Response tokens of those rollouts."""
+    num_in_flight: int
+    """Requests being drawn now."""
+    uptime_s: float
+    busy_s: float
+    """With at least one request in flight; the rest of `uptime_s` is idle."""
+    num_loads: int
+    """Weight loads."""
+    load_s: float
+    """Spent in weight loads and their probes; generation goes on for most of it."""

@@ -1,0 +1,37 @@
+# Andon: `make demo` and `make test` each set everything up first. A set-up that is up to date
+# costs nothing.
+
+# The first of these that runs and is new enough; tools/setup.py says so if none is.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo $$python; exit; }; done; echo python3)
+BIN := .venv/bin
+
+# One thread a process: the parts of a run share the machine's cores.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+venv: ## Make or update .venv
+	@$(PYTHON) tools/setup.py
+
+demo: venv ## Run online RLHF on this machine: no GPU, no account, no download of weights
+	@$(BIN)/andon demo
+
+test: venv ## Run all tests
+	@$(BIN)/python -m pytest
+
+check: venv ## Check style, formatting, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean: ## Remove .venv and all caches; runs are kept
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,102 @@
+"""The hub: takes rows of metrics and hands each to every sink, the file first.
+
+`metrics.jsonl` is the truth; wandb, Prometheus and the report read the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import structlog
+
+from cluster.metrics.config import MetricsConfig
+from cluster.metrics.jsonl_sink import JsonlSink
+from cluster.metrics.names import WALL_S, Row, checked
+from protocol.ports import MetricSink
+
+_log = structlog.get_logger(component="metrics")
+
+
+class MetricsHub:
+    """Checks rows, stamps them with the run's wall time and writes them to its sinks, in order.
+
+    Args:
+        sinks: The JSONL sink first: what it has not taken, no other sees.
+        wall_s: Returns the seconds since the run began.
+    """
+
+    def __init__(self, sinks: Sequence[MetricSink], wall_s: Callable[[], float]) -> None:
+        self._sinks = tuple(sinks)
+        self._wall_s = wall_s
+
+    def write(self, row: Row) -> None:
+        """Write one row; its names share one step axis, which the row carries.
+
+        `time/wall_s` is added where it is missing, so that every row can be drawn against time.
+
+        Raises:
+            ValueError: The row does not fit the catalogue (see `names.checked`).
+            NotFinite: A value is NaN or infinite.
+        """
+        stamped = {WALL_S: self._wall_s(), **row}
+        checked(stamped)
+        for sink in self._sinks:
+            sink.write(stamped)
+
+    def alert(self, title: str, text: str) -> None:
+        """Call for a person: in the log, and wherever a sink can reach one."""
+        _log.warning(title, detail=text)
+        for sink in self._sinks:
+            sink.alert(title, text)
+
+    def summarize(self, figures: Mapping[str, float | int | str | None]) -> None:
+        """Hand the run's closing figures to the sinks that keep them."""
+        for sink in self._sinks:
+            sink.summarize(figures)
+
+    def close(self) -> None:
+        """Close all sinks, the file last."""
+        for sink in reversed(self._sinks):
+            sink.close()
+
+
+def open_hub(
+    config: MetricsConfig,
+    *,
+    folder: Path,
+    run_id: str,
+    run_config: Mapping[str, object],
+    wall_s: Callable[[], float],
+) -> MetricsHub:
+    """Open the sinks the config asks for.
+
+    Args:
+        config: Which sinks.
+        folder: The run's folder; `metrics.jsonl` and `wandb/` come into it.
+        run_id: Names the wandb run.
+        run_config: The resolved config, shown with the wandb run.
+        wall_s: Returns the seconds since the run began.
+
+    Raises:
+        ResourceError: wandb cannot be reached, and the config wants it online.
+    """
+    sinks: list[MetricSink] = [JsonlSink(folder / "metrics.jsonl")]
+    if config.wandb != "off":
+        # Imported where it is asked for: wandb takes half a second to import.
+        from cluster.metrics.wandb_sink import WandbSink
+
+        sinks.append(
+            WandbSink(
+                folder=folder,
+                project=config.wandb_project,
+                run_id=run_id,
+                mode=config.wandb,
+                run_config=run_config,
+            )
+        )
+    if config.prometheus:
+        from cluster.metrics.ray_sink import RaySink
+
+        sinks.append(RaySink(run_id=run_id))
+    return MetricsHub(sinks, wall_s)

@@ -1,0 +1,61 @@
+"""The metrics hub as a Ray actor: the one process that owns the wandb run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import ray
+
+from cluster.metrics.config import MetricsConfig
+from cluster.metrics.hub import open_hub
+from cluster.metrics.names import Row
+
+
+@ray.remote(num_cpus=0)
+class MetricsShell:
+    """Calls a `MetricsHub`. Calls are taken one at a time, in a sender's order.
+
+    Args:
+        config: Which sinks.
+        folder: The run's folder, on this actor's node.
+        run_id: Names the run.
+        run_config: The resolved config.
+        began_at: Unix time from which `time/wall_s` counts.
+    """
+
+    def __init__(
+        self,
+        config: MetricsConfig,
+        folder: str,
+        run_id: str,
+        run_config: Mapping[str, object],
+        began_at: float,
+    ) -> None:
+        self._hub = open_hub(
+            config,
+            folder=Path(folder),
+            run_id=run_id,
+            run_config=run_config,
+            wall_s=lambda: time.time() - began_at,
+        )
+        self._taken: set[str] = set()
+
+    def write(self, key: str, row: Row) -> None:
+        """Write a row; does not block the sender. The same key again does nothing."""
+        if key not in self._taken:
+            self._hub.write(row)
+            self._taken.add(key)
+
+    def alert(self, title: str, text: str) -> None:
+        """Send an alert; called twice, it is sent twice."""
+        self._hub.alert(title, text)
+
+    def summarize(self, figures: Mapping[str, float | int | str | None]) -> None:
+        """Set closing figures; may be called again, the last value stands."""
+        self._hub.summarize(figures)
+
+    def close(self) -> None:
+        """Flush everything; blocks until the files are complete. Call it once, at the end."""
+        self._hub.close()

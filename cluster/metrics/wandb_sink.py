@@ -1,0 +1,97 @@
+"""The one module that speaks to wandb. One process owns the run: with several, rows are lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import wandb
+
+from cluster.metrics.names import AXES, CATALOGUE, Row
+from protocol.errors import ResourceError
+
+CONNECT_TIMEOUT_S = 30.0
+
+
+class WandbSink:
+    """A wandb run whose panels are drawn against the catalogue's own step axes.
+
+    `step=` is never passed: rows of different axes interleave, and wandb drops those whose step
+    goes backward.
+
+    Args:
+        folder: The run's folder; wandb writes into its `wandb/`.
+        project: The wandb project.
+        run_id: The run's id and name there; opening it again goes on with the same run.
+        mode: "offline" needs neither an account nor a network.
+        run_config: The resolved config, shown with the run.
+
+    Raises:
+        ResourceError: Online, and there is no account or no way to the server.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        project: str,
+        run_id: str,
+        mode: Literal["offline", "online"],
+        run_config: Mapping[str, object],
+    ) -> None:
+        settings = wandb.Settings(
+            console="off",
+            silent=True,
+            init_timeout=CONNECT_TIMEOUT_S,
+            # Without these wandb reads the machine and the checkout into the run's files.
+            x_disable_meta=True,
+            x_disable_stats=True,
+            disable_git=True,
+            save_code=False,
+        )
+        try:
+            self._run = wandb.init(
+                dir=folder,
+                project=project,
+                id=run_id,
+                name=run_id,
+                mode=mode,
+                # Offline cannot ask the server what is there already.
+                resume="allow" if mode == "online" else None,
+                config=dict(run_config),
+                settings=settings,
+                force=True,
+            )
+        except (wandb.errors.CommError, wandb.errors.UsageError) as failure:
+            reason = str(failure).splitlines()[0]
+            raise ResourceError(
+                f"wandb could not start online ({reason}); log in and check the network, "
+                "or set metrics.wandb='offline'"
+            ) from failure
+        self._define_axes()
+
+    def _define_axes(self) -> None:
+        # Name by name: of globs, this version takes only those that end in their one "*".
+        for metric in CATALOGUE.values():
+            if metric.name in AXES:
+                self._run.define_metric(metric.name, hidden=True)
+            else:
+                self._run.define_metric(metric.name, step_metric=metric.axis)
+
+    def write(self, row: Row) -> None:
+        """Log one row; returns before it is on disk."""
+        self._run.log(dict(row))
+
+    def alert(self, title: str, text: str) -> None:
+        """Send an alert to the run's owner; offline, it is sent by `wandb sync`."""
+        self._run.alert(title, text, level="ERROR")
+
+    def summarize(self, figures: Mapping[str, float | int | str | None]) -> None:
+        """Set closing figures in the run's summary, under `report/`."""
+        known = {f"report/{name}": value for name, value in figures.items() if value is not None}
+        self._run.summary.update(known)
+
+    def close(self) -> None:
+        """Flush and finish the run; blocks until its file is complete."""
+        self._run.finish()

@@ -1,0 +1,1 @@
+"""The report: from a run's folder to figures, pictures and one page."""

@@ -1,0 +1,197 @@
+"""Pictures of the label loop: what people gave, how soon it counted, how far they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+from statistics import median
+
+from matplotlib.axes import Axes
+
+from cluster.report import style
+from cluster.report.figures import (
+    Latency,
+    coverage,
+    episodes_at,
+    first_refit_at,
+    label_to_policy_latencies,
+    labeler_records,
+    percentile,
+    validation_votes,
+    wilson_bounds,
+)
+from cluster.report.records import RunRecords
+from cluster.report.style import legend, picture, say_empty, thousands
+from label_queue.schedule import LabelSchedule
+
+
+def draw_schedule(run: RunRecords, path: Path) -> None:
+    """Labels received against those wanted by the schedule l(n)."""
+    episodes = run.config.run.episodes
+    schedule = LabelSchedule.of(run.config.labels, num_episodes=episodes, mode=run.config.run.mode)
+    with picture(path, rows=1, height_in=3.2) as (axes,):
+        axes.set_title("Labels against the schedule")
+        axes.set_xlabel("episodes trained")
+        axes.set_ylabel("labels")
+        thousands(axes)
+        grid = [round(episodes * i / 200) for i in range(201)]
+        axes.plot(
+            grid,
+            [schedule.wanted(n) for n in grid],
+            color=style.ORANGE,
+            ls="--",
+            lw=1.4,
+            label="l(n), wanted before episode n",
+        )
+        for point in schedule.refit_points:
+            axes.axhline(point, color=style.FAINT, lw=0.8, zorder=0.5)
+        axes.plot([], [], color=style.FAINT, lw=0.8, label="a refit is due")
+        received = sorted(label.received_at for label in run.labels)
+        axes.step(
+            [episodes_at(run.policies, time) for time in received],
+            range(1, len(received) + 1),
+            where="post",
+            color=style.BLUE,
+            label="received",
+        )
+        axes.set_ylim(bottom=0)
+        legend(axes)
+
+
+def draw_online(run: RunRecords, path: Path) -> None:
+    """How online the run was: coverage of queries, and latency from label to policy."""
+    latencies = label_to_policy_latencies(run.labels, run.policies, run.first_samples)
+    with picture(path, rows=2, height_in=5.0) as (coverage_axes, latency_axes):
+        _draw_coverage(coverage_axes, run)
+        _draw_latency(latency_axes, latencies, run)
+
+
+def _draw_coverage(axes: Axes, run: RunRecords) -> None:
+    axes.set_title("Coverage")
+    axes.set_ylabel("labels learned (%)")
+    axes.set_xlabel("episodes trained when the query was made")
+    thousands(axes)
+    since = first_refit_at(run.rewards)
+    points = [] if since is None else coverage(run.queries, since)
+    if not points:
+        say_empty(axes, "no query was made after the first refit")
+        return
+    x = [episodes_at(run.policies, point.created_at) for point in points]
+    middle = 100 * median(point.share for point in points)
+    axes.scatter(
+        x, [100 * p.share for p in points], s=11, color=style.BLUE, alpha=0.45, lw=0, label="query"
+    )
+    axes.axhline(middle, color=style.ORANGE, lw=1.3, label=f"median {middle:.0f} %")
+    axes.set_ylim(0, 104)
+    legend(axes)
+
+
+def _draw_latency(axes: Axes, latencies: Sequence[Latency], run: RunRecords) -> None:
+    axes.set_title("Latency from label to policy")
+    axes.set_ylabel("latency (s)")
+    axes.set_xlabel("time of the label since the run began (min)")
+    if not latencies:
+        say_empty(axes, "no label reached a policy that was sampled")
+        return
+    began = float(run.state.get("started_at", latencies[0].received_at))
+    seconds = [each.seconds for each in latencies]
+    axes.scatter(
+        [(each.received_at - began) / 60 for each in latencies],
+        seconds,
+        s=11,
+        color=style.GREEN,
+        alpha=0.45,
+        lw=0,
+        label="label",
+    )
+    for share, line in ((0.5, "-"), (0.95, "--")):
+        value = percentile(seconds, share)
+        label = f"p{100 * share:.0f} {value:.0f} s"
+        axes.axhline(value, color=style.ORANGE, lw=1.3, ls=line, label=label)
+    axes.set_ylim(bottom=0)
+    legend(axes)
+
+
+def draw_validation(run: RunRecords, path: Path) -> None:
+    """How often labelers prefer the policy to ρ, and how well the reward predicts labels."""
+    votes = validation_votes({query.query_id: query for query in run.queries}, run.labels)
+    with picture(path, rows=2, height_in=5.0) as (vote_axes, fit_axes):
+        vote_axes.set_title("Policy preferred to base model, so far")
+        vote_axes.set_ylabel("win rate (%)")
+        vote_axes.set_xlabel("validation labels")
+        wins = list(accumulate(vote.is_win for vote in votes))
+        if votes:
+            counts = range(1, len(votes) + 1)
+            bounds = [wilson_bounds(w, n) for w, n in zip(wins, counts, strict=True)]
+            low, high = ([100 * b[side] for b in bounds] for side in (0, 1))
+            vote_axes.fill_between(
+                counts, low, high, color=style.GREEN, alpha=0.15, lw=0, label="95 % (Wilson)"
+            )
+            rates = [100 * w / n for w, n in zip(wins, counts, strict=True)]
+            vote_axes.plot(counts, rates, color=style.GREEN, label="win rate")
+            vote_axes.axhline(50, color=style.QUIET, lw=1.2, ls="--", label="chance")
+            vote_axes.set_ylim(0, 100)
+            legend(vote_axes)
+        else:
+            say_empty(vote_axes, "no label compared a trained policy with the base model")
+        _draw_accuracy(fit_axes, run)
+
+
+def _draw_accuracy(axes: Axes, run: RunRecords) -> None:
+    axes.set_title("Accuracy of the reward model")
+    axes.set_ylabel("first choice predicted (%)")
+    axes.set_xlabel("labels learned from")
+    shown = (("train_accuracy", style.BLUE), ("validation_accuracy", style.ORANGE))
+    has_any = False
+    for name, color in shown:
+        x, y = run.against(f"reward_model/{name}", "reward_model/labels_used")
+        if x:
+            has_any = True
+            label = name.removesuffix("_accuracy")
+            axes.plot(x, [100 * value for value in y], "o-", ms=3, color=color, label=label)
+    if not has_any:
+        say_empty(axes, "the reward trainer reported no accuracy")
+        return
+    axes.set_ylim(0, 100)
+    legend(axes)
+
+
+def draw_labelers(run: RunRecords, path: Path) -> None:
+    """Labels of each labeler, and how often others who saw the same query chose the same."""
+    records = labeler_records(run.labels)
+    with picture(path, rows=2, height_in=2.2 + 0.5 * max(len(records), 2)) as panels:
+        count_axes, agreement_axes = panels
+        count_axes.set_title("Labels by labeler")
+        count_axes.set_xlabel("labels")
+        agreement_axes.set_title("Agreement on shared queries")
+        agreement_axes.set_xlabel("pairs that agree (%), with 95 % bounds")
+        if not records:
+            say_empty(count_axes, "nobody has labelled yet")
+            say_empty(agreement_axes, "")
+            return
+        names = [record.labeler_id for record in records]
+        lanes = range(len(records))
+        answered = [record.num_labels - record.num_skipped for record in records]
+        skipped = [record.num_skipped for record in records]
+        count_axes.barh(lanes, answered, height=0.6, color=style.BLUE, label="answered")
+        bars = count_axes.barh(
+            lanes, skipped, left=answered, height=0.6, color=style.FAINT, label="skipped"
+        )
+        count_axes.bar_label(bars, [str(r.num_labels) for r in records], padding=3, fontsize=8.5)
+        count_axes.set_xlim(0, 1.12 * max(record.num_labels for record in records))
+        legend(count_axes)
+        for lane, record in enumerate(records):
+            if record.agreement is None:
+                continue
+            low, high = wilson_bounds(record.num_agreed, record.num_shared)
+            agreement_axes.plot([100 * low, 100 * high], [lane, lane], color=style.QUIET, lw=2.2)
+            agreement_axes.plot(100 * record.agreement, lane, "o", ms=8, color=style.GREEN)
+        for axes in panels:
+            axes.set_yticks(lanes, names)
+            axes.set_ylim(len(records) - 0.4, -0.6)
+            axes.grid(visible=False, axis="y")
+        chance = 100 / run.config.labels.num_candidates
+        agreement_axes.axvline(chance, color=style.QUIET, lw=1.2, ls="--", label="chance")
+        agreement_axes.set_xlim(0, 100)
+        legend(agreement_axes)

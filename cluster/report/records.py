@@ -1,0 +1,171 @@
+"""What a run left in its folder, read back. A file that is not there reads as empty."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cluster.config import RunConfig, load_config
+from cluster.metrics.jsonl_sink import read_rows
+from cluster.run_folder import RunFolder
+from label_queue.ledger import current_labels
+from label_queue.ledger_sql import SqlLedger
+from label_queue.simulated.gold import response_gold
+from protocol.errors import InputError
+from protocol.labels import ComparisonQuery, LabelEvent
+
+RecordT = TypeVar("RecordT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutRecord:
+    """A line of `recordings/rollouts.jsonl`: a response of ρ, or one that was trained on."""
+
+    step: int
+    """The policy version its PPO step made, from 1; 0 for responses of ρ."""
+    episodes: int
+    """Trained after that step."""
+    rollout_id: str
+    purpose: str
+    prompt: str
+    text: str
+    score: float | None
+    reward_version: int | None
+    oldest_version: int
+    actor_id: str
+    started_at: float
+    finished_at: float
+
+    @property
+    def policy_lag(self) -> int:
+        """Versions between the policy that the step changed and the rollout's oldest token."""
+        return self.step - 1 - self.oldest_version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRecord:
+    """A line of `recordings/policies.jsonl`: a version of the policy."""
+
+    version: int
+    episodes: int
+    reward_version: int
+    learned_through: int
+    """Last ledger sequence number it has learned, through its reward."""
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstSampleRecord:
+    """A line of `recordings/first_samples.jsonl`: a policy version was first sampled from."""
+
+    version: int
+    sampled_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardRecord:
+    """A line of `recordings/rewards.jsonl`: a version of the reward that was served."""
+
+    version: int
+    kind: str
+    ledger_seq: int
+    labels_used: int
+    fit_seconds: float
+    served_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecords:
+    """Everything of a run that a report is made from. Times are Unix seconds."""
+
+    config: RunConfig
+    state: dict[str, Any]
+    """`run.json`."""
+    rows: tuple[dict[str, float], ...]
+    """`metrics.jsonl`."""
+    rollouts: tuple[RolloutRecord, ...]
+    policies: tuple[PolicyRecord, ...]
+    first_samples: tuple[FirstSampleRecord, ...]
+    rewards: tuple[RewardRecord, ...]
+    queries: tuple[ComparisonQuery, ...]
+    events: tuple[LabelEvent, ...]
+
+    @property
+    def trained(self) -> list[RolloutRecord]:
+        """Rollouts that PPO trained on, in the order of their steps."""
+        return sorted((r for r in self.rollouts if r.step > 0), key=lambda r: r.step)
+
+    @property
+    def reference(self) -> list[RolloutRecord]:
+        """Responses of ρ."""
+        return [r for r in self.rollouts if r.step == 0]
+
+    @property
+    def labels(self) -> list[LabelEvent]:
+        """The latest revision of every label that stands, by `seq`."""
+        return sorted(current_labels(self.events).values(), key=lambda event: event.seq)
+
+    @property
+    def has_gold(self) -> bool:
+        """Whether the task has a hidden score that the report may look at."""
+        return self.config.prompts.source == "reviews"
+
+    def gold(self, rollout: RolloutRecord) -> float:
+        """Return the hidden score of a response; only for tasks that have one."""
+        assert self.has_gold, "this task has no gold score"
+        return response_gold(rollout.prompt, rollout.text)
+
+    def series(self, name: str) -> list[float]:
+        """Return all values of one metric, as they came."""
+        return [row[name] for row in self.rows if name in row]
+
+    def against(self, name: str, axis: str) -> tuple[list[float], list[float]]:
+        """Return a metric and what it is drawn against, from the rows that hold both."""
+        rows = [row for row in self.rows if name in row and axis in row]
+        return [row[axis] for row in rows], [row[name] for row in rows]
+
+
+def read_run(path: Path) -> RunRecords:
+    """Read a run's folder, of a run that has ended or still goes on.
+
+    Raises:
+        MissingError: The folder holds no run.
+        InputError: A file is not what it should be.
+    """
+    folder = RunFolder.existing(path)
+    queries, events = _read_ledger(folder.ledger)
+    recordings = folder.recordings
+    return RunRecords(
+        config=load_config(folder.config),
+        state=folder.read_state(),
+        rows=tuple(read_rows(folder.metrics)),
+        rollouts=_read(recordings / "rollouts.jsonl", RolloutRecord),
+        policies=_read(recordings / "policies.jsonl", PolicyRecord),
+        first_samples=_read(recordings / "first_samples.jsonl", FirstSampleRecord),
+        rewards=_read(recordings / "rewards.jsonl", RewardRecord),
+        queries=queries,
+        events=events,
+    )
+
+
+def _read(path: Path, record: type[RecordT]) -> tuple[RecordT, ...]:
+    """Read a stream of records; what a line holds beyond the record's fields is left."""
+    names = [field.name for field in fields(record)]  # type: ignore[arg-type]
+    try:
+        return tuple(record(**{name: row[name] for name in names}) for row in read_rows(path))
+    except (KeyError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"{path} does not hold {record.__name__}s ({error}); it was written by another version"
+        ) from error
+
+
+def _read_ledger(path: Path) -> tuple[tuple[ComparisonQuery, ...], tuple[LabelEvent, ...]]:
+    if not path.exists():
+        return (), ()
+    ledger = SqlLedger.open_to_read(path)
+    try:
+        return tuple(ledger.queries()), tuple(ledger.events())
+    finally:
+        ledger.close()

@@ -1,0 +1,146 @@
+"""`summary.json`: the run in figures. What is not known is null, and the file says why."""
+
+from __future__ import annotations
+
+from statistics import pstdev
+
+from cluster.report.figures import (
+    coverage,
+    first_refit_at,
+    label_to_policy_latencies,
+    last_part,
+    mean_or_none,
+    median_or_none,
+    percentile_or_none,
+    validation_votes,
+    wilson_bounds,
+)
+from cluster.report.records import RunRecords
+
+Figure = float | int | str | dict[str, str] | None
+Summary = dict[str, Figure]
+
+FINAL_PARTS_GOLD = 10
+"""The last tenth of the episodes is what the policy has become."""
+FINAL_PARTS_KL = 3
+"""In the last third the KL controller has settled."""
+
+REASONS = {
+    "run_id": "run.json has none",
+    "state": "run.json has none",
+    "versions": "run.json does not name them",
+    "wall_s": "the run has not ended",
+    "base_model_s": "the base model was there already, and was not trained by this run",
+    "peak_memory_bytes": "memory was not sampled",
+    "gold_base_mean": "the task has no hidden score, or the base model was not sampled",
+    "gold_base_std": "the task has no hidden score, or the base model was not sampled",
+    "gold_final_mean": "the task has no hidden score, or no PPO step was taken",
+    "kl_final_mean": "no PPO step was taken",
+    "kl_target": "the KL coefficient is fixed",
+    "labels_acknowledged": "only simulated labelers count what was acknowledged to them",
+    "coverage_median": "no query was made after the first refit",
+    "label_to_policy_latency_p50_s": "no label reached a policy that was sampled",
+    "label_to_policy_latency_p95_s": "no label reached a policy that was sampled",
+    "validation_winrate": "no label compared a trained policy with the base model",
+    "validation_winrate_low": "no label compared a trained policy with the base model",
+    "policy_lag_max": "no PPO step was taken",
+    "logprob_mismatch_max": "the learner compared no log-probabilities",
+    "episodes_per_s": "no PPO step was taken",
+    "learner_idle": "no PPO step was taken",
+    "actor_idle": "the actors' idle time was not measured",
+}
+"""Why a figure may be null, by its name; those that are not here never are."""
+
+
+def summarize(run: RunRecords) -> Summary:
+    """Return every headline figure, and under "unknown" why those that are null are.
+
+    Of a run that has not ended, the figures are those so far.
+    """
+    summary: Summary = {
+        **_what_ran(run),
+        **_quality(run),
+        **_labels(run),
+        **_online(run),
+        **_validation(run),
+        **_exactness(run),
+        **_pace(run),
+    }
+    return {
+        **summary,
+        "unknown": {name: REASONS[name] for name, value in summary.items() if value is None},
+    }
+
+
+def _what_ran(run: RunRecords) -> Summary:
+    state = run.state
+    return {
+        "run_id": state.get("run_id"),
+        "state": state.get("state"),
+        "mode": run.config.run.mode,
+        "seed": run.config.run.seed,
+        "versions": state.get("versions"),
+        "wall_s": state.get("wall_s"),
+        "base_model_s": state.get("base_model_s"),
+        "peak_memory_bytes": state.get("peak_memory_bytes"),
+        "episodes": max((policy.episodes for policy in run.policies), default=0),
+    }
+
+
+def _quality(run: RunRecords) -> Summary:
+    base = [run.gold(rollout) for rollout in run.reference] if run.has_gold else []
+    last = last_part(run.trained, FINAL_PARTS_GOLD) if run.has_gold else []
+    is_adaptive = run.config.kl.kind == "adaptive"
+    return {
+        "gold_base_mean": mean_or_none(base),
+        "gold_base_std": pstdev(base) if base else None,
+        "gold_final_mean": mean_or_none([run.gold(rollout) for rollout in last]),
+        "kl_final_mean": mean_or_none(last_part(run.series("kl/reference_mean"), FINAL_PARTS_KL)),
+        "kl_target": run.config.kl.target if is_adaptive else None,
+    }
+
+
+def _labels(run: RunRecords) -> Summary:
+    return {
+        "labels_acknowledged": run.state.get("labels_acknowledged"),
+        "labels_in_ledger": len({e.label_id for e in run.events if e.type == "submit"}),
+        "reward_refits": sum(reward.kind == "refit" for reward in run.rewards),
+        "reward_versions": len({reward.version for reward in run.rewards}),
+    }
+
+
+def _online(run: RunRecords) -> Summary:
+    since = first_refit_at(run.rewards)
+    shares = [] if since is None else [each.share for each in coverage(run.queries, since)]
+    latencies = [
+        each.seconds
+        for each in label_to_policy_latencies(run.labels, run.policies, run.first_samples)
+    ]
+    return {
+        "coverage_median": median_or_none(shares),
+        "label_to_policy_latency_p50_s": percentile_or_none(latencies, 0.5),
+        "label_to_policy_latency_p95_s": percentile_or_none(latencies, 0.95),
+    }
+
+
+def _validation(run: RunRecords) -> Summary:
+    votes = validation_votes({query.query_id: query for query in run.queries}, run.labels)
+    wins = sum(vote.is_win for vote in votes)
+    return {
+        "validation_labels": len(votes),
+        "validation_winrate": wins / len(votes) if votes else None,
+        "validation_winrate_low": wilson_bounds(wins, len(votes))[0] if votes else None,
+    }
+
+
+def _exactness(run: RunRecords) -> Summary:
+    return {
+        "policy_lag_max": max((rollout.policy_lag for rollout in run.trained), default=None),
+        "max_policy_lag": run.config.run.max_policy_lag,
+        "logprob_mismatch_max": max(run.series("rollout/logprob_mismatch_max"), default=None),
+    }
+
+
+def _pace(run: RunRecords) -> Summary:
+    names = ("episodes_per_s", "learner_idle", "actor_idle")
+    return {name: next(reversed(run.series(f"throughput/{name}")), None) for name in names}

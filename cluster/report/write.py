@@ -1,0 +1,102 @@
+"""Writes `report/` of a run: pictures, `summary.json` and `index.html`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cluster.report.figures import last_part
+from cluster.report.page import Picture, Sample, render_page
+from cluster.report.pictures_labels import (
+    draw_labelers,
+    draw_online,
+    draw_schedule,
+    draw_validation,
+)
+from cluster.report.pictures_policy import draw_kl, draw_scores, draw_staleness, draw_time
+from cluster.report.records import RolloutRecord, RunRecords, read_run
+from cluster.report.summary import FINAL_PARTS_GOLD, summarize
+from cluster.run_folder import RunFolder, write_json
+
+NUM_SAMPLES = 12
+
+PICTURES: tuple[tuple[str, Callable[[RunRecords, Path], None], str], ...] = (
+    (
+        "scores",
+        draw_scores,
+        "Scores against episodes. Orange lines mark the first step trained on a reward that was "
+        "refitted from scratch; scores of different reward versions are not comparable.",
+    ),
+    ("kl", draw_kl, "KL divergence to the base model, and the coefficient that steers it."),
+    (
+        "validation",
+        draw_validation,
+        "Above: of the labels that compared the policy of the moment with the base model, how many "
+        "preferred the policy. Below: how often the reward model ranks the chosen answer first.",
+    ),
+    (
+        "schedule",
+        draw_schedule,
+        "Labels received when each episode was trained, and the schedule; PPO waits below it.",
+    ),
+    (
+        "online",
+        draw_online,
+        "How online the run was. Above, for each query: of all labels received before it was made, "
+        "the share that the policy it shows had learned. Below, for each label: the time from its "
+        "receipt to the first response sampled from a policy that had learned it.",
+    ),
+    (
+        "staleness",
+        draw_staleness,
+        "Age of the oldest token of each rollout when it was trained on, in policy versions.",
+    ),
+    (
+        "time",
+        draw_time,
+        "When each process was at work. Actors also draw candidates for queries, which are not "
+        "shown; people label all the while.",
+    ),
+    (
+        "labelers",
+        draw_labelers,
+        "Each labeler's labels, and how often another who was given the same query chose the same.",
+    ),
+)
+
+
+def write_report(path: Path) -> Path:
+    """Write the report of the run in a folder, which may still go on; return the page's path.
+
+    Raises:
+        MissingError: The folder holds no run.
+        InputError: A file in it is not what it should be.
+    """
+    run = read_run(path)
+    folder = RunFolder(path).report
+    folder.mkdir(exist_ok=True)
+    pictures = []
+    for name, draw, caption in PICTURES:
+        target = folder / f"{name}.png"
+        draw(run, target)
+        pictures.append(Picture(path=target, caption=caption))
+    summary = summarize(run)
+    write_json(folder / "summary.json", summary)
+    before = _samples(run, run.reference)
+    after = _samples(run, last_part(run.trained, FINAL_PARTS_GOLD))
+    page = folder / "index.html"
+    page.write_text(render_page(summary, pictures, before, after), encoding="utf-8")
+    return page
+
+
+def _samples(run: RunRecords, rollouts: Sequence[RolloutRecord]) -> list[Sample]:
+    """Return `NUM_SAMPLES` responses at even distances, or all if there are fewer."""
+    stride = max(1, len(rollouts) // NUM_SAMPLES)
+    return [
+        Sample(
+            prompt=rollout.prompt,
+            text=rollout.text,
+            gold=run.gold(rollout) if run.has_gold else None,
+        )
+        for rollout in rollouts[::stride][:NUM_SAMPLES]
+    ]

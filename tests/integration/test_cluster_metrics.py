@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.metrics.config import MetricsConfig
+from cluster.metrics.jsonl_sink import read_rows
+from cluster.metrics.names import AXES, CATALOGUE
+from cluster.metrics.ray_sink import RaySink
+from cluster.metrics.wandb_sink import WandbSink
+from protocol.errors import ResourceError
+from tests.support.sink_contract import ROWS, exercise
+from tests.support.wandb_file import read_history, read_records
+
+
+@pytest.fixture
+def no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Wandb finds no key and no server on this machine."""
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+
+@pytest.fixture
+def records(tmp_path: Path, no_account: None) -> list[Any]:
+    """What an offline run wrote."""
+    sink = WandbSink(
+        folder=tmp_path, project="andon", run_id="demo-1", mode="offline", run_config={"seed": 1}
+    )
+    exercise(sink)
+    (path,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    assert read_history(path) == list(ROWS)
+    return read_records(path)
+
+
+def kinds(records: list[Any], kind: str) -> list[Any]:
+    return [getattr(record, kind) for record in records if record.WhichOneof("record_type") == kind]
+
+
+def test_wandb_offline_holds_axes_alert_and_summary(records: list[Any]) -> None:
+    axes = {metric.name: metric.step_metric for metric in kinds(records, "metric")}
+    expected = {name: metric.axis for name, metric in CATALOGUE.items() if name not in AXES}
+    assert {name: axes[name] for name in expected} == expected
+    (alert,) = kinds(records, "alert")
+    assert alert.title == "line stopped"
+    updates = [item for summary in kinds(records, "summary") for item in summary.update]
+    final = {item.key or "/".join(item.nested_key): item.value_json for item in updates}
+    assert final["report/episodes"] == "256"
+    assert "report/gold_final_mean" not in final
+
+
+@pytest.mark.usefixtures("no_account")
+def test_wandb_online_without_an_account_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match=r"set metrics\.wandb='offline'") as failure:
+        WandbSink(folder=tmp_path, project="andon", run_id="demo-2", mode="online", run_config={})
+    assert "\n" not in str(failure.value)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_ray_sink_takes_every_row() -> None:
+    exercise(RaySink(run_id="demo"))
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_shell_writes_each_key_once(tmp_path: Path) -> None:
+    import ray
+
+    from cluster.metrics.shell import MetricsShell
+
+    config = MetricsConfig(wandb="off", prometheus=True)
+    shell = MetricsShell.remote(config, str(tmp_path), "demo", {}, 0.0)
+    row = {"policy/step": 4, "policy/loss": 0.5}
+    ray.get([shell.write.remote("policy-4", row), shell.write.remote("policy-4", row)])
+    ray.get(shell.alert.remote("line stopped", "by a test"))
+    ray.get(shell.summarize.remote({"episodes": 512}))
+    ray.get(shell.close.remote())
+    ray.kill(shell)
+    (written,) = read_rows(tmp_path / "metrics.jsonl")
+    assert written["policy/loss"] == 0.5

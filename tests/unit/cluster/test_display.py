@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from cluster.display import PLAIN_INTERVAL_S, RunDisplay, plain_line, render
+
+SNAPSHOT = {
+    "phase": "training",
+    "elapsed_s": 185.4,
+    "episodes_total": 7680,
+    "policy/episodes": 1280,
+    "policy/version": 10,
+    "reward/score_mean": 0.5,
+    "reward/gold_mean": -0.25,
+    "kl/reference_mean": 6.25,
+    "kl/target": 8.0,
+    "labels/accepted": 300,
+    "labels/scheduled": 296,
+    "reward_model/version": 7,
+    "throughput/learner_idle": 0.25,
+}
+
+
+class Terminal:
+    def __init__(self, *, is_terminal: bool) -> None:
+        self.now = 0.0
+        self.out = io.StringIO()
+        console = Console(file=self.out, force_terminal=is_terminal, width=100, color_system=None)
+        self.display = RunDisplay(console, "runs/demo-1", clock=lambda: self.now)
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.getvalue().splitlines()
+
+
+def test_plain_line_says_what_is_known() -> None:
+    assert plain_line(SNAPSHOT) == (
+        "[3:05] training · episodes 1280/7680 · policy v10 · score +0.50 · gold -0.25"
+        " · KL 6.25 nats · KL target 8.00 nats · labels 300 · wanted 296 by now · reward v7"
+        " · learner 25% idle"
+    )
+
+
+def test_plain_line_of_a_run_that_only_begins() -> None:
+    assert plain_line({"phase": "starting", "elapsed_s": 3}) == "[0:03] starting"
+
+
+def test_panel_shows_both_loops_and_the_note() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    with console.capture() as capture:
+        console.print(render({**SNAPSHOT, "note": "label at [link]"}, "runs/[demo]-1"))
+    shown = capture.get()
+    for part in ("runs/[demo]-1", "1,280 of 7,680 episodes", "6.25 nats", "label at [link]"):
+        assert part in shown
+
+
+def test_plain_lines_are_paced_but_a_new_phase_shows_at_once() -> None:
+    terminal = Terminal(is_terminal=False)
+    with terminal.display as display:
+        for now, phase in (
+            (0.0, "starting"),
+            (1.0, "starting"),
+            (2.0, "training"),
+            (2.0 + PLAIN_INTERVAL_S, "training"),
+        ):
+            terminal.now = now
+            display.show({"phase": phase, "elapsed_s": now})
+    assert terminal.lines == ["[0:00] starting", "[0:02] training", "[0:12] training"]
+
+
+def test_long_plain_lines_are_not_broken() -> None:
+    terminal = Terminal(is_terminal=False)
+    terminal.display.show(SNAPSHOT)
+    terminal.display.say("report: " + "x" * 200)
+    assert len(terminal.lines) == 2
+
+
+def test_a_terminal_gets_the_live_panel() -> None:
+    terminal = Terminal(is_terminal=True)
+    with terminal.display as display:
+        display.show(SNAPSHOT)
+        display.say("base model ready")
+    output = terminal.out.getvalue()
+    assert "runs/demo-1" in output
+    assert "base model ready" in output

@@ -1,0 +1,192 @@
+"""Every headline figure against values worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from cluster.report.figures import (
+    Coverage,
+    coverage,
+    episodes_at,
+    first_refit_at,
+    label_to_policy_latencies,
+    labeler_records,
+    last_part,
+    mean_or_none,
+    median_or_none,
+    merged,
+    percentile,
+    percentile_or_none,
+    validation_votes,
+    wilson_bounds,
+)
+from cluster.report.records import FirstSampleRecord, PolicyRecord, RewardRecord, RolloutRecord
+from tests.support.synthetic_run import make_label, make_query
+
+
+def policy(version: int, learned_through: int, created_at: float = 0.0) -> PolicyRecord:
+    return PolicyRecord(
+        version=version,
+        episodes=128 * version,
+        reward_version=1,
+        learned_through=learned_through,
+        created_at=created_at,
+    )
+
+
+def reward(version: int, kind: str, served_at: float) -> RewardRecord:
+    return RewardRecord(
+        version=version,
+        kind=kind,
+        ledger_seq=10,
+        labels_used=10,
+        fit_seconds=1.0,
+        served_at=served_at,
+    )
+
+
+def test_last_part_is_never_empty() -> None:
+    assert last_part(list(range(20)), 10) == [18, 19]
+    assert last_part([1.0, 2.0, 3.0], 10) == [3.0]
+    assert last_part([1.0, 2.0, 3.0, 4.0], 3) == [3.0, 4.0]
+    assert last_part([], 10) == []
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, 1.0), (0.5, 2.5), (0.95, 3.85), (1.0, 4.0)])
+def test_percentile_interpolates(share: float, expected: float) -> None:
+    assert percentile([4.0, 1.0, 3.0, 2.0], share) == pytest.approx(expected)
+
+
+def test_percentile_of_one_value_is_that_value() -> None:
+    assert percentile([7.0], 0.95) == 7.0
+
+
+def test_of_nothing_there_is_no_figure() -> None:
+    assert mean_or_none([]) is None
+    assert median_or_none([]) is None
+    assert percentile_or_none([], 0.5) is None
+
+
+def test_wilson_bounds_by_hand() -> None:
+    # p = 0.7, n = 10, z² = 3.841459: (0.7 + 0.192073 ∓ 1.959964·√(0.021 + 0.009604)) / 1.384146
+    low, high = wilson_bounds(7, 10)
+    assert low == pytest.approx(0.39678, abs=1e-5)
+    assert high == pytest.approx(0.89221, abs=1e-5)
+
+
+def test_wilson_bounds_stay_in_the_unit_interval() -> None:
+    assert wilson_bounds(0, 5)[0] == pytest.approx(0.0)
+    assert wilson_bounds(5, 5)[1] == pytest.approx(1.0)
+    assert wilson_bounds(0, 0) == (0.0, 1.0)
+
+
+def test_coverage_is_learned_over_received_after_the_first_refit() -> None:
+    queries = [
+        make_query("late", created_at=30.0, labels_before=40, learned_labels=30),
+        make_query("early", created_at=5.0, labels_before=10, learned_labels=0),
+        make_query("next", created_at=20.0, labels_before=20, learned_labels=20),
+    ]
+    assert coverage(queries, since=10.0) == [
+        Coverage(created_at=20.0, share=1.0),
+        Coverage(created_at=30.0, share=0.75),
+    ]
+
+
+def test_first_refit_is_the_first_fit_from_scratch() -> None:
+    served = [reward(2, "warm", 12.0), reward(1, "refit", 10.0), reward(3, "refit", 30.0)]
+    assert first_refit_at(served) == 10.0
+    assert first_refit_at([]) is None
+
+
+def test_latency_runs_from_receipt_to_the_first_sample_of_a_policy_that_learned_it() -> None:
+    query = make_query("q")
+    labels = [
+        make_label(query, "a", 0, 100.0, seq=1),
+        make_label(query, "b", 1, 105.0, seq=2),
+        make_label(query, "c", 2, 110.0, seq=3),
+    ]
+    policies = [policy(1, 1), policy(2, 1), policy(3, 2)]
+    samples = [FirstSampleRecord(version=v, sampled_at=t) for v, t in ((1, 130.0), (3, 150.0))]
+    latencies = label_to_policy_latencies(labels, policies, samples)
+    # Label 3 is learned by no policy yet.
+    assert [each.seconds for each in latencies] == [30.0, 45.0]
+
+
+def test_latency_of_a_version_that_no_actor_took_ends_at_the_next() -> None:
+    label = make_label(make_query("q"), "a", 0, 100.0, seq=2)
+    samples = [FirstSampleRecord(version=v, sampled_at=t) for v, t in ((1, 120.0), (3, 140.0))]
+    (latency,) = label_to_policy_latencies(
+        [label], [policy(1, 0), policy(2, 2), policy(3, 2)], samples
+    )
+    assert latency.seconds == 40.0
+
+
+def test_a_skip_is_never_learned() -> None:
+    skip = make_label(make_query("q"), "a", None, 100.0, seq=1)
+    samples = [FirstSampleRecord(version=1, sampled_at=120.0)]
+    assert label_to_policy_latencies([skip], [policy(1, 1)], samples) == []
+
+
+def test_validation_counts_choices_between_a_trained_policy_and_the_base_model() -> None:
+    contest = make_query("contest", purpose="validation", versions=(5, 0, 0, 5))
+    untrained = make_query("untrained", purpose="validation", versions=(0, 0, 0, 0))
+    train = make_query("train", versions=(5, 0, 0, 5))
+    queries = {query.query_id: query for query in (contest, untrained, train)}
+    labels = [
+        make_label(contest, "a", 0, 1.0),
+        make_label(contest, "b", 1, 2.0),
+        make_label(contest, "c", 3, 3.0),
+        make_label(contest, "d", None, 4.0),
+        make_label(untrained, "a", 0, 5.0),
+        make_label(train, "a", 0, 6.0),
+    ]
+    assert [vote.is_win for vote in validation_votes(queries, labels)] == [True, False, True]
+
+
+def test_agreement_is_counted_by_pairs() -> None:
+    shared, alone = make_query("shared"), make_query("alone")
+    labels = [
+        make_label(shared, "ada", 1, 1.0),
+        make_label(shared, "ben", 1, 2.0),
+        make_label(shared, "cem", 2, 3.0),
+        make_label(alone, "ada", 0, 4.0),
+        make_label(alone, "cem", None, 5.0),
+    ]
+    ada, ben, cem = labeler_records(labels)
+    assert (ada.num_labels, ada.num_shared, ada.num_agreed) == (2, 2, 1)
+    assert ben.agreement == 0.5
+    assert (cem.agreement, cem.num_skipped) == (0.0, 1)
+
+
+def test_a_labeler_nobody_shares_with_has_no_agreement() -> None:
+    (record,) = labeler_records([make_label(make_query("q"), "ada", 1, 1.0)])
+    assert record.agreement is None
+
+
+def test_episodes_at_a_time() -> None:
+    policies = [policy(1, 0, created_at=10.0), policy(2, 0, created_at=20.0)]
+    assert [episodes_at(policies, time) for time in (5.0, 10.0, 19.0, 25.0)] == [0, 128, 128, 256]
+
+
+def test_merged_intervals_are_disjoint() -> None:
+    assert merged([(5, 6), (1, 3), (2, 4), (6, 7)]) == [(1, 4), (5, 7)]
+    assert merged([]) == []
+
+
+def test_policy_lag_is_measured_from_the_policy_that_the_step_changed() -> None:
+    rollout = RolloutRecord(
+        step=6,
+        episodes=768,
+        rollout_id="t-1",
+        purpose="train",
+        prompt="",
+        text="",
+        score=0.0,
+        reward_version=1,
+        oldest_version=3,
+        actor_id="rollout-0",
+        started_at=0.0,
+        finished_at=1.0,
+    )
+    # Step 6 changes version 5.
+    assert rollout.policy_lag == 2

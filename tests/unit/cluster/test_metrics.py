@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cluster.metrics.config import MetricsConfig
+from cluster.metrics.hub import MetricsHub, open_hub
+from cluster.metrics.jsonl_sink import JsonlSink, read_rows
+from cluster.metrics.memory_sink import MemorySink
+from cluster.metrics.names import AXES, CATALOGUE, checked
+from cluster.metrics.ray_sink import gauge_name
+from protocol.errors import NotFinite
+from protocol.ports import MetricSink
+from tests.support.sink_contract import ROWS, exercise
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_memory_sink_keeps_the_contract() -> None:
+    sink = MemorySink()
+    exercise(sink)
+    assert sink.rows == list(ROWS)
+    assert sink.alerts == [("line stopped", "the KL is above three times its target")]
+    assert sink.summary == {"episodes": 256, "gold_final_mean": None}
+    assert sink.is_closed
+
+
+def test_jsonl_sink_keeps_the_contract(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "metrics.jsonl"
+    exercise(JsonlSink(path))
+    assert read_rows(path) == list(ROWS)
+
+
+def test_jsonl_sink_cuts_a_torn_line_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"time/wall_s": 1}\n{"time/wal')
+    assert read_rows(path) == [{"time/wall_s": 1}]
+    sink = JsonlSink(path)
+    sink.write({"time/wall_s": 2})
+    sink.close()
+    assert read_rows(path) == [{"time/wall_s": 1}, {"time/wall_s": 2}]
+
+
+def test_a_run_without_metrics_has_no_rows(tmp_path: Path) -> None:
+    assert read_rows(tmp_path / "metrics.jsonl") == []
+
+
+def test_hub_stamps_wall_time_and_keeps_the_senders_own() -> None:
+    sink = MemorySink()
+    hub = MetricsHub([sink], wall_s=lambda: 7.5)
+    hub.write({"policy/step": 3, "policy/loss": 0.5})
+    hub.write({"time/wall_s": 2.0, "throughput/learner_idle": 0.25})
+    assert sink.rows == [
+        {"time/wall_s": 7.5, "policy/step": 3, "policy/loss": 0.5},
+        {"time/wall_s": 2.0, "throughput/learner_idle": 0.25},
+    ]
+
+
+def test_a_bad_row_reaches_no_sink() -> None:
+    sink = MemorySink()
+    hub = MetricsHub([sink], wall_s=lambda: 0.0)
+    with pytest.raises(ValueError, match="unknown metric"):
+        hub.write({"policy/step": 3, "policy/lost": 0.5})
+    assert sink.rows == []
+
+
+def test_the_file_is_written_first_and_closed_last() -> None:
+    order: list[str] = []
+
+    class Noted(MemorySink):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        def write(self, row: object) -> None:
+            order.append(f"write {self.name}")
+
+        def close(self) -> None:
+            order.append(f"close {self.name}")
+
+    hub = MetricsHub([Noted("file"), Noted("wandb")], wall_s=lambda: 0.0)
+    hub.write({"policy/step": 0, "policy/loss": 1.0})
+    hub.close()
+    assert order == ["write file", "write wandb", "close wandb", "close file"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"policy/step": 1}, "one step axis"),
+        ({"policy/step": 1, "policy/loss": 1.0, "labels/received": 3}, "one step axis"),
+        ({"policy/loss": 1.0}, "must carry its step 'policy/step'"),
+        ({"policy/step": 1, "policy/loss": "low"}, "must be a number"),
+        ({"policy/step": 1, "policy/Loss": 1.0}, "unknown metric 'policy/Loss'"),
+    ],
+)
+def test_rows_that_do_not_fit_are_rejected(row: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        checked(row)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_is_an_error(value: float) -> None:
+    with pytest.raises(NotFinite, match="policy/loss"):
+        checked({"policy/step": 1, "policy/loss": value})
+
+
+def test_prefixes_of_one_axis_may_share_a_row() -> None:
+    assert checked({"policy/step": 1, "policy/loss": 0.1, "kl/target": 8.0}) == "policy/step"
+
+
+def test_every_name_has_an_axis_that_exists() -> None:
+    assert {metric.axis for metric in CATALOGUE.values()} == set(AXES)
+    assert all(name.count("/") == 1 for name in CATALOGUE)
+
+
+def test_gauge_names_are_distinct_and_without_slash() -> None:
+    names = {gauge_name(name) for name in CATALOGUE}
+    assert len(names) == len(CATALOGUE)
+    assert "andon_kl_reference_mean" in names
+
+
+def test_the_documented_names_are_the_catalogue() -> None:
+    lines = (ROOT / "docs" / "METRICS.md").read_text().splitlines()
+    documented = {line.split("`")[1] for line in lines if line.startswith("| `")}
+    assert documented == set(CATALOGUE)
+
+
+def test_wandb_is_imported_only_when_asked_for(tmp_path: Path) -> None:
+    hub = open_hub(
+        MetricsConfig(wandb="off"),
+        folder=tmp_path,
+        run_id="demo",
+        run_config={},
+        wall_s=lambda: 0.0,
+    )
+    hub.write({"policy/step": 0, "policy/loss": 1.0})
+    hub.close()
+    assert json.loads((tmp_path / "metrics.jsonl").read_text())["policy/loss"] == 1.0
+    check = "import sys, cluster.metrics.hub; sys.exit('wandb' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_the_hub_is_given_sinks_by_their_port() -> None:
+    sinks: list[MetricSink] = [MemorySink()]
+    assert MetricsHub(sinks, wall_s=lambda: 0.0) is not None

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from cluster.config import save_config
+from cluster.report.page import Sample, render_page
+from cluster.report.records import read_run
+from cluster.report.summary import REASONS, summarize
+from cluster.report.write import PICTURES, write_report
+from cluster.run_folder import RunFolder
+from label_queue.ledger_sql import SqlLedger
+from protocol.errors import InputError, MissingError
+from tests.support.synthetic_run import (
+    NUM_STEPS,
+    SyntheticRun,
+    make_label,
+    make_query,
+    synthetic_config,
+)
+
+WANTED_KEYS = {
+    "wall_s",
+    "base_model_s",
+    "peak_memory_bytes",
+    "episodes",
+    "labels_acknowledged",
+    "labels_in_ledger",
+    "reward_refits",
+    "reward_versions",
+    "gold_base_mean",
+    "gold_base_std",
+    "gold_final_mean",
+    "kl_final_mean",
+    "kl_target",
+    "coverage_median",
+    "label_to_policy_latency_p50_s",
+    "label_to_policy_latency_p95_s",
+    "policy_lag_max",
+    "max_policy_lag",
+    "logprob_mismatch_max",
+    "validation_winrate",
+    "validation_winrate_low",
+    "episodes_per_s",
+    "learner_idle",
+    "actor_idle",
+    "seed",
+    "mode",
+    "versions",
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a synthetic run, with its report."""
+    folder = SyntheticRun(tmp_path_factory.mktemp("runs") / "synthetic").write()
+    write_report(folder)
+    return folder
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Path:
+    """The folder of a run that has only just begun."""
+    folder = RunFolder.create(tmp_path / "begun")
+    save_config(synthetic_config({"kl": {"kind": "fixed"}}), folder.config)
+    folder.update_state(run_id="begun", state="running")
+    return folder.path
+
+
+def test_summary_holds_every_wanted_key(finished: Path) -> None:
+    summary = json.loads((finished / "report" / "summary.json").read_text())
+    assert set(summary) >= WANTED_KEYS
+
+
+def test_summary_of_a_known_run(finished: Path) -> None:
+    summary = summarize(read_run(finished))
+    assert summary["episodes"] == NUM_STEPS * 32
+    assert summary["labels_in_ledger"] == summary["labels_acknowledged"] == 244
+    assert summary["reward_refits"] == 6
+    assert summary["policy_lag_max"] == 2
+    assert summary["kl_final_mean"] == pytest.approx(8.0, abs=0.4)
+    assert summary["learner_idle"] == 0.625
+    assert summary["unknown"] == {
+        name: REASONS[name] for name in ("peak_memory_bytes", "actor_idle")
+    }
+
+
+def test_report_of_a_run_that_has_only_begun_invents_nothing(begun: Path) -> None:
+    assert write_report(begun).exists()
+    summary = json.loads((begun / "report" / "summary.json").read_text())
+    unknown = {name for name, value in summary.items() if value is None}
+    assert unknown == set(REASONS) - {"run_id", "state"}
+    assert summary["unknown"] == {name: REASONS[name] for name in unknown}
+    assert summary["episodes"] == 0
+
+
+def test_page_holds_every_picture_and_loads_nothing(finished: Path) -> None:
+    page = (finished / "report" / "index.html").read_text()
+    assert page.count("data:image/png;base64,") == len(PICTURES)
+    assert not re.search(r"(src|href)=\"(?!data:)", page)
+    assert "default-src 'none'" in page
+    assert "<script" not in page
+
+
+def test_model_text_is_inert(finished: Path) -> None:
+    attack = Sample(prompt="<b>", text='</td><script>alert(1)</script> & "x"', gold=None)
+    page = render_page(summarize(read_run(finished)), [], [attack], [attack])
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp;" in page
+
+
+def test_pictures_have_a_reasonable_size(finished: Path) -> None:
+    for name, _, _ in PICTURES:
+        content = (finished / "report" / f"{name}.png").read_bytes()
+        assert content.startswith(b"\x89PNG")
+        width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
+        assert width > 1000
+        assert 300 < height < 1000
+
+
+def test_a_run_that_goes_on_can_be_read_beside_its_ledgers_owner(begun: Path) -> None:
+    owner = SqlLedger.open(begun / "ledger.sqlite", "begun")
+    query = make_query("q-1")
+    owner.write([query, make_label(query, "ada", 2, 5.0)])
+    run = read_run(begun)
+    owner.close()
+    assert run.queries == (query,)
+    assert [label.choice for label in run.labels] == ["q-1-2"]
+
+
+def test_a_folder_without_a_run_is_a_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="holds no run"):
+        write_report(tmp_path)
+
+
+def test_records_of_another_version_are_named(begun: Path) -> None:
+    (begun / "recordings" / "rewards.jsonl").write_text('{"version": 1}\n')
+    with pytest.raises(InputError, match=r"rewards\.jsonl does not hold RewardRecords"):
+        read_run(begun)

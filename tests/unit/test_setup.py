@@ -1,0 +1,101 @@
+"""Set-up refuses what will not do in one sentence, and does nothing twice."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from collections import namedtuple
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "setup.py"
+
+
+@pytest.fixture
+def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script as a module, its `.venv` moved to a temporary folder."""
+    spec = importlib.util.spec_from_file_location("andon_setup", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name, path in {"VENV": "", "PYTHON": "bin/python", "STAMP": "stamp", "LOG": "log"}.items():
+        monkeypatch.setattr(module, name, tmp_path / path)
+    (tmp_path / "bin").mkdir()
+    return module
+
+
+def fail_pip(setup: ModuleType) -> None:
+    setup.PYTHON.write_text("#!/bin/sh\nseq 1 40\necho 'ERROR: no such wheel'\nexit 1\n")
+    setup.PYTHON.chmod(0o755)
+
+
+def test_old_python_is_refused(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 10, 2))
+    with pytest.raises(setup.SetupError, match=r"needs Python 3\.11"):
+        setup.check_machine()
+
+
+def test_no_compiler_is_refused(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(setup.SetupError, match=r"install g\+\+"):
+        setup.check_machine()
+
+
+def test_full_disk_is_refused(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, 2.5e9))
+    with pytest.raises(setup.SetupError, match=r"Only 2\.5 GB of disk"):
+        setup.check_machine()
+
+
+def test_failing_pip_shows_its_last_lines(
+    setup: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail_pip(setup)
+    with pytest.raises(setup.SetupError, match="could not install it"):
+        setup.pip(["install", "it"], "pip could not install it")
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == setup.LOG_LINES_SHOWN
+    assert shown[-1] == "ERROR: no such wheel"
+
+
+def test_failure_is_one_line_and_a_status(
+    setup: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert setup.main() == 1
+    error = capsys.readouterr().err
+    assert error.startswith("set-up: No C++ compiler")
+    assert error.count("\n") == 1
+
+
+def test_a_current_venv_is_left_alone(
+    setup: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_pip(setup)
+    monkeypatch.setattr(setup, "has_cuda", lambda: False)
+    setup.STAMP.write_text(setup.fingerprint("cpu"))
+    assert setup.main() == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_another_extra_or_python_is_another_venv(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = setup.fingerprint("cpu")
+    assert setup.fingerprint("gpu") != before
+    monkeypatch.setattr(sys, "version_info", (3, 99, 0))
+    assert setup.fingerprint("cpu") != before
+
+
+def test_linux_without_cuda_asks_for_the_cpu_build(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert setup.torch_requirement("cpu") == "torch==2.13.0+cpu"
+    assert setup.torch_requirement("gpu") == "torch==2.13.0"

@@ -1,0 +1,202 @@
+"""Make `.venv` and install Andon into it; do nothing when nothing changed.
+
+Runs on a bare Python with the standard library alone (`make venv`). torch goes first: with none
+there, other packages would pull a CUDA build of several gigabytes. The output of pip goes to
+`.venv/setup.log`; whatever fails is said in one sentence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / "setup.stamp"
+LOG = VENV / "setup.log"
+CONSTRAINTS = ROOT / "constraints.txt"
+
+OLDEST_PYTHON = (3, 11)
+NEEDED_BYTES = 8 * 10**9
+LOG_LINES_SHOWN = 15
+OPTIONAL_PACKAGES = ("torchvision", "torchaudio", "torchcodec")
+
+
+class SetupError(Exception):
+    """One sentence that says what is missing and how to get it."""
+
+
+def say(line: str) -> None:
+    """Tell the user what is being done."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def check_machine() -> None:
+    """Raise SetupError unless Python, the compiler and the disk will do."""
+    if sys.version_info < OLDEST_PYTHON:
+        raise SetupError(
+            f"Andon needs Python 3.11 or newer and this is {sys.version.split()[0]}; install one "
+            "and run `make PYTHON=python3.11 ...`."
+        )
+    if not any(shutil.which(name) for name in ("g++", "clang++", "c++")):
+        raise SetupError(
+            "No C++ compiler found (DeepSpeed builds its CPU optimizer with one); install g++, "
+            "e.g. `apt-get install g++`."
+        )
+    free = shutil.disk_usage(str(ROOT)).free
+    if free < NEEDED_BYTES:
+        raise SetupError(
+            f"Only {free / 1e9:.1f} GB of disk are free at {ROOT} and the installation needs "
+            f"{NEEDED_BYTES / 1e9:.0f} GB; free some space."
+        )
+
+
+def has_cuda() -> bool:
+    """Return whether the NVIDIA driver answers on this machine."""
+    driver = shutil.which("nvidia-smi")
+    return driver is not None and run_quietly([driver, "--list-gpus"])
+
+
+def run_quietly(command: list[str]) -> bool:
+    """Run a command without output and return whether it succeeded."""
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    return done.returncode == 0
+
+
+def fingerprint(extra: str) -> str:
+    """Return the digest of all that the content of `.venv` depends on."""
+    digest = hashlib.sha256()
+    for part in (ROOT / "pyproject.toml", CONSTRAINTS, Path(__file__)):
+        digest.update(part.read_bytes())
+    digest.update(f"{sys.version_info[:3]} {extra} {ROOT}".encode())
+    return digest.hexdigest()
+
+
+def is_current(stamp: str) -> bool:
+    """Return whether `.venv` was completed for this very fingerprint."""
+    return PYTHON.exists() and STAMP.exists() and STAMP.read_text() == stamp
+
+
+def make_venv() -> None:
+    """Create `.venv` with pip in it, reusing one of the same Python version."""
+    probe = f"import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]})"
+    if PYTHON.exists() and run_quietly([str(PYTHON), "-c", probe]):
+        return
+    shutil.rmtree(VENV, ignore_errors=True)
+    if not run_quietly([sys.executable, "-m", "venv", str(VENV)]):
+        raise SetupError(
+            "Python could not make a virtual environment; install its venv package, "
+            "e.g. `apt-get install python3-venv`."
+        )
+
+
+def pip(arguments: list[str], sentence: str) -> None:
+    """Run pip in the venv, its output appended to the log.
+
+    Raises:
+        SetupError: pip failed; the last lines of the log are shown and `sentence` says what for.
+    """
+    command = [str(PYTHON), "-m", "pip", *arguments]
+    with LOG.open("a") as log:
+        log.write(f"$ {' '.join(command)}\n")
+        log.flush()
+        done = subprocess.run(
+            command, cwd=str(ROOT), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+    if done.returncode != 0:
+        lines = LOG.read_text(errors="replace").splitlines()
+        say("\n".join(lines[-LOG_LINES_SHOWN:]))
+        raise SetupError(f"{sentence} (the whole of pip's output is in {LOG}).")
+
+
+def torch_requirement(extra: str) -> str:
+    """Return what to ask pip for: on Linux without CUDA, the CPU build and no other."""
+    pinned = next(
+        line for line in CONSTRAINTS.read_text().splitlines() if line.startswith("torch==")
+    )
+    return f"{pinned}+cpu" if extra == "cpu" and sys.platform == "linux" else pinned
+
+
+def install(extra: str) -> None:
+    """Install torch, then Andon with its extras, everything at the pinned versions."""
+    torch = torch_requirement(extra)
+    say(f"Installing {torch} ...")
+    pip(
+        ["install", "--constraint", str(CONSTRAINTS), torch],
+        f"pip could not install {torch}; check the network, and that pip's configuration names "
+        "an index that has this build",
+    )
+    say(f"Installing Andon and its {extra} and dev requirements (a few minutes) ...")
+    pip(
+        ["install", "--constraint", str(CONSTRAINTS), "--editable", f".[{extra},dev]"],
+        "pip could not install the requirements of Andon",
+    )
+
+
+def remove_broken_optionals() -> None:
+    """Uninstall those of torch's companions that do not import.
+
+    vLLM pulls them, Andon needs none of them, and a build for another torch breaks the import of
+    transformers and vLLM.
+    """
+    broken = [
+        name for name in OPTIONAL_PACKAGES if not run_quietly([str(PYTHON), "-c", f"import {name}"])
+    ]
+    if broken:
+        say(f"Removing {', '.join(broken)} (not built for this torch) ...")
+        pip(["uninstall", "--yes", *broken], f"pip could not uninstall {' '.join(broken)}")
+
+
+def check_imports() -> None:
+    """Raise SetupError unless the parts that are easiest to break can be imported."""
+    modules = ("torch", "transformers", "ray", "vllm")
+    for module in modules:
+        if not run_quietly([str(PYTHON), "-c", f"import {module}"]):
+            raise SetupError(
+                f"{module} was installed but does not import; see `{PYTHON} -c 'import {module}'`."
+            )
+
+
+def set_up() -> None:
+    """Bring `.venv` up to date."""
+    extra = "gpu" if has_cuda() else "cpu"
+    stamp = fingerprint(extra)
+    if is_current(stamp):
+        return
+    check_machine()
+    started = time.monotonic()
+    say(f"Setting up {VENV} ({extra}); details in {LOG}")
+    make_venv()
+    STAMP.unlink(missing_ok=True)
+    install(extra)
+    remove_broken_optionals()
+    check_imports()
+    STAMP.write_text(stamp)
+    say(f"Set up in {time.monotonic() - started:.0f} s.")
+
+
+def main() -> int:
+    """Run; return the exit status."""
+    os.environ.setdefault("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+    try:
+        set_up()
+    except SetupError as failure:
+        sys.stderr.write(f"set-up: {failure}\n")
+        return 1
+    except OSError as failure:
+        sys.stderr.write(f"set-up: {failure}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
