@@ -1,0 +1,97 @@
+"""The port a rollout worker draws responses through, whatever engine stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from actors.weights import Weights
+from protocol.messages import Sampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What an engine drew for one prompt."""
+
+    token_ids: tuple[int, ...]
+    """[T]."""
+    logprobs: tuple[float, ...]
+    """[T], nats, under the sampling temperature, of the distribution each token was drawn from."""
+    policy_versions: tuple[int, ...]
+    """[T], of the weights each token was drawn under."""
+
+
+class Engine(Protocol):
+    """A language model that samples, scores, and changes its weights while it samples."""
+
+    @property
+    def context_length(self) -> int:
+        """Longest prompt + response, tokens. Known once started."""
+        ...
+
+    @property
+    def end_token_id(self) -> int | None:
+        """The tokenizer's end token, if it has one. Known once started."""
+        ...
+
+    async def start(self) -> None:
+        """Load the model; its weights are policy version 0. Called once; may take half a minute.
+
+        Raises:
+            UserError: The model, the config or the machine's memory does not allow it.
+        """
+        ...
+
+    async def sample(
+        self,
+        request_id: str,
+        prompt_token_ids: Sequence[int],
+        sampling: Sampling,
+        *,
+        stop_token_id: int | None,
+    ) -> Sample:
+        """Draw a response, from the whole distribution: top-p 1, top-k off.
+
+        Args:
+            request_id: Names the request in the engine's logs.
+            prompt_token_ids: [P].
+            sampling: Temperature, T and seed.
+            stop_token_id: The token after which sampling stops, itself included; None samples
+                exactly T tokens.
+
+        Raises:
+            InputError: The prompt holds a token the model does not know.
+            LoopEnded: The engine died.
+        """
+        ...
+
+    async def score(self, token_ids: Sequence[int]) -> tuple[float, ...]:
+        """Return the log-probabilities [P − 1] of tokens 1 … P−1 at temperature 1, nats.
+
+        P must be below `context_length`: an engine may have to draw one token to score.
+        """
+        ...
+
+    async def load(self, version: int, weights: Weights) -> None:
+        """Change weights in flight: tokens drawn from here on belong to `version`.
+
+        Requests under way are kept, and go on under the new weights on their old KV cache.
+        """
+        ...
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Return the text of tokens, without special ones."""
+        ...
+
+    def token_id(self, text: str) -> int:
+        """Return the id of the one token that reads `text`.
+
+        Raises:
+            ConfigError: The tokenizer has no such token.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """End the engine and its processes. May be called twice."""
+        ...

@@ -1,0 +1,44 @@
+"""Whether an engine's KV cache fits: checked before vLLM would fail in another process's log."""
+
+from __future__ import annotations
+
+from protocol.errors import ResourceError
+
+GIB = 2**30
+
+
+def check_kv_cache(
+    kv_cache_gib: float,
+    *,
+    context_length: int,
+    block_size: int,
+    bytes_per_token: int,
+    free_bytes: int | None,
+) -> None:
+    """Check that the cache holds one longest sequence, and that memory holds the cache.
+
+    Args:
+        kv_cache_gib: As configured; 0 leaves the size, and this check, to vLLM.
+        context_length: Longest prompt + response, tokens.
+        block_size: Tokens a cache block holds; a sequence takes whole blocks.
+        bytes_per_token: Of keys and values in all layers.
+        free_bytes: Memory at hand; None where it is the device's own.
+
+    Raises:
+        ResourceError: One of the two does not hold.
+    """
+    if kv_cache_gib == 0:
+        return
+    wanted = kv_cache_gib * GIB
+    num_blocks = -(-context_length // block_size)
+    one_sequence = num_blocks * block_size * bytes_per_token
+    if wanted < one_sequence:
+        raise ResourceError(
+            f"rollouts.kv_cache_gib = {kv_cache_gib} holds no sequence of {context_length} tokens: "
+            f"give at least {one_sequence / GIB:.4f}, or lower rollouts.max_model_len"
+        )
+    if free_bytes is not None and wanted > free_bytes:
+        raise ResourceError(
+            f"rollouts.kv_cache_gib = {kv_cache_gib}, but only {free_bytes / GIB:.1f} GiB of "
+            "memory are free: lower it, or free memory"
+        )

@@ -1,0 +1,41 @@
+"""Which prompts to train on."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class PromptsConfig(BaseModel):
+    """Where prompts come from, and how they are read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Literal["reviews", "jsonl", "hub"] = "reviews"
+    """Generated reviews, a JSONL file, or a Hugging Face dataset."""
+    path: str = ""
+    """The JSONL file: one {"prompt": text or chat messages} a line."""
+    dataset: str = ""
+    """A Hugging Face dataset id, e.g. "trl-lib/tldr"."""
+    subset: str = ""
+    """The dataset's configuration name, where it has several."""
+    split: str = "train"
+    """The dataset's split."""
+    field: str = "prompt"
+    """The key or column that holds the prompt."""
+    prompt_tokens: int = Field(default=8, ge=1, le=32)
+    """P of generated reviews; files bring their own lengths."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Longest prompt taken, in tokens; None takes whatever the model's context leaves room for."""
+    shuffle: bool = True
+    """Whether files are read in a fresh random order each epoch."""
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _names_its_source(self) -> Self:
+        if self.source == "jsonl" and not self.path:
+            raise ValueError('prompts.path is empty: source "jsonl" needs a file')
+        if self.source == "hub" and not self.dataset:
+            raise ValueError('prompts.dataset is empty: source "hub" needs a dataset id')
+        return self

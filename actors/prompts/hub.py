@@ -1,0 +1,62 @@
+"""Prompts from a Hugging Face dataset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.prompts.config import PromptsConfig
+from actors.prompts.records import prompt_from_record
+from protocol.errors import InputError, MissingError, ResourceError
+from protocol.messages import Prompt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def read_hub(
+    config: PromptsConfig, tokenizer: PreTrainedTokenizerBase, longest: int | None
+) -> list[Prompt]:
+    """Read all prompts of a dataset's split, from the local cache or the hub.
+
+    Raises:
+        MissingError: There is no such dataset, configuration or split.
+        ResourceError: The hub cannot be reached and the dataset is not in the cache.
+        InputError: The dataset is empty or a prompt is bad; the row is named.
+    """
+    name = f"{config.dataset} [{config.split}]"
+    prompts = [
+        prompt_from_record(
+            record,
+            field=config.field,
+            where=f"{name}, row {number}",
+            prompt_id=f"{config.dataset}-{number:06d}",
+            tokenizer=tokenizer,
+            longest=longest,
+        )
+        for number, record in enumerate(_rows(config))
+    ]
+    if not prompts:
+        raise InputError(f"{name}: empty: choose another prompts.split or prompts.dataset")
+    return prompts
+
+
+def _rows(config: PromptsConfig) -> Any:  # datasets.Dataset, which is not typed
+    from datasets import load_dataset  # heavy, and only this source needs it
+    from datasets.exceptions import DatasetNotFoundError
+
+    try:
+        return load_dataset(config.dataset, config.subset or None, split=config.split)
+    except DatasetNotFoundError as error:
+        raise MissingError(
+            f"{config.dataset}: no such dataset that you may read: check prompts.dataset"
+        ) from error
+    except ValueError as error:
+        raise MissingError(
+            f"{config.dataset}: no split {config.split!r} in configuration "
+            f"{config.subset or 'default'!r}: check prompts.subset and prompts.split"
+        ) from error
+    except ConnectionError as error:
+        raise ResourceError(
+            f"{config.dataset}: not in the cache, and the Hugging Face hub cannot be reached: "
+            'connect, or give a file with prompts.source = "jsonl"'
+        ) from error

@@ -1,0 +1,59 @@
+"""Prompts from a JSONL file: {"prompt": text} or {"prompt": [{"role": …, "content": …}, …]}."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actors.prompts.config import PromptsConfig
+from actors.prompts.records import prompt_from_record
+from protocol.errors import InputError, MissingError
+from protocol.messages import Prompt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def read_jsonl(
+    config: PromptsConfig, tokenizer: PreTrainedTokenizerBase, longest: int | None
+) -> list[Prompt]:
+    """Read all prompts of `config.path`; blank lines are passed over.
+
+    Raises:
+        MissingError: There is no such file.
+        InputError: It is empty, not JSON lines, or a prompt is bad; the line is named.
+    """
+    path = Path(config.path)
+    if not path.is_file():
+        raise MissingError(f"{path}: no such prompt file: check prompts.path")
+    prompts = [
+        prompt_from_record(
+            record,
+            field=config.field,
+            where=f"{path}, line {number}",
+            prompt_id=f"{path.stem}-{number:06d}",
+            tokenizer=tokenizer,
+            longest=longest,
+        )
+        for number, record in _records(path)
+    ]
+    if not prompts:
+        raise InputError(f'{path}: empty: give one {{"{config.field}": …}} a line')
+    return prompts
+
+
+def _records(path: Path) -> Iterator[tuple[int, object]]:
+    """Yield (line number from 1, parsed line)."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield number, json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path}, line {number}: not JSON ({error.msg}): give one JSON object a line"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text: give one JSON object a line") from error

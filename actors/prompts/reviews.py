@@ -1,0 +1,56 @@
+"""Prompts that are the beginnings of generated reviews."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from actors.prompts.grammar import review
+from protocol.errors import InputError
+from protocol.messages import Prompt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class ReviewPrompts:
+    """The first few words of a fresh review each; prompt n depends on the seed and n only."""
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, *, prompt_tokens: int, seed: int
+    ) -> None:
+        """Take the tokenizer and the length P of a prompt, in words of the grammar."""
+        self._tokenizer = tokenizer
+        self._prompt_tokens = prompt_tokens
+        self._seed = seed
+        self._cursor = 0
+
+    @property
+    def cursor(self) -> int:
+        """How many prompts were drawn so far."""
+        return self._cursor
+
+    def seek(self, cursor: int) -> None:
+        """Go to where `cursor` prompts had been drawn."""
+        self._cursor = cursor
+
+    def draw(self, count: int) -> list[Prompt]:
+        """Return the next `count` prompts and move the cursor.
+
+        Raises:
+            InputError: The tokenizer does not know a word of the grammar.
+        """
+        drawn = [self._at(number) for number in range(self._cursor, self._cursor + count)]
+        self._cursor += count
+        return drawn
+
+    def _at(self, number: int) -> Prompt:
+        words = review(random.Random(f"{self._seed}-{number}"))[: self._prompt_tokens]
+        text = " ".join(words)
+        token_ids = tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        if self._tokenizer.unk_token_id in token_ids:
+            raise InputError(
+                f"the tokenizer does not know all words of the generated prompt {text!r}: "
+                'train it on generated reviews, or set prompts.source to "jsonl" or "hub"'
+            )
+        return Prompt(prompt_id=f"reviews-{number:06d}", text=text, token_ids=token_ids)

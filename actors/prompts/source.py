@@ -1,0 +1,84 @@
+"""From a config to a prompt source, and the two kinds of source there are.
+
+Both are pure functions of (seed, position), so that a cursor is all there is to resume:
+`ReviewPrompts` (in `reviews`) writes prompt number n afresh, `FilePrompts` finds it in the order
+that was drawn for its epoch.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from actors.prompts.config import PromptsConfig
+from actors.prompts.hub import read_hub
+from actors.prompts.jsonl import read_jsonl
+from actors.prompts.reviews import ReviewPrompts
+from protocol.messages import Prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers import PreTrainedTokenizerBase
+
+    from protocol.ports import PromptSource
+
+
+class FilePrompts:
+    """An endless stream of a finite list: epoch after epoch, each shuffled anew."""
+
+    def __init__(self, prompts: Sequence[Prompt], *, seed: int, shuffle: bool) -> None:
+        """Take the list, which must not be empty, and what orders it."""
+        self._prompts = tuple(prompts)
+        self._seed = seed
+        self._shuffle = shuffle
+        self._cursor = 0
+        self._epoch = -1
+        self._order: list[int] = []
+
+    @property
+    def cursor(self) -> int:
+        """How many prompts were drawn so far."""
+        return self._cursor
+
+    def seek(self, cursor: int) -> None:
+        """Go to where `cursor` prompts had been drawn."""
+        self._cursor = cursor
+
+    def draw(self, count: int) -> list[Prompt]:
+        """Return the next `count` prompts and move the cursor."""
+        drawn = [self._at(position) for position in range(self._cursor, self._cursor + count)]
+        self._cursor += count
+        return drawn
+
+    def _at(self, position: int) -> Prompt:
+        epoch, index = divmod(position, len(self._prompts))
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = list(range(len(self._prompts)))
+            if self._shuffle:
+                random.Random(f"{self._seed}-{epoch}").shuffle(self._order)
+        return self._prompts[self._order[index]]
+
+
+def build_prompt_source(
+    config: PromptsConfig, tokenizer: PreTrainedTokenizerBase, *, room_tokens: int | None = None
+) -> PromptSource:
+    """Build the prompt source that the config names.
+
+    Args:
+        config: Which, and how it is read.
+        tokenizer: The policy's.
+        room_tokens: What the model's context leaves for a prompt, the response taken off.
+
+    Raises:
+        MissingError: The file or dataset is not there.
+        InputError: It is not what it says, or a prompt is too long; file and line are named.
+        ResourceError: The Hugging Face hub cannot be reached.
+    """
+    if config.source == "reviews":
+        return ReviewPrompts(tokenizer, prompt_tokens=config.prompt_tokens, seed=config.seed)
+    limits = [limit for limit in (config.max_tokens, room_tokens) if limit is not None]
+    read = read_jsonl if config.source == "jsonl" else read_hub
+    prompts = read(config, tokenizer, min(limits, default=None))
+    return FilePrompts(prompts, seed=config.seed, shuffle=config.shuffle)

@@ -1,0 +1,78 @@
+"""The rollout actor on Ray: environment, engine, worker, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import ray
+
+from actors.config import ResponseConfig, RolloutConfig
+from actors.environment import set_engine_environment
+from actors.worker import RolloutWorker
+from protocol.messages import ActorStats, PolicyVersion, Rollout, RolloutRequest
+
+
+@ray.remote
+class RolloutActorShell:
+    """An async Ray actor with one vLLM engine (see `protocol.ports.RolloutActor`).
+
+    When its process is killed, so is the engine's.
+    """
+
+    def __init__(
+        self,
+        actor_id: str,
+        policy_path: str,
+        response: ResponseConfig,
+        config: RolloutConfig,
+        seed: int,
+    ) -> None:
+        """Take the settings; `start` does the work.
+
+        Args:
+            actor_id: E.g. "rollout-0".
+            policy_path: A Hugging Face folder on this node: ρ, policy version 0.
+            response: Where responses end.
+            config: Of the rollout actors.
+            seed: Of draws without a seed of their own; no two actors may share it.
+        """
+        set_engine_environment(os.environ, config)
+        from actors.vllm_engine import VllmEngine
+
+        self._worker = RolloutWorker(
+            actor_id,
+            VllmEngine(Path(policy_path), config, seed=seed),
+            response,
+            config,
+            clock=time.time,
+        )
+
+    async def start(self) -> None:
+        """Start the engine: blocks for about half a minute. Called once; raises UserError."""
+        await self._worker.start()
+
+    async def generate(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
+        """Draw one response a request, in order. Blocks no other call; may be called twice."""
+        return await self._worker.generate(requests)
+
+    async def load_policy(self, policy: PolicyVersion) -> float:
+        """Take new weights in flight and prove them; return the probe's largest difference.
+
+        Blocks no other call; may be called twice.
+        """
+        if policy.weights.transport == "object_store":
+            payload = await policy.weights.payload  # type: ignore[misc]  # an ObjectRef
+            policy = replace(policy, weights=replace(policy.weights, payload=payload))
+        return await self._worker.load_policy(policy)
+
+    async def stats(self) -> ActorStats:
+        """Return what the actor did since it started. May be called twice."""
+        return self._worker.stats()
+
+    async def stop(self) -> None:
+        """End the engine and its process; blocks until they are gone. May be called twice."""
+        await self._worker.stop()

@@ -1,0 +1,396 @@
+"""The vLLM engine: the one module that speaks to vLLM.
+
+A `VllmEngine` wraps one `AsyncLLM`, whose engine core runs in a process of its own. vLLM finds
+`register` through the entry point `vllm.general_plugins` and calls it in each of its processes,
+which is how the engine core knows our weight-transfer backend. So this file stays light at
+import: what only the front needs is imported when it starts.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import structlog
+from vllm.distributed.weight_transfer.base import (
+    WeightTransferEngine,
+    WeightTransferInitInfo,
+    WeightTransferUpdateInfo,
+)
+
+from actors.config import RolloutConfig
+from actors.engine import Sample
+from actors.memory import GIB, check_kv_cache
+from actors.model_folder import check_model_folder
+from actors.weights import Weights, transfer_info
+from protocol.errors import ConfigError, InputError, LoopEnded, ResourceError
+from protocol.messages import Sampling
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+    from vllm.config import VllmConfig
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.outputs import RequestOutput
+    from vllm.sampling_params import SamplingParams
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+log = structlog.get_logger()
+
+SAFETENSORS_BACKEND = "andon_safetensors"
+"""Our weight-transfer backend's name in vLLM's factory."""
+SHUTDOWN_TIMEOUT_S = 10.0
+
+
+def register() -> None:
+    """Make our weight-transfer backend known to this vLLM process; called by vLLM, once in each."""
+    from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
+
+    WeightTransferEngineFactory.register_engine(SAFETENSORS_BACKEND, SafetensorsTransfer)
+    if (parent := multiprocessing.parent_process()) is not None:
+        # vLLM's engine core outlives a parent that is killed: nothing tells it.
+        threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _die_with(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)
+
+
+@dataclass
+class SafetensorsInitInfo(WeightTransferInitInfo):  # type: ignore[misc]
+    """Nothing to agree on beforehand: a file, or bytes, say it all."""
+
+
+@dataclass
+class SafetensorsUpdateInfo(WeightTransferUpdateInfo):  # type: ignore[misc]
+    """Where one version's weights are: in a file, or here."""
+
+    path: str = ""
+    content: bytes = b""
+
+
+class SafetensorsTransfer(
+    WeightTransferEngine[SafetensorsInitInfo, SafetensorsUpdateInfo]  # type: ignore[misc]
+):
+    """Loads weights in checkpoint format from a safetensors file, or from its bytes.
+
+    With tied embeddings vLLM's CPU build keeps a packed copy of the output head, which only a
+    tensor named `lm_head.weight` refreshes: without it the old head stays, silently.
+    """
+
+    init_info_cls = SafetensorsInitInfo
+    update_info_cls = SafetensorsUpdateInfo
+
+    def init_transfer_engine(self, init_info: SafetensorsInitInfo) -> None:
+        """Do nothing: there is no rendezvous."""
+
+    def start_weight_update(self) -> None:
+        """Put the layers back into checkpoint layout, ready to load."""
+        from vllm.model_executor.model_loader.reload import initialize_layerwise_reload
+
+        initialize_layerwise_reload(self.model)
+
+    def update_weights(self, update_info: dict[str, Any]) -> None:
+        """Load. The base class's version then synchronizes an accelerator; a CPU has none."""
+        self.receive_weights(self.parse_update_info(update_info))
+
+    def receive_weights(self, update_info: SafetensorsUpdateInfo) -> None:
+        """Copy each tensor into the model."""
+        from safetensors.torch import load, load_file
+
+        path, content = update_info.path, update_info.content
+        tensors = load_file(path) if path else load(content)
+        self.model.load_weights(tensors.items())
+
+    def finish_weight_update(self) -> None:
+        """Repack the layers into the layout the kernels read."""
+        from vllm.model_executor.model_loader.reload import finalize_layerwise_reload
+
+        finalize_layerwise_reload(self.model, self.model_config)
+
+    def shutdown(self) -> None:
+        """Do nothing: nothing is held."""
+
+
+class VllmEngine:
+    """The engine port (see `actors.engine.Engine`) on vLLM's `AsyncLLM`."""
+
+    def __init__(self, model: Path, config: RolloutConfig, *, seed: int) -> None:
+        """Take the settings; `start` does the work.
+
+        Args:
+            model: A Hugging Face folder.
+            config: Of the rollout actors.
+            seed: Of the draws without one of their own; no two actors may share it.
+        """
+        self._model = model
+        self._config = config
+        self._seed = seed
+        self._llm: AsyncLLM | None = None
+        self._tokenizer: PreTrainedTokenizerBase | None = None
+        self._context_length = 0
+        self._vocab_size = 0
+        self._num_scores = 0
+        self._met_trainer = False
+
+    @property
+    def context_length(self) -> int:
+        """Longest prompt + response, tokens."""
+        return self._context_length
+
+    @property
+    def end_token_id(self) -> int | None:
+        """The tokenizer's end token, if it has one."""
+        token_id: int | None = self._running_tokenizer.eos_token_id
+        return token_id
+
+    async def start(self) -> None:
+        """Load the model and start the engine core; blocks the event loop meanwhile.
+
+        AsyncLLM ties itself to the running event loop, so it cannot start in a thread.
+
+        Raises:
+            UserError: The model, the config or the machine's memory does not allow it.
+        """
+        check_model_folder(self._model)
+        self._check_device()
+        from transformers import AutoTokenizer
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        began = time.monotonic()
+        vllm_config = self._vllm_config()
+        self._context_length = vllm_config.model_config.max_model_len
+        self._vocab_size = vllm_config.model_config.get_vocab_size()
+        self._check_memory(vllm_config)
+        self._tokenizer = AutoTokenizer.from_pretrained(str(self._model))
+        try:
+            self._llm = AsyncLLM.from_vllm_config(vllm_config, disable_log_stats=True)
+        except RuntimeError as error:
+            raise ResourceError(
+                f"vLLM did not start on {self._model}: the log of its engine core names the cause"
+            ) from error
+        await self._llm.update_weight_version("0")
+        log.info("engine started", model=str(self._model), seconds=time.monotonic() - began)
+
+    async def sample(
+        self,
+        request_id: str,
+        prompt_token_ids: Sequence[int],
+        sampling: Sampling,
+        *,
+        stop_token_id: int | None,
+    ) -> Sample:
+        """Draw a response; see the port."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        params = SamplingParams(
+            temperature=sampling.temperature,
+            max_tokens=sampling.max_tokens,
+            seed=sampling.seed,
+            top_p=1.0,
+            top_k=0,
+            ignore_eos=True,  # whether the end token ends a response is ours to say
+            stop_token_ids=None if stop_token_id is None else [stop_token_id],
+            logprobs=0,  # of the token drawn, and of no other
+            flat_logprobs=True,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        output = await self._run(request_id, prompt_token_ids, params)
+        completion = output.outputs[0]
+        versions: list[int] = []
+        for span in completion.weight_versions:
+            versions += [int(span.version)] * (span.end - span.start)
+        return Sample(
+            token_ids=tuple(completion.token_ids),
+            logprobs=tuple(completion.logprobs.logprobs),
+            policy_versions=tuple(versions),
+        )
+
+    async def score(self, token_ids: Sequence[int]) -> tuple[float, ...]:
+        """Return log-probabilities [P − 1] at temperature 1; see the port."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        # vLLM scores prompts without the sampling temperature, and must draw one token more.
+        params = SamplingParams(
+            max_tokens=1,
+            prompt_logprobs=0,
+            flat_logprobs=True,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        self._num_scores += 1
+        output = await self._run(f"score-{self._num_scores}", token_ids, params)
+        return tuple(output.prompt_logprobs.logprobs)
+
+    async def load(self, version: int, weights: Weights) -> None:
+        """Change weights in flight; see the port.
+
+        vLLM marks each token with the version in force, and changes the mark while paused, so
+        no token carries another version than the one it was drawn under.
+        """
+        from vllm.distributed.weight_transfer.base import (
+            WeightTransferInitRequest,
+            WeightTransferUpdateRequest,
+        )
+
+        llm = self._running
+        if isinstance(weights, Mapping) and not self._met_trainer:
+            await llm.init_weight_transfer_engine(WeightTransferInitRequest(weights["init_info"]))
+            self._met_trainer = True
+        with _death_is_named():
+            await llm.pause_generation(mode="keep", clear_cache=False)
+            try:
+                await llm.start_weight_update()
+                await llm.update_weights(WeightTransferUpdateRequest(transfer_info(weights)))
+                await llm.finish_weight_update(weight_version=str(version))
+            finally:
+                await llm.resume_generation()
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Return the text of tokens, without special ones."""
+        return str(self._running_tokenizer.decode(list(token_ids), skip_special_tokens=True))
+
+    def token_id(self, text: str) -> int:
+        """Return the id of the one token that reads `text`; ConfigError if there is none."""
+        tokenizer = self._running_tokenizer
+        token_ids = tokenizer.encode(text, add_special_tokens=False)
+        if len(token_ids) != 1 or token_ids[0] == tokenizer.unk_token_id:
+            raise ConfigError(
+                f"{text!r} is not one token of the tokenizer in {self._model}: "
+                "choose another response.cut_token"
+            )
+        return int(token_ids[0])
+
+    async def stop(self) -> None:
+        """End the engine core and wait for it to go. May be called twice."""
+        if self._llm is None:
+            return
+        llm, self._llm = self._llm, None
+        # In a thread it would race with vLLM's output loop, which takes the end for a crash.
+        llm.shutdown(SHUTDOWN_TIMEOUT_S)
+
+    @property
+    def _running(self) -> AsyncLLM:
+        assert self._llm is not None, "start() first"
+        return self._llm
+
+    @property
+    def _running_tokenizer(self) -> PreTrainedTokenizerBase:
+        assert self._tokenizer is not None, "start() first"
+        return self._tokenizer
+
+    async def _run(
+        self, request_id: str, token_ids: Sequence[int], params: SamplingParams
+    ) -> RequestOutput:
+        from vllm.exceptions import VLLMValidationError
+        from vllm.inputs import tokens_input
+
+        if max(token_ids) >= self._vocab_size:  # vLLM would let it through, and its core would die
+            raise InputError(
+                f"request {request_id} holds token {max(token_ids)}, the model knows "
+                f"{self._vocab_size}: tokenize prompts with the tokenizer in {self._model}"
+            )
+        stream = self._running.generate(tokens_input(list(token_ids)), params, request_id)
+        try:
+            with _death_is_named():
+                # FINAL_ONLY: the stream holds one output, the finished one.
+                outputs = [output async for output in stream]
+        except VLLMValidationError as error:
+            raise InputError(f"vLLM refuses request {request_id}: {_one_line(error)}") from None
+        return outputs[-1]
+
+    def _vllm_config(self) -> VllmConfig:
+        try:
+            return self._engine_args().create_engine_config()
+        except (ValueError, OSError) as error:
+            raise InputError(f"vLLM cannot serve {self._model}: {_one_line(error)}") from error
+
+    def _engine_args(self) -> AsyncEngineArgs:
+        import torch
+        from vllm.config import WeightTransferConfig
+        from vllm.engine.arg_utils import AsyncEngineArgs
+
+        config = self._config
+        ours = config.weight_transport in ("shared_memory", "object_store")
+        # On CPU vLLM would give even a single rank a process of its own, for thread binding that
+        # we do not want: 0.4 GB and ten seconds of start-up more.
+        alone = config.tensor_parallel_size == 1 and not torch.cuda.is_available()
+        return AsyncEngineArgs(
+            model=str(self._model),
+            dtype=config.dtype,
+            seed=self._seed,
+            max_model_len=config.max_model_len,
+            max_num_seqs=config.max_num_seqs,
+            kv_cache_memory_bytes=int(config.kv_cache_gib * GIB) or None,
+            gpu_memory_utilization=config.gpu_memory_utilization,
+            enforce_eager=config.enforce_eager,
+            tensor_parallel_size=config.tensor_parallel_size,
+            distributed_executor_backend=(
+                "vllm.v1.executor.uniproc_executor.UniProcExecutor" if alone else None
+            ),
+            weight_transfer_config=WeightTransferConfig(
+                backend=SAFETENSORS_BACKEND if ours else config.weight_transport
+            ),
+            # Log-probabilities of the distribution that is sampled: after the temperature.
+            logprobs_mode="processed_logprobs",
+            # A cached prefix would outlive the weights it was computed under.
+            enable_prefix_caching=False,
+            # Else the model's own defaults (top-k, penalties) could creep in.
+            generation_config="vllm",
+            skip_tokenizer_init=True,
+            use_tqdm_on_load=False,
+        )
+
+    def _check_device(self) -> None:
+        import torch
+
+        if self._config.weight_transport in ("nccl", "ipc") and not torch.cuda.is_available():
+            raise ConfigError(
+                f'rollouts.weight_transport = "{self._config.weight_transport}" needs a CUDA '
+                'device and this machine has none: use "shared_memory" or "object_store"'
+            )
+
+    def _check_memory(self, vllm_config: VllmConfig) -> None:
+        """Say before the start what vLLM would say in the log of another process."""
+        import torch
+
+        model, parallel = vllm_config.model_config, vllm_config.parallel_config
+        numbers_per_token = (
+            2  # key and value
+            * model.get_num_layers(parallel)
+            * model.get_num_kv_heads(parallel)
+            * model.get_head_size()
+        )
+        check_kv_cache(
+            self._config.kv_cache_gib,
+            context_length=self._context_length,
+            block_size=vllm_config.cache_config.block_size,
+            bytes_per_token=numbers_per_token * model.dtype.itemsize,
+            free_bytes=None if torch.cuda.is_available() else psutil.virtual_memory().available,
+        )
+
+
+@contextmanager
+def _death_is_named() -> Iterator[None]:
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    try:
+        yield
+    except EngineDeadError:
+        raise LoopEnded("the vLLM engine core died: its log names the cause") from None
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

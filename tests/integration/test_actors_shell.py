@@ -1,0 +1,119 @@
+"""The rollout actor on a local Ray: one actor, which the second test kills."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from actors.config import ResponseConfig, RolloutConfig
+from protocol.errors import MissingError
+from protocol.messages import (
+    PolicyVersion,
+    Probe,
+    Prompt,
+    RolloutRequest,
+    Sampling,
+    WeightsRef,
+)
+
+CONFIG = RolloutConfig(kv_cache_gib=0.0625, weight_transport="object_store")
+PROBE_TOKENS = tuple(range(4, 36))
+
+
+@pytest.fixture(scope="module")
+def actor(ray_session: None, tiny_model: Path) -> Iterator[Any]:
+    import ray
+
+    from actors.shell import RolloutActorShell
+
+    shell = RolloutActorShell.options(num_cpus=1).remote(
+        "rollout-0", str(tiny_model), ResponseConfig(), CONFIG, 1
+    )
+    ray.get(shell.start.remote())
+    yield shell
+    ray.kill(shell)
+
+
+def requests(count: int) -> list[RolloutRequest]:
+    return [
+        RolloutRequest(
+            rollout_id=f"t-{number}",
+            prompt=Prompt(prompt_id=f"p-{number}", text="", token_ids=(5, 6, 7)),
+            purpose="train",
+            sampling=Sampling(temperature=1.0, max_tokens=24),
+        )
+        for number in range(count)
+    ]
+
+
+def policy_of(model_folder: Path, version: int) -> PolicyVersion:
+    """Announce the model's own weights, put into Ray's object store, as a new version."""
+    import ray
+    import torch
+    from safetensors.torch import save
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(model_folder).eval()
+    content = save({name: tensor.clone() for name, tensor in model.state_dict().items()})
+    sequence = torch.tensor(PROBE_TOKENS)
+    with torch.no_grad():
+        logprobs = model(sequence[None]).logits[0, :-1].log_softmax(-1)
+    return PolicyVersion(
+        version=version,
+        episodes=0,
+        weights=WeightsRef(
+            transport="object_store",
+            location="",
+            payload=ray.put(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            num_bytes=len(content),
+        ),
+        probe=Probe(
+            token_ids=PROBE_TOKENS,
+            logprobs=tuple(logprobs.gather(1, sequence[1:, None])[:, 0].tolist()),
+        ),
+        reward_version=0,
+        learned_through=0,
+    )
+
+
+def test_generates_loads_and_counts(actor: Any, tiny_model: Path) -> None:
+    import ray
+
+    first = ray.get(actor.generate.remote(requests(4)))
+    assert [rollout.policy_versions for rollout in first] == [(0,) * 24] * 4
+    assert ray.get(actor.load_policy.remote(policy_of(tiny_model, 2))) < 1e-4
+    assert ray.get(actor.generate.remote(requests(4))) == first
+    stats = ray.get(actor.stats.remote())
+    assert (stats.policy_version, stats.num_loads, stats.num_rollouts) == (2, 1, 4)
+
+
+def test_a_killed_actor_leaves_no_engine_behind(actor: Any) -> None:
+    [shell] = [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if "ray::RolloutActorShell" in " ".join(process.cmdline())
+    ]
+    engine = shell.children(recursive=True)
+    assert engine
+    shell.kill()
+    _, left = psutil.wait_procs(engine, timeout=30)
+    assert left == []
+
+
+def test_a_users_mistake_keeps_its_type_over_ray(ray_session: None, tmp_path: Path) -> None:
+    import ray
+
+    from actors.shell import RolloutActorShell
+
+    shell = RolloutActorShell.options(num_cpus=1).remote(
+        "rollout-1", str(tmp_path / "nowhere"), ResponseConfig(), CONFIG, 1
+    )
+    with pytest.raises(MissingError, match="nowhere"):
+        ray.get(shell.start.remote())
+    ray.kill(shell)

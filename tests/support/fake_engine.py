@@ -1,0 +1,117 @@
+"""An engine of a few lines: a bigram model in plain Python, exact in all that the port promises."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import math
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from actors.engine import Sample
+from actors.weights import Weights
+from protocol.errors import ConfigError, InputError
+from protocol.messages import Sampling
+
+WORDS = ("<pad>", "<eos>", ".", "good", "bad", "soup", "very", "the")
+
+
+def fake_weights(number: int, *, lm_head: bool = True) -> bytes:
+    """Return safetensors bytes from which a FakeEngine makes its table: one number, one tensor."""
+    names = ["table", "lm_head.weight"] if lm_head else ["table"]
+    header = {name: {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]} for name in names}
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + bytes([number])
+
+
+def bigram_logits(number: int) -> list[list[float]]:
+    """Return the logits [V, V] that weights `number` stand for."""
+    draw = random.Random(number)
+    return [[draw.gauss(0, 2) for _ in WORDS] for _ in WORDS]
+
+
+def log_softmax(logits: Sequence[float], temperature: float = 1.0) -> list[float]:
+    scaled = [logit / temperature for logit in logits]
+    top = max(scaled)
+    norm = top + math.log(sum(math.exp(logit - top) for logit in scaled))
+    return [logit - norm for logit in scaled]
+
+
+class FakeEngine:
+    """See `actors.engine.Engine`. Stops at `hold_at` tokens of every draw until `release`d."""
+
+    def __init__(self, *, context_length: int = 32, end_token_id: int | None = 1) -> None:
+        self.context_length = context_length
+        self.end_token_id = end_token_id
+        self.hold_at: int | None = None
+        self.held = asyncio.Event()
+        self.release = asyncio.Event()
+        self.num_samples = 0
+        self.num_loads = 0
+        self.num_stops = 0
+        self.failure: Exception | None = None
+        self._random = random.Random(0)
+        self._table = bigram_logits(0)
+        self._version = 0
+
+    async def start(self) -> None:
+        self._version = 0
+
+    async def sample(
+        self,
+        request_id: str,
+        prompt_token_ids: Sequence[int],
+        sampling: Sampling,
+        *,
+        stop_token_id: int | None,
+    ) -> Sample:
+        self.num_samples += 1
+        if self.failure is not None:
+            raise self.failure
+        if max(prompt_token_ids) >= len(WORDS):
+            raise InputError(f"{request_id} holds a token outside the vocabulary")
+        last = prompt_token_ids[-1]
+        token_ids: list[int] = []
+        logprobs: list[float] = []
+        versions: list[int] = []
+        while len(token_ids) < sampling.max_tokens and (not token_ids or last != stop_token_id):
+            await self._maybe_hold(len(token_ids))
+            row = log_softmax(self._table[last], sampling.temperature)
+            last = self._random.choices(range(len(WORDS)), [math.exp(x) for x in row])[0]
+            token_ids.append(last)
+            logprobs.append(row[last])
+            versions.append(self._version)
+        return Sample(
+            token_ids=tuple(token_ids), logprobs=tuple(logprobs), policy_versions=tuple(versions)
+        )
+
+    async def score(self, token_ids: Sequence[int]) -> tuple[float, ...]:
+        pairs = itertools.pairwise(token_ids)
+        return tuple(log_softmax(self._table[before])[token] for before, token in pairs)
+
+    async def load(self, version: int, weights: Weights) -> None:
+        self.num_loads += 1
+        await asyncio.sleep(0)
+        content = weights.read_bytes() if isinstance(weights, Path) else weights
+        assert isinstance(content, bytes)
+        self._table = bigram_logits(content[-1])
+        self._version = version
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        return " ".join(WORDS[token_id] for token_id in token_ids if token_id > 1)
+
+    def token_id(self, text: str) -> int:
+        if text not in WORDS:
+            raise ConfigError(f"{text!r} is not one token: choose another response.cut_token")
+        return WORDS.index(text)
+
+    async def stop(self) -> None:
+        self.num_stops += 1
+
+    async def _maybe_hold(self, num_tokens: int) -> None:
+        await asyncio.sleep(0)
+        if num_tokens == self.hold_at:
+            self.held.set()
+            await self.release.wait()

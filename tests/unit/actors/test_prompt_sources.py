@@ -1,0 +1,194 @@
+"""Prompt sources: drawn by seed, resumed by cursor, and bad input named in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from actors.prompts.config import PromptsConfig
+from actors.prompts.grammar import vocabulary
+from actors.prompts.source import build_prompt_source
+from protocol.errors import InputError, MissingError, ResourceError, UserError
+
+CHAT_TEMPLATE = (
+    "{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }} {% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+def word_tokenizer(known: tuple[str, ...], chat_template: str | None = None) -> Any:
+    """A tokenizer of whole words: <unk> is 0, then `known` in order."""
+    words = {word: index for index, word in enumerate(("<unk>", *known))}
+    inner = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>")
+    tokenizer.chat_template = chat_template
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return word_tokenizer(vocabulary())
+
+
+def write_lines(path: Path, *lines: object) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def jsonl_config(path: Path, **changes: Any) -> PromptsConfig:
+    return PromptsConfig(source="jsonl", path=str(path), **changes)
+
+
+def test_review_prompts_are_the_beginnings_of_distinct_reviews(tokenizer: Any) -> None:
+    source = build_prompt_source(PromptsConfig(seed=5), tokenizer)
+    drawn = source.draw(200)
+    assert source.cursor == 200
+    assert len({prompt.prompt_id for prompt in drawn}) == 200
+    assert len({prompt.text for prompt in drawn}) > 190
+    for prompt in drawn:
+        assert len(prompt.token_ids) == len(prompt.text.split()) == 8
+        assert tokenizer.decode(prompt.token_ids) == prompt.text
+
+
+def test_the_seed_decides_the_reviews(tokenizer: Any) -> None:
+    def draw(seed: int) -> list[str]:
+        source = build_prompt_source(PromptsConfig(seed=seed), tokenizer)
+        return [prompt.text for prompt in source.draw(10)]
+
+    assert draw(1) == draw(1) != draw(2)
+
+
+def test_review_prompts_refuse_a_tokenizer_of_other_words() -> None:
+    source = build_prompt_source(PromptsConfig(), word_tokenizer(("the", "was")))
+    with pytest.raises(InputError, match="does not know all words"):
+        source.draw(1)
+
+
+@pytest.mark.parametrize("kind", ["reviews", "jsonl"])
+def test_a_cursor_is_all_there_is_to_resume(tokenizer: Any, tmp_path: Path, kind: str) -> None:
+    path = write_lines(tmp_path / "p.jsonl", *({"prompt": f"the soup {n}"} for n in range(7)))
+    config = PromptsConfig(source=kind, path=str(path), seed=9)  # type: ignore[arg-type]
+    whole = build_prompt_source(config, tokenizer).draw(30)
+    resumed = build_prompt_source(config, tokenizer)
+    resumed.seek(11)
+    assert resumed.cursor == 11
+    assert resumed.draw(4) + resumed.draw(15) == whole[11:]
+    resumed.seek(3)
+    assert resumed.draw(5) == whole[3:8]
+
+
+def test_a_file_is_gone_through_whole_and_anew_each_epoch(tokenizer: Any, tmp_path: Path) -> None:
+    texts = [f"the soup {number}" for number in range(20)]
+    path = write_lines(tmp_path / "p.jsonl", *({"prompt": text} for text in texts))
+    drawn = [p.text for p in build_prompt_source(jsonl_config(path), tokenizer).draw(40)]
+    assert sorted(drawn[:20]) == sorted(drawn[20:]) == sorted(texts)
+    assert drawn[:20] != drawn[20:]
+    assert drawn[:20] != texts
+    plain = build_prompt_source(jsonl_config(path, shuffle=False), tokenizer).draw(40)
+    assert [prompt.text for prompt in plain] == texts + texts
+
+
+def test_text_prompts_keep_their_line_in_their_id(tokenizer: Any, tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text('\n{"question": "the soup was"}\n')
+    config = jsonl_config(path, field="question")
+    (prompt,) = build_prompt_source(config, tokenizer).draw(1)
+    assert prompt.prompt_id == "mine-000002"
+    assert prompt.text == "the soup was"
+    assert tokenizer.decode(prompt.token_ids) == "the soup was"
+
+
+def test_chat_messages_go_through_the_chat_template(tmp_path: Path) -> None:
+    tokenizer = word_tokenizer(("<user>", "<assistant>", "hello", "there"), CHAT_TEMPLATE)
+    messages = [{"role": "user", "content": "hello there"}]
+    path = write_lines(tmp_path / "chat.jsonl", {"prompt": messages})
+    (prompt,) = build_prompt_source(jsonl_config(path), tokenizer).draw(1)
+    assert prompt.text == "user: hello there"
+    assert prompt.token_ids == (1, 3, 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "says"),
+    [
+        (None, MissingError, r"p\.jsonl: no such prompt file: check prompts\.path"),
+        (b"", InputError, r"p\.jsonl: empty"),
+        (b"\n\n", InputError, r"p\.jsonl: empty"),
+        (b"\xff\xfe\x00", InputError, r"p\.jsonl: not UTF-8"),
+        (b'{"prompt": "the soup"}\nhello\n', InputError, r"p\.jsonl, line 2: not JSON"),
+        (b'["the soup"]\n', InputError, r'p\.jsonl, line 1: no "prompt"'),
+        (b'{"text": "the soup"}\n', InputError, r'p\.jsonl, line 1: no "prompt"'),
+        (b'{"prompt": 3}\n', InputError, r'line 1: "prompt" is of type int'),
+        (b'{"prompt": null}\n', InputError, r'line 1: "prompt" is of type NoneType'),
+        (b'{"prompt": "  "}\n', InputError, r'line 1: "prompt" is empty'),
+        (b'{"prompt": [{"role": "me", "content": "x"}]}\n', InputError, r"message 0: each is"),
+        (b'{"prompt": [{"role": "user"}]}\n', InputError, r"message 0: each is"),
+        (
+            b'{"prompt": [{"role": "user", "content": "x"}]}\n',
+            InputError,
+            r"line 1: chat messages, but the tokenizer has no chat template",
+        ),
+        (
+            b'{"prompt": "the soup was not very good ."}\n',
+            InputError,
+            r"line 1: the prompt is 7 tokens long and at most 5 may be",
+        ),
+    ],
+)
+def test_bad_files_are_named_with_line_and_mend(
+    tokenizer: Any, tmp_path: Path, content: bytes | None, error: type[UserError], says: str
+) -> None:
+    path = tmp_path / "p.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(error, match=says) as caught:
+        build_prompt_source(jsonl_config(path, max_tokens=6), tokenizer, room_tokens=5)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_source_must_be_named() -> None:
+    with pytest.raises(ValidationError, match=r"prompts\.path is empty"):
+        PromptsConfig(source="jsonl")
+    with pytest.raises(ValidationError, match=r"prompts\.dataset is empty"):
+        PromptsConfig(source="hub")
+
+
+def test_the_hub_out_of_reach_is_one_line(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    config = PromptsConfig(source="hub", dataset="nobody/nothing-of-the-kind")
+    with pytest.raises(ResourceError, match=r"nobody/nothing-of-the-kind: .*cannot be reached"):
+        build_prompt_source(config, tokenizer)
+
+
+@pytest.fixture
+def dataset_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A dataset of two prompts that `datasets` itself reads, in a folder instead of the hub."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    folder = tmp_path / "set"
+    folder.mkdir()
+    write_lines(folder / "train.jsonl", {"prompt": "the soup was"}, {"prompt": "the bread was"})
+    return folder
+
+
+def test_a_dataset_is_read_row_by_row(tokenizer: Any, dataset_folder: Path) -> None:
+    config = PromptsConfig(source="hub", dataset=str(dataset_folder), shuffle=False)
+    drawn = build_prompt_source(config, tokenizer).draw(3)
+    assert [p.text for p in drawn] == ["the soup was", "the bread was", "the soup was"]
+
+
+def test_bad_splits_and_columns_of_a_dataset_are_named(
+    tokenizer: Any, dataset_folder: Path
+) -> None:
+    config = PromptsConfig(source="hub", dataset=str(dataset_folder), split="tests")
+    with pytest.raises(MissingError, match=r"no split 'tests'.*check prompts\.subset"):
+        build_prompt_source(config, tokenizer)
+    config = PromptsConfig(source="hub", dataset=str(dataset_folder), field="question")
+    with pytest.raises(InputError, match=r'row 0: no "question"'):
+        build_prompt_source(config, tokenizer)

@@ -1,0 +1,165 @@
+"""What is checked before an engine starts: the folder, the memory, the environment, the bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from actors.config import RolloutConfig
+from actors.environment import set_engine_environment
+from actors.memory import check_kv_cache
+from actors.model_folder import check_model_folder
+from actors.weights import open_weights, tensor_names, transfer_info
+from protocol.errors import BundleCorrupt, InputError, MissingError, ResourceError
+from protocol.messages import PolicyVersion, WeightsRef
+from tests.support.fake_engine import fake_weights
+from tests.support.messages import make_policy
+
+MIB = 2**20
+
+
+def write_model(folder: Path) -> Path:
+    (folder / "config.json").write_text(
+        '{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}'
+    )
+    (folder / "model.safetensors").write_bytes(fake_weights(0))
+    (folder / "tokenizer_config.json").write_text("{}")
+    return folder
+
+
+def test_a_whole_model_folder_passes(tmp_path: Path) -> None:
+    check_model_folder(write_model(tmp_path))
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=r"nowhere.*policy\.path"):
+        check_model_folder(tmp_path / "nowhere")
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    path = tmp_path / "model.bin"
+    path.write_bytes(b"x")
+    with pytest.raises(InputError, match="is a file"):
+        check_model_folder(path)
+
+
+def test_an_empty_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is empty"):
+        check_model_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("config.json", "holds no config.json"),
+        ("model.safetensors", "safetensors"),
+        ("tokenizer_config.json", "no tokenizer"),
+    ],
+)
+def test_a_part_that_lacks_is_named(tmp_path: Path, name: str, complaint: str) -> None:
+    (write_model(tmp_path) / name).unlink()
+    with pytest.raises(InputError, match=complaint):
+        check_model_folder(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["not json", "[]", "{}", '{"model_type": "gpt2"}'])
+def test_a_config_in_disguise_is_refused(tmp_path: Path, text: str) -> None:
+    (write_model(tmp_path) / "config.json").write_text(text)
+    with pytest.raises(InputError, match=r"config\.json"):
+        check_model_folder(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", fake_weights(0)[:20]])
+def test_weights_in_disguise_are_refused(tmp_path: Path, content: bytes) -> None:
+    (write_model(tmp_path) / "model.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match="not a safetensors file"):
+        check_model_folder(tmp_path)
+
+
+def test_the_cache_must_hold_one_sequence() -> None:
+    # 100 tokens take 4 blocks of 32; at 2**20 bytes a token that is 128 MiB, 0.125 GiB.
+    shape = {"context_length": 100, "block_size": 32, "bytes_per_token": MIB}
+    check_kv_cache(0.125, **shape, free_bytes=None)
+    with pytest.raises(ResourceError, match=r"at least 0\.1250"):
+        check_kv_cache(0.12, **shape, free_bytes=None)
+
+
+def test_the_cache_must_fit_in_free_memory() -> None:
+    shape = {"context_length": 32, "block_size": 32, "bytes_per_token": 1024}
+    check_kv_cache(2.0, **shape, free_bytes=2048 * MIB)
+    with pytest.raises(ResourceError, match=r"2\.0 GiB of memory are free"):
+        check_kv_cache(2.5, **shape, free_bytes=2048 * MIB)
+
+
+def test_a_cache_left_to_vllm_is_not_checked() -> None:
+    check_kv_cache(0, context_length=10**9, block_size=1, bytes_per_token=10**9, free_bytes=0)
+
+
+def test_the_environment_obeys_the_config() -> None:
+    environment = {"VLLM_CPU_KVCACHE_SPACE": "40", "PATH": "/bin"}
+    set_engine_environment(environment, RolloutConfig(torch_threads=3))
+    assert environment["OMP_NUM_THREADS"] == "3"
+    assert environment["TORCHDYNAMO_DISABLE"] == "1"
+    assert environment["PATH"] == "/bin"
+    assert "VLLM_CPU_KVCACHE_SPACE" not in environment
+
+
+def test_compiled_engines_may_compile() -> None:
+    environment: dict[str, str] = {}
+    set_engine_environment(environment, RolloutConfig(enforce_eager=False))
+    assert "TORCHDYNAMO_DISABLE" not in environment
+
+
+def test_an_unknown_transport_is_refused() -> None:
+    with pytest.raises(ValidationError, match="weight_transport"):
+        RolloutConfig.model_validate({"weight_transport": "pigeon"})
+
+
+def published(weights: WeightsRef) -> PolicyVersion:
+    return replace(make_policy(4), weights=weights)
+
+
+def test_bytes_from_the_object_store_are_checked() -> None:
+    content = fake_weights(1)
+    ref = WeightsRef(
+        transport="object_store",
+        location="",
+        payload=content,
+        sha256=hashlib.sha256(content).hexdigest(),
+        num_bytes=len(content),
+    )
+    assert open_weights(published(ref)) == content
+    with pytest.raises(BundleCorrupt, match="policy version 4"):
+        open_weights(published(replace(ref, payload=content + b"x")))
+
+
+def test_a_file_that_is_gone_says_what_to_do(tmp_path: Path) -> None:
+    ref = WeightsRef(
+        transport="shared_memory",
+        location=str(tmp_path / "v4"),
+        payload=None,
+        sha256="",
+        num_bytes=0,
+    )
+    with pytest.raises(MissingError, match="keep more versions"):
+        open_weights(published(ref))
+
+
+def test_device_transports_hand_on_what_was_announced() -> None:
+    announced = {"init_info": {}, "update_info": {"names": []}}
+    ref = WeightsRef(transport="nccl", location="", payload=announced, sha256="", num_bytes=0)
+    weights = open_weights(published(ref))
+    assert weights is announced
+    assert transfer_info(weights) == {"names": []}
+
+
+def test_tensor_names_come_from_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "w"
+    path.write_bytes(fake_weights(1, lm_head=False))
+    assert tensor_names(path) == {"table"}
+    assert tensor_names(fake_weights(1)) == {"table", "lm_head.weight"}
+    assert tensor_names({}) == frozenset()

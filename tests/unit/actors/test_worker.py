@@ -1,0 +1,364 @@
+"""The rollout worker over the fake engine."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from actors.config import ResponseConfig, RolloutConfig
+from actors.worker import RolloutWorker
+from protocol.errors import (
+    BundleCorrupt,
+    ConfigError,
+    InputError,
+    LoopEnded,
+    MissingError,
+    ProbeMismatch,
+    VersionError,
+)
+from protocol.messages import (
+    PolicyVersion,
+    Probe,
+    Prompt,
+    RolloutRequest,
+    Sampling,
+    WeightsRef,
+)
+from tests.support.fake_engine import FakeEngine, bigram_logits, fake_weights, log_softmax
+
+RESPONSE = ResponseConfig(max_tokens=8, cut_after=2)
+PROBE_TOKENS = (5, 3, 4, 6, 7, 2)
+
+
+class ManualClock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+async def worker(engine: FakeEngine, clock: ManualClock) -> RolloutWorker:
+    worker = RolloutWorker("rollout-0", engine, RESPONSE, RolloutConfig(), clock=clock)
+    await worker.start()
+    return worker
+
+
+def request(number: int = 0, *, prompt: tuple[int, ...] = (5, 6, 7)) -> RolloutRequest:
+    return RolloutRequest(
+        rollout_id=f"t-{number}",
+        prompt=Prompt(prompt_id=f"p-{number}", text="soup very the", token_ids=prompt),
+        purpose="train",
+        sampling=Sampling(temperature=1.0, max_tokens=8),
+    )
+
+
+def policy(
+    version: int, folder: Path, *, lm_head: bool = True, probe_of: int | None = None
+) -> PolicyVersion:
+    """Publish weights `version`, with the probe of weights `probe_of` (else their own)."""
+    content = fake_weights(version, lm_head=lm_head)
+    path = folder / f"v{version}"
+    path.write_bytes(content)
+    table = bigram_logits(version if probe_of is None else probe_of)
+    pairs = itertools.pairwise(PROBE_TOKENS)
+    return PolicyVersion(
+        version=version,
+        episodes=0,
+        weights=WeightsRef(
+            transport="shared_memory",
+            location=str(path),
+            payload=None,
+            sha256=hashlib.sha256(content).hexdigest(),
+            num_bytes=len(content),
+        ),
+        probe=Probe(
+            token_ids=PROBE_TOKENS,
+            logprobs=tuple(log_softmax(table[before])[token] for before, token in pairs),
+        ),
+        reward_version=0,
+        learned_through=0,
+    )
+
+
+def overwrite(announced: PolicyVersion, content: bytes) -> None:
+    Path(announced.weights.location).write_bytes(content)
+
+
+def withdraw(announced: PolicyVersion) -> None:
+    Path(announced.weights.location).unlink()
+
+
+async def test_a_rollout_says_where_it_came_from(worker: RolloutWorker) -> None:
+    [first, second] = await worker.generate([request(0), request(1)])
+    assert (first.rollout_id, second.rollout_id) == ("t-0", "t-1")
+    assert first.prompt == request(0).prompt
+    assert first.actor_id == "rollout-0"
+    assert first.policy_versions == (0,) * 8
+    assert len(first.behavior_logprobs) == len(first.token_ids) == 8
+    assert first.started_at == first.finished_at == 100.0
+
+
+async def test_all_tokens_are_returned_and_the_kept_ones_decoded(worker: RolloutWorker) -> None:
+    rollouts = await worker.generate([request(n) for n in range(30)])
+    complete = [rollout for rollout in rollouts if rollout.is_complete]
+    assert 0 < len(complete) < 30
+    for rollout in complete:
+        assert len(rollout.token_ids) == 8
+        assert rollout.num_kept >= 3
+        assert rollout.text.endswith(".")
+
+
+async def test_end_token_mode_samples_no_further(engine: FakeEngine, clock: ManualClock) -> None:
+    response = ResponseConfig(mode="end_token", max_tokens=8)
+    worker = RolloutWorker("rollout-0", engine, response, RolloutConfig(), clock=clock)
+    await worker.start()
+    for rollout in await worker.generate([request(n) for n in range(30)]):
+        assert rollout.num_kept == len(rollout.token_ids)
+        assert rollout.is_complete == (rollout.token_ids[-1] == 1)
+
+
+async def test_end_token_mode_needs_an_end_token(clock: ManualClock) -> None:
+    engine = FakeEngine(end_token_id=None)
+    response = ResponseConfig(mode="end_token")
+    worker = RolloutWorker("rollout-0", engine, response, RolloutConfig(), clock=clock)
+    with pytest.raises(ConfigError, match="no end token"):
+        await worker.start()
+
+
+async def test_a_request_that_comes_again_gets_its_first_answer(
+    worker: RolloutWorker, engine: FakeEngine
+) -> None:
+    together = await worker.generate([request(0), request(0)])
+    later = await worker.generate([request(0)])
+    assert together == later * 2
+    assert engine.num_samples == 1
+
+
+async def test_only_the_last_answers_are_remembered(
+    worker: RolloutWorker, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.worker.ROLLOUTS_REMEMBERED", 2)
+    await worker.generate([request(0)])
+    await worker.generate([request(1), request(2)])
+    await worker.generate([request(1), request(2)])
+    assert engine.num_samples == 3
+    await worker.generate([request(0)])
+    assert engine.num_samples == 4
+
+
+async def test_a_caller_that_goes_away_ends_no_draw(
+    worker: RolloutWorker, engine: FakeEngine
+) -> None:
+    engine.hold_at = 3
+    gone = asyncio.create_task(worker.generate([request(0)]))
+    await engine.held.wait()
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    engine.release.set()
+    await worker.generate([request(0)])
+    assert engine.num_samples == 1
+
+
+async def test_a_draw_that_failed_may_be_tried_again(
+    worker: RolloutWorker, engine: FakeEngine
+) -> None:
+    engine.failure = LoopEnded("the engine died")
+    with pytest.raises(LoopEnded):
+        await worker.generate([request(0)])
+    engine.failure = None
+    assert len(await worker.generate([request(0)])) == 1
+
+
+async def test_a_prompt_too_long_for_the_context_is_named(worker: RolloutWorker) -> None:
+    with pytest.raises(InputError, match=r"prompt p-3 of 25 tokens.*context of 32"):
+        await worker.generate([request(3, prompt=(5,) * 25)])
+
+
+async def test_an_empty_prompt_is_named(worker: RolloutWorker) -> None:
+    with pytest.raises(InputError, match="prompt p-0 is empty"):
+        await worker.generate([request(0, prompt=())])
+
+
+async def test_the_starting_model_is_proved_without_a_load(
+    worker: RolloutWorker, engine: FakeEngine, tmp_path: Path
+) -> None:
+    assert await worker.load_policy(policy(0, tmp_path)) == pytest.approx(0, abs=1e-12)
+    assert engine.num_loads == 0
+
+
+async def test_loading_what_is_held_does_nothing(
+    worker: RolloutWorker, engine: FakeEngine, tmp_path: Path
+) -> None:
+    first = await worker.load_policy(policy(3, tmp_path))
+    assert await worker.load_policy(policy(3, tmp_path)) == first
+    assert engine.num_loads == 1
+    assert worker.stats().policy_version == 3
+
+
+async def test_versions_never_go_backward(worker: RolloutWorker, tmp_path: Path) -> None:
+    await worker.load_policy(policy(3, tmp_path))
+    with pytest.raises(VersionError, match=r"holds policy version 3 .* load 2"):
+        await worker.load_policy(policy(2, tmp_path))
+
+
+async def test_tokens_after_a_load_in_flight_carry_the_new_version(
+    worker: RolloutWorker, engine: FakeEngine, tmp_path: Path
+) -> None:
+    engine.hold_at = 3
+    draw = asyncio.create_task(worker.generate([request(0)]))
+    await engine.held.wait()
+    await worker.load_policy(policy(2, tmp_path))
+    engine.release.set()
+    [rollout] = await draw
+    assert rollout.policy_versions == (0, 0, 0, 2, 2, 2, 2, 2)
+
+
+async def test_bytes_that_were_not_announced_are_not_loaded(
+    worker: RolloutWorker, engine: FakeEngine, tmp_path: Path
+) -> None:
+    announced = policy(1, tmp_path)
+    overwrite(announced, fake_weights(9))
+    with pytest.raises(BundleCorrupt, match="policy version 1"):
+        await worker.load_policy(announced)
+    assert engine.num_loads == 0
+    assert await worker.load_policy(policy(2, tmp_path)) < 1e-9
+
+
+async def test_a_version_no_longer_published_can_be_skipped(
+    worker: RolloutWorker, tmp_path: Path
+) -> None:
+    gone = policy(1, tmp_path)
+    withdraw(gone)
+    with pytest.raises(MissingError, match="policy version 1"):
+        await worker.load_policy(gone)
+    assert await worker.load_policy(policy(2, tmp_path)) < 1e-9
+
+
+async def test_weights_that_differ_from_the_learners_stop_the_line(
+    worker: RolloutWorker, tmp_path: Path
+) -> None:
+    with pytest.raises(ProbeMismatch, match=r"policy version 1.*nats at token \d.*another model"):
+        await worker.load_policy(policy(1, tmp_path, probe_of=2))
+    with pytest.raises(ProbeMismatch):
+        await worker.generate([request(0)])
+    with pytest.raises(ProbeMismatch):
+        await worker.load_policy(policy(3, tmp_path))
+
+
+async def test_a_missing_output_head_is_named_as_the_cause(
+    worker: RolloutWorker, tmp_path: Path
+) -> None:
+    with pytest.raises(ProbeMismatch, match=r"no lm_head\.weight"):
+        await worker.load_policy(policy(1, tmp_path, lm_head=False, probe_of=2))
+
+
+async def test_a_probe_that_is_not_a_number_is_a_mismatch(
+    worker: RolloutWorker, tmp_path: Path
+) -> None:
+    announced = policy(1, tmp_path)
+    logprobs = (announced.probe.logprobs[0], float("nan"), *announced.probe.logprobs[2:])
+    probe = replace(announced.probe, logprobs=logprobs)
+    with pytest.raises(ProbeMismatch, match="nan nats at token 2"):
+        await worker.load_policy(replace(announced, probe=probe))
+
+
+async def test_a_probe_as_long_as_the_context_is_compared_where_it_fits(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    engine = FakeEngine(context_length=len(PROBE_TOKENS))
+    worker = RolloutWorker("rollout-0", engine, RESPONSE, RolloutConfig(), clock=clock)
+    await worker.start()
+    assert await worker.load_policy(policy(1, tmp_path)) < 1e-9
+
+
+class SlowScore(FakeEngine):
+    """Holds every score until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scoring = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    async def score(self, token_ids: tuple[int, ...]) -> tuple[float, ...]:  # type: ignore[override]
+        self.scoring.set()
+        await self.let_go.wait()
+        return await super().score(token_ids)
+
+
+@pytest.mark.parametrize("good", [True, False])
+async def test_no_rollout_leaves_before_its_weights_are_proved(
+    clock: ManualClock, tmp_path: Path, good: bool
+) -> None:
+    engine = SlowScore()
+    worker = RolloutWorker("rollout-0", engine, RESPONSE, RolloutConfig(), clock=clock)
+    await worker.start()
+    load = asyncio.create_task(worker.load_policy(policy(1, tmp_path, probe_of=1 if good else 2)))
+    await engine.scoring.wait()
+    draw = asyncio.create_task(worker.generate([request(0)]))
+    for _ in range(100):  # turns of the event loop, of which a draw needs about 15
+        await asyncio.sleep(0)
+    assert worker.stats().num_in_flight == 0
+    assert not draw.done()
+    engine.let_go.set()
+    if good:
+        await load
+        assert (await draw)[0].policy_versions == (1,) * 8
+    else:
+        for task in (load, draw):
+            with pytest.raises(ProbeMismatch):
+                await task
+
+
+async def test_a_load_whose_caller_goes_away_is_finished(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    engine = SlowScore()
+    worker = RolloutWorker("rollout-0", engine, RESPONSE, RolloutConfig(), clock=clock)
+    await worker.start()
+    load = asyncio.create_task(worker.load_policy(policy(1, tmp_path)))
+    await engine.scoring.wait()
+    load.cancel()
+    engine.let_go.set()
+    assert await worker.load_policy(policy(1, tmp_path)) < 1e-9
+    assert engine.num_loads == 1
+
+
+async def test_stats_count_tokens_and_time(
+    worker: RolloutWorker, engine: FakeEngine, clock: ManualClock
+) -> None:
+    engine.hold_at = 0
+    clock.now = 110.0
+    draw = asyncio.create_task(worker.generate([request(0), request(1)]))
+    await engine.held.wait()
+    clock.now = 114.0
+    assert worker.stats().num_in_flight == 2
+    assert worker.stats().busy_s == 4.0
+    engine.release.set()
+    await draw
+    clock.now = 120.0
+    stats = worker.stats()
+    assert (stats.num_rollouts, stats.num_tokens, stats.num_in_flight) == (2, 16, 0)
+    assert (stats.uptime_s, stats.busy_s) == (20.0, 4.0)
+
+
+async def test_stop_stops_the_engine(worker: RolloutWorker, engine: FakeEngine) -> None:
+    await worker.stop()
+    assert engine.num_stops == 1
