@@ -18,6 +18,7 @@ import structlog
 from cluster.recordings import Recordings
 from protocol.labels import RewardVersion
 from protocol.messages import (
+    ActorStats,
     ExperienceBatch,
     PolicyVersion,
     Rollout,
@@ -57,7 +58,11 @@ class Journal:
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._counts: Counter[str] = Counter()
         self._first_sampled: dict[int, float] = {}
+        self._newly_sampled: list[tuple[int, float]] = []
+        self._learned_through: dict[int, int] = {}
         self._learning_since: float | None = None
+        self._actors_before: Sequence[ActorStats] = ()
+        self._tokens_per_s = 0.0
         self._latest: dict[str, float] = {}
 
     # ── what happened ────────────────────────────────────────────────────────────────────────
@@ -73,6 +78,9 @@ class Journal:
             self._counts["tokens"] += len(rollout.token_ids)
             for version in set(rollout.policy_versions) - self._first_sampled.keys():
                 self._first_sampled[version] = rollout.finished_at
+                self._newly_sampled.append(
+                    (self._learned_through.get(version, 0), rollout.finished_at)
+                )
                 self._recordings.write(
                     "first_samples", {"version": version, "sampled_at": rollout.finished_at}
                 )
@@ -85,6 +93,7 @@ class Journal:
     def step_done(self, batch: ExperienceBatch, report: StepReport, num_dropped: int) -> None:
         """The learner made a version."""
         policy = report.policy
+        self._learned_through[policy.version] = policy.learned_through
         for scored in batch.rollouts:
             self._record_rollout(
                 scored.rollout,
@@ -111,10 +120,10 @@ class Journal:
                 "policy/version": policy.version,
                 "policy/episodes": policy.episodes,
                 "reward/version": batch.reward_version,
+                "rollout/tokens_per_s": self._tokens_per_s,
                 "staleness/dropped": num_dropped + self._counts["unscored"],
             }
         )
-        self._write({"time/wall_s": self._now() - self._started, **self.pace()})
 
     def policy_loaded(self, policy: PolicyVersion, probe_difference: float) -> None:
         """Every actor holds a version, and its probe agreed within `probe_difference` nats."""
@@ -141,9 +150,47 @@ class Journal:
         )
         log.info("reward served", version=version.version, kind=version.kind)
 
-    def labels_stood(self, stats: dict[str, float]) -> None:
-        """The label queue said how it stands."""
-        self._write(stats)
+    def labels_stood(self, stats: dict[str, float], online: dict[str, float]) -> None:
+        """The label queue said how it stands, and how online the run is."""
+        if stats:
+            self._write(stats)
+        if online and self._latest.get("policy/step"):
+            self._write({"policy/step": self._latest["policy/step"], **online})
+
+    def actors_stood(self, stats: Sequence[ActorStats]) -> None:
+        """The actors said what they did since they started."""
+        if self._learning_since is None:
+            self._actors_before = stats
+            return
+        idle, tokens, busy_s = 0.0, 0, 0.0
+        for now, before in zip(stats, self._actors_before, strict=True):
+            elapsed = max(now.uptime_s - before.uptime_s, 1e-9)
+            idle += (1.0 - (now.busy_s - before.busy_s) / elapsed) / len(stats)
+            tokens += now.num_tokens - before.num_tokens
+            busy_s += now.busy_s - before.busy_s
+        self._write(
+            {
+                "time/wall_s": self._now() - self._started,
+                "throughput/actor_idle": idle,
+                "throughput/generation_s": busy_s,
+                **self.pace(),
+            }
+        )
+        self._tokens_per_s = tokens / busy_s if busy_s else 0.0
+
+    def system_stood(self, figures: dict[str, float]) -> None:
+        """Memory, disk and commit times of the moment."""
+        self._write({"time/wall_s": self._now() - self._started, **figures})
+
+    def newly_sampled(self) -> list[tuple[int, float]]:
+        """Return, once each, (learned through, sampled at) of versions first sampled since."""
+        fresh, self._newly_sampled = self._newly_sampled, []
+        return fresh
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether the first PPO step has begun."""
+        return self._learning_since is not None
 
     # ── where the time went ──────────────────────────────────────────────────────────────────
 

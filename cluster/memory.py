@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -31,7 +32,7 @@ def tree_bytes() -> int:
 
 
 class PeakMemory(threading.Thread):
-    """Watches the memory of this process tree in the background.
+    """Watches the memory of this process tree in the background, inside a `with` block.
 
     Args:
         interval_s: Seconds between readings; a peak shorter than this may be missed.
@@ -45,12 +46,15 @@ class PeakMemory(threading.Thread):
         self.peak_bytes = 0
 
     def run(self) -> None:
-        """Read until told to stop."""
+        """Read until the block ends."""
         while not self._over.wait(self._interval_s):
             self.current_bytes = tree_bytes()
             self.peak_bytes = max(self.peak_bytes, self.current_bytes)
 
-    def stop(self) -> None:
-        """End the thread and wait for its last reading."""
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         self.join()

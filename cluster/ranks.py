@@ -70,3 +70,9 @@ class RankGroup:
         """Join the ranks in one process group and load their models; return rank 0's answer."""
         host, port = await self._ranks[0].address.remote()
         return await self.call("start", host, port, *args)
+
+    def end(self, group: PlacementGroup) -> None:
+        """End the ranks' processes and give their places back."""
+        for rank in self._ranks:
+            ray.kill(rank)
+        remove_placement_group(group)

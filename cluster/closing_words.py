@@ -1,0 +1,52 @@
+"""What a run says at its end: the figures that matter, in words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from cluster.run_folder import RunFolder
+
+LINES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("took", "{:.0f} s, {:.1f} GiB of memory at the peak", ("wall_s", "peak_memory_gib")),
+    ("episodes", "{:,} trained at {:.1f} a second", ("episodes", "episodes_per_s")),
+    ("labels", "{:,} in the ledger", ("labels_in_ledger",)),
+    (
+        "reward",
+        "{} versions, {} of them refitted from scratch",
+        ("reward_versions", "reward_refits"),
+    ),
+    (
+        "people",
+        "prefer the policy to the base model in {:.0%} of comparisons (at least {:.0%})",
+        ("validation_winrate", "validation_winrate_low"),
+    ),
+    (
+        "gold score",
+        "{:+.2f} before, {:+.2f} after (hidden from everything that learns)",
+        ("gold_base_mean", "gold_final_mean"),
+    ),
+    ("KL", "{:.1f} nats, target {:.1f}", ("kl_final_mean", "kl_target")),
+    (
+        "how online",
+        "median coverage {:.0%}; label to policy {:.0f} s (median)",
+        ("coverage_median", "label_to_policy_latency_p50_s"),
+    ),
+    ("staleness", "{} versions at most, {} allowed", ("policy_lag_max", "max_policy_lag")),
+)
+
+
+def closing_words(folder: RunFolder, page: Path) -> str:
+    """Return the last lines of a run; what is not known is left out."""
+    summary = json.loads((folder.report / "summary.json").read_text())
+    if summary.get("peak_memory_bytes") is not None:
+        summary["peak_memory_gib"] = summary["peak_memory_bytes"] / 2**30
+    lines = [f"{folder.path}: {folder.read_state()['state']}"]
+    for name, form, keys in LINES:
+        values = [summary.get(key) for key in keys]
+        if all(value is not None for value in values):
+            lines.append(f"  {name:<11} {form.format(*values)}")
+    lines.append(f"  report      {page}")
+    if any(folder.wandb.glob("offline-run-*")):
+        lines.append(f"  wandb       wandb sync {folder.wandb}/offline-run-*")
+    return "\n".join(lines)

@@ -1,0 +1,106 @@
+"""One run on Ray: the session around it, its parts, the controller among them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from cluster.base_model import starting_policy
+from cluster.config import RunConfig
+from cluster.controller import Controller
+from cluster.display import RunDisplay
+from cluster.journal import Journal
+from cluster.labelers import SimulatedLabelers
+from cluster.memory import PeakMemory
+from cluster.metrics.remote import RemoteSink
+from cluster.metrics.shell import MetricsShell
+from cluster.placement import Placement, num_cpus_wanted
+from cluster.recordings import Recordings
+from cluster.run_folder import RunFolder
+from cluster.session import RaySession
+from cluster.watch import Watch
+from label_queue.simulated.gold import response_gold
+
+
+async def conduct(config: RunConfig, folder: RunFolder, cache: Path, console: Console) -> None:
+    """Run until the last episode is trained or the run is stopped.
+
+    Args:
+        config: The resolved config.
+        folder: The run's, just made.
+        cache: Where a base model is kept.
+        console: Where progress is shown.
+
+    Raises:
+        UserError: What was given cannot be run.
+        IntegrityError: Something that must hold did not.
+    """
+    began_at = time.monotonic()
+    with ExitStack() as stack:
+        memory = stack.enter_context(PeakMemory())
+        stack.callback(lambda: folder.update_state(peak_memory_bytes=memory.peak_bytes))
+        display = stack.enter_context(RunDisplay(console, str(folder.path)))
+        session = stack.enter_context(
+            RaySession(config.cluster, folder.path.name, num_cpus_wanted(config))
+        )
+        journal = stack.enter_context(_open_journal(config, folder))
+        watch = Watch(config, folder, journal, display, memory, began_at)
+
+        watch.show("preparing the base model")
+        policy_path, base_model_s = await starting_policy(config, cache)
+        folder.update_state(base_model_s=base_model_s, url=session.url)
+        watch.show("starting actors, learner, reward service and label queue")
+        async with Placement(config, folder, session, policy_path) as placement:
+            controller = Controller(config, placement.parts, journal, placement.policy)
+            watch.show("sampling the base model")
+            await placement.start_reward_trainer(await controller.draw_reference())
+            await _admit_labelers(config, folder, placement)
+            folder.update_state(state="running")
+            with SimulatedLabelers(config.labelers, session.url, folder) as labelers:
+                note = f"label at {session.url}/api/v1 · tokens in {folder.tokens}"
+                async with asyncio.TaskGroup() as group:
+                    watching = group.create_task(
+                        watch.watch(controller, placement.labels, placement.actors, note)
+                    )
+                    minding = group.create_task(labelers.watch())
+                    await controller.run()
+                    watching.cancel()
+                    await labelers.stop()
+                    minding.cancel()
+                acknowledged = labelers.num_acknowledged() if config.labelers else None
+            folder.update_state(labels_acknowledged=acknowledged, stop_reason=watch.stop_reason)
+            watch.show("saving the policy")
+            await placement.learner.save(str((folder.policies / "final").resolve()))
+        watch.show("stopping")
+
+
+async def _admit_labelers(config: RunConfig, folder: RunFolder, placement: Placement) -> None:
+    """Give every labeler a token, in a file of their own that only its owner may read."""
+    for name in (*(labeler.name for labeler in config.labelers), *config.people):
+        token = await placement.labels.add_labeler(name)
+        file = folder.tokens / name
+        file.touch(mode=0o600)
+        file.write_text(token + "\n")
+
+
+@contextmanager
+def _open_journal(config: RunConfig, folder: RunFolder) -> Iterator[Journal]:
+    """Start the metrics hub and open the recordings; close both at the end."""
+    shell: Any = MetricsShell
+    hub = shell.remote(
+        config.metrics,
+        str(folder.path.resolve()),
+        folder.path.name,
+        config.model_dump(mode="json"),
+        time.time(),
+    )
+    sink = RemoteSink(hub)
+    with closing(sink), closing(Recordings(folder.recordings)) as recordings:
+        gold = response_gold if config.prompts.source == "reviews" else None
+        yield Journal(recordings, sink, gold)

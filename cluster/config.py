@@ -1,0 +1,225 @@
+"""The whole config of a run: each package owns its part, this module composes them.
+
+One TOML file, overridden by `--set key=value`. Unknown keys are errors that suggest the nearest
+known one; validators reject and never rewrite, so the file says what ran.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from actors.config import ResponseConfig, RolloutConfig
+from actors.prompts.config import PromptsConfig
+from cluster.metrics.config import MetricsConfig
+from label_queue.config import LabelsConfig
+from label_queue.simulated.config import LabelerProfile
+from learners.config import (
+    BaseModelConfig,
+    DeepSpeedConfig,
+    KLConfig,
+    PolicyConfig,
+    PPOConfig,
+    RewardFitConfig,
+)
+from protocol.errors import ConfigError, MissingError
+from reward_service.config import RewardModelConfig, RewardServiceConfig
+
+LabelerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""A labeler's id in the ledger."""
+
+
+class Section(BaseModel):
+    """Frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunSection(Section):
+    """What kind of run this is."""
+
+    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """Names the run's folder and its page in wandb."""
+    seed: int = 1
+    mode: Literal["online", "offline"] = "online"
+    """online: labels all through training. offline: all labels first, collected from ρ."""
+    episodes: int = Field(default=2_000_000, ge=1)
+    """N_π, responses trained on in all. [Z: 2 M for style tasks]"""
+    max_policy_lag: int = Field(default=2, ge=0)
+    """η: no response older than so many versions is trained on. [A holds to 8]"""
+
+
+class ClusterConfig(Section):
+    """Where the parts run, and the address of the two HTTP faces."""
+
+    address: str | None = None
+    """Of a Ray cluster; none: the one RAY_ADDRESS names, else a private session."""
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=8000, ge=0, le=65535)
+    """0 takes a free port."""
+    object_store_gib: float = Field(default=0.25, gt=0)
+    """Of a private session; shared memory."""
+    cpus_per_part: float = Field(default=1.0, gt=0)
+    """Logical CPUs each process is placed with."""
+    gpus_per_actor: float = Field(default=0.0, ge=0)
+    gpus_per_learner_rank: float = Field(default=0.0, ge=0)
+    worker_logs: bool = False
+    """Show what the worker processes print."""
+
+    @model_validator(mode="after")
+    def _stay_on_loopback(self) -> Self:
+        if self.http_host != "localhost" and not ipaddress.ip_address(self.http_host).is_loopback:
+            raise ValueError(
+                f"http_host {self.http_host} is open to the network, and the reward face has no "
+                "authentication; bind 127.0.0.1 and put a proxy that authenticates before it"
+            )
+        return self
+
+
+class SimulatedLabeler(LabelerProfile):
+    """One simulated labeler of the run."""
+
+    name: LabelerName
+
+
+class RunConfig(Section):
+    """Everything a run is made of."""
+
+    run: RunSection = RunSection()
+    prompts: PromptsConfig
+    policy: PolicyConfig | None = None
+    """ρ, where training starts; or else `base_model`."""
+    response: ResponseConfig = ResponseConfig()
+    rollouts: RolloutConfig = RolloutConfig()
+    ppo: PPOConfig = PPOConfig()
+    kl: KLConfig = KLConfig()
+    learner: DeepSpeedConfig = DeepSpeedConfig()
+    reward_model: RewardModelConfig = RewardModelConfig()
+    reward_fit: RewardFitConfig = RewardFitConfig()
+    reward_trainer: DeepSpeedConfig = DeepSpeedConfig()
+    reward_service: RewardServiceConfig = RewardServiceConfig()
+    labels: LabelsConfig
+    labelers: tuple[SimulatedLabeler, ...] = ()
+    """Simulated labelers, each a process of its own; none when people label."""
+    people: tuple[LabelerName, ...] = ()
+    """People who label over HTTP; each gets a token in the run's folder."""
+    base_model: BaseModelConfig | None = None
+    """How to make a small ρ on generated reviews, as the demo does."""
+    cluster: ClusterConfig = ClusterConfig()
+    metrics: MetricsConfig = MetricsConfig()
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        if (self.policy is None) == (self.base_model is None):
+            raise ValueError(
+                "set one of policy.path (train yours) and base_model (make a small one)"
+            )
+        if self.run.episodes % self.ppo.batch_size:
+            raise ValueError(
+                f"run.episodes {self.run.episodes} is not a multiple of ppo.batch_size "
+                f"{self.ppo.batch_size}"
+            )
+        if self.rollouts.requests_per_call > self.ppo.batch_size:
+            raise ValueError("rollouts.requests_per_call is larger than ppo.batch_size")
+        names = [*(labeler.name for labeler in self.labelers), *self.people]
+        if not names:
+            raise ValueError(
+                'nobody labels: name people, e.g. people = ["ann"], or add simulated [[labelers]]'
+            )
+        if len(set(names)) != len(names):
+            raise ValueError("two of labelers and people have the same name")
+        return self
+
+
+def load_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
+    """Read a config file and apply `key=value` overrides.
+
+    Raises:
+        MissingError: The file is not there.
+        ConfigError: It is not TOML, or a key or value is wrong; names the key and the mend.
+    """
+    if not path.is_file():
+        raise MissingError(f"config {path} is not a file; `andon run CONFIG.toml` takes one")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config {path} is not valid TOML: {error}") from error
+    for override in overrides:
+        _apply(content, override)
+    return parse_config(content, str(path))
+
+
+def parse_config(content: Mapping[str, Any], origin: str) -> RunConfig:
+    """Check a config given as nested mappings.
+
+    Raises:
+        ConfigError: One line, naming `origin`, the key, and what is wrong with it.
+    """
+    try:
+        return RunConfig.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"config {origin}: {_first_problem(error)}") from error
+
+
+def save_config(config: RunConfig, path: Path) -> None:
+    """Write the resolved config, defaults included, as TOML that `load_config` reads back."""
+    path.write_text(tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"--set {override!r} is not key=value, e.g. --set ppo.lr=1e-4")
+    *sections, last = key.strip().split(".")
+    place = content
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"--set {key}: {section} is a value, not a section")
+    place[last] = _parse_value(text.strip())
+
+
+def _parse_value(text: str) -> object:
+    """Read a value as TOML; what is not TOML is a string, so that paths need no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Say the first problem in one line, and how many more there are."""
+    problems = error.errors()
+    first = problems[0]
+    key = ".".join(str(part) for part in first["loc"])
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"{key} is not a known key{_suggestion(first['loc'])}{more}"
+    if first["type"] == "missing":
+        return f"{key} is missing{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(first["input"], dict) else f", but got {first['input']!r}"
+    return f"{key}: {message}{given}{more}" if key else f"{message}{more}"
+
+
+def _suggestion(location: tuple[int | str, ...]) -> str:
+    """Name the known key nearest to an unknown one."""
+    model: Any = RunConfig
+    for part in location[:-1]:
+        if not isinstance(part, str):
+            continue
+        annotation = model.model_fields[part].annotation
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        models = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
+        if not models:
+            return ""
+        model = models[0]
+    near = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(model.model_fields)}"

@@ -1,0 +1,97 @@
+"""Simulated labelers: processes of their own that know nothing but the HTTP address and a token."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from cluster.config import SimulatedLabeler
+from cluster.run_folder import RunFolder
+from protocol.errors import LoopEnded
+
+STOP_TIMEOUT_S = 10.0
+
+
+class SimulatedLabelers:
+    """Starts one process a profile, and ends them with the `with` block.
+
+    Args:
+        profiles: Who labels, and how well.
+        url: The intake's address, e.g. "http://127.0.0.1:8000".
+        folder: The run's, with a token file for each; reports and logs go there.
+    """
+
+    def __init__(
+        self,
+        profiles: Sequence[SimulatedLabeler],
+        url: str,
+        folder: RunFolder,
+    ) -> None:
+        self._profiles = profiles
+        self._url = url
+        self._folder = folder
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> SimulatedLabelers:
+        for profile in self._profiles:
+            token_file = self._folder.tokens / profile.name
+            with (self._folder.logs / f"labeler-{profile.name}.log").open("wb") as log:
+                self._processes[profile.name] = subprocess.Popen(
+                    [
+                        *(sys.executable, "-m", "label_queue.simulated"),
+                        *("--url", self._url),
+                        *("--token-file", str(token_file)),
+                        *("--profile", profile.model_dump_json(exclude={"name"})),
+                        *("--report", str(self._report(profile))),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    async def stop(self) -> None:
+        """End all labelers; each finishes the request it is in, so that its count is true."""
+        await asyncio.to_thread(self.__exit__, None, None, None)
+
+    async def watch(self) -> None:
+        """Return when all have ended by themselves.
+
+        Raises:
+            LoopEnded: One ended with an error; its log says why.
+        """
+        codes = await asyncio.gather(
+            *(asyncio.to_thread(process.wait) for process in self._processes.values())
+        )
+        for name, code in zip(self._processes, codes, strict=True):
+            if code:
+                log = self._folder.logs / f"labeler-{name}.log"
+                raise LoopEnded(f"simulated labeler {name} ended with code {code}: see {log}")
+
+    def num_acknowledged(self) -> int:
+        """Distinct labels the labelers saw acknowledged, by their own count."""
+        reports = (self._report(profile) for profile in self._profiles)
+        return sum(json.loads(r.read_text())["acknowledged"] for r in reports if r.exists())
+
+    def _report(self, profile: SimulatedLabeler) -> Path:
+        return self._folder.logs / f"labeler-{profile.name}.json"

@@ -1,0 +1,243 @@
+"""Starts every process of a run where it belongs, and stops them in the other order."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from ray.util.placement_group import PlacementGroup, remove_placement_group
+
+from actors.prompts.config import PromptsConfig
+from actors.prompts.source import build_prompt_source
+from actors.shell import RolloutActorShell
+from cluster.config import RunConfig
+from cluster.controller import Parts
+from cluster.fleet import RolloutFleet
+from cluster.ranks import RankGroup, on_bundle, place
+from cluster.remote import (
+    RemoteActor,
+    RemoteLabelQueue,
+    RemoteLearner,
+    RemoteRewardTrainer,
+    answer,
+)
+from cluster.run_folder import RunFolder
+from cluster.session import RaySession
+from label_queue.shell import LabelQueueShell, build_intake_app
+from learners.config import PolicyConfig
+from learners.shell import LearnerRank, RewardTrainerRank
+from protocol.messages import PolicyVersion, Prompt
+from protocol.ports import PromptSource
+from reward_service.client import RewardClient
+from reward_service.shell import build_reward_app, connect, start_announcer
+
+# Query prompts come from a stream of their own, so that how often people are asked does not
+# change which prompts are trained on.
+QUERY_PROMPTS_SEED = 7919
+NUM_PINNED_PROMPTS = 8
+SHARED_MEMORY = Path("/dev/shm")
+NUM_SINGLE_PARTS = 4
+"""Label queue, metrics hub, base model, and Serve's own."""
+
+
+class Placement:
+    """All parts of one run; an async context manager that stops what it started.
+
+    Args:
+        config: The resolved config.
+        folder: The run's.
+        session: An open Ray session.
+        policy_path: ρ, a folder.
+    """
+
+    def __init__(
+        self, config: RunConfig, folder: RunFolder, session: RaySession, policy_path: Path
+    ) -> None:
+        self._config = config
+        self._folder = folder
+        self._session = session
+        self._policy_path = policy_path
+        self._stack = AsyncExitStack()
+        self.actors: list[RemoteActor] = []
+        self.parts: Parts
+        self.policy: PolicyVersion
+        """Version 0, as the learner published it."""
+        self.labels: RemoteLabelQueue
+        self.learner: RemoteLearner
+        self._reward_ranks: RankGroup
+
+    async def __aenter__(self) -> Placement:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def start_reward_trainer(self, reference: list[tuple[int, ...]]) -> None:
+        """Give the reward trainer the samples of ρ it normalises on; it can fit from then on."""
+        await answer(self._reward_ranks.start(reference), "the reward trainer")
+        self._stack.push_async_callback(self._reward_ranks.call, "stop")
+
+    async def _start(self) -> None:
+        prompts, query_prompts = await asyncio.to_thread(self._prompt_sources)
+        pinned = query_prompts.draw(NUM_PINNED_PROMPTS)
+        labels, learner, fleet, service, self._reward_ranks = await asyncio.gather(
+            self._start_label_queue(),
+            self._start_learner(pinned[0]),
+            self._start_actors(),
+            self._start_reward_service(pinned),
+            self._place_reward_trainer(),
+        )
+        self.parts = Parts(
+            prompts=prompts,
+            query_prompts=query_prompts,
+            fleet=fleet,
+            learner=learner,
+            reward_trainer=RemoteRewardTrainer(self._reward_ranks),
+            reward_service=service,
+            labels=labels,
+        )
+
+    def _prompt_sources(self) -> tuple[PromptSource, PromptSource]:
+        from transformers import AutoConfig, AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self._policy_path)
+        model = AutoConfig.from_pretrained(self._policy_path)
+        context = self._config.rollouts.max_model_len or model.max_position_embeddings
+        room = context - self._config.response.max_tokens
+        chosen = self._config.prompts
+        seeds = (chosen.seed, chosen.seed + QUERY_PROMPTS_SEED)
+        train, queries = (
+            build_prompt_source(
+                PromptsConfig.model_validate({**chosen.model_dump(), "seed": seed}),
+                tokenizer,
+                room_tokens=room,
+            )
+            for seed in seeds
+        )
+        return train, queries
+
+    async def _start_label_queue(self) -> RemoteLabelQueue:
+        shell: Any = LabelQueueShell
+        handle = shell.options(**self._actor_options()).remote(
+            self._config.labels,
+            run_id=self._session.run_id,
+            ledger_path=str(self._folder.ledger.resolve()),
+            episodes=self._config.run.episodes,
+            mode=self._config.run.mode,
+            seed=self._config.run.seed,
+        )
+        self.labels = RemoteLabelQueue(handle)
+        self._stack.push_async_callback(self.labels.close)
+        app = build_intake_app(handle, self._config.labels)
+        await asyncio.to_thread(self._session.deploy, app, "labels", "/")
+        return self.labels
+
+    async def _start_actors(self) -> RolloutFleet:
+        config = self._config.rollouts
+        resources = self._resources(self._config.cluster.gpus_per_actor)
+        group = await self._reserve(config.num_actors, resources, "SPREAD", "rollout actors")
+        for index in range(config.num_actors):
+            actor_id = f"rollout-{index}"
+            handle = on_bundle(RolloutActorShell, group, index, resources).remote(
+                actor_id,
+                str(self._policy_path),
+                self._config.response,
+                config,
+                # No two actors of a run may draw alike.
+                self._config.run.seed * config.num_actors + index,
+            )
+            actor = RemoteActor(handle, actor_id)
+            self._stack.push_async_callback(actor.stop)
+            self.actors.append(actor)
+        await asyncio.gather(*(actor.start() for actor in self.actors))
+        return RolloutFleet(self.actors, config.requests_per_call)
+
+    async def _start_learner(self, probe: Prompt) -> RemoteLearner:
+        config = self._config.learner
+        resources = self._resources(self._config.cluster.gpus_per_learner_rank)
+        group = await self._reserve(config.num_ranks, resources, "PACK", "learner ranks")
+        ranks = RankGroup(
+            [
+                on_bundle(LearnerRank, group, rank, resources).remote(
+                    rank=rank,
+                    policy=PolicyConfig(path=str(self._policy_path)),
+                    ppo=self._config.ppo,
+                    kl=self._config.kl,
+                    deepspeed=config,
+                    total_episodes=self._config.run.episodes,
+                    seed=self._config.run.seed,
+                    weight_transport=self._config.rollouts.weight_transport,
+                    shared_folder=SHARED_MEMORY / f"andon-{self._session.run_id}",
+                )
+                for rank in range(config.num_ranks)
+            ]
+        )
+        self._stack.push_async_callback(ranks.call, "stop")
+        self.policy = await answer(ranks.start(probe.token_ids), "the learner")
+        self.learner = RemoteLearner(ranks)
+        return self.learner
+
+    async def _place_reward_trainer(self) -> RankGroup:
+        config = self._config.reward_trainer
+        resources = self._resources(self._config.cluster.gpus_per_learner_rank)
+        group = await self._reserve(config.num_ranks, resources, "PACK", "reward trainer ranks")
+        return RankGroup(
+            [
+                on_bundle(RewardTrainerRank, group, rank, resources).remote(
+                    rank=rank,
+                    policy_path=self._policy_path,
+                    model=self._config.reward_model,
+                    fit=self._config.reward_fit,
+                    deepspeed=config,
+                    root=self._folder.rewards.resolve(),
+                )
+                for rank in range(config.num_ranks)
+            ]
+        )
+
+    async def _start_reward_service(self, pinned: list[Prompt]) -> RewardClient:
+        config = self._config.reward_service
+        announcer = start_announcer("reward-announcer", config)
+        app = build_reward_app(
+            announcer=announcer,
+            policy_path=self._policy_path,
+            validation=[prompt.token_ids for prompt in pinned],
+            config=config,
+            actor_options=self._actor_options(),
+        )
+        handle = await asyncio.to_thread(self._session.deploy, app, "reward", "/reward")
+        return connect(handle, announcer, config, self._config.run.seed)
+
+    async def _reserve(
+        self, count: int, resources: dict[str, float], strategy: str, what: str
+    ) -> PlacementGroup:
+        group = await place([resources] * count, strategy, f"{count} {what}")
+        self._stack.callback(remove_placement_group, group)
+        return group
+
+    def _resources(self, gpus: float) -> dict[str, float]:
+        resources = {"CPU": self._config.cluster.cpus_per_part}
+        return {**resources, "GPU": gpus} if gpus else resources
+
+    def _actor_options(self) -> dict[str, object]:
+        return {"num_cpus": self._config.cluster.cpus_per_part}
+
+
+def num_cpus_wanted(config: RunConfig) -> int:
+    """Logical CPUs that all parts of a run are placed with."""
+    parts = (
+        config.rollouts.num_actors
+        + config.learner.num_ranks
+        + config.reward_trainer.num_ranks
+        + config.reward_service.replicas
+        + NUM_SINGLE_PARTS
+    )
+    return math.ceil(parts * config.cluster.cpus_per_part)

@@ -1,0 +1,39 @@
+"""From `policy.path` to a folder on this machine: given, made, or fetched from the hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from actors.model_folder import check_model_folder
+from protocol.errors import MissingError
+
+_HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
+_NEEDED = ("*.json", "*.safetensors", "*.txt", "*.model")
+
+
+def policy_folder(path: str) -> Path:
+    """Return the model's folder, fetching a hub id into the Hugging Face cache first.
+
+    Raises:
+        MissingError: No such folder, and no such hub id or no way to fetch it.
+        InputError: The folder holds no model.
+    """
+    folder = Path(path)
+    if not folder.exists() and _HUB_ID.match(path):
+        folder = _fetch(path)
+    check_model_folder(folder)
+    return folder.resolve()
+
+
+def _fetch(hub_id: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=list(_NEEDED)))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise MissingError(
+            f"policy.path {hub_id}: no such folder here, and the Hugging Face hub did not give it "
+            f"({type(error).__name__}); check the name, the network, or `hf auth login`"
+        ) from error

@@ -1,0 +1,98 @@
+"""One run from start to end: session, base model, parts, loops, report."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import platform
+import signal
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+
+from cluster.closing_words import closing_words
+from cluster.config import RunConfig, save_config
+from cluster.environment import prepare_environment
+from cluster.run_folder import RunFolder
+
+RUNS = Path("runs")
+VERSIONS_OF = ("andon", "torch", "ray", "deepspeed", "transformers", "wandb")
+
+
+def run_to_end(config: RunConfig, path: Path | None) -> None:
+    """Run a config until its episodes are trained, it is stopped, or it fails; then report.
+
+    Args:
+        config: The resolved config.
+        path: The run's folder; none: a fresh one under `runs/`.
+
+    Raises:
+        UserError: What was given cannot be run; nothing is left running.
+    """
+    prepare_environment(config.cluster.address)
+    folder = RunFolder.create(path or _fresh_path(config))
+    save_config(config, folder.config)
+    here = psutil.Process()
+    folder.update_state(
+        run_id=folder.path.name,
+        name=config.run.name,
+        seed=config.run.seed,
+        mode=config.run.mode,
+        state="starting",
+        pid=here.pid,
+        pid_started_at=here.create_time(),
+        host=os.uname().nodename,
+        started_at=time.time(),
+        max_policy_lag=config.run.max_policy_lag,
+        versions={name: version(name) for name in VERSIONS_OF}
+        | {"python": platform.python_version()},
+    )
+    # Ray is imported only now: what it reads from the environment has just been set.
+    from cluster.conduct import conduct
+
+    console = Console()
+    with _accounting(folder):
+        asyncio.run(_until_terminated(conduct(config, folder, RUNS, console)))
+    from cluster.report.write import write_report
+
+    page = write_report(folder.path)
+    console.print(closing_words(folder, page), markup=False, highlight=False, soft_wrap=True)
+
+
+async def _until_terminated(run: Coroutine[None, None, None]) -> None:
+    """Run a coroutine; a termination signal cancels it like Ctrl-C, so that it cleans up."""
+    task = asyncio.ensure_future(run)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    await task
+
+
+@contextmanager
+def _accounting(folder: RunFolder) -> Iterator[None]:
+    """Write down how a run ended and how long it took, however it ended."""
+    started = time.monotonic()
+    ended: dict[str, object] = {"state": "failed"}
+    try:
+        yield
+        was_stopped = folder.read_state().get("stop_reason") is not None
+        ended = {"state": "stopped" if was_stopped else "finished"}
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        ended = {"state": "stopped", "stop_reason": "interrupted"}
+        raise
+    except BaseException as error:
+        ended["error"] = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        folder.update_state(ended_at=time.time(), wall_s=time.monotonic() - started, **ended)
+
+
+def _fresh_path(config: RunConfig) -> Path:
+    """Return `runs/NAME-SEED`, or with the next free number after it."""
+    name = f"{config.run.name}-{config.run.seed}"
+    candidates = (RUNS / (name if n == 1 else f"{name}.{n}") for n in itertools.count(1))
+    return next(path for path in candidates if not path.exists())

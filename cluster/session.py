@@ -1,0 +1,149 @@
+"""The Ray session a run lives in: a private one on this machine, or the cluster RAY_ADDRESS names.
+
+Leaves nothing behind: what the run started is stopped with it, on success, on an error and on
+Ctrl-C alike. On a cluster that was there before, only what belongs to the run is removed.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from types import TracebackType
+from typing import Any
+
+import psutil
+import ray
+import structlog
+from ray import serve
+from ray.serve.config import HTTPOptions
+from ray.serve.schema import LoggingConfig as ServeLoggingConfig
+
+from cluster.config import ClusterConfig
+from cluster.environment import cluster_address
+from protocol.errors import ResourceError
+
+log = structlog.get_logger(__name__)
+
+
+class RaySession:
+    """Context manager around Ray and Serve.
+
+    Args:
+        config: Placement and the HTTP face.
+        run_id: Names the Ray namespace and the Serve applications.
+        num_cpus: Logical CPUs the run's parts ask for in all. A private session gets at least
+            so many, since the parts wait for each other most of the time.
+    """
+
+    def __init__(self, config: ClusterConfig, run_id: str, num_cpus: int) -> None:
+        self._config = config
+        self.run_id = run_id
+        self._num_cpus = num_cpus
+        self._address = cluster_address(config.address)
+        self._started_serve = False
+        self._applications: list[str] = []
+        self._children: list[psutil.Process] = []
+        self.http_port = 0
+        """Of both HTTP faces, once the session is open."""
+
+    def __enter__(self) -> RaySession:
+        self.http_port = free_port(self._config.http_host, self._config.http_port)
+        try:
+            self._start_ray()
+            self._start_serve()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._children = psutil.Process().children(recursive=True)
+        if ray.is_initialized():
+            if self._started_serve:
+                serve.shutdown()
+            else:
+                for name in self._applications:
+                    serve.delete(name)
+            ray.shutdown()
+        if self._address is None:
+            self._reap()
+
+    @property
+    def url(self) -> str:
+        """Address of both HTTP faces."""
+        return f"http://{self._config.http_host}:{self.http_port}"
+
+    def deploy(self, app: serve.Application, name: str, route_prefix: str) -> Any:
+        """Run a Serve application of this run; return its handle once it is healthy."""
+        full_name = f"{self.run_id}-{name}"
+        self._applications.append(full_name)
+        return serve.run(app, name=full_name, route_prefix=route_prefix)
+
+    def _start_ray(self) -> None:
+        options: dict[str, object] = {
+            "namespace": f"andon-{self.run_id}",
+            "log_to_driver": self._config.worker_logs,
+            "logging_level": "error",
+            "configure_logging": False,
+        }
+        if self._address is None:
+            options |= {
+                "address": "local",
+                "num_cpus": max(self._num_cpus, os.cpu_count() or 1),
+                "include_dashboard": False,
+                "object_store_memory": int(self._config.object_store_gib * 2**30),
+            }
+        else:
+            options["address"] = self._address
+        try:
+            ray.init(**options)
+        except ConnectionError as error:
+            raise ResourceError(
+                f"no Ray cluster answers at {options['address']}: start one with `ray start --head`"
+                " or unset RAY_ADDRESS to run on this machine alone"
+            ) from error
+
+    def _start_serve(self) -> None:
+        self._started_serve = not _serve_is_running()
+        serve.start(
+            http_options=HTTPOptions(host=self._config.http_host, port=self.http_port),
+            logging_config=ServeLoggingConfig(log_level="WARNING", enable_access_log=False),
+        )
+
+    def _reap(self) -> None:
+        """End what a private session left running, by handle: its own descendants only."""
+        _, alive = psutil.wait_procs(self._children, timeout=10)
+        for process in alive:
+            log.warning("process outlived its session", pid=process.pid)
+            process.kill()
+        psutil.wait_procs(alive, timeout=5)
+
+
+def _serve_is_running() -> bool:
+    try:
+        return bool(serve.status().proxies)
+    except ray.exceptions.RayActorError:
+        return False
+
+
+def free_port(host: str, port: int) -> int:
+    """Return `port` if it can be bound, or a free one for 0.
+
+    Raises:
+        ResourceError: The port is taken.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ResourceError(
+                f"port {port} on {host} is in use: set cluster.http_port to another, or to 0 for a "
+                "free one"
+            ) from error
+        return int(probe.getsockname()[1])
