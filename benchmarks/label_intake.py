@@ -37,6 +37,7 @@ class Stopwatch:
         self.seconds: list[float] = []
 
     async def time(self, pending: Awaitable[httpx.Response]) -> httpx.Response:
+        """Await a request and note its seconds."""
         started = perf_counter()
         answer = await pending
         self.seconds.append(perf_counter() - started)
@@ -48,6 +49,7 @@ class Stopwatch:
 
 
 async def ledger_alone(folder: Path, clients: int, labels: int) -> None:
+    """Write labels from many tasks at once, straight into a group commit."""
     commits = GroupCommit(SqlLedger.open(folder / "alone.sqlite", "bench"), lambda record: None)
 
     async def write(client: int) -> None:
@@ -64,9 +66,13 @@ async def ledger_alone(folder: Path, clients: int, labels: int) -> None:
     await commits.close()
 
 
-async def label_all(client: httpx.AsyncClient, tasks: Stopwatch, posts: Stopwatch) -> int:
+async def label_all(
+    client: httpx.AsyncClient, tasks: Stopwatch, posts: Stopwatch, pause_s: float
+) -> int:
+    """Label until nothing is left; return how many."""
     done = 0
     while True:
+        await asyncio.sleep(pause_s)
         answer = await tasks.time(client.get("/api/v1/tasks/next"))
         if answer.status_code == httpx.codes.NO_CONTENT:
             return done
@@ -77,7 +83,8 @@ async def label_all(client: httpx.AsyncClient, tasks: Stopwatch, posts: Stopwatc
         done += 1
 
 
-async def whole_way(queue: Any, url: str, clients: int) -> None:
+async def whole_way(queue: Any, url: str, clients: int, pause_s: float) -> None:
+    """Have every query labelled over HTTP and print how it went."""
     while orders := await queue.next_orders.remote(0.0):
         for order in orders:
             await queue.offer.remote(order.order_id, make_drafts(order))
@@ -88,7 +95,7 @@ async def whole_way(queue: Any, url: str, clients: int) -> None:
     ]
     tasks, posts = Stopwatch(), Stopwatch()
     started = perf_counter()
-    done = sum(await asyncio.gather(*(label_all(c, tasks, posts) for c in connections)))
+    done = sum(await asyncio.gather(*(label_all(c, tasks, posts, pause_s) for c in connections)))
     elapsed = perf_counter() - started
     for connection in connections:
         await connection.aclose()
@@ -98,7 +105,8 @@ async def whole_way(queue: Any, url: str, clients: int) -> None:
     click.echo(f"  ledger commit p95 {1e3 * commit_p95_s:.1f} ms")
 
 
-def run_whole_way(folder: Path, clients: int, labels: int) -> None:
+def run_whole_way(folder: Path, clients: int, labels: int, pause_s: float) -> None:
+    """Start Ray, the queue and its face; label; stop."""
     config = LabelsConfig(
         total=labels,
         initial=labels,
@@ -120,19 +128,21 @@ def run_whole_way(folder: Path, clients: int, labels: int) -> None:
         seed=1,
     )
     serve.run(build_intake_app(queue, config), name="labels", route_prefix="/")
-    asyncio.run(whole_way(queue, f"http://127.0.0.1:{port}", clients))
+    asyncio.run(whole_way(queue, f"http://127.0.0.1:{port}", clients, pause_s))
     serve.shutdown()
     ray.shutdown()
 
 
 def main() -> None:
+    """Read the arguments and take both readings."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=20)
     parser.add_argument("--labels", type=int, default=2_000)
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds before each task")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         asyncio.run(ledger_alone(Path(name), arguments.clients, arguments.labels))
-        run_whole_way(Path(name), arguments.clients, arguments.labels)
+        run_whole_way(Path(name), arguments.clients, arguments.labels, arguments.pause)
 
 
 if __name__ == "__main__":

@@ -64,9 +64,22 @@ class ResourceError(UserError, OSError):
 
 
 class LabelError(AndonError):
-    """An answer to a labeler or a labelling tool. `status` is the HTTP status it becomes."""
+    """An answer to a labeler or a labelling tool. `status` is the HTTP status it becomes.
+
+    Arguments: the message; then, where one is at fault, the field, e.g. "spans.0.end".
+    """
 
     status = 400
+
+    @property
+    def message(self) -> str:
+        """What is wrong and what to do about it."""
+        return str(self.args[0])
+
+    @property
+    def field(self) -> str | None:
+        """The field at fault, or None."""
+        return self.args[1] if len(self.args) > 1 and isinstance(self.args[1], str) else None
 
 
 class Unauthenticated(LabelError):
@@ -106,7 +119,10 @@ class InvalidLabel(LabelError, ValueError):
 
 
 class TooFast(LabelError):
-    """More requests than the rate limit allows; the HTTP answer carries Retry-After."""
+    """More requests than the rate limit allows; the HTTP answer carries Retry-After.
+
+    Arguments: the message and the seconds to wait.
+    """
 
     status = 429
 

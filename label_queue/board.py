@@ -1,0 +1,147 @@
+"""The present: which queries still want answers, and who holds which.
+
+A fold over the ledger's streams, plus the leases, which live in memory: after a restart they last
+until the time recorded with the assignment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from protocol.labels import Assignment, ComparisonQuery, LabelEvent
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenQuery:
+    """A query with slots to fill."""
+
+    query: ComparisonQuery
+    wanted: int
+    """Answers still wanted, leased or not."""
+    answered_by: set[str] = field(default_factory=set)
+    holders: dict[str, str] = field(default_factory=dict)
+    """assignment_id by labeler, of those who have not answered; the lease may be over."""
+    leases: dict[str, float] = field(default_factory=dict)
+    """Lease end by assignment_id."""
+
+    def free_slots(self, now: float) -> int:
+        """Return the slots that nobody holds; a lease past its end holds none."""
+        return self.wanted - sum(until > now for until in self.leases.values())
+
+
+class QueryBoard:
+    """Open queries, oldest first, and every query and assignment of the run."""
+
+    def __init__(self, *, initial: int, interval: float) -> None:
+        """Let unclaimed queries end after `interval` newer labels, the first `initial` not counted.
+
+        An interval of 0 stands for never.
+        """
+        self.queries: dict[str, ComparisonQuery] = {}
+        self.assignments: dict[str, Assignment] = {}
+        self.open_slots = 0
+        """Answers asked for and not yet given."""
+        self._initial = initial
+        self._interval = interval
+        self._open: dict[str, OpenQuery] = {}
+        self._held: dict[str, dict[str, float]] = {}
+
+    def add_query(self, query: ComparisonQuery) -> None:
+        """Open a query. One already known changes nothing."""
+        if query.query_id in self.queries:
+            return
+        self.queries[query.query_id] = query
+        self._open[query.query_id] = OpenQuery(query=query, wanted=query.num_wanted)
+        self.open_slots += query.num_wanted
+
+    def add_assignment(self, assignment: Assignment) -> None:
+        """Note who holds a query. One already known changes nothing."""
+        if assignment.assignment_id in self.assignments:
+            return
+        self.assignments[assignment.assignment_id] = assignment
+        self.hold(assignment, assignment.lease_until)
+
+    def hold(self, assignment: Assignment, until: float) -> None:
+        """Lease an unanswered assignment's query until then; renews a lease, even one that is over.
+
+        Where the slot was filled or expired meanwhile there is nothing left to hold.
+        """
+        entry = self._open.get(assignment.query_id)
+        if entry is None or assignment.labeler_id in entry.answered_by:
+            return
+        entry.leases[assignment.assignment_id] = until
+        entry.holders[assignment.labeler_id] = assignment.assignment_id
+        self._held.setdefault(assignment.labeler_id, {})[assignment.assignment_id] = until
+
+    def release(self, assignment: Assignment) -> None:
+        """Give back a hold whose assignment never came to be."""
+        entry = self._open.get(assignment.query_id)
+        if entry is not None:
+            entry.leases.pop(assignment.assignment_id, None)
+            entry.holders.pop(assignment.labeler_id, None)
+        self._held.get(assignment.labeler_id, {}).pop(assignment.assignment_id, None)
+
+    def apply(self, event: LabelEvent) -> None:
+        """Let the first answer to an assignment fill a slot; revisions change none.
+
+        A late answer fills a slot if one is open. An answer without a preference fills one too:
+        the query that replaces it comes from a newer policy.
+        """
+        if event.type != "submit":
+            return
+        self._held.get(event.labeler_id, {}).pop(event.assignment_id, None)
+        entry = self._open.get(event.query_id)
+        if entry is None:
+            return
+        entry.leases.pop(event.assignment_id, None)
+        entry.holders.pop(event.labeler_id, None)
+        entry.answered_by.add(event.labeler_id)
+        entry.wanted -= 1
+        self.open_slots -= 1
+        if entry.wanted == 0:
+            del self._open[event.query_id]
+
+    def num_held(self, labeler_id: str, now: float) -> int:
+        """Return how many tasks a labeler holds, forgetting those whose lease is over."""
+        held = self._held.get(labeler_id, {})
+        for assignment_id in [name for name, until in held.items() if until <= now]:
+            del held[assignment_id]
+        return len(held)
+
+    def pick(self, labeler_id: str, now: float) -> OpenQuery | None:
+        """Return the oldest query this labeler may be given, or None. Claims nothing.
+
+        It may be one they let lapse: `holders` then names the assignment to go on with.
+        """
+        for entry in self._open.values():
+            if labeler_id in entry.answered_by or entry.free_slots(now) <= 0:
+                continue
+            own = entry.holders.get(labeler_id)
+            if own is None or entry.leases[own] <= now:
+                return entry
+        return None
+
+    def expire(self, now: float, labels: int) -> int:
+        """End the queries that grew old unclaimed; return how many answers will not come.
+
+        `labels` is how many had come by now: people should judge the present policy, so one
+        refit interval of newer labels ends a query as time does. What is held stays until answered
+        or let go.
+        """
+        aged = list(self._aged(now, labels))
+        expired = 0
+        for entry in aged:
+            if entry.free_slots(now) == entry.wanted:
+                del self._open[entry.query.query_id]
+                expired += entry.wanted
+        self.open_slots -= expired
+        return expired
+
+    def _aged(self, now: float, labels: int) -> Iterator[OpenQuery]:
+        for entry in self._open.values():
+            newer = max(labels, self._initial) - max(entry.query.labels_before, self._initial)
+            if entry.query.expires_at > now and not 0 < self._interval <= newer:
+                # Oldest first: those that follow are younger in both ways.
+                return
+            yield entry

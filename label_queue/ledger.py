@@ -1,0 +1,173 @@
+"""The ledger: what it promises, what it holds, and the training set as a fold over it.
+
+1. What `write` returned is on disk. 2. Every event takes effect once. 3. `dataset` is
+deterministic, byte for byte. 4. Revisions of one label are ordered; across labelers only `seq` is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from protocol.labels import (
+    Assignment,
+    Comparison,
+    ComparisonQuery,
+    DatasetRules,
+    LabelEvent,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelerToken:
+    """A labeler's right to label. The token itself is stored nowhere."""
+
+    token_sha256: str
+    labeler_id: str
+    created_at: float
+    expires_at: float | None
+    """None: as long as the ledger."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A refused body, kept so that the client that sent it can be mended."""
+
+    received_at: float
+    labeler_id: str
+    field: str
+    """The field at fault."""
+    message: str
+    payload: str
+    """Its first characters."""
+
+
+Record = ComparisonQuery | Assignment | LabelEvent | LabelerToken | DeadLetter
+
+
+class Ledger(Protocol):
+    """Append-only, durable storage of the label side. Not thread-safe: one caller at a time."""
+
+    def write(self, records: Sequence[Record]) -> list[Record]:
+        """Append all records in one transaction, on disk at return. Blocks; idempotent.
+
+        Returns, for each, what stands in the ledger under its key: a label event with the `seq`
+        it was given, or, for a key used before, the record that came first. Raises ResourceError
+        when the disk refuses; then nothing was appended.
+        """
+        ...
+
+    def queries(self) -> list[ComparisonQuery]:
+        """Return all queries, as appended."""
+        ...
+
+    def assignments(self) -> list[Assignment]:
+        """Return all assignments, as appended."""
+        ...
+
+    def events(self) -> list[LabelEvent]:
+        """Return all label events by `seq`, which starts at 1."""
+        ...
+
+    def tokens(self) -> list[LabelerToken]:
+        """Return all labelers' tokens, as appended."""
+        ...
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return all refused bodies, as appended."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the storage. May be called twice."""
+        ...
+
+
+def current_labels(events: Iterable[LabelEvent]) -> dict[str, LabelEvent]:
+    """Fold events, in order, to the latest revision of every label not retracted."""
+    labels: dict[str, LabelEvent] = {}
+    for event in events:
+        if event.type in ("submit", "revise"):
+            labels[event.label_id] = event
+        elif event.type == "retract":
+            labels.pop(event.label_id, None)
+    return labels
+
+
+def exclusions(events: Iterable[LabelEvent], rules: DatasetRules) -> dict[str, int]:
+    """Return the labelers left out, each with the `seq` from which on, sorted by labeler."""
+    excluded: dict[str, int] = {}
+    for event in events:
+        if event.type == "exclude":
+            excluded[event.labeler_id] = event.from_seq or 0
+        elif event.type == "reinstate":
+            excluded.pop(event.labeler_id, None)
+    excluded.update(dict.fromkeys(rules.excluded_labelers, 0))
+    return dict(sorted(excluded.items()))
+
+
+def exclusions_sha256(excluded: Mapping[str, int]) -> str:
+    """Return the digest under which a reward version names the exclusions it was fitted under."""
+    return hashlib.sha256(_canonical(dict(excluded))).hexdigest()
+
+
+def build_dataset(
+    queries: Mapping[str, ComparisonQuery],
+    events: Iterable[LabelEvent],
+    seq: int,
+    rules: DatasetRules,
+) -> tuple[Comparison, ...]:
+    """Return the training set: a pure function of the ledger up to `seq` and the rules.
+
+    A label enters by its latest revision at `seq`, unless it was retracted, its labeler is
+    excluded from an earlier `seq` on, or it states no preference (both bad, skip, flag). Sorted
+    by `seq`.
+    """
+    past = [event for event in events if event.seq <= seq]
+    excluded = exclusions(past, rules)
+    comparisons = []
+    for event in current_labels(past).values():
+        query = queries[event.query_id]
+        from_seq = excluded.get(event.labeler_id)
+        if query.purpose not in rules.purposes or (from_seq is not None and event.seq >= from_seq):
+            continue
+        comparison = as_comparison(query, event)
+        if comparison is not None:
+            comparisons.append(comparison)
+    return tuple(sorted(comparisons, key=lambda comparison: comparison.seq))
+
+
+def as_comparison(query: ComparisonQuery, event: LabelEvent) -> Comparison | None:
+    """Return a label as the reward model trains on it, or None if it states no preference."""
+    if event.outcome not in ("choice", "ranking", "tie"):
+        return None
+    index = {candidate.candidate_id: i for i, candidate in enumerate(query.candidates)}
+    return Comparison(
+        seq=event.seq,
+        query_id=query.query_id,
+        labeler_id=event.labeler_id,
+        purpose=query.purpose,
+        prompt_token_ids=query.prompt_token_ids,
+        candidate_token_ids=tuple(candidate.token_ids for candidate in query.candidates),
+        policy_versions=tuple(candidate.policy_version for candidate in query.candidates),
+        outcome=event.outcome,
+        choice=None if event.choice is None else index[event.choice],
+        ranking=None if event.ranking is None else tuple(index[name] for name in event.ranking),
+    )
+
+
+def dataset_bytes(comparisons: Sequence[Comparison]) -> bytes:
+    """Return the training set as canonical JSON: what two replays are compared by."""
+    return _canonical([asdict(comparison) for comparison in comparisons])
+
+
+def dataset_sha256(comparisons: Sequence[Comparison]) -> str:
+    """Return the digest of `dataset_bytes`."""
+    return hashlib.sha256(dataset_bytes(comparisons)).hexdigest()
+
+
+def _canonical(value: object) -> bytes:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode()

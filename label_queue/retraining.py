@@ -1,0 +1,91 @@
+"""Which fit of the reward model is due, and on what: a state machine without clock or disk."""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from label_queue.config import WarmConfig
+from label_queue.schedule import LabelSchedule
+from protocol.labels import Comparison, FitKind, FitRequest
+
+
+class RetrainingPlan:
+    """Refits from scratch at the schedule's points; warm updates of the live model between.
+
+    The refit is the truth and wins over a warm update; points passed during a fit are made up for
+    by one refit. Where all labels come before RL there is one refit and the reward stays frozen.
+    """
+
+    def __init__(self, schedule: LabelSchedule, warm: WarmConfig) -> None:
+        self._points = schedule.refit_points
+        self._warm = warm
+        self._is_frozen_after_first = schedule.initial == schedule.total
+        self._points_passed = 0
+        self._labels_learned = 0
+        self._learned_at = 0.0
+        self.learned_seq = 0
+        """Of the last reward version."""
+
+    def due(self, labels: int, now: float) -> FitKind | None:
+        """Return the fit that is due at this many labels, or None."""
+        if bisect_right(self._points, labels) > self._points_passed:
+            return "refit"
+        new = labels - self._labels_learned
+        if self._points_passed == 0 or not self._updates_warmly or new <= 0:
+            return None
+        is_due = new >= self._warm.every_labels or now - self._learned_at >= self._warm.every_s
+        return "warm" if is_due else None
+
+    def next_check_s(self, labels: int, now: float) -> float | None:
+        """Return the seconds after which time alone may make a fit due; None: it never will."""
+        if self._points_passed == 0 or not self._updates_warmly or labels <= self._labels_learned:
+            return None
+        return max(0.0, self._learned_at + self._warm.every_s - now)
+
+    def learned(self, kind: FitKind, *, labels: int, seq: int, now: float) -> None:
+        """Note a new reward version that learned `labels` labels, up to ledger sequence `seq`."""
+        if kind == "refit":
+            self._points_passed = bisect_right(self._points, labels)
+        self._labels_learned = labels
+        self.learned_seq = seq
+        self._learned_at = now
+
+    @property
+    def _updates_warmly(self) -> bool:
+        return self._warm.every_labels > 0 and not self._is_frozen_after_first
+
+
+def make_request(
+    kind: FitKind,
+    dataset: Sequence[Comparison],
+    *,
+    seq: int,
+    learned_seq: int,
+    exclusions_sha256: str,
+    replay: float,
+    seed: int,
+) -> FitRequest:
+    """Return the order for a fit on `dataset`, the training set at ledger sequence `seq`.
+
+    A refit takes all of it. A warm update takes what is newer than `learned_seq`, and for each
+    of these `replay` older comparisons, drawn without replacement; the draw depends on seed and
+    `seq` alone, so a restart repeats it.
+    """
+    chosen = list(dataset)
+    if kind == "warm":
+        new = [comparison for comparison in dataset if comparison.seq > learned_seq]
+        old = [comparison for comparison in dataset if comparison.seq <= learned_seq]
+        count = min(len(old), round(replay * len(new)))
+        replayed = random.Random(f"{seed}/replay/{seq}").sample(old, count)
+        chosen = sorted([*replayed, *new], key=lambda comparison: comparison.seq)
+    labelers = sorted({comparison.labeler_id for comparison in dataset})
+    return FitRequest(
+        kind=kind,
+        ledger_seq=seq,
+        comparisons=tuple(chosen),
+        labeler_weights=tuple((labeler, 1.0) for labeler in labelers),
+        exclusions_sha256=exclusions_sha256,
+        labels_used=len(dataset),
+    )

@@ -1,0 +1,27 @@
+"""Waking whoever waits for a change."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Change:
+    """A broadcast: `wait` returns at the next `notify`, or when the time is up.
+
+    Check the condition, then wait, without an `await` between: no change can be missed.
+    """
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def notify(self) -> None:
+        """Wake everybody who waits now."""
+        self._event.set()
+        self._event = asyncio.Event()
+
+    async def wait(self, timeout_s: float | None = None) -> None:
+        """Return at the next change, or after `timeout_s` seconds."""
+        try:
+            await asyncio.wait_for(self._event.wait(), timeout_s)
+        except TimeoutError:
+            return

@@ -1,0 +1,1 @@
+"""Labelers who are programs: a hidden gold score, a model of human choice, and an HTTP client."""

@@ -1,0 +1,87 @@
+"""`python -m label_queue.simulated`: one simulated labeler as a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import httpx
+from pydantic import ValidationError
+
+from label_queue.simulated.client import (
+    ANSWER_TIMEOUT_S,
+    LONGEST_TASK_WAIT_S,
+    SimulatedLabeler,
+)
+from label_queue.simulated.config import LabelerProfile
+from protocol.errors import ConfigError, LabelError, MissingError, UserError
+
+TOKEN_VARIABLE = "ANDON_LABELER_TOKEN"
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m label_queue.simulated", description=__doc__)
+    parser.add_argument("--url", required=True, help="the intake, e.g. http://127.0.0.1:8000")
+    parser.add_argument("--token-file", type=Path, help=f"instead of ${TOKEN_VARIABLE}")
+    parser.add_argument("--profile", required=True, help="a LabelerProfile as JSON text")
+    parser.add_argument("--report", type=Path, required=True, help="where counts are written")
+    return parser.parse_args(argv)
+
+
+def _token(path: Path | None) -> str:
+    """Return the labeler's token from a file, or else from the environment."""
+    if path is None:
+        token = os.environ.get(TOKEN_VARIABLE, "")
+    elif path.is_file():
+        token = path.read_text()
+    else:
+        raise MissingError(f"{path}: no such token file; see --token-file")
+    if not token.strip():
+        raise ConfigError(f"no labeler token: give --token-file or set {TOKEN_VARIABLE}")
+    return token.strip()
+
+
+def _profile(text: str) -> LabelerProfile:
+    """Parse the profile; the first fault is named."""
+    try:
+        return LabelerProfile.model_validate_json(text)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(part) for part in fault["loc"]) or "it"
+        raise ConfigError(f"--profile: {place}: {fault['msg']}") from error
+
+
+async def _work(arguments: argparse.Namespace) -> None:
+    """Run the labeler until the run is over or a signal comes."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with httpx.AsyncClient(
+        base_url=arguments.url,
+        headers={"authorization": f"Bearer {_token(arguments.token_file)}"},
+        timeout=LONGEST_TASK_WAIT_S + ANSWER_TIMEOUT_S,
+        trust_env=False,  # the intake is on this machine or named by address: no proxy between
+    ) as http:
+        labeler = SimulatedLabeler(
+            http=http, profile=_profile(arguments.profile), report_path=arguments.report
+        )
+        await labeler.work(stop)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Label until the run is over; return the exit status, 2 for a mistake of the caller's."""
+    try:
+        asyncio.run(_work(_arguments(argv)))
+    except (UserError, LabelError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

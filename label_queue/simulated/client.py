@@ -1,0 +1,216 @@
+"""A simulated labeler at work: ask for a task, read, answer, over the HTTP API and nothing else.
+
+The labeler ends when the run is closed, when the server has been gone for longer than its
+patience, or when it is told to stop. An answer on its way is always brought to its end, so what
+is counted as acknowledged is what the server said is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import httpx
+import structlog
+
+from label_queue.intake.schemas import LabelAnswer, LabelSubmission, RunInfo, Task
+from label_queue.simulated.choice import Verdict, decide, seconds_spent
+from label_queue.simulated.config import LabelerProfile
+from label_queue.simulated.gold import response_gold
+from protocol.errors import AndonError, Unauthenticated
+
+log = structlog.get_logger()
+
+RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+LONGEST_RETRY_S = 5.0
+LONGEST_TASK_WAIT_S = 20.0
+ANSWER_TIMEOUT_S = 30.0
+
+
+class RunGone(AndonError):
+    """The run is over, or its server has not answered for longer than the labeler's patience."""
+
+
+@dataclass(slots=True, kw_only=True)
+class WorkReport:
+    """What a labeler did so far."""
+
+    acknowledged: int = 0
+    """Distinct answers that the server said are on disk, skips among them."""
+    skipped: int = 0
+    """Of those, how many passed on the task."""
+    refused: int = 0
+    """Answers the server turned down."""
+    retried: int = 0
+    """Requests sent again."""
+
+    def write(self, path: Path) -> None:
+        """Replace the file at `path` by this report, so that a reader never sees half of it."""
+        draft = path.with_suffix(path.suffix + ".tmp")
+        draft.write_text(json.dumps(asdict(self)) + "\n")
+        draft.replace(path)
+
+
+def answer_to(
+    task: Task, profile: LabelerProfile, num_given: int, rng: random.Random
+) -> LabelSubmission:
+    """Read a task and form the answer to it."""
+    utilities = [
+        response_gold(task.prompt.text, candidate.text, profile.gamma)
+        for candidate in task.candidates
+    ]
+    verdict: Verdict = decide(utilities, task.kind, profile, num_given, rng)
+    names = tuple(task.candidates[index].candidate_id for index in verdict.order)
+    return LabelSubmission(
+        assignment_id=task.assignment_id,
+        run_id=task.run_id,
+        outcome=verdict.outcome,
+        choice=names[0] if verdict.outcome == "choice" else None,
+        ranking=names if verdict.outcome == "ranking" else None,
+        active_ms=round(1000 * seconds_spent(profile, rng)),
+    )
+
+
+class SimulatedLabeler:
+    """One labeler's working day."""
+
+    def __init__(
+        self,
+        *,
+        http: httpx.AsyncClient,
+        profile: LabelerProfile,
+        report_path: Path,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        patience_s: float = 60.0,
+    ) -> None:
+        """Take a client whose base URL and Authorization header are set.
+
+        Args:
+            http: Where the API is.
+            profile: How to judge.
+            report_path: Where the counts are kept up to date.
+            sleep: Waits some seconds.
+            patience_s: How long, counted in waits, to try a request that fails.
+        """
+        self.report = WorkReport()
+        self._http = http
+        self._profile = profile
+        self._report_path = report_path
+        self._sleep = sleep
+        self._patience_s = patience_s
+        self._judgement = random.Random(profile.seed)
+        self._jitter = random.Random(f"jitter-{profile.seed}")  # retries must not move judgement
+
+    async def work(self, stop: asyncio.Event) -> None:
+        """Label until the run is over or `stop` is set.
+
+        Raises:
+            Unauthenticated: The server does not know the token.
+        """
+        self.report.write(self._report_path)
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                prepared = asyncio.create_task(self._prepare())
+                await asyncio.wait({prepared, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                if not prepared.done():
+                    await _cancel(prepared)
+                elif (answer := prepared.result()) is not None:
+                    await self._submit(answer)
+        except RunGone as gone:
+            log.info("labeler_done", why=str(gone), **asdict(self.report))
+        finally:
+            await _cancel(stopped)
+            self.report.write(self._report_path)
+
+    async def _prepare(self) -> LabelSubmission | None:
+        """Claim a task, spend the time it takes, and return the answer; None if there is none."""
+        response = await self._request(
+            "GET", "/api/v1/tasks/next", params={"wait_s": LONGEST_TASK_WAIT_S}
+        )
+        if response.status_code == httpx.codes.NO_CONTENT:
+            run = RunInfo.model_validate_json((await self._request("GET", "/api/v1/run")).content)
+            if run.is_closed:
+                raise RunGone("the run wants no more labels")
+            return None
+        task = Task.model_validate_json(response.raise_for_status().content)
+        answer = answer_to(task, self._profile, self.report.acknowledged, self._judgement)
+        await self._sleep((answer.active_ms or 0) / 1000)
+        return answer
+
+    async def _submit(self, answer: LabelSubmission) -> None:
+        """Hand an answer in, as often as it takes; the assignment id makes it count once."""
+        body = answer.model_dump_json(exclude_none=True)
+        response = await self._request("POST", "/api/v1/labels", content=body)
+        if response.is_success:
+            LabelAnswer.model_validate_json(response.content)
+            self.report.acknowledged += 1
+            self.report.skipped += answer.outcome == "skip"
+        else:
+            self.report.refused += 1
+            log.warning("label_refused", status=response.status_code, answer=response.text[:200])
+        self.report.write(self._report_path)
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: dict[str, float] | None = None,
+        content: str | None = None,
+    ) -> httpx.Response:
+        """Send a request until something other than "try again" comes back."""
+        waited = 0.0
+        for attempt in range(1_000_000):
+            retry_after = 0.0
+            try:
+                response = await self._http.request(
+                    method,
+                    path,
+                    params=params,
+                    content=content,
+                    headers={"content-type": "application/json"} if content else None,
+                )
+            except httpx.TransportError as error:
+                why = repr(error)
+            else:
+                if response.status_code not in RETRIED_STATUSES:
+                    return _known(response)
+                why = f"status {response.status_code}"
+                retry_after = _retry_after_s(response)
+            if waited >= self._patience_s:
+                raise RunGone(f"{method} {path}: {why}, for {waited:.0f} s")
+            longest = min(LONGEST_RETRY_S, 0.1 * 2 ** min(attempt, 10))
+            wait_s = max(retry_after, longest * self._jitter.uniform(0.5, 1.0))
+            self.report.retried += 1
+            await self._sleep(wait_s)
+            waited += wait_s
+        raise AssertionError("patience ends long before a million attempts")
+
+
+def _known(response: httpx.Response) -> httpx.Response:
+    """Pass an answer on, unless it says that this labeler has nothing to do here any more."""
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        raise Unauthenticated(
+            "the server does not know this labeler's token: check --token-file or "
+            "ANDON_LABELER_TOKEN"
+        )
+    if response.status_code == httpx.codes.GONE:
+        raise RunGone("the run is over")
+    return response
+
+
+def _retry_after_s(response: httpx.Response) -> float:
+    """Return the seconds the server asks for; a date, or nothing, asks for none."""
+    value = response.headers.get("retry-after", "")
+    return float(value) if value.isdigit() else 0.0
+
+
+async def _cancel(task: asyncio.Task[object]) -> None:
+    """Cancel a task and see it end."""
+    task.cancel()
+    await asyncio.wait({task})

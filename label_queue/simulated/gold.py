@@ -1,0 +1,161 @@
+"""The gold score: how good a text says its subject is. Only labelers and reports know it.
+
+It reads any text, grammatical or not, left to right:
+
+1. Marks and connectives cut the text into clauses.
+2. A sentiment word is worth its valence. The last intensifier up to two words before it multiplies
+   that, and so does a negation up to four words before it. Both are used up by the first sentiment
+   word they reach, and neither reaches out of its clause.
+3. Each further sentiment word of a clause counts half as much as the one before, and so does each
+   further use of a word in the text. A clause of fewer than three words counts half.
+4. Two sides of a contrast that disagree are weighed: the conceded side by 0.5, the side that
+   stands by 1.5. Sides that agree are left alone: "good but excellent" is no contrast.
+5. A word said twice running costs 0.5, and a run of three words that came before costs 0.25.
+
+Rules 3 to 5 are there so that a policy that climbs the score goes on writing sentences.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from label_queue.simulated.valence import CONCESSIONS, CONTRASTS, INTENSITY, NEGATION, VALENCE
+
+INTENSIFIER_REACH = 2
+NEGATION_REACH = 4
+REPEAT_FACTOR = 0.5
+SHORT_CLAUSE_WORDS = 3
+SHORT_CLAUSE_FACTOR = 0.5
+CONCEDED_WEIGHT = 0.5
+STANDING_WEIGHT = 1.5
+DOUBLED_WORD_COST = 0.5
+REPEATED_RUN_COST = 0.25
+
+_CLAUSE_MARKS = frozenset({".", ",", "and"})
+
+
+@dataclass(slots=True)
+class _Clause:
+    """Words between two cuts, and how the clause stands to its neighbours."""
+
+    sentence: int
+    opener: str
+    words: list[str] = field(default_factory=list)
+
+
+def _clauses(tokens: list[str]) -> list[_Clause]:
+    """Cut a text at its marks and connectives; clauses without words are left out."""
+    clauses = [_Clause(sentence=0, opener="")]
+    for token in tokens:
+        last = clauses[-1]
+        if token in CONTRASTS or token in CONCESSIONS:
+            clauses.append(_Clause(sentence=last.sentence, opener=token))
+        elif token in _CLAUSE_MARKS:
+            # "however , it was good": the comma does not part the connective from its clause.
+            opener = last.opener if not last.words and last.opener in CONTRASTS else ""
+            clauses.append(_Clause(sentence=last.sentence + (token == "."), opener=opener))
+        else:
+            last.words.append(token)
+    return [clause for clause in clauses if clause.words]
+
+
+def _clause_value(clause: _Clause, uses: Counter[str]) -> float:
+    """Return what one clause says by itself; `uses` counts sentiment words over the text."""
+    value = 0.0
+    share = 1.0
+    intensity, intensity_until = 1.0, -1
+    negation, negation_until = 1.0, -1
+    for position, word in enumerate(clause.words):
+        if word in INTENSITY:
+            intensity, intensity_until = INTENSITY[word], position + INTENSIFIER_REACH
+        elif word in NEGATION:
+            negation, negation_until = NEGATION[word], position + NEGATION_REACH
+        elif word in VALENCE:
+            factor = share * REPEAT_FACTOR ** uses[word]
+            factor *= intensity if position <= intensity_until else 1.0
+            factor *= negation if position <= negation_until else 1.0
+            value += factor * VALENCE[word]
+            uses[word] += 1
+            share *= REPEAT_FACTOR
+            intensity_until = negation_until = -1
+    return value * (SHORT_CLAUSE_FACTOR if len(clause.words) < SHORT_CLAUSE_WORDS else 1.0)
+
+
+def _weigh(sides: tuple[list[int], list[int]], values: list[float], weights: list[float]) -> None:
+    """Weigh a conceded and a standing side, given as clause indices, where they disagree."""
+    conceded, standing = sides
+    if sum(values[i] for i in conceded) * sum(values[i] for i in standing) >= 0:
+        return
+    for i in conceded:
+        weights[i] = CONCEDED_WEIGHT
+    for i in standing:
+        weights[i] = STANDING_WEIGHT
+
+
+def _contrast_weights(clauses: list[_Clause], values: list[float]) -> list[float]:
+    """Return the weight of each clause beside its contrasting neighbours."""
+    weights = [1.0] * len(clauses)
+    for here, clause in enumerate(clauses):
+        if clause.opener in CONCESSIONS:
+            rest = [
+                i
+                for i, other in enumerate(clauses)
+                if other.sentence == clause.sentence and i != here
+            ]
+            _weigh(([here], rest), values, weights)
+        elif clause.opener in CONTRASTS:
+            before = [
+                i for i, other in enumerate(clauses[:here]) if other.sentence == clause.sentence
+            ] or list(range(here))[-1:]
+            after = [
+                i
+                for i, other in enumerate(clauses)
+                if i >= here and other.sentence == clause.sentence
+            ]
+            _weigh((before, after), values, weights)
+    return weights
+
+
+def _repetition_cost(tokens: list[str]) -> float:
+    """Return what doubled words and repeated runs of three cost."""
+    doubled = sum(first == second for first, second in pairwise(tokens))
+    runs = Counter(zip(tokens, tokens[1:], tokens[2:], strict=False))
+    repeated = sum(count - 1 for count in runs.values())
+    return DOUBLED_WORD_COST * doubled + REPEATED_RUN_COST * repeated
+
+
+def clause_scores(text: str) -> list[float]:
+    """Return what each clause adds to the score, in order, contrasts weighed.
+
+    Args:
+        text: Words and marks between whitespace; words that are not known are neutral.
+    """
+    clauses = _clauses(text.lower().split())
+    uses: Counter[str] = Counter()
+    values = [_clause_value(clause, uses) for clause in clauses]
+    weights = _contrast_weights(clauses, values)
+    return [weight * value for weight, value in zip(weights, values, strict=True)]
+
+
+def gold_score(text: str, gamma: float = 1.0) -> float:
+    """Return the gold score of a whole text: its clauses' sum less the cost of repetition.
+
+    Args:
+        text: As for `clause_scores`.
+        gamma: Myopia of the reader; a clause n clauses before the last counts gamma^n.
+    """
+    value = 0.0
+    for score in clause_scores(text):
+        value = gamma * value + score
+    return value - _repetition_cost(text.lower().split())
+
+
+def response_gold(prompt: str, response: str, gamma: float = 1.0) -> float:
+    """Return what a response adds to the gold score of its prompt.
+
+    The response is read after the prompt, so "was not" before "bad" counts; what the prompt says
+    by itself, the same for all its responses, is taken off.
+    """
+    return gold_score(f"{prompt} {response}", gamma) - gold_score(prompt, gamma)

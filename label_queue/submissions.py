@@ -1,0 +1,104 @@
+"""From a body on the wire to an event for the ledger; everything wrong with it is named here."""
+
+from __future__ import annotations
+
+import hashlib
+
+from label_queue.intake.schemas import LabelSubmission
+from protocol.errors import InvalidLabel
+from protocol.labels import Assignment, ComparisonQuery, LabelEvent, Outcome, QueryKind, Source
+
+OUTCOMES_BY_KIND: dict[QueryKind, tuple[Outcome, ...]] = {
+    "pair": ("choice", "tie", "both_bad", "skip", "flag"),
+    "best_of_k": ("choice", "tie", "both_bad", "skip", "flag"),
+    "ranking": ("ranking", "tie", "both_bad", "skip", "flag"),
+}
+
+
+def check_submission(submission: LabelSubmission, query: ComparisonQuery) -> None:
+    """Raise InvalidLabel(message, field) if the submission is no answer to this query."""
+    allowed = OUTCOMES_BY_KIND[query.kind]
+    if submission.outcome not in allowed:
+        raise InvalidLabel(
+            f"{submission.outcome!r} does not answer a {query.kind} task: want one of "
+            f"{', '.join(allowed)}",
+            "outcome",
+        )
+    names = {candidate.candidate_id: candidate.text for candidate in query.candidates}
+    _check_choice(submission, names)
+    _check_ranking(submission, names)
+    _check_spans(submission, names)
+
+
+def _check_choice(submission: LabelSubmission, names: dict[str, str]) -> None:
+    if submission.outcome == "choice":
+        if submission.choice is None:
+            raise InvalidLabel("outcome 'choice' needs the candidate_id chosen", "choice")
+        if submission.choice not in names:
+            raise InvalidLabel(
+                f"{submission.choice!r} is not a candidate of this task: want one of "
+                f"{', '.join(names)}",
+                "choice",
+            )
+    elif submission.choice is not None:
+        raise InvalidLabel(f"outcome {submission.outcome!r} takes no choice", "choice")
+    if submission.strength is not None and submission.outcome != "choice":
+        raise InvalidLabel(f"outcome {submission.outcome!r} takes no strength", "strength")
+
+
+def _check_ranking(submission: LabelSubmission, names: dict[str, str]) -> None:
+    if submission.outcome == "ranking":
+        if sorted(submission.ranking or ()) != sorted(names):
+            raise InvalidLabel("must name every candidate exactly once, best first", "ranking")
+    elif submission.ranking is not None:
+        raise InvalidLabel(f"outcome {submission.outcome!r} takes no ranking", "ranking")
+
+
+def _check_spans(submission: LabelSubmission, names: dict[str, str]) -> None:
+    for i, span in enumerate(submission.spans or ()):
+        if span.candidate_id not in names:
+            raise InvalidLabel(
+                f"{span.candidate_id!r} is not a candidate of this task", f"spans.{i}.candidate_id"
+            )
+        length = len(names[span.candidate_id])
+        if not span.start < span.end <= length:
+            raise InvalidLabel(
+                f"want start < end <= {length}, got {span.start} and {span.end}", f"spans.{i}"
+            )
+
+
+def payload_sha256(submission: LabelSubmission) -> str:
+    """Return the digest that tells a repeat of a submission from another under the same key."""
+    return hashlib.sha256(submission.model_dump_json().encode()).hexdigest()
+
+
+def as_event(
+    submission: LabelSubmission, assignment: Assignment, *, received_at: float, system: str
+) -> LabelEvent:
+    """Return the event of a checked submission; the ledger gives it its `seq`."""
+    spans = submission.spans
+    return LabelEvent(
+        seq=0,
+        event_id=f"{assignment.assignment_id}:{submission.revision}",
+        type="submit" if submission.revision == 0 else "revise",
+        label_id=assignment.assignment_id,
+        revision=submission.revision,
+        assignment_id=assignment.assignment_id,
+        query_id=assignment.query_id,
+        labeler_id=assignment.labeler_id,
+        outcome=submission.outcome,
+        choice=submission.choice,
+        ranking=submission.ranking,
+        strength=submission.strength,
+        spans=None
+        if spans is None
+        else tuple((span.candidate_id, span.start, span.end, span.mark) for span in spans),
+        comment=submission.comment,
+        shown_at=submission.shown_at,
+        first_action_at=submission.first_action_at,
+        submitted_at=submission.submitted_at,
+        received_at=received_at,
+        active_ms=submission.active_ms,
+        source=Source(system=system, payload_sha256=payload_sha256(submission)),
+        reason=submission.reason,
+    )

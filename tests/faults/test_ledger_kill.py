@@ -1,0 +1,90 @@
+"""`kill -9` at every boundary of commit and acknowledgement; a disk that fills up."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from label_queue.ledger_sql import SqlLedger
+from protocol.labels import LabelEvent
+from tests.support.labels import make_event, make_query
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def run_writer(
+    path: Path, point: str, count: int, file_bytes: int | None = None
+) -> tuple[int, str]:
+    """Run the writer to its end, which the fuse or the disk decides; return code and output."""
+
+    def limit_files() -> None:
+        if file_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+
+    writer = subprocess.run(
+        [sys.executable, "-m", "tests.faults.ledger_writer", str(path), point, str(count)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        timeout=60,
+        preexec_fn=limit_files,
+        check=False,
+    )
+    return writer.returncode, writer.stdout.decode() + writer.stderr.decode()
+
+
+def acknowledged(output: str) -> dict[str, int]:
+    lines = [line.split() for line in output.splitlines() if line.startswith("q")]
+    return {event_id: int(seq) for event_id, seq in lines}
+
+
+def stored(path: Path) -> list[LabelEvent]:
+    ledger = SqlLedger.open(path, "run-1")
+    events = ledger.events()
+    ledger.close()
+    return events
+
+
+@pytest.mark.parametrize("point", ["before_commit", "after_commit", "after_acknowledge"])
+@pytest.mark.parametrize("count", [3, 40])
+def test_every_acknowledged_label_is_there_exactly_once_after_a_kill(
+    tmp_path: Path, point: str, count: int
+) -> None:
+    path = tmp_path / "ledger.sqlite"
+    code, output = run_writer(path, point, count)
+    assert code == -signal.SIGKILL, output
+    promised = acknowledged(output)
+    events = stored(path)
+    by_id = {event.event_id: event.seq for event in events}
+    assert len(by_id) == len(events)
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert promised.items() <= by_id.items()
+    assert promised or count == 3
+
+
+def test_a_client_that_heard_nothing_may_send_again(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    code, output = run_writer(path, "after_commit", 10)
+    assert code == -signal.SIGKILL, output
+    before = stored(path)
+    unheard = [event for event in before if event.event_id not in acknowledged(output)]
+    assert unheard, "the kill came after a commit and before its acknowledgement"
+    ledger = SqlLedger.open(path, "run-1")
+    number = int(unheard[0].query_id.removeprefix("q"))
+    assert ledger.write([make_event(make_query(number), unheard[0].labeler_id)]) == [unheard[0]]
+    assert ledger.events() == before
+    ledger.close()
+
+
+def test_a_full_disk_ends_acknowledgement_and_keeps_what_was_promised(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    code, output = run_writer(path, "never", 1, file_bytes=200_000)
+    assert code == 1
+    assert "labels cannot be stored" in output
+    promised = acknowledged(output)
+    assert promised
+    assert promised.items() <= {event.event_id: event.seq for event in stored(path)}.items()

@@ -1,0 +1,153 @@
+"""The label queue as it runs: a Ray actor that owns the ledger, Serve before it, HTTP clients."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from label_queue.ledger_sql import SqlLedger
+from protocol.errors import ResourceError
+from tests.support.labels import make_config, make_drafts
+
+# Ray Serve warns of its own use of pydantic when it is imported, which the fixtures do.
+pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
+
+CONFIG = make_config(total=120, initial=100, ahead=10, refits=2, max_order=200)
+
+
+def start_queue(path: Path) -> Any:
+    from label_queue.shell import LabelQueueShell
+
+    return LabelQueueShell.options(num_cpus=0).remote(
+        CONFIG, run_id="run-1", ledger_path=str(path), episodes=1_000, mode="online", seed=1
+    )
+
+
+@pytest.fixture
+def ledger_path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite"
+
+
+@pytest.fixture
+def queue(ray_session: None, ledger_path: Path) -> Iterator[Any]:
+    import ray
+
+    queue = start_queue(ledger_path)
+    yield queue
+    ray.get(queue.close.remote())
+    ray.kill(queue)
+
+
+@pytest.fixture(scope="module")
+def http_port(ray_session: None) -> Iterator[int]:
+    from ray import serve
+
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    yield port
+    serve.shutdown()
+
+
+@pytest.fixture
+def address(queue: Any, http_port: int) -> Iterator[str]:
+    from ray import serve
+
+    from label_queue.shell import build_intake_app
+
+    serve.run(build_intake_app(queue, CONFIG), name="labels", route_prefix="/")
+    yield f"http://127.0.0.1:{http_port}"
+    serve.delete("labels")
+
+
+async def ask_for_everything(queue: Any) -> None:
+    while orders := await queue.next_orders.remote(0.0):
+        for order in orders:
+            await queue.offer.remote(order.order_id, make_drafts(order))
+
+
+async def label_until_done(client: httpx.AsyncClient) -> list[str]:
+    """Label as a curl user would; return the event ids acknowledged."""
+    acknowledged = []
+    while True:
+        answer = await client.get("/api/v1/tasks/next", params={"wait_s": 0.5})
+        if answer.status_code == httpx.codes.NO_CONTENT:
+            return acknowledged
+        task = answer.raise_for_status().json()
+        label = {
+            "assignment_id": task["assignment_id"],
+            "run_id": task["run_id"],
+            "outcome": "choice",
+            "choice": task["candidates"][0]["candidate_id"],
+        }
+        stored = (await client.post("/api/v1/labels", json=label)).raise_for_status().json()
+        acknowledged.append(stored["event_id"])
+
+
+async def test_concurrent_labelers_lose_no_label(
+    queue: Any, address: str, ledger_path: Path
+) -> None:
+    await ask_for_everything(queue)
+    tokens = [await queue.add_labeler.remote(f"labeler-{i}") for i in range(8)]
+    clients = [
+        httpx.AsyncClient(base_url=address, headers={"Authorization": f"Bearer {token}"})
+        for token in tokens
+    ]
+    acknowledged = await asyncio.gather(*(label_until_done(client) for client in clients))
+    info = (await clients[0].get("/api/v1/run")).json()
+    for client in clients:
+        await client.aclose()
+
+    event_ids = [event_id for ids in acknowledged for event_id in ids]
+    assert len(event_ids) == len(set(event_ids)) == 110
+    reader = SqlLedger.open_to_read(ledger_path)
+    assert sorted(event.event_id for event in reader.events()) == sorted(event_ids)
+    reader.close()
+    assert info["labels_received"] == 110
+    request = await queue.next_fit.remote()
+    assert (request.kind, request.labels_used) == ("refit", 110)
+
+
+async def test_refusals_keep_their_status_across_ray(queue: Any, address: str) -> None:
+    await ask_for_everything(queue)
+    ann, bob = [await queue.add_labeler.remote(name) for name in ("ann", "bob")]
+    headers = {"Authorization": f"Bearer {ann}"}
+    async with httpx.AsyncClient(base_url=address) as client:
+        unknown = await client.get("/api/v1/run", headers={"Authorization": "Bearer none"})
+        task = (await client.get("/api/v1/tasks/next", headers=headers)).json()
+        url = f"/api/v1/assignments/{task['assignment_id']}/heartbeat"
+        beat = await client.post(url, headers=headers)
+        stolen = await client.post(url, headers={"Authorization": f"Bearer {bob}"})
+        missing = await client.post("/api/v1/assignments/none/heartbeat", headers=headers)
+        label = {"assignment_id": task["assignment_id"], "outcome": "choice", "choice": "none"}
+        wrong = await client.post("/api/v1/labels", headers=headers, json=label)
+    assert (unknown.status_code, unknown.json()["error"]) == (401, "Unauthenticated")
+    assert beat.json()["lease_until"] >= task["lease_until"]
+    assert (stolen.status_code, stolen.json()["error"]) == (403, "Forbidden")
+    assert (missing.status_code, missing.json()["error"]) == (404, "UnknownTask")
+    assert (wrong.status_code, wrong.json()["field"]) == (422, "choice")
+
+
+async def test_an_actor_killed_and_started_again_knows_every_label(
+    ray_session: None, ledger_path: Path
+) -> None:
+    import ray
+
+    first = start_queue(ledger_path)
+    token = await first.add_labeler.remote("ann")
+    await ask_for_everything(first)
+    task = await first.next_task.remote("ann", 0.0)
+    with pytest.raises(ResourceError, match="another process has this ledger open"):
+        SqlLedger.open(ledger_path, "run-1")
+    ray.kill(first)
+    second = start_queue(ledger_path)
+    assert await second.authenticate.remote(token) == "ann"
+    assert await second.heartbeat.remote("ann", task.assignment_id) > 0
+    await second.close.remote()
+    ray.kill(second)

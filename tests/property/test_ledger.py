@@ -1,0 +1,129 @@
+"""The SQL ledger against the in-memory model, through whatever Hypothesis thinks of."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from label_queue.ledger import Record, build_dataset, dataset_bytes
+from label_queue.ledger_sql import SqlLedger
+from protocol.labels import DatasetRules, LabelEvent
+from tests.support.labels import make_assignment, make_event, make_exclusion, make_query
+from tests.support.memory_ledger import MemoryLedger
+
+QUERIES = {query.query_id: query for query in (make_query(i) for i in range(3))}
+LABELERS = ("ann", "bob")
+
+LABELS = st.builds(
+    lambda number, labeler, type, revision, outcome, choice: make_event(
+        QUERIES[f"q{number}"],
+        labeler,
+        type="submit" if revision == 0 else type,
+        revision=revision,
+        outcome=outcome,
+        choice=choice,
+    ),
+    st.integers(0, 2),
+    st.sampled_from(LABELERS),
+    st.sampled_from(["revise", "retract"]),
+    st.integers(0, 2),
+    st.sampled_from(["choice", "tie", "skip"]),
+    st.integers(0, 3),
+)
+OWNER_EVENTS = st.builds(
+    lambda labeler, number, from_seq, reinstate: make_exclusion(
+        labeler, number=number, from_seq=from_seq, reinstate=reinstate
+    ),
+    st.sampled_from(LABELERS),
+    st.integers(0, 5),
+    st.none() | st.integers(0, 10),
+    st.booleans(),
+)
+EVENTS = st.lists(LABELS | OWNER_EVENTS, max_size=6)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Both are given the same writes, duplicates included; one of them is stopped at times."""
+
+    @initialize()
+    def start(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "ledger.sqlite"
+        self.sql = SqlLedger.open(self.path, "run-1")
+        self.model = MemoryLedger()
+        self.datasets: dict[int, bytes] = {}
+
+    def teardown(self) -> None:
+        if hasattr(self, "sql"):
+            self.sql.close()
+            self.folder.cleanup()
+
+    def write(self, records: list[Record]) -> None:
+        assert self.sql.write(records) == self.model.write(records)
+
+    @rule(events=EVENTS)
+    def write_events(self, events: list[LabelEvent]) -> None:
+        self.write(list(events))
+
+    @rule(number=st.integers(0, 2), labeler=st.sampled_from(LABELERS))
+    def ask(self, number: int, labeler: Literal["ann", "bob"]) -> None:
+        query = QUERIES[f"q{number}"]
+        self.write([query, make_assignment(query, labeler)])
+
+    @rule()
+    def restart(self) -> None:
+        self.sql.close()
+        self.sql = SqlLedger.open(self.path, "run-1")
+
+    @invariant()
+    def agree(self) -> None:
+        if hasattr(self, "sql"):
+            assert self.sql.queries() == self.model.queries()
+            assert self.sql.assignments() == self.model.assignments()
+            assert self.sql.events() == self.model.events()
+
+    @invariant()
+    def past_datasets_never_change(self) -> None:
+        if not hasattr(self, "sql"):
+            return
+        events = self.sql.events()
+        for seq in range(len(events) + 1):
+            now = dataset_bytes(build_dataset(QUERIES, events, seq, DatasetRules()))
+            assert self.datasets.setdefault(seq, now) == now
+
+
+TestLedger = LedgerMachine.TestCase
+TestLedger.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+
+
+@settings(deadline=None)
+@given(EVENTS)
+def test_excluding_a_labeler_leaves_the_dataset_they_never_touched(
+    events: list[LabelEvent],
+) -> None:
+    stored = MemoryLedger()
+    stored.write(events)
+    everything = stored.events()
+    without = [event for event in everything if event.labeler_id != "bob"]
+    rules = DatasetRules(excluded_labelers=("bob",))
+    assert dataset_bytes(build_dataset(QUERIES, everything, 99, rules)) == dataset_bytes(
+        build_dataset(QUERIES, without, 99, DatasetRules())
+    )
+
+
+@settings(deadline=None)
+@given(EVENTS, st.randoms())
+def test_deliveries_twice_over_build_the_same_dataset(
+    events: list[LabelEvent], rng: object
+) -> None:
+    once, twice = MemoryLedger(), MemoryLedger()
+    once.write(events)
+    for event in events:
+        twice.write([event, event])
+    twice.write(events)
+    assert twice.events() == once.events()

@@ -1,0 +1,218 @@
+"""Queries, assignments, events and drafts with sensible fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from label_queue.config import IntakeConfig, LabelsConfig, WarmConfig
+from protocol.labels import (
+    Assignment,
+    Candidate,
+    ComparisonQuery,
+    EventType,
+    LabelEvent,
+    Outcome,
+    QueryDraft,
+    QueryOrder,
+    QueryPurpose,
+    RewardVersion,
+    Source,
+)
+from protocol.messages import Prompt
+from tests.support.messages import make_prompt, make_request, make_rollout
+
+
+class ManualClock:
+    """Time that moves when told to."""
+
+    def __init__(self, now: float = 1_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def make_config(**changes: object) -> LabelsConfig:
+    """A small run: 40 labels, 10 before RL, nothing but train queries unless asked for."""
+    values: dict[str, object] = {
+        "total": 40,
+        "initial": 10,
+        "ahead": 4,
+        "refits": 4,
+        "validation_share": 0.0,
+        "overlap_share": 0.0,
+        "warm": WarmConfig(every_labels=3, every_s=1e9),
+        "intake": IntakeConfig(requests_per_s=1e6, request_burst=1_000_000),
+    }
+    return LabelsConfig.model_validate({**values, **changes})
+
+
+def make_candidate(name: str, version: int = 1) -> Candidate:
+    return Candidate(
+        candidate_id=name,
+        text=f"text of {name}",
+        token_ids=(4, 5, 6),
+        policy_version=version,
+        temperature=1.0,
+        max_tokens=4,
+        seed=None,
+        engine="rollout-0",
+        logprob_sum=-3.0,
+        finish_reason="cut",
+    )
+
+
+def make_query(
+    number: int = 0, *, versions: Sequence[int] = (1, 1, 1, 1), **changes: object
+) -> ComparisonQuery:
+    """Query "q0" with candidates "q0-a", "q0-b" and so on."""
+    query = ComparisonQuery(
+        query_id=f"q{number}",
+        run_id="run-1",
+        kind="best_of_k",
+        purpose="train",
+        prompt_text="the soup was",
+        prompt_token_ids=(1, 2, 3),
+        candidates=tuple(
+            make_candidate(f"q{number}-{letter}", version)
+            for letter, version in zip("abcdefgh", versions, strict=False)
+        ),
+        reward_version=0,
+        reward_scores=(),
+        selector="uniform",
+        selection_probability=1.0,
+        learned_through=0,
+        labels_before=0,
+        learned_labels=0,
+        created_at=1_000.0,
+        expires_at=4_600.0,
+    )
+    return replace(query, **changes)  # type: ignore[arg-type]
+
+
+def make_assignment(
+    query: ComparisonQuery, labeler_id: str = "ann", *, lease_until: float = 1_600.0
+) -> Assignment:
+    """Assignment "q0/ann" of query "q0" to "ann"."""
+    return Assignment(
+        assignment_id=f"{query.query_id}/{labeler_id}",
+        query_id=query.query_id,
+        labeler_id=labeler_id,
+        shown_order=tuple(candidate.candidate_id for candidate in query.candidates),
+        order_seed=1,
+        created_at=query.created_at,
+        lease_until=lease_until,
+        page_version="api-1",
+        guideline_version="1",
+    )
+
+
+def make_event(
+    query: ComparisonQuery,
+    labeler_id: str = "ann",
+    *,
+    seq: int = 0,
+    type: EventType = "submit",
+    revision: int = 0,
+    outcome: Outcome = "choice",
+    choice: int | None = 0,
+    received_at: float = 1_010.0,
+    **changes: object,
+) -> LabelEvent:
+    """The choice of a query's candidate by index; `choice` is ignored by other outcomes."""
+    assignment_id = f"{query.query_id}/{labeler_id}"
+    chosen = query.candidates[choice].candidate_id if choice is not None else None
+    event = LabelEvent(
+        seq=seq,
+        event_id=f"{assignment_id}:{revision}",
+        type=type,
+        label_id=assignment_id,
+        revision=revision,
+        assignment_id=assignment_id,
+        query_id=query.query_id,
+        labeler_id=labeler_id,
+        outcome=outcome,
+        choice=chosen if outcome == "choice" else None,
+        ranking=None,
+        strength=None,
+        spans=None,
+        comment=None,
+        shown_at=None,
+        first_action_at=None,
+        submitted_at=None,
+        received_at=received_at,
+        active_ms=None,
+        source=Source(system="api"),
+    )
+    return replace(event, **changes)  # type: ignore[arg-type]
+
+
+def make_exclusion(
+    labeler_id: str, *, number: int = 0, from_seq: int | None = None, reinstate: bool = False
+) -> LabelEvent:
+    """An owner's event about a labeler."""
+    return make_event(
+        make_query(),
+        labeler_id,
+        type="reinstate" if reinstate else "exclude",
+        choice=None,
+        event_id=f"owner:{number}",
+        label_id="",
+        assignment_id="",
+        query_id="",
+        outcome=None,
+        from_seq=from_seq,
+        source=Source(system="owner"),
+    )
+
+
+def make_draft(
+    number: int = 0,
+    *,
+    num_candidates: int = 4,
+    version: int = 0,
+    learned_through: int = 0,
+    prompt: Prompt | None = None,
+    is_complete: bool = True,
+) -> QueryDraft:
+    prompt = prompt or make_prompt(number)
+    rollouts = []
+    for i in range(num_candidates):
+        request = replace(make_request(100 * number + i, "query"), prompt=prompt)
+        rollouts.append(make_rollout(request, version, is_complete=is_complete))
+    return QueryDraft(prompt=prompt, rollouts=tuple(rollouts), learned_through=learned_through)
+
+
+def make_drafts(
+    order: QueryOrder, *, version: int = 0, learned_through: int = 0
+) -> list[QueryDraft]:
+    """What the policy loop would answer to an order."""
+    return [
+        make_draft(
+            i,
+            num_candidates=order.num_candidates,
+            version=version,
+            learned_through=learned_through,
+            prompt=order.prompts[i] if order.prompts else None,
+        )
+        for i in range(order.num_drafts)
+    ]
+
+
+def make_reward(version: int = 1, *, ledger_seq: int, kind: str = "refit") -> RewardVersion:
+    return RewardVersion(
+        version=version,
+        kind="refit" if kind == "refit" else "warm",
+        path="",
+        sha256="",
+        ledger_seq=ledger_seq,
+        exclusions_sha256="",
+        labeler_weights=(),
+        labels_used=0,
+        fit_seconds=0.1,
+    )
+
+
+def count_purposes(orders: Sequence[QueryOrder]) -> dict[QueryPurpose, int]:
+    return {order.purpose: order.num_queries for order in orders}

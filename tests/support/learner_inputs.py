@@ -1,0 +1,119 @@
+"""Seeded inputs for the learners, for models with the vocabulary of `tiny_model`."""
+
+from __future__ import annotations
+
+import random
+
+import torch
+
+from learners.config import (
+    DeepSpeedConfig,
+    KLConfig,
+    PPOConfig,
+    RewardFitConfig,
+    SupervisedConfig,
+)
+from protocol.labels import Comparison, FitRequest
+from protocol.messages import ExperienceBatch, Prompt, Rollout, Sampling, Score, ScoredRollout
+from reward_service.config import RewardModelConfig
+
+VOCABULARY = 53
+TOTAL_EPISODES = 64
+SEED = 11
+PROBE = (4, 9, 14, 19, 24, 29)
+
+# Sizes that cut unevenly: micro-batches of 3 in shares of 8 or 4, comparisons that do not fill the
+# last batch, and an odd number in it.
+PPO = PPOConfig(batch_size=16, minibatches=2, epochs=2, lr=1e-3)
+KL = KLConfig(coefficient=0.1, target=3.0)
+REWARD_MODEL = RewardModelConfig(num_heads=2)
+REWARD_FIT = RewardFitConfig(lr=1e-3, batch_size=4, warm_lr=5e-4, warm_batch_size=4, seed=SEED)
+SUPERVISED = SupervisedConfig(lr=1e-3, batch_size=4, block_tokens=8, warmup_fraction=0.5, seed=SEED)
+
+
+def engine_config(num_ranks: int, zero_stage: int) -> DeepSpeedConfig:
+    return DeepSpeedConfig(num_ranks=num_ranks, zero_stage=zero_stage, micro_batch_size=3)
+
+
+def experience_batch(step: int, size: int = PPO.batch_size) -> ExperienceBatch:
+    """Responses of 1 to 6 tokens to prompts of 1 to 4, every other one a version old."""
+    rng = random.Random(step)
+    return ExperienceBatch(
+        step=step,
+        rollouts=tuple(_scored(rng, max(0, step - row % 2)) for row in range(size)),
+        episodes_before=step * size,
+        reward_version=2,
+        learned_through=5,
+    )
+
+
+def comparisons(count: int = 11, first: int = 0) -> tuple[Comparison, ...]:
+    rng = random.Random(first)
+    return tuple(_comparison(rng, first + number) for number in range(count))
+
+
+def fit_request(kind: str = "refit", count: int = 11, first: int = 0) -> FitRequest:
+    return FitRequest(
+        kind=kind,
+        ledger_seq=first + count,
+        comparisons=comparisons(count, first),
+        labeler_weights=(("ann", 0.9), ("bob", 0.6)),
+        exclusions_sha256="",
+        labels_used=first + count,
+    )
+
+
+def reference_sequences(count: int = 8) -> list[tuple[int, ...]]:
+    rng = random.Random(99)
+    return [_tokens(rng, 3, 9) for _ in range(count)]
+
+
+def blocks(count: int = 13) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(5)
+    return torch.randint(3, VOCABULARY, (count, 8), generator=generator)
+
+
+def _scored(rng: random.Random, version: int) -> ScoredRollout:
+    response = _tokens(rng, 1, 6)
+    rollout = Rollout(
+        rollout_id=f"t-{rng.randrange(10**6)}",
+        prompt=Prompt(prompt_id="p", text="", token_ids=_tokens(rng, 1, 4)),
+        purpose="train",
+        sampling=Sampling(temperature=0.7, max_tokens=6),
+        token_ids=response,
+        behavior_logprobs=tuple(rng.uniform(-6.0, -3.0) for _ in response),
+        policy_versions=(version,) * len(response),
+        num_kept=len(response),
+        is_complete=True,
+        text="",
+        actor_id="rollout-0",
+        started_at=0.0,
+        finished_at=1.0,
+    )
+    value = rng.gauss(0.0, 1.0)
+    return ScoredRollout(
+        rollout=rollout, score=Score(value=value, heads=(value, 0.0), reward_version=2)
+    )
+
+
+def _comparison(rng: random.Random, seq: int) -> Comparison:
+    outcome = ("choice", "choice", "tie", "ranking")[seq % 4]
+    num_candidates = rng.choice((2, 3, 4))
+    places = list(range(num_candidates))
+    rng.shuffle(places)
+    return Comparison(
+        seq=seq,
+        query_id=f"q{seq}",
+        labeler_id=("ann", "bob", "cat")[seq % 3],
+        purpose=("train", "validation")[seq % 2],
+        prompt_token_ids=_tokens(rng, 1, 4),
+        candidate_token_ids=tuple(_tokens(rng, 1, 6) for _ in range(num_candidates)),
+        policy_versions=(1,) * num_candidates,
+        outcome=outcome,
+        choice=rng.randrange(num_candidates) if outcome == "choice" else None,
+        ranking=tuple(places) if outcome == "ranking" else None,
+    )
+
+
+def _tokens(rng: random.Random, shortest: int, longest: int) -> tuple[int, ...]:
+    return tuple(rng.randrange(3, VOCABULARY) for _ in range(rng.randint(shortest, longest)))

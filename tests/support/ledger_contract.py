@@ -1,0 +1,66 @@
+"""What every ledger promises, whatever it stores in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from label_queue.ledger import DeadLetter, LabelerToken, Ledger
+from protocol.labels import LabelEvent
+from tests.support.labels import make_assignment, make_event, make_query
+
+
+class LedgerContract:
+    """Inherit, and give a fixture `ledger`."""
+
+    def test_returns_what_it_was_given(self, ledger: Ledger) -> None:
+        query = make_query(versions=(0, 3))
+        token = LabelerToken(token_sha256="ab", labeler_id="ann", created_at=1.5, expires_at=None)
+        letter = DeadLetter(
+            received_at=2.5, labeler_id="ann", field="choice", message="π?", payload="{'"
+        )
+        assignment = make_assignment(query)
+        ledger.write([query, token, letter, assignment])
+        assert ledger.queries() == [query]
+        assert ledger.tokens() == [token]
+        assert ledger.dead_letters() == [letter]
+        assert ledger.assignments() == [assignment]
+
+    def test_events_are_numbered_from_one_in_the_order_written(self, ledger: Ledger) -> None:
+        events = [make_event(make_query(i)) for i in range(3)]
+        written = ledger.write(events[:2]) + ledger.write(events[2:])
+        assert written == [replace(event, seq=i + 1) for i, event in enumerate(events)]
+        assert ledger.events() == written
+
+    def test_an_event_takes_effect_once(self, ledger: Ledger) -> None:
+        query = make_query()
+        [first] = ledger.write([make_event(query, choice=0)])
+        other = make_event(make_query(1))
+        again, new = ledger.write([make_event(query, choice=1), other])
+        assert again == first
+        assert isinstance(new, LabelEvent)
+        assert new.seq == 2
+        assert len(ledger.events()) == 2
+
+    def test_a_key_repeated_within_one_write_takes_effect_once(self, ledger: Ledger) -> None:
+        event = make_event(make_query())
+        assert ledger.write([event, event]) == [replace(event, seq=1)] * 2
+        assert len(ledger.events()) == 1
+
+    def test_queries_and_assignments_take_effect_once(self, ledger: Ledger) -> None:
+        query = make_query()
+        ledger.write([query, make_assignment(query)])
+        changed = replace(query, prompt_text="another")
+        assert ledger.write([changed]) == [query]
+        assert ledger.queries() == [query]
+
+    def test_every_dead_letter_counts(self, ledger: Ledger) -> None:
+        letter = DeadLetter(received_at=0.0, labeler_id="", field="", message="", payload="")
+        ledger.write([letter, letter])
+        assert len(ledger.dead_letters()) == 2
+
+    def test_writing_nothing_is_allowed(self, ledger: Ledger) -> None:
+        assert ledger.write([]) == []
+
+    def test_closing_twice_is_allowed(self, ledger: Ledger) -> None:
+        ledger.close()
+        ledger.close()

@@ -1,0 +1,64 @@
+"""`learners.engine.Engine` on one rank without DeepSpeed: what unit tests put in its place."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from learners.config import DeepSpeedConfig
+from protocol.errors import NotFinite
+
+
+class PlainEngine:
+    rank = 0
+    world_size = 1
+    device = torch.device("cpu")
+
+    def __init__(self, module: nn.Module, config: DeepSpeedConfig) -> None:
+        self.module: Any = module
+        self._config = config
+        self._optimizer = torch.optim.AdamW(
+            module.parameters(),
+            lr=0.0,
+            betas=config.adam_betas,
+            eps=config.adam_eps,
+            weight_decay=config.weight_decay,
+        )
+        self.num_steps = 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.module(*args, **kwargs)
+
+    def share(self, indices: Tensor) -> Tensor:
+        return indices
+
+    def backward(self, loss: Tensor, *, is_last: bool) -> None:
+        if not bool(torch.isfinite(loss)):
+            raise NotFinite(f"the loss on rank 0 is {loss.item()}")
+        loss.backward()
+
+    def step(self, lr: float) -> float:
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+        norm = float(nn.utils.clip_grad_norm_(self.module.parameters(), self._config.max_grad_norm))
+        if not math.isfinite(norm):
+            raise NotFinite(f"the gradient norm is {norm}")
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self.num_steps += 1
+        return norm
+
+    def gathered(self, rows: Tensor) -> Tensor:
+        return rows
+
+    def summed(self, x: Tensor) -> Tensor:
+        return x
+
+    def full_tensors(self) -> dict[str, Tensor] | None:
+        return {name: x.detach().clone() for name, x in self.module.state_dict().items()}
+
+    def close(self) -> None:
+        self.module = None

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from label_queue.config import LabelsConfig, Mode
+from label_queue.queue import LabelQueue
+from label_queue.schedule import LabelSchedule
+from tests.support.labels import ManualClock, make_config
+from tests.support.memory_ledger import MemoryLedger
+
+MakeQueue = Callable[..., LabelQueue]
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def ledger() -> MemoryLedger:
+    return MemoryLedger()
+
+
+@pytest.fixture
+async def make_queue(clock: ManualClock, ledger: MemoryLedger) -> AsyncIterator[MakeQueue]:
+    """Queues over one ledger; 100 episodes, and the small config unless given another."""
+    made: list[LabelQueue] = []
+
+    def make(config: LabelsConfig | None = None, mode: Mode = "online") -> LabelQueue:
+        config = config or make_config()
+        schedule = LabelSchedule.of(config, num_episodes=100, mode=mode)
+        made.append(LabelQueue(ledger, config, schedule, run_id="run-1", seed=1, clock=clock))
+        return made[-1]
+
+    yield make
+    for queue in made:
+        await queue.close()
+
+
+@pytest.fixture
+def queue(make_queue: MakeQueue) -> LabelQueue:
+    return make_queue()

@@ -1,0 +1,44 @@
+"""Being a labeler, in process."""
+
+from __future__ import annotations
+
+from label_queue.intake.schemas import LabelAnswer, LabelSubmission
+from label_queue.queue import LabelQueue
+from protocol.errors import LabelError
+from protocol.labels import Outcome
+from tests.support.labels import make_drafts
+
+
+async def answer_orders(
+    queue: LabelQueue, *, version: int = 0, learned_through: int = 0
+) -> list[int]:
+    """Be the policy loop until nothing is lacking; return the sizes of the orders."""
+    sizes = []
+    while orders := await queue.next_orders(0.0):
+        for order in orders:
+            drafts = make_drafts(order, version=version, learned_through=learned_through)
+            assert await queue.offer(order.order_id, drafts) == order.num_queries
+            sizes.append(order.num_queries)
+    return sizes
+
+
+async def submit(
+    queue: LabelQueue, submission: LabelSubmission, labeler_id: str = "ann"
+) -> LabelAnswer | LabelError:
+    [result] = await queue.submit(labeler_id, [submission])
+    return result
+
+
+async def label(
+    queue: LabelQueue, count: int, labeler_id: str = "ann", *, outcome: Outcome = "choice"
+) -> None:
+    """Answer the next `count` tasks, with the first candidate shown."""
+    for _ in range(count):
+        task = await queue.next_task(labeler_id, 0.0)
+        assert task is not None, "nothing to label"
+        submission = LabelSubmission(
+            assignment_id=task.assignment_id,
+            outcome=outcome,
+            choice=task.candidates[0].candidate_id if outcome == "choice" else None,
+        )
+        assert isinstance(await submit(queue, submission, labeler_id), LabelAnswer)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from label_queue.agreement import nominal_alpha, wilson_lower
+
+
+def test_wilson_lower_by_hand() -> None:
+    # p = 0.7, n = 50, z = 1.96: (0.7 + 0.038416 − 1.96·√(0.0042 + 0.000384)) / 1.076832
+    assert wilson_lower(35, 50) == pytest.approx(0.5625, abs=1e-3)
+    assert wilson_lower(0, 10) == pytest.approx(0.0, abs=1e-12)
+    assert math.isnan(wilson_lower(0, 0))
+
+
+def test_alpha_of_krippendorffs_published_example() -> None:
+    # Krippendorff 2011, example C (nominal, four observers, missing answers): α = 0.743.
+    # Observers' answers by unit; the unit answered once counts for nothing.
+    table = [
+        "111",
+        "2232",
+        "3333",
+        "3333",
+        "2222",
+        "1234",
+        "4444",
+        "1121",
+        "2222",
+        "555",
+        "11",
+        "3",
+    ]
+    assert nominal_alpha([list(unit) for unit in table]) == pytest.approx(0.743, abs=5e-4)
+
+
+def test_alpha_is_one_for_agreement_and_undefined_without_disagreement_to_expect() -> None:
+    assert nominal_alpha([["0", "0"], ["1", "1"]]) == 1.0
+    assert math.isnan(nominal_alpha([["0", "0"], ["0", "0"]]))
+    assert math.isnan(nominal_alpha([["0"], ["1"]]))
+
+
+def test_alpha_is_below_zero_when_people_always_differ() -> None:
+    # n = 4, disagreeing pairs 2·2/(2−1), expected 16 − 8: 1 − 3·4/8.
+    assert nominal_alpha([["0", "1"], ["0", "1"]]) == pytest.approx(-0.5)

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from label_queue.board import QueryBoard
+from protocol.labels import ComparisonQuery
+from tests.support.labels import make_assignment, make_event, make_query
+
+
+def make_board(*queries: ComparisonQuery, interval: float = 0.0) -> QueryBoard:
+    board = QueryBoard(initial=10, interval=interval)
+    for query in queries:
+        board.add_query(query)
+    return board
+
+
+def picked(board: QueryBoard, labeler_id: str, now: float = 1_000.0) -> str | None:
+    entry = board.pick(labeler_id, now)
+    return entry.query.query_id if entry else None
+
+
+def test_oldest_first_and_each_to_one_labeler() -> None:
+    first, second = make_query(0), make_query(1)
+    board = make_board(first, second)
+    assert picked(board, "ann") == "q0"
+    board.add_assignment(make_assignment(first, "ann"))
+    assert picked(board, "bob") == "q1"
+    board.add_assignment(make_assignment(second, "bob"))
+    assert picked(board, "cid") is None
+    assert board.open_slots == 2
+
+
+def test_an_answer_fills_the_slot() -> None:
+    query = make_query()
+    board = make_board(query)
+    board.add_assignment(make_assignment(query))
+    board.apply(make_event(query))
+    assert board.open_slots == 0
+    assert picked(board, "bob", now=1e9) is None
+    assert board.num_held("ann", 1_000.0) == 0
+
+
+def test_an_overlap_query_goes_to_different_labelers() -> None:
+    query = make_query(num_wanted=2)
+    board = make_board(query)
+    board.add_assignment(make_assignment(query, "ann"))
+    assert picked(board, "ann") is None
+    board.apply(make_event(query, "ann"))
+    assert picked(board, "ann") is None
+    assert picked(board, "bob") == "q0"
+    assert board.open_slots == 1
+
+
+def test_a_lapsed_lease_frees_the_slot_and_its_holder_may_go_on() -> None:
+    query = make_query()
+    board = make_board(query)
+    assignment = make_assignment(query, "ann", lease_until=1_600.0)
+    board.add_assignment(assignment)
+    assert picked(board, "bob", now=1_599.0) is None
+    assert picked(board, "bob", now=1_600.0) == "q0"
+    entry = board.pick("ann", 1_600.0)
+    assert entry is not None
+    assert entry.holders["ann"] == assignment.assignment_id
+
+
+def test_a_heartbeat_prolongs_the_lease() -> None:
+    query = make_query()
+    board = make_board(query)
+    assignment = make_assignment(query, "ann", lease_until=1_600.0)
+    board.add_assignment(assignment)
+    board.hold(assignment, 1_900.0)
+    assert picked(board, "bob", now=1_899.0) is None
+    assert board.num_held("ann", 1_899.0) == 1
+    assert board.num_held("ann", 1_900.0) == 0
+
+
+def test_a_late_answer_counts_if_the_slot_is_open_and_harms_nothing_if_not() -> None:
+    query = make_query()
+    board = make_board(query)
+    board.add_assignment(make_assignment(query, "ann"))
+    board.add_assignment(make_assignment(query, "bob"))
+    board.apply(make_event(query, "ann"))
+    assert board.open_slots == 0
+    board.apply(make_event(query, "bob"))
+    assert board.open_slots == 0
+
+
+def test_a_heartbeat_after_the_answer_revives_nothing() -> None:
+    query = make_query(num_wanted=2)
+    board = make_board(query)
+    assignment = make_assignment(query, "ann")
+    board.add_assignment(assignment)
+    board.apply(make_event(query, "ann"))
+    board.hold(assignment, 9_999.0)
+    assert board.num_held("ann", 1_000.0) == 0
+    assert picked(board, "bob") == "q0"
+
+
+def test_a_released_hold_is_as_if_it_never_was() -> None:
+    query = make_query()
+    board = make_board(query)
+    assignment = make_assignment(query)
+    board.hold(assignment, 1_600.0)
+    assert picked(board, "bob") is None
+    board.release(assignment)
+    assert picked(board, "bob") == "q0"
+    assert board.num_held("ann", 1_000.0) == 0
+
+
+def test_unclaimed_queries_expire_by_time() -> None:
+    old, young = make_query(0, expires_at=2_000.0), make_query(1, expires_at=3_000.0)
+    board = make_board(old, young)
+    assert board.expire(1_999.0, labels=0) == 0
+    assert board.expire(2_000.0, labels=0) == 1
+    assert picked(board, "ann") == "q1"
+
+
+def test_unclaimed_queries_expire_after_one_refit_interval_of_newer_labels() -> None:
+    before_rl, during_rl = make_query(0, labels_before=3), make_query(1, labels_before=15)
+    board = make_board(before_rl, during_rl, interval=8.0)
+    # Labels before RL age nothing: the policy is ρ all the while. 17 is 7 above N₀.
+    assert board.expire(1_000.0, labels=17) == 0
+    assert board.expire(1_000.0, labels=18) == 1
+    assert board.expire(1_000.0, labels=22) == 0
+    assert board.expire(1_000.0, labels=23) == 1
+
+
+def test_what_is_held_stays_and_what_is_half_answered_gives_up_the_rest() -> None:
+    held, half = make_query(0), make_query(1, num_wanted=3)
+    board = make_board(held, half)
+    board.add_assignment(make_assignment(held, "ann", lease_until=9_000.0))
+    board.add_assignment(make_assignment(half, "ann"))
+    board.apply(make_event(half, "ann"))
+    assert board.expire(5_000.0, labels=0) == 2
+    assert board.open_slots == 1
+    assert picked(board, "bob", now=9_000.0) == "q0"
+
+
+def test_knowing_a_thing_twice_changes_nothing() -> None:
+    query = make_query()
+    board = make_board(query, replace(query, prompt_text="again"))
+    board.add_assignment(make_assignment(query, lease_until=1_600.0))
+    board.add_assignment(make_assignment(query, lease_until=9_999.0))
+    assert board.open_slots == 1
+    assert picked(board, "bob", now=1_600.0) == "q0"

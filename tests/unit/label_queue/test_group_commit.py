@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from label_queue.group_commit import GroupCommit
+from label_queue.ledger import Record
+from protocol.errors import ResourceError
+from tests.support.labels import make_event, make_query
+from tests.support.memory_ledger import MemoryLedger
+
+
+class SlowLedger(MemoryLedger):
+    """Holds every write until it is let go on, and remembers their sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started = threading.Event()
+        self.go_on = threading.Event()
+        self.sizes: list[int] = []
+
+    def write(self, records: Sequence[Record]) -> list[Record]:
+        self.sizes.append(len(records))
+        self.started.set()
+        assert self.go_on.wait(10.0)
+        return super().write(records)
+
+
+EVENTS = [make_event(make_query(i)) for i in range(6)]
+
+
+async def test_what_comes_during_a_commit_is_committed_together() -> None:
+    ledger, applied = SlowLedger(), list[Record]()
+    commits = GroupCommit(ledger, applied.append)
+    first = asyncio.create_task(commits.write(EVENTS[:1]))
+    await asyncio.to_thread(ledger.started.wait, 10.0)
+    others = [asyncio.create_task(commits.write([event])) for event in EVENTS[1:]]
+    await asyncio.sleep(0)
+    assert applied == []
+    assert not first.done()
+    ledger.go_on.set()
+    written = [(await task)[0] for task in (first, *others)]
+    assert ledger.sizes == [1, 5]
+    assert written == applied == ledger.events()
+    await commits.close()
+
+
+async def test_a_writer_that_was_cancelled_loses_nothing() -> None:
+    ledger, applied = SlowLedger(), list[Record]()
+    commits = GroupCommit(ledger, applied.append)
+    writer = asyncio.create_task(commits.write(EVENTS[:2]))
+    await asyncio.to_thread(ledger.started.wait, 10.0)
+    writer.cancel()
+    ledger.go_on.set()
+    await commits.close()
+    assert applied == ledger.events()
+    assert len(applied) == 2
+
+
+async def test_a_refused_commit_reaches_all_its_writers_and_later_ones_succeed() -> None:
+    ledger, applied = MemoryLedger(), list[Record]()
+    commits = GroupCommit(ledger, applied.append)
+    ledger.is_full = True
+    results = await asyncio.gather(
+        *(commits.write([event]) for event in EVENTS), return_exceptions=True
+    )
+    assert [type(result) for result in results] == [ResourceError] * 6
+    assert applied == []
+    ledger.is_full = False
+    await commits.write(EVENTS)
+    assert len(applied) == 6
+    await commits.close()
+
+
+async def test_closing_twice_is_allowed() -> None:
+    commits = GroupCommit(MemoryLedger(), lambda record: None)
+    assert commits.commit_p95_s == 0.0
+    await commits.close()
+    await commits.close()
+    with pytest.raises(ResourceError, match="the run is over"):
+        await commits.write(EVENTS)

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from label_queue.config import LeaseConfig
+from label_queue.leases import LeaseTerms, percentile
+
+
+def test_percentile_is_the_nearest_rank() -> None:
+    assert percentile([5.0, 1.0, 4.0, 2.0, 3.0], 0.5) == 3.0
+    assert percentile(range(1, 101), 0.95) == 95
+    assert percentile([7.0], 0.95) == 7.0
+
+
+@pytest.mark.parametrize(
+    ("active_s", "lease_s"),
+    [(10.0, 120.0), (100.0, 300.0), (2_000.0, 1_800.0)],
+)
+def test_lease_is_three_times_the_95th_percentile_within_bounds(
+    active_s: float, lease_s: float
+) -> None:
+    terms = LeaseTerms(LeaseConfig())
+    for _ in range(20):
+        terms.observe(active_s)
+    assert terms.duration_s == lease_s
+
+
+def test_lease_is_fixed_until_enough_times_were_seen() -> None:
+    terms = LeaseTerms(LeaseConfig(first_s=500.0))
+    for _ in range(19):
+        terms.observe(10.0)
+    assert terms.duration_s == 500.0

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from label_queue.ledger_sql import SqlLedger, refuse_network_filesystem
+from protocol.errors import InputError, MissingError, ResourceError
+from tests.support.labels import make_assignment, make_event, make_query
+from tests.support.ledger_contract import LedgerContract
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[SqlLedger]:
+    ledger = SqlLedger.open(path, "run-1")
+    yield ledger
+    ledger.close()
+
+
+class TestSqlLedger(LedgerContract):
+    @pytest.fixture
+    def ledger(self, ledger: SqlLedger) -> SqlLedger:
+        return ledger
+
+
+def test_holds_everything_after_a_restart_and_numbers_on(path: Path) -> None:
+    query = make_query()
+    first = SqlLedger.open(path, "run-1")
+    first.write([query, make_assignment(query), make_event(query)])
+    first.close()
+    second = SqlLedger.open(path, "run-1")
+    assert second.queries() == [query]
+    assert [event.seq for event in second.events()] == [1]
+    [event] = second.write([make_event(make_query(1))])
+    assert event.seq == 2  # type: ignore[union-attr]
+    second.close()
+
+
+def test_commits_reach_the_disk_before_they_are_acknowledged(ledger: SqlLedger) -> None:
+    pragmas = ledger._connection.exec_driver_sql  # what was asked for must also hold
+    assert pragmas("PRAGMA journal_mode").scalar() == "wal"
+    assert pragmas("PRAGMA synchronous").scalar() == 2  # FULL
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE label_events SET labeler_id = 'eve'", "DELETE FROM label_events"],
+)
+def test_streams_are_append_only(ledger: SqlLedger, path: Path, statement: str) -> None:
+    ledger.write([make_event(make_query())])
+    with (
+        closing(sqlite3.connect(path)) as connection,
+        pytest.raises(sqlite3.IntegrityError, match="append-only"),
+    ):
+        connection.execute(statement)
+
+
+def test_a_failed_write_appends_nothing(ledger: SqlLedger) -> None:
+    ledger.write([make_event(make_query())])
+    pages = ledger._connection.exec_driver_sql("PRAGMA page_count").scalar()
+    ledger._connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+    ledger._connection.rollback()
+    events = [make_event(make_query(i)) for i in range(1, 200)]
+    with pytest.raises(ResourceError, match=r"ledger\.sqlite: labels cannot be stored .*full"):
+        ledger.write(events)
+    assert len(ledger.events()) == 1
+    ledger._connection.exec_driver_sql("PRAGMA max_page_count=100000")
+    ledger._connection.rollback()
+    assert ledger.write(events)[-1].seq == 200  # type: ignore[union-attr]
+
+
+def test_refuses_a_second_process(ledger: SqlLedger, path: Path) -> None:
+    with pytest.raises(ResourceError, match="another process has this ledger open"):
+        SqlLedger.open(path, "run-1")
+
+
+def test_can_be_read_beside_its_writer(ledger: SqlLedger, path: Path) -> None:
+    ledger.write([make_event(make_query())])
+    reader = SqlLedger.open_to_read(path)
+    assert reader.events() == ledger.events()
+    with pytest.raises(ResourceError, match="readonly"):
+        reader.write([make_event(make_query(1))])
+    reader.close()
+
+
+def test_refuses_the_ledger_of_another_run(ledger: SqlLedger, path: Path) -> None:
+    ledger.close()
+    with pytest.raises(InputError, match="is the ledger of run 'run-1', not 'run-2'"):
+        SqlLedger.open(path, "run-2")
+    SqlLedger.open(path, "run-1").close()
+
+
+def test_refuses_a_file_that_is_no_ledger(path: Path) -> None:
+    path.write_text("not a database, but long enough to be taken for one" * 100)
+    with pytest.raises(InputError, match="not a label ledger"):
+        SqlLedger.open(path, "run-1")
+    with pytest.raises(InputError, match="not a label ledger"):
+        SqlLedger.open_to_read(path)
+
+
+def test_refuses_a_missing_folder_or_ledger(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match="no such folder"):
+        SqlLedger.open(tmp_path / "nowhere" / "ledger.sqlite", "run-1")
+    with pytest.raises(MissingError, match="no such ledger"):
+        SqlLedger.open_to_read(tmp_path / "ledger.sqlite")
+
+
+def test_refuses_a_network_filesystem(tmp_path: Path) -> None:
+    mounts = [("/", "ext4"), (str(tmp_path), "nfs4")]
+    with pytest.raises(ResourceError, match="network filesystem \\(nfs4\\)"):
+        refuse_network_filesystem(tmp_path / "ledger.sqlite", mounts)
+    refuse_network_filesystem(tmp_path / "ledger.sqlite", [("/", "nfs"), (str(tmp_path), "ext4")])
