@@ -38,6 +38,7 @@ class Rows:
 def small_config(**run: object) -> RunConfig:
     return parse_config(
         {
+            "people": ["ann"],
             "run": {"episodes": 5 * BATCH, "max_policy_lag": 1, **run},
             "prompts": {"source": "reviews"},
             "policy": {"path": "model"},

@@ -171,8 +171,9 @@ async def test_lost_answers_and_busy_servers_are_retried_and_count_once(
     intake = ScriptedIntake(1)
     intake.faults = [
         httpx.ConnectError("not up yet"),
-        httpx.Response(503),
-        httpx.Response(429, headers={"retry-after": "7"}),
+        httpx.Response(404),
+        httpx.Response(503, headers={"retry-after": "Fri, 31 Dec 1999 23:59:59 GMT"}),
+        httpx.Response(429, headers={"retry-after": "7.5"}),
     ]
     lost: list[httpx.Response | Exception] = [httpx.ReadError("cut"), httpx.Response(502)]
 
@@ -184,9 +185,9 @@ async def test_lost_answers_and_busy_servers_are_retried_and_count_once(
     report = await label(label_then_lose_the_answer, seconds_per_label=0)  # type: ignore[arg-type]
     assert intake.posts == 3
     assert len(intake.labels) == 1
-    assert report == {"acknowledged": 1, "skipped": 0, "refused": 0, "retried": 5}
-    assert waits[2] == 7.0
-    assert all(0 < wait <= 5 for wait in waits[:2])
+    assert report == {"acknowledged": 1, "skipped": 0, "refused": 0, "retried": 6}
+    assert waits[3] == 7.5
+    assert all(0 < wait <= 5 for wait in waits[:3])
 
 
 async def test_refused_answers_are_counted_and_do_not_stop_the_work(label: Labeling) -> None:
@@ -230,6 +231,21 @@ async def test_told_to_stop_it_brings_its_answer_to_an_end(label: Labeling) -> N
 
     report = await label(stop_while_submitting, stop=stop)  # type: ignore[arg-type]
     assert report["acknowledged"] == len(intake.labels) == 1
+
+
+async def test_told_to_stop_it_does_not_try_for_long(label: Labeling, waits: list[float]) -> None:
+    stop = asyncio.Event()
+    intake = ScriptedIntake(9)
+
+    async def stop_and_break(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/v1/labels":
+            stop.set()
+            raise httpx.ConnectError("gone")
+        return await intake(request)
+
+    report = await label(stop_and_break, stop=stop, seconds_per_label=0)  # type: ignore[arg-type]
+    assert report["acknowledged"] == 0
+    assert 5 <= sum(waits) < 11
 
 
 async def test_told_to_stop_it_leaves_an_idle_wait(label: Labeling) -> None:

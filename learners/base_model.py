@@ -1,0 +1,93 @@
+"""A small base model of one's own: a word-level tokenizer and a GPT-2-style model, from texts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from learners.config import BaseModelConfig
+from learners.language_model import without_dropout
+from learners.supervised import SupervisedLearner, pack
+
+SPECIAL_TOKENS = ("<pad>", "<eos>", "<unk>")
+TRAINING_FILE = "training.json"
+
+
+def build_tokenizer(texts: Sequence[str]) -> Any:
+    """Return a tokenizer whose vocabulary is the words of the texts, most frequent first.
+
+    Words are what stands between blanks, so punctuation that is to be a token of its own is written
+    with a blank before it, and decoding gives the text back.
+    """
+    counts: dict[str, int] = {}
+    for text in texts:
+        for word in text.split():
+            counts[word] = counts.get(word, 0) + 1
+    words = sorted(counts, key=lambda word: (-counts[word], word))
+    vocabulary = {word: index for index, word in enumerate((*SPECIAL_TOKENS, *words))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        unk_token="<unk>",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def build_language_model(vocabulary_size: int, config: BaseModelConfig) -> Any:
+    """Return an untrained GPT-2-style model without dropout; its weights follow from the seed."""
+    shape = GPT2Config(
+        architectures=["GPT2LMHeadModel"],  # engines choose by it whether the model can generate
+        vocab_size=vocabulary_size,
+        n_positions=config.context_tokens,
+        n_embd=config.width,
+        n_layer=config.layers,
+        n_head=config.heads,
+        activation_function="gelu_pytorch_tanh",  # GPT-2's own, in one fused kernel
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=1,
+    )
+    without_dropout(shape)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        return GPT2LMHeadModel(shape)
+
+
+def train_base_model(texts: Sequence[str], config: BaseModelConfig, folder: Path) -> float:
+    """Make tokenizer and model, train, and write a Hugging Face folder; return the final loss.
+
+    Beside the model lies `training.json` with the recipe and the loss. Blocks; on several ranks all
+    call it, and all get the loss. It is the mean of the last tenth of the steps, nats a token.
+
+    Raises:
+        InputError: The texts are too few for one batch.
+    """
+    tokenizer = build_tokenizer(texts)
+    blocks = pack(texts, tokenizer, config.training.block_tokens)
+    learner = SupervisedLearner(
+        build_language_model(len(tokenizer), config), config.training, config.engine
+    )
+    losses = learner.train(blocks)
+    has_written = learner.save(folder, tokenizer)
+    learner.close()
+    last = losses[-max(1, len(losses) // 10) :]
+    final_loss = sum(last) / len(last)
+    if has_written:
+        record = {
+            "first_loss": losses[0],
+            "final_loss": final_loss,
+            "num_steps": len(losses),
+            "num_tokens": blocks.numel() * config.training.epochs,
+            "recipe": config.model_dump(),
+        }
+        (folder / TRAINING_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return final_loss

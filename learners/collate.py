@@ -1,0 +1,82 @@
+"""From messages to tensors: rollouts of unlike lengths, padded on the right.
+
+Shapes: B sequences, L tokens of prompt and response, T tokens of the longest response.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from protocol.messages import ScoredRollout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Responses:
+    """A batch of responses, ready for a PolicyModel."""
+
+    input_ids: Tensor
+    """[B, L] int64."""
+    response_ids: Tensor
+    """[B, T] int64."""
+    mask: Tensor
+    """[B, T] float32, 1 on response tokens."""
+    prompt_lengths: Tensor
+    """[B] int64."""
+    temperatures: Tensor
+    """[B] float32."""
+    behavior_logprobs: Tensor
+    """[B, T] float32, 0 in the padding."""
+    scores: Tensor
+    """[B] float32."""
+
+    def rows(self, indices: Tensor) -> Responses:
+        """Return some rows, [B'] of [B]."""
+        return Responses(**{each.name: getattr(self, each.name)[indices] for each in fields(self)})
+
+    def to(self, device: torch.device) -> Responses:
+        """Return the batch on another device."""
+        return Responses(
+            **{each.name: getattr(self, each.name).to(device) for each in fields(self)}
+        )
+
+    def model_inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return what `PolicyModel.forward` takes, in its order."""
+        return self.input_ids, self.response_ids, self.prompt_lengths, self.temperatures
+
+
+def collate(scored: Sequence[ScoredRollout]) -> Responses:
+    """Return rollouts as one padded batch, in their order."""
+    rollouts = [each.rollout for each in scored]
+    responses = [rollout.token_ids for rollout in rollouts]
+    return Responses(
+        input_ids=_padded([r.prompt.token_ids + r.token_ids for r in rollouts], torch.int64),
+        response_ids=_padded(responses, torch.int64),
+        mask=_padded([[1.0] * len(response) for response in responses], torch.float32),
+        prompt_lengths=torch.tensor([len(rollout.prompt.token_ids) for rollout in rollouts]),
+        temperatures=torch.tensor([rollout.sampling.temperature for rollout in rollouts]),
+        behavior_logprobs=_padded([r.behavior_logprobs for r in rollouts], torch.float32),
+        scores=torch.tensor([each.score.value for each in scored], dtype=torch.float32),
+    )
+
+
+def single(token_ids: Sequence[int]) -> Responses:
+    """Return one token sequence as a prompt of one token and its continuation, temperature 1."""
+    ids = torch.tensor([list(token_ids)])
+    return Responses(
+        input_ids=ids,
+        response_ids=ids[:, 1:],
+        mask=torch.ones(1, ids.shape[1] - 1),
+        prompt_lengths=torch.ones(1, dtype=torch.int64),
+        temperatures=torch.ones(1),
+        behavior_logprobs=torch.zeros(1, ids.shape[1] - 1),
+        scores=torch.zeros(1),
+    )
+
+
+def _padded(rows: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:
+    longest = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], dtype=dtype)

@@ -1,0 +1,187 @@
+"""What can be set about the learners: engine, PPO, KL control, reward fitting, supervised training.
+
+Sources in brackets: [Z] Ziegler et al. 2019 and its released code, [S] Stiennon et al. 2020,
+[I] Ouyang et al. 2022, [C] Christiano et al. 2017, [A] AReaL 2025, [own] our own choice.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    """Frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PolicyConfig(Section):
+    """The policy to start from, which is also the reference policy ρ."""
+
+    path: str = Field(min_length=1)
+    """A Hugging Face folder, or a hub id such as "Qwen/Qwen2.5-0.5B-Instruct"."""
+
+
+class DeepSpeedConfig(Section):
+    """How one learner is spread over ranks, and its optimizer."""
+
+    num_ranks: int = Field(default=1, ge=1)
+    """W, processes that each train on a share of every batch."""
+    zero_stage: Literal[0, 1, 2, 3] = 0
+    """What ZeRO spreads over the ranks: 0 nothing, 1 optimizer, 2 and gradients, 3 and weights."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of weights in the forward pass; log-probabilities are always computed in float32. [own]"""
+    torch_threads: int = Field(default=1, ge=1)
+    """Threads of one rank on CPU. [own]"""
+    micro_batch_size: int = Field(default=64, ge=1)
+    """Sequences of one forward pass on one rank; gradients accumulate over passes. [own]"""
+    optimizer: Literal["torch_adam", "cpu_adam"] = "torch_adam"
+    """PyTorch's AdamW, or DeepSpeed's CPUAdam, compiled at its first use. [own]"""
+    offload_optimizer: bool = False
+    """Keep optimizer states in host memory (ZeRO 1 and up, on a GPU; with cpu_adam). [own]"""
+    adam_betas: tuple[float, float] = (0.9, 0.999)
+    """[Z]"""
+    adam_eps: float = Field(default=1e-5, gt=0)
+    """[Z: 1e-5, though inside another bias correction than PyTorch's]"""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """[Z: none]"""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients are scaled down to this global norm. [own; Z has no clipping]"""
+
+    @model_validator(mode="after")
+    def _offload_has_its_optimizer(self) -> DeepSpeedConfig:
+        if self.offload_optimizer and (self.zero_stage == 0 or self.optimizer != "cpu_adam"):
+            raise ValueError(
+                "offload_optimizer needs zero_stage 1, 2 or 3 and optimizer = 'cpu_adam'"
+            )
+        return self
+
+
+class KLConfig(Section):
+    """The coefficient β of the KL penalty."""
+
+    kind: Literal["adaptive", "fixed"] = "adaptive"
+    coefficient: float = Field(default=0.15, ge=0)
+    """β, or where the adaptive one starts. [Z: 0.15 in the released style configs, remembered]"""
+    target: float = Field(default=6.0, gt=0)
+    """Nats a response, for the adaptive one. [Z: 6–10 on style tasks]"""
+    horizon_episodes: int = Field(default=10_000, ge=1)
+    """Episodes in which β moves by a factor of about e at a steady relative error of 1. [Z]"""
+    max_error: float = Field(default=0.2, gt=0)
+    """Bound of the relative error. [Z]"""
+
+
+class PPOConfig(Section):
+    """One PPO step on one experience batch."""
+
+    batch_size: int = Field(default=512, ge=1)
+    """B, episodes a step. [Z: 1024 in the paper, 512 in the released code, remembered]"""
+    epochs: int = Field(default=4, ge=1)
+    """Passes over a batch. [Z]"""
+    minibatches: int = Field(default=4, ge=1)
+    """Optimizer steps a pass. [Z: the released code has one; own]"""
+    lr: float = Field(default=1.41e-5, gt=0)
+    """[Z]"""
+    lr_schedule: Literal["linear", "constant"] = "linear"
+    """"linear": to 0 over the run's episodes. [Z]"""
+    gamma: float = Field(default=1.0, gt=0, le=1)
+    """[Z]"""
+    gae_lambda: float = Field(default=0.95, ge=0, le=1)
+    """[Z]"""
+    clip_range: float = Field(default=0.2, gt=0)
+    """ε of the ratio. [Z]"""
+    value_clip_range: float = Field(default=0.2, gt=0)
+    """How far a value may move from that of the step's start before its loss goes flat. [Z]"""
+    value_coefficient: float = Field(default=0.1, ge=0)
+    """[Z]"""
+    critic: Literal["shared", "separate"] = "shared"
+    """"shared": a zero-initialised head on the policy's trunk [Z]; "separate": a network of its
+    own [S, I]."""
+    critic_path: str | None = None
+    """Reward bundle a separate critic starts from [S, I]; none: the reference policy."""
+    whiten_rewards: bool = True
+    """Scale per-token rewards to variance 1 without shifting their mean. [Z]"""
+    whiten_advantages: bool = True
+    """Shift and scale advantages to mean 0 and variance 1. [Z]"""
+    objective: Literal["decoupled", "naive"] = "decoupled"
+    """"decoupled": clip around the policy of the step's start and weight by its ratio to the
+    behaviour policy [A]; "naive": clip around the behaviour policy [Z]."""
+    importance_weight_cap: float = Field(default=2.0, ge=1)
+    """Bound of that weight, which also corrects the sampler's own arithmetic. [own]"""
+
+    @model_validator(mode="after")
+    def _critic_path_has_a_use(self) -> PPOConfig:
+        if self.batch_size % self.minibatches:
+            raise ValueError(
+                f"batch_size {self.batch_size} is not a multiple of minibatches {self.minibatches}"
+            )
+        if self.critic_path is not None and self.critic == "shared":
+            raise ValueError("critic_path needs critic = 'separate'")
+        return self
+
+
+class RewardFitConfig(Section):
+    """Fitting the reward model to comparisons."""
+
+    lr: float = Field(default=5e-5, gt=0)
+    """Of a refit, linear to 0. [Z: 5e-5 in the code, 1.77e-5 in the paper]"""
+    batch_size: int = Field(default=32, ge=1)
+    """Comparisons an optimizer step. [Z: 32 in the code, 8 in the paper]"""
+    epochs: int = Field(default=1, ge=1)
+    """[Z]"""
+    warm_lr: float = Field(default=1e-5, gt=0)
+    """Of a warm update, constant. [own]"""
+    warm_batch_size: int = Field(default=32, ge=1)
+    """[own]"""
+    noise_aware: bool = True
+    """Trust each labeler by their reliability. [C: one error rate of 10 % for all]"""
+    bootstrap: bool = True
+    """Each head of an ensemble learns its own resampling of the comparisons. [C]"""
+    seed: int = 1
+    """Of heads, order and resampling: a fit is a pure function of its request and this config."""
+
+
+class SupervisedConfig(Section):
+    """Training a language model on texts, from scratch or from a policy."""
+
+    lr: float = Field(default=3e-3, gt=0)
+    """At its peak. [own: best of 1e-3 and 3e-3 for a model of a million parameters]"""
+    warmup_fraction: float = Field(default=0.05, ge=0, lt=1)
+    """Share of the steps in which the rate rises; then it falls linearly to 0. [own]"""
+    batch_size: int = Field(default=16, ge=1)
+    """Blocks an optimizer step. [own: 16 learned more a second than 32]"""
+    block_tokens: int = Field(default=64, ge=2)
+    """Texts are packed, an end token after each, and cut into blocks of so many. [own]"""
+    epochs: int = Field(default=1, ge=1)
+    """[own]"""
+    seed: int = 1
+    """Of the order of the blocks."""
+
+
+class BaseModelConfig(Section):
+    """A small GPT-2-style model with a word-level tokenizer, made from texts. All [own]."""
+
+    num_texts: int = Field(default=20_000, ge=1)
+    """Texts it is trained on."""
+    width: int = Field(default=128, ge=8)
+    layers: int = Field(default=4, ge=1)
+    heads: int = Field(default=4, ge=1)
+    context_tokens: int = Field(default=64, ge=8)
+    """The longest prompt and response together."""
+    seed: int = 1
+    """Of the initial weights."""
+    training: SupervisedConfig = SupervisedConfig()
+    engine: DeepSpeedConfig = DeepSpeedConfig()
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> BaseModelConfig:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if self.training.block_tokens > self.context_tokens:
+            raise ValueError(
+                f"training.block_tokens {self.training.block_tokens} is over context_tokens "
+                f"{self.context_tokens}"
+            )
+        return self

@@ -1,0 +1,219 @@
+"""DeepSpeed, and the only module that imports it: one sharded model with its optimizer.
+
+All ranks call the same methods in the same order: most of them are collectives, and block until
+every rank has come.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from learners.config import DeepSpeedConfig
+from protocol.errors import NotFinite
+
+
+def join_ranks(rank: int, world_size: int, host: str, port: int, timeout_s: float = 600.0) -> None:
+    """Meet the other ranks of this learner in the process's one process group. Blocks.
+
+    NCCL where there is a GPU, gloo elsewhere.
+
+    Args:
+        rank: Of this process, from 0.
+        world_size: W.
+        host: Rank 0's address.
+        port: A free one there; rank 0 binds it.
+        timeout_s: How long one collective may wait for a rank that does not come.
+    """
+    if host.startswith("127."):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    torch.distributed.init_process_group(
+        "nccl" if torch.cuda.is_available() else "gloo",
+        init_method=f"tcp://{host}:{port}",
+        rank=rank,
+        world_size=world_size,
+        timeout=timedelta(seconds=timeout_s),
+    )
+
+
+def leave_ranks() -> None:
+    """End the process group. May be called twice."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def free_port(host: str) -> int:
+    """Return a port of `host` that is free now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+class Engine:
+    """A module in training: forward, backward, step, and its whole weights when asked.
+
+    Args:
+        module: In float32 on CPU, the same on every rank; the engine owns it from here on.
+        config: Sharding, precision, optimizer.
+
+    `join_ranks` comes first, in a group of one rank too.
+    """
+
+    def __init__(self, module: nn.Module, config: DeepSpeedConfig) -> None:
+        self._config = config
+        self._stage = config.zero_stage
+        self.rank = torch.distributed.get_rank()
+        self.world_size = torch.distributed.get_world_size()
+        self._deepspeed = _import_deepspeed()
+        trained = [p for p in module.parameters() if p.requires_grad]
+        self._engine, *_ = self._deepspeed.initialize(
+            model=module,
+            model_parameters=trained,
+            config=_settings(config),
+            dist_init_required=False,
+        )
+        self._trained = trained
+
+    @property
+    def module(self) -> Any:
+        """The module; calling it is a collective under ZeRO-3."""
+        return self._engine.module
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs belong."""
+        return torch.device(self._engine.device)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the module forward, for a backward pass to come."""
+        return self._engine(*args, **kwargs)
+
+    def share(self, indices: Tensor) -> Tensor:
+        """Return this rank's rows of a batch: every W-th, so that ranks get equally many."""
+        return indices[self.rank :: self.world_size]
+
+    def backward(self, loss: Tensor, *, is_last: bool) -> None:
+        """Add this rank's gradients of one micro-batch.
+
+        Args:
+            loss: A scalar: this rank's *sum* over its rows, divided by the count of the batch over
+                all ranks. DeepSpeed averages gradients over ranks, hence the factor W inside.
+            is_last: Whether `step` follows; gradients meet then.
+
+        Raises:
+            NotFinite: The loss is NaN or infinite; nothing was changed.
+        """
+        if not bool(torch.isfinite(loss)):
+            raise NotFinite(f"the loss on rank {self.rank} is {loss.item()}")
+        self._engine.set_gradient_accumulation_boundary(is_last)
+        self._engine.backward(loss * self.world_size)
+
+    def step(self, lr: float) -> float:
+        """Take one optimizer step and return the gradient norm before clipping.
+
+        Raises:
+            NotFinite: A gradient is NaN or infinite.
+        """
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = lr
+        if self._stage == 0 and self._config.dtype == "float32":
+            # DeepSpeed's plain path clips without telling the norm; so it is left to PyTorch.
+            norm = float(nn.utils.clip_grad_norm_(self._trained, self._config.max_grad_norm))
+            _check_norm(norm)
+            self._engine.step()
+            return norm
+        self._engine.step()
+        norm = float(self._engine.get_global_grad_norm())
+        _check_norm(norm)
+        return norm
+
+    def gathered(self, rows: Tensor) -> Tensor:
+        """Return the rows of all ranks in batch order, undoing `share`: [N, …] from [N/W, …]."""
+        if self.world_size == 1:
+            return rows
+        shares = [torch.empty_like(rows) for _ in range(self.world_size)]
+        torch.distributed.all_gather(shares, rows.contiguous())
+        return torch.stack(shares, dim=1).flatten(0, 1)
+
+    def summed(self, x: Tensor) -> Tensor:
+        """Return the sum of `x` over all ranks."""
+        total = x.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    def full_tensors(self) -> dict[str, Tensor] | None:
+        """Return the whole model on rank 0, None elsewhere: CPU copies by state-dict name.
+
+        Tied parameters appear under each of their names. Never an empty shard of ZeRO-3.
+        """
+        tensors: dict[str, Tensor] = {}
+        for name, parameter in self.module.named_parameters(remove_duplicate=False):
+            with self._whole(parameter):
+                if self.rank == 0:
+                    assert parameter.numel() > 0, f"{name} was not gathered"
+                    tensors[name] = parameter.detach().to("cpu", copy=True).contiguous()
+        if self.rank != 0:
+            return None
+        for name in set(self.module.state_dict()) - set(tensors):
+            tensors[name] = self.module.get_buffer(name).detach().to("cpu", copy=True)
+        return tensors
+
+    def close(self) -> None:
+        """Let go of the model and the optimizer's memory. The process group stays."""
+        self._engine.destroy()
+        self._trained = []
+        del self._engine
+
+    def _whole(self, parameter: nn.Parameter) -> Any:
+        """Return a context in which a parameter is whole."""
+        return self._deepspeed.zero.GatheredParameters([parameter], enabled=self._stage == 3)
+
+
+def _import_deepspeed() -> Any:
+    """Import DeepSpeed for the hardware at hand, with its log reduced to errors."""
+    if not torch.cuda.is_available():
+        os.environ["DS_ACCELERATOR"] = "cpu"
+    # DeepSpeed takes its device from LOCAL_RANK; Ray shows each process its own GPU alone.
+    os.environ.setdefault("LOCAL_RANK", "0")
+    import deepspeed  # here, for it reads the environment
+
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    return deepspeed
+
+
+def _settings(config: DeepSpeedConfig) -> dict[str, Any]:
+    """Return DeepSpeed's own config."""
+    zero: dict[str, Any] = {"stage": config.zero_stage}
+    if config.offload_optimizer:
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
+    plain = config.zero_stage == 0 and config.dtype == "float32"
+    return {
+        "train_micro_batch_size_per_gpu": config.micro_batch_size,
+        "gradient_accumulation_steps": 1,  # boundaries are set by hand in `backward`
+        "gradient_clipping": 0.0 if plain else config.max_grad_norm,
+        "zero_optimization": zero,
+        "bf16": {"enabled": config.dtype == "bfloat16"},
+        "optimizer": {
+            "type": "AdamW",
+            "params": {
+                "lr": 0.0,  # `step` brings its own
+                "betas": list(config.adam_betas),
+                "eps": config.adam_eps,
+                "weight_decay": config.weight_decay,
+                "torch_adam": config.optimizer == "torch_adam",
+            },
+        },
+        "zero_force_ds_cpu_optimizer": False,
+        "steps_per_print": 2**31,
+    }
+
+
+def _check_norm(norm: float) -> None:
+    if norm == float("inf") or norm != norm:
+        raise NotFinite(f"the gradient norm is {norm}")

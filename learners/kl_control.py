@@ -1,0 +1,38 @@
+"""The coefficient β that keeps the policy near its reference."""
+
+from __future__ import annotations
+
+from learners.config import KLConfig
+
+
+class KLController:
+    """β, adapted after every step or fixed.
+
+    Args:
+        config: Kind, start and target.
+    """
+
+    def __init__(self, config: KLConfig) -> None:
+        self._config = config
+        self._coefficient = config.coefficient
+
+    @property
+    def coefficient(self) -> float:
+        """β for the next step."""
+        return self._coefficient
+
+    def update(self, kl: float, episodes: int) -> None:
+        """Move β after a step: e = clip(KL/target − 1, ±0.2), β ← β·(1 + e·episodes/horizon).
+
+        Ziegler et al. (2019), released code. A fixed β stays.
+
+        Args:
+            kl: Batch mean of Σ_t (log π − log ρ), nats.
+            episodes: In the step, e.g. 128.
+        """
+        config = self._config
+        if config.kind == "fixed":
+            return
+        error = kl / config.target - 1.0
+        error = min(max(error, -config.max_error), config.max_error)
+        self._coefficient *= 1.0 + error * episodes / config.horizon_episodes

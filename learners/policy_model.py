@@ -1,0 +1,150 @@
+"""The policy with its critic: what PPO trains.
+
+Letters: B sequences, L tokens of prompt and response, T response tokens, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from learners.config import PPOConfig
+from learners.language_model import load_language_model
+from protocol.errors import InputError
+from reward_service.bundle import load_bundle
+
+POLICY_PREFIX = "language_model."
+"""Of the policy's own tensors among those of a PolicyModel."""
+
+
+class PolicyModel(nn.Module):
+    """π and V. The critic shares π's trunk, or has one of its own.
+
+    Args:
+        language_model: A Hugging Face causal language model.
+        critic: The trunk of a separate critic; none: shared.
+        value_head: [D] → 1; none: a zero-initialised one (Ziegler et al. 2019).
+    """
+
+    def __init__(
+        self,
+        language_model: Any,
+        critic: nn.Module | None = None,
+        value_head: nn.Linear | None = None,
+    ) -> None:
+        super().__init__()
+        self.language_model = language_model
+        self.critic = critic
+        self.value_head = value_head or _zero_head(language_model.config.hidden_size)
+
+    @classmethod
+    def from_pretrained(cls, policy_path: str, config: PPOConfig) -> PolicyModel:
+        """Return π = ρ with the critic the config asks for, in float32 on CPU.
+
+        A separate critic starts from ρ with a zero head, or from a reward bundle with the mean of
+        its normalised heads (Stiennon et al. 2020, Ouyang et al. 2022).
+
+        Raises:
+            MissingError: There is no such model or bundle.
+            InputError: It is no causal language model, or one whose head is not a plain matrix.
+        """
+        language_model = load_language_model(policy_path)
+        _check_plain_head(language_model, policy_path)
+        if config.critic == "shared":
+            return cls(language_model)
+        if config.critic_path is None:
+            return cls(language_model, critic=load_language_model(policy_path).base_model)
+        reward = load_bundle(Path(config.critic_path)).model
+        head = _zero_head(reward.heads.in_features)
+        with torch.no_grad():
+            head.weight.copy_((reward.gain[:, None] * reward.heads.weight).mean(dim=0))
+            head.bias.copy_((reward.gain * reward.heads.bias + reward.bias).mean(dim=0))
+        return cls(language_model, critic=reward.backbone, value_head=head)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        response_ids: Tensor,
+        prompt_lengths: Tensor,
+        temperatures: Tensor,
+        with_entropy: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return log π(y_t) [B, T], V before each token [B, T], and the entropy [B, T] or zeros.
+
+        The head runs on response positions alone.
+
+        Args:
+            input_ids: [B, L], prompt and response, padded on the right.
+            response_ids: [B, T], padded on the right.
+            prompt_lengths: [B], at least 1.
+            temperatures: [B], dividing the logits.
+            with_entropy: Whether the entropy is wanted; it needs the whole distribution once more.
+        """
+        hidden = _trunk(self.language_model.base_model, input_ids)
+        hidden = _before_response(hidden, prompt_lengths, response_ids.shape[1])
+        logits = self.language_model.get_output_embeddings()(hidden).float()
+        logits = logits / temperatures[:, None, None]
+        normaliser = logits.logsumexp(dim=-1)
+        chosen = logits.gather(-1, response_ids[..., None]).squeeze(-1)
+        entropy = torch.zeros_like(chosen)
+        if with_entropy:
+            entropy = normaliser - (logits.softmax(dim=-1) * logits).sum(dim=-1)
+        if self.critic is not None:
+            hidden = _trunk(self.critic, input_ids)
+            hidden = _before_response(hidden, prompt_lengths, response_ids.shape[1])
+        values = self.value_head(hidden).squeeze(-1).float()
+        return chosen - normaliser, values, entropy
+
+
+def policy_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return π's own tensors of a PolicyModel's, named as in its Hugging Face state dict."""
+    return {
+        name.removeprefix(POLICY_PREFIX): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(POLICY_PREFIX)
+    }
+
+
+def _zero_head(width: int) -> nn.Linear:
+    head = nn.Linear(width, 1)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+def _trunk(model: Any, input_ids: Tensor) -> Tensor:
+    """Return the last hidden states, [B, L, D].
+
+    A causal model cannot see the padding to the right of a response, so nothing is masked, and
+    attention takes its fast path.
+    """
+    nothing_masked = torch.ones_like(input_ids)
+    output = model(input_ids=input_ids, attention_mask=nothing_masked, use_cache=False)
+    hidden: Tensor = output.last_hidden_state
+    return hidden
+
+
+def _before_response(hidden: Tensor, prompt_lengths: Tensor, num_tokens: int) -> Tensor:
+    """Return the hidden state each response token is predicted from, [B, T, D] of [B, L, D]."""
+    offsets = torch.arange(num_tokens, device=hidden.device)
+    positions = (prompt_lengths[:, None] - 1 + offsets).clamp(max=hidden.shape[1] - 1)
+    return hidden.gather(1, positions[..., None].expand(-1, -1, hidden.shape[2]))
+
+
+@torch.inference_mode()
+def _check_plain_head(language_model: Any, path: str) -> None:
+    """Refuse a model whose logits are not its head applied to its last hidden states.
+
+    Some architectures scale or cap them inside `forward`; our own log-probabilities would be
+    silently wrong.
+    """
+    ids = torch.arange(min(8, language_model.config.vocab_size))[None]
+    logits = language_model.get_output_embeddings()(_trunk(language_model.base_model, ids))
+    if not torch.allclose(logits, language_model(input_ids=ids).logits, atol=1e-4):
+        raise InputError(
+            f"{path} scales or caps its logits, which the learner does not know how to do; "
+            "take a model whose head is a plain matrix"
+        )

@@ -1,0 +1,302 @@
+"""The PPO learner: one rank of it, plain Python.
+
+A step reads top-down in `PPOLearner.step`: evaluate the batch under the policy as it stands and
+under ρ, make advantages, take epochs × minibatches optimizer steps, move β, publish the version.
+
+All ranks get the whole batch, so they need to tell each other only what took forward passes:
+W ranks do what one would, within float tolerance. Shapes: B sequences, T response tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from learners.advantages import gae, masked_mean, penalised_rewards, whiten
+from learners.collate import Responses, collate, single
+from learners.config import DeepSpeedConfig, KLConfig, PolicyConfig, PPOConfig
+from learners.engine import Engine
+from learners.kl_control import KLController
+from learners.language_model import load_language_model, load_tokenizer, save_language_model
+from learners.losses import importance_weights, policy_loss, value_loss
+from learners.policy_model import PolicyModel, policy_tensors
+from learners.ppo_metrics import evaluation_metrics, reward_metrics, staleness_metrics
+from protocol.errors import ConfigError, NotFinite, VersionError
+from protocol.messages import ExperienceBatch, PolicyVersion, Probe, StepReport
+from protocol.ports import WeightPublisher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What the models said of a batch before the step; all [B, T], the same on every rank."""
+
+    proximal_logprobs: Tensor
+    """Of the policy at the step's start, π_prox."""
+    reference_logprobs: Tensor
+    """Of ρ."""
+    values: Tensor
+    entropy: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Targets:
+    """What the optimizer steps of one batch aim at; all [B, T]."""
+
+    center_logprobs: Tensor
+    """Of the policy the ratio is clipped around: π_prox, or the behaviour policy when naive."""
+    weights: Tensor
+    old_values: Tensor
+    advantages: Tensor
+    returns: Tensor
+
+    def rows(self, indices: Tensor) -> Targets:
+        """Return some rows."""
+        return Targets(
+            center_logprobs=self.center_logprobs[indices],
+            weights=self.weights[indices],
+            old_values=self.old_values[indices],
+            advantages=self.advantages[indices],
+            returns=self.returns[indices],
+        )
+
+
+class PPOLearner:
+    """Trains π against ρ by PPO and is the single writer of policy versions.
+
+    Args:
+        policy: ρ, and where π starts.
+        ppo: The algorithm.
+        kl: The penalty's coefficient.
+        deepspeed: The engine.
+        total_episodes: N_π of the run, over which the learning rate falls.
+        probe_token_ids: A fixed prompt and response; every version announces what it says of them.
+        publisher: Where weights go; on rank 0 alone.
+        seed: Of the minibatches' order.
+
+    `engine.join_ranks` comes first. Every rank calls every method, in the same order.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: PolicyConfig,
+        ppo: PPOConfig,
+        kl: KLConfig,
+        deepspeed: DeepSpeedConfig,
+        total_episodes: int,
+        probe_token_ids: Sequence[int],
+        publisher: WeightPublisher | None,
+        seed: int,
+    ) -> None:
+        self._policy = policy
+        self._ppo = ppo
+        self._micro_batch_size = deepspeed.micro_batch_size
+        self._total_episodes = total_episodes
+        self._publisher = publisher
+        self._seed = seed
+        self._kl = KLController(kl)
+        self._kl_target = kl.target
+        self._engine = Engine(PolicyModel.from_pretrained(policy.path, ppo), deepspeed)
+        dtype = getattr(torch, deepspeed.dtype)
+        reference = PolicyModel(load_language_model(policy.path))
+        self._reference = reference.requires_grad_(False).to(self._engine.device, dtype)
+        self._probe = single(probe_token_ids).to(self._engine.device)
+        self._version = 0
+        self._last: tuple[int, StepReport | None] = (-1, None)
+
+    def announce(
+        self, episodes: int = 0, reward_version: int = 0, learned_through: int = 0
+    ) -> PolicyVersion | None:
+        """Publish the present weights; return their announcement on rank 0, None elsewhere."""
+        with torch.no_grad():
+            logprobs, _, _ = self._engine.module(*self._probe.model_inputs())
+        tensors = self._engine.full_tensors()
+        if self._publisher is None or tensors is None:
+            return None
+        return PolicyVersion(
+            version=self._version,
+            episodes=episodes,
+            weights=self._publisher.publish(self._version, policy_tensors(tensors)),
+            probe=Probe(
+                token_ids=tuple(self._probe.input_ids[0].tolist()),
+                logprobs=tuple(logprobs[0].tolist()),
+            ),
+            reward_version=reward_version,
+            learned_through=learned_through,
+        )
+
+    def step(self, batch: ExperienceBatch) -> StepReport | None:
+        """Run one PPO step and publish a version; return the report on rank 0, None elsewhere.
+
+        The same `batch.step` again returns the first answer and trains nothing.
+
+        Raises:
+            VersionError: The step is older than the last, or skips one.
+            ConfigError: The batch cannot be cut evenly into minibatches and ranks.
+            NotFinite: NaN or infinity in a score, log-probability, loss or gradient. No version is
+                published, and the learner must be started again from the last one.
+        """
+        last_step, report = self._last
+        if batch.step == last_step:
+            return report
+        if batch.step != last_step + 1:
+            raise VersionError(f"policy step {batch.step} came after step {last_step}")
+        self._check_size(len(batch.rollouts))
+        responses = collate(batch.rollouts).to(self._engine.device)
+        evaluation = self._evaluate(responses)
+        targets = self._targets(responses, evaluation)
+        metrics = self._metrics(batch, responses, evaluation)
+        metrics |= self._optimize(batch, responses, targets)
+        self._kl.update(metrics["kl/reference_mean"], len(batch.rollouts))
+        self._version += 1
+        episodes = batch.episodes_before + len(batch.rollouts)
+        metrics |= {"policy/version": self._version, "policy/episodes": episodes}
+        policy = self.announce(episodes, batch.reward_version, batch.learned_through)
+        report = StepReport(policy=policy, metrics=metrics) if policy is not None else None
+        self._last = (batch.step, report)
+        return report
+
+    def save(self, folder: Path) -> None:
+        """Write the policy as a Hugging Face folder, on rank 0. May be called again."""
+        tensors = self._engine.full_tensors()
+        if tensors is not None:
+            config = self._reference.language_model.config
+            tokenizer = load_tokenizer(self._policy.path)
+            save_language_model(folder, config, policy_tensors(tensors), tokenizer)
+
+    def close(self) -> None:
+        """Free the engine and what is published."""
+        self._engine.close()
+        if self._publisher is not None:
+            self._publisher.close()
+
+    def _check_size(self, num_rollouts: int) -> None:
+        unit = self._ppo.minibatches * self._engine.world_size
+        if num_rollouts % unit:
+            raise ConfigError(
+                f"a batch of {num_rollouts} episodes cannot be cut into {self._ppo.minibatches} "
+                f"minibatches on {self._engine.world_size} ranks: make ppo.batch_size a multiple "
+                f"of {unit}"
+            )
+
+    @torch.no_grad()
+    def _evaluate(self, responses: Responses) -> Evaluation:
+        """Run the forward passes of a batch once, each rank its share."""
+        indices = torch.arange(len(responses.scores), device=self._engine.device)
+        chunks = []
+        for micro in torch.split(self._engine.share(indices), self._micro_batch_size):
+            inputs = responses.rows(micro).model_inputs()
+            logprobs, values, entropy = self._engine.module(*inputs, with_entropy=True)
+            reference_logprobs, _, _ = self._reference(*inputs)
+            chunks.append(torch.stack([logprobs, reference_logprobs, values, entropy], dim=1))
+        parts = self._engine.gathered(torch.cat(chunks)) * responses.mask[:, None]
+        logprobs, reference_logprobs, values, entropy = parts.unbind(dim=1)
+        return Evaluation(
+            proximal_logprobs=logprobs,
+            reference_logprobs=reference_logprobs,
+            values=values,
+            entropy=entropy,
+        )
+
+    def _targets(self, responses: Responses, evaluation: Evaluation) -> Targets:
+        """Turn scores into advantages and returns, whitened over the whole batch."""
+        ppo, mask = self._ppo, responses.mask
+        proximal = evaluation.proximal_logprobs
+        rewards = penalised_rewards(
+            responses.scores, proximal, evaluation.reference_logprobs, mask, self._kl.coefficient
+        )
+        if ppo.whiten_rewards:
+            rewards = whiten(rewards, mask, shift_mean=False)
+        advantages, returns = gae(rewards, evaluation.values, mask, ppo.gamma, ppo.gae_lambda)
+        if ppo.whiten_advantages:
+            advantages = whiten(advantages, mask, shift_mean=True)
+        if not bool(advantages.isfinite().all() and returns.isfinite().all()):
+            raise NotFinite("an advantage is NaN or infinite: see the batch's scores and logprobs")
+        decoupled = ppo.objective == "decoupled"
+        behavior = responses.behavior_logprobs
+        weights = importance_weights(proximal, behavior, ppo.importance_weight_cap)
+        return Targets(
+            center_logprobs=proximal if decoupled else behavior,
+            weights=weights if decoupled else torch.ones_like(weights),
+            old_values=evaluation.values,
+            advantages=advantages,
+            returns=returns,
+        )
+
+    def _optimize(
+        self, batch: ExperienceBatch, responses: Responses, targets: Targets
+    ) -> dict[str, float]:
+        """Take epochs × minibatches optimizer steps; the order is a function of seed and step."""
+        lr = self._lr(batch.episodes_before)
+        order = torch.Generator().manual_seed(self._seed * 1_000_003 + batch.step)
+        num_rows, num_steps = len(responses.scores), self._ppo.epochs * self._ppo.minibatches
+        totals = torch.zeros(4, device=self._engine.device)
+        grad_norm = 0.0
+        for _ in range(self._ppo.epochs):
+            permutation = torch.randperm(num_rows, generator=order).to(self._engine.device)
+            for minibatch in permutation.chunk(self._ppo.minibatches):
+                totals += self._accumulate(minibatch, responses, targets)
+                grad_norm += self._engine.step(lr)
+        loss, values, kl, clipped = (self._engine.summed(totals) / num_steps).tolist()
+        return {
+            "policy/loss": loss,
+            "policy/value_loss": values,
+            "policy/approx_kl": kl,
+            "policy/clip_fraction": clipped,
+            "policy/grad_norm": grad_norm / num_steps,
+            "policy/lr": lr,
+        }
+
+    def _accumulate(self, minibatch: Tensor, responses: Responses, targets: Targets) -> Tensor:
+        """Add up the gradients of this rank's share of a minibatch; return its sums, [4]."""
+        ppo = self._ppo
+        num_tokens = responses.mask[minibatch].sum()
+        totals = torch.zeros(4, device=self._engine.device)
+        micros = torch.split(self._engine.share(minibatch), self._micro_batch_size)
+        for number, micro in enumerate(micros, start=1):
+            rows, aims = responses.rows(micro), targets.rows(micro)
+            logprobs, values, _ = self._engine(*rows.model_inputs())
+            policy_losses, clipped = policy_loss(
+                logprobs, aims.center_logprobs, aims.advantages, aims.weights, ppo.clip_range
+            )
+            value_losses = value_loss(values, aims.old_values, aims.returns, ppo.value_clip_range)
+            losses = (policy_losses + ppo.value_coefficient * value_losses) * rows.mask
+            self._engine.backward(losses.sum() / num_tokens, is_last=number == len(micros))
+            # ½·(Δ log π)² estimates KL(π_prox‖π_θ) [Z]
+            kl = 0.5 * (logprobs - aims.center_logprobs) ** 2
+            parts = torch.stack([policy_losses, value_losses, kl, clipped.float()]).detach()
+            totals += (parts * rows.mask).sum(dim=(1, 2)) / num_tokens
+        return totals
+
+    def _lr(self, episodes: int) -> float:
+        if self._ppo.lr_schedule == "constant":
+            return self._ppo.lr
+        return self._ppo.lr * max(0.0, 1.0 - episodes / self._total_episodes)
+
+    def _metrics(
+        self, batch: ExperienceBatch, responses: Responses, evaluation: Evaluation
+    ) -> dict[str, float]:
+        """Return what is known before the weights move."""
+        coefficient = self._kl.coefficient
+        return {
+            **evaluation_metrics(responses, evaluation.reference_logprobs),
+            **reward_metrics(batch),
+            **staleness_metrics(
+                batch,
+                responses,
+                evaluation.proximal_logprobs,
+                self._version,
+                self._ppo.importance_weight_cap,
+            ),
+            "kl/coefficient": coefficient,
+            "kl/target": self._kl_target,
+            "policy/entropy": float(masked_mean(evaluation.entropy, responses.mask)),
+            "reward/kl_penalty": coefficient
+            * float(
+                (evaluation.proximal_logprobs - evaluation.reference_logprobs).sum(dim=1).mean()
+            ),
+        }

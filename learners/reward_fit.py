@@ -1,0 +1,277 @@
+"""The reward trainer: one rank of it, plain Python. The single writer of reward versions.
+
+A refit starts from ρ with fresh heads and is the truth; a warm update goes on from the live model.
+Shapes: B comparisons, K candidates, M heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from learners.comparisons import (
+    ComparisonBatch,
+    bootstrap_counts,
+    calibration_error,
+    candidate_sequences,
+    collate_comparisons,
+    comparison_losses,
+    hits,
+)
+from learners.config import DeepSpeedConfig, RewardFitConfig
+from learners.engine import Engine
+from protocol.errors import InputError, VersionError
+from protocol.labels import Comparison, FitRequest, RewardVersion
+from reward_service.batching import check_sequences, raw_scores
+from reward_service.buckets import BatchLimits
+from reward_service.bundle import write_bundle
+from reward_service.config import RewardModelConfig
+from reward_service.normalisation import normalise
+from reward_service.reward_model import RewardModel
+
+_LIMITS = BatchLimits(max_tokens=16_384, max_sequences=256)
+"""Of a forward pass without gradients."""
+
+
+class RewardTrainer:
+    """Fits the reward model to comparisons and publishes bundles.
+
+    Args:
+        policy_path: ρ, a Hugging Face folder.
+        model: Heads and normalisation.
+        fit: Rates, batches, seed.
+        deepspeed: The engine.
+        root: The run's `reward` folder, where bundles go.
+        reference_sequences: [N][T_n] prompt + kept response of samples of ρ, which normalise.
+        clock: Seconds, for `fit_seconds`.
+
+    `engine.join_ranks` comes first. Every rank calls every method, in the same order.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy_path: Path,
+        model: RewardModelConfig,
+        fit: RewardFitConfig,
+        deepspeed: DeepSpeedConfig,
+        root: Path,
+        reference_sequences: Sequence[Sequence[int]],
+        clock: Callable[[], float],
+    ) -> None:
+        self._policy_path = policy_path
+        self._model_config = model
+        self._config = fit
+        self._deepspeed = deepspeed
+        self._root = root
+        self._reference_sequences = reference_sequences
+        self._clock = clock
+        self._engine: Engine | None = None
+        self._training_gain = torch.ones(model.num_heads)
+        self._reference_scores: Tensor | None = None
+        self._learned: set[str] = set()
+        self._version = 0
+        self._last: tuple[FitRequest, RewardVersion | None] | None = None
+
+    def fit(self, request: FitRequest) -> RewardVersion | None:
+        """Fit or update, normalise, write a bundle; return its announcement on rank 0, else None.
+
+        A refit is a pure function of the request and the configs, bit for bit on one rank; so is a
+        warm update of these and the model it goes on from. The same request again returns the
+        first answer.
+
+        Raises:
+            InputError: No comparisons, or a sequence the model cannot take.
+            VersionError: A warm update before any refit.
+            NotFinite: NaN or infinity in a loss, gradient or score. Nothing is published.
+        """
+        if self._last is not None and request == self._last[0]:
+            return self._last[1]
+        if not request.comparisons:
+            raise InputError("a reward fit got no comparisons: wait for labels")
+        started = self._clock()
+        metrics = self._judge_unlearned(request.comparisons)
+        if request.kind == "refit":
+            self._start_afresh()
+        metrics |= self._learn(request)
+        metrics |= self._normalise()
+        self._learned |= {each.query_id for each in request.comparisons}
+        self._version += 1
+        seconds = self._clock() - started
+        metrics |= {
+            "reward_model/version": self._version,
+            "reward_model/labels_used": request.labels_used,
+            "reward_model/ledger_seq": request.ledger_seq,
+            "reward_model/fit_seconds": seconds,
+        }
+        version = self._publish(
+            RewardVersion(
+                version=self._version,
+                kind=request.kind,
+                path="",
+                sha256="",
+                ledger_seq=request.ledger_seq,
+                exclusions_sha256=request.exclusions_sha256,
+                labeler_weights=request.labeler_weights,
+                labels_used=request.labels_used,
+                fit_seconds=seconds,
+                metrics=metrics,
+            )
+        )
+        self._last = (request, version)
+        return version
+
+    def close(self) -> None:
+        """Free the engine. May be called twice."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _start_afresh(self) -> None:
+        """Take ρ and fresh heads, normalised: scores of variance 1 are the scale fits start at."""
+        self.close()
+        generator = torch.Generator().manual_seed(self._config.seed)
+        model = RewardModel.from_reference(self._policy_path, self._model_config, generator)
+        self._engine = Engine(model, self._deepspeed)
+        normalise(self._engine.module, self._reference_sequences, _LIMITS)
+        # The likelihood of the labels is learned at this scale; normalising afterwards rescales
+        # what is served, but a warm update must go on where the likelihood was.
+        self._training_gain = self._engine.module.gain.clone()
+
+    def _live(self) -> Engine:
+        if self._engine is None:
+            raise VersionError("a warm update has no version to go on from: refit first")
+        return self._engine
+
+    def _learn(self, request: FitRequest) -> dict[str, float]:
+        """Take the optimizer steps; return the mean loss and accuracy *before* each was learned."""
+        engine, config = self._live(), self._config
+        is_refit = request.kind == "refit"
+        size = config.batch_size if is_refit else config.warm_batch_size
+        epochs = config.epochs if is_refit else 1
+        check_sequences(engine.module, candidate_sequences(request.comparisons))
+        reliability = dict(request.labeler_weights) if config.noise_aware else {}
+        counts = self._counts(request.comparisons)
+        order = torch.Generator().manual_seed(config.seed)
+        num_steps = epochs * -(-len(request.comparisons) // size)
+        totals, taken = torch.zeros(3), 0
+        for _ in range(epochs):
+            permutation = torch.randperm(len(request.comparisons), generator=order)
+            for indices in torch.split(permutation, size):
+                totals += self._accumulate(request.comparisons, indices, counts, reliability)
+                engine.step(config.lr * (1 - taken / num_steps) if is_refit else config.warm_lr)
+                taken += 1
+        loss, hit, decided = engine.summed(totals.to(engine.device)).tolist()
+        metrics = {"reward_model/loss": loss / (epochs * len(request.comparisons))}
+        if decided > 0:
+            metrics["reward_model/train_accuracy"] = hit / decided
+        return metrics
+
+    def _accumulate(
+        self,
+        comparisons: Sequence[Comparison],
+        indices: Tensor,
+        counts: Tensor,
+        reliability: dict[str, float],
+    ) -> Tensor:
+        """Add up the gradients of this rank's share of a batch.
+
+        Returns:
+            [3] on CPU: this rank's summed losses, hits, and comparisons that could be hit.
+        """
+        engine = self._live()
+        # Ranks must run equally many passes: a batch that cannot be cut evenly is filled up with
+        # comparisons of weight 0.
+        filling = -len(indices) % engine.world_size
+        present = torch.cat([torch.ones(len(indices)), torch.zeros(filling)])
+        indices = torch.cat([indices, indices[:1].expand(filling)])
+        widest = max(len(each.candidate_token_ids) for each in comparisons)
+        per_pass = max(1, self._deepspeed.micro_batch_size // widest)
+        totals = torch.zeros(3)
+        micros = torch.split(engine.share(torch.arange(len(indices))), per_pass)
+        for number, rows in enumerate(micros, start=1):
+            chosen = [comparisons[index] for index in indices[rows].tolist()]
+            batch = collate_comparisons(chosen, reliability).to(engine.device)
+            raw = engine(batch.input_ids, batch.attention_mask)
+            scores = batch.spread((raw * self._training_gain.to(raw)).float())
+            weights = present[rows].to(scores.device)
+            losses = comparison_losses(scores, batch) * weights[:, None]
+            learned = (losses * counts[indices[rows]].to(losses)).mean(dim=1).sum()
+            engine.backward(learned / present.sum().to(losses), is_last=number == len(micros))
+            hit, decided = hits(scores.detach().mean(dim=2), batch)
+            totals += torch.stack(
+                [
+                    losses.detach().mean(dim=1).sum(),
+                    (hit * weights).sum(),
+                    (decided * weights).sum(),
+                ]
+            ).cpu()
+        return totals
+
+    def _counts(self, comparisons: Sequence[Comparison]) -> Tensor:
+        """Return how often each head learns each comparison, [B, M]."""
+        num_heads = self._model_config.num_heads
+        if num_heads == 1 or not self._config.bootstrap:
+            return torch.ones(len(comparisons), num_heads)
+        return bootstrap_counts(comparisons, num_heads, self._config.seed)
+
+    def _judge_unlearned(self, comparisons: Sequence[Comparison]) -> dict[str, float]:
+        """Ask the live model about queries it has learned nothing of, before it does.
+
+        Absent where there is no live model or no such query. Accuracy over validation queries, over
+        those of a policy that is no longer ρ, and the calibration over all.
+        """
+        unlearned = [each for each in comparisons if each.query_id not in self._learned]
+        if self._engine is None or not unlearned:
+            return {}
+        model = self._engine.module
+        batch = collate_comparisons(unlearned, {})
+        raw = raw_scores(model, candidate_sequences(unlearned), _LIMITS)
+        scores = batch.spread(raw * self._training_gain.cpu())
+        hit, decided = hits(scores.mean(dim=2), batch)
+        metrics: dict[str, float] = {}
+        groups = {
+            "validation_accuracy": [each.purpose == "validation" for each in unlearned],
+            "validation_accuracy_current_policy": [
+                min(each.policy_versions) > 0 for each in unlearned
+            ],
+        }
+        for name, members in groups.items():
+            asked = decided & torch.tensor(members)
+            if bool(asked.any()):
+                metrics[f"reward_model/{name}"] = float(hit[asked].float().mean())
+        if bool(decided.any()):
+            confidence = _confidence(scores, batch)
+            metrics["reward_model/ece"] = calibration_error(confidence[decided], hit[decided])
+        return metrics
+
+    def _normalise(self) -> dict[str, float]:
+        """Set gain and bias anew; return how the scores of ρ's samples go with the last version."""
+        model = self._live().module
+        normalise(model, self._reference_sequences, _LIMITS)
+        raw = raw_scores(model, self._reference_sequences, _LIMITS).to(model.gain.device)
+        scores = model.combined(model.normalised(raw)).detach().float().cpu()
+        previous, self._reference_scores = self._reference_scores, scores
+        if previous is None:
+            return {}
+        correlation = torch.corrcoef(torch.stack([previous, scores]))[0, 1]
+        return {"reward_model/correlation_with_previous": float(correlation)}
+
+    def _publish(self, announcement: RewardVersion) -> RewardVersion | None:
+        """Write the bundle on rank 0."""
+        engine = self._live()
+        tensors = engine.full_tensors()
+        if tensors is None:
+            return None
+        whole = RewardModel.from_config(engine.module.backbone.config, self._model_config)
+        whole.load_state_dict(tensors)
+        return write_bundle(self._root, whole, announcement)
+
+
+def _confidence(scores: Tensor, batch: ComparisonBatch) -> Tensor:
+    """Return the probability given to the top candidate, heads averaged: [B] of [B, K, M]."""
+    masked = scores.masked_fill(~batch.mask.bool()[:, :, None], -torch.inf)
+    return masked.softmax(dim=1).mean(dim=2).amax(dim=1)

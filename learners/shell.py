@@ -1,0 +1,231 @@
+"""The learners as Ray actors, one a rank. All Ray of this package is here; the work is not.
+
+Every rank gets every call, with the whole message, and takes its share: collectives meet only if
+all come. Rank 0 answers for all. Every method blocks until its work is done.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import ray
+import torch
+
+from learners.base_model import train_base_model
+from learners.config import (
+    BaseModelConfig,
+    DeepSpeedConfig,
+    KLConfig,
+    PolicyConfig,
+    PPOConfig,
+    RewardFitConfig,
+)
+from learners.engine import free_port, join_ranks, leave_ranks
+from learners.ppo import PPOLearner
+from learners.reward_fit import RewardTrainer
+from learners.weights import ObjectStorePublisher, SharedMemoryPublisher
+from protocol.errors import ConfigError
+from protocol.labels import FitRequest, RewardVersion
+from protocol.messages import ExperienceBatch, PolicyVersion, StepReport
+from protocol.ports import WeightPublisher
+from reward_service.config import RewardModelConfig
+
+
+class Rank:
+    """One process of W: where rank 0 can be met, and leaving.
+
+    Args:
+        rank: From 0.
+        deepspeed: Of the learner; W is its `num_ranks`.
+    """
+
+    def __init__(self, rank: int, deepspeed: DeepSpeedConfig) -> None:
+        self._rank = rank
+        self._world_size = deepspeed.num_ranks
+        torch.set_num_threads(deepspeed.torch_threads)
+
+    def address(self) -> tuple[str, int]:
+        """Return this node's address and a free port, for all ranks to meet at. Asked of rank 0."""
+        host = ray.util.get_node_ip_address()
+        return host, free_port(host)
+
+    def pid(self) -> int:
+        """Return the process id, for the memory figures."""
+        return os.getpid()
+
+    def _join(self, host: str, port: int) -> None:
+        join_ranks(self._rank, self._world_size, host, port)
+
+
+@ray.remote
+class LearnerRank(Rank):
+    """One rank of the PPO learner.
+
+    Args:
+        rank: From 0.
+        policy: ρ.
+        ppo: The algorithm.
+        kl: The penalty.
+        deepspeed: The engine.
+        total_episodes: N_π.
+        seed: Of the run.
+        weight_transport: "shared_memory" or "object_store".
+        shared_folder: In shared memory and of this run alone, e.g. /dev/shm/andon-RUN.
+    """
+
+    def __init__(
+        self,
+        *,
+        rank: int,
+        policy: PolicyConfig,
+        ppo: PPOConfig,
+        kl: KLConfig,
+        deepspeed: DeepSpeedConfig,
+        total_episodes: int,
+        seed: int,
+        weight_transport: str,
+        shared_folder: Path,
+    ) -> None:
+        super().__init__(rank, deepspeed)
+        self._policy = policy
+        self._ppo = ppo
+        self._kl = kl
+        self._deepspeed = deepspeed
+        self._total_episodes = total_episodes
+        self._seed = seed
+        self._weight_transport = weight_transport
+        self._shared_folder = shared_folder
+
+    def start(self, host: str, port: int, probe_token_ids: Sequence[int]) -> PolicyVersion | None:
+        """Meet the other ranks, load π = ρ and publish version 0. To be called once.
+
+        Args:
+            host: Rank 0's address.
+            port: Rank 0's port.
+            probe_token_ids: A prompt and response of the run, which prove every load.
+
+        Raises:
+            MissingError: There is no such model.
+            InputError: It cannot be trained here.
+            ConfigError: The weight transport is none the learner has.
+        """
+        self._join(host, port)
+        self._learner = PPOLearner(
+            policy=self._policy,
+            ppo=self._ppo,
+            kl=self._kl,
+            deepspeed=self._deepspeed,
+            total_episodes=self._total_episodes,
+            probe_token_ids=probe_token_ids,
+            publisher=self._publisher() if self._rank == 0 else None,
+            seed=self._seed,
+        )
+        return self._learner.announce()
+
+    def step(self, batch: ExperienceBatch) -> StepReport | None:
+        """Run one PPO step; idempotent by `batch.step`. Errors as `PPOLearner.step`."""
+        return self._learner.step(batch)
+
+    def save(self, folder: str) -> None:
+        """Write the present policy as a Hugging Face folder. May be called again."""
+        self._learner.save(Path(folder))
+
+    def stop(self) -> None:
+        """Free memory, what is published, and the process group."""
+        self._learner.close()
+        leave_ranks()
+
+    def _publisher(self) -> WeightPublisher:
+        if self._weight_transport == "shared_memory":
+            return SharedMemoryPublisher(self._shared_folder)
+        if self._weight_transport == "object_store":
+            return ObjectStorePublisher(ray.put)
+        raise ConfigError(
+            f"the learner has no weight transport {self._weight_transport!r}: "
+            "set rollouts.weight_transport to 'shared_memory' or 'object_store'"
+        )
+
+
+@ray.remote
+class RewardTrainerRank(Rank):
+    """One rank of the reward trainer.
+
+    Args:
+        rank: From 0.
+        policy_path: ρ, a Hugging Face folder.
+        model: Heads and normalisation.
+        fit: Rates, batches, seed.
+        deepspeed: The engine.
+        root: The run's `reward` folder.
+    """
+
+    def __init__(
+        self,
+        *,
+        rank: int,
+        policy_path: Path,
+        model: RewardModelConfig,
+        fit: RewardFitConfig,
+        deepspeed: DeepSpeedConfig,
+        root: Path,
+    ) -> None:
+        super().__init__(rank, deepspeed)
+        self._policy_path = policy_path
+        self._model = model
+        self._fit = fit
+        self._deepspeed = deepspeed
+        self._root = root
+
+    def start(self, host: str, port: int, reference_sequences: Sequence[Sequence[int]]) -> None:
+        """Meet the other ranks and take the samples of ρ that normalise. To be called once.
+
+        Args:
+            host: Rank 0's address.
+            port: Rank 0's port.
+            reference_sequences: [N][T_n] prompt + kept response, N 256 by default.
+        """
+        self._join(host, port)
+        self._trainer = RewardTrainer(
+            policy_path=self._policy_path,
+            model=self._model,
+            fit=self._fit,
+            deepspeed=self._deepspeed,
+            root=self._root,
+            reference_sequences=reference_sequences,
+            clock=time.monotonic,
+        )
+
+    def fit(self, request: FitRequest) -> RewardVersion | None:
+        """Fit and write a bundle; the same request again: the first answer."""
+        return self._trainer.fit(request)
+
+    def stop(self) -> None:
+        """Free memory and the process group."""
+        self._trainer.close()
+        leave_ranks()
+
+
+@ray.remote
+class SupervisedRank(Rank):
+    """One rank of the supervised learner, making a base model.
+
+    Args:
+        rank: From 0.
+        config: The recipe.
+    """
+
+    def __init__(self, *, rank: int, config: BaseModelConfig) -> None:
+        super().__init__(rank, config.engine)
+        self._config = config
+
+    def start(self, host: str, port: int, texts: Sequence[str], folder: Path) -> float:
+        """Meet the other ranks, train on texts, write a Hugging Face folder; return the loss."""
+        self._join(host, port)
+        return train_base_model(texts, self._config, folder)
+
+    def stop(self) -> None:
+        """Leave the process group."""
+        leave_ranks()

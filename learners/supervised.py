@@ -1,0 +1,141 @@
+"""The supervised learner: one rank of it, plain Python. Trains a language model on texts.
+
+Shapes: N blocks, T tokens of a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from learners.config import DeepSpeedConfig, SupervisedConfig
+from learners.engine import Engine
+from learners.language_model import save_language_model
+from protocol.errors import InputError
+
+
+class NextTokenLoss(nn.Module):
+    """A language model as a function to its loss, summed over blocks."""
+
+    def __init__(self, language_model: Any) -> None:
+        super().__init__()
+        self.language_model = language_model
+
+    def forward(self, blocks: Tensor) -> Tensor:
+        """Return Σ over blocks of the mean −log p of tokens 1 … T−1, nats, of [N, T]."""
+        logits = self.language_model(input_ids=blocks[:, :-1], use_cache=False).logits.float()
+        losses = nn.functional.cross_entropy(
+            logits.flatten(0, 1), blocks[:, 1:].flatten(), reduction="none"
+        )
+        return losses.view(len(blocks), -1).mean(dim=1).sum()
+
+
+class SupervisedLearner:
+    """Trains a language model on packed texts.
+
+    Args:
+        language_model: A Hugging Face causal language model, owned by the learner from here on.
+        config: Rates, batches, order.
+        deepspeed: The engine.
+
+    `engine.join_ranks` comes first. Every rank calls every method, in the same order.
+    """
+
+    def __init__(
+        self, language_model: Any, config: SupervisedConfig, deepspeed: DeepSpeedConfig
+    ) -> None:
+        self._config = config
+        self._micro_batch_size = deepspeed.micro_batch_size
+        self._model_config = language_model.config
+        self._engine = Engine(NextTokenLoss(language_model), deepspeed)
+
+    def train(self, blocks: Tensor) -> list[float]:
+        """Run all epochs over blocks [N, T] and return the loss of each step, nats a token.
+
+        Raises:
+            InputError: Fewer blocks than one batch.
+            NotFinite: NaN or infinity in a loss or gradient.
+        """
+        config, engine = self._config, self._engine
+        size = config.batch_size
+        if len(blocks) < size:
+            raise InputError(
+                f"{len(blocks)} blocks of text are fewer than one batch of {size}: "
+                "give more texts or lower batch_size"
+            )
+        if size % engine.world_size:
+            raise InputError(
+                f"batch_size {size} is not a multiple of the {engine.world_size} ranks"
+            )
+        blocks = blocks.to(engine.device)
+        steps_per_epoch = len(blocks) // size  # what does not fill a batch waits for another epoch
+        num_steps = config.epochs * steps_per_epoch
+        order = torch.Generator().manual_seed(config.seed)
+        losses: list[float] = []
+        for _ in range(config.epochs):
+            permutation = torch.randperm(len(blocks), generator=order)
+            for indices in torch.split(permutation[: steps_per_epoch * size], size):
+                loss = self._accumulate(blocks, indices.to(engine.device))
+                engine.step(self._lr(len(losses), num_steps))
+                losses.append(loss)
+        return losses
+
+    def save(self, folder: Path, tokenizer: Any) -> bool:
+        """Write the model as a Hugging Face folder on rank 0; return whether this rank did."""
+        tensors = self._engine.full_tensors()
+        if tensors is None:
+            return False
+        own = {name.removeprefix("language_model."): x for name, x in tensors.items()}
+        save_language_model(folder, self._model_config, own, tokenizer)
+        return True
+
+    def close(self) -> None:
+        """Free the engine."""
+        self._engine.close()
+
+    def _accumulate(self, blocks: Tensor, indices: Tensor) -> float:
+        """Add up the gradients of this rank's share of a batch; return the batch's loss."""
+        engine = self._engine
+        total = torch.zeros((), device=engine.device)
+        micros = torch.split(engine.share(indices), self._micro_batch_size)
+        for number, rows in enumerate(micros, start=1):
+            loss = engine(blocks[rows]) / len(indices)
+            engine.backward(loss, is_last=number == len(micros))
+            total += loss.detach()
+        return float(engine.summed(total))
+
+    def _lr(self, step: int, num_steps: int) -> float:
+        """Return the rate of a step: a linear rise, then a linear fall to 0."""
+        warmup = round(self._config.warmup_fraction * num_steps)
+        if step < warmup:
+            return self._config.lr * (step + 1) / warmup
+        return self._config.lr * (num_steps - step) / (num_steps - warmup)
+
+
+def pack(texts: Sequence[str], tokenizer: Any, block_tokens: int) -> Tensor:
+    """Return texts as blocks [N, T] int64: an end token after each text, cut every T tokens.
+
+    The rest that does not fill a block is left out.
+
+    Raises:
+        InputError: The texts do not fill one block, or the tokenizer has no end token.
+    """
+    end = tokenizer.eos_token_id
+    if end is None:
+        raise InputError("the tokenizer has no end token, which texts are packed with")
+    stream = [
+        token
+        for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        for token in (*ids, end)
+    ]
+    num_blocks = len(stream) // block_tokens
+    if num_blocks == 0:
+        raise InputError(
+            f"the texts hold {len(stream)} tokens, less than one block of {block_tokens}: "
+            "give more texts"
+        )
+    return torch.tensor(stream[: num_blocks * block_tokens]).view(num_blocks, block_tokens)

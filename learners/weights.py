@@ -1,0 +1,111 @@
+"""The learner's end of the weight path on CPU: a file in shared memory, or Ray's object store."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import cast
+
+from safetensors.torch import save
+from torch import Tensor
+
+from protocol.errors import VersionError
+from protocol.messages import WeightsRef
+
+KEPT_VERSIONS = 3
+"""An actor may still be reading the last version, or retry the one before, while one is written."""
+
+
+class SharedMemoryPublisher:
+    """Puts each version into a safetensors file of a folder in shared memory.
+
+    For actors on the learner's own machine. A file appears whole or not at all.
+
+    Args:
+        folder: Of this run alone, e.g. /dev/shm/andon-RUN; made here, and removed by `close`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._files: OrderedDict[int, Path] = OrderedDict()
+
+    def publish(self, version: int, tensors: Mapping[str, object]) -> WeightsRef:
+        """Write a version and return where it is.
+
+        Raises:
+            VersionError: The version is not above the last.
+        """
+        _check_rising(version, self._files)
+        payload = _serialised(tensors)
+        path = self._folder / f"policy-{version:06d}.safetensors"
+        draft = path.with_suffix(".draft")
+        draft.write_bytes(payload)
+        draft.rename(path)
+        self._files[version] = path
+        while len(self._files) > KEPT_VERSIONS:
+            self._files.popitem(last=False)[1].unlink()
+        return WeightsRef(
+            transport="shared_memory",
+            location=str(path),
+            payload=None,
+            sha256=hashlib.sha256(payload).hexdigest(),
+            num_bytes=len(payload),
+        )
+
+    def close(self) -> None:
+        """Remove the folder. May be called twice."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class ObjectStorePublisher:
+    """Puts each version into an object store, as safetensors bytes.
+
+    For actors on any machine of the cluster.
+
+    Args:
+        put: Stores bytes and returns a reference that can be sent, e.g. `ray.put`.
+    """
+
+    def __init__(self, put: Callable[[bytes], object]) -> None:
+        self._put = put
+        self._references: OrderedDict[int, object] = OrderedDict()
+
+    def publish(self, version: int, tensors: Mapping[str, object]) -> WeightsRef:
+        """Store a version and return its reference.
+
+        Raises:
+            VersionError: The version is not above the last.
+        """
+        _check_rising(version, self._references)
+        payload = _serialised(tensors)
+        reference = self._put(payload)
+        self._references[version] = reference
+        while len(self._references) > KEPT_VERSIONS:
+            self._references.popitem(last=False)
+        return WeightsRef(
+            transport="object_store",
+            location="",
+            payload=reference,
+            sha256=hashlib.sha256(payload).hexdigest(),
+            num_bytes=len(payload),
+        )
+
+    def close(self) -> None:
+        """Let the store free what is published."""
+        self._references.clear()
+
+
+def _serialised(tensors: Mapping[str, object]) -> bytes:
+    """Return safetensors bytes; tied tensors are written under each of their names."""
+    whole = {name: cast(Tensor, tensor).contiguous().clone() for name, tensor in tensors.items()}
+    payload: bytes = save(whole, metadata={"format": "pt"})
+    return payload
+
+
+def _check_rising(version: int, kept: Mapping[int, object]) -> None:
+    if kept and version <= max(kept):
+        raise VersionError(f"policy version {version} came after {max(kept)}")

@@ -1,0 +1,180 @@
+"""`andon run` as a person starts it: a process of its own, a model and prompts it has never seen."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from cluster.run_folder import RunFolder
+from tests.support.tiny_model import save_tiny_model
+
+REPOSITORY = Path(__file__).parents[2]
+REVIEWS = REPOSITORY / "examples" / "reviews.toml"
+POLL_S = 0.1
+
+TINY = (
+    "run.episodes=64",
+    "response.cut_after=2",
+    "rollouts.requests_per_call=8",
+    "rollouts.max_num_seqs=32",
+    "rollouts.kv_cache_gib=0.0625",
+    "ppo.batch_size=16",
+    "reward_model.num_normalisation_samples=16",
+    "labels.total=16",
+    "labels.initial=6",
+    "labels.ahead=2",
+    "labels.refits=2",
+    "labels.warm.every_labels=4",
+    "cluster.http_port=0",
+    "cluster.object_store_gib=0.1",
+)
+"""Overrides that make a run of `examples/reviews.toml` end a few seconds after it has started."""
+
+CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }} {% endfor %}"
+
+
+def save_chat_model(folder: Path) -> Path:
+    """Write the tiny model with a tokenizer that also takes chat messages."""
+    save_tiny_model(folder)
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
+    return folder
+
+
+def save_prompts(path: Path) -> Path:
+    """Write prompts of both kinds: texts and chat messages."""
+    texts = ["the soup was", "our room felt", "my tea tasted so", "the staff were not"]
+    chats = [[{"role": "user", "content": f"we said the {noun}"}] for noun in ("fish", "view")]
+    lines = [json.dumps({"prompt": prompt}) for prompt in (*texts, *chats)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def andon(*arguments: str) -> list[str]:
+    """Return the command line of `andon ARGUMENTS`."""
+    return [sys.executable, "-m", "cluster.cli", *arguments]
+
+
+def run_arguments(inputs: Path, folder: Path, settings: Iterable[str] = ()) -> list[str]:
+    """Return the arguments of a tiny run on `inputs/policy` and `inputs/prompts.jsonl`."""
+    chosen = (
+        f"policy.path={inputs / 'policy'}",
+        f"prompts.path={inputs / 'prompts.jsonl'}",
+        *TINY,
+        *settings,
+    )
+    overrides = [part for setting in chosen for part in ("--set", setting)]
+    return ["run", str(REVIEWS), "--folder", str(folder), *overrides]
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float) -> None:
+    """Poll until the condition holds; AssertionError naming `what` if it does not in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
+        time.sleep(POLL_S)
+
+
+class RunProcess:
+    """A started run, and everything it starts.
+
+    Args:
+        inputs: Holds `policy` and `prompts.jsonl`.
+        folder: The run's.
+        settings: More `--set` overrides.
+        environment: More environment variables.
+    """
+
+    def __init__(
+        self,
+        inputs: Path,
+        folder: Path,
+        settings: Iterable[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = RunFolder(folder)
+        self._stdout = folder.with_name(f"{folder.name}.stdout")
+        self._stderr = folder.with_name(f"{folder.name}.stderr")
+        self._seen: set[psutil.Process] = set()
+        with self._stdout.open("w") as stdout, self._stderr.open("w") as stderr:
+            self.process = psutil.Popen(
+                andon(*run_arguments(inputs, folder, settings)),
+                cwd=folder.parent,
+                env={**os.environ, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+            )
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """`run.json`; empty before it is there."""
+        return self.folder.read_state() if self.folder.state.exists() else {}
+
+    @property
+    def output(self) -> str:
+        """What it wrote so far, for the messages of failed tests."""
+        return f"{self._stdout.read_text()}\n--- stderr\n{self.error_output}"
+
+    @property
+    def error_output(self) -> str:
+        """What it wrote to standard error so far."""
+        return self._stderr.read_text()
+
+    def descendants(self) -> set[psutil.Process]:
+        """Return every process of the run but the first, also those seen before that still run."""
+        if self.process.is_running():
+            self._seen.update(self.process.children(recursive=True))
+        return {process for process in self._seen if _is_alive(process)}
+
+    def wait_for(self, condition: Callable[[], bool], what: str, timeout_s: float = 150.0) -> None:
+        """Poll until the condition holds while the run goes on."""
+
+        def holds() -> bool:
+            self.descendants()
+            assert self.process.poll() is None, f"ended before {what}:\n{self.output}"
+            return condition()
+
+        wait_until(holds, what, timeout_s)
+
+    def wait_for_state(self, state: str) -> None:
+        """Poll until `run.json` names the state."""
+        self.wait_for(lambda: self.state.get("state") == state, f"state {state}")
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait for the run's end and return its exit code, watching what it starts meanwhile."""
+
+        def has_ended() -> bool:
+            self.descendants()
+            return self.process.poll() is not None
+
+        wait_until(has_ended, f"the run's end:\n{self.output}", timeout_s)
+        return int(self.process.returncode)
+
+    def wait_for_silence(self, timeout_s: float) -> None:
+        """Wait until no process of the run is left."""
+        wait_until(lambda: not self.descendants(), "the end of all processes", timeout_s)
+
+    def kill(self) -> None:
+        """End whatever is left; for the end of a test, however it went."""
+        left = self.descendants()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for process in left:
+            if _is_alive(process):
+                process.kill()
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

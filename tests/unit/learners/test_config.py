@@ -1,0 +1,38 @@
+"""Configs refuse what cannot work, and cost nothing to import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from learners.config import BaseModelConfig, DeepSpeedConfig, PPOConfig
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: PPOConfig(batch_size=10, minibatches=4), "not a multiple of minibatches"),
+        (lambda: PPOConfig(critic_path="reward/v000001"), "critic = 'separate'"),
+        (lambda: DeepSpeedConfig(offload_optimizer=True), "zero_stage 1, 2 or 3"),
+        (lambda: BaseModelConfig(width=100, heads=3), "not a multiple of heads"),
+        (lambda: BaseModelConfig(context_tokens=32), "over context_tokens"),
+        (lambda: PPOConfig(clip_rnage=0.1), "clip_rnage"),
+    ],
+)
+def test_mistakes_are_named(build, message: str):
+    with pytest.raises(ValidationError, match=message):
+        build()
+
+
+def test_importing_the_config_imports_nothing_heavy():
+    code = (
+        "import sys, learners.config; "
+        "print(sorted({'torch', 'ray', 'deepspeed', 'transformers'} & set(sys.modules)))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"

@@ -1,0 +1,37 @@
+"""The adaptive coefficient against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from learners.config import KLConfig
+from learners.kl_control import KLController
+
+
+def controller(**changes: object) -> KLController:
+    return KLController(KLConfig(**{"coefficient": 0.1, "target": 6.0, **changes}))
+
+
+def test_error_within_the_bound_moves_the_coefficient_by_it():
+    kl = controller()
+    kl.update(6.6, episodes=1000)  # e = 0.1: 0.1·(1 + 0.1·1000/10000)
+    assert kl.coefficient == pytest.approx(0.1 * 1.01)
+
+
+@pytest.mark.parametrize(("measured", "factor"), [(60.0, 1.00256), (0.0, 0.99744), (-1.0, 0.99744)])
+def test_error_is_clipped(measured: float, factor: float):
+    kl = controller()
+    kl.update(measured, episodes=128)  # e = ±0.2: 1 ± 0.2·128/10000
+    assert kl.coefficient == pytest.approx(0.1 * factor)
+
+
+def test_on_target_it_stays():
+    kl = controller()
+    kl.update(6.0, episodes=128)
+    assert kl.coefficient == pytest.approx(0.1)
+
+
+def test_fixed_coefficient_stays():
+    kl = controller(kind="fixed")
+    kl.update(100.0, episodes=10_000)
+    assert kl.coefficient == 0.1

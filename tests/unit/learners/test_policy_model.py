@@ -1,0 +1,105 @@
+"""Policy and critic against a full forward pass of the language model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from learners.collate import collate, single
+from learners.config import PPOConfig
+from learners.policy_model import PolicyModel, policy_tensors
+from protocol.errors import InputError, MissingError
+from protocol.messages import Prompt, Rollout, Sampling, ScoredRollout
+from tests.support.messages import make_score
+from tests.support.tiny_model import save_tiny_model
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("policy"))
+
+
+def scored(prompt: tuple[int, ...], response: tuple[int, ...], temperature: float) -> ScoredRollout:
+    rollout = Rollout(
+        rollout_id="r",
+        prompt=Prompt(prompt_id="p", text="", token_ids=prompt),
+        purpose="train",
+        sampling=Sampling(temperature=temperature, max_tokens=len(response)),
+        token_ids=response,
+        behavior_logprobs=(-1.0,) * len(response),
+        policy_versions=(0,) * len(response),
+        num_kept=len(response),
+        is_complete=True,
+        text="",
+        actor_id="a",
+        started_at=0.0,
+        finished_at=0.0,
+    )
+    return ScoredRollout(rollout=rollout, score=make_score())
+
+
+RAGGED = (
+    scored((5, 6, 7), (8, 9), 1.0),
+    scored((10,), (11, 12, 13, 14), 0.7),
+    scored((15, 16, 17, 18, 19), (20,), 0.5),
+)
+
+
+@torch.no_grad()
+def test_logprobs_are_those_of_the_whole_model_at_the_temperature(model_folder: Path):
+    model = PolicyModel.from_pretrained(str(model_folder), PPOConfig())
+    batch = collate(RAGGED)
+    logprobs, values, entropy = model(*batch.model_inputs(), with_entropy=True)
+    assert values.eq(0).all()
+    for row, each in enumerate(RAGGED):
+        prompt, response = each.rollout.prompt.token_ids, each.rollout.token_ids
+        ids = torch.tensor([prompt + response])
+        logits = model.language_model(input_ids=ids).logits[0, len(prompt) - 1 : -1]
+        expected = (logits / each.rollout.sampling.temperature).log_softmax(dim=-1)
+        length = len(response)
+        torch.testing.assert_close(
+            logprobs[row, :length], expected.gather(1, ids[0, len(prompt) :, None])[:, 0]
+        )
+        torch.testing.assert_close(entropy[row, :length], -(expected.exp() * expected).sum(dim=-1))
+
+
+@torch.no_grad()
+def test_a_separate_critic_starts_at_zero_and_has_its_own_trunk(model_folder: Path):
+    model = PolicyModel.from_pretrained(str(model_folder), PPOConfig(critic="separate"))
+    own = {name for name, _ in model.named_parameters()}
+    assert {name.split(".")[0] for name in own} == {"language_model", "critic", "value_head"}
+    _, values, _ = model(*single((1, 2, 3)).model_inputs())
+    assert values.eq(0).all()
+
+
+def test_policy_tensors_are_named_as_in_hugging_face():
+    kept = policy_tensors({"language_model.lm_head.weight": torch.ones(1), "value_head.bias": None})
+    assert set(kept) == {"lm_head.weight"}
+
+
+def test_a_model_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(MissingError, match="no language model at"):
+        PolicyModel.from_pretrained(str(tmp_path / "nowhere"), PPOConfig())
+
+
+def test_a_folder_without_weights_is_named(tmp_path: Path, model_folder: Path):
+    (tmp_path / "config.json").write_bytes((model_folder / "config.json").read_bytes())
+    with pytest.raises(InputError, match="safetensors"):
+        PolicyModel.from_pretrained(str(tmp_path), PPOConfig())
+
+
+def test_a_model_that_scales_its_logits_is_refused(monkeypatch, model_folder: Path):
+    from transformers import GPT2LMHeadModel
+
+    plain = GPT2LMHeadModel.forward
+
+    def capped(self, *args, **kwargs):
+        output = plain(self, *args, **kwargs)
+        output.logits = torch.tanh(output.logits)
+        return output
+
+    monkeypatch.setattr(GPT2LMHeadModel, "forward", capped)
+    with pytest.raises(InputError, match="scales or caps"):
+        PolicyModel.from_pretrained(str(model_folder), PPOConfig())

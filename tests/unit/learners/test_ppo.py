@@ -1,0 +1,197 @@
+"""The PPO learner's promises: order, idempotency, finiteness, and what it measures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from learners.config import KLConfig, PolicyConfig, PPOConfig
+from learners.ppo import PPOLearner
+from learners.weights import SharedMemoryPublisher
+from protocol.errors import ConfigError, NotFinite, VersionError
+from protocol.messages import ExperienceBatch, Score
+from tests.support import learner_inputs as inputs
+from tests.support.plain_engine import PlainEngine
+from tests.support.tiny_model import save_tiny_model
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("policy"))
+
+
+@pytest.fixture
+def learner(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PPOLearner:
+    return make(model_folder, tmp_path, monkeypatch)
+
+
+def make(
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kl: KLConfig = inputs.KL,
+    **changes: object,
+) -> PPOLearner:
+    monkeypatch.setattr("learners.ppo.Engine", PlainEngine)
+    return PPOLearner(
+        policy=PolicyConfig(path=str(model_folder)),
+        ppo=PPOConfig(**{**inputs.PPO.model_dump(), **changes}),
+        kl=kl,
+        deepspeed=inputs.engine_config(1, 0),
+        total_episodes=inputs.TOTAL_EPISODES,
+        probe_token_ids=inputs.PROBE,
+        publisher=SharedMemoryPublisher(tmp_path / "weights"),
+        seed=inputs.SEED,
+    )
+
+
+def on_policy(learner: PPOLearner, batch: ExperienceBatch) -> ExperienceBatch:
+    """The same responses with the behaviour log-probabilities the learner itself gives them."""
+    from learners.collate import collate
+
+    responses = collate(batch.rollouts)
+    with torch.no_grad():
+        logprobs, _, _ = learner._engine.module(*responses.model_inputs())
+    scored = []
+    for row, each in enumerate(batch.rollouts):
+        length = len(each.rollout.token_ids)
+        rollout = replace(
+            each.rollout,
+            behavior_logprobs=tuple(logprobs[row, :length].tolist()),
+            policy_versions=(learner._version,) * length,
+        )
+        scored.append(replace(each, rollout=rollout))
+    return replace(batch, rollouts=tuple(scored))
+
+
+def with_scores(batch: ExperienceBatch, value: float) -> ExperienceBatch:
+    score = Score(value=value, heads=(value,), reward_version=2)
+    return replace(batch, rollouts=tuple(replace(each, score=score) for each in batch.rollouts))
+
+
+def test_version_0_is_the_reference_itself(learner: PPOLearner, model_folder: Path):
+    policy = learner.announce()
+    assert policy is not None
+    assert (policy.version, policy.reward_version) == (0, 0)
+    published = load_file(policy.weights.location)
+    reference = AutoModelForCausalLM.from_pretrained(model_folder).state_dict()
+    assert "lm_head.weight" in published
+    assert all(published[name].equal(tensor) for name, tensor in reference.items())
+
+
+def test_a_step_raises_the_version_and_says_what_it_learned_from(learner: PPOLearner):
+    report = learner.step(inputs.experience_batch(0))
+    assert report is not None
+    policy = report.policy
+    assert (policy.version, policy.episodes) == (1, 16)
+    assert (policy.reward_version, policy.learned_through) == (2, 5)
+    assert report.metrics["policy/version"] == 1
+    assert report.metrics["policy/lr"] == inputs.PPO.lr
+
+
+def test_the_learning_rate_falls_to_nothing(learner: PPOLearner):
+    batch = replace(inputs.experience_batch(0), episodes_before=48)
+    report = learner.step(batch)
+    assert report is not None
+    assert report.metrics["policy/lr"] == pytest.approx(inputs.PPO.lr / 4)
+
+
+def test_the_same_step_again_is_the_first_answer(learner: PPOLearner):
+    first = learner.step(inputs.experience_batch(0))
+    assert learner.step(inputs.experience_batch(0)) is first
+    assert learner._engine.num_steps == inputs.PPO.epochs * inputs.PPO.minibatches
+
+
+@pytest.mark.parametrize("step", [2, 1])
+def test_a_skipped_step_is_an_error(learner: PPOLearner, step: int):
+    with pytest.raises(VersionError, match=f"step {step} came after step -1"):
+        learner.step(inputs.experience_batch(step))
+
+
+def test_an_older_step_is_an_error(learner: PPOLearner):
+    for step in range(2):
+        learner.step(inputs.experience_batch(step))
+    with pytest.raises(VersionError, match="step 0 came after step 1"):
+        learner.step(inputs.experience_batch(0))
+
+
+def test_a_batch_that_cannot_be_cut_is_named(learner: PPOLearner):
+    with pytest.raises(ConfigError, match="multiple of 2"):
+        learner.step(inputs.experience_batch(0, size=15))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_score_that_is_not_finite_stops_the_line(learner: PPOLearner, value: float):
+    with pytest.raises(NotFinite):
+        learner.step(with_scores(inputs.experience_batch(0), value))
+
+
+def test_on_policy_there_is_no_mismatch_no_kl_and_no_lag(learner: PPOLearner):
+    report = learner.step(on_policy(learner, inputs.experience_batch(0)))
+    assert report is not None
+    metrics = report.metrics
+    assert metrics["rollout/logprob_mismatch_max"] == pytest.approx(0, abs=1e-5)
+    assert metrics["kl/reference_mean"] == pytest.approx(0, abs=1e-5)
+    assert metrics["reward/kl_penalty"] == pytest.approx(0, abs=1e-6)
+    assert metrics["staleness/importance_weight_mean"] == pytest.approx(1, abs=1e-5)
+    assert metrics["staleness/policy_lag_max"] == 0
+
+
+def test_mismatch_is_absent_when_nothing_was_sampled_under_this_version(learner: PPOLearner):
+    for step in range(2):
+        report = learner.step(on_policy(learner, inputs.experience_batch(step)))
+    stale = replace(inputs.experience_batch(2), rollouts=inputs.experience_batch(0).rollouts)
+    report = learner.step(stale)
+    assert report is not None
+    assert "rollout/logprob_mismatch_max" not in report.metrics
+    assert report.metrics["staleness/policy_lag_mean"] == 2
+
+
+@pytest.mark.parametrize("critic", ["shared", "separate"])
+@pytest.mark.parametrize("objective", ["decoupled", "naive"])
+def test_it_learns_what_is_rewarded(
+    model_folder: Path, tmp_path: Path, monkeypatch, critic: str, objective: str
+):
+    """Reward the responses that begin with an even token; their probability rises."""
+    learner = make(
+        model_folder,
+        tmp_path,
+        monkeypatch,
+        kl=KLConfig(kind="fixed", coefficient=0.0),
+        critic=critic,
+        objective=objective,
+    )
+    before = even_minus_odd(learner)
+    for step in range(3):
+        batch = on_policy(learner, inputs.experience_batch(0))
+        scored = tuple(
+            replace(each, score=Score(value=value, heads=(value,), reward_version=2))
+            for each in batch.rollouts
+            for value in [1.0 if each.rollout.token_ids[0] % 2 == 0 else -1.0]
+        )
+        learner.step(replace(batch, step=step, rollouts=scored))
+    assert even_minus_odd(learner) > before + 0.05
+
+
+def even_minus_odd(learner: PPOLearner) -> float:
+    batch = on_policy(learner, inputs.experience_batch(0))
+    totals = {0: [], 1: []}
+    for each in batch.rollouts:
+        totals[each.rollout.token_ids[0] % 2].append(each.rollout.behavior_logprobs[0])
+    return sum(totals[0]) / len(totals[0]) - sum(totals[1]) / len(totals[1])
+
+
+def test_a_saved_policy_loads_whole(learner: PPOLearner, tmp_path: Path):
+    learner.step(inputs.experience_batch(0))
+    learner.save(tmp_path / "policy" / "v000001")
+    learner.save(tmp_path / "policy" / "v000001")
+    saved = AutoModelForCausalLM.from_pretrained(tmp_path / "policy" / "v000001")
+    own = learner._engine.module.language_model.state_dict()
+    assert all(saved.state_dict()[name].equal(tensor) for name, tensor in own.items())
+    assert "lm_head.weight" in load_file(tmp_path / "policy" / "v000001" / "model.safetensors")
+    assert AutoTokenizer.from_pretrained(tmp_path / "policy" / "v000001").eos_token == "<eos>"

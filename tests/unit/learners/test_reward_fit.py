@@ -1,0 +1,150 @@
+"""The reward trainer's promises: purity, versions, judging before learning, what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from learners.config import RewardFitConfig
+from learners.policy_model import PolicyModel, PPOConfig
+from learners.reward_fit import RewardTrainer
+from protocol.errors import InputError, VersionError
+from protocol.labels import Comparison
+from reward_service.bundle import load_bundle
+from reward_service.config import RewardModelConfig
+from tests.support import learner_inputs as inputs
+from tests.support.plain_engine import PlainEngine
+from tests.support.tiny_model import save_tiny_model
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("policy"))
+
+
+@pytest.fixture
+def trainer(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RewardTrainer:
+    return make(model_folder, tmp_path, monkeypatch)
+
+
+def make(
+    model_folder: Path,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fit: RewardFitConfig = inputs.REWARD_FIT,
+    model: RewardModelConfig = inputs.REWARD_MODEL,
+) -> RewardTrainer:
+    monkeypatch.setattr("learners.reward_fit.Engine", PlainEngine)
+    ticks = iter(range(100))
+    return RewardTrainer(
+        policy_path=model_folder,
+        model=model,
+        fit=fit,
+        deepspeed=inputs.engine_config(1, 0),
+        root=root / "reward",
+        reference_sequences=inputs.reference_sequences(),
+        clock=lambda: float(next(ticks)),
+    )
+
+
+def test_a_refit_forgets_all_but_its_request(trainer, model_folder, tmp_path, monkeypatch):
+    trainer.fit(inputs.fit_request(count=4))
+    trainer.fit(inputs.fit_request("warm", count=5, first=11))
+    late = trainer.fit(inputs.fit_request(count=11))
+    alone = make(model_folder, tmp_path / "alone", monkeypatch).fit(inputs.fit_request(count=11))
+    assert late.sha256 == alone.sha256
+    assert (late.version, alone.version) == (3, 1)
+
+
+def test_what_is_published_is_normalised_on_samples_of_the_reference(trainer):
+    version = trainer.fit(inputs.fit_request())
+    model = load_bundle(Path(version.path)).model
+    with torch.no_grad():
+        scores = torch.cat(
+            [
+                model.normalised(
+                    model(torch.tensor([ids]), torch.ones(1, len(ids), dtype=torch.int64))
+                )
+                for ids in inputs.reference_sequences()
+            ]
+        )
+    torch.testing.assert_close(scores.mean(dim=0), torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(scores.std(dim=0, correction=0), torch.ones(2))
+
+
+def test_the_announcement_says_what_was_learned(trainer):
+    request = inputs.fit_request()
+    version = trainer.fit(request)
+    assert (version.version, version.kind) == (1, "refit")
+    assert version.ledger_seq == request.ledger_seq
+    assert version.labeler_weights == request.labeler_weights
+    assert version.labels_used == 11
+    assert version.fit_seconds == 1.0
+    assert 0.0 <= version.metrics["reward_model/train_accuracy"] <= 1.0
+
+
+def test_the_same_request_again_is_the_first_answer(trainer):
+    first = trainer.fit(inputs.fit_request())
+    assert trainer.fit(inputs.fit_request()) is first
+
+
+def test_a_warm_update_needs_a_refit_before(trainer):
+    with pytest.raises(VersionError, match="refit first"):
+        trainer.fit(inputs.fit_request("warm"))
+
+
+def test_no_comparisons_are_refused(trainer):
+    with pytest.raises(InputError, match="no comparisons"):
+        trainer.fit(inputs.fit_request(count=0))
+
+
+def test_a_sequence_the_model_cannot_take_is_named(trainer):
+    request = inputs.fit_request()
+    long = replace(request.comparisons[0], prompt_token_ids=(5,) * 80)
+    with pytest.raises(InputError, match="over the reward model's context"):
+        trainer.fit(replace(request, comparisons=(long,)))
+
+
+def test_it_learns_a_preference_and_holds_it_on_new_queries(model_folder, tmp_path, monkeypatch):
+    """Labelers like token 5 and not token 9."""
+    fit = RewardFitConfig(lr=3e-3, batch_size=8, warm_batch_size=8, bootstrap=False)
+    trainer = make(model_folder, tmp_path, monkeypatch, fit, RewardModelConfig())
+    trainer.fit(replace(inputs.fit_request(), comparisons=liking(range(64))))
+    version = trainer.fit(replace(inputs.fit_request("warm"), comparisons=liking(range(64, 80))))
+    assert version.metrics["reward_model/validation_accuracy"] >= 0.9
+    assert version.metrics["reward_model/correlation_with_previous"] > 0.5
+
+
+def liking(numbers: range) -> tuple[Comparison, ...]:
+    return tuple(
+        replace(
+            inputs.comparisons(1)[0],
+            seq=number,
+            query_id=f"q{number}",
+            purpose="validation",
+            prompt_token_ids=(10 + number % 30,),
+            candidate_token_ids=((5, 6), (9, 6)) if number % 2 else ((9, 6), (5, 6)),
+            policy_versions=(0, 0),
+            outcome="choice",
+            choice=0 if number % 2 else 1,
+            ranking=None,
+        )
+        for number in numbers
+    )
+
+
+def test_a_critic_can_start_from_a_bundle(trainer, model_folder):
+    version = trainer.fit(inputs.fit_request())
+    bundle = load_bundle(Path(version.path)).model
+    ppo = PPOConfig(critic="separate", critic_path=version.path)
+    model = PolicyModel.from_pretrained(str(model_folder), ppo)
+    sequence = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        _, values, _ = model(sequence, sequence[:, 3:], torch.tensor([3]), torch.ones(1))
+        scores = bundle.normalised(
+            bundle(sequence[:, :3], torch.ones(1, 3, dtype=torch.int64))
+        ).mean(dim=1)
+    torch.testing.assert_close(values[0, 0], scores[0])
