@@ -10,10 +10,12 @@ from typing import ParamSpec
 
 import click
 
-from protocol.errors import UserError
+from cluster.failure import first_cause
+from protocol.errors import AndonError, UserError
 
 P = ParamSpec("P")
 
+EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
@@ -33,31 +35,23 @@ run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 
 def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Show a user's mistake as one line, and let everything else be seen whole."""
+    """Show an error of our own as one line, and let every other be seen whole."""
 
     @wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
-        except UserError as error:
-            click.echo(f"andon: {error}", err=True)
-            sys.exit(EXIT_USER_ERROR)
-        except BaseExceptionGroup as group:
-            user_errors = group.subgroup(UserError)
-            if user_errors is None:
+        except (AndonError, BaseExceptionGroup) as error:
+            cause = first_cause(error)
+            if cause is None:
                 raise
-            click.echo(f"andon: {_first_leaf(user_errors)}", err=True)
-            sys.exit(EXIT_USER_ERROR)
+            click.echo(f"andon: {cause}", err=True)
+            sys.exit(EXIT_USER_ERROR if isinstance(cause, UserError) else EXIT_FAILED)
         except KeyboardInterrupt:
             click.echo("andon: stopped", err=True)
             sys.exit(EXIT_INTERRUPTED)
 
     return guarded
-
-
-def _first_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = group.exceptions[0]
-    return _first_leaf(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

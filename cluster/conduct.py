@@ -21,6 +21,7 @@ from cluster.memory import PeakMemory
 from cluster.metrics.remote import RemoteSink
 from cluster.metrics.shell import MetricsShell
 from cluster.placement import Placement, num_cpus_wanted
+from cluster.remote import answer
 from cluster.recordings import Recordings
 from cluster.run_folder import RunFolder
 from cluster.session import RaySession
@@ -49,7 +50,7 @@ async def conduct(config: RunConfig, folder: RunFolder, cache: Path, console: Co
         session = stack.enter_context(
             RaySession(config.cluster, folder.path.name, num_cpus_wanted(config))
         )
-        journal = stack.enter_context(_open_journal(config, folder))
+        journal = stack.enter_context(_open_journal(config, folder, await _start_hub(config, folder)))
         watch = Watch(config, folder, journal, display, memory, began_at)
 
         watch.show("preparing the base model")
@@ -89,9 +90,8 @@ async def _admit_labelers(config: RunConfig, folder: RunFolder, placement: Place
         file.write_text(token + "\n")
 
 
-@contextmanager
-def _open_journal(config: RunConfig, folder: RunFolder) -> Iterator[Journal]:
-    """Start the metrics hub and open the recordings; close both at the end."""
+async def _start_hub(config: RunConfig, folder: RunFolder) -> Any:
+    """Start the metrics hub and open its sinks; return its handle."""
     shell: Any = MetricsShell
     hub = shell.remote(
         config.metrics,
@@ -100,7 +100,13 @@ def _open_journal(config: RunConfig, folder: RunFolder) -> Iterator[Journal]:
         config.model_dump(mode="json"),
         time.time(),
     )
-    sink = RemoteSink(hub)
-    with closing(sink), closing(Recordings(folder.recordings)) as recordings:
+    await answer(hub.open.remote(), "the metrics hub")
+    return hub
+
+
+@contextmanager
+def _open_journal(config: RunConfig, folder: RunFolder, hub: Any) -> Iterator[Journal]:
+    """Open the recordings; close them and the hub at the end."""
+    with closing(RemoteSink(hub)) as sink, closing(Recordings(folder.recordings)) as recordings:
         gold = response_gold if config.prompts.source == "reviews" else None
         yield Journal(recordings, sink, gold)

@@ -16,6 +16,10 @@ QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
 }
 
+# What Ray would otherwise tell the user to decide, or decide against a run's own processes: tokens
+# guard the session, and workers are not nicer than the rest of the machine.
+RAY_DEFAULTS = {"RAY_AUTH_MODE": "token", "RAY_worker_niceness": "0"}
+
 # Ray listens on all interfaces unless told that there is no cluster beyond this machine; this is
 # the switch its own Windows and macOS builds use, and it is read when Ray is imported.
 LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
@@ -29,7 +33,7 @@ def prepare_environment(address: str | None) -> None:
     """
     settings = {**ONE_THREAD, **QUIET}
     if cluster_address(address) is None:
-        settings |= LOOPBACK_ONLY
+        settings |= RAY_DEFAULTS | LOOPBACK_ONLY
     for name, value in settings.items():
         os.environ.setdefault(name, value)
 

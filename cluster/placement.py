@@ -10,12 +10,11 @@ from typing import Any
 
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
-from actors.prompts.config import PromptsConfig
-from actors.prompts.source import build_prompt_source
 from actors.shell import RolloutActorShell
 from cluster.config import RunConfig
 from cluster.controller import Parts
 from cluster.fleet import RolloutFleet
+from cluster.prompts import prompt_sources
 from cluster.ranks import RankGroup, on_bundle, place
 from cluster.remote import (
     RemoteActor,
@@ -30,13 +29,9 @@ from label_queue.shell import LabelQueueShell, build_intake_app
 from learners.config import PolicyConfig
 from learners.shell import LearnerRank, RewardTrainerRank
 from protocol.messages import PolicyVersion, Prompt
-from protocol.ports import PromptSource
 from reward_service.client import RewardClient
 from reward_service.shell import build_reward_app, connect, start_announcer
 
-# Query prompts come from a stream of their own, so that how often people are asked does not
-# change which prompts are trained on.
-QUERY_PROMPTS_SEED = 7919
 NUM_PINNED_PROMPTS = 8
 SHARED_MEMORY = Path("/dev/shm")
 NUM_SINGLE_PARTS = 4
@@ -86,7 +81,9 @@ class Placement:
         self._stack.push_async_callback(self._reward_ranks.call, "stop")
 
     async def _start(self) -> None:
-        prompts, query_prompts = await asyncio.to_thread(self._prompt_sources)
+        prompts, query_prompts = await asyncio.to_thread(
+            prompt_sources, self._config, self._policy_path
+        )
         pinned = query_prompts.draw(NUM_PINNED_PROMPTS)
         labels, learner, fleet, service, self._reward_ranks = await asyncio.gather(
             self._start_label_queue(),
@@ -104,25 +101,6 @@ class Placement:
             reward_service=service,
             labels=labels,
         )
-
-    def _prompt_sources(self) -> tuple[PromptSource, PromptSource]:
-        from transformers import AutoConfig, AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(self._policy_path)
-        model = AutoConfig.from_pretrained(self._policy_path)
-        context = self._config.rollouts.max_model_len or model.max_position_embeddings
-        room = context - self._config.response.max_tokens
-        chosen = self._config.prompts
-        seeds = (chosen.seed, chosen.seed + QUERY_PROMPTS_SEED)
-        train, queries = (
-            build_prompt_source(
-                PromptsConfig.model_validate({**chosen.model_dump(), "seed": seed}),
-                tokenizer,
-                room_tokens=room,
-            )
-            for seed in seeds
-        )
-        return train, queries
 
     async def _start_label_queue(self) -> RemoteLabelQueue:
         shell: Any = LabelQueueShell

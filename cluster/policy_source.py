@@ -9,7 +9,7 @@ from actors.model_folder import check_model_folder
 from protocol.errors import MissingError
 
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
-_NEEDED = ("*.json", "*.safetensors", "*.txt", "*.model")
+_NEEDED = ("*.json", "*.jinja", "*.safetensors", "*.txt", "*.model")
 
 
 def policy_folder(path: str) -> Path:

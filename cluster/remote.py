@@ -31,7 +31,7 @@ async def answer(reference: Any, who: str) -> Any:
     except RayTaskError as error:
         raise error.cause from error
     except RayActorError as error:
-        raise LoopEnded(f"{who} died: {error}") from error
+        raise LoopEnded(f"{who} died: {str(error).splitlines()[0]}") from error
 
 
 class RemoteActor:

@@ -8,6 +8,7 @@ import os
 import platform
 import signal
 import time
+import traceback
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -19,6 +20,8 @@ from rich.console import Console
 from cluster.closing_words import closing_words
 from cluster.config import RunConfig, save_config
 from cluster.environment import prepare_environment
+from cluster.failure import first_cause
+from cluster.preflight import check_before_start
 from cluster.run_folder import RunFolder
 
 RUNS = Path("runs")
@@ -36,6 +39,7 @@ def run_to_end(config: RunConfig, path: Path | None) -> None:
         UserError: What was given cannot be run; nothing is left running.
     """
     prepare_environment(config.cluster.address)
+    check_before_start(config)
     folder = RunFolder.create(path or _fresh_path(config))
     save_config(config, folder.config)
     here = psutil.Process()
@@ -69,7 +73,10 @@ async def _until_terminated(run: Coroutine[None, None, None]) -> None:
     """Run a coroutine; a termination signal cancels it like Ctrl-C, so that it cleans up."""
     task = asyncio.ensure_future(run)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    await task
+    try:
+        await task
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 @contextmanager
@@ -81,11 +88,13 @@ def _accounting(folder: RunFolder) -> Iterator[None]:
         yield
         was_stopped = folder.read_state().get("stop_reason") is not None
         ended = {"state": "stopped" if was_stopped else "finished"}
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except KeyboardInterrupt:
         ended = {"state": "stopped", "stop_reason": "interrupted"}
         raise
     except BaseException as error:
-        ended["error"] = f"{type(error).__name__}: {error}"
+        cause = first_cause(error) or error
+        ended["error"] = f"{type(cause).__name__}: {cause}"
+        (folder.logs / "error.txt").write_text(traceback.format_exc())
         raise
     finally:
         folder.update_state(ended_at=time.time(), wall_s=time.monotonic() - started, **ended)

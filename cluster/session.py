@@ -6,8 +6,9 @@ Ctrl-C alike. On a cluster that was there before, only what belongs to the run i
 
 from __future__ import annotations
 
+import logging
 import os
-import socket
+import signal
 from types import TracebackType
 from typing import Any
 
@@ -20,9 +21,12 @@ from ray.serve.schema import LoggingConfig as ServeLoggingConfig
 
 from cluster.config import ClusterConfig
 from cluster.environment import cluster_address
-from protocol.errors import ResourceError
+from cluster.preflight import free_port, no_ray_cluster
 
 log = structlog.get_logger(__name__)
+
+# Serve tells of every step of a start; a run says its own.
+logging.getLogger("ray.serve").setLevel(logging.WARNING)
 
 
 class RaySession:
@@ -64,11 +68,8 @@ class RaySession:
     ) -> None:
         self._children = psutil.Process().children(recursive=True)
         if ray.is_initialized():
-            if self._started_serve:
-                serve.shutdown()
-            else:
-                for name in self._applications:
-                    serve.delete(name)
+            if self._address is not None:
+                self._leave_serve()
             ray.shutdown()
         if self._address is None:
             self._reap()
@@ -100,13 +101,14 @@ class RaySession:
             }
         else:
             options["address"] = self._address
+        on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(**options)
         except ConnectionError as error:
-            raise ResourceError(
-                f"no Ray cluster answers at {options['address']}: start one with `ray start --head`"
-                " or unset RAY_ADDRESS to run on this machine alone"
-            ) from error
+            raise no_ray_cluster(str(options["address"])) from error
+        finally:
+            # Ray takes this signal for itself and ends the process on the spot.
+            signal.signal(signal.SIGTERM, on_sigterm)
 
     def _start_serve(self) -> None:
         self._started_serve = not _serve_is_running()
@@ -114,6 +116,13 @@ class RaySession:
             http_options=HTTPOptions(host=self._config.http_host, port=self.http_port),
             logging_config=ServeLoggingConfig(log_level="WARNING", enable_access_log=False),
         )
+
+    def _leave_serve(self) -> None:
+        """Take this run's applications off a cluster that goes on; a private one ends whole."""
+        for name in self._applications:
+            serve.delete(name)
+        if self._started_serve:
+            serve.shutdown()
 
     def _reap(self) -> None:
         """End what a private session left running, by handle: its own descendants only."""
@@ -129,21 +138,3 @@ def _serve_is_running() -> bool:
         return bool(serve.status().proxies)
     except ray.exceptions.RayActorError:
         return False
-
-
-def free_port(host: str, port: int) -> int:
-    """Return `port` if it can be bound, or a free one for 0.
-
-    Raises:
-        ResourceError: The port is taken.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ResourceError(
-                f"port {port} on {host} is in use: set cluster.http_port to another, or to 0 for a "
-                "free one"
-            ) from error
-        return int(probe.getsockname()[1])

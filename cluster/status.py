@@ -44,8 +44,8 @@ def describe(status: dict[str, Any], *, as_json: bool) -> str:
         return json.dumps(status, indent=2, sort_keys=True)
     metrics = status["metrics"]
     lines = [f"{status['folder']}: {status['state']} ({status['mode']}, seed {status['seed']})"]
-    if status.get("reason"):
-        lines.append(f"  reason            {status['reason']}")
+    if reason := status.get("error") or status.get("stop_reason"):
+        lines.append(f"  reason            {reason}")
     if status.get("url") and status["state"] not in ENDED:
         lines.append(f"  labelling         {status['url']}/api/v1")
     shown = (

@@ -15,7 +15,7 @@ from cluster.metrics.names import Row
 
 @ray.remote(num_cpus=0)
 class MetricsShell:
-    """Calls a `MetricsHub`. Calls are taken one at a time, in a sender's order.
+    """Calls a `MetricsHub`, once `open` has made it. Calls are taken one at a time, in order.
 
     Args:
         config: Which sinks.
@@ -33,14 +33,26 @@ class MetricsShell:
         run_config: Mapping[str, object],
         began_at: float,
     ) -> None:
-        self._hub = open_hub(
-            config,
-            folder=Path(folder),
-            run_id=run_id,
-            run_config=run_config,
-            wall_s=lambda: time.time() - began_at,
-        )
+        self._config = config
+        self._folder = Path(folder)
+        self._run_id = run_id
+        self._run_config = run_config
+        self._began_at = began_at
         self._taken: set[str] = set()
+
+    def open(self) -> None:
+        """Open all sinks; blocks until wandb has started. Call it once, first.
+
+        Raises:
+            ResourceError: wandb cannot be reached, and the config wants it online.
+        """
+        self._hub = open_hub(
+            self._config,
+            folder=self._folder,
+            run_id=self._run_id,
+            run_config=self._run_config,
+            wall_s=lambda: time.time() - self._began_at,
+        )
 
     def write(self, key: str, row: Row) -> None:
         """Write a row; does not block the sender. The same key again does nothing."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import wandb
 
@@ -12,6 +14,28 @@ from cluster.metrics.names import AXES, CATALOGUE, Row
 from protocol.errors import ResourceError
 
 CONNECT_TIMEOUT_S = 30.0
+REACH_TIMEOUT_S = 5.0
+
+
+def check_online() -> None:
+    """Check that the wandb server can be reached: `wandb.init` would try for half a minute.
+
+    Raises:
+        ResourceError: It cannot.
+    """
+    server = urlsplit(wandb.setup().settings.base_url)
+    port = server.port or (443 if server.scheme == "https" else 80)
+    try:
+        socket.create_connection((server.hostname or "", port), REACH_TIMEOUT_S).close()
+    except OSError as failure:
+        raise _not_online(f"{server.netloc} cannot be reached") from failure
+
+
+def _not_online(reason: str) -> ResourceError:
+    return ResourceError(
+        f"wandb could not start online ({reason}); log in and check the network, "
+        "or set metrics.wandb='offline'"
+    )
 
 
 class WandbSink:
@@ -64,11 +88,7 @@ class WandbSink:
                 force=True,
             )
         except (wandb.errors.CommError, wandb.errors.UsageError) as failure:
-            reason = str(failure).splitlines()[0]
-            raise ResourceError(
-                f"wandb could not start online ({reason}); log in and check the network, "
-                "or set metrics.wandb='offline'"
-            ) from failure
+            raise _not_online(str(failure).splitlines()[0]) from failure
         self._define_axes()
 
     def _define_axes(self) -> None:

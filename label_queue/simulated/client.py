@@ -25,10 +25,14 @@ from protocol.errors import AndonError, Unauthenticated
 
 log = structlog.get_logger()
 
-RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
+NOT_SERVED = 404
+"""What a proxy says of a GET whose service is not up yet, or no more. A POST's is a refusal."""
 LONGEST_RETRY_S = 5.0
 LONGEST_TASK_WAIT_S = 20.0
 ANSWER_TIMEOUT_S = 30.0
+LAST_PATIENCE_S = 5.0
+"""How long an answer on its way is still tried once the labeler is told to stop."""
 
 
 class RunGone(AndonError):
@@ -103,6 +107,7 @@ class SimulatedLabeler:
         self._sleep = sleep
         self._patience_s = patience_s
         self._judgement = random.Random(profile.seed)
+        self._stop = asyncio.Event()
         self._jitter = random.Random(f"jitter-{profile.seed}")  # retries must not move judgement
 
     async def work(self, stop: asyncio.Event) -> None:
@@ -111,6 +116,7 @@ class SimulatedLabeler:
         Raises:
             Unauthenticated: The server does not know the token.
         """
+        self._stop = stop
         self.report.write(self._report_path)
         stopped = asyncio.create_task(stop.wait())
         try:
@@ -178,11 +184,11 @@ class SimulatedLabeler:
             except httpx.TransportError as error:
                 why = repr(error)
             else:
-                if response.status_code not in RETRIED_STATUSES:
+                if not _is_retried(method, response.status_code):
                     return _known(response)
                 why = f"status {response.status_code}"
                 retry_after = _retry_after_s(response)
-            if waited >= self._patience_s:
+            if waited >= (LAST_PATIENCE_S if self._stop.is_set() else self._patience_s):
                 raise RunGone(f"{method} {path}: {why}, for {waited:.0f} s")
             longest = min(LONGEST_RETRY_S, 0.1 * 2 ** min(attempt, 10))
             wait_s = max(retry_after, longest * self._jitter.uniform(0.5, 1.0))
@@ -204,10 +210,17 @@ def _known(response: httpx.Response) -> httpx.Response:
     return response
 
 
+def _is_retried(method: str, status: int) -> bool:
+    """Return whether the same request may be answered otherwise in a while."""
+    return status in RETRIED_STATUSES or (method == "GET" and status == NOT_SERVED)
+
+
 def _retry_after_s(response: httpx.Response) -> float:
     """Return the seconds the server asks for; a date, or nothing, asks for none."""
-    value = response.headers.get("retry-after", "")
-    return float(value) if value.isdigit() else 0.0
+    try:
+        return float(response.headers.get("retry-after", "0"))
+    except ValueError:
+        return 0.0
 
 
 async def _cancel(task: asyncio.Task[object]) -> None:

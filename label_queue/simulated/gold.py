@@ -98,23 +98,13 @@ def _contrast_weights(clauses: list[_Clause], values: list[float]) -> list[float
     """Return the weight of each clause beside its contrasting neighbours."""
     weights = [1.0] * len(clauses)
     for here, clause in enumerate(clauses):
+        same = [i for i, other in enumerate(clauses) if other.sentence == clause.sentence]
+        before, after = [i for i in same if i < here], [i for i in same if i >= here]
         if clause.opener in CONCESSIONS:
-            rest = [
-                i
-                for i, other in enumerate(clauses)
-                if other.sentence == clause.sentence and i != here
-            ]
-            _weigh(([here], rest), values, weights)
+            _weigh(([here], [i for i in same if i != here]), values, weights)
         elif clause.opener in CONTRASTS:
-            before = [
-                i for i, other in enumerate(clauses[:here]) if other.sentence == clause.sentence
-            ] or list(range(here))[-1:]
-            after = [
-                i
-                for i, other in enumerate(clauses)
-                if i >= here and other.sentence == clause.sentence
-            ]
-            _weigh((before, after), values, weights)
+            # At the beginning of a sentence it turns against the clause that ended the last one.
+            _weigh((before or list(range(here))[-1:], after), values, weights)
     return weights
 
 
