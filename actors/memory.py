@@ -37,8 +37,19 @@ def check_kv_cache(
             f"rollouts.kv_cache_gib = {kv_cache_gib} holds no sequence of {context_length} tokens: "
             f"give at least {one_sequence / GIB:.4f}, or lower rollouts.max_model_len"
         )
-    if free_bytes is not None and wanted > free_bytes:
+    if free_bytes is not None:
+        check_free_memory(kv_cache_gib, 1, free_bytes)
+
+
+def check_free_memory(kv_cache_gib: float, num_caches: int, free_bytes: int) -> None:
+    """Check that memory holds so many caches.
+
+    Raises:
+        ResourceError: It does not.
+    """
+    if num_caches * kv_cache_gib * GIB > free_bytes:
+        times = f" for each of {num_caches} actors" if num_caches > 1 else ""
         raise ResourceError(
-            f"rollouts.kv_cache_gib = {kv_cache_gib}, but only {free_bytes / GIB:.1f} GiB of "
-            "memory are free: lower it, or free memory"
+            f"rollouts.kv_cache_gib = {kv_cache_gib}{times}, but only {free_bytes / GIB:.1f} GiB "
+            "of memory are free: lower it, or free memory"
         )

@@ -22,7 +22,7 @@ MADE_FILE = "made.json"
 
 
 async def starting_policy(config: RunConfig, cache: Path) -> tuple[Path, float | None]:
-    """Return the starting policy's folder, and the seconds it took if it was made just now.
+    """Return the starting policy's folder, and the seconds its making took, now or before.
 
     With a `[base_model]` section the policy is trained from scratch on generated reviews by the
     project's own supervised learner, unless the cache holds one of the same recipe.
@@ -36,8 +36,8 @@ async def starting_policy(config: RunConfig, cache: Path) -> tuple[Path, float |
         assert config.policy is not None, "the config names one of the two"
         return await asyncio.to_thread(policy_folder, config.policy.path), None
     folder = (cache / f"base-model-{_digest(recipe)}").absolute()
-    if _is_made(folder):
-        return folder, None
+    if (made := _made(folder)) is not None:
+        return folder, float(made["seconds"])
     started = time.monotonic()
     loss = await _train(config, recipe, folder)
     seconds = time.monotonic() - started
@@ -45,9 +45,10 @@ async def starting_policy(config: RunConfig, cache: Path) -> tuple[Path, float |
     return folder, seconds
 
 
-def _is_made(folder: Path) -> bool:
-    """Whether a base model is whole: its last file is written when all else is."""
-    return (folder / MADE_FILE).exists()
+def _made(folder: Path) -> dict[str, float] | None:
+    """Return what is noted of a base model that is whole: the note is written when all else is."""
+    note = folder / MADE_FILE
+    return dict(json.loads(note.read_text())) if note.exists() else None
 
 
 async def _train(config: RunConfig, recipe: BaseModelConfig, folder: Path) -> float:

@@ -21,8 +21,8 @@ from cluster.memory import PeakMemory
 from cluster.metrics.remote import RemoteSink
 from cluster.metrics.shell import MetricsShell
 from cluster.placement import Placement, num_cpus_wanted
-from cluster.remote import answer
 from cluster.recordings import Recordings
+from cluster.remote import answer
 from cluster.run_folder import RunFolder
 from cluster.session import RaySession
 from cluster.watch import Watch
@@ -50,7 +50,8 @@ async def conduct(config: RunConfig, folder: RunFolder, cache: Path, console: Co
         session = stack.enter_context(
             RaySession(config.cluster, folder.path.name, num_cpus_wanted(config))
         )
-        journal = stack.enter_context(_open_journal(config, folder, await _start_hub(config, folder)))
+        hub = await _start_hub(config, folder)
+        journal = stack.enter_context(_open_journal(config, folder, hub))
         watch = Watch(config, folder, journal, display, memory, began_at)
 
         watch.show("preparing the base model")

@@ -73,10 +73,7 @@ async def _until_terminated(run: Coroutine[None, None, None]) -> None:
     """Run a coroutine; a termination signal cancels it like Ctrl-C, so that it cleans up."""
     task = asyncio.ensure_future(run)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    try:
-        await task
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+    await task
 
 
 @contextmanager
@@ -88,9 +85,9 @@ def _accounting(folder: RunFolder) -> Iterator[None]:
         yield
         was_stopped = folder.read_state().get("stop_reason") is not None
         ended = {"state": "stopped" if was_stopped else "finished"}
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         ended = {"state": "stopped", "stop_reason": "interrupted"}
-        raise
+        raise KeyboardInterrupt from None
     except BaseException as error:
         cause = first_cause(error) or error
         ended["error"] = f"{type(cause).__name__}: {cause}"

@@ -30,7 +30,7 @@ REASONS = {
     "state": "run.json has none",
     "versions": "run.json does not name them",
     "wall_s": "the run has not ended",
-    "base_model_s": "the base model was there already, and was not trained by this run",
+    "base_model_s": "the policy was given, not made here",
     "peak_memory_bytes": "memory was not sampled",
     "gold_base_mean": "the task has no hidden score, or the base model was not sampled",
     "gold_base_std": "the task has no hidden score, or the base model was not sampled",

@@ -71,6 +71,7 @@ def test_shell_writes_each_key_once(tmp_path: Path) -> None:
 
     config = MetricsConfig(wandb="off", prometheus=True)
     shell = MetricsShell.remote(config, str(tmp_path), "demo", {}, 0.0)
+    ray.get(shell.open.remote())
     row = {"policy/step": 4, "policy/loss": 0.5}
     ray.get([shell.write.remote("policy-4", row), shell.write.remote("policy-4", row)])
     ray.get(shell.alert.remote("line stopped", "by a test"))

@@ -40,6 +40,7 @@ class OutsideLabeler(threading.Thread):
         self.acknowledged: list[str] = []
         """Event ids of the labels answered with 200."""
         self.refusals: list[str] = []
+        """Answers that blame the labeler."""
 
     def run(self) -> None:
         """Label until there is nothing more to label."""
@@ -59,15 +60,17 @@ class OutsideLabeler(threading.Thread):
         response = self._client.get("/api/v1/tasks/next", params={"wait_s": WAIT_S})
         if response.status_code == httpx.codes.NO_CONTENT:
             return
-        if response.status_code != httpx.codes.OK:
+        if self._is_good(response):
+            answer = self._client.post("/api/v1/labels", json=choose_longest(response.json()))
+            if self._is_good(answer):
+                self.acknowledged.append(answer.json()["event_id"])
+
+    def _is_good(self, response: httpx.Response) -> bool:
+        if response.is_client_error:
             self.refusals.append(response.text)
+        if not response.is_success:  # also what a server says that is about to end
             self._over.wait(WAIT_S)
-            return
-        answer = self._client.post("/api/v1/labels", json=choose_longest(response.json()))
-        if answer.status_code == httpx.codes.OK:
-            self.acknowledged.append(answer.json()["event_id"])
-        else:
-            self.refusals.append(answer.text)
+        return response.is_success
 
 
 def choose_longest(task: dict[str, Any]) -> dict[str, Any]:

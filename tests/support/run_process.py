@@ -1,4 +1,4 @@
-"""`andon run` as a person starts it: a process of its own, a model and prompts it has never seen."""
+"""`andon run` as a person starts it: in a process of its own, with their own model and prompts."""
 
 from __future__ import annotations
 
@@ -38,13 +38,26 @@ TINY = (
 )
 """Overrides that make a run of `examples/reviews.toml` end a few seconds after it has started."""
 
+CUT_LOGIT = 2.5
+"""Added to the cut token's logit, so that nearly every response of the random model ends."""
+
 CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }} {% endfor %}"
 
 
 def save_chat_model(folder: Path) -> Path:
-    """Write the tiny model with a tokenizer that also takes chat messages."""
+    """Write the tiny model, fond of the cut token, with a tokenizer that takes chat messages."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     save_tiny_model(folder)
-    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    with torch.no_grad():
+        towards_cut = model.transformer.wte.weight[tokenizer.convert_tokens_to_ids(".")]
+        model.transformer.ln_f.bias += CUT_LOGIT * towards_cut / towards_cut.square().sum()
+    model.save_pretrained(folder)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.save_pretrained(folder)
     return folder
 
 
@@ -72,6 +85,11 @@ def run_arguments(inputs: Path, folder: Path, settings: Iterable[str] = ()) -> l
     )
     overrides = [part for setting in chosen for part in ("--set", setting)]
     return ["run", str(REVIEWS), "--folder", str(folder), *overrides]
+
+
+def shared_memory(run_id: str) -> Path:
+    """Return where a run keeps its weights in shared memory."""
+    return Path("/dev/shm") / f"andon-{run_id}"
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float) -> None:
