@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from actors.config import ResponseConfig, ResponseMode
-
-FinishReason = Literal["cut", "end", "length"]
+from protocol.messages import FinishReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -187,6 +187,7 @@ class RolloutWorker:
             policy_versions=sample.policy_versions,
             num_kept=ending.num_kept,
             is_complete=ending.is_complete,
+            finish_reason=ending.finish_reason,
             text=self._engine.decode(sample.token_ids[: ending.num_kept]),
             actor_id=self._actor_id,
             started_at=started_at,

@@ -24,8 +24,8 @@ from ray import serve
 
 from label_queue.config import IntakeConfig, LabelsConfig
 from label_queue.group_commit import GroupCommit
-from label_queue.leases import percentile
 from label_queue.ledger_sql import SqlLedger
+from label_queue.percentile import percentile
 from label_queue.shell import LabelQueueShell, build_intake_app
 from tests.support.labels import make_drafts, make_event, make_query
 

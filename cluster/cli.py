@@ -11,7 +11,7 @@ from typing import ParamSpec
 import click
 
 from cluster.failure import first_cause
-from protocol.errors import AndonError, UserError
+from protocol.errors import UserError
 
 P = ParamSpec("P")
 
@@ -41,15 +41,16 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
-        except (AndonError, BaseExceptionGroup) as error:
+        except KeyboardInterrupt:
+            click.echo("andon: stopped", err=True)
+            sys.exit(EXIT_INTERRUPTED)
+        except (Exception, BaseExceptionGroup) as error:
+            # What a part raises while it is closed may hide ours, which is then its context.
             cause = first_cause(error)
             if cause is None:
                 raise
             click.echo(f"andon: {cause}", err=True)
             sys.exit(EXIT_USER_ERROR if isinstance(cause, UserError) else EXIT_FAILED)
-        except KeyboardInterrupt:
-            click.echo("andon: stopped", err=True)
-            sys.exit(EXIT_INTERRUPTED)
 
     return guarded
 
@@ -66,7 +67,7 @@ def main() -> None:
 
 @main.command()
 @folder_option
-@click.option("--seed", default=1, show_default=True, help="Of everything random in the run.")
+@click.option("--seed", default=1, show_default=True, help="Of sampling, training and asking.")
 @click.option(
     "--mode",
     type=click.Choice(["online", "offline"]),

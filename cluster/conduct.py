@@ -23,6 +23,8 @@ from cluster.metrics.shell import MetricsShell
 from cluster.placement import Placement, num_cpus_wanted
 from cluster.recordings import Recordings
 from cluster.remote import answer
+from cluster.report.records import read_run
+from cluster.report.summary import summarize
 from cluster.run_folder import RunFolder
 from cluster.session import RaySession
 from cluster.watch import Watch
@@ -79,6 +81,8 @@ async def conduct(config: RunConfig, folder: RunFolder, cache: Path, console: Co
             folder.update_state(labels_acknowledged=acknowledged, stop_reason=watch.stop_reason)
             watch.show("saving the policy")
             await placement.learner.save(str((folder.policies / "final").resolve()))
+        # What the report will say goes to wandb too, while its run is still open.
+        journal.summarize(summarize(read_run(folder.path)))
         watch.show("stopping")
 
 

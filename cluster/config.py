@@ -48,6 +48,8 @@ class RunSection(Section):
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     """Names the run's folder and its page in wandb."""
     seed: int = 1
+    """Of sampling, minibatches and asking. Prompts, reward fits and simulated labelers have seeds
+    of their own."""
     mode: Literal["online", "offline"] = "online"
     """online: labels all through training. offline: all labels first, collected from ρ."""
     episodes: int = Field(default=2_000_000, ge=1)
@@ -116,11 +118,15 @@ class RunConfig(Section):
     metrics: MetricsConfig = MetricsConfig()
 
     @model_validator(mode="after")
-    def _parts_agree(self) -> Self:
+    def _starts_from_one_policy(self) -> Self:
         if (self.policy is None) == (self.base_model is None):
             raise ValueError(
                 "set one of policy.path (train yours) and base_model (make a small one)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> Self:
         if self.run.episodes % self.ppo.batch_size:
             raise ValueError(
                 f"run.episodes {self.run.episodes} is not a multiple of ppo.batch_size "
@@ -128,6 +134,16 @@ class RunConfig(Section):
             )
         if self.rollouts.requests_per_call > self.ppo.batch_size:
             raise ValueError("rollouts.requests_per_call is larger than ppo.batch_size")
+        unit = self.ppo.minibatches * self.learner.num_ranks
+        if self.ppo.batch_size % unit:
+            raise ValueError(
+                f"ppo.batch_size {self.ppo.batch_size} is not a multiple of {unit}, which is "
+                "ppo.minibatches × learner.num_ranks"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_labels(self) -> Self:
         names = [*(labeler.name for labeler in self.labelers), *self.people]
         if not names:
             raise ValueError(
@@ -135,6 +151,18 @@ class RunConfig(Section):
             )
         if len(set(names)) != len(names):
             raise ValueError("two of labelers and people have the same name")
+        return self
+
+    @model_validator(mode="after")
+    def _choices_have_their_means(self) -> Self:
+        if self.labels.selector == "disagreement" and self.reward_model.num_heads < 2:
+            raise ValueError("labels.selector 'disagreement' needs reward_model.num_heads above 1")
+        if self.rollouts.weight_transport in ("nccl", "ipc"):
+            # The actors can receive by these; the learner cannot send by them yet.
+            raise ValueError(
+                f"rollouts.weight_transport {self.rollouts.weight_transport!r} is not there yet: "
+                "the learner publishes by 'shared_memory' or 'object_store'"
+            )
         return self
 
 

@@ -39,7 +39,8 @@ from cluster.fleet import RolloutFleet
 from cluster.journal import Journal
 from cluster.scoring import ResponseScorer, scored_sequence
 from cluster.staleness import StalenessGate
-from protocol.errors import LoopEnded, ScoringFailed
+from protocol.errors import InputError, LoopEnded, ScoringFailed
+from protocol.labels import RewardVersion
 from protocol.messages import (
     ExperienceBatch,
     PolicyVersion,
@@ -95,6 +96,7 @@ class Controller:
         self._has_reward = asyncio.Event()
         self._has_newer_policy = asyncio.Event()
         self._over = asyncio.Event()
+        self._stepping = asyncio.Lock()
 
         self._policy = policy
         self._episodes = 0
@@ -103,20 +105,33 @@ class Controller:
         self._numbers = itertools.count()
 
     async def draw_reference(self) -> list[tuple[int, ...]]:
-        """Sample ρ before the first step: pairs for validation queries, and for normalisation.
+        """Prove that the actors hold ρ, and sample it: for validation queries and normalisation.
 
         Returns:
-            The scored sequences, prompt and kept response, [≥ num_normalisation_samples].
+            The scored sequences, prompt and kept response, of about `num_normalisation_samples`
+            responses or more; prompts whose responses do not end give none.
+
+        Raises:
+            ProbeMismatch: An actor's ρ is not the learner's.
+            InputError: ρ does not end its responses, so there is nothing to compare.
         """
-        num_pairs = math.ceil(self._config.reward_model.num_normalisation_samples / 2)
+        self._journal.policy_loaded(self._policy, await self._parts.fleet.load_policy(self._policy))
         labels = self._config.labels
-        num_pairs = max(num_pairs, math.ceil(labels.total * labels.validation_share))
-        prompts = self._parts.query_prompts.draw(num_pairs)
-        drawn = await self._drafter.draw_complete(prompts, 2, "reference")
-        pairs = [rollout for pair in drawn if len(pair) == 2 for rollout in pair]
-        await self._parts.labels.add_reference(pairs)
-        self._journal.reference_drawn(pairs)
-        return [scored_sequence(rollout) for rollout in pairs]
+        num_each = max(2, labels.num_candidates // 2)
+        num_prompts = math.ceil(self._config.reward_model.num_normalisation_samples / num_each)
+        num_prompts = max(num_prompts, math.ceil(labels.total * labels.validation_share))
+        prompts = self._parts.query_prompts.draw(num_prompts)
+        drawn = await self._drafter.draw_complete(prompts, num_each, "reference")
+        whole = [group for group in drawn if len(group) == num_each]
+        if not whole:
+            raise InputError(
+                f"the starting policy never ended its responses to {num_prompts} prompts: choose a "
+                "response.cut_token that it writes, or a larger response.max_tokens"
+            )
+        rollouts = [rollout for group in whole for rollout in group]
+        await self._parts.labels.add_reference(rollouts)
+        self._journal.reference_drawn(rollouts)
+        return [scored_sequence(rollout) for rollout in rollouts]
 
     async def run(self) -> None:
         """Run all loops until the last episode is trained or `stop` is called.
@@ -136,11 +151,12 @@ class Controller:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._endless(loop), name=loop.__name__) for loop in loops]
             await self._over.wait()
-            for task in tasks:
-                task.cancel()
+            async with self._stepping:  # a step under way is finished, and told, first
+                for task in tasks:
+                    task.cancel()
 
     def stop(self) -> None:
-        """End the run after the current step. Returns at once; `run` returns soon after."""
+        """End the run after the current step. Returns at once; `run` returns after that step."""
         self._over.set()
 
     # ── the policy loop ──────────────────────────────────────────────────────────────────────
@@ -177,9 +193,7 @@ class Controller:
             try:
                 await self._buffer.add(await self._scorer.score(rollouts))
             except ScoringFailed as error:
-                # A rollout without a score is dropped, and its slot given to another.
-                self._journal.scoring_failed(len(rollouts), error)
-                await self._gate.release(len(rollouts))
+                await self._drop_unscored(len(rollouts), error)
 
     async def learning(self) -> None:
         """Scored rollouts → policy versions, never ahead of the label schedule."""
@@ -189,17 +203,14 @@ class Controller:
                 await self._parts.labels.wait_until_allowed(self._episodes)
             with self._journal.waiting("rollouts"):
                 scored = await self._buffer.take(batch_size, self._policy.version)
-            with self._journal.waiting("scores"):
-                scored = await with_one_reward_version(scored, self._scorer.score)
-            batch = self._batch(scored)
-            with self._journal.learning():
-                report = await self._parts.learner.step(batch)
-            self._episodes = report.policy.episodes
-            self._policy = report.policy
-            self._learned_through[report.policy.version] = report.policy.learned_through
-            await self._parts.labels.set_progress(self._episodes, self._policy)
-            self._journal.step_done(batch, report, self._buffer.num_dropped)
-            self._has_newer_policy.set()
+            try:
+                with self._journal.waiting("scores"):
+                    scored = await with_one_reward_version(scored, self._scorer.score)
+            except ScoringFailed as error:
+                await self._drop_unscored(len(scored), error)
+                continue
+            async with self._stepping:
+                await self._step(self._batch(scored))
         self._over.set()
 
     async def weights(self) -> None:
@@ -221,6 +232,8 @@ class Controller:
             for order in await self._parts.labels.next_orders(timeout_s=5.0):
                 drafts = await self._drafter.fill(order)
                 self._journal.rollouts_finished([r for d in drafts for r in d.rollouts])
+                if order.num_drafts > order.num_queries and self._has_reward.is_set():
+                    drafts = await self._scorer.score_drafts(drafts)
                 await self._parts.labels.offer(order.order_id, drafts)
 
     async def reward(self) -> None:
@@ -230,7 +243,7 @@ class Controller:
             version = await self._parts.reward_trainer.fit(request)
             # Before the swap: the first score of the new version may come while it returns.
             self._ledger_seq_of_reward[version.version] = version.ledger_seq
-            await self._parts.reward_service.swap(version)
+            await self._swap(version)
             await self._parts.labels.learned(version)
             self._journal.reward_served(version)
             self._has_reward.set()
@@ -241,6 +254,29 @@ class Controller:
         rollouts = await self._parts.fleet.generate(requests)
         self._journal.rollouts_finished(rollouts)
         await self._rollouts.put(rollouts)
+
+    async def _swap(self, version: RewardVersion) -> None:
+        """Swap a version in; where replicas are late, the announcement stands and is waited for."""
+        try:
+            await self._parts.reward_service.swap(version)
+        except ScoringFailed:
+            await self._parts.reward_service.swap(version)
+
+    async def _drop_unscored(self, count: int, error: ScoringFailed) -> None:
+        """Drop rollouts without a score, and give their slots to others."""
+        self._journal.scoring_failed(count, error)
+        await self._gate.release(count)
+
+    async def _step(self, batch: ExperienceBatch) -> None:
+        self._journal.step_begun(batch, len(self._buffer))
+        with self._journal.learning():
+            report = await self._parts.learner.step(batch)
+        self._episodes = report.policy.episodes
+        self._policy = report.policy
+        self._learned_through[report.policy.version] = report.policy.learned_through
+        await self._parts.labels.set_progress(self._episodes, self._policy)
+        self._journal.step_done(batch, report, self._buffer.num_dropped)
+        self._has_newer_policy.set()
 
     def _batch(self, scored: Sequence[ScoredRollout]) -> ExperienceBatch:
         reward_version = scored[0].score.reward_version

@@ -92,10 +92,6 @@ class RunDisplay:
         elif self._is_due(str(snapshot.get("phase", ""))):
             self._console.print(plain_line(snapshot), markup=False, highlight=False, soft_wrap=True)
 
-    def say(self, line: str) -> None:
-        """Print one line that stays, above the live panel where there is one."""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-
     def _is_due(self, phase: str) -> bool:
         now = self._clock()
         if self._last_line is not None:

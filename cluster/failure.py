@@ -11,7 +11,9 @@ def first_cause(error: BaseException) -> AndonError | None:
     Loops that run together raise a group; parts that are closed after a failure may raise again,
     and what they raise has the failure as its context.
     """
-    if error.__context__ is not None and (earlier := first_cause(error.__context__)) is not None:
+    # What an error was raised "from" is the same failure in other words.
+    before = (error.__cause__ or error).__context__
+    if before is not None and (earlier := first_cause(before)) is not None:
         return earlier
     if isinstance(error, BaseExceptionGroup):
         return next((cause for cause in map(first_cause, error.exceptions) if cause), None)

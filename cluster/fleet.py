@@ -23,11 +23,6 @@ class RolloutFleet:
         self._requests_per_call = requests_per_call
         self._running = [0] * len(actors)
 
-    @property
-    def num_running(self) -> int:
-        """Requests sent and not yet answered."""
-        return sum(self._running)
-
     async def generate(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
         """Draw one response a request, in order, spread over the actors."""
         size = self._requests_per_call

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from statistics import fmean, pstdev, quantiles
+from statistics import fmean
 
 import structlog
 
@@ -63,6 +63,7 @@ class Journal:
         self._learning_since: float | None = None
         self._actors_before: Sequence[ActorStats] = ()
         self._tokens_per_s = 0.0
+        self._at_step_begin: dict[str, float] = {}
         self._latest: dict[str, float] = {}
 
     # ── what happened ────────────────────────────────────────────────────────────────────────
@@ -89,6 +90,15 @@ class Journal:
         """No score came for `count` rollouts, and they were dropped."""
         self._counts["unscored"] += count
         log.warning("rollouts dropped for want of a score", count=count, error=str(error))
+
+    def step_begun(self, batch: ExperienceBatch, num_waiting: int) -> None:
+        """A batch went to the learner, and `num_waiting` scored rollouts stayed behind."""
+        served = self._latest.get("reward_model/version", 0)
+        self._at_step_begin = {
+            "rollout/queue_depth": num_waiting,
+            # A version's first scores may come before its swap is told.
+            "staleness/reward_lag": max(0, served - batch.reward_version),
+        }
 
     def step_done(self, batch: ExperienceBatch, report: StepReport, num_dropped: int) -> None:
         """The learner made a version."""
@@ -119,8 +129,8 @@ class Journal:
                 **self._batch_metrics(batch.rollouts),
                 "policy/version": policy.version,
                 "policy/episodes": policy.episodes,
-                "reward/version": batch.reward_version,
                 "rollout/tokens_per_s": self._tokens_per_s,
+                **self._at_step_begin,
                 "staleness/dropped": num_dropped + self._counts["unscored"],
             }
         )
@@ -192,6 +202,11 @@ class Journal:
         """Whether the first PPO step has begun."""
         return self._learning_since is not None
 
+    def summarize(self, figures: Mapping[str, object]) -> None:
+        """Hand the closing figures to the metrics; what is no plain value stays in the report."""
+        plain = {k: v for k, v in figures.items() if isinstance(v, int | float | str | None)}
+        self._metrics.summarize(plain)
+
     # ── where the time went ──────────────────────────────────────────────────────────────────
 
     @contextmanager
@@ -226,6 +241,7 @@ class Journal:
             "throughput/episodes_per_s": self._latest.get("policy/episodes", 0.0) / elapsed,
             "throughput/learner_idle": 1.0 - min(1.0, self._seconds["training"] / elapsed),
             "throughput/training_s": self._seconds["training"],
+            "throughput/scoring_s": self._seconds["waiting_scores"],
             "throughput/weight_sync_s": self._seconds["weight_sync"],
         }
 
@@ -237,15 +253,8 @@ class Journal:
     # ── rows ─────────────────────────────────────────────────────────────────────────────────
 
     def _batch_metrics(self, scored: Sequence[ScoredRollout]) -> dict[str, float]:
-        scores = [item.score.value for item in scored]
-        lengths = [len(item.rollout.token_ids) for item in scored]
-        centiles = quantiles(scores, n=20, method="inclusive")
         row = {
-            "reward/score_mean": fmean(scores),
-            "reward/score_std": pstdev(scores),
-            "reward/score_p05": centiles[0],
-            "reward/score_p95": centiles[-1],
-            "rollout/length_mean": fmean(lengths),
+            "rollout/length_mean": fmean(item.rollout.num_kept for item in scored),
             "rollout/truncated_rate": fmean(not item.rollout.is_complete for item in scored),
         }
         if self._gold is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from cluster.run_folder import RunFolder
 from protocol.errors import LoopEnded
 
 STOP_TIMEOUT_S = 10.0
+POLL_S = 0.5
 
 
 class SimulatedLabelers:
@@ -38,21 +40,12 @@ class SimulatedLabelers:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> SimulatedLabelers:
-        for profile in self._profiles:
-            token_file = self._folder.tokens / profile.name
-            with (self._folder.logs / f"labeler-{profile.name}.log").open("wb") as log:
-                self._processes[profile.name] = subprocess.Popen(
-                    [
-                        *(sys.executable, "-m", "label_queue.simulated"),
-                        *("--url", self._url),
-                        *("--token-file", str(token_file)),
-                        *("--profile", profile.model_dump_json(exclude={"name"})),
-                        *("--report", str(self._report(profile))),
-                    ],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                )
+        try:
+            for profile in self._profiles:
+                self._processes[profile.name] = self._start(profile)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
@@ -80,18 +73,37 @@ class SimulatedLabelers:
         Raises:
             LoopEnded: One ended with an error; its log says why.
         """
-        codes = await asyncio.gather(
-            *(asyncio.to_thread(process.wait) for process in self._processes.values())
-        )
-        for name, code in zip(self._processes, codes, strict=True):
-            if code:
-                log = self._folder.logs / f"labeler-{name}.log"
-                raise LoopEnded(f"simulated labeler {name} ended with code {code}: see {log}")
+        # Polled: a thread that waited for each would leave none to others on a small machine.
+        while True:
+            codes = {name: process.poll() for name, process in self._processes.items()}
+            for name, code in codes.items():
+                if code:
+                    log = self._folder.logs / f"labeler-{name}.log"
+                    raise LoopEnded(f"simulated labeler {name} ended with code {code}: see {log}")
+            if None not in codes.values():
+                return
+            await asyncio.sleep(POLL_S)
 
     def num_acknowledged(self) -> int:
         """Distinct labels the labelers saw acknowledged, by their own count."""
         reports = (self._report(profile) for profile in self._profiles)
         return sum(json.loads(r.read_text())["acknowledged"] for r in reports if r.exists())
+
+    def _start(self, profile: SimulatedLabeler) -> subprocess.Popen[bytes]:
+        with (self._folder.logs / f"labeler-{profile.name}.log").open("wb") as log:
+            return subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "label_queue.simulated"),
+                    *("--url", self._url),
+                    *("--token-file", str(self._folder.tokens / profile.name)),
+                    *("--profile", profile.model_dump_json(exclude={"name"})),
+                    *("--report", str(self._report(profile))),
+                    *("--parent", str(os.getpid())),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def _report(self, profile: SimulatedLabeler) -> Path:
         return self._folder.logs / f"labeler-{profile.name}.json"

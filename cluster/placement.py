@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import shutil
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from actors.shell import RolloutActorShell
 from cluster.config import RunConfig
 from cluster.controller import Parts
 from cluster.fleet import RolloutFleet
-from cluster.prompts import prompt_sources
+from cluster.prompts import normalisation_sequences, prompt_sources
 from cluster.ranks import RankGroup, on_bundle, place
 from cluster.remote import (
     RemoteActor,
@@ -76,8 +78,14 @@ class Placement:
         await self._stack.aclose()
 
     async def start_reward_trainer(self, reference: list[tuple[int, ...]]) -> None:
-        """Give the reward trainer the samples of ρ it normalises on; it can fit from then on."""
-        await answer(self._reward_ranks.start(reference), "the reward trainer")
+        """Give the reward trainer what it normalises on; it can fit from then on.
+
+        Args:
+            reference: Samples of ρ, used unless the config names texts that shall score 0.
+        """
+        chosen = await asyncio.to_thread(normalisation_sequences, self._config, self._policy_path)
+        sequences = reference if chosen is None else chosen
+        await answer(self._reward_ranks.start(sequences), "the reward trainer")
         self._stack.push_async_callback(self._reward_ranks.call, "stop")
 
     async def _start(self) -> None:
@@ -85,21 +93,22 @@ class Placement:
             prompt_sources, self._config, self._policy_path
         )
         pinned = query_prompts.draw(NUM_PINNED_PROMPTS)
-        labels, learner, fleet, service, self._reward_ranks = await asyncio.gather(
-            self._start_label_queue(),
-            self._start_learner(pinned[0]),
-            self._start_actors(),
-            self._start_reward_service(pinned),
-            self._place_reward_trainer(),
-        )
+        # A group: when one cannot start, the others must not go on after the stack was closed.
+        async with asyncio.TaskGroup() as group:
+            labels = group.create_task(self._start_label_queue())
+            learner = group.create_task(self._start_learner(pinned[0]))
+            fleet = group.create_task(self._start_actors())
+            service = group.create_task(self._start_reward_service(pinned))
+            reward_ranks = group.create_task(self._place_reward_trainer())
+        self._reward_ranks = reward_ranks.result()
         self.parts = Parts(
             prompts=prompts,
             query_prompts=query_prompts,
-            fleet=fleet,
-            learner=learner,
+            fleet=fleet.result(),
+            learner=learner.result(),
             reward_trainer=RemoteRewardTrainer(self._reward_ranks),
-            reward_service=service,
-            labels=labels,
+            reward_service=service.result(),
+            labels=labels.result(),
         )
 
     async def _start_label_queue(self) -> RemoteLabelQueue:
@@ -142,6 +151,9 @@ class Placement:
         config = self._config.learner
         resources = self._resources(self._config.cluster.gpus_per_learner_rank)
         group = await self._reserve(config.num_ranks, resources, "PACK", "learner ranks")
+        # Runs of one name in two places must not meet in it; and a killed rank leaves it behind.
+        shared_folder = SHARED_MEMORY / f"andon-{self._session.run_id}-{os.getpid()}"
+        self._stack.callback(shutil.rmtree, shared_folder, ignore_errors=True)
         ranks = RankGroup(
             [
                 on_bundle(LearnerRank, group, rank, resources).remote(
@@ -153,7 +165,9 @@ class Placement:
                     total_episodes=self._config.run.episodes,
                     seed=self._config.run.seed,
                     weight_transport=self._config.rollouts.weight_transport,
-                    shared_folder=SHARED_MEMORY / f"andon-{self._session.run_id}",
+                    shared_folder=shared_folder,
+                    # While an actor loads one, the learner may get η versions further.
+                    kept_versions=self._config.run.max_policy_lag + 2,
                 )
                 for rank in range(config.num_ranks)
             ]

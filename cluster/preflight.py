@@ -11,7 +11,7 @@ from actors.memory import check_free_memory
 from cluster.config import RunConfig
 from cluster.environment import cluster_address
 from cluster.policy_source import policy_folder
-from cluster.prompts import prompt_sources
+from cluster.prompts import normalisation_sequences, prompt_sources
 from protocol.errors import ResourceError
 
 CONNECT_TIMEOUT_S = 5.0
@@ -37,7 +37,9 @@ def check_before_start(config: RunConfig) -> None:
 
         check_online()
     if config.policy is not None:
-        prompt_sources(config, policy_folder(config.policy.path))
+        folder = policy_folder(config.policy.path)
+        prompt_sources(config, folder)
+        normalisation_sequences(config, folder)
 
 
 def no_ray_cluster(address: str) -> ResourceError:

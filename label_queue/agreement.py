@@ -6,18 +6,22 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+Z_95 = 1.959964
+"""Two-sided 95 % quantile of the normal distribution."""
 
-def wilson_lower(wins: int, total: int, z: float = 1.96) -> float:
-    """Return the lower bound of Wilson's (1927) score interval; z 1.96 for 95 % on two sides.
 
-    NaN when there is nothing to count.
+def wilson_bounds(successes: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % bounds of a proportion (Wilson 1927); (0, 1) of no trials.
+
+    (p + z²/2n ± z·√(p(1−p)/n + z²/4n²)) / (1 + z²/n)
     """
-    if total == 0:
-        return math.nan
-    share = wins / total
-    centre = share + z * z / (2 * total)
-    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    return (centre - spread) / (1 + z * z / total)
+    if trials == 0:
+        return 0.0, 1.0
+    share, z2 = successes / trials, Z_95**2
+    middle = share + z2 / (2 * trials)
+    spread = Z_95 * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
+    scale = 1 + z2 / trials
+    return (middle - spread) / scale, (middle + spread) / scale
 
 
 def nominal_alpha(units: Iterable[Sequence[str]]) -> float:

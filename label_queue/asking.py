@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from label_queue.config import LabelsConfig
 from label_queue.reference_pool import ReferencePool
 from label_queue.selection import QuerySelector, Selection, Uniform
-from protocol.errors import NotFinite
+from protocol.errors import InputError, NotFinite
 from protocol.labels import (
     Candidate,
     ComparisonQuery,
@@ -21,6 +21,13 @@ from protocol.labels import (
     QueryPurpose,
 )
 from protocol.messages import Prompt, Rollout
+
+MAX_BARREN_ORDERS = 10
+"""Orders in a row that may bring no query."""
+NEVER_ENDS = (
+    "the policy's responses never end with the cut or end token: "
+    "raise response.max_tokens or change response.cut_token"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +56,21 @@ class OrderBook:
         self._new_id = new_id
         self._placed: dict[str, _Placed] = {}
         self._made: Counter[QueryPurpose] = Counter()
+        self._answered_at = -math.inf
+        self._num_barren = 0
 
     def made(self, purpose: QueryPurpose) -> None:
         """Count a query that was made."""
         self._made[purpose] += 1
 
     def outstanding_slots(self, now: float) -> int:
-        """Return the answers wanted by orders not yet answered, forgetting those timed out."""
+        """Return the answers wanted by orders not yet answered, forgetting those timed out.
+
+        Orders are filled one after another, so each answer restarts the time of those that wait.
+        """
         limit = now - self._config.order_timeout_s
-        self._placed = {name: p for name, p in self._placed.items() if p.placed_at > limit}
+        if self._answered_at <= limit:
+            self._placed = {name: p for name, p in self._placed.items() if p.placed_at > limit}
         return sum(placed.num_slots for placed in self._placed.values())
 
     def find(self, order_id: str) -> QueryOrder | None:
@@ -65,9 +78,16 @@ class OrderBook:
         placed = self._placed.get(order_id)
         return placed.order if placed else None
 
-    def answered(self, order_id: str) -> None:
-        """Forget an order that was answered."""
+    def answered(self, order_id: str, num_queries: int, *, now: float) -> None:
+        """Forget an order that was answered, and by how many queries."""
         self._placed.pop(order_id, None)
+        self._answered_at = now
+        self._num_barren = 0 if num_queries else self._num_barren + 1
+
+    def refuse_if_barren(self) -> None:
+        """Raise InputError when too many orders in a row have brought no query."""
+        if self._num_barren >= MAX_BARREN_ORDERS:
+            raise InputError(f"{self._num_barren} orders in a row brought no query: {NEVER_ENDS}")
 
     def labelers_wanted(self, purpose: QueryPurpose, num_labelers: int) -> int:
         """Return how many people a query is given to; never more than there are."""
@@ -227,5 +247,5 @@ def _candidate(query_id: str, rollout: Rollout) -> Candidate:
         seed=rollout.sampling.seed,
         engine=rollout.actor_id,
         logprob_sum=logprob_sum,
-        finish_reason="cut" if rollout.is_complete else "length",
+        finish_reason=rollout.finish_reason,
     )

@@ -47,6 +47,15 @@ class QueryBoard:
         self._open: dict[str, OpenQuery] = {}
         self._held: dict[str, dict[str, float]] = {}
 
+    @property
+    def slots_to_come(self) -> int:
+        """Answers still wanted by the queries that nobody has answered yet.
+
+        Whoever labels at all can answer those; the rest of a query once answered wants other
+        people, who may never come.
+        """
+        return sum(entry.wanted for entry in self._open.values() if not entry.answered_by)
+
     def add_query(self, query: ComparisonQuery) -> None:
         """Open a query. One already known changes nothing."""
         if query.query_id in self.queries:
@@ -101,6 +110,12 @@ class QueryBoard:
         self.open_slots -= 1
         if entry.wanted == 0:
             del self._open[event.query_id]
+
+    def holders(self, now: float) -> set[str]:
+        """Return the labelers who hold a task."""
+        return {
+            name for name, held in self._held.items() if any(end > now for end in held.values())
+        }
 
     def num_held(self, labeler_id: str, now: float) -> int:
         """Return how many tasks a labeler holds, forgetting those whose lease is over."""

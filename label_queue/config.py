@@ -102,7 +102,7 @@ class LabelsConfig(Section):
     max_order: Count = 32
     """Queries in one order to the policy loop."""
     order_timeout_s: Seconds = 120.0
-    """An order unanswered for so long is placed anew."""
+    """An order is placed anew when it, and any other, has gone unanswered for so long."""
     query_expiry_s: Seconds = 3600.0
     """An unclaimed query's life; it also ends after one refit interval of newer labels."""
     when_starved: Literal["wait", "continue"] = "wait"

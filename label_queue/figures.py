@@ -8,15 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from label_queue.agreement import nominal_alpha, wilson_lower
+from label_queue.agreement import nominal_alpha, wilson_bounds
 from label_queue.board import QueryBoard
+from label_queue.coverage import coverage
 from label_queue.history import LabelHistory
-from label_queue.leases import percentile
 from label_queue.ledger import as_comparison, current_labels
+from label_queue.percentile import percentile
+from label_queue.validation import validation_votes
 from protocol.labels import LabelEvent
 
 RECENT = 500
 """Labels, queries or latencies that a moving figure looks back on."""
+ACTIVE_S = 300.0
+"""For so long after a label a labeler counts as active."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,23 +63,14 @@ class LabelFigures:
         A label is a win if the response it puts first is π's. Ties, and queries in which π was
         still ρ, are left out.
         """
-        wins = []
-        for event in current_labels(self._history.events).values():
-            query = self._board.queries[event.query_id]
-            versions = [candidate.policy_version for candidate in query.candidates]
-            comparison = as_comparison(query, event)
-            if query.purpose != "validation" or 2 * versions.count(0) != len(versions):
-                continue
-            if comparison is not None and comparison.outcome != "tie":
-                best = comparison.ranking[0] if comparison.ranking else comparison.choice
-                assert best is not None
-                wins.append(versions[best] > 0)
-        wins = wins if last is None else wins[-last:]
-        return WinRate(
-            rate=sum(wins) / len(wins) if wins else math.nan,
-            low=wilson_lower(sum(wins), len(wins)),
-            num_labels=len(wins),
-        )
+        labels = current_labels(self._history.events).values()
+        votes = validation_votes(self._board.queries, labels)
+        votes = votes if last is None else votes[-last:]
+        if not votes:
+            return WinRate(rate=math.nan, low=math.nan, num_labels=0)
+        wins = sum(vote.is_win for vote in votes)
+        low, _ = wilson_bounds(wins, len(votes))
+        return WinRate(rate=wins / len(votes), low=low, num_labels=len(votes))
 
     def coverage(self) -> tuple[float, ...]:
         """Return, for each query made since the first reward version, how much it had learned.
@@ -83,11 +78,8 @@ class LabelFigures:
         That is the share of the labels received before the query was made that the reward behind
         its candidates' policy had learned.
         """
-        return tuple(
-            query.learned_labels / query.labels_before
-            for query in self._board.queries.values()
-            if query.created_at >= self.first_learned_at and query.labels_before
-        )
+        made = coverage(self._board.queries.values(), self.first_learned_at)
+        return tuple(each.share for each in made)
 
     def query_made(self, policy_lag: int) -> None:
         """Note how many versions behind the newest policy a new query's oldest token was."""
@@ -109,6 +101,7 @@ class LabelFigures:
             "labels/scheduled": scheduled,
             "labels/deficit": max(0, scheduled - history.num_preferences),
             "labels/outstanding": self._board.open_slots,
+            "labelers/active": len(self._active(now)),
         }
         recent = history.submits(max(0, history.num_submitted - RECENT), history.last_seq)
         if recent:
@@ -121,14 +114,19 @@ class LabelFigures:
         Coverage and latency look back on the newest 500 queries and labels.
         """
         row: dict[str, float] = {"policy/winrate_vs_reference": self.winrate().rate}
-        if coverage := self.coverage()[-RECENT:]:
-            row["online/coverage"] = median(coverage)
+        if shares := self.coverage()[-RECENT:]:
+            row["online/coverage"] = median(shares)
         if self._reached_s:
             row["online/label_to_policy_latency_p50"] = percentile(self._reached_s, 0.50)
             row["online/label_to_policy_latency_p95"] = percentile(self._reached_s, 0.95)
         if self._query_lags:
             row["online/query_policy_lag"] = median(self._query_lags)
         return _defined(row)
+
+    def _active(self, now: float) -> set[str]:
+        """Return the labelers who hold a task or gave a label lately."""
+        recent = self._history.received_since(now - ACTIVE_S)
+        return self._board.holders(now) | {event.labeler_id for event in recent}
 
     def _rates(self, recent: Sequence[LabelEvent], now: float) -> dict[str, float]:
         outcomes = Counter(event.outcome for event in recent)
@@ -144,7 +142,7 @@ class LabelFigures:
             "labels/tie_rate": outcomes["tie"] / len(recent),
             "labels/skip_rate": outcomes["skip"] / len(recent),
             "labels/both_bad_rate": outcomes["both_bad"] / len(recent),
-            "labels/rate_per_min": self._history.num_received_since(now - 60.0),
+            "labels/rate_per_min": len(self._history.received_since(now - 60.0)),
             "labels/latency_p50": percentile(waits, 0.50),
             "labels/latency_p95": percentile(waits, 0.95),
             "labels/first_position_rate": sum(firsts) / len(firsts) if firsts else math.nan,

@@ -40,9 +40,9 @@ class LabelHistory:
         """Return the first answers received up to `seq`, from the start-th on."""
         return self._submits[start : self.submitted_through(seq)]
 
-    def num_received_since(self, time: float) -> int:
-        """Return how many distinct labels were received after `time`."""
-        return len(self._submits) - bisect_right(self._submits, time, key=lambda e: e.received_at)
+    def received_since(self, time: float) -> list[LabelEvent]:
+        """Return the first answers received after `time`."""
+        return self._submits[bisect_right(self._submits, time, key=lambda e: e.received_at) :]
 
     def find(self, event_id: str) -> LabelEvent | None:
         """Return the event of that id, if it took effect."""

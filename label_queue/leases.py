@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Sequence
 
 from label_queue.config import LeaseConfig
+from label_queue.percentile import percentile
 
 MIN_TIMES = 20
 """Active times needed before their 95th percentile means something."""
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the nearest-rank percentile of `values`, e.g. share 0.95; values must not be empty."""
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 class LeaseTerms:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from pathlib import Path
@@ -48,6 +48,11 @@ NETWORK_FILESYSTEMS = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "gfs2"}
     | {"glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "smb3", "smbfs"}
 )
+DISK_ERRORS = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+)
+"""Primary result codes that tell of the disk or of access to it, and not of what the file holds."""
+MEND_DISK = "free space on its disk, and see that you may write there"
 KEYS_PER_SELECT = 500
 """SQLite takes a limited number of bound parameters in one statement."""
 
@@ -178,25 +183,28 @@ class SqlLedger:
     def open(cls, path: Path, run_id: str) -> Self:
         """Open the run's ledger, making it if there is none.
 
-        Raises ResourceError when the folder is missing or on a network filesystem, or another
-        process has the ledger open; InputError when it is another run's or no ledger at all.
+        Raises ResourceError when the folder is missing or on a network filesystem, the disk
+        refuses, or another process has the ledger open; InputError when it is another run's or no
+        ledger at all.
         """
         refuse_network_filesystem(path)
-        lock = _take_lock(path)
-        try:
+        with ExitStack() as on_failure:
+            lock = on_failure.enter_context(_take_lock(path))
             with _is_ledger(path):
-                connection = _engine(path).connect()
+                engine = _engine(path)
+                on_failure.callback(engine.dispose)
+                connection = on_failure.enter_context(engine.connect())
                 _prepare(connection, path, run_id)
-                return cls(connection, lock, path)
-        except InputError:
-            lock.close()
-            raise
+                ledger = cls(connection, lock, path)
+            on_failure.pop_all()
+            return ledger
 
     @classmethod
     def open_to_read(cls, path: Path) -> Self:
         """Open a ledger without writing to it, also while another process does.
 
-        Raises MissingError when there is none, InputError when it is no ledger.
+        Raises MissingError when there is none, InputError when it is no ledger, ResourceError
+        when the disk refuses.
         """
         if not path.is_file():
             raise MissingError(f"{path}: no such ledger; name the run folder's ledger.sqlite")
@@ -321,7 +329,11 @@ def refuse_network_filesystem(path: Path, mounts: Iterable[tuple[str, str]] | No
 
 def _take_lock(path: Path) -> TextIOWrapper:
     """Hold the ledger for this process until the file is closed or the process ends, however."""
-    lock = path.with_name(path.name + ".lock").open("a")
+    try:
+        lock = path.with_name(path.name + ".lock").open("a")
+    except OSError as error:
+        problem = f"{error.filename}: cannot be written ({error.strerror})"
+        raise ResourceError(f"{problem}; {MEND_DISK}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -351,10 +363,16 @@ def _engine(path: Path, *, read_only: bool = False) -> Engine:
 
 @contextmanager
 def _is_ledger(path: Path) -> Iterator[None]:
-    """Say in one line that a file is not a ledger, where SQL only says what it stumbled over."""
+    """Say in one line that a file is not a ledger, where SQL only says what it stumbled over.
+
+    What SQLite puts down to the disk says nothing about the file: that is a ResourceError.
+    """
     try:
         yield
     except DatabaseError as error:
+        # The low byte is the kind of error, the others its details.
+        if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in DISK_ERRORS:
+            raise ResourceError(f"{path}: cannot be opened ({error.orig}); {MEND_DISK}") from error
         raise InputError(f"{path}: not a label ledger ({error.orig}); name another") from error
 
 

@@ -22,7 +22,7 @@ import structlog
 from uuid6 import uuid7
 
 from label_queue.access import token_sha256
-from label_queue.asking import OrderBook, QueryMaker, QueryMoment
+from label_queue.asking import NEVER_ENDS, OrderBook, QueryMaker, QueryMoment
 from label_queue.config import LabelsConfig
 from label_queue.desk import LabelingDesk
 from label_queue.figures import WinRate
@@ -155,10 +155,13 @@ class LabelQueue:
             await self._state.change.wait(min(remaining, POLL_S))
 
     def _lacking(self, now: float) -> int:
-        """Return how many answers to ask for now; few at a time are left to gather."""
+        """Return how many answers to ask for now; few at a time are left to gather.
+
+        A query somebody has answered holds back no other: the rest of its answers may never come.
+        """
         asked = (
             self._state.history.num_preferences
-            + self._state.board.open_slots
+            + self._state.board.slots_to_come
             + self._orders.outstanding_slots(now)
         )
         left = self._schedule.total - asked
@@ -175,6 +178,8 @@ class LabelQueue:
         Idempotent by order_id: the first answer counts, whatever the second brings. Fewer drafts
         than ordered are welcome, and drafts with an unfinished response make no query. An order
         that is not known (it timed out, or the queue was restarted) makes none.
+
+        Raises InputError once 10 orders in a row have brought no query.
         """
         if order_id not in self._offers:
             self._offers[order_id] = asyncio.create_task(self._make_queries(order_id, drafts))
@@ -200,8 +205,11 @@ class LabelQueue:
             oldest = min(rollout.oldest_version for rollout in draft.rollouts)
             self._state.figures.query_made(self._policy_version - oldest)
         await self._commits.write(queries)
-        self._orders.answered(order_id)
+        self._orders.answered(order_id, len(queries), now=self._clock())
         self._state.change.notify()
+        if not queries:
+            self._log.warning(f"an order brought no query: {NEVER_ENDS}", order_id=order_id)
+        self._orders.refuse_if_barren()
         return len(queries)
 
     async def set_progress(self, episodes: int, policy: PolicyVersion) -> None:

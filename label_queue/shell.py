@@ -18,6 +18,7 @@ from label_queue.ledger_sql import SqlLedger
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from protocol.errors import AndonError, LabelError
+from reward_service.shell import keep_replica_off_other_interfaces
 
 T = TypeVar("T")
 
@@ -103,6 +104,7 @@ def build_intake_app(queue_handle: Any, config: LabelsConfig) -> Any:
     """
 
     def build() -> FastAPI:
+        keep_replica_off_other_interfaces()
         return build_app(RemoteIntakeQueue(queue_handle), config.intake)
 
     ingress = serve.deployment(

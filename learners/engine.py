@@ -33,12 +33,18 @@ def join_ranks(rank: int, world_size: int, host: str, port: int, timeout_s: floa
     """
     if host.startswith("127."):
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    timeout = timedelta(seconds=timeout_s)
+    # Left to itself, the store of rank 0 listens on all interfaces.
+    listener = socket.create_server((host, port)).detach() if rank == 0 else None
+    store = torch.distributed.TCPStore(  # type: ignore[attr-defined]
+        host, port, world_size, is_master=rank == 0, timeout=timeout, master_listen_fd=listener
+    )
     torch.distributed.init_process_group(
         "nccl" if torch.cuda.is_available() else "gloo",
-        init_method=f"tcp://{host}:{port}",
+        store=store,
         rank=rank,
         world_size=world_size,
-        timeout=timedelta(seconds=timeout_s),
+        timeout=timeout,
     )
 
 

@@ -26,7 +26,7 @@ from learners.config import (
 from learners.engine import free_port, join_ranks, leave_ranks
 from learners.ppo import PPOLearner
 from learners.reward_fit import RewardTrainer
-from learners.weights import ObjectStorePublisher, SharedMemoryPublisher
+from learners.weights import KEPT_VERSIONS, ObjectStorePublisher, SharedMemoryPublisher
 from protocol.errors import ConfigError
 from protocol.labels import FitRequest, RewardVersion
 from protocol.messages import ExperienceBatch, PolicyVersion, StepReport
@@ -74,6 +74,7 @@ class LearnerRank(Rank):
         seed: Of the run.
         weight_transport: "shared_memory" or "object_store".
         shared_folder: In shared memory and of this run alone, e.g. /dev/shm/andon-RUN.
+        kept_versions: How many versions stay published.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class LearnerRank(Rank):
         seed: int,
         weight_transport: str,
         shared_folder: Path,
+        kept_versions: int = KEPT_VERSIONS,
     ) -> None:
         super().__init__(rank, deepspeed)
         self._policy = policy
@@ -98,6 +100,8 @@ class LearnerRank(Rank):
         self._seed = seed
         self._weight_transport = weight_transport
         self._shared_folder = shared_folder
+        self._kept_versions = kept_versions
+        self._learner: PPOLearner | None = None
 
     def start(self, host: str, port: int, probe_token_ids: Sequence[int]) -> PolicyVersion | None:
         """Meet the other ranks, load π = ρ and publish version 0. To be called once.
@@ -127,22 +131,28 @@ class LearnerRank(Rank):
 
     def step(self, batch: ExperienceBatch) -> StepReport | None:
         """Run one PPO step; idempotent by `batch.step`. Errors as `PPOLearner.step`."""
-        return self._learner.step(batch)
+        return self._started.step(batch)
 
     def save(self, folder: str) -> None:
         """Write the present policy as a Hugging Face folder. May be called again."""
-        self._learner.save(Path(folder))
+        self._started.save(Path(folder))
 
     def stop(self) -> None:
-        """Free memory, what is published, and the process group."""
-        self._learner.close()
+        """Free memory, what is published, and the process group. Also after a failed `start`."""
+        if self._learner is not None:
+            self._learner.close()
         leave_ranks()
+
+    @property
+    def _started(self) -> PPOLearner:
+        assert self._learner is not None, "start() first"
+        return self._learner
 
     def _publisher(self) -> WeightPublisher:
         if self._weight_transport == "shared_memory":
-            return SharedMemoryPublisher(self._shared_folder)
+            return SharedMemoryPublisher(self._shared_folder, self._kept_versions)
         if self._weight_transport == "object_store":
-            return ObjectStorePublisher(ray.put)
+            return ObjectStorePublisher(ray.put, self._kept_versions)
         raise ConfigError(
             f"the learner has no weight transport {self._weight_transport!r}: "
             "set rollouts.weight_transport to 'shared_memory' or 'object_store'"

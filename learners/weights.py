@@ -26,11 +26,13 @@ class SharedMemoryPublisher:
 
     Args:
         folder: Of this run alone, e.g. /dev/shm/andon-RUN; made here, and removed by `close`.
+        kept_versions: How many stay; more than the learner may run ahead of an actor's load.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kept_versions: int = KEPT_VERSIONS) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._kept_versions = kept_versions
         self._files: OrderedDict[int, Path] = OrderedDict()
 
     def publish(self, version: int, tensors: Mapping[str, object]) -> WeightsRef:
@@ -46,7 +48,7 @@ class SharedMemoryPublisher:
         draft.write_bytes(payload)
         draft.rename(path)
         self._files[version] = path
-        while len(self._files) > KEPT_VERSIONS:
+        while len(self._files) > self._kept_versions:
             self._files.popitem(last=False)[1].unlink()
         return WeightsRef(
             transport="shared_memory",
@@ -68,10 +70,12 @@ class ObjectStorePublisher:
 
     Args:
         put: Stores bytes and returns a reference that can be sent, e.g. `ray.put`.
+        kept_versions: How many stay; more than the learner may run ahead of an actor's load.
     """
 
-    def __init__(self, put: Callable[[bytes], object]) -> None:
+    def __init__(self, put: Callable[[bytes], object], kept_versions: int = KEPT_VERSIONS) -> None:
         self._put = put
+        self._kept_versions = kept_versions
         self._references: OrderedDict[int, object] = OrderedDict()
 
     def publish(self, version: int, tensors: Mapping[str, object]) -> WeightsRef:
@@ -84,7 +88,7 @@ class ObjectStorePublisher:
         payload = _serialised(tensors)
         reference = self._put(payload)
         self._references[version] = reference
-        while len(self._references) > KEPT_VERSIONS:
+        while len(self._references) > self._kept_versions:
             self._references.popitem(last=False)
         return WeightsRef(
             transport="object_store",

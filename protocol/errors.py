@@ -18,8 +18,7 @@ stranger would have caught:
     │   ├── InvalidLabel        (ValueError)         422
     │   └── TooFast             429
     ├── TransientError          may be tried again with the same arguments
-    │   ├── ScoringFailed       (TimeoutError)       no score came; never stands for zero
-    │   └── EngineBusy          (TimeoutError)
+    │   └── ScoringFailed       (TimeoutError)       no score came; never stands for zero
     └── IntegrityError          something that must hold does not; the line stops
         ├── ProbeMismatch       (RuntimeError)       the engine's weights are others
         ├── BundleCorrupt       (ValueError)         a digest that does not match
@@ -133,10 +132,6 @@ class TransientError(AndonError):
 
 class ScoringFailed(TransientError, TimeoutError):
     """The reward service gave no score. Retried with jitter, then the rollout is dropped."""
-
-
-class EngineBusy(TransientError, TimeoutError):
-    """The engine did not take a request in time."""
 
 
 class IntegrityError(AndonError):

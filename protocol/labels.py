@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from protocol.messages import Prompt, Rollout
+from protocol.messages import FinishReason, Prompt, Rollout
 
 QueryKind = Literal["pair", "best_of_k", "ranking"]
 QueryPurpose = Literal["train", "validation", "overlap", "gold", "repeat"]
@@ -36,8 +36,7 @@ class Candidate:
     """Which actor drew it, e.g. "rollout-1"."""
     logprob_sum: float
     """Σ behaviour log-probabilities of the kept tokens, nats."""
-    finish_reason: str
-    """"cut", "end" or "length"."""
+    finish_reason: FinishReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,8 @@ from typing import Literal
 
 Purpose = Literal["train", "query", "reference"]
 """What a rollout was asked for: an episode of PPO, a candidate to label, a sample of ρ."""
+FinishReason = Literal["cut", "end", "length"]
+"""Why a response ends: its cut token came, its end token came, or neither did or was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,8 @@ class Rollout:
     """Tokens up to and with the cut (or end) token: what is scored and shown, e.g. 19."""
     is_complete: bool
     """Whether the cut (or end) token came; if not, the response gets the fixed score."""
+    finish_reason: FinishReason
+    """Why the kept tokens end where they do: at the cut token, the end token, or the length."""
     text: str
     """The kept tokens, decoded."""
     actor_id: str

@@ -125,7 +125,7 @@ class LabelQueue(Protocol):
     """The human side as the policy loop sees it."""
 
     async def add_reference(self, rollouts: Sequence[Rollout]) -> None:
-        """Keep responses of ρ, two a prompt, for validation queries."""
+        """Keep responses of ρ, half of K or more a prompt, for validation queries."""
         ...
 
     async def next_orders(self, timeout_s: float) -> list[QueryOrder]:

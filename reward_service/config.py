@@ -29,8 +29,20 @@ class RewardModelConfig(BaseModel):
     """"reference": mean 0 and variance 1 on samples of ρ (Ziegler et al. 2019);
     "zero_at_reference": the data set's reference responses score 0 on average (Stiennon et al.
     2020); "zero_at_demonstrations": demonstrations do (Ouyang et al. 2022)."""
+    normalisation_path: str = ""
+    """JSONL of {"prompt", "response"}: the reference responses or demonstrations, for the two
+    "zero_at" rules alone."""
     num_normalisation_samples: int = Field(default=256, ge=2)
     """Responses gain and bias are set from; 256 in the code of Ziegler et al. (2019)."""
+
+    @model_validator(mode="after")
+    def _rule_has_its_texts(self) -> RewardModelConfig:
+        if (self.normalisation == "reference") != (self.normalisation_path == ""):
+            raise ValueError(
+                "normalisation_path, a JSONL of {prompt, response}, goes with normalisation = "
+                "'zero_at_reference' or 'zero_at_demonstrations', and with these alone"
+            )
+        return self
 
     @model_validator(mode="after")
     def _variance_needs_heads(self) -> RewardModelConfig:

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 import ray
 import structlog
 from ray import serve
+from ray._common.tls_utils import add_port_to_grpc_server
 from ray.exceptions import RayError, RayTaskError
+from ray.serve._private import replica
 from ray.serve.exceptions import RayServeException
 
 from protocol.errors import AndonError, NotFinite, ScoringFailed
@@ -118,6 +120,16 @@ def _total_cost(requests: Sequence[_ScoringRequest]) -> int:
     return sum(request.cost for request in requests)
 
 
+def keep_replica_off_other_interfaces() -> None:
+    """Have the replica in this process bind its inner port where Ray binds its own.
+
+    Serve opens it on all interfaces, and it takes pickles from whoever asks. To be called in a
+    replica's constructor, before Serve opens the port.
+    """
+    host = ray.util.get_node_ip_address()
+    replica.add_port_to_grpc_server = lambda server, _: add_port_to_grpc_server(server, f"{host}:0")
+
+
 @serve.ingress()
 class RewardReplica:
     """One process with a whole reward model, called by deployment handle and over HTTP."""
@@ -135,6 +147,7 @@ class RewardReplica:
 
         from reward_service.hot_swap import LiveModel
 
+        keep_replica_off_other_interfaces()
         torch.set_num_threads(config.torch_threads)
         self._config = config
         self._announcer = announcer

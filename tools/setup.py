@@ -25,11 +25,16 @@ CONSTRAINTS = ROOT / "constraints.txt"
 OLDEST_PYTHON = (3, 11)
 NEEDED_BYTES = 8 * 10**9
 LOG_LINES_SHOWN = 15
+NOT_FOUND = "No matching distribution found"
 OPTIONAL_PACKAGES = ("torchvision", "torchaudio", "torchcodec")
 
 
 class SetupError(Exception):
     """One sentence that says what is missing and how to get it."""
+
+
+class NotInIndex(SetupError):
+    """pip's index does not have what is wanted."""
 
 
 def say(line: str) -> None:
@@ -103,7 +108,9 @@ def pip(arguments: list[str], sentence: str) -> None:
     """Run pip in the venv, its output appended to the log.
 
     Raises:
-        SetupError: pip failed; the last lines of the log are shown and `sentence` says what for.
+        NotInIndex: pip's index does not have what is wanted.
+        SetupError: pip failed otherwise; the last lines of the log are shown. `sentence` says
+            what pip was to do.
     """
     command = [str(PYTHON), "-m", "pip", *arguments]
     with LOG.open("a") as log:
@@ -112,29 +119,43 @@ def pip(arguments: list[str], sentence: str) -> None:
         done = subprocess.run(
             command, cwd=str(ROOT), stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
-    if done.returncode != 0:
-        lines = LOG.read_text(errors="replace").splitlines()
-        say("\n".join(lines[-LOG_LINES_SHOWN:]))
-        raise SetupError(f"{sentence} (the whole of pip's output is in {LOG}).")
+    if done.returncode == 0:
+        return
+    lines = LOG.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
+    for line in lines:
+        if NOT_FOUND in line:
+            raise NotInIndex(f"{sentence}: {line} (the whole of pip's output is in {LOG}).")
+    say("\n".join(lines))
+    raise SetupError(f"{sentence} (the whole of pip's output is in {LOG}).")
 
 
-def torch_requirement(extra: str) -> str:
-    """Return what to ask pip for: on Linux without CUDA, the CPU build and no other."""
+def install_torch(extra: str) -> None:
+    """Install torch: on Linux without CUDA the CPU build, unless the index has but one build."""
     pinned = next(
         line for line in CONSTRAINTS.read_text().splitlines() if line.startswith("torch==")
     )
-    return f"{pinned}+cpu" if extra == "cpu" and sys.platform == "linux" else pinned
+    if extra == "cpu" and sys.platform == "linux":
+        try:
+            pip_torch(f"{pinned}+cpu")
+            return
+        except NotInIndex:
+            say(f"pip's index has no {pinned}+cpu; its own build is taken.")
+    pip_torch(pinned)
+
+
+def pip_torch(build: str) -> None:
+    """Install one build of torch."""
+    say(f"Installing {build} ...")
+    pip(
+        ["install", "--constraint", str(CONSTRAINTS), build],
+        f"pip could not install {build}; check the network, and that pip's configuration names "
+        "an index that has this build",
+    )
 
 
 def install(extra: str) -> None:
     """Install torch, then Andon with its extras, everything at the pinned versions."""
-    torch = torch_requirement(extra)
-    say(f"Installing {torch} ...")
-    pip(
-        ["install", "--constraint", str(CONSTRAINTS), torch],
-        f"pip could not install {torch}; check the network, and that pip's configuration names "
-        "an index that has this build",
-    )
+    install_torch(extra)
     say(f"Installing Andon and its {extra} and dev requirements (a few minutes) ...")
     pip(
         ["install", "--constraint", str(CONSTRAINTS), "--editable", f".[{extra},dev]"],

@@ -37,15 +37,19 @@ def read_jsonl(
             tokenizer=tokenizer,
             longest=longest,
         )
-        for number, record in _records(path)
+        for number, record in records(path)
     ]
     if not prompts:
         raise InputError(f'{path}: empty: give one {{"{config.field}": …}} a line')
     return prompts
 
 
-def _records(path: Path) -> Iterator[tuple[int, object]]:
-    """Yield (line number from 1, parsed line)."""
+def records(path: Path) -> Iterator[tuple[int, object]]:
+    """Yield (line number from 1, parsed line); blank lines are passed over.
+
+    Raises:
+        InputError: It is not JSON lines; the line is named.
+    """
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):

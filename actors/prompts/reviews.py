@@ -17,13 +17,24 @@ class ReviewPrompts:
     """The first few words of a fresh review each; prompt n depends on the seed and n only."""
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, *, prompt_tokens: int, seed: int
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        prompt_tokens: int,
+        seed: int,
+        longest: int | None,
     ) -> None:
-        """Take the tokenizer and the length P of a prompt, in words of the grammar."""
+        """Take the length P of a prompt, in words of the grammar, and the most tokens it may have.
+
+        Raises:
+            InputError: As `draw`; whether the tokenizer fits is tried at once.
+        """
         self._tokenizer = tokenizer
         self._prompt_tokens = prompt_tokens
         self._seed = seed
+        self._longest = longest
         self._cursor = 0
+        self._at(0)
 
     @property
     def cursor(self) -> int:
@@ -38,7 +49,8 @@ class ReviewPrompts:
         """Return the next `count` prompts and move the cursor.
 
         Raises:
-            InputError: The tokenizer does not know a word of the grammar.
+            InputError: The tokenizer does not know a word of the grammar, or makes more tokens of
+                a prompt than there is room for.
         """
         drawn = [self._at(number) for number in range(self._cursor, self._cursor + count)]
         self._cursor += count
@@ -52,5 +64,11 @@ class ReviewPrompts:
             raise InputError(
                 f"the tokenizer does not know all words of the generated prompt {text!r}: "
                 'train it on generated reviews, or set prompts.source to "jsonl" or "hub"'
+            )
+        if self._longest is not None and len(token_ids) > self._longest:
+            raise InputError(
+                f"the generated prompt {text!r} is {len(token_ids)} tokens long and at most "
+                f"{self._longest} may be: lower prompts.prompt_tokens or response.max_tokens, "
+                "raise prompts.max_tokens, or take a model of longer context"
             )
         return Prompt(prompt_id=f"reviews-{number:06d}", text=text, token_ids=token_ids)

@@ -76,9 +76,12 @@ def build_prompt_source(
         InputError: It is not what it says, or a prompt is too long; file and line are named.
         ResourceError: The Hugging Face hub cannot be reached.
     """
-    if config.source == "reviews":
-        return ReviewPrompts(tokenizer, prompt_tokens=config.prompt_tokens, seed=config.seed)
     limits = [limit for limit in (config.max_tokens, room_tokens) if limit is not None]
+    longest = min(limits, default=None)
+    if config.source == "reviews":
+        return ReviewPrompts(
+            tokenizer, prompt_tokens=config.prompt_tokens, seed=config.seed, longest=longest
+        )
     read = read_jsonl if config.source == "jsonl" else read_hub
-    prompts = read(config, tokenizer, min(limits, default=None))
+    prompts = read(config, tokenizer, longest)
     return FilePrompts(prompts, seed=config.seed, shuffle=config.shuffle)

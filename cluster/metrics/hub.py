@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -67,16 +69,18 @@ def open_hub(
     folder: Path,
     run_id: str,
     run_config: Mapping[str, object],
-    wall_s: Callable[[], float],
+    began_at: float,
+    now: Callable[[], float] = time.time,
 ) -> MetricsHub:
     """Open the sinks the config asks for.
 
     Args:
         config: Which sinks.
         folder: The run's folder; `metrics.jsonl` and `wandb/` come into it.
-        run_id: Names the wandb run.
+        run_id: Names the run.
         run_config: The resolved config, shown with the wandb run.
-        wall_s: Returns the seconds since the run began.
+        began_at: Unix time at which the run began; `time/wall_s` counts from it.
+        now: The clock, Unix seconds.
 
     Raises:
         ResourceError: wandb cannot be reached, and the config wants it online.
@@ -90,7 +94,8 @@ def open_hub(
             WandbSink(
                 folder=folder,
                 project=config.wandb_project,
-                run_id=run_id,
+                name=run_id,
+                wandb_id=unique_id(run_id, folder, began_at),
                 mode=config.wandb,
                 run_config=run_config,
             )
@@ -99,4 +104,13 @@ def open_hub(
         from cluster.metrics.ray_sink import RaySink
 
         sinks.append(RaySink(run_id=run_id))
-    return MetricsHub(sinks, wall_s)
+    return MetricsHub(sinks, lambda: now() - began_at)
+
+
+def unique_id(run_id: str, folder: Path, began_at: float) -> str:
+    """Return an id that no other run of a shared wandb project has, e.g. "demo-1-9f2c61d0".
+
+    Folders of one name are common: in another checkout, or after the first was removed.
+    """
+    origin = f"{folder.resolve()} {began_at}"
+    return f"{run_id}-{hashlib.sha256(origin.encode()).hexdigest()[:8]}"

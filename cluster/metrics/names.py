@@ -121,7 +121,7 @@ _PREFIXES: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
     "labelers": (
         LABEL_SEQ,
         {
-            "active": ("labelers", "labelers in good standing"),
+            "active": ("labelers", "labelers who hold a task or gave a label in the last 5 min"),
             "probation": ("labelers", "labelers not yet cleared"),
             "suspended": ("labelers", "labelers whose labels are held back"),
             "median_gold_accuracy": ("1", "median over labelers of their gold accuracy"),
@@ -146,7 +146,7 @@ _PREFIXES: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "length_mean": ("tokens", "mean kept length of the responses"),
             "truncated_rate": ("1", "share of responses without the cut or end token"),
             "tokens_per_s": ("tokens/s", "sampled tokens a second, all actors"),
-            "queue_depth": ("rollouts", "finished rollouts waiting for the learner"),
+            "queue_depth": ("rollouts", "scored rollouts left when a batch was taken"),
             "logprob_mismatch_mean": ("nats", "mean |sampler − trainer| log-probability a token"),
             "logprob_mismatch_max": ("nats", "maximum |sampler − trainer| a token"),
         },
@@ -156,10 +156,10 @@ _PREFIXES: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
         {
             "policy_lag_mean": ("versions", "mean age of the batch's rollouts"),
             "policy_lag_max": ("versions", "age of the oldest rollout in the batch"),
-            "reward_lag": ("versions", "published reward versions newer than the batch's"),
+            "reward_lag": ("versions", "served reward versions newer than the batch's"),
             "importance_weight_mean": ("1", "mean of w = π_prox/π_behave, after the cap"),
             "importance_weight_capped": ("1", "share of tokens whose w was capped"),
-            "dropped": ("rollouts", "rollouts dropped at the door as too old, so far"),
+            "dropped": ("rollouts", "rollouts dropped as too old or unscored, so far"),
         },
     ),
     "throughput": (
@@ -168,10 +168,10 @@ _PREFIXES: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "episodes_per_s": ("episodes/s", "PPO episodes trained a second"),
             "learner_idle": ("1", "share of time the learner waited"),
             "actor_idle": ("1", "share of time the actors waited"),
-            "weight_sync_s": ("s", "time to load and prove new weights, all actors"),
-            "generation_s": ("s", "time from a batch's first start to its last finish"),
-            "training_s": ("s", "duration of the PPO step"),
-            "scoring_s": ("s", "time the batch waited for its scores"),
+            "weight_sync_s": ("s", "spent loading and proving new weights, so far"),
+            "generation_s": ("s", "actors' time with a request in flight, summed, so far"),
+            "training_s": ("s", "learner's time in PPO steps, so far"),
+            "scoring_s": ("s", "batches' wait for scores of one version, so far"),
         },
     ),
     "system": (

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import ray
+from ray.exceptions import RayTaskError
 
 from cluster.metrics.names import Row
 
@@ -51,4 +52,7 @@ class RemoteSink:
             done, _ = ray.wait([self._sent[0]], timeout=timeout_s)
             if not done:
                 return
-            ray.get(self._sent.popleft())
+            try:
+                ray.get(self._sent.popleft())
+            except RayTaskError as error:
+                raise error.cause from error

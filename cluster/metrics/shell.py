@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,7 +50,7 @@ class MetricsShell:
             folder=self._folder,
             run_id=self._run_id,
             run_config=self._run_config,
-            wall_s=lambda: time.time() - self._began_at,
+            began_at=self._began_at,
         )
 
     def write(self, key: str, row: Row) -> None:

@@ -24,6 +24,7 @@ def check_online() -> None:
         ResourceError: It cannot.
     """
     server = urlsplit(wandb.setup().settings.base_url)
+    wandb.teardown()  # its service has started by now, and would stay
     port = server.port or (443 if server.scheme == "https" else 80)
     try:
         socket.create_connection((server.hostname or "", port), REACH_TIMEOUT_S).close()
@@ -47,7 +48,8 @@ class WandbSink:
     Args:
         folder: The run's folder; wandb writes into its `wandb/`.
         project: The wandb project.
-        run_id: The run's id and name there; opening it again goes on with the same run.
+        name: Shown as the run's name there; others may have the same.
+        wandb_id: The run's id there; opening it again goes on with the same run.
         mode: "offline" needs neither an account nor a network.
         run_config: The resolved config, shown with the run.
 
@@ -60,7 +62,8 @@ class WandbSink:
         *,
         folder: Path,
         project: str,
-        run_id: str,
+        name: str,
+        wandb_id: str,
         mode: Literal["offline", "online"],
         run_config: Mapping[str, object],
     ) -> None:
@@ -78,8 +81,8 @@ class WandbSink:
             self._run = wandb.init(
                 dir=folder,
                 project=project,
-                id=run_id,
-                name=run_id,
+                id=wandb_id,
+                name=name,
                 mode=mode,
                 # Offline cannot ask the server what is there already.
                 resume="allow" if mode == "online" else None,

@@ -4,74 +4,22 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from statistics import fmean, median
 from typing import TypeVar
 
 from cluster.report.records import FirstSampleRecord, PolicyRecord, RewardRecord
-from protocol.labels import ComparisonQuery, LabelEvent
+from label_queue.percentile import percentile
+from protocol.labels import LabelEvent
 
 T = TypeVar("T")
-
-Z_95 = 1.959964
-"""Two-sided 95 % quantile of the normal distribution."""
 
 
 def last_part(values: Sequence[T], parts: int) -> Sequence[T]:
     """Return the last of `parts` equal parts, at least one value where there is any."""
     return values[-math.ceil(len(values) / parts) :] if values else values
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the value below which a share of the values lies, interpolated linearly.
-
-    Args:
-        values: At least one, in any order.
-        share: In [0, 1].
-    """
-    ordered = sorted(values)
-    position = share * (len(ordered) - 1)
-    low = math.floor(position)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (position - low) * (ordered[high] - ordered[low])
-
-
-def wilson_bounds(successes: float, trials: int) -> tuple[float, float]:
-    """Return the 95 % bounds of a proportion (Wilson 1927); (0, 1) of no trials.
-
-    (p + z²/2n ± z·√(p(1−p)/n + z²/4n²)) / (1 + z²/n)
-    """
-    if trials == 0:
-        return 0.0, 1.0
-    share, z2 = successes / trials, Z_95**2
-    middle = share + z2 / (2 * trials)
-    spread = Z_95 * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
-    scale = 1 + z2 / trials
-    return (middle - spread) / scale, (middle + spread) / scale
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coverage:
-    """Of the labels received before a query was made, how many its policy had learned."""
-
-    created_at: float
-    share: float
-
-
-def coverage(queries: Sequence[ComparisonQuery], since: float) -> list[Coverage]:
-    """Return the coverage of each query made after `since`, by time.
-
-    Args:
-        queries: Each carries both counts.
-        since: When the first refit was served, Unix seconds; before it nothing can be learned.
-    """
-    made = (q for q in queries if q.created_at > since and q.labels_before > 0)
-    shares = [
-        Coverage(created_at=q.created_at, share=q.learned_labels / q.labels_before) for q in made
-    ]
-    return sorted(shares, key=lambda each: each.created_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,34 +59,6 @@ def label_to_policy_latencies(
 def first_refit_at(rewards: Sequence[RewardRecord]) -> float | None:
     """Return when the first reward fitted from scratch was served, Unix seconds."""
     return min((r.served_at for r in rewards if r.kind == "refit"), default=None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValidationVote:
-    """A labeler's choice between the responses of ρ and those of a later policy."""
-
-    received_at: float
-    is_win: bool
-    """Whether the policy's response was chosen."""
-
-
-def validation_votes(
-    queries: Mapping[str, ComparisonQuery], labels: Sequence[LabelEvent]
-) -> list[ValidationVote]:
-    """Return all choices on validation queries, in the order of `labels`.
-
-    Both sides have the same number of candidates, so chance is ½. Queries made while the policy
-    was still ρ itself tell nothing and are left out, and so are ties.
-    """
-    votes = []
-    for label in labels:
-        query = queries[label.query_id]
-        versions = {c.candidate_id: c.policy_version for c in query.candidates}
-        is_contest = len({version > 0 for version in versions.values()}) == 2
-        if query.purpose == "validation" and is_contest and label.choice is not None:
-            is_win = versions[label.choice] > 0
-            votes.append(ValidationVote(received_at=label.received_at, is_win=is_win))
-    return votes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

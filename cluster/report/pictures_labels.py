@@ -12,18 +12,18 @@ from matplotlib.axes import Axes
 from cluster.report import style
 from cluster.report.figures import (
     Latency,
-    coverage,
     episodes_at,
     first_refit_at,
     label_to_policy_latencies,
     labeler_records,
-    percentile,
-    validation_votes,
-    wilson_bounds,
 )
 from cluster.report.records import RunRecords
 from cluster.report.style import legend, picture, say_empty, thousands
+from label_queue.agreement import wilson_bounds
+from label_queue.coverage import coverage
+from label_queue.percentile import percentile
 from label_queue.schedule import LabelSchedule
+from label_queue.validation import validation_votes
 
 
 def draw_schedule(run: RunRecords, path: Path) -> None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from statistics import pstdev
 
 from cluster.report.figures import (
-    coverage,
     first_refit_at,
     label_to_policy_latencies,
     last_part,
     mean_or_none,
     median_or_none,
     percentile_or_none,
-    validation_votes,
-    wilson_bounds,
 )
 from cluster.report.records import RunRecords
+from label_queue.agreement import wilson_bounds
+from label_queue.coverage import coverage
+from label_queue.validation import validation_votes
 
 Figure = float | int | str | dict[str, str] | None
 Summary = dict[str, Figure]

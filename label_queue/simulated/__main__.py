@@ -21,6 +21,7 @@ from label_queue.simulated.config import LabelerProfile
 from protocol.errors import ConfigError, LabelError, MissingError, UserError
 
 TOKEN_VARIABLE = "ANDON_LABELER_TOKEN"
+PARENT_POLL_S = 1.0
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -28,6 +29,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--url", required=True, help="the intake, e.g. http://127.0.0.1:8000")
     parser.add_argument("--token-file", type=Path, help=f"instead of ${TOKEN_VARIABLE}")
     parser.add_argument("--profile", required=True, help="a LabelerProfile as JSON text")
+    parser.add_argument("--parent", type=int, help="pid of the process to end with")
     parser.add_argument("--report", type=Path, required=True, help="where counts are written")
     return parser.parse_args(argv)
 
@@ -55,8 +57,15 @@ def _profile(text: str) -> LabelerProfile:
         raise ConfigError(f"--profile: {place}: {fault['msg']}") from error
 
 
+async def _end_with(parent: int | None, stop: asyncio.Event) -> None:
+    """Set `stop` once the process that started this one, if it was named, is gone."""
+    while parent in (None, os.getppid()):  # noqa: ASYNC110 -- no event tells of its end
+        await asyncio.sleep(PARENT_POLL_S)
+    stop.set()
+
+
 async def _work(arguments: argparse.Namespace) -> None:
-    """Run the labeler until the run is over or a signal comes."""
+    """Run the labeler until the run is over, a signal comes, or its parent is gone."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -70,7 +79,9 @@ async def _work(arguments: argparse.Namespace) -> None:
         labeler = SimulatedLabeler(
             http=http, profile=_profile(arguments.profile), report_path=arguments.report
         )
+        watching = loop.create_task(_end_with(arguments.parent, stop))
         await labeler.work(stop)
+        watching.cancel()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -27,7 +27,12 @@ def no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def records(tmp_path: Path, no_account: None) -> list[Any]:
     """What an offline run wrote."""
     sink = WandbSink(
-        folder=tmp_path, project="andon", run_id="demo-1", mode="offline", run_config={"seed": 1}
+        folder=tmp_path,
+        project="andon",
+        name="demo-1",
+        wandb_id="demo-1-9f2c61d0",
+        mode="offline",
+        run_config={"seed": 1},
     )
     exercise(sink)
     (path,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
@@ -43,6 +48,8 @@ def test_wandb_offline_holds_axes_alert_and_summary(records: list[Any]) -> None:
     axes = {metric.name: metric.step_metric for metric in kinds(records, "metric")}
     expected = {name: metric.axis for name, metric in CATALOGUE.items() if name not in AXES}
     assert {name: axes[name] for name in expected} == expected
+    (run,) = kinds(records, "run")
+    assert (run.run_id, run.display_name) == ("demo-1-9f2c61d0", "demo-1")
     (alert,) = kinds(records, "alert")
     assert alert.title == "line stopped"
     updates = [item for summary in kinds(records, "summary") for item in summary.update]
@@ -54,7 +61,14 @@ def test_wandb_offline_holds_axes_alert_and_summary(records: list[Any]) -> None:
 @pytest.mark.usefixtures("no_account")
 def test_wandb_online_without_an_account_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match=r"set metrics\.wandb='offline'") as failure:
-        WandbSink(folder=tmp_path, project="andon", run_id="demo-2", mode="online", run_config={})
+        WandbSink(
+            folder=tmp_path,
+            project="andon",
+            name="demo-2",
+            wandb_id="demo-2",
+            mode="online",
+            run_config={},
+        )
     assert "\n" not in str(failure.value)
 
 

@@ -85,6 +85,7 @@ def _scored(rng: random.Random, version: int) -> ScoredRollout:
         policy_versions=(version,) * len(response),
         num_kept=len(response),
         is_complete=True,
+        finish_reason="cut",
         text="",
         actor_id="rollout-0",
         started_at=0.0,

@@ -47,6 +47,7 @@ def make_rollout(
         policy_versions=(version,) * 4,
         num_kept=3,
         is_complete=is_complete,
+        finish_reason="cut" if is_complete else "length",
         text="very good .",
         actor_id="rollout-0",
         started_at=10.0,

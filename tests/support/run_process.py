@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +88,9 @@ def run_arguments(inputs: Path, folder: Path, settings: Iterable[str] = ()) -> l
 
 
 def shared_memory(run_id: str) -> Path:
-    """Return where a run keeps its weights in shared memory."""
-    return Path("/dev/shm") / f"andon-{run_id}"
+    """Return where a run keeps its weights in shared memory; a path of nothing if nowhere."""
+    folders = Path("/dev/shm").glob(f"andon-{run_id}-*")
+    return next(folders, Path("/dev/shm") / f"andon-{run_id}")
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float) -> None:
@@ -152,15 +153,18 @@ class RunProcess:
             self._seen.update(self.process.children(recursive=True))
         return {process for process in self._seen if _is_alive(process)}
 
-    def wait_for(self, condition: Callable[[], bool], what: str, timeout_s: float = 150.0) -> None:
+    def wait_for(self, condition: Callable[[], bool], what: str, timeout_s: float = 240.0) -> None:
         """Poll until the condition holds while the run goes on."""
 
         def holds() -> bool:
             self.descendants()
-            assert self.process.poll() is None, f"ended before {what}:\n{self.output}"
+            assert self.process.poll() is None, f"ended before {what}"
             return condition()
 
-        wait_until(holds, what, timeout_s)
+        try:
+            wait_until(holds, what, timeout_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.output}") from None
 
     def wait_for_state(self, state: str) -> None:
         """Poll until `run.json` names the state."""
@@ -176,9 +180,16 @@ class RunProcess:
         wait_until(has_ended, f"the run's end:\n{self.output}", timeout_s)
         return int(self.process.returncode)
 
-    def wait_for_silence(self, timeout_s: float) -> None:
-        """Wait until no process of the run is left."""
-        wait_until(lambda: not self.descendants(), "the end of all processes", timeout_s)
+    def wait_for_silence(self, timeout_s: float, but: Collection[str] = ()) -> None:
+        """Wait until no process of the run is left, or only those of the given names."""
+
+        def left() -> list[str]:
+            return sorted(name for name in map(_name, self.descendants()) if name not in but)
+
+        try:
+            wait_until(lambda: not left(), "the end of all processes", timeout_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; left: {left()}") from None
 
     def kill(self) -> None:
         """End whatever is left; for the end of a test, however it went."""
@@ -189,6 +200,13 @@ class RunProcess:
         for process in left:
             if _is_alive(process):
                 process.kill()
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def _is_alive(process: psutil.Process) -> bool:

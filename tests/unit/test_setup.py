@@ -28,9 +28,13 @@ def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def fail_pip(setup: ModuleType) -> None:
-    setup.PYTHON.write_text("#!/bin/sh\nseq 1 40\necho 'ERROR: no such wheel'\nexit 1\n")
+def set_pip(setup: ModuleType, script: str) -> None:
+    setup.PYTHON.write_text(script)
     setup.PYTHON.chmod(0o755)
+
+
+def fail_pip(setup: ModuleType) -> None:
+    set_pip(setup, "#!/bin/sh\nseq 1 40\necho 'ERROR: no such wheel'\nexit 1\n")
 
 
 def test_old_python_is_refused(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,9 +97,65 @@ def test_another_extra_or_python_is_another_venv(
     assert setup.fingerprint("cpu") != before
 
 
+INDEX_OF_PLAIN_BUILDS = """#!/bin/sh
+case "$*" in *+cpu) echo "ERROR: No matching distribution found for torch"; exit 1 ;; esac
+"""
+
+
+def asked_of_pip(setup: ModuleType) -> list[str]:
+    lines = setup.LOG.read_text().splitlines()
+    return [line.split()[-1] for line in lines if line.startswith("$ ")]
+
+
+@pytest.mark.parametrize(
+    ("platform", "extra", "asked"),
+    [
+        ("linux", "cpu", ["torch==2.13.0+cpu"]),
+        ("linux", "gpu", ["torch==2.13.0"]),
+        ("darwin", "cpu", ["torch==2.13.0"]),
+    ],
+)
 def test_linux_without_cuda_asks_for_the_cpu_build(
+    setup: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    platform: str,
+    extra: str,
+    asked: list[str],
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    set_pip(setup, "#!/bin/sh\n")
+    setup.install_torch(extra)
+    assert asked_of_pip(setup) == asked
+
+
+def test_where_the_index_has_no_cpu_build_its_own_is_taken_and_named(
+    setup: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    set_pip(setup, INDEX_OF_PLAIN_BUILDS)
+    setup.install_torch("cpu")
+    assert asked_of_pip(setup) == ["torch==2.13.0+cpu", "torch==2.13.0"]
+    assert capsys.readouterr().out.splitlines() == [
+        "Installing torch==2.13.0+cpu ...",
+        "pip's index has no torch==2.13.0+cpu; its own build is taken.",
+        "Installing torch==2.13.0 ...",
+    ]
+
+
+def test_a_cpu_build_that_fails_otherwise_is_not_replaced(
     setup: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    assert setup.torch_requirement("cpu") == "torch==2.13.0+cpu"
-    assert setup.torch_requirement("gpu") == "torch==2.13.0"
+    fail_pip(setup)
+    with pytest.raises(setup.SetupError, match=r"could not install torch==2\.13\.0\+cpu"):
+        setup.install_torch("cpu")
+    assert asked_of_pip(setup) == ["torch==2.13.0+cpu"]
+
+
+def test_what_no_index_has_is_one_line(
+    setup: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_pip(setup, INDEX_OF_PLAIN_BUILDS)
+    with pytest.raises(setup.NotInIndex, match="could not: ERROR: No matching distribution"):
+        setup.pip(["install", "it+cpu"], "pip could not")
+    assert capsys.readouterr().out == ""

@@ -66,9 +66,20 @@ def test_the_seed_decides_the_reviews(tokenizer: Any) -> None:
 
 
 def test_review_prompts_refuse_a_tokenizer_of_other_words() -> None:
-    source = build_prompt_source(PromptsConfig(), word_tokenizer(("the", "was")))
     with pytest.raises(InputError, match="does not know all words"):
-        source.draw(1)
+        build_prompt_source(PromptsConfig(), word_tokenizer(("the", "was")))
+
+
+@pytest.mark.parametrize(("limit", "room"), [(None, 7), (7, 40)])
+def test_review_prompts_keep_to_the_room_there_is(
+    tokenizer: Any, limit: int | None, room: int
+) -> None:
+    config = PromptsConfig(max_tokens=limit)
+    with pytest.raises(InputError, match=r"is 8 tokens long and at most 7 may be: lower") as caught:
+        build_prompt_source(config, tokenizer, room_tokens=room)
+    assert "\n" not in str(caught.value)
+    source = build_prompt_source(PromptsConfig(), tokenizer, room_tokens=8)
+    assert [len(prompt.token_ids) for prompt in source.draw(3)] == [8, 8, 8]
 
 
 @pytest.mark.parametrize("kind", ["reviews", "jsonl"])

@@ -132,6 +132,7 @@ async def test_end_token_mode_samples_no_further(engine: FakeEngine, clock: Manu
     for rollout in await worker.generate([request(n) for n in range(30)]):
         assert rollout.num_kept == len(rollout.token_ids)
         assert rollout.is_complete == (rollout.token_ids[-1] == 1)
+        assert rollout.finish_reason == ("end" if rollout.is_complete else "length")
 
 
 async def test_end_token_mode_needs_an_end_token(clock: ManualClock) -> None:

@@ -1,5 +1,7 @@
 import asyncio
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,8 @@ from cluster.controller import Controller, Parts
 from cluster.fleet import RolloutFleet
 from cluster.journal import Journal
 from cluster.recordings import Recordings
-from protocol.errors import LoopEnded
-from protocol.messages import PolicyVersion
+from protocol.errors import InputError, LoopEnded, ProbeMismatch, ScoringFailed
+from protocol.messages import ExperienceBatch, PolicyVersion, Score, StepReport
 from tests.support.messages import make_policy
 from tests.support.parts import (
     FakeActor,
@@ -191,16 +193,74 @@ async def test_a_failure_in_one_loop_stops_the_others_and_is_told(world: World) 
     assert caught.group_contains(FloatingPointError, match="loss is NaN")
 
 
-async def test_stop_ends_the_run_without_an_error(world: World) -> None:
+async def test_stop_ends_the_run_once_the_step_under_way_is_done_and_told(world: World) -> None:
     controller = world.controller(small_config(episodes=10_000 * BATCH))
-    running = asyncio.ensure_future(controller.run())
-    while len(world.learner.batches) < 3:
-        await asyncio.sleep(0)
+    begun = asyncio.Event()
+    step = world.learner.step
 
-    controller.stop()
+    async def third_step_stops(batch: ExperienceBatch) -> StepReport:
+        if batch.step == 2:
+            controller.stop()
+            begun.set()
+        return await step(batch)
+
+    world.learner.step = third_step_stops  # type: ignore[method-assign]
+    running = asyncio.ensure_future(controller.run())
+    await asyncio.wait_for(begun.wait(), 5)
     await asyncio.wait_for(running, 5)
 
-    assert len(world.learner.batches) < 10
+    assert [batch.step for batch in world.learner.batches] == [0, 1, 2]
+    assert world.labels.progress == [8, 16, 24]
+    assert [row["policy/version"] for row in world.rows.rows if "policy/version" in row][-1] == 3
+
+
+async def test_a_batch_that_cannot_be_scored_anew_is_replaced(world: World) -> None:
+    score = world.service.score
+    calls: list[int] = []
+
+    async def one_is_older_and_is_refused(sequences: Sequence[Sequence[int]]) -> list[Score]:
+        calls.append(len(sequences))
+        if len(sequences) == 1:
+            raise ScoringFailed("no replica answered")
+        first, *others = await score(sequences)
+        return [replace(first, reward_version=0) if len(calls) == 1 else first, *others]
+
+    world.service.score = one_is_older_and_is_refused  # type: ignore[method-assign]
+    world.labels = FakeLabelQueue(max_fits=1)
+    await asyncio.wait_for(world.controller().run(), 5)
+
+    assert calls.count(1) == 1
+    assert [batch.step for batch in world.learner.batches] == [0, 1, 2, 3, 4]
+    dropped = [row["staleness/dropped"] for row in world.rows.rows if "staleness/dropped" in row]
+    assert dropped[-1] == BATCH
+
+
+async def test_actors_prove_the_starting_policy_before_it_is_sampled(world: World) -> None:
+    async def differs(policy: PolicyVersion) -> float:
+        raise ProbeMismatch(f"version {policy.version}")
+
+    world.actors[1].load_policy = differs  # type: ignore[method-assign]
+    with pytest.raises(ProbeMismatch, match="version 0"):
+        await world.controller().draw_reference()
+    assert world.actors[0].requests == []
+
+
+async def test_validation_of_many_candidates_has_half_of_them_from_the_reference(
+    world: World,
+) -> None:
+    config = small_config()
+    labels = config.labels.model_copy(update={"num_candidates": 6})
+    await world.controller(config.model_copy(update={"labels": labels})).draw_reference()
+
+    drawn = Counter(rollout.prompt.prompt_id for rollout in world.labels.reference)
+    assert set(drawn.values()) == {3}
+
+
+async def test_a_starting_policy_that_never_ends_a_response_is_refused(tmp_path: Path) -> None:
+    world = World(tmp_path, [FakeActor(is_complete=lambda _: False)])
+    with pytest.raises(InputError, match="never ended its responses"):
+        await world.controller().draw_reference()
+    world.recordings.close()
 
 
 async def test_reference_samples_normalise_the_reward_and_wait_for_validation(world: World) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from cluster.report.figures import (
-    Coverage,
-    coverage,
     episodes_at,
     first_refit_at,
     label_to_policy_latencies,
@@ -15,10 +11,7 @@ from cluster.report.figures import (
     mean_or_none,
     median_or_none,
     merged,
-    percentile,
     percentile_or_none,
-    validation_votes,
-    wilson_bounds,
 )
 from cluster.report.records import FirstSampleRecord, PolicyRecord, RewardRecord, RolloutRecord
 from tests.support.synthetic_run import make_label, make_query
@@ -52,44 +45,10 @@ def test_last_part_is_never_empty() -> None:
     assert last_part([], 10) == []
 
 
-@pytest.mark.parametrize(("share", "expected"), [(0.0, 1.0), (0.5, 2.5), (0.95, 3.85), (1.0, 4.0)])
-def test_percentile_interpolates(share: float, expected: float) -> None:
-    assert percentile([4.0, 1.0, 3.0, 2.0], share) == pytest.approx(expected)
-
-
-def test_percentile_of_one_value_is_that_value() -> None:
-    assert percentile([7.0], 0.95) == 7.0
-
-
 def test_of_nothing_there_is_no_figure() -> None:
     assert mean_or_none([]) is None
     assert median_or_none([]) is None
     assert percentile_or_none([], 0.5) is None
-
-
-def test_wilson_bounds_by_hand() -> None:
-    # p = 0.7, n = 10, z² = 3.841459: (0.7 + 0.192073 ∓ 1.959964·√(0.021 + 0.009604)) / 1.384146
-    low, high = wilson_bounds(7, 10)
-    assert low == pytest.approx(0.39678, abs=1e-5)
-    assert high == pytest.approx(0.89221, abs=1e-5)
-
-
-def test_wilson_bounds_stay_in_the_unit_interval() -> None:
-    assert wilson_bounds(0, 5)[0] == pytest.approx(0.0)
-    assert wilson_bounds(5, 5)[1] == pytest.approx(1.0)
-    assert wilson_bounds(0, 0) == (0.0, 1.0)
-
-
-def test_coverage_is_learned_over_received_after_the_first_refit() -> None:
-    queries = [
-        make_query("late", created_at=30.0, labels_before=40, learned_labels=30),
-        make_query("early", created_at=5.0, labels_before=10, learned_labels=0),
-        make_query("next", created_at=20.0, labels_before=20, learned_labels=20),
-    ]
-    assert coverage(queries, since=10.0) == [
-        Coverage(created_at=20.0, share=1.0),
-        Coverage(created_at=30.0, share=0.75),
-    ]
 
 
 def test_first_refit_is_the_first_fit_from_scratch() -> None:
@@ -125,22 +84,6 @@ def test_a_skip_is_never_learned() -> None:
     skip = make_label(make_query("q"), "a", None, 100.0, seq=1)
     samples = [FirstSampleRecord(version=1, sampled_at=120.0)]
     assert label_to_policy_latencies([skip], [policy(1, 1)], samples) == []
-
-
-def test_validation_counts_choices_between_a_trained_policy_and_the_base_model() -> None:
-    contest = make_query("contest", purpose="validation", versions=(5, 0, 0, 5))
-    untrained = make_query("untrained", purpose="validation", versions=(0, 0, 0, 0))
-    train = make_query("train", versions=(5, 0, 0, 5))
-    queries = {query.query_id: query for query in (contest, untrained, train)}
-    labels = [
-        make_label(contest, "a", 0, 1.0),
-        make_label(contest, "b", 1, 2.0),
-        make_label(contest, "c", 3, 3.0),
-        make_label(contest, "d", None, 4.0),
-        make_label(untrained, "a", 0, 5.0),
-        make_label(train, "a", 0, 6.0),
-    ]
-    assert [vote.is_win for vote in validation_votes(queries, labels)] == [True, False, True]
 
 
 def test_agreement_is_counted_by_pairs() -> None:

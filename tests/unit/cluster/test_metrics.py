@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from cluster.metrics.config import MetricsConfig
-from cluster.metrics.hub import MetricsHub, open_hub
+from cluster.metrics.hub import MetricsHub, open_hub, unique_id
 from cluster.metrics.jsonl_sink import JsonlSink, read_rows
-from cluster.metrics.memory_sink import MemorySink
 from cluster.metrics.names import AXES, CATALOGUE, checked
 from cluster.metrics.ray_sink import gauge_name
 from protocol.errors import NotFinite
 from protocol.ports import MetricSink
+from tests.support.memory_sink import MemorySink
 from tests.support.sink_contract import ROWS, exercise
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -137,11 +138,13 @@ def test_wandb_is_imported_only_when_asked_for(tmp_path: Path) -> None:
         folder=tmp_path,
         run_id="demo",
         run_config={},
-        wall_s=lambda: 0.0,
+        began_at=100.0,
+        now=lambda: 107.5,
     )
     hub.write({"policy/step": 0, "policy/loss": 1.0})
     hub.close()
-    assert json.loads((tmp_path / "metrics.jsonl").read_text())["policy/loss"] == 1.0
+    row = json.loads((tmp_path / "metrics.jsonl").read_text())
+    assert row == {"policy/step": 0, "policy/loss": 1.0, "time/wall_s": 7.5}
     check = "import sys, cluster.metrics.hub; sys.exit('wandb' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
@@ -149,3 +152,14 @@ def test_wandb_is_imported_only_when_asked_for(tmp_path: Path) -> None:
 def test_the_hub_is_given_sinks_by_their_port() -> None:
     sinks: list[MetricSink] = [MemorySink()]
     assert MetricsHub(sinks, wall_s=lambda: 0.0) is not None
+
+
+def test_two_runs_of_one_name_have_two_wandb_ids(tmp_path: Path) -> None:
+    ids = {
+        unique_id("demo-1", folder, began_at)
+        for folder in (tmp_path / "a" / "demo-1", tmp_path / "b" / "demo-1")
+        for began_at in (100.0, 100.5)
+    }
+    assert len(ids) == 4
+    assert all(re.fullmatch("demo-1-[0-9a-f]{8}", found) for found in ids)
+    assert unique_id("demo-1", tmp_path, 100.0) == unique_id("demo-1", tmp_path, 100.0)

@@ -4,14 +4,20 @@ import math
 
 import pytest
 
-from label_queue.agreement import nominal_alpha, wilson_lower
+from label_queue.agreement import nominal_alpha, wilson_bounds
 
 
-def test_wilson_lower_by_hand() -> None:
-    # p = 0.7, n = 50, z = 1.96: (0.7 + 0.038416 − 1.96·√(0.0042 + 0.000384)) / 1.076832
-    assert wilson_lower(35, 50) == pytest.approx(0.5625, abs=1e-3)
-    assert wilson_lower(0, 10) == pytest.approx(0.0, abs=1e-12)
-    assert math.isnan(wilson_lower(0, 0))
+def test_wilson_bounds_by_hand() -> None:
+    # p = 0.7, n = 10, z² = 3.841459: (0.7 + 0.192073 ∓ 1.959964·√(0.021 + 0.009604)) / 1.384146
+    low, high = wilson_bounds(7, 10)
+    assert low == pytest.approx(0.39678, abs=1e-5)
+    assert high == pytest.approx(0.89221, abs=1e-5)
+
+
+def test_wilson_bounds_stay_in_the_unit_interval() -> None:
+    assert wilson_bounds(0, 5)[0] == pytest.approx(0.0)
+    assert wilson_bounds(5, 5)[1] == pytest.approx(1.0)
+    assert wilson_bounds(0, 0) == (0.0, 1.0)
 
 
 def test_alpha_of_krippendorffs_published_example() -> None:

@@ -51,6 +51,27 @@ def test_an_overlap_query_goes_to_different_labelers() -> None:
     assert board.open_slots == 1
 
 
+def test_the_rest_of_an_answered_query_is_not_sure_to_come() -> None:
+    overlap, train = make_query(0, num_wanted=3), make_query(1)
+    board = make_board(overlap, train)
+    assert board.slots_to_come == 4
+    board.add_assignment(make_assignment(overlap, "ann"))
+    assert board.slots_to_come == 4
+    board.apply(make_event(overlap, "ann"))
+    assert (board.slots_to_come, board.open_slots) == (1, 3)
+
+
+def test_holders_are_those_whose_lease_runs() -> None:
+    first, second = make_query(0), make_query(1)
+    board = make_board(first, second)
+    board.add_assignment(make_assignment(first, "ann", lease_until=1_600.0))
+    board.add_assignment(make_assignment(second, "bob", lease_until=1_700.0))
+    assert board.holders(1_599.0) == {"ann", "bob"}
+    assert board.holders(1_600.0) == {"bob"}
+    board.apply(make_event(second, "bob"))
+    assert board.holders(1_000.0) == {"ann"}
+
+
 def test_a_lapsed_lease_frees_the_slot_and_its_holder_may_go_on() -> None:
     query = make_query()
     board = make_board(query)

@@ -3,13 +3,7 @@ from __future__ import annotations
 import pytest
 
 from label_queue.config import LeaseConfig
-from label_queue.leases import LeaseTerms, percentile
-
-
-def test_percentile_is_the_nearest_rank() -> None:
-    assert percentile([5.0, 1.0, 4.0, 2.0, 3.0], 0.5) == 3.0
-    assert percentile(range(1, 101), 0.95) == 95
-    assert percentile([7.0], 0.95) == 7.0
+from label_queue.leases import LeaseTerms
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event
 
-from label_queue.ledger_sql import SqlLedger, refuse_network_filesystem
+from label_queue.ledger_sql import SqlLedger, _engine, refuse_network_filesystem
 from protocol.errors import InputError, MissingError, ResourceError
 from tests.support.labels import make_assignment, make_event, make_query
 from tests.support.ledger_contract import LedgerContract
@@ -104,6 +105,44 @@ def test_refuses_a_file_that_is_no_ledger(path: Path) -> None:
         SqlLedger.open(path, "run-1")
     with pytest.raises(InputError, match="not a label ledger"):
         SqlLedger.open_to_read(path)
+
+
+def open_on_full_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open a ledger with SQLite held to one page, its way to say that the disk is full."""
+
+    def tiny_engine(path: Path) -> Engine:
+        engine = _engine(path)
+        pragma = "PRAGMA max_page_count=1"
+        event.listen(engine, "connect", lambda connection, _: connection.execute(pragma))
+        return engine
+
+    with monkeypatch.context() as patch:
+        patch.setattr("label_queue.ledger_sql._engine", tiny_engine)
+        SqlLedger.open(path, "run-1")
+
+
+def test_a_full_disk_at_opening_is_called_so_and_frees_the_lock(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ResourceError, match=r"ledger\.sqlite: cannot be opened .*full.*free space"):
+        open_on_full_disk(path, monkeypatch)
+    SqlLedger.open(path, "run-1").close()
+
+
+def test_a_lock_that_cannot_be_made_is_named(path: Path) -> None:
+    path.with_name("ledger.sqlite.lock").mkdir()
+    with pytest.raises(ResourceError, match=r"ledger\.sqlite\.lock: cannot be written"):
+        SqlLedger.open(path, "run-1")
+
+
+def test_an_error_of_any_kind_at_opening_frees_the_lock(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("label_queue.ledger_sql._prepare", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            SqlLedger.open(path, "run-1")
+    SqlLedger.open(path, "run-1").close()
 
 
 def test_refuses_a_missing_folder_or_ledger(tmp_path: Path) -> None:

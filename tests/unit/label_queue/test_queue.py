@@ -3,211 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
+from label_queue.config import LeaseConfig
 from label_queue.queue import LabelQueue
-from protocol.errors import LoopEnded, NotFinite
+from protocol.errors import LoopEnded
 from tests.support.labels import (
     ManualClock,
-    count_purposes,
     make_config,
-    make_draft,
-    make_drafts,
     make_reward,
 )
-from tests.support.memory_ledger import MemoryLedger
-from tests.support.messages import make_policy, make_prompt, make_request, make_rollout
+from tests.support.messages import make_policy
 from tests.unit.label_queue.conftest import MakeQueue
 from tests.unit.label_queue.labeling import answer_orders, label
-
-
-def reference_rollouts(num_prompts: int, per_prompt: int = 2) -> list:  # type: ignore[type-arg]
-    return [
-        make_rollout(replace(make_request(10 * i + j, "reference"), prompt=make_prompt(i)))
-        for i in range(num_prompts)
-        for j in range(per_prompt)
-    ]
-
-
-# --- asking ------------------------------------------------------------------------------------
-
-
-async def test_asks_for_l_of_n_and_ahead_then_for_what_labels_and_progress_free(
-    queue: LabelQueue,
-) -> None:
-    assert sum(await answer_orders(queue)) == 10 + 4
-    assert await queue.next_orders(0.0) == []
-    await label(queue, 3)
-    assert await queue.next_orders(0.0) == []  # l(0) has not moved
-    await queue.set_progress(50, make_policy(1))
-    # l(50) = 10 + 30·(1 − 0.25) = 32: 32 + 4 asked in all.
-    assert sum(await answer_orders(queue)) == 36 - 14
-    await queue.set_progress(100, make_policy(2))
-    assert sum(await answer_orders(queue)) == 40 - 36  # never more than N
-
-
-async def test_an_order_counts_as_asked_until_it_times_out(
-    queue: LabelQueue, clock: ManualClock
-) -> None:
-    [order] = await queue.next_orders(0.0)
-    assert await queue.next_orders(0.0) == []
-    clock.now += 120.0
-    [again] = await queue.next_orders(0.0)
-    assert again.num_queries == order.num_queries
-    assert await queue.offer(order.order_id, make_drafts(order)) == 0
-
-
-async def test_an_answer_to_an_order_counts_once(queue: LabelQueue, ledger: MemoryLedger) -> None:
-    [order] = await queue.next_orders(0.0)
-    drafts = make_drafts(order)
-    made = await asyncio.gather(*(queue.offer(order.order_id, drafts) for _ in range(3)))
-    assert made == [14, 14, 14]
-    assert len(ledger.queries()) == 14
-
-
-async def test_orders_are_waited_for(queue: LabelQueue) -> None:
-    await answer_orders(queue)
-    waiting = asyncio.create_task(queue.next_orders(60.0))
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    await queue.set_progress(50, make_policy(1))
-    assert (await waiting)[0].num_queries == 22
-
-
-async def test_large_wants_are_ordered_in_pieces(make_queue: MakeQueue) -> None:
-    queue = make_queue(make_config(max_order=5))
-    assert await answer_orders(queue) == [5, 5, 4]
-
-
-async def test_drafts_with_an_unfinished_response_make_no_query(queue: LabelQueue) -> None:
-    [order] = await queue.next_orders(0.0)
-    drafts = make_drafts(order)
-    drafts[0] = make_draft(0, is_complete=False)
-    assert await queue.offer(order.order_id, drafts) == 13
-    # One is lacking again and is ordered at once, as `ahead` is too small to gather.
-    [missing] = await queue.next_orders(0.0)
-    assert missing.num_queries == 1
-
-
-async def test_a_query_records_what_its_policy_had_learned(
-    queue: LabelQueue, ledger: MemoryLedger
-) -> None:
-    await answer_orders(queue)
-    await label(queue, 8)
-    await queue.set_progress(50, make_policy(3))
-    await answer_orders(queue, version=2, learned_through=6)
-    query = ledger.queries()[-1]
-    assert (query.labels_before, query.learned_labels, query.learned_through) == (8, 6, 6)
-    assert {candidate.policy_version for candidate in query.candidates} == {2}
-    assert query.selection_probability == 1.0
-    assert query.expires_at == query.created_at + 3_600.0
-
-
-async def test_a_query_shows_neither_rollout_id_nor_more_than_was_kept(
-    queue: LabelQueue, ledger: MemoryLedger
-) -> None:
-    await answer_orders(queue)
-    candidate = ledger.queries()[0].candidates[0]
-    assert candidate.candidate_id.startswith("c-")
-    assert candidate.token_ids == (4, 5, 6)
-    assert candidate.logprob_sum == -3.0
-
-
-async def test_refuses_log_probabilities_that_are_none(queue: LabelQueue) -> None:
-    [order] = await queue.next_orders(0.0)
-    rollout = replace(make_rollout(), behavior_logprobs=(float("nan"),) * 4)
-    with pytest.raises(NotFinite, match="t-000000"):
-        await queue.offer(order.order_id, [replace(make_draft(), rollouts=(rollout,) * 4)])
-
-
-async def test_expired_queries_are_replaced(queue: LabelQueue, clock: ManualClock) -> None:
-    await answer_orders(queue)
-    clock.now += 3_600.0
-    assert sum(await answer_orders(queue)) == 14
-    assert (await queue.stats())["labels/outstanding"] == 14
-
-
-async def test_answers_without_a_preference_are_asked_for_anew(queue: LabelQueue) -> None:
-    await answer_orders(queue)
-    await label(queue, 2, outcome="skip")
-    assert sum(await answer_orders(queue)) == 2
-
-
-# --- purposes ----------------------------------------------------------------------------------
-
-
-async def test_purposes_keep_their_shares(make_queue: MakeQueue, ledger: MemoryLedger) -> None:
-    queue = make_queue(
-        make_config(
-            total=400,
-            initial=200,
-            ahead=20,
-            max_order=7,
-            validation_share=0.10,
-            overlap_share=0.05,
-            overlap_labelers=3,
-        )
-    )
-    for name in ("ann", "bob", "cid"):
-        await queue.add_labeler(name)
-    await queue.add_reference(reference_rollouts(5))
-    await queue.set_progress(0, make_policy(1))
-    await answer_orders(queue, version=1)
-    purposes = [query.purpose for query in ledger.queries()]
-    assert purposes.count("validation") == pytest.approx(0.10 * len(purposes), abs=1)
-    assert purposes.count("overlap") == pytest.approx(0.05 * len(purposes), abs=1)
-    # 220 answers wanted, three of each overlap query.
-    assert sum(query.num_wanted for query in ledger.queries()) == pytest.approx(220, abs=3)
-
-
-async def test_overlap_is_never_given_to_more_labelers_than_there_are(
-    make_queue: MakeQueue, ledger: MemoryLedger
-) -> None:
-    queue = make_queue(make_config(overlap_share=0.5))
-    await queue.add_labeler("ann")
-    await queue.add_labeler("bob")
-    await answer_orders(queue)
-    wanted = {query.num_wanted for query in ledger.queries() if query.purpose == "overlap"}
-    assert wanted == {2}
-
-
-async def test_validation_sets_two_responses_of_the_policy_beside_two_of_the_reference(
-    make_queue: MakeQueue, ledger: MemoryLedger
-) -> None:
-    queue = make_queue(make_config(validation_share=0.5))
-    await queue.add_reference(reference_rollouts(3, per_prompt=3))
-    [only_train] = await queue.next_orders(0.0)
-    assert only_train.purpose == "train"  # π is still ρ
-    await queue.offer(only_train.order_id, make_drafts(only_train)[:2])
-    await queue.set_progress(1, make_policy(1))
-    orders = {order.purpose: order for order in await queue.next_orders(0.0)}
-    # Of 12 lacking, 5 and 7 would even the two out; the pool has three prompts at a time.
-    assert count_purposes(list(orders.values())) == {"train": 5, "validation": 3}
-    order = orders["validation"]
-    assert order.num_candidates == 2
-    assert [prompt.prompt_id for prompt in order.prompts] == ["p-0", "p-1", "p-2"]
-    assert await queue.offer(order.order_id, make_drafts(order, version=1)) == 3
-    query = ledger.queries()[-1]
-    assert sorted(candidate.policy_version for candidate in query.candidates) == [0, 0, 1, 1]
-    assert len({candidate.candidate_id for candidate in query.candidates}) == 4
-
-
-async def test_winrate_counts_validation_labels_that_prefer_the_policy(
-    make_queue: MakeQueue,
-) -> None:
-    queue = make_queue(make_config(validation_share=0.9))
-    await queue.add_reference(reference_rollouts(20))
-    await queue.set_progress(0, make_policy(1))
-    await answer_orders(queue, version=1)
-    await label(queue, 12)
-    winrate = await queue.winrate()
-    assert winrate.num_labels == pytest.approx(0.9 * 12, abs=1)
-    assert 0.0 <= winrate.low < winrate.rate <= 1.0
-    assert (await queue.winrate(last=5)).num_labels == 5
-    assert (await queue.online_stats())["policy/winrate_vs_reference"] == winrate.rate
-
 
 # --- the schedule ------------------------------------------------------------------------------
 
@@ -334,12 +143,33 @@ async def test_stats_share_one_axis_and_say_how_labelling_stands(
     assert await queue.ledger_commit_p95_s() > 0.0
 
 
+async def test_labelers_are_active_while_they_hold_a_task_or_gave_a_label_lately(
+    make_queue: MakeQueue, clock: ManualClock
+) -> None:
+    queue = make_queue(make_config(lease=LeaseConfig(first_s=600.0)))
+    await queue.add_labeler("absent")
+    await answer_orders(queue)
+
+    async def num_active() -> float:
+        return (await queue.stats())["labelers/active"]
+
+    assert await num_active() == 0
+    await label(queue, 2, "ann")
+    assert await queue.next_task("bob", 0.0) is not None
+    assert await num_active() == 2
+    clock.now += 300.0
+    assert await num_active() == 1  # ann's labels are too old, bob still holds his
+    clock.now += 300.0
+    assert await num_active() == 0
+
+
 async def test_a_restart_goes_on_where_the_ledger_ends(make_queue: MakeQueue) -> None:
     first = make_queue(make_config(overlap_share=0.2))
     token = await first.add_labeler("ann")
     await first.add_labeler("bob")
     await answer_orders(first)
     await label(first, 4)
+    await answer_orders(first)
     before = await first.stats()
     second = make_queue(make_config(overlap_share=0.2))
     after = await second.stats()

@@ -32,6 +32,7 @@ def scored(prompt: tuple[int, ...], response: tuple[int, ...], temperature: floa
         policy_versions=(0,) * len(response),
         num_kept=len(response),
         is_complete=True,
+        finish_reason="cut",
         text="",
         actor_id="a",
         started_at=0.0,

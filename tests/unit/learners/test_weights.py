@@ -36,6 +36,12 @@ def test_only_the_last_few_versions_stay(tmp_path: Path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_learner_that_runs_further_ahead_keeps_more(tmp_path: Path):
+    publisher = SharedMemoryPublisher(tmp_path / "run", kept_versions=5)
+    refs = [publisher.publish(version, TIED) for version in range(6)]
+    assert [Path(ref.location).exists() for ref in refs] == [False] + [True] * 5
+
+
 def test_object_store_gets_the_bytes():
     stored: list[bytes] = []
     publisher = ObjectStorePublisher(lambda payload: stored.append(payload) or len(stored))

@@ -1,0 +1,65 @@
+"""The responses that shall score 0 on average: a data set's references, or demonstrations.
+
+One JSON object a line, {"prompt": text or chat messages, "response": text}. Only the two "zero_at"
+rules of `reward_model.normalisation` read such a file; the default normalises on samples of ρ.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actors.prompts.jsonl import records
+from actors.prompts.records import prompt_from_record
+from protocol.errors import InputError, MissingError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def read_normalisation_texts(
+    path: Path, tokenizer: PreTrainedTokenizerBase, longest: int
+) -> list[tuple[int, ...]]:
+    """Read the file as the reward model reads responses.
+
+    Args:
+        path: The JSONL file.
+        tokenizer: The policy's.
+        longest: Tokens the model's context has room for, prompt and response together.
+
+    Returns:
+        [N][T_n] token ids of prompt and response.
+
+    Raises:
+        MissingError: There is no such file.
+        InputError: A line is not what it should be; the line is named.
+    """
+    if not path.is_file():
+        raise MissingError(f"{path}: no such file: check reward_model.normalisation_path")
+    sequences = [
+        _sequence(record, f"{path}, line {number}", tokenizer, longest)
+        for number, record in records(path)
+    ]
+    if len(sequences) < 2:
+        raise InputError(f"{path}: {len(sequences)} lines: normalisation needs at least 2")
+    return sequences
+
+
+def _sequence(
+    record: object, where: str, tokenizer: PreTrainedTokenizerBase, longest: int
+) -> tuple[int, ...]:
+    prompt = prompt_from_record(
+        record, field="prompt", where=where, prompt_id="", tokenizer=tokenizer, longest=None
+    )
+    assert isinstance(record, dict), "prompt_from_record takes nothing else"
+    response = record.get("response")
+    if not isinstance(response, str) or not response.strip():
+        raise InputError(f'{where}: no "response": each line needs {{"prompt": …, "response": …}}')
+    tokens = tuple(tokenizer(response, add_special_tokens=False)["input_ids"])
+    sequence = prompt.token_ids + tokens
+    if len(sequence) > longest:
+        raise InputError(
+            f"{where}: prompt and response are {len(sequence)} tokens long and the model's context "
+            f"is {longest}: leave the line out, or take a model of longer context"
+        )
+    return sequence

@@ -1,0 +1,36 @@
+"""What people say of the policy beside ρ: their votes on validation queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from protocol.labels import ComparisonQuery, LabelEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationVote:
+    """A labeler's choice between the responses of ρ and those of a later policy."""
+
+    received_at: float
+    is_win: bool
+    """Whether the policy's response was chosen."""
+
+
+def validation_votes(
+    queries: Mapping[str, ComparisonQuery], labels: Iterable[LabelEvent]
+) -> list[ValidationVote]:
+    """Return all choices on validation queries, a ranking's first too, in the order of `labels`.
+
+    Ties are left out, and so are queries in which ρ has not half of the candidates, as responses
+    of the policy came from when it was still ρ: in the others chance is ½.
+    """
+    votes = []
+    for label in labels:
+        query = queries[label.query_id]
+        versions = {c.candidate_id: c.policy_version for c in query.candidates}
+        is_even = 2 * list(versions.values()).count(0) == len(versions)
+        best = label.ranking[0] if label.ranking else label.choice
+        if query.purpose == "validation" and is_even and best is not None:
+            votes.append(ValidationVote(received_at=label.received_at, is_win=versions[best] > 0))
+    return votes

@@ -1,0 +1,122 @@
+"""A run on a Ray cluster that is there already: two nodes, which stay when the run has gone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from click.testing import CliRunner
+
+from cluster.cli import main
+from tests.support.outside_labeler import OutsideLabeler
+from tests.support.run_process import (
+    REPOSITORY,
+    RunProcess,
+    save_chat_model,
+    save_prompts,
+    wait_until,
+)
+
+pytestmark = pytest.mark.timeout(400)
+
+ON_BOTH = (
+    "rollouts.num_actors=2",
+    "rollouts.weight_transport=object_store",
+    "run.episodes=4096",
+    "labels.total=64",
+)
+
+
+@dataclass(frozen=True)
+class TwoNodes:
+    """A running cluster."""
+
+    address: str
+    process: psutil.Process
+
+    def raylets(self) -> list[psutil.Process]:
+        """Return the nodes' own processes, whose children are the actors placed there."""
+        return [p for p in self.process.children(recursive=True) if p.name() == "raylet"]
+
+    def actors(self) -> dict[int, list[str]]:
+        """Return the names of the actors on each node; idle workers are none."""
+        return {
+            raylet.pid: [
+                child.name()
+                for child in raylet.children()
+                if child.name().startswith("ray::")
+                and child.name() not in ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
+            ]
+            for raylet in self.raylets()
+        }
+
+
+@pytest.fixture(scope="module")
+def two_nodes() -> Iterator[TwoNodes]:
+    with psutil.Popen(
+        [sys.executable, "-m", "tests.support.two_nodes"],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        address = process.stdout.readline().strip()
+        yield TwoNodes(address, process)
+        nodes = process.children(recursive=True)
+        process.stdin.close()
+        process.wait(timeout=60)
+    assert [node for node in nodes if node.is_running()] == []
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    save_chat_model(folder / "policy")
+    save_prompts(folder / "prompts.jsonl")
+    return folder
+
+
+@pytest.fixture
+def run(two_nodes: TwoNodes, inputs: Path, tmp_path: Path) -> Iterator[RunProcess]:
+    environment = {"RAY_ADDRESS": two_nodes.address}
+    run = RunProcess(inputs, tmp_path / "two-nodes-1", ON_BOTH, environment)
+    yield run
+    run.kill()
+
+
+def num_loads(run: RunProcess) -> int:
+    loads = run.folder.recordings / "loads.jsonl"
+    return len(loads.read_text().splitlines()) if loads.exists() else 0
+
+
+def test_a_run_uses_both_nodes_and_leaves_them_as_they_were(
+    two_nodes: TwoNodes, run: RunProcess
+) -> None:
+    assert len(two_nodes.raylets()) == 2
+    run.wait_for_state("running")
+    labeler = OutsideLabeler(run.folder.path)
+    labeler.start()
+    run.wait_for(lambda: num_loads(run) >= 2, "weights that reached both nodes twice")
+    placed = two_nodes.actors()
+    for actors in placed.values():
+        assert sum(name.startswith("ray::RolloutActorShell") for name in actors) == 1, placed
+
+    stopped = CliRunner().invoke(main, ["stop", str(run.folder.path), "--reason", "seen enough"])
+    assert stopped.output == f"{run.folder.path}: stopped\n"
+    assert run.wait(timeout_s=60) == 0, run.output
+    labeler.stop()
+    assert run.error_output == ""
+    assert run.state["stop_reason"] == "seen enough"
+    summary = json.loads((run.folder.report / "summary.json").read_text())
+    assert summary["policy_lag_max"] <= summary["max_policy_lag"]
+    assert summary["logprob_mismatch_max"] <= 1e-3
+    assert (run.folder.policies / "final" / "model.safetensors").exists()
+
+    wait_until(lambda: not any(two_nodes.actors().values()), "an empty cluster", 30)
+    assert len(two_nodes.raylets()) == 2

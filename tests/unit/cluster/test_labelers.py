@@ -1,0 +1,60 @@
+"""Minding the simulated labelers' processes; here stand-ins that end as they are told."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cluster.config import SimulatedLabeler
+from cluster.labelers import SimulatedLabelers
+from cluster.run_folder import RunFolder
+from protocol.errors import LoopEnded
+
+
+def stand_in(program: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-S", "-c", program])
+
+
+async def test_one_labeler_that_fails_is_told_while_the_others_work(tmp_path: Path) -> None:
+    labelers = SimulatedLabelers((), "http://127.0.0.1:1", RunFolder(tmp_path))
+    with labelers:
+        works = stand_in("import time; time.sleep(60)")
+        labelers._processes |= {"ann": works, "ben": stand_in("raise SystemExit(3)")}
+        with pytest.raises(LoopEnded, match="labeler ben ended with code 3"):
+            await asyncio.wait_for(labelers.watch(), 30)
+        assert works.poll() is None
+    assert works.poll() is not None
+
+
+def test_labelers_that_were_started_end_when_a_later_one_cannot_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path)
+    folder.logs.mkdir()
+    profiles = [SimulatedLabeler(name="ann"), SimulatedLabeler(name="ben")]
+    started = [stand_in("import time; time.sleep(60)")]
+    waiting = iter(started)
+
+    def start(*_: object, **__: object) -> subprocess.Popen[bytes]:
+        for process in waiting:
+            return process
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with (
+        pytest.raises(OSError, match="no more processes"),
+        SimulatedLabelers(profiles, "http://127.0.0.1:1", folder),
+    ):
+        pass
+    assert started[0].poll() is not None
+
+
+async def test_labelers_that_are_done_are_no_error(tmp_path: Path) -> None:
+    labelers = SimulatedLabelers((), "http://127.0.0.1:1", RunFolder(tmp_path))
+    with labelers:
+        labelers._processes["ann"] = stand_in("pass")
+        await asyncio.wait_for(labelers.watch(), 30)

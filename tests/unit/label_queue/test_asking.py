@@ -1,0 +1,279 @@
+"""What the label queue asks the policy loop for, and the queries it makes of the answers."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from structlog.testing import capture_logs
+
+from label_queue.queue import LabelQueue
+from protocol.errors import InputError, NotFinite
+from tests.support.labels import (
+    ManualClock,
+    count_purposes,
+    make_config,
+    make_draft,
+    make_drafts,
+)
+from tests.support.memory_ledger import MemoryLedger
+from tests.support.messages import make_policy, make_prompt, make_request, make_rollout
+from tests.unit.label_queue.conftest import MakeQueue
+from tests.unit.label_queue.labeling import answer_orders, label
+
+
+def reference_rollouts(num_prompts: int, per_prompt: int = 2) -> list:  # type: ignore[type-arg]
+    return [
+        make_rollout(replace(make_request(10 * i + j, "reference"), prompt=make_prompt(i)))
+        for i in range(num_prompts)
+        for j in range(per_prompt)
+    ]
+
+
+# --- asking ------------------------------------------------------------------------------------
+
+
+async def test_asks_for_l_of_n_and_ahead_then_for_what_labels_and_progress_free(
+    queue: LabelQueue,
+) -> None:
+    assert sum(await answer_orders(queue)) == 10 + 4
+    assert await queue.next_orders(0.0) == []
+    await label(queue, 3)
+    assert await queue.next_orders(0.0) == []  # l(0) has not moved
+    await queue.set_progress(50, make_policy(1))
+    # l(50) = 10 + 30·(1 − 0.25) = 32: 32 + 4 asked in all.
+    assert sum(await answer_orders(queue)) == 36 - 14
+    await queue.set_progress(100, make_policy(2))
+    assert sum(await answer_orders(queue)) == 40 - 36  # never more than N
+
+
+async def test_an_order_counts_as_asked_until_it_times_out(
+    queue: LabelQueue, clock: ManualClock
+) -> None:
+    [order] = await queue.next_orders(0.0)
+    assert await queue.next_orders(0.0) == []
+    clock.now += 120.0
+    [again] = await queue.next_orders(0.0)
+    assert again.num_queries == order.num_queries
+    assert await queue.offer(order.order_id, make_drafts(order)) == 0
+
+
+async def test_an_answer_restarts_the_time_of_the_orders_that_wait(
+    make_queue: MakeQueue, clock: ManualClock
+) -> None:
+    queue = make_queue(make_config(overlap_share=0.5))
+    first, second = await queue.next_orders(0.0)
+    clock.now += 119.0
+    assert await queue.offer(first.order_id, make_drafts(first)) == first.num_queries
+    clock.now += 119.0
+    assert await queue.next_orders(0.0) == []
+    assert await queue.offer(second.order_id, make_drafts(second)) == second.num_queries
+
+
+async def test_orders_that_wait_are_placed_anew_once_nothing_is_offered(
+    make_queue: MakeQueue, clock: ManualClock
+) -> None:
+    queue = make_queue(make_config(overlap_share=0.5))
+    first, second = await queue.next_orders(0.0)
+    clock.now += 60.0
+    await queue.offer(first.order_id, make_drafts(first))
+    clock.now += 120.0
+    again = await queue.next_orders(0.0)
+    assert sum(order.num_queries for order in again) == second.num_queries
+
+
+async def test_an_answer_to_an_order_counts_once(queue: LabelQueue, ledger: MemoryLedger) -> None:
+    [order] = await queue.next_orders(0.0)
+    drafts = make_drafts(order)
+    made = await asyncio.gather(*(queue.offer(order.order_id, drafts) for _ in range(3)))
+    assert made == [14, 14, 14]
+    assert len(ledger.queries()) == 14
+
+
+async def test_orders_are_waited_for(queue: LabelQueue) -> None:
+    await answer_orders(queue)
+    waiting = asyncio.create_task(queue.next_orders(60.0))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await queue.set_progress(50, make_policy(1))
+    assert (await waiting)[0].num_queries == 22
+
+
+async def test_large_wants_are_ordered_in_pieces(make_queue: MakeQueue) -> None:
+    queue = make_queue(make_config(max_order=5))
+    assert await answer_orders(queue) == [5, 5, 4]
+
+
+async def test_drafts_with_an_unfinished_response_make_no_query(queue: LabelQueue) -> None:
+    [order] = await queue.next_orders(0.0)
+    drafts = make_drafts(order)
+    drafts[0] = make_draft(0, is_complete=False)
+    assert await queue.offer(order.order_id, drafts) == 13
+    # One is lacking again and is ordered at once, as `ahead` is too small to gather.
+    [missing] = await queue.next_orders(0.0)
+    assert missing.num_queries == 1
+
+
+async def test_a_policy_that_never_ends_its_responses_is_told_of_and_then_stops_the_run(
+    queue: LabelQueue,
+) -> None:
+    with capture_logs() as logs:
+        for _ in range(9):
+            [order] = await queue.next_orders(0.0)
+            assert await queue.offer(order.order_id, []) == 0
+        [order] = await queue.next_orders(0.0)
+        with pytest.raises(InputError, match=r"10 orders in a row .* raise response\.max_tokens"):
+            await queue.offer(order.order_id, [make_draft(is_complete=False)])
+    told = [log for log in logs if log["log_level"] == "warning"]
+    assert len(told) == 10
+    assert "change response.cut_token" in told[0]["event"]
+
+
+async def test_one_query_forgives_the_orders_that_brought_none(queue: LabelQueue) -> None:
+    for drafts in [*[[]] * 9, [make_draft()], *[[]] * 9]:
+        [order] = await queue.next_orders(0.0)
+        assert await queue.offer(order.order_id, drafts) == len(drafts)
+
+
+async def test_a_query_records_what_its_policy_had_learned(
+    queue: LabelQueue, ledger: MemoryLedger
+) -> None:
+    await answer_orders(queue)
+    await label(queue, 8)
+    await queue.set_progress(50, make_policy(3))
+    await answer_orders(queue, version=2, learned_through=6)
+    query = ledger.queries()[-1]
+    assert (query.labels_before, query.learned_labels, query.learned_through) == (8, 6, 6)
+    assert {candidate.policy_version for candidate in query.candidates} == {2}
+    assert query.selection_probability == 1.0
+    assert query.expires_at == query.created_at + 3_600.0
+
+
+async def test_a_query_shows_neither_rollout_id_nor_more_than_was_kept(
+    queue: LabelQueue, ledger: MemoryLedger
+) -> None:
+    await answer_orders(queue)
+    candidate = ledger.queries()[0].candidates[0]
+    assert candidate.candidate_id.startswith("c-")
+    assert candidate.token_ids == (4, 5, 6)
+    assert candidate.logprob_sum == -3.0
+    assert candidate.finish_reason == "cut"
+
+
+async def test_a_candidate_says_why_it_ended(queue: LabelQueue, ledger: MemoryLedger) -> None:
+    [order] = await queue.next_orders(0.0)
+    rollout = replace(make_rollout(), finish_reason="end")
+    await queue.offer(order.order_id, [replace(make_draft(), rollouts=(rollout,) * 4)])
+    assert {c.finish_reason for c in ledger.queries()[0].candidates} == {"end"}
+
+
+async def test_refuses_log_probabilities_that_are_none(queue: LabelQueue) -> None:
+    [order] = await queue.next_orders(0.0)
+    rollout = replace(make_rollout(), behavior_logprobs=(float("nan"),) * 4)
+    with pytest.raises(NotFinite, match="t-000000"):
+        await queue.offer(order.order_id, [replace(make_draft(), rollouts=(rollout,) * 4)])
+
+
+async def test_expired_queries_are_replaced(queue: LabelQueue, clock: ManualClock) -> None:
+    await answer_orders(queue)
+    clock.now += 3_600.0
+    assert sum(await answer_orders(queue)) == 14
+    assert (await queue.stats())["labels/outstanding"] == 14
+
+
+async def test_answers_without_a_preference_are_asked_for_anew(queue: LabelQueue) -> None:
+    await answer_orders(queue)
+    await label(queue, 2, outcome="skip")
+    assert sum(await answer_orders(queue)) == 2
+
+
+# --- purposes ----------------------------------------------------------------------------------
+
+
+async def test_purposes_keep_their_shares(make_queue: MakeQueue, ledger: MemoryLedger) -> None:
+    queue = make_queue(
+        make_config(
+            total=400,
+            initial=200,
+            ahead=20,
+            max_order=7,
+            validation_share=0.10,
+            overlap_share=0.05,
+            overlap_labelers=3,
+        )
+    )
+    for name in ("ann", "bob", "cid"):
+        await queue.add_labeler(name)
+    await queue.add_reference(reference_rollouts(5))
+    await queue.set_progress(0, make_policy(1))
+    await answer_orders(queue, version=1)
+    purposes = [query.purpose for query in ledger.queries()]
+    assert purposes.count("validation") == pytest.approx(0.10 * len(purposes), abs=1)
+    assert purposes.count("overlap") == pytest.approx(0.05 * len(purposes), abs=1)
+    # 220 answers wanted, three of each overlap query.
+    assert sum(query.num_wanted for query in ledger.queries()) == pytest.approx(220, abs=3)
+
+
+async def test_overlap_is_never_given_to_more_labelers_than_there_are(
+    make_queue: MakeQueue, ledger: MemoryLedger
+) -> None:
+    queue = make_queue(make_config(overlap_share=0.5))
+    await queue.add_labeler("ann")
+    await queue.add_labeler("bob")
+    await answer_orders(queue)
+    wanted = {query.num_wanted for query in ledger.queries() if query.purpose == "overlap"}
+    assert wanted == {2}
+
+
+async def test_validation_sets_two_responses_of_the_policy_beside_two_of_the_reference(
+    make_queue: MakeQueue, ledger: MemoryLedger
+) -> None:
+    queue = make_queue(make_config(validation_share=0.5))
+    await queue.add_reference(reference_rollouts(3, per_prompt=3))
+    [only_train] = await queue.next_orders(0.0)
+    assert only_train.purpose == "train"  # π is still ρ
+    await queue.offer(only_train.order_id, make_drafts(only_train)[:2])
+    await queue.set_progress(1, make_policy(1))
+    orders = {order.purpose: order for order in await queue.next_orders(0.0)}
+    # Of 12 lacking, 5 and 7 would even the two out; the pool has three prompts at a time.
+    assert count_purposes(list(orders.values())) == {"train": 5, "validation": 3}
+    order = orders["validation"]
+    assert order.num_candidates == 2
+    assert [prompt.prompt_id for prompt in order.prompts] == ["p-0", "p-1", "p-2"]
+    assert await queue.offer(order.order_id, make_drafts(order, version=1)) == 3
+    query = ledger.queries()[-1]
+    assert sorted(candidate.policy_version for candidate in query.candidates) == [0, 0, 1, 1]
+    assert len({candidate.candidate_id for candidate in query.candidates}) == 4
+
+
+async def test_one_labeler_alone_gets_through_though_others_are_known(
+    make_queue: MakeQueue,
+) -> None:
+    queue = make_queue(make_config(overlap_share=0.5, overlap_labelers=3))
+    for name in ("ann", "bob", "cid"):
+        await queue.add_labeler(name)
+    for episodes, wanted in ((0, 10), (50, 32), (100, 40)):
+        waiting = asyncio.create_task(queue.wait_until_allowed(episodes))
+        await asyncio.sleep(0)
+        while not waiting.done():
+            await answer_orders(queue)
+            await label(queue, 1)
+            await asyncio.sleep(0)
+        assert (await queue.stats())["labels/accepted"] == wanted
+    assert (await queue.run_info()).is_closed
+
+
+async def test_winrate_counts_validation_labels_that_prefer_the_policy(
+    make_queue: MakeQueue,
+) -> None:
+    queue = make_queue(make_config(validation_share=0.9))
+    await queue.add_reference(reference_rollouts(20))
+    await queue.set_progress(0, make_policy(1))
+    await answer_orders(queue, version=1)
+    await label(queue, 12)
+    winrate = await queue.winrate()
+    assert winrate.num_labels == pytest.approx(0.9 * 12, abs=1)
+    assert 0.0 <= winrate.low < winrate.rate <= 1.0
+    assert (await queue.winrate(last=5)).num_labels == 5
+    assert (await queue.online_stats())["policy/winrate_vs_reference"] == winrate.rate
