@@ -1,0 +1,67 @@
+"""The last lines of a run, from its summary."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from cluster.closing_words import closing_words
+from cluster.run_folder import RunFolder
+
+SUMMARY = {
+    "wall_s": 600.4,
+    "peak_memory_bytes": 3 * 2**30,
+    "episodes": 7680,
+    "episodes_per_s": 12.84,
+    "labels_in_ledger": 1024,
+    "reward_versions": 30,
+    "reward_refits": 5,
+    "validation_winrate": 0.875,
+    "validation_winrate_low": 0.7512,
+    "gold_base_mean": -0.25,
+    "gold_final_mean": 1.5,
+    "kl_final_mean": 7.96,
+    "kl_target": 8.0,
+    "coverage_median": 0.9375,
+    "label_to_policy_latency_p50_s": 41.5001,
+    "policy_lag_max": 2,
+    "max_policy_lag": 2,
+}
+
+
+def words(path: Path, summary: dict[str, float | None], *, is_in_wandb: bool = False) -> list[str]:
+    folder = RunFolder.create(path)
+    folder.update_state(state="finished")
+    folder.report.mkdir()
+    (folder.report / "summary.json").write_text(json.dumps(summary))
+    if is_in_wandb:
+        (folder.wandb / "offline-run-20300101_120000-demo-1").mkdir(parents=True)
+    return closing_words(folder, folder.report / "index.html").splitlines()
+
+
+def test_a_whole_run_says_all_that_matters(tmp_path: Path) -> None:
+    path = tmp_path / "demo-1"
+    assert words(path, dict(SUMMARY), is_in_wandb=True) == [
+        f"{path}: finished",
+        "  took        600 s, 3.0 GiB of memory at the peak",
+        "  episodes    7,680 trained at 12.8 a second",
+        "  labels      1,024 in the ledger",
+        "  reward      30 versions, 5 of them refitted from scratch",
+        "  people      prefer the policy to the base model in 88% of comparisons (at least 75%)",
+        "  gold score  -0.25 before, +1.50 after (hidden from everything that learns)",
+        "  KL          8.0 nats, target 8.0",
+        "  how online  median coverage 94%; label to policy 42 s (median)",
+        "  staleness   2 versions at most, 2 allowed",
+        f"  report      {path}/report/index.html",
+        f"  wandb       wandb sync {path}/wandb/offline-run-*",
+    ]
+
+
+def test_what_is_not_known_is_left_out_and_never_zero(tmp_path: Path) -> None:
+    path = tmp_path / "demo-1"
+    summary = {**dict.fromkeys(SUMMARY), "labels_in_ledger": 3, "kl_target": 8.0}
+    assert words(path, summary) == [
+        f"{path}: finished",
+        "  labels      3 in the ledger",
+        f"  report      {path}/report/index.html",
+    ]

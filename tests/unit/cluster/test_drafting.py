@@ -1,0 +1,98 @@
+"""Drafts for people: complete responses only, drawn again where they are not."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+from cluster.drafting import MAX_REDRAWS, Drafter
+from cluster.fleet import RolloutFleet
+from protocol.labels import QueryOrder
+from protocol.messages import Prompt, Rollout, RolloutRequest
+from tests.support.messages import SAMPLING, make_prompt, make_rollout
+from tests.support.parts import FakeActor, FakePrompts
+
+
+def order(num_drafts: int, num_candidates: int, prompts: tuple[Prompt, ...] = ()) -> QueryOrder:
+    return QueryOrder(
+        order_id="order-0",
+        purpose="train",
+        num_drafts=num_drafts,
+        num_queries=num_drafts,
+        num_candidates=num_candidates,
+        prompts=prompts,
+    )
+
+
+class Drawing:
+    """A drafter over one actor; a version's reward has learned ten labels a version."""
+
+    def __init__(
+        self,
+        is_complete: Callable[[RolloutRequest], bool] = lambda _: True,
+        actor: FakeActor | None = None,
+    ) -> None:
+        self.actor = actor or FakeActor(is_complete)
+        self.prompts = FakePrompts()
+        fleet = RolloutFleet([self.actor], requests_per_call=4)
+        self.drafter = Drafter(fleet, self.prompts, SAMPLING, lambda version: 10 * version)
+
+    @property
+    def asked(self) -> list[str]:
+        return [request.prompt.prompt_id for request in self.actor.requests]
+
+
+async def test_an_order_is_filled_from_the_prompt_source() -> None:
+    drawing = Drawing()
+
+    drafts = await drawing.drafter.fill(order(num_drafts=3, num_candidates=2))
+
+    assert [draft.prompt.prompt_id for draft in drafts] == ["p-0", "p-1", "p-2"]
+    assert drawing.asked == ["p-0", "p-0", "p-1", "p-1", "p-2", "p-2"]
+    ids = [rollout.rollout_id for draft in drafts for rollout in draft.rollouts]
+    assert ids == [f"q-{number:06d}" for number in range(6)]
+    assert {request.purpose for request in drawing.actor.requests} == {"query"}
+    assert {request.sampling for request in drawing.actor.requests} == {SAMPLING}
+
+
+async def test_an_order_that_brings_prompts_takes_none_from_the_source() -> None:
+    drawing = Drawing()
+
+    drafts = await drawing.drafter.fill(order(1, 2, prompts=(make_prompt(7),)))
+
+    assert [draft.prompt.prompt_id for draft in drafts] == ["p-7"]
+    assert drawing.prompts.cursor == 0
+
+
+async def test_only_what_did_not_end_is_drawn_again() -> None:
+    drawing = Drawing(lambda request: request.rollout_id not in ("q-000001", "q-000002"))
+
+    drafts = await drawing.drafter.fill(order(num_drafts=2, num_candidates=2))
+
+    assert drawing.asked == ["p-0", "p-0", "p-1", "p-1", "p-0", "p-1"]
+    ids = [[rollout.rollout_id for rollout in draft.rollouts] for draft in drafts]
+    assert ids == [["q-000000", "q-000004"], ["q-000003", "q-000005"]]
+
+
+async def test_a_prompt_whose_responses_never_end_is_given_up() -> None:
+    drawing = Drawing(lambda request: request.prompt.prompt_id != "p-0")
+
+    drafts = await drawing.drafter.fill(order(num_drafts=2, num_candidates=2))
+
+    assert [draft.prompt.prompt_id for draft in drafts] == ["p-1"]
+    assert drawing.asked.count("p-0") == 2 * (1 + MAX_REDRAWS)
+    assert drawing.asked.count("p-1") == 2
+
+
+async def test_a_draft_has_learned_what_its_oldest_policy_had() -> None:
+    class TakesWeightsMeanwhile(FakeActor):
+        versions = itertools.count(3)
+
+        async def generate(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
+            return [make_rollout(request, next(self.versions)) for request in requests]
+
+    drawing = Drawing(actor=TakesWeightsMeanwhile())
+
+    drafts = await drawing.drafter.fill(order(num_drafts=2, num_candidates=2))
+
+    assert [draft.learned_through for draft in drafts] == [30, 50]

@@ -1,0 +1,250 @@
+"""What a run's journal writes, under a clock moved by hand and by way of the real hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cluster.journal import Journal
+from cluster.metrics.hub import MetricsHub
+from cluster.recordings import Recordings
+from protocol.errors import ScoringFailed
+from protocol.labels import RewardVersion
+from protocol.messages import ActorStats, ExperienceBatch, StepReport
+from tests.support.memory_sink import MemorySink
+from tests.support.messages import make_policy, make_request, make_rollout, make_scored
+
+START = 1000.0
+
+
+def make_batch(step: int, reward_version: int) -> ExperienceBatch:
+    """Two responses of three kept tokens, the second of them cut off."""
+    rollouts = [make_rollout(make_request(n), step, is_complete=n == 0) for n in range(2)]
+    return ExperienceBatch(
+        step=step,
+        rollouts=tuple(make_scored(r, reward_version=reward_version) for r in rollouts),
+        episodes_before=8 * step,
+        reward_version=reward_version,
+        learned_through=10 * reward_version,
+    )
+
+
+def make_reward(version: int) -> RewardVersion:
+    return RewardVersion(
+        version=version,
+        kind="refit",
+        path="",
+        sha256="",
+        ledger_seq=10 * version,
+        exclusions_sha256="",
+        labeler_weights=(),
+        labels_used=9 * version,
+        fit_seconds=0.5,
+        metrics={"reward_model/loss": 0.25},
+    )
+
+
+def make_stats(uptime_s: float, busy_s: float, num_tokens: int) -> ActorStats:
+    return ActorStats(
+        actor_id="rollout-0",
+        policy_version=0,
+        num_rollouts=0,
+        num_tokens=num_tokens,
+        num_in_flight=0,
+        uptime_s=uptime_s,
+        busy_s=busy_s,
+        num_loads=0,
+        load_s=0.0,
+    )
+
+
+class Desk:
+    """A journal, what it wrote, and the clock it reads. The hub refuses rows of unknown names."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = START
+        self.sink = MemorySink()
+        self.folder = folder
+        self.recordings = Recordings(folder)
+        self.journal = Journal(
+            self.recordings,
+            MetricsHub([self.sink], lambda: self.now - START),
+            gold=lambda prompt, text: float(len(prompt) - len(text)),
+            now=lambda: self.now,
+        )
+
+    @property
+    def last_row(self) -> dict[str, float | int | str]:
+        return self.sink.rows[-1]
+
+    def recorded(self, stream: str) -> list[dict[str, object]]:
+        lines = (self.folder / f"{stream}.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def step(self, batch: ExperienceBatch, *, num_waiting: int = 0, num_dropped: int = 0) -> None:
+        policy = make_policy(batch.step + 1, batch.episodes_before + 8)
+        policy = replace(policy, learned_through=batch.learned_through)
+        self.journal.step_begun(batch, num_waiting)
+        report = StepReport(policy=policy, metrics={"policy/loss": 0.5})
+        self.journal.step_done(batch, report, num_dropped)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path)
+    yield made
+    made.recordings.close()
+
+
+def test_before_the_first_step_there_is_no_pace(desk: Desk) -> None:
+    desk.now += 5
+    assert desk.journal.pace() == {}
+    assert not desk.journal.is_learning
+
+
+def test_pace_counts_from_the_first_step(desk: Desk) -> None:
+    desk.now += 100  # labels are gathered; nobody is idle yet
+    with desk.journal.learning():
+        desk.now += 3
+    desk.step(make_batch(0, 1))
+    with desk.journal.waiting("scores"):
+        desk.now += 2
+    with desk.journal.timing("weight_sync"):
+        desk.now += 0.5
+    with desk.journal.waiting("rollouts"):
+        desk.now += 1.5
+    with desk.journal.learning():
+        desk.now += 1
+    desk.step(make_batch(1, 1))
+
+    # 16 episodes in 8 s, 4 of them in steps.
+    assert desk.journal.pace() == {
+        "throughput/episodes_per_s": 2.0,
+        "throughput/learner_idle": 0.5,
+        "throughput/training_s": 4.0,
+        "throughput/scoring_s": 2.0,
+        "throughput/weight_sync_s": 0.5,
+    }
+
+
+def test_a_step_that_fails_was_still_time_at_work(desk: Desk) -> None:
+    def fail() -> None:
+        with desk.journal.learning():
+            desk.now += 2
+            raise FloatingPointError
+
+    with pytest.raises(FloatingPointError):
+        fail()
+    assert desk.journal.pace()["throughput/training_s"] == 2.0
+
+
+def test_actors_are_idle_by_what_they_did_since_learning_began(desk: Desk) -> None:
+    desk.journal.actors_stood([make_stats(10, 5, 100), make_stats(20, 0, 0)])
+    assert desk.sink.rows == []
+    with desk.journal.learning():
+        desk.now += 10
+
+    desk.journal.actors_stood([make_stats(20, 10, 300), make_stats(30, 2.5, 100)])
+
+    # Of ten seconds each, the one worked 5 and the other 2.5: idle ½ and ¾.
+    assert desk.last_row == {
+        "time/wall_s": 10.0,
+        "throughput/actor_idle": 0.625,
+        "throughput/generation_s": 7.5,
+        **desk.journal.pace(),
+    }
+    # 300 tokens in 7.5 busy seconds, told with the next step.
+    desk.step(make_batch(0, 1))
+    assert desk.last_row["rollout/tokens_per_s"] == 40.0
+
+
+def test_a_step_s_row_is_whole(desk: Desk) -> None:
+    desk.now += 60
+    desk.step(make_batch(0, 0), num_waiting=5)
+    # Gold is the prompt's 12 letters less the response's 11.
+    assert desk.last_row == {
+        "time/wall_s": 60.0,
+        "policy/step": 1,
+        "policy/loss": 0.5,
+        "policy/version": 1,
+        "policy/episodes": 8,
+        "reward/gold_mean": 1.0,
+        "rollout/length_mean": 3.0,
+        "rollout/truncated_rate": 0.5,
+        "rollout/tokens_per_s": 0.0,
+        "rollout/queue_depth": 5,
+        "staleness/dropped": 0,
+        "staleness/reward_lag": 0,
+    }
+
+
+def test_reward_lag_is_what_was_served_newer_when_the_step_began(desk: Desk) -> None:
+    for version in (1, 2, 3):
+        desk.journal.reward_served(make_reward(version))
+    batch = make_batch(0, reward_version=1)
+    desk.journal.step_begun(batch, 0)
+    desk.journal.reward_served(make_reward(4))
+    desk.journal.step_done(batch, StepReport(policy=make_policy(1, 8), metrics={}), 0)
+    assert desk.last_row["staleness/reward_lag"] == 2
+
+
+def test_a_version_that_scored_before_it_was_told_of_is_no_negative_lag(desk: Desk) -> None:
+    desk.journal.reward_served(make_reward(1))
+    desk.step(make_batch(0, reward_version=2))
+    assert desk.last_row["staleness/reward_lag"] == 0
+
+
+def test_the_dropped_are_those_too_old_and_those_unscored(desk: Desk) -> None:
+    desk.journal.scoring_failed(4, ScoringFailed("no replica answered"))
+    desk.step(make_batch(0, 1), num_dropped=3)
+    assert desk.last_row["staleness/dropped"] == 7
+
+
+def test_a_served_reward_is_recorded_and_told(desk: Desk) -> None:
+    desk.now += 30
+    desk.journal.reward_served(make_reward(2))
+    assert desk.last_row == {
+        "time/wall_s": 30.0,
+        "reward_model/version": 2,
+        "reward_model/loss": 0.25,
+        "reward_model/labels_used": 18,
+        "reward_model/ledger_seq": 20,
+        "reward_model/fit_seconds": 0.5,
+    }
+    (recorded,) = desk.recorded("rewards")
+    assert (recorded["version"], recorded["served_at"]) == (2, START + 30)
+
+
+def test_a_version_s_first_sample_is_told_once_with_what_it_had_learned(desk: Desk) -> None:
+    desk.step(make_batch(0, reward_version=3))
+    old, new = make_rollout(make_request(0), 0), make_rollout(make_request(1), 1)
+    desk.journal.rollouts_finished([old, new, new])
+    assert desk.journal.newly_sampled() == [(0, 11.0), (30, 11.0)]
+
+    desk.journal.rollouts_finished([old, new])
+    assert desk.journal.newly_sampled() == []
+    assert [line["version"] for line in desk.recorded("first_samples")] == [0, 1]
+
+
+def test_label_figures_are_drawn_against_the_step_once_there_is_one(desk: Desk) -> None:
+    stats, online = {"labels/seq": 3.0, "labels/accepted": 2.0}, {"online/coverage": 0.75}
+    desk.journal.labels_stood(stats, online)
+    assert desk.sink.rows == [{"time/wall_s": 0.0, **stats}]
+
+    desk.step(make_batch(0, 1))
+    desk.journal.labels_stood({}, online)
+    assert desk.last_row == {"time/wall_s": 0.0, "policy/step": 1, "online/coverage": 0.75}
+
+
+def test_a_trained_rollout_is_recorded_with_its_step_and_score(desk: Desk) -> None:
+    desk.journal.reference_drawn([make_rollout()])
+    desk.step(make_batch(1, reward_version=2))
+    reference, first, second = desk.recorded("rollouts")
+    assert (reference["step"], reference["score"], reference["reward_version"]) == (0, None, None)
+    assert (first["step"], first["episodes"], first["score"]) == (2, 16, 0.5)
+    assert (first["reward_version"], first["oldest_version"]) == (2, 1)
+    assert [first["is_complete"], second["is_complete"]] == [True, False]

@@ -1,0 +1,57 @@
+"""A run's folder: made once, its state whole at any moment, its stop request readable."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from cluster.run_folder import RunFolder, write_json
+from protocol.errors import ConfigError, MissingError
+
+
+def test_a_new_folder_has_its_parts_and_hides_the_tokens(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "runs" / "demo-1")
+    for part in (folder.policies, folder.rewards, folder.recordings, folder.logs, folder.tokens):
+        assert part.is_dir()
+    assert stat.S_IMODE(folder.tokens.stat().st_mode) == 0o700
+
+
+def test_a_folder_that_holds_a_run_is_not_taken_again(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path).update_state(state="finished")
+    with pytest.raises(ConfigError, match=r"already holds a run; name another .* --folder"):
+        RunFolder.create(tmp_path)
+
+
+def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=rf"^{tmp_path}/demo holds no run \(no run\.json\)"):
+        RunFolder.existing(tmp_path / "demo")
+
+
+def test_state_is_merged_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.update_state(state="starting", seed=1)
+    folder.update_state(state="running", url="http://127.0.0.1:8000")
+    assert RunFolder.existing(tmp_path).read_state() == {
+        "state": "running",
+        "seed": 1,
+        "url": "http://127.0.0.1:8000",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_what_cannot_be_written_leaves_the_old_file_whole(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.update_state(state="running")
+    with pytest.raises(TypeError):
+        write_json(folder.state, {"state": object()})
+    assert folder.read_state() == {"state": "running"}
+
+
+def test_a_stop_request_is_seen_and_the_last_reason_stands(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path)
+    assert folder.stop_requested() is None
+    folder.request_stop("enough seen")
+    RunFolder(tmp_path).request_stop("the KL is too high")
+    assert folder.stop_requested() == "the KL is too high"

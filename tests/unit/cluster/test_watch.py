@@ -1,0 +1,103 @@
+"""The watch over a run: what it hands on, and that a stop request is heeded."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from cluster import watch
+from cluster.config import parse_config
+from cluster.display import RunDisplay
+from cluster.journal import Journal
+from cluster.memory import PeakMemory
+from cluster.metrics.hub import MetricsHub
+from cluster.recordings import Recordings
+from cluster.run_folder import RunFolder
+from protocol.messages import ActorStats
+from tests.support.memory_sink import MemorySink
+from tests.support.messages import make_rollout
+
+STATS = ActorStats(
+    actor_id="rollout-0",
+    policy_version=0,
+    num_rollouts=0,
+    num_tokens=0,
+    num_in_flight=0,
+    uptime_s=1.0,
+    busy_s=0.0,
+    num_loads=0,
+    load_s=0.0,
+)
+
+
+class Queue:
+    """The label queue, which a person asks to stop the run when it has been looked at thrice."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.reached: list[tuple[int, float]] = []
+        self.num_looks = 0
+        self._folder = folder
+
+    async def reached_policy(self, learned_through: int, sampled_at: float) -> None:
+        self.reached.append((learned_through, sampled_at))
+
+    async def stats(self) -> dict[str, float]:
+        self.num_looks += 1
+        if self.num_looks == 3:
+            self._folder.request_stop("enough seen")
+        return {"labels/seq": self.num_looks, "labels/accepted": 10.0 * self.num_looks}
+
+    async def online_stats(self) -> dict[str, float]:
+        return {}
+
+    async def ledger_commit_p95_s(self) -> float:
+        return 0.002
+
+
+class Actor:
+    async def stats(self) -> ActorStats:
+        return STATS
+
+
+class StoppedOnce:
+    """The controller's one method that a watch may call."""
+
+    num_stops = 0
+
+    def stop(self) -> None:
+        self.num_stops += 1
+
+
+async def test_a_stop_request_ends_the_controller_and_the_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "INTERVAL_S", 0)
+    folder = RunFolder.create(tmp_path)
+    content = {"people": ["ann"], "policy": {"path": "model"}, "prompts": {}, "labels": {}}
+    config = parse_config({**content, "run": {"episodes": 5120}}, "test")
+    sink, out, recordings = MemorySink(), io.StringIO(), Recordings(folder.recordings)
+    journal = Journal(recordings, MetricsHub([sink], lambda: 0.0), now=lambda: 100.0)
+    journal.rollouts_finished([make_rollout()])
+    display = RunDisplay(Console(file=out, width=100), "demo-1")
+    queue, controller = Queue(folder), StoppedOnce()
+    parts: Any = (controller, queue, [Actor()])
+    watching = watch.Watch(config, folder, journal, display, PeakMemory(), began_at=0.0)
+
+    await asyncio.wait_for(watching.watch(*parts, "label at http://127.0.0.1:8000"), 10)
+    recordings.close()
+
+    assert controller.num_stops == 1
+    assert watching.stop_reason == "enough seen"
+    assert queue.num_looks == 3
+    # The version's first rollout is told once, however often the watch looks.
+    assert queue.reached == [(0, 11.0)]
+    accepted = [row["labels/accepted"] for row in sink.rows if "labels/accepted" in row]
+    assert accepted == [10.0, 20.0, 30.0]
+    commits = [row["system/ledger_commit_p95_s"] for row in sink.rows if "system/rss_bytes" in row]
+    assert commits == [0.002] * 3
+    assert "collecting first labels" in out.getvalue()
