@@ -52,8 +52,8 @@ class RunSection(Section):
     of their own."""
     mode: Literal["online", "offline"] = "online"
     """online: labels all through training. offline: all labels first, collected from ρ."""
-    episodes: int = Field(default=2_000_000, ge=1)
-    """N_π, responses trained on in all. [Z: 2 M for style tasks]"""
+    episodes: int = Field(default=2_048_000, ge=1)
+    """N_π, responses trained on in all. [Z: 2 M for style tasks; here a multiple of the batch]"""
     max_policy_lag: int = Field(default=2, ge=0)
     """η: no response older than so many versions is trained on. [A holds to 8]"""
 

@@ -84,11 +84,12 @@ async def test_a_stop_request_ends_the_controller_and_the_watch(
     journal = Journal(recordings, MetricsHub([sink], lambda: 0.0), now=lambda: 100.0)
     journal.rollouts_finished([make_rollout()])
     display = RunDisplay(Console(file=out, width=100), "demo-1")
-    queue, controller = Queue(folder), StoppedOnce()
-    parts: Any = (controller, queue, [Actor()])
+    queue: Any = Queue(folder)
+    controller: Any = StoppedOnce()
+    actors: Any = [Actor()]
     watching = watch.Watch(config, folder, journal, display, PeakMemory(), began_at=0.0)
 
-    await asyncio.wait_for(watching.watch(*parts, "label at http://127.0.0.1:8000"), 10)
+    await asyncio.wait_for(watching.watch(controller, queue, actors, "label at …"), 10)
     recordings.close()
 
     assert controller.num_stops == 1
