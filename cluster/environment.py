@@ -20,6 +20,9 @@ QUIET = {
 # guard the session, and workers are not nicer than the rest of the machine.
 RAY_DEFAULTS = {"RAY_AUTH_MODE": "token", "RAY_worker_niceness": "0"}
 
+# A thread that still calls Ray when its session has ended would silently start another.
+ONE_SESSION = {"RAY_ENABLE_AUTO_CONNECT": "0"}
+
 # Ray listens on all interfaces unless told that there is no cluster beyond this machine; this is
 # the switch its own Windows and macOS builds use, and it is read when Ray is imported.
 LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
@@ -31,7 +34,7 @@ def prepare_environment(address: str | None) -> None:
     Args:
         address: Of a Ray cluster to join, if the config names one.
     """
-    settings = {**ONE_THREAD, **QUIET}
+    settings = {**ONE_THREAD, **QUIET, **ONE_SESSION}
     if cluster_address(address) is None:
         settings |= RAY_DEFAULTS | LOOPBACK_ONLY
     for name, value in settings.items():

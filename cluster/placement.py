@@ -6,7 +6,7 @@ import asyncio
 import math
 import os
 import shutil
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,10 @@ class Placement:
         self._folder = folder
         self._session = session
         self._policy_path = policy_path
-        self._stack = AsyncExitStack()
+        self._stops = AsyncExitStack()
+        """Asks each part to stop, and waits for it."""
+        self._removals = ExitStack()
+        """Takes away what parts stand on, and them with it."""
         self.actors: list[RemoteActor] = []
         self.parts: Parts
         self.policy: PolicyVersion
@@ -70,12 +73,14 @@ class Placement:
         try:
             await self._start()
         except BaseException:
-            await self._stack.aclose()
+            # A part that is still starting answers no call: half a minute is too long for Ctrl-C.
+            self._removals.close()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+        with self._removals:
+            await self._stops.aclose()
 
     async def start_reward_trainer(self, reference: list[tuple[int, ...]]) -> None:
         """Give the reward trainer what it normalises on; it can fit from then on.
@@ -86,7 +91,7 @@ class Placement:
         chosen = await asyncio.to_thread(normalisation_sequences, self._config, self._policy_path)
         sequences = reference if chosen is None else chosen
         await answer(self._reward_ranks.start(sequences), "the reward trainer")
-        self._stack.push_async_callback(self._reward_ranks.call, "stop")
+        self._stops.push_async_callback(self._reward_ranks.call, "stop")
 
     async def _start(self) -> None:
         prompts, query_prompts = await asyncio.to_thread(
@@ -122,7 +127,7 @@ class Placement:
             seed=self._config.run.seed,
         )
         self.labels = RemoteLabelQueue(handle)
-        self._stack.push_async_callback(self.labels.close)
+        self._stops.push_async_callback(self.labels.close)
         app = build_intake_app(handle, self._config.labels)
         await asyncio.to_thread(self._session.deploy, app, "labels", "/")
         return self.labels
@@ -142,7 +147,7 @@ class Placement:
                 self._config.run.seed * config.num_actors + index,
             )
             actor = RemoteActor(handle, actor_id)
-            self._stack.push_async_callback(actor.stop)
+            self._stops.push_async_callback(actor.stop)
             self.actors.append(actor)
         await asyncio.gather(*(actor.start() for actor in self.actors))
         return RolloutFleet(self.actors, config.requests_per_call)
@@ -150,10 +155,10 @@ class Placement:
     async def _start_learner(self, probe: Prompt) -> RemoteLearner:
         config = self._config.learner
         resources = self._resources(self._config.cluster.gpus_per_learner_rank)
-        group = await self._reserve(config.num_ranks, resources, "PACK", "learner ranks")
         # Runs of one name in two places must not meet in it; and a killed rank leaves it behind.
         shared_folder = SHARED_MEMORY / f"andon-{self._session.run_id}-{os.getpid()}"
-        self._stack.callback(shutil.rmtree, shared_folder, ignore_errors=True)
+        self._removals.callback(shutil.rmtree, shared_folder, ignore_errors=True)
+        group = await self._reserve(config.num_ranks, resources, "PACK", "learner ranks")
         ranks = RankGroup(
             [
                 on_bundle(LearnerRank, group, rank, resources).remote(
@@ -172,7 +177,7 @@ class Placement:
                 for rank in range(config.num_ranks)
             ]
         )
-        self._stack.push_async_callback(ranks.call, "stop")
+        self._stops.push_async_callback(ranks.call, "stop")
         self.policy = await answer(ranks.start(probe.token_ids), "the learner")
         self.learner = RemoteLearner(ranks)
         return self.learner
@@ -212,7 +217,7 @@ class Placement:
         self, count: int, resources: dict[str, float], strategy: str, what: str
     ) -> PlacementGroup:
         group = await place([resources] * count, strategy, f"{count} {what}")
-        self._stack.callback(remove_placement_group, group)
+        self._removals.callback(remove_placement_group, group)
         return group
 
     def _resources(self, gpus: float) -> dict[str, float]:

@@ -105,6 +105,13 @@ class RaySession:
             ray.init(**options)
         except ConnectionError as error:
             raise no_ray_cluster(str(options["address"])) from error
+        except Exception as error:
+            # Ray has no narrower type for a node that is not up after half a minute.
+            if "timed out during startup" not in str(error):
+                raise
+            raise ResourceError(
+                "Ray did not start within 30 s: the machine is overloaded; try again when it is not"
+            ) from error
         finally:
             # Ray takes this signal for itself and ends the process on the spot.
             signal.signal(signal.SIGTERM, on_sigterm)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,9 +39,7 @@ def start(inputs: Path, tmp_path: Path) -> Iterator[Start]:
     runs: list[RunProcess] = []
 
     def started(*settings: str) -> RunProcess:
-        # The run's name is that of its shared memory: no two tests may use the same.
-        folder = tmp_path / f"run-{os.getpid()}-{tmp_path.name}"
-        runs.append(RunProcess(inputs, folder, (*LONG, *settings)))
+        runs.append(RunProcess(inputs, tmp_path / "run-1", (*LONG, *settings)))
         return runs[-1]
 
     yield started
@@ -64,13 +61,13 @@ def assert_interrupted(run: RunProcess) -> None:
     assert run.error_output == "andon: stopped\n"
     assert (run.state["state"], run.state["stop_reason"]) == ("stopped", "interrupted")
     run.wait_for_silence(timeout_s=5)
-    assert not shared_memory(run.folder.path.name).exists()
+    assert shared_memory(run) == []
 
 
 def test_a_run_that_is_told_to_end_while_it_trains(start: Start) -> None:
     run = start(LABELER)
     wait_for_training(run)
-    assert shared_memory(run.folder.path.name).exists()
+    assert shared_memory(run)
     run.process.terminate()
     assert_interrupted(run)
 

@@ -175,7 +175,7 @@ def test_it_ends_by_itself(seen: Seen) -> None:
 
 def test_nothing_is_left_running(seen: Seen) -> None:
     seen.run.wait_for_silence(timeout_s=10)
-    assert not shared_memory(seen.run.folder.path.name).exists()
+    assert shared_memory(seen.run) == []
 
 
 def test_status_tells_of_a_run_that_goes_on(seen: Seen) -> None:

@@ -87,10 +87,9 @@ def run_arguments(inputs: Path, folder: Path, settings: Iterable[str] = ()) -> l
     return ["run", str(REVIEWS), "--folder", str(folder), *overrides]
 
 
-def shared_memory(run_id: str) -> Path:
-    """Return where a run keeps its weights in shared memory; a path of nothing if nowhere."""
-    folders = Path("/dev/shm").glob(f"andon-{run_id}-*")
-    return next(folders, Path("/dev/shm") / f"andon-{run_id}")
+def shared_memory(run: RunProcess) -> list[Path]:
+    """Return the folders a run has in shared memory, where its weights are."""
+    return list(Path("/dev/shm").glob(f"andon-*-{run.process.pid}"))
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float) -> None:
