@@ -168,8 +168,9 @@ class Journal:
             self._write({"policy/step": self._latest["policy/step"], **online})
 
     def actors_stood(self, stats: Sequence[ActorStats]) -> None:
-        """The actors said what they did since they started."""
-        if self._learning_since is None:
+        """The actors said what they did since they started; it counts from learning on."""
+        if self._learning_since is None or not self._actors_before:
+            # The learner may take its first step before anyone has looked at the actors.
             self._actors_before = stats
             return
         idle, tokens, busy_s = 0.0, 0, 0.0

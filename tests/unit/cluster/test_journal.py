@@ -162,6 +162,17 @@ def test_actors_are_idle_by_what_they_did_since_learning_began(desk: Desk) -> No
     assert desk.last_row["rollout/tokens_per_s"] == 40.0
 
 
+def test_learning_may_begin_before_anyone_looked_at_the_actors(desk: Desk) -> None:
+    with desk.journal.learning():
+        desk.now += 10
+
+    desk.journal.actors_stood([make_stats(10, 5, 100)])
+    assert desk.sink.rows == []
+
+    desk.journal.actors_stood([make_stats(20, 10, 300)])
+    assert desk.last_row["throughput/actor_idle"] == 0.5
+
+
 def test_a_step_s_row_is_whole(desk: Desk) -> None:
     desk.now += 60
     desk.step(make_batch(0, 0), num_waiting=5)
