@@ -7,7 +7,7 @@ on the reporting side, and go nowhere else: no part that trains anything can see
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -56,8 +56,8 @@ class Journal:
         self._now = now
         self._started = now()
         self._seconds: defaultdict[str, float] = defaultdict(float)
-        self._counts: Counter[str] = Counter()
-        self._first_sampled: dict[int, float] = {}
+        self._num_unscored = 0
+        self._sampled: set[int] = set()
         self._newly_sampled: list[tuple[int, float]] = []
         self._learned_through: dict[int, int] = {}
         self._learning_since: float | None = None
@@ -76,9 +76,8 @@ class Journal:
     def rollouts_finished(self, rollouts: Sequence[Rollout]) -> None:
         """Responses came from the actors; the first of each policy version is remembered."""
         for rollout in rollouts:
-            self._counts["tokens"] += len(rollout.token_ids)
-            for version in set(rollout.policy_versions) - self._first_sampled.keys():
-                self._first_sampled[version] = rollout.finished_at
+            for version in set(rollout.policy_versions) - self._sampled:
+                self._sampled.add(version)
                 self._newly_sampled.append(
                     (self._learned_through.get(version, 0), rollout.finished_at)
                 )
@@ -88,7 +87,7 @@ class Journal:
 
     def scoring_failed(self, count: int, error: Exception) -> None:
         """No score came for `count` rollouts, and they were dropped."""
-        self._counts["unscored"] += count
+        self._num_unscored += count
         log.warning("rollouts dropped for want of a score", count=count, error=str(error))
 
     def step_begun(self, batch: ExperienceBatch, num_waiting: int) -> None:
@@ -131,7 +130,7 @@ class Journal:
                 "policy/episodes": policy.episodes,
                 "rollout/tokens_per_s": self._tokens_per_s,
                 **self._at_step_begin,
-                "staleness/dropped": num_dropped + self._counts["unscored"],
+                "staleness/dropped": num_dropped + self._num_unscored,
             }
         )
 

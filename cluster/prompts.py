@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.prompts.config import PromptsConfig
 from actors.prompts.source import build_prompt_source
 from cluster.config import RunConfig
 from cluster.normalisation_texts import read_normalisation_texts
@@ -38,16 +37,8 @@ def prompt_sources(config: RunConfig, policy_path: Path) -> tuple[PromptSource, 
             f"context of {context} tokens: lower it, or take a model or rollouts.max_model_len of "
             "longer context"
         )
-    chosen = config.prompts
-    train, queries = (
-        build_prompt_source(
-            PromptsConfig.model_validate({**chosen.model_dump(), "seed": seed}),
-            tokenizer,
-            room_tokens=room,
-        )
-        for seed in (chosen.seed, chosen.seed + QUERY_PROMPTS_SEED)
-    )
-    return train, queries
+    train = build_prompt_source(config.prompts, tokenizer, room_tokens=room)
+    return train, train.reseeded(config.prompts.seed + QUERY_PROMPTS_SEED)
 
 
 def normalisation_sequences(config: RunConfig, policy_path: Path) -> list[tuple[int, ...]] | None:

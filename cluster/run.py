@@ -53,7 +53,6 @@ def run_to_end(config: RunConfig, path: Path | None) -> None:
         pid_started_at=here.create_time(),
         host=os.uname().nodename,
         started_at=time.time(),
-        max_policy_lag=config.run.max_policy_lag,
         versions={name: version(name) for name in VERSIONS_OF}
         | {"vllm": _vllm_version(), "python": platform.python_version()},
     )

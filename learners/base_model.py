@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from learners.config import BaseModelConfig
-from learners.language_model import without_dropout
 from learners.supervised import SupervisedLearner, pack
+from reward_service.reward_model import without_dropout
 
 SPECIAL_TOKENS = ("<pad>", "<eos>", "<unk>")
 TRAINING_FILE = "training.json"

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from protocol.errors import InputError, MissingError
+from reward_service.reward_model import without_dropout
 
 WEIGHTS_FILE = "model.safetensors"
 
@@ -45,16 +46,6 @@ def load_language_model(path: str) -> Any:
         raise InputError(
             f"{path} is no causal language model with safetensors weights: {_first_line(error)}"
         ) from error
-
-
-def without_dropout(config: Any) -> None:
-    """Zero every dropout probability of a Hugging Face config, whatever its name.
-
-    PPO's ratios compare two forward passes of the same weights, so nothing may be random in them.
-    """
-    for name, value in config.to_dict().items():
-        if "drop" in name and isinstance(value, float):
-            setattr(config, name, 0.0)
 
 
 def save_language_model(

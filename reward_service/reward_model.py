@@ -57,7 +57,7 @@ class RewardModel(nn.Module):
         try:
             backbone, loading = AutoModel.from_pretrained(
                 policy_path,
-                config=_without_dropout(AutoConfig.from_pretrained(policy_path)),
+                config=without_dropout(AutoConfig.from_pretrained(policy_path)),
                 dtype=torch.float32,
                 use_safetensors=True,
                 output_loading_info=True,
@@ -77,7 +77,7 @@ class RewardModel(nn.Module):
     @classmethod
     def from_config(cls, backbone: PretrainedConfig, config: RewardModelConfig) -> RewardModel:
         """Return a model of this architecture whose weights are yet to be loaded."""
-        return cls(AutoModel.from_config(_without_dropout(backbone), dtype=torch.float32), config)
+        return cls(AutoModel.from_config(without_dropout(backbone), dtype=torch.float32), config)
 
     @torch.no_grad()
     def draw_heads(self, generator: torch.Generator) -> None:
@@ -145,8 +145,11 @@ class RewardModel(nn.Module):
         self.bias.copy_(bias)
 
 
-def _without_dropout(config: PretrainedConfig) -> PretrainedConfig:
-    """Zero every dropout probability, whatever this architecture calls it."""
+def without_dropout(config: PretrainedConfig) -> PretrainedConfig:
+    """Zero every dropout probability of a config, whatever its architecture calls it; return it.
+
+    PPO's ratios compare two forward passes of the same weights, so nothing may be random in them.
+    """
     for name, value in config.to_dict().items():
         if "drop" in name and isinstance(value, float):
             setattr(config, name, 0.0)

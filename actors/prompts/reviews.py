@@ -45,6 +45,12 @@ class ReviewPrompts:
         """Go to where `cursor` prompts had been drawn."""
         self._cursor = cursor
 
+    def reseeded(self, seed: int) -> ReviewPrompts:
+        """Return another stream, of fresh reviews of that seed, at its beginning."""
+        return ReviewPrompts(
+            self._tokenizer, prompt_tokens=self._prompt_tokens, seed=seed, longest=self._longest
+        )
+
     def draw(self, count: int) -> list[Prompt]:
         """Return the next `count` prompts and move the cursor.
 

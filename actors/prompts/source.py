@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedTokenizerBase
 
-    from protocol.ports import PromptSource
-
 
 class FilePrompts:
     """An endless stream of a finite list: epoch after epoch, each shuffled anew."""
@@ -45,6 +43,10 @@ class FilePrompts:
         """Go to where `cursor` prompts had been drawn."""
         self._cursor = cursor
 
+    def reseeded(self, seed: int) -> FilePrompts:
+        """Return another stream of the same list, at its beginning; nothing is read again."""
+        return FilePrompts(self._prompts, seed=seed, shuffle=self._shuffle)
+
     def draw(self, count: int) -> list[Prompt]:
         """Return the next `count` prompts and move the cursor."""
         drawn = [self._at(position) for position in range(self._cursor, self._cursor + count)]
@@ -63,7 +65,7 @@ class FilePrompts:
 
 def build_prompt_source(
     config: PromptsConfig, tokenizer: PreTrainedTokenizerBase, *, room_tokens: int | None = None
-) -> PromptSource:
+) -> ReviewPrompts | FilePrompts:
     """Build the prompt source that the config names.
 
     Args:

@@ -203,3 +203,17 @@ def test_bad_splits_and_columns_of_a_dataset_are_named(
     config = PromptsConfig(source="hub", dataset=str(dataset_folder), field="question")
     with pytest.raises(InputError, match=r'row 0: no "question"'):
         build_prompt_source(config, tokenizer)
+
+
+def test_a_reseeded_stream_is_that_of_its_seed(tokenizer: Any, tmp_path: Path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("\n".join(json.dumps({"prompt": f"prompt {n}"}) for n in range(9)))
+
+    def built(seed: int) -> list[str]:
+        config = PromptsConfig(source="jsonl", path=str(path), seed=seed)
+        return [prompt.prompt_id for prompt in build_prompt_source(config, tokenizer).draw(20)]
+
+    config = PromptsConfig(source="jsonl", path=str(path), seed=1)
+    source = build_prompt_source(config, tokenizer)
+    source.draw(5)
+    assert [prompt.prompt_id for prompt in source.reseeded(7).draw(20)] == built(7)
