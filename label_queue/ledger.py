@@ -10,26 +10,55 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from protocol.labels import (
     Assignment,
     Comparison,
     ComparisonQuery,
+    CordEvent,
     DatasetRules,
     LabelEvent,
+    PolicyProvenance,
+    RewardVersion,
 )
+
+Role = Literal["labeler", "owner"]
+TokenKind = Literal["token", "link", "session"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelerToken:
-    """A labeler's right to label. The token itself is stored nowhere."""
+    """A right to label, or to oversee. The token itself is stored nowhere."""
 
     token_sha256: str
     labeler_id: str
     created_at: float
     expires_at: float | None
     """None: as long as the ledger."""
+    role: Role = "labeler"
+    kind: TokenKind = "token"
+    """A bearer token; a link that opens one session and is then void; a browser's session."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRevocation:
+    """The end of a token before its time. A link that was used is revoked too."""
+
+    token_sha256: str
+    at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectorOffset:
+    """How far an outside source was read; written in one transaction with its labels."""
+
+    connector: str
+    """E.g. "label_studio:3"."""
+    offset: str
+    """JSON of the connector's own; the newest counts."""
+    at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +74,18 @@ class DeadLetter:
     """Its first characters."""
 
 
-Record = ComparisonQuery | Assignment | LabelEvent | LabelerToken | DeadLetter
+Record = (
+    ComparisonQuery
+    | Assignment
+    | LabelEvent
+    | LabelerToken
+    | TokenRevocation
+    | CordEvent
+    | RewardVersion
+    | PolicyProvenance
+    | ConnectorOffset
+    | DeadLetter
+)
 
 
 class Ledger(Protocol):

@@ -16,6 +16,7 @@ QueryPurpose = Literal["train", "validation", "overlap", "gold", "repeat"]
 Outcome = Literal["choice", "ranking", "tie", "both_bad", "skip", "flag"]
 EventType = Literal["submit", "revise", "retract", "exclude", "reinstate"]
 FitKind = Literal["refit", "warm"]
+CordAction = Literal["pull", "release", "roll_back", "rolled_back"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +229,56 @@ class FitRequest:
     """Digest of the exclusion rules in force."""
     labels_used: int
     """Distinct labels this version will have learned from, replays not counted twice."""
+    contaminated_from: int | None = None
+    """Of a refit forced by an exclusion: the first policy version trained on a reward that had
+    learned the labels now left out; None where no policy was, or nothing was excluded."""
+    is_forced: bool = False
+    """Whether an exclusion or reinstatement made it due: old and new rewards are then compared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CordEvent:
+    """Somebody stopped the line, let it go on, or ordered a rollback. Append-only, by time."""
+
+    event_id: str
+    """uuid7."""
+    action: CordAction
+    actor: str
+    """A labeler's id, "owner", or "guard" where the run itself pulled."""
+    reason: str
+    at: float
+    """The server's clock."""
+    to_version: int | None = None
+    """The policy version to restore (roll_back), the one restored (rolled_back), or the one that a
+    guard offers to restore (pull)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CordState:
+    """How the cord hangs: the fold over cord events."""
+
+    is_pulled: bool
+    pulled_by: str = ""
+    reason: str = ""
+    pulled_at: float = 0.0
+    rollback_to: int | None = None
+    """A policy version whose rollback was ordered and is not done yet."""
+    offered_rollback: int | None = None
+    """A policy version that the guard which pulled the cord offers to restore."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyProvenance:
+    """What a policy version was made from: one line a version, in the ledger."""
+
+    version: int
+    episodes: int
+    reward_version: int
+    """That its last step trained on; 0 for ρ."""
+    learned_through: int
+    restored_from: int | None
+    """The version a rollback restored to make this one; None: its parent is `version - 1`."""
+    created_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

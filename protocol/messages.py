@@ -165,6 +165,8 @@ class PolicyVersion:
     """The reward version its last step trained on; 0 for ρ."""
     learned_through: int
     """The last ledger sequence number that reward version learned; 0 for ρ."""
+    restored_from: int | None = None
+    """The version a rollback restored to make this one; None: it came from `version - 1`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

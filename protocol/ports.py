@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from protocol.labels import FitRequest, QueryDraft, QueryOrder, RewardVersion
+from protocol.labels import CordState, FitRequest, QueryDraft, QueryOrder, RewardVersion
 from protocol.messages import (
     ExperienceBatch,
     PolicyVersion,
@@ -84,6 +84,18 @@ class Learner(Protocol):
         """Run one PPO step and publish a version. The same `batch.step` again: the first answer."""
         ...
 
+    async def checkpoints(self) -> tuple[int, ...]:
+        """Return the policy versions that can be restored, oldest first."""
+        ...
+
+    async def restore(self, version: int) -> PolicyVersion:
+        """Take back policy, critic, optimizer and KL coefficient of `version`; publish a new one.
+
+        Versions only rise: the new one is the next, and names `version` in `restored_from`. Raises
+        MissingError where there is no checkpoint of it.
+        """
+        ...
+
 
 class RewardTrainer(Protocol):
     """The reward model's trainer, as one; the single writer of reward versions."""
@@ -150,6 +162,26 @@ class LabelQueue(Protocol):
 
     async def learned(self, version: RewardVersion) -> None:
         """Take note that `version` is served; ends the fit that `next_fit` began."""
+        ...
+
+    async def pass_cord(self) -> int | None:
+        """Block while the cord is pulled; return None once it is not.
+
+        Returns early, with the policy version to restore, when a rollback was ordered; call again
+        after `rolled_back`.
+        """
+        ...
+
+    async def pull_cord(self, actor: str, reason: str, offered_rollback: int | None = None) -> None:
+        """Stop the line. Pulling a pulled cord changes nothing."""
+        ...
+
+    async def rolled_back(self, policy: PolicyVersion) -> None:
+        """Take note that the ordered rollback was done and made `policy`. The cord stays pulled."""
+        ...
+
+    async def cord(self) -> CordState:
+        """Return how the cord hangs."""
         ...
 
     async def stats(self) -> dict[str, float]:

@@ -4,9 +4,13 @@
     POST /api/v1/labels                  application/json      LabelSubmission → 200 LabelAnswer
                                          application/x-ndjson  one a line → 200, LineAnswer a line
     POST /api/v1/assignments/{assignment_id}/heartbeat         200 Heartbeat
+    GET  /api/v1/tasks/held              200 HeldTasks: what this labeler holds, after a refresh
     GET  /api/v1/run                                           200 RunInfo
+    GET  /api/v1/me                                            200 Me
+    POST /api/v1/cord                    CordPull            → 200 CordStanding
 
-Every request carries `Authorization: Bearer TOKEN`; the token alone says who the labeler is. A
+Every request carries `Authorization: Bearer TOKEN`, or the cookie of a session and, unless it only
+reads, its CSRF token in `X-Andon-CSRF`; either alone says who the labeler is. A
 task looks like this, its candidates in the order drawn for this labeler, models unnamed:
 
     {"assignment_id": "0199…", "query_id": "0199…", "run_id": "demo-1", "kind": "best_of_k",
@@ -150,6 +154,49 @@ class RunInfo(Body):
     """True once the run wants no more labels: a labeler may stop."""
 
 
+class HeldTasks(Body):
+    """Tasks leased to this labeler and not answered yet, oldest first: a refreshed page goes on."""
+
+    tasks: tuple[Task, ...]
+
+
+class LastAnswer(Body):
+    """The labeler's newest answer, which they may still change."""
+
+    task: Task
+    submission: LabelSubmission
+    """As it stands; a change of mind is this with `revision` one higher."""
+
+
+class Me(Body):
+    """What a labeler sees of themself: their work, not their quality."""
+
+    labeler_id: str
+    labels: int
+    """Given so far."""
+    labels_today: int
+    """In the last 24 hours."""
+    last: LastAnswer | None
+    guidelines: str
+    """Markdown from the config; empty if there is none."""
+    guideline_version: str
+    cord: CordStanding
+
+
+class CordPull(Body):
+    """Stop the line: something is wrong with the model."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=1_000)]
+
+
+class CordStanding(Body):
+    """Whether the line is stopped, by whom and why."""
+
+    is_pulled: bool
+    pulled_by: str
+    reason: str
+
+
 class ErrorAnswer(Body):
     """Why a request was refused."""
 
@@ -162,3 +209,4 @@ class ErrorAnswer(Body):
 
 
 LineAnswer.model_rebuild()
+Me.model_rebuild()
