@@ -59,6 +59,22 @@ class DeepSpeedConfig(Section):
         return self
 
 
+class CheckpointConfig(Section):
+    """Policy versions kept so that training can go on from them; one takes 12 bytes a weight."""
+
+    every_steps: int = Field(default=10, ge=1)
+    """Steps between two; besides, one comes before the first step on each reward version. [own]"""
+    keep: int = Field(default=8, ge=2)
+    """How many stay on disk: version 0, the newest, and the rest spread over the run, those
+    before a new reward version first. [own]"""
+
+
+class LearnerConfig(DeepSpeedConfig):
+    """The policy's learner: an engine that keeps checkpoints."""
+
+    checkpoint: CheckpointConfig = CheckpointConfig()
+
+
 class KLConfig(Section):
     """The coefficient β of the KL penalty."""
 

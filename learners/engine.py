@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from learners import engine_state
 from learners.config import DeepSpeedConfig
 from protocol.errors import NotFinite
 
@@ -169,6 +170,18 @@ class Engine:
         for name in set(self.module.state_dict()) - set(tensors):
             tensors[name] = self.module.get_buffer(name).detach().to("cpu", copy=True)
         return tensors
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """Return this rank's share of weights, optimizer and random state; see `engine_state`."""
+        return engine_state.snapshot(self._engine)
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take back what `snapshot` gave on this rank, bit for bit. Every rank must come.
+
+        Raises:
+            KeyError: The state is of an engine of another stage, type or number of ranks.
+        """
+        engine_state.restore(self._engine, state)
 
     def close(self) -> None:
         """Let go of the model and the optimizer's memory. The process group stays."""

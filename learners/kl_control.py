@@ -21,6 +21,10 @@ class KLController:
         """β for the next step."""
         return self._coefficient
 
+    def restore(self, coefficient: float) -> None:
+        """Go back to where the coefficient stood."""
+        self._coefficient = coefficient
+
     def update(self, kl: float, episodes: int) -> None:
         """Move β after a step: e = clip(KL/target − 1, ±0.2), β ← β·(1 + e·episodes/horizon).
 

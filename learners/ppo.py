@@ -17,15 +17,16 @@ import torch
 from torch import Tensor
 
 from learners.advantages import gae, masked_mean, penalised_rewards, whiten
+from learners.checkpoint import Checkpoint, CheckpointFolder, Layout, Position
 from learners.collate import Responses, collate, single
-from learners.config import DeepSpeedConfig, KLConfig, PolicyConfig, PPOConfig
+from learners.config import KLConfig, LearnerConfig, PolicyConfig, PPOConfig
 from learners.engine import Engine
 from learners.kl_control import KLController
 from learners.language_model import load_language_model, load_tokenizer, save_language_model
 from learners.losses import importance_weights, policy_loss, value_loss
 from learners.policy_model import PolicyModel, policy_tensors
 from learners.ppo_metrics import evaluation_metrics, reward_metrics, staleness_metrics
-from protocol.errors import ConfigError, NotFinite, VersionError
+from protocol.errors import BundleCorrupt, ConfigError, NotFinite, UserError, VersionError
 from protocol.messages import ExperienceBatch, PolicyVersion, Probe, StepReport
 from protocol.ports import WeightPublisher
 
@@ -71,7 +72,8 @@ class PPOLearner:
         policy: ρ, and where π starts.
         ppo: The algorithm.
         kl: The penalty's coefficient.
-        deepspeed: The engine.
+        learner: The engine, and which versions are kept to go on from.
+        checkpoint_root: The run's `policy` folder, the same for all ranks.
         total_episodes: N_π of the run, over which the learning rate falls.
         probe_token_ids: A fixed prompt and response; every version announces what it says of them.
         publisher: Where weights go; on rank 0 alone.
@@ -86,7 +88,8 @@ class PPOLearner:
         policy: PolicyConfig,
         ppo: PPOConfig,
         kl: KLConfig,
-        deepspeed: DeepSpeedConfig,
+        learner: LearnerConfig,
+        checkpoint_root: Path,
         total_episodes: int,
         probe_token_ids: Sequence[int],
         publisher: WeightPublisher | None,
@@ -94,23 +97,33 @@ class PPOLearner:
     ) -> None:
         self._policy = policy
         self._ppo = ppo
-        self._micro_batch_size = deepspeed.micro_batch_size
+        self._micro_batch_size = learner.micro_batch_size
         self._total_episodes = total_episodes
         self._publisher = publisher
         self._seed = seed
         self._kl = KLController(kl)
         self._kl_target = kl.target
-        self._engine = Engine(PolicyModel.from_pretrained(policy.path, ppo), deepspeed)
-        dtype = getattr(torch, deepspeed.dtype)
+        self._engine = Engine(PolicyModel.from_pretrained(policy.path, ppo), learner)
+        dtype = getattr(torch, learner.dtype)
         reference = PolicyModel(load_language_model(policy.path))
         self._reference = reference.requires_grad_(False).to(self._engine.device, dtype)
         self._probe = single(probe_token_ids).to(self._engine.device)
+        layout = Layout(
+            num_ranks=learner.num_ranks, zero_stage=learner.zero_stage, dtype=learner.dtype
+        )
+        self._checkpoint_every = learner.checkpoint.every_steps
+        self._checkpoints = CheckpointFolder(
+            checkpoint_root, learner.checkpoint, layout, self._engine.rank
+        )
         self._version = 0
-        self._last: tuple[int, StepReport | None] = (-1, None)
+        self._num_steps = 0
+        """From ρ to the present weights; less than the version once there was a rollback."""
+        self._episodes = 0
+        self._reward_version = 0
+        self._learned_through = 0
+        self._last: tuple[int, StepReport | None] | None = None
 
-    def announce(
-        self, episodes: int = 0, reward_version: int = 0, learned_through: int = 0
-    ) -> PolicyVersion | None:
+    def announce(self, restored_from: int | None = None) -> PolicyVersion | None:
         """Publish the present weights; return their announcement on rank 0, None elsewhere."""
         with torch.no_grad():
             logprobs, _, _ = self._engine.module(*self._probe.model_inputs())
@@ -119,14 +132,15 @@ class PPOLearner:
             return None
         return PolicyVersion(
             version=self._version,
-            episodes=episodes,
+            episodes=self._episodes,
             weights=self._publisher.publish(self._version, policy_tensors(tensors)),
             probe=Probe(
                 token_ids=tuple(self._probe.input_ids[0].tolist()),
                 logprobs=tuple(logprobs[0].tolist()),
             ),
-            reward_version=reward_version,
-            learned_through=learned_through,
+            reward_version=self._reward_version,
+            learned_through=self._learned_through,
+            restored_from=restored_from,
         )
 
     def step(self, batch: ExperienceBatch) -> StepReport | None:
@@ -140,12 +154,12 @@ class PPOLearner:
             NotFinite: NaN or infinity in a score, log-probability, loss or gradient. No version is
                 published, and the learner must be started again from the last one.
         """
-        last_step, report = self._last
-        if batch.step == last_step:
-            return report
-        if batch.step != last_step + 1:
-            raise VersionError(f"policy step {batch.step} came after step {last_step}")
+        if self._last is not None and batch.step == self._last[0]:
+            return self._last[1]
+        if batch.step != self._version:
+            raise VersionError(f"policy step {batch.step} came after step {self._version - 1}")
         self._check_size(len(batch.rollouts))
+        self._keep_for_later(batch.reward_version)
         responses = collate(batch.rollouts).to(self._engine.device)
         evaluation = self._evaluate(responses)
         targets = self._targets(responses, evaluation)
@@ -153,12 +167,41 @@ class PPOLearner:
         metrics |= self._optimize(batch, responses, targets)
         self._kl.update(metrics["kl/reference_mean"], len(batch.rollouts))
         self._version += 1
-        episodes = batch.episodes_before + len(batch.rollouts)
-        metrics |= {"policy/version": self._version, "policy/episodes": episodes}
-        policy = self.announce(episodes, batch.reward_version, batch.learned_through)
+        self._num_steps += 1
+        self._episodes = batch.episodes_before + len(batch.rollouts)
+        self._reward_version = batch.reward_version
+        self._learned_through = batch.learned_through
+        metrics |= {"policy/version": self._version, "policy/episodes": self._episodes}
+        policy = self.announce()
         report = StepReport(policy=policy, metrics=metrics) if policy is not None else None
         self._last = (batch.step, report)
         return report
+
+    def checkpoints(self) -> tuple[int, ...]:
+        """Return the policy versions that can be restored, oldest first."""
+        return self._checkpoints.versions()
+
+    def restore(self, version: int) -> PolicyVersion | None:
+        """Go back to how a version was, bit for bit, and publish it as the next version.
+
+        Weights, critic, optimizer, KL coefficient and random states go back, and with them the
+        order of minibatches; the version and the episodes, which the learning rate follows, do not.
+        Returns the announcement on rank 0, None elsewhere.
+
+        Raises:
+            MissingError: There is no checkpoint of this version; nothing was changed.
+            BundleCorrupt: It is not what was written; nothing was changed.
+        """
+        checkpoint = self._agreed(version)
+        self._engine.restore(checkpoint.state)
+        position = checkpoint.position
+        self._kl.restore(position.kl_coefficient)
+        self._num_steps = position.num_steps
+        self._reward_version = position.reward_version
+        self._learned_through = position.learned_through
+        self._version += 1
+        self._last = None
+        return self.announce(restored_from=version)
 
     def save(self, folder: Path) -> None:
         """Write the policy as a Hugging Face folder, on rank 0. May be called again."""
@@ -173,6 +216,42 @@ class PPOLearner:
         self._engine.close()
         if self._publisher is not None:
             self._publisher.close()
+
+    def _keep_for_later(self, next_reward: int) -> None:
+        """Write a checkpoint of the present version, if one is due before the next step."""
+        is_last_before = next_reward != self._reward_version
+        if not is_last_before and self._version % self._checkpoint_every:
+            return
+        digest = self._checkpoints.write_share(self._version, self._engine.snapshot())
+        own = torch.tensor([list(bytes.fromhex(digest))], device=self._engine.device)
+        # The folder may appear once every rank has written: this is where they meet.
+        digests = tuple(bytes(row).hex() for row in self._engine.gathered(own).tolist())
+        if self._engine.rank == 0:
+            position = Position(
+                version=self._version,
+                num_steps=self._num_steps,
+                episodes=self._episodes,
+                kl_coefficient=self._kl.coefficient,
+                reward_version=self._reward_version,
+                learned_through=self._learned_through,
+            )
+            self._checkpoints.complete(position, next_reward if is_last_before else None, digests)
+
+    def _agreed(self, version: int) -> Checkpoint:
+        """Read a checkpoint on every rank; if one cannot, none goes on."""
+        checkpoint, failure = None, None
+        try:
+            checkpoint = self._checkpoints.read(version)
+        except (UserError, BundleCorrupt) as error:
+            failure = error
+        failed = torch.tensor(int(failure is not None), device=self._engine.device)
+        num_failed = int(self._engine.summed(failed))
+        if failure is not None:
+            raise failure
+        if num_failed:
+            raise BundleCorrupt(f"another rank cannot read its part of policy version {version}")
+        assert checkpoint is not None, "it was read, or there was a failure"
+        return checkpoint
 
     def _check_size(self, num_rollouts: int) -> None:
         unit = self._ppo.minibatches * self._engine.world_size
@@ -230,9 +309,9 @@ class PPOLearner:
     def _optimize(
         self, batch: ExperienceBatch, responses: Responses, targets: Targets
     ) -> dict[str, float]:
-        """Take epochs × minibatches optimizer steps; the order is a function of seed and step."""
+        """Take epochs × minibatches optimizer steps; their order follows the seed and the steps."""
         lr = self._lr(batch.episodes_before)
-        order = torch.Generator().manual_seed(self._seed * 1_000_003 + batch.step)
+        order = torch.Generator().manual_seed(self._seed * 1_000_003 + self._num_steps)
         num_rows, num_steps = len(responses.scores), self._ppo.epochs * self._ppo.minibatches
         totals = torch.zeros(4, device=self._engine.device)
         grad_norm = 0.0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from learners.config import BaseModelConfig, PolicyConfig, SupervisedConfig
 from learners.shell import LearnerRank, RewardTrainerRank, SupervisedRank
+from learners.weights import ObjectStorePublisher, SharedMemoryPublisher
 from protocol.errors import VersionError
 from reward_service.bundle import load_bundle
 from tests.support import learner_inputs as inputs
@@ -38,17 +41,21 @@ def stop(ranks: list[Any]) -> None:
 
 @pytest.mark.parametrize("transport", ["shared_memory", "object_store"])
 def test_learner(ray_session: None, tiny_model: Path, tmp_path: Path, transport: str):
+    make_publisher = {
+        "shared_memory": partial(SharedMemoryPublisher, tmp_path / "weights"),
+        "object_store": partial(ObjectStorePublisher, ray.put),
+    }[transport]
     ranks = [
         LearnerRank.remote(
             rank=rank,
             policy=PolicyConfig(path=str(tiny_model)),
             ppo=inputs.PPO,
             kl=inputs.KL,
-            deepspeed=inputs.engine_config(2, 2),
+            learner=inputs.engine_config(2, 2),
+            checkpoint_root=tmp_path / "policies",
             total_episodes=inputs.TOTAL_EPISODES,
             seed=inputs.SEED,
-            weight_transport=transport,
-            shared_folder=tmp_path / "weights",
+            make_publisher=make_publisher,
         )
         for rank in range(2)
     ]
@@ -62,6 +69,12 @@ def test_learner(ray_session: None, tiny_model: Path, tmp_path: Path, transport:
     ref = report.policy.weights
     payload = ray.get(ref.payload) if ref.payload else Path(ref.location).read_bytes()
     assert hashlib.sha256(payload).hexdigest() == ref.sha256
+
+    assert call(ranks, "checkpoints") == (0,)
+    restored = call(ranks, "restore", 0)
+    assert (restored.version, restored.restored_from) == (2, 0)
+    assert restored.probe == policy.probe
+    report = call(ranks, "step", replace(inputs.experience_batch(0), step=2))
 
     folder = tmp_path / "policy"
     call(ranks, "save", str(folder))

@@ -7,8 +7,8 @@ import random
 import torch
 
 from learners.config import (
-    DeepSpeedConfig,
     KLConfig,
+    LearnerConfig,
     PPOConfig,
     RewardFitConfig,
     SupervisedConfig,
@@ -31,8 +31,8 @@ REWARD_FIT = RewardFitConfig(lr=1e-3, batch_size=4, warm_lr=5e-4, warm_batch_siz
 SUPERVISED = SupervisedConfig(lr=1e-3, batch_size=4, block_tokens=8, warmup_fraction=0.5, seed=SEED)
 
 
-def engine_config(num_ranks: int, zero_stage: int) -> DeepSpeedConfig:
-    return DeepSpeedConfig(num_ranks=num_ranks, zero_stage=zero_stage, micro_batch_size=3)
+def engine_config(num_ranks: int, zero_stage: int) -> LearnerConfig:
+    return LearnerConfig(num_ranks=num_ranks, zero_stage=zero_stage, micro_batch_size=3)
 
 
 def experience_batch(step: int, size: int = PPO.batch_size) -> ExperienceBatch:

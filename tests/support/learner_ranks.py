@@ -29,14 +29,20 @@ from tests.support import learner_inputs as inputs
 HOST = "127.0.0.1"
 
 
-def run_ranks(world_size: int, model: Path, out: Path, stages: tuple[int, ...]) -> None:
+def run_ranks(
+    world_size: int,
+    model: Path,
+    out: Path,
+    stages: tuple[int, ...],
+    module: str = "tests.support.learner_ranks",
+) -> None:
     """Run all ranks as processes and wait; a failure raises with the rank's own words."""
     port = free_port(HOST)
     ranks = [
         subprocess.Popen(
             [
                 sys.executable,
-                *("-m", "tests.support.learner_ranks"),
+                *("-m", module),
                 *map(str, (rank, world_size, port, model, out, *stages)),
             ],
             stdout=subprocess.PIPE,
@@ -70,7 +76,8 @@ def run_ppo(rank: int, world_size: int, model: Path, out: Path, stage: int) -> N
         policy=PolicyConfig(path=str(model)),
         ppo=inputs.PPO,
         kl=inputs.KL,
-        deepspeed=inputs.engine_config(world_size, stage),
+        learner=inputs.engine_config(world_size, stage),
+        checkpoint_root=out / f"policy-{stage}",
         total_episodes=inputs.TOTAL_EPISODES,
         probe_token_ids=inputs.PROBE,
         publisher=SharedMemoryPublisher(out / f"weights-{stage}") if rank == 0 else None,

@@ -60,5 +60,22 @@ class PlainEngine:
     def full_tensors(self) -> dict[str, Tensor] | None:
         return {name: x.detach().clone() for name, x in self.module.state_dict().items()}
 
+    def snapshot(self) -> dict[str, Tensor]:
+        state = {f"weight/{name}": x for name, x in self.module.named_parameters()}
+        for index, moments in enumerate(self._moments()):
+            state |= {f"moment/{index}/{key}": x for key, x in moments.items()}
+        return {name: x.detach().clone() for name, x in state.items()}
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Tensor]) -> None:
+        for name, parameter in self.module.named_parameters():
+            parameter.copy_(state[f"weight/{name}"])
+        for index, moments in enumerate(self._moments()):
+            for key, x in moments.items():
+                x.copy_(state.get(f"moment/{index}/{key}", torch.zeros_like(x)))
+
+    def _moments(self) -> list[dict[str, Tensor]]:
+        return [self._optimizer.state.get(p, {}) for p in self.module.parameters()]
+
     def close(self) -> None:
         self.module = None

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from learners.config import KLConfig, PolicyConfig, PPOConfig
 from learners.ppo import PPOLearner
 from learners.weights import SharedMemoryPublisher
-from protocol.errors import ConfigError, NotFinite, VersionError
+from protocol.errors import ConfigError, MissingError, NotFinite, VersionError
 from protocol.messages import ExperienceBatch, Score
 from tests.support import learner_inputs as inputs
 from tests.support.plain_engine import PlainEngine
@@ -42,7 +42,8 @@ def make(
         policy=PolicyConfig(path=str(model_folder)),
         ppo=PPOConfig(**{**inputs.PPO.model_dump(), **changes}),
         kl=kl,
-        deepspeed=inputs.engine_config(1, 0),
+        learner=inputs.engine_config(1, 0),
+        checkpoint_root=tmp_path / "policy",
         total_episodes=inputs.TOTAL_EPISODES,
         probe_token_ids=inputs.PROBE,
         publisher=SharedMemoryPublisher(tmp_path / "weights"),
@@ -195,3 +196,47 @@ def test_a_saved_policy_loads_whole(learner: PPOLearner, tmp_path: Path):
     assert all(saved.state_dict()[name].equal(tensor) for name, tensor in own.items())
     assert "lm_head.weight" in load_file(tmp_path / "policy" / "v000001" / "model.safetensors")
     assert AutoTokenizer.from_pretrained(tmp_path / "policy" / "v000001").eos_token == "<eos>"
+
+
+def test_a_checkpoint_comes_before_every_new_reward_and_every_tenth_step(learner: PPOLearner):
+    rewards = [1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2]
+    for step, reward in enumerate(rewards):
+        batch = inputs.experience_batch(step)
+        learner.step(replace(batch, reward_version=reward, episodes_before=0))
+    # 0 is ρ, 2 is the last that reward 2 did not train, 10 is the tenth.
+    assert learner.checkpoints() == (0, 2, 10)
+
+
+def test_after_a_restore_the_same_batches_give_the_same_weights(learner: PPOLearner):
+    reports = [learner.step(inputs.experience_batch(step)) for step in range(2)]
+    kl = learner._kl.coefficient
+    restored = learner.restore(0)
+    assert restored is not None
+    assert (restored.version, restored.restored_from, restored.episodes) == (3, 0, 32)
+    assert (restored.reward_version, restored.learned_through) == (0, 0)
+    assert learner._kl.coefficient == inputs.KL.coefficient
+    # The step's number rises; what it trains on, and the rate, are those of the first time.
+    again = [learner.step(replace(inputs.experience_batch(s), step=s + 3)) for s in range(2)]
+    for first, second in zip(reports, again, strict=True):
+        assert first is not None
+        assert second is not None
+        assert second.policy.version == first.policy.version + 3
+        assert second.policy.weights.sha256 == first.policy.weights.sha256
+        assert second.policy.restored_from is None
+    assert learner._kl.coefficient == kl
+
+
+def test_a_step_from_before_a_restore_is_refused(learner: PPOLearner):
+    learner.step(inputs.experience_batch(0))
+    learner.restore(0)
+    with pytest.raises(VersionError, match="step 0 came after step 1"):
+        learner.step(inputs.experience_batch(0))
+
+
+def test_a_version_without_a_checkpoint_is_missing_and_changes_nothing(learner: PPOLearner):
+    learner.step(inputs.experience_batch(0))
+    with pytest.raises(MissingError, match="no checkpoint of policy version 1: there are 0"):
+        learner.restore(1)
+    report = learner.step(inputs.experience_batch(1))
+    assert report is not None
+    assert report.policy.version == 2

@@ -1,0 +1,222 @@
+"""A policy version as it can be trained on from: `policy/v000040/` with one file a rank.
+
+    rank-0000.safetensors   that rank's weights, master weights, moments and random state
+    manifest.json           what the learner counts beside them, and the digest of each file
+
+A folder appears whole or not at all, and nothing in it is a pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from learners.config import CheckpointConfig
+from protocol.errors import BundleCorrupt, MissingError, ResourceError, VersionError
+
+MANIFEST_FILE = "manifest.json"
+
+
+class Position(BaseModel):
+    """Where the learner stands, beside its tensors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = Field(ge=0)
+    num_steps: int = Field(ge=0)
+    """PPO steps from ρ to here: the position in the stream that orders minibatches."""
+    episodes: int = Field(ge=0)
+    """The run's clock when it was written; a rollback does not set it back."""
+    kl_coefficient: float = Field(ge=0, allow_inf_nan=False)
+    reward_version: int = Field(ge=0)
+    """That the last step trained on; 0 for ρ."""
+    learned_through: int = Field(ge=0)
+
+
+class Layout(BaseModel):
+    """How the state is spread; it can only be given back to a learner spread alike."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_ranks: int = Field(ge=1)
+    zero_stage: int = Field(ge=0, le=3)
+    dtype: str
+
+
+class Manifest(BaseModel):
+    """What `manifest.json` holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    """Raised when an older reader could misread the folder."""
+    position: Position
+    layout: Layout
+    next_reward: int | None
+    """The reward version that the next step was the first to train on, if that is why it was
+    written: this is then the last policy that is clean of whatever that version learned."""
+    sha256: tuple[str, ...]
+    """[W] of the ranks' files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """One rank's share of a checkpoint, in memory."""
+
+    position: Position
+    state: dict[str, Tensor]
+
+
+class CheckpointFolder:
+    """The checkpoints of a run, as one rank sees them. Every rank must see the same disk.
+
+    Args:
+        root: The run's `policy` folder.
+        config: How many are kept.
+        layout: Of this learner.
+        rank: Of this process; rank 0 completes a folder and retires old ones.
+    """
+
+    def __init__(self, root: Path, config: CheckpointConfig, layout: Layout, rank: int) -> None:
+        self._root = root
+        self._config = config
+        self._layout = layout
+        self._rank = rank
+
+    def versions(self) -> tuple[int, ...]:
+        """Return the versions that can be restored, oldest first."""
+        return tuple(sorted(int(p.name[1:]) for p in self._root.glob("v[0-9]*")))
+
+    def write_share(self, version: int, state: dict[str, Tensor]) -> str:
+        """Write this rank's file into the folder's draft, flushed to disk; return its digest.
+
+        Raises:
+            ResourceError: The disk refuses.
+        """
+        path = self._draft(version) / _share_name(self._rank)
+        payload: bytes = save(state)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                file.write(payload)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise ResourceError(
+                f"policy version {version} cannot be kept ({error}): free space on the disk of "
+                f"{self._root}, or lower learner.checkpoint.keep"
+            ) from error
+        return hashlib.sha256(payload).hexdigest()
+
+    def complete(
+        self, position: Position, next_reward: int | None, sha256: tuple[str, ...]
+    ) -> None:
+        """Once all ranks have written, make the folder appear, and retire old ones. Rank 0 alone.
+
+        Raises:
+            VersionError: The version was written before.
+        """
+        folder = self.folder(position.version)
+        if folder.exists():
+            raise VersionError(f"policy version {position.version} was written before: {folder}")
+        draft = self._draft(position.version)
+        manifest = Manifest(
+            position=position, layout=self._layout, next_reward=next_reward, sha256=sha256
+        )
+        path = draft / MANIFEST_FILE
+        path.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        for each in (path, draft):
+            _flush(each)
+        draft.rename(folder)
+        _flush(self._root)
+        self._retire()
+
+    def read(self, version: int) -> Checkpoint:
+        """Return this rank's share of a checkpoint, proved against its digest.
+
+        Raises:
+            MissingError: There is none of this version.
+            BundleCorrupt: A file is missing or unreadable, is not the one that was written, or is
+                of a learner spread otherwise.
+        """
+        folder = self.folder(version)
+        manifest = self._manifest(version)
+        if manifest.layout != self._layout:
+            raise BundleCorrupt(
+                f"{folder} is of a learner with {manifest.layout}, this one has {self._layout}"
+            )
+        path = folder / _share_name(self._rank)
+        if not path.is_file():
+            raise BundleCorrupt(f"{folder} has no {path.name}")
+        payload = path.read_bytes()
+        digest = hashlib.sha256(payload).hexdigest()
+        if digest != manifest.sha256[self._rank]:
+            raise BundleCorrupt(
+                f"{path} has sha256 {digest}, written was {manifest.sha256[self._rank]}"
+            )
+        return Checkpoint(position=manifest.position, state=load(payload))
+
+    def folder(self, version: int) -> Path:
+        """Return where a version lies, or would."""
+        return self._root / f"v{version:06d}"
+
+    def _manifest(self, version: int) -> Manifest:
+        path = self.folder(version) / MANIFEST_FILE
+        if not path.is_file():
+            known = ", ".join(map(str, self.versions())) or "none"
+            raise MissingError(
+                f"no checkpoint of policy version {version}: there are {known} in {self._root}"
+            )
+        try:
+            return Manifest.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise BundleCorrupt(f"{path}: {field or 'file'}: {first['msg']}") from error
+
+    def _draft(self, version: int) -> Path:
+        return self._root / f".draft-v{version:06d}"
+
+    def _retire(self) -> None:
+        versions = self.versions()
+        marked = {v for v in versions if self._manifest(v).next_reward is not None}
+        for version in set(versions) - set(kept(versions, marked, self._config.keep)):
+            shutil.rmtree(self.folder(version))
+
+
+def kept(versions: tuple[int, ...], marked: set[int], keep: int) -> list[int]:
+    """Return which of some versions, rising, stay when only `keep` may: always ρ and the newest.
+
+    The oldest of those not `marked` go first: a marked one is the last before a reward version,
+    and what a rollback wants. Then goes the one whose neighbours are nearest to each other, the
+    older of two alike, so that the rest stay spread over the whole run.
+    """
+    left = list(versions)
+    while len(left) > keep:
+        inner = range(1, len(left) - 1)
+        plain = [i for i in inner if left[i] not in marked]
+        gone = plain[0] if plain else min(inner, key=lambda i: left[i + 1] - left[i - 1])
+        del left[gone]
+    return left
+
+
+def _share_name(rank: int) -> str:
+    return f"rank-{rank:04d}.safetensors"
+
+
+def _flush(path: Path) -> None:
+    """Have the disk hold this file or folder before going on."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,38 @@
+"""Going back is exact: the same batches give the same weights, on 1 and 2 ranks, ZeRO 0 to 3."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.learner_ranks import run_ranks
+
+STAGES = (0, 1, 2, 3)
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one-rank", "two-ranks"])
+def ran(request, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp(f"checkpoints-{request.param}")
+    run_ranks(request.param, tiny_model, out, STAGES, module="tests.support.checkpoint_ranks")
+    return out
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_steps_repeated_after_a_restore_are_the_same_bit_for_bit(ran: Path, stage: int):
+    told: dict[str, Any] = json.loads((ran / f"{stage}.json").read_text())
+    step_0, _, step_2, step_3, *repeated = told["steps"]
+    assert step_2["sha256"] != step_3["sha256"]
+    assert repeated == [step_2, step_3, step_0, step_2]
+    # Version 5 is version 2 again; the clock stands where it stood.
+    assert told["restored"] == [5, 2, 64]
+    # Every second version, and the one before a reward version was first trained on.
+    assert told["versions"] == [0, 2, 6, 8, 10]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_hurt_file_is_refused_and_nothing_was_changed(ran: Path, stage: int):
+    told: dict[str, Any] = json.loads((ran / f"{stage}.json").read_text())
+    assert "has sha256" in told["refusal"] or "another rank cannot read" in told["refusal"]

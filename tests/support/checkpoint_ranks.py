@@ -1,0 +1,97 @@
+"""One rank that trains, goes back, and repeats what it did, under several ZeRO stages.
+
+    python -m tests.support.checkpoint_ranks RANK WORLD_SIZE PORT MODEL OUT STAGE...
+
+Rank 0 writes OUT/STAGE.json: of each step the metrics, and the digest of the published weights.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from learners.config import CheckpointConfig, PolicyConfig
+from learners.engine import join_ranks, leave_ranks
+from learners.ppo import PPOLearner
+from learners.weights import SharedMemoryPublisher
+from protocol.errors import BundleCorrupt
+from protocol.messages import ExperienceBatch, ScoredRollout, StepReport
+from tests.support import learner_inputs as inputs
+from tests.support.learner_ranks import HOST
+
+
+def main(rank: int, world_size: int, port: int, model: Path, out: Path, stages: list[int]) -> None:
+    torch.set_num_threads(1)
+    join_ranks(rank, world_size, HOST, port)
+    for stage in stages:
+        config = inputs.engine_config(world_size, stage)
+        learner = PPOLearner(
+            policy=PolicyConfig(path=str(model)),
+            ppo=inputs.PPO,
+            kl=inputs.KL,
+            learner=config.model_copy(update={"checkpoint": CheckpointConfig(every_steps=2)}),
+            checkpoint_root=out / f"policy-{stage}",
+            total_episodes=inputs.TOTAL_EPISODES,
+            probe_token_ids=inputs.PROBE,
+            publisher=SharedMemoryPublisher(out / f"weights-{stage}") if rank == 0 else None,
+            seed=inputs.SEED,
+        )
+        told = train(learner, rank, out / f"policy-{stage}")
+        if rank == 0:
+            (out / f"{stage}.json").write_text(json.dumps(told), encoding="utf-8")
+        learner.close()
+    leave_ranks()
+
+
+def train(learner: PPOLearner, rank: int, folder: Path) -> dict[str, object]:
+    """Steps 0-3; back to version 2 and steps 2-3 again; back to ρ and step 0 again."""
+    first = [learner.step(inputs.experience_batch(step)) for step in range(4)]
+    policy = learner.restore(2)
+    again = [learner.step(moved(inputs.experience_batch(step), by=3)) for step in (2, 3)]
+    learner.restore(0)
+    reports = [*first, *again, learner.step(moved(inputs.experience_batch(0), by=8))]
+    learner.restore(2)
+    if rank == 0:  # the last rank's part of version 0 is hurt: no rank may go on
+        hurt = sorted((folder / "v000000").glob("rank-*"))[-1]
+        *whole, last = hurt.read_bytes()
+        hurt.write_bytes(bytes([*whole, last ^ 1]))
+    torch.distributed.barrier()
+    refusal = ""
+    try:
+        learner.restore(0)
+    except BundleCorrupt as error:
+        refusal = str(error)
+    after = learner.step(moved(inputs.experience_batch(2), by=8))
+    return {
+        "versions": learner.checkpoints(),
+        "restored": policy and [policy.version, policy.restored_from, policy.episodes],
+        "steps": [told(report) for report in (*reports, after)],
+        "refusal": refusal,
+    }
+
+
+def moved(batch: ExperienceBatch, by: int) -> ExperienceBatch:
+    """The same batch for a step `by` later, its rollouts of versions as much later."""
+    rollouts = tuple(_moved(scored, by) for scored in batch.rollouts)
+    return replace(batch, step=batch.step + by, rollouts=rollouts)
+
+
+def _moved(scored: ScoredRollout, by: int) -> ScoredRollout:
+    versions = tuple(version + by for version in scored.rollout.policy_versions)
+    return replace(scored, rollout=replace(scored.rollout, policy_versions=versions))
+
+
+def told(report: StepReport | None) -> dict[str, object] | None:
+    if report is None:
+        return None
+    metrics = {name: x for name, x in report.metrics.items() if name != "policy/version"}
+    return {"metrics": metrics, "sha256": report.policy.weights.sha256}
+
+
+if __name__ == "__main__":
+    rank, world_size, port, model, out, *stages = sys.argv[1:]
+    main(int(rank), int(world_size), int(port), Path(model), Path(out), [int(s) for s in stages])

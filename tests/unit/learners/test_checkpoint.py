@@ -1,0 +1,135 @@
+"""Checkpoints on disk: whole or not there, proved by digest, few, and from a spread of the run."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from learners.checkpoint import MANIFEST_FILE, CheckpointFolder, Layout, Position, kept
+from learners.config import CheckpointConfig
+from protocol.errors import BundleCorrupt, MissingError, ResourceError, VersionError
+
+LAYOUT = Layout(num_ranks=1, zero_stage=0, dtype="float32")
+
+
+def make_folder(root: Path, layout: Layout = LAYOUT, rank: int = 0, keep: int = 8):
+    return CheckpointFolder(root, CheckpointConfig(keep=keep), layout, rank)
+
+
+def position(version: int) -> Position:
+    return Position(
+        version=version,
+        num_steps=version,
+        episodes=16 * version,
+        kl_coefficient=0.1 + 0.2,
+        reward_version=2,
+        learned_through=5,
+    )
+
+
+def write(folder: CheckpointFolder, version: int, next_reward: int | None = None) -> None:
+    digest = folder.write_share(version, {"weight/a": torch.tensor([1.0, float(version)])})
+    folder.complete(position(version), next_reward, (digest,))
+
+
+def test_what_was_written_is_read(tmp_path: Path):
+    folder = make_folder(tmp_path / "policy")
+    assert folder.versions() == ()
+    write(folder, 3)
+    assert folder.versions() == (3,)
+    checkpoint = folder.read(3)
+    assert checkpoint.position == position(3)
+    assert checkpoint.state["weight/a"].tolist() == [1.0, 3.0]
+
+
+def test_a_folder_without_its_manifest_is_none(tmp_path: Path):
+    folder = make_folder(tmp_path)
+    folder.write_share(3, {"weight/a": torch.zeros(1)})
+    assert folder.versions() == ()
+    with pytest.raises(MissingError, match=r"no checkpoint of policy version 3: there are none"):
+        folder.read(3)
+
+
+def test_every_rank_reads_its_own_share(tmp_path: Path):
+    layout = Layout(num_ranks=2, zero_stage=2, dtype="float32")
+    ranks = [make_folder(tmp_path, layout, rank) for rank in range(2)]
+    digests = [r.write_share(1, {"weight/a": torch.tensor(i)}) for i, r in enumerate(ranks)]
+    ranks[0].complete(position(1), None, tuple(digests))
+    assert [int(r.read(1).state["weight/a"]) for r in ranks] == [0, 1]
+
+
+def test_a_version_is_written_once(tmp_path: Path):
+    folder = make_folder(tmp_path)
+    write(folder, 3)
+    with pytest.raises(VersionError, match="was written before"):
+        write(folder, 3)
+
+
+def test_a_changed_byte_is_found(tmp_path: Path):
+    folder = make_folder(tmp_path)
+    write(folder, 3)
+    share = tmp_path / "v000003" / "rank-0000.safetensors"
+    *whole, last = share.read_bytes()
+    share.write_bytes(bytes([*whole, last ^ 1]))
+    with pytest.raises(BundleCorrupt, match=r"rank-0000\.safetensors has sha256"):
+        folder.read(3)
+    share.unlink()
+    with pytest.raises(BundleCorrupt, match=r"has no rank-0000\.safetensors"):
+        folder.read(3)
+
+
+def test_a_manifest_that_is_none_is_named(tmp_path: Path):
+    folder = make_folder(tmp_path)
+    write(folder, 3)
+    path = tmp_path / "v000003" / MANIFEST_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
+    with pytest.raises(BundleCorrupt, match="format"):
+        folder.read(3)
+
+
+def test_another_spread_is_refused(tmp_path: Path):
+    write(make_folder(tmp_path), 3)
+    other = make_folder(tmp_path, Layout(num_ranks=2, zero_stage=3, dtype="float32"))
+    with pytest.raises(BundleCorrupt, match="num_ranks=1 zero_stage=0"):
+        other.read(3)
+
+
+def test_few_are_kept(tmp_path: Path):
+    folder = make_folder(tmp_path, keep=3)
+    for version in (0, 10, 14, 20, 30):
+        write(folder, version, next_reward=2 if version == 14 else None)
+    assert folder.versions() == (0, 14, 30)
+
+
+def test_a_full_disk_is_said_so_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(ResourceError, match=r"lower learner\.checkpoint\.keep"):
+        write(make_folder(tmp_path), 3)
+    assert list(tmp_path.rglob("*.safetensors")) == []
+
+
+@pytest.mark.parametrize(
+    ("versions", "marked", "keep", "expected"),
+    [
+        # Fewer than may stay: all.
+        ((0, 10), set(), 2, [0, 10]),
+        # ρ and the newest stay, whatever else.
+        ((0, 10, 20), {10}, 2, [0, 20]),
+        # The oldest plain ones go before any that is marked.
+        ((0, 4, 10, 20, 30), {4}, 3, [0, 4, 30]),
+        # All marked: 8's neighbours are 6 and 9, nearer than any others; then 6 between 4 and 9.
+        ((0, 4, 6, 8, 9, 20), {0, 4, 6, 8, 9, 20}, 5, [0, 4, 6, 9, 20]),
+        ((0, 4, 6, 8, 9, 20), {0, 4, 6, 8, 9, 20}, 4, [0, 4, 9, 20]),
+    ],
+)
+def test_which_are_kept(
+    versions: tuple[int, ...], marked: set[int], keep: int, expected: list[int]
+):
+    assert kept(versions, marked, keep) == expected
