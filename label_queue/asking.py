@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from label_queue.config import LabelsConfig
+from label_queue.quality.preference import TRAINING
 from label_queue.reference_pool import ReferencePool
 from label_queue.selection import QuerySelector, Selection, Uniform
 from protocol.errors import InputError, NotFinite
@@ -60,8 +61,9 @@ class OrderBook:
         self._num_barren = 0
 
     def made(self, purpose: QueryPurpose) -> None:
-        """Count a query that was made."""
-        self._made[purpose] += 1
+        """Count a query that was made; gold and repeats come on top of the mix."""
+        if purpose in TRAINING:
+            self._made[purpose] += 1
 
     def outstanding_slots(self, now: float) -> int:
         """Return the answers wanted by orders not yet answered, forgetting those timed out.

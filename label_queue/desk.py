@@ -9,18 +9,13 @@ from collections.abc import Callable, Sequence
 from label_queue.board import OpenQuery
 from label_queue.config import LabelsConfig
 from label_queue.group_commit import GroupCommit
-from label_queue.intake.schemas import (
-    CandidateBody,
-    LabelAnswer,
-    LabelSubmission,
-    PromptBody,
-    RunInfo,
-    Task,
-)
+from label_queue.intake.schemas import LabelAnswer, LabelSubmission, RunInfo, Task
 from label_queue.ledger import DeadLetter
+from label_queue.mixing import TaskMixer, draw_order
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from label_queue.submissions import as_event, check_submission
+from label_queue.tasks import as_task
 from protocol.errors import (
     Forbidden,
     InvalidLabel,
@@ -30,7 +25,7 @@ from protocol.errors import (
     TooFast,
     UnknownTask,
 )
-from protocol.labels import Assignment, LabelEvent
+from protocol.labels import Assignment, ComparisonQuery, LabelEvent
 
 POLL_S = 1.0
 """Leases run out without an event: a labeler who waits looks again this often."""
@@ -59,11 +54,14 @@ class LabelingDesk:
         self._rng = rng
         self._clock = clock
         self._new_id = new_id
+        self._mixer = TaskMixer(state.board, state.history, config.quality, rng=rng, new_id=new_id)
 
     async def next_task(self, labeler_id: str, wait_s: float) -> Task | None:
         """Lease a query to a labeler; wait up to `wait_s` for one, else return None.
 
         Not idempotent: each call leases another query, or goes on with one whose lease ran out.
+        Gold and repeats are mixed in. Somebody suspended or excluded waits like everybody for whom
+        there is nothing to label.
         Raises TooFast above the request rate, or above the number of tasks held at once.
         """
         state = self._state
@@ -74,7 +72,8 @@ class LabelingDesk:
             num_held = state.board.num_held(labeler_id, now)
             if num_held >= self._config.lease.max_open:
                 raise TooFast(f"you hold {num_held} tasks: answer some of them first", 1)
-            entry = state.board.pick(labeler_id, now)
+            gets_tasks = state.history.standings[labeler_id].gets_tasks
+            entry = state.board.pick(labeler_id, now) if gets_tasks else None
             if entry is not None:
                 return await self._lease(labeler_id, entry, now)
             remaining = deadline - time.monotonic()
@@ -91,51 +90,61 @@ class LabelingDesk:
             assignment = board.assignments[lapsed]
             board.hold(assignment, lease_until)
             return self._task(assignment, lease_until)
-        order_seed = self._rng.getrandbits(32)
-        shown = [candidate.candidate_id for candidate in entry.query.candidates]
-        random.Random(order_seed).shuffle(shown)
+        on_top = self._mixer.draw(labeler_id, now, self._reliability())
+        query = entry.query if on_top is None else on_top
+        assignment = self._assign(labeler_id, query, now, lease_until)
+        # Held before it is written, so that nobody else is given the slot meanwhile; and written
+        # before it is handed out, so that no answer can come to an assignment lost in a crash.
+        board.hold(assignment, lease_until)
+        try:
+            await self._commits.write([assignment] if on_top is None else [on_top, assignment])
+        except ResourceError:
+            board.release(assignment)
+            raise
+        return self._task(assignment, lease_until)
+
+    def _assign(
+        self, labeler_id: str, query: ComparisonQuery, now: float, lease_until: float
+    ) -> Assignment:
+        order_seed, shown = draw_order(query, self._rng, self._shown_before(labeler_id, query))
         assignment = Assignment(
             assignment_id=self._new_id(),
-            query_id=entry.query.query_id,
+            query_id=query.query_id,
             labeler_id=labeler_id,
-            shown_order=tuple(shown),
+            shown_order=shown,
             order_seed=order_seed,
             created_at=now,
             lease_until=lease_until,
             page_version=self._config.page_version,
             guideline_version=self._config.guideline_version,
         )
-        # Held before it is written, so that nobody else is given the slot meanwhile; and written
-        # before it is handed out, so that no answer can come to an assignment lost in a crash.
-        board.hold(assignment, lease_until)
-        try:
-            await self._commits.write([assignment])
-        except ResourceError:
-            board.release(assignment)
-            raise
-        return self._task(assignment, lease_until)
+        self._mixer.note(assignment, query)
+        return assignment
+
+    def _shown_before(self, labeler_id: str, query: ComparisonQuery) -> tuple[int, ...] | None:
+        """Return the order, as indices, in which a repeat was shown to them the first time."""
+        if query.purpose != "repeat" or query.repeat_of is None:
+            return None
+        first = self._state.history.label_on(labeler_id, query.repeat_of)
+        assert first is not None, "only a labeler's own queries are repeated"
+        board = self._state.board
+        candidates = board.queries[query.repeat_of].candidates
+        index = {each.candidate_id: i for i, each in enumerate(candidates)}
+        return tuple(index[name] for name in board.assignments[first.assignment_id].shown_order)
+
+    def _reliability(self) -> dict[str, float]:
+        """Return a_ℓ by labeler as of the last fit; empty before the first."""
+        rewards = self._state.rewards
+        return dict(rewards[max(rewards)].labeler_weights) if rewards else {}
 
     def _task(self, assignment: Assignment, lease_until: float) -> Task:
         query = self._state.board.queries[assignment.query_id]
-        texts = {candidate.candidate_id: candidate.text for candidate in query.candidates}
-        return Task(
-            assignment_id=assignment.assignment_id,
-            query_id=query.query_id,
-            run_id=query.run_id,
-            kind=query.kind,
-            prompt=PromptBody(text=query.prompt_text),
-            candidates=tuple(
-                CandidateBody(candidate_id=name, text=texts[name])
-                for name in assignment.shown_order
-            ),
-            lease_until=lease_until,
-            guideline_version=assignment.guideline_version,
-        )
+        return as_task(query, assignment, lease_until)
 
     async def submit(
-        self, labeler_id: str, submissions: Sequence[LabelSubmission]
+        self, labeler_id: str, submissions: Sequence[LabelSubmission], system: str = "api"
     ) -> list[LabelAnswer | LabelError]:
-        """Take labels; return, for each, the answer or the error that refuses it.
+        """Take labels from a `system`; return, for each, the answer or the error that refuses it.
 
         An answer means that the label is on disk. Idempotent by `assignment_id:revision`: the same
         body gets the first answer again, another one LabelConflict. Raises TooFast above the
@@ -146,7 +155,7 @@ class LabelingDesk:
         fresh: dict[str, LabelEvent] = {}
         for submission in submissions:
             try:
-                event = self._check(labeler_id, submission, fresh)
+                event = self._check(labeler_id, submission, fresh, system)
             except LabelError as error:
                 await self._bury(labeler_id, error, submission.model_dump_json())
                 results.append(error)
@@ -163,7 +172,11 @@ class LabelingDesk:
         ]
 
     def _check(
-        self, labeler_id: str, submission: LabelSubmission, fresh: dict[str, LabelEvent]
+        self,
+        labeler_id: str,
+        submission: LabelSubmission,
+        fresh: dict[str, LabelEvent],
+        system: str,
     ) -> LabelEvent:
         """Return the submission as an event for the ledger, or raise the error that refuses it."""
         if submission.run_id not in (None, self._run_id):
@@ -187,7 +200,7 @@ class LabelingDesk:
         expected = 0 if latest is None else latest.revision + 1
         if revision > expected and f"{key}:{revision - 1}" not in fresh:
             raise InvalidLabel(f"revision {expected} must come first", "revision")
-        return as_event(submission, assignment, received_at=self._clock(), system="api")
+        return as_event(submission, assignment, received_at=self._clock(), system=system)
 
     def _answer(self, sent: LabelEvent, stands: LabelEvent) -> LabelAnswer | LabelError:
         if sent.source.payload_sha256 != stands.source.payload_sha256:

@@ -14,6 +14,8 @@ from label_queue.coverage import coverage
 from label_queue.history import LabelHistory
 from label_queue.ledger import as_comparison, current_labels
 from label_queue.percentile import percentile
+from label_queue.quality.gold import gold_accuracy
+from label_queue.quality.preference import TRAINING
 from label_queue.validation import validation_votes
 from protocol.labels import LabelEvent
 
@@ -54,17 +56,20 @@ class LabelFigures:
         Gives each label received up to there, and not counted before, its label-to-policy latency.
         """
         for event in self._history.submits(self._num_reached, learned_through):
-            self._reached_s.append(at - event.received_at)
             self._num_reached += 1
+            if self._is_asked(event.query_id):
+                self._reached_s.append(at - event.received_at)
 
     def winrate(self, last: int | None = None) -> WinRate:
         """Return π's win rate over ρ on validation labels, of all or of the newest `last`.
 
-        A label is a win if the response it puts first is π's. Ties, and queries in which π was
-        still ρ, are left out.
+        A label is a win if the response it puts first is π's. Ties, queries in which π was still
+        ρ, and labels that are held or excluded are left out.
         """
         labels = current_labels(self._history.events).values()
-        votes = validation_votes(self._board.queries, labels)
+        standings = self._history.standings
+        counting = (e for e in labels if standings[e.labeler_id].trains(e.seq))
+        votes = validation_votes(self._board.queries, counting)
         votes = votes if last is None else votes[-last:]
         if not votes:
             return WinRate(rate=math.nan, low=math.nan, num_labels=0)
@@ -78,7 +83,8 @@ class LabelFigures:
         That is the share of the labels received before the query was made that the reward behind
         its candidates' policy had learned.
         """
-        made = coverage(self._board.queries.values(), self.first_learned_at)
+        asked = (each for each in self._board.queries.values() if each.purpose in TRAINING)
+        made = coverage(asked, self.first_learned_at)
         return tuple(each.share for each in made)
 
     def query_made(self, policy_lag: int) -> None:
@@ -104,9 +110,30 @@ class LabelFigures:
             "labelers/active": len(self._active(now)),
         }
         recent = history.submits(max(0, history.num_submitted - RECENT), history.last_seq)
-        if recent:
-            row |= self._rates(recent, now)
-        return _defined(row)
+        if asked := [event for event in recent if self._is_asked(event.query_id)]:
+            row |= self._rates(asked, now)
+        return _defined(row | self._quality())
+
+    def _is_asked(self, query_id: str) -> bool:
+        """Say whether a query is of the schedule: gold and repeats are asked of labelers' quality.
+
+        They are left out of all rates, latencies and coverage, which are about the schedule's.
+        """
+        return self._board.queries[query_id].purpose in TRAINING
+
+    def _quality(self) -> dict[str, float]:
+        standings = self._history.standings.items()
+        answered = [each for _, each in standings if each.gold_right + each.gold_wrong > 0]
+        right = sum(each.gold_right for each in answered)
+        wrong = sum(each.gold_wrong for each in answered)
+        states = Counter(each.state for _, each in standings)
+        means = [gold_accuracy(each.gold_right, each.gold_wrong).mean for each in answered]
+        return {
+            "labels/gold_accuracy": right / (right + wrong) if answered else math.nan,
+            "labelers/probation": states["probation"],
+            "labelers/suspended": states["suspended"],
+            "labelers/median_gold_accuracy": median(means) if means else math.nan,
+        }
 
     def online_stats(self) -> dict[str, float]:
         """Return the metrics of `online/` and the win rate, as far as defined by now.

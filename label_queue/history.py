@@ -1,26 +1,43 @@
-"""Label events as they stand: who said what, in which revision, and how many there are."""
+"""Label events as they stand: who said what, in which revision, and how many count."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Mapping
 
-from protocol.labels import LabelEvent
+from label_queue.config import QualityConfig
+from label_queue.quality.preference import TRAINING
+from label_queue.quality.standing import Standings
+from protocol.labels import ComparisonQuery, LabelEvent
 
 PREFERENCES = ("choice", "ranking", "tie")
 """Outcomes that train; the others are stored and asked for anew."""
 
 
 class LabelHistory:
-    """All label events by `seq`, and the counts the schedule and the coverage figure need."""
+    """All label events by `seq`, and the counts the schedule and the coverage figure need.
 
-    def __init__(self) -> None:
+    What counts towards l(n) is what a fit would take now, so the count falls when a labeler is
+    suspended or excluded and rises when one is cleared or reinstated.
+    """
+
+    def __init__(self, queries: Mapping[str, ComparisonQuery], config: QualityConfig) -> None:
+        """Take the queries by id; those added to the mapping later are seen."""
         self.events: list[LabelEvent] = []
+        self.standings = Standings(queries, config)
         self.num_preferences = 0
-        """Labels that state a preference: what counts towards l(n)."""
+        """Labels that would train now."""
+        self.num_held = 0
+        """Labels that would, were their labeler not on probation or suspended."""
         self.num_retracted = 0
+        self._queries = queries
         self._by_id: dict[str, LabelEvent] = {}
         self._latest: dict[str, LabelEvent] = {}
         self._submits: list[LabelEvent] = []
+        self._submits_of: dict[str, list[LabelEvent]] = defaultdict(list)
+        self._trainable: dict[str, dict[str, int]] = defaultdict(dict)
+        self._counted: dict[str, tuple[int, int]] = {}
 
     @property
     def last_seq(self) -> int:
@@ -29,7 +46,7 @@ class LabelHistory:
 
     @property
     def num_submitted(self) -> int:
-        """Distinct labels received, whatever they say."""
+        """Distinct labels received, whatever they say and whoever gave them."""
         return len(self._submits)
 
     def submitted_through(self, seq: int) -> int:
@@ -39,6 +56,15 @@ class LabelHistory:
     def submits(self, start: int, seq: int) -> list[LabelEvent]:
         """Return the first answers received up to `seq`, from the start-th on."""
         return self._submits[start : self.submitted_through(seq)]
+
+    def submits_of(self, labeler_id: str) -> list[LabelEvent]:
+        """Return a labeler's first answers, oldest first. Not to be changed."""
+        return self._submits_of.get(labeler_id, [])
+
+    def label_on(self, labeler_id: str, query_id: str) -> LabelEvent | None:
+        """Return a labeler's first answer to a query, or None."""
+        own = self.submits_of(labeler_id)
+        return next((event for event in own if event.query_id == query_id), None)
 
     def received_since(self, time: float) -> list[LabelEvent]:
         """Return the first answers received after `time`."""
@@ -56,16 +82,36 @@ class LabelHistory:
         """Take the next event; return False for one that took effect before."""
         if event.event_id in self._by_id:
             return False
-        before = self._latest.get(event.label_id)
         self.events.append(event)
         self._by_id[event.event_id] = event
         if event.type == "submit":
             self._submits.append(event)
+            self._submits_of[event.labeler_id].append(event)
         self.num_retracted += event.type == "retract"
+        self.standings.apply(event)
         if event.type in ("submit", "revise", "retract"):
             self._latest[event.label_id] = event
-            self.num_preferences += states_preference(event) - states_preference(before)
+            trainable = self._trainable[event.labeler_id]
+            if states_preference(event) and self._queries[event.query_id].purpose in TRAINING:
+                trainable[event.label_id] = event.seq
+            else:
+                trainable.pop(event.label_id, None)
+        self._count(event.labeler_id)
         return True
+
+    def _count(self, labeler_id: str) -> None:
+        """Bring the counts up to date with one labeler's labels and standing."""
+        standing = self.standings[labeler_id]
+        trainable = self._trainable[labeler_id]
+        counting, held = len(trainable), 0
+        if standing.is_held:
+            counting, held = 0, counting
+        elif standing.excluded_from is not None:
+            counting = sum(standing.trains(seq) for seq in trainable.values())
+        counting_before, held_before = self._counted.get(labeler_id, (0, 0))
+        self._counted[labeler_id] = counting, held
+        self.num_preferences += counting - counting_before
+        self.num_held += held - held_before
 
 
 def states_preference(event: LabelEvent | None) -> bool:

@@ -35,8 +35,10 @@ def logits(utilities: Sequence[float], profile: LabelerProfile, num_given: int) 
         profile: Whose choice it is.
         num_given: n, labels this labeler gave before.
     """
-    sign = -1.0 if profile.is_adversarial else 1.0
-    rationality = sign * profile.beta * math.exp(-profile.drift * num_given)
+    after = profile.adversarial_after
+    has_turned = profile.is_adversarial or (after is not None and num_given >= after)
+    beta = -profile.beta if has_turned else profile.beta
+    rationality = beta * math.exp(-profile.drift * num_given)
     return [
         rationality * utility + (profile.position_bias if position == 0 else 0.0)
         for position, utility in enumerate(utilities)

@@ -26,6 +26,8 @@ class LabelerProfile(BaseModel):
     """Fatigue: after n labels beta has become beta × exp(−drift × n)."""
     is_adversarial: bool = False
     """Whether the worst is preferred to the best."""
+    adversarial_after: int | None = Field(default=None, ge=0)
+    """Labels given honestly before the worst is preferred to the best; None: never."""
     seconds_per_label: float = Field(default=1.0, ge=0)
     """Mean time spent on a task; single times lie within half of it on both sides."""
     seed: int = 0

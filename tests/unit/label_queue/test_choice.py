@@ -48,6 +48,12 @@ def test_position_bias_drift_and_malice_act_on_the_logits() -> None:
     assert logits([1.0, 2.0], adversarial, 0) == [-0.5, -2.0]
 
 
+def test_a_labeler_may_turn_adversarial_at_a_given_label() -> None:
+    turns = profile(adversarial_after=150)
+    assert logits([1.0, 2.0], turns, 149) == [1.0, 2.0]
+    assert logits([1.0, 2.0], turns, 150) == [-1.0, -2.0]
+
+
 def test_large_utilities_do_not_overflow() -> None:
     assert choice_probabilities([1e4, 0.0], profile(beta=10)) == [1.0, 0.0]
 

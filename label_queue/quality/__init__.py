@@ -1,0 +1,1 @@
+"""How well each labeler labels: estimators that are pure functions of the ledger."""

@@ -1,0 +1,149 @@
+"""All estimators, labeler by labeler: what the owner is shown."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from label_queue.config import QualityConfig
+from label_queue.quality.gold import gold_accuracy
+from label_queue.quality.peers import peer_agreement
+from label_queue.quality.position import PositionBias, position_bias
+from label_queue.quality.preference import TRAINING, best_id
+from label_queue.quality.self_agreement import SelfAgreement, self_agreement
+from label_queue.quality.speed import Speed, speed
+from label_queue.quality.standing import LabelerState, Standing, standings
+from protocol.labels import Assignment, ComparisonQuery, LabelEvent
+
+Flag = Literal["gold", "drift", "self", "position", "speed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """What is known of how well one labeler labels. None: nothing yet to say it from."""
+
+    labeler_id: str
+    state: LabelerState
+    labels: int
+    """Given and not retracted, gold and repeats among them."""
+    labels_held: int
+    """Of those that state a preference for training: waiting until the labeler is cleared."""
+    excluded_from: int | None
+    gold_right: int
+    gold_wrong: int
+    gold_accuracy: float
+    """Mean of Beta(8 + right, 2 + wrong)."""
+    gold_low: float
+    gold_high: float
+    """Its central 95 % interval."""
+    self_agreement: float | None
+    self_repeats: int
+    peer_agreement: float | None
+    peer_labels: int
+    position_z: float | None
+    fast_share: float | None
+    reliability: float | None
+    """a_ℓ of the last fit."""
+    flags: tuple[Flag, ...]
+    """In a fixed order."""
+    last_label_at: float | None
+    """The server's clock."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Work:
+    """One labeler's part of the ledger."""
+
+    submits: list[LabelEvent] = field(default_factory=list)
+    labels: dict[str, LabelEvent] = field(default_factory=dict)
+    """Latest revisions by label id, those retracted left out."""
+
+
+def assess(
+    queries: Mapping[str, ComparisonQuery],
+    assignments: Mapping[str, Assignment],
+    events: Sequence[LabelEvent],
+    config: QualityConfig,
+    *,
+    reliability: Mapping[str, float] | None = None,
+) -> dict[str, Assessment]:
+    """Return everybody the ledger knows something of, sorted by name.
+
+    A pure function of the ledger up to the last event; one pass, about 10 µs a label.
+
+    Args:
+        queries: All, by id.
+        assignments: All, by id.
+        events: All label events, by `seq`.
+        config: Limits of the flags and constants of the tests.
+        reliability: a_ℓ by labeler as of the last fit: too dear to find out at every look.
+    """
+    work: dict[str, _Work] = defaultdict(_Work)
+    for event in events:
+        own = work[event.labeler_id]
+        if event.type == "submit":
+            own.submits.append(event)
+        if event.type in ("submit", "revise"):
+            own.labels[event.label_id] = event
+        elif event.type == "retract":
+            own.labels.pop(event.label_id, None)
+    peers = peer_agreement(queries, (e for own in work.values() for e in own.labels.values()))
+    found: dict[str, Assessment] = {}
+    for name, standing in standings(queries, events, config).items():
+        own = work[name]
+        known = gold_accuracy(standing.gold_right, standing.gold_wrong)
+        of_self = self_agreement(queries, {e.query_id: e for e in own.labels.values()})
+        of_position = position_bias(assignments, own.labels.values())
+        of_speed = speed(queries, assignments, own.submits, config.fast_tokens_per_s)
+        of_peers = peers.get(name)
+        found[name] = Assessment(
+            labeler_id=name,
+            state=standing.state,
+            labels=len(own.labels),
+            labels_held=_num_held(queries, own) if standing.is_held else 0,
+            excluded_from=standing.excluded_from,
+            gold_right=standing.gold_right,
+            gold_wrong=standing.gold_wrong,
+            gold_accuracy=known.mean,
+            gold_low=known.low,
+            gold_high=known.high,
+            self_agreement=of_self.share,
+            self_repeats=of_self.num_repeats,
+            peer_agreement=of_peers.share if of_peers else None,
+            peer_labels=of_peers.num_queries if of_peers else 0,
+            position_z=of_position.z if of_position.num_labels else None,
+            fast_share=of_speed.share,
+            reliability=(reliability or {}).get(name),
+            flags=_flags(standing, of_self, of_position, of_speed, config),
+            last_label_at=own.submits[-1].received_at if own.submits else None,
+        )
+    return found
+
+
+def _num_held(queries: Mapping[str, ComparisonQuery], own: _Work) -> int:
+    return sum(
+        queries[label.query_id].purpose in TRAINING
+        and (label.outcome == "tie" or best_id(label) is not None)
+        for label in own.labels.values()
+    )
+
+
+def _flags(
+    standing: Standing,
+    of_self: SelfAgreement,
+    of_position: PositionBias,
+    of_speed: Speed,
+    config: QualityConfig,
+) -> tuple[Flag, ...]:
+    flags: list[Flag] = [standing.alarm] if standing.alarm is not None else []
+    s = of_self.share
+    if s is not None and of_self.num_repeats >= config.self_min_repeats:
+        flags += ["self"] if s < config.self_agreement_floor else []
+    if of_position.num_labels >= config.position_min_labels:
+        flags += ["position"] if abs(of_position.z) > config.position_z_limit else []
+    fast = of_speed.share
+    if fast is not None and of_speed.num_labels >= config.fast_min_labels:
+        flags += ["speed"] if fast > config.fast_share_limit else []
+    return tuple(flags)

@@ -1,0 +1,67 @@
+"""Gold: what answers to tasks with a known answer say of a labeler."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy.special import betaincinv
+
+from label_queue.config import QualityConfig
+from protocol.labels import ComparisonQuery, LabelEvent
+
+PRIOR_RIGHT, PRIOR_WRONG = 8.0, 2.0
+"""The prior Beta(8, 2): as if of ten gold tasks eight had been answered rightly."""
+
+Verdict = Literal["good", "bad"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldAccuracy:
+    """How many gold tasks a labeler answers rightly, as far as can be told."""
+
+    mean: float
+    low: float
+    high: float
+    """`low` to `high` is the central 95 % interval."""
+
+
+def gold_accuracy(right: int, wrong: int) -> GoldAccuracy:
+    """Return mean and central 95 % interval of Beta(8 + right, 2 + wrong)."""
+    a, b = PRIOR_RIGHT + right, PRIOR_WRONG + wrong
+    return GoldAccuracy(
+        mean=a / (a + b),
+        low=float(betaincinv(a, b, 0.025)),
+        high=float(betaincinv(a, b, 0.975)),
+    )
+
+
+def is_right(query: ComparisonQuery, label: LabelEvent) -> bool | None:
+    """Return whether a label answers a gold query rightly; None if it does not answer it.
+
+    A ranking is right if its first place is. A tie is wrong: there is a best one. Skips, reports
+    and "both bad" say nothing of which is best.
+    """
+    if label.outcome == "tie":
+        return False
+    best = label.ranking[0] if label.ranking else label.choice
+    return None if best is None else best == query.gold_answer
+
+
+def evidence(*, is_right: bool, config: QualityConfig) -> float:
+    """Return log P(answer | bad) − log P(answer | good), nats; positive speaks against."""
+    bad, good = config.bad_accuracy, config.good_accuracy
+    return math.log(bad / good) if is_right else math.log((1 - bad) / (1 - good))
+
+
+def sequential_verdict(log_ratio: float, config: QualityConfig) -> Verdict | None:
+    """Return what Wald's sequential test says of a summed evidence; None: go on asking.
+
+    Bad from log((1 − β)/α) on, good from log(β/(1 − α)) down (Wald 1945, "Sequential Tests of
+    Statistical Hypotheses"), α being how often a good labeler is called bad.
+    """
+    alpha, beta = config.false_alarm, config.missed_alarm
+    if log_ratio >= math.log((1 - beta) / alpha):
+        return "bad"
+    return "good" if log_ratio <= math.log(beta / (1 - alpha)) else None

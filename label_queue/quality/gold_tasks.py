@@ -1,0 +1,227 @@
+"""Tasks on top of the schedule: gold from a file or from past queries, and repeats.
+
+A gold *template* is a query nobody is asked (`num_wanted` 0); each time it is asked, a fresh query
+is written whose `repeat_of` names it. A repeat is a fresh query whose `repeat_of` names the query
+asked before. All have ids of the usual form, so that nothing in a task tells what it is for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from label_queue.config import LabelsConfig
+from protocol.errors import InputError, MissingError
+from protocol.labels import Candidate, ComparisonQuery
+
+
+class GoldTask(BaseModel):
+    """One line of a gold file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    prompt: str
+    candidates: tuple[str, ...] = Field(min_length=2)
+    answer: int = Field(ge=0)
+    """Index of the best candidate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskMoment:
+    """What a query records of the moment it was written."""
+
+    now: float
+    labels: int
+    """Labels received so far."""
+
+
+def read_gold(path: Path, num_candidates: int) -> tuple[GoldTask, ...]:
+    """Return the gold tasks of a file, in its order.
+
+    Raises:
+        MissingError: There is no such file.
+        InputError: It is empty, or a line is not a gold task of `num_candidates` candidates; names
+            line and field.
+    """
+    if not path.is_file():
+        raise MissingError(f"{path}: no such gold file; see labels.quality.gold.path")
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error.reason} at {error.start})") from error
+    tasks = tuple(
+        _parse(path, number, line, num_candidates)
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    )
+    if not tasks:
+        raise InputError(f"{path}: no gold tasks; write one JSON object a line")
+    return tasks
+
+
+def _parse(path: Path, number: int, line: str, num_candidates: int) -> GoldTask:
+    place = f"{path}, line {number}"
+    try:
+        # The JSON mode of a strict model takes lists for tuples.
+        task = GoldTask.model_validate_json(line)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        name = ".".join(str(part) for part in fault["loc"])
+        raise InputError(f"{place}: {name + ': ' if name else ''}{fault['msg']}") from error
+    if len(task.candidates) != num_candidates:
+        raise InputError(
+            f"{place}: candidates: want {num_candidates}, as labels.num_candidates says, got "
+            f"{len(task.candidates)}: people would tell gold from the rest by their number"
+        )
+    if len(set(task.candidates)) != len(task.candidates):
+        raise InputError(f"{place}: candidates: two are the same text, so neither is best")
+    if task.answer >= len(task.candidates):
+        raise InputError(
+            f"{place}: answer: want an index from 0 to {len(task.candidates) - 1}, got "
+            f"{task.answer}"
+        )
+    return task
+
+
+def new_templates(
+    config: LabelsConfig, known: Collection[str], run_id: str, moment: AskMoment
+) -> list[ComparisonQuery]:
+    """Return the templates of the configured gold file that the ledger lacks; none without a file.
+
+    Their ids are digests of what they say, so a file read again adds nothing. Raises as
+    `read_gold` does.
+
+    Args:
+        config: Path, kind and number of candidates.
+        known: Ids of the ledger's queries.
+        run_id: Whose queries they become.
+        moment: The present. Who gave a label before it is not put on probation for them.
+    """
+    path = config.quality.gold.path
+    if path is None:
+        return []
+    tasks = read_gold(path, config.num_candidates)
+    templates = {
+        template.query_id: template
+        for template in (_file_template(task, config, run_id, moment) for task in tasks)
+    }
+    return [template for name, template in templates.items() if name not in known]
+
+
+def _file_template(
+    task: GoldTask, config: LabelsConfig, run_id: str, moment: AskMoment
+) -> ComparisonQuery:
+    query_id = _digest_id("gold", task.prompt, *task.candidates, str(task.answer))
+    candidates = tuple(
+        Candidate(
+            candidate_id=_candidate_id(query_id, str(i)),
+            text=text,
+            token_ids=(),
+            policy_version=0,
+            temperature=0.0,
+            max_tokens=0,
+            seed=None,
+            engine="gold",
+            logprob_sum=0.0,
+            finish_reason="end",
+        )
+        for i, text in enumerate(task.candidates)
+    )
+    return ComparisonQuery(
+        query_id=query_id,
+        run_id=run_id,
+        kind=config.kind,
+        purpose="gold",
+        prompt_text=task.prompt,
+        prompt_token_ids=(),
+        candidates=candidates,
+        reward_version=0,
+        reward_scores=(),
+        selector="gold",
+        selection_probability=1.0,
+        learned_through=0,
+        labels_before=moment.labels,
+        learned_labels=0,
+        created_at=moment.now,
+        expires_at=moment.now,
+        num_wanted=0,
+        gold_answer=candidates[task.answer].candidate_id,
+    )
+
+
+def past_template(query: ComparisonQuery, choice: str, moment: AskMoment) -> ComparisonQuery:
+    """Return a past query as a template, `choice` being the right candidate's id.
+
+    Its `repeat_of` names the past query: who answered that is not asked this. The same query and
+    choice again give the same id.
+    """
+    query_id = _digest_id("gold", query.query_id, choice)
+    return replace(
+        _again(query, query_id, moment),
+        purpose="gold",
+        num_wanted=0,
+        gold_answer=_candidate_id(query_id, choice),
+        repeat_of=query.query_id,
+    )
+
+
+def is_template(query: ComparisonQuery) -> bool:
+    """Say whether a query is a gold template, which nobody is asked itself."""
+    return query.purpose == "gold" and query.num_wanted == 0
+
+
+def gold_showing(template: ComparisonQuery, query_id: str, moment: AskMoment) -> ComparisonQuery:
+    """Return a fresh query, for one labeler, that asks a template."""
+    assert template.gold_answer is not None
+    return replace(
+        _again(template, query_id, moment),
+        purpose="gold",
+        gold_answer=_candidate_id(query_id, template.gold_answer),
+        repeat_of=template.query_id,
+    )
+
+
+def repetition(query: ComparisonQuery, query_id: str, moment: AskMoment) -> ComparisonQuery:
+    """Return a fresh query, for one labeler, that asks a query of theirs once more."""
+    return replace(_again(query, query_id, moment), purpose="repeat", repeat_of=query.query_id)
+
+
+def _again(query: ComparisonQuery, query_id: str, moment: AskMoment) -> ComparisonQuery:
+    """Return a query's text under another id, its candidates in the same order under others."""
+    return replace(
+        query,
+        query_id=query_id,
+        candidates=tuple(
+            replace(each, candidate_id=_candidate_id(query_id, each.candidate_id))
+            for each in query.candidates
+        ),
+        labels_before=moment.labels,
+        learned_labels=0,
+        created_at=moment.now,
+        expires_at=moment.now,
+        num_wanted=1,
+    )
+
+
+def shown_query_id(query_id: str) -> str:
+    """Return the id under which labelers see a query.
+
+    Its own is ordered by time, and that of gold and repeats is as young as their assignment.
+    """
+    return _digest_id("shown", query_id)
+
+
+def _digest_id(*parts: str) -> str:
+    digest = hashlib.sha256(json.dumps(parts).encode()).digest()
+    return str(uuid.UUID(bytes=digest[:16], version=5))
+
+
+def _candidate_id(query_id: str, name: str) -> str:
+    """Return an id of the form that queries from rollouts give their candidates."""
+    return f"c-{hashlib.sha256(f'{query_id}/{name}'.encode()).hexdigest()[:16]}"

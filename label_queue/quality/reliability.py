@@ -1,0 +1,188 @@
+"""Reliability a_ℓ: how much of what a labeler says is explained by what the others prefer.
+
+One-coin Dawid–Skene (1979) with a prior over the truth that is learned: the labeler names the truth
+with probability a and any of the K candidates otherwise, whatever its place. The truth's prior is
+softmax of a small reward fitted to the *other* labelers' comparisons, times what the others who
+answered the same query said. So the chance of an answer y is a·q_y + (1 − a)/K: the likelihood
+under which the reward trainer takes a_ℓ. Rewards and reliabilities are found in turn, as in EM.
+
+Nobody is judged by a reward that learned from them, and nothing here depends on sequence numbers:
+leaving a labeler out gives what a ledger without them gives.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from label_queue.quality.small_reward import Choices, Floats, Ints, as_choices, fit_reward
+from label_queue.quality.weights import label_digest
+from protocol.labels import Comparison
+
+PRIOR_TRUE, PRIOR_NOISE = 5.1, 0.9
+"""Beta prior of a: mean 0.85 and worth six answers whose truth is known."""
+FLOOR = 0.02
+"""No reliability is below it: a lies in (0, 1]."""
+MAX_ROUNDS, SETTLED = 5, 0.01
+"""Of rewards and reliabilities in turn, and the change at which they end."""
+MAX_GROUPS, MAX_LEARNED = 10, 1_500
+PENALTY = 0.3
+"""Of the small reward's L2."""
+_GRID: Floats = (np.arange(200) + 0.5) / 200
+"""Values of a over which its posterior is summed."""
+_LOG_PRIOR: Floats = (PRIOR_TRUE - 1) * np.log(_GRID) + (PRIOR_NOISE - 1) * np.log1p(-_GRID)
+
+
+def reliabilities(
+    comparisons: Sequence[Comparison], gold: Mapping[str, tuple[int, int]] | None = None
+) -> dict[str, float]:
+    """Return a_ℓ in [0.02, 1) of every labeler in some comparisons, sorted by name.
+
+    With few labels it stays near 0.85. Ties say nothing about it. A pure function of its
+    arguments, whatever the order of the comparisons. Takes a second or two of one core.
+
+    Args:
+        comparisons: The training set.
+        gold: Right and wrong gold answers by labeler, where there are any; each is an answer
+            whose truth is known.
+    """
+    names = sorted({comparison.labeler_id for comparison in comparisons})
+    number = {name: i for i, name in enumerate(names)}
+    known = [(gold or {}).get(name, (0, 0)) for name in names]
+    ordered = sorted(comparisons, key=lambda each: (each.query_id, each.labeler_id))
+    choices = as_choices(ordered)
+    if choices is None:
+        nothing = np.empty(0)
+        found = np.array([posterior_mean(nothing, nothing, pair) for pair in known])
+    else:
+        labeler = np.array([number[each.labeler_id] for each in ordered])[choices.comparison]
+        judges = _Judges(choices, ordered, labeler, known)
+        found = np.full(len(names), PRIOR_TRUE / (PRIOR_TRUE + PRIOR_NOISE))
+        for _ in range(MAX_ROUNDS):
+            before, found = found, judges.next_round(found)
+            if np.abs(found - before).max() < SETTLED:
+                break
+    return {name: round(float(a), 6) for name, a in zip(names, found, strict=True)}
+
+
+def posterior_mean(truth: Floats, chance: Floats, gold: tuple[int, int], k: int = 2) -> float:
+    """Return the posterior mean of a, at least 0.02, given how likely each answer is the truth.
+
+    Args:
+        truth: [n], q_y, the prior probability that the answer given is the truth.
+        chance: [n], 1/K.
+        gold: Right and wrong answers to tasks whose truth is known.
+        k: Candidates of a gold task.
+    """
+    likelihood = _LOG_PRIOR.copy()
+    likelihood += np.log(np.outer(_GRID, truth) + np.outer(1 - _GRID, chance)).sum(axis=1)
+    right, wrong = gold
+    likelihood += right * np.log(_GRID + (1 - _GRID) / k) + wrong * np.log((1 - _GRID) / k)
+    weights = np.exp(likelihood - likelihood.max())
+    return max(FLOOR, float(weights @ _GRID / weights.sum()))
+
+
+class _Judges:
+    """The alternation: rewards without each labeler, then their reliabilities.
+
+    Above ten labelers they are judged in ten groups, each by a reward without the whole group; and
+    a reward learns from 1,500 comparisons at most. So the time is bounded.
+    """
+
+    def __init__(
+        self,
+        choices: Choices,
+        comparisons: Sequence[Comparison],
+        labeler: Ints,
+        gold: Sequence[tuple[int, int]],
+    ) -> None:
+        self._choices = choices
+        self._labeler = labeler
+        self._gold = gold
+        self._group = np.arange(len(gold)) % MAX_GROUPS
+        self._peers = _peers(choices, comparisons, labeler)
+        self._k = int(np.median(choices.sizes))
+        groups = [self._group[labeler] == group for group in range(int(self._group.max()) + 1)]
+        self._judged = [(choices.take(own), labeler[own]) for own in groups]
+        self._judged_rows = [np.repeat(own, choices.sizes) for own in groups]
+        lucky = np.isin(choices.comparison, _drawn(comparisons))
+        self._learned, self._learned_labeler = choices.take(lucky), labeler[lucky]
+        stages = np.bincount(choices.comparison, minlength=len(comparisons))
+        self._weights = 1.0 / stages[self._learned.comparison]
+        self._theta = [np.zeros(choices.features.shape[1])] * len(groups)
+
+    def next_round(self, found: Floats) -> Floats:
+        """Return everybody's reliability, given everybody's before."""
+        others_say = self._others_say(found)
+        result = found.copy()
+        for group, (judged, labeler) in enumerate(self._judged):
+            self._theta[group] = fit_reward(
+                self._learned,
+                np.where(self._group[self._learned_labeler] == group, 0.0, self._weights),
+                found[self._learned_labeler],
+                penalty=PENALTY,
+                start=self._theta[group],
+            )
+            rewards = judged.rewards(self._theta[group]) + others_say[self._judged_rows[group]]
+            truth = judged.probabilities(rewards)[judged.chosen]
+            for number in np.flatnonzero(self._group == group).tolist():
+                own = labeler == number
+                result[number] = posterior_mean(
+                    truth[own], 1.0 / judged.sizes[own], self._gold[number], self._k
+                )
+        return result
+
+    def _others_say(self, found: Floats) -> Floats:
+        """Return [R], log of how likely others' answers to the same query are if a row is true."""
+        said = np.zeros(self._choices.features.shape[0])
+        rows, who, k = self._peers
+        if len(rows):
+            a = found[who]
+            np.add.at(said, rows, np.log(a + (1 - a) / k) - np.log((1 - a) / k))
+        return said
+
+
+def _drawn(comparisons: Sequence[Comparison]) -> list[int]:
+    """Return the comparisons that rewards learn from: all, or those with the smallest digests."""
+    if len(comparisons) <= MAX_LEARNED:
+        return list(range(len(comparisons)))
+    order = sorted(range(len(comparisons)), key=lambda i: label_digest(comparisons[i]))
+    return order[:MAX_LEARNED]
+
+
+def _peers(
+    choices: Choices, comparisons: Sequence[Comparison], labeler: Ints
+) -> tuple[Ints, Ints, Ints]:
+    """Return, for each other's answer to a query: the row it speaks for, who, and K.
+
+    Only of whole choices, not of a ranking's later places.
+    """
+    first_of: dict[str, list[int]] = defaultdict(list)
+    seen: set[int] = set()
+    for i, number in enumerate(choices.comparison.tolist()):
+        if number not in seen and comparisons[number].outcome == "choice":
+            first_of[comparisons[number].query_id].append(i)
+        seen.add(number)
+    found: list[tuple[int, int, int]] = []
+    for group in first_of.values():
+        for mine in group:
+            for theirs in group:
+                if labeler[mine] != labeler[theirs]:
+                    index = comparisons[choices.comparison[theirs]].choice
+                    assert index is not None
+                    row = _row_of(choices, comparisons, mine, index)
+                    found.append((row, int(labeler[theirs]), int(choices.sizes[mine])))
+    table = np.array(found, dtype=np.int64).reshape(-1, 3)
+    return table[:, 0], table[:, 1], table[:, 2]
+
+
+def _row_of(choices: Choices, comparisons: Sequence[Comparison], choice: int, index: int) -> int:
+    """Return the row of a candidate in a choice: the one chosen is first, then the others."""
+    own = comparisons[choices.comparison[choice]].choice
+    assert own is not None
+    start = int(choices.starts[choice])
+    if index == own:
+        return start
+    return start + 1 + index - int(index > own)

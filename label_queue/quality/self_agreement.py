@@ -1,0 +1,62 @@
+"""Self-agreement: how often a labeler answers the same query the same way twice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from label_queue.quality.preference import stated_best
+from protocol.labels import ComparisonQuery, LabelEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfAgreement:
+    """Of the queries asked twice, how many were answered alike."""
+
+    agreed: int = 0
+    num_repeats: int = 0
+    """Of which both answers state a preference."""
+
+    @property
+    def share(self) -> float | None:
+        """s; None before the first repeat."""
+        return self.agreed / self.num_repeats if self.num_repeats else None
+
+
+def self_agreement(
+    queries: Mapping[str, ComparisonQuery], labels: Mapping[str, LabelEvent]
+) -> SelfAgreement:
+    """Compare one labeler's repeats with their first answers.
+
+    A repeat has its candidates in the order of the query it repeats, under other ids, so answers
+    are alike if they name the same index, or are ties both.
+
+    Args:
+        queries: All, by id.
+        labels: The labeler's latest revisions, by query id.
+    """
+    agreed = total = 0
+    for query_id, again in labels.items():
+        repeat = queries[query_id]
+        first = labels.get(repeat.repeat_of or "")
+        if repeat.purpose != "repeat" or first is None:
+            continue
+        second_best = stated_best(repeat, again)
+        first_best = stated_best(queries[first.query_id], first)
+        if first_best is not None and second_best is not None:
+            total += 1
+            agreed += first_best == second_best
+    return SelfAgreement(agreed=agreed, num_repeats=total)
+
+
+def consistency(share: float, num_candidates: int = 2) -> float:
+    """Return p̂, how often one answer is the labeler's own best, from how often two agree.
+
+    Two answers agree with s = p² + (1 − p)²/(K − 1), wrong ones spread evenly; solved for p:
+    (1 + √(1 − K·(1 − (K − 1)·s)))/K, which for pairs is (1 + √(2s − 1))/2. Less agreement than
+    chance gives counts as chance, 1/K.
+    """
+    k = num_candidates
+    under_root = 1.0 - k * (1.0 - (k - 1) * share)
+    return (1.0 + math.sqrt(max(0.0, under_root))) / k

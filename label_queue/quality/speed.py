@@ -1,0 +1,56 @@
+"""Speed: labels that came faster than the text can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from protocol.labels import Assignment, ComparisonQuery, LabelEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """How many labels came too fast."""
+
+    fast: int
+    num_labels: int
+    """That judge the text: skips and reports need no reading."""
+
+    @property
+    def share(self) -> float | None:
+        """Of the labels that came too fast; None without labels."""
+        return self.fast / self.num_labels if self.num_labels else None
+
+
+def speed(
+    queries: Mapping[str, ComparisonQuery],
+    assignments: Mapping[str, Assignment],
+    submits: Iterable[LabelEvent],
+    tokens_per_s: float,
+) -> Speed:
+    """Count one labeler's first answers that came faster than `tokens_per_s` of displayed text.
+
+    The time is what the client says it was active; without that, from the lease to the label.
+
+    Args:
+        queries: All, by id.
+        assignments: All, by id.
+        submits: The labeler's first answers; a change of mind needs no second reading.
+        tokens_per_s: Of prompt and candidates.
+    """
+    fast = total = 0
+    for event in submits:
+        if event.outcome in ("skip", "flag"):
+            continue
+        seconds = event.received_at - assignments[event.assignment_id].created_at
+        if event.active_ms is not None:
+            seconds = event.active_ms / 1000
+        total += 1
+        fast += num_displayed_tokens(queries[event.query_id]) > tokens_per_s * seconds
+    return Speed(fast=fast, num_labels=total)
+
+
+def num_displayed_tokens(query: ComparisonQuery) -> int:
+    """Return the tokens of prompt and candidates; of a text without token ids, its words."""
+    count = len(query.prompt_token_ids) or len(query.prompt_text.split())
+    return count + sum(len(each.token_ids) or len(each.text.split()) for each in query.candidates)

@@ -1,0 +1,220 @@
+"""Standing: whether a labeler's labels count, as a fold over label events.
+
+                 gold test: good                gold test or drift: bad
+    probation ───────────────────▶ active ──────────────────────────────▶ suspended
+        │    ◀── reinstate ──         ▲                                       │
+        │                             └──────────── reinstate ────────────────┤
+        └────────────── exclude ──────────────▶ excluded ◀──── exclude ───────┘
+                                                    └── reinstate ──▶ active
+
+On probation and suspended, all labels are held: stored, and not learned from. Excluded, those from
+a sequence number on are left out. Disagreement with the reward model changes no state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Literal
+
+from label_queue.config import QualityConfig
+from label_queue.quality.drift import cusum
+from label_queue.quality.gold import evidence, is_right, sequential_verdict
+from protocol.labels import ComparisonQuery, LabelEvent
+
+LabelerState = Literal["probation", "active", "suspended", "excluded"]
+GoldAlarm = Literal["gold", "drift"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """One labeler, as the ledger up to some event has it."""
+
+    state: LabelerState
+    excluded_from: int | None = None
+    """Labels with this sequence number or a later one are left out."""
+    alarm: GoldAlarm | None = None
+    """Which test suspended them, if one did and the owner has not lifted it."""
+    gold_right: int = 0
+    gold_wrong: int = 0
+
+    @property
+    def is_held(self) -> bool:
+        """Whether all labels wait for a decision."""
+        return self.state in ("probation", "suspended")
+
+    @property
+    def gets_tasks(self) -> bool:
+        """Whether the desk hands them tasks."""
+        return self.state in ("probation", "active")
+
+    def trains(self, seq: int) -> bool:
+        """Say whether a label of that sequence number may train."""
+        return not self.is_held and (self.excluded_from is None or seq < self.excluded_from)
+
+
+NEWCOMER = Standing(state="active")
+"""Somebody without labels, where there is no gold."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Tests:
+    """The sequential test, and after it the cumulative sum."""
+
+    log_ratio: float = 0.0
+    is_cleared: bool = False
+    drift: float = 0.0
+
+    def take(self, *, is_right: bool, config: QualityConfig) -> GoldAlarm | None:
+        """Take the next gold answer; return the alarm it raises."""
+        step = evidence(is_right=is_right, config=config)
+        if self.is_cleared:
+            self.drift = cusum(self.drift, step)
+            return "drift" if self.drift >= config.drift_threshold else None
+        self.log_ratio += step
+        verdict = sequential_verdict(self.log_ratio, config)
+        self.is_cleared = verdict == "good"
+        return "gold" if verdict == "bad" else None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Labeler:
+    """What the fold keeps of one labeler."""
+
+    is_vouched: bool
+    """By the owner, or because there was no gold when they began."""
+    tests: _Tests = field(default_factory=_Tests)
+    answers: dict[str, bool] = field(default_factory=dict)
+    """Whether right, by label id, since the tests began; in the order first given."""
+    right_before: int = 0
+    wrong_before: int = 0
+    """This and the last: gold answers given before the tests were restarted."""
+    alarm: GoldAlarm | None = None
+    excluded_from: int | None = None
+
+    def standing(self) -> Standing:
+        right = sum(self.answers.values())
+        return Standing(
+            state=self._state(),
+            excluded_from=self.excluded_from,
+            alarm=self.alarm,
+            gold_right=self.right_before + right,
+            gold_wrong=self.wrong_before + len(self.answers) - right,
+        )
+
+    def _state(self) -> LabelerState:
+        if self.excluded_from is not None:
+            return "excluded"
+        if self.alarm is not None:
+            return "suspended"
+        return "active" if self.is_vouched or self.tests.is_cleared else "probation"
+
+    def answer(self, label_id: str, right: bool | None, config: QualityConfig) -> None:
+        """Take a gold answer, its revision, or (None) its end. An alarm stays once it is raised."""
+        is_new = label_id not in self.answers
+        if right is None:
+            if self.answers.pop(label_id, None) is None:
+                return
+        else:
+            self.answers[label_id] = right
+        if self.alarm is not None:
+            return
+        if is_new and right is not None:
+            self.alarm = self.tests.take(is_right=right, config=config)
+            return
+        self.tests = _Tests()
+        for each in self.answers.values():
+            self.alarm = self.alarm or self.tests.take(is_right=each, config=config)
+
+    def reinstate(self) -> None:
+        right = sum(self.answers.values())
+        self.right_before += right
+        self.wrong_before += len(self.answers) - right
+        self.answers.clear()
+        self.tests = _Tests()
+        self.alarm = self.excluded_from = None
+        self.is_vouched = True
+
+
+class Standings:
+    """Everybody's standing, kept up to date event by event.
+
+    Whether somebody starts on probation depends on whether gold was there when their first label
+    came: on gold queries' `labels_before`, not on when they were read, so that a gold task made
+    later changes nothing about labels before it.
+    """
+
+    def __init__(self, queries: Mapping[str, ComparisonQuery], config: QualityConfig) -> None:
+        """Take the queries by id; those added to the mapping later are seen."""
+        self._queries = queries
+        self._config = config
+        self._labelers: dict[str, _Labeler] = {}
+        self._standings: dict[str, Standing] = {}
+        self._num_submits = 0
+        self._gold_from: int | None = None
+        self._num_queries_seen = 0
+
+    def __getitem__(self, labeler_id: str) -> Standing:
+        """Return a labeler's standing, also of one who has given no label yet."""
+        known = self._standings.get(labeler_id)
+        if known is not None:
+            return known
+        return Standing(state="probation") if self._has_gold() else NEWCOMER
+
+    def items(self) -> list[tuple[str, Standing]]:
+        """Return everybody the ledger knows something of, sorted by name."""
+        return sorted(self._standings.items())
+
+    def gold_answers(self) -> dict[str, tuple[int, int]]:
+        """Return how many gold tasks everybody answered rightly and wrongly."""
+        return {name: (each.gold_right, each.gold_wrong) for name, each in self.items()}
+
+    def apply(self, event: LabelEvent) -> None:
+        """Take the next event that took effect."""
+        labeler = self._labelers.get(event.labeler_id)
+        if labeler is None:
+            labeler = _Labeler(is_vouched=not self._has_gold())
+            self._labelers[event.labeler_id] = labeler
+        elif not self._changes(event):
+            self._num_submits += event.type == "submit"
+            return
+        self._num_submits += event.type == "submit"
+        if event.type == "exclude":
+            labeler.excluded_from = event.from_seq or 0
+        elif event.type == "reinstate":
+            labeler.reinstate()
+        elif (query := self._queries[event.query_id]).purpose == "gold":
+            right = None if event.type == "retract" else is_right(query, event)
+            labeler.answer(event.label_id, right, self._config)
+        self._standings[event.labeler_id] = labeler.standing()
+
+    def _changes(self, event: LabelEvent) -> bool:
+        """Say whether an event of a known labeler can change their standing."""
+        if event.type in ("exclude", "reinstate"):
+            return True
+        return self._queries[event.query_id].purpose == "gold"
+
+    def _has_gold(self) -> bool:
+        """Say whether gold was there before the next label."""
+        self._look_for_gold()
+        return self._gold_from is not None and self._gold_from <= self._num_submits
+
+    def _look_for_gold(self) -> None:
+        if self._num_queries_seen == len(self._queries):
+            return
+        new = islice(self._queries.values(), self._num_queries_seen, None)
+        starts = [query.labels_before for query in new if query.purpose == "gold"]
+        self._num_queries_seen = len(self._queries)
+        if starts and (self._gold_from is None or min(starts) < self._gold_from):
+            self._gold_from = min(starts)
+
+
+def standings(
+    queries: Mapping[str, ComparisonQuery], events: Iterable[LabelEvent], config: QualityConfig
+) -> Standings:
+    """Fold events, in order, to everybody's standing: a pure function of the ledger's prefix."""
+    folded = Standings(queries, config)
+    for event in events:
+        folded.apply(event)
+    return folded

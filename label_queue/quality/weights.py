@@ -1,0 +1,89 @@
+"""Weights: how much each labeler says in a fit, and that nobody says too much.
+
+The likelihood of a fit takes a labeler's reliability a_ℓ; the cap takes labels. Where a labeler
+would carry more than their share of the weight Σ n·a, only some of their labels enter, chosen by
+digest: the same ones at every fit, on every machine, and more of them as the cap rises.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+
+from label_queue.config import QualityConfig
+from protocol.labels import Comparison
+
+
+def label_digest(comparison: Comparison) -> bytes:
+    """Return a digest that names a label by its query and labeler, never by sequence number."""
+    name = f"{comparison.query_id}:{comparison.labeler_id}"
+    return hashlib.blake2b(name.encode(), digest_size=16).digest()
+
+
+def weight_shares(
+    comparisons: Iterable[Comparison], reliability: Mapping[str, float]
+) -> dict[str, float]:
+    """Return each labeler's share of a fit's weight, n·a/Σ n·a, sorted by name.
+
+    Args:
+        comparisons: Those of the fit, capped.
+        reliability: a_ℓ by labeler; 1 where one is missing.
+    """
+    counts = Counter(comparison.labeler_id for comparison in comparisons)
+    weights = {name: n * reliability.get(name, 1.0) for name, n in sorted(counts.items())}
+    total = sum(weights.values())
+    return {name: weight / total for name, weight in weights.items()}
+
+
+def capped(
+    comparisons: Sequence[Comparison], reliability: Mapping[str, float], config: QualityConfig
+) -> tuple[Comparison, ...]:
+    """Return the comparisons that enter a fit, in their order.
+
+    Once `cap_from_labelers` are active nobody keeps more than `max_weight_share` of the weight.
+    Active is who has `cap_min_labels` in the fit and at least half as many as the median of those
+    who have: if a newcomer's few labels counted, five labelers' work would be cut down to theirs.
+    """
+    counts = Counter(comparison.labeler_id for comparison in comparisons)
+    if _num_active(counts, config) < config.cap_from_labelers:
+        return tuple(comparisons)
+    weights = {name: n * reliability.get(name, 1.0) for name, n in counts.items()}
+    level = _level(sorted(weights.values()), config.max_weight_share)
+    kept: set[bytes] = set()
+    digests: dict[str, list[bytes]] = defaultdict(list)
+    for comparison in comparisons:
+        digests[comparison.labeler_id].append(label_digest(comparison))
+    for name, own in digests.items():
+        a = reliability.get(name, 1.0)
+        # The small addition keeps 0.1 + 0.2 from costing a label.
+        kept.update(sorted(own)[: math.floor(level / a + 1e-9)])
+    return tuple(each for each in comparisons if label_digest(each) in kept)
+
+
+def _num_active(counts: Mapping[str, int], config: QualityConfig) -> int:
+    busy = [count for count in counts.values() if count >= config.cap_min_labels]
+    return sum(2 * count >= median(busy) for count in busy)
+
+
+def _level(weights: Sequence[float], share: float) -> float:
+    """Return the largest weight x that one may keep: x = share·Σ min(w, x), or all of w.
+
+    Args:
+        weights: Rising.
+        share: Of the sum, at most 1 over the number of weights that count.
+    """
+    below = sum(weights)
+    if weights[-1] <= share * below:
+        return weights[-1]
+    level = weights[-1]
+    for num_above, weight in enumerate(reversed(weights), start=1):
+        below -= weight
+        if share * num_above >= 1.0:
+            return level
+        level = share * below / (1.0 - share * num_above)
+        if num_above == len(weights) or level >= weights[-num_above - 1]:
+            return level
+    return level

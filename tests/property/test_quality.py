@@ -1,0 +1,245 @@
+"""Estimators of quality: what must hold for any ledger."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from label_queue.config import DEFAULT_QUALITY, QualityConfig
+from label_queue.history import LabelHistory
+from label_queue.ledger import build_dataset, dataset_bytes
+from label_queue.quality.assessment import assess
+from label_queue.quality.position import position_bias
+from label_queue.quality.reliability import reliabilities
+from label_queue.quality.self_agreement import consistency
+from label_queue.quality.standing import standings
+from label_queue.quality.weights import capped, weight_shares
+from label_queue.retraining import make_request
+from protocol.labels import Comparison, DatasetRules, LabelEvent
+from tests.support.labels import make_assignment, make_event, make_exclusion, make_query
+from tests.support.memory_ledger import MemoryLedger
+from tests.support.simulated_labels import ADVERSARIAL, CAREFUL, RANDOM, simulate_comparisons
+
+LABELERS = ("ann", "bob", "cid")
+# Small alphabets: the tests reach their ends after few answers.
+QUICK = QualityConfig(false_alarm=0.2, missed_alarm=0.3, drift_threshold=2.0)
+QUERIES = {
+    query.query_id: query
+    for query in (
+        *(make_query(n, versions=(1, 1)) for n in range(6)),
+        *(
+            make_query(
+                n, versions=(1, 1), purpose="gold", gold_answer=f"q{n}-a", labels_before=n % 4
+            )
+            for n in range(6, 16)
+        ),
+        *(
+            make_query(n, versions=(1, 1), purpose="repeat", repeat_of=f"q{n - 16}")
+            for n in range(16, 20)
+        ),
+    )
+}
+ASSIGNMENTS = {
+    each.assignment_id: each
+    for each in (make_assignment(q, name) for q in QUERIES.values() for name in LABELERS)
+}
+LABELS = st.builds(
+    lambda number, labeler, type, revision, outcome, choice: make_event(
+        QUERIES[f"q{number}"],
+        labeler,
+        type="submit" if revision == 0 else type,
+        revision=revision,
+        outcome=None if revision and type == "retract" else outcome,
+        choice=choice,
+    ),
+    st.integers(0, 19),
+    st.sampled_from(LABELERS),
+    st.sampled_from(["revise", "retract"]),
+    st.sampled_from([0, 0, 0, 1, 2]),
+    st.sampled_from(["choice", "choice", "choice", "tie", "skip"]),
+    st.integers(0, 1),
+)
+OWNER_EVENTS = st.builds(
+    lambda labeler, number, from_seq, reinstate: make_exclusion(
+        labeler, number=number, from_seq=from_seq, reinstate=reinstate
+    ),
+    st.sampled_from(LABELERS),
+    st.integers(0, 50),
+    st.none() | st.integers(0, 30),
+    st.booleans(),
+)
+LEDGERS = st.lists(LABELS | LABELS | LABELS | OWNER_EVENTS, max_size=40).map(
+    lambda events: _written(events)
+)
+
+
+def _written(events: list[LabelEvent]) -> list[LabelEvent]:
+    """Number events as a ledger does, leaving out changes of labels never given."""
+    ledger = MemoryLedger()
+    given: set[str] = set()
+    for event in events:
+        if event.type == "submit":
+            given.add(event.label_id)
+        if event.type in ("submit", "exclude", "reinstate") or event.label_id in given:
+            ledger.write([event])
+    return ledger.events()
+
+
+@settings(deadline=None)
+@given(LEDGERS)
+def test_a_training_set_never_changes_once_its_last_event_is_written(
+    events: list[LabelEvent],
+) -> None:
+    for seq in range(len(events) + 1):
+        then = build_dataset(QUERIES, events[:seq], seq, DatasetRules(), QUICK)
+        now = build_dataset(QUERIES, events, seq, DatasetRules(), QUICK)
+        assert dataset_bytes(then) == dataset_bytes(now)
+
+
+@settings(deadline=None)
+@given(LEDGERS)
+def test_what_counts_is_what_trains_event_by_event(events: list[LabelEvent]) -> None:
+    history = LabelHistory(QUERIES, QUICK)
+    for event in events:
+        history.apply(event)
+        dataset = build_dataset(QUERIES, history.events, event.seq, DatasetRules(), QUICK)
+        assert history.num_preferences == len(dataset)
+        held = {n for n, s in history.standings.items() if s.is_held}
+        assert {c.labeler_id for c in dataset}.isdisjoint(held)
+
+
+@settings(deadline=None)
+@given(LEDGERS)
+def test_only_the_owner_lifts_a_suspension(events: list[LabelEvent]) -> None:
+    before = {name: standings(QUERIES, [], QUICK)[name] for name in LABELERS}
+    folded = standings(QUERIES, [], QUICK)
+    for event in events:
+        folded.apply(event)
+        now = folded[event.labeler_id]
+        if before[event.labeler_id].state in ("suspended", "excluded"):
+            is_owners = event.type in ("exclude", "reinstate")
+            assert is_owners or now.state == before[event.labeler_id].state
+        before[event.labeler_id] = now
+
+
+@settings(deadline=None)
+@given(LEDGERS, st.permutations(LABELERS))
+def test_names_of_labelers_mean_nothing(events: list[LabelEvent], names: list[str]) -> None:
+    renamed = dict(zip(LABELERS, names, strict=True))
+    other_events = [_renamed(event, renamed) for event in events]
+    found = assess(QUERIES, ASSIGNMENTS, events, QUICK)
+    others = assess(QUERIES, ASSIGNMENTS, other_events, QUICK)
+    assert {renamed[name]: replace(each, labeler_id="") for name, each in found.items()} == {
+        name: replace(each, labeler_id="") for name, each in others.items()
+    }
+
+
+def _renamed(event: LabelEvent, names: dict[str, str]) -> LabelEvent:
+    labeler = names[event.labeler_id]
+    if not event.label_id:
+        return replace(event, labeler_id=labeler)
+    key = f"{event.query_id}/{labeler}"
+    return replace(
+        event,
+        labeler_id=labeler,
+        label_id=key,
+        assignment_id=key,
+        event_id=f"{key}:{event.revision}",
+    )
+
+
+@given(st.lists(st.integers(0, 1), min_size=1, max_size=60))
+def test_swapping_what_is_shown_negates_the_position_of_pairs(choices: list[int]) -> None:
+    queries = [make_query(n, versions=(1, 1)) for n in range(len(choices))]
+    labels = [make_event(q, choice=c) for q, c in zip(queries, choices, strict=True)]
+    shown = {a.assignment_id: a for a in map(make_assignment, queries)}
+    swapped = {name: replace(a, shown_order=a.shown_order[::-1]) for name, a in shown.items()}
+    there = position_bias(shown, labels)
+    back = position_bias(swapped, labels)
+    assert there.z == pytest.approx(-back.z)
+
+
+@given(st.floats(0.5, 1.0), st.integers(2, 8))
+def test_consistency_undoes_the_agreement_it_comes_from(p: float, k: int) -> None:
+    share = p**2 + (1 - p) ** 2 / (k - 1)
+    assert consistency(share, k) == pytest.approx(p, abs=1e-6)
+
+
+MIXED = {"good-1": CAREFUL, "good-2": CAREFUL, "good-3": CAREFUL, "x": RANDOM, "y": ADVERSARIAL}
+SIMULATED = st.integers(0, 20).map(lambda seed: simulate_comparisons(MIXED, 60, seed=seed))
+
+
+@settings(deadline=None, max_examples=15)
+@given(SIMULATED, st.randoms(use_true_random=False))
+def test_reliabilities_heed_neither_order_nor_names_nor_numbers(
+    comparisons: list[Comparison], rng: object
+) -> None:
+    names = sorted(MIXED)
+    shuffled_names = list(names)
+    rng.shuffle(shuffled_names)  # type: ignore[attr-defined]
+    renamed = dict(zip(names, shuffled_names, strict=True))
+    others = [replace(c, labeler_id=renamed[c.labeler_id], seq=1_000 + c.seq) for c in comparisons]
+    rng.shuffle(others)  # type: ignore[attr-defined]
+    found, again = reliabilities(comparisons), reliabilities(others)
+    assert {renamed[name]: a for name, a in found.items()} == pytest.approx(again, abs=1e-3)
+    assert all(0.02 <= a <= 1.0 for a in found.values())
+    assert reliabilities(comparisons[::-1]) == found
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(1, 80), min_size=1, max_size=9), st.data())
+def test_the_cap_holds_and_only_takes_away(counts: list[int], data: st.DataObject) -> None:
+    [pattern] = simulate_comparisons({"ann": CAREFUL}, 1, overlap=0.0)
+    comparisons = [
+        replace(pattern, labeler_id=f"l{who}", query_id=f"{who}-{n}", seq=1 + n)
+        for who, count in enumerate(counts)
+        for n in range(count)
+    ]
+    levels = st.floats(0.02, 1.0)
+    reliability = {f"l{who}": data.draw(levels) for who in range(len(counts))}
+    config = DEFAULT_QUALITY.model_copy(update={"cap_min_labels": 1})
+    left = capped(comparisons, reliability, config)
+    assert [c for c in comparisons if c in set(left)] == list(left)
+    busy = sorted(counts)
+    median = (busy[(len(busy) - 1) // 2] + busy[len(busy) // 2]) / 2
+    if sum(2 * count >= median for count in counts) < 5:
+        assert len(left) == len(comparisons)
+        return
+    # Whole labels: nobody is above the share by more than one of theirs.
+    shares = weight_shares(left, reliability)
+    total = sum(reliability[c.labeler_id] for c in left)
+    largest = max(reliability.values())
+    slack = len(counts) * largest / total
+    assert max(shares.values()) <= 0.2 + slack
+
+
+@settings(deadline=None, max_examples=25)
+@given(LEDGERS)
+def test_an_excluded_labeler_leaves_no_trace_in_a_refit(events: list[LabelEvent]) -> None:
+    # Gold from the beginning on: then probation does not depend on others' labels.
+    queries = {name: replace(query, labels_before=0) for name, query in QUERIES.items()}
+    last = len(events) + 1
+    exclusion = replace(make_exclusion("bob", number=99), seq=last, from_seq=0)
+    with_bob = build_dataset(queries, [*events, exclusion], last, DatasetRules(), QUICK)
+    ledger = MemoryLedger()
+    ledger.write([event for event in events if event.labeler_id != "bob"])
+    never = ledger.events()
+    without = build_dataset(queries, never, len(never), DatasetRules(), QUICK)
+
+    def request(dataset: tuple[Comparison, ...], seq: int) -> object:
+        made = make_request(
+            "refit",
+            dataset,
+            seq=seq,
+            learned_seq=0,
+            exclusions_sha256="",
+            replay=1.0,
+            seed=1,
+            quality=QUICK,
+        )
+        return made.labeler_weights, [replace(each, seq=0) for each in made.comparisons]
+
+    assert request(with_bob, last) == request(without, len(never))

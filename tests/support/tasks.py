@@ -1,0 +1,37 @@
+"""Tasks as the page gets them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from label_queue.intake.schemas import CandidateBody, PromptBody, Task
+from protocol.labels import QueryKind
+
+TEXTS = (
+    " warm and generous, like a good neighbour.",
+    " fine, I suppose.",
+    " cold, and so was the waiter.",
+    " gone before we sat down.",
+)
+
+
+def make_task(
+    number: int = 0,
+    *,
+    kind: QueryKind = "best_of_k",
+    texts: Sequence[str] = TEXTS,
+    prompt: str = "the soup was",
+) -> Task:
+    """Task "a0" of query "q0" with candidates "a0-0", "a0-1" and so on."""
+    return Task(
+        assignment_id=f"a{number}",
+        query_id=f"q{number}",
+        run_id="run-1",
+        kind=kind,
+        prompt=PromptBody(text=prompt),
+        candidates=tuple(
+            CandidateBody(candidate_id=f"a{number}-{i}", text=text) for i, text in enumerate(texts)
+        ),
+        lease_until=4e9,
+        guideline_version="1",
+    )

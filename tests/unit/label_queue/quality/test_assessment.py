@@ -1,0 +1,102 @@
+"""The whole picture of a labeler."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from label_queue.config import DEFAULT_QUALITY
+from label_queue.quality.assessment import assess
+from label_queue.quality.gold_tasks import AskMoment, repetition
+from protocol.labels import Assignment, ComparisonQuery, LabelEvent
+from tests.support.labels import make_assignment, make_event, make_exclusion, make_query
+
+MOMENT = AskMoment(now=2_000.0, labels=20)
+
+
+class Record:
+    """A ledger in lists."""
+
+    def __init__(self) -> None:
+        self.queries: dict[str, ComparisonQuery] = {}
+        self.assignments: dict[str, Assignment] = {}
+        self.events: list[LabelEvent] = []
+
+    def ask(self, query: ComparisonQuery, labeler: str = "ann", **answer: object) -> None:
+        self.queries[query.query_id] = query
+        assignment = make_assignment(query, labeler)
+        self.assignments[assignment.assignment_id] = assignment
+        self.add(make_event(query, labeler, **answer))  # type: ignore[arg-type]
+
+    def add(self, event: LabelEvent) -> None:
+        self.events.append(replace(event, seq=len(self.events) + 1))
+
+
+def test_every_estimator_is_in_the_picture() -> None:
+    record = Record()
+    record.ask(make_query(0), choice=0, active_ms=5_000)
+    record.ask(make_query(0), "bob", choice=0)
+    record.ask(make_query(1), choice=1, active_ms=100)
+    record.ask(make_query(2), outcome="skip")
+    record.ask(repetition(make_query(0), "q3", MOMENT), choice=0, active_ms=5_000)
+    record.ask(make_query(4, purpose="gold", gold_answer="q4-a", labels_before=9), choice=0)
+    record.ask(make_query(5, purpose="gold", gold_answer="q5-b", labels_before=9), choice=0)
+    found = assess(
+        record.queries,
+        record.assignments,
+        record.events,
+        DEFAULT_QUALITY,
+        reliability={"ann": 0.9},
+    )
+    assert list(found) == ["ann", "bob"]
+    ann = found["ann"]
+    assert (ann.state, ann.labels, ann.labels_held, ann.excluded_from) == ("active", 6, 0, None)
+    assert (ann.gold_right, ann.gold_wrong) == (1, 1)
+    assert ann.gold_accuracy == pytest.approx(9 / 12)
+    assert ann.gold_low < ann.gold_accuracy < ann.gold_high
+    assert (ann.self_agreement, ann.self_repeats) == (1.0, 1)
+    assert (ann.peer_agreement, ann.peer_labels) == (1.0, 1)
+    # first shown chosen in 4 of 5 of four candidates: (4 − 1.25)/√(5·3/16)
+    assert ann.position_z == pytest.approx(2.840188, abs=1e-6)
+    assert ann.fast_share == pytest.approx(1 / 5)  # 100 ms for 15 tokens; the skip is left out
+    assert ann.reliability == 0.9
+    assert ann.flags == ()
+    assert ann.last_label_at == 1_010.0
+    assert found["bob"].reliability is None
+
+
+def test_flags_come_with_enough_labels() -> None:
+    record = Record()
+    for number in range(200):
+        record.ask(make_query(number, versions=(1, 1)), choice=0, active_ms=10)
+    for number in range(200, 220):
+        original = make_query(number - 200, versions=(1, 1))
+        record.ask(repetition(original, f"q{number}", MOMENT), choice=number % 2, active_ms=10)
+    [ann] = assess(record.queries, record.assignments, record.events, DEFAULT_QUALITY).values()
+    assert ann.self_agreement == 0.5
+    assert ann.flags == ("self", "position", "speed")
+
+
+def test_labels_on_probation_are_held() -> None:
+    record = Record()
+    for number in range(3):
+        gold = make_query(100 + number, purpose="gold", gold_answer=f"q{100 + number}-a")
+        record.ask(gold, choice=1)
+        record.ask(make_query(number), outcome="choice")
+    record.ask(make_query(3), outcome="skip")
+    ann = assess(record.queries, record.assignments, record.events, DEFAULT_QUALITY)["ann"]
+    assert (ann.state, ann.labels, ann.labels_held) == ("probation", 7, 3)
+    record.ask(make_query(103, purpose="gold", gold_answer="q103-a"), choice=1)
+    ann = assess(record.queries, record.assignments, record.events, DEFAULT_QUALITY)["ann"]
+    assert (ann.state, ann.flags) == ("suspended", ("gold",))
+
+
+def test_a_retracted_label_is_gone_and_an_exclusion_shown() -> None:
+    record = Record()
+    record.ask(make_query(0))
+    record.ask(make_query(1))
+    record.add(make_event(make_query(1), type="retract", revision=1, outcome=None, choice=None))
+    record.add(make_exclusion("ann", from_seq=2))
+    ann = assess(record.queries, record.assignments, record.events, DEFAULT_QUALITY)["ann"]
+    assert (ann.state, ann.labels, ann.excluded_from) == ("excluded", 1, 2)

@@ -1,0 +1,183 @@
+"""Standings: what moves a labeler from state to state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from label_queue.config import DEFAULT_QUALITY
+from label_queue.quality.standing import Standings, standings
+from protocol.labels import ComparisonQuery, LabelEvent
+from tests.support.labels import make_event, make_exclusion, make_query
+
+RIGHT, WRONG = 0, 1
+
+
+def gold_query(number: int, labels_before: int = 0) -> ComparisonQuery:
+    return make_query(
+        number, purpose="gold", gold_answer=f"q{number}-a", labels_before=labels_before
+    )
+
+
+class Ledger:
+    """Events as they come, numbered; gold queries count from 100."""
+
+    def __init__(self, labels_before: int | None = 0) -> None:
+        self.queries = {f"q{n}": make_query(n) for n in range(100)}
+        if labels_before is not None:
+            self.queries |= {f"q{n}": gold_query(n, labels_before) for n in range(100, 200)}
+        self.events: list[LabelEvent] = []
+        self._next_gold, self._next_train = 100, 0
+
+    def add(self, event: LabelEvent) -> LabelEvent:
+        event = replace(event, seq=len(self.events) + 1)
+        self.events.append(event)
+        return event
+
+    def gold(self, *choices: int, labeler: str = "ann") -> None:
+        for choice in choices:
+            self.add(make_event(self.queries[f"q{self._next_gold}"], labeler, choice=choice))
+            self._next_gold += 1
+
+    def train(self, labeler: str = "ann") -> LabelEvent:
+        self._next_train += 1
+        return self.add(make_event(self.queries[f"q{self._next_train - 1}"], labeler))
+
+    def owner(self, *, reinstate: bool = False, from_seq: int | None = None) -> None:
+        number = len(self.events)
+        self.add(make_exclusion("ann", number=number, from_seq=from_seq, reinstate=reinstate))
+
+    @property
+    def standings(self) -> Standings:
+        return standings(self.queries, self.events, DEFAULT_QUALITY)
+
+    @property
+    def state(self) -> str:
+        return self.standings["ann"].state
+
+
+def test_without_gold_everybody_is_active_at_once() -> None:
+    ledger = Ledger(labels_before=None)
+    assert ledger.state == "active"
+    ledger.train()
+    assert ledger.state == "active"
+
+
+def test_with_gold_a_newcomer_is_on_probation_until_eight_right() -> None:
+    # 8 · −0.405 = −3.24 ≤ −2.99 < 7 · −0.405
+    ledger = Ledger()
+    assert ledger.state == "probation"
+    ledger.train()
+    ledger.gold(*[RIGHT] * 7)
+    assert ledger.state == "probation"
+    assert ledger.standings["ann"].is_held
+    ledger.gold(RIGHT)
+    assert ledger.state == "active"
+    assert ledger.standings["ann"].trains(1)
+
+
+def test_four_wrong_suspend_and_no_later_answer_lifts_it() -> None:
+    # 4 · 1.386 = 5.5 ≥ 4.55 > 3 · 1.386
+    ledger = Ledger()
+    ledger.gold(WRONG, WRONG, WRONG)
+    assert ledger.state == "probation"
+    ledger.gold(WRONG)
+    assert ledger.state == "suspended"
+    assert ledger.standings["ann"].alarm == "gold"
+    ledger.gold(*[RIGHT] * 20)
+    standing = ledger.standings["ann"]
+    assert (standing.state, standing.gold_right, standing.gold_wrong) == ("suspended", 20, 4)
+    assert not standing.gets_tasks
+
+
+def test_after_the_test_three_wrong_in_a_row_are_drift() -> None:
+    ledger = Ledger()
+    ledger.gold(*[RIGHT] * 30, WRONG, WRONG)
+    assert ledger.state == "active"
+    ledger.gold(WRONG)
+    assert ledger.standings["ann"].alarm == "drift"
+    assert ledger.state == "suspended"
+
+
+def test_a_reinstated_labeler_starts_the_tests_anew() -> None:
+    ledger = Ledger()
+    ledger.gold(*[WRONG] * 4)
+    ledger.owner(reinstate=True)
+    standing = ledger.standings["ann"]
+    assert (standing.state, standing.alarm, standing.gold_wrong) == ("active", None, 4)
+    ledger.gold(*[WRONG] * 3)
+    assert ledger.state == "active"
+    ledger.gold(WRONG)
+    assert ledger.state == "suspended"
+
+
+def test_the_owner_may_take_somebody_off_probation() -> None:
+    ledger = Ledger()
+    ledger.train()
+    ledger.owner(reinstate=True)
+    assert ledger.state == "active"
+
+
+def test_an_exclusion_leaves_out_labels_from_its_number_on() -> None:
+    ledger = Ledger(labels_before=None)
+    ledger.train()
+    ledger.owner(from_seq=5)
+    standing = ledger.standings["ann"]
+    assert (standing.state, standing.trains(4), standing.trains(5)) == ("excluded", True, False)
+    ledger.owner(reinstate=True)
+    assert ledger.standings["ann"].trains(5)
+
+
+def test_an_exclusion_takes_the_place_of_a_suspension() -> None:
+    ledger = Ledger()
+    ledger.gold(*[WRONG] * 4)
+    assert not ledger.standings["ann"].trains(1)
+    ledger.owner(from_seq=3)
+    assert ledger.standings["ann"].trains(1)
+    assert not ledger.standings["ann"].trains(3)
+
+
+def test_gold_made_later_changes_nothing_for_those_who_began_before() -> None:
+    ledger = Ledger(labels_before=2)
+    ledger.train("ann")
+    ledger.train("bob")
+    ledger.train("cid")
+    found = ledger.standings
+    assert [found[name].state for name in ("ann", "bob", "cid", "dan")] == [
+        "active",
+        "active",
+        "probation",
+        "probation",
+    ]
+    # The test watches them all the same.
+    ledger.gold(*[WRONG] * 4)
+    assert ledger.state == "suspended"
+
+
+def test_a_revised_gold_answer_counts_as_it_stands() -> None:
+    ledger = Ledger()
+    ledger.gold(WRONG, WRONG, WRONG)
+    first = ledger.queries["q100"]
+    ledger.add(make_event(first, type="revise", revision=1, choice=RIGHT))
+    standing = ledger.standings["ann"]
+    assert (standing.gold_right, standing.gold_wrong) == (1, 2)
+    ledger.gold(WRONG)  # 3 · 1.386 − 0.405 = 3.75
+    assert ledger.state == "probation"
+    ledger.add(make_event(first, type="retract", revision=2, choice=None, outcome=None))
+    assert ledger.standings["ann"].gold_right == 0
+
+
+@pytest.mark.parametrize("length", range(0, 30, 5))
+def test_one_by_one_or_at_once(length: int) -> None:
+    ledger = Ledger()
+    ledger.gold(*[RIGHT, RIGHT, WRONG] * 4, WRONG, WRONG, labeler="bob")
+    ledger.train()
+    ledger.gold(*[RIGHT] * 9)
+    ledger.owner()
+    ledger.owner(reinstate=True)
+    folded = Standings(ledger.queries, DEFAULT_QUALITY)
+    for event in ledger.events[:length]:
+        folded.apply(event)
+    past = ledger.events[:length]
+    assert folded.items() == standings(ledger.queries, past, DEFAULT_QUALITY).items()

@@ -1,0 +1,101 @@
+"""What counts toward the schedule, as labelers come and go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from label_queue.config import DEFAULT_QUALITY
+from label_queue.history import LabelHistory
+from label_queue.ledger import build_dataset
+from protocol.labels import DatasetRules, LabelEvent
+from tests.support.labels import make_event, make_exclusion, make_query
+
+QUERIES = {f"q{n}": make_query(n) for n in range(20)}
+GOLD = {
+    f"q{n}": make_query(n, purpose="gold", gold_answer=f"q{n}-a", labels_before=5)
+    for n in range(20, 60)
+}
+REPEAT = {"q60": make_query(60, purpose="repeat", repeat_of="q0")}
+
+
+class Told:
+    """A history, and the training set that a fit would take now."""
+
+    def __init__(self) -> None:
+        self.queries = QUERIES | GOLD | REPEAT
+        self.history = LabelHistory(self.queries, DEFAULT_QUALITY)
+
+    def add(self, *events: LabelEvent) -> None:
+        for event in events:
+            self.history.apply(replace(event, seq=self.history.last_seq + 1))
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Labels that count, which must be those that train, and labels held."""
+        history = self.history
+        dataset = build_dataset(self.queries, history.events, history.last_seq, DatasetRules())
+        assert len(dataset) == history.num_preferences
+        return history.num_preferences, history.num_held
+
+
+def test_gold_and_repeats_do_not_count() -> None:
+    told = Told()
+    told.add(make_event(QUERIES["q0"]), make_event(REPEAT["q60"]), make_event(GOLD["q20"]))
+    assert told.counts == (1, 0)
+    assert told.history.num_submitted == 3
+
+
+def test_a_suspended_labelers_labels_are_held_until_they_are_reinstated() -> None:
+    told = Told()
+    told.add(*(make_event(QUERIES[f"q{n}"]) for n in range(5)))
+    told.add(*(make_event(GOLD[f"q{n}"], choice=1) for n in range(20, 23)))
+    assert told.counts == (5, 0)
+    told.add(make_event(GOLD["q23"], choice=1))
+    assert told.counts == (0, 5)
+    told.add(make_event(QUERIES["q5"]))  # a task they still held
+    assert told.counts == (0, 6)
+    told.add(make_exclusion("ann", reinstate=True))
+    assert told.counts == (6, 0)
+
+
+def test_an_excluded_labelers_later_labels_do_not_count() -> None:
+    told = Told()
+    told.add(*(make_event(QUERIES[f"q{n}"]) for n in range(5)))
+    told.add(make_exclusion("ann", from_seq=4))
+    assert told.counts == (3, 0)
+    told.add(make_exclusion("ann", number=1, from_seq=0))
+    assert told.counts == (0, 0)
+    told.add(make_exclusion("ann", number=2, reinstate=True))
+    assert told.counts == (5, 0)
+
+
+def test_probation_ends_with_all_labels_counting() -> None:
+    told = Told()
+    told.add(*(make_event(QUERIES[f"q{n}"], "bob") for n in range(5)))
+    told.add(*(make_event(QUERIES[f"q{n}"]) for n in range(3)))
+    assert told.counts == (5, 3)
+    told.add(*(make_event(GOLD[f"q{n}"]) for n in range(20, 28)))
+    assert told.counts == (8, 0)
+
+
+def test_a_revision_to_no_preference_and_back() -> None:
+    told = Told()
+    told.add(make_event(QUERIES["q0"]))
+    told.add(make_event(QUERIES["q0"], type="revise", revision=1, outcome="skip"))
+    assert told.counts == (0, 0)
+    told.add(make_event(QUERIES["q0"], type="revise", revision=2, outcome="tie"))
+    assert told.counts == (1, 0)
+    told.add(make_event(QUERIES["q0"], type="retract", revision=3, outcome=None, choice=None))
+    assert told.counts == (0, 0)
+
+
+def test_answers_by_labeler() -> None:
+    told = Told()
+    told.add(make_event(QUERIES["q0"]), make_event(QUERIES["q0"], "bob"))
+    told.add(make_event(QUERIES["q1"]))
+    assert [event.query_id for event in told.history.submits_of("ann")] == ["q0", "q1"]
+    assert told.history.submits_of("cid") == []
+    first = told.history.label_on("ann", "q1")
+    assert first is not None
+    assert first.seq == 3
+    assert told.history.label_on("bob", "q1") is None

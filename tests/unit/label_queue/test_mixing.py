@@ -1,0 +1,254 @@
+"""Gold and repeats among a labeler's tasks, as the labeler and as the ledger see them."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from label_queue.config import GoldConfig, LabelsConfig, QualityConfig
+from label_queue.intake.schemas import LabelAnswer, LabelSubmission, Task
+from label_queue.mixing import draw_order
+from label_queue.queue import LabelQueue
+from protocol.errors import InputError
+from protocol.labels import ComparisonQuery, RewardVersion
+from tests.support.labels import ManualClock, make_config, make_query, make_reward
+from tests.support.memory_ledger import MemoryLedger
+from tests.unit.label_queue.conftest import MakeQueue
+from tests.unit.label_queue.labeling import answer_orders
+
+
+def gold_file(folder: Path, count: int) -> Path:
+    path = folder / "gold.jsonl"
+    tasks = [
+        {"prompt": f"p{n}", "candidates": [f"best {n}", "b", "c", "d"], "answer": 0}
+        for n in range(count)
+    ]
+    path.write_text("".join(json.dumps(task) + "\n" for task in tasks))
+    return path
+
+
+def config_with(**quality: object) -> LabelsConfig:
+    return make_config(
+        total=2_000, initial=2_000, ahead=40, quality=QualityConfig.model_validate(quality)
+    )
+
+
+def with_gold(folder: Path, count: int = 30, **gold: object) -> LabelsConfig:
+    path = gold_file(folder, count)
+    return config_with(gold={"path": path, **gold}, repeat_share=0.0)
+
+
+async def take(queue: LabelQueue, labeler_id: str = "ann") -> Task:
+    await answer_orders(queue)
+    task = await queue.next_task(labeler_id, 0.0)
+    assert task is not None, "nothing to label"
+    return task
+
+
+async def answer(
+    queue: LabelQueue, task: Task, labeler_id: str = "ann", *, best: bool = True
+) -> None:
+    """Choose what says it is best, or something else; what is shown first where nothing does."""
+    names = [c.candidate_id for c in task.candidates if c.text.startswith("best") == best]
+    choice = names[0] if names else task.candidates[0].candidate_id
+    [result] = await queue.submit(
+        labeler_id,
+        [LabelSubmission(assignment_id=task.assignment_id, outcome="choice", choice=choice)],
+    )
+    assert isinstance(result, LabelAnswer)
+
+
+def asked_queries(ledger: MemoryLedger, labeler_id: str = "ann") -> list[ComparisonQuery]:
+    """The queries of a labeler's tasks, in order."""
+    queries = {query.query_id: query for query in ledger.queries()}
+    return [queries[a.query_id] for a in ledger.assignments() if a.labeler_id == labeler_id]
+
+
+async def test_a_quarter_of_the_first_tasks_is_gold_then_a_twentieth(
+    make_queue: MakeQueue, ledger: MemoryLedger, tmp_path: Path
+) -> None:
+    queue = make_queue(with_gold(tmp_path, 200))
+    for name in ("ann", "bob", "cid", "dan", "eve", "fay"):
+        for _ in range(100):
+            await answer(queue, await take(queue, name), name)
+    first, later = [], []
+    for name in ("ann", "bob", "cid", "dan", "eve", "fay"):
+        purposes = [query.purpose for query in asked_queries(ledger, name)]
+        first += purposes[:40]
+        later += purposes[40:]
+    assert first.count("gold") / len(first) == pytest.approx(0.25, abs=0.07)
+    assert later.count("gold") / len(later) == pytest.approx(0.05, abs=0.035)
+
+
+async def test_nobody_sees_a_gold_task_twice_before_all_were_seen(
+    make_queue: MakeQueue, ledger: MemoryLedger, tmp_path: Path
+) -> None:
+    queue = make_queue(with_gold(tmp_path, 5, share_first=0.9, first_tasks=1_000))
+    for _ in range(16):
+        await answer(queue, await take(queue))
+    shown = [q.repeat_of for q in asked_queries(ledger) if q.purpose == "gold"]
+    assert len(set(shown[:5])) == 5
+    assert len(set(shown[5:10])) == 5
+    # After a restart it goes on where it was.
+    queue = make_queue(with_gold(tmp_path, 5, share_first=0.9, first_tasks=1_000))
+    while len(shown) % 5:
+        await answer(queue, await take(queue))
+        shown = [q.repeat_of for q in asked_queries(ledger) if q.purpose == "gold"]
+    assert len(set(shown[-5:])) == 5
+
+
+async def test_a_gold_task_looks_like_any_other(
+    make_queue: MakeQueue, ledger: MemoryLedger, tmp_path: Path
+) -> None:
+    queue = make_queue(with_gold(tmp_path, share_first=0.5))
+    tasks = [await take(queue) for _ in range(20)]
+    purposes = [query.purpose for query in asked_queries(ledger)]
+    assert {"gold", "train"} <= set(purposes)
+    shapes = set()
+    for task in tasks:
+        body = task.model_dump()
+        shapes.add(
+            (
+                tuple(sorted(body)),
+                len(body["query_id"]),
+                body["query_id"][14],
+                task.kind,
+                len(task.candidates),
+                tuple(sorted({(c.candidate_id[:2], len(c.candidate_id)) for c in task.candidates})),
+                task.lease_until,
+                task.guideline_version,
+            )
+        )
+    assert len(shapes) == 1
+    known = {query.query_id for query in ledger.queries()}
+    assert known.isdisjoint(task.query_id for task in tasks)
+    assert len((await queue.held_tasks("ann")).tasks) == 20
+
+
+async def test_gold_takes_the_place_of_a_task_and_never_fills_a_gap(
+    make_queue: MakeQueue, ledger: MemoryLedger, tmp_path: Path
+) -> None:
+    queue = make_queue(with_gold(tmp_path, share_first=0.99))
+    assert await queue.next_task("ann", 0.0) is None
+    assert ledger.assignments() == []
+
+
+async def test_gold_neither_trains_nor_counts(make_queue: MakeQueue, tmp_path: Path) -> None:
+    queue = make_queue(with_gold(tmp_path, share_first=0.9, first_tasks=1_000))
+    for _ in range(30):
+        await answer(queue, await take(queue))
+    stats = await queue.stats()
+    received = (await queue.run_info()).labels_received
+    assert 0 < received < 15
+    assert stats["labels/accepted"] == 30
+    assert stats["labels/gold_accuracy"] == 1.0
+    assert stats["labelers/probation"] == 0
+
+
+async def test_probation_labels_count_once_they_are_cleared(
+    make_queue: MakeQueue, tmp_path: Path
+) -> None:
+    queue = make_queue(with_gold(tmp_path, share_first=0.4))
+    counts = []
+    while not counts or counts[-1] == 0:
+        await answer(queue, await take(queue))
+        counts.append((await queue.run_info()).labels_received)
+    stats = await queue.stats()
+    assert stats["labelers/probation"] == 0
+    # cleared by the eighth gold task; all the others count at once
+    assert counts[-1] == len(counts) - 8
+
+
+async def test_who_fails_gold_waits_like_everybody_without_a_task(
+    make_queue: MakeQueue, tmp_path: Path
+) -> None:
+    queue = make_queue(with_gold(tmp_path, share_first=0.5))
+    await answer_orders(queue)
+    given = 0
+    while (task := await queue.next_task("ann", 0.0)) is not None:
+        await answer(queue, task, best=False)
+        await answer_orders(queue)
+        given += 1
+    assert 4 <= given < 40
+    assert (await queue.stats())["labelers/suspended"] == 1
+    assert (await queue.run_info()).labels_received == 0
+    assert await queue.next_task("bob", 0.0) is not None
+
+
+async def test_doubt_doubles_gold_and_nothing_else(
+    make_queue: MakeQueue, ledger: MemoryLedger, tmp_path: Path
+) -> None:
+    queue = make_queue(with_gold(tmp_path, 200, first_tasks=0, share=0.15, share_first=0.15))
+    doubted = make_reward(1, ledger_seq=0)
+    await queue.learned(replace_weights(doubted, {"ann": 0.1, "bob": 0.9}))
+    for name in ("ann", "bob"):
+        for _ in range(160):
+            await answer(queue, await take(queue, name), name)
+    shares = {
+        name: sum(q.purpose == "gold" for q in asked_queries(ledger, name)) / 160
+        for name in ("ann", "bob")
+    }
+    assert shares["ann"] == pytest.approx(0.30, abs=0.09)
+    assert shares["bob"] == pytest.approx(0.15, abs=0.07)
+    assert (await queue.stats())["labelers/suspended"] == 0
+
+
+def replace_weights(version: RewardVersion, weights: dict[str, float]) -> RewardVersion:
+    return replace(version, labeler_weights=tuple(sorted(weights.items())))
+
+
+async def test_repeats_are_own_queries_in_another_order_once_each(
+    make_queue: MakeQueue, ledger: MemoryLedger
+) -> None:
+    config = make_config(
+        total=400,
+        ahead=40,
+        kind="pair",
+        num_candidates=2,
+        quality=QualityConfig(repeat_share=0.4),
+    )
+    queue = make_queue(config)
+    for _ in range(60):
+        await answer(queue, await take(queue))
+    asked = asked_queries(ledger)
+    places = {query.query_id: place for place, query in enumerate(asked)}
+    repeats = [query for query in asked if query.purpose == "repeat"]
+    assert len(repeats) > 10
+    assert len({query.repeat_of for query in repeats}) == len(repeats)
+    orders = {}
+    for assignment, query in zip(ledger.assignments(), asked, strict=True):
+        index = {c.candidate_id: i for i, c in enumerate(query.candidates)}
+        orders[query.query_id] = [index[name] for name in assignment.shown_order]
+    for repeat in repeats:
+        assert repeat.repeat_of is not None
+        assert places[repeat.query_id] - places[repeat.repeat_of] > 10
+        assert orders[repeat.query_id] == orders[repeat.repeat_of][::-1]
+
+
+async def test_a_bad_gold_file_ends_the_start(
+    make_queue: MakeQueue, tmp_path: Path, clock: ManualClock
+) -> None:
+    path = tmp_path / "gold.jsonl"
+    path.write_text('{"prompt": "p", "candidates": ["a", "b"], "answer": 0}\n')
+    with pytest.raises(InputError, match=r"gold\.jsonl, line 1: candidates: want 4"):
+        make_queue(config_with(gold=GoldConfig(path=path).model_dump()))
+
+
+def test_an_order_drawn_is_the_one_its_seed_gives() -> None:
+    query = make_query()
+    seed, shown = draw_order(query, random.Random(1))
+    again = [candidate.candidate_id for candidate in query.candidates]
+    random.Random(seed).shuffle(again)
+    assert shown == tuple(again)
+
+
+def test_a_pair_shown_again_is_flipped() -> None:
+    query = make_query(versions=(1, 1))
+    rng = random.Random(1)
+    for _ in range(20):
+        _, shown = draw_order(query, rng, (0, 1))
+        assert shown == ("q0-b", "q0-a")
