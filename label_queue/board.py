@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent
 
+ON_TOP = ("gold", "repeat")
+"""Purposes asked of one labeler on top of the schedule: they are open to nobody else."""
+
 
 @dataclass(slots=True, kw_only=True)
 class OpenQuery:
@@ -45,6 +48,7 @@ class QueryBoard:
         self._initial = initial
         self._interval = interval
         self._open: dict[str, OpenQuery] = {}
+        self._on_top: dict[str, OpenQuery] = {}
         self._held: dict[str, dict[str, float]] = {}
 
     @property
@@ -61,7 +65,11 @@ class QueryBoard:
         if query.query_id in self.queries:
             return
         self.queries[query.query_id] = query
-        self._open[query.query_id] = OpenQuery(query=query, wanted=query.num_wanted)
+        entry = OpenQuery(query=query, wanted=query.num_wanted)
+        if query.purpose in ON_TOP:
+            self._on_top[query.query_id] = entry
+            return
+        self._open[query.query_id] = entry
         self.open_slots += query.num_wanted
 
     def add_assignment(self, assignment: Assignment) -> None:
@@ -76,7 +84,7 @@ class QueryBoard:
 
         Where the slot was filled or expired meanwhile there is nothing left to hold.
         """
-        entry = self._open.get(assignment.query_id)
+        entry = self._entry(assignment.query_id)
         if entry is None or assignment.labeler_id in entry.answered_by:
             return
         entry.leases[assignment.assignment_id] = until
@@ -85,7 +93,7 @@ class QueryBoard:
 
     def release(self, assignment: Assignment) -> None:
         """Give back a hold whose assignment never came to be."""
-        entry = self._open.get(assignment.query_id)
+        entry = self._entry(assignment.query_id)
         if entry is not None:
             entry.leases.pop(assignment.assignment_id, None)
             entry.holders.pop(assignment.labeler_id, None)
@@ -100,6 +108,7 @@ class QueryBoard:
         if event.type != "submit":
             return
         self._held.get(event.labeler_id, {}).pop(event.assignment_id, None)
+        self._on_top.pop(event.query_id, None)
         entry = self._open.get(event.query_id)
         if entry is None:
             return
@@ -124,11 +133,31 @@ class QueryBoard:
             del held[assignment_id]
         return len(held)
 
+    def open_queries(self) -> list[ComparisonQuery]:
+        """Return the queries that still want answers, oldest first."""
+        return [entry.query for entry in self._open.values()]
+
+    def held_by(self, labeler_id: str, now: float) -> list[tuple[Assignment, float]]:
+        """Return the tasks a labeler holds, oldest first, each with the end of its lease.
+
+        One that is being written is not theirs yet.
+        """
+        held = self._held.get(labeler_id, {})
+        return [
+            (self.assignments[name], until)
+            for name, until in held.items()
+            if until > now and name in self.assignments
+        ]
+
     def pick(self, labeler_id: str, now: float) -> OpenQuery | None:
         """Return the oldest query this labeler may be given, or None. Claims nothing.
 
         It may be one they let lapse: `holders` then names the assignment to go on with.
         """
+        for entry in self._on_top.values():
+            own = entry.holders.get(labeler_id)
+            if own is not None and entry.leases[own] <= now:
+                return entry
         for entry in self._open.values():
             if labeler_id in entry.answered_by or entry.free_slots(now) <= 0:
                 continue
@@ -152,6 +181,9 @@ class QueryBoard:
                 expired += entry.wanted
         self.open_slots -= expired
         return expired
+
+    def _entry(self, query_id: str) -> OpenQuery | None:
+        return self._open.get(query_id) or self._on_top.get(query_id)
 
     def _aged(self, now: float, labels: int) -> Iterator[OpenQuery]:
         for entry in self._open.values():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from label_queue.connectors.config import ConnectorConfig, refuse_same_names
 from protocol.labels import QueryKind
 
 Mode = Literal["online", "offline"]
@@ -13,6 +15,8 @@ Mode = Literal["online", "offline"]
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+AnyPath = Annotated[Path, AfterValidator(Path.absolute)]
+"""Of a file; absolute, since the actor that reads it may run in another folder."""
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -57,6 +61,10 @@ class IntakeConfig(Section):
     """Longest long poll."""
     token_ttl_s: Seconds | None = None
     """Life of a labeler's token; None: as long as the ledger."""
+    link_ttl_s: Seconds = 86_400.0
+    """Life of a one-time link that nobody opened."""
+    session_ttl_s: Seconds = 43_200.0
+    """Life of a browser's session, from the link that opened it."""
 
 
 class WarmConfig(Section):
@@ -68,6 +76,84 @@ class WarmConfig(Section):
     """Or so long since the last fit, if there is any new label."""
     replay: Annotated[float, Field(ge=0)] = 1.0
     """Old labels learned again for each new one."""
+
+
+class GoldConfig(Section):
+    """Tasks whose right answer is known, mixed in unseen. They never train."""
+
+    path: AnyPath | None = None
+    """A JSON Lines file, one {"prompt", "candidates", "answer"} a line, with as many candidates as
+    the run's queries and `answer` the index of the best. With it, labels of a new labeler are held
+    until the gold test clears them."""
+    share_first: Share = 0.25
+    """Of a labeler's first tasks, and of all tasks for as long as they are on probation."""
+    first_tasks: Annotated[int, Field(ge=0)] = 40
+    share: Share = 0.05
+    """Of their later tasks; doubled for labelers whom the reward model finds hard to explain."""
+
+
+class QualityConfig(Section):
+    """How labelers are judged. The defaults are those the estimators' figures were worked out for.
+
+    Of the sequential test p₁ and p₀ are a good and a bad labeler's share of right gold answers.
+    """
+
+    gold: GoldConfig = GoldConfig()
+    repeat_share: Share = 0.02
+    """Of tasks: a query of one's own asked again, in another order."""
+    repeat_after: Count = 10
+    """Labels that a labeler gives between a query and its repetition, at least."""
+
+    good_accuracy: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """p₁."""
+    bad_accuracy: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    """p₀."""
+    false_alarm: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    """α, how often a good labeler may be suspended by the test."""
+    missed_alarm: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """β, how often a bad one may be cleared by it."""
+    drift_threshold: Annotated[float, Field(gt=0)] = 4.0
+    """h of the CUSUM that goes on where the test has ended."""
+
+    self_agreement_floor: Annotated[float, Field(ge=0, le=1)] = 0.65
+    self_min_repeats: Count = 20
+    position_z_limit: Annotated[float, Field(gt=0)] = 3.0
+    position_min_labels: Count = 200
+    fast_tokens_per_s: Annotated[float, Field(gt=0)] = 20.0
+    """Of displayed text; nobody reads faster."""
+    fast_share_limit: Annotated[float, Field(ge=0, le=1)] = 0.25
+    fast_min_labels: Count = 20
+
+    weigh_reliability: bool = True
+    """Let each labeler's estimated reliability into the likelihood of the fit; False: 1 for all."""
+    doubt_below: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """A reliability below it doubles the gold a labeler gets; it suspends nobody."""
+    max_weight_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Of a fit's weight, for one labeler, once `cap_from_labelers` are active."""
+    cap_from_labelers: Annotated[int, Field(ge=2)] = 5
+    cap_min_labels: Count = 20
+    """Labels in the fit from which on a labeler may count as active."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.bad_accuracy >= self.good_accuracy:
+            raise ValueError(
+                f"quality: bad_accuracy ({self.bad_accuracy}) must be below good_accuracy "
+                f"({self.good_accuracy})"
+            )
+        for name in ("share_first", "share"):
+            if getattr(self.gold, name) + self.repeat_share > 1:
+                raise ValueError(f"quality: gold.{name} + repeat_share must not be above 1")
+        if self.max_weight_share * self.cap_from_labelers < 1:
+            raise ValueError(
+                f"quality: {self.cap_from_labelers} labelers of at most {self.max_weight_share:g} "
+                "of the weight each do not make up a whole: raise max_weight_share or "
+                "cap_from_labelers"
+            )
+        return self
+
+
+DEFAULT_QUALITY = QualityConfig()
 
 
 class LabelsConfig(Section):
@@ -108,13 +194,19 @@ class LabelsConfig(Section):
     when_starved: Literal["wait", "continue"] = "wait"
     """When labels fall behind l(n): hold the learner, or train on with what there is."""
 
+    guidelines: AnyPath | None = None
+    """A Markdown file that labelers are shown; read once, at the start."""
     guideline_version: str = "1"
     page_version: str = "api-1"
+    quality: QualityConfig = DEFAULT_QUALITY
     lease: LeaseConfig = LeaseConfig()
     intake: IntakeConfig = IntakeConfig()
+    connectors: tuple[ConnectorConfig, ...] = ()
+    """Outside labelling tools; see docs/connectors.md."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        refuse_same_names(self.connectors)
         if self.initial > self.total:
             raise ValueError(f"initial ({self.initial}) is above total ({self.total})")
         if self.kind == "pair" and self.num_candidates != 2:

@@ -10,8 +10,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
+from label_queue.config import DEFAULT_QUALITY, QualityConfig
+from label_queue.history import states_preference
+from label_queue.quality.standing import Standings
 from protocol.labels import (
     Assignment,
     Comparison,
@@ -86,6 +89,7 @@ Record = (
     | ConnectorOffset
     | DeadLetter
 )
+R = TypeVar("R", bound=Record)
 
 
 class Ledger(Protocol):
@@ -112,12 +116,8 @@ class Ledger(Protocol):
         """Return all label events by `seq`, which starts at 1."""
         ...
 
-    def tokens(self) -> list[LabelerToken]:
-        """Return all labelers' tokens, as appended."""
-        ...
-
-    def dead_letters(self) -> list[DeadLetter]:
-        """Return all refused bodies, as appended."""
+    def read(self, kind: type[R]) -> list[R]:
+        """Return all records of one type, whichever, as appended."""
         ...
 
     def close(self) -> None:
@@ -129,11 +129,16 @@ def current_labels(events: Iterable[LabelEvent]) -> dict[str, LabelEvent]:
     """Fold events, in order, to the latest revision of every label not retracted."""
     labels: dict[str, LabelEvent] = {}
     for event in events:
-        if event.type in ("submit", "revise"):
-            labels[event.label_id] = event
-        elif event.type == "retract":
-            labels.pop(event.label_id, None)
+        take_revision(labels, event)
     return labels
+
+
+def take_revision(labels: dict[str, LabelEvent], event: LabelEvent) -> None:
+    """Bring labels by id up to date with the next event: one step of `current_labels`."""
+    if event.type in ("submit", "revise"):
+        labels[event.label_id] = event
+    elif event.type == "retract":
+        labels.pop(event.label_id, None)
 
 
 def exclusions(events: Iterable[LabelEvent], rules: DatasetRules) -> dict[str, int]:
@@ -158,25 +163,50 @@ def build_dataset(
     events: Iterable[LabelEvent],
     seq: int,
     rules: DatasetRules,
+    quality: QualityConfig = DEFAULT_QUALITY,
 ) -> tuple[Comparison, ...]:
     """Return the training set: a pure function of the ledger up to `seq` and the rules.
 
-    A label enters by its latest revision at `seq`, unless it was retracted, its labeler is
-    excluded from an earlier `seq` on, or it states no preference (both bad, skip, flag). Sorted
-    by `seq`.
+    A label enters by its latest revision at `seq`, unless it was retracted, it states no preference
+    (both bad, skip, flag), its labeler is excluded from an earlier `seq` on, or is on probation or
+    suspended as of `seq`. Sorted by `seq`. One pass over the events.
     """
-    past = [event for event in events if event.seq <= seq]
-    excluded = exclusions(past, rules)
-    comparisons = []
-    for event in current_labels(past).values():
-        query = queries[event.query_id]
-        from_seq = excluded.get(event.labeler_id)
-        if query.purpose not in rules.purposes or (from_seq is not None and event.seq >= from_seq):
-            continue
-        comparison = as_comparison(query, event)
-        if comparison is not None:
-            comparisons.append(comparison)
-    return tuple(sorted(comparisons, key=lambda comparison: comparison.seq))
+    fold = TrainingFold(queries, rules, quality)
+    for event in events:
+        if event.seq <= seq:
+            fold.apply(event)
+    labels = sorted(fold.labels(), key=lambda label: label.seq)
+    comparisons = (as_comparison(queries[label.query_id], label) for label in labels)
+    return tuple(comparison for comparison in comparisons if comparison is not None)
+
+
+class TrainingFold:
+    """The labels that a refit would learn, event by event: what `build_dataset` is made of."""
+
+    def __init__(
+        self, queries: Mapping[str, ComparisonQuery], rules: DatasetRules, quality: QualityConfig
+    ) -> None:
+        self._queries = queries
+        self._rules = rules
+        self._standings = Standings(queries, quality)
+        self._current: dict[str, LabelEvent] = {}
+
+    def apply(self, event: LabelEvent) -> None:
+        """Take the next event."""
+        self._standings.apply(event)
+        take_revision(self._current, event)
+
+    def labels(self) -> list[LabelEvent]:
+        """Return the labels, as they stand, that enter the training set now."""
+        return [label for label in self._current.values() if self._enters(label)]
+
+    def _enters(self, label: LabelEvent) -> bool:
+        return (
+            states_preference(label)
+            and self._queries[label.query_id].purpose in self._rules.purposes
+            and label.labeler_id not in self._rules.excluded_labelers
+            and self._standings[label.labeler_id].trains(label.seq)
+        )
 
 
 def as_comparison(query: ComparisonQuery, event: LabelEvent) -> Comparison | None:

@@ -7,17 +7,15 @@ serve whoever asks the ledger questions in SQL; the JSON body is the record itse
 
 from __future__ import annotations
 
-import fcntl
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 from urllib.parse import quote
 
-import psutil
 from pydantic import TypeAdapter
 from sqlalchemy import (
     DDL,
@@ -34,25 +32,37 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    inspect,
     select,
 )
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import StaticPool
+from sqlalchemy.types import TypeEngine
 
-from label_queue.ledger import DeadLetter, LabelerToken, Record
-from protocol.errors import InputError, MissingError, ResourceError
-from protocol.labels import Assignment, ComparisonQuery, LabelEvent
-
-SCHEMA_VERSION = 1
-NETWORK_FILESYSTEMS = frozenset(
-    {"9p", "afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "gfs2"}
-    | {"glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "smb3", "smbfs"}
+from label_queue.ledger import (
+    ConnectorOffset,
+    DeadLetter,
+    LabelerToken,
+    R,
+    Record,
+    TokenRevocation,
 )
+from label_queue.ledger_file import MEND_DISK, refuse_network_filesystem, take_lock
+from protocol.errors import InputError, MissingError, ResourceError
+from protocol.labels import (
+    Assignment,
+    ComparisonQuery,
+    CordEvent,
+    LabelEvent,
+    PolicyProvenance,
+    RewardVersion,
+)
+
+SCHEMA_VERSION = 2
 DISK_ERRORS = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 )
 """Primary result codes that tell of the disk or of access to it, and not of what the file holds."""
-MEND_DISK = "free space on its disk, and see that you may write there"
 KEYS_PER_SELECT = 500
 """SQLite takes a limited number of bound parameters in one statement."""
 
@@ -63,63 +73,6 @@ run_table = Table(
     Column("run_id", String, primary_key=True),
     Column("schema_version", Integer, nullable=False),
 )
-queries_table = Table(
-    "queries",
-    metadata,
-    Column("position", Integer, primary_key=True),
-    Column("query_id", String, nullable=False, unique=True),
-    Column("purpose", String, nullable=False),
-    Column("created_at", Float, nullable=False),
-    Column("body", Text, nullable=False),
-)
-assignments_table = Table(
-    "assignments",
-    metadata,
-    Column("position", Integer, primary_key=True),
-    Column("assignment_id", String, nullable=False, unique=True),
-    Column("query_id", String, nullable=False, index=True),
-    Column("labeler_id", String, nullable=False, index=True),
-    Column("created_at", Float, nullable=False),
-    Column("body", Text, nullable=False),
-)
-events_table = Table(
-    "label_events",
-    metadata,
-    Column("seq", Integer, primary_key=True),
-    Column("event_id", String, nullable=False, unique=True),
-    Column("type", String, nullable=False),
-    Column("query_id", String, nullable=False, index=True),
-    Column("labeler_id", String, nullable=False, index=True),
-    Column("received_at", Float, nullable=False),
-    Column("body", Text, nullable=False),
-)
-tokens_table = Table(
-    "tokens",
-    metadata,
-    Column("position", Integer, primary_key=True),
-    Column("token_sha256", String, nullable=False, unique=True),
-    Column("labeler_id", String, nullable=False),
-    Column("body", Text, nullable=False),
-)
-dead_letters_table = Table(
-    "dead_letters",
-    metadata,
-    Column("position", Integer, primary_key=True),
-    Column("labeler_id", String, nullable=False),
-    Column("received_at", Float, nullable=False),
-    Column("body", Text, nullable=False),
-)
-
-for _table in metadata.tables.values():
-    for _verb in ("UPDATE", "DELETE"):
-        event.listen(
-            _table,
-            "after_create",
-            DDL(  # type: ignore[no-untyped-call]
-                f"CREATE TRIGGER {_table.name}_no_{_verb.lower()} BEFORE {_verb} ON {_table.name} "
-                "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
-            ).execute_if(dialect="sqlite"),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +86,27 @@ class _Stream:
     """Makes an append idempotent; None where every append counts."""
     adapter: TypeAdapter[Any]
 
+    @classmethod
+    def of(
+        cls,
+        record: type[Record],
+        name: str,
+        *columns: Column[Any],
+        key: str | None = None,
+        key_type: type[TypeEngine[Any]] = String,
+        order: str = "position",
+    ) -> Self:
+        keys = [] if key is None else [Column(key, key_type, nullable=False, unique=True)]
+        table = Table(
+            name,
+            metadata,
+            Column(order, Integer, primary_key=True),
+            *keys,
+            *columns,
+            Column("body", Text, nullable=False),
+        )
+        return cls(table=table, order=order, key=key, adapter=TypeAdapter(record))
+
     def row(self, record: Record, position: int) -> dict[str, object]:
         names = (column.name for column in self.table.columns)
         fields = (name for name in names if name not in (self.order, "body"))
@@ -142,32 +116,87 @@ class _Stream:
         return row
 
 
-STREAMS: Mapping[type[Record], _Stream] = {
-    ComparisonQuery: _Stream(
-        table=queries_table,
-        order="position",
-        key="query_id",
-        adapter=TypeAdapter(ComparisonQuery),
+def _text(name: str, *, index: bool = False) -> Column[Any]:
+    return Column(name, String, nullable=False, index=index)
+
+
+def _number(name: str) -> Column[Any]:
+    return Column(name, Integer, nullable=False)
+
+
+def _time(name: str) -> Column[Any]:
+    return Column(name, Float, nullable=False)
+
+
+STREAMS: Mapping[type[Any], _Stream] = {
+    ComparisonQuery: _Stream.of(
+        ComparisonQuery, "queries", _text("purpose"), _time("created_at"), key="query_id"
     ),
-    Assignment: _Stream(
-        table=assignments_table,
-        order="position",
+    Assignment: _Stream.of(
+        Assignment,
+        "assignments",
+        _text("query_id", index=True),
+        _text("labeler_id", index=True),
+        _time("created_at"),
         key="assignment_id",
-        adapter=TypeAdapter(Assignment),
     ),
-    LabelEvent: _Stream(
-        table=events_table, order="seq", key="event_id", adapter=TypeAdapter(LabelEvent)
+    LabelEvent: _Stream.of(
+        LabelEvent,
+        "label_events",
+        _text("type"),
+        _text("query_id", index=True),
+        _text("labeler_id", index=True),
+        _time("received_at"),
+        key="event_id",
+        order="seq",
     ),
-    LabelerToken: _Stream(
-        table=tokens_table,
-        order="position",
+    LabelerToken: _Stream.of(
+        LabelerToken,
+        "tokens",
+        _text("labeler_id"),
+        _text("role"),
+        _text("kind"),
         key="token_sha256",
-        adapter=TypeAdapter(LabelerToken),
     ),
-    DeadLetter: _Stream(
-        table=dead_letters_table, order="position", key=None, adapter=TypeAdapter(DeadLetter)
+    TokenRevocation: _Stream.of(
+        TokenRevocation, "token_revocations", _time("at"), key="token_sha256"
     ),
+    CordEvent: _Stream.of(
+        CordEvent, "cord_events", _text("action"), _text("actor"), _time("at"), key="event_id"
+    ),
+    RewardVersion: _Stream.of(
+        RewardVersion,
+        "reward_versions",
+        _text("kind"),
+        _number("ledger_seq"),
+        key="version",
+        key_type=Integer,
+    ),
+    PolicyProvenance: _Stream.of(
+        PolicyProvenance,
+        "policy_versions",
+        _number("reward_version"),
+        _number("learned_through"),
+        _time("created_at"),
+        key="version",
+        key_type=Integer,
+    ),
+    ConnectorOffset: _Stream.of(
+        ConnectorOffset, "connector_offsets", _text("connector", index=True), _time("at")
+    ),
+    DeadLetter: _Stream.of(DeadLetter, "dead_letters", _text("labeler_id"), _time("received_at")),
 }
+
+for _table in metadata.tables.values():
+    for _verb in ("UPDATE", "DELETE"):
+        event.listen(
+            _table,
+            "after_create",
+            DDL(  # type: ignore[no-untyped-call]
+                f"CREATE TRIGGER {_table.name}_no_{_verb.lower()} BEFORE {_verb} ON {_table.name} "
+                "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+            ).execute_if(dialect="sqlite"),
+        )
 
 
 class SqlLedger:
@@ -189,7 +218,7 @@ class SqlLedger:
         """
         refuse_network_filesystem(path)
         with ExitStack() as on_failure:
-            lock = on_failure.enter_context(_take_lock(path))
+            lock = on_failure.enter_context(take_lock(path))
             with _is_ledger(path):
                 engine = _engine(path)
                 on_failure.callback(engine.dispose)
@@ -208,8 +237,15 @@ class SqlLedger:
         """
         if not path.is_file():
             raise MissingError(f"{path}: no such ledger; name the run folder's ledger.sqlite")
-        with _is_ledger(path):
-            return cls(_engine(path, read_only=True).connect(), None, path)
+        with _is_ledger(path), ExitStack() as on_failure:
+            engine = _engine(path, read_only=True)
+            on_failure.callback(engine.dispose)
+            connection = on_failure.enter_context(engine.connect())
+            with connection.begin():
+                _refuse_other_schema(connection, path)
+            ledger = cls(connection, None, path)
+            on_failure.pop_all()
+            return ledger
 
     def write(self, records: Sequence[Record]) -> list[Record]:
         """Append all in one transaction, on disk at return; see `Ledger.write`."""
@@ -233,23 +269,23 @@ class SqlLedger:
 
     def queries(self) -> list[ComparisonQuery]:
         """Return all queries, as appended."""
-        return cast(list[ComparisonQuery], self._read(ComparisonQuery))
+        return self.read(ComparisonQuery)
 
     def assignments(self) -> list[Assignment]:
         """Return all assignments, as appended."""
-        return cast(list[Assignment], self._read(Assignment))
+        return self.read(Assignment)
 
     def events(self) -> list[LabelEvent]:
         """Return all label events by `seq`."""
-        return cast(list[LabelEvent], self._read(LabelEvent))
+        return self.read(LabelEvent)
 
-    def tokens(self) -> list[LabelerToken]:
-        """Return all labelers' tokens, as appended."""
-        return cast(list[LabelerToken], self._read(LabelerToken))
-
-    def dead_letters(self) -> list[DeadLetter]:
-        """Return all refused bodies, as appended."""
-        return cast(list[DeadLetter], self._read(DeadLetter))
+    def read(self, kind: type[R]) -> list[R]:
+        """Return all records of one type, whichever, as appended."""
+        stream = STREAMS[kind]
+        statement = select(stream.table.c.body).order_by(stream.table.c[stream.order])
+        with self._connection.begin():
+            bodies = self._connection.scalars(statement).all()
+        return [stream.adapter.validate_json(body) for body in bodies]
 
     def close(self) -> None:
         """Close the connection and give the lock back."""
@@ -262,13 +298,6 @@ class SqlLedger:
         with self._connection.begin():
             highest = self._connection.scalar(select(func.max(stream.table.c[stream.order])))
         return highest or 0
-
-    def _read(self, kind: type[Record]) -> list[Record]:
-        stream = STREAMS[kind]
-        statement = select(stream.table.c.body).order_by(stream.table.c[stream.order])
-        with self._connection.begin():
-            bodies = self._connection.scalars(statement).all()
-        return [stream.adapter.validate_json(body) for body in bodies]
 
     def _standing(self, records: Sequence[Record]) -> dict[tuple[type[Record], object], Record]:
         """Return those records already in the ledger under the keys of `records`."""
@@ -307,43 +336,6 @@ def _place(
     return record
 
 
-def refuse_network_filesystem(path: Path, mounts: Iterable[tuple[str, str]] | None = None) -> None:
-    """Raise ResourceError unless the ledger's folder exists on a local disk.
-
-    SQLite's locks and its write-ahead log are not safe over a network. `mounts` are (mount point,
-    filesystem type) pairs; by default, this machine's.
-    """
-    folder = path.parent.resolve()
-    if not folder.is_dir():
-        raise ResourceError(f"{folder}: no such folder for the ledger; make it first")
-    if mounts is None:
-        mounts = [(part.mountpoint, part.fstype) for part in psutil.disk_partitions(all=True)]
-    above = [(point, kind) for point, kind in mounts if folder.is_relative_to(point)]
-    point, kind = max(above, key=lambda mount: len(mount[0]), default=("/", ""))
-    if kind in NETWORK_FILESYSTEMS:
-        raise ResourceError(
-            f"{path}: {point} is a network filesystem ({kind}), on which SQLite may lose labels; "
-            "put the run folder on a local disk"
-        )
-
-
-def _take_lock(path: Path) -> TextIOWrapper:
-    """Hold the ledger for this process until the file is closed or the process ends, however."""
-    try:
-        lock = path.with_name(path.name + ".lock").open("a")
-    except OSError as error:
-        problem = f"{error.filename}: cannot be written ({error.strerror})"
-        raise ResourceError(f"{problem}; {MEND_DISK}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise ResourceError(
-            f"{path}: another process has this ledger open; stop it, or wait for it to end"
-        ) from error
-    return lock
-
-
 def _engine(path: Path, *, read_only: bool = False) -> Engine:
     mode = "ro" if read_only else "rwc"
     engine = create_engine(
@@ -379,6 +371,8 @@ def _is_ledger(path: Path) -> Iterator[None]:
 def _prepare(connection: Connection, path: Path, run_id: str) -> None:
     """Create the tables, or check that they are of this run and of this code."""
     with connection.begin():
+        # Checked before anything is created: a ledger that is refused is left as it was.
+        _refuse_other_schema(connection, path)
         metadata.create_all(connection)
         row = connection.execute(select(run_table)).one_or_none()
         if row is None:
@@ -387,8 +381,14 @@ def _prepare(connection: Connection, path: Path, run_id: str) -> None:
             )
         elif row.run_id != run_id:
             raise InputError(f"{path}: is the ledger of run {row.run_id!r}, not {run_id!r}")
-        elif row.schema_version != SCHEMA_VERSION:
-            raise InputError(
-                f"{path}: written by schema {row.schema_version}, this is {SCHEMA_VERSION}; "
-                "use the version of Andon that wrote it"
-            )
+
+
+def _refuse_other_schema(connection: Connection, path: Path) -> None:
+    if not inspect(connection).has_table(run_table.name):
+        return
+    written_by = connection.scalar(select(run_table.c.schema_version))
+    if written_by not in (None, SCHEMA_VERSION):
+        raise InputError(
+            f"{path}: written by schema {written_by}, this is {SCHEMA_VERSION}; "
+            "use the version of Andon that wrote it"
+        )

@@ -2,50 +2,67 @@
 
     controller   next_orders → offer          which comparisons to ask, by the label schedule
                  wait_until_allowed           holds the learner while people are behind it
+                 pass_cord                    holds it while somebody has stopped the line
                  next_fit → learned           refits and warm updates of the reward model
     intake       next_task → submit           leases to labelers; durable before acknowledged
+    owner        overview, exclude, release   sees who labels how well, and acts on it
 
-One asyncio class: all state changes on one event loop, in the ledger's order. What is in memory
-is a fold over the ledger, rebuilt at the start; only the orders under way, the leases' renewals,
-the reference responses and the moving figures must be given anew after a crash.
+One asyncio class over its sides, one a module: all state changes on one event loop, in the
+ledger's order. What is in memory is a fold over the ledger, rebuilt at the start; only the orders
+under way, the leases' renewals, the reference responses and the moving figures must be given anew
+after a crash.
 """
 
 from __future__ import annotations
 
-import asyncio
 import random
-import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-import structlog
 from uuid6 import uuid7
 
-from label_queue.access import token_sha256
-from label_queue.asking import NEVER_ENDS, OrderBook, QueryMaker, QueryMoment
+from label_queue.admissions import Admissions
+from label_queue.asker import Asker
 from label_queue.config import LabelsConfig
+from label_queue.connectors.outposts import Outposts
+from label_queue.connectors.port import Sweep
+from label_queue.connectors.runner import ConnectorHealth
+from label_queue.cord import Cord
 from label_queue.desk import LabelingDesk
 from label_queue.figures import WinRate
 from label_queue.group_commit import GroupCommit
-from label_queue.intake.schemas import LabelAnswer, LabelSubmission, RunInfo, Task
-from label_queue.ledger import (
-    LabelerToken,
-    Ledger,
-    Record,
-    build_dataset,
-    exclusions,
-    exclusions_sha256,
+from label_queue.ingest import IngestCounts
+from label_queue.intake.owner_schemas import (
+    Admission,
+    CordBody,
+    ExclusionPreview,
+    GoldMade,
+    Overview,
 )
-from label_queue.reference_pool import ReferencePool
-from label_queue.retraining import RetrainingPlan, make_request
+from label_queue.intake.port import Identity
+from label_queue.intake.schemas import (
+    CordStanding,
+    HeldTasks,
+    LabelAnswer,
+    LabelSubmission,
+    Me,
+    RunInfo,
+    Task,
+)
+from label_queue.ledger import Ledger, Record, Role
+from label_queue.ledger_view import LearnedLabels
+from label_queue.lineage import as_provenance, reference_provenance
+from label_queue.oversight import Oversight
+from label_queue.overview import as_cord_body
+from label_queue.own_work import OwnWork, as_standing
+from label_queue.quality.gold_tasks import AskMoment, new_templates
+from label_queue.reward_fits import RewardFits
 from label_queue.schedule import LabelSchedule
-from label_queue.selection import make_selector
 from label_queue.state import LabelState
 from protocol.errors import LabelError
 from protocol.labels import (
     ComparisonQuery,
-    DatasetRules,
-    FitKind,
+    CordState,
     FitRequest,
     QueryDraft,
     QueryOrder,
@@ -53,8 +70,8 @@ from protocol.labels import (
 )
 from protocol.messages import PolicyVersion, Rollout
 
-POLL_S = 1.0
-"""Leases and orders run out without an event: those who wait look again this often."""
+OWNER = "owner"
+"""Who acts through the owner's API, in the ledger."""
 
 
 def new_uuid7() -> str:
@@ -73,29 +90,33 @@ class LabelQueue:
         *,
         run_id: str,
         seed: int,
+        guidelines: str = "",
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_uuid7,
     ) -> None:
-        """Take over a ledger and fold it into the present. The ledger is closed by `close`."""
-        self._config = config
+        """Take over a ledger and fold it into the present. The ledger is closed by `close`.
+
+        `guidelines` is the Markdown text that labelers are shown. Raises MissingError or
+        InputError where the configured gold file cannot be read.
+        """
         self._schedule = schedule
-        self._seed = seed
         self._clock = clock
-        self._log = structlog.get_logger().bind(component="label_queue", run_id=run_id)
         rng = random.Random(seed)
-        selector = make_selector(config)
-        self._pool = ReferencePool(per_query=config.num_candidates // 2, rng=rng)
-        self._orders = OrderBook(
-            config, pool_factor=selector.pool_factor, pool=self._pool, new_id=new_id
-        )
-        self._maker = QueryMaker(
-            config, run_id=run_id, selector=selector, pool=self._pool, new_id=new_id, rng=rng
-        )
+        learned = LearnedLabels(config.quality)
         self._state = LabelState(config, schedule, clock)
         self._state.load(ledger)
-        for query in self._state.board.queries.values():
-            self._orders.made(query.purpose)
+        self._add_gold(ledger, config, run_id)
         self._commits = GroupCommit(ledger, self._apply)
+        self._asker = Asker(
+            self._state,
+            self._commits,
+            config,
+            schedule,
+            run_id=run_id,
+            rng=rng,
+            clock=clock,
+            new_id=new_id,
+        )
         self._desk = LabelingDesk(
             self._state,
             self._commits,
@@ -106,18 +127,37 @@ class LabelQueue:
             clock=clock,
             new_id=new_id,
         )
-        self._plan = RetrainingPlan(schedule, config.warm)
-        self._policy_version = 0
-        self._reward_version = 0
-        self._offers: dict[str, asyncio.Task[int]] = {}
-        self._fit_lock = asyncio.Lock()
-        self._pending_fit: FitRequest | None = None
-        self._pending_labels = 0
+        self._fits = RewardFits(
+            self._state, self._commits, config, schedule, learned=learned, seed=seed, clock=clock
+        )
+        self._oversight = Oversight(
+            self._state,
+            self._commits,
+            config,
+            schedule,
+            learned=learned,
+            run_id=run_id,
+            clock=clock,
+            new_id=new_id,
+        )
+        self._admissions = Admissions(self._state.access, self._commits, config.intake, clock)
+        self._cord = Cord(self._state, self._commits, clock, new_id)
+        self._own_work = OwnWork(self._state, config, guidelines, clock)
+        self._outposts = Outposts.of(
+            config, self._state, self._commits, run_id=run_id, clock=clock, new_id=new_id
+        )
+
+    def _add_gold(self, ledger: Ledger, config: LabelsConfig, run_id: str) -> None:
+        """Write down the gold tasks of the configured file that the ledger lacks."""
+        moment = AskMoment(now=self._clock(), labels=self._state.history.num_submitted)
+        templates = new_templates(config, self._state.board.queries.keys(), run_id, moment)
+        for record in ledger.write(templates):
+            self._state.apply(record)
 
     def _apply(self, record: Record) -> None:
         self._state.apply(record)
         if isinstance(record, ComparisonQuery):
-            self._orders.made(record.purpose)
+            self._asker.query_written(record)
 
     # --- the controller's side ---------------------------------------------------------------
 
@@ -126,8 +166,7 @@ class LabelQueue:
 
         Idempotent by rollout id. After a restart they must be given again.
         """
-        self._pool.add(rollouts)
-        self._state.change.notify()
+        self._asker.add_reference(rollouts)
 
     async def next_orders(self, timeout_s: float) -> list[QueryOrder]:
         """Return what must be drawn so that l(n) + ahead labels stay asked for.
@@ -136,41 +175,8 @@ class LabelQueue:
         is returned counts as under way until it is answered by `offer` or times out. Raises
         LoopEnded once the queue is closed.
         """
-        deadline = time.monotonic() + timeout_s
-        while True:
-            self._state.refuse_if_closed()
-            now = self._clock()
-            self._state.board.expire(now, self._state.history.num_submitted)
-            lacking = self._lacking(now)
-            if lacking > 0:
-                return self._orders.place(
-                    lacking,
-                    now=now,
-                    num_labelers=len(self._state.access.labelers),
-                    with_validation=self._policy_version > 0,
-                )
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                return []
-            await self._state.change.wait(min(remaining, POLL_S))
-
-    def _lacking(self, now: float) -> int:
-        """Return how many answers to ask for now; few at a time are left to gather.
-
-        A query somebody has answered holds back no other: the rest of its answers may never come.
-        """
-        asked = (
-            self._state.history.num_preferences
-            + self._state.board.slots_to_come
-            + self._orders.outstanding_slots(now)
-        )
-        left = self._schedule.total - asked
-        lacking = min(
-            self._schedule.wanted(self._state.episodes) + self._config.ahead - asked, left
-        )
-        # Never more than `ahead`, or the learner could wait for labels nobody was asked for.
-        gather = max(1, self._config.ahead // 8)
-        return lacking if lacking >= min(gather, left) else 0
+        self._outposts.start()
+        return await self._asker.next_orders(timeout_s)
 
     async def offer(self, order_id: str, drafts: Sequence[QueryDraft]) -> int:
         """Answer an order; return how many queries were made of the drafts.
@@ -181,111 +187,66 @@ class LabelQueue:
 
         Raises InputError once 10 orders in a row have brought no query.
         """
-        if order_id not in self._offers:
-            self._offers[order_id] = asyncio.create_task(self._make_queries(order_id, drafts))
-        return await asyncio.shield(self._offers[order_id])
-
-    async def _make_queries(self, order_id: str, drafts: Sequence[QueryDraft]) -> int:
-        order = self._orders.find(order_id)
-        if order is None:
-            self._log.warning("offer for an unknown order", order_id=order_id)
-            return 0
-        queries = []
-        for selection in self._maker.choose(order, drafts):
-            draft = selection.draft
-            moment = QueryMoment(
-                now=self._clock(),
-                labels=self._state.history.num_submitted,
-                learned_labels=self._state.history.submitted_through(draft.learned_through),
-                num_wanted=self._orders.labelers_wanted(
-                    order.purpose, len(self._state.access.labelers)
-                ),
-            )
-            queries.append(self._maker.make(order, selection, moment))
-            oldest = min(rollout.oldest_version for rollout in draft.rollouts)
-            self._state.figures.query_made(self._policy_version - oldest)
-        await self._commits.write(queries)
-        self._orders.answered(order_id, len(queries), now=self._clock())
-        self._state.change.notify()
-        if not queries:
-            self._log.warning(f"an order brought no query: {NEVER_ENDS}", order_id=order_id)
-        self._orders.refuse_if_barren()
-        return len(queries)
+        return await self._asker.offer(order_id, drafts)
 
     async def set_progress(self, episodes: int, policy: PolicyVersion) -> None:
-        """Say how far the run is. Idempotent; the run's clock never goes back."""
+        """Say how far the run is, and what `policy` was made of, on disk at return.
+
+        Idempotent by version; the run's clock never goes back. With the first version that is
+        told, version 0 (ρ) is written down too.
+        """
         self._state.episodes = max(self._state.episodes, episodes)
-        self._policy_version = max(self._policy_version, policy.version)
+        known, now = self._state.policies, self._clock()
+        fresh: list[Record] = []
+        if 0 not in known and policy.version != 0:
+            fresh.append(reference_provenance(now))
+        if policy.version not in known:
+            fresh.append(as_provenance(policy, now))
+        if fresh:
+            await self._commits.write(fresh)
         self._state.change.notify()
 
     async def wait_until_allowed(self, episodes: int) -> float:
         """Block while fewer than l(n) labels have come, n = `episodes`; return seconds waited.
 
-        With when_starved = "continue" only the first N₀ are waited for. Idempotent. Raises
-        LoopEnded once the queue is closed.
+        With when_starved = "continue" only the first N₀ are waited for. Returns early when a
+        rollback is ordered, which the learner does at the cord. Idempotent. Raises LoopEnded once
+        the queue is closed.
         """
-        self._state.episodes = max(self._state.episodes, episodes)
-        wanted = self._schedule.wanted(episodes)
-        if self._config.when_starved == "continue":
-            wanted = self._schedule.initial
-        started = time.monotonic()
-        self._state.change.notify()
-        while self._state.history.num_preferences < wanted:
-            self._state.refuse_if_closed()
-            await self._state.change.wait()
-        return time.monotonic() - started
+        return await self._asker.wait_until_allowed(episodes)
+
+    async def pass_cord(self) -> int | None:
+        """Block while the cord is pulled; return None, or the policy version to restore first.
+
+        After a rollback call `rolled_back`, then this again. Raises LoopEnded once the queue is
+        closed.
+        """
+        return await self._cord.pass_by()
+
+    async def pull_cord(self, actor: str, reason: str, offered_rollback: int | None = None) -> None:
+        """Stop the line; see `Cord.pull`."""
+        await self._cord.pull(actor, reason, offered_rollback)
+
+    async def rolled_back(self, policy: PolicyVersion) -> None:
+        """Note that the ordered rollback was done; see `Cord.rolled_back`."""
+        await self._cord.rolled_back(policy)
+
+    async def cord(self) -> CordState:
+        """Return how the cord hangs."""
+        return self._state.cord
 
     async def next_fit(self) -> FitRequest:
         """Block until a fit is due and return it; the same one until `learned` is called.
 
-        A refit from scratch wins over a warm update. Raises LoopEnded once the queue is closed.
+        A refit from scratch wins over a warm update, and is due at once when labels that carried
+        more than 2 % of what the live reward learned were taken back. Raises LoopEnded once the
+        queue is closed.
         """
-        async with self._fit_lock:
-            while self._pending_fit is None:
-                self._state.refuse_if_closed()
-                labels, now = self._state.history.num_preferences, self._clock()
-                kind = self._plan.due(labels, now)
-                if kind is None:
-                    await self._state.change.wait(self._plan.next_check_s(labels, now))
-                else:
-                    self._pending_labels = labels
-                    self._pending_fit = await self._request(kind)
-            return self._pending_fit
-
-    async def _request(self, kind: FitKind) -> FitRequest:
-        rules = DatasetRules()
-        events, seq = list(self._state.history.events), self._state.history.last_seq
-        # In a thread, since with tens of thousands of labels it takes a while.
-        dataset = await asyncio.to_thread(
-            build_dataset, self._state.board.queries, events, seq, rules
-        )
-        return make_request(
-            kind,
-            dataset,
-            seq=seq,
-            learned_seq=self._plan.learned_seq,
-            exclusions_sha256=exclusions_sha256(exclusions(events, rules)),
-            replay=self._config.warm.replay,
-            seed=self._seed,
-        )
+        return await self._fits.next_fit()
 
     async def learned(self, version: RewardVersion) -> None:
-        """Take the announcement of a reward version. Idempotent by version."""
-        if version.version <= self._reward_version:
-            return
-        pending = self._pending_fit
-        is_pending = pending is not None and pending.ledger_seq == version.ledger_seq
-        now = self._clock()
-        self._plan.learned(
-            version.kind,
-            labels=self._pending_labels if is_pending else version.labels_used,
-            seq=version.ledger_seq,
-            now=now,
-        )
-        self._reward_version = version.version
-        self._pending_fit = None
-        self._state.figures.first_learned_at = min(self._state.figures.first_learned_at, now)
-        self._state.change.notify()
+        """Take the announcement of a reward version, on disk at return. Idempotent by version."""
+        await self._fits.learned(version)
 
     async def reached_policy(self, learned_through: int, at: float) -> None:
         """Note when the first rollout came, `at`, of a policy that learned up to that `seq`."""
@@ -294,7 +255,8 @@ class LabelQueue:
     async def stats(self) -> dict[str, float]:
         """Return the metrics on the axis `labels/seq` that are defined by now."""
         scheduled = self._schedule.wanted(self._state.episodes)
-        return self._state.figures.stats(now=self._clock(), scheduled=scheduled)
+        stats = self._state.figures.stats(now=self._clock(), scheduled=scheduled)
+        return {**stats, **self._outposts.stats()}
 
     async def online_stats(self) -> dict[str, float]:
         """Return the metrics on the axis `policy/step` that are defined by now, axis left out."""
@@ -312,47 +274,41 @@ class LabelQueue:
         """Return, for each query made since the first reward version, how much it had learned."""
         return self._state.figures.coverage()
 
-    async def add_labeler(self, name: str) -> str:
-        """Return a new token for a labeler, who is made if need be. Only its digest is kept.
-
-        Not idempotent: each call gives another token, and those before stay good.
-        """
-        token = secrets.token_urlsafe(32)
-        now, ttl_s = self._clock(), self._config.intake.token_ttl_s
-        await self._commits.write(
-            [
-                LabelerToken(
-                    token_sha256=token_sha256(token),
-                    labeler_id=name,
-                    created_at=now,
-                    expires_at=None if ttl_s is None else now + ttl_s,
-                )
-            ]
-        )
-        return token
+    async def add_labeler(self, name: str, role: Role = "labeler") -> str:
+        """Return a new token for somebody, who is made if need be; see `Admissions.add_labeler`."""
+        return await self._admissions.add_labeler(name, role)
 
     async def close(self) -> None:
         """Finish what is being written, let go of the ledger and wake all who wait. Idempotent."""
         if not self._state.is_closed:
             self._state.is_closed = True
             self._state.change.notify()
+            await self._outposts.close()
             await self._commits.close()
 
-    # --- the people's side, which the intake calls ---------------------------------------------
+    # --- the people's side: `IntakeQueue` ------------------------------------------------------
 
-    async def authenticate(self, token: str) -> str:
-        """Return the labeler a token belongs to. Raises Unauthenticated."""
+    async def authenticate(self, token: str) -> Identity:
+        """Return whose token or session it is. Raises Unauthenticated."""
         return self._state.access.authenticate(token)
+
+    async def open_link(self, code: str) -> str:
+        """Use up a one-time link; see `Admissions.open_link`."""
+        return await self._admissions.open_link(code)
+
+    async def leave(self, token: str) -> None:
+        """End a session. Idempotent."""
+        await self._admissions.leave(token)
 
     async def next_task(self, labeler_id: str, wait_s: float) -> Task | None:
         """Lease a query to a labeler; see `LabelingDesk.next_task`."""
         return await self._desk.next_task(labeler_id, wait_s)
 
     async def submit(
-        self, labeler_id: str, submissions: Sequence[LabelSubmission]
+        self, labeler_id: str, submissions: Sequence[LabelSubmission], system: str = "api"
     ) -> list[LabelAnswer | LabelError]:
         """Take labels, durable at return; see `LabelingDesk.submit`."""
-        return await self._desk.submit(labeler_id, submissions)
+        return await self._desk.submit(labeler_id, submissions, system)
 
     async def heartbeat(self, labeler_id: str, assignment_id: str) -> float:
         """Renew a lease; see `LabelingDesk.heartbeat`."""
@@ -365,3 +321,76 @@ class LabelQueue:
     async def run_info(self) -> RunInfo:
         """Return what labelers may know of the run."""
         return await self._desk.run_info()
+
+    async def held_tasks(self, labeler_id: str) -> HeldTasks:
+        """Return what a labeler holds; see `OwnWork.held_tasks`."""
+        return self._own_work.held_tasks(labeler_id)
+
+    async def me(self, labeler_id: str) -> Me:
+        """Return what a labeler sees of themself."""
+        return self._own_work.me(labeler_id)
+
+    async def pull_as_labeler(self, labeler_id: str, reason: str) -> CordStanding:
+        """Stop the line; see `Cord.pull`. Raises TooFast above the request rate."""
+        self._state.access.admit(labeler_id)
+        return as_standing(await self._cord.pull(labeler_id, reason))
+
+    # --- outside tools -------------------------------------------------------------------------
+
+    async def ingest(self, connector: str, sweep: Sweep) -> IngestCounts:
+        """Write what a reading of an outside tool brought; see `OutsideLabels.ingest`."""
+        return await self._outposts.labels.ingest(connector, sweep)
+
+    async def ring(self, connector: str, headers: Mapping[str, str], body: bytes) -> bool:
+        """Take an outside tool's webhook; see `Outposts.ring`."""
+        return self._outposts.ring(connector, headers, body)
+
+    async def connectors(self) -> tuple[ConnectorHealth, ...]:
+        """Return how it stands with each outside tool."""
+        return self._outposts.health()
+
+    # --- the owner's side: `OwnerQueue` --------------------------------------------------------
+
+    async def overview(self) -> Overview:
+        """Return all that the owner's page shows."""
+        return await self._oversight.overview()
+
+    async def wait_for_overview(self, after: float, timeout_s: float) -> Overview:
+        """Wait for something to change; see `Oversight.wait_for_overview`."""
+        return await self._oversight.wait_for_overview(after, timeout_s)
+
+    async def admit(self, labeler_id: str, role: Role) -> Admission:
+        """Give somebody a one-time link and a token; see `Admissions.admit`."""
+        return await self._admissions.admit(labeler_id, role)
+
+    async def revoke(self, labeler_id: str, reason: str) -> None:
+        """Void all tokens of somebody; see `Admissions.revoke`."""
+        await self._admissions.revoke(labeler_id, reason)
+
+    async def preview_exclusion(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
+        """Say what an exclusion would change; see `Oversight.preview_exclusion`."""
+        return await self._oversight.preview_exclusion(labeler_id, from_seq)
+
+    async def exclude(self, labeler_id: str, from_seq: int, reason: str) -> ExclusionPreview:
+        """Leave somebody's labels out; see `Oversight.exclude`."""
+        return await self._oversight.exclude(labeler_id, from_seq, reason)
+
+    async def reinstate(self, labeler_id: str, reason: str) -> ExclusionPreview:
+        """Undo exclusion or suspension; see `Oversight.reinstate`."""
+        return await self._oversight.reinstate(labeler_id, reason)
+
+    async def pull(self, reason: str) -> CordBody:
+        """Stop the line, as the owner."""
+        return as_cord_body(await self._cord.pull(OWNER, reason))
+
+    async def release(self, reason: str) -> CordBody:
+        """Let the line go on; see `Cord.release`."""
+        return as_cord_body(await self._cord.release(OWNER, reason))
+
+    async def order_rollback(self, to_version: int, reason: str) -> CordBody:
+        """Pull the cord if need be and order a rollback; see `Cord.order_rollback`."""
+        return as_cord_body(await self._cord.order_rollback(OWNER, to_version, reason))
+
+    async def make_gold(self, query_id: str, choice: str) -> GoldMade:
+        """Ask a past query as gold from now on; see `Oversight.make_gold`."""
+        return await self._oversight.make_gold(query_id, choice)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import ray
 from fastapi import FastAPI
@@ -12,12 +12,13 @@ from ray import serve
 from ray.exceptions import RayTaskError
 
 from label_queue.config import LabelsConfig, Mode
+from label_queue.guidelines import read_guidelines
 from label_queue.intake.app import build_app
-from label_queue.intake.schemas import LabelAnswer, LabelSubmission, RunInfo, Task
+from label_queue.intake.port import PeopleQueue
 from label_queue.ledger_sql import SqlLedger
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
-from protocol.errors import AndonError, LabelError
+from protocol.errors import AndonError
 from reward_service.shell import keep_replica_off_other_interfaces
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ class LabelQueueShell(LabelQueue):
         """Open or make the run's ledger.
 
         `episodes` is N_π, those of the whole run. Raises ResourceError or InputError where the
-        ledger cannot be opened.
+        ledger cannot be opened, MissingError where the guidelines are not there.
         """
         super().__init__(
             SqlLedger.open(Path(ledger_path), run_id),
@@ -51,40 +52,29 @@ class LabelQueueShell(LabelQueue):
             LabelSchedule.of(config, num_episodes=episodes, mode=mode),
             run_id=run_id,
             seed=seed,
+            guidelines=read_guidelines(config.guidelines),
         )
 
 
-class RemoteIntakeQueue:
-    """The `IntakeQueue` port over an actor handle: its errors are those of the queue itself."""
+class _Forwarder:
+    """Answers every method of a port by asking the actor; its errors are those of the queue."""
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
 
-    async def authenticate(self, token: str) -> str:
-        """Return the labeler a token belongs to, or raise Unauthenticated."""
-        return await _unwrapped(self._handle.authenticate.remote(token))
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        if not hasattr(PeopleQueue, name):
+            raise AttributeError(f"the label queue's ports have no {name!r}")
 
-    async def next_task(self, labeler_id: str, wait_s: float) -> Task | None:
-        """Lease a task, waiting up to `wait_s` for one."""
-        return await _unwrapped(self._handle.next_task.remote(labeler_id, wait_s))
+        async def ask(*args: object) -> Any:
+            return await _unwrapped(getattr(self._handle, name).remote(*args))
 
-    async def submit(
-        self, labeler_id: str, submissions: Sequence[LabelSubmission]
-    ) -> list[LabelAnswer | LabelError]:
-        """Take labels, durable at return; one answer or refusal each."""
-        return await _unwrapped(self._handle.submit.remote(labeler_id, submissions))
+        return ask
 
-    async def heartbeat(self, labeler_id: str, assignment_id: str) -> float:
-        """Renew a lease and return when it ends."""
-        return await _unwrapped(self._handle.heartbeat.remote(labeler_id, assignment_id))
 
-    async def reject(self, labeler_id: str, error: LabelError, payload: str) -> None:
-        """Count a body refused at the door and keep a bounded copy."""
-        await _unwrapped(self._handle.reject.remote(labeler_id, error, payload))
-
-    async def run_info(self) -> RunInfo:
-        """Return what labelers may know of the run."""
-        return await _unwrapped(self._handle.run_info.remote())
+def remote_people_queue(handle: Any) -> PeopleQueue:
+    """Return both ports of the HTTP face over the handle of a `LabelQueueShell`."""
+    return cast(PeopleQueue, _Forwarder(handle))
 
 
 async def _unwrapped(reference: Awaitable[T]) -> T:
@@ -105,7 +95,7 @@ def build_intake_app(queue_handle: Any, config: LabelsConfig) -> Any:
 
     def build() -> FastAPI:
         keep_replica_off_other_interfaces()
-        return build_app(RemoteIntakeQueue(queue_handle), config.intake)
+        return build_app(remote_people_queue(queue_handle), config.intake)
 
     ingress = serve.deployment(
         name="label_intake", max_ongoing_requests=1_000, ray_actor_options={"num_cpus": 0}

@@ -13,9 +13,12 @@ class Change:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self.count = 0
+        """Changes so far: tells whether there was one since somebody looked."""
 
     def notify(self) -> None:
         """Wake everybody who waits now."""
+        self.count += 1
         self._event.set()
         self._event = asyncio.Event()
 

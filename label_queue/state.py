@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from label_queue.access import Access
 from label_queue.board import QueryBoard
 from label_queue.config import LabelsConfig
+from label_queue.cord_fold import RELEASED, after
 from label_queue.figures import LabelFigures
 from label_queue.history import LabelHistory
 from label_queue.leases import LeaseTerms
-from label_queue.ledger import LabelerToken, Ledger, Record
+from label_queue.ledger import (
+    ConnectorOffset,
+    DeadLetter,
+    LabelerToken,
+    Ledger,
+    Record,
+    TokenRevocation,
+)
+from label_queue.ledger_view import LedgerView
 from label_queue.schedule import LabelSchedule
 from label_queue.signals import Change
 from protocol.errors import LoopEnded
-from protocol.labels import Assignment, ComparisonQuery, LabelEvent
+from protocol.labels import (
+    Assignment,
+    ComparisonQuery,
+    CordEvent,
+    LabelEvent,
+    PolicyProvenance,
+    RewardVersion,
+)
 
 
 class LabelState:
@@ -27,52 +44,114 @@ class LabelState:
         self, config: LabelsConfig, schedule: LabelSchedule, clock: Callable[[], float]
     ) -> None:
         self.board = QueryBoard(initial=schedule.initial, interval=schedule.interval)
-        self.history = LabelHistory()
+        self.history = LabelHistory(self.board.queries, config.quality)
         self.terms = LeaseTerms(config.lease)
         self.access = Access(
             per_s=config.intake.requests_per_s, burst=config.intake.request_burst, clock=clock
         )
         self.figures = LabelFigures(self.board, self.history)
+        self.cord = RELEASED
+        self._cord_events: set[str] = set()
+        self.rewards: dict[int, RewardVersion] = {}
+        """Those learned, by version, rising."""
+        self.policies: dict[int, PolicyProvenance] = {}
+        """Those told of, by version, rising."""
+        self.connector_offsets: dict[str, str] = {}
+        """How far each outside source was read."""
         self.num_dead_letters = 0
         self.episodes = 0
-        """The run's clock, n of l(n); not in the ledger, the controller tells."""
+        """The run's clock, n of l(n)."""
         self.change = Change()
         self.is_closed = False
+        self._take: dict[type[Record], Callable[[Any], None]] = {
+            LabelerToken: self.access.add,
+            TokenRevocation: self.access.revoke,
+            ComparisonQuery: self.board.add_query,
+            Assignment: self.board.add_assignment,
+            LabelEvent: self._take_event,
+            CordEvent: self._take_cord_event,
+            RewardVersion: self._take_reward,
+            PolicyProvenance: self._take_policy,
+            ConnectorOffset: self._take_offset,
+            DeadLetter: self._take_dead_letter,
+        }
 
     def load(self, ledger: Ledger) -> None:
         """Take in all that a ledger holds."""
-        records: list[Record] = [
-            *ledger.tokens(),
-            *ledger.queries(),
-            *ledger.assignments(),
-            *ledger.events(),
-            *ledger.dead_letters(),
-        ]
-        for record in records:
-            self.apply(record)
+        for kind in self._take:
+            for record in ledger.read(kind):
+                self.apply(record)
 
     def apply(self, record: Record) -> None:
         """Take in a record that is on disk. One taken in before changes nothing."""
-        if isinstance(record, ComparisonQuery):
-            self.board.add_query(record)
-        elif isinstance(record, Assignment):
-            self.board.add_assignment(record)
-        elif isinstance(record, LabelEvent):
-            self._apply_event(record)
-        elif isinstance(record, LabelerToken):
-            self.access.add(record)
-        else:
-            self.num_dead_letters += 1
+        self._take[type(record)](record)
 
-    def _apply_event(self, event: LabelEvent) -> None:
+    @property
+    def policy_version(self) -> int:
+        """The newest that was told of; 0 is ρ."""
+        return max(self.policies, default=0)
+
+    @property
+    def reward_version(self) -> int:
+        """The newest that was learned; 0 before the first."""
+        return max(self.rewards, default=0)
+
+    @property
+    def reliability(self) -> dict[str, float]:
+        """Each labeler's a_ℓ as of the last fit; empty before the first."""
+        version = self.rewards.get(self.reward_version)
+        return {} if version is None else dict(version.labeler_weights)
+
+    def standings_key(self) -> tuple[object, ...]:
+        """Return what changes when labels are held, let go, excluded or taken in again."""
+        return tuple(
+            (name, standing.is_held, standing.excluded_from)
+            for name, standing in self.history.standings.items()
+        )
+
+    def view(self) -> LedgerView:
+        """Return what the ledger holds now, held still."""
+        return LedgerView(
+            queries=dict(self.board.queries),
+            assignments=dict(self.board.assignments),
+            events=tuple(self.history.events),
+            rewards=tuple(self.rewards.values()),
+            policies=tuple(self.policies.values()),
+        )
+
+    def _take_event(self, event: LabelEvent) -> None:
         if not self.history.apply(event):
             return
         self.board.apply(event)
         if event.type == "submit":
             assignment = self.board.assignments[event.assignment_id]
-            held_s = event.received_at - assignment.created_at
-            self.terms.observe(held_s if event.active_ms is None else event.active_ms / 1000)
+            if event.active_ms is not None:
+                self.terms.observe(event.active_ms / 1000)
+            elif assignment.lease_until > assignment.created_at:
+                # A task of an outside tool is no lease: it says nothing of how long one takes.
+                self.terms.observe(event.received_at - assignment.created_at)
         self.change.notify()
+
+    def _take_cord_event(self, event: CordEvent) -> None:
+        if event.event_id not in self._cord_events:
+            self._cord_events.add(event.event_id)
+            self.cord = after(self.cord, event)
+            self.change.notify()
+
+    def _take_reward(self, version: RewardVersion) -> None:
+        self.rewards[version.version] = version
+        self.change.notify()
+
+    def _take_policy(self, policy: PolicyProvenance) -> None:
+        self.policies[policy.version] = policy
+        self.episodes = max(self.episodes, policy.episodes)
+        self.change.notify()
+
+    def _take_offset(self, offset: ConnectorOffset) -> None:
+        self.connector_offsets[offset.connector] = offset.offset
+
+    def _take_dead_letter(self, letter: DeadLetter) -> None:
+        self.num_dead_letters += 1
 
     def refuse_if_closed(self) -> None:
         """Raise LoopEnded once the queue is closed."""

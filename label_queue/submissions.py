@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from label_queue.intake.schemas import LabelSubmission
+from label_queue.intake.schemas import LabelSubmission, Span
 from protocol.errors import InvalidLabel
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent, Outcome, QueryKind, Source
 
@@ -101,4 +101,30 @@ def as_event(
         active_ms=submission.active_ms,
         source=Source(system=system, payload_sha256=payload_sha256(submission)),
         reason=submission.reason,
+    )
+
+
+def as_submission(event: LabelEvent) -> LabelSubmission:
+    """Return the body that a label's event was made of, so that it can be shown and changed."""
+    assert event.outcome is not None
+    spans = event.spans
+    return LabelSubmission(
+        assignment_id=event.assignment_id,
+        revision=event.revision,
+        outcome=event.outcome,
+        choice=event.choice,
+        ranking=event.ranking,
+        strength=event.strength,
+        spans=None
+        if spans is None
+        else tuple(
+            Span.model_validate({"candidate_id": name, "start": start, "end": end, "mark": mark})
+            for name, start, end, mark in spans
+        ),
+        comment=event.comment,
+        reason=event.reason,
+        shown_at=event.shown_at,
+        first_action_at=event.first_action_at,
+        submitted_at=event.submitted_at,
+        active_ms=event.active_ms,
     )

@@ -128,17 +128,23 @@ class ExperienceBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsRef:
-    """Where a version's weights can be pulled from."""
+    """How a version's weights come to the actors: where each can pull them, or what is sent."""
 
     transport: str
     """"shared_memory", "object_store", "nccl" or "ipc"."""
     location: str
     """A path, for transports that have one; else empty."""
     payload: object | None
-    """An object reference, for transports that have one; else None."""
+    """An object reference; from device to device, what each actor's engine is told, by actor id:
+    {"rollout-0": {"init_info": …, "update_info": …}}, in the words of vLLM; else None."""
     sha256: str
     """Of the safetensors bytes; empty for device-to-device transports."""
     num_bytes: int
+
+    @property
+    def is_pushed(self) -> bool:
+        """Whether the learner has to send while all actors receive; else each pulls alone."""
+        return self.transport == "nccl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,8 @@ Each has a real implementation, and a fake in `tests/support` that passes the sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from protocol.labels import CordState, FitRequest, QueryDraft, QueryOrder, RewardVersion
 from protocol.messages import (
@@ -63,6 +63,46 @@ class WeightPublisher(Protocol):
 
     def close(self) -> None:
         """Free what is still published."""
+        ...
+
+
+@runtime_checkable
+class PushingPublisher(WeightPublisher, Protocol):
+    """The learner's end of a weight path on which it and all actors meet for every version."""
+
+    def send(self, version: int) -> None:
+        """Send a published version; block until every actor has it.
+
+        Raises MissingError where it is no longer kept, LoopEnded where the actors did not come in
+        time or fell away: nothing can be sent after that.
+        """
+        ...
+
+
+class WeightBroadcast(Protocol):
+    """The learner's end of one collective with the engines of all actors."""
+
+    def seats(self) -> Mapping[str, Mapping[str, object]]:
+        """Return what each actor's engine is told to join with, by actor id."""
+        ...
+
+    def send(self, tensors: Mapping[str, object]) -> None:
+        """Send all tensors, in order; the first call joins. Blocks until every engine has them."""
+        ...
+
+    def abort(self) -> None:
+        """Leave, from whatever thread; a `send` under way in another ends. May be called twice."""
+        ...
+
+
+class WeightPusher(Protocol):
+    """The learner as those who receive see it, where weights are pushed."""
+
+    async def push(self, version: int, receive: Callable[[], Awaitable[float]]) -> float:
+        """Send a version between two steps, while `receive` has all actors take it.
+
+        Returns what `receive` returned. Where one of the two fails the other is not waited for.
+        """
         ...
 
 
@@ -153,7 +193,10 @@ class LabelQueue(Protocol):
         ...
 
     async def wait_until_allowed(self, episodes: int) -> float:
-        """Block while fewer labels have come than the schedule wants; return seconds waited."""
+        """Block while fewer labels have come than the schedule wants; return seconds waited.
+
+        Returns early when a rollback is ordered: `pass_cord`, which follows, gives it out.
+        """
         ...
 
     async def next_fit(self) -> FitRequest:

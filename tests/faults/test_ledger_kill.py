@@ -82,7 +82,7 @@ def test_a_client_that_heard_nothing_may_send_again(tmp_path: Path) -> None:
 
 def test_a_full_disk_ends_acknowledgement_and_keeps_what_was_promised(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
-    code, output = run_writer(path, "never", 1, file_bytes=200_000)
+    code, output = run_writer(path, "never", 1, file_bytes=400_000)
     assert code == 1
     assert "labels cannot be stored" in output
     promised = acknowledged(output)

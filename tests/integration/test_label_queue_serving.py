@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from label_queue.ledger_sql import SqlLedger
-from protocol.errors import ResourceError
+from protocol.errors import ResourceError, Unauthenticated, UnknownTask
 from tests.support.labels import make_config, make_drafts
 
 # Ray Serve warns of its own use of pydantic when it is imported, which the fixtures do.
@@ -147,7 +147,33 @@ async def test_an_actor_killed_and_started_again_knows_every_label(
         SqlLedger.open(ledger_path, "run-1")
     ray.kill(first)
     second = start_queue(ledger_path)
-    assert await second.authenticate.remote(token) == "ann"
+    assert (await second.authenticate.remote(token)).labeler_id == "ann"
     assert await second.heartbeat.remote("ann", task.assignment_id) > 0
     await second.close.remote()
     ray.kill(second)
+
+
+async def test_the_owners_side_crosses_ray_too(queue: Any, ray_session: None) -> None:
+    from label_queue.shell import remote_people_queue
+
+    people = remote_people_queue(queue)
+    admission = await people.admit("ann", "labeler")
+    session = await people.open_link(admission.link.removeprefix("/enter/"))
+    with pytest.raises(Unauthenticated, match="used or revoked"):
+        await people.open_link(admission.link.removeprefix("/enter/"))
+    assert (await people.authenticate(session)).labeler_id == "ann"
+    await ask_for_everything(queue)
+    task = await people.next_task("ann", 0.0)
+    assert task is not None
+    assert (await people.held_tasks("ann")).tasks == (task,)
+    assert (await people.pull_as_labeler("ann", "it swears")).is_pulled
+    passing = queue.pass_cord.remote()
+    overview = await people.wait_for_overview(0.0, 5.0)
+    assert overview.cord.pulled_by == "ann"
+    assert [row.labeler_id for row in overview.labelers] == ["ann"]
+    assert not (await people.release("fixed")).is_pulled
+    assert await passing is None
+    with pytest.raises(UnknownTask, match="'eve'"):
+        await people.exclude("eve", 0, "who?")
+    with pytest.raises(AttributeError, match="ports have no 'close'"):
+        people.close  # noqa: B018

@@ -10,14 +10,49 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from label_queue.ledger import Record, build_dataset, dataset_bytes
+from label_queue.ledger import (
+    ConnectorOffset,
+    LabelerToken,
+    Record,
+    TokenRevocation,
+    build_dataset,
+    dataset_bytes,
+)
 from label_queue.ledger_sql import SqlLedger
-from protocol.labels import DatasetRules, LabelEvent
-from tests.support.labels import make_assignment, make_event, make_exclusion, make_query
+from protocol.labels import (
+    Assignment,
+    ComparisonQuery,
+    CordEvent,
+    DatasetRules,
+    LabelEvent,
+    PolicyProvenance,
+    RewardVersion,
+)
+from tests.support.labels import (
+    make_assignment,
+    make_cord_event,
+    make_event,
+    make_exclusion,
+    make_provenance,
+    make_query,
+    make_reward,
+)
 from tests.support.memory_ledger import MemoryLedger
 
 QUERIES = {query.query_id: query for query in (make_query(i) for i in range(3))}
 LABELERS = ("ann", "bob")
+TIMES = st.floats(0, 2e9)
+KINDS: tuple[type[Record], ...] = (
+    ComparisonQuery,
+    Assignment,
+    LabelEvent,
+    LabelerToken,
+    TokenRevocation,
+    CordEvent,
+    RewardVersion,
+    PolicyProvenance,
+    ConnectorOffset,
+)
 
 LABELS = st.builds(
     lambda number, labeler, type, revision, outcome, choice: make_event(
@@ -43,6 +78,37 @@ OWNER_EVENTS = st.builds(
     st.integers(0, 5),
     st.none() | st.integers(0, 10),
     st.booleans(),
+)
+VERSIONS = st.builds(
+    lambda version, seq, is_warm: make_reward(
+        version, ledger_seq=seq, kind="warm" if is_warm else "refit"
+    ),
+    st.integers(1, 3),
+    st.integers(0, 9),
+    st.booleans(),
+) | st.builds(
+    lambda version, reward, parent: make_provenance(version, reward, restored_from=parent),
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.none() | st.just(0),
+)
+STANDINGS = (
+    st.builds(
+        lambda action, number, actor: make_cord_event(action, number, actor=actor),
+        st.sampled_from(["pull", "release"]),
+        st.integers(0, 3),
+        st.sampled_from(LABELERS),
+    )
+    | st.builds(
+        lambda digest, labeler, kind: LabelerToken(
+            token_sha256=digest, labeler_id=labeler, created_at=1.0, expires_at=None, kind=kind
+        ),
+        st.sampled_from("abc"),
+        st.sampled_from(LABELERS),
+        st.sampled_from(["token", "link", "session"]),
+    )
+    | st.builds(TokenRevocation, token_sha256=st.sampled_from("abc"), at=TIMES, reason=st.text())
+    | st.builds(ConnectorOffset, connector=st.sampled_from("xy"), offset=st.text(), at=TIMES)
 )
 EVENTS = st.lists(LABELS | OWNER_EVENTS, max_size=6)
 
@@ -75,6 +141,10 @@ class LedgerMachine(RuleBasedStateMachine):
         query = QUERIES[f"q{number}"]
         self.write([query, make_assignment(query, labeler)])
 
+    @rule(records=st.lists(VERSIONS | STANDINGS, max_size=4), events=EVENTS)
+    def write_other_streams(self, records: list[Record], events: list[LabelEvent]) -> None:
+        self.write([*records, *events, *records])
+
     @rule()
     def restart(self) -> None:
         self.sql.close()
@@ -83,9 +153,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def agree(self) -> None:
         if hasattr(self, "sql"):
-            assert self.sql.queries() == self.model.queries()
-            assert self.sql.assignments() == self.model.assignments()
-            assert self.sql.events() == self.model.events()
+            for kind in KINDS:
+                assert self.sql.read(kind) == self.model.read(kind)
 
     @invariant()
     def past_datasets_never_change(self) -> None:

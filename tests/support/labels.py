@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from label_queue.config import IntakeConfig, LabelsConfig, WarmConfig
+from label_queue.config import IntakeConfig, LabelsConfig, QualityConfig, WarmConfig
 from protocol.labels import (
     Assignment,
     Candidate,
     ComparisonQuery,
+    CordAction,
+    CordEvent,
     EventType,
     LabelEvent,
     Outcome,
+    PolicyProvenance,
     QueryDraft,
     QueryOrder,
     QueryPurpose,
@@ -43,6 +46,7 @@ def make_config(**changes: object) -> LabelsConfig:
         "validation_share": 0.0,
         "overlap_share": 0.0,
         "warm": WarmConfig(every_labels=3, every_s=1e9),
+        "quality": QualityConfig(repeat_share=0.0),
         "intake": IntakeConfig(requests_per_s=1e6, request_burst=1_000_000),
     }
     return LabelsConfig.model_validate({**values, **changes})
@@ -211,6 +215,34 @@ def make_reward(version: int = 1, *, ledger_seq: int, kind: str = "refit") -> Re
         labeler_weights=(),
         labels_used=0,
         fit_seconds=0.1,
+    )
+
+
+def make_cord_event(
+    action: CordAction, number: int = 0, *, actor: str = "ann", to_version: int | None = None
+) -> CordEvent:
+    """Event "cord:0", at 1,000 s and its number."""
+    return CordEvent(
+        event_id=f"cord:{number}",
+        action=action,
+        actor=actor,
+        reason=f"{actor} saw something",
+        at=1_000.0 + number,
+        to_version=to_version,
+    )
+
+
+def make_provenance(
+    version: int, reward_version: int = 1, *, restored_from: int | None = None
+) -> PolicyProvenance:
+    """A policy version of 10 episodes a step."""
+    return PolicyProvenance(
+        version=version,
+        episodes=10 * version,
+        reward_version=reward_version if version else 0,
+        learned_through=0,
+        restored_from=restored_from,
+        created_at=1_000.0 + version,
     )
 
 

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from label_queue.ledger import DeadLetter, LabelerToken, Ledger
+from label_queue.ledger import (
+    ConnectorOffset,
+    DeadLetter,
+    LabelerToken,
+    Ledger,
+    Record,
+    TokenRevocation,
+)
 from protocol.labels import LabelEvent
-from tests.support.labels import make_assignment, make_event, make_query
+from tests.support.labels import (
+    make_assignment,
+    make_cord_event,
+    make_event,
+    make_provenance,
+    make_query,
+    make_reward,
+)
 
 
 class LedgerContract:
@@ -21,9 +35,32 @@ class LedgerContract:
         assignment = make_assignment(query)
         ledger.write([query, token, letter, assignment])
         assert ledger.queries() == [query]
-        assert ledger.tokens() == [token]
-        assert ledger.dead_letters() == [letter]
+        assert ledger.read(LabelerToken) == [token]
+        assert ledger.read(DeadLetter) == [letter]
         assert ledger.assignments() == [assignment]
+
+    def test_versions_revocations_and_the_cord_take_effect_once(self, ledger: Ledger) -> None:
+        records: list[Record] = [
+            TokenRevocation(token_sha256="ab", at=1.0, reason="used"),
+            make_cord_event("pull"),
+            make_reward(1, ledger_seq=7),
+            make_provenance(3, restored_from=1),
+        ]
+        again = [
+            TokenRevocation(token_sha256="ab", at=2.0, reason="left"),
+            make_cord_event("pull", actor="bob"),
+            make_reward(1, ledger_seq=9),
+            make_provenance(3),
+        ]
+        assert ledger.write(records) == records
+        assert ledger.write(again) == records
+        for record in records:
+            assert ledger.read(type(record)) == [record]
+
+    def test_every_offset_of_a_connector_is_kept_in_order(self, ledger: Ledger) -> None:
+        offsets = [ConnectorOffset(connector="c", offset=str(i), at=0.0) for i in (1, 2, 1)]
+        ledger.write(offsets)
+        assert ledger.read(ConnectorOffset) == offsets
 
     def test_events_are_numbered_from_one_in_the_order_written(self, ledger: Ledger) -> None:
         events = [make_event(make_query(i)) for i in range(3)]
@@ -56,7 +93,7 @@ class LedgerContract:
     def test_every_dead_letter_counts(self, ledger: Ledger) -> None:
         letter = DeadLetter(received_at=0.0, labeler_id="", field="", message="", payload="")
         ledger.write([letter, letter])
-        assert len(ledger.dead_letters()) == 2
+        assert len(ledger.read(DeadLetter)) == 2
 
     def test_writing_nothing_is_allowed(self, ledger: Ledger) -> None:
         assert ledger.write([]) == []

@@ -4,10 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from label_queue.ledger import DeadLetter, LabelerToken, Record
+from label_queue.ledger import (
+    ConnectorOffset,
+    DeadLetter,
+    LabelerToken,
+    R,
+    Record,
+    TokenRevocation,
+)
 from protocol.errors import ResourceError
-from protocol.labels import Assignment, ComparisonQuery, LabelEvent
+from protocol.labels import (
+    Assignment,
+    ComparisonQuery,
+    CordEvent,
+    LabelEvent,
+    PolicyProvenance,
+    RewardVersion,
+)
+
+KEYS: dict[type[Any], str | None] = {
+    ComparisonQuery: "query_id",
+    Assignment: "assignment_id",
+    LabelEvent: "event_id",
+    LabelerToken: "token_sha256",
+    TokenRevocation: "token_sha256",
+    CordEvent: "event_id",
+    RewardVersion: "version",
+    PolicyProvenance: "version",
+    ConnectorOffset: None,
+    DeadLetter: None,
+}
 
 
 class MemoryLedger:
@@ -15,11 +43,7 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self.is_full = False
-        self._queries: dict[str, ComparisonQuery] = {}
-        self._assignments: dict[str, Assignment] = {}
-        self._events: dict[str, LabelEvent] = {}
-        self._tokens: dict[str, LabelerToken] = {}
-        self._dead_letters: list[DeadLetter] = []
+        self._streams: dict[type[Any], dict[object, Any]] = {kind: {} for kind in KEYS}
 
     def write(self, records: Sequence[Record]) -> list[Record]:
         if self.is_full:
@@ -27,32 +51,24 @@ class MemoryLedger:
         return [self._write(record) for record in records]
 
     def _write(self, record: Record) -> Record:
-        if isinstance(record, ComparisonQuery):
-            return self._queries.setdefault(record.query_id, record)
-        if isinstance(record, Assignment):
-            return self._assignments.setdefault(record.assignment_id, record)
+        key = KEYS[type(record)]
+        stream = self._streams[type(record)]
         if isinstance(record, LabelEvent):
-            seq = len(self._events) + 1
-            return self._events.setdefault(record.event_id, replace(record, seq=seq))
-        if isinstance(record, LabelerToken):
-            return self._tokens.setdefault(record.token_sha256, record)
-        self._dead_letters.append(record)
-        return record
+            record = replace(record, seq=len(stream) + 1)
+        standing: Record = stream.setdefault(getattr(record, key) if key else len(stream), record)
+        return standing
 
     def queries(self) -> list[ComparisonQuery]:
-        return list(self._queries.values())
+        return self.read(ComparisonQuery)
 
     def assignments(self) -> list[Assignment]:
-        return list(self._assignments.values())
+        return self.read(Assignment)
 
     def events(self) -> list[LabelEvent]:
-        return list(self._events.values())
+        return self.read(LabelEvent)
 
-    def tokens(self) -> list[LabelerToken]:
-        return list(self._tokens.values())
-
-    def dead_letters(self) -> list[DeadLetter]:
-        return list(self._dead_letters)
+    def read(self, kind: type[R]) -> list[R]:
+        return list(self._streams[kind].values())
 
     def close(self) -> None:
         return None

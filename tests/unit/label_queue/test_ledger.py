@@ -99,11 +99,11 @@ def test_dataset_without_a_labeler_is_that_of_a_ledger_they_never_wrote_in() -> 
 
 
 def test_purposes_outside_the_rules_are_left_out() -> None:
-    queries = {"q0": make_query(0, purpose="gold"), "q1": make_query(1, purpose="validation")}
+    queries = {"q0": make_query(0, purpose="repeat"), "q1": make_query(1, purpose="validation")}
     events = numbered(make_event(make_query(0)), make_event(make_query(1)))
     assert [c.query_id for c in build_dataset(queries, events, 2, RULES)] == ["q1"]
-    only_gold = DatasetRules(purposes=("gold",))
-    assert [c.query_id for c in build_dataset(queries, events, 2, only_gold)] == ["q0"]
+    only_repeats = DatasetRules(purposes=("repeat",))
+    assert [c.query_id for c in build_dataset(queries, events, 2, only_repeats)] == ["q0"]
 
 
 def test_dataset_bytes_are_canonical() -> None:

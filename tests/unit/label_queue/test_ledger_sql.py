@@ -8,9 +8,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event
 
-from label_queue.ledger_sql import SqlLedger, _engine, refuse_network_filesystem
+from label_queue.ledger import ConnectorOffset, DeadLetter, LabelerToken, TokenRevocation
+from label_queue.ledger_file import refuse_network_filesystem
+from label_queue.ledger_sql import STREAMS, SqlLedger, _engine
 from protocol.errors import InputError, MissingError, ResourceError
-from tests.support.labels import make_assignment, make_event, make_query
+from tests.support.labels import (
+    make_assignment,
+    make_cord_event,
+    make_event,
+    make_provenance,
+    make_query,
+    make_reward,
+)
 from tests.support.ledger_contract import LedgerContract
 
 
@@ -51,17 +60,43 @@ def test_commits_reach_the_disk_before_they_are_acknowledged(ledger: SqlLedger) 
     assert pragmas("PRAGMA synchronous").scalar() == 2  # FULL
 
 
-@pytest.mark.parametrize(
-    "statement",
-    ["UPDATE label_events SET labeler_id = 'eve'", "DELETE FROM label_events"],
-)
-def test_streams_are_append_only(ledger: SqlLedger, path: Path, statement: str) -> None:
-    ledger.write([make_event(make_query())])
-    with (
-        closing(sqlite3.connect(path)) as connection,
-        pytest.raises(sqlite3.IntegrityError, match="append-only"),
-    ):
-        connection.execute(statement)
+@pytest.mark.parametrize("table", [stream.table.name for stream in STREAMS.values()] + ["run"])
+def test_streams_are_append_only(ledger: SqlLedger, path: Path, table: str) -> None:
+    query = make_query()
+    ledger.write(
+        [
+            query,
+            make_assignment(query),
+            make_event(query),
+            LabelerToken(token_sha256="ab", labeler_id="ann", created_at=1.0, expires_at=None),
+            TokenRevocation(token_sha256="ab", at=1.0, reason="left"),
+            make_cord_event("pull"),
+            make_reward(1, ledger_seq=1),
+            make_provenance(1),
+            ConnectorOffset(connector="c", offset="1", at=1.0),
+            DeadLetter(received_at=1.0, labeler_id="", field="", message="", payload=""),
+        ]
+    )
+    with closing(sqlite3.connect(path)) as connection:
+        [(column,)] = connection.execute(f"SELECT name FROM pragma_table_info('{table}') LIMIT 1")
+        for statement in (f"UPDATE {table} SET {column} = 7", f"DELETE FROM {table}"):
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                connection.execute(statement)
+
+
+def test_refuses_another_schema_and_leaves_it_as_it_was(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE run (run_id VARCHAR, schema_version INTEGER)")
+        connection.execute("INSERT INTO run VALUES ('run-1', 1)")
+        connection.commit()
+    before = path.read_bytes()
+    for refused in (lambda: SqlLedger.open(path, "run-1"), lambda: SqlLedger.open_to_read(path)):
+        with pytest.raises(InputError, match="written by schema 1, this is 2; use the version"):
+            refused()
+    with closing(sqlite3.connect(path)) as connection:
+        [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_master")
+    assert tables == 1
+    assert path.read_bytes()[100:] == before[100:]  # the header says that it is read by WAL now
 
 
 def test_a_failed_write_appends_nothing(ledger: SqlLedger) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from label_queue.config import LeaseConfig
+from label_queue.intake.port import Identity
 from label_queue.queue import LabelQueue
 from protocol.errors import LoopEnded
 from tests.support.labels import (
@@ -174,7 +175,7 @@ async def test_a_restart_goes_on_where_the_ledger_ends(make_queue: MakeQueue) ->
     second = make_queue(make_config(overlap_share=0.2))
     after = await second.stats()
     assert after == before
-    assert await second.authenticate(token) == "ann"
+    assert await second.authenticate(token) == Identity(labeler_id="ann", role="labeler")
     assert await second.next_orders(0.0) == []
     await label(second, 4)
 

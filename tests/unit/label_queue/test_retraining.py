@@ -1,11 +1,22 @@
+"""Which fit is due, and what it is made of."""
+
 from __future__ import annotations
 
-from label_queue.config import WarmConfig
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from label_queue.config import DEFAULT_QUALITY, QualityConfig, WarmConfig
 from label_queue.ledger import as_comparison
+from label_queue.quality.weights import weight_shares
 from label_queue.retraining import RetrainingPlan, make_request
 from label_queue.schedule import LabelSchedule
-from protocol.labels import Comparison, FitKind
+from label_queue.simulated.config import LabelerProfile
+from learners.comparisons import bootstrap_counts
+from protocol.labels import Comparison, FitKind, FitRequest
 from tests.support.labels import make_event, make_query
+from tests.support.simulated_labels import ADVERSARIAL, CAREFUL, RANDOM, simulate_comparisons
 
 ONLINE = LabelSchedule(total=40, initial=10, num_episodes=100, refits=3)  # at 10, 20, 30
 WARM = WarmConfig(every_labels=4, every_s=60.0, replay=1.5)
@@ -76,7 +87,7 @@ def _request_seqs(kind: FitKind, seed: int = 0) -> list[int]:
         seed=seed,
     )
     assert request.labels_used == 20
-    assert request.labeler_weights == (("ann", 1.0),)
+    assert [name for name, _ in request.labeler_weights] == ["ann"]
     return [comparison.seq for comparison in request.comparisons]
 
 
@@ -95,3 +106,86 @@ def test_a_warm_update_learns_the_new_and_replays_some_of_the_old() -> None:
 def test_replay_depends_on_seed_and_sequence_alone() -> None:
     assert _request_seqs("warm") == _request_seqs("warm")
     assert _request_seqs("warm") != _request_seqs("warm", seed=1)
+
+
+# --- weights, and labels taken back ------------------------------------------------------------
+
+
+def _ledger(labelers: dict[str, LabelerProfile], seed: int) -> list[Comparison]:
+    return simulate_comparisons(labelers, 400, num_candidates=4, seed=seed)
+
+
+def _full_request(dataset: Sequence[Comparison], quality: QualityConfig) -> FitRequest:
+    return make_request(
+        "refit",
+        dataset,
+        seq=len(dataset),
+        learned_seq=0,
+        exclusions_sha256="",
+        replay=0.0,
+        seed=1,
+        quality=quality,
+    )
+
+
+def test_after_an_exclusion_the_refit_is_that_of_a_ledger_without_the_labeler() -> None:
+    good = {f"good-{i}": CAREFUL for i in range(6)}
+    everything = _ledger({**good, "bad": RANDOM}, seed=1)
+    left = [each for each in everything if each.labeler_id != "bad"]
+    # As if they had never been there: all that comes after has other numbers.
+    never = [replace(each, seq=number) for number, each in enumerate(left, start=1)]
+    excluded = _full_request(left, DEFAULT_QUALITY)
+    without = _full_request(never, DEFAULT_QUALITY)
+    assert excluded.labeler_weights == without.labeler_weights
+    assert [replace(c, seq=0) for c in excluded.comparisons] == [
+        replace(c, seq=0) for c in without.comparisons
+    ]
+    # What the trainer itself derives from the comparisons.
+    assert torch.equal(
+        bootstrap_counts(excluded.comparisons, 3, 1), bootstrap_counts(without.comparisons, 3, 1)
+    )
+
+
+def test_reliabilities_weigh_unless_they_are_switched_off() -> None:
+    labelers = {**{f"good-{i}": CAREFUL for i in range(3)}, "bad": RANDOM, "worse": ADVERSARIAL}
+    dataset = _ledger(labelers, seed=2)
+    weights = dict(_full_request(dataset, DEFAULT_QUALITY).labeler_weights)
+    assert list(weights) == sorted(weights)
+    assert weights["worse"] < weights["bad"] < weights["good-0"] <= 1.0
+    even = _full_request(dataset, DEFAULT_QUALITY.model_copy(update={"weigh_reliability": False}))
+    assert set(dict(even.labeler_weights).values()) == {1.0}
+
+
+def test_nobody_carries_more_than_a_fifth_of_a_fit() -> None:
+    busy = simulate_comparisons({"busy": CAREFUL}, 400, overlap=0.0, seed=4)
+    others = _ledger({f"good-{i}": CAREFUL for i in range(5)}, seed=4)
+    dataset = [replace(c, query_id=f"b{c.query_id}") for c in busy] + others
+    request = _full_request(dataset, DEFAULT_QUALITY)
+    shares = weight_shares(request.comparisons, dict(request.labeler_weights))
+    assert max(shares.values()) <= 0.205
+    assert request.labels_used == len(request.comparisons) < len(dataset)
+
+
+def test_a_warm_update_learns_labels_that_were_held_when_they_came() -> None:
+    request = make_request(
+        "warm",
+        _dataset(20),
+        seq=20,
+        learned_seq=18,
+        exclusions_sha256="",
+        replay=0.0,
+        seed=0,
+        let_in=(3, 5),
+    )
+    assert [comparison.seq for comparison in request.comparisons] == [3, 5, 19, 20]
+
+
+def test_a_refit_is_forced_once_something_was_learned() -> None:
+    plan = RetrainingPlan(ONLINE, WARM)
+    assert plan.due(9, now=0.0, is_forced=True) is None
+    plan.learned("refit", labels=10, seq=10, now=0.0)
+    assert plan.due(10, now=0.0, is_forced=True) == "refit"
+    offline = LabelSchedule(total=40, initial=40, num_episodes=100, refits=3)
+    frozen = RetrainingPlan(offline, WARM)
+    frozen.learned("refit", labels=40, seq=40, now=0.0)
+    assert frozen.due(30, now=0.0, is_forced=True) == "refit"

@@ -1,0 +1,111 @@
+"""Which labels a reward version learned, and which policy versions they reached.
+
+    label ──▶ dataset(seq) ──▶ RewardVersion ──▶ PolicyVersion ──▶ its descendants
+
+A reward version learned the training set of the refit it goes back to, and those of the warm
+updates since. A policy version is touched by a label if the reward it was trained on learned it,
+or if its parent is touched; a rollback makes a version whose parent is the one restored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from protocol.labels import PolicyProvenance, RewardVersion
+from protocol.messages import PolicyVersion
+
+LabelsAt = Callable[[int], frozenset[str]]
+"""The ids of the labels in the training set at a ledger sequence number."""
+
+
+def as_provenance(policy: PolicyVersion, at: float) -> PolicyProvenance:
+    """Return what the ledger keeps of a policy version."""
+    return PolicyProvenance(
+        version=policy.version,
+        episodes=policy.episodes,
+        reward_version=policy.reward_version,
+        learned_through=policy.learned_through,
+        restored_from=policy.restored_from,
+        created_at=at,
+    )
+
+
+def reference_provenance(at: float) -> PolicyProvenance:
+    """Return what the ledger keeps of version 0, which is ρ in every run."""
+    return PolicyProvenance(
+        version=0,
+        episodes=0,
+        reward_version=0,
+        learned_through=0,
+        restored_from=None,
+        created_at=at,
+    )
+
+
+def learned_labels(
+    rewards: Iterable[RewardVersion], labels_at: LabelsAt
+) -> dict[int, frozenset[str]]:
+    """Return, for each reward version, the ids of the labels it learned."""
+    learned: dict[int, frozenset[str]] = {}
+    memory: frozenset[str] = frozenset()
+    for reward in sorted(rewards, key=lambda each: each.version):
+        fitted_on = labels_at(reward.ledger_seq)
+        memory = fitted_on if reward.kind == "refit" else memory | fitted_on
+        learned[reward.version] = memory
+    return learned
+
+
+def rewards_touched(
+    learned: Mapping[int, frozenset[str]], labels: Collection[str]
+) -> tuple[int, ...]:
+    """Return the reward versions that learned any of these labels, rising."""
+    return tuple(sorted(v for v, memory in learned.items() if not memory.isdisjoint(labels)))
+
+
+def policies_touched(
+    policies: Iterable[PolicyProvenance], reward_versions: Collection[int]
+) -> tuple[int, ...]:
+    """Return the policy versions that one of these reward versions reached, rising."""
+    touched: set[int] = set()
+    parents = _parents(policies)
+    for version, (policy, parent) in parents.items():
+        was_trained = policy.restored_from is None and policy.reward_version in reward_versions
+        if was_trained or parent in touched:
+            touched.add(version)
+    return tuple(sorted(touched))
+
+
+def ancestry(policies: Iterable[PolicyProvenance], version: int) -> tuple[PolicyProvenance, ...]:
+    """Return a policy version and those it came from, newest first; empty if it is not known."""
+    parents = _parents(policies)
+    line: list[PolicyProvenance] = []
+    at: int | None = version
+    while at is not None and at in parents:
+        policy, at = parents[at]
+        line.append(policy)
+    return tuple(line)
+
+
+def rewards_behind(line: Iterable[PolicyProvenance]) -> tuple[int, ...]:
+    """Return the reward versions that a line of policy versions was trained on, rising.
+
+    A restored version was trained on nothing: what is behind it, its parent says.
+    """
+    trained = {policy.reward_version for policy in line if policy.restored_from is None}
+    return tuple(sorted(trained - {0}))
+
+
+def _parents(
+    policies: Iterable[PolicyProvenance],
+) -> dict[int, tuple[PolicyProvenance, int | None]]:
+    """Return each policy version with the version it came from, by version.
+
+    Where a crash kept a version out of the ledger, the one known before it stands for it.
+    """
+    parents: dict[int, tuple[PolicyProvenance, int | None]] = {}
+    before: int | None = None
+    for policy in sorted(policies, key=lambda each: each.version):
+        parent = before if policy.restored_from is None else policy.restored_from
+        parents[policy.version] = (policy, parent)
+        before = policy.version
+    return parents

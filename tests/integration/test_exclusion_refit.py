@@ -1,0 +1,104 @@
+"""After an exclusion the refit is the one of a ledger that never held the labels: bit for bit."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from label_queue.ledger import Record
+from label_queue.ledger_sql import SqlLedger
+from label_queue.queue import LabelQueue
+from label_queue.schedule import LabelSchedule
+from learners.shell import RewardTrainerRank
+from protocol.labels import ComparisonQuery, FitRequest
+from tests.support import learner_inputs as inputs
+from tests.support.labels import (
+    make_assignment,
+    make_config,
+    make_event,
+    make_exclusion,
+    make_provenance,
+    make_query,
+    make_reward,
+)
+
+RUN = "run-1"
+LABELERS = ("ann", "bob", "cat", "ann", "bob", "cat", "ann")
+NUM_LABELS = 28
+
+
+def query_of(number: int) -> ComparisonQuery:
+    """A query of four candidates, each of other tokens."""
+    rng = random.Random(number)
+    query = make_query(number)
+    candidates = tuple(
+        replace(each, token_ids=tuple(rng.randrange(3, inputs.VOCABULARY) for _ in range(4)))
+        for each in query.candidates
+    )
+    return replace(query, candidates=candidates)
+
+
+def labels_of(names: Sequence[str]) -> list[Record]:
+    """The labels of some labelers among all that were given, in their order."""
+    records: list[Record] = []
+    for number in range(NUM_LABELS):
+        labeler = LABELERS[number % len(LABELERS)]
+        if labeler in names:
+            query = query_of(number)
+            event = make_event(query, labeler, choice=number % 4)
+            records += [query, make_assignment(query, labeler), event]
+    return records
+
+
+async def next_fit(path: Path, records: Sequence[Record]) -> FitRequest:
+    """What the label queue orders on a ledger that holds these records."""
+    ledger = SqlLedger.open(path, RUN)
+    ledger.write(list(records))
+    config = make_config(initial=10)
+    schedule = LabelSchedule.of(config, num_episodes=1_000, mode="online")
+    queue = LabelQueue(ledger, config, schedule, run_id=RUN, seed=1)
+    try:
+        return await asyncio.wait_for(queue.next_fit(), 30)
+    finally:
+        await queue.close()
+
+
+def test_a_refit_after_an_exclusion_is_that_of_a_ledger_without_the_labeler(
+    ray_session: None, tiny_model: Path, tmp_path: Path
+) -> None:
+    learned = replace(make_reward(1, ledger_seq=NUM_LABELS), labels_used=NUM_LABELS)
+    steps = [make_provenance(0), make_provenance(1, 1)]
+    with_bob = [*labels_of(LABELERS), learned, *steps, make_exclusion("bob")]
+    forced = asyncio.run(next_fit(tmp_path / "with.sqlite", with_bob))
+    clean = asyncio.run(next_fit(tmp_path / "without.sqlite", labels_of(["ann", "cat"])))
+
+    assert (forced.kind, clean.kind) == ("refit", "refit")
+    assert (forced.is_forced, forced.contaminated_from) == (True, 1)
+    assert forced.ledger_seq > clean.ledger_seq
+    assert forced.labeler_weights == clean.labeler_weights
+    assert [replace(each, seq=0) for each in forced.comparisons] == [
+        replace(each, seq=0) for each in clean.comparisons
+    ]
+
+    trainer: Any = RewardTrainerRank.remote(
+        rank=0,
+        policy_path=tiny_model,
+        model=inputs.REWARD_MODEL,
+        fit=inputs.REWARD_FIT,
+        deepspeed=inputs.engine_config(1, 0),
+        root=tmp_path / "reward",
+    )
+    host, port = ray.get(trainer.address.remote(), timeout=120)
+    ray.get(trainer.start.remote(host, port, inputs.reference_sequences()), timeout=120)
+    versions = [ray.get(trainer.fit.remote(each), timeout=120) for each in (forced, clean)]
+    ray.get(trainer.stop.remote(), timeout=120)
+    ray.kill(trainer)
+    first, second = (Path(v.path, "model.safetensors").read_bytes() for v in versions)
+    assert first == second
+    assert versions[0].sha256 == versions[1].sha256

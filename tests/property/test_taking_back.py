@@ -1,0 +1,90 @@
+"""Cord and lineage against the plainest statement of what they mean."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from label_queue.cord_fold import RELEASED, after
+from label_queue.lineage import ancestry, learned_labels, policies_touched, rewards_behind
+from protocol.labels import CordEvent, PolicyProvenance, RewardVersion
+from tests.support.labels import make_cord_event, make_provenance, make_reward
+
+CORD_EVENTS = st.lists(
+    st.tuples(st.sampled_from(["pull", "release", "roll_back", "rolled_back"]), st.integers(0, 3)),
+    max_size=12,
+).map(
+    lambda drawn: [
+        make_cord_event(action, i, actor=f"person-{i}", to_version=version)
+        for i, (action, version) in enumerate(drawn)
+    ]
+)
+LINES = st.lists(st.tuples(st.integers(1, 4), st.none() | st.integers(0, 8)), max_size=8).map(
+    lambda drawn: [
+        make_provenance(0),
+        *(
+            make_provenance(version, reward, restored_from=None if back is None else back % version)
+            for version, (reward, back) in enumerate(drawn, start=1)
+        ),
+    ]
+)
+SEQS = st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_size=6).map(
+    lambda drawn: [
+        make_reward(version, ledger_seq=seq, kind="warm" if is_warm and version > 1 else "refit")
+        for version, (seq, is_warm) in enumerate(drawn, start=1)
+    ]
+)
+
+
+@given(CORD_EVENTS)
+def test_whoever_pulled_first_since_the_last_release_is_named(events: list[CordEvent]) -> None:
+    state = reduce(after, events, RELEASED)
+    releases = [i for i, event in enumerate(events) if event.action == "release"]
+    since = events[releases[-1] + 1 if releases else 0 :]
+    pulls = [event for event in since if event.action in ("pull", "roll_back")]
+    assert state.is_pulled == bool(pulls)
+    if pulls:
+        assert (state.pulled_by, state.pulled_at) == (pulls[0].actor, pulls[0].at)
+    else:
+        assert (state.rollback_to, state.pulled_by) == (None, "")
+
+
+@given(CORD_EVENTS)
+def test_a_rollback_is_only_ever_under_way_while_the_cord_is_pulled(
+    events: list[CordEvent],
+) -> None:
+    state = reduce(after, events, RELEASED)
+    assert state.is_pulled or state.rollback_to is None
+
+
+@given(LINES, st.frozensets(st.integers(1, 4)))
+def test_a_policy_is_touched_if_its_line_was_trained_on_a_touched_reward(
+    policies: list[PolicyProvenance], rewards: frozenset[int]
+) -> None:
+    touched = policies_touched(policies, rewards)
+    for policy in policies:
+        behind = rewards_behind(ancestry(policies, policy.version))
+        assert (policy.version in touched) == bool(rewards & set(behind))
+
+
+@given(LINES)
+def test_every_line_ends_at_rho(policies: list[PolicyProvenance]) -> None:
+    for policy in policies:
+        line = [each.version for each in ancestry(policies, policy.version)]
+        assert line[-1] == 0
+        assert line == sorted(line, reverse=True)
+
+
+@given(SEQS, st.lists(st.frozensets(st.sampled_from("abcd")), min_size=7, max_size=7))
+def test_a_reward_learned_what_any_fit_since_its_refit_was_given(
+    rewards: list[RewardVersion], training_sets: list[frozenset[str]]
+) -> None:
+    learned = learned_labels(rewards, lambda seq: training_sets[seq])
+    for i, reward in enumerate(rewards):
+        start = max(j for j in range(i + 1) if rewards[j].kind == "refit")
+        fits = rewards[start : i + 1]
+        assert learned[reward.version] == frozenset().union(
+            *(training_sets[fit.ledger_seq] for fit in fits)
+        )

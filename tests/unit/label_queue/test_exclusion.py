@@ -1,0 +1,162 @@
+"""What taking labels back changes, on a ledger made by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import pytest
+
+from label_queue.config import QualityConfig
+from label_queue.exclusion import (
+    FORCING_SHARE,
+    Shift,
+    contaminated_from,
+    find_shift,
+    owner_event,
+    preview,
+)
+from label_queue.ledger_view import LearnedLabels, LedgerView
+from protocol.labels import LabelEvent
+from tests.support.hand_made_ledger import hand_made_view, label_ids
+from tests.support.labels import make_event, make_provenance, make_query, make_reward
+
+CONFIG = QualityConfig()
+
+
+@pytest.fixture
+def learned() -> LearnedLabels:
+    return LearnedLabels(CONFIG)
+
+
+def change(
+    kind: Literal["exclude", "reinstate"],
+    labeler_id: str = "bob",
+    *,
+    number: int = 0,
+    from_seq: int | None = None,
+) -> LabelEvent:
+    return owner_event(
+        kind,
+        labeler_id,
+        reason="at random",
+        event_id=f"owner:{number}",
+        at=2_000.0,
+        from_seq=from_seq,
+    )
+
+
+def weighted(view: LedgerView, **weights: float) -> LedgerView:
+    *before, live = view.rewards
+    return replace(view, rewards=(*before, replace(live, labeler_weights=tuple(weights.items()))))
+
+
+def test_nothing_moved_while_labels_only_come(learned: LearnedLabels) -> None:
+    assert find_shift(hand_made_view(), learned) == Shift()
+
+
+def test_an_exclusion_takes_out_what_was_learned(learned: LearnedLabels) -> None:
+    shift = find_shift(hand_made_view(change("exclude")), learned)
+    # Reward 2 learned seq 1 to 10; three of them are bob's.
+    assert shift == Shift(left=label_ids(7, 8, 10), weight_share=0.3)
+    assert shift.forces_refit
+
+
+def test_an_exclusion_from_a_seq_on_takes_out_what_came_later(learned: LearnedLabels) -> None:
+    shift = find_shift(hand_made_view(change("exclude", from_seq=10)), learned)
+    assert shift == Shift(left=label_ids(10), weight_share=0.1)
+
+
+def test_the_share_is_that_of_the_live_fits_weights(learned: LearnedLabels) -> None:
+    view = weighted(hand_made_view(change("exclude")), ann=1.0, bob=0.02)
+    shift = find_shift(view, learned)
+    assert shift.weight_share == pytest.approx(0.06 / 7.06)
+    assert shift.weight_share < FORCING_SHARE
+    assert not shift.forces_refit
+
+
+def test_small_exclusions_add_up(learned: LearnedLabels) -> None:
+    view = hand_made_view(change("exclude"), change("exclude", "ann", number=1, from_seq=6))
+    shift = find_shift(weighted(view, ann=1.0, bob=0.04), learned)
+    assert shift.left == label_ids(6, 7, 8, 9, 10)
+    assert shift.weight_share == pytest.approx(2.12 / 7.12)
+
+
+def test_labels_not_learned_yet_force_nothing(learned: LearnedLabels) -> None:
+    shift = find_shift(hand_made_view(change("exclude", "ann", from_seq=11)), learned)
+    assert shift == Shift()
+
+
+def test_retracting_or_thinking_better_is_no_exclusion(learned: LearnedLabels) -> None:
+    retracted = make_event(make_query(6), "bob", type="retract", revision=1, choice=None)
+    skipped = make_event(make_query(7), "bob", type="revise", revision=1, outcome="skip")
+    revised = make_event(make_query(9), "bob", type="revise", revision=1, choice=2)
+    assert find_shift(hand_made_view(retracted, skipped, revised), learned) == Shift()
+
+
+def test_a_refit_without_them_settles_it_and_a_reinstatement_opens_it_again(
+    learned: LearnedLabels,
+) -> None:
+    refitted = (change("exclude"), make_reward(3, ledger_seq=12))
+    assert find_shift(hand_made_view(*refitted), learned) == Shift()
+    back = hand_made_view(*refitted, change("reinstate", number=1))
+    # Reward 3 learned ann's eight; bob's three come back to them.
+    shift = find_shift(back, learned)
+    assert shift == Shift(returned=label_ids(7, 8, 10), weight_share=3 / 11)
+    assert shift.forces_refit
+
+
+def test_an_exclusion_undone_before_any_fit_forces_nothing(learned: LearnedLabels) -> None:
+    view = hand_made_view(change("exclude"), change("reinstate", number=1))
+    assert find_shift(view, learned) == Shift()
+
+
+def test_before_the_first_fit_nothing_is_forced(learned: LearnedLabels) -> None:
+    view = replace(hand_made_view(change("exclude")), rewards=(), policies=())
+    assert find_shift(view, learned) == Shift()
+    changes = preview(replace(hand_made_view(), rewards=()), learned, change("exclude"))
+    assert (changes.labels, changes.forces_refit, changes.reward_versions) == (3, False, ())
+    assert changes.weight_share == pytest.approx(3 / 11)
+
+
+def test_contamination_begins_with_the_first_policy_on_such_a_reward(
+    learned: LearnedLabels,
+) -> None:
+    view = hand_made_view()
+    assert contaminated_from(view, learned, label_ids(7)) == 1
+    assert contaminated_from(view, learned, label_ids(10)) == 3
+    assert contaminated_from(view, learned, label_ids(11)) is None
+
+
+def test_a_rollback_behind_it_ends_contamination(learned: LearnedLabels) -> None:
+    cleaned = hand_made_view(make_provenance(4, 2, restored_from=2))
+    assert contaminated_from(cleaned, learned, label_ids(10)) is None
+    # Labels that version 2 had learned too are still in it: the first of all is named.
+    assert contaminated_from(cleaned, learned, label_ids(7)) == 1
+
+
+def test_a_preview_says_what_would_leave_and_what_it_touched(learned: LearnedLabels) -> None:
+    view = hand_made_view()
+    changes = preview(view, learned, change("exclude", from_seq=8))
+    assert changes.model_dump() == {
+        "labeler_id": "bob",
+        "from_seq": 8,
+        "labels": 2,
+        "weight_share": pytest.approx(0.2),
+        "forces_refit": True,
+        "reward_versions": (1, 2),
+        "policy_versions": (1, 3),
+    }
+    late = preview(view, learned, change("exclude", from_seq=10))
+    assert (late.labels, late.reward_versions, late.policy_versions) == (1, (2,), (3, 3))
+    unlearned = preview(view, learned, change("exclude", "ann", from_seq=11))
+    assert (unlearned.labels, unlearned.weight_share, unlearned.forces_refit) == (1, 0.0, False)
+    assert unlearned.policy_versions is None
+
+
+def test_a_preview_of_a_reinstatement_says_what_would_come_back(learned: LearnedLabels) -> None:
+    view = hand_made_view(change("exclude"), make_reward(3, ledger_seq=12))
+    changes = preview(view, learned, change("reinstate", number=1))
+    assert (changes.labels, changes.forces_refit) == (3, True)
+    assert changes.weight_share == pytest.approx(3 / 11)
+    assert changes.reward_versions == (1, 2)

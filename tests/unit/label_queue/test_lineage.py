@@ -1,0 +1,84 @@
+"""What reached which version, by hand."""
+
+from __future__ import annotations
+
+from label_queue.lineage import (
+    ancestry,
+    learned_labels,
+    policies_touched,
+    rewards_behind,
+    rewards_touched,
+)
+from protocol.labels import RewardVersion
+from tests.support.labels import make_provenance, make_reward
+
+TRAINING_SETS = {
+    10: frozenset({"a", "bad"}),
+    15: frozenset({"a", "bad", "c"}),
+    20: frozenset({"a", "c", "d"}),
+    25: frozenset({"a", "c", "d", "e"}),
+}
+REWARDS: list[RewardVersion] = [
+    make_reward(1, ledger_seq=10),
+    make_reward(2, ledger_seq=15, kind="warm"),
+    make_reward(3, ledger_seq=20, kind="warm"),
+    make_reward(4, ledger_seq=20),
+    make_reward(5, ledger_seq=25, kind="warm"),
+]
+LEARNED = learned_labels(REWARDS, TRAINING_SETS.__getitem__)
+"""The labeler of "bad" was excluded before reward version 3; only the refit, 4, forgot it."""
+
+
+def test_a_reward_remembers_until_the_next_refit() -> None:
+    assert {
+        1: {"a", "bad"},
+        2: {"a", "bad", "c"},
+        3: {"a", "bad", "c", "d"},
+        4: {"a", "c", "d"},
+        5: {"a", "c", "d", "e"},
+    } == LEARNED
+    assert rewards_touched(LEARNED, ["bad"]) == (1, 2, 3)
+    assert rewards_touched(LEARNED, ["e", "d"]) == (3, 4, 5)
+    assert rewards_touched(LEARNED, []) == ()
+
+
+def test_a_policy_stays_touched_though_its_reward_is_clean() -> None:
+    policies = [make_provenance(v, reward) for v, reward in ((0, 0), (1, 3), (2, 4), (3, 4))]
+    assert policies_touched(policies, (1, 2, 3)) == (1, 2, 3)
+    assert policies_touched(policies, (4,)) == (2, 3)
+    assert policies_touched(policies, (5,)) == ()
+
+
+def test_a_rollback_cleans_the_chain_and_a_touched_parent_does_not() -> None:
+    policies = [
+        make_provenance(0),
+        make_provenance(1, 1),
+        make_provenance(2, 2),
+        # What restored it trained on nothing, whatever reward was live.
+        make_provenance(3, 2, restored_from=1),
+        make_provenance(4, 3),
+        make_provenance(5, 3, restored_from=2),
+        make_provenance(6, 3),
+    ]
+    assert policies_touched(policies, (2,)) == (2, 5, 6)
+    assert policies_touched(policies, (1,)) == (1, 2, 3, 4, 5, 6)
+    line = ancestry(policies, 4)
+    assert [policy.version for policy in line] == [4, 3, 1, 0]
+    assert rewards_behind(line) == (1, 3)
+    assert rewards_behind(ancestry(policies, 6)) == (1, 2, 3)
+
+
+def test_rho_has_nothing_behind_it() -> None:
+    line = ancestry([make_provenance(0), make_provenance(1)], 0)
+    assert [policy.version for policy in line] == [0]
+    assert rewards_behind(line) == ()
+
+
+def test_an_unknown_version_has_no_line() -> None:
+    assert ancestry([make_provenance(0)], 9) == ()
+
+
+def test_where_a_version_is_missing_the_one_before_stands_for_it() -> None:
+    policies = [make_provenance(0), make_provenance(1, 1), make_provenance(3, 2)]
+    assert policies_touched(policies, (1,)) == (1, 3)
+    assert [policy.version for policy in ancestry(policies, 3)] == [3, 1, 0]
