@@ -23,6 +23,7 @@ demo: venv ## Run online RLHF on this machine: no GPU, no account, no download o
 	@$(BIN)/andon demo
 
 test: venv ## Run all tests
+	@$(PYTHON) tools/setup.py --browser
 	@$(BIN)/python -m pytest
 
 check: venv ## Check style, formatting, types and the direction of imports

@@ -2,7 +2,8 @@
 
 Runs on a bare Python with the standard library alone (`make venv`). torch goes first: with none
 there, other packages would pull a CUDA build of several gigabytes. The output of pip goes to
-`.venv/setup.log`; whatever fails is said in one sentence.
+`.venv/setup.log`; whatever fails is said in one sentence. With `--browser` (`make test`) it also
+sees to it that there is a Chromium, for the tests of the pages.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +28,8 @@ OLDEST_PYTHON = (3, 11)
 NEEDED_BYTES = 8 * 10**9
 LOG_LINES_SHOWN = 15
 NOT_FOUND = "No matching distribution found"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+APT_INSTALL = ("install", "--yes", "--no-install-recommends", "chromium")
 OPTIONAL_PACKAGES = ("torchvision", "torchaudio", "torchcodec")
 
 
@@ -205,11 +209,50 @@ def set_up() -> None:
     say(f"Set up in {time.monotonic() - started:.0f} s.")
 
 
-def main() -> int:
+def find_browser() -> bool:
+    """Return whether there is a Chromium on PATH."""
+    return any(shutil.which(name) for name in BROWSERS)
+
+
+def apt_get(*arguments: str) -> bool:
+    """Run apt-get, its output appended to the log, and return whether it succeeded."""
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with LOG.open("a") as log:
+        log.write(f"$ apt-get {' '.join(arguments)}\n")
+        log.flush()
+        done = subprocess.run(
+            ["apt-get", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+        )
+    return done.returncode == 0
+
+
+def set_up_browser() -> None:
+    """Install Chromium where it is missing and this user may; else say how to get it."""
+    if find_browser():
+        return
+    if shutil.which("apt-get") is not None and os.geteuid() == 0:
+        say("Installing Chromium for the tests of the pages (apt-get install chromium) ...")
+        # The package list may be old or empty: it is fetched anew only if the first try fails.
+        if apt_get(*APT_INSTALL) or (apt_get("update") and apt_get(*APT_INSTALL)):
+            return
+        say(f"apt-get could not install Chromium (its output is in {LOG}).")
+    say(
+        "There is no Chromium, so the tests of the pages will be skipped; install one, "
+        "e.g. `apt-get install chromium`, or put a Chrome on PATH."
+    )
+
+
+def main(arguments: Sequence[str] = ()) -> int:
     """Run; return the exit status."""
     os.environ.setdefault("PIP_DISABLE_PIP_VERSION_CHECK", "1")
     try:
         set_up()
+        if "--browser" in arguments:
+            set_up_browser()
     except SetupError as failure:
         sys.stderr.write(f"set-up: {failure}\n")
         return 1
@@ -220,4 +263,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, TypeVar
 
+from fastapi import Request
 from pydantic import ValidationError
 
-from label_queue.intake.schemas import LabelSubmission
+from label_queue.config import IntakeConfig
+from label_queue.intake.schemas import Body, LabelSubmission
 from protocol.errors import BodyTooLarge, Forbidden, InvalidLabel
+
+JSON = "application/json"
+
+B = TypeVar("B", bound=Body)
 
 
 async def read_limited(chunks: AsyncIterator[bytes], limit: int) -> bytes:
@@ -18,6 +25,40 @@ async def read_limited(chunks: AsyncIterator[bytes], limit: int) -> bytes:
         if len(body) > limit:
             raise BodyTooLarge(f"the body is over {limit} bytes: send less at a time")
     return bytes(body)
+
+
+def content_type_of(request: Request) -> str:
+    """Return the body's content type without its parameters, in lower case."""
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+def body_schema(model: type[Body], *content_types: str) -> dict[str, Any]:
+    """Return the OpenAPI of a body that a route reads itself; JSON unless said otherwise."""
+    schema = {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}
+    content = dict.fromkeys(content_types or (JSON,), schema)
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def body_of(model: type[B]) -> Callable[[Request], Coroutine[Any, Any, B]]:
+    """Return a dependency that reads a JSON body up to the limit and checks its every field."""
+
+    async def read(request: Request) -> B:
+        limits: IntakeConfig = request.app.state.limits
+        if content_type_of(request) != JSON:
+            raise InvalidLabel(f"only {JSON} is taken here", "Content-Type")
+        return parse(await read_limited(request.stream(), limits.max_body_bytes), model)
+
+    return read
+
+
+def parse(raw: bytes, model: type[B]) -> B:
+    """Return a body, or raise InvalidLabel (message, field) naming what is wrong with it."""
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        field = ".".join(map(str, problem["loc"]))
+        raise InvalidLabel(f"{field or 'body'}: {problem['msg']}", field) from error
 
 
 def parse_submission(raw: bytes, limit: int) -> LabelSubmission:

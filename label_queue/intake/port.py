@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,9 +54,9 @@ class IntakeQueue(Protocol):
         ...
 
     async def submit(
-        self, labeler_id: str, submissions: Sequence[LabelSubmission]
+        self, labeler_id: str, submissions: Sequence[LabelSubmission], system: str = "api"
     ) -> list[LabelAnswer | LabelError]:
-        """Take labels, durable at return; one answer or refusal each."""
+        """Take labels from a `system`, durable at return; one answer or refusal each."""
         ...
 
     async def heartbeat(self, labeler_id: str, assignment_id: str) -> float:
@@ -81,6 +81,13 @@ class IntakeQueue(Protocol):
 
     async def pull_as_labeler(self, labeler_id: str, reason: str) -> CordStanding:
         """Stop the line. Pulling a pulled cord changes nothing: the first reason stands."""
+        ...
+
+    async def ring(self, connector: str, headers: Mapping[str, str], body: bytes) -> bool:
+        """Take an outside tool's webhook; return False for one that came before.
+
+        Raises UnknownTask for an unknown connector, Unauthenticated for one without proof.
+        """
         ...
 
 
@@ -130,3 +137,7 @@ class OwnerQueue(Protocol):
     async def make_gold(self, query_id: str, choice: str) -> GoldMade:
         """Ask a past query as gold from now on, this answer being right."""
         ...
+
+
+class PeopleQueue(IntakeQueue, OwnerQueue, Protocol):
+    """Both sides: what the whole HTTP face stands on."""

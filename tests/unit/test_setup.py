@@ -159,3 +159,74 @@ def test_what_no_index_has_is_one_line(
     with pytest.raises(setup.NotInIndex, match="could not: ERROR: No matching distribution"):
         setup.pip(["install", "it+cpu"], "pip could not")
     assert capsys.readouterr().out == ""
+
+
+@pytest.fixture
+def machine(setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PATH with nothing on it but what a test puts there; the user is root."""
+    folder = tmp_path / "path"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(setup.os, "geteuid", lambda: 0)
+    return folder
+
+
+def put(folder: Path, name: str, script: str = "") -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+INSTALL = "apt-get install --yes --no-install-recommends chromium"
+
+
+def asked_of_apt(setup: ModuleType) -> list[str]:
+    if not setup.LOG.exists():
+        return []
+    lines = setup.LOG.read_text().splitlines()
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ apt-get")]
+
+
+def test_a_browser_that_is_there_is_taken(
+    setup: ModuleType, machine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(machine, "google-chrome")
+    put(machine, "apt-get")
+    setup.set_up_browser()
+    assert asked_of_apt(setup) == []
+    assert capsys.readouterr().out == ""
+
+
+def test_a_missing_browser_is_installed_and_said_to_be(
+    setup: ModuleType, machine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(machine, "apt-get")
+    setup.set_up_browser()
+    assert asked_of_apt(setup) == [INSTALL]
+    assert capsys.readouterr().out.startswith("Installing Chromium")
+
+
+def test_the_package_list_is_fetched_where_the_first_try_fails(
+    setup: ModuleType, machine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(machine, "apt-get", f'[ "$1" = update ] && : > {machine}/list; [ -e {machine}/list ]')
+    setup.set_up_browser()
+    assert asked_of_apt(setup) == [INSTALL, "apt-get update", INSTALL]
+    assert "skipped" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("reason", ["no apt-get", "no root", "no package"])
+def test_without_a_browser_the_tests_go_on_and_say_how_to_get_one(
+    setup: ModuleType,
+    machine: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    reason: str,
+) -> None:
+    if reason != "no apt-get":
+        put(machine, "apt-get", "exit 100")
+    if reason == "no root":
+        monkeypatch.setattr(setup.os, "geteuid", lambda: 1000)
+    setup.set_up_browser()
+    assert len(asked_of_apt(setup)) == (2 if reason == "no package" else 0)
+    said = capsys.readouterr().out.splitlines()
+    assert "skipped; install one, e.g. `apt-get install chromium`" in said[-1]

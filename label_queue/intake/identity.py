@@ -1,0 +1,94 @@
+"""Who sends a request: a bearer token, or a browser's session with its guard against forgery."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from label_queue.intake.port import Identity, PeopleQueue
+from protocol.errors import Forbidden, Unauthenticated
+
+SESSION_COOKIE = "andon_session"
+CSRF_HEADER = "X-Andon-CSRF"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+bearer = HTTPBearer(
+    auto_error=False,
+    description="One token a labeler, from the run's owner. A page uses its session's cookie.",
+)
+
+
+def queue_of(request: Request) -> PeopleQueue:
+    """Return the label queue behind the application."""
+    queue: PeopleQueue = request.app.state.queue
+    return queue
+
+
+def csrf_token(session: str) -> str:
+    """Return what a page must send back with a session's unsafe requests.
+
+    Only a page of ours can know it: it is rendered there, and the cookie cannot be read.
+    """
+    return hashlib.sha256(f"csrf:{session}".encode()).hexdigest()
+
+
+def check_origin(request: Request, *, is_required: bool = False) -> None:
+    """Raise Forbidden for a browser's request that another site made it send."""
+    origin = request.headers.get("origin")
+    if origin is None and not is_required:
+        return
+    host = request.headers.get("host")
+    if origin not in (f"http://{host}", f"https://{host}"):
+        raise Forbidden("requests from other sites are refused: use the labelling page itself")
+
+
+def _check_forgery(request: Request, session: str) -> None:
+    check_origin(request, is_required=True)
+    sent = request.headers.get(CSRF_HEADER, "")
+    if not hmac.compare_digest(sent.encode(), csrf_token(session).encode()):
+        raise Forbidden(
+            f"the header {CSRF_HEADER} does not belong to this session: reload the page"
+        )
+
+
+async def identify(
+    request: Request,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+) -> Identity:
+    """Return who sends the request: its token alone decides.
+
+    Raises Unauthenticated without a good one, and Forbidden for a request that another site, or a
+    page which is not ours, made the browser send.
+    """
+    if credentials is not None:
+        check_origin(request)
+        return await queue_of(request).authenticate(credentials.credentials)
+    session = request.cookies.get(SESSION_COOKIE)
+    if session is None:
+        raise Unauthenticated(
+            "send the header 'Authorization: Bearer TOKEN', or open your one-time link"
+        )
+    identity = await queue_of(request).authenticate(session)
+    if request.method not in SAFE_METHODS:
+        _check_forgery(request, session)
+    return identity
+
+
+async def identify_labeler(identity: Annotated[Identity, Depends(identify)]) -> str:
+    """Return the id of who labels; an owner may label too."""
+    return identity.labeler_id
+
+
+async def require_owner(identity: Annotated[Identity, Depends(identify)]) -> Identity:
+    """Return the owner, or raise Forbidden."""
+    if identity.role != "owner":
+        raise Forbidden("only the run's owner may do this: ask them")
+    return identity
+
+
+Labeler = Annotated[str, Depends(identify_labeler)]
+Owner = Annotated[Identity, Depends(require_owner)]

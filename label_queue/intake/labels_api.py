@@ -1,0 +1,168 @@
+"""The labelers' API, version 1. Its bodies are in `schemas`; every answer is in the OpenAPI."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from label_queue.config import IntakeConfig
+from label_queue.intake.bodies import (
+    JSON,
+    body_of,
+    body_schema,
+    content_type_of,
+    parse_submission,
+    read_limited,
+    split_lines,
+)
+from label_queue.intake.identity import Labeler, queue_of
+from label_queue.intake.refusals import error_answer, refusals
+from label_queue.intake.schemas import (
+    CordPull,
+    CordStanding,
+    Heartbeat,
+    HeldTasks,
+    LabelAnswer,
+    LabelSubmission,
+    LineAnswer,
+    Me,
+    RunInfo,
+    Task,
+)
+from protocol.errors import InvalidLabel, LabelError
+
+NDJSON = "application/x-ndjson"
+
+router = APIRouter(prefix="/api/v1", tags=["labels"])
+
+
+@router.get(
+    "/tasks/next",
+    response_model=Task,
+    responses={204: {"description": "Nothing to label yet"}, **refusals(401, 422, 429, 503)},
+)
+async def next_task(
+    request: Request, labeler_id: Labeler, wait_s: Annotated[float, Query(ge=0, le=3600)] = 0.0
+) -> Task | Response:
+    """Lease the next comparison, waiting up to `wait_s` seconds (cut to the server's limit)."""
+    limits: IntakeConfig = request.app.state.limits
+    task = await queue_of(request).next_task(labeler_id, min(wait_s, limits.max_wait_s))
+    return Response(status_code=204) if task is None else task
+
+
+@router.get("/tasks/held", responses=refusals(401, 429, 503))
+async def held_tasks(request: Request, labeler_id: Labeler) -> HeldTasks:
+    """Return the comparisons leased to this labeler and not answered yet, oldest first."""
+    return await queue_of(request).held_tasks(labeler_id)
+
+
+@router.post(
+    "/labels",
+    openapi_extra=body_schema(LabelSubmission, JSON, NDJSON),
+    responses={
+        200: {
+            "model": LabelAnswer,
+            "description": "On disk. For a batch, what became of each line",
+            "content": {NDJSON: {"schema": {"$ref": "#/components/schemas/LineAnswer"}}},
+        },
+        **refusals(401, 403, 409, 413, 422, 429, 503),
+    },
+)
+async def post_labels(request: Request, labeler_id: Labeler) -> Response:
+    """Take one label (`application/json`) or one a line (`application/x-ndjson`).
+
+    A 2xx answer means that the label is on disk. Idempotent by `assignment_id:revision`. Each line
+    of a batch is taken or refused by itself, and answered in order.
+    """
+    content_type = content_type_of(request)
+    if content_type == JSON:
+        return await _post_one(request, labeler_id)
+    if content_type == NDJSON:
+        return await _post_batch(request, labeler_id)
+    raise InvalidLabel(
+        f"{content_type or 'none'} is not taken: send {JSON} or {NDJSON}", "Content-Type"
+    )
+
+
+async def _post_one(request: Request, labeler_id: str) -> Response:
+    limits: IntakeConfig = request.app.state.limits
+    raw = await read_limited(request.stream(), limits.max_body_bytes)
+    try:
+        submission = parse_submission(raw, limits.max_body_bytes)
+    except LabelError as error:
+        await _reject(request, labeler_id, error, raw)
+        raise
+    [answer] = await queue_of(request).submit(labeler_id, [submission], _system(request))
+    if isinstance(answer, LabelError):
+        raise answer
+    return Response(answer.model_dump_json(), media_type=JSON)
+
+
+async def _post_batch(request: Request, labeler_id: str) -> Response:
+    limits: IntakeConfig = request.app.state.limits
+    raw = await read_limited(request.stream(), limits.max_batch_bytes)
+    results: dict[int, LabelAnswer | LabelError] = {}
+    submissions: dict[int, LabelSubmission] = {}
+    for number, line in split_lines(raw, limits.max_batch_labels):
+        try:
+            submissions[number] = parse_submission(line, limits.max_body_bytes)
+        except LabelError as error:
+            await _reject(request, labeler_id, error, line)
+            results[number] = error
+    answers = await queue_of(request).submit(
+        labeler_id, list(submissions.values()), _system(request)
+    )
+    results.update(zip(submissions, answers, strict=True))
+    lines = [_line_answer(number, results[number]) for number in sorted(results)]
+    body = "".join(f"{line.model_dump_json(exclude_none=True)}\n" for line in lines)
+    return Response(body, media_type=NDJSON)
+
+
+def _system(request: Request) -> Literal["api", "page"]:
+    """Return where a label came from: whoever is known by a cookie sits before the page."""
+    return "api" if "authorization" in request.headers else "page"
+
+
+async def _reject(request: Request, labeler_id: str, error: LabelError, raw: bytes) -> None:
+    limits: IntakeConfig = request.app.state.limits
+    payload = raw[: limits.dead_letter_chars].decode(errors="replace")
+    await queue_of(request).reject(labeler_id, error, payload)
+
+
+def _line_answer(number: int, result: LabelAnswer | LabelError) -> LineAnswer:
+    if isinstance(result, LabelError):
+        return LineAnswer(line=number, status=result.status, error=error_answer(result))
+    return LineAnswer(line=number, status=200, answer=result)
+
+
+@router.post(
+    "/assignments/{assignment_id}/heartbeat", responses=refusals(401, 403, 404, 422, 429, 503)
+)
+async def heartbeat(request: Request, labeler_id: Labeler, assignment_id: str) -> Heartbeat:
+    """Renew the lease of a task that is being worked on."""
+    return Heartbeat(lease_until=await queue_of(request).heartbeat(labeler_id, assignment_id))
+
+
+@router.get("/run", responses=refusals(401, 429, 503))
+async def run_info(request: Request, labeler_id: Labeler) -> RunInfo:
+    """Say how the run's labelling stands."""
+    return await queue_of(request).run_info()
+
+
+@router.get("/me", responses=refusals(401, 429, 503))
+async def me(request: Request, labeler_id: Labeler) -> Me:
+    """Say what this labeler has done, their last answer, the guidelines, and how the cord hangs."""
+    return await queue_of(request).me(labeler_id)
+
+
+@router.post(
+    "/cord",
+    openapi_extra=body_schema(CordPull),
+    responses=refusals(401, 403, 413, 422, 429, 503),
+)
+async def pull_cord(
+    request: Request, labeler_id: Labeler, body: Annotated[CordPull, Depends(body_of(CordPull))]
+) -> CordStanding:
+    """Stop the line: the learner pauses before its next step. The first reason stands."""
+    return await queue_of(request).pull_as_labeler(labeler_id, body.reason)

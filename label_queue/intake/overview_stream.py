@@ -1,0 +1,55 @@
+"""The owner's overview as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from label_queue.intake.owner_schemas import Overview
+from label_queue.intake.port import OwnerQueue
+from protocol.errors import LoopEnded
+
+KEEP_ALIVE_S = 15.0
+"""A comment is sent after so long without an event, so that nothing between closes the stream."""
+PAUSE_S = 1.0
+"""Between two events: with many labelers something changes all the time."""
+RECONNECT_MS = 2_000
+"""How long a browser waits before it comes back."""
+KEEP_ALIVE = ": keep-alive\n\n"
+ENDED = "event: ended\ndata: {}\n\n"
+
+
+def as_event(overview: Overview) -> str:
+    """Return an overview as one `overview` event; JSON has no line break of its own."""
+    return f"retry: {RECONNECT_MS}\nevent: overview\ndata: {overview.model_dump_json()}\n\n"
+
+
+async def overview_events(
+    queue: OwnerQueue,
+    first: Overview,
+    is_welcome: Callable[[], Awaitable[bool]],
+    *,
+    keep_alive_s: float = KEEP_ALIVE_S,
+    pause_s: float = PAUSE_S,
+) -> AsyncIterator[str]:
+    """Yield `first`, then each change of the overview, until the run ends.
+
+    `is_welcome` is asked before each event whether the owner's token still counts; a last event
+    `ended` says that it does not.
+    """
+    yield as_event(first)
+    shown = first
+    while True:
+        await asyncio.sleep(pause_s)
+        try:
+            newest = await queue.wait_for_overview(shown.at, keep_alive_s)
+        except LoopEnded:
+            return
+        if not await is_welcome():
+            yield ENDED
+            return
+        if newest == shown.model_copy(update={"at": newest.at}):
+            yield KEEP_ALIVE
+        else:
+            yield as_event(newest)
+        shown = newest

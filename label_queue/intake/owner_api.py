@@ -1,0 +1,155 @@
+"""The owner's API, version 1. Its bodies are in `owner_schemas`. Labelers get 403 here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from label_queue.intake.bodies import body_of, body_schema
+from label_queue.intake.identity import Owner, bearer, identify, queue_of
+from label_queue.intake.overview_stream import overview_events
+from label_queue.intake.owner_schemas import (
+    Admission,
+    CordBody,
+    Exclude,
+    ExclusionPreview,
+    GoldMade,
+    NewGold,
+    NewLabeler,
+    Overview,
+    Reason,
+    Rollback,
+)
+from label_queue.intake.refusals import refusals
+from protocol.errors import LabelError
+
+LAST_SEQ = 2**63 - 1
+
+router = APIRouter(prefix="/api/v1/owner", tags=["owner"])
+READ = refusals(401, 403, 429, 503)
+WRITE = refusals(401, 403, 404, 409, 413, 422, 429, 503)
+
+
+@router.get("/overview", responses=READ)
+async def overview(request: Request, owner: Owner) -> Overview:
+    """Return all that the owner's page shows."""
+    return await queue_of(request).overview()
+
+
+@router.get(
+    "/stream",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}, **READ},
+)
+async def stream(request: Request, owner: Owner) -> StreamingResponse:
+    """Send the overview as server-sent `overview` events, now and at each change.
+
+    Ends when the client leaves, when its token is revoked (with an `ended` event) or with the run.
+    """
+    queue = queue_of(request)
+    first = await queue.overview()
+
+    async def is_welcome() -> bool:
+        try:
+            await identify(request, await bearer(request))
+        except LabelError:
+            return False
+        return True
+
+    return StreamingResponse(
+        overview_events(queue, first, is_welcome),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+@router.post("/labelers", openapi_extra=body_schema(NewLabeler), responses=WRITE)
+async def admit(
+    request: Request, owner: Owner, body: Annotated[NewLabeler, Depends(body_of(NewLabeler))]
+) -> Admission:
+    """Give somebody a one-time link and a token; each request gives others."""
+    return await queue_of(request).admit(body.labeler_id, body.role)
+
+
+@router.get("/labelers/{labeler_id}/exclusion", responses=refusals(401, 403, 404, 422, 429, 503))
+async def preview_exclusion(
+    request: Request,
+    owner: Owner,
+    labeler_id: str,
+    from_seq: Annotated[int, Query(ge=0, le=LAST_SEQ)] = 0,
+) -> ExclusionPreview:
+    """Say what excluding somebody would change, or what reinstating them would bring back."""
+    return await queue_of(request).preview_exclusion(labeler_id, from_seq)
+
+
+@router.post("/labelers/{labeler_id}/exclude", openapi_extra=body_schema(Exclude), responses=WRITE)
+async def exclude(
+    request: Request,
+    owner: Owner,
+    labeler_id: str,
+    body: Annotated[Exclude, Depends(body_of(Exclude))],
+) -> ExclusionPreview:
+    """Leave somebody's labels out of every fit from now on."""
+    return await queue_of(request).exclude(labeler_id, body.from_seq, body.reason)
+
+
+@router.post("/labelers/{labeler_id}/reinstate", openapi_extra=body_schema(Reason), responses=WRITE)
+async def reinstate(
+    request: Request,
+    owner: Owner,
+    labeler_id: str,
+    body: Annotated[Reason, Depends(body_of(Reason))],
+) -> ExclusionPreview:
+    """Undo an exclusion or a suspension."""
+    return await queue_of(request).reinstate(labeler_id, body.reason)
+
+
+@router.post(
+    "/labelers/{labeler_id}/revoke",
+    status_code=204,
+    openapi_extra=body_schema(Reason),
+    responses=WRITE,
+)
+async def revoke(
+    request: Request,
+    owner: Owner,
+    labeler_id: str,
+    body: Annotated[Reason, Depends(body_of(Reason))],
+) -> Response:
+    """Void all tokens, links and sessions of somebody. Their labels stay."""
+    await queue_of(request).revoke(labeler_id, body.reason)
+    return Response(status_code=204)
+
+
+@router.post("/cord/pull", openapi_extra=body_schema(Reason), responses=WRITE)
+async def pull(
+    request: Request, owner: Owner, body: Annotated[Reason, Depends(body_of(Reason))]
+) -> CordBody:
+    """Stop the line; the learner pauses before its next step."""
+    return await queue_of(request).pull(body.reason)
+
+
+@router.post("/cord/release", openapi_extra=body_schema(Reason), responses=WRITE)
+async def release(
+    request: Request, owner: Owner, body: Annotated[Reason, Depends(body_of(Reason))]
+) -> CordBody:
+    """Let the line go on."""
+    return await queue_of(request).release(body.reason)
+
+
+@router.post("/rollback", openapi_extra=body_schema(Rollback), responses=WRITE)
+async def order_rollback(
+    request: Request, owner: Owner, body: Annotated[Rollback, Depends(body_of(Rollback))]
+) -> CordBody:
+    """Order the learner back to an earlier policy version; the cord stays pulled."""
+    return await queue_of(request).order_rollback(body.to_version, body.reason)
+
+
+@router.post("/gold", openapi_extra=body_schema(NewGold), responses=WRITE)
+async def make_gold(
+    request: Request, owner: Owner, body: Annotated[NewGold, Depends(body_of(NewGold))]
+) -> GoldMade:
+    """Ask a past query as gold from now on, its right answer being known."""
+    return await queue_of(request).make_gold(body.query_id, body.choice)

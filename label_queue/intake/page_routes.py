@@ -1,0 +1,157 @@
+"""The two pages for people, and how a browser comes in and leaves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from label_queue.intake.guidelines import render_guidelines
+from label_queue.intake.identity import (
+    SESSION_COOKIE,
+    check_origin,
+    csrf_token,
+    identify,
+    queue_of,
+)
+from label_queue.intake.port import Identity
+from label_queue.intake.rendering import render
+from protocol.errors import Unauthenticated
+
+SESSION_S = 30 * 24 * 3600
+"""How long a browser keeps its session; the server may end it earlier."""
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+
+@router.get("/")
+async def labelling_page(request: Request) -> HTMLResponse:
+    """Return the page on which people compare responses."""
+    identity = await _identity_of_session(request)
+    if identity is None:
+        return _signed_out()
+    me = await queue_of(request).me(identity.labeler_id)
+    return render(
+        "label.html",
+        guidelines=render_guidelines(me.guidelines),
+        **await _frame(request, identity),
+    )
+
+
+@router.get("/owner")
+async def owner_page(request: Request) -> HTMLResponse:
+    """Return the page on which the owner oversees the labelling."""
+    identity = await _identity_of_session(request)
+    if identity is None:
+        return _signed_out()
+    if identity.role != "owner":
+        return render(
+            "message.html",
+            status=403,
+            heading="For the run's owner",
+            message="You are signed in as a labeler, and this page is the owner's.",
+        )
+    return render("owner.html", **await _frame(request, identity))
+
+
+@router.get("/enter/{code}")
+async def entrance(code: str) -> HTMLResponse:
+    """Return a page with one button: what only looks at a link must not use it up."""
+    # With no-referrer a browser sends `Origin: null` with a form; nothing leaves this origin.
+    return render("enter.html", referrer_policy="same-origin")
+
+
+@router.post("/enter/{code}")
+async def enter(request: Request, code: str) -> Response:
+    """Use up a one-time link and open a session."""
+    check_origin(request)
+    queue = queue_of(request)
+    try:
+        session = await queue.open_link(code)
+    except Unauthenticated:
+        return render(
+            "message.html",
+            status=401,
+            heading="This link no longer works",
+            message="A link opens the page once. Ask the run's owner for a new one.",
+        )
+    identity = await queue.authenticate(session)
+    answer = RedirectResponse("/owner" if identity.role == "owner" else "/", status_code=303)
+    answer.set_cookie(
+        SESSION_COOKIE,
+        session,
+        max_age=SESSION_S,
+        path="/",
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+@router.post("/leave")
+async def leave(request: Request, identity: Annotated[Identity, Depends(identify)]) -> Response:
+    """End the session."""
+    session = request.cookies.get(SESSION_COOKIE)
+    if session is not None:
+        await queue_of(request).leave(session)
+    answer = Response(status_code=204)
+    answer.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="strict")
+    return answer
+
+
+@router.get("/docs")
+async def api_page(request: Request) -> HTMLResponse:
+    """Return the API as a page of our own."""
+    operations = [
+        {
+            "method": method.upper(),
+            "path": path,
+            "summary": operation.get("description", operation["summary"]),
+            "body": _body_name(operation),
+            "answers": sorted(operation["responses"]),
+        }
+        for path, methods in request.app.openapi()["paths"].items()
+        for method, operation in methods.items()
+    ]
+    return render("api.html", operations=operations)
+
+
+def _body_name(operation: dict[str, Any]) -> str:
+    content = operation.get("requestBody", {}).get("content", {})
+    references = {kind["schema"]["$ref"].rsplit("/", 1)[-1] for kind in content.values()}
+    return ", ".join(sorted(references))
+
+
+async def _identity_of_session(request: Request) -> Identity | None:
+    session = request.cookies.get(SESSION_COOKIE)
+    if session is None:
+        return None
+    try:
+        return await queue_of(request).authenticate(session)
+    except Unauthenticated:
+        return None
+
+
+def _signed_out() -> HTMLResponse:
+    return render(
+        "message.html",
+        status=401,
+        heading="You are not signed in",
+        message="Open the one-time link that the run's owner gave you. "
+        "If you used it before, ask for a new one.",
+    )
+
+
+async def _frame(request: Request, identity: Identity) -> dict[str, Any]:
+    """Return what both pages show around their content."""
+    run = await queue_of(request).run_info()
+    return {
+        "run_id": run.run_id,
+        "kind": run.kind,
+        "labeler_id": identity.labeler_id,
+        "is_owner": identity.role == "owner",
+        "csrf": csrf_token(request.cookies[SESSION_COOKIE]),
+    }

@@ -1,0 +1,56 @@
+/** Single keys as commands. They can be switched off, as WCAG 2.1.4 asks. */
+
+const SETTING = "andon-keys";
+
+/** Whether single keys act. */
+export function keysAreOn() {
+  return localStorage.getItem(SETTING) !== "off";
+}
+
+/** @param {boolean} isOn */
+export function setKeys(isOn) {
+  localStorage.setItem(SETTING, isOn ? "on" : "off");
+}
+
+/**
+ * Return which candidate a key chooses, from 0, or null: 1 to 9, then Shift A and on.
+ * @param {KeyboardEvent} event
+ */
+export function candidateOf(event) {
+  if (/^[1-9]$/.test(event.key)) return Number(event.key) - 1;
+  if (event.shiftKey && /^[A-Z]$/.test(event.key)) return event.key.charCodeAt(0) - 65 + 9;
+  return null;
+}
+
+/**
+ * Return how a candidate's key is shown.
+ * @param {number} index from 0
+ */
+export function keyOf(index) {
+  return index < 9 ? String(index + 1) : `⇧${String.fromCharCode(65 + index - 9)}`;
+}
+
+/**
+ * Whether the key belongs to what has the focus.
+ * @param {KeyboardEvent} event
+ */
+function isTaken(event) {
+  const target = /** @type {HTMLElement} */ (event.target);
+  if (target.matches("textarea, select, input:not([type=radio])")) return true;
+  if (event.key !== "Enter" && event.key !== " ") return false;
+  // Enter on the response already chosen confirms it: nothing else is left to do there.
+  return target.matches("a, button, summary") && !(event.key === "Enter" && target.matches("[data-choose][aria-pressed=true]"));
+}
+
+/**
+ * Hand keys to commands. `onKey` returns whether it used the event.
+ * @param {(event: KeyboardEvent) => boolean} onKey
+ */
+export function listen(onKey) {
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (document.querySelector("dialog[open]") !== null || isTaken(event)) return;
+    if (!keysAreOn() && event.key.length === 1) return;
+    if (onKey(event)) event.preventDefault();
+  });
+}

@@ -1,0 +1,99 @@
+/**
+ * Answers on their way. Each is kept in the tab's own storage until the server has it on disk, so
+ * neither a refresh nor a lost connection loses one; the same answer sent twice counts once.
+ */
+
+import { Refused, Unreachable, pause, send } from "../shared/api.js";
+
+const LONGEST_WAIT_S = 30;
+
+/**
+ * @typedef {{kind: "idle" | "saving" | "saved" | "ended"} |
+ *   {kind: "retrying", waitS: number, why: string}} Standing
+ */
+
+/** Sends answers in order, one at a time, as often as it takes. */
+export class Outbox extends EventTarget {
+  #isSending = false;
+
+  /**
+   * @param {string} key of the storage: one for each run and labeler
+   * @param {(standing: Standing) => void} onStanding
+   * @param {(submission: any, why: string) => void} onRefused
+   */
+  constructor(key, onStanding, onRefused) {
+    super();
+    this.key = key;
+    this.onStanding = onStanding;
+    this.onRefused = onRefused;
+    /** @type {any[]} */
+    this.pending = JSON.parse(sessionStorage.getItem(key) ?? "[]");
+  }
+
+  /** @param {string} assignmentId */
+  holds(assignmentId) {
+    return this.pending.some((submission) => submission.assignment_id === assignmentId);
+  }
+
+  /** @param {any} submission */
+  add(submission) {
+    this.pending.push(submission);
+    this.#keep();
+    this.drain();
+  }
+
+  #keep() {
+    sessionStorage.setItem(this.key, JSON.stringify(this.pending));
+  }
+
+  /** Send all there is; returns at once if that is already being done. */
+  async drain() {
+    if (this.#isSending) return;
+    this.#isSending = true;
+    let failures = 0;
+    while (this.pending.length > 0) {
+      if (failures === 0) this.onStanding({ kind: "saving" });
+      try {
+        await send("POST", "/labels", this.pending[0]);
+        failures = 0;
+        this.#settle();
+        if (this.pending.length === 0) this.onStanding({ kind: "saved" });
+      } catch (error) {
+        if (error instanceof Refused && error.status === 401) {
+          this.onStanding({ kind: "ended" });
+          break;
+        }
+        failures += 1;
+        await this.#recover(error, failures);
+      }
+    }
+    this.#isSending = false;
+    this.dispatchEvent(new Event("drained"));
+  }
+
+  #settle() {
+    const sent = this.pending.shift();
+    this.#keep();
+    return sent;
+  }
+
+  /**
+   * @param {unknown} error
+   * @param {number} failures
+   */
+  async #recover(error, failures) {
+    if (error instanceof Unreachable) {
+      const waitS = Math.min(LONGEST_WAIT_S, 2 ** (failures - 1));
+      this.onStanding({ kind: "retrying", waitS, why: "offline" });
+      await pause(waitS * 1000);
+    } else if (error instanceof Refused && error.status === 429) {
+      this.onStanding({ kind: "retrying", waitS: error.retryAfterS, why: "busy" });
+      await pause(error.retryAfterS * 1000);
+    } else if (error instanceof Refused) {
+      this.onRefused(this.#settle(), error.message);
+      this.onStanding({ kind: "idle" });
+    } else {
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,123 @@
+/** A task as it is seen: the prompt, the responses in the order given, and what was chosen. */
+
+import { byId, element, keycap } from "../shared/dom.js";
+import { InertText } from "../shared/inert_text.js";
+import { keyOf } from "./keyboard.js";
+
+const QUESTIONS = {
+  pair: "Which response is better?",
+  best_of_k: "Which response is best?",
+  ranking: "Put the responses in order, the best first",
+};
+
+/**
+ * @typedef {{id: string, number: number, item: any, button: any, verb: any, marks: any,
+ *   text: InertText}} Card
+ */
+
+/** Draws one task after another. */
+export class TaskView {
+  /** @type {Card[]} */
+  cards = [];
+  /** @type {InertText | null} */
+  prompt = null;
+
+  /**
+   * @param {(id: string) => void} onChoose
+   * @param {() => void} onUnfold
+   */
+  constructor(onChoose, onUnfold) {
+    this.onChoose = onChoose;
+    this.onUnfold = onUnfold;
+  }
+
+  /** @param {import("./answer.js").Task} task */
+  show(task) {
+    byId("question").textContent = QUESTIONS[task.kind];
+    this.prompt = new InertText(byId("prompt"), task.prompt.text, this.onUnfold);
+    const list = byId("candidates");
+    list.dataset.count = task.candidates.length;
+    this.cards = task.candidates.map((candidate, index) => this.#card(candidate, index, task.kind));
+    list.replaceChildren(...this.cards.map((card) => card.item));
+    const isPair = task.candidates.length === 2;
+    byId("both-bad").firstElementChild.textContent = isPair ? "Both bad" : "All bad";
+    byId("strength").hidden = task.kind === "ranking";
+    window.scrollTo(0, 0);
+    byId("question").focus({ preventScroll: true });
+  }
+
+  /**
+   * @param {import("./answer.js").Candidate} candidate
+   * @param {number} index
+   * @param {string} kind
+   * @returns {Card}
+   */
+  #card(candidate, index, kind) {
+    const id = candidate.candidate_id;
+    const number = index + 1;
+    const verb = element("span", {}, kind === "ranking" ? "Next best" : "Choose");
+    const button = element(
+      "button",
+      {
+        type: "button",
+        class: "choose",
+        "data-choose": true,
+        "aria-pressed": "false",
+        "aria-describedby": `text-${number}`,
+        onclick: () => this.onChoose(id),
+      },
+      keycap(keyOf(index)),
+      verb,
+      element("span", { class: "visually-hidden" }, ` response ${number}`),
+    );
+    const place = element("div", { id: `text-${number}`, class: "response" });
+    const marks = element("ul", { class: "marks", "aria-label": `Marks in response ${number}`, hidden: true });
+    const heading = element("h2", { id: `response-${number}` }, `Response ${number}`);
+    const article = element(
+      "article",
+      { "aria-labelledby": `response-${number}` },
+      element("header", {}, heading, button),
+      place,
+      marks,
+    );
+    const item = element("li", { class: "candidate" }, article);
+    item.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+      const isSelecting = getSelection()?.isCollapsed === false;
+      if (!isSelecting && !(/** @type {Element} */ (event.target).closest("button"))) this.onChoose(id);
+    });
+    const text = new InertText(place, candidate.text, this.onUnfold);
+    if (candidate.text === "") place.append(element("p", { class: "small" }, "This response is empty."));
+    return { id, number, item, button, verb, marks, text };
+  }
+
+  /** The texts of which not all was shown yet, by name. */
+  get folded() {
+    const names = this.cards.filter((card) => card.text.isFolded).map((card) => `response ${card.number}`);
+    return this.prompt?.isFolded ? ["the prompt", ...names] : names;
+  }
+
+  /** Show all of every text. */
+  unfold() {
+    this.prompt?.showAll();
+    for (const card of this.cards) card.text.showAll();
+  }
+
+  /** @param {import("./answer.js").Answer} answer */
+  update(answer) {
+    const isRanking = answer.task.kind === "ranking";
+    for (const card of this.cards) {
+      const place = answer.ranking.indexOf(card.id);
+      const isChosen = isRanking ? place !== -1 : answer.choice === card.id;
+      card.item.classList.toggle("chosen", isChosen);
+      card.button.setAttribute("aria-pressed", String(isChosen));
+      if (isRanking) card.verb.textContent = isChosen ? `Place ${place + 1}` : "Next best";
+      else card.verb.textContent = isChosen ? "Chosen" : "Choose";
+    }
+    byId("tie").setAttribute("aria-pressed", String(answer.outcome === "tie"));
+    byId("both-bad").setAttribute("aria-pressed", String(answer.outcome === "both_bad"));
+    byId("strength").disabled = answer.outcome !== "choice";
+    for (const radio of document.querySelectorAll("input[name=strength]")) {
+      /** @type {HTMLInputElement} */ (radio).checked = Number(/** @type {any} */ (radio).value) === answer.strength;
+    }
+  }
+}

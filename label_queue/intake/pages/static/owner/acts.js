@@ -1,0 +1,194 @@
+/** What the owner can do, each as a decision. */
+
+import { send } from "../shared/api.js";
+import { byId, element } from "../shared/dom.js";
+import { decide } from "./decision.js";
+import { count, counted, percent } from "./format.js";
+
+/** @param {string} id @param {string} act */
+function labelerPath(id, act) {
+  return `/owner/labelers/${encodeURIComponent(id)}/${act}`;
+}
+
+/**
+ * Return what an exclusion or reinstatement would change, in words.
+ * @param {any} preview ExclusionPreview
+ * @param {string} verb
+ */
+function changes(preview, verb) {
+  const rewards = preview.reward_versions;
+  const rewardWords = rewards.length === 0 ? "none" : rewards.length > 6
+    ? `${rewards.length}, from v${rewards[0]} to v${rewards[rewards.length - 1]}`
+    : rewards.map((/** @type {number} */ version) => `v${version}`).join(", ");
+  const policies = preview.policy_versions;
+  const lines = [
+    ["Labels", `${count(preview.labels)} ${verb}`],
+    ["Weight in the present fit", percent(preview.weight_share)],
+    ["Reward versions that learned from them", rewardWords],
+    ["Policy versions trained on those", policies === null ? "none" : `v${policies[0]} to v${policies[1]}`],
+    ["Next fit", preview.forces_refit ? "from scratch, at once" : "as planned: below 2 % of the weight"],
+  ];
+  return element("dl", { class: "changes" },
+    ...lines.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+}
+
+/** @param {any} labeler LabelerRow */
+export function exclude(labeler) {
+  const id = labeler.labeler_id;
+  const from = element("input", { type: "number", id: "from-seq", min: 0, step: 1, value: 0, required: true });
+  decide({
+    heading: `Exclude ${id}?`,
+    text: "Their labels are left out of every fit from now on. Nothing is deleted, and you can take it back.",
+    confirm: `Exclude ${id}`,
+    isDangerous: true,
+    fields: [
+      element("label", { for: "from-seq" }, "From which label number on? 0 leaves out all of theirs."),
+      from,
+    ],
+    preview: async () => changes(
+      await send("GET", `${labelerPath(id, "exclusion")}?from_seq=${Math.max(0, from.valueAsNumber || 0)}`), "leave"),
+    act: (reason) => send("POST", labelerPath(id, "exclude"), { from_seq: Math.max(0, from.valueAsNumber || 0), reason }),
+  });
+}
+
+/** @param {any} labeler LabelerRow */
+export function reinstate(labeler) {
+  const id = labeler.labeler_id;
+  const fromSeq = labeler.excluded_from ?? 0;
+  decide({
+    heading: `Reinstate ${id}?`,
+    text: labeler.state === "suspended"
+      ? "They get tasks again, and the tests of their work start anew."
+      : "Their labels count again from the next fit on.",
+    confirm: `Reinstate ${id}`,
+    preview: async () => changes(await send("GET", `${labelerPath(id, "exclusion")}?from_seq=${fromSeq}`), "come back"),
+    act: (reason) => send("POST", labelerPath(id, "reinstate"), { reason }),
+  });
+}
+
+/** @param {any} labeler LabelerRow */
+export function revoke(labeler) {
+  const id = labeler.labeler_id;
+  decide({
+    heading: `Revoke ${id}'s access?`,
+    text: "All their links, sessions and tokens end at once. Their labels stay.",
+    confirm: `Revoke ${id}`,
+    isDangerous: true,
+    act: (reason) => send("POST", labelerPath(id, "revoke"), { reason }),
+  });
+}
+
+/** @param {string} id @param {string} role */
+async function admit(id, role) {
+  const admission = await send("POST", "/owner/labelers", { labeler_id: id, role });
+  byId("admission-heading").textContent = `A link for ${admission.labeler_id}`;
+  byId("admission-link").value = new URL(admission.link, location.origin).href;
+  byId("admission-token").value = admission.token;
+  byId("admission").showModal();
+  byId("admission-link").select();
+}
+
+/** @param {any} labeler LabelerRow */
+export function newLink(labeler) {
+  decide({
+    heading: `A new link for ${labeler.labeler_id}?`,
+    text: "Sessions they have stay open.",
+    confirm: "Make the link",
+    needsReason: false,
+    act: () => admit(labeler.labeler_id, "labeler"),
+  });
+}
+
+/** Add somebody. */
+export function addLabeler() {
+  const name = element("input", {
+    type: "text", id: "new-name", required: true, maxlength: 64, autocomplete: "off",
+    pattern: "[A-Za-z0-9][A-Za-z0-9._@:+\\-]*", title: "Letters, digits and . _ @ : + -",
+  });
+  const role = element("select", { id: "new-role" },
+    element("option", { value: "labeler" }, "Labeler"),
+    element("option", { value: "owner" }, "Owner: may also use this page"));
+  decide({
+    heading: "Add a labeler",
+    text: "They get a link that opens the labelling page once.",
+    confirm: "Make the link",
+    needsReason: false,
+    fields: [
+      element("label", { for: "new-name" }, "Name"), name,
+      element("label", { for: "new-role" }, "Role"), role,
+    ],
+    act: () => admit(name.value, role.value),
+  });
+}
+
+/** Stop the line. */
+export function pull() {
+  decide({
+    heading: "Stop the line?",
+    text: "The learner pauses before its next step. Rollouts and labels go on and are kept.",
+    confirm: "Stop the line",
+    isDangerous: true,
+    act: (reason) => send("POST", "/owner/cord/pull", { reason }),
+  });
+}
+
+/** Let the line go on. */
+export function release() {
+  decide({
+    heading: "Let the line go on?",
+    text: "The learner takes its next step.",
+    confirm: "Let it go on",
+    act: (reason) => send("POST", "/owner/cord/release", { reason }),
+  });
+}
+
+/** @param {any} cord CordBody @param {number} policyVersion */
+export function rollBack(cord, policyVersion) {
+  const version = element("input", {
+    type: "number", id: "to-version", min: 0, max: policyVersion, step: 1, required: true,
+    value: cord.offered_rollback ?? "",
+  });
+  decide({
+    heading: "Roll the policy back?",
+    text: "Policy, critic, optimizer and KL coefficient of an earlier version come back as a new version; "
+      + "rollouts made after it are cleared. The line stays stopped until you let it go on.",
+    confirm: "Roll back",
+    isDangerous: true,
+    fields: [
+      element("label", { for: "to-version" }, `To which policy version? It is v${count(policyVersion)} now.`),
+      version,
+    ],
+    act: (reason) => send("POST", "/owner/rollback", { to_version: version.valueAsNumber, reason }),
+  });
+}
+
+/** @param {any} disagreement @param {any} candidate @param {number} number */
+export function makeGold(disagreement, candidate, number) {
+  const votes = disagreement.votes.filter((/** @type {any} */ vote) => vote.choice === candidate.candidate_id).length;
+  decide({
+    heading: `Make gold of response ${number}?`,
+    text: `It was the choice of ${counted(votes, "labeler")}. From now on the query is mixed in unseen, and `
+      + "this answer counts as the right one. Gold trains nothing.",
+    confirm: "Make gold",
+    needsReason: false,
+    act: () => send("POST", "/owner/gold", { query_id: disagreement.query_id, choice: candidate.candidate_id }),
+  });
+}
+
+/** Let the copy buttons copy. */
+export function setUpCopying() {
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.addEventListener("click", async () => {
+      const field = byId(/** @type {any} */ (button).dataset.copy);
+      field.select();
+      // The clipboard wants a secure context; where there is none the selected text is copied.
+      if (navigator.clipboard) await navigator.clipboard.writeText(field.value);
+      else document.execCommand("copy");
+      button.textContent = "Copied";
+    });
+  }
+  byId("admission").addEventListener("close", () => {
+    byId("admission-link").value = byId("admission-token").value = "";
+    for (const button of document.querySelectorAll("[data-copy]")) button.textContent = "Copy";
+  });
+}

@@ -1,0 +1,35 @@
+/** The run's figures, one to a tile. */
+
+import { byId, element } from "../shared/dom.js";
+import { UNKNOWN, count, counted, decimal, duration, percent } from "./format.js";
+
+/**
+ * Return name, value and explanation of each tile.
+ * @param {any} p Progress
+ * @returns {[string, string, string][]}
+ */
+function figures(p) {
+  const held = p.labels_held === 0 ? "none held back" : `${counted(p.labels_held, "label")} held back`;
+  return [
+    ["Rate", `${decimal(p.rate_per_min, p.rate_per_min < 10 ? 1 : 0)}`, `labels a minute; a label takes ${duration(p.label_latency_p50_s)}`],
+    ["Backlog", count(p.queries_outstanding), `asked for, not answered; ${held}`],
+    ["Label to policy", duration(p.label_to_policy_p50_s), `median; 95 % within ${duration(p.label_to_policy_p95_s)}`],
+    ["Coverage", percent(p.coverage), "of labels learned by the policy that people judge"],
+    ["Agreement α", decimal(p.agreement_alpha), "Krippendorff, on shared queries"],
+    ["Win rate", percent(p.winrate_vs_reference), "of the policy against its start, by people"],
+    ["Policy", `v${count(p.policy_version)}`, counted(p.episodes, "episode")],
+    ["Reward", p.reward_version === 0 ? UNKNOWN : `v${count(p.reward_version)}`, "the version that scores rollouts"],
+  ];
+}
+
+/** @param {any} progress */
+export function showTiles(progress) {
+  byId("tiles").replaceChildren(
+    ...figures(progress).map(([name, value, note]) =>
+      element("dl", { class: "tile" },
+        element("dt", {}, name),
+        element("dd", { class: "value" }, value),
+        element("dd", { class: "note" }, note),
+      )),
+  );
+}

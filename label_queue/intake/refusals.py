@@ -1,0 +1,107 @@
+"""What is answered when a request is refused: JSON for clients, a plain page for browsers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from label_queue.intake.rendering import render
+from label_queue.intake.schemas import ErrorAnswer
+from protocol.errors import InvalidLabel, LabelError, LoopEnded, ResourceError
+
+REFUSALS = {
+    401: "No token or session, or one that is wrong, expired or revoked",
+    403: "Somebody else's assignment, a labeler_id in the body, a request from another site, or "
+    "one that only the owner may send",
+    404: "No such assignment, labeler, query or version",
+    409: "This was answered before, differently, or cannot be done in the present state",
+    413: "The body is over the limit",
+    422: "A field is wrong; `field` names it",
+    429: "Too fast; Retry-After says how long to wait",
+    503: "Nothing was stored; try again later",
+}
+PAGE_MESSAGES = {
+    404: "There is no such page.",
+    405: "This page cannot be used in that way.",
+}
+RETRY_AFTER_S = 5
+
+
+def refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI answers for these statuses."""
+    return {code: {"model": ErrorAnswer, "description": REFUSALS[code]} for code in codes}
+
+
+def error_answer(error: LabelError) -> ErrorAnswer:
+    """Return a refusal as it crosses the API."""
+    return ErrorAnswer(error=type(error).__name__, message=error.message, field=error.field)
+
+
+def add_refusals(app: FastAPI) -> None:
+    """Let the application turn errors into answers."""
+    app.add_exception_handler(LabelError, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_query)
+    app.add_exception_handler(ResourceError, _refuse_unstored)
+    app.add_exception_handler(LoopEnded, _refuse_ended)
+    app.add_exception_handler(HTTPException, _refuse_route)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, LabelError)
+    headers: dict[str, str] = {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.status == 429:
+        headers["Retry-After"] = str(error.args[1])
+    return _answer(request, error.status, error_answer(error), headers)
+
+
+async def _refuse_query(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    problem: Mapping[str, Any] = error.errors()[0]
+    location: Sequence[object] = problem["loc"]
+    field = ".".join(map(str, location[1:]))
+    answer = ErrorAnswer(
+        error=InvalidLabel.__name__, message=f"{field}: {problem['msg']}", field=field
+    )
+    return _answer(request, 422, answer, {})
+
+
+async def _refuse_unstored(request: Request, error: Exception) -> Response:
+    return _unavailable(request, ResourceError.__name__, "nothing was stored: try again")
+
+
+async def _refuse_ended(request: Request, error: Exception) -> Response:
+    return _unavailable(request, LoopEnded.__name__, "the run has ended: nothing was stored")
+
+
+def _unavailable(request: Request, name: str, message: str) -> Response:
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return _answer(request, 503, ErrorAnswer(error=name, message=message), headers)
+
+
+async def _refuse_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    phrase = HTTPStatus(error.status_code).phrase
+    message = PAGE_MESSAGES.get(error.status_code, phrase)
+    answer = ErrorAnswer(error=phrase.title().replace(" ", ""), message=message)
+    return _answer(request, error.status_code, answer, dict(error.headers or {}))
+
+
+def _answer(
+    request: Request, status: int, answer: ErrorAnswer, headers: dict[str, str]
+) -> Response:
+    wants_page = "text/html" in request.headers.get("accept", "")
+    if wants_page and not request.url.path.startswith("/api/"):
+        message = answer.message[:1].upper() + answer.message[1:]
+        heading = HTTPStatus(status).phrase
+        return render(
+            "message.html", status=status, headers=headers, heading=heading, message=message
+        )
+    return JSONResponse(answer.model_dump(), status_code=status, headers=headers)

@@ -1,0 +1,79 @@
+"""axe finds no serious or critical violation of WCAG A and AA, light or dark, wide or narrow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page, expect
+
+from tests.browser.conftest import DESKTOP, PHONE, Enter
+from tests.support.fake_people_queue import FakePeopleQueue
+from tests.support.tasks import make_task
+
+LOOKS = pytest.mark.parametrize(
+    ("size", "dark"),
+    [(DESKTOP, False), (DESKTOP, True), (PHONE, False), (PHONE, True)],
+    ids=["light", "dark", "phone-light", "phone-dark"],
+)
+
+
+async def violations(page: Page) -> list[str]:
+    """Return what axe finds that is serious, with the elements."""
+    results: dict[str, Any] = (await Axe().run(page)).response
+    return [
+        f"{violation['id']}: {node['html']} {node['failureSummary']}"
+        for violation in results["violations"]
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+
+
+@LOOKS
+async def test_the_labelling_page(
+    people: FakePeopleQueue, enter: Enter, size: tuple[int, int], dark: bool
+) -> None:
+    people.guidelines = "# What\n\nPrefer **truth**, see [here](http://x.example).\n\n- a\n- b"
+    texts = ("kind and\u202e true", "fine", "long " * 1_000, "")
+    people.waiting = [make_task(0, texts=texts), make_task(1)]
+    await people.pull_as_labeler("bob", "it insults people")
+    ann = await enter(size=size, dark=dark)
+    assert await violations(ann.page) == []
+    await ann.press("a", "2", "+", "m", "+", "ArrowRight", "-", "Escape")
+    assert await violations(ann.page) == []
+    await ann.press("?")
+    assert await violations(ann.page) == []
+    await ann.press("Escape", "s")
+    assert await violations(ann.page) == []
+
+
+@LOOKS
+async def test_waiting(enter: Enter, size: tuple[int, int], dark: bool) -> None:
+    ann = await enter(size=size, dark=dark)
+    await expect(ann.page.get_by_role("heading", name="All caught up")).to_be_visible()
+    assert await violations(ann.page) == []
+
+
+@LOOKS
+async def test_the_owners_page(
+    people: FakePeopleQueue, enter: Enter, size: tuple[int, int], dark: bool
+) -> None:
+    olga = await enter("olga", "owner", size=size, dark=dark)
+    assert await violations(olga.page) == []
+    await people.pull("nonsense")
+    await expect(olga.page.locator("#release")).to_be_visible()
+    assert await violations(olga.page) == []
+    await olga.page.get_by_role("button", name="Exclude bob").click()
+    await expect(olga.page.locator(".changes")).to_be_visible()
+    assert await violations(olga.page) == []
+
+
+@LOOKS
+async def test_the_pages_around_them(
+    people: FakePeopleQueue, enter: Enter, size: tuple[int, int], dark: bool
+) -> None:
+    ann = await enter(size=size, dark=dark)
+    for path in ("/enter/x", "/docs", "/nowhere", "/owner"):
+        await ann.page.goto(ann.url + path)
+        assert await violations(ann.page) == []

@@ -1,0 +1,225 @@
+"""The owner oversees: the page follows the run, and each decision says what it changes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.async_api import Locator, expect
+
+from tests.browser.conftest import DESKTOP, PHONE, Enter, Visitor
+from tests.support.fake_people_queue import NO_CORD, FakePeopleQueue
+from tests.support.overview import make_labeler, make_progress
+
+
+async def confirm(olga: Visitor, button: str, reason: str) -> None:
+    """Give a reason in the open dialog and confirm."""
+    await olga.page.get_by_label("Why?").fill(reason)
+    await olga.page.get_by_role("dialog").get_by_role("button", name=button).click()
+    await expect(olga.page.get_by_role("dialog")).to_be_hidden()
+
+
+def row(olga: Visitor, name: str) -> Locator:
+    return olga.page.get_by_role("row").filter(has=olga.page.get_by_text(name, exact=True))
+
+
+async def test_all_figures_are_there(enter: Enter) -> None:
+    olga = await enter("olga", "owner")
+    await expect(olga.page.locator("#live")).to_have_text("Live")
+    await expect(olga.page.locator("#chart-caption")).to_have_text(
+        "528 received, 512 due by now: 16 ahead. 1,024 are wanted in all."
+    )
+    tiles = olga.page.locator(".tile .value")
+    await expect(tiles).to_have_text(["7.4", "16", "84 s", "93 %", "0.46", "71 %", "v36", "v5"])
+    await expect(row(olga, "bob").get_by_role("cell")).to_have_text(
+        [
+            "13241 held",
+            "50 % · 3 of 12 gold tasks",
+            "84 %of 6",
+            "74 %of 31",
+            "z 4.2",
+            "41 %",
+            "6 %a 0.38",
+            "Reinstate bobExclude bobNew link bobRevoke bob",
+        ]
+    )
+    await expect(row(olga, "bob").locator(".state")).to_have_text("Suspended")
+    await expect(row(olga, "bob").locator(".flag")).to_have_text(
+        ["⚑ gold", "⚑ position", "⚑ speed"]
+    )
+    interval = row(olga, "bob").get_by_role("img")
+    await expect(interval).to_have_accessible_name("50 %, between 31 % and 69 %")
+
+
+async def test_a_run_that_has_just_begun(people: FakePeopleQueue, enter: Enter) -> None:
+    unknown = dict.fromkeys(
+        (
+            "label_latency_p50_s",
+            "label_to_policy_p50_s",
+            "label_to_policy_p95_s",
+            "coverage",
+            "agreement_alpha",
+            "winrate_vs_reference",
+        )
+    )
+    progress = make_progress(
+        **unknown, labels_received=0, labels_scheduled=0, reward_version=0, rate_per_min=0.0
+    )
+    people.show(progress=progress, labelers=(), disagreements=())
+    olga = await enter("olga", "owner")
+    await expect(olga.page.get_by_text("Nobody labels yet.")).to_be_visible()
+    await expect(olga.page.locator(".tile .value")).to_have_text(
+        ["0.0", "16", "–", "–", "–", "–", "v36", "–"]
+    )
+
+
+async def test_the_page_follows_the_run_and_keeps_the_focus(
+    people: FakePeopleQueue, enter: Enter
+) -> None:
+    olga = await enter("olga", "owner")
+    exclude = row(olga, "ann").get_by_role("button", name="Exclude")
+    await exclude.focus()
+    rows = (make_labeler("ann", labels=133), *people.shown_overview.labelers[1:])
+    people.show(progress=make_progress(labels_received=529), labelers=rows)
+    await expect(olga.page.locator("#chart-caption")).to_contain_text("529 received")
+    await expect(row(olga, "ann").get_by_role("cell").first).to_have_text("133")
+    await expect(exclude).to_be_focused()
+    await olga.reload()
+    points = await olga.page.locator("#chart .received").get_attribute("d")
+    assert points is not None
+    assert points.count("L") >= 2  # what was seen before the refresh is still drawn
+
+
+async def test_an_exclusion_first_says_what_it_changes(
+    people: FakePeopleQueue, enter: Enter
+) -> None:
+    olga = await enter("olga", "owner")
+    await row(olga, "bob").get_by_role("button", name="Exclude").click()
+    changes = olga.page.locator(".changes dd")
+    await expect(changes).to_have_text(
+        ["132 leave", "6 %", "v3, v4, v5", "v21 to v34", "from scratch, at once"]
+    )
+    await olga.page.get_by_label("From which label number on?").fill("100")
+    await olga.page.get_by_label("Why?").focus()
+    await expect(changes.first).to_have_text("32 leave")
+    assert people.decisions == []
+    await confirm(olga, "Exclude bob", "always the first")
+    assert people.decisions == [("exclude", "bob", "100", "always the first")]
+    await expect(row(olga, "bob").locator(".state")).to_have_text("Excluded from label 100 on")
+    await row(olga, "bob").get_by_role("button", name="Reinstate").click()
+    await expect(changes.first).to_have_text("32 come back")
+    await confirm(olga, "Reinstate bob", "explained it")
+    assert people.decisions[-1] == ("reinstate", "bob", "explained it")
+    await expect(row(olga, "bob").locator(".state")).to_have_text("Active")
+
+
+async def test_a_decision_needs_its_reason_and_can_be_left(
+    people: FakePeopleQueue, enter: Enter
+) -> None:
+    olga = await enter("olga", "owner")
+    await row(olga, "bob").get_by_role("button", name="Revoke").click()
+    await olga.page.get_by_role("button", name="Revoke bob", exact=True).last.click()
+    await expect(olga.page.get_by_role("dialog")).to_be_visible()
+    await olga.press("Escape")
+    await expect(olga.page.get_by_role("dialog")).to_be_hidden()
+    assert people.decisions == []
+
+
+async def test_a_decision_that_is_refused_says_why(people: FakePeopleQueue, enter: Enter) -> None:
+    olga = await enter("olga", "owner")
+    people.shown_overview = people.shown_overview.model_copy(update={"labelers": ()})
+    await row(olga, "bob").get_by_role("button", name="Exclude").click()
+    dialog = olga.page.get_by_role("dialog")
+    await expect(dialog.get_by_role("alert")).to_have_text("nobody is called 'bob'")
+    await expect(dialog.get_by_role("button", name="Exclude bob")).to_be_disabled()
+
+
+async def test_a_new_labeler_gets_a_link_that_is_shown_once(
+    people: FakePeopleQueue, enter: Enter
+) -> None:
+    olga = await enter("olga", "owner")
+    await olga.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await olga.page.get_by_role("button", name="Add a labeler").click()
+    await olga.page.get_by_label("Name").fill("cleo")
+    await olga.page.get_by_role("button", name="Make the link").click()
+    field = olga.page.get_by_label("One-time link")
+    await expect(field).to_have_value(re.compile(f"^{olga.url}/enter/code-"))
+    link = await field.input_value()
+    await olga.page.get_by_role("button", name="Copy").first.click()
+    assert await olga.page.evaluate("navigator.clipboard.readText()") == link
+    await olga.page.get_by_role("button", name="Done").click()
+    await expect(field).to_have_value("")
+    session = await people.open_link(link.rsplit("/", 1)[-1])
+    assert (await people.authenticate(session)).labeler_id == "cleo"
+
+
+async def test_the_cord_from_pull_to_release(people: FakePeopleQueue, enter: Enter) -> None:
+    olga = await enter("olga", "owner")
+    heading = olga.page.locator("#cord-heading")
+    await expect(heading).to_have_text("The line is running")
+    await olga.page.get_by_role("button", name="Stop the line").click()
+    await confirm(olga, "Stop the line", "it repeats itself")
+    await expect(heading).to_have_text("The line is stopped by owner")
+    await expect(olga.page.locator("#cord-text")).to_contain_text("“it repeats itself”, just now.")
+    await olga.page.get_by_role("button", name="Let the line go on").click()
+    await confirm(olga, "Let it go on", "mended")
+    await expect(heading).to_have_text("The line is running")
+    assert people.decisions == [("pull", "owner", "it repeats itself"), ("release", "mended")]
+
+
+async def test_a_rollback_that_is_offered(people: FakePeopleQueue, enter: Enter) -> None:
+    guard = {
+        "is_pulled": True,
+        "pulled_by": "guard",
+        "reason": "rewards changed",
+        "pulled_at": 990.0,
+    }
+    people.show(cord=NO_CORD.model_copy(update={**guard, "offered_rollback": 20}))
+    olga = await enter("olga", "owner")
+    await olga.page.get_by_role("button", name="Roll back to policy v20").click()
+    await expect(olga.page.get_by_label("To which policy version? It is v36 now.")).to_have_value(
+        "20"
+    )
+    await confirm(olga, "Roll back", "before bob")
+    assert people.decisions == [("roll_back", "20", "before bob")]
+    await expect(olga.page.locator("#cord-text")).to_contain_text("Going back to policy v20")
+    await expect(olga.page.locator("#release")).to_be_disabled()
+
+
+async def test_gold_is_made_of_a_disagreement(people: FakePeopleQueue, enter: Enter) -> None:
+    olga = await enter("olga", "owner")
+    columns = olga.page.locator(".disputed .column")
+    await expect(columns.locator(".voter")).to_have_text(["ann", "bob"])
+    await columns.first.get_by_role("button", name="Make gold").click()
+    await olga.page.get_by_role("dialog").get_by_role("button", name="Make gold").click()
+    await expect(olga.page.get_by_role("dialog")).to_be_hidden()
+    assert people.decisions == [("gold", "q0", "q0-a")]
+
+
+async def test_a_broken_stream_comes_back_by_itself(people: FakePeopleQueue, enter: Enter) -> None:
+    olga = await enter("olga", "owner")
+    await expect(olga.page.locator("#live")).to_have_text("Live")
+    await olga.page.route("**/owner/stream", lambda route: route.abort())
+    await olga.page.reload()
+    await expect(olga.page.locator("#live")).to_have_text("Reconnecting …")
+    await olga.page.unroute("**/owner/stream")
+    await expect(olga.page.locator("#live")).to_have_text("Live")
+
+
+async def test_a_revoked_owner_is_told(people: FakePeopleQueue, enter: Enter) -> None:
+    olga = await enter("olga", "owner")
+    await people.revoke("olga", "left")
+    people.show(is_closed=True)
+    await expect(olga.page.locator("#live")).to_contain_text("Your session has ended")
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_nothing_is_wider_than_the_window(
+    people: FakePeopleQueue, enter: Enter, size: tuple[int, int]
+) -> None:
+    names = ("ann", "bob", "a-labeler-with-quite-a-long-name@example.org")
+    people.show(labelers=tuple(make_labeler(name) for name in names))
+    olga = await enter("olga", "owner", size=size)
+    assert await olga.page.evaluate("document.documentElement.scrollWidth") == size[0]
+    table = olga.page.get_by_role("region", name="Labelers").last
+    assert await table.evaluate("node => node.scrollWidth - node.clientWidth") == 0

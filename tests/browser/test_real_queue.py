@@ -1,0 +1,122 @@
+"""People at the real pages over the real queue and its ledger on disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from label_queue.config import IntakeConfig, WarmConfig
+from label_queue.ledger import Role
+from label_queue.ledger_sql import SqlLedger
+from label_queue.queue import LabelQueue
+from label_queue.schedule import LabelSchedule
+from protocol.labels import Assignment, LabelEvent
+from tests.browser.conftest import Visitor
+from tests.support.labels import make_config, make_reward
+from tests.support.page_server import serve_people
+from tests.unit.label_queue.labeling import answer_orders, label
+
+OpenWindow = Callable[[str], Awaitable[Visitor]]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> SqlLedger:
+    return SqlLedger.open(tmp_path / "ledger.sqlite", "run-1")
+
+
+@pytest.fixture
+async def queue(ledger: SqlLedger) -> AsyncIterator[LabelQueue]:
+    """Forty labels wanted, ten of them before RL; drafts come for every order."""
+    config = make_config(warm=WarmConfig(every_labels=0), intake=IntakeConfig())
+    schedule = LabelSchedule.of(config, num_episodes=100, mode="online")
+    queue = LabelQueue(ledger, config, schedule, run_id="run-1", seed=1, clock=time.time)
+    await answer_orders(queue)
+    yield queue
+    await queue.close()
+
+
+@pytest.fixture
+async def url(queue: LabelQueue) -> AsyncIterator[str]:
+    async with serve_people(queue) as address:
+        yield address
+
+
+@pytest.fixture
+async def come_in(
+    url: str, queue: LabelQueue, open_window: OpenWindow
+) -> Callable[[str, Role], Awaitable[Visitor]]:
+    async def come_in(name: str, role: Role) -> Visitor:
+        visitor = await open_window(url)
+        await visitor.page.goto(url + (await queue.admit(name, role)).link)
+        await visitor.page.get_by_role("button", name="Come in").press("Enter")
+        await visitor.settle()
+        return visitor
+
+    return come_in
+
+
+async def test_ten_tasks_by_keyboard_with_a_refresh_an_undo_and_the_cord(
+    come_in: Callable[[str, Role], Awaitable[Visitor]], queue: LabelQueue, ledger: SqlLedger
+) -> None:
+    ann = await come_in("ann", "labeler")
+    for number in range(4):
+        await ann.give(str(1 + number % 4), "Enter")
+    before = await ann.page.locator("#task").get_attribute("data-showing")
+    await ann.reload()
+    await expect(ann.page.locator("#task")).to_have_attribute("data-showing", before or "")
+    for _ in range(3):
+        await ann.give("2", "+", "Enter")
+    await ann.give("u")
+    await ann.give("4", "Enter")
+    for key in ("t", "b", "1"):
+        await ann.give(key, "Enter")
+    await ann.press("p")
+    await ann.page.keyboard.type("it repeats itself")
+    await ann.press("Control+Enter")
+    await expect(ann.page.get_by_role("alert")).to_contain_text("ann: “it repeats itself”")
+    await expect(ann.page.locator("#progress")).to_have_text("10 today · 10 in all")
+
+    events = ledger.read(LabelEvent)
+    assert {event.source.system for event in events} == {"page"}
+    assert [event.type for event in events].count("submit") == 10
+    [revised] = [event for event in events if event.type == "revise"]
+    shown = {a.assignment_id: a.shown_order for a in ledger.read(Assignment)}
+    assert revised.choice == shown[revised.assignment_id][3]
+    assert len({event.label_id for event in events}) == 10
+    assert {event.labeler_id for event in events} == {"ann"}
+    assert len(shown) <= 10 + 3  # a refresh leased nothing anew
+    cord = await queue.cord()
+    assert (cord.is_pulled, cord.pulled_by, cord.reason) == (True, "ann", "it repeats itself")
+
+
+async def test_an_exclusion_is_in_the_next_reward_version(
+    come_in: Callable[[str, Role], Awaitable[Visitor]], queue: LabelQueue
+) -> None:
+    for name in ("ann", "bob"):
+        await queue.admit(name, "labeler")
+        await label(queue, 5, name)
+    first = await queue.next_fit()
+    await queue.learned(make_reward(1, ledger_seq=first.ledger_seq))
+    assert {comparison.labeler_id for comparison in first.comparisons} == {"ann", "bob"}
+
+    olga = await come_in("olga", "owner")
+    await expect(olga.page.locator(".tile", has_text="Reward").locator(".value")).to_have_text("v1")
+    await olga.page.get_by_role("button", name="Exclude bob").click()
+    changes = olga.page.locator(".changes dd")
+    await expect(changes.nth(0)).to_have_text("5 leave")
+    await expect(changes.nth(2)).to_have_text("v1")
+    await expect(changes.nth(4)).to_have_text("from scratch, at once")
+    await olga.page.get_by_label("Why?").fill("clicks at random")
+    await olga.page.get_by_role("dialog").get_by_role("button", name="Exclude bob").click()
+    state = olga.page.get_by_role("row").filter(has_text="bob").locator(".state")
+    await expect(state).to_have_text("Excluded")
+
+    second = await queue.next_fit()
+    assert second.is_forced
+    assert {comparison.labeler_id for comparison in second.comparisons} == {"ann"}
+    await queue.learned(make_reward(2, ledger_seq=second.ledger_seq))
+    await expect(olga.page.locator(".tile", has_text="Reward").locator(".value")).to_have_text("v2")

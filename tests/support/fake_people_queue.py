@@ -1,0 +1,296 @@
+"""The people's side of a label queue in memory: given tasks go out, answers and decisions are kept.
+
+The same promises as the real queue's, in `tests/support/people_contract.py`; its overview is
+whatever a test sets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from label_queue.intake.owner_schemas import (
+    Admission,
+    CordBody,
+    ExclusionPreview,
+    GoldMade,
+    Overview,
+)
+from label_queue.intake.port import Identity
+from label_queue.intake.schemas import (
+    CordStanding,
+    HeldTasks,
+    LabelAnswer,
+    LabelSubmission,
+    LastAnswer,
+    Me,
+    RunInfo,
+    Task,
+)
+from label_queue.ledger import Role
+from protocol.errors import Forbidden, LabelConflict, LabelError, Unauthenticated, UnknownTask
+from tests.support.overview import make_overview
+
+NO_CORD = CordBody(
+    is_pulled=False, pulled_by="", reason="", pulled_at=0.0, rollback_to=None, offered_rollback=None
+)
+
+
+@dataclass(slots=True)
+class Given:
+    """A task that went out, and the answers to it by revision."""
+
+    task: Task
+    labeler_id: str
+    answers: list[tuple[LabelSubmission, LabelAnswer]] = field(default_factory=list)
+
+
+class FakePeopleQueue:
+    """Implements `PeopleQueue`. Not durable."""
+
+    def __init__(self, tasks: Sequence[Task] = (), *, guidelines: str = "") -> None:
+        self.waiting = list(tasks)
+        self.given: dict[str, Given] = {}
+        self.shown_overview = make_overview()
+        self.decisions: list[tuple[str, ...]] = []
+        """What the owner did: its name, then its arguments as text."""
+        self.heartbeats: list[str] = []
+        self.rejected: list[str] = []
+        self.is_closed = False
+        self.guidelines = guidelines
+        self.change = asyncio.Event()
+        self._identities: dict[str, Identity] = {}
+        self._links: dict[str, Identity] = {}
+        self._numbers = itertools.count(1)
+        self._seqs = itertools.count(1)
+
+    # --- who ---------------------------------------------------------------------------------
+
+    async def authenticate(self, token: str) -> Identity:
+        if token not in self._identities:
+            raise Unauthenticated("this token is not known here")
+        return self._identities[token]
+
+    async def open_link(self, code: str) -> str:
+        identity = self._links.pop(code, None)
+        if identity is None:
+            raise Unauthenticated("this link was used, or is none")
+        session = f"session-{next(self._numbers)}"
+        self._identities[session] = identity
+        return session
+
+    async def leave(self, token: str) -> None:
+        self._identities.pop(token, None)
+
+    async def admit(self, labeler_id: str, role: Role) -> Admission:
+        number = next(self._numbers)
+        identity = Identity(labeler_id=labeler_id, role=role)
+        self._links[f"code-{number}"] = identity
+        self._identities[f"token-{number}"] = identity
+        return Admission(
+            labeler_id=labeler_id, link=f"/enter/code-{number}", token=f"token-{number}"
+        )
+
+    async def revoke(self, labeler_id: str, reason: str) -> None:
+        self.decisions.append(("revoke", labeler_id, reason))
+        for tokens in (self._identities, self._links):
+            for token in [t for t, who in tokens.items() if who.labeler_id == labeler_id]:
+                del tokens[token]
+
+    # --- labelling ---------------------------------------------------------------------------
+
+    @property
+    def submissions(self) -> list[LabelSubmission]:
+        """All answers taken, in order."""
+        answers = [pair for given in self.given.values() for pair in given.answers]
+        return [sent for sent, answer in sorted(answers, key=lambda pair: pair[1].seq)]
+
+    async def next_task(self, labeler_id: str, wait_s: float) -> Task | None:
+        deadline = time.monotonic() + wait_s
+        while not self.waiting:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0 or self.is_closed:
+                return None
+            self.change.clear()
+            try:
+                await asyncio.wait_for(self.change.wait(), remaining)
+            except TimeoutError:
+                return None
+        task = self.waiting.pop(0)
+        self.given[task.assignment_id] = Given(task, labeler_id)
+        return task
+
+    async def ring(self, connector: str, headers: Mapping[str, str], body: bytes) -> bool:
+        raise UnknownTask("this queue has no connectors")
+
+    async def held_tasks(self, labeler_id: str) -> HeldTasks:
+        return HeldTasks(
+            tasks=tuple(
+                given.task
+                for given in self.given.values()
+                if given.labeler_id == labeler_id and not given.answers
+            )
+        )
+
+    async def submit(
+        self, labeler_id: str, submissions: Sequence[LabelSubmission], system: str = "api"
+    ) -> list[LabelAnswer | LabelError]:
+        return [self._submit(labeler_id, submission) for submission in submissions]
+
+    def _submit(self, labeler_id: str, submission: LabelSubmission) -> LabelAnswer | LabelError:
+        given = self.given.get(submission.assignment_id)
+        if given is None:
+            return UnknownTask("no such assignment")
+        if given.labeler_id != labeler_id:
+            return Forbidden("another labeler's", "assignment_id")
+        if submission.revision < len(given.answers):
+            sent, answer = given.answers[submission.revision]
+            return answer if sent == submission else LabelConflict("answered before", "revision")
+        answer = LabelAnswer(
+            event_id=f"{submission.assignment_id}:{submission.revision}",
+            seq=next(self._seqs),
+            received_at=time.time(),
+        )
+        given.answers.append((submission, answer))
+        return answer
+
+    async def heartbeat(self, labeler_id: str, assignment_id: str) -> float:
+        self._own(labeler_id, assignment_id)
+        self.heartbeats.append(assignment_id)
+        return time.time() + 600.0
+
+    def _own(self, labeler_id: str, assignment_id: str) -> Given:
+        given = self.given.get(assignment_id)
+        if given is None:
+            raise UnknownTask("no such assignment")
+        if given.labeler_id != labeler_id:
+            raise Forbidden("another labeler's")
+        return given
+
+    async def reject(self, labeler_id: str, error: LabelError, payload: str) -> None:
+        self.rejected.append(payload)
+
+    async def run_info(self) -> RunInfo:
+        return RunInfo(
+            run_id=self.shown_overview.run_id,
+            kind="best_of_k",
+            guideline_version="1",
+            labels_total=1_024,
+            labels_received=len(self.submissions),
+            labels_scheduled=10,
+            queries_outstanding=len(self.waiting),
+            is_closed=self.is_closed,
+        )
+
+    async def me(self, labeler_id: str) -> Me:
+        own = [g for g in self.given.values() if g.labeler_id == labeler_id and g.answers]
+        last = max(own, key=lambda given: given.answers[-1][1].seq, default=None)
+        cord = self.shown_overview.cord
+        return Me(
+            labeler_id=labeler_id,
+            labels=len(own),
+            labels_today=len(own),
+            last=None
+            if last is None
+            else LastAnswer(task=last.task, submission=last.answers[-1][0]),
+            guidelines=self.guidelines,
+            guideline_version="1",
+            cord=CordStanding(
+                is_pulled=cord.is_pulled, pulled_by=cord.pulled_by, reason=cord.reason
+            ),
+        )
+
+    # --- overseeing --------------------------------------------------------------------------
+
+    def show(self, **changes: object) -> None:
+        """Change the overview; who waits for one gets it."""
+        self.shown_overview = self.shown_overview.model_copy(
+            update={"at": self.shown_overview.at + 1.0, **changes}
+        )
+        self.change.set()
+
+    async def overview(self) -> Overview:
+        return self.shown_overview
+
+    async def wait_for_overview(self, after: float, timeout_s: float) -> Overview:
+        deadline = time.monotonic() + timeout_s
+        while self.shown_overview.at <= after:
+            self.change.clear()
+            try:
+                await asyncio.wait_for(self.change.wait(), max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                break
+        return self.shown_overview
+
+    async def preview_exclusion(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
+        row = next(
+            (row for row in self.shown_overview.labelers if row.labeler_id == labeler_id), None
+        )
+        if row is None:
+            raise UnknownTask(f"nobody is called {labeler_id!r}")
+        return ExclusionPreview(
+            labeler_id=labeler_id,
+            from_seq=from_seq,
+            labels=max(0, row.labels - from_seq),
+            weight_share=row.weight_share,
+            forces_refit=row.weight_share > 0.02,
+            reward_versions=(3, 4, 5),
+            policy_versions=(21, 34),
+        )
+
+    async def exclude(self, labeler_id: str, from_seq: int, reason: str) -> ExclusionPreview:
+        preview = await self.preview_exclusion(labeler_id, from_seq)
+        self.decisions.append(("exclude", labeler_id, str(from_seq), reason))
+        self._set_row(labeler_id, state="excluded", excluded_from=from_seq, weight_share=0.0)
+        return preview
+
+    async def reinstate(self, labeler_id: str, reason: str) -> ExclusionPreview:
+        preview = await self.preview_exclusion(labeler_id, 0)
+        self.decisions.append(("reinstate", labeler_id, reason))
+        self._set_row(labeler_id, state="active", excluded_from=None)
+        return preview
+
+    def _set_row(self, labeler_id: str, **changes: object) -> None:
+        self.show(
+            labelers=tuple(
+                row.model_copy(update=changes) if row.labeler_id == labeler_id else row
+                for row in self.shown_overview.labelers
+            )
+        )
+
+    async def pull_as_labeler(self, labeler_id: str, reason: str) -> CordStanding:
+        cord = self._pull(labeler_id, reason)
+        return CordStanding(is_pulled=True, pulled_by=cord.pulled_by, reason=cord.reason)
+
+    async def pull(self, reason: str) -> CordBody:
+        return self._pull("owner", reason)
+
+    def _pull(self, actor: str, reason: str) -> CordBody:
+        if not self.shown_overview.cord.is_pulled:
+            self.decisions.append(("pull", actor, reason))
+            pulled = {"is_pulled": True, "pulled_by": actor, "reason": reason}
+            pulled_at = self.shown_overview.at
+            self.show(cord=NO_CORD.model_copy(update={**pulled, "pulled_at": pulled_at}))
+        return self.shown_overview.cord
+
+    async def release(self, reason: str) -> CordBody:
+        if self.shown_overview.cord.rollback_to is not None:
+            raise LabelConflict("a rollback is under way: wait for it")
+        self.decisions.append(("release", reason))
+        self.show(cord=NO_CORD)
+        return NO_CORD
+
+    async def order_rollback(self, to_version: int, reason: str) -> CordBody:
+        cord = self._pull("owner", reason).model_copy(
+            update={"rollback_to": to_version, "offered_rollback": None}
+        )
+        self.decisions.append(("roll_back", str(to_version), reason))
+        self.show(cord=cord)
+        return cord
+
+    async def make_gold(self, query_id: str, choice: str) -> GoldMade:
+        self.decisions.append(("gold", query_id, choice))
+        return GoldMade(query_id=f"gold-of-{query_id}")

@@ -1,0 +1,116 @@
+"""Overviews with sensible fields: a run of five labelers in its middle."""
+
+from __future__ import annotations
+
+from label_queue.intake.owner_schemas import (
+    CordBody,
+    Disagreement,
+    DisputedCandidate,
+    LabelerRow,
+    Overview,
+    Progress,
+    Vote,
+)
+
+
+def make_progress(**changes: object) -> Progress:
+    progress = Progress(
+        episodes=18_432,
+        policy_version=36,
+        reward_version=5,
+        labels_total=1_024,
+        labels_scheduled=512,
+        labels_received=528,
+        labels_held=12,
+        queries_outstanding=16,
+        rate_per_min=7.4,
+        label_latency_p50_s=11.2,
+        label_to_policy_p50_s=84.0,
+        label_to_policy_p95_s=240.0,
+        coverage=0.93,
+        agreement_alpha=0.46,
+        winrate_vs_reference=0.71,
+    )
+    return progress.model_copy(update=changes)
+
+
+def make_labeler(labeler_id: str, **changes: object) -> LabelerRow:
+    """Active, good, with a fifth of the weight."""
+    row = LabelerRow(
+        labeler_id=labeler_id,
+        state="active",
+        labels=132,
+        labels_held=0,
+        excluded_from=None,
+        gold_right=13,
+        gold_wrong=1,
+        gold_accuracy=0.875,
+        gold_low=0.73,
+        gold_high=0.97,
+        self_agreement=0.84,
+        self_repeats=6,
+        peer_agreement=0.74,
+        peer_labels=31,
+        position_z=0.4,
+        fast_share=0.02,
+        reliability=0.92,
+        weight_share=0.2,
+        flags=(),
+        last_label_at=999.0,
+    )
+    return row.model_copy(update=changes)
+
+
+def make_disagreement(number: int = 0, **changes: object) -> Disagreement:
+    disagreement = Disagreement(
+        query_id=f"q{number}",
+        kind="pair",
+        purpose="overlap",
+        prompt="the soup here was",
+        candidates=(
+            DisputedCandidate(candidate_id=f"q{number}-a", text=" warm and generous."),
+            DisputedCandidate(candidate_id=f"q{number}-b", text=" fine, I suppose."),
+        ),
+        votes=(
+            Vote(labeler_id="ann", choice=f"q{number}-a"),
+            Vote(labeler_id="bob", choice=f"q{number}-b"),
+        ),
+    )
+    return disagreement.model_copy(update=changes)
+
+
+def make_overview(**changes: object) -> Overview:
+    overview = Overview(
+        run_id="run-1",
+        at=1_000.0,
+        progress=make_progress(),
+        cord=CordBody(
+            is_pulled=False,
+            pulled_by="",
+            reason="",
+            pulled_at=0.0,
+            rollback_to=None,
+            offered_rollback=None,
+        ),
+        labelers=(
+            make_labeler("ann"),
+            make_labeler(
+                "bob",
+                state="suspended",
+                labels_held=41,
+                gold_right=3,
+                gold_wrong=9,
+                gold_accuracy=0.5,
+                gold_low=0.31,
+                gold_high=0.69,
+                position_z=4.2,
+                fast_share=0.41,
+                reliability=0.38,
+                weight_share=0.06,
+                flags=("gold", "position", "speed"),
+            ),
+        ),
+        disagreements=(make_disagreement(),),
+        is_closed=False,
+    )
+    return overview.model_copy(update=changes)

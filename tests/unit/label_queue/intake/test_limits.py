@@ -1,0 +1,89 @@
+"""How much and how fast is too much, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+
+from label_queue.intake.labels_api import NDJSON
+from label_queue.intake.schemas import LineAnswer
+from label_queue.ledger import DeadLetter
+from label_queue.queue import LabelQueue
+from tests.support.labels import ManualClock
+from tests.support.memory_ledger import MemoryLedger
+from tests.unit.label_queue.intake.client import choice, post, take
+
+
+async def test_bodies_over_the_limits(ann: httpx.AsyncClient) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b"x" * 1_000
+
+    json_type, ndjson_type = {"Content-Type": "application/json"}, {"Content-Type": NDJSON}
+    for content, headers in (
+        (b"x" * 2_001, json_type),
+        (chunks(), json_type),  # no Content-Length to go by
+        (b"x" * 10_001, ndjson_type),
+        (b"{}\n" * 6, ndjson_type),
+    ):
+        answer = await ann.post("/api/v1/labels", content=content, headers=headers)
+        assert (answer.status_code, answer.json()["error"]) == (413, "BodyTooLarge")
+    line = await ann.post("/api/v1/labels", content=b"x" * 2_001, headers=ndjson_type)
+    assert LineAnswer.model_validate_json(line.text).status == 413
+
+
+async def test_an_empty_batch(ann: httpx.AsyncClient) -> None:
+    answer = await ann.post("/api/v1/labels", content=b"\n\n", headers={"Content-Type": NDJSON})
+    assert answer.status_code == 422
+
+
+async def test_too_many_requests_wait_as_long_as_they_are_told(
+    ann: httpx.AsyncClient, clock: ManualClock
+) -> None:
+    path = "/api/v1/assignments/none/heartbeat"
+    for _ in range(20):
+        assert (await ann.post(path)).status_code == 404
+    answer = await ann.post(path)
+    assert (answer.status_code, answer.json()["error"]) == (429, "TooFast")
+    clock.now += float(answer.headers["retry-after"])
+    assert (await ann.post(path)).status_code == 404
+
+
+async def test_bad_bodies_count_as_requests(ann: httpx.AsyncClient) -> None:
+    statuses = [(await post(ann, {})).status_code for _ in range(21)]
+    assert statuses == [422] * 20 + [429]
+
+
+async def test_too_many_tasks_held_at_once(ann: httpx.AsyncClient) -> None:
+    for _ in range(5):
+        await take(ann)
+    answer = await ann.get("/api/v1/tasks/next")
+    assert answer.status_code == 429
+    assert "answer some" in answer.json()["message"]
+
+
+async def test_refused_bodies_are_kept_but_not_for_ever(
+    ann: httpx.AsyncClient, queue: LabelQueue, ledger: MemoryLedger
+) -> None:
+    for _ in range(5):
+        await post(ann, {"outcome": "choice", "comment": "x" * 500})
+    letters = ledger.read(DeadLetter)
+    assert len(letters) == 3
+    assert (letters[0].labeler_id, letters[0].field) == ("ann", "assignment_id")
+    assert len(letters[0].payload) == 50
+    assert (await queue.stats())["labels/rejected"] == 5
+
+
+async def test_a_full_disk_acknowledges_nothing_and_later_takes_the_same_label(
+    ann: httpx.AsyncClient, ledger: MemoryLedger
+) -> None:
+    task = await take(ann)
+    ledger.is_full = True
+    refused = await post(ann, choice(task))
+    assert (refused.status_code, refused.json()["error"]) == (503, "ResourceError")
+    assert (await ann.get("/api/v1/tasks/next")).status_code == 503
+    ledger.is_full = False
+    assert (await post(ann, choice(task))).status_code == 200
+    assert (await take(ann)).query_id  # the slot whose lease failed is free
+    assert len(ledger.events()) == 1

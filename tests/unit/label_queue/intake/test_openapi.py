@@ -1,0 +1,50 @@
+"""The OpenAPI says all that is answered."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+
+READ = {"200", "401", "429", "503"}
+OWNER_READ = READ | {"403"}
+WRITE = {"200", "401", "403", "404", "409", "413", "422", "429", "503"}
+ANSWERS = {
+    ("get", "tasks/next"): READ | {"204", "422"},
+    ("get", "tasks/held"): READ,
+    ("post", "labels"): WRITE - {"404"},
+    ("post", "assignments/{assignment_id}/heartbeat"): READ | {"403", "404", "422"},
+    ("get", "run"): READ,
+    ("get", "me"): READ,
+    ("post", "cord"): WRITE - {"404", "409"},
+    ("get", "owner/overview"): OWNER_READ,
+    ("get", "owner/stream"): OWNER_READ,
+    ("post", "owner/labelers"): WRITE,
+    ("get", "owner/labelers/{labeler_id}/exclusion"): OWNER_READ | {"404", "422"},
+    ("post", "owner/labelers/{labeler_id}/exclude"): WRITE,
+    ("post", "owner/labelers/{labeler_id}/reinstate"): WRITE,
+    ("post", "owner/labelers/{labeler_id}/revoke"): WRITE - {"200"} | {"204"},
+    ("post", "owner/cord/pull"): WRITE,
+    ("post", "owner/cord/release"): WRITE,
+    ("post", "owner/rollback"): WRITE,
+    ("post", "owner/gold"): WRITE,
+    ("post", "/hooks/{connector}"): {"200", "401", "404", "413", "422", "503"},
+}
+
+
+async def test_every_answer_is_documented(ann: httpx.AsyncClient) -> None:
+    paths = (await ann.get("/openapi.json")).json()["paths"]
+    documented = {
+        (method, path.removeprefix("/api/v1/")): set(operation["responses"])
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+    }
+    assert documented == ANSWERS
+
+
+async def test_every_schema_named_is_defined(ann: httpx.AsyncClient) -> None:
+    page = await ann.get("/openapi.json")
+    named = set(re.findall(r'"#/components/schemas/(\w+)"', page.text))
+    assert {"Task", "LabelSubmission", "LineAnswer", "ErrorAnswer", "Exclude", "Overview"} <= named
+    assert "HTTPValidationError" not in named  # ours is ErrorAnswer
+    assert named <= set(page.json()["components"]["schemas"])

@@ -1,0 +1,191 @@
+"""The owner's API: who may use it, and what reaches the queue."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from label_queue.intake.overview_stream import ENDED, KEEP_ALIVE, overview_events
+from label_queue.intake.owner_schemas import Admission, Overview
+from protocol.errors import LoopEnded
+from tests.support.fake_people_queue import FakePeopleQueue
+from tests.unit.label_queue.intake.client import client_of
+
+ROUTES = [
+    ("GET", "overview"),
+    ("GET", "stream"),
+    ("POST", "labelers"),
+    ("GET", "labelers/bob/exclusion"),
+    ("POST", "labelers/bob/exclude"),
+    ("POST", "labelers/bob/reinstate"),
+    ("POST", "labelers/bob/revoke"),
+    ("POST", "cord/pull"),
+    ("POST", "cord/release"),
+    ("POST", "rollback"),
+    ("POST", "gold"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_labelers_and_strangers_are_refused(
+    people: FakePeopleQueue, method: str, path: str
+) -> None:
+    labeler = await people.admit("ann", "labeler")
+    for token, status in (("", 401), (labeler.token, 403)):
+        async with client_of(people, token) as client:
+            answer = await client.request(method, f"/api/v1/owner/{path}", json={})
+        assert answer.status_code == status
+    assert people.decisions == []
+
+
+async def test_the_overview(owner: httpx.AsyncClient, people: FakePeopleQueue) -> None:
+    answer = await owner.get("/api/v1/owner/overview")
+    assert Overview.model_validate_json(answer.content) == people.shown_overview
+
+
+async def test_a_new_labeler_gets_a_link_and_a_token(
+    owner: httpx.AsyncClient, people: FakePeopleQueue
+) -> None:
+    answer = await owner.post("/api/v1/owner/labelers", json={"labeler_id": "cleo"})
+    admission = Admission.model_validate_json(answer.content)
+    assert (await people.authenticate(admission.token)).role == "labeler"
+    assert admission.link.startswith("/enter/")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "decision"),
+    [
+        (
+            "labelers/bob/exclude",
+            {"reason": "clicks at random", "from_seq": 7},
+            ("exclude", "bob", "7", "clicks at random"),
+        ),
+        ("labelers/bob/exclude", {"reason": "spam"}, ("exclude", "bob", "0", "spam")),
+        ("labelers/bob/reinstate", {"reason": "explained"}, ("reinstate", "bob", "explained")),
+        ("labelers/bob/revoke", {"reason": "left"}, ("revoke", "bob", "left")),
+        ("cord/pull", {"reason": "nonsense"}, ("pull", "owner", "nonsense")),
+        ("cord/release", {"reason": "mended"}, ("release", "mended")),
+        ("rollback", {"to_version": 12, "reason": "bad"}, ("roll_back", "12", "bad")),
+        ("gold", {"query_id": "q0", "choice": "q0-a"}, ("gold", "q0", "q0-a")),
+    ],
+)
+async def test_decisions_reach_the_queue(
+    owner: httpx.AsyncClient,
+    people: FakePeopleQueue,
+    path: str,
+    body: dict[str, object],
+    decision: tuple[str, ...],
+) -> None:
+    answer = await owner.post(f"/api/v1/owner/{path}", json=body)
+    assert answer.status_code in (200, 204)
+    assert people.decisions[-1] == decision
+
+
+async def test_an_exclusion_is_shown_before_it_is_made(
+    owner: httpx.AsyncClient, people: FakePeopleQueue
+) -> None:
+    answer = await owner.get("/api/v1/owner/labelers/bob/exclusion", params={"from_seq": 100})
+    assert answer.json() == {
+        "labeler_id": "bob",
+        "from_seq": 100,
+        "labels": 32,
+        "weight_share": 0.06,
+        "forces_refit": True,
+        "reward_versions": [3, 4, 5],
+        "policy_versions": [21, 34],
+    }
+    assert people.decisions == []
+
+
+async def test_a_labeler_who_is_not_there(owner: httpx.AsyncClient) -> None:
+    answer = await owner.get("/api/v1/owner/labelers/nobody/exclusion")
+    assert (answer.status_code, answer.json()["error"]) == (404, "UnknownTask")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("cord/pull", {}, "reason"),
+        ("cord/pull", {"reason": ""}, "reason"),
+        ("cord/pull", {"reason": "x" * 1_001}, "reason"),
+        ("cord/pull", {"reason": "x", "actor": "ann"}, "actor"),
+        ("labelers/bob/exclude", {"reason": "x", "from_seq": -1}, "from_seq"),
+        ("labelers/bob/exclude", {"reason": "x", "from_seq": 1.5}, "from_seq"),
+        ("labelers", {"labeler_id": "../bob"}, "labeler_id"),
+        ("labelers", {"labeler_id": "bob", "role": "root"}, "role"),
+        ("rollback", {"reason": "x"}, "to_version"),
+        ("gold", {"query_id": "q0"}, "choice"),
+        ("gold", [], ""),
+    ],
+)
+async def test_wrong_fields_are_named(
+    owner: httpx.AsyncClient, path: str, body: object, field: str
+) -> None:
+    answer = await owner.post(f"/api/v1/owner/{path}", json=body)
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+
+
+async def test_a_body_that_is_too_large_or_no_json(owner: httpx.AsyncClient) -> None:
+    path = "/api/v1/owner/cord/pull"
+    large = await owner.post(path, json={"reason": "x" * 2_000})
+    assert (large.status_code, large.json()["error"]) == (413, "BodyTooLarge")
+    form = await owner.post(path, data={"reason": "x"})
+    assert (form.status_code, form.json()["field"]) == (422, "Content-Type")
+
+
+@pytest.mark.parametrize("from_seq", ["-1", "soon", str(2**63)])
+async def test_a_sequence_number_that_is_none(owner: httpx.AsyncClient, from_seq: str) -> None:
+    answer = await owner.get("/api/v1/owner/labelers/bob/exclusion", params={"from_seq": from_seq})
+    assert (answer.status_code, answer.json()["field"]) == (422, "from_seq")
+
+
+# --- the stream --------------------------------------------------------------------------------
+
+
+def events_of(
+    people: FakePeopleQueue, *, is_welcome: bool = True, keep_alive_s: float = 5.0
+) -> AsyncIterator[str]:
+    async def welcome() -> bool:
+        return is_welcome
+
+    return overview_events(
+        people, people.shown_overview, welcome, keep_alive_s=keep_alive_s, pause_s=0.0
+    )
+
+
+async def test_the_stream_begins_with_the_overview_and_follows_its_changes(
+    people: FakePeopleQueue,
+) -> None:
+    events = events_of(people)
+    first = await anext(events)
+    assert first.startswith("retry: 2000\nevent: overview\ndata: {")
+    assert first.endswith("\n\n")
+    people.show(is_closed=True)
+    second = await anext(events)
+    assert json.loads(second.split("data: ", 1)[1])["is_closed"]
+
+
+async def test_a_quiet_stream_is_kept_alive(people: FakePeopleQueue) -> None:
+    events = events_of(people, keep_alive_s=0.0)
+    await anext(events)
+    assert await anext(events) == KEEP_ALIVE
+    people.show()  # only the time went on
+    assert await anext(events) == KEEP_ALIVE
+
+
+async def test_a_stream_ends_with_its_owners_token(people: FakePeopleQueue) -> None:
+    events = events_of(people, is_welcome=False, keep_alive_s=0.0)
+    assert [await anext(events), await anext(events)][1] == ENDED
+    assert [event async for event in events] == []
+
+
+async def test_a_stream_ends_with_the_run(people: FakePeopleQueue) -> None:
+    class Ended(FakePeopleQueue):
+        async def wait_for_overview(self, after: float, timeout_s: float) -> Overview:
+            raise LoopEnded("the queue is closed")
+
+    events = events_of(Ended())
+    assert len([event async for event in events]) == 1

@@ -1,0 +1,28 @@
+"""The real queue and its fake keep the same promises to the HTTP face."""
+
+from __future__ import annotations
+
+import pytest
+
+from label_queue.intake.port import PeopleQueue
+from tests.support.fake_people_queue import FakePeopleQueue
+from tests.support.people_contract import PeopleQueueContract
+from tests.support.tasks import make_task
+from tests.unit.label_queue.conftest import MakeQueue
+from tests.unit.label_queue.labeling import answer_orders
+
+
+class TestFake(PeopleQueueContract):
+    async def queue(self) -> PeopleQueue:
+        return FakePeopleQueue([make_task(number) for number in range(3)])
+
+
+class TestReal(PeopleQueueContract):
+    @pytest.fixture(autouse=True)
+    def _given(self, make_queue: MakeQueue) -> None:
+        self._make_queue = make_queue
+
+    async def queue(self) -> PeopleQueue:
+        queue = self._make_queue()
+        await answer_orders(queue)
+        return queue
