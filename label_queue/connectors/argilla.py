@@ -1,0 +1,171 @@
+"""Argilla 2 as a front: its dataset holds our open queries, its responses are labels.
+
+Documented API: GET, DELETE /api/v1/datasets/{id}/records, PUT …/records/bulk. Every sweep reads the
+whole dataset, so that what a webhook lost, or a deletion that told only an id, is found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from label_queue.connectors.argilla_values import read_values
+from label_queue.connectors.config import ArgillaConfig
+from label_queue.connectors.moments import moment, unix_seconds
+from label_queue.connectors.port import Annotation, OutsideTask, Sweep, Unreadable
+from label_queue.connectors.tool_client import ToolBody, ToolClient
+from label_queue.connectors.webhooks import StandardWebhook
+from protocol.errors import InvalidLabel, MissingError, TransientError
+
+MAX_DELETED_AT_ONCE = 100
+"""Argilla's own limit."""
+
+
+class _Record(ToolBody):
+    id: str
+    external_id: str | None = None
+    responses: list[dict[str, Any]] | None = None
+
+
+class _RecordPage(ToolBody):
+    items: list[_Record]
+    total: int | None = None
+
+
+class _Response(ToolBody):
+    id: str
+    values: dict[str, dict[str, Any]] | None = None
+    status: str
+    user_id: str | None = None
+    updated_at: str
+
+
+class ArgillaConnector:
+    """The `Connector` port over one Argilla dataset."""
+
+    def __init__(
+        self, config: ArgillaConfig, client: ToolClient, hook: StandardWebhook, *, run_id: str
+    ) -> None:
+        self._config = config
+        self._client = client
+        self._hook = hook
+        self._run_id = run_id
+        self._records = f"/api/v1/datasets/{config.dataset_id}/records"
+
+    @property
+    def name(self) -> str:
+        """Unique in the run."""
+        return self._config.name
+
+    async def sweep(self, offset: str | None) -> Sweep:
+        """Read the whole dataset; see `Connector.sweep`."""
+        tasks: dict[str, str] = {}
+        touched: set[str] = set()
+        answers: list[Annotation | Unreadable] = []
+        for record in await self._all_records():
+            # The run's name goes before the query's: a dataset may serve several runs.
+            run_id, _, query_id = (record.external_id or "").rpartition("/")
+            if run_id != self._run_id:
+                continue
+            tasks[query_id] = record.id
+            responses = record.responses or []
+            if responses:
+                touched.add(query_id)
+            found = (_read_response(query_id, body) for body in responses)
+            answers += [answer for answer in found if answer is not None]
+        newest = max((a.updated_at for a in answers if isinstance(a, Annotation)), default="")
+        return Sweep(
+            answers=tuple(answers),
+            is_complete=True,
+            offset=json.dumps({"answers": len(answers), "newest": newest}),
+            tasks=tasks,
+            touched=frozenset(touched),
+        )
+
+    async def _all_records(self) -> list[_Record]:
+        """Return all records. Raises TransientError if the dataset changed while it was read."""
+        records: list[_Record] = []
+        total = None
+        limit = self._config.page_size
+        while True:
+            page = await self._client.read(
+                self._records, _RecordPage, include="responses", offset=len(records), limit=limit
+            )
+            if records and page.total != total:
+                raise TransientError(f"{self.name}: the dataset changed while it was read")
+            total = page.total
+            records += page.items
+            if len(page.items) < limit or (total is not None and len(records) >= total):
+                break
+        if total not in (None, len(records)) or len({r.id for r in records}) < len(records):
+            raise TransientError(f"{self.name}: the dataset changed while it was read")
+        return records
+
+    async def push(self, tasks: Sequence[OutsideTask]) -> None:
+        """Make records of queries. Idempotent: their external id names the query."""
+        for start in range(0, len(tasks), self._config.page_size):
+            chunk = tasks[start : start + self._config.page_size]
+            items = [
+                {
+                    "external_id": f"{self._run_id}/{task.query.query_id}",
+                    "fields": {"prompt": task.query.prompt_text, **task.texts},
+                }
+                for task in chunk
+            ]
+            await self._client.send("PUT", f"{self._records}/bulk", json={"items": items})
+
+    async def withdraw(self, task_ids: Sequence[str]) -> None:
+        """Delete records; those already gone are no error."""
+        for start in range(0, len(task_ids), MAX_DELETED_AT_ONCE):
+            ids = ",".join(task_ids[start : start + MAX_DELETED_AT_ONCE])
+            try:
+                await self._client.send("DELETE", self._records, params={"ids": ids})
+            except MissingError:
+                continue
+
+    def check_hook(self, headers: Mapping[str, str], body: bytes) -> bool:
+        """Return whether a signed webhook is news; see `Connector.check_hook`."""
+        return self._hook.check(headers, body)
+
+    async def close(self) -> None:
+        """Let go of connections. May be called twice."""
+        await self._client.close()
+
+
+def _read_response(query_id: str, body: Mapping[str, Any]) -> Annotation | Unreadable | None:
+    """Return a response, why it says nothing to us, or None for a draft: no answer yet."""
+    said = {key: body.get(key) for key in ("values", "status", "user_id")}
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    try:
+        response = _Response.model_validate(body)
+        if response.status == "draft":
+            return None
+        if response.user_id is None:
+            raise InvalidLabel("its user was deleted in the tool", "user_id")
+        return Annotation(
+            external_id=response.id,
+            updated_at=moment(response.updated_at),
+            payload_sha256=digest,
+            user=response.user_id,
+            query_id=query_id,
+            answer=read_values(response.values or {}, is_discarded=response.status == "discarded"),
+            submitted_at=unix_seconds(response.updated_at),
+        )
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        field, message = ".".join(map(str, problem["loc"])), problem["msg"]
+    except InvalidLabel as error:
+        field, message = error.field or "", error.message
+    except ValueError as error:
+        field, message = "updated_at", str(error)
+    return Unreadable(
+        external_id=str(body.get("id")),
+        payload_sha256=digest,
+        field=field,
+        message=message,
+        payload=json.dumps(said),
+    )

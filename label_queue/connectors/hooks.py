@@ -1,0 +1,40 @@
+"""POST /hooks/{connector}: the doorbell of outside tools.
+
+Bodies are passed on for their signature's sake, and are neither kept nor logged.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from label_queue.connectors.config import Name
+from label_queue.intake.bodies import read_limited
+from label_queue.intake.identity import queue_of
+from label_queue.intake.refusals import refusals
+
+MAX_HOOK_BYTES = 1024 * 1024
+"""A webhook quotes the task and its texts."""
+PASSED_ON = ("webhook-", "x-andon-")
+"""Header names that may prove something; cookies and tokens are not among them."""
+
+router = APIRouter(prefix="/hooks", tags=["webhooks"])
+
+
+class HookAnswer(BaseModel):
+    """The webhook was taken."""
+
+    is_news: bool
+    """False: it came before, and has no effect."""
+
+
+@router.post("/{connector}", responses=refusals(401, 404, 413, 422, 503))
+async def ring(connector: Name, request: Request) -> HookAnswer:
+    """Ask for a sweep of an outside tool, which proves itself by signature or secret header."""
+    body = await read_limited(request.stream(), MAX_HOOK_BYTES)
+    headers = {
+        name.lower(): value
+        for name, value in request.headers.items()
+        if name.lower().startswith(PASSED_ON)
+    }
+    return HookAnswer(is_news=await queue_of(request).ring(connector, headers, body))

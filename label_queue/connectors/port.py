@@ -1,0 +1,136 @@
+"""What an outside tool is to the label queue: answers to read, and a place for open queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from protocol.labels import ComparisonQuery, Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What somebody said of a task, responses named by its letters."""
+
+    outcome: Outcome
+    choice: str | None = None
+    """A letter, e.g. "b"."""
+    ranking: tuple[str, ...] | None = None
+    """Letters, best first."""
+    strength: int | None = None
+    spans: tuple[tuple[str, int, int, Literal["good", "bad"]], ...] = ()
+    """(letter, start, end, mark) in characters."""
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    """One outside answer, with the tool's own ids."""
+
+    external_id: str
+    """The tool's id of the answer; it stays the same when the answer is changed."""
+    updated_at: str
+    """UTC as `moment` writes it, so that text order is time order; "" where the tool has none:
+    then what comes later is newer."""
+    payload_sha256: str
+    """Of what the tool said; tells a change that kept `updated_at`."""
+    user: str
+    """The tool's id of who answered."""
+    query_id: str
+    answer: Answer
+    submitted_at: float | None = None
+    """Unix seconds on the tool's clock."""
+    active_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """An answer that is there, and that says nothing the label queue can take."""
+
+    external_id: str
+    payload_sha256: str
+    field: str
+    message: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deletion:
+    """An answer was taken back. Its id is all that a tool tells of it."""
+
+    external_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """What a reading of the tool brought."""
+
+    answers: tuple[Annotation | Deletion | Unreadable, ...] = ()
+    """In the order in which they came."""
+    is_complete: bool = False
+    """Whether this is all the tool holds: then what is missing was deleted."""
+    offset: str | None = None
+    """JSON of the connector's own, kept in the ledger with the labels; None: as before."""
+    tasks: Mapping[str, str] = field(default_factory=dict)
+    """The tool's own task ids by query_id, of all tasks there."""
+    touched: frozenset[str] = frozenset()
+    """Query ids of the tasks that somebody began to answer."""
+    has_more: bool = False
+    """Whether the next sweep will bring more at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideTask:
+    """A query as an outside tool may see it: neither model, version nor candidate ids."""
+
+    query: ComparisonQuery
+    order: tuple[str, ...]
+    """[K] candidate ids as shown there: letter "a" is the first."""
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The responses by letter, "a" first."""
+        text_of = {candidate.candidate_id: candidate.text for candidate in self.query.candidates}
+        return {letter_of(i): text_of[name] for i, name in enumerate(self.order)}
+
+
+def letter_of(index: int) -> str:
+    """Return how a task names the candidate at a place: "a", "b" …; there are at most 26."""
+    return chr(ord("a") + index)
+
+
+class Connector(Protocol):
+    """One outside tool. Methods are called one at a time."""
+
+    @property
+    def name(self) -> str:
+        """Unique in the run."""
+        ...
+
+    async def sweep(self, offset: str | None) -> Sweep:
+        """Read what is new since `offset`, or all there is. Idempotent.
+
+        Raises TransientError or httpx.TransportError when the tool does not answer, UserError when
+        it refuses or is not what the config says.
+        """
+        ...
+
+    async def push(self, tasks: Sequence[OutsideTask]) -> None:
+        """Make tasks of queries that the last sweep did not find there. Errors as in `sweep`."""
+        ...
+
+    async def withdraw(self, task_ids: Sequence[str]) -> None:
+        """Delete tasks that nobody wants answered any more. Idempotent; errors as in `sweep`."""
+        ...
+
+    def check_hook(self, headers: Mapping[str, str], body: bytes) -> bool:
+        """Return whether a webhook brings news; False for one that came before.
+
+        Raises Unauthenticated unless it is proved to come from the tool.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections. May be called twice."""
+        ...

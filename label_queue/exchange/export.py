@@ -1,0 +1,55 @@
+"""From a run's ledger to a file. The command line's `andon export` is this and no more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from label_queue.config import QualityConfig
+from label_queue.exchange.line_file import write_lines
+from label_queue.exchange.preferences import Style, preference_lines
+from label_queue.exchange.record_lines import record_lines
+from label_queue.ledger_sql import SqlLedger
+
+ExportForm = Literal["trl", "andon"]
+
+
+def export_run(
+    ledger_path: Path,
+    out: Path,
+    form: ExportForm,
+    *,
+    quality: QualityConfig | None = None,
+    style: Style = "conversational",
+    keep_all: bool = False,
+    force: bool = False,
+) -> int:
+    """Write a ledger's labels to a JSON Lines file; return the number of lines.
+
+    The run may go on meanwhile. The file appears only once it is complete.
+
+    Args:
+        ledger_path: The run folder's `ledger.sqlite`.
+        out: The file to write.
+        form: TRL's preferences (see `preferences`), or our own full record (`record_lines`).
+        quality: The run's `labels.quality`, for "trl"; by default, the defaults.
+        style: For "trl": chat messages, or plain text.
+        keep_all: For "trl": also labels of excluded labelers, and labels held back.
+        force: Overwrite `out`.
+
+    Raises:
+        MissingError: There is no such ledger.
+        InputError: It is no ledger, holds nothing to export, or `out` exists.
+        ResourceError: The disk refuses.
+    """
+    ledger = SqlLedger.open_to_read(ledger_path)
+    try:
+        if form == "andon":
+            lines = record_lines(ledger)
+        else:
+            lines = preference_lines(
+                ledger, quality or QualityConfig(), style=style, keep_all=keep_all
+            )
+        return write_lines(out, lines, force=force)
+    finally:
+        ledger.close()

@@ -1,0 +1,94 @@
+"""From a file to a new ledger. The command line's `andon import` is this and no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from label_queue.exchange.line_file import read_lines
+from label_queue.exchange.preference_import import TextTokenizer, read_preferences
+from label_queue.exchange.record_lines import is_header, read_records
+from label_queue.ledger import Record
+from label_queue.ledger_sql import SqlLedger
+from protocol.errors import InputError
+from protocol.labels import ComparisonQuery, LabelEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What an import wrote."""
+
+    run_id: str
+    num_queries: int
+    num_events: int
+
+
+def import_file(
+    path: Path,
+    ledger_path: Path,
+    *,
+    at_time: float,
+    run_id: str | None = None,
+    tokenizer: TextTokenizer | None = None,
+) -> Imported:
+    """Make a new ledger of a file of our own form, or of TRL's preferences.
+
+    Every line is checked first, and the ledger is made beside its place and moved there once it is
+    complete: after an error there is none.
+
+    Args:
+        path: The file; its first line tells which form it has.
+        ledger_path: The ledger to make.
+        at_time: Unix seconds, noted as when preferences came.
+        run_id: Of the new ledger. Our own form names its run: leave it out there, or repeat it.
+        tokenizer: The policy's; needed for preferences, see `preference_import`.
+
+    Raises:
+        InputError: Anything in the file is wrong (line and field are named), the ledger exists, or
+            what preferences need is not given.
+        MissingError: There is no such file.
+        ResourceError: The disk refuses.
+    """
+    if ledger_path.exists():
+        raise InputError(f"{ledger_path}: is there already; import into a new ledger")
+    _, first = next(read_lines(path), (0, None))
+    if first is not None and is_header(first):
+        written_by, records = read_records(path)
+        if run_id not in (None, written_by):
+            raise InputError(f"{path}: run_id: the file is of run {written_by!r}, not {run_id!r}")
+        run_id = written_by
+    else:
+        if tokenizer is None:
+            raise InputError(
+                f"{path}: is not of our own form; texts alone need the policy's tokenizer: give "
+                "the model's folder"
+            )
+        if not run_id:
+            raise InputError(f"{path}: preferences name no run: give the new run's name")
+        records = read_preferences(path, tokenizer, run_id=run_id, at_time=at_time)
+    _write(ledger_path, run_id, records)
+    return Imported(
+        run_id=run_id,
+        num_queries=sum(isinstance(record, ComparisonQuery) for record in records),
+        num_events=sum(isinstance(record, LabelEvent) for record in records),
+    )
+
+
+def _write(ledger_path: Path, run_id: str, records: list[Record]) -> None:
+    partial = ledger_path.with_name(f".{ledger_path.name}.importing")
+    _remove(partial)
+    try:
+        ledger = SqlLedger.open(partial, run_id)
+        try:
+            ledger.write(records)
+        finally:
+            ledger.close()
+        partial.rename(ledger_path)
+    finally:
+        _remove(partial)
+
+
+def _remove(partial: Path) -> None:
+    """Take away what an import leaves beside the ledger, whole or not."""
+    for ending in ("", "-wal", "-shm", ".lock"):
+        partial.with_name(partial.name + ending).unlink(missing_ok=True)

@@ -1,0 +1,80 @@
+"""JSON Lines files: written whole or not at all, read with the number of every line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from protocol.errors import InputError, MissingError, ResourceError
+
+
+def write_lines(path: Path, lines: Iterable[bytes], *, force: bool = False) -> int:
+    """Write lines one by one and return how many; the file appears only once it is complete.
+
+    Raises:
+        InputError: The file is there already and `force` is not given.
+        ResourceError: The folder is missing or the disk refuses; then nothing is left behind.
+    """
+    if path.exists() and not force:
+        raise InputError(f"{path}: is there already; name another file, or give --force")
+    partial = path.with_name(f".{path.name}.partial")
+    count = 0
+    try:
+        with partial.open("wb") as file:
+            for line in lines:
+                file.write(line + b"\n")
+                count += 1
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise ResourceError(
+            f"{path}: cannot be written ({error.strerror}); free space on its disk, and see that "
+            "its folder exists and you may write there"
+        ) from error
+    finally:
+        with suppress(FileNotFoundError):
+            partial.unlink()
+    return count
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield every line's number, from 1, and its JSON object. Blank lines are left out.
+
+    Raises:
+        MissingError: There is no such file.
+        InputError: A line is no JSON object; it is named.
+        ResourceError: The disk refuses.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield number, _parse(line, at(path, number))
+    except FileNotFoundError as error:
+        raise MissingError(f"{path}: no such file; name an exported one") from error
+    except OSError as error:
+        raise ResourceError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def at(path: Path, number: int) -> str:
+    """Return how an error names a line."""
+    return f"{path}, line {number}"
+
+
+def _parse(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not JSON ({error}); export the file anew") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: want one JSON object a line, got {type(value).__name__}")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,223 @@
+"""Our own form of a ledger: JSON Lines, a header and then one typed record a line.
+
+    {"type":"header","format":"andon","schema_version":1,"run_id":"demo-1"}
+    {"type":"query","record":{"query_id":"0199…", …}}
+    {"type":"label_event","record":{"seq":1, …}}
+
+It holds all that a ledger holds except what lets somebody in (tokens, links, sessions) and the
+copies of refused bodies, which may quote such secrets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from label_queue.exchange.line_file import at, read_lines
+from label_queue.ledger import ConnectorOffset, Ledger, Record
+from protocol.errors import InputError
+from protocol.labels import (
+    Assignment,
+    ComparisonQuery,
+    CordEvent,
+    LabelEvent,
+    PolicyProvenance,
+    RewardVersion,
+)
+
+FORMAT = "andon"
+SCHEMA_VERSION = 1
+RECORD_TYPES: dict[str, type[Record]] = {
+    "query": ComparisonQuery,
+    "assignment": Assignment,
+    "label_event": LabelEvent,
+    "cord_event": CordEvent,
+    "reward_version": RewardVersion,
+    "policy_version": PolicyProvenance,
+    "connector_offset": ConnectorOffset,
+}
+"""In the order of the file: what is referred to comes first."""
+READ_ORDER: tuple[str, ...] = tuple(reversed(RECORD_TYPES))
+"""A run may go on writing meanwhile: read last, what is referred to is never missing."""
+ADAPTERS: Mapping[str, TypeAdapter[Any]] = {
+    name: TypeAdapter(kind) for name, kind in RECORD_TYPES.items()
+}
+
+
+def record_lines(ledger: Ledger) -> Iterator[bytes]:
+    """Yield the lines of a ledger, without their ends.
+
+    Raises:
+        InputError: It has no query, and so nothing to hand on.
+    """
+    streams = {name: ledger.read(RECORD_TYPES[name]) for name in READ_ORDER}
+    queries = ledger.queries()
+    if not queries:
+        raise InputError("this ledger holds no queries: there is nothing to export yet")
+    header = {
+        "type": "header",
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "run_id": queries[0].run_id,
+    }
+    yield json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    for name in RECORD_TYPES:
+        for record in streams[name]:
+            body = ADAPTERS[name].dump_json(record)
+            yield b'{"type":"%s","record":%s}' % (name.encode(), body)
+
+
+def is_header(line: Mapping[str, Any]) -> bool:
+    """Say whether a file's first line says that it is of this form."""
+    return line.get("type") == "header"
+
+
+@dataclass(slots=True)
+class _Known:
+    """Ids seen so far, so that a reference into the void is named with its line."""
+
+    queries: dict[str, ComparisonQuery] = field(default_factory=dict)
+    assignments: dict[str, Assignment] = field(default_factory=dict)
+    events: set[str] = field(default_factory=set)
+
+
+def read_records(path: Path) -> tuple[str, list[Record]]:
+    """Return the run's id and all records of a file, every one checked.
+
+    Raises:
+        InputError: Anything in it is wrong; line and field are named.
+        MissingError: There is no such file.
+    """
+    lines = read_lines(path)
+    run_id = _read_header(path, next(lines, None))
+    known = _Known()
+    records: list[Record] = []
+    for number, line in lines:
+        where = at(path, number)
+        record = _read_record(line, where)
+        check = CHECKS.get(type(record))
+        if check is not None:
+            check(record, known, run_id, where)
+        records.append(record)
+    if not known.queries:
+        raise InputError(f"{path}: holds no queries; export the run anew")
+    return run_id, records
+
+
+def _read_header(path: Path, first: tuple[int, dict[str, Any]] | None) -> str:
+    if first is None:
+        raise InputError(f"{path}: is empty; export the run anew")
+    number, header = first
+    where = at(path, number)
+    if not is_header(header) or header.get("format") != FORMAT:
+        raise InputError(f"{where}: format: want a header with format {FORMAT!r}")
+    if header.get("schema_version") != SCHEMA_VERSION:
+        raise InputError(
+            f"{where}: schema_version: is {header.get('schema_version')}, this is "
+            f"{SCHEMA_VERSION}; use the version of Andon that wrote it"
+        )
+    run_id = header.get("run_id")
+    if not isinstance(run_id, str) or not run_id:
+        raise InputError(f"{where}: run_id: want the run's name")
+    return run_id
+
+
+def _read_record(line: Mapping[str, Any], where: str) -> Record:
+    name = line.get("type")
+    if not isinstance(name, str) or name not in ADAPTERS:
+        raise InputError(f"{where}: type: {name!r} is none of {', '.join(ADAPTERS)}")
+    for key in line:
+        if key not in ("type", "record"):
+            raise InputError(f"{where}: {key}: unknown; a line has type and record")
+    adapter = ADAPTERS[name]
+    given = line.get("record")
+    try:
+        record: Record = adapter.validate_json(json.dumps(given), strict=True)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise InputError(f"{where}: {place or 'record'}: {problem['msg']}") from error
+    unknown = _unknown_field(given, adapter.dump_python(record, mode="json"), "")
+    if unknown is not None:
+        raise InputError(f"{where}: {unknown}: no such field")
+    return record
+
+
+def _unknown_field(given: Any, known: Any, place: str) -> str | None:
+    """Return the first field that was given and is not known, e.g. "source.colour"."""
+    if isinstance(given, Mapping):
+        for key, value in given.items():
+            inner = f"{place}.{key}".lstrip(".")
+            if key not in known:
+                return inner
+            found = _unknown_field(value, known[key], inner)
+            if found is not None:
+                return found
+    elif isinstance(given, list):
+        for i, (value, other) in enumerate(zip(given, known, strict=True)):
+            found = _unknown_field(value, other, f"{place}.{i}".lstrip("."))
+            if found is not None:
+                return found
+    return None
+
+
+def _check_query(query: ComparisonQuery, known: _Known, run_id: str, where: str) -> None:
+    if query.run_id != run_id:
+        raise InputError(f"{where}: run_id: is {query.run_id!r}, the header says {run_id!r}")
+    if query.query_id in known.queries:
+        raise InputError(f"{where}: query_id: {query.query_id!r} comes twice")
+    known.queries[query.query_id] = query
+
+
+def _check_assignment(assignment: Assignment, known: _Known, run_id: str, where: str) -> None:
+    query = known.queries.get(assignment.query_id)
+    if query is None:
+        raise InputError(f"{where}: query_id: no query {assignment.query_id!r} above")
+    if sorted(assignment.shown_order) != sorted(c.candidate_id for c in query.candidates):
+        raise InputError(f"{where}: shown_order: want each candidate of the query once")
+    if assignment.assignment_id in known.assignments:
+        raise InputError(f"{where}: assignment_id: {assignment.assignment_id!r} comes twice")
+    known.assignments[assignment.assignment_id] = assignment
+
+
+def _check_event(event: LabelEvent, known: _Known, run_id: str, where: str) -> None:
+    if event.seq != len(known.events) + 1:
+        raise InputError(f"{where}: seq: want {len(known.events) + 1}, got {event.seq}")
+    if event.event_id in known.events:
+        raise InputError(f"{where}: event_id: {event.event_id!r} comes twice")
+    known.events.add(event.event_id)
+    if event.type in ("exclude", "reinstate"):
+        return
+    assignment = known.assignments.get(event.assignment_id)
+    if assignment is None:
+        raise InputError(f"{where}: assignment_id: no assignment {event.assignment_id!r} above")
+    if (assignment.query_id, assignment.labeler_id) != (event.query_id, event.labeler_id):
+        raise InputError(f"{where}: query_id: not that of assignment {event.assignment_id!r}")
+    names = {candidate.candidate_id for candidate in known.queries[event.query_id].candidates}
+    if event.choice is not None and event.choice not in names:
+        raise InputError(f"{where}: choice: {event.choice!r} is no candidate of the query")
+    if event.ranking is not None and sorted(event.ranking) != sorted(names):
+        raise InputError(f"{where}: ranking: want each candidate of the query once")
+    if event.type != "retract" and not _is_whole(event):
+        raise InputError(f"{where}: outcome: {event.outcome!r} lacks what it says")
+
+
+def _is_whole(event: LabelEvent) -> bool:
+    """Say whether a label carries exactly what its outcome needs."""
+    return (
+        event.outcome is not None
+        and (event.outcome == "choice") == (event.choice is not None)
+        and (event.outcome == "ranking") == (event.ranking is not None)
+    )
+
+
+CHECKS: Mapping[type[Any], Callable[[Any, _Known, str, str], None]] = {
+    ComparisonQuery: _check_query,
+    Assignment: _check_assignment,
+    LabelEvent: _check_event,
+}

@@ -1,0 +1,144 @@
+"""An outside tool before the label queue as it runs: Ray actor, Serve, webhooks, a killed actor."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from label_queue.config import LabelsConfig
+from label_queue.ledger import current_labels
+from label_queue.ledger_sql import SqlLedger
+from label_queue.schedule import LabelSchedule
+from protocol.labels import LabelEvent
+from tests.support.labels import make_config, make_drafts
+from tests.support.recorded_label_studio import (
+    PROJECT,
+    TOKEN,
+    RecordedLabelStudio,
+    created_hook,
+    deleted_hook,
+    pick,
+)
+
+# Ray Serve warns of its own use of pydantic when it is imported, which the fixtures do.
+pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
+
+SECRET = "a secret header"
+ENVIRONMENT = {"LS_TOKEN": TOKEN, "LS_HOOK": SECRET, "NO_PROXY": "127.0.0.1"}
+PROOF = {"X-Andon-Hook-Secret": SECRET}
+
+
+@pytest.fixture
+def tool() -> Iterator[RecordedLabelStudio]:
+    with RecordedLabelStudio() as tool:
+        yield tool
+
+
+@pytest.fixture
+def config(tool: RecordedLabelStudio) -> LabelsConfig:
+    """Swept when rung alone, and at the start."""
+    connector = {
+        "kind": "label_studio",
+        "url": tool.url,
+        "token_env": "LS_TOKEN",
+        "hook_secret_env": "LS_HOOK",
+        "project_id": PROJECT,
+        "sweep_s": 3_600.0,
+        "ring_s": 0.0,
+    }
+    return make_config(initial=3, connectors=[connector])
+
+
+def start_queue(path: Path, config: LabelsConfig) -> Any:
+    from label_queue.shell import LabelQueueShell
+
+    options = {"num_cpus": 0, "runtime_env": {"env_vars": ENVIRONMENT}}
+    return LabelQueueShell.options(**options).remote(
+        config, run_id="run-1", ledger_path=str(path), episodes=1_000, mode="online", seed=1
+    )
+
+
+@pytest.fixture
+def port(ray_session: None) -> Iterator[int]:
+    from ray import serve
+
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    yield port
+    serve.shutdown()
+
+
+async def ask_for_everything(queue: Any) -> None:
+    while orders := await queue.next_orders.remote(0.0):
+        for order in orders:
+            await queue.offer.remote(order.order_id, make_drafts(order))
+
+
+def labels_of(path: Path) -> dict[str, LabelEvent]:
+    reader = SqlLedger.open_to_read(path)
+    labels = current_labels(reader.events())
+    reader.close()
+    return {label.query_id: label for label in labels.values()}
+
+
+async def test_labels_of_a_tool_survive_a_killed_queue(
+    tool: RecordedLabelStudio, config: LabelsConfig, port: int, tmp_path: Path
+) -> None:
+    import ray
+    from ray import serve
+
+    from label_queue.shell import build_intake_app
+
+    path = tmp_path / "ledger.sqlite"
+    schedule = LabelSchedule.of(config, num_episodes=1_000, mode="online")
+    episodes = next(n for n in range(1_000) if schedule.wanted(n) == 4)
+    queue = start_queue(path, config)
+    await ask_for_everything(queue)
+    serve.run(build_intake_app(queue, config), name="labels", route_prefix="/")
+    hooks = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False)
+
+    async def ring(body: object, headers: dict[str, str]) -> int:
+        return (await hooks.post("/hooks/label_studio", json=body, headers=headers)).status_code
+
+    assert await ring({"action": "PROJECT_UPDATED"}, PROOF) == 200
+    assert await asyncio.to_thread(tool.wait_until, lambda: len(tool.tasks) == 7)
+    query_ids = [task["data"]["query_id"] for task in tool.tasks.values()]
+    made = [tool.annotate(query_id, pick("b")) for query_id in query_ids[:3]]
+    assert await ring(created_hook(made[0]), {}) == 401
+    assert [await ring(created_hook(each), PROOF) for each in made + made] == [200] * 6
+    await queue.wait_until_allowed.remote(0)
+
+    ray.kill(queue)
+    tool.delete(made[0])
+    made[1].update(result=pick("c"), updated_at="2026-01-02T00:00:00Z")
+    later = [tool.annotate(query_id, pick("a"), user=8) for query_id in query_ids[3:5]]
+    queue = start_queue(path, config)
+    await ask_for_everything(queue)
+    await queue.wait_until_allowed.remote(episodes)
+
+    labels = labels_of(path)
+    assert sorted(labels) == sorted(query_ids[1:5])
+    assert [labels[query_id].revision for query_id in query_ids[1:5]] == [1, 0, 0, 0]
+    assert {labels[query_id].labeler_id for query_id in query_ids[3:5]} == {"label_studio:8"}
+    [health] = await queue.connectors.remote()
+    assert health.num_failures == 0
+
+    serve.run(build_intake_app(queue, config), name="labels", route_prefix="/")
+    tool.delete(later[0])
+    for _ in range(2):  # the second sweep begins once the first is written down
+        tool.received.clear()
+        assert await ring(deleted_hook(later[0]), PROOF) == 200
+        assert await asyncio.to_thread(tool.wait_until, lambda: len(tool.received) > 0)
+    assert sorted(labels_of(path)) == sorted([*query_ids[1:3], query_ids[4]])
+    await hooks.aclose()
+    serve.delete("labels")
+    await queue.close.remote()
+    ray.kill(queue)
+    assert TOKEN.encode() not in path.read_bytes()

@@ -1,0 +1,88 @@
+"""Whatever a ledger holds, our own form gives it back: byte for byte, and with the same labels."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from label_queue.exchange.line_file import write_lines
+from label_queue.exchange.record_lines import read_records, record_lines
+from label_queue.ledger import Ledger, build_dataset, dataset_bytes
+from protocol.labels import DatasetRules, LabelEvent
+from tests.support.labels import make_assignment, make_event, make_exclusion, make_query
+from tests.support.memory_ledger import MemoryLedger
+
+LABELERS = ("ann", "bob")
+TEXTS = st.text(max_size=20)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@st.composite
+def ledgers(draw: st.DrawFn) -> MemoryLedger:
+    """Two queries, both given to both labelers, and up to eight events about them."""
+    queries = [
+        make_query(number, prompt_text=draw(TEXTS), selection_probability=draw(NUMBERS))
+        for number in range(2)
+    ]
+    ledger = MemoryLedger()
+    ledger.write(queries)
+    ledger.write([make_assignment(query, name) for query in queries for name in LABELERS])
+    revisions: dict[str, int] = {}
+    for number in range(draw(st.integers(0, 8))):
+        ledger.write([draw(events(revisions, number))])
+    return ledger
+
+
+@st.composite
+def events(draw: st.DrawFn, revisions: dict[str, int], number: int) -> LabelEvent:
+    labeler = draw(st.sampled_from(LABELERS))
+    if draw(st.integers(0, 4)) == 0:
+        return make_exclusion(
+            labeler,
+            number=number,
+            from_seq=draw(st.none() | st.integers(0, 9)),
+            reinstate=draw(st.booleans()),
+        )
+    query = make_query(draw(st.integers(0, 1)))
+    key = f"{query.query_id}/{labeler}"
+    revision = revisions.get(key, -1) + 1
+    revisions[key] = revision
+    outcome = draw(st.sampled_from(["choice", "tie", "skip", "both_bad", "flag"]))
+    kind = "submit" if revision == 0 else draw(st.sampled_from(["revise", "retract"]))
+    return make_event(
+        query,
+        labeler,
+        type=kind,
+        revision=revision,
+        outcome=None if kind == "retract" else outcome,
+        choice=draw(st.integers(0, 3)),
+        comment=draw(st.none() | TEXTS),
+        submitted_at=draw(st.none() | NUMBERS),
+        strength=draw(st.none() | st.integers(1, 4)),
+    )
+
+
+def datasets(ledger: Ledger) -> list[bytes]:
+    queries = {query.query_id: query for query in ledger.queries()}
+    events = ledger.events()
+    return [
+        dataset_bytes(build_dataset(queries, events, seq, DatasetRules()))
+        for seq in range(len(events) + 1)
+    ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(ledger=ledgers())
+def test_a_ledger_comes_back_as_it_was(ledger: MemoryLedger) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "out.jsonl"
+        write_lines(path, record_lines(ledger))
+        run_id, records = read_records(path)
+        copy = MemoryLedger()
+        copy.write(records)
+        assert run_id == "run-1"
+        assert list(record_lines(copy)) == list(record_lines(ledger))
+        assert datasets(copy) == datasets(ledger)

@@ -1,0 +1,226 @@
+"""A file that grows: whole lines once each, over restart, rotation and truncation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from label_queue.connectors.config import JsonlConfig
+from label_queue.connectors.outposts import Outposts
+from label_queue.connectors.translation import outside_task
+from label_queue.ingest import IngestCounts
+from label_queue.ledger import DeadLetter
+from protocol.errors import Unauthenticated
+from tests.support.labels import ManualClock, make_query
+from tests.support.memory_ledger import MemoryLedger
+from tests.support.outside import OutsideRun
+
+NAME = "jsonl"
+
+
+class Tail:
+    """A run that reads one file, and can be started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "answers.jsonl"
+        self.config = JsonlConfig(
+            kind="jsonl", path=self.path, tasks_path=folder / "tasks.jsonl", labelers={"b": "bob"}
+        )
+        self.ledger = MemoryLedger()
+        self.restart()
+
+    def restart(self) -> None:
+        self.run = OutsideRun(self.ledger, [self.config], ManualClock())
+        self.outposts: Outposts = self.run.outposts([self.config])
+
+    async def turn(self) -> IngestCounts:
+        """Read what there is; return what became of it."""
+        before = self.run.total(NAME).as_dict()
+        pause_s = await self.outposts.runner(NAME).turn()
+        while pause_s == 0.0:
+            pause_s = await self.outposts.runner(NAME).turn()
+        after = self.run.total(NAME).as_dict()
+        return IngestCounts(**{name: after[name] - before[name] for name in after})
+
+    def write(self, *lines: object, end: str = "\n") -> None:
+        with self.path.open("a") as file:
+            file.writelines(json.dumps(line) + end for line in lines)
+
+    def choices(self) -> dict[tuple[str, str], str | None]:
+        return {label: event.choice for label, event in self.run.standing().items()}
+
+    @property
+    def state(self) -> str:
+        [health] = self.outposts.health()
+        return health.state
+
+
+@pytest.fixture
+async def tail(tmp_path: Path) -> Tail:
+    tail = Tail(tmp_path)
+    await tail.run.ask(*(make_query(i) for i in range(3)))
+    return tail
+
+
+def line(query: int = 0, letter: str = "a", **changes: object) -> dict[str, object]:
+    return {
+        "labeler": "ann",
+        "query_id": f"q{query}",
+        "outcome": "choice",
+        "choice": letter,
+        **changes,
+    }
+
+
+def shown(letter: str, query: int = 0) -> str:
+    return outside_task(NAME, make_query(query)).order["abcd".index(letter)]
+
+
+async def test_lines_become_labels_and_a_partial_one_waits(tail: Tail) -> None:
+    assert await tail.turn() == IngestCounts()
+    tail.write(line(0))
+    tail.write(line(1, labeler="b"), end="")
+    assert await tail.turn() == IngestCounts(new=1)
+    tail.write("", end="")
+    assert await tail.turn() == IngestCounts()
+    tail.path.write_text(tail.path.read_text().removesuffix('""') + "\n")
+    assert await tail.turn() == IngestCounts(new=1)
+    assert tail.choices() == {
+        (f"{NAME}:ann", "q0"): shown("a", 0),
+        ("bob", "q1"): shown("a", 1),
+    }
+
+
+async def test_a_restart_loses_and_doubles_nothing(tail: Tail) -> None:
+    tail.write(line(0))
+    await tail.turn()
+    tail.restart()
+    tail.write(line(1), line(0))
+    # The line that came twice is the same answer again.
+    assert await tail.turn() == IngestCounts(new=1, duplicate=1)
+    tail.restart()
+    assert await tail.turn() == IngestCounts()
+
+
+async def test_lines_that_were_read_but_not_written_down_are_read_again(tail: Tail) -> None:
+    tail.write(line(0))
+    tail.ledger.is_full = True
+    await tail.turn()
+    assert tail.state.startswith("failing: memory: labels cannot be stored")
+    tail.ledger.is_full = False
+    tail.restart()
+    assert await tail.turn() == IngestCounts(new=1)
+
+
+async def test_a_truncated_file_is_read_from_its_beginning(tail: Tail) -> None:
+    tail.write(line(0), line(1))
+    await tail.turn()
+    tail.path.write_text("")
+    tail.write(line(2))
+    assert await tail.turn() == IngestCounts(new=1)
+    # Also where it has grown past the old offset meanwhile.
+    tail.path.write_text("")
+    tail.write(line(0), line(1), line(2), line(0, "b"))
+    assert await tail.turn() == IngestCounts(revised=1, duplicate=3)
+
+
+async def test_a_rotated_file_is_read_to_its_end_before_the_new_one(tail: Tail) -> None:
+    tail.write(line(0))
+    await tail.turn()
+    tail.write(line(1))
+    tail.path.rename(tail.path.with_name("answers.jsonl.1"))
+    assert await tail.turn() == IngestCounts(new=1)
+    tail.write(line(2))
+    assert await tail.turn() == IngestCounts(new=1)
+    assert len(tail.choices()) == 3
+
+
+async def test_a_rotated_file_that_is_gone_loses_only_its_own_rest(tail: Tail) -> None:
+    tail.write(line(0))
+    await tail.turn()
+    other = tail.path.with_name("new")
+    other.write_text(json.dumps(line(1)) + "\n")
+    other.replace(tail.path)
+    assert await tail.turn() == IngestCounts(new=1)
+
+
+async def test_an_id_names_an_answer_that_may_change_or_go(tail: Tail) -> None:
+    tail.write(line(0, id="17"), line(0, "b", id="17"))
+    assert await tail.turn() == IngestCounts(new=1, revised=1)
+    assert tail.choices() == {(f"{NAME}:ann", "q0"): shown("b")}
+    tail.write({"id": "17", "deleted": True}, line(0, "c", id="17"))
+    assert await tail.turn() == IngestCounts(retracted=1, revised=1)
+    tail.write({"id": "17", "deleted": True})
+    assert await tail.turn() == IngestCounts(retracted=1)
+    assert tail.choices() == {}
+
+
+async def test_a_time_of_update_decides_where_lines_give_one(tail: Tail) -> None:
+    new = line(0, "b", id="1", updated_at="2026-01-01T02:00:00+01:00")
+    old = line(0, "a", id="1", updated_at="2026-01-01T00:59:59Z")
+    tail.write(new, old)
+    assert await tail.turn() == IngestCounts(new=1, stale=1)
+    assert tail.choices() == {(f"{NAME}:ann", "q0"): shown("b")}
+
+
+@pytest.mark.parametrize(
+    ("bad", "field"),
+    [
+        ([], ""),
+        (line(colour="red"), "colour"),
+        (line(labeler="a b"), "labeler"),
+        (line(strength="much"), "strength"),
+        (line(updated_at="yesterday"), ""),
+        ({"id": 3, "deleted": True}, "id"),
+        ({"deleted": False, "id": "3"}, "deleted"),
+        (line(query=9), "query_id"),
+        (line(letter="z"), "choice"),
+    ],
+)
+async def test_a_bad_line_is_kept_as_a_copy_and_the_next_one_counts(
+    tail: Tail, bad: object, field: str
+) -> None:
+    tail.write(bad, line(1))
+    assert await tail.turn() == IngestCounts(new=1, refused=1)
+    [letter] = tail.ledger.read(DeadLetter)
+    assert letter.field == field
+
+
+async def test_what_is_no_text_is_refused_too(tail: Tail) -> None:
+    tail.path.write_bytes(b"\xff\xfe\n\n" + json.dumps(line(0)).encode() + b"\r\n")
+    assert await tail.turn() == IngestCounts(new=1, refused=1)
+
+
+async def test_a_line_without_an_end_is_named(tail: Tail, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("label_queue.connectors.jsonl_tail.MAX_READ_BYTES", 200)
+    tail.write(line(0), line(1), line(2))
+    assert await tail.turn() == IngestCounts(new=3)
+    tail.path.write_text("x" * 300)
+    await tail.turn()
+    assert "has a line over 200 bytes at byte 0" in tail.state
+
+
+async def test_tasks_are_appended_once(tail: Tail) -> None:
+    await tail.turn()
+    tail.restart()
+    await tail.turn()
+    assert tail.config.tasks_path is not None
+    tasks = [json.loads(text) for text in tail.config.tasks_path.read_text().splitlines()]
+    assert [task["query_id"] for task in tasks] == ["q0", "q1", "q2"]
+    assert tasks[0] == {
+        "run_id": "run-1",
+        "query_id": "q0",
+        "kind": "best_of_k",
+        "prompt": "the soup was",
+        "responses": {letter: f"text of {shown(letter)}" for letter in "abcd"},
+    }
+    tail.config.tasks_path.write_text("mine\n")
+    await tail.turn()
+    assert "tasks.jsonl, line 1: is no task" in tail.state
+
+
+async def test_a_file_has_no_webhooks(tail: Tail) -> None:
+    with pytest.raises(Unauthenticated):
+        tail.outposts.ring(NAME, {}, b"")

@@ -1,0 +1,369 @@
+"""Label Studio over HTTP: what goes out, what comes back, and what it does when it is busy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from label_queue.connectors.config import LabelStudioConfig
+from label_queue.connectors.label_studio_results import read_results
+from label_queue.connectors.outposts import Outposts
+from label_queue.connectors.port import Answer
+from label_queue.connectors.translation import outside_task
+from label_queue.ingest import IngestCounts
+from label_queue.ledger import DeadLetter
+from protocol.errors import ConfigError, InvalidLabel, Unauthenticated, UnknownTask
+from tests.support.labels import ManualClock, make_query
+from tests.support.memory_ledger import MemoryLedger
+from tests.support.outside import OutsideRun
+from tests.support.recorded_label_studio import (
+    PROJECT,
+    TOKEN,
+    RecordedLabelStudio,
+    created_hook,
+    deleted_hook,
+    pairwise,
+    pick,
+    rank,
+)
+from tests.support.recorded_tool import DROPPED
+
+NAME = "label_studio"
+SECRET = "a secret header"
+
+
+@pytest.fixture
+def tool() -> Iterator[RecordedLabelStudio]:
+    with RecordedLabelStudio() as tool:
+        yield tool
+
+
+@pytest.fixture
+def config(tool: RecordedLabelStudio, monkeypatch: pytest.MonkeyPatch) -> LabelStudioConfig:
+    monkeypatch.setenv("LS_TOKEN", TOKEN)
+    monkeypatch.setenv("LS_HOOK", SECRET)
+    return LabelStudioConfig(
+        kind="label_studio",
+        url=tool.url,
+        token_env="LS_TOKEN",
+        hook_secret_env="LS_HOOK",
+        project_id=PROJECT,
+        page_size=2,
+    )
+
+
+@pytest.fixture
+def ledger() -> MemoryLedger:
+    return MemoryLedger()
+
+
+@pytest.fixture
+async def run(ledger: MemoryLedger, config: LabelStudioConfig) -> OutsideRun:
+    run = OutsideRun(ledger, [config], ManualClock())
+    await run.ask(*(make_query(i) for i in range(5)))
+    return run
+
+
+@pytest.fixture
+async def outposts(
+    run: OutsideRun, config: LabelStudioConfig, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Outposts]:
+    monkeypatch.setattr("label_queue.connectors.tool_client.FIRST_WAIT_S", 0.0)
+    outposts = run.outposts([config])
+    yield outposts
+    await outposts.close()
+
+
+async def turn(outposts: Outposts, *, fails: bool = False) -> None:
+    """One turn of the loop, which a test need not wait for."""
+    await outposts.runner(NAME).turn()
+    [health] = outposts.health()
+    assert health.state.startswith("failing: ") == fails, health.state
+
+
+def choices(run: OutsideRun) -> dict[tuple[str, str], str | None]:
+    return {label: event.choice for label, event in run.standing().items()}
+
+
+def shown(letter: str, query: int) -> str:
+    return outside_task(NAME, make_query(query)).order["abcd".index(letter)]
+
+
+async def test_open_queries_become_tasks_once_and_blind(
+    run: OutsideRun, outposts: Outposts, tool: RecordedLabelStudio
+) -> None:
+    await turn(outposts)
+    await turn(outposts)
+
+    assert [task["data"]["query_id"] for task in tool.tasks.values()] == [f"q{i}" for i in range(5)]
+    task = tool.task_of("q0")["data"]
+    assert task["prompt"] == "the soup was"
+    assert task["a"] == f"text of {shown('a', 0)}"
+    assert task["items"][1] == {"id": "b", "title": "B", "body": task["b"]}
+    assert sorted(task) == ["a", "b", "c", "d", "items", "prompt", "query_id", "run_id"]
+
+
+async def test_answers_come_back_page_by_page_and_once(
+    run: OutsideRun, outposts: Outposts, tool: RecordedLabelStudio
+) -> None:
+    await turn(outposts)
+    for i in range(5):
+        tool.annotate(f"q{i}", pick("b"), at=f"2026-01-01T00:00:0{i}.5Z")
+    await turn(outposts)
+    await turn(outposts)
+
+    assert choices(run) == {(f"{NAME}:7", f"q{i}"): shown("b", i) for i in range(5)}
+    assert len(run.ledger.events()) == 5
+    event = run.ledger.events()[0]
+    assert event.active_ms == 4288
+    assert event.source.updated_at == "2026-01-01T00:00:00.500000Z"
+    pages = [r.query["page"] for r in tool.received if r.method == "GET"][-3:]
+    assert pages == ["1", "2", "3"]
+
+
+async def test_a_change_a_deletion_and_a_restart(
+    run: OutsideRun,
+    outposts: Outposts,
+    tool: RecordedLabelStudio,
+    ledger: MemoryLedger,
+    config: LabelStudioConfig,
+) -> None:
+    await turn(outposts)
+    first = tool.annotate("q0", pick("a"))
+    second = tool.annotate("q1", pick("a"), user=8)
+    await turn(outposts)
+    first.update(result=pick("c"), updated_at="2026-01-01T00:00:00.25Z", created_ago="1 minute")
+    tool.delete(second)
+    again = OutsideRun(ledger, [config], ManualClock())
+    others = again.outposts([config])
+    await turn(others)
+    await others.close()
+
+    assert choices(again) == {(f"{NAME}:7", "q0"): shown("c", 0)}
+    assert again.total(NAME) == IngestCounts(revised=1, retracted=1)
+    # The query of the deleted answer was over: newer ones are asked in its place.
+    assert [task["data"]["query_id"] for task in tool.tasks.values()] == ["q0", "q2", "q3", "q4"]
+
+
+async def test_a_busy_tool_is_asked_again(
+    run: OutsideRun, outposts: Outposts, tool: RecordedLabelStudio
+) -> None:
+    await turn(outposts)
+    tool.annotate("q0", pick("a"))
+    tool.faults.extend([(429, {"Retry-After": "0"}), (500, {}), (DROPPED, {})])
+    await turn(outposts)
+    assert choices(run) == {(f"{NAME}:7", "q0"): shown("a", 0)}
+
+
+async def test_an_import_that_may_have_been_done_is_not_repeated_blindly(
+    run: OutsideRun, outposts: Outposts, tool: RecordedLabelStudio
+) -> None:
+    answer = tool.answer
+
+    def answer_and_fail(request: Any) -> tuple[int, Any]:
+        status, body = answer(request)
+        return (504, {}) if request.method == "POST" else (status, body)
+
+    tool.answer = answer_and_fail  # type: ignore[method-assign]
+    await turn(outposts, fails=True)
+    tool.answer = answer  # type: ignore[method-assign]
+    assert len(tool.tasks) == 2  # the first page
+    await turn(outposts)
+    assert len(tool.tasks) == 5
+
+
+async def test_a_tool_that_is_away_is_shown_and_loses_nothing(
+    run: OutsideRun, outposts: Outposts, tool: RecordedLabelStudio
+) -> None:
+    await turn(outposts)
+    tool.annotate("q0", pick("a"))
+    tool.stop()
+    pauses = [await outposts.runner(NAME).turn() for _ in range(3)]
+    [health] = outposts.health()
+    assert health.state.startswith("failing: label_studio: GET /api/tasks/: ConnectError")
+    assert health.num_failures == 3
+    assert outposts.stats()["labels/connectors_failing"] == 1.0
+    assert 2.5 <= pauses[0] <= 5.0
+    assert 10.0 <= pauses[2] <= 20.0
+    tool.start()
+    await turn(outposts)
+    assert choices(run) == {(f"{NAME}:7", "q0"): shown("a", 0)}
+    assert outposts.stats() == {
+        "labels/connectors_failing": 0.0,
+        "labels/connector_failures": 3.0,
+        "labels/connector_stale": 0.0,
+        "labels/connector_refused": 0.0,
+    }
+
+
+async def test_a_project_that_changes_while_it_is_read_takes_no_label_back(
+    run: OutsideRun, outposts: Outposts, tool: RecordedLabelStudio
+) -> None:
+    await turn(outposts)
+    tool.annotate("q3", pick("a"))
+    await turn(outposts)
+    answer = tool.answer
+
+    def answer_and_shrink(request: Any) -> tuple[int, Any]:
+        status, body = answer(request)
+        if request.query.get("page") == "1":
+            del tool.tasks[min(tool.tasks)]
+        return status, body
+
+    tool.answer = answer_and_shrink  # type: ignore[method-assign]
+    await turn(outposts, fails=True)
+    assert choices(run) == {(f"{NAME}:7", "q3"): shown("a", 3)}
+
+
+async def test_a_refused_token_and_a_wrong_project_name_the_mend(
+    run: OutsideRun,
+    config: LabelStudioConfig,
+    tool: RecordedLabelStudio,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LS_TOKEN", "another")
+    outposts = run.outposts([config])
+    await turn(outposts, fails=True)
+    [health] = outposts.health()
+    assert "the token in LS_TOKEN is not good for this" in health.state
+    assert "another" not in health.state
+    await outposts.close()
+
+    monkeypatch.setenv("LS_TOKEN", TOKEN)
+    outposts = run.outposts([config.model_copy(update={"project_id": 99})])
+    await turn(outposts, fails=True)
+    [health] = outposts.health()
+    assert "check url and id in the config" in health.state
+    await outposts.close()
+
+
+async def test_without_its_token_nothing_starts(
+    run: OutsideRun, config: LabelStudioConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LS_TOKEN")
+    with pytest.raises(ConfigError, match="environment variable LS_TOKEN is empty"):
+        run.outposts([config])
+
+
+async def test_another_runs_tasks_are_left_alone(
+    run: OutsideRun, outposts: Outposts, tool: RecordedLabelStudio
+) -> None:
+    other = tool.add_task({"run_id": "run-2", "query_id": "q0", "prompt": "p"})
+    tool.add_task({"text": "no task of ours"})
+    tool.annotate("q0", pick("a"))
+    await turn(outposts)
+    assert choices(run) == {}
+    assert other in tool.tasks
+    assert len(tool.tasks) == 7
+
+
+async def test_tasks_nobody_wants_any_more_are_withdrawn(
+    run: OutsideRun, outposts: Outposts, tool: RecordedLabelStudio
+) -> None:
+    await turn(outposts)
+    tool.annotate("q0", pick("a"))
+    tool.task_of("q1")["drafts"].append({"id": 1, "result": []})
+    await turn(outposts)
+    run.state.board.expire(1e9, 0)
+    await turn(outposts)
+    assert [task["data"]["query_id"] for task in tool.tasks.values()] == ["q0", "q1"]
+
+
+async def test_webhooks_ring_with_the_secret_alone_and_keep_no_token(
+    run: OutsideRun, outposts: Outposts, tool: RecordedLabelStudio, ledger: MemoryLedger
+) -> None:
+    await turn(outposts)
+    annotation = tool.annotate("q0", pick("a"))
+    created = json.dumps(created_hook(annotation)).encode()
+    deleted = json.dumps(deleted_hook(annotation)).encode()
+    proof = {"x-andon-hook-secret": SECRET}
+
+    for headers in ({}, {"x-andon-hook-secret": "guess"}):
+        with pytest.raises(Unauthenticated):
+            outposts.ring(NAME, headers, created)
+    with pytest.raises(UnknownTask):
+        outposts.ring("elsewhere", proof, created)
+    assert outposts.ring(NAME, proof, created)
+    assert outposts.ring(NAME, proof, created)
+    await turn(outposts)
+    assert len(run.ledger.events()) == 1
+
+    tool.delete(annotation)
+    assert outposts.ring(NAME, proof, deleted)
+    await turn(outposts)
+    assert choices(run) == {}
+    kept = [*ledger.events(), *ledger.assignments(), *ledger.read(DeadLetter)]
+    assert TOKEN not in repr(kept)
+
+
+async def test_an_annotation_that_says_nothing_is_refused_and_the_others_count(
+    run: OutsideRun, outposts: Outposts, tool: RecordedLabelStudio
+) -> None:
+    await turn(outposts)
+    tool.annotate("q0", [])
+    tool.annotate("q1", pick("a"), at="yesterday")
+    tool.annotate("q2", pick("a"))
+    await turn(outposts)
+    await turn(outposts)
+    assert choices(run) == {(f"{NAME}:7", "q2"): shown("a", 2)}
+    letters = run.ledger.read(DeadLetter)
+    assert [letter.field for letter in letters] == ["result", "updated_at"]
+
+
+RATING = {"type": "rating", "value": {"rating": 3}}
+COMMENT = {"type": "textarea", "value": {"text": ["because", "so"]}}
+SPAN = {"type": "labels", "to_name": "b", "value": {"start": 1, "end": 4, "labels": ["bad"]}}
+
+
+@pytest.mark.parametrize(
+    ("items", "answer"),
+    [
+        (pairwise("left"), Answer(outcome="choice", choice="a")),
+        (pairwise("right"), Answer(outcome="choice", choice="b")),
+        (pick("d"), Answer(outcome="choice", choice="d")),
+        (pick("tie"), Answer(outcome="tie")),
+        (pick("both_bad"), Answer(outcome="both_bad")),
+        (rank("b", "a"), Answer(outcome="ranking", ranking=("b", "a"))),
+        (
+            [*pick("a"), RATING, COMMENT, SPAN],
+            Answer(
+                outcome="choice",
+                choice="a",
+                strength=3,
+                comment="because\nso",
+                spans=(("b", 1, 4, "bad"),),
+            ),
+        ),
+        ([*pick("tie"), RATING], Answer(outcome="tie")),
+    ],
+)
+def test_results_are_read_by_their_tags(items: list[dict[str, Any]], answer: Answer) -> None:
+    assert read_results(items, was_cancelled=False) == answer
+
+
+def test_a_cancelled_annotation_is_a_skip() -> None:
+    assert read_results(pick("a"), was_cancelled=True) == Answer(outcome="skip")
+
+
+@pytest.mark.parametrize(
+    ("items", "field"),
+    [
+        ([], "result"),
+        ([*pick("a"), *pick("b")], "result"),
+        ([*pairwise("left"), *pick("tie")], "result"),
+        ([{"type": "brush", "value": {}}], "result.0.type"),
+        ([{"value": {}}], "result.0.type"),
+        (pairwise("both"), "result.0.value"),
+        ([{"type": "choices", "value": {"choices": [3]}}], "result.0.value"),
+        ([{"type": "ranker", "value": {"ranker": {}}}], "result.0.value"),
+        ([{"type": "labels", "to_name": "a", "value": {"labels": ["ugly"]}}], "result.0.value"),
+        ([{"type": "rating"}], "result.0.value"),
+    ],
+)
+def test_results_that_say_nothing_name_the_item(items: list[dict[str, Any]], field: str) -> None:
+    with pytest.raises(InvalidLabel) as refused:
+        read_results(items, was_cancelled=False)
+    assert refused.value.field == field
