@@ -72,7 +72,10 @@ class RolloutConfig(BaseModel):
     """Devices an engine is split over."""
     weight_transport: WeightTransportName = "shared_memory"
     """How weights travel: "shared_memory" on one node and "object_store" across nodes, both on
-    any device; "nccl" and "ipc" from GPU to GPU, by vLLM's own engines."""
+    any device; by vLLM's own engines "nccl" from GPU to GPU, and "ipc" where learner and actors
+    share one, of whose memory it keeps `run.max_policy_lag` + 2 copies of the weights."""
+    push_timeout_s: float = Field(default=60.0, gt=0)
+    """How long the learner waits for the actors to take a version; "nccl" alone."""
     probe_tolerance: float = Field(default=1e-3, gt=0)
     """Largest difference of engine and learner on a probe, nats. A lost output head is off by 1;
     float32 by 1e-6; bfloat16 needs about 5e-2."""

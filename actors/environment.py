@@ -20,6 +20,9 @@ def set_engine_environment(environment: MutableMapping[str, str], config: Rollou
         }
     )
     environment.pop("VLLM_CPU_KVCACHE_SPACE", None)  # it would overrule kv_cache_gib
+    if config.weight_transport == "ipc":
+        # vLLM hands the handles on to its own engine core, a child of the actor, as pickles.
+        environment["VLLM_ALLOW_INSECURE_SERIALIZATION"] = "1"
     if config.enforce_eager:
         # vLLM's sampler compiles one small function all the same: 15 s of a C++ compiler.
         environment["TORCHDYNAMO_DISABLE"] = "1"

@@ -246,10 +246,11 @@ class VllmEngine:
         )
 
         llm = self._running
-        if isinstance(weights, Mapping) and not self._met_trainer:
-            await llm.init_weight_transfer_engine(WeightTransferInitRequest(weights["init_info"]))
-            self._met_trainer = True
         with _death_is_named():
+            if isinstance(weights, Mapping) and not self._met_trainer:
+                init = WeightTransferInitRequest(weights["init_info"])
+                await llm.init_weight_transfer_engine(init)
+                self._met_trainer = True
             await llm.pause_generation(mode="keep", clear_cache=False)
             try:
                 await llm.start_weight_update()

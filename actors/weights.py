@@ -18,10 +18,11 @@ Weights = Path | bytes | Mapping[str, Any]
 and `update_info` of vLLM's own weight-transfer engine."""
 
 
-def open_weights(policy: PolicyVersion) -> Weights:
+def open_weights(policy: PolicyVersion, actor_id: str) -> Weights:
     """Return a version's weights, checked against the digest of its announcement. Blocks.
 
-    An object reference must have been resolved to bytes before.
+    An object reference must have been resolved to bytes before. Device to device, the weights are
+    what was announced to this actor.
 
     Raises:
         BundleCorrupt: The bytes are not those announced.
@@ -46,7 +47,8 @@ def open_weights(policy: PolicyVersion) -> Weights:
         return ref.payload
     if not isinstance(ref.payload, Mapping):
         raise TypeError(f"{ref.transport} needs a mapping, got {type(ref.payload).__name__}")
-    return ref.payload
+    announced: Mapping[str, Any] = ref.payload[actor_id]
+    return announced
 
 
 def transfer_info(weights: Weights) -> Mapping[str, Any]:

@@ -236,7 +236,7 @@ class RolloutWorker:
         began = self._clock()
         weights: Weights | None = None
         if policy.version > self._version:
-            weights = await asyncio.to_thread(open_weights, policy)
+            weights = await asyncio.to_thread(open_weights, policy, self._actor_id)
         try:
             if weights is not None:
                 await self._engine.load(policy.version, weights)

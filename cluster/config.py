@@ -25,6 +25,7 @@ from learners.config import (
     BaseModelConfig,
     DeepSpeedConfig,
     KLConfig,
+    LearnerConfig,
     PolicyConfig,
     PPOConfig,
     RewardFitConfig,
@@ -34,6 +35,9 @@ from reward_service.config import RewardModelConfig, RewardServiceConfig
 
 LabelerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A labeler's id in the ledger."""
+
+RESERVED_NAMES = frozenset({"owner", "guard", "learner"})
+"""Who else acts in a ledger."""
 
 
 class Section(BaseModel):
@@ -102,7 +106,7 @@ class RunConfig(Section):
     rollouts: RolloutConfig = RolloutConfig()
     ppo: PPOConfig = PPOConfig()
     kl: KLConfig = KLConfig()
-    learner: DeepSpeedConfig = DeepSpeedConfig()
+    learner: LearnerConfig = LearnerConfig()
     reward_model: RewardModelConfig = RewardModelConfig()
     reward_fit: RewardFitConfig = RewardFitConfig()
     reward_trainer: DeepSpeedConfig = DeepSpeedConfig()
@@ -151,17 +155,38 @@ class RunConfig(Section):
             )
         if len(set(names)) != len(names):
             raise ValueError("two of labelers and people have the same name")
+        for name in set(names) & RESERVED_NAMES:
+            raise ValueError(f"no labeler can be called {name!r}: the run itself uses that name")
         return self
 
     @model_validator(mode="after")
     def _choices_have_their_means(self) -> Self:
         if self.labels.selector == "disagreement" and self.reward_model.num_heads < 2:
             raise ValueError("labels.selector 'disagreement' needs reward_model.num_heads above 1")
-        if self.rollouts.weight_transport in ("nccl", "ipc"):
-            # The actors can receive by these; the learner cannot send by them yet.
+        return self
+
+    @model_validator(mode="after")
+    def _transport_has_its_devices(self) -> Self:
+        transport = self.rollouts.weight_transport
+        if transport not in ("nccl", "ipc"):
+            return self
+        actor, rank = self.cluster.gpus_per_actor, self.cluster.gpus_per_learner_rank
+        both = "cluster.gpus_per_actor and cluster.gpus_per_learner_rank"
+        if not actor or not rank:
             raise ValueError(
-                f"rollouts.weight_transport {self.rollouts.weight_transport!r} is not there yet: "
-                "the learner publishes by 'shared_memory' or 'object_store'"
+                f"rollouts.weight_transport {transport!r} goes from GPU to GPU: set {both}, or "
+                "choose 'shared_memory' or 'object_store'"
+            )
+        shared = self.rollouts.num_actors * actor + self.learner.num_ranks * rank
+        if transport == "nccl" and min(actor, rank) < 1:
+            raise ValueError(
+                "rollouts.weight_transport 'nccl' joins no two processes of one GPU: make "
+                f"{both} whole, or choose 'ipc'"
+            )
+        if transport == "ipc" and shared > 1:
+            raise ValueError(
+                f"rollouts.weight_transport 'ipc' shares the memory of one GPU, and the actors and "
+                f"the learner's ranks ask for {shared:g}: lower {both}, or choose 'nccl'"
             )
         return self
 

@@ -1,4 +1,8 @@
-"""All rollout actors as one: work goes to the least loaded, new weights go to all."""
+"""All rollout actors as one: work goes to the least loaded, new weights go to all.
+
+Weights are pulled: each actor loads in its own time. Where the transport is a collective they are
+pushed: the learner and all actors have to come, and each version is sent once.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 
 from protocol.messages import PolicyVersion, Rollout, RolloutRequest
-from protocol.ports import RolloutActor
+from protocol.ports import RolloutActor, WeightPusher
 
 
 class RolloutFleet:
@@ -16,10 +20,19 @@ class RolloutFleet:
         actors: The engines.
         requests_per_call: How many requests travel in one message: enough to make the message
             cheap, few enough to spread over the actors.
+        pusher: The learner, where it pushes weights.
     """
 
-    def __init__(self, actors: Sequence[RolloutActor], requests_per_call: int) -> None:
+    def __init__(
+        self,
+        actors: Sequence[RolloutActor],
+        requests_per_call: int,
+        pusher: WeightPusher | None = None,
+    ) -> None:
         self._actors = actors
+        self._pusher = pusher
+        self._pushed = 0
+        """The last version that was sent; with 0, which is ρ, the actors start."""
         self._requests_per_call = requests_per_call
         self._running = [0] * len(actors)
 
@@ -32,7 +45,16 @@ class RolloutFleet:
 
     async def load_policy(self, policy: PolicyVersion) -> float:
         """Have every actor take and prove new weights; return the largest probe difference."""
-        return max(await asyncio.gather(*(actor.load_policy(policy) for actor in self._actors)))
+
+        async def receive() -> float:
+            return max(await asyncio.gather(*(actor.load_policy(policy) for actor in self._actors)))
+
+        if not policy.weights.is_pushed or policy.version <= self._pushed:
+            return await receive()
+        assert self._pusher is not None, "whoever pushes weights is known to the fleet"
+        difference = await self._pusher.push(policy.version, receive)
+        self._pushed = policy.version
+        return difference
 
     async def _generate_on_one(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
         index = min(range(len(self._actors)), key=self._running.__getitem__)

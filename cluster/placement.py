@@ -14,9 +14,10 @@ from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from actors.shell import RolloutActorShell
 from cluster.config import RunConfig
-from cluster.controller import Parts
 from cluster.fleet import RolloutFleet
-from cluster.prompts import normalisation_sequences, prompt_sources
+from cluster.parts import Parts
+from cluster.prompts import RunTexts
+from cluster.publishers import publisher_maker
 from cluster.ranks import RankGroup, on_bundle, place
 from cluster.remote import (
     RemoteActor,
@@ -48,15 +49,23 @@ class Placement:
         folder: The run's.
         session: An open Ray session.
         policy_path: ρ, a folder.
+        texts: What the run reads with ρ's tokenizer.
     """
 
     def __init__(
-        self, config: RunConfig, folder: RunFolder, session: RaySession, policy_path: Path
+        self,
+        config: RunConfig,
+        folder: RunFolder,
+        session: RaySession,
+        policy_path: Path,
+        texts: RunTexts,
     ) -> None:
         self._config = config
         self._folder = folder
         self._session = session
         self._policy_path = policy_path
+        self._texts = texts
+        self._actor_ids = [f"rollout-{index}" for index in range(config.rollouts.num_actors)]
         self._stops = AsyncExitStack()
         """Asks each part to stop, and waits for it."""
         self._removals = ExitStack()
@@ -88,29 +97,26 @@ class Placement:
         Args:
             reference: Samples of ρ, used unless the config names texts that shall score 0.
         """
-        chosen = await asyncio.to_thread(normalisation_sequences, self._config, self._policy_path)
+        chosen = self._texts.normalisation
         sequences = reference if chosen is None else chosen
         await answer(self._reward_ranks.start(sequences), "the reward trainer")
         self._stops.push_async_callback(self._reward_ranks.call, "stop")
 
     async def _start(self) -> None:
-        prompts, query_prompts = await asyncio.to_thread(
-            prompt_sources, self._config, self._policy_path
-        )
-        pinned = query_prompts.draw(NUM_PINNED_PROMPTS)
+        pinned = self._texts.query_prompts.draw(NUM_PINNED_PROMPTS)
         # A group: when one cannot start, the others must not go on after the stack was closed.
         async with asyncio.TaskGroup() as group:
             labels = group.create_task(self._start_label_queue())
-            learner = group.create_task(self._start_learner(pinned[0]))
-            fleet = group.create_task(self._start_actors())
+            group.create_task(self._start_learner(pinned[0]))
+            group.create_task(self._start_actors())
             service = group.create_task(self._start_reward_service(pinned))
             reward_ranks = group.create_task(self._place_reward_trainer())
         self._reward_ranks = reward_ranks.result()
         self.parts = Parts(
-            prompts=prompts,
-            query_prompts=query_prompts,
-            fleet=fleet.result(),
-            learner=learner.result(),
+            prompts=self._texts.prompts,
+            query_prompts=self._texts.query_prompts,
+            fleet=RolloutFleet(self.actors, self._config.rollouts.requests_per_call, self.learner),
+            learner=self.learner,
             reward_trainer=RemoteRewardTrainer(self._reward_ranks),
             reward_service=service.result(),
             labels=labels.result(),
@@ -129,15 +135,14 @@ class Placement:
         self.labels = RemoteLabelQueue(handle)
         self._stops.push_async_callback(self.labels.close)
         app = build_intake_app(handle, self._config.labels)
-        await asyncio.to_thread(self._session.deploy, app, "labels", "/")
+        await self._session.deploy(app, "labels", "/")
         return self.labels
 
-    async def _start_actors(self) -> RolloutFleet:
+    async def _start_actors(self) -> None:
         config = self._config.rollouts
         resources = self._resources(self._config.cluster.gpus_per_actor)
         group = await self._reserve(config.num_actors, resources, "SPREAD", "rollout actors")
-        for index in range(config.num_actors):
-            actor_id = f"rollout-{index}"
+        for index, actor_id in enumerate(self._actor_ids):
             handle = on_bundle(RolloutActorShell, group, index, resources).remote(
                 actor_id,
                 str(self._policy_path),
@@ -150,9 +155,8 @@ class Placement:
             self._stops.push_async_callback(actor.stop)
             self.actors.append(actor)
         await asyncio.gather(*(actor.start() for actor in self.actors))
-        return RolloutFleet(self.actors, config.requests_per_call)
 
-    async def _start_learner(self, probe: Prompt) -> RemoteLearner:
+    async def _start_learner(self, probe: Prompt) -> None:
         config = self._config.learner
         resources = self._resources(self._config.cluster.gpus_per_learner_rank)
         # Runs of one name in two places must not meet in it; and a killed rank leaves it behind.
@@ -166,13 +170,11 @@ class Placement:
                     policy=PolicyConfig(path=str(self._policy_path)),
                     ppo=self._config.ppo,
                     kl=self._config.kl,
-                    deepspeed=config,
+                    learner=config,
+                    checkpoint_root=self._folder.policies.resolve(),
                     total_episodes=self._config.run.episodes,
                     seed=self._config.run.seed,
-                    weight_transport=self._config.rollouts.weight_transport,
-                    shared_folder=shared_folder,
-                    # While an actor loads one, the learner may get η versions further.
-                    kept_versions=self._config.run.max_policy_lag + 2,
+                    make_publisher=publisher_maker(self._config, self._actor_ids, shared_folder),
                 )
                 for rank in range(config.num_ranks)
             ]
@@ -180,7 +182,6 @@ class Placement:
         self._stops.push_async_callback(ranks.call, "stop")
         self.policy = await answer(ranks.start(probe.token_ids), "the learner")
         self.learner = RemoteLearner(ranks)
-        return self.learner
 
     async def _place_reward_trainer(self) -> RankGroup:
         config = self._config.reward_trainer
@@ -210,7 +211,7 @@ class Placement:
             config=config,
             actor_options=self._actor_options(),
         )
-        handle = await asyncio.to_thread(self._session.deploy, app, "reward", "/reward")
+        handle = await self._session.deploy(app, "reward", "/reward")
         return connect(handle, announcer, config, self._config.run.seed)
 
     async def _reserve(

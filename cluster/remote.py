@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from ray.exceptions import RayActorError, RayTaskError
 
 from cluster.ranks import RankGroup
+from label_queue.intake.owner_schemas import Admission
+from label_queue.ledger import Role
 from protocol.errors import LoopEnded
-from protocol.labels import FitRequest, QueryDraft, QueryOrder, RewardVersion
+from protocol.labels import CordState, FitRequest, QueryDraft, QueryOrder, RewardVersion
 from protocol.messages import (
     ActorStats,
     ExperienceBatch,
@@ -73,21 +76,48 @@ class RemoteActor:
 class RemoteLearner:
     """The learner's ranks as one.
 
+    They take one call at a time. So calls wait here for their turn, and the actors are not made to
+    wait, in a collective, for a learner that is still at its step.
+
     Args:
         ranks: Of `LearnerRank` actors.
     """
 
     def __init__(self, ranks: RankGroup) -> None:
         self._ranks = ranks
+        self._turn = asyncio.Lock()
 
     async def step(self, batch: ExperienceBatch) -> StepReport:
         """See `protocol.ports.Learner`."""
-        report: StepReport = await answer(self._ranks.call("step", batch), "the learner")
+        report: StepReport = await self._ask("step", batch)
         return report
+
+    async def checkpoints(self) -> tuple[int, ...]:
+        """See `protocol.ports.Learner`."""
+        versions: tuple[int, ...] = await self._ask("checkpoints")
+        return versions
+
+    async def restore(self, version: int) -> PolicyVersion:
+        """See `protocol.ports.Learner`."""
+        policy: PolicyVersion = await self._ask("restore", version)
+        return policy
+
+    async def push(self, version: int, receive: Callable[[], Awaitable[float]]) -> float:
+        """See `protocol.ports.WeightPusher`."""
+        async with self._turn, asyncio.TaskGroup() as both:
+            both.create_task(self._answer("send", version))
+            return await receive()
 
     async def save(self, path: str) -> None:
         """Write the current policy as a Hugging Face folder."""
-        await answer(self._ranks.call("save", path), "the learner")
+        await self._ask("save", path)
+
+    async def _ask(self, method: str, *args: object) -> Any:
+        async with self._turn:
+            return await self._answer(method, *args)
+
+    async def _answer(self, method: str, *args: object) -> Any:
+        return await answer(self._ranks.call(method, *args), "the learner")
 
 
 class RemoteRewardTrainer:
@@ -148,6 +178,24 @@ class RemoteLabelQueue:
         """See `protocol.ports.LabelQueue`."""
         await self._ask("learned", version)
 
+    async def pass_cord(self) -> int | None:
+        """See `protocol.ports.LabelQueue`."""
+        version: int | None = await self._ask("pass_cord")
+        return version
+
+    async def pull_cord(self, actor: str, reason: str, offered_rollback: int | None = None) -> None:
+        """See `protocol.ports.LabelQueue`."""
+        await self._ask("pull_cord", actor, reason, offered_rollback)
+
+    async def rolled_back(self, policy: PolicyVersion) -> None:
+        """See `protocol.ports.LabelQueue`."""
+        await self._ask("rolled_back", policy)
+
+    async def cord(self) -> CordState:
+        """See `protocol.ports.LabelQueue`."""
+        state: CordState = await self._ask("cord")
+        return state
+
     async def stats(self) -> dict[str, float]:
         """See `protocol.ports.LabelQueue`."""
         stats: dict[str, float] = await self._ask("stats")
@@ -171,6 +219,11 @@ class RemoteLabelQueue:
         """Admit a labeler; return their token, which is not kept in the clear."""
         token: str = await self._ask("add_labeler", name)
         return token
+
+    async def admit(self, labeler_id: str, role: Role) -> Admission:
+        """Admit somebody; return a token and a one-time link, which are not kept in the clear."""
+        admission: Admission = await self._ask("admit", labeler_id, role)
+        return admission
 
     async def close(self) -> None:
         """Close the ledger; nothing more is taken in."""

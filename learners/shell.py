@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import ray
@@ -19,6 +19,7 @@ from learners.config import (
     BaseModelConfig,
     DeepSpeedConfig,
     KLConfig,
+    LearnerConfig,
     PolicyConfig,
     PPOConfig,
     RewardFitConfig,
@@ -26,11 +27,9 @@ from learners.config import (
 from learners.engine import free_port, join_ranks, leave_ranks
 from learners.ppo import PPOLearner
 from learners.reward_fit import RewardTrainer
-from learners.weights import KEPT_VERSIONS, ObjectStorePublisher, SharedMemoryPublisher
-from protocol.errors import ConfigError
 from protocol.labels import FitRequest, RewardVersion
 from protocol.messages import ExperienceBatch, PolicyVersion, StepReport
-from protocol.ports import WeightPublisher
+from protocol.ports import PushingPublisher, WeightPublisher
 from reward_service.config import RewardModelConfig
 
 
@@ -69,12 +68,11 @@ class LearnerRank(Rank):
         policy: ρ.
         ppo: The algorithm.
         kl: The penalty.
-        deepspeed: The engine.
+        learner: The engine, and which versions are kept.
+        checkpoint_root: The run's `policy` folder.
         total_episodes: N_π.
         seed: Of the run.
-        weight_transport: "shared_memory" or "object_store".
-        shared_folder: In shared memory and of this run alone, e.g. /dev/shm/andon-RUN.
-        kept_versions: How many versions stay published.
+        make_publisher: Makes rank 0's end of the weight path, in its own process.
     """
 
     def __init__(
@@ -84,23 +82,22 @@ class LearnerRank(Rank):
         policy: PolicyConfig,
         ppo: PPOConfig,
         kl: KLConfig,
-        deepspeed: DeepSpeedConfig,
+        learner: LearnerConfig,
+        checkpoint_root: Path,
         total_episodes: int,
         seed: int,
-        weight_transport: str,
-        shared_folder: Path,
-        kept_versions: int = KEPT_VERSIONS,
+        make_publisher: Callable[[], WeightPublisher],
     ) -> None:
-        super().__init__(rank, deepspeed)
+        super().__init__(rank, learner)
         self._policy = policy
         self._ppo = ppo
         self._kl = kl
-        self._deepspeed = deepspeed
+        self._config = learner
+        self._checkpoint_root = checkpoint_root
         self._total_episodes = total_episodes
         self._seed = seed
-        self._weight_transport = weight_transport
-        self._shared_folder = shared_folder
-        self._kept_versions = kept_versions
+        self._make_publisher = make_publisher
+        self._publisher: WeightPublisher | None = None
         self._learner: PPOLearner | None = None
 
     def start(self, host: str, port: int, probe_token_ids: Sequence[int]) -> PolicyVersion | None:
@@ -114,17 +111,19 @@ class LearnerRank(Rank):
         Raises:
             MissingError: There is no such model.
             InputError: It cannot be trained here.
-            ConfigError: The weight transport is none the learner has.
         """
         self._join(host, port)
+        if self._rank == 0:
+            self._publisher = self._make_publisher()
         self._learner = PPOLearner(
             policy=self._policy,
             ppo=self._ppo,
             kl=self._kl,
-            deepspeed=self._deepspeed,
+            learner=self._config,
+            checkpoint_root=self._checkpoint_root,
             total_episodes=self._total_episodes,
             probe_token_ids=probe_token_ids,
-            publisher=self._publisher() if self._rank == 0 else None,
+            publisher=self._publisher,
             seed=self._seed,
         )
         return self._learner.announce()
@@ -132,6 +131,23 @@ class LearnerRank(Rank):
     def step(self, batch: ExperienceBatch) -> StepReport | None:
         """Run one PPO step; idempotent by `batch.step`. Errors as `PPOLearner.step`."""
         return self._started.step(batch)
+
+    def checkpoints(self) -> tuple[int, ...] | None:
+        """Return the policy versions that can be restored, oldest first, on rank 0."""
+        return self._started.checkpoints() if self._rank == 0 else None
+
+    def restore(self, version: int) -> PolicyVersion | None:
+        """Go back to how a version was and publish it as the next; see `PPOLearner.restore`."""
+        return self._started.restore(version)
+
+    def send(self, version: int) -> None:
+        """Send a published version to all actors, where weights are pushed; rank 0 has it to do.
+
+        Errors as `protocol.ports.PushingPublisher.send`.
+        """
+        if self._publisher is not None:
+            assert isinstance(self._publisher, PushingPublisher), "these actors pull"
+            self._publisher.send(version)
 
     def save(self, folder: str) -> None:
         """Write the present policy as a Hugging Face folder. May be called again."""
@@ -147,16 +163,6 @@ class LearnerRank(Rank):
     def _started(self) -> PPOLearner:
         assert self._learner is not None, "start() first"
         return self._learner
-
-    def _publisher(self) -> WeightPublisher:
-        if self._weight_transport == "shared_memory":
-            return SharedMemoryPublisher(self._shared_folder, self._kept_versions)
-        if self._weight_transport == "object_store":
-            return ObjectStorePublisher(ray.put, self._kept_versions)
-        raise ConfigError(
-            f"the learner has no weight transport {self._weight_transport!r}: "
-            "set rollouts.weight_transport to 'shared_memory' or 'object_store'"
-        )
 
 
 @ray.remote

@@ -1,4 +1,4 @@
-"""The learner's end of the weight path on CPU: a file in shared memory, or Ray's object store."""
+"""The learner's end of the weight path, by way of the host: a shared file, or an object store."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class SharedMemoryPublisher:
         Raises:
             VersionError: The version is not above the last.
         """
-        _check_rising(version, self._files)
+        check_rising(version, self._files)
         payload = _serialised(tensors)
         path = self._folder / f"policy-{version:06d}.safetensors"
         draft = path.with_suffix(".draft")
@@ -84,7 +84,7 @@ class ObjectStorePublisher:
         Raises:
             VersionError: The version is not above the last.
         """
-        _check_rising(version, self._references)
+        check_rising(version, self._references)
         payload = _serialised(tensors)
         reference = self._put(payload)
         self._references[version] = reference
@@ -110,6 +110,7 @@ def _serialised(tensors: Mapping[str, object]) -> bytes:
     return payload
 
 
-def _check_rising(version: int, kept: Mapping[int, object]) -> None:
+def check_rising(version: int, kept: Mapping[int, object]) -> None:
+    """Raise VersionError unless the version is above all that are kept."""
     if kept and version <= max(kept):
         raise VersionError(f"policy version {version} came after {max(kept)}")

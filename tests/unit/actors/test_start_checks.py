@@ -132,9 +132,9 @@ def test_bytes_from_the_object_store_are_checked() -> None:
         sha256=hashlib.sha256(content).hexdigest(),
         num_bytes=len(content),
     )
-    assert open_weights(published(ref)) == content
+    assert open_weights(published(ref), "rollout-0") == content
     with pytest.raises(BundleCorrupt, match="policy version 4"):
-        open_weights(published(replace(ref, payload=content + b"x")))
+        open_weights(published(replace(ref, payload=content + b"x")), "rollout-0")
 
 
 def test_a_file_that_is_gone_says_what_to_do(tmp_path: Path) -> None:
@@ -146,13 +146,14 @@ def test_a_file_that_is_gone_says_what_to_do(tmp_path: Path) -> None:
         num_bytes=0,
     )
     with pytest.raises(MissingError, match="keep more versions"):
-        open_weights(published(ref))
+        open_weights(published(ref), "rollout-0")
 
 
-def test_device_transports_hand_on_what_was_announced() -> None:
-    announced = {"init_info": {}, "update_info": {"names": []}}
-    ref = WeightsRef(transport="nccl", location="", payload=announced, sha256="", num_bytes=0)
-    weights = open_weights(published(ref))
+def test_device_transports_hand_on_what_was_announced_to_the_actor() -> None:
+    announced = {"init_info": {"rank_offset": 3}, "update_info": {"names": []}}
+    payload = {"rollout-0": {}, "rollout-1": announced}
+    ref = WeightsRef(transport="nccl", location="", payload=payload, sha256="", num_bytes=0)
+    weights = open_weights(published(ref), "rollout-1")
     assert weights is announced
     assert transfer_info(weights) == {"names": []}
 

@@ -34,3 +34,44 @@ def test_a_batch_that_the_ranks_cannot_share_is_refused() -> None:
     }
     with pytest.raises(ConfigError, match="batch_size 12 is not a multiple of 8"):
         parse_config(content, "test")
+
+
+@pytest.mark.parametrize("name", ["owner", "guard", "learner"])
+def test_nobody_is_called_like_those_who_act_in_a_ledger_besides_labelers(name: str) -> None:
+    content = {"people": [name], "prompts": {}, "policy": {"path": "model"}, "labels": {}}
+    with pytest.raises(ConfigError, match=f"no labeler can be called '{name}'"):
+        parse_config(content, "test")
+
+
+def devices(transport: str, per_actor: float, per_rank: float) -> dict[str, object]:
+    return {
+        "people": ["ann"],
+        "prompts": {"source": "reviews"},
+        "policy": {"path": "model"},
+        "labels": {},
+        "rollouts": {"weight_transport": transport},
+        "cluster": {"gpus_per_actor": per_actor, "gpus_per_learner_rank": per_rank},
+    }
+
+
+@pytest.mark.parametrize(
+    ("transport", "per_actor", "per_rank", "complaint"),
+    [
+        ("nccl", 0, 1, "goes from GPU to GPU: set cluster.gpus_per_actor"),
+        ("ipc", 0.2, 0, "goes from GPU to GPU: set cluster.gpus_per_actor"),
+        ("nccl", 0.5, 1, "no two processes of one GPU"),
+        ("ipc", 0.5, 0.25, "shares the memory of one GPU, and .* ask for 1.25"),
+    ],
+)
+def test_weights_from_device_to_device_need_the_devices(
+    transport: str, per_actor: float, per_rank: float, complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        parse_config(devices(transport, per_actor, per_rank), "test")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("transport", "per_actor"), [("nccl", 2.0), ("ipc", 0.25)])
+def test_weights_from_device_to_device_can_be_chosen(transport: str, per_actor: float) -> None:
+    config = parse_config(devices(transport, per_actor, max(0.25, per_actor // 2)), "test")
+    assert config.rollouts.weight_transport == transport
