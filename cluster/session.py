@@ -6,9 +6,11 @@ Ctrl-C alike. On a cluster that was there before, only what belongs to the run i
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +24,9 @@ from ray.serve.schema import LoggingConfig as ServeLoggingConfig
 from cluster.config import ClusterConfig
 from cluster.environment import cluster_address
 from cluster.preflight import free_port, no_ray_cluster
-from protocol.errors import ResourceError
+from protocol.errors import LoopEnded, ResourceError
+
+DEPLOYMENT_POLL_S = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +51,7 @@ class RaySession:
         self._address = cluster_address(config.address)
         self._has_serve = False
         self._children: list[psutil.Process] = []
+        self._serve_calls = ThreadPoolExecutor(thread_name_prefix="serve")
         self.http_port = 0
         """Of both HTTP faces, once the session is open."""
 
@@ -67,6 +72,8 @@ class RaySession:
         trace: TracebackType | None,
     ) -> None:
         self._children = psutil.Process().children(recursive=True)
+        # A thread that is in Ray when it shuts down takes the whole process with it.
+        self._serve_calls.shutdown(cancel_futures=True)
         if ray.is_initialized():
             if self._address is not None and self._has_serve:
                 # A private session ends with everything in it; this cluster goes on.
@@ -80,9 +87,22 @@ class RaySession:
         """Address of both HTTP faces."""
         return f"http://{self._config.http_host}:{self.http_port}"
 
-    def deploy(self, app: serve.Application, name: str, route_prefix: str) -> Any:
-        """Run a Serve application of this run; return its handle once it is healthy."""
-        return serve.run(app, name=f"{self.run_id}-{name}", route_prefix=route_prefix)
+    async def deploy(self, app: serve.Application, name: str, route_prefix: str) -> Any:
+        """Run a Serve application of this run; return its handle once it is healthy.
+
+        Serve's own wait for that cannot be ended, so it is asked again and again: the end of the
+        session waits for the one short call that is under way.
+
+        Raises:
+            LoopEnded: It could not be started.
+        """
+        target = serve.RunTarget(app, f"{self.run_id}-{name}", route_prefix)
+        loop = asyncio.get_running_loop()
+        handle = await loop.run_in_executor(self._serve_calls, _begin_deployment, target)
+        while True:
+            if await loop.run_in_executor(self._serve_calls, _is_running, target.name):
+                return handle
+            await asyncio.sleep(DEPLOYMENT_POLL_S)
 
     def _start_ray(self) -> None:
         options: dict[str, object] = {
@@ -135,3 +155,17 @@ class RaySession:
             log.warning("process outlived its session", pid=process.pid)
             process.kill()
         psutil.wait_procs(alive, timeout=5)
+
+
+def _begin_deployment(target: serve.RunTarget) -> Any:
+    (handle,) = serve.run_many(
+        [target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False
+    )
+    return handle
+
+
+def _is_running(name: str) -> bool:
+    overview = serve.status().applications[name]
+    if overview.status == "DEPLOY_FAILED":
+        raise LoopEnded(f"{name} did not start: {overview.message}")
+    return bool(overview.status == "RUNNING")

@@ -118,3 +118,5 @@ class WandbSink:
     def close(self) -> None:
         """Flush and finish the run; blocks until its file is complete."""
         self._run.finish()
+        # wandb's service may write what it still holds after `finish`; it ends when it has.
+        wandb.teardown()

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from cluster.metrics.config import MetricsConfig
@@ -35,6 +36,8 @@ def records(tmp_path: Path, no_account: None) -> list[Any]:
         run_config={"seed": 1},
     )
     exercise(sink)
+    # It writes the file, and not only what `finish` waited for.
+    assert [child for child in psutil.Process().children() if "wandb" in child.name()] == []
     (path,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
     assert read_history(path) == list(ROWS)
     return read_records(path)

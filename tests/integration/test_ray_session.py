@@ -1,0 +1,105 @@
+"""Serve blocks, and Ray ends a process that calls it while it shuts down: who waits for whom."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cluster.config import ClusterConfig
+from protocol.errors import LoopEnded
+
+if TYPE_CHECKING:
+    from cluster.session import RaySession
+
+pytestmark = [
+    pytest.mark.timeout(60),
+    # Serve's own, when it is imported.
+    pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20"),
+]
+
+HANDLE = object()
+
+
+class FakeServe:
+    """Starts an application when it may, and then tells of the given states, one each time."""
+
+    def __init__(self, *states: str) -> None:
+        self.log: list[str] = []
+        self.is_called = threading.Event()
+        self.may_return = threading.Event()
+        self._states = iter(states)
+        self._name = ""
+
+    def run_many(self, targets: list[Any], **waits: bool) -> list[object]:
+        assert set(waits.values()) == {False}
+        self._name = targets[0].name
+        self.is_called.set()
+        self.may_return.wait()
+        self.log.append("call returned")
+        return [HANDLE]
+
+    def status(self) -> Any:
+        overview = SimpleNamespace(status=next(self._states), message="no such model")
+        return SimpleNamespace(applications={self._name: overview})
+
+
+@pytest.fixture
+def session() -> RaySession:
+    """One on a cluster that was there before: its end touches no process."""
+    from cluster.session import RaySession
+
+    return RaySession(ClusterConfig(address="elsewhere:6379"), "run-1", 2)
+
+
+Install = Callable[[FakeServe], FakeServe]
+
+
+@pytest.fixture
+def install(session: RaySession, monkeypatch: pytest.MonkeyPatch) -> Install:
+    from cluster import session as module
+
+    def installed(fake: FakeServe) -> FakeServe:
+        monkeypatch.setattr(module, "DEPLOYMENT_POLL_S", 0)
+        monkeypatch.setattr(module.serve, "run_many", fake.run_many)
+        monkeypatch.setattr(module.serve, "status", fake.status)
+        monkeypatch.setattr(module.ray, "is_initialized", lambda: True)
+        monkeypatch.setattr(module.ray, "shutdown", lambda: fake.log.append("Ray shut down"))
+        return fake
+
+    return installed
+
+
+async def test_ray_is_shut_down_after_the_last_call_has_returned(
+    session: RaySession, install: Install
+) -> None:
+    serve = install(FakeServe())
+    deploying = asyncio.create_task(session.deploy(object(), "reward", "/reward"))
+    await asyncio.to_thread(serve.is_called.wait)
+    deploying.cancel()
+    ending = asyncio.create_task(asyncio.to_thread(session.__exit__, None, None, None))
+    await asyncio.wait([deploying])
+    assert deploying.cancelled()
+    assert serve.log == []
+    serve.may_return.set()
+    await ending
+    assert serve.log == ["call returned", "Ray shut down"]
+
+
+async def test_an_application_is_waited_for(session: RaySession, install: Install) -> None:
+    serve = install(FakeServe("NOT_STARTED", "DEPLOYING", "RUNNING"))
+    serve.may_return.set()
+    assert await session.deploy(object(), "reward", "/reward") is HANDLE
+
+
+async def test_an_application_that_cannot_start_says_why(
+    session: RaySession, install: Install
+) -> None:
+    serve = install(FakeServe("DEPLOYING", "DEPLOY_FAILED"))
+    serve.may_return.set()
+    with pytest.raises(LoopEnded, match="run-1-reward did not start: no such model"):
+        await session.deploy(object(), "reward", "/reward")
