@@ -2,57 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from functools import wraps
-from pathlib import Path
-from typing import ParamSpec
-
 import click
 
-from cluster.failure import first_cause
-from protocol.errors import UserError
-
-P = ParamSpec("P")
-
-EXIT_FAILED = 1
-EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
-
-set_option = click.option(
-    "--set",
-    "overrides",
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="Override a key of the config, e.g. --set ppo.lr=1e-4. May be repeated.",
-)
-folder_option = click.option(
-    "--folder",
-    type=click.Path(path_type=Path),
-    help="Where the run is kept. Default: runs/NAME-SEED, with a number if that is taken.",
-)
-run_argument = click.argument("run", type=click.Path(path_type=Path))
-
-
-def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Show an error of our own as one line, and let every other be seen whole."""
-
-    @wraps(command)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except KeyboardInterrupt:
-            click.echo("andon: stopped", err=True)
-            sys.exit(EXIT_INTERRUPTED)
-        except (Exception, BaseExceptionGroup) as error:
-            # What a part raises while it is closed may hide ours, which is then its context.
-            cause = first_cause(error)
-            if cause is None:
-                raise
-            click.echo(f"andon: {cause}", err=True)
-            sys.exit(EXIT_USER_ERROR if isinstance(cause, UserError) else EXIT_FAILED)
-
-    return guarded
+from cluster.commands.labels import export, import_labels, trace
+from cluster.commands.line import cord, resume, rollback
+from cluster.commands.people import label, labelers
+from cluster.commands.runs import demo, report, run, status, stop
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,82 +16,18 @@ def main() -> None:
     """Andon: fully online RLHF that people can rely on.
 
     `andon demo` shows the whole system at work on this machine. `andon run CONFIG.toml` trains your
-    own policy, here or on the Ray cluster that RAY_ADDRESS names.
+    own policy, here or on the Ray cluster that RAY_ADDRESS names. `andon label` opens the page
+    where people label.
     """
 
 
-@main.command()
-@folder_option
-@click.option("--seed", default=1, show_default=True, help="Of sampling, training and asking.")
-@click.option(
-    "--mode",
-    type=click.Choice(["online", "offline"]),
-    default="online",
-    show_default=True,
-    help="Labels all through training, or all of them before it.",
-)
-@set_option
-@one_line_errors
-def demo(folder: Path | None, seed: int, mode: str, overrides: tuple[str, ...]) -> None:
-    """Run the whole system on generated reviews, with simulated labelers, and report.
-
-    Needs no GPU, no account and no download: a small base model is trained first (and kept for the
-    next time), then two rollout actors, a reward service, a learner and a label queue run online
-    RLHF against labelers whose true preference only the report knows.
-    """
-    from cluster.config import load_config
-    from cluster.run import run_to_end
-
-    path = Path(__file__).with_name("demo.toml")
-    chosen = (f"run.seed={seed}", f"run.mode={mode}", *overrides)
-    run_to_end(load_config(path, chosen), folder)
-
-
-@main.command()
-@click.argument("config", type=click.Path(path_type=Path))
-@folder_option
-@set_option
-@one_line_errors
-def run(config: Path, folder: Path | None, overrides: tuple[str, ...]) -> None:
-    """Run the CONFIG file, on this machine or on the Ray cluster that RAY_ADDRESS names."""
-    from cluster.config import load_config
-    from cluster.run import run_to_end
-
-    run_to_end(load_config(config, overrides), folder)
-
-
-@main.command()
-@run_argument
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@one_line_errors
-def status(run: Path, as_json: bool) -> None:
-    """Say how the run in folder RUN stands."""
-    from cluster.status import describe, read_status
-
-    standing = read_status(run)
-    click.echo(describe(standing, as_json=as_json))
-
-
-@main.command()
-@run_argument
-@click.option("--reason", default="asked by a person", show_default=True)
-@click.option("--timeout", "timeout_s", default=120.0, show_default=True, help="Seconds to wait.")
-@one_line_errors
-def stop(run: Path, reason: str, timeout_s: float) -> None:
-    """Stop the run in folder RUN after its current step, and wait until it has ended."""
-    from cluster.status import request_stop
-
-    click.echo(request_stop(run, reason, timeout_s))
-
-
-@main.command()
-@run_argument
-@one_line_errors
-def report(run: Path) -> None:
-    """Write the report of the run in folder RUN, finished or not: one page, pictures, summary."""
-    from cluster.report.write import write_report
-
-    click.echo(f"report: {write_report(run)}")
+for command in (
+    *(demo, run, status, stop, report),
+    *(label, labelers),
+    *(cord, resume, rollback),
+    *(trace, export, import_labels),
+):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -21,17 +21,20 @@ from cluster.memory import PeakMemory
 from cluster.metrics.remote import RemoteSink
 from cluster.metrics.shell import MetricsShell
 from cluster.placement import Placement, num_cpus_wanted
+from cluster.prompts import RunTexts, read_texts
 from cluster.recordings import Recordings
-from cluster.remote import answer
+from cluster.remote import RemoteLabelQueue, answer
 from cluster.report.records import read_run
 from cluster.report.summary import summarize
-from cluster.run_folder import RunFolder
+from cluster.run_folder import OWNER, RunFolder
 from cluster.session import RaySession
 from cluster.watch import Watch
 from label_queue.simulated.gold import response_gold
 
 
-async def conduct(config: RunConfig, folder: RunFolder, cache: Path, console: Console) -> None:
+async def conduct(
+    config: RunConfig, folder: RunFolder, cache: Path, console: Console, texts: RunTexts | None
+) -> None:
     """Run until the last episode is trained or the run is stopped.
 
     Args:
@@ -39,6 +42,7 @@ async def conduct(config: RunConfig, folder: RunFolder, cache: Path, console: Co
         folder: The run's, just made.
         cache: Where a base model is kept.
         console: Where progress is shown.
+        texts: Prompts and the like, if they were read already.
 
     Raises:
         UserError: What was given cannot be run.
@@ -60,14 +64,19 @@ async def conduct(config: RunConfig, folder: RunFolder, cache: Path, console: Co
         policy_path, base_model_s = await starting_policy(config, cache)
         folder.update_state(base_model_s=base_model_s, url=session.url)
         watch.show("starting actors, learner, reward service and label queue")
-        async with Placement(config, folder, session, policy_path) as placement:
+        if texts is None:
+            texts = await asyncio.to_thread(read_texts, config, policy_path)
+        async with Placement(config, folder, session, policy_path, texts) as placement:
             controller = Controller(config, placement.parts, journal, placement.policy)
             watch.show("sampling the base model")
             await placement.start_reward_trainer(await controller.draw_reference())
-            await _admit_labelers(config, folder, placement)
+            links = await _admit(config, folder, placement.labels)
             folder.update_state(state="running")
+            for name, link in links.items():
+                words = f"{name} labels at {session.url}{link} (the link works once)"
+                console.print(words, markup=False, highlight=False, soft_wrap=True)
             with SimulatedLabelers(config.labelers, session.url, folder) as labelers:
-                note = f"label at {session.url}/api/v1 · tokens in {folder.tokens}"
+                note = f"label at {session.url}/ · andon label {folder.path}"
                 async with asyncio.TaskGroup() as group:
                     watching = group.create_task(
                         watch.watch(controller, placement.labels, placement.actors, note)
@@ -86,13 +95,21 @@ async def conduct(config: RunConfig, folder: RunFolder, cache: Path, console: Co
         watch.show("stopping")
 
 
-async def _admit_labelers(config: RunConfig, folder: RunFolder, placement: Placement) -> None:
-    """Give every labeler a token, in a file of their own that only its owner may read."""
-    for name in (*(labeler.name for labeler in config.labelers), *config.people):
-        token = await placement.labels.add_labeler(name)
-        file = folder.tokens / name
-        file.touch(mode=0o600)
-        file.write_text(token + "\n")
+async def _admit(config: RunConfig, folder: RunFolder, labels: RemoteLabelQueue) -> dict[str, str]:
+    """Let owner and labelers in; return the paths of the people's one-time links, by name.
+
+    Their tokens go into files of their own, which only the user who runs this may read.
+    """
+    owner = await labels.admit(OWNER, "owner")
+    folder.write_token(OWNER, owner.token)
+    for labeler in config.labelers:
+        folder.write_token(labeler.name, await labels.add_labeler(labeler.name))
+    links = {}
+    for name in config.people:
+        admission = await labels.admit(name, "labeler")
+        folder.write_token(name, admission.token)
+        links[name] = admission.link
+    return links
 
 
 async def _start_hub(config: RunConfig, folder: RunFolder) -> Any:

@@ -9,12 +9,17 @@
                     (of the current policy)   (people)                      │
                     ScoredRollout ◀────────────── hot swap ◀────────────────┘
 
+    the cord        a labeler, the owner or the guard pulls ─▶ no step ─▶ the owner releases
+                    (all else goes on)                            │
+                    PolicyVersion restored, later rollouts dropped ◀── the owner orders a rollback
+
     loop        consumes           waits for                         is unblocked by
     ─────────   ────────────────   ───────────────────────────────   ─────────────────────────
     prompts     prompt source      room under the staleness bound    weights: version announced
     rollouts    requests           an actor                          prompts
     scoring     rollouts           the first reward version          rollouts; reward
-    learning    scored rollouts    l(n) labels, B fresh rollouts     scoring; people
+    learning    scored rollouts    l(n) labels, B fresh rollouts,    scoring; people; the owner
+                                   a cord that is not pulled
     weights     policy versions    a newer version                   learning
     queries     orders             queries wanted by the schedule    people; learning (the clock)
     reward      labels             a refit point, or enough labels   people
@@ -27,20 +32,18 @@ that ends before the run is over is an error and stops the run.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 
 from cluster.config import RunConfig
 from cluster.drafting import Drafter
 from cluster.experience import ExperienceBuffer, with_one_reward_version
-from cluster.fleet import RolloutFleet
 from cluster.journal import Journal
+from cluster.parts import Parts
+from cluster.reward_guard import RewardGuard
 from cluster.scoring import ResponseScorer, scored_sequence
 from cluster.staleness import StalenessGate
-from protocol.errors import InputError, LoopEnded, ScoringFailed
-from protocol.labels import RewardVersion
+from protocol.errors import LoopEnded, ScoringFailed
 from protocol.messages import (
     ExperienceBatch,
     PolicyVersion,
@@ -49,20 +52,6 @@ from protocol.messages import (
     Sampling,
     ScoredRollout,
 )
-from protocol.ports import LabelQueue, Learner, PromptSource, RewardService, RewardTrainer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """Everything the controller joins, each behind its port."""
-
-    prompts: PromptSource
-    query_prompts: PromptSource
-    fleet: RolloutFleet
-    learner: Learner
-    reward_trainer: RewardTrainer
-    reward_service: RewardService
-    labels: LabelQueue
 
 
 class Controller:
@@ -90,6 +79,7 @@ class Controller:
         self._drafter = Drafter(
             parts.fleet, parts.query_prompts, self._sampling, lambda v: self._learned_through[v]
         )
+        self._guard = RewardGuard(parts.reward_service, parts.labels, parts.learner, journal)
 
         self._requests: asyncio.Queue[list[RolloutRequest]] = asyncio.Queue(maxsize=1)
         self._rollouts: asyncio.Queue[list[Rollout]] = asyncio.Queue()
@@ -102,7 +92,6 @@ class Controller:
         self._episodes = 0
         self._learned_through = {policy.version: policy.learned_through}
         self._ledger_seq_of_reward: dict[int, int] = {}
-        self._numbers = itertools.count()
 
     async def draw_reference(self) -> list[tuple[int, ...]]:
         """Prove that the actors hold ρ, and sample it: for validation queries and normalisation.
@@ -117,18 +106,11 @@ class Controller:
         """
         self._journal.policy_loaded(self._policy, await self._parts.fleet.load_policy(self._policy))
         labels = self._config.labels
-        num_each = max(2, labels.num_candidates // 2)
-        num_prompts = math.ceil(self._config.reward_model.num_normalisation_samples / num_each)
-        num_prompts = max(num_prompts, math.ceil(labels.total * labels.validation_share))
-        prompts = self._parts.query_prompts.draw(num_prompts)
-        drawn = await self._drafter.draw_complete(prompts, num_each, "reference")
-        whole = [group for group in drawn if len(group) == num_each]
-        if not whole:
-            raise InputError(
-                f"the starting policy never ended its responses to {num_prompts} prompts: choose a "
-                "response.cut_token that it writes, or a larger response.max_tokens"
-            )
-        rollouts = [rollout for group in whole for rollout in group]
+        rollouts = await self._drafter.draw_reference(
+            num_each=max(2, labels.num_candidates // 2),
+            num_rollouts=self._config.reward_model.num_normalisation_samples,
+            num_prompts=math.ceil(labels.total * labels.validation_share),
+        )
         await self._parts.labels.add_reference(rollouts)
         self._journal.reference_drawn(rollouts)
         return [scored_sequence(rollout) for rollout in rollouts]
@@ -165,17 +147,8 @@ class Controller:
         """Prompt source → requests, as many as the staleness bound has room for."""
         while True:
             count = await self._gate.admit(self._config.rollouts.requests_per_call)
-            await self._requests.put(
-                [
-                    RolloutRequest(
-                        rollout_id=f"t-{next(self._numbers):06d}",
-                        prompt=prompt,
-                        purpose="train",
-                        sampling=self._sampling,
-                    )
-                    for prompt in self._parts.prompts.draw(count)
-                ]
-            )
+            prompts = self._parts.prompts.draw(count)
+            await self._requests.put(self._drafter.requests(prompts, "train"))
 
     async def rollouts(self) -> None:
         """Requests → rollouts, on whichever actor is least loaded."""
@@ -191,12 +164,15 @@ class Controller:
             while not self._rollouts.empty():
                 rollouts += self._rollouts.get_nowait()
             try:
-                await self._buffer.add(await self._scorer.score(rollouts))
+                scored = await self._scorer.score(rollouts)
             except ScoringFailed as error:
                 await self._drop_unscored(len(rollouts), error)
+                continue
+            self._guard.remember(scored)
+            await self._buffer.add(scored)
 
     async def learning(self) -> None:
-        """Scored rollouts → policy versions, never ahead of the label schedule."""
+        """Scored rollouts → policy versions, never ahead of the labels, nor past a pulled cord."""
         batch_size = self._config.ppo.batch_size
         while self._episodes < self._config.run.episodes:
             with self._journal.waiting("labels"):
@@ -209,8 +185,13 @@ class Controller:
             except ScoringFailed as error:
                 await self._drop_unscored(len(scored), error)
                 continue
-            async with self._stepping:
-                await self._step(self._batch(scored))
+            if await self._pass_cord():
+                await self._buffer.add(scored)  # drops what the rollback leaves behind
+            elif scored[0].score.reward_version < self._guard.least_version:
+                await self._rollouts.put([each.rollout for each in scored])  # to be scored again
+            else:
+                async with self._stepping:
+                    await self._step(self._batch(scored))
         self._over.set()
 
     async def weights(self) -> None:
@@ -231,9 +212,14 @@ class Controller:
         while True:
             for order in await self._parts.labels.next_orders(timeout_s=5.0):
                 drafts = await self._drafter.fill(order)
-                self._journal.rollouts_finished([r for d in drafts for r in d.rollouts])
-                if order.num_drafts > order.num_queries and self._has_reward.is_set():
-                    drafts = await self._scorer.score_drafts(drafts)
+                rollouts = [rollout for draft in drafts for rollout in draft.rollouts]
+                self._journal.rollouts_finished(rollouts)
+                try:
+                    if order.num_drafts > order.num_queries and self._has_reward.is_set():
+                        drafts = await self._scorer.score_drafts(drafts)
+                except ScoringFailed as error:
+                    self._journal.scoring_failed(len(rollouts), error)
+                    continue  # an order left unanswered is placed again
                 await self._parts.labels.offer(order.order_id, drafts)
 
     async def reward(self) -> None:
@@ -243,7 +229,7 @@ class Controller:
             version = await self._parts.reward_trainer.fit(request)
             # Before the swap: the first score of the new version may come while it returns.
             self._ledger_seq_of_reward[version.version] = version.ledger_seq
-            await self._swap(version)
+            await self._guard.serve(version, request)
             await self._parts.labels.learned(version)
             self._journal.reward_served(version)
             self._has_reward.set()
@@ -255,27 +241,47 @@ class Controller:
         self._journal.rollouts_finished(rollouts)
         await self._rollouts.put(rollouts)
 
-    async def _swap(self, version: RewardVersion) -> None:
-        """Swap a version in; where replicas are late, the announcement stands and is waited for."""
-        try:
-            await self._parts.reward_service.swap(version)
-        except ScoringFailed:
-            await self._parts.reward_service.swap(version)
-
     async def _drop_unscored(self, count: int, error: ScoringFailed) -> None:
         """Drop rollouts without a score, and give their slots to others."""
         self._journal.scoring_failed(count, error)
         await self._gate.release(count)
 
+    async def _pass_cord(self) -> bool:
+        """Wait while the cord is pulled, doing the rollbacks ordered; return whether one was."""
+        was_rolled_back = False
+        await self._guard.settled()
+        while True:
+            with self._journal.waiting("cord"):
+                version = await self._parts.labels.pass_cord()
+            if version is None:
+                return was_rolled_back
+            async with self._stepping:
+                await self._roll_back(version)
+            was_rolled_back = True
+
+    async def _roll_back(self, version: int) -> None:
+        """Restore a policy version, or the newest checkpoint before it; drop what came after."""
+        kept = await self._parts.learner.checkpoints()
+        policy = await self._parts.learner.restore(max(v for v in kept if v <= version))
+        await self._gate.skip_version()
+        await self._buffer.forget(policy)
+        await self._take_over(policy)
+        await self._parts.labels.rolled_back(policy)
+        self._journal.rolled_back(policy, asked_for=version)
+
     async def _step(self, batch: ExperienceBatch) -> None:
         self._journal.step_begun(batch, len(self._buffer))
         with self._journal.learning():
             report = await self._parts.learner.step(batch)
-        self._episodes = report.policy.episodes
-        self._policy = report.policy
-        self._learned_through[report.policy.version] = report.policy.learned_through
-        await self._parts.labels.set_progress(self._episodes, self._policy)
+        await self._take_over(report.policy)
         self._journal.step_done(batch, report, self._buffer.num_dropped)
+
+    async def _take_over(self, policy: PolicyVersion) -> None:
+        """Go on with a new version: the learner's next step, the clock, and soon the actors."""
+        self._episodes = policy.episodes
+        self._policy = policy
+        self._learned_through[policy.version] = policy.learned_through
+        await self._parts.labels.set_progress(policy.episodes, policy)
         self._has_newer_policy.set()
 
     def _batch(self, scored: Sequence[ScoredRollout]) -> ExperienceBatch:

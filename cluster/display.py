@@ -6,6 +6,7 @@ A snapshot is a flat mapping: the last value of each metric by its name, and bes
     elapsed_s       since the run began
     episodes_total  of the whole run
     note            what to tell the user just now, e.g. the address to label at
+    alarm           what the user must know before all else, e.g. who pulled the cord
 
 Whatever is missing is not shown.
 """
@@ -107,6 +108,9 @@ def render(snapshot: Snapshot, title: str) -> RenderableType:
     columns = Table.grid(padding=(0, 4))
     columns.add_row(_column(snapshot, _POLICY), _column(snapshot, _PEOPLE))
     parts: list[RenderableType] = [_progress(snapshot), Text(""), columns]
+    if "alarm" in snapshot:
+        alarm = Text(str(snapshot["alarm"]), style="bold")
+        parts.insert(0, Panel(alarm, border_style="bold red"))
     if "note" in snapshot:
         parts += [Text(""), Text(str(snapshot["note"]), style="cyan")]
     return Panel(Group(*parts), title=Text(title), title_align="left", width=PANEL_WIDTH)
@@ -118,6 +122,8 @@ def plain_line(snapshot: Snapshot) -> str:
     if "episodes_total" in snapshot:
         done = float(snapshot.get("policy/episodes", 0))
         parts.append(f"episodes {done:.0f}/{float(snapshot['episodes_total']):.0f}")
+    if "alarm" in snapshot:
+        parts += str(snapshot["alarm"]).splitlines()
     rows = (*_POLICY, *_PEOPLE)
     parts += [f"{name} {form.format(s=snapshot)}" for name, key, form in rows if key in snapshot]
     return " · ".join(parts)

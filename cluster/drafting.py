@@ -1,11 +1,13 @@
-"""From an order of the label queue to drafts: fresh responses of the current policy."""
+"""Requests for responses, and from an order of the label queue to drafts of fresh ones."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 
 from cluster.fleet import RolloutFleet
+from protocol.errors import InputError
 from protocol.labels import QueryDraft, QueryOrder
 from protocol.messages import Prompt, Purpose, Rollout, RolloutRequest, Sampling
 from protocol.ports import PromptSource
@@ -51,6 +53,27 @@ class Drafter:
             if len(rollouts) == order.num_candidates
         ]
 
+    async def draw_reference(
+        self, *, num_each: int, num_rollouts: int, num_prompts: int
+    ) -> list[Rollout]:
+        """Sample ρ: `num_each` complete responses to each prompt that gives so many.
+
+        Prompts are drawn for at least `num_rollouts`, and at least `num_prompts` of them.
+
+        Raises:
+            InputError: ρ does not end its responses, so there is nothing to compare.
+        """
+        num_prompts = max(num_prompts, math.ceil(num_rollouts / num_each))
+        prompts = self._prompts.draw(num_prompts)
+        drawn = await self.draw_complete(prompts, num_each, "reference")
+        rollouts = [rollout for group in drawn if len(group) == num_each for rollout in group]
+        if not rollouts:
+            raise InputError(
+                f"the starting policy never ended its responses to {num_prompts} prompts: choose a "
+                "response.cut_token that it writes, or a larger response.max_tokens"
+            )
+        return rollouts
+
     async def draw_complete(
         self, prompts: Sequence[Prompt], num_responses: int, purpose: Purpose
     ) -> list[list[Rollout]]:
@@ -64,16 +87,20 @@ class Drafter:
             ]
             if not wanted:
                 break
-            requests = [self._request(prompts[index], purpose) for index in wanted]
+            requests = self.requests([prompts[index] for index in wanted], purpose)
             for index, rollout in zip(wanted, await self._fleet.generate(requests), strict=True):
                 if rollout.is_complete:
                     complete[index].append(rollout)
         return complete
 
-    def _request(self, prompt: Prompt, purpose: Purpose) -> RolloutRequest:
-        return RolloutRequest(
-            rollout_id=f"{purpose[0]}-{next(self._numbers):06d}",
-            prompt=prompt,
-            purpose=purpose,
-            sampling=self._sampling,
-        )
+    def requests(self, prompts: Sequence[Prompt], purpose: Purpose) -> list[RolloutRequest]:
+        """Return one request a prompt; no two of a run have the same id."""
+        return [
+            RolloutRequest(
+                rollout_id=f"{purpose[0]}-{next(self._numbers):06d}",
+                prompt=prompt,
+                purpose=purpose,
+                sampling=self._sampling,
+            )
+            for prompt in prompts
+        ]

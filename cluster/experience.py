@@ -2,7 +2,8 @@
 
 What is older than `max_policy_lag` versions when the learner would train on it is dropped and
 counted. What was scored by an older reward than the rest of its batch is scored again, because
-rewards of different versions never meet in one normalisation group.
+rewards of different versions never meet in one normalisation group. After a rollback, what the
+versions left behind have written is dropped too, wherever in the pipeline it is.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
-from protocol.messages import Rollout, ScoredRollout
+from protocol.messages import PolicyVersion, Rollout, ScoredRollout
 
 
 class ExperienceBuffer:
@@ -27,6 +28,7 @@ class ExperienceBuffer:
         self._on_drop = on_drop
         self._waiting: deque[ScoredRollout] = deque()
         self._arrived = asyncio.Condition()
+        self._left_behind: list[range] = []
         self.num_dropped = 0
         """Rollouts refused at the door since the start."""
 
@@ -40,24 +42,33 @@ class ExperienceBuffer:
             self._arrived.notify_all()
 
     async def take(self, count: int, policy_version: int) -> list[ScoredRollout]:
-        """Wait for `count` rollouts no staler than the bound at `policy_version`; oldest first."""
+        """Wait for `count` rollouts fit to train on at `policy_version`; oldest first."""
         async with self._arrived:
             while True:
-                await self._drop_stale(policy_version)
+                await self._drop_unfit(policy_version)
                 if len(self._waiting) >= count:
                     return [self._waiting.popleft() for _ in range(count)]
                 await self._arrived.wait()
 
-    async def _drop_stale(self, policy_version: int) -> None:
-        fresh = [s for s in self._waiting if self._is_fresh(s.rollout, policy_version)]
-        dropped = len(self._waiting) - len(fresh)
+    async def forget(self, restored: PolicyVersion) -> None:
+        """Drop, now and from now on, what the versions that a rollback left behind have written."""
+        assert restored.restored_from is not None, "only a rollback leaves versions behind"
+        async with self._arrived:
+            self._left_behind.append(range(restored.restored_from + 1, restored.version))
+            await self._drop_unfit(restored.version)
+
+    async def _drop_unfit(self, policy_version: int) -> None:
+        fit = [s for s in self._waiting if self._is_fit(s.rollout, policy_version)]
+        dropped = len(self._waiting) - len(fit)
         if dropped:
-            self._waiting = deque(fresh)
+            self._waiting = deque(fit)
             self.num_dropped += dropped
             await self._on_drop(dropped)
 
-    def _is_fresh(self, rollout: Rollout, policy_version: int) -> bool:
-        return policy_version - rollout.oldest_version <= self._max_policy_lag
+    def _is_fit(self, rollout: Rollout, policy_version: int) -> bool:
+        is_fresh = policy_version - rollout.oldest_version <= self._max_policy_lag
+        wrote = rollout.policy_versions
+        return is_fresh and not any(v in gone for gone in self._left_behind for v in wrote)
 
 
 async def with_one_reward_version(

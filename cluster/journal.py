@@ -16,7 +16,8 @@ from statistics import fmean
 import structlog
 
 from cluster.recordings import Recordings
-from protocol.labels import RewardVersion
+from cluster.reward_comparison import Verdict
+from protocol.labels import CordState, RewardVersion
 from protocol.messages import (
     ActorStats,
     ExperienceBatch,
@@ -56,7 +57,10 @@ class Journal:
         self._now = now
         self._started = now()
         self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._since: dict[str, float] = {}
+        """When each of those that are timed now began."""
         self._num_unscored = 0
+        self._cord = CordState(is_pulled=False)
         self._sampled: set[int] = set()
         self._newly_sampled: list[tuple[int, float]] = []
         self._learned_through: dict[int, int] = {}
@@ -111,16 +115,7 @@ class Journal:
                 score=scored.score.value,
                 reward_version=scored.score.reward_version,
             )
-        self._recordings.write(
-            "policies",
-            {
-                "version": policy.version,
-                "episodes": policy.episodes,
-                "reward_version": policy.reward_version,
-                "learned_through": policy.learned_through,
-                "created_at": self._now(),
-            },
-        )
+        self._record_policy(policy)
         self._write(
             {
                 "policy/step": policy.version,
@@ -158,6 +153,75 @@ class Journal:
             }
         )
         log.info("reward served", version=version.version, kind=version.kind)
+
+    def rewards_compared(
+        self, version: int, correlation: float | None, num_compared: int, verdict: Verdict
+    ) -> None:
+        """A reward fitted after an exclusion was held against the one before it."""
+        compared = {"version": version, "correlation": correlation, "num_compared": num_compared}
+        self._recordings.write("comparisons", {**compared, "verdict": verdict, "at": self._now()})
+        if correlation is not None:
+            self._write(
+                {
+                    "reward_model/version": version,
+                    "reward_model/correlation_with_previous": correlation,
+                }
+            )
+        log.info("rewards compared", **compared, verdict=verdict)
+        if verdict == "alert":
+            self._metrics.alert(
+                "the reward moved when labels were taken back",
+                f"reward version {version} correlates {correlation:.2f} with the one before it, on "
+                f"{num_compared} recent responses; it was normalised anew on the base model, and "
+                "training goes on",
+            )
+
+    def comparison_failed(self, error: Exception) -> None:
+        """No scores came to compare rewards by."""
+        log.warning("rewards could not be compared for want of scores", error=str(error))
+
+    def rolled_back(self, policy: PolicyVersion, asked_for: int) -> None:
+        """The learner went back to an older version and published it as a new one."""
+        self._learned_through[policy.version] = policy.learned_through
+        self._record_policy(policy)
+        self._write(
+            {
+                "policy/step": policy.version,
+                "policy/version": policy.version,
+                "policy/episodes": policy.episodes,
+            }
+        )
+        text = f"policy version {policy.version} is version {policy.restored_from} again"
+        if policy.restored_from != asked_for:
+            text += f", the newest kept of those up to {asked_for}, which was asked for"
+        self._metrics.alert("the policy was rolled back", text)
+
+    def cord_stood(self, cord: CordState) -> None:
+        """The label queue said how the cord hangs; a change is told to people."""
+        before, self._cord = self._cord, cord
+        if cord.is_pulled and cord.pulled_at != before.pulled_at:
+            self._record_cord("pull", cord.pulled_by, cord.reason, cord.pulled_at)
+            offer = ""
+            if cord.offered_rollback is not None:
+                offer = f"; policy version {cord.offered_rollback} is offered for a rollback"
+            self._metrics.alert(f"cord pulled by {cord.pulled_by}", f"{cord.reason}{offer}")
+        elif cord.offered_rollback is not None and before.offered_rollback is None:
+            self._metrics.alert(
+                "a rollback is offered",
+                f"the cord was pulled by {cord.pulled_by} already; the guard offers policy version "
+                f"{cord.offered_rollback}",
+            )
+        elif before.is_pulled and not cord.is_pulled:
+            self._record_cord("release", "owner", "", self._now())
+            self._metrics.alert("cord released", f"it was pulled by {before.pulled_by}")
+        if cord.is_pulled or before.is_pulled:
+            self._write(
+                {
+                    "time/wall_s": self._now() - self._started,
+                    "cord/is_pulled": float(cord.is_pulled),
+                    "cord/stopped_s": self._stopped_s(),
+                }
+            )
 
     def labels_stood(self, stats: dict[str, float], online: dict[str, float]) -> None:
         """The label queue said how it stands, and how online the run is."""
@@ -211,7 +275,7 @@ class Journal:
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """Time the learner waiting for "labels", "rollouts" or "scores"."""
+        """Time the learner waiting for "labels", "rollouts", "scores" or the "cord"."""
         with self.timing(f"waiting_{what}"):
             yield
 
@@ -226,17 +290,21 @@ class Journal:
     @contextmanager
     def timing(self, what: str) -> Iterator[None]:
         """Add the time spent inside to a named total."""
-        start = self._now()
+        start = self._since[what] = self._now()
         try:
             yield
         finally:
+            del self._since[what]
             self._seconds[what] += self._now() - start
 
     def pace(self) -> dict[str, float]:
-        """Return the throughput/* metrics the controller can see, since learning began."""
+        """Return the throughput/* metrics the controller can see, since learning began.
+
+        While the cord is pulled nobody is idle: the line is meant to stand.
+        """
         if self._learning_since is None:
             return {}
-        elapsed = max(self._now() - self._learning_since, 1e-9)
+        elapsed = max(self._now() - self._learning_since - self._stopped_s(), 1e-9)
         return {
             "throughput/episodes_per_s": self._latest.get("policy/episodes", 0.0) / elapsed,
             "throughput/learner_idle": 1.0 - min(1.0, self._seconds["training"] / elapsed),
@@ -244,6 +312,11 @@ class Journal:
             "throughput/scoring_s": self._seconds["waiting_scores"],
             "throughput/weight_sync_s": self._seconds["weight_sync"],
         }
+
+    def _stopped_s(self) -> float:
+        """Return how long the learner has stood at the cord, this time included, in seconds."""
+        since = self._since.get("waiting_cord")
+        return self._seconds["waiting_cord"] + (self._now() - since if since is not None else 0.0)
 
     @property
     def latest(self) -> dict[str, float]:
@@ -262,6 +335,24 @@ class Journal:
                 self._gold(item.rollout.prompt.text, item.rollout.text) for item in scored
             )
         return row
+
+    def _record_policy(self, policy: PolicyVersion) -> None:
+        self._recordings.write(
+            "policies",
+            {
+                "version": policy.version,
+                "episodes": policy.episodes,
+                "reward_version": policy.reward_version,
+                "learned_through": policy.learned_through,
+                "restored_from": policy.restored_from,
+                "created_at": self._now(),
+            },
+        )
+
+    def _record_cord(self, action: str, actor: str, reason: str, at: float) -> None:
+        self._recordings.write(
+            "cord", {"action": action, "actor": actor, "reason": reason, "at": at}
+        )
 
     def _record_rollout(
         self,

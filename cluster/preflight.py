@@ -11,14 +11,21 @@ from actors.memory import check_free_memory
 from cluster.config import RunConfig
 from cluster.environment import cluster_address
 from cluster.policy_source import policy_folder
-from cluster.prompts import normalisation_sequences, prompt_sources
+from cluster.prompts import RunTexts, read_texts
+from label_queue.config import LabelsConfig
+from label_queue.connectors.secrets import check_secrets
+from label_queue.guidelines import read_guidelines
+from label_queue.quality.gold_tasks import read_gold
 from protocol.errors import ResourceError
 
 CONNECT_TIMEOUT_S = 5.0
 
 
-def check_before_start(config: RunConfig) -> None:
-    """Check what a run is given: ports, memory, addresses, the policy and the prompts.
+def check_before_start(config: RunConfig) -> RunTexts | None:
+    """Check what a run is given: ports, memory, addresses, the policy, prompts and label files.
+
+    Returns:
+        What was read to check it; None where the policy is yet to be made.
 
     Raises:
         UserError: Something cannot work; names it and the mend.
@@ -36,10 +43,19 @@ def check_before_start(config: RunConfig) -> None:
         from cluster.metrics.wandb_sink import check_online
 
         check_online()
-    if config.policy is not None:
-        folder = policy_folder(config.policy.path)
-        prompt_sources(config, folder)
-        normalisation_sequences(config, folder)
+    check_label_files(config.labels)
+    if address is None:
+        check_secrets(config.labels.connectors)
+    if config.policy is None:
+        return None
+    return read_texts(config, policy_folder(config.policy.path))
+
+
+def check_label_files(labels: LabelsConfig) -> None:
+    """Raise MissingError or InputError where guidelines or gold cannot be read; names the key."""
+    read_guidelines(labels.guidelines)
+    if labels.quality.gold.path is not None:
+        read_gold(labels.quality.gold.path, labels.num_candidates)
 
 
 def no_ray_cluster(address: str) -> ResourceError:

@@ -39,7 +39,7 @@ def run_to_end(config: RunConfig, path: Path | None) -> None:
         UserError: What was given cannot be run; nothing is left running.
     """
     prepare_environment(config.cluster.address)
-    check_before_start(config)
+    texts = check_before_start(config)
     folder = RunFolder.create(path or _fresh_path(config))
     save_config(config, folder.config)
     here = psutil.Process()
@@ -61,7 +61,7 @@ def run_to_end(config: RunConfig, path: Path | None) -> None:
 
     console = Console()
     with _accounting(folder):
-        asyncio.run(_until_terminated(conduct(config, folder, RUNS, console)))
+        asyncio.run(_until_terminated(conduct(config, folder, RUNS, console, texts)))
     from cluster.report.write import write_report
 
     page = write_report(folder.path)

@@ -12,7 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from protocol.errors import ConfigError, MissingError
+from protocol.errors import ConfigError, MissingError, ResourceError
+
+OWNER = "owner"
+"""Who oversees a run from the command line; no labeler may be called so."""
 
 
 class RunFolder:
@@ -76,6 +79,33 @@ class RunFolder:
         """Merge changes into `run.json`, atomically. One process of a run calls this."""
         state = self.read_state() if self.state.exists() else {}
         write_json(self.state, {**state, **changes})
+
+    def checkpoints(self) -> tuple[int, ...]:
+        """Return the policy versions that can be restored, oldest first."""
+        return tuple(sorted(int(path.name[1:]) for path in self.policies.glob("v[0-9]*")))
+
+    def write_token(self, name: str, token: str) -> None:
+        """Keep somebody's token in a file that only the user who runs this may read."""
+        file = self.tokens / name
+        file.touch(mode=0o600)
+        file.write_text(token + "\n")
+
+    def read_token(self, name: str) -> str:
+        """Return somebody's token.
+
+        Raises:
+            MissingError: There is no such file.
+            ResourceError: It may not be read.
+        """
+        file = self.tokens / name
+        try:
+            return file.read_text().strip()
+        except FileNotFoundError as error:
+            raise MissingError(
+                f"{file} is not there: the run made none, or it was moved"
+            ) from error
+        except PermissionError as error:
+            raise ResourceError(f"{file} is another user's: ask whoever started the run") from error
 
     def request_stop(self, reason: str) -> None:
         """Ask the run to stop. May be asked twice."""

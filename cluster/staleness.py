@@ -26,6 +26,7 @@ class StalenessGate:
         self._max_policy_lag = max_policy_lag
         self._admitted = 0
         self._version = 0
+        self._num_skipped = 0
         self._changed = asyncio.Condition()
 
     @property
@@ -40,7 +41,8 @@ class StalenessGate:
 
     def room(self) -> int:
         """How many more rollouts may start now."""
-        return (self._version + self._max_policy_lag + 1) * self._batch_size - self._admitted
+        num_batches = self._version - self._num_skipped + self._max_policy_lag + 1
+        return num_batches * self._batch_size - self._admitted
 
     async def admit(self, most: int) -> int:
         """Wait until a rollout may start, then admit up to `most`; return how many."""
@@ -56,6 +58,14 @@ class StalenessGate:
             assert count <= self._admitted, "more slots released than were taken"
             self._admitted -= count
             self._changed.notify_all()
+
+    async def skip_version(self) -> None:
+        """A version came that no rollouts are trained for: one that a rollback restored.
+
+        Until the actors hold it there is room for a batch less.
+        """
+        async with self._changed:
+            self._num_skipped += 1
 
     async def announce(self, version: int) -> None:
         """Version announced: every actor now holds `version`.

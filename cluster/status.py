@@ -10,25 +10,49 @@ from typing import Any
 
 import psutil
 
+from cluster.inert_text import inert
 from cluster.run_folder import RunFolder
-from protocol.errors import ResourceError
+from protocol.errors import MissingError, ResourceError
 
 ENDED = ("finished", "stopped", "failed")
 POLL_S = 0.5
 
 
-def read_status(path: Path) -> dict[str, Any]:
-    """Return `run.json` and the last value of every metric.
+def read_state(path: Path) -> dict[str, Any]:
+    """Return `run.json`.
 
     A run whose process is gone without having said so is "dead".
 
     Raises:
         MissingError: The folder holds no run.
     """
-    folder = RunFolder.existing(path)
-    state = folder.read_state()
+    state = RunFolder.existing(path).read_state()
     if state["state"] not in ENDED and not _is_alive(state):
         state["state"] = "dead"
+    return state
+
+
+def newest_running(runs: Path) -> Path:
+    """Return the run among the folders of `runs` that began last of those going on.
+
+    Raises:
+        MissingError: None is.
+    """
+    states = {file.parent: read_state(file.parent) for file in runs.glob("*/run.json")}
+    alive = [path for path, state in states.items() if state["state"] not in (*ENDED, "dead")]
+    if not alive:
+        raise MissingError(f"no run is going on under {runs}/: name the folder of one")
+    return max(alive, key=lambda path: float(states[path]["started_at"]))
+
+
+def read_status(path: Path) -> dict[str, Any]:
+    """Return `run.json`, see `read_state`, and the last value of every metric.
+
+    Raises:
+        MissingError: The folder holds no run.
+    """
+    state = read_state(path)
+    folder = RunFolder(path)
     latest: dict[str, Any] = {}
     if folder.metrics.exists():
         with folder.metrics.open(encoding="utf-8") as lines:
@@ -47,7 +71,10 @@ def describe(status: dict[str, Any], *, as_json: bool) -> str:
     if reason := status.get("error") or status.get("stop_reason"):
         lines.append(f"  reason            {reason}")
     if status.get("url") and status["state"] not in ENDED:
-        lines.append(f"  labelling         {status['url']}/api/v1")
+        lines.append(f"  labelling         {status['url']}/ (andon label {status['folder']})")
+    if (cord := status.get("cord") or {}).get("is_pulled"):
+        who, why = inert(cord["pulled_by"]), inert(cord["reason"])
+        lines.append(f"  cord              pulled by {who}: {why}")
     shown = (
         ("episodes", "policy/episodes", ".0f"),
         ("policy version", "policy/version", ".0f"),

@@ -6,14 +6,18 @@ import asyncio
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 
 from cluster.config import RunConfig
 from cluster.controller import Controller
 from cluster.display import RunDisplay
+from cluster.inert_text import inert
 from cluster.journal import Journal
 from cluster.memory import PeakMemory
 from cluster.remote import RemoteActor, RemoteLabelQueue
 from cluster.run_folder import RunFolder
+from protocol.labels import CordState
 
 INTERVAL_S = 1.0
 
@@ -45,6 +49,7 @@ class Watch:
         self._display = display
         self._memory = memory
         self._began_at = began_at
+        self._cord = CordState(is_pulled=False)
         self.stop_reason: str | None = None
         """Why the run was stopped before its end, if it was."""
 
@@ -58,6 +63,8 @@ class Watch:
         }
         if note:
             snapshot["note"] = note
+        if self._cord.is_pulled:
+            snapshot["alarm"] = describe_cord(self._cord, self._folder.path)
         self._display.show(snapshot)
 
     async def watch(
@@ -71,16 +78,22 @@ class Watch:
         while True:
             await asyncio.sleep(INTERVAL_S)
             await self._gather(labels, actors)
-            self.show("training" if self._journal.is_learning else "collecting first labels", note)
+            self.show(self._phase(), note)
             self.stop_reason = self._folder.stop_requested()
             if self.stop_reason is not None:
                 controller.stop()
                 return
 
+    def _phase(self) -> str:
+        if self._cord.is_pulled:
+            return "stopped by the cord"
+        return "training" if self._journal.is_learning else "collecting first labels"
+
     async def _gather(self, labels: RemoteLabelQueue, actors: Sequence[RemoteActor]) -> None:
         for learned_through, sampled_at in self._journal.newly_sampled():
             await labels.reached_policy(learned_through, sampled_at)
         self._journal.labels_stood(await labels.stats(), await labels.online_stats())
+        self._take_note_of(await labels.cord())
         stats = await asyncio.gather(*(actor.stats() for actor in actors))
         self._journal.actors_stood(stats)
         self._journal.system_stood(
@@ -90,3 +103,21 @@ class Watch:
                 "system/ledger_commit_p95_s": await labels.ledger_commit_p95_s(),
             }
         )
+
+    def _take_note_of(self, cord: CordState) -> None:
+        """Tell the journal how the cord hangs, and in `run.json` others, when that changed."""
+        self._journal.cord_stood(cord)
+        if cord != self._cord:
+            self._cord = cord
+            self._folder.update_state(cord=asdict(cord))
+
+
+def describe_cord(cord: CordState, run: Path) -> str:
+    """Return who pulled the cord and why, and what to do about it."""
+    lines = [f"cord pulled by {inert(cord.pulled_by)}: {inert(cord.reason)}"]
+    if cord.rollback_to is not None:
+        lines.append(f"rolling back to policy version {cord.rollback_to}")
+    elif cord.offered_rollback is not None:
+        lines.append(f"to go back first: andon rollback {run} --to {cord.offered_rollback}")
+    lines.append(f"to go on: andon resume {run}")
+    return "\n".join(lines)

@@ -116,6 +116,10 @@ _PREFIXES: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "agreement_alpha": ("1", "Krippendorff's α over queries with several labels"),
             "first_position_rate": ("1", "share of choices that fell on the first shown"),
             "gold_accuracy": ("1", "share of gold questions answered right"),
+            "connectors_failing": ("tools", "outside labelling tools that do not answer now"),
+            "connector_failures": ("sweeps", "readings of outside tools that failed"),
+            "connector_stale": ("labels", "outside answers ignored as older than what stands"),
+            "connector_refused": ("labels", "outside answers of which no label can be made"),
         },
     ),
     "labelers": (
@@ -166,12 +170,19 @@ _PREFIXES: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
         WALL_S,
         {
             "episodes_per_s": ("episodes/s", "PPO episodes trained a second"),
-            "learner_idle": ("1", "share of time the learner waited"),
+            "learner_idle": ("1", "share of time the learner waited, for anything but the cord"),
             "actor_idle": ("1", "share of time the actors waited"),
             "weight_sync_s": ("s", "spent loading and proving new weights, so far"),
             "generation_s": ("s", "actors' time with a request in flight, summed, so far"),
             "training_s": ("s", "learner's time in PPO steps, so far"),
             "scoring_s": ("s", "batches' wait for scores of one version, so far"),
+        },
+    ),
+    "cord": (
+        WALL_S,
+        {
+            "is_pulled": ("1", "1 while the cord is pulled, 0 once it is released"),
+            "stopped_s": ("s", "learner stood at the pulled cord, so far"),
         },
     ),
     "system": (

@@ -13,6 +13,7 @@ from html import escape
 from pathlib import Path
 
 from cluster.report.summary import Summary
+from label_queue.intake.owner_schemas import LabelerRow
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -58,6 +59,7 @@ def render_page(
     pictures: Sequence[Picture],
     before: Sequence[Sample],
     after: Sequence[Sample],
+    labelers: Sequence[LabelerRow] = (),
 ) -> str:
     """Return the page as HTML.
 
@@ -66,6 +68,7 @@ def render_page(
         pictures: In the order they are shown.
         before: Responses of the base model.
         after: As many of the policy at the end.
+        labelers: By name, with their quality.
     """
     title = escape(f"Andon: {summary['run_id'] or 'a run'}")
     lead = escape(f"{summary['mode']} run, seed {summary['seed']}, {summary['state'] or ''}")
@@ -85,6 +88,8 @@ def render_page(
 <div class="tiles">{_tiles(summary)}</div>
 <h2>The run in pictures</h2>
 {"".join(_figure(picture) for picture in pictures)}
+<h2>Labelers</h2>
+{_labelers(labelers)}
 <h2>Samples, before and after</h2>
 <p>Drawn evenly from the base model's responses and from the last that were trained on; none
 was chosen by hand. The prompt is grey.</p>
@@ -128,6 +133,33 @@ def _figure(picture: Picture) -> str:
         f'<figure><img alt="{caption}" src="data:image/png;base64,{data}">'
         f"<figcaption>{caption}</figcaption></figure>\n"
     )
+
+
+def _labelers(rows: Sequence[LabelerRow]) -> str:
+    if not rows:
+        return '<p class="unknown">Nobody has labelled yet.</p>'
+    names = ("state", "labels", "held", "gold", "self", "peers", "weight", "flags")
+    head = "".join(f"<th>{name}</th>" for name in ("labeler", *names))
+    return (
+        "<p>Gold is the share of tasks with a known answer that they got right, self how often "
+        "they answer a repeated task alike, peers how often others choose as they do; held labels "
+        "are not learned from.</p>"
+        f"<table><thead><tr>{head}</tr></thead>"
+        f"<tbody>{''.join(map(_labeler, rows))}</tbody></table>"
+    )
+
+
+def _labeler(row: LabelerRow) -> str:
+    has_gold = row.gold_right + row.gold_wrong > 0
+    gold = f"{row.gold_accuracy:.0%} ({row.gold_low:.0%}-{row.gold_high:.0%})" if has_gold else ""
+    numbers = (
+        *(str(row.labels), str(row.labels_held), gold),
+        *("" if x is None else f"{x:.0%}" for x in (row.self_agreement, row.peer_agreement)),
+        f"{row.weight_share:.0%}",
+    )
+    cells = "".join(f'<td class="number">{number}</td>' for number in numbers)
+    flags = escape(", ".join(row.flags))
+    return f"<tr><td>{escape(row.labeler_id)}</td><td>{row.state}</td>{cells}<td>{flags}</td></tr>"
 
 
 def _samples(before: Sequence[Sample], after: Sequence[Sample]) -> str:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from cluster.report import style
 from cluster.report.figures import merged
-from cluster.report.records import RolloutRecord, RunRecords
+from cluster.report.records import CordRecord, RolloutRecord, RunRecords
 from cluster.report.style import legend, picture, say_empty, thousands
 
 TARGET_BAND = 0.2
@@ -141,7 +141,7 @@ def draw_staleness(run: RunRecords, path: Path) -> None:
 
 
 def draw_time(run: RunRecords, path: Path) -> None:
-    """When each process was at work, over the run, and for what share of it."""
+    """When each process was at work, over the run, and when the cord was pulled."""
     lanes = _lanes(run)
     every = [edge for _, intervals, _ in lanes for interval in intervals for edge in interval]
     with picture(path, rows=1, height_in=1.2 + 0.42 * max(len(lanes), 2)) as (axes,):
@@ -180,11 +180,27 @@ def _lanes(run: RunRecords) -> list[tuple[str, list[Interval], str]]:
     # The metric is a running total: what it grew by is the step's own duration.
     totals = [0.0, *run.series("throughput/training_s")]
     durations = [after - before for before, after in pairwise(totals)]
-    policies = sorted(run.policies, key=lambda policy: policy.version)
+    stepped = [policy for policy in run.policies if policy.restored_from is None]
+    policies = sorted(stepped, key=lambda policy: policy.version)
     steps = [
         (policy.created_at - duration, policy.created_at)
         for policy, duration in zip(policies, durations, strict=False)
     ]
     fits = [(reward.served_at - reward.fit_seconds, reward.served_at) for reward in run.rewards]
     lanes += [("learner", steps, style.BLUE), ("reward trainer", fits, style.ORANGE)]
+    ends = [end for _, intervals, _ in lanes for _, end in intervals]
+    lanes.append(("cord pulled", _pulls(run.cord, max(ends, default=0.0)), style.RED))
     return [lane for lane in lanes if lane[1]]
+
+
+def _pulls(cord: Sequence[CordRecord], end: float) -> list[Interval]:
+    """Return from when to when the cord was pulled; the last time up to `end` if need be."""
+    pulls: list[Interval] = []
+    since: float | None = None
+    for event in cord:
+        if event.action == "pull" and since is None:
+            since = event.at
+        elif event.action == "release" and since is not None:
+            pulls.append((since, event.at))
+            since = None
+    return [*pulls, (since, max(since, end))] if since is not None else pulls

@@ -10,8 +10,11 @@ from typing import Any, TypeVar
 from cluster.config import RunConfig, load_config
 from cluster.metrics.jsonl_sink import read_rows
 from cluster.run_folder import RunFolder
+from label_queue.intake.owner_schemas import LabelerRow
 from label_queue.ledger import current_labels
 from label_queue.ledger_sql import SqlLedger
+from label_queue.ledger_view import LedgerView
+from label_queue.overview import labeler_rows
 from label_queue.simulated.gold import response_gold
 from protocol.errors import InputError
 from protocol.labels import ComparisonQuery, LabelEvent
@@ -53,6 +56,8 @@ class PolicyRecord:
     reward_version: int
     learned_through: int
     """Last ledger sequence number it has learned, through its reward."""
+    restored_from: int | None
+    """The version that a rollback made it of; None: a step made it."""
     created_at: float
 
 
@@ -77,6 +82,17 @@ class RewardRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CordRecord:
+    """A line of `recordings/cord.jsonl`: the cord was pulled or released."""
+
+    action: str
+    """"pull" or "release"."""
+    actor: str
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecords:
     """Everything of a run that a report is made from. Times are Unix seconds."""
 
@@ -89,8 +105,11 @@ class RunRecords:
     policies: tuple[PolicyRecord, ...]
     first_samples: tuple[FirstSampleRecord, ...]
     rewards: tuple[RewardRecord, ...]
+    cord: tuple[CordRecord, ...]
     queries: tuple[ComparisonQuery, ...]
     events: tuple[LabelEvent, ...]
+    labelers: tuple[LabelerRow, ...]
+    """By name, with what the ledger says of how well each labels."""
 
     @property
     def trained(self) -> list[RolloutRecord]:
@@ -135,18 +154,21 @@ def read_run(path: Path) -> RunRecords:
         InputError: A file is not what it should be.
     """
     folder = RunFolder.existing(path)
-    queries, events = _read_ledger(folder.ledger)
+    config = load_config(folder.config)
+    view = _read_ledger(folder.ledger)
     recordings = folder.recordings
     return RunRecords(
-        config=load_config(folder.config),
+        config=config,
         state=folder.read_state(),
         rows=tuple(read_rows(folder.metrics)),
         rollouts=_read(recordings / "rollouts.jsonl", RolloutRecord),
         policies=_read(recordings / "policies.jsonl", PolicyRecord),
         first_samples=_read(recordings / "first_samples.jsonl", FirstSampleRecord),
         rewards=_read(recordings / "rewards.jsonl", RewardRecord),
-        queries=queries,
-        events=events,
+        cord=_read(recordings / "cord.jsonl", CordRecord),
+        queries=tuple(view.queries.values()),
+        events=view.events,
+        labelers=labeler_rows(view, (), config.labels.quality),
     )
 
 
@@ -161,11 +183,11 @@ def _read(path: Path, record: type[RecordT]) -> tuple[RecordT, ...]:
         ) from error
 
 
-def _read_ledger(path: Path) -> tuple[tuple[ComparisonQuery, ...], tuple[LabelEvent, ...]]:
+def _read_ledger(path: Path) -> LedgerView:
     if not path.exists():
-        return (), ()
+        return LedgerView(queries={}, assignments={}, events=(), rewards=(), policies=())
     ledger = SqlLedger.open_to_read(path)
     try:
-        return tuple(ledger.queries()), tuple(ledger.events())
+        return LedgerView.of(ledger)
     finally:
         ledger.close()

@@ -106,6 +106,9 @@ def _labels(run: RunRecords) -> Summary:
         "labels_in_ledger": len({e.label_id for e in run.events if e.type == "submit"}),
         "reward_refits": sum(reward.kind == "refit" for reward in run.rewards),
         "reward_versions": len({reward.version for reward in run.rewards}),
+        "labelers_excluded": sum(row.state == "excluded" for row in run.labelers),
+        "cord_pulls": sum(event.action == "pull" for event in run.cord),
+        "rollbacks": sum(policy.restored_from is not None for policy in run.policies),
     }
 
 

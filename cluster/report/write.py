@@ -54,8 +54,8 @@ PICTURES: tuple[tuple[str, Callable[[RunRecords, Path], None], str], ...] = (
     (
         "time",
         draw_time,
-        "When each process was at work. Actors also draw candidates for queries, which are not "
-        "shown; people label all the while.",
+        "When each process was at work, and when the cord was pulled, if it was. Actors also draw "
+        "candidates for queries, which are not shown; people label all the while.",
     ),
     (
         "labelers",
@@ -85,7 +85,7 @@ def write_report(path: Path) -> Path:
     before = _samples(run, run.reference)
     after = _samples(run, last_part(run.trained, FINAL_PARTS_GOLD))
     page = folder / "index.html"
-    page.write_text(render_page(summary, pictures, before, after), encoding="utf-8")
+    page.write_text(render_page(summary, pictures, before, after, run.labelers), encoding="utf-8")
     return page
 
 

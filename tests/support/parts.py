@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from protocol.errors import ScoringFailed
-from protocol.labels import FitRequest, QueryDraft, QueryOrder, RewardVersion
+from protocol.errors import MissingError, ScoringFailed
+from protocol.labels import CordState, FitRequest, QueryDraft, QueryOrder, RewardVersion
 from protocol.messages import (
     ExperienceBatch,
     PolicyVersion,
@@ -54,17 +55,32 @@ class FakeActor:
 
 
 class FakeLearner:
+    """Keeps a checkpoint of every second version."""
+
     def __init__(self) -> None:
         self.batches: list[ExperienceBatch] = []
+        self.restored: list[int] = []
+        self.newest = 0
+        self._episodes = 0
 
     async def step(self, batch: ExperienceBatch) -> StepReport:
         self.batches.append(batch)
         for _ in range(5):  # long enough for the other loops to move
             await asyncio.sleep(0)
         episodes = batch.episodes_before + len(batch.rollouts)
-        return StepReport(
-            policy=make_policy(batch.step + 1, episodes), metrics={"policy/loss": 0.5}
-        )
+        assert batch.step == self.newest, "a step is numbered by the version it changes"
+        self.newest, self._episodes = batch.step + 1, episodes
+        return StepReport(policy=make_policy(self.newest, episodes), metrics={"policy/loss": 0.5})
+
+    async def checkpoints(self) -> tuple[int, ...]:
+        return tuple(range(0, self.newest, 2))
+
+    async def restore(self, version: int) -> PolicyVersion:
+        if version not in await self.checkpoints():
+            raise MissingError(f"no checkpoint of policy version {version}")
+        self.restored.append(version)
+        self.newest += 1
+        return replace(make_policy(self.newest, self._episodes), restored_from=version)
 
 
 class FakeRewardService:
@@ -72,6 +88,8 @@ class FakeRewardService:
 
     def __init__(self, failures: int = 0) -> None:
         self.version = 0
+        self.value: Callable[[int, Sequence[int]], float] = lambda version, sequence: 0.1
+        """(reward version, sequence) → score."""
         self._failures = failures
 
     async def score(self, sequences: Sequence[Sequence[int]]) -> list[Score]:
@@ -79,7 +97,8 @@ class FakeRewardService:
         if self._failures:
             self._failures -= 1
             raise ScoringFailed("no replica answered")
-        return [Score(value=0.1, heads=(0.1,), reward_version=self.version) for _ in sequences]
+        values = [self.value(self.version, sequence) for sequence in sequences]
+        return [Score(value=x, heads=(x,), reward_version=self.version) for x in values]
 
     async def swap(self, version: RewardVersion) -> None:
         await asyncio.sleep(0)
@@ -107,9 +126,15 @@ class FakeRewardTrainer:
 
 
 class FakeLabelQueue:
-    """Wants one query, grants every wait, and asks for a fit each time the last was learned."""
+    """Wants one query, grants every wait, and asks for a fit each time the last was learned.
+
+    Its cord is pulled by the test, or by a guard; `order_rollback` and `release` are the owner's.
+    """
 
     def __init__(self, max_fits: int = 3) -> None:
+        self.cord_state = CordState(is_pulled=False)
+        self.rollbacks: list[PolicyVersion] = []
+        self._cord_changed = asyncio.Condition()
         self.reference: list[Rollout] = []
         self.drafts: list[QueryDraft] = []
         self.progress: list[int] = []
@@ -168,3 +193,41 @@ class FakeLabelQueue:
 
     async def stats(self) -> dict[str, float]:
         return {"labels/accepted": 0.0}
+
+    async def pass_cord(self) -> int | None:
+        async with self._cord_changed:
+            while self.cord_state.is_pulled:
+                if self.cord_state.rollback_to is not None:
+                    return self.cord_state.rollback_to
+                await self._cord_changed.wait()
+        return None
+
+    async def pull_cord(self, actor: str, reason: str, offered_rollback: int | None = None) -> None:
+        if not self.cord_state.is_pulled:
+            await self._set_cord(
+                CordState(
+                    is_pulled=True,
+                    pulled_by=actor,
+                    reason=reason,
+                    pulled_at=100.0,
+                    offered_rollback=offered_rollback,
+                )
+            )
+
+    async def rolled_back(self, policy: PolicyVersion) -> None:
+        self.rollbacks.append(policy)
+        await self._set_cord(replace(self.cord_state, rollback_to=None))
+
+    async def cord(self) -> CordState:
+        return self.cord_state
+
+    async def order_rollback(self, to_version: int) -> None:
+        await self._set_cord(replace(self.cord_state, is_pulled=True, rollback_to=to_version))
+
+    async def release(self) -> None:
+        await self._set_cord(CordState(is_pulled=False))
+
+    async def _set_cord(self, state: CordState) -> None:
+        async with self._cord_changed:
+            self.cord_state = state
+            self._cord_changed.notify_all()

@@ -14,7 +14,7 @@ from cluster.metrics.jsonl_sink import JsonlSink
 from cluster.run_folder import RunFolder
 from label_queue.ledger_sql import SqlLedger
 from label_queue.schedule import LabelSchedule
-from protocol.labels import Candidate, ComparisonQuery, LabelEvent, Source
+from protocol.labels import Assignment, Candidate, ComparisonQuery, LabelEvent, Source
 
 BEGAN = 1_000_000.0
 NUM_STEPS = 40
@@ -133,6 +133,7 @@ class SyntheticRun:
                 episodes=version * BATCH,
                 reward_version=reward_version,
                 learned_through=self.rewards[reward_version - 1][1],
+                restored_from=None,
                 created_at=made_at,
             )
             self._record("first_samples", version=version, sampled_at=made_at + 1.0)
@@ -212,7 +213,8 @@ class SyntheticRun:
             is_blind = self.random.random() < (0.8 if labeler == "cem" else 0.2)
             choice = self.random.randrange(4) if is_blind else 2 * (not is_win)
             is_skipped = self.random.random() < 0.05
-            ledger.write([make_label(query, labeler, None if is_skipped else choice, received_at)])
+            label = make_label(query, labeler, None if is_skipped else choice, received_at)
+            ledger.write([make_assignment(query, labeler, received_at - 5.0), label])
         ledger.close()
 
     def _hub(self) -> MetricsHub:
@@ -279,6 +281,21 @@ def make_query(
         learned_labels=learned_labels,
         created_at=created_at,
         expires_at=created_at + 3600,
+    )
+
+
+def make_assignment(query: ComparisonQuery, labeler: str, created_at: float) -> Assignment:
+    """Return the lease of a query that `make_label` answers, shown in the query's own order."""
+    return Assignment(
+        assignment_id=f"{query.query_id}-{labeler}",
+        query_id=query.query_id,
+        labeler_id=labeler,
+        shown_order=tuple(candidate.candidate_id for candidate in query.candidates),
+        order_seed=1,
+        created_at=created_at,
+        lease_until=created_at + 600.0,
+        page_version="api-1",
+        guideline_version="1",
     )
 
 

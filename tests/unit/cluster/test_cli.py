@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from cluster.cli import EXIT_FAILED, EXIT_USER_ERROR, main
+from cluster.cli import main
+from cluster.commands.shared import EXIT_FAILED, EXIT_USER_ERROR
 from protocol.errors import InputError, LoopEnded
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from cluster.config import RunConfig, parse_config
-from cluster.controller import Controller, Parts
+from cluster.controller import Controller
 from cluster.fleet import RolloutFleet
 from cluster.journal import Journal
+from cluster.parts import Parts
 from cluster.recordings import Recordings
 from protocol.errors import InputError, LoopEnded, ProbeMismatch, ScoringFailed
+from protocol.labels import FitRequest, QueryOrder
 from protocol.messages import ExperienceBatch, PolicyVersion, Score, StepReport
 from tests.support.messages import make_policy
 from tests.support.parts import (
@@ -29,9 +31,16 @@ BATCH = 8
 class Rows:
     def __init__(self) -> None:
         self.rows: list[dict[str, float | int | str]] = []
+        self.alerts: list[str] = []
 
     def write(self, row: Mapping[str, float | int | str]) -> None:
         self.rows.append(dict(row))
+
+    def alert(self, title: str, text: str) -> None:
+        self.alerts.append(title)
+
+    def summarize(self, figures: Mapping[str, float | int | str | None]) -> None:
+        raise AssertionError("the controller sums nothing up")
 
     def close(self) -> None:
         return None
@@ -271,3 +280,151 @@ async def test_reference_samples_normalise_the_reward_and_wait_for_validation(wo
     assert len(sequences) >= 6
     assert len(world.labels.reference) == len(sequences)
     assert {rollout.purpose for rollout in world.labels.reference} == {"reference"}
+
+
+async def settle() -> None:
+    """Let every loop go as far as it can."""
+    for _ in range(500):
+        await asyncio.sleep(0)
+
+
+async def test_a_pulled_cord_stops_the_learner_alone_until_it_is_released(world: World) -> None:
+    await world.labels.pull_cord("ann", "it swears")
+    running = asyncio.ensure_future(world.controller().run())
+    await settle()
+
+    assert world.learner.batches == []
+    # Two versions' worth of rollouts, queries and fits were made meanwhile, and are kept.
+    assert sum(len(actor.requests) for actor in world.actors) > 2 * BATCH
+    assert len(world.labels.drafts) == 2
+    assert len(world.labels.learned_versions) == 3
+
+    await world.labels.release()
+    await asyncio.wait_for(running, 5)
+    assert [batch.step for batch in world.learner.batches] == [0, 1, 2, 3, 4]
+
+
+async def test_a_cord_pulled_during_a_step_holds_back_the_next(world: World) -> None:
+    step = world.learner.step
+
+    async def second_is_pulled_in(batch: ExperienceBatch) -> StepReport:
+        if batch.step == 1:
+            await world.labels.pull_cord("ann", "it swears")
+        return await step(batch)
+
+    world.learner.step = second_is_pulled_in  # type: ignore[method-assign]
+    running = asyncio.ensure_future(world.controller().run())
+    await settle()
+    assert world.labels.progress == [8, 16]
+    await world.labels.release()
+    await asyncio.wait_for(running, 5)
+    assert len(world.learner.batches) == 5
+
+
+async def test_a_run_can_be_stopped_while_the_cord_is_pulled(world: World) -> None:
+    await world.labels.pull_cord("ann", "it swears")
+    controller = world.controller()
+    running = asyncio.ensure_future(controller.run())
+    await settle()
+    controller.stop()
+    await asyncio.wait_for(running, 5)
+    assert world.learner.batches == []
+
+
+async def roll_back_after(world: World, num_steps: int, to_version: int) -> asyncio.Future[None]:
+    """Run with a rollback ordered in a step; the cord stays pulled."""
+    step = world.learner.step
+
+    async def ordered(batch: ExperienceBatch) -> StepReport:
+        if batch.step == num_steps - 1:
+            await world.labels.order_rollback(to_version)
+        return await step(batch)
+
+    world.learner.step = ordered  # type: ignore[method-assign]
+    running = asyncio.ensure_future(world.controller().run())
+    await settle()
+    assert len(world.learner.batches) == num_steps
+    return running
+
+
+async def test_a_rollback_makes_a_new_version_and_forgets_what_came_after(world: World) -> None:
+    running = await roll_back_after(world, num_steps=3, to_version=2)
+
+    (policy,) = world.labels.rollbacks
+    assert (policy.version, policy.restored_from, policy.episodes) == (4, 2, 3 * BATCH)
+    assert world.labels.cord_state.is_pulled
+    assert {actor.version for actor in world.actors} == {4}
+    assert world.rows.alerts == ["the policy was rolled back"]
+
+    await world.labels.release()
+    await asyncio.wait_for(running, 5)
+    after = world.learner.batches[3:]
+    assert [batch.step for batch in after] == [4, 5]
+    assert [batch.episodes_before for batch in after] == [3 * BATCH, 4 * BATCH]
+    written_by = {v for b in after for s in b.rollouts for v in s.rollout.policy_versions}
+    assert 3 not in written_by
+    lags = {b.step - s.rollout.oldest_version for b in after for s in b.rollouts}
+    assert max(lags) <= 1
+
+
+async def test_a_version_that_was_not_kept_gives_way_to_the_one_before_it(world: World) -> None:
+    running = await roll_back_after(world, num_steps=4, to_version=3)
+    assert world.learner.restored == [2]
+    await world.labels.release()
+    await asyncio.wait_for(running, 5)
+    assert len(world.learner.batches) == 5
+
+
+async def test_what_the_reward_taken_back_has_scored_is_scored_again(world: World) -> None:
+    world.labels = FakeLabelQueue(max_fits=2)
+    world.service.value = lambda version, sequence: version + sum(sequence) / 100
+    await world.labels.pull_cord("ann", "bob only clicks")
+    bob_is_excluded = asyncio.Event()
+    next_fit = world.labels.next_fit
+
+    async def second_is_forced() -> FitRequest:
+        request = await next_fit()
+        if request.ledger_seq == 20:
+            await bob_is_excluded.wait()
+            request = replace(request, is_forced=True)
+        return request
+
+    world.labels.next_fit = second_is_forced  # type: ignore[method-assign]
+    running = asyncio.ensure_future(world.controller().run())
+    await settle()
+    bob_is_excluded.set()
+    await settle()
+    assert [version.version for version in world.labels.learned_versions] == [1, 2]
+
+    await world.labels.release()
+    await asyncio.wait_for(running, 5)
+    assert {batch.reward_version for batch in world.learner.batches} == {2}
+    assert len(world.learner.batches) == 5
+
+
+async def test_an_order_whose_drafts_cannot_be_scored_is_left_unanswered(world: World) -> None:
+    controller = world.controller()
+    order = (await world.labels.next_orders(timeout_s=0))[0]
+    orders = iter([[replace(order, num_drafts=3)], [order]])
+    scored = world.service.score
+
+    async def next_orders(timeout_s: float) -> list[QueryOrder]:
+        await controller._has_reward.wait()
+        found = next(orders, None)
+        if found is None:
+            await asyncio.Event().wait()
+        return found or []
+
+    async def queries_are_refused(sequences: Sequence[Sequence[int]]) -> list[Score]:
+        if len(sequences) == 3 * order.num_candidates:
+            raise ScoringFailed("no replica answered")
+        return await scored(sequences)
+
+    world.labels.next_orders = next_orders  # type: ignore[method-assign]
+    world.service.score = queries_are_refused  # type: ignore[method-assign]
+    await asyncio.wait_for(controller.run(), 5)
+
+    assert len(world.learner.batches) == 5
+    assert len(world.labels.drafts) == 2
+    dropped = [row["staleness/dropped"] for row in world.rows.rows if "staleness/dropped" in row]
+    assert dropped[-1] == 3 * order.num_candidates

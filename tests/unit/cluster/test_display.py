@@ -83,3 +83,14 @@ def test_a_terminal_gets_the_live_panel() -> None:
     with terminal.display as display:
         display.show(SNAPSHOT)
     assert "runs/demo-1" in terminal.out.getvalue()
+
+
+def test_an_alarm_comes_before_all_else() -> None:
+    terminal = Terminal(is_terminal=True)
+    alarm = "cord pulled by ann: it shouts\nto go on: andon resume runs/demo-1"
+    with terminal.display:
+        terminal.display.show({**SNAPSHOT, "alarm": alarm})
+    shown = terminal.out.getvalue()
+    assert "cord pulled by ann: it shouts" in shown
+    assert shown.index("andon resume runs/demo-1") < shown.index("training")
+    assert "cord pulled by ann: it shouts · to go on" in plain_line({**SNAPSHOT, "alarm": alarm})

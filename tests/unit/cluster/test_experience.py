@@ -1,9 +1,16 @@
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cluster.experience import ExperienceBuffer, with_one_reward_version
 from protocol.messages import Rollout, ScoredRollout
-from tests.support.messages import make_request, make_rollout, make_scored, with_version
+from tests.support.messages import (
+    make_policy,
+    make_request,
+    make_rollout,
+    make_scored,
+    with_version,
+)
 
 
 async def released(_: int) -> None:
@@ -49,6 +56,25 @@ async def test_one_old_token_makes_a_rollout_old() -> None:
 
     assert taken[0].rollout.rollout_id == "t-000001"
     assert buffer.num_dropped == 1
+
+
+async def test_what_versions_left_behind_have_written_is_dropped_now_and_later() -> None:
+    slots: list[int] = []
+
+    async def on_drop(count: int) -> None:
+        slots.append(count)
+
+    buffer = ExperienceBuffer(max_policy_lag=9, on_drop=on_drop)
+    # Versions 3 and 4 are left behind: 5 is version 2 again.
+    await buffer.add([scored_at(0, 2), scored_at(1, 3), scored_at(2, 4)])
+    await buffer.forget(replace(make_policy(5), restored_from=2))
+    assert (len(buffer), slots) == (1, [2])
+
+    across = make_scored(with_version(make_rollout(make_request(3)), 2, 2, 4, 5))
+    await buffer.add([across, scored_at(4, 5)])
+    taken = await buffer.take(2, policy_version=5)
+    assert [item.rollout.rollout_id for item in taken] == ["t-000000", "t-000004"]
+    assert (slots, buffer.num_dropped) == ([2, 1], 3)
 
 
 async def test_waits_until_enough_is_there() -> None:

@@ -23,6 +23,7 @@ def policy(version: int, learned_through: int, created_at: float = 0.0) -> Polic
         episodes=128 * version,
         reward_version=1,
         learned_through=learned_through,
+        restored_from=None,
         created_at=created_at,
     )
 

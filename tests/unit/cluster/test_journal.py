@@ -13,7 +13,7 @@ from cluster.journal import Journal
 from cluster.metrics.hub import MetricsHub
 from cluster.recordings import Recordings
 from protocol.errors import ScoringFailed
-from protocol.labels import RewardVersion
+from protocol.labels import CordState, RewardVersion
 from protocol.messages import ActorStats, ExperienceBatch, StepReport
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_policy, make_request, make_rollout, make_scored
@@ -228,6 +228,92 @@ def test_a_served_reward_is_recorded_and_told(desk: Desk) -> None:
     }
     (recorded,) = desk.recorded("rewards")
     assert (recorded["version"], recorded["served_at"]) == (2, START + 30)
+
+
+def pulled(**changes: object) -> CordState:
+    state = CordState(is_pulled=True, pulled_by="ann", reason="it shouts", pulled_at=START + 4)
+    return replace(state, **changes)  # type: ignore[arg-type]
+
+
+def test_a_pulled_cord_is_told_once_with_its_reason_and_so_is_its_release(desk: Desk) -> None:
+    hanging = CordState(is_pulled=False)
+    desk.journal.cord_stood(hanging)
+    assert desk.sink.rows == []
+    desk.now += 5
+    for state in (pulled(), pulled(), pulled(rollback_to=3)):
+        desk.journal.cord_stood(state)
+    desk.now += 60
+    desk.journal.cord_stood(hanging)
+    desk.journal.cord_stood(hanging)
+
+    assert desk.sink.alerts == [
+        ("cord pulled by ann", "it shouts"),
+        ("cord released", "it was pulled by ann"),
+    ]
+    pull, release = desk.recorded("cord")
+    assert pull == {"action": "pull", "actor": "ann", "reason": "it shouts", "at": START + 4}
+    assert (release["action"], release["at"]) == ("release", START + 65)
+    assert [row["cord/is_pulled"] for row in desk.sink.rows] == [1.0, 1.0, 1.0, 0.0]
+
+
+def test_an_offer_to_go_back_is_told_with_the_pull(desk: Desk) -> None:
+    desk.journal.cord_stood(pulled(pulled_by="guard", offered_rollback=40))
+    ((title, text),) = desk.sink.alerts
+    assert title == "cord pulled by guard"
+    assert text == "it shouts; policy version 40 is offered for a rollback"
+
+
+def test_an_offer_that_comes_to_a_pulled_cord_is_told_too(desk: Desk) -> None:
+    desk.journal.cord_stood(pulled())
+    desk.journal.cord_stood(pulled(offered_rollback=40))
+    desk.journal.cord_stood(pulled(offered_rollback=40))
+    assert [title for title, _ in desk.sink.alerts] == [
+        "cord pulled by ann",
+        "a rollback is offered",
+    ]
+
+
+def test_standing_at_the_cord_is_neither_idle_nor_slow(desk: Desk) -> None:
+    with desk.journal.learning():
+        desk.now += 4
+    desk.step(make_batch(0, 1))
+    with desk.journal.waiting("cord"):
+        desk.now += 100
+        desk.journal.cord_stood(pulled())
+        # Still standing there: the time counts already.
+        assert desk.last_row["cord/stopped_s"] == 100.0
+        assert desk.journal.pace()["throughput/learner_idle"] == 0.0
+    with desk.journal.waiting("rollouts"):
+        desk.now += 4
+
+    pace = desk.journal.pace()
+    assert pace["throughput/learner_idle"] == 0.5
+    assert pace["throughput/episodes_per_s"] == 1.0
+
+
+def test_a_rollback_is_a_version_on_record(desk: Desk) -> None:
+    desk.step(make_batch(0, 1))
+    policy = replace(make_policy(2, 8), restored_from=0)
+    desk.journal.rolled_back(policy, asked_for=1)
+    assert desk.last_row == {
+        "time/wall_s": 0.0,
+        "policy/step": 2,
+        "policy/version": 2,
+        "policy/episodes": 8,
+    }
+    assert [line["restored_from"] for line in desk.recorded("policies")] == [None, 0]
+    ((_, text),) = desk.sink.alerts
+    assert text == (
+        "policy version 2 is version 0 again, the newest kept of those up to 1, which was asked for"
+    )
+
+
+def test_a_comparison_of_rewards_is_on_record(desk: Desk) -> None:
+    desk.journal.rewards_compared(3, 0.97, 256, "go_on")
+    assert desk.last_row["reward_model/correlation_with_previous"] == 0.97
+    (compared,) = desk.recorded("comparisons")
+    assert (compared["version"], compared["verdict"]) == (3, "go_on")
+    assert desk.sink.alerts == []
 
 
 def test_a_version_s_first_sample_is_told_once_with_what_it_had_learned(desk: Desk) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
-from cluster.preflight import free_port
-from protocol.errors import ResourceError
+from cluster.preflight import check_label_files, free_port
+from label_queue.config import GoldConfig, LabelsConfig, QualityConfig
+from protocol.errors import MissingError, ResourceError
 
 HOST = "127.0.0.1"
 
@@ -26,3 +28,13 @@ def test_a_free_port_is_taken_as_it_is() -> None:
     port = free_port(HOST, 0)
     assert port > 0
     assert free_port(HOST, port) == port
+
+
+def test_label_files_that_are_not_there_are_named(tmp_path: Path) -> None:
+    check_label_files(LabelsConfig())
+    missing = tmp_path / "none.md"
+    with pytest.raises(MissingError, match=r"labels\.guidelines: .*none\.md"):
+        check_label_files(LabelsConfig(guidelines=missing))
+    gold = QualityConfig(gold=GoldConfig(path=missing))
+    with pytest.raises(MissingError, match=r"labels\.quality\.gold\.path"):
+        check_label_files(LabelsConfig(quality=gold))

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cluster.config import save_config
 from cluster.report.page import Sample, render_page
-from cluster.report.records import read_run
+from cluster.report.pictures_policy import _lanes
+from cluster.report.records import CordRecord, read_run
 from cluster.report.summary import REASONS, summarize
 from cluster.report.write import PICTURES, write_report
 from cluster.run_folder import RunFolder
@@ -17,6 +19,7 @@ from protocol.errors import InputError, MissingError
 from tests.support.synthetic_run import (
     NUM_STEPS,
     SyntheticRun,
+    make_assignment,
     make_label,
     make_query,
     synthetic_config,
@@ -112,6 +115,28 @@ def test_model_text_is_inert(finished: Path) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp;" in page
 
 
+def test_labelers_are_listed_with_what_is_known_of_them(finished: Path) -> None:
+    run = read_run(finished)
+    page = (finished / "report" / "index.html").read_text()
+    names = [row.labeler_id for row in run.labelers]
+    assert names
+    for row in run.labelers:
+        cells = f'<td>{row.labeler_id}</td><td>active</td><td class="number">{row.labels}</td>'
+        assert cells in page
+
+
+def test_a_pulled_cord_is_a_lane_of_its_own(finished: Path) -> None:
+    run = read_run(finished)
+    began = run.state["started_at"]
+    events = [(began + 5, "pull"), (began + 9, "release"), (began + 20, "pull")]
+    cord = tuple(CordRecord(action=a, actor="ann", reason="", at=at) for at, a in events)
+    *others, (name, pulls, _) = _lanes(replace(run, cord=cord))
+    assert name == "cord pulled"
+    end = max(stop for _, lane, _ in others for _, stop in lane)
+    assert pulls == [(began + 5, began + 9), (began + 20, end)]
+    assert summarize(replace(run, cord=cord))["cord_pulls"] == 2
+
+
 def test_pictures_have_a_reasonable_size(finished: Path) -> None:
     for name, _, _ in PICTURES:
         content = (finished / "report" / f"{name}.png").read_bytes()
@@ -124,7 +149,7 @@ def test_pictures_have_a_reasonable_size(finished: Path) -> None:
 def test_a_run_that_goes_on_can_be_read_beside_its_ledgers_owner(begun: Path) -> None:
     owner = SqlLedger.open(begun / "ledger.sqlite", "begun")
     query = make_query("q-1")
-    owner.write([query, make_label(query, "ada", 2, 5.0)])
+    owner.write([query, make_assignment(query, "ada", 1.0), make_label(query, "ada", 2, 5.0)])
     run = read_run(begun)
     owner.close()
     assert run.queries == (query,)

@@ -55,3 +55,19 @@ def test_a_stop_request_is_seen_and_the_last_reason_stands(tmp_path: Path) -> No
     folder.request_stop("enough seen")
     RunFolder(tmp_path).request_stop("the KL is too high")
     assert folder.stop_requested() == "the KL is too high"
+
+
+def test_a_token_is_for_whoever_started_the_run_alone(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path)
+    folder.write_token("ann", "secret")
+    assert (folder.tokens / "ann").stat().st_mode & 0o777 == 0o600
+    assert folder.read_token("ann") == "secret"
+    with pytest.raises(MissingError, match="tokens/bob is not there"):
+        folder.read_token("bob")
+
+
+def test_checkpoints_are_the_versions_on_disk(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path)
+    for name in ("v000010", "v000000", ".draft-v000020", "final"):
+        (folder.policies / name).mkdir()
+    assert folder.checkpoints() == (0, 10)

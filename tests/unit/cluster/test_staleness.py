@@ -49,3 +49,15 @@ async def test_a_version_that_goes_backward_is_an_error() -> None:
 
     with pytest.raises(VersionError, match="2 came after 3"):
         await gate.announce(2)
+
+
+async def test_a_restored_version_makes_no_room_of_its_own() -> None:
+    gate = StalenessGate(batch_size=4, max_policy_lag=1)
+    await gate.admit(8)
+    await gate.announce(1)
+    assert gate.room() == 4
+
+    # Version 2 is version 0 again: nothing was trained to make it.
+    await gate.skip_version()
+    await gate.announce(2)
+    assert gate.room() == 4

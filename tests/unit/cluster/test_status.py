@@ -88,11 +88,18 @@ def test_a_status_in_words_says_what_is_known(folder: RunFolder) -> None:
     )
     assert describe(read_status(folder.path), as_json=False).splitlines() == [
         f"{folder.path}: running (online, seed 1)",
-        "  labelling         http://127.0.0.1:8000/api/v1",
+        f"  labelling         http://127.0.0.1:8000/ (andon label {folder.path})",
         "  episodes          1280",
         "  score             +0.50",
         "  KL to reference   6.25",
     ]
+
+
+def test_a_pulled_cord_is_said_with_its_reason_as_plain_text(folder: RunFolder) -> None:
+    cord = {"is_pulled": True, "pulled_by": "ann", "reason": "it shouts\n\x1b[2Jat me"}
+    folder.update_state(cord=cord)
+    line = "  cord              pulled by ann: it shouts \\x1b[2Jat me"
+    assert line in describe(read_status(folder.path), as_json=False).splitlines()
 
 
 def test_an_ended_run_says_why_and_offers_no_labelling(folder: RunFolder) -> None:

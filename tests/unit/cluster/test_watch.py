@@ -18,6 +18,7 @@ from cluster.memory import PeakMemory
 from cluster.metrics.hub import MetricsHub
 from cluster.recordings import Recordings
 from cluster.run_folder import RunFolder
+from protocol.labels import CordState
 from protocol.messages import ActorStats
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_rollout
@@ -54,6 +55,10 @@ class Queue:
 
     async def online_stats(self) -> dict[str, float]:
         return {}
+
+    async def cord(self) -> CordState:
+        pulled = CordState(is_pulled=True, pulled_by="ann", reason="it rhymes", pulled_at=7.0)
+        return pulled if self.num_looks == 2 else CordState(is_pulled=False)
 
     async def ledger_commit_p95_s(self) -> float:
         return 0.002
@@ -102,3 +107,17 @@ async def test_a_stop_request_ends_the_controller_and_the_watch(
     commits = [row["system/ledger_commit_p95_s"] for row in sink.rows if "system/rss_bytes" in row]
     assert commits == [0.002] * 3
     assert "collecting first labels" in out.getvalue()
+    # The cord hung pulled at the second look, and was released by the third.
+    assert "stopped by the cord" in out.getvalue()
+    assert f"cord pulled by ann: it rhymes · to go on: andon resume {tmp_path}" in out.getvalue()
+    assert [title for title, _ in sink.alerts] == ["cord pulled by ann", "cord released"]
+    assert folder.read_state()["cord"]["is_pulled"] is False
+
+
+def test_an_offered_rollback_is_told_with_its_command() -> None:
+    cord = CordState(is_pulled=True, pulled_by="guard", reason="it moved", offered_rollback=40)
+    assert watch.describe_cord(cord, Path("runs/demo-1")).splitlines() == [
+        "cord pulled by guard: it moved",
+        "to go back first: andon rollback runs/demo-1 --to 40",
+        "to go on: andon resume runs/demo-1",
+    ]

@@ -1,0 +1,175 @@
+"""Labels themselves: where they went, and taking them out of a run or into one."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from cluster.commands.shared import json_option, one_line_errors, run_argument
+
+if TYPE_CHECKING:
+    from label_queue.trace import LabelerTrace, LabelTrace, PolicyTrace
+
+
+@click.command()
+@run_argument
+@click.option("--label", "label", metavar="ID_OR_SEQ", help="Trace one label.")
+@click.option("--policy", type=click.IntRange(min=0), help="Trace a policy version back.")
+@click.option("--labeler", metavar="NAME", help="Trace all labels of one labeler.")
+@json_option
+@one_line_errors
+def trace(
+    run: Path, label: str | None, policy: int | None, labeler: str | None, as_json: bool
+) -> None:
+    """Say which reward and policy versions a label touched, or who is behind a policy version.
+
+    Works on runs that go on and on those that have ended.
+
+    Example: andon trace runs/demo-1 --policy 31
+    """
+    from cluster.config import load_config
+    from cluster.run_folder import RunFolder
+    from label_queue.trace import read_trace
+    from protocol.errors import InputError
+
+    if sum(given is not None for given in (label, policy, labeler)) != 1:
+        raise InputError("name one of --label, --policy and --labeler")
+    folder = RunFolder.existing(run)
+    ledger = read_trace(folder.ledger, load_config(folder.config).labels.quality)
+    found: LabelTrace | PolicyTrace | LabelerTrace
+    if label is not None:
+        found = ledger.of_event(int(label)) if label.isdecimal() else ledger.of_label(label)
+    elif policy is not None:
+        found = ledger.of_policy(policy)
+    else:
+        assert labeler is not None, "one of the three was given"
+        found = ledger.of_labeler(labeler)
+    click.echo(json.dumps(asdict(found), indent=2) if as_json else _in_words(found))
+
+
+@click.command()
+@run_argument
+@click.option("--format", "form", type=click.Choice(["trl", "andon"]), required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.option(
+    "--style",
+    type=click.Choice(["conversational", "standard"]),
+    default="conversational",
+    show_default=True,
+    help="Of trl: chat messages, or standard: plain text.",
+)
+@click.option("--all", "keep_all", is_flag=True, help="Of trl: labels excluded and held, too.")
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@one_line_errors
+def export(
+    run: Path,
+    form: Literal["trl", "andon"],
+    out: Path,
+    style: Literal["conversational", "standard"],
+    keep_all: bool,
+    force: bool,
+) -> None:
+    """Write the labels of RUN to a JSON Lines file, while it goes on or after.
+
+    "trl" is TRL's preference form, which its trainers read; "andon" is the full record, which
+    `andon import` takes back without loss.
+
+    Example: andon export runs/demo-1 --format trl --out preferences.jsonl
+    """
+    from cluster.config import load_config
+    from cluster.run_folder import RunFolder
+    from label_queue.exchange.export import export_run
+
+    folder = RunFolder.existing(run)
+    quality = load_config(folder.config).labels.quality
+    count = export_run(
+        folder.ledger, out, form, quality=quality, style=style, keep_all=keep_all, force=force
+    )
+    click.echo(f"{out}: {count} lines")
+
+
+@click.command(name="import")
+@click.argument("file", type=click.Path(path_type=Path))
+@run_argument
+@click.option(
+    "--model",
+    help="The policy, a folder or hub id, whose tokenizer reads preferences; the full record "
+    "needs none.",
+)
+@one_line_errors
+def import_labels(file: Path, run: Path, model: str | None) -> None:
+    """Make the ledger of a new folder RUN from an exported FILE: the full record, or preferences.
+
+    `andon run CONFIG.toml --folder RUN` goes on with it. The full record belongs to the run that
+    wrote it, so there RUN must have that run's name.
+
+    Example: andon import preferences.jsonl runs/mine-1 --model Qwen/Qwen2.5-0.5B-Instruct
+    """
+    from cluster.run_folder import RunFolder
+    from label_queue.exchange.imports import import_file
+    from protocol.errors import ConfigError
+
+    folder = RunFolder(run)
+    if folder.state.exists():
+        raise ConfigError(f"{run} already holds a run: name a new folder")
+    tokenizer = None
+    if model is not None:
+        from cluster.policy_source import policy_folder
+        from cluster.prompts import load_tokenizer
+
+        tokenizer = load_tokenizer(policy_folder(model))
+    run.mkdir(parents=True, exist_ok=True)
+    written = import_file(
+        file, folder.ledger, at_time=time.time(), run_id=run.name, tokenizer=tokenizer
+    )
+    click.echo(f"{folder.ledger}: {written.num_events} labels on {written.num_queries} queries")
+
+
+def _in_words(found: LabelTrace | PolicyTrace | LabelerTrace) -> str:
+    from cluster.inert_text import inert
+    from label_queue.trace import LabelTrace, PolicyTrace
+
+    if isinstance(found, PolicyTrace):
+        lines = [
+            f"policy version {found.policy.version}, {found.policy.episodes} episodes",
+            f"  made from         {_spans(found.line[1:])}",
+            f"  reward versions   {_spans(found.reward_versions)}",
+            f"  labels            {len(found.label_ids)}",
+        ]
+        parts = [f"  {inert(part.labeler_id):<17} {part.num_labels}" for part in found.labelers]
+        return "\n".join([*lines, *parts])
+    touched = [
+        f"  reward versions   {_spans(found.reward_versions)}",
+        f"  policy versions   {_spans(found.policy_versions)}",
+    ]
+    if isinstance(found, LabelTrace):
+        head = [
+            f"label {inert(found.label_id)} by {inert(found.labeler_id)}",
+            *(
+                f"  seq {event.seq:<13} {event.type} {event.outcome or ''}".rstrip()
+                for event in found.revisions
+            ),
+            f"  written by        policy versions {_spans(found.candidate_versions)}",
+        ]
+    else:
+        head = [
+            f"labeler {inert(found.labeler_id)}: {found.num_labels} labels, {found.num_learned} "
+            f"learned (seq {found.first_seq} to {found.last_seq})"
+        ]
+    return "\n".join([*head, *touched])
+
+
+def _spans(versions: tuple[int, ...]) -> str:
+    """Return versions as spans, e.g. "1-4, 7"; "none" of none."""
+    spans: list[list[int]] = []
+    for version in sorted(set(versions)):
+        if spans and version == spans[-1][1] + 1:
+            spans[-1][1] = version
+        else:
+            spans.append([version, version])
+    return ", ".join(f"{a}-{b}" if b > a else str(a) for a, b in spans) or "none"

@@ -1,0 +1,252 @@
+"""Who labels: opening the page, letting people in, and taking their labels back."""
+
+from __future__ import annotations
+
+import getpass
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cluster.commands.shared import (
+    chosen_run,
+    json_option,
+    newest_run_argument,
+    one_line_errors,
+    run_option,
+)
+
+if TYPE_CHECKING:
+    from cluster.ended_run import EndedRun
+    from cluster.owner_client import OwnerClient
+    from label_queue.intake.owner_schemas import ExclusionPreview, LabelerRow
+
+reason_option = click.option("--reason", required=True, help="Why; it is kept in the ledger.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask whether to go on.")
+
+
+@click.command()
+@newest_run_argument
+@click.option("--as", "name", help="Who labels. Default: your user name.")
+@click.option("--owner", is_flag=True, help="Open the owner's page instead.")
+@click.option("--no-open", is_flag=True, help="Only print the link.")
+@one_line_errors
+def label(run: Path | None, name: str | None, owner: bool, no_open: bool) -> None:
+    """Open the labelling page of RUN in a browser, by a link that works once.
+
+    RUN is a run's folder; by default the newest under runs/ that is going on.
+
+    Example: andon label runs/demo-1 --as ann
+    """
+    from cluster.owner_client import OwnerClient
+    from cluster.run_folder import OWNER
+
+    with OwnerClient.of_run(chosen_run(run)) as client:
+        if owner:
+            admission = client.admit(OWNER, "owner")
+        else:
+            admission = client.admit(_labeler(name or getpass.getuser()), "labeler")
+        link = client.url + admission.link
+    click.echo(link)
+    if not no_open:
+        webbrowser.open(link)
+
+
+@click.group()
+def labelers() -> None:
+    """See and decide who labels a run, and whose labels count."""
+
+
+@labelers.command()
+@click.argument("name")
+@run_option
+@one_line_errors
+def add(name: str, run: Path | None) -> None:
+    """Let NAME in: print a link that works once, and a token for programs.
+
+    Somebody who is in already gets another link and token; those before stay good.
+
+    Example: andon labelers add ann --run runs/demo-1
+    """
+    from cluster.owner_client import OwnerClient
+
+    with OwnerClient.of_run(chosen_run(run)) as client:
+        admission = client.admit(_labeler(name), "labeler")
+        click.echo(f"link   {client.url}{admission.link}  (works once)")
+    click.echo(f"token  {admission.token}  (shown this once)")
+
+
+@labelers.command(name="list")
+@run_option
+@json_option
+@one_line_errors
+def list_labelers(run: Path | None, as_json: bool) -> None:
+    """List all labelers with their state and quality, of a run that goes on or has ended.
+
+    Example: andon labelers list --run runs/demo-1
+    """
+    import json
+
+    path = chosen_run(run)
+    with _owner_of(path) as owner:
+        rows = _rows(owner)
+    if as_json:
+        click.echo(json.dumps([row.model_dump(mode="json") for row in rows], indent=2))
+        return
+    for line in _table(rows):
+        click.echo(line)
+
+
+@labelers.command()
+@click.argument("name")
+@click.option(
+    "--from",
+    "from_seq",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Only labels with this ledger sequence number or a later one. Default: all.",
+)
+@reason_option
+@yes_option
+@run_option
+@one_line_errors
+def exclude(name: str, from_seq: int, reason: str, yes: bool, run: Path | None) -> None:
+    """Leave NAME's labels out of every fit from now on. `reinstate` undoes it.
+
+    Above 2 % of a fit's weight the reward is refitted at once, without them.
+
+    Example: andon labelers exclude bob --from 412 --reason "clicks without reading"
+    """
+    path = chosen_run(run)
+    with _owner_of(path) as owner:
+        changes = owner.preview(name, from_seq)
+        click.echo(_in_words(f"excluding {name}", changes))
+        if not yes and not click.confirm("exclude?"):
+            click.echo("nothing was changed")
+            return
+        owner.exclude(name, from_seq, reason)
+        click.echo(f"{name} is excluded{_when(owner)}")
+
+
+@labelers.command()
+@click.argument("name")
+@reason_option
+@yes_option
+@run_option
+@one_line_errors
+def reinstate(name: str, reason: str, yes: bool, run: Path | None) -> None:
+    """Let NAME's labels count again, after an exclusion or a suspension.
+
+    Example: andon labelers reinstate bob --reason "it was a mistake"
+    """
+    path = chosen_run(run)
+    with _owner_of(path) as owner:
+        if any(row.labeler_id == name and row.state == "excluded" for row in _rows(owner)):
+            click.echo(_in_words(f"reinstating {name}", owner.preview(name, 0)))
+        if not yes and not click.confirm("reinstate?"):
+            click.echo("nothing was changed")
+            return
+        owner.reinstate(name, reason)
+        click.echo(f"{name} is reinstated{_when(owner)}")
+
+
+@labelers.command()
+@click.argument("name")
+@reason_option
+@run_option
+@one_line_errors
+def revoke(name: str, reason: str, run: Path | None) -> None:
+    """Void all tokens, links and sessions of NAME. Their labels stay and count.
+
+    Example: andon labelers revoke bob --reason "lost their laptop"
+    """
+    from cluster.owner_client import OwnerClient
+
+    with OwnerClient.of_run(chosen_run(run)) as client:
+        client.revoke(name, reason)
+    click.echo(f"{name} can no longer come in; `andon labelers add {name}` lets them in again")
+
+
+def _labeler(name: str) -> str:
+    """Return a labeler's name unless it is one of those the run itself uses."""
+    from cluster.config import RESERVED_NAMES
+    from protocol.errors import InputError
+
+    if name in RESERVED_NAMES:
+        raise InputError(f"no labeler can be called {name!r}: the run itself uses that name")
+    return name
+
+
+def _owner_of(run: Path) -> OwnerClient | EndedRun:
+    """Return the owner's hand on a run: over HTTP while it goes on, else in its ledger."""
+    from cluster.ended_run import EndedRun
+    from cluster.owner_client import OwnerClient
+    from cluster.status import ENDED, read_state
+
+    has_ended = read_state(run)["state"] in (*ENDED, "dead")
+    return EndedRun(run) if has_ended else OwnerClient.of_run(run)
+
+
+def _rows(owner: OwnerClient | EndedRun) -> tuple[LabelerRow, ...]:
+    from cluster.owner_client import OwnerClient
+
+    return owner.overview().labelers if isinstance(owner, OwnerClient) else owner.labelers()
+
+
+def _when(owner: OwnerClient | EndedRun) -> str:
+    from cluster.owner_client import OwnerClient
+
+    if isinstance(owner, OwnerClient):
+        return ""
+    return "; the run has ended: whatever goes on with its ledger takes note in its next fit"
+
+
+def _in_words(what: str, changes: ExclusionPreview) -> str:
+    """Say what an exclusion or reinstatement changes."""
+    lines = [
+        f"{what} moves {changes.labels} labels, {changes.weight_share:.1%} of the present weight",
+        "  reward versions touched   " + (_versions(changes.reward_versions) or "none"),
+    ]
+    span = changes.policy_versions
+    touched = "none" if span is None else f"{span[0]} to {span[1]}"
+    lines.append(f"  policy versions touched   {touched}")
+    if changes.forces_refit:
+        lines.append("  the reward is refitted at once")
+    return "\n".join(lines)
+
+
+def _versions(versions: tuple[int, ...]) -> str:
+    return ", ".join(map(str, versions))
+
+
+def _table(rows: tuple[LabelerRow, ...]) -> list[str]:
+    """Return the labelers as a table of plain text."""
+    from cluster.inert_text import inert
+
+    head = ("labeler", "state", "labels", "held", "gold", "self", "peers", "weight", "flags")
+    cells = [head]
+    for row in rows:
+        has_gold = row.gold_right + row.gold_wrong > 0
+        cells.append(
+            (
+                inert(row.labeler_id),
+                row.state,
+                str(row.labels),
+                str(row.labels_held),
+                f"{row.gold_accuracy:.0%}" if has_gold else "-",
+                _share(row.self_agreement),
+                _share(row.peer_agreement),
+                f"{row.weight_share:.0%}",
+                ", ".join(row.flags) or "-",
+            )
+        )
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"

@@ -1,0 +1,96 @@
+"""Starting runs, looking at them and ending them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cluster.commands.shared import json_option, one_line_errors, run_argument
+
+set_option = click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Override a key of the config, e.g. --set ppo.lr=1e-4. May be repeated.",
+)
+folder_option = click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Where the run is kept. Default: runs/NAME-SEED, with a number if that is taken.",
+)
+
+
+@click.command()
+@folder_option
+@click.option("--seed", default=1, show_default=True, help="Of sampling, training and asking.")
+@click.option(
+    "--mode",
+    type=click.Choice(["online", "offline"]),
+    default="online",
+    show_default=True,
+    help="Labels all through training, or all of them before it.",
+)
+@set_option
+@one_line_errors
+def demo(folder: Path | None, seed: int, mode: str, overrides: tuple[str, ...]) -> None:
+    """Run the whole system on generated reviews, with simulated labelers, and report.
+
+    Needs no GPU, no account and no download: a small base model is trained first (and kept for the
+    next time), then two rollout actors, a reward service, a learner and a label queue run online
+    RLHF against labelers whose true preference only the report knows.
+    """
+    from cluster.config import load_config
+    from cluster.run import run_to_end
+
+    path = Path(__file__).parents[1] / "demo.toml"
+    chosen = (f"run.seed={seed}", f"run.mode={mode}", *overrides)
+    run_to_end(load_config(path, chosen), folder)
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@folder_option
+@set_option
+@one_line_errors
+def run(config: Path, folder: Path | None, overrides: tuple[str, ...]) -> None:
+    """Run the CONFIG file, on this machine or on the Ray cluster that RAY_ADDRESS names."""
+    from cluster.config import load_config
+    from cluster.run import run_to_end
+
+    run_to_end(load_config(config, overrides), folder)
+
+
+@click.command()
+@run_argument
+@json_option
+@one_line_errors
+def status(run: Path, as_json: bool) -> None:
+    """Say how the run in folder RUN stands."""
+    from cluster.status import describe, read_status
+
+    standing = read_status(run)
+    click.echo(describe(standing, as_json=as_json))
+
+
+@click.command()
+@run_argument
+@click.option("--reason", default="asked by a person", show_default=True)
+@click.option("--timeout", "timeout_s", default=120.0, show_default=True, help="Seconds to wait.")
+@one_line_errors
+def stop(run: Path, reason: str, timeout_s: float) -> None:
+    """Stop the run in folder RUN after its current step, and wait until it has ended."""
+    from cluster.status import request_stop
+
+    click.echo(request_stop(run, reason, timeout_s))
+
+
+@click.command()
+@run_argument
+@one_line_errors
+def report(run: Path) -> None:
+    """Write the report of the run in folder RUN, finished or not: one page, pictures, summary."""
+    from cluster.report.write import write_report
+
+    click.echo(f"report: {write_report(run)}")

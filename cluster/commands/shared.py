@@ -1,0 +1,63 @@
+"""What all commands share: how errors are shown, and which run is meant."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec
+
+import click
+
+from cluster.failure import first_cause
+from protocol.errors import UserError
+
+P = ParamSpec("P")
+
+EXIT_FAILED = 1
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+run_argument = click.argument("run", type=click.Path(path_type=Path))
+newest_run_argument = click.argument("run", type=click.Path(path_type=Path), required=False)
+run_option = click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    help="The run's folder. Default: the newest under runs/ that is going on.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Show an error of our own as one line, and let every other be seen whole."""
+
+    @wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt:
+            click.echo("andon: stopped", err=True)
+            sys.exit(EXIT_INTERRUPTED)
+        except (Exception, BaseExceptionGroup) as error:
+            # What a part raises while it is closed may hide ours, which is then its context.
+            cause = first_cause(error)
+            if cause is None:
+                raise
+            click.echo(f"andon: {cause}", err=True)
+            sys.exit(EXIT_USER_ERROR if isinstance(cause, UserError) else EXIT_FAILED)
+
+    return guarded
+
+
+def chosen_run(run: Path | None) -> Path:
+    """Return the run that is meant: the one named, or the newest that is going on.
+
+    Raises:
+        MissingError: None was named, and none is going on.
+    """
+    if run is not None:
+        return run
+    from cluster.status import newest_running
+
+    return newest_running(Path("runs"))

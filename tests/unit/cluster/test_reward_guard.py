@@ -1,0 +1,163 @@
+"""The guard over rewards that are fitted again after an exclusion."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cluster.journal import Journal
+from cluster.metrics.hub import MetricsHub
+from cluster.recordings import Recordings
+from cluster.reward_guard import LEAST_COMPARED, RewardGuard
+from protocol.errors import ScoringFailed
+from protocol.labels import FitRequest, RewardVersion
+from protocol.messages import Score
+from tests.support.memory_sink import MemorySink
+from tests.support.messages import make_prompt, make_request, make_rollout, make_scored
+from tests.support.parts import FakeLabelQueue, FakeLearner, FakeRewardService, FakeRewardTrainer
+
+
+def request(*, is_forced: bool = True, contaminated_from: int | None = 5) -> FitRequest:
+    return FitRequest(
+        kind="refit",
+        ledger_seq=10,
+        comparisons=(),
+        labeler_weights=(),
+        exclusions_sha256="",
+        labels_used=10,
+        is_forced=is_forced,
+        contaminated_from=contaminated_from,
+    )
+
+
+class World:
+    """A guard that is shown responses to four prompts: the tokens 0, 1, 2 and 3."""
+
+    def __init__(self, folder: Path) -> None:
+        self.service = FakeRewardService()
+        self.labels = FakeLabelQueue()
+        self.learner = FakeLearner()
+        self.sink = MemorySink()
+        self.recordings = Recordings(folder)
+        journal = Journal(self.recordings, MetricsHub([self.sink], lambda: 0.0), now=lambda: 1.0)
+        self.guard = RewardGuard(self.service, self.labels, self.learner, journal)
+        self.trainer = FakeRewardTrainer()
+
+    def remember(self, count: int = LEAST_COMPARED) -> None:
+        for number in range(count):
+            prompt = replace(make_prompt(), token_ids=(number % 4,))
+            whole = make_rollout(replace(make_request(number), prompt=prompt))
+            self.guard.remember([make_scored(whole), make_scored(make_rollout(is_complete=False))])
+
+    def score_by(self, old: Callable[[int], float], new: Callable[[int], float]) -> None:
+        def value(version: int, sequence: Sequence[int]) -> float:
+            return old(sequence[0]) if version == 0 else new(sequence[0])
+
+        self.service.value = value
+
+    async def serve(self, fit: FitRequest) -> RewardVersion:
+        version = await self.trainer.fit(fit)
+        await asyncio.wait_for(self.guard.serve(version, fit), 5)
+        return version
+
+
+@pytest.fixture
+def world(tmp_path: Path):
+    made = World(tmp_path)
+    yield made
+    made.recordings.close()
+
+
+async def test_a_reward_that_ranks_alike_is_gone_on_with(world: World) -> None:
+    world.remember()
+    world.score_by(lambda x: float(x), lambda x: 2.0 * x - 3)
+    version = await world.serve(request())
+    assert world.service.version == version.version == world.guard.least_version
+    assert not world.labels.cord_state.is_pulled
+    assert world.sink.alerts == []
+    assert world.sink.rows == [
+        {
+            "time/wall_s": 0.0,
+            "reward_model/version": 1,
+            "reward_model/correlation_with_previous": pytest.approx(1.0),
+        }
+    ]
+
+
+async def test_a_reward_that_moved_is_told_of(world: World) -> None:
+    world.remember()
+    # Deviations (−3, −1, 1, 3)/2 and (−3, 1, −1, 3)/2: 16 of 20.
+    world.score_by(lambda x: float(x), lambda x: (0.0, 2.0, 1.0, 3.0)[x] + 0.001 * x)
+    await world.serve(request())
+    assert not world.labels.cord_state.is_pulled
+    ((title, text),) = world.sink.alerts
+    assert title == "the reward moved when labels were taken back"
+    assert "correlates 0.80" in text
+    assert "normalised anew" in text
+
+
+async def test_a_reward_that_turned_stops_the_line_and_offers_the_last_clean_version(
+    world: World,
+) -> None:
+    world.remember()
+    world.score_by(lambda x: float(x), lambda x: -float(x))
+    world.learner.newest = 9
+    await world.serve(request(contaminated_from=5))
+    cord = world.labels.cord_state
+    assert (cord.is_pulled, cord.pulled_by, cord.offered_rollback) == (True, "guard", 4)
+    assert "correlation -1.00" in cord.reason
+
+
+async def test_where_no_policy_was_contaminated_nothing_is_offered(world: World) -> None:
+    world.remember()
+    world.score_by(lambda x: float(x), lambda x: -float(x))
+    await world.serve(request(contaminated_from=None))
+    assert world.labels.cord_state.is_pulled
+    assert world.labels.cord_state.offered_rollback is None
+
+
+async def test_what_cannot_be_compared_stops_the_line(world: World) -> None:
+    world.remember()
+
+    async def refused(_: Sequence[Sequence[int]]) -> list[Score]:
+        raise ScoringFailed("no replica answered")
+
+    world.service.score = refused  # type: ignore[method-assign]
+    await world.serve(request())
+    assert "could not be compared" in world.labels.cord_state.reason
+
+
+@pytest.mark.parametrize(
+    ("is_forced", "count"), [(False, LEAST_COMPARED), (True, LEAST_COMPARED - 1), (True, 0)]
+)
+async def test_a_regular_fit_and_one_of_too_few_rollouts_are_not_judged(
+    world: World, is_forced: bool, count: int
+) -> None:
+    world.remember(count)
+    world.score_by(lambda x: float(x), lambda x: -float(x))
+    await world.serve(request(is_forced=is_forced))
+    assert world.service.version == 1
+    assert not world.labels.cord_state.is_pulled
+    assert world.sink.rows == []
+    # What the older reward scored is not trained on after an exclusion, judged or not.
+    assert world.guard.least_version == int(is_forced)
+
+
+async def test_no_step_may_be_taken_while_it_is_not_settled(world: World) -> None:
+    world.remember()
+    swap = world.service.swap
+
+    async def waiting_while_swapped(version: RewardVersion) -> None:
+        nonlocal waiting
+        waiting = asyncio.ensure_future(world.guard.settled())
+        await swap(version)
+        assert not waiting.done()
+
+    waiting: asyncio.Future[None]
+    world.service.swap = waiting_while_swapped  # type: ignore[method-assign]
+    await world.serve(request())
+    await asyncio.wait_for(waiting, 5)
