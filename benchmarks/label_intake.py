@@ -23,9 +23,9 @@ import ray
 from ray import serve
 
 from label_queue.config import IntakeConfig, LabelsConfig
-from label_queue.group_commit import GroupCommit
-from label_queue.ledger_sql import SqlLedger
-from label_queue.percentile import percentile
+from label_queue.figures.percentile import percentile
+from label_queue.ledger.group_commit import GroupCommit
+from label_queue.ledger.sql import SqlLedger
 from label_queue.shell import LabelQueueShell, build_intake_app
 from tests.support.labels import make_drafts, make_event, make_query
 

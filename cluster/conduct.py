@@ -11,24 +11,24 @@ from typing import Any
 
 from rich.console import Console
 
-from cluster.base_model import starting_policy
 from cluster.config import RunConfig
 from cluster.controller import Controller
-from cluster.display import RunDisplay
-from cluster.journal import Journal
-from cluster.labelers import SimulatedLabelers
-from cluster.memory import PeakMemory
+from cluster.loops.journal import Journal
+from cluster.loops.recordings import Recordings
 from cluster.metrics.remote import RemoteSink
 from cluster.metrics.shell import MetricsShell
-from cluster.placement import Placement, num_cpus_wanted
-from cluster.prompts import RunTexts, read_texts
-from cluster.recordings import Recordings
-from cluster.remote import RemoteLabelQueue, answer
 from cluster.report.records import read_run
 from cluster.report.summary import summarize
 from cluster.run_folder import OWNER, RunFolder
-from cluster.session import RaySession
-from cluster.watch import Watch
+from cluster.starting.base_model import starting_policy
+from cluster.starting.labelers import SimulatedLabelers
+from cluster.starting.placement import Placement, num_cpus_wanted
+from cluster.starting.prompts import RunTexts, read_texts
+from cluster.starting.remote import RemoteLabelQueue, answer
+from cluster.starting.session import RaySession
+from cluster.watching.display import RunDisplay
+from cluster.watching.memory import PeakMemory
+from cluster.watching.watch import Watch
 from label_queue.simulated.gold import response_gold
 
 

@@ -36,13 +36,13 @@ import math
 from collections.abc import Callable, Coroutine, Sequence
 
 from cluster.config import RunConfig
-from cluster.drafting import Drafter
-from cluster.experience import ExperienceBuffer, with_one_reward_version
-from cluster.journal import Journal
-from cluster.parts import Parts
-from cluster.reward_guard import RewardGuard
-from cluster.scoring import ResponseScorer, scored_sequence
-from cluster.staleness import StalenessGate
+from cluster.loops.drafting import Drafter
+from cluster.loops.experience import ExperienceBuffer, with_one_reward_version
+from cluster.loops.journal import Journal
+from cluster.loops.parts import Parts
+from cluster.loops.reward_guard import RewardGuard
+from cluster.loops.scoring import ResponseScorer, scored_sequence
+from cluster.loops.staleness import StalenessGate
 from protocol.errors import LoopEnded, ScoringFailed
 from protocol.messages import (
     ExperienceBatch,

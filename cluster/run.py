@@ -17,12 +17,12 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from cluster.closing_words import closing_words
 from cluster.config import RunConfig, save_config
-from cluster.environment import prepare_environment
 from cluster.failure import first_cause
-from cluster.preflight import check_before_start
 from cluster.run_folder import RunFolder
+from cluster.starting.environment import prepare_environment
+from cluster.starting.preflight import check_before_start
+from cluster.watching.closing_words import closing_words
 
 RUNS = Path("runs")
 VERSIONS_OF = ("andon", "torch", "ray", "deepspeed", "transformers", "wandb")

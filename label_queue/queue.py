@@ -21,17 +21,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 from uuid6 import uuid7
 
-from label_queue.admissions import Admissions
-from label_queue.asker import Asker
+from label_queue.asking.asker import Asker
+from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig
+from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.outposts import Outposts
 from label_queue.connectors.port import Sweep
 from label_queue.connectors.runner import ConnectorHealth
-from label_queue.cord import Cord
-from label_queue.desk import LabelingDesk
-from label_queue.figures import WinRate
-from label_queue.group_commit import GroupCommit
-from label_queue.ingest import IngestCounts
+from label_queue.figures.label_figures import WinRate
+from label_queue.fitting.reward_fits import RewardFits
 from label_queue.intake.owner_schemas import (
     Admission,
     CordBody,
@@ -49,15 +47,21 @@ from label_queue.intake.schemas import (
     RunInfo,
     Task,
 )
-from label_queue.ledger import Ledger, Record, Role
-from label_queue.ledger_view import LearnedLabels
-from label_queue.lineage import as_provenance, reference_provenance
-from label_queue.oversight import Oversight
-from label_queue.overview import as_cord_body
-from label_queue.own_work import OwnWork, as_standing
+from label_queue.labeling.admissions import Admissions
+from label_queue.labeling.desk import LabelingDesk
+from label_queue.labeling.own_work import OwnWork, as_standing
+from label_queue.ledger.group_commit import GroupCommit
+from label_queue.ledger.records import (
+    Ledger,
+    Record,
+    Role,
+)
+from label_queue.ledger.view import LearnedLabels
+from label_queue.oversight.cord import Cord
+from label_queue.oversight.lineage import as_provenance, reference_provenance
+from label_queue.oversight.overview import as_cord_body
+from label_queue.oversight.owner import Oversight
 from label_queue.quality.gold_tasks import AskMoment, new_templates
-from label_queue.reward_fits import RewardFits
-from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.errors import LabelError
 from protocol.labels import (

@@ -11,13 +11,13 @@ from fastapi import FastAPI
 from ray import serve
 from ray.exceptions import RayTaskError
 
+from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig, Mode
-from label_queue.guidelines import read_guidelines
 from label_queue.intake.app import build_app
 from label_queue.intake.port import PeopleQueue
-from label_queue.ledger_sql import SqlLedger
+from label_queue.labeling.guidelines import read_guidelines
+from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
-from label_queue.schedule import LabelSchedule
 from protocol.errors import AndonError
 from reward_service.shell import keep_replica_off_other_interfaces
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from label_queue.access import Access
-from label_queue.board import QueryBoard
+from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig
-from label_queue.cord_fold import RELEASED, after
-from label_queue.figures import LabelFigures
+from label_queue.figures.label_figures import LabelFigures
 from label_queue.history import LabelHistory
-from label_queue.leases import LeaseTerms
-from label_queue.ledger import (
+from label_queue.labeling.access import Access
+from label_queue.labeling.board import QueryBoard
+from label_queue.labeling.leases import LeaseTerms
+from label_queue.ledger.records import (
     ConnectorOffset,
     DeadLetter,
     LabelerToken,
@@ -20,8 +20,8 @@ from label_queue.ledger import (
     Record,
     TokenRevocation,
 )
-from label_queue.ledger_view import LedgerView
-from label_queue.schedule import LabelSchedule
+from label_queue.ledger.view import LedgerView
+from label_queue.oversight.cord_fold import RELEASED, after
 from label_queue.signals import Change
 from protocol.errors import LoopEnded
 from protocol.labels import (

@@ -13,7 +13,7 @@ import click
 from cluster.commands.shared import json_option, one_line_errors, run_argument
 
 if TYPE_CHECKING:
-    from label_queue.trace import LabelerTrace, LabelTrace, PolicyTrace
+    from label_queue.oversight.trace import LabelerTrace, LabelTrace, PolicyTrace
 
 
 @click.command()
@@ -34,7 +34,7 @@ def trace(
     """
     from cluster.config import load_config
     from cluster.run_folder import RunFolder
-    from label_queue.trace import read_trace
+    from label_queue.oversight.trace import read_trace
     from protocol.errors import InputError
 
     if sum(given is not None for given in (label, policy, labeler)) != 1:
@@ -119,8 +119,8 @@ def import_labels(file: Path, run: Path, model: str | None) -> None:
         raise ConfigError(f"{run} already holds a run: name a new folder")
     tokenizer = None
     if model is not None:
-        from cluster.policy_source import policy_folder
-        from cluster.prompts import load_tokenizer
+        from cluster.starting.policy_source import policy_folder
+        from cluster.starting.prompts import load_tokenizer
 
         tokenizer = load_tokenizer(policy_folder(model))
     run.mkdir(parents=True, exist_ok=True)
@@ -131,8 +131,8 @@ def import_labels(file: Path, run: Path, model: str | None) -> None:
 
 
 def _in_words(found: LabelTrace | PolicyTrace | LabelerTrace) -> str:
-    from cluster.inert_text import inert
-    from label_queue.trace import LabelTrace, PolicyTrace
+    from cluster.watching.inert_text import inert
+    from label_queue.oversight.trace import LabelTrace, PolicyTrace
 
     if isinstance(found, PolicyTrace):
         lines = [

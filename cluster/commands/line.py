@@ -30,8 +30,8 @@ def pull(run: Path | None, reason: str) -> None:
 
     Example: andon cord pull runs/demo-1 --reason "it only shouts"
     """
-    from cluster.inert_text import inert
-    from cluster.owner_client import OwnerClient
+    from cluster.commands.owner_client import OwnerClient
+    from cluster.watching.inert_text import inert
 
     path = chosen_run(run)
     with OwnerClient.of_run(path) as client:
@@ -51,7 +51,7 @@ def resume(run: Path | None, reason: str) -> None:
 
     Example: andon resume runs/demo-1 --reason "bob is excluded"
     """
-    from cluster.owner_client import OwnerClient
+    from cluster.commands.owner_client import OwnerClient
 
     path = chosen_run(run)
     with OwnerClient.of_run(path) as client:
@@ -78,7 +78,7 @@ def rollback(run: Path, to_version: int, reason: str) -> None:
 
     Example: andon rollback runs/demo-1 --to 40 --reason "bob taught it to shout"
     """
-    from cluster.owner_client import OwnerClient
+    from cluster.commands.owner_client import OwnerClient
     from cluster.run_folder import RunFolder
     from protocol.errors import MissingError
 

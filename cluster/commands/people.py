@@ -18,8 +18,8 @@ from cluster.commands.shared import (
 )
 
 if TYPE_CHECKING:
-    from cluster.ended_run import EndedRun
-    from cluster.owner_client import OwnerClient
+    from cluster.commands.ended_run import EndedRun
+    from cluster.commands.owner_client import OwnerClient
     from label_queue.intake.owner_schemas import ExclusionPreview, LabelerRow
 
 reason_option = click.option("--reason", required=True, help="Why; it is kept in the ledger.")
@@ -39,7 +39,7 @@ def label(run: Path | None, name: str | None, owner: bool, no_open: bool) -> Non
 
     Example: andon label runs/demo-1 --as ann
     """
-    from cluster.owner_client import OwnerClient
+    from cluster.commands.owner_client import OwnerClient
     from cluster.run_folder import OWNER
 
     with OwnerClient.of_run(chosen_run(run)) as client:
@@ -69,7 +69,7 @@ def add(name: str, run: Path | None) -> None:
 
     Example: andon labelers add ann --run runs/demo-1
     """
-    from cluster.owner_client import OwnerClient
+    from cluster.commands.owner_client import OwnerClient
 
     with OwnerClient.of_run(chosen_run(run)) as client:
         admission = client.admit(_labeler(name), "labeler")
@@ -161,7 +161,7 @@ def revoke(name: str, reason: str, run: Path | None) -> None:
 
     Example: andon labelers revoke bob --reason "lost their laptop"
     """
-    from cluster.owner_client import OwnerClient
+    from cluster.commands.owner_client import OwnerClient
 
     with OwnerClient.of_run(chosen_run(run)) as client:
         client.revoke(name, reason)
@@ -180,22 +180,22 @@ def _labeler(name: str) -> str:
 
 def _owner_of(run: Path) -> OwnerClient | EndedRun:
     """Return the owner's hand on a run: over HTTP while it goes on, else in its ledger."""
-    from cluster.ended_run import EndedRun
-    from cluster.owner_client import OwnerClient
-    from cluster.status import ENDED, read_state
+    from cluster.commands.ended_run import EndedRun
+    from cluster.commands.owner_client import OwnerClient
+    from cluster.watching.status import ENDED, read_state
 
     has_ended = read_state(run)["state"] in (*ENDED, "dead")
     return EndedRun(run) if has_ended else OwnerClient.of_run(run)
 
 
 def _rows(owner: OwnerClient | EndedRun) -> tuple[LabelerRow, ...]:
-    from cluster.owner_client import OwnerClient
+    from cluster.commands.owner_client import OwnerClient
 
     return owner.overview().labelers if isinstance(owner, OwnerClient) else owner.labelers()
 
 
 def _when(owner: OwnerClient | EndedRun) -> str:
-    from cluster.owner_client import OwnerClient
+    from cluster.commands.owner_client import OwnerClient
 
     if isinstance(owner, OwnerClient):
         return ""
@@ -222,7 +222,7 @@ def _versions(versions: tuple[int, ...]) -> str:
 
 def _table(rows: tuple[LabelerRow, ...]) -> list[str]:
     """Return the labelers as a table of plain text."""
-    from cluster.inert_text import inert
+    from cluster.watching.inert_text import inert
 
     head = ("labeler", "state", "labels", "held", "gold", "self", "peers", "weight", "flags")
     cells = [head]

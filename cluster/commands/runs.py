@@ -68,7 +68,7 @@ def run(config: Path, folder: Path | None, overrides: tuple[str, ...]) -> None:
 @one_line_errors
 def status(run: Path, as_json: bool) -> None:
     """Say how the run in folder RUN stands."""
-    from cluster.status import describe, read_status
+    from cluster.watching.status import describe, read_status
 
     standing = read_status(run)
     click.echo(describe(standing, as_json=as_json))
@@ -81,7 +81,7 @@ def status(run: Path, as_json: bool) -> None:
 @one_line_errors
 def stop(run: Path, reason: str, timeout_s: float) -> None:
     """Stop the run in folder RUN after its current step, and wait until it has ended."""
-    from cluster.status import request_stop
+    from cluster.watching.status import request_stop
 
     click.echo(request_stop(run, reason, timeout_s))
 

@@ -58,6 +58,6 @@ def chosen_run(run: Path | None) -> Path:
     """
     if run is not None:
         return run
-    from cluster.status import newest_running
+    from cluster.watching.status import newest_running
 
     return newest_running(Path("runs"))

@@ -11,7 +11,7 @@ from statistics import fmean, median
 from typing import TypeVar
 
 from cluster.report.records import FirstSampleRecord, PolicyRecord, RewardRecord
-from label_queue.percentile import percentile
+from label_queue.figures.percentile import percentile
 from protocol.labels import LabelEvent
 
 T = TypeVar("T")

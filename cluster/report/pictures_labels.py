@@ -19,11 +19,11 @@ from cluster.report.figures import (
 )
 from cluster.report.records import RunRecords
 from cluster.report.style import legend, picture, say_empty, thousands
-from label_queue.agreement import wilson_bounds
-from label_queue.coverage import coverage
-from label_queue.percentile import percentile
-from label_queue.schedule import LabelSchedule
-from label_queue.validation import validation_votes
+from label_queue.asking.schedule import LabelSchedule
+from label_queue.figures.agreement import wilson_bounds
+from label_queue.figures.coverage import coverage
+from label_queue.figures.percentile import percentile
+from label_queue.figures.validation import validation_votes
 
 
 def draw_schedule(run: RunRecords, path: Path) -> None:

@@ -11,10 +11,12 @@ from cluster.config import RunConfig, load_config
 from cluster.metrics.jsonl_sink import read_rows
 from cluster.run_folder import RunFolder
 from label_queue.intake.owner_schemas import LabelerRow
-from label_queue.ledger import current_labels
-from label_queue.ledger_sql import SqlLedger
-from label_queue.ledger_view import LedgerView
-from label_queue.overview import labeler_rows
+from label_queue.ledger.dataset import (
+    current_labels,
+)
+from label_queue.ledger.sql import SqlLedger
+from label_queue.ledger.view import LedgerView
+from label_queue.oversight.overview import labeler_rows
 from label_queue.simulated.gold import response_gold
 from protocol.errors import InputError
 from protocol.labels import ComparisonQuery, LabelEvent

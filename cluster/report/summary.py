@@ -13,9 +13,9 @@ from cluster.report.figures import (
     percentile_or_none,
 )
 from cluster.report.records import RunRecords
-from label_queue.agreement import wilson_bounds
-from label_queue.coverage import coverage
-from label_queue.validation import validation_votes
+from label_queue.figures.agreement import wilson_bounds
+from label_queue.figures.coverage import coverage
+from label_queue.figures.validation import validation_votes
 
 Figure = float | int | str | dict[str, str] | None
 Summary = dict[str, Figure]

@@ -19,6 +19,7 @@ from label_queue.connectors.config import (
     JsonlConfig,
     LabelStudioConfig,
 )
+from label_queue.connectors.ingest import OutsideLabels
 from label_queue.connectors.jsonl_tail import JsonlConnector
 from label_queue.connectors.label_studio import LabelStudioConnector
 from label_queue.connectors.port import Connector
@@ -26,8 +27,7 @@ from label_queue.connectors.runner import ConnectorHealth, ConnectorRunner
 from label_queue.connectors.secrets import read_secret
 from label_queue.connectors.tool_client import ToolClient
 from label_queue.connectors.webhooks import SecretHeader, StandardWebhook
-from label_queue.group_commit import GroupCommit
-from label_queue.ingest import OutsideLabels
+from label_queue.ledger.group_commit import GroupCommit
 from label_queue.state import LabelState
 from protocol.errors import UnknownTask
 

@@ -18,8 +18,8 @@ from typing import Protocol
 import structlog
 
 from label_queue.connectors.config import ConnectorSection, HttpSection
+from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.port import Connector, OutsideTask, Sweep
-from label_queue.ingest import IngestCounts
 from protocol.errors import AndonError
 
 FIRST_BACKOFF_S = 5.0
@@ -28,7 +28,7 @@ PUSH_PATIENCE_S = 300.0
 
 
 class Ingest(Protocol):
-    """What a runner asks of `label_queue.ingest.OutsideLabels`."""
+    """What a runner asks of `label_queue.connectors.ingest.OutsideLabels`."""
 
     def tasks(self, connector: str) -> list[OutsideTask]:
         """Return the open queries as that connector's tool may see them."""

@@ -9,7 +9,7 @@ from label_queue.config import QualityConfig
 from label_queue.exchange.line_file import write_lines
 from label_queue.exchange.preferences import Style, preference_lines
 from label_queue.exchange.record_lines import record_lines
-from label_queue.ledger_sql import SqlLedger
+from label_queue.ledger.sql import SqlLedger
 
 ExportForm = Literal["trl", "andon"]
 

@@ -22,7 +22,9 @@ from label_queue.intake.schemas import (
     RunInfo,
     Task,
 )
-from label_queue.ledger import Role
+from label_queue.ledger.records import (
+    Role,
+)
 from protocol.errors import LabelError
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from label_queue.ledger_sql import SqlLedger
+from label_queue.ledger.sql import SqlLedger
 from protocol.labels import LabelEvent
 from tests.support.labels import make_event, make_query
 

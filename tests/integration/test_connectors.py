@@ -11,10 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
+from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig
-from label_queue.ledger import current_labels
-from label_queue.ledger_sql import SqlLedger
-from label_queue.schedule import LabelSchedule
+from label_queue.ledger.dataset import (
+    current_labels,
+)
+from label_queue.ledger.sql import SqlLedger
 from protocol.labels import LabelEvent
 from tests.support.labels import make_config, make_drafts
 from tests.support.recorded_label_studio import (

@@ -11,10 +11,12 @@ from typing import Any
 
 import ray
 
-from label_queue.ledger import Record
-from label_queue.ledger_sql import SqlLedger
+from label_queue.asking.schedule import LabelSchedule
+from label_queue.ledger.records import (
+    Record,
+)
+from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
-from label_queue.schedule import LabelSchedule
 from learners.shell import RewardTrainerRank
 from protocol.labels import ComparisonQuery, FitRequest
 from tests.support import learner_inputs as inputs

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from label_queue.ledger_sql import SqlLedger
+from label_queue.ledger.sql import SqlLedger
 from protocol.errors import ResourceError, Unauthenticated, UnknownTask
 from tests.support.labels import make_config, make_drafts
 

@@ -14,7 +14,7 @@ from cluster.config import ClusterConfig
 from protocol.errors import LoopEnded
 
 if TYPE_CHECKING:
-    from cluster.session import RaySession
+    from cluster.starting.session import RaySession
 
 pytestmark = [
     pytest.mark.timeout(60),
@@ -51,7 +51,7 @@ class FakeServe:
 @pytest.fixture
 def session() -> RaySession:
     """One on a cluster that was there before: its end touches no process."""
-    from cluster.session import RaySession
+    from cluster.starting.session import RaySession
 
     return RaySession(ClusterConfig(address="elsewhere:6379"), "run-1", 2)
 
@@ -61,7 +61,7 @@ Install = Callable[[FakeServe], FakeServe]
 
 @pytest.fixture
 def install(session: RaySession, monkeypatch: pytest.MonkeyPatch) -> Install:
-    from cluster import session as module
+    from cluster.starting import session as module
 
     def installed(fake: FakeServe) -> FakeServe:
         monkeypatch.setattr(module, "DEPLOYMENT_POLL_S", 0)

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from cluster.cli import main
-from label_queue.ledger_sql import SqlLedger
+from label_queue.ledger.sql import SqlLedger
 from tests.support.outside_labeler import OutsideLabeler, choose_longest, open_client
 from tests.support.run_process import (
     RunProcess,

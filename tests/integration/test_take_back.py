@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from cluster.cli import main
-from label_queue.ledger_sql import SqlLedger
+from label_queue.ledger.sql import SqlLedger
 from protocol.labels import CordEvent
 from tests.support.outside_labeler import OutsideLabeler, open_client
 from tests.support.run_process import RunProcess, save_chat_model, save_prompts

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from label_queue.connectors.config import JsonlConfig
+from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.port import Annotation, Answer, Deletion, Sweep
 from label_queue.connectors.translation import outside_task
-from label_queue.ingest import IngestCounts
 from tests.support.labels import ManualClock, make_query
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.outside import OutsideRun

@@ -10,15 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from label_queue.ledger import (
+from label_queue.ledger.dataset import (
+    build_dataset,
+    dataset_bytes,
+)
+from label_queue.ledger.records import (
     ConnectorOffset,
     LabelerToken,
     Record,
     TokenRevocation,
-    build_dataset,
-    dataset_bytes,
 )
-from label_queue.ledger_sql import SqlLedger
+from label_queue.ledger.sql import SqlLedger
 from protocol.labels import (
     Assignment,
     ComparisonQuery,

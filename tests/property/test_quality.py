@@ -9,15 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from label_queue.config import DEFAULT_QUALITY, QualityConfig
+from label_queue.fitting.retraining import make_request
 from label_queue.history import LabelHistory
-from label_queue.ledger import build_dataset, dataset_bytes
+from label_queue.ledger.dataset import (
+    build_dataset,
+    dataset_bytes,
+)
 from label_queue.quality.assessment import assess
 from label_queue.quality.position import position_bias
 from label_queue.quality.reliability import reliabilities
 from label_queue.quality.self_agreement import consistency
 from label_queue.quality.standing import standings
 from label_queue.quality.weights import capped, weight_shares
-from label_queue.retraining import make_request
 from protocol.labels import Comparison, DatasetRules, LabelEvent
 from tests.support.labels import make_assignment, make_event, make_exclusion, make_query
 from tests.support.memory_ledger import MemoryLedger

@@ -11,8 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from cluster.experience import ExperienceBuffer
-from cluster.staleness import StalenessGate
+from cluster.loops.experience import ExperienceBuffer
+from cluster.loops.staleness import StalenessGate
 from protocol.messages import Rollout, ScoredRollout
 from tests.support.messages import (
     make_policy,

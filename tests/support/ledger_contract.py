@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from label_queue.ledger import (
+from label_queue.ledger.records import (
     ConnectorOffset,
     DeadLetter,
     LabelerToken,

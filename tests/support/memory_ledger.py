@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from label_queue.ledger import (
+from label_queue.ledger.records import (
     ConnectorOffset,
     DeadLetter,
     LabelerToken,

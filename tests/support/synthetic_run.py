@@ -12,8 +12,8 @@ from cluster.config import RunConfig, parse_config, save_config
 from cluster.metrics.hub import MetricsHub
 from cluster.metrics.jsonl_sink import JsonlSink
 from cluster.run_folder import RunFolder
-from label_queue.ledger_sql import SqlLedger
-from label_queue.schedule import LabelSchedule
+from label_queue.asking.schedule import LabelSchedule
+from label_queue.ledger.sql import SqlLedger
 from protocol.labels import Assignment, Candidate, ComparisonQuery, LabelEvent, Source
 
 BEGAN = 1_000_000.0

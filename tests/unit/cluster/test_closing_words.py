@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cluster.closing_words import closing_words
 from cluster.run_folder import RunFolder
+from cluster.watching.closing_words import closing_words
 
 SUMMARY = {
     "wall_s": 600.4,

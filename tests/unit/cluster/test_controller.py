@@ -8,10 +8,10 @@ import pytest
 
 from cluster.config import RunConfig, parse_config
 from cluster.controller import Controller
-from cluster.fleet import RolloutFleet
-from cluster.journal import Journal
-from cluster.parts import Parts
-from cluster.recordings import Recordings
+from cluster.loops.fleet import RolloutFleet
+from cluster.loops.journal import Journal
+from cluster.loops.parts import Parts
+from cluster.loops.recordings import Recordings
 from protocol.errors import InputError, LoopEnded, ProbeMismatch, ScoringFailed
 from protocol.labels import FitRequest, QueryOrder
 from protocol.messages import ExperienceBatch, PolicyVersion, Score, StepReport

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from cluster.display import PLAIN_INTERVAL_S, RunDisplay, plain_line, render
+from cluster.watching.display import PLAIN_INTERVAL_S, RunDisplay, plain_line, render
 
 SNAPSHOT = {
     "phase": "training",

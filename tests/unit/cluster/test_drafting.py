@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 
-from cluster.drafting import MAX_REDRAWS, Drafter
-from cluster.fleet import RolloutFleet
+from cluster.loops.drafting import MAX_REDRAWS, Drafter
+from cluster.loops.fleet import RolloutFleet
 from protocol.labels import QueryOrder
 from protocol.messages import Prompt, Rollout, RolloutRequest
 from tests.support.messages import SAMPLING, make_prompt, make_rollout

@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cluster.experience import ExperienceBuffer, with_one_reward_version
+from cluster.loops.experience import ExperienceBuffer, with_one_reward_version
 from protocol.messages import Rollout, ScoredRollout
 from tests.support.messages import (
     make_policy,

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from cluster.failure import first_cause
-from cluster.fleet import RolloutFleet
-from cluster.ranks import RankGroup
-from cluster.remote import RemoteLearner
+from cluster.loops.fleet import RolloutFleet
+from cluster.starting.ranks import RankGroup
+from cluster.starting.remote import RemoteLearner
 from protocol.errors import LoopEnded
 from tests.support.collective import Collective, CollectiveActor, CollectiveRank, pushed_policy
 from tests.support.messages import make_policy

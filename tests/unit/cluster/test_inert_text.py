@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.inert_text import MOST_CHARACTERS, inert
+from cluster.watching.inert_text import MOST_CHARACTERS, inert
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.journal import Journal
+from cluster.loops.journal import Journal
+from cluster.loops.recordings import Recordings
 from cluster.metrics.hub import MetricsHub
-from cluster.recordings import Recordings
 from protocol.errors import ScoringFailed
 from protocol.labels import CordState, RewardVersion
 from protocol.messages import ActorStats, ExperienceBatch, StepReport

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cluster.config import SimulatedLabeler
-from cluster.labelers import SimulatedLabelers
 from cluster.run_folder import RunFolder
+from cluster.starting.labelers import SimulatedLabelers
 from protocol.errors import LoopEnded
 
 

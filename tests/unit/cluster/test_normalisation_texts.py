@@ -5,7 +5,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from cluster.normalisation_texts import read_normalisation_texts
+from cluster.starting.normalisation_texts import read_normalisation_texts
 from protocol.errors import InputError, MissingError
 
 WORDS = {"<unk>": 0, "the": 1, "soup": 2, "was": 3, "good": 4}

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cluster.owner_client import OwnerClient
+from cluster.commands.owner_client import OwnerClient
 from protocol.errors import InputError, MissingError, ResourceError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.preflight import check_label_files, free_port
+from cluster.starting.preflight import check_label_files, free_port
 from label_queue.config import GoldConfig, LabelsConfig, QualityConfig
 from protocol.errors import MissingError, ResourceError
 

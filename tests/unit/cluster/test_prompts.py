@@ -10,7 +10,7 @@ from transformers import GPT2Config, PreTrainedTokenizerFast
 
 from actors.prompts.grammar import vocabulary
 from cluster.config import RunConfig, parse_config
-from cluster.prompts import prompt_sources
+from cluster.starting.prompts import prompt_sources
 from protocol.errors import ConfigError, InputError
 
 CONTEXT = 32

@@ -9,7 +9,7 @@ import pytest
 from ray import cloudpickle
 
 from cluster.config import parse_config
-from cluster.publishers import publisher_maker
+from cluster.starting.publishers import publisher_maker
 from learners.ipc_weights import IpcPublisher
 from learners.weights import ObjectStorePublisher, SharedMemoryPublisher
 from protocol.ports import PushingPublisher, WeightPublisher

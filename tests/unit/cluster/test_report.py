@@ -14,7 +14,7 @@ from cluster.report.records import CordRecord, read_run
 from cluster.report.summary import REASONS, summarize
 from cluster.report.write import PICTURES, write_report
 from cluster.run_folder import RunFolder
-from label_queue.ledger_sql import SqlLedger
+from label_queue.ledger.sql import SqlLedger
 from protocol.errors import InputError, MissingError
 from tests.support.synthetic_run import (
     NUM_STEPS,

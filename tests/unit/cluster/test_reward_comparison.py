@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.reward_comparison import judge, pearson_correlation
+from cluster.loops.reward_comparison import judge, pearson_correlation
 
 
 def test_correlation_by_hand() -> None:

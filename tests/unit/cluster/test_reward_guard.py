@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster.journal import Journal
+from cluster.loops.journal import Journal
+from cluster.loops.recordings import Recordings
+from cluster.loops.reward_guard import LEAST_COMPARED, RewardGuard
 from cluster.metrics.hub import MetricsHub
-from cluster.recordings import Recordings
-from cluster.reward_guard import LEAST_COMPARED, RewardGuard
 from protocol.errors import ScoringFailed
 from protocol.labels import FitRequest, RewardVersion
 from protocol.messages import Score

@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 
-from cluster.scoring import ResponseScorer, scored_sequence
+from cluster.loops.scoring import ResponseScorer, scored_sequence
 from protocol.labels import QueryDraft
 from protocol.messages import Score
 from tests.support.messages import make_prompt, make_request, make_rollout

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from cluster.staleness import StalenessGate
+from cluster.loops.staleness import StalenessGate
 from protocol.errors import VersionError
 
 

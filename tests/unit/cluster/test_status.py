@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from cluster import status
 from cluster.run_folder import RunFolder
-from cluster.status import describe, read_status, request_stop
+from cluster.watching import status
+from cluster.watching.status import describe, read_status, request_stop
 from protocol.errors import MissingError, ResourceError
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cluster import watch
 from cluster.config import parse_config
-from cluster.display import RunDisplay
-from cluster.journal import Journal
-from cluster.memory import PeakMemory
+from cluster.loops.journal import Journal
+from cluster.loops.recordings import Recordings
 from cluster.metrics.hub import MetricsHub
-from cluster.recordings import Recordings
 from cluster.run_folder import RunFolder
+from cluster.watching import watch
+from cluster.watching.display import RunDisplay
+from cluster.watching.memory import PeakMemory
 from protocol.labels import CordState
 from protocol.messages import ActorStats
 from tests.support.memory_sink import MemorySink

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from label_queue.agreement import nominal_alpha, wilson_bounds
+from label_queue.figures.agreement import nominal_alpha, wilson_bounds
 
 
 def test_wilson_bounds_by_hand() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from label_queue.coverage import Coverage, coverage
+from label_queue.figures.coverage import Coverage, coverage
 from tests.support.synthetic_run import make_query
 
 

@@ -15,16 +15,18 @@ from label_queue.exchange.imports import Imported, import_file
 from label_queue.exchange.line_file import write_lines
 from label_queue.exchange.preferences import Style, preference_lines
 from label_queue.exchange.record_lines import record_lines
-from label_queue.ledger import (
+from label_queue.ledger.dataset import (
+    build_dataset,
+    dataset_bytes,
+)
+from label_queue.ledger.records import (
     ConnectorOffset,
     DeadLetter,
     LabelerToken,
     Record,
     TokenRevocation,
-    build_dataset,
-    dataset_bytes,
 )
-from label_queue.ledger_sql import SqlLedger
+from label_queue.ledger.sql import SqlLedger
 from protocol.errors import InputError, MissingError, ResourceError, UserError
 from protocol.labels import ComparisonQuery, CordEvent, DatasetRules, PolicyProvenance
 from tests.support.labels import (

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from label_queue.ledger import (
+from label_queue.ledger.dataset import (
     build_dataset,
     current_labels,
     dataset_bytes,

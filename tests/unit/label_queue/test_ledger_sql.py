@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event
 
-from label_queue.ledger import ConnectorOffset, DeadLetter, LabelerToken, TokenRevocation
-from label_queue.ledger_file import refuse_network_filesystem
-from label_queue.ledger_sql import STREAMS, SqlLedger, _engine
+from label_queue.ledger.file import refuse_network_filesystem
+from label_queue.ledger.records import (
+    ConnectorOffset,
+    DeadLetter,
+    LabelerToken,
+    TokenRevocation,
+)
+from label_queue.ledger.sql import STREAMS, SqlLedger, _engine
 from protocol.errors import InputError, MissingError, ResourceError
 from tests.support.labels import (
     make_assignment,
@@ -152,7 +157,7 @@ def open_on_full_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return engine
 
     with monkeypatch.context() as patch:
-        patch.setattr("label_queue.ledger_sql._engine", tiny_engine)
+        patch.setattr("label_queue.ledger.sql._engine", tiny_engine)
         SqlLedger.open(path, "run-1")
 
 
@@ -174,7 +179,7 @@ def test_an_error_of_any_kind_at_opening_frees_the_lock(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("label_queue.ledger_sql._prepare", lambda *_: 1 / 0)
+        patch.setattr("label_queue.ledger.sql._prepare", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             SqlLedger.open(path, "run-1")
     SqlLedger.open(path, "run-1").close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from label_queue.lineage import (
+from label_queue.oversight.lineage import (
     ancestry,
     learned_labels,
     policies_touched,

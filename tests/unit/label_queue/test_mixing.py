@@ -11,7 +11,7 @@ import pytest
 
 from label_queue.config import GoldConfig, LabelsConfig, QualityConfig
 from label_queue.intake.schemas import LabelAnswer, LabelSubmission, Task
-from label_queue.mixing import draw_order
+from label_queue.labeling.mixing import draw_order
 from label_queue.queue import LabelQueue
 from protocol.errors import InputError
 from protocol.labels import ComparisonQuery, RewardVersion

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import QualityConfig, WarmConfig
+from label_queue.fitting.retraining import make_request
 from label_queue.intake.schemas import LabelSubmission
 from label_queue.queue import LabelQueue
-from label_queue.retraining import make_request
-from label_queue.schedule import LabelSchedule
 from protocol.errors import InvalidLabel, LoopEnded, UnknownTask
 from protocol.labels import Comparison, ComparisonQuery, FitKind, FitRequest, LabelEvent
 from tests.support.hand_made_ledger import fill
@@ -300,7 +300,7 @@ async def test_a_warm_update_that_finds_nothing_to_learn_is_passed_over(
         request = make_request(kind, *args, **options)
         return replace(request, comparisons=()) if len(kinds) == 1 else request
 
-    monkeypatch.setattr("label_queue.reward_fits.make_request", capped_out)
+    monkeypatch.setattr("label_queue.fitting.reward_fits.make_request", capped_out)
     waiting = asyncio.create_task(queue.next_fit())
     await label(queue, 3)
     await until(lambda: bool(kinds))

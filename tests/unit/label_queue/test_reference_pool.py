@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from label_queue.reference_pool import ReferencePool
+from label_queue.asking.reference_pool import ReferencePool
 from protocol.messages import Rollout
 from tests.support.messages import make_prompt, make_request, make_rollout
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from label_queue.selection import Disagreement, Uniform, preference_variance
+from label_queue.asking.selection import Disagreement, Uniform, preference_variance
 from protocol.errors import InputError
 from tests.support.labels import make_draft
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from label_queue.config import QualityConfig
-from label_queue.ledger_sql import SqlLedger
-from label_queue.trace import LabelerPart, Trace, read_trace
+from label_queue.ledger.sql import SqlLedger
+from label_queue.oversight.trace import LabelerPart, Trace, read_trace
 from protocol.errors import InputError, MissingError
 from tests.support.hand_made_ledger import fill, hand_made_view, label_ids
 from tests.support.labels import (

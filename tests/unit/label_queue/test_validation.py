@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from label_queue.validation import validation_votes
+from label_queue.figures.validation import validation_votes
 from tests.support.synthetic_run import make_label, make_query
 
 

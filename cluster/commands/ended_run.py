@@ -1,0 +1,113 @@
+"""The owner's side of a run that has ended: its ledger, opened directly.
+
+What is written here counts in the next fit of whoever goes on with this ledger.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from uuid6 import uuid7
+
+from cluster.config import load_config
+from cluster.run_folder import RunFolder
+from label_queue.intake.owner_schemas import ExclusionPreview, LabelerRow
+from label_queue.ledger.records import (
+    LabelerToken,
+)
+from label_queue.ledger.sql import SqlLedger
+from label_queue.ledger.view import LearnedLabels, LedgerView
+from label_queue.oversight.exclusion import owner_event, preview
+from label_queue.oversight.overview import labeler_rows
+from label_queue.quality.standing import standings
+from protocol.errors import InputError
+from protocol.labels import LabelEvent
+
+
+class EndedRun:
+    """One ended run's owner. A context manager that holds the ledger's lock.
+
+    Args:
+        run: The run's folder.
+        clock: Unix seconds.
+
+    Raises:
+        MissingError: The folder holds no run, or the run no ledger.
+        ResourceError: Something else has the ledger open.
+    """
+
+    def __init__(self, run: Path, clock: Callable[[], float] = time.time) -> None:
+        folder = RunFolder.existing(run)
+        self._quality = load_config(folder.config).labels.quality
+        SqlLedger.open_to_read(folder.ledger).close()  # a ledger that is not there is not made
+        self._ledger = SqlLedger.open(folder.ledger, str(folder.read_state()["run_id"]))
+        self._clock = clock
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ledger.close()
+
+    def labelers(self) -> tuple[LabelerRow, ...]:
+        """Return all labelers, by name."""
+        tokens = self._ledger.read(LabelerToken)
+        names = {token.labeler_id for token in tokens if token.role == "labeler"}
+        return labeler_rows(LedgerView.of(self._ledger), names, self._quality)
+
+    def preview(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
+        """Return what excluding somebody, or reinstating who is excluded, would change.
+
+        Raises:
+            InputError: Nobody is called so.
+        """
+        view = LedgerView.of(self._ledger)
+        known = {event.labeler_id for event in view.events if event.label_id}
+        if labeler_id not in known:
+            raise InputError(
+                f"{labeler_id!r} gave no label in this run; those who did: "
+                f"{', '.join(sorted(known)) or 'nobody'}"
+            )
+        standing = standings(view.queries, view.events, self._quality)[labeler_id]
+        kind: Literal["exclude", "reinstate"] = (
+            "exclude" if standing.excluded_from is None else "reinstate"
+        )
+        change = self._event(kind, labeler_id, "", from_seq)
+        return preview(view, LearnedLabels(self._quality), change)
+
+    def exclude(self, labeler_id: str, from_seq: int, reason: str) -> ExclusionPreview:
+        """Leave somebody's labels out of every fit from now on; see `preview`."""
+        changes = self.preview(labeler_id, from_seq)
+        self._ledger.write([self._event("exclude", labeler_id, reason, from_seq)])
+        return changes
+
+    def reinstate(self, labeler_id: str, reason: str) -> ExclusionPreview:
+        """Undo an exclusion or a suspension; see `preview`."""
+        changes = self.preview(labeler_id, 0)
+        self._ledger.write([self._event("reinstate", labeler_id, reason)])
+        return changes
+
+    def _event(
+        self,
+        kind: Literal["exclude", "reinstate"],
+        labeler_id: str,
+        reason: str,
+        from_seq: int | None = None,
+    ) -> LabelEvent:
+        return owner_event(
+            kind,
+            labeler_id,
+            reason=reason,
+            event_id=str(uuid7()),
+            at=self._clock(),
+            from_seq=from_seq if kind == "exclude" else None,
+        )

@@ -1,0 +1,166 @@
+"""The owner's side of a live run over its HTTP API, as the command line uses it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from cluster.run_folder import OWNER, RunFolder
+from cluster.watching.status import ENDED, read_state
+from label_queue.intake.owner_schemas import (
+    Admission,
+    CordBody,
+    Exclude,
+    ExclusionPreview,
+    NewLabeler,
+    Overview,
+    Reason,
+    Rollback,
+)
+from label_queue.intake.schemas import ErrorAnswer
+from label_queue.ledger.records import (
+    Role,
+)
+from protocol.errors import InputError, ResourceError
+
+TIMEOUT_S = 60.0
+"""Judging a large ledger anew takes a while."""
+
+B = TypeVar("B", bound=BaseModel)
+
+
+class OwnerClient:
+    """One run's owner. A context manager that closes its connection.
+
+    Args:
+        url: Of the run's HTTP face, e.g. "http://127.0.0.1:8000".
+        token: The owner's.
+        transport: What carries requests; by default the network.
+    """
+
+    def __init__(self, url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
+        self.url = url
+        self._http = httpx.Client(
+            base_url=f"{url}/api/v1/owner",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=TIMEOUT_S,
+            transport=transport,
+            trust_env=False,  # a proxy has nothing to do with a run on this machine
+        )
+
+    @classmethod
+    def of_run(cls, run: Path) -> OwnerClient:
+        """Return the client of a run that is going on.
+
+        Raises:
+            MissingError: The folder holds no run, or no owner's token.
+            ResourceError: The run has ended, or does not label yet.
+        """
+        state = read_state(run)
+        if state["state"] in (*ENDED, "dead"):
+            raise ResourceError(f"{run} is {state['state']}: this can only be done while it runs")
+        if state["state"] != "running":
+            raise ResourceError(f"{run} is still starting: try again when people can label")
+        return cls(state["url"], RunFolder(run).read_token(OWNER))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def overview(self) -> Overview:
+        """Return all that the owner's page shows."""
+        return self._ask("GET", "/overview", Overview)
+
+    def admit(self, labeler_id: str, role: Role) -> Admission:
+        """Let somebody in; return a one-time link and a token of theirs."""
+        body = _checked(NewLabeler, labeler_id=labeler_id, role=role)
+        return self._ask("POST", "/labelers", Admission, body)
+
+    def preview(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
+        """Return what excluding somebody, or reinstating who is excluded, would change."""
+        path = f"{_of(labeler_id)}/exclusion?from_seq={from_seq}"
+        return self._ask("GET", path, ExclusionPreview)
+
+    def exclude(self, labeler_id: str, from_seq: int, reason: str) -> ExclusionPreview:
+        """Leave somebody's labels out of every fit from now on."""
+        body = _checked(Exclude, from_seq=from_seq, reason=reason)
+        return self._ask("POST", f"{_of(labeler_id)}/exclude", ExclusionPreview, body)
+
+    def reinstate(self, labeler_id: str, reason: str) -> ExclusionPreview:
+        """Undo an exclusion or a suspension."""
+        body = _checked(Reason, reason=reason)
+        return self._ask("POST", f"{_of(labeler_id)}/reinstate", ExclusionPreview, body)
+
+    def revoke(self, labeler_id: str, reason: str) -> None:
+        """Void all tokens, links and sessions of somebody; their labels stay."""
+        self._send("POST", f"{_of(labeler_id)}/revoke", _checked(Reason, reason=reason))
+
+    def pull_cord(self, reason: str) -> CordBody:
+        """Stop the line."""
+        return self._ask("POST", "/cord/pull", CordBody, _checked(Reason, reason=reason))
+
+    def release_cord(self, reason: str) -> CordBody:
+        """Let the line go on."""
+        return self._ask("POST", "/cord/release", CordBody, _checked(Reason, reason=reason))
+
+    def roll_back(self, to_version: int, reason: str) -> CordBody:
+        """Order the learner back to an older policy version; the cord stays pulled."""
+        body = _checked(Rollback, to_version=to_version, reason=reason)
+        return self._ask("POST", "/rollback", CordBody, body)
+
+    def _ask(self, method: str, path: str, form: type[B], body: BaseModel | None = None) -> B:
+        return form.model_validate_json(self._send(method, path, body).content)
+
+    def _send(self, method: str, path: str, body: BaseModel | None = None) -> httpx.Response:
+        content = None if body is None else body.model_dump_json()
+        try:
+            response = self._http.request(
+                method, path, content=content, headers={"Content-Type": "application/json"}
+            )
+        except httpx.TransportError as error:
+            raise ResourceError(
+                f"no answer from {self.url} ({str(error) or type(error).__name__}): the run may "
+                "have ended; see `andon status`"
+            ) from error
+        if response.is_success:
+            return response
+        raise _refusal(response)
+
+
+def _refusal(response: httpx.Response) -> InputError | ResourceError:
+    """Return the error that a refusal becomes: the mistake of whoever asked, or the run's."""
+    try:
+        message = ErrorAnswer.model_validate_json(response.content).message
+    except ValidationError:
+        message = f"the run answered {response.status_code} without saying why: see its logs"
+    return InputError(message) if response.is_client_error else ResourceError(message)
+
+
+def _checked(form: type[B], **values: object) -> B:
+    """Return a body, refusing before it is sent what the run would refuse.
+
+    Raises:
+        InputError: A value is not as it must be; names it.
+    """
+    try:
+        return form(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{name} {first['input']!r}: {first['msg']}") from error
+
+
+def _of(labeler_id: str) -> str:
+    return f"/labelers/{quote(labeler_id, safe='')}"

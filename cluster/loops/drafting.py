@@ -1,0 +1,106 @@
+"""Requests for responses, and from an order of the label queue to drafts of fresh ones."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+from cluster.loops.fleet import RolloutFleet
+from protocol.errors import InputError
+from protocol.labels import QueryDraft, QueryOrder
+from protocol.messages import Prompt, Purpose, Rollout, RolloutRequest, Sampling
+from protocol.ports import PromptSource
+
+# A response without its cut token is never sent to people [Z]; it is drawn again, this often.
+MAX_REDRAWS = 8
+
+
+class Drafter:
+    """Draws responses for people to compare, and the samples of ρ that normalise the reward.
+
+    Args:
+        fleet: The rollout actors.
+        prompts: Where prompts come from when an order brings none.
+        sampling: As in training: people judge what the policy is trained on.
+        learned_through: The last ledger sequence number learned by a policy version's reward.
+    """
+
+    def __init__(
+        self,
+        fleet: RolloutFleet,
+        prompts: PromptSource,
+        sampling: Sampling,
+        learned_through: Callable[[int], int],
+    ) -> None:
+        self._fleet = fleet
+        self._prompts = prompts
+        self._sampling = sampling
+        self._learned_through = learned_through
+        self._numbers = itertools.count()
+
+    async def fill(self, order: QueryOrder) -> list[QueryDraft]:
+        """Return one draft a prompt; a prompt whose responses never end gives none."""
+        prompts = order.prompts or self._prompts.draw(order.num_drafts)
+        drawn = await self.draw_complete(prompts, order.num_candidates, "query")
+        return [
+            QueryDraft(
+                prompt=prompt,
+                rollouts=tuple(rollouts),
+                learned_through=self._learned_through(min(r.oldest_version for r in rollouts)),
+            )
+            for prompt, rollouts in zip(prompts, drawn, strict=True)
+            if len(rollouts) == order.num_candidates
+        ]
+
+    async def draw_reference(
+        self, *, num_each: int, num_rollouts: int, num_prompts: int
+    ) -> list[Rollout]:
+        """Sample ρ: `num_each` complete responses to each prompt that gives so many.
+
+        Prompts are drawn for at least `num_rollouts`, and at least `num_prompts` of them.
+
+        Raises:
+            InputError: ρ does not end its responses, so there is nothing to compare.
+        """
+        num_prompts = max(num_prompts, math.ceil(num_rollouts / num_each))
+        prompts = self._prompts.draw(num_prompts)
+        drawn = await self.draw_complete(prompts, num_each, "reference")
+        rollouts = [rollout for group in drawn if len(group) == num_each for rollout in group]
+        if not rollouts:
+            raise InputError(
+                f"the starting policy never ended its responses to {num_prompts} prompts: choose a "
+                "response.cut_token that it writes, or a larger response.max_tokens"
+            )
+        return rollouts
+
+    async def draw_complete(
+        self, prompts: Sequence[Prompt], num_responses: int, purpose: Purpose
+    ) -> list[list[Rollout]]:
+        """Return up to `num_responses` complete responses for each prompt, redrawing the others."""
+        complete: list[list[Rollout]] = [[] for _ in prompts]
+        for _ in range(1 + MAX_REDRAWS):
+            wanted = [
+                index
+                for index, have in enumerate(complete)
+                for _ in range(num_responses - len(have))
+            ]
+            if not wanted:
+                break
+            requests = self.requests([prompts[index] for index in wanted], purpose)
+            for index, rollout in zip(wanted, await self._fleet.generate(requests), strict=True):
+                if rollout.is_complete:
+                    complete[index].append(rollout)
+        return complete
+
+    def requests(self, prompts: Sequence[Prompt], purpose: Purpose) -> list[RolloutRequest]:
+        """Return one request a prompt; no two of a run have the same id."""
+        return [
+            RolloutRequest(
+                rollout_id=f"{purpose[0]}-{next(self._numbers):06d}",
+                prompt=prompt,
+                purpose=purpose,
+                sampling=self._sampling,
+            )
+            for prompt in prompts
+        ]

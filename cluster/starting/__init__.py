@@ -1,0 +1,1 @@
+"""What is made ready before the loops run: session, parts, base model, prompts."""

@@ -1,0 +1,241 @@
+"""Starts every process of a run where it belongs, and stops them in the other order."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import shutil
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+from typing import Any
+
+from ray.util.placement_group import PlacementGroup, remove_placement_group
+
+from actors.shell import RolloutActorShell
+from cluster.config import RunConfig
+from cluster.loops.fleet import RolloutFleet
+from cluster.loops.parts import Parts
+from cluster.run_folder import RunFolder
+from cluster.starting.prompts import RunTexts
+from cluster.starting.publishers import publisher_maker
+from cluster.starting.ranks import RankGroup, on_bundle, place
+from cluster.starting.remote import (
+    RemoteActor,
+    RemoteLabelQueue,
+    RemoteLearner,
+    RemoteRewardTrainer,
+    answer,
+)
+from cluster.starting.session import RaySession
+from label_queue.shell import LabelQueueShell, build_intake_app
+from learners.config import PolicyConfig
+from learners.shell import LearnerRank, RewardTrainerRank
+from protocol.messages import PolicyVersion, Prompt
+from reward_service.client import RewardClient
+from reward_service.shell import build_reward_app, connect, start_announcer
+
+NUM_PINNED_PROMPTS = 8
+SHARED_MEMORY = Path("/dev/shm")
+NUM_SINGLE_PARTS = 4
+"""Label queue, metrics hub, base model, and Serve's own."""
+
+
+class Placement:
+    """All parts of one run; an async context manager that stops what it started.
+
+    Args:
+        config: The resolved config.
+        folder: The run's.
+        session: An open Ray session.
+        policy_path: ρ, a folder.
+        texts: What the run reads with ρ's tokenizer.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: RunFolder,
+        session: RaySession,
+        policy_path: Path,
+        texts: RunTexts,
+    ) -> None:
+        self._config = config
+        self._folder = folder
+        self._session = session
+        self._policy_path = policy_path
+        self._texts = texts
+        self._actor_ids = [f"rollout-{index}" for index in range(config.rollouts.num_actors)]
+        self._stops = AsyncExitStack()
+        """Asks each part to stop, and waits for it."""
+        self._removals = ExitStack()
+        """Takes away what parts stand on, and them with it."""
+        self.actors: list[RemoteActor] = []
+        self.parts: Parts
+        self.policy: PolicyVersion
+        """Version 0, as the learner published it."""
+        self.labels: RemoteLabelQueue
+        self.learner: RemoteLearner
+        self._reward_ranks: RankGroup
+
+    async def __aenter__(self) -> Placement:
+        try:
+            await self._start()
+        except BaseException:
+            # A part that is still starting answers no call: half a minute is too long for Ctrl-C.
+            self._removals.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with self._removals:
+            await self._stops.aclose()
+
+    async def start_reward_trainer(self, reference: list[tuple[int, ...]]) -> None:
+        """Give the reward trainer what it normalises on; it can fit from then on.
+
+        Args:
+            reference: Samples of ρ, used unless the config names texts that shall score 0.
+        """
+        chosen = self._texts.normalisation
+        sequences = reference if chosen is None else chosen
+        await answer(self._reward_ranks.start(sequences), "the reward trainer")
+        self._stops.push_async_callback(self._reward_ranks.call, "stop")
+
+    async def _start(self) -> None:
+        pinned = self._texts.query_prompts.draw(NUM_PINNED_PROMPTS)
+        # A group: when one cannot start, the others must not go on after the stack was closed.
+        async with asyncio.TaskGroup() as group:
+            labels = group.create_task(self._start_label_queue())
+            group.create_task(self._start_learner(pinned[0]))
+            group.create_task(self._start_actors())
+            service = group.create_task(self._start_reward_service(pinned))
+            reward_ranks = group.create_task(self._place_reward_trainer())
+        self._reward_ranks = reward_ranks.result()
+        self.parts = Parts(
+            prompts=self._texts.prompts,
+            query_prompts=self._texts.query_prompts,
+            fleet=RolloutFleet(self.actors, self._config.rollouts.requests_per_call, self.learner),
+            learner=self.learner,
+            reward_trainer=RemoteRewardTrainer(self._reward_ranks),
+            reward_service=service.result(),
+            labels=labels.result(),
+        )
+
+    async def _start_label_queue(self) -> RemoteLabelQueue:
+        shell: Any = LabelQueueShell
+        handle = shell.options(**self._actor_options()).remote(
+            self._config.labels,
+            run_id=self._session.run_id,
+            ledger_path=str(self._folder.ledger.resolve()),
+            episodes=self._config.run.episodes,
+            mode=self._config.run.mode,
+            seed=self._config.run.seed,
+        )
+        self.labels = RemoteLabelQueue(handle)
+        self._stops.push_async_callback(self.labels.close)
+        app = build_intake_app(handle, self._config.labels)
+        await self._session.deploy(app, "labels", "/")
+        return self.labels
+
+    async def _start_actors(self) -> None:
+        config = self._config.rollouts
+        resources = self._resources(self._config.cluster.gpus_per_actor)
+        group = await self._reserve(config.num_actors, resources, "SPREAD", "rollout actors")
+        for index, actor_id in enumerate(self._actor_ids):
+            handle = on_bundle(RolloutActorShell, group, index, resources).remote(
+                actor_id,
+                str(self._policy_path),
+                self._config.response,
+                config,
+                # No two actors of a run may draw alike.
+                self._config.run.seed * config.num_actors + index,
+            )
+            actor = RemoteActor(handle, actor_id)
+            self._stops.push_async_callback(actor.stop)
+            self.actors.append(actor)
+        await asyncio.gather(*(actor.start() for actor in self.actors))
+
+    async def _start_learner(self, probe: Prompt) -> None:
+        config = self._config.learner
+        resources = self._resources(self._config.cluster.gpus_per_learner_rank)
+        # Runs of one name in two places must not meet in it; and a killed rank leaves it behind.
+        shared_folder = SHARED_MEMORY / f"andon-{self._session.run_id}-{os.getpid()}"
+        self._removals.callback(shutil.rmtree, shared_folder, ignore_errors=True)
+        group = await self._reserve(config.num_ranks, resources, "PACK", "learner ranks")
+        ranks = RankGroup(
+            [
+                on_bundle(LearnerRank, group, rank, resources).remote(
+                    rank=rank,
+                    policy=PolicyConfig(path=str(self._policy_path)),
+                    ppo=self._config.ppo,
+                    kl=self._config.kl,
+                    learner=config,
+                    checkpoint_root=self._folder.policies.resolve(),
+                    total_episodes=self._config.run.episodes,
+                    seed=self._config.run.seed,
+                    make_publisher=publisher_maker(self._config, self._actor_ids, shared_folder),
+                )
+                for rank in range(config.num_ranks)
+            ]
+        )
+        self._stops.push_async_callback(ranks.call, "stop")
+        self.policy = await answer(ranks.start(probe.token_ids), "the learner")
+        self.learner = RemoteLearner(ranks)
+
+    async def _place_reward_trainer(self) -> RankGroup:
+        config = self._config.reward_trainer
+        resources = self._resources(self._config.cluster.gpus_per_learner_rank)
+        group = await self._reserve(config.num_ranks, resources, "PACK", "reward trainer ranks")
+        return RankGroup(
+            [
+                on_bundle(RewardTrainerRank, group, rank, resources).remote(
+                    rank=rank,
+                    policy_path=self._policy_path,
+                    model=self._config.reward_model,
+                    fit=self._config.reward_fit,
+                    deepspeed=config,
+                    root=self._folder.rewards.resolve(),
+                )
+                for rank in range(config.num_ranks)
+            ]
+        )
+
+    async def _start_reward_service(self, pinned: list[Prompt]) -> RewardClient:
+        config = self._config.reward_service
+        announcer = start_announcer("reward-announcer", config)
+        app = build_reward_app(
+            announcer=announcer,
+            policy_path=self._policy_path,
+            validation=[prompt.token_ids for prompt in pinned],
+            config=config,
+            actor_options=self._actor_options(),
+        )
+        handle = await self._session.deploy(app, "reward", "/reward")
+        return connect(handle, announcer, config, self._config.run.seed)
+
+    async def _reserve(
+        self, count: int, resources: dict[str, float], strategy: str, what: str
+    ) -> PlacementGroup:
+        group = await place([resources] * count, strategy, f"{count} {what}")
+        self._removals.callback(remove_placement_group, group)
+        return group
+
+    def _resources(self, gpus: float) -> dict[str, float]:
+        resources = {"CPU": self._config.cluster.cpus_per_part}
+        return {**resources, "GPU": gpus} if gpus else resources
+
+    def _actor_options(self) -> dict[str, object]:
+        return {"num_cpus": self._config.cluster.cpus_per_part}
+
+
+def num_cpus_wanted(config: RunConfig) -> int:
+    """Logical CPUs that all parts of a run are placed with."""
+    parts = (
+        config.rollouts.num_actors
+        + config.learner.num_ranks
+        + config.reward_trainer.num_ranks
+        + config.reward_service.replicas
+        + NUM_SINGLE_PARTS
+    )
+    return math.ceil(parts * config.cluster.cpus_per_part)

@@ -1,0 +1,171 @@
+"""The Ray session a run lives in: a private one on this machine, or the cluster RAY_ADDRESS names.
+
+Leaves nothing behind: what the run started is stopped with it, on success, on an error and on
+Ctrl-C alike. On a cluster that was there before, only what belongs to the run is removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any
+
+import psutil
+import ray
+import structlog
+from ray import serve
+from ray.serve.config import HTTPOptions
+from ray.serve.schema import LoggingConfig as ServeLoggingConfig
+
+from cluster.config import ClusterConfig
+from cluster.starting.environment import cluster_address
+from cluster.starting.preflight import free_port, no_ray_cluster
+from protocol.errors import LoopEnded, ResourceError
+
+DEPLOYMENT_POLL_S = 0.5
+
+log = structlog.get_logger(__name__)
+
+# Serve tells of every step of a start; a run says its own.
+logging.getLogger("ray.serve").setLevel(logging.WARNING)
+
+
+class RaySession:
+    """Context manager around Ray and Serve.
+
+    Args:
+        config: Placement and the HTTP face.
+        run_id: Names the Ray namespace and the Serve applications.
+        num_cpus: Logical CPUs the run's parts ask for in all. A private session gets at least
+            so many, since the parts wait for each other most of the time.
+    """
+
+    def __init__(self, config: ClusterConfig, run_id: str, num_cpus: int) -> None:
+        self._config = config
+        self.run_id = run_id
+        self._num_cpus = num_cpus
+        self._address = cluster_address(config.address)
+        self._has_serve = False
+        self._children: list[psutil.Process] = []
+        self._serve_calls = ThreadPoolExecutor(thread_name_prefix="serve")
+        self.http_port = 0
+        """Of both HTTP faces, once the session is open."""
+
+    def __enter__(self) -> RaySession:
+        self.http_port = free_port(self._config.http_host, self._config.http_port)
+        try:
+            self._start_ray()
+            self._start_serve()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._children = psutil.Process().children(recursive=True)
+        # A thread that is in Ray when it shuts down takes the whole process with it.
+        self._serve_calls.shutdown(cancel_futures=True)
+        if ray.is_initialized():
+            if self._address is not None and self._has_serve:
+                # A private session ends with everything in it; this cluster goes on.
+                serve.shutdown()
+            ray.shutdown()
+        if self._address is None:
+            self._reap()
+
+    @property
+    def url(self) -> str:
+        """Address of both HTTP faces."""
+        return f"http://{self._config.http_host}:{self.http_port}"
+
+    async def deploy(self, app: serve.Application, name: str, route_prefix: str) -> Any:
+        """Run a Serve application of this run; return its handle once it is healthy.
+
+        Serve's own wait for that cannot be ended, so it is asked again and again: the end of the
+        session waits for the one short call that is under way.
+
+        Raises:
+            LoopEnded: It could not be started.
+        """
+        target = serve.RunTarget(app, f"{self.run_id}-{name}", route_prefix)
+        loop = asyncio.get_running_loop()
+        handle = await loop.run_in_executor(self._serve_calls, _begin_deployment, target)
+        while True:
+            if await loop.run_in_executor(self._serve_calls, _is_running, target.name):
+                return handle
+            await asyncio.sleep(DEPLOYMENT_POLL_S)
+
+    def _start_ray(self) -> None:
+        options: dict[str, object] = {
+            "namespace": f"andon-{self.run_id}",
+            "log_to_driver": self._config.worker_logs,
+            "logging_level": "error",
+            "configure_logging": False,
+        }
+        if self._address is None:
+            options |= {
+                "address": "local",
+                "num_cpus": max(self._num_cpus, os.cpu_count() or 1),
+                "include_dashboard": False,
+                "object_store_memory": int(self._config.object_store_gib * 2**30),
+            }
+        else:
+            options["address"] = self._address
+        on_sigterm = signal.getsignal(signal.SIGTERM)
+        try:
+            ray.init(**options)
+        except ConnectionError as error:
+            raise no_ray_cluster(str(options["address"])) from error
+        except Exception as error:
+            # Ray has no narrower type for a node that is not up after half a minute.
+            if "timed out during startup" not in str(error):
+                raise
+            raise ResourceError(
+                "Ray did not start within 30 s: the machine is overloaded; try again when it is not"
+            ) from error
+        finally:
+            # Ray takes this signal for itself and ends the process on the spot.
+            signal.signal(signal.SIGTERM, on_sigterm)
+
+    def _start_serve(self) -> None:
+        if serve.status().proxies:
+            raise ResourceError(
+                "Ray Serve already runs on this cluster, for another run or service, and its port "
+                "cannot be shared: wait for it to end, or `serve shutdown` if nobody needs it"
+            )
+        self._has_serve = True
+        serve.start(
+            http_options=HTTPOptions(host=self._config.http_host, port=self.http_port),
+            logging_config=ServeLoggingConfig(log_level="WARNING", enable_access_log=False),
+        )
+
+    def _reap(self) -> None:
+        """End what a private session left running, by handle: its own descendants only."""
+        _, alive = psutil.wait_procs(self._children, timeout=10)
+        for process in alive:
+            log.warning("process outlived its session", pid=process.pid)
+            process.kill()
+        psutil.wait_procs(alive, timeout=5)
+
+
+def _begin_deployment(target: serve.RunTarget) -> Any:
+    (handle,) = serve.run_many(
+        [target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False
+    )
+    return handle
+
+
+def _is_running(name: str) -> bool:
+    overview = serve.status().applications[name]
+    if overview.status == "DEPLOY_FAILED":
+        raise LoopEnded(f"{name} did not start: {overview.message}")
+    return bool(overview.status == "RUNNING")

@@ -1,0 +1,124 @@
+"""How a run stands, read from its folder alone: no Ray, no import of anything heavy."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from cluster.run_folder import RunFolder
+from cluster.watching.inert_text import inert
+from protocol.errors import MissingError, ResourceError
+
+ENDED = ("finished", "stopped", "failed")
+POLL_S = 0.5
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Return `run.json`.
+
+    A run whose process is gone without having said so is "dead".
+
+    Raises:
+        MissingError: The folder holds no run.
+    """
+    state = RunFolder.existing(path).read_state()
+    if state["state"] not in ENDED and not _is_alive(state):
+        state["state"] = "dead"
+    return state
+
+
+def newest_running(runs: Path) -> Path:
+    """Return the run among the folders of `runs` that began last of those going on.
+
+    Raises:
+        MissingError: None is.
+    """
+    states = {file.parent: read_state(file.parent) for file in runs.glob("*/run.json")}
+    alive = [path for path, state in states.items() if state["state"] not in (*ENDED, "dead")]
+    if not alive:
+        raise MissingError(f"no run is going on under {runs}/: name the folder of one")
+    return max(alive, key=lambda path: float(states[path]["started_at"]))
+
+
+def read_status(path: Path) -> dict[str, Any]:
+    """Return `run.json`, see `read_state`, and the last value of every metric.
+
+    Raises:
+        MissingError: The folder holds no run.
+    """
+    state = read_state(path)
+    folder = RunFolder(path)
+    latest: dict[str, Any] = {}
+    if folder.metrics.exists():
+        with folder.metrics.open(encoding="utf-8") as lines:
+            for line in lines:
+                if line.endswith("\n"):  # the last one may be half written
+                    latest.update(json.loads(line))
+    return {**state, "folder": str(path), "metrics": latest}
+
+
+def describe(status: dict[str, Any], *, as_json: bool) -> str:
+    """Return a status as text for a person, or as JSON."""
+    if as_json:
+        return json.dumps(status, indent=2, sort_keys=True)
+    metrics = status["metrics"]
+    lines = [f"{status['folder']}: {status['state']} ({status['mode']}, seed {status['seed']})"]
+    if reason := status.get("error") or status.get("stop_reason"):
+        lines.append(f"  reason            {reason}")
+    if status.get("url") and status["state"] not in ENDED:
+        lines.append(f"  labelling         {status['url']}/ (andon label {status['folder']})")
+    if (cord := status.get("cord") or {}).get("is_pulled"):
+        who, why = inert(cord["pulled_by"]), inert(cord["reason"])
+        lines.append(f"  cord              pulled by {who}: {why}")
+    shown = (
+        ("episodes", "policy/episodes", ".0f"),
+        ("policy version", "policy/version", ".0f"),
+        ("reward version", "reward_model/version", ".0f"),
+        ("labels accepted", "labels/accepted", ".0f"),
+        ("score", "reward/score_mean", "+.2f"),
+        ("KL to reference", "kl/reference_mean", ".2f"),
+        ("validation wins", "policy/winrate_vs_reference", ".2f"),
+    )
+    lines += [f"  {name:<17} {metrics[key]:{form}}" for name, key, form in shown if key in metrics]
+    return "\n".join(lines)
+
+
+def request_stop(path: Path, reason: str, timeout_s: float) -> str:
+    """Ask a run to stop and wait until it has.
+
+    Raises:
+        MissingError: The folder holds no run.
+        ResourceError: It had not ended after `timeout_s`.
+    """
+    folder = RunFolder.existing(path)
+    status = read_status(path)
+    if status["state"] in (*ENDED, "dead"):
+        return f"{path}: already {status['state']}"
+    folder.request_stop(reason)
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        state = read_status(path)["state"]
+        if state in (*ENDED, "dead"):
+            return f"{path}: {state}"
+        time.sleep(POLL_S)
+    raise ResourceError(
+        f"{path} had not ended after {timeout_s:g} s: see {folder.logs}, or wait with a longer "
+        "--timeout"
+    )
+
+
+def _is_alive(state: dict[str, Any]) -> bool:
+    """Whether the run's own process still runs; unknown, and taken as yes, on another host."""
+    if state["host"] != os.uname().nodename:
+        return True
+    try:
+        # Pids are used again: the same process must have started when the run says it did.
+        started_at: float = psutil.Process(state["pid"]).create_time()
+        return abs(started_at - float(state["pid_started_at"])) < 1
+    except psutil.NoSuchProcess:
+        return False

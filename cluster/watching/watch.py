@@ -1,0 +1,123 @@
+"""The eyes of a run: once a second, how all parts stand, and whether anyone wants it stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from cluster.config import RunConfig
+from cluster.controller import Controller
+from cluster.loops.journal import Journal
+from cluster.run_folder import RunFolder
+from cluster.starting.remote import RemoteActor, RemoteLabelQueue
+from cluster.watching.display import RunDisplay
+from cluster.watching.inert_text import inert
+from cluster.watching.memory import PeakMemory
+from protocol.labels import CordState
+
+INTERVAL_S = 1.0
+
+
+class Watch:
+    """Gathers metrics from the parts, feeds the display, and heeds stop requests.
+
+    Args:
+        config: The resolved config.
+        folder: The run's.
+        journal: Takes the metrics.
+        display: Shows them.
+        memory: Reads the run's memory.
+        began_at: When the run began, on the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: RunFolder,
+        journal: Journal,
+        display: RunDisplay,
+        memory: PeakMemory,
+        began_at: float,
+    ) -> None:
+        self._config = config
+        self._folder = folder
+        self._journal = journal
+        self._display = display
+        self._memory = memory
+        self._began_at = began_at
+        self._cord = CordState(is_pulled=False)
+        self.stop_reason: str | None = None
+        """Why the run was stopped before its end, if it was."""
+
+    def show(self, phase: str, note: str = "") -> None:
+        """Show the present state under a phase's name."""
+        snapshot: dict[str, float | int | str] = {
+            **self._journal.latest,
+            "phase": phase,
+            "elapsed_s": time.monotonic() - self._began_at,
+            "episodes_total": self._config.run.episodes,
+        }
+        if note:
+            snapshot["note"] = note
+        if self._cord.is_pulled:
+            snapshot["alarm"] = describe_cord(self._cord, self._folder.path)
+        self._display.show(snapshot)
+
+    async def watch(
+        self,
+        controller: Controller,
+        labels: RemoteLabelQueue,
+        actors: Sequence[RemoteActor],
+        note: str,
+    ) -> None:
+        """Look once a second, for ever; end the controller when a stop is asked for."""
+        while True:
+            await asyncio.sleep(INTERVAL_S)
+            await self._gather(labels, actors)
+            self.show(self._phase(), note)
+            self.stop_reason = self._folder.stop_requested()
+            if self.stop_reason is not None:
+                controller.stop()
+                return
+
+    def _phase(self) -> str:
+        if self._cord.is_pulled:
+            return "stopped by the cord"
+        return "training" if self._journal.is_learning else "collecting first labels"
+
+    async def _gather(self, labels: RemoteLabelQueue, actors: Sequence[RemoteActor]) -> None:
+        for learned_through, sampled_at in self._journal.newly_sampled():
+            await labels.reached_policy(learned_through, sampled_at)
+        self._journal.labels_stood(await labels.stats(), await labels.online_stats())
+        self._take_note_of(await labels.cord())
+        stats = await asyncio.gather(*(actor.stats() for actor in actors))
+        self._journal.actors_stood(stats)
+        self._journal.system_stood(
+            {
+                "system/rss_bytes": self._memory.current_bytes,
+                "system/disk_free_bytes": shutil.disk_usage(self._folder.path).free,
+                "system/ledger_commit_p95_s": await labels.ledger_commit_p95_s(),
+            }
+        )
+
+    def _take_note_of(self, cord: CordState) -> None:
+        """Tell the journal how the cord hangs, and in `run.json` others, when that changed."""
+        self._journal.cord_stood(cord)
+        if cord != self._cord:
+            self._cord = cord
+            self._folder.update_state(cord=asdict(cord))
+
+
+def describe_cord(cord: CordState, run: Path) -> str:
+    """Return who pulled the cord and why, and what to do about it."""
+    lines = [f"cord pulled by {inert(cord.pulled_by)}: {inert(cord.reason)}"]
+    if cord.rollback_to is not None:
+        lines.append(f"rolling back to policy version {cord.rollback_to}")
+    elif cord.offered_rollback is not None:
+        lines.append(f"to go back first: andon rollback {run} --to {cord.offered_rollback}")
+    lines.append(f"to go on: andon resume {run}")
+    return "\n".join(lines)

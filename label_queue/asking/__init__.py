@@ -1,0 +1,1 @@
+"""What to ask people: orders to the policy loop, the schedule, the choice among drafts."""

@@ -1,0 +1,152 @@
+"""The policy loop's side of the label queue: what to ask next, and the queries made of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from label_queue.asking.orders import NEVER_ENDS, OrderBook, QueryMaker, QueryMoment
+from label_queue.asking.reference_pool import ReferencePool
+from label_queue.asking.schedule import LabelSchedule
+from label_queue.asking.selection import make_selector
+from label_queue.config import LabelsConfig
+from label_queue.ledger.group_commit import GroupCommit
+from label_queue.state import LabelState
+from protocol.labels import ComparisonQuery, QueryDraft, QueryOrder
+from protocol.messages import Rollout
+
+POLL_S = 1.0
+"""Leases and orders run out without an event: whoever waits looks again this often."""
+
+
+class Asker:
+    """Keeps l(n) + ahead labels asked for: orders go out, drafts come in, queries are written."""
+
+    def __init__(
+        self,
+        state: LabelState,
+        commits: GroupCommit,
+        config: LabelsConfig,
+        schedule: LabelSchedule,
+        *,
+        run_id: str,
+        rng: random.Random,
+        clock: Callable[[], float],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._state = state
+        self._commits = commits
+        self._config = config
+        self._schedule = schedule
+        self._clock = clock
+        self._log = structlog.get_logger().bind(component="label_queue", run_id=run_id)
+        selector = make_selector(config)
+        self._pool = ReferencePool(per_query=config.num_candidates // 2, rng=rng)
+        self._orders = OrderBook(
+            config, pool_factor=selector.pool_factor, pool=self._pool, new_id=new_id
+        )
+        self._maker = QueryMaker(
+            config, run_id=run_id, selector=selector, pool=self._pool, new_id=new_id, rng=rng
+        )
+        self._offers: dict[str, asyncio.Task[int]] = {}
+        for query in state.board.queries.values():
+            self.query_written(query)
+
+    def query_written(self, query: ComparisonQuery) -> None:
+        """Count a query that is on disk toward the mix of purposes."""
+        self._orders.made(query.purpose)
+
+    def add_reference(self, rollouts: Sequence[Rollout]) -> None:
+        """Take responses of ρ for validation queries. Idempotent by rollout id."""
+        self._pool.add(rollouts)
+        self._state.change.notify()
+
+    async def next_orders(self, timeout_s: float) -> list[QueryOrder]:
+        """Return what must be drawn; see `LabelQueue.next_orders`."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self._state.refuse_if_closed()
+            now = self._clock()
+            self._state.board.expire(now, self._state.history.num_submitted)
+            lacking = self._lacking(now)
+            if lacking > 0:
+                return self._orders.place(
+                    lacking,
+                    now=now,
+                    num_labelers=len(self._state.access.labelers),
+                    with_validation=self._state.policy_version > 0,
+                )
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return []
+            await self._state.change.wait(min(remaining, POLL_S))
+
+    def _lacking(self, now: float) -> int:
+        """Return how many answers to ask for now; few at a time are left to gather.
+
+        A query somebody has answered holds back no other: the rest of its answers may never come.
+        """
+        asked = (
+            self._state.history.num_preferences
+            + self._state.board.slots_to_come
+            + self._orders.outstanding_slots(now)
+        )
+        left = self._schedule.total - asked
+        lacking = min(
+            self._schedule.wanted(self._state.episodes) + self._config.ahead - asked, left
+        )
+        # Never more than `ahead`, or the learner could wait for labels nobody was asked for.
+        gather = max(1, self._config.ahead // 8)
+        return lacking if lacking >= min(gather, left) else 0
+
+    async def offer(self, order_id: str, drafts: Sequence[QueryDraft]) -> int:
+        """Answer an order; see `LabelQueue.offer`."""
+        if order_id not in self._offers:
+            self._offers[order_id] = asyncio.create_task(self._make_queries(order_id, drafts))
+        return await asyncio.shield(self._offers[order_id])
+
+    async def _make_queries(self, order_id: str, drafts: Sequence[QueryDraft]) -> int:
+        order = self._orders.find(order_id)
+        if order is None:
+            self._log.warning("offer for an unknown order", order_id=order_id)
+            return 0
+        queries = []
+        for selection in self._maker.choose(order, drafts):
+            draft = selection.draft
+            moment = QueryMoment(
+                now=self._clock(),
+                labels=self._state.history.num_submitted,
+                learned_labels=self._state.history.submitted_through(draft.learned_through),
+                num_wanted=self._orders.labelers_wanted(
+                    order.purpose, len(self._state.access.labelers)
+                ),
+            )
+            queries.append(self._maker.make(order, selection, moment))
+            oldest = min(rollout.oldest_version for rollout in draft.rollouts)
+            self._state.figures.query_made(self._state.policy_version - oldest)
+        await self._commits.write(queries)
+        self._orders.answered(order_id, len(queries), now=self._clock())
+        self._state.change.notify()
+        if not queries:
+            self._log.warning(f"an order brought no query: {NEVER_ENDS}", order_id=order_id)
+        self._orders.refuse_if_barren()
+        return len(queries)
+
+    async def wait_until_allowed(self, episodes: int) -> float:
+        """Block while fewer than l(n) labels have come; see `LabelQueue.wait_until_allowed`."""
+        self._state.episodes = max(self._state.episodes, episodes)
+        wanted = self._schedule.wanted(episodes)
+        if self._config.when_starved == "continue":
+            wanted = self._schedule.initial
+        started = time.monotonic()
+        self._state.change.notify()
+        while self._state.history.num_preferences < wanted:
+            self._state.refuse_if_closed()
+            if self._state.cord.rollback_to is not None:
+                break  # the learner does it at the cord, which lets no step pass before
+            await self._state.change.wait()
+        return time.monotonic() - started

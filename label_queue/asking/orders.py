@@ -1,0 +1,253 @@
+"""What to ask the policy loop for, and how its drafts become queries."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from label_queue.asking.reference_pool import ReferencePool
+from label_queue.asking.selection import QuerySelector, Selection, Uniform
+from label_queue.config import LabelsConfig
+from label_queue.quality.preference import TRAINING
+from protocol.errors import InputError, NotFinite
+from protocol.labels import (
+    Candidate,
+    ComparisonQuery,
+    QueryDraft,
+    QueryOrder,
+    QueryPurpose,
+)
+from protocol.messages import Prompt, Rollout
+
+MAX_BARREN_ORDERS = 10
+"""Orders in a row that may bring no query."""
+NEVER_ENDS = (
+    "the policy's responses never end with the cut or end token: "
+    "raise response.max_tokens or change response.cut_token"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Placed:
+    order: QueryOrder
+    num_slots: int
+    """Answers its queries will want."""
+    placed_at: float
+
+
+class OrderBook:
+    """Orders placed and not yet answered, and the mix of purposes over the run."""
+
+    def __init__(
+        self,
+        config: LabelsConfig,
+        *,
+        pool_factor: int,
+        pool: ReferencePool,
+        new_id: Callable[[], str],
+    ) -> None:
+        """Ask for `pool_factor` drafts a query; take validation prompts from `pool`."""
+        self._config = config
+        self._pool_factor = pool_factor
+        self._pool = pool
+        self._new_id = new_id
+        self._placed: dict[str, _Placed] = {}
+        self._made: Counter[QueryPurpose] = Counter()
+        self._answered_at = -math.inf
+        self._num_barren = 0
+
+    def made(self, purpose: QueryPurpose) -> None:
+        """Count a query that was made; gold and repeats come on top of the mix."""
+        if purpose in TRAINING:
+            self._made[purpose] += 1
+
+    def outstanding_slots(self, now: float) -> int:
+        """Return the answers wanted by orders not yet answered, forgetting those timed out.
+
+        Orders are filled one after another, so each answer restarts the time of those that wait.
+        """
+        limit = now - self._config.order_timeout_s
+        if self._answered_at <= limit:
+            self._placed = {name: p for name, p in self._placed.items() if p.placed_at > limit}
+        return sum(placed.num_slots for placed in self._placed.values())
+
+    def find(self, order_id: str) -> QueryOrder | None:
+        """Return an order that waits for its answer."""
+        placed = self._placed.get(order_id)
+        return placed.order if placed else None
+
+    def answered(self, order_id: str, num_queries: int, *, now: float) -> None:
+        """Forget an order that was answered, and by how many queries."""
+        self._placed.pop(order_id, None)
+        self._answered_at = now
+        self._num_barren = 0 if num_queries else self._num_barren + 1
+
+    def refuse_if_barren(self) -> None:
+        """Raise InputError when too many orders in a row have brought no query."""
+        if self._num_barren >= MAX_BARREN_ORDERS:
+            raise InputError(f"{self._num_barren} orders in a row brought no query: {NEVER_ENDS}")
+
+    def labelers_wanted(self, purpose: QueryPurpose, num_labelers: int) -> int:
+        """Return how many people a query is given to; never more than there are."""
+        if purpose != "overlap":
+            return 1
+        return max(1, min(self._config.overlap_labelers, num_labelers))
+
+    def place(
+        self, num_slots: int, *, now: float, num_labelers: int, with_validation: bool
+    ) -> list[QueryOrder]:
+        """Place orders whose queries want about `num_slots` answers, one order a purpose.
+
+        Purposes follow their shares as closely as whole queries allow: the one furthest behind
+        its share comes next. There is no validation without reference responses.
+        """
+        counts: Counter[QueryPurpose] = Counter()
+        standing = Counter(self._made)
+        for placed in self._placed.values():
+            standing[placed.order.purpose] += placed.order.num_queries
+        shares = self._shares(with_validation and len(self._pool) > 0)
+        while num_slots > 0 and counts.total() < self._config.max_order:
+            purpose = _furthest_behind(shares, standing + counts)
+            counts[purpose] += 1
+            num_slots -= self.labelers_wanted(purpose, num_labelers)
+        orders = [self._order(purpose, count) for purpose, count in sorted(counts.items())]
+        for order in orders:
+            slots = order.num_queries * self.labelers_wanted(order.purpose, num_labelers)
+            self._placed[order.order_id] = _Placed(order=order, num_slots=slots, placed_at=now)
+        return orders
+
+    def _shares(self, with_validation: bool) -> dict[QueryPurpose, float]:
+        shares: dict[QueryPurpose, float] = {"overlap": self._config.overlap_share}
+        if with_validation:
+            shares["validation"] = self._config.validation_share
+        shares["train"] = 1.0 - sum(shares.values())
+        return shares
+
+    def _order(self, purpose: QueryPurpose, num_queries: int) -> QueryOrder:
+        num_drafts = num_queries * self._pool_factor
+        num_candidates = self._config.num_candidates
+        prompts: tuple[Prompt, ...] = ()
+        if purpose == "validation":
+            prompts = self._pool.next_prompts(num_queries)
+            num_queries = num_drafts = len(prompts)
+            num_candidates //= 2
+        return QueryOrder(
+            order_id=self._new_id(),
+            purpose=purpose,
+            num_drafts=num_drafts,
+            num_queries=num_queries,
+            num_candidates=num_candidates,
+            prompts=prompts,
+        )
+
+
+def _furthest_behind(
+    shares: dict[QueryPurpose, float], counts: Counter[QueryPurpose]
+) -> QueryPurpose:
+    total = counts.total() + 1
+    return max(shares, key=lambda purpose: shares[purpose] * total - counts[purpose])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryMoment:
+    """What a query records of the moment it was made."""
+
+    now: float
+    labels: int
+    """Labels received so far."""
+    learned_labels: int
+    """Of those, how many the candidates' policy had learned from."""
+    num_wanted: int
+
+
+class QueryMaker:
+    """Turns drafts into queries."""
+
+    def __init__(
+        self,
+        config: LabelsConfig,
+        *,
+        run_id: str,
+        selector: QuerySelector,
+        pool: ReferencePool,
+        new_id: Callable[[], str],
+        rng: random.Random,
+    ) -> None:
+        self._config = config
+        self._run_id = run_id
+        self._selector = selector
+        self._pool = pool
+        self._new_id = new_id
+        self._rng = rng
+
+    def choose(self, order: QueryOrder, drafts: Sequence[QueryDraft]) -> list[Selection]:
+        """Return the drafts that become queries.
+
+        A draft with an unfinished response (no cut token) is left out: it is never shown to
+        people. Validation asks about its own prompts, so nothing is selected there.
+        """
+        whole = [d for d in drafts if all(rollout.is_complete for rollout in d.rollouts)]
+        if not whole:
+            return []
+        selector = Uniform() if order.purpose == "validation" else self._selector
+        return selector.select(whole, order.num_queries, self._rng)
+
+    def make(self, order: QueryOrder, selection: Selection, moment: QueryMoment) -> ComparisonQuery:
+        """Return the query, its candidates in random order.
+
+        A validation query gets as many responses of ρ to the same prompt as it has of π.
+        """
+        draft = selection.draft
+        rollouts = list(draft.rollouts)
+        scores = draft.scores
+        if order.purpose == "validation":
+            rollouts += self._pool.draw(draft.prompt.prompt_id)
+            scores = ()
+        order_drawn = self._rng.sample(range(len(rollouts)), len(rollouts))
+        query_id = self._new_id()
+        return ComparisonQuery(
+            query_id=query_id,
+            run_id=self._run_id,
+            kind=self._config.kind,
+            purpose=order.purpose,
+            prompt_text=draft.prompt.text,
+            prompt_token_ids=draft.prompt.token_ids,
+            candidates=tuple(_candidate(query_id, rollouts[i]) for i in order_drawn),
+            reward_version=draft.reward_version,
+            reward_scores=tuple(scores[i] for i in order_drawn) if scores else (),
+            selector=self._selector.name if order.purpose != "validation" else "uniform",
+            selection_probability=selection.probability,
+            learned_through=draft.learned_through,
+            labels_before=moment.labels,
+            learned_labels=moment.learned_labels,
+            created_at=moment.now,
+            expires_at=moment.now + self._config.query_expiry_s,
+            num_wanted=moment.num_wanted,
+        )
+
+
+def _candidate(query_id: str, rollout: Rollout) -> Candidate:
+    """Return a rollout as a candidate. Raises NotFinite for a log-probability that is none.
+
+    The id is a digest, as rollout ids tell ρ from π; whoever has the rollouts can recompute it.
+    """
+    logprob_sum = math.fsum(rollout.behavior_logprobs[: rollout.num_kept])
+    if not math.isfinite(logprob_sum):
+        raise NotFinite(f"rollout {rollout.rollout_id}: its log-probabilities sum to {logprob_sum}")
+    digest = hashlib.sha256(f"{query_id}/{rollout.rollout_id}".encode()).hexdigest()
+    return Candidate(
+        candidate_id=f"c-{digest[:16]}",
+        text=rollout.text,
+        token_ids=rollout.token_ids[: rollout.num_kept],
+        policy_version=rollout.oldest_version,
+        temperature=rollout.sampling.temperature,
+        max_tokens=rollout.sampling.max_tokens,
+        seed=rollout.sampling.seed,
+        engine=rollout.actor_id,
+        logprob_sum=logprob_sum,
+        finish_reason=rollout.finish_reason,
+    )

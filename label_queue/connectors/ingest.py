@@ -1,0 +1,348 @@
+"""From outside answers to the ledger: each takes effect once, whatever the deliveries did.
+
+A label of an outside tool is one labeler's answer to one query; its revisions are counted here.
+What comes may be doubled, late, out of order or missing, so four rules decide:
+
+1. An answer is known by (connector, external id, updated_at, digest): again, it has no effect.
+2. An answer older than the one that stands, by the tool's own `updated_at`, is stale: it is counted
+   and has no effect.
+3. A deletion brings no more than an external id: the label that stands on that answer is retracted.
+   What was deleted comes back only as something newer.
+4. A complete sweep is the truth: of a labeler's answers to one query the newest stands, and what is
+   not there any more is retracted.
+
+Assignments, label events and the connector's offset are one transaction: after a crash all of them
+are there or none, so nothing is lost or doubled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+
+from label_queue.config import IntakeConfig
+from label_queue.connectors.config import ConnectorSection
+from label_queue.connectors.port import Annotation, Deletion, OutsideTask, Sweep, Unreadable
+from label_queue.connectors.translation import (
+    as_assignment,
+    as_label_event,
+    as_retraction,
+    event_id_of,
+    find_query,
+    labeler_of,
+    outside_task,
+)
+from label_queue.ledger.group_commit import GroupCommit
+from label_queue.ledger.records import (
+    ConnectorOffset,
+    DeadLetter,
+    Record,
+)
+from label_queue.state import LabelState
+from protocol.errors import InvalidLabel
+from protocol.labels import Assignment, LabelEvent
+
+MAX_REFUSALS_KNOWN = 10_000
+"""Refused answers remembered, so that what a sweep finds every minute counts once."""
+
+
+@dataclass(slots=True, kw_only=True)
+class IngestCounts:
+    """What became of the answers of a sweep, or of all so far."""
+
+    new: int = 0
+    revised: int = 0
+    retracted: int = 0
+    duplicate: int = 0
+    stale: int = 0
+    refused: int = 0
+
+    def add(self, other: IngestCounts) -> None:
+        """Add another's counts to these."""
+        for name, count in other.as_dict().items():
+            setattr(self, name, getattr(self, name) + count)
+
+    def as_dict(self) -> dict[str, int]:
+        """Return all counts by name."""
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one ingest is about to write, and the labels as they will then stand."""
+
+    connector: ConnectorSection
+    counts: IngestCounts = field(default_factory=IngestCounts)
+    records: list[Record] = field(default_factory=list)
+    event_ids: set[str] = field(default_factory=set)
+    latest: dict[str, LabelEvent] = field(default_factory=dict)
+    """By label_id."""
+    assignments: dict[tuple[str, str], Assignment] = field(default_factory=dict)
+    """By (labeler_id, query_id)."""
+    label_of: dict[str, str] = field(default_factory=dict)
+    """The label_id that an answer spoke for last, by external id."""
+
+    @property
+    def name(self) -> str:
+        return self.connector.name
+
+    def add(self, event: LabelEvent) -> None:
+        self.records.append(event)
+        self.event_ids.add(event.event_id)
+        self.latest[event.label_id] = event
+        self.label_of[event.source.external_id] = event.label_id
+
+
+class OutsideLabels:
+    """The outside answers of one run: a fold over its ledger, and what adds to it."""
+
+    def __init__(
+        self,
+        state: LabelState,
+        commits: GroupCommit,
+        connectors: Iterable[ConnectorSection],
+        *,
+        limits: IntakeConfig,
+        guideline_version: str,
+        clock: Callable[[], float],
+        new_id: Callable[[], str],
+    ) -> None:
+        """Stand before a ledger; `state` must hold all of it by the first call."""
+        self._state = state
+        self._commits = commits
+        self._connectors = {connector.name: connector for connector in connectors}
+        self._limits = limits
+        self._guideline_version = guideline_version
+        self._clock = clock
+        self._new_id = new_id
+        self._turn = asyncio.Lock()
+        self._num_assignments = 0
+        self._num_events = 0
+        self._assignments: dict[tuple[str, str], Assignment] = {}
+        self._label_of: dict[str, dict[str, str]] = {name: {} for name in self._connectors}
+        """By connector: the label_id that an answer spoke for last, by external id."""
+        self._refused: set[tuple[str, str, str]] = set()
+        self.totals = {name: IngestCounts() for name in self._connectors}
+        """Since the start, by connector."""
+
+    def tasks(self, connector: str) -> list[OutsideTask]:
+        """Return the open queries as that connector's tool may see them, oldest first."""
+        return [outside_task(connector, query) for query in self._state.board.open_queries()]
+
+    def offset(self, connector: str) -> str | None:
+        """Return how far that connector was read; None if never."""
+        return self._state.connector_offsets.get(connector)
+
+    async def ingest(self, connector: str, sweep: Sweep) -> IngestCounts:
+        """Write what a sweep brought, durable at return. Idempotent.
+
+        Raises ResourceError when the disk refuses; then nothing was written, the offset neither.
+        """
+        async with self._turn:
+            self._catch_up()
+            batch = _Batch(self._connectors[connector])
+            if sweep.is_complete:
+                self._reconcile(sweep, batch)
+            else:
+                self._follow(sweep, batch)
+            if sweep.offset is not None and sweep.offset != self.offset(connector):
+                batch.records.append(
+                    ConnectorOffset(connector=connector, offset=sweep.offset, at=self._clock())
+                )
+            if batch.records:
+                await self._commits.write(batch.records)
+            self.totals[connector].add(batch.counts)
+            return batch.counts
+
+    def _catch_up(self) -> None:
+        """Fold in what the ledger gained since the last call, by whomever."""
+        board, history = self._state.board, self._state.history
+        for assignment in islice(board.assignments.values(), self._num_assignments, None):
+            self._assignments.setdefault((assignment.labeler_id, assignment.query_id), assignment)
+        self._num_assignments = len(board.assignments)
+        for event in islice(history.events, self._num_events, None):
+            if event.source.system in self._label_of:
+                self._label_of[event.source.system][event.source.external_id] = event.label_id
+        self._num_events = len(history.events)
+
+    def _follow(self, sweep: Sweep, batch: _Batch) -> None:
+        """Take changes one after the other; rules 1 to 3."""
+        for answer in sweep.answers:
+            if isinstance(answer, Deletion):
+                self._delete(answer, batch)
+            elif isinstance(answer, Unreadable):
+                self._refuse(answer, batch)
+            else:
+                self._take(answer, batch)
+
+    def _take(self, annotation: Annotation, batch: _Batch) -> None:
+        event_id = event_id_of(batch.name, annotation)
+        latest = self._latest(annotation, batch)
+        if self._is_known(event_id, batch):
+            batch.counts.duplicate += 1
+        elif latest is not None and _is_stale(batch.name, annotation, latest):
+            batch.counts.stale += 1
+        else:
+            self._append(annotation, latest, event_id, batch)
+
+    def _delete(self, deletion: Deletion, batch: _Batch) -> None:
+        known = self._label_of[batch.name] | batch.label_of
+        label_id = known.get(deletion.external_id)
+        latest = None if label_id is None else self._latest_of(label_id, batch)
+        if latest is None or latest.type == "retract":
+            batch.counts.duplicate += 1
+        elif _stands_on(latest, batch.name, deletion.external_id):
+            self._retract(latest, batch)
+        else:
+            batch.counts.stale += 1
+
+    def _reconcile(self, sweep: Sweep, batch: _Batch) -> None:
+        """Bring all labels of a connector to what its tool says; rule 4."""
+        present = {answer.external_id for answer in sweep.answers}
+        newest: dict[tuple[str, str], Annotation] = {}
+        for answer in sweep.answers:
+            if isinstance(answer, Unreadable):
+                self._refuse(answer, batch)
+            elif isinstance(answer, Annotation):
+                key = labeler_of(batch.connector, answer.user), answer.query_id
+                newest[key] = max(newest.get(key, answer), answer, key=_age)
+        for annotation in newest.values():
+            self._restore(annotation, present, batch)
+        for label_id in set(self._label_of[batch.name].values()):
+            latest = self._latest_of(label_id, batch)
+            if latest is None or latest.type == "retract":
+                continue
+            if latest.source.system == batch.name and latest.source.external_id not in present:
+                self._retract(latest, batch)
+
+    def _restore(self, annotation: Annotation, present: set[str], batch: _Batch) -> None:
+        """Let the newest of a labeler's answers to a query stand."""
+        event_id = event_id_of(batch.name, annotation)
+        latest = self._latest(annotation, batch)
+        is_known = self._is_known(event_id, batch)
+        if latest is None and is_known:
+            # It counts as the label of whom its user was before the config was changed.
+            batch.counts.duplicate += 1
+            return
+        if latest is not None and latest.type != "retract":
+            is_ours = latest.source.system == batch.name
+            if (is_ours and _age_of(latest) == _age(annotation)) or (not is_ours and is_known):
+                batch.counts.duplicate += 1
+                return
+            # A tool may answer from a copy that lags behind: only what is gone makes way.
+            if latest.source.external_id in present and _is_stale(batch.name, annotation, latest):
+                batch.counts.stale += 1
+                return
+        if is_known and latest is not None:
+            event_id = f"{event_id}:{latest.revision + 1}"
+        self._append(annotation, latest, event_id, batch)
+
+    def _append(
+        self, annotation: Annotation, latest: LabelEvent | None, event_id: str, batch: _Batch
+    ) -> None:
+        """Put an answer into the batch, with an assignment where that labeler has none."""
+        at = self._clock()
+        try:
+            known_query = self._state.board.queries.get(annotation.query_id)
+            query = find_query(annotation, known_query)
+            held = self._assignment(annotation, batch)
+            assignment = held or as_assignment(
+                batch.connector,
+                annotation.user,
+                query,
+                assignment_id=self._new_id(),
+                guideline_version=self._guideline_version,
+            )
+            event = as_label_event(
+                batch.name,
+                annotation,
+                query,
+                assignment,
+                event_id=event_id,
+                revision=0 if latest is None else latest.revision + 1,
+                at=at,
+            )
+        except InvalidLabel as error:
+            self._refuse(_as_unreadable(annotation, error), batch)
+            return
+        if held is None:
+            batch.records.append(assignment)
+            batch.assignments[assignment.labeler_id, assignment.query_id] = assignment
+        batch.add(event)
+        batch.counts.new += event.type == "submit"
+        batch.counts.revised += event.type == "revise"
+
+    def _retract(self, latest: LabelEvent, batch: _Batch) -> None:
+        batch.add(as_retraction(latest, connector=batch.name, at=self._clock()))
+        batch.counts.retracted += 1
+
+    def _refuse(self, answer: Unreadable, batch: _Batch) -> None:
+        """Keep a copy of an answer that cannot be taken, once, and within the limit on copies."""
+        key = batch.name, answer.external_id, answer.payload_sha256
+        if key in self._refused:
+            batch.counts.duplicate += 1
+            return
+        batch.counts.refused += 1
+        if len(self._refused) < MAX_REFUSALS_KNOWN:
+            self._refused.add(key)
+        if self._state.num_dead_letters >= self._limits.max_dead_letters:
+            return
+        batch.records.append(
+            DeadLetter(
+                received_at=self._clock(),
+                labeler_id=batch.name,
+                field=answer.field,
+                message=answer.message,
+                payload=answer.payload[: self._limits.dead_letter_chars],
+            )
+        )
+
+    def _is_known(self, event_id: str, batch: _Batch) -> bool:
+        return event_id in batch.event_ids or self._state.history.find(event_id) is not None
+
+    def _assignment(self, annotation: Annotation, batch: _Batch) -> Assignment | None:
+        key = labeler_of(batch.connector, annotation.user), annotation.query_id
+        return self._assignments.get(key) or batch.assignments.get(key)
+
+    def _latest(self, annotation: Annotation, batch: _Batch) -> LabelEvent | None:
+        assignment = self._assignment(annotation, batch)
+        return None if assignment is None else self._latest_of(assignment.assignment_id, batch)
+
+    def _latest_of(self, label_id: str, batch: _Batch) -> LabelEvent | None:
+        return batch.latest.get(label_id) or self._state.history.latest(label_id)
+
+
+def _age(annotation: Annotation) -> tuple[str, str, str]:
+    """Return what orders outside answers; beyond the time, only so that the order is total."""
+    return annotation.updated_at, annotation.external_id, annotation.payload_sha256
+
+
+def _age_of(event: LabelEvent) -> tuple[str, str, str]:
+    source = event.source
+    return source.updated_at, source.external_id, source.payload_sha256
+
+
+def _stands_on(event: LabelEvent, connector: str, external_id: str) -> bool:
+    return (event.source.system, event.source.external_id) == (connector, external_id)
+
+
+def _is_stale(connector: str, annotation: Annotation, latest: LabelEvent) -> bool:
+    """Say whether an answer came before what a label's newest event says; without times, never."""
+    if latest.source.system != connector or not annotation.updated_at:
+        return False
+    if latest.type != "retract":
+        return _age(annotation) < _age_of(latest)
+    is_deleted = latest.source.external_id == annotation.external_id
+    return is_deleted and annotation.updated_at <= latest.source.updated_at
+
+
+def _as_unreadable(annotation: Annotation, error: InvalidLabel) -> Unreadable:
+    return Unreadable(
+        external_id=annotation.external_id,
+        payload_sha256=annotation.payload_sha256,
+        field=error.field or "",
+        message=error.message,
+        payload=repr(annotation),
+    )

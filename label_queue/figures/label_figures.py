@@ -1,0 +1,193 @@
+"""The label side's figures, named as in the list of metrics."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from label_queue.figures.agreement import nominal_alpha, wilson_bounds
+from label_queue.figures.coverage import coverage
+from label_queue.figures.percentile import percentile
+from label_queue.figures.validation import validation_votes
+from label_queue.history import LabelHistory
+from label_queue.labeling.board import QueryBoard
+from label_queue.ledger.dataset import (
+    as_comparison,
+    current_labels,
+)
+from label_queue.quality.gold import gold_accuracy
+from label_queue.quality.preference import TRAINING
+from protocol.labels import LabelEvent
+
+RECENT = 500
+"""Labels, queries or latencies that a moving figure looks back on."""
+ACTIVE_S = 300.0
+"""For so long after a label a labeler counts as active."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WinRate:
+    """How often people prefer π to ρ where they were shown as many responses of each."""
+
+    rate: float
+    """In [0, 1]; NaN before the first label."""
+    low: float
+    """Lower end of the 95 % Wilson interval; NaN before the first label."""
+    num_labels: int
+
+
+class LabelFigures:
+    """Measures the label side from the board and the history; writes neither."""
+
+    def __init__(self, board: QueryBoard, history: LabelHistory) -> None:
+        self._board = board
+        self._history = history
+        self.num_duplicates = 0
+        self.num_rejected = 0
+        self.first_learned_at = math.inf
+        """When the first reward version came."""
+        self._reached_s: deque[float] = deque(maxlen=RECENT)
+        self._num_reached = 0
+        self._query_lags: deque[int] = deque(maxlen=RECENT)
+
+    def reached_policy(self, learned_through: int, at: float) -> None:
+        """Note the first rollout, at time `at`, of a policy whose reward learned up to that `seq`.
+
+        Gives each label received up to there, and not counted before, its label-to-policy latency.
+        """
+        for event in self._history.submits(self._num_reached, learned_through):
+            self._num_reached += 1
+            if self._is_asked(event.query_id):
+                self._reached_s.append(at - event.received_at)
+
+    def winrate(self, last: int | None = None) -> WinRate:
+        """Return π's win rate over ρ on validation labels, of all or of the newest `last`.
+
+        A label is a win if the response it puts first is π's. Ties, queries in which π was still
+        ρ, and labels that are held or excluded are left out.
+        """
+        labels = current_labels(self._history.events).values()
+        standings = self._history.standings
+        counting = (e for e in labels if standings[e.labeler_id].trains(e.seq))
+        votes = validation_votes(self._board.queries, counting)
+        votes = votes if last is None else votes[-last:]
+        if not votes:
+            return WinRate(rate=math.nan, low=math.nan, num_labels=0)
+        wins = sum(vote.is_win for vote in votes)
+        low, _ = wilson_bounds(wins, len(votes))
+        return WinRate(rate=wins / len(votes), low=low, num_labels=len(votes))
+
+    def coverage(self) -> tuple[float, ...]:
+        """Return, for each query made since the first reward version, how much it had learned.
+
+        That is the share of the labels received before the query was made that the reward behind
+        its candidates' policy had learned.
+        """
+        asked = (each for each in self._board.queries.values() if each.purpose in TRAINING)
+        made = coverage(asked, self.first_learned_at)
+        return tuple(each.share for each in made)
+
+    def query_made(self, policy_lag: int) -> None:
+        """Note how many versions behind the newest policy a new query's oldest token was."""
+        self._query_lags.append(policy_lag)
+
+    def stats(self, *, now: float, scheduled: int) -> dict[str, float]:
+        """Return the metrics of `labels/` and `labelers/` that are defined by now.
+
+        Rates and latencies look back on the newest 500 labels.
+        """
+        history = self._history
+        row: dict[str, float] = {
+            "labels/seq": history.last_seq,
+            "labels/received": history.num_submitted + self.num_duplicates + self.num_rejected,
+            "labels/accepted": history.num_submitted,
+            "labels/duplicate": self.num_duplicates,
+            "labels/rejected": self.num_rejected,
+            "labels/retracted": history.num_retracted,
+            "labels/scheduled": scheduled,
+            "labels/deficit": max(0, scheduled - history.num_preferences),
+            "labels/outstanding": self._board.open_slots,
+            "labelers/active": len(self._active(now)),
+        }
+        recent = history.submits(max(0, history.num_submitted - RECENT), history.last_seq)
+        if asked := [event for event in recent if self._is_asked(event.query_id)]:
+            row |= self._rates(asked, now)
+        return _defined(row | self._quality())
+
+    def _is_asked(self, query_id: str) -> bool:
+        """Say whether a query is of the schedule: gold and repeats are asked of labelers' quality.
+
+        They are left out of all rates, latencies and coverage, which are about the schedule's.
+        """
+        return self._board.queries[query_id].purpose in TRAINING
+
+    def _quality(self) -> dict[str, float]:
+        standings = self._history.standings.items()
+        answered = [each for _, each in standings if each.gold_right + each.gold_wrong > 0]
+        right = sum(each.gold_right for each in answered)
+        wrong = sum(each.gold_wrong for each in answered)
+        states = Counter(each.state for _, each in standings)
+        means = [gold_accuracy(each.gold_right, each.gold_wrong).mean for each in answered]
+        return {
+            "labels/gold_accuracy": right / (right + wrong) if answered else math.nan,
+            "labelers/probation": states["probation"],
+            "labelers/suspended": states["suspended"],
+            "labelers/median_gold_accuracy": median(means) if means else math.nan,
+        }
+
+    def online_stats(self) -> dict[str, float]:
+        """Return the metrics of `online/` and the win rate, as far as defined by now.
+
+        Coverage and latency look back on the newest 500 queries and labels.
+        """
+        row: dict[str, float] = {"policy/winrate_vs_reference": self.winrate().rate}
+        if shares := self.coverage()[-RECENT:]:
+            row["online/coverage"] = median(shares)
+        if self._reached_s:
+            row["online/label_to_policy_latency_p50"] = percentile(self._reached_s, 0.50)
+            row["online/label_to_policy_latency_p95"] = percentile(self._reached_s, 0.95)
+        if self._query_lags:
+            row["online/query_policy_lag"] = median(self._query_lags)
+        return _defined(row)
+
+    def _active(self, now: float) -> set[str]:
+        """Return the labelers who hold a task or gave a label lately."""
+        recent = self._history.received_since(now - ACTIVE_S)
+        return self._board.holders(now) | {event.labeler_id for event in recent}
+
+    def _rates(self, recent: Sequence[LabelEvent], now: float) -> dict[str, float]:
+        outcomes = Counter(event.outcome for event in recent)
+        labelers = Counter(event.labeler_id for event in recent)
+        assignments = self._board.assignments
+        waits = [e.received_at - assignments[e.assignment_id].created_at for e in recent]
+        firsts = [
+            assignments[event.assignment_id].shown_order[0] == event.choice
+            for event in recent
+            if event.choice is not None
+        ]
+        return {
+            "labels/tie_rate": outcomes["tie"] / len(recent),
+            "labels/skip_rate": outcomes["skip"] / len(recent),
+            "labels/both_bad_rate": outcomes["both_bad"] / len(recent),
+            "labels/rate_per_min": len(self._history.received_since(now - 60.0)),
+            "labels/latency_p50": percentile(waits, 0.50),
+            "labels/latency_p95": percentile(waits, 0.95),
+            "labels/first_position_rate": sum(firsts) / len(firsts) if firsts else math.nan,
+            "labels/agreement_alpha": self._agreement(recent),
+            "labelers/max_share": max(labelers.values()) / len(recent),
+        }
+
+    def _agreement(self, recent: Sequence[LabelEvent]) -> float:
+        units: dict[str, list[str]] = defaultdict(list)
+        for event in recent:
+            comparison = as_comparison(self._board.queries[event.query_id], event)
+            if comparison is not None and comparison.outcome != "ranking":
+                units[event.query_id].append(str(comparison.choice))
+        return nominal_alpha(units.values())
+
+
+def _defined(row: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in row.items() if not math.isnan(value)}

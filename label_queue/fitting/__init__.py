@@ -1,0 +1,1 @@
+"""When the reward model is fitted, and to what."""

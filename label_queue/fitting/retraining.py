@@ -1,0 +1,124 @@
+"""Which fit of the reward model is due, and on what: a state machine without clock or disk."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from bisect import bisect_right
+from collections.abc import Collection, Mapping, Sequence
+
+from label_queue.asking.schedule import LabelSchedule
+from label_queue.config import DEFAULT_QUALITY, QualityConfig, WarmConfig
+from label_queue.quality.reliability import reliabilities
+from label_queue.quality.weights import capped
+from protocol.labels import Comparison, FitKind, FitRequest
+
+
+class RetrainingPlan:
+    """Refits from scratch at the schedule's points; warm updates of the live model between.
+
+    The refit is the truth and wins over a warm update; points passed during a fit are made up for
+    by one refit. Where all labels come before RL there is one refit and the reward stays frozen.
+    In every case a refit can be forced: once labels that were learned are taken back.
+    """
+
+    def __init__(self, schedule: LabelSchedule, warm: WarmConfig) -> None:
+        self._points = schedule.refit_points
+        self._warm = warm
+        self._is_frozen_after_first = schedule.initial == schedule.total
+        self._points_passed = 0
+        self._has_learned = False
+        self._labels_learned = 0
+        self._learned_at = 0.0
+        self.learned_seq = 0
+        """Of the last reward version."""
+
+    def due(self, labels: int, now: float, *, is_forced: bool = False) -> FitKind | None:
+        """Return the fit that is due at this many labels, or None."""
+        if is_forced and self._has_learned:
+            return "refit"
+        if bisect_right(self._points, labels) > self._points_passed:
+            return "refit"
+        new = labels - self._labels_learned
+        if self._points_passed == 0 or not self._updates_warmly or new <= 0:
+            return None
+        is_due = new >= self._warm.every_labels or now - self._learned_at >= self._warm.every_s
+        return "warm" if is_due else None
+
+    def next_check_s(self, labels: int, now: float) -> float | None:
+        """Return the seconds after which time alone may make a fit due; None: it never will."""
+        if self._points_passed == 0 or not self._updates_warmly or labels <= self._labels_learned:
+            return None
+        return max(0.0, self._learned_at + self._warm.every_s - now)
+
+    def learned(self, kind: FitKind, *, labels: int, seq: int, now: float) -> None:
+        """Note a new reward version that learned `labels` labels, up to ledger sequence `seq`."""
+        if kind == "refit":
+            self._points_passed = bisect_right(self._points, labels)
+        self._has_learned = True
+        self._labels_learned = labels
+        self.learned_seq = seq
+        self._learned_at = now
+
+    @property
+    def _updates_warmly(self) -> bool:
+        return self._warm.every_labels > 0 and not self._is_frozen_after_first
+
+
+def make_request(
+    kind: FitKind,
+    dataset: Sequence[Comparison],
+    *,
+    seq: int,
+    learned_seq: int,
+    exclusions_sha256: str,
+    replay: float,
+    seed: int,
+    quality: QualityConfig = DEFAULT_QUALITY,
+    gold: Mapping[str, tuple[int, int]] | None = None,
+    let_in: Collection[int] = (),
+) -> FitRequest:
+    """Return the order for a fit on `dataset`, the training set at ledger sequence `seq`.
+
+    A refit takes all of it but what the cap on a labeler's weight leaves out. A warm update takes
+    of that what is newer than `learned_seq` or was let in since, and for each of these `replay`
+    older comparisons, drawn without replacement; the draw depends on seed and `seq` alone, so a
+    restart repeats it. A warm update may find nothing to learn.
+
+    A refit's comparisons and weights depend on the labels in `dataset` and on `gold` alone, never
+    on sequence numbers: after an exclusion they are those of a ledger without the labeler. Takes
+    about a second of one core.
+
+    Args:
+        kind: Of fit.
+        dataset: By `seq`.
+        seq: The ledger's newest.
+        learned_seq: That of the live reward version.
+        exclusions_sha256: Digest of the exclusions behind `dataset`.
+        replay: Old comparisons for each new one.
+        seed: Of the replay's draw.
+        quality: Whether reliabilities weigh, and the cap.
+        gold: Right and wrong gold answers by labeler.
+        let_in: Sequence numbers up to `learned_seq` of labels that were held or excluded then.
+    """
+    names = sorted({comparison.labeler_id for comparison in dataset})
+    weights = dict.fromkeys(names, 1.0)
+    if quality.weigh_reliability:
+        weights = reliabilities(dataset, gold)
+    chosen = list(capped(dataset, weights, quality))
+    labels_used = len(chosen)
+    if kind == "warm":
+        is_new = [each.seq > learned_seq or each.seq in let_in for each in chosen]
+        new = list(itertools.compress(chosen, is_new))
+        old = [each for each, fresh in zip(chosen, is_new, strict=True) if not fresh]
+        count = min(len(old), round(replay * len(new)))
+        replayed = random.Random(f"{seed}/replay/{seq}").sample(old, count)
+        chosen = sorted([*replayed, *new], key=lambda comparison: comparison.seq)
+    return FitRequest(
+        kind=kind,
+        ledger_seq=seq,
+        comparisons=tuple(chosen),
+        labeler_weights=tuple(weights.items()),
+        exclusions_sha256=exclusions_sha256,
+        labels_used=labels_used,
+    )

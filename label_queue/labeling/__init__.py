@@ -1,0 +1,1 @@
+"""The labelers' side: who may label, tasks out, answers in."""

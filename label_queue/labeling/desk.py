@@ -1,0 +1,272 @@
+"""The people's side of the label queue: tasks go out, answers come in."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from label_queue.asking.schedule import LabelSchedule
+from label_queue.config import LabelsConfig
+from label_queue.intake.schemas import LabelAnswer, LabelSubmission, RunInfo, Task
+from label_queue.labeling.board import OpenQuery
+from label_queue.labeling.mixing import TaskMixer, draw_order
+from label_queue.labeling.submissions import as_event, check_submission
+from label_queue.labeling.tasks import as_task
+from label_queue.ledger.group_commit import GroupCommit
+from label_queue.ledger.records import (
+    DeadLetter,
+)
+from label_queue.state import LabelState
+from protocol.errors import (
+    Forbidden,
+    InvalidLabel,
+    LabelConflict,
+    LabelError,
+    ResourceError,
+    TooFast,
+    UnknownTask,
+)
+from protocol.labels import Assignment, ComparisonQuery, LabelEvent
+
+POLL_S = 1.0
+"""Leases run out without an event: a labeler who waits looks again this often."""
+
+
+class LabelingDesk:
+    """Leases queries to labelers and writes their answers down before thanking them."""
+
+    def __init__(
+        self,
+        state: LabelState,
+        commits: GroupCommit,
+        config: LabelsConfig,
+        schedule: LabelSchedule,
+        *,
+        run_id: str,
+        rng: random.Random,
+        clock: Callable[[], float],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._state = state
+        self._commits = commits
+        self._config = config
+        self._schedule = schedule
+        self._run_id = run_id
+        self._rng = rng
+        self._clock = clock
+        self._new_id = new_id
+        self._mixer = TaskMixer(state.board, state.history, config.quality, rng=rng, new_id=new_id)
+
+    async def next_task(self, labeler_id: str, wait_s: float) -> Task | None:
+        """Lease a query to a labeler; wait up to `wait_s` for one, else return None.
+
+        Not idempotent: each call leases another query, or goes on with one whose lease ran out.
+        Gold and repeats are mixed in. Somebody suspended or excluded waits like everybody for whom
+        there is nothing to label.
+        Raises TooFast above the request rate, or above the number of tasks held at once.
+        """
+        state = self._state
+        state.access.admit(labeler_id)
+        deadline = time.monotonic() + wait_s
+        while not self._wants_no_more():
+            now = self._clock()
+            num_held = state.board.num_held(labeler_id, now)
+            if num_held >= self._config.lease.max_open:
+                raise TooFast(f"you hold {num_held} tasks: answer some of them first", 1)
+            gets_tasks = state.history.standings[labeler_id].gets_tasks
+            entry = state.board.pick(labeler_id, now) if gets_tasks else None
+            if entry is not None:
+                return await self._lease(labeler_id, entry, now)
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return None
+            await state.change.wait(min(remaining, POLL_S))
+        return None
+
+    async def _lease(self, labeler_id: str, entry: OpenQuery, now: float) -> Task:
+        board = self._state.board
+        lease_until = now + self._state.terms.duration_s
+        lapsed = entry.holders.get(labeler_id)
+        if lapsed is not None:
+            assignment = board.assignments[lapsed]
+            board.hold(assignment, lease_until)
+            return self._task(assignment, lease_until)
+        on_top = self._mixer.draw(labeler_id, now, self._reliability())
+        query = entry.query if on_top is None else on_top
+        assignment = self._assign(labeler_id, query, now, lease_until)
+        # Held before it is written, so that nobody else is given the slot meanwhile; and written
+        # before it is handed out, so that no answer can come to an assignment lost in a crash.
+        board.hold(assignment, lease_until)
+        try:
+            await self._commits.write([assignment] if on_top is None else [on_top, assignment])
+        except ResourceError:
+            board.release(assignment)
+            raise
+        return self._task(assignment, lease_until)
+
+    def _assign(
+        self, labeler_id: str, query: ComparisonQuery, now: float, lease_until: float
+    ) -> Assignment:
+        order_seed, shown = draw_order(query, self._rng, self._shown_before(labeler_id, query))
+        assignment = Assignment(
+            assignment_id=self._new_id(),
+            query_id=query.query_id,
+            labeler_id=labeler_id,
+            shown_order=shown,
+            order_seed=order_seed,
+            created_at=now,
+            lease_until=lease_until,
+            page_version=self._config.page_version,
+            guideline_version=self._config.guideline_version,
+        )
+        self._mixer.note(assignment, query)
+        return assignment
+
+    def _shown_before(self, labeler_id: str, query: ComparisonQuery) -> tuple[int, ...] | None:
+        """Return the order, as indices, in which a repeat was shown to them the first time."""
+        if query.purpose != "repeat" or query.repeat_of is None:
+            return None
+        first = self._state.history.label_on(labeler_id, query.repeat_of)
+        assert first is not None, "only a labeler's own queries are repeated"
+        board = self._state.board
+        candidates = board.queries[query.repeat_of].candidates
+        index = {each.candidate_id: i for i, each in enumerate(candidates)}
+        return tuple(index[name] for name in board.assignments[first.assignment_id].shown_order)
+
+    def _reliability(self) -> dict[str, float]:
+        """Return a_ℓ by labeler as of the last fit; empty before the first."""
+        rewards = self._state.rewards
+        return dict(rewards[max(rewards)].labeler_weights) if rewards else {}
+
+    def _task(self, assignment: Assignment, lease_until: float) -> Task:
+        query = self._state.board.queries[assignment.query_id]
+        return as_task(query, assignment, lease_until)
+
+    async def submit(
+        self, labeler_id: str, submissions: Sequence[LabelSubmission], system: str = "api"
+    ) -> list[LabelAnswer | LabelError]:
+        """Take labels from a `system`; return, for each, the answer or the error that refuses it.
+
+        An answer means that the label is on disk. Idempotent by `assignment_id:revision`: the same
+        body gets the first answer again, another one LabelConflict. Raises TooFast above the
+        request rate and ResourceError when the disk refuses; then none of them was taken.
+        """
+        self._state.access.admit(labeler_id)
+        results: list[LabelAnswer | LabelError | LabelEvent] = []
+        fresh: dict[str, LabelEvent] = {}
+        for submission in submissions:
+            try:
+                event = self._check(labeler_id, submission, fresh, system)
+            except LabelError as error:
+                await self._bury(labeler_id, error, submission.model_dump_json())
+                results.append(error)
+            else:
+                fresh.setdefault(event.event_id, event)
+                results.append(event)
+        written = await self._commits.write(list(fresh.values())) if fresh else []
+        standing = {e.event_id: e for e in written if isinstance(e, LabelEvent)}
+        return [
+            self._answer(result, standing[result.event_id])
+            if isinstance(result, LabelEvent)
+            else result
+            for result in results
+        ]
+
+    def _check(
+        self,
+        labeler_id: str,
+        submission: LabelSubmission,
+        fresh: dict[str, LabelEvent],
+        system: str,
+    ) -> LabelEvent:
+        """Return the submission as an event for the ledger, or raise the error that refuses it."""
+        if submission.run_id not in (None, self._run_id):
+            raise InvalidLabel(
+                f"this is run {self._run_id!r}, the label is for run {submission.run_id!r}: "
+                "send it to that run's address",
+                "run_id",
+            )
+        assignment = self._state.board.assignments.get(submission.assignment_id)
+        if assignment is None:
+            raise InvalidLabel(
+                f"run {self._run_id!r} has no assignment {submission.assignment_id!r}: "
+                "get one from /api/v1/tasks/next",
+                "assignment_id",
+            )
+        if assignment.labeler_id != labeler_id:
+            raise Forbidden("this assignment is another labeler's", "assignment_id")
+        check_submission(submission, self._state.board.queries[assignment.query_id])
+        key, revision = assignment.assignment_id, submission.revision
+        latest = self._state.history.latest(key)
+        expected = 0 if latest is None else latest.revision + 1
+        if revision > expected and f"{key}:{revision - 1}" not in fresh:
+            raise InvalidLabel(f"revision {expected} must come first", "revision")
+        return as_event(submission, assignment, received_at=self._clock(), system=system)
+
+    def _answer(self, sent: LabelEvent, stands: LabelEvent) -> LabelAnswer | LabelError:
+        if sent.source.payload_sha256 != stands.source.payload_sha256:
+            self._state.figures.num_rejected += 1
+            return LabelConflict(
+                f"{sent.event_id} was answered before, differently: send a change of mind as "
+                f"revision {sent.revision + 1}",
+                "revision",
+            )
+        if sent.received_at != stands.received_at:
+            self._state.figures.num_duplicates += 1
+        return LabelAnswer(event_id=stands.event_id, seq=stands.seq, received_at=stands.received_at)
+
+    async def heartbeat(self, labeler_id: str, assignment_id: str) -> float:
+        """Renew a lease; return when it ends now. Idempotent.
+
+        Raises UnknownTask, or Forbidden for somebody else's.
+        """
+        self._state.access.admit(labeler_id)
+        assignment = self._state.board.assignments.get(assignment_id)
+        if assignment is None:
+            raise UnknownTask(
+                f"run {self._run_id!r} has no assignment {assignment_id!r}: "
+                "get one from /api/v1/tasks/next"
+            )
+        if assignment.labeler_id != labeler_id:
+            raise Forbidden("this assignment is another labeler's")
+        lease_until = self._clock() + self._state.terms.duration_s
+        self._state.board.hold(assignment, lease_until)
+        return lease_until
+
+    async def reject(self, labeler_id: str, error: LabelError, payload: str) -> None:
+        """Count a body refused at the door and keep a copy. Raises TooFast above the rate."""
+        self._state.access.admit(labeler_id)
+        await self._bury(labeler_id, error, payload)
+
+    async def _bury(self, labeler_id: str, error: LabelError, payload: str) -> None:
+        """Keep a copy of a refused body, up to the configured number and length."""
+        self._state.figures.num_rejected += 1
+        limits = self._config.intake
+        if self._state.num_dead_letters >= limits.max_dead_letters:
+            return
+        letter = DeadLetter(
+            received_at=self._clock(),
+            labeler_id=labeler_id,
+            field=error.field or "",
+            message=error.message,
+            payload=payload[: limits.dead_letter_chars],
+        )
+        await self._commits.write([letter])
+
+    async def run_info(self) -> RunInfo:
+        """Return what labelers may know of the run."""
+        return RunInfo(
+            run_id=self._run_id,
+            kind=self._config.kind,
+            guideline_version=self._config.guideline_version,
+            labels_total=self._schedule.total,
+            labels_received=self._state.history.num_preferences,
+            labels_scheduled=self._schedule.wanted(self._state.episodes),
+            queries_outstanding=self._state.board.open_slots,
+            is_closed=self._wants_no_more(),
+        )
+
+    def _wants_no_more(self) -> bool:
+        has_all = self._state.history.num_preferences >= self._schedule.total
+        return self._state.is_closed or has_all

@@ -1,0 +1,34 @@
+"""How long a labeler may hold a task."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from label_queue.config import LeaseConfig
+from label_queue.figures.percentile import percentile
+
+MIN_TIMES = 20
+"""Active times needed before their 95th percentile means something."""
+
+
+class LeaseTerms:
+    """Lease length from recent active times: clamp(3 × p95, min, max).
+
+    Long enough for nearly everybody, short enough that a task left behind comes back soon.
+    """
+
+    def __init__(self, config: LeaseConfig) -> None:
+        self._config = config
+        self._active_s: deque[float] = deque(maxlen=500)
+
+    def observe(self, active_s: float) -> None:
+        """Take one label's active time in seconds."""
+        self._active_s.append(active_s)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds a lease lasts when given or renewed now."""
+        if len(self._active_s) < MIN_TIMES:
+            return self._config.first_s
+        wanted = 3.0 * percentile(self._active_s, 0.95)
+        return min(max(wanted, self._config.min_s), self._config.max_s)

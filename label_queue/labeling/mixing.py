@@ -1,0 +1,137 @@
+"""Which of a labeler's tasks is gold, a repeat, or the next of the schedule."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from itertools import islice
+
+from label_queue.config import QualityConfig
+from label_queue.history import LabelHistory, states_preference
+from label_queue.labeling.board import QueryBoard
+from label_queue.quality.gold_tasks import AskMoment, gold_showing, is_template, repetition
+from label_queue.quality.preference import TRAINING
+from protocol.labels import Assignment, ComparisonQuery
+
+
+class TaskMixer:
+    """Draws gold and repeats at their shares, task by task and labeler by labeler.
+
+    A draw takes the place of a task that the board has ready, so gold neither comes sooner than
+    another task nor fills the time when there is nothing to ask. Draws are independent: no pattern
+    tells a labeler which of their tasks is which.
+    """
+
+    def __init__(
+        self,
+        board: QueryBoard,
+        history: LabelHistory,
+        config: QualityConfig,
+        *,
+        rng: random.Random,
+        new_id: Callable[[], str],
+    ) -> None:
+        """Take up what board and history hold; `note` every assignment made later."""
+        self._board = board
+        self._history = history
+        self._config = config
+        self._rng = rng
+        self._new_id = new_id
+        self._num_tasks: Counter[str] = Counter()
+        self._shown: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        """By labeler: how often each query was asked again, gold templates and own queries."""
+        self._asked: defaultdict[str, set[str]] = defaultdict(set)
+        self._templates: list[ComparisonQuery] = []
+        self._num_queries_seen = 0
+        for assignment in board.assignments.values():
+            self.note(assignment, board.queries[assignment.query_id])
+
+    def note(self, assignment: Assignment, query: ComparisonQuery) -> None:
+        """Count a task that a labeler was given."""
+        self._num_tasks[assignment.labeler_id] += 1
+        self._asked[assignment.labeler_id].add(query.query_id)
+        if query.purpose in ("gold", "repeat") and query.repeat_of is not None:
+            self._shown[assignment.labeler_id][query.repeat_of] += 1
+
+    def draw(
+        self, labeler_id: str, now: float, reliability: Mapping[str, float]
+    ) -> ComparisonQuery | None:
+        """Return a fresh query to ask instead of the next of the schedule, or None.
+
+        Args:
+            labeler_id: Who asks for a task.
+            now: The server's clock.
+            reliability: a_ℓ of the last fit. Whoever it doubts gets twice the gold, and no more
+                than that: the model would purge dissent.
+        """
+        drawn = self._rng.random()
+        gold_share = self.gold_share(labeler_id, reliability)
+        moment = AskMoment(now=now, labels=self._history.num_submitted)
+        if drawn < gold_share:
+            template = self._gold_for(labeler_id)
+            return template and gold_showing(template, self._new_id(), moment)
+        if drawn < gold_share + self._config.repeat_share:
+            query = self._past_of(labeler_id)
+            return query and repetition(query, self._new_id(), moment)
+        return None
+
+    def gold_share(self, labeler_id: str, reliability: Mapping[str, float]) -> float:
+        """Return the share of gold in a labeler's next task."""
+        config = self._config
+        is_new = self._num_tasks[labeler_id] < config.gold.first_tasks
+        share = config.gold.share
+        if reliability.get(labeler_id, 1.0) < config.doubt_below:
+            share = min(2.0 * share, 1.0 - config.repeat_share)
+        if is_new or self._history.standings[labeler_id].state == "probation":
+            share = max(share, config.gold.share_first)
+        return share
+
+    def _gold_for(self, labeler_id: str) -> ComparisonQuery | None:
+        """Return one of the templates asked least often; none made of a query of their own."""
+        self._look_for_templates()
+        asked, shown = self._asked[labeler_id], self._shown[labeler_id]
+        fit = [each for each in self._templates if each.repeat_of not in asked]
+        fewest = min((shown[each.query_id] for each in fit), default=0)
+        fresh = [each for each in fit if shown[each.query_id] == fewest]
+        return self._rng.choice(fresh) if fresh else None
+
+    def _past_of(self, labeler_id: str) -> ComparisonQuery | None:
+        """Return a query of their own to ask again: answered a while ago, and asked once so far."""
+        shown = self._shown[labeler_id]
+        submits = self._history.submits_of(labeler_id)
+        queries = (
+            self._board.queries[event.query_id]
+            for event in submits[: max(0, len(submits) - self._config.repeat_after)]
+            if states_preference(self._history.latest(event.label_id))
+        )
+        fit = [each for each in queries if each.purpose in TRAINING and not shown[each.query_id]]
+        return self._rng.choice(fit) if fit else None
+
+    def _look_for_templates(self) -> None:
+        """Take up the templates among the queries that were written since the last look."""
+        queries = self._board.queries
+        new = islice(queries.values(), self._num_queries_seen, None)
+        self._templates += [query for query in new if is_template(query)]
+        self._num_queries_seen = len(queries)
+
+
+def draw_order(
+    query: ComparisonQuery,
+    rng: random.Random,
+    shown_before: tuple[int, ...] | None = None,
+) -> tuple[int, tuple[str, ...]]:
+    """Return a seed and the order of candidates that `random.Random(seed).shuffle` gives.
+
+    Args:
+        query: Whose candidates are shuffled.
+        rng: Draws the seed.
+        shown_before: The order, as indices, in which a repeat was shown the first time: another
+            comes out, of a pair the flipped one.
+    """
+    while True:
+        seed = rng.getrandbits(32)
+        order = list(range(len(query.candidates)))
+        random.Random(seed).shuffle(order)
+        if tuple(order) != shown_before:
+            return seed, tuple(query.candidates[i].candidate_id for i in order)

@@ -1,0 +1,131 @@
+"""The training set: a pure function of the ledger up to a sequence number, and the rules."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+
+from label_queue.config import DEFAULT_QUALITY, QualityConfig
+from label_queue.history import states_preference
+from label_queue.quality.standing import Standings
+from protocol.labels import Comparison, ComparisonQuery, DatasetRules, LabelEvent
+
+
+def current_labels(events: Iterable[LabelEvent]) -> dict[str, LabelEvent]:
+    """Fold events, in order, to the latest revision of every label not retracted."""
+    labels: dict[str, LabelEvent] = {}
+    for event in events:
+        take_revision(labels, event)
+    return labels
+
+
+def take_revision(labels: dict[str, LabelEvent], event: LabelEvent) -> None:
+    """Bring labels by id up to date with the next event: one step of `current_labels`."""
+    if event.type in ("submit", "revise"):
+        labels[event.label_id] = event
+    elif event.type == "retract":
+        labels.pop(event.label_id, None)
+
+
+def exclusions(events: Iterable[LabelEvent], rules: DatasetRules) -> dict[str, int]:
+    """Return the labelers left out, each with the `seq` from which on, sorted by labeler."""
+    excluded: dict[str, int] = {}
+    for event in events:
+        if event.type == "exclude":
+            excluded[event.labeler_id] = event.from_seq or 0
+        elif event.type == "reinstate":
+            excluded.pop(event.labeler_id, None)
+    excluded.update(dict.fromkeys(rules.excluded_labelers, 0))
+    return dict(sorted(excluded.items()))
+
+
+def exclusions_sha256(excluded: Mapping[str, int]) -> str:
+    """Return the digest under which a reward version names the exclusions it was fitted under."""
+    return hashlib.sha256(_canonical(dict(excluded))).hexdigest()
+
+
+def build_dataset(
+    queries: Mapping[str, ComparisonQuery],
+    events: Iterable[LabelEvent],
+    seq: int,
+    rules: DatasetRules,
+    quality: QualityConfig = DEFAULT_QUALITY,
+) -> tuple[Comparison, ...]:
+    """Return the training set: a pure function of the ledger up to `seq` and the rules.
+
+    A label enters by its latest revision at `seq`, unless it was retracted, it states no preference
+    (both bad, skip, flag), its labeler is excluded from an earlier `seq` on, or is on probation or
+    suspended as of `seq`. Sorted by `seq`. One pass over the events.
+    """
+    fold = TrainingFold(queries, rules, quality)
+    for event in events:
+        if event.seq <= seq:
+            fold.apply(event)
+    labels = sorted(fold.labels(), key=lambda label: label.seq)
+    comparisons = (as_comparison(queries[label.query_id], label) for label in labels)
+    return tuple(comparison for comparison in comparisons if comparison is not None)
+
+
+class TrainingFold:
+    """The labels that a refit would learn, event by event: what `build_dataset` is made of."""
+
+    def __init__(
+        self, queries: Mapping[str, ComparisonQuery], rules: DatasetRules, quality: QualityConfig
+    ) -> None:
+        self._queries = queries
+        self._rules = rules
+        self._standings = Standings(queries, quality)
+        self._current: dict[str, LabelEvent] = {}
+
+    def apply(self, event: LabelEvent) -> None:
+        """Take the next event."""
+        self._standings.apply(event)
+        take_revision(self._current, event)
+
+    def labels(self) -> list[LabelEvent]:
+        """Return the labels, as they stand, that enter the training set now."""
+        return [label for label in self._current.values() if self._enters(label)]
+
+    def _enters(self, label: LabelEvent) -> bool:
+        return (
+            states_preference(label)
+            and self._queries[label.query_id].purpose in self._rules.purposes
+            and label.labeler_id not in self._rules.excluded_labelers
+            and self._standings[label.labeler_id].trains(label.seq)
+        )
+
+
+def as_comparison(query: ComparisonQuery, event: LabelEvent) -> Comparison | None:
+    """Return a label as the reward model trains on it, or None if it states no preference."""
+    if event.outcome not in ("choice", "ranking", "tie"):
+        return None
+    index = {candidate.candidate_id: i for i, candidate in enumerate(query.candidates)}
+    return Comparison(
+        seq=event.seq,
+        query_id=query.query_id,
+        labeler_id=event.labeler_id,
+        purpose=query.purpose,
+        prompt_token_ids=query.prompt_token_ids,
+        candidate_token_ids=tuple(candidate.token_ids for candidate in query.candidates),
+        policy_versions=tuple(candidate.policy_version for candidate in query.candidates),
+        outcome=event.outcome,
+        choice=None if event.choice is None else index[event.choice],
+        ranking=None if event.ranking is None else tuple(index[name] for name in event.ranking),
+    )
+
+
+def dataset_bytes(comparisons: Sequence[Comparison]) -> bytes:
+    """Return the training set as canonical JSON: what two replays are compared by."""
+    return _canonical([asdict(comparison) for comparison in comparisons])
+
+
+def dataset_sha256(comparisons: Sequence[Comparison]) -> str:
+    """Return the digest of `dataset_bytes`."""
+    return hashlib.sha256(dataset_bytes(comparisons)).hexdigest()
+
+
+def _canonical(value: object) -> bytes:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode()

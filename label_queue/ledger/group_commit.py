@@ -1,0 +1,85 @@
+"""Many writers, one transaction: durable writes at the price of one fsync a group."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+
+from label_queue.figures.percentile import percentile
+from label_queue.ledger.records import (
+    Ledger,
+    Record,
+)
+from protocol.errors import ResourceError
+
+
+class GroupCommit:
+    """Gathers what comes while the disk is busy and commits it together.
+
+    The ledger is called from one thread only. `apply` runs on the event loop, in the ledger's own
+    order, after the commit and before any writer hears of it: so the state in memory is never
+    ahead of the disk, and a writer that was cancelled meanwhile loses nothing.
+    """
+
+    def __init__(self, ledger: Ledger, apply: Callable[[Record], None]) -> None:
+        self._ledger = ledger
+        self._apply = apply
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+        self._waiting: list[tuple[Sequence[Record], asyncio.Future[list[Record]]]] = []
+        self._flusher: asyncio.Task[None] | None = None
+        self._is_closed = False
+        self._commit_s: deque[float] = deque(maxlen=1_000)
+
+    async def write(self, records: Sequence[Record]) -> list[Record]:
+        """Return what stands in the ledger under each record's key, once it is on disk.
+
+        Raises ResourceError, for the whole group, when the disk refuses, or after `close`.
+        """
+        if self._is_closed:
+            raise ResourceError("the label queue is closed: the run is over")
+        future: asyncio.Future[list[Record]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((records, future))
+        if self._flusher is None or self._flusher.done():
+            self._flusher = asyncio.create_task(self._flush())
+        return await future
+
+    async def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            group, self._waiting = self._waiting, []
+            records = [record for batch, _ in group for record in batch]
+            started = perf_counter()
+            try:
+                written = await loop.run_in_executor(self._thread, self._ledger.write, records)
+                for record in written:
+                    self._apply(record)
+            except BaseException as error:
+                # Nobody else can tell the writers: an unanswered one would wait for ever.
+                for _, future in group:
+                    if not future.done():
+                        future.set_exception(error)
+                if not isinstance(error, Exception):
+                    raise
+                continue
+            self._commit_s.append(perf_counter() - started)
+            start = 0
+            for batch, future in group:
+                if not future.done():
+                    future.set_result(written[start : start + len(batch)])
+                start += len(batch)
+
+    @property
+    def commit_p95_s(self) -> float:
+        """The 95th percentile of recent commits, in seconds; 0 before the first."""
+        return percentile(self._commit_s, 0.95) if self._commit_s else 0.0
+
+    async def close(self) -> None:
+        """Finish what is being written, then close the ledger. May be called twice."""
+        self._is_closed = True
+        if self._flusher is not None:
+            await self._flusher
+        self._thread.shutdown()
+        self._ledger.close()

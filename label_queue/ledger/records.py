@@ -1,0 +1,119 @@
+"""The ledger's records, and what the ledger promises.
+
+1. What `write` returned is on disk. 2. Every event takes effect once. 3. The training set
+(`dataset`) is deterministic, byte for byte. 4. Revisions of one label are ordered; across labelers
+only `seq` is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar
+
+from protocol.labels import (
+    Assignment,
+    ComparisonQuery,
+    CordEvent,
+    LabelEvent,
+    PolicyProvenance,
+    RewardVersion,
+)
+
+Role = Literal["labeler", "owner"]
+TokenKind = Literal["token", "link", "session"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelerToken:
+    """A right to label, or to oversee. The token itself is stored nowhere."""
+
+    token_sha256: str
+    labeler_id: str
+    created_at: float
+    expires_at: float | None
+    """None: as long as the ledger."""
+    role: Role = "labeler"
+    kind: TokenKind = "token"
+    """A bearer token; a link that opens one session and is then void; a browser's session."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRevocation:
+    """The end of a token before its time. A link that was used is revoked too."""
+
+    token_sha256: str
+    at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectorOffset:
+    """How far an outside source was read; written in one transaction with its labels."""
+
+    connector: str
+    """E.g. "label_studio:3"."""
+    offset: str
+    """JSON of the connector's own; the newest counts."""
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A refused body, kept so that the client that sent it can be mended."""
+
+    received_at: float
+    labeler_id: str
+    field: str
+    """The field at fault."""
+    message: str
+    payload: str
+    """Its first characters."""
+
+
+Record = (
+    ComparisonQuery
+    | Assignment
+    | LabelEvent
+    | LabelerToken
+    | TokenRevocation
+    | CordEvent
+    | RewardVersion
+    | PolicyProvenance
+    | ConnectorOffset
+    | DeadLetter
+)
+R = TypeVar("R", bound=Record)
+
+
+class Ledger(Protocol):
+    """Append-only, durable storage of the label side. Not thread-safe: one caller at a time."""
+
+    def write(self, records: Sequence[Record]) -> list[Record]:
+        """Append all records in one transaction, on disk at return. Blocks; idempotent.
+
+        Returns, for each, what stands in the ledger under its key: a label event with the `seq`
+        it was given, or, for a key used before, the record that came first. Raises ResourceError
+        when the disk refuses; then nothing was appended.
+        """
+        ...
+
+    def queries(self) -> list[ComparisonQuery]:
+        """Return all queries, as appended."""
+        ...
+
+    def assignments(self) -> list[Assignment]:
+        """Return all assignments, as appended."""
+        ...
+
+    def events(self) -> list[LabelEvent]:
+        """Return all label events by `seq`, which starts at 1."""
+        ...
+
+    def read(self, kind: type[R]) -> list[R]:
+        """Return all records of one type, whichever, as appended."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the storage. May be called twice."""
+        ...

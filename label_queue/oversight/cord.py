@@ -1,0 +1,112 @@
+"""The cord: anyone stops the line, the owner lets it go on; a rollback is ordered with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from label_queue.ledger.group_commit import GroupCommit
+from label_queue.oversight.lineage import as_provenance
+from label_queue.state import LabelState
+from protocol.errors import LabelConflict, UnknownTask
+from protocol.labels import CordAction, CordEvent, CordState
+from protocol.messages import PolicyVersion
+
+
+class Cord:
+    """Pulls, releases and waits; how it hangs is `LabelState.cord`, a fold over the ledger."""
+
+    def __init__(
+        self,
+        state: LabelState,
+        commits: GroupCommit,
+        clock: Callable[[], float],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._state = state
+        self._commits = commits
+        self._clock = clock
+        self._new_id = new_id
+
+    async def pass_by(self) -> int | None:
+        """Block while the cord is pulled; return None, or the policy version to restore first.
+
+        Raises LoopEnded once the queue is closed.
+        """
+        while self._state.cord.is_pulled:
+            self._state.refuse_if_closed()
+            if self._state.cord.rollback_to is not None:
+                return self._state.cord.rollback_to
+            await self._state.change.wait()
+        self._state.refuse_if_closed()
+        return None
+
+    async def pull(self, actor: str, reason: str, offered_rollback: int | None = None) -> CordState:
+        """Stop the line, on disk at return.
+
+        Pulling a pulled cord changes nothing, except that a first offer of a rollback is kept.
+        """
+        hangs = self._state.cord
+        is_news = offered_rollback is not None and hangs.offered_rollback is None
+        if not hangs.is_pulled or is_news:
+            await self._write("pull", actor, reason, offered_rollback)
+        return self._state.cord
+
+    async def release(self, actor: str, reason: str) -> CordState:
+        """Let the line go on. Idempotent. Raises LabelConflict while a rollback is under way."""
+        hangs = self._state.cord
+        if hangs.rollback_to is not None:
+            raise LabelConflict(
+                f"the rollback to policy version {hangs.rollback_to} is under way: "
+                "release the cord when it is done"
+            )
+        if hangs.is_pulled:
+            await self._write("release", actor, reason)
+        return self._state.cord
+
+    async def order_rollback(self, actor: str, to_version: int, reason: str) -> CordState:
+        """Order a rollback, which pulls the cord. Idempotent while it is under way.
+
+        Raises UnknownTask for a version that was never made, LabelConflict while a rollback to
+        another one is under way.
+        """
+        ordered = self._state.cord.rollback_to
+        if ordered == to_version:
+            return self._state.cord
+        if ordered is not None:
+            raise LabelConflict(f"a rollback to policy version {ordered} is under way: wait for it")
+        if to_version not in self._state.policies:
+            raise UnknownTask(
+                f"no policy version {to_version} was made in this run: the newest is "
+                f"{self._state.policy_version}",
+                "to_version",
+            )
+        await self._write("roll_back", actor, reason, to_version)
+        return self._state.cord
+
+    async def rolled_back(self, policy: PolicyVersion) -> None:
+        """Note that the ordered rollback was done and made `policy`. The cord stays pulled.
+
+        Idempotent by the version it made.
+        """
+        done = CordEvent(
+            event_id=f"rolled_back:{policy.version}",
+            action="rolled_back",
+            actor="learner",
+            reason=f"policy version {policy.version} was made of {policy.restored_from}",
+            at=self._clock(),
+            to_version=policy.restored_from,
+        )
+        await self._commits.write([as_provenance(policy, self._clock()), done])
+
+    async def _write(
+        self, action: CordAction, actor: str, reason: str, to_version: int | None = None
+    ) -> None:
+        event = CordEvent(
+            event_id=self._new_id(),
+            action=action,
+            actor=actor,
+            reason=reason,
+            at=self._clock(),
+            to_version=to_version,
+        )
+        await self._commits.write([event])

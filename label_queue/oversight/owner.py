@@ -1,0 +1,216 @@
+"""The owner's side of the label queue: seeing how labelling stands, and acting on it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from label_queue.asking.schedule import LabelSchedule
+from label_queue.config import LabelsConfig
+from label_queue.intake.owner_schemas import (
+    Disagreement,
+    ExclusionPreview,
+    GoldMade,
+    LabelerRow,
+    Overview,
+)
+from label_queue.labeling.board import ON_TOP
+from label_queue.ledger.group_commit import GroupCommit
+from label_queue.ledger.view import LearnedLabels, LedgerView
+from label_queue.oversight.exclusion import owner_event, preview
+from label_queue.oversight.overview import as_cord_body, disagreements, labeler_rows, progress
+from label_queue.quality.gold_tasks import AskMoment, past_template
+from label_queue.state import LabelState
+from protocol.errors import InvalidLabel, UnknownTask
+from protocol.labels import LabelEvent
+
+BURST_S = 1.0
+"""An overview is assembled anew this often at most, however much changes."""
+JUDGING_SHARE = 0.1
+"""Of one core's time that may go into judging labelers for the overview."""
+
+
+class Oversight:
+    """The owner's questions and decisions. Judging runs in a thread, beside the labels."""
+
+    def __init__(
+        self,
+        state: LabelState,
+        commits: GroupCommit,
+        config: LabelsConfig,
+        schedule: LabelSchedule,
+        *,
+        learned: LearnedLabels,
+        run_id: str,
+        clock: Callable[[], float],
+        new_id: Callable[[], str],
+        burst_s: float = BURST_S,
+    ) -> None:
+        self._state = state
+        self._commits = commits
+        self._config = config
+        self._schedule = schedule
+        self._learned = learned
+        self._run_id = run_id
+        self._clock = clock
+        self._new_id = new_id
+        self._burst_s = burst_s
+        self._assembling = asyncio.Lock()
+        self._newest: Overview | None = None
+        self._seen_changes = -1
+        self._assembled_at = -burst_s
+        self._judged: tuple[tuple[LabelerRow, ...], tuple[Disagreement, ...]] = ((), ())
+        self._judged_of: tuple[object, int] | None = None
+        self._judge_again_at = 0.0
+
+    async def overview(self) -> Overview:
+        """Return all that the owner's page shows, as of now."""
+        async with self._assembling:
+            return await self._assemble()
+
+    async def wait_for_overview(self, after: float, timeout_s: float) -> Overview:
+        """Return an overview made later than `after`, once something has changed or time is up.
+
+        However much changes, there is about one a second, whoever asks. Raises LoopEnded once the
+        queue is closed.
+        """
+        deadline = time.monotonic() + timeout_s
+        if not self._is_news(after):
+            await self._state.change.wait(timeout_s)
+        self._state.refuse_if_closed()
+        rest = min(self._assembled_at + self._burst_s, deadline) - time.monotonic()
+        if rest > 0 and self._is_stale:
+            await asyncio.sleep(rest)
+        self._state.refuse_if_closed()
+        async with self._assembling:
+            if self._newest is not None and self._newest.at > after and not self._is_stale:
+                return self._newest
+            return await self._assemble()
+
+    @property
+    def _is_stale(self) -> bool:
+        return self._seen_changes != self._state.change.count
+
+    def _is_news(self, after: float) -> bool:
+        return self._is_stale or (self._newest is not None and self._newest.at > after)
+
+    async def _assemble(self) -> Overview:
+        self._seen_changes = self._state.change.count
+        await self._judge()
+        labelers, disputed = self._judged
+        now = self._clock()
+        self._newest = Overview(
+            run_id=self._run_id,
+            at=now,
+            progress=progress(self._state, self._schedule, now),
+            cord=as_cord_body(self._state.cord),
+            labelers=labelers,
+            disagreements=disputed,
+            is_closed=self._state.is_closed,
+        )
+        self._assembled_at = time.monotonic()
+        return self._newest
+
+    async def _judge(self) -> None:
+        """Bring the labelers' rows up to date: at once where somebody's standing changed.
+
+        More labels alone are judged at times only, since each time all of them are gone through.
+        """
+        names = frozenset(self._state.access.known)
+        standings = (names, self._state.reward_version, self._state.standings_key())
+        now = (standings, self._state.history.last_seq)
+        is_urgent = self._judged_of is None or self._judged_of[0] != standings
+        started = time.monotonic()
+        if now == self._judged_of or (started < self._judge_again_at and not is_urgent):
+            return
+        self._judged = await asyncio.to_thread(self._judge_all, self._state.view(), names)
+        self._judged_of = now
+        ended = time.monotonic()
+        self._judge_again_at = ended + (ended - started) * (1 / JUDGING_SHARE - 1)
+
+    def _judge_all(
+        self, view: LedgerView, names: frozenset[str]
+    ) -> tuple[tuple[LabelerRow, ...], tuple[Disagreement, ...]]:
+        return labeler_rows(view, names, self._config.quality), disagreements(view)
+
+    async def preview_exclusion(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
+        """Say what excluding somebody would change, or reinstating who is excluded.
+
+        Raises UnknownTask for somebody never let in.
+        """
+        self._refuse_unknown(labeler_id)
+        is_excluded = self._state.history.standings[labeler_id].excluded_from is not None
+        if is_excluded:
+            return await self._preview(self._event("reinstate", labeler_id, ""))
+        return await self._preview(self._event("exclude", labeler_id, "", from_seq))
+
+    async def exclude(self, labeler_id: str, from_seq: int, reason: str) -> ExclusionPreview:
+        """Leave somebody's labels out from `from_seq` on; return what it changes. Idempotent.
+
+        Raises UnknownTask for somebody never let in.
+        """
+        self._refuse_unknown(labeler_id)
+        event = self._event("exclude", labeler_id, reason, from_seq)
+        changes = await self._preview(event)
+        if self._state.history.standings[labeler_id].excluded_from != from_seq:
+            await self._commits.write([event])
+        return changes
+
+    async def reinstate(self, labeler_id: str, reason: str) -> ExclusionPreview:
+        """Undo exclusion or suspension; return what it changes. Idempotent.
+
+        Raises UnknownTask for somebody never let in.
+        """
+        self._refuse_unknown(labeler_id)
+        event = self._event("reinstate", labeler_id, reason)
+        changes = await self._preview(event)
+        if self._state.history.standings[labeler_id].state != "active":
+            await self._commits.write([event])
+        return changes
+
+    async def make_gold(self, query_id: str, choice: str) -> GoldMade:
+        """Ask a past query as gold from now on, `choice` being the right candidate.
+
+        Nobody who answered it is asked. Idempotent by query and choice. Raises UnknownTask, and
+        InvalidLabel for what only judges labelers, or a candidate that is not the query's.
+        """
+        query = self._state.board.queries.get(query_id)
+        if query is None:
+            raise UnknownTask(
+                f"no query {query_id!r} in this run: see the disagreements", "query_id"
+            )
+        if query.purpose in ON_TOP:
+            raise InvalidLabel(f"query {query_id!r} is a {query.purpose} task already", "query_id")
+        if choice not in [candidate.candidate_id for candidate in query.candidates]:
+            raise InvalidLabel(f"{choice!r} is not a candidate of query {query_id!r}", "choice")
+        moment = AskMoment(now=self._clock(), labels=self._state.history.num_submitted)
+        template = past_template(query, choice, moment)
+        await self._commits.write([template])
+        return GoldMade(query_id=template.query_id)
+
+    def _refuse_unknown(self, labeler_id: str) -> None:
+        has_answered = bool(self._state.history.submits_of(labeler_id))
+        if not has_answered and not self._state.access.knows(labeler_id):
+            raise UnknownTask(f"nobody called {labeler_id!r} was ever let in: see the list", "id")
+
+    def _event(
+        self,
+        kind: Literal["exclude", "reinstate"],
+        labeler_id: str,
+        reason: str,
+        from_seq: int | None = None,
+    ) -> LabelEvent:
+        return owner_event(
+            kind,
+            labeler_id,
+            reason=reason,
+            event_id=self._new_id(),
+            at=self._clock(),
+            from_seq=from_seq,
+        )
+
+    async def _preview(self, event: LabelEvent) -> ExclusionPreview:
+        # In a thread, since all labels are gone through several times.
+        return await asyncio.to_thread(preview, self._state.view(), self._learned, event)
