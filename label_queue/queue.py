@@ -51,11 +51,7 @@ from label_queue.labeling.admissions import Admissions
 from label_queue.labeling.desk import LabelingDesk
 from label_queue.labeling.own_work import OwnWork, as_standing
 from label_queue.ledger.group_commit import GroupCommit
-from label_queue.ledger.records import (
-    Ledger,
-    Record,
-    Role,
-)
+from label_queue.ledger.records import Ledger, Record, Role
 from label_queue.ledger.view import LearnedLabels
 from label_queue.oversight.cord import Cord
 from label_queue.oversight.lineage import as_provenance, reference_provenance

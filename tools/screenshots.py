@@ -20,9 +20,7 @@ from label_queue.intake.owner_schemas import (
     Overview,
     Vote,
 )
-from label_queue.ledger.records import (
-    Role,
-)
+from label_queue.ledger.records import Role
 from tests.browser.conftest import find_chromium
 from tests.support.fake_people_queue import FakePeopleQueue
 from tests.support.overview import make_labeler, make_overview, make_progress

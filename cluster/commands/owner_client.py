@@ -23,9 +23,7 @@ from label_queue.intake.owner_schemas import (
     Rollback,
 )
 from label_queue.intake.schemas import ErrorAnswer
-from label_queue.ledger.records import (
-    Role,
-)
+from label_queue.ledger.records import Role
 from protocol.errors import InputError, ResourceError
 
 TIMEOUT_S = 60.0

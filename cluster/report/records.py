@@ -11,9 +11,7 @@ from cluster.config import RunConfig, load_config
 from cluster.metrics.jsonl_sink import read_rows
 from cluster.run_folder import RunFolder
 from label_queue.intake.owner_schemas import LabelerRow
-from label_queue.ledger.dataset import (
-    current_labels,
-)
+from label_queue.ledger.dataset import current_labels
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger.view import LedgerView
 from label_queue.oversight.overview import labeler_rows

@@ -10,9 +10,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from cluster.starting.ranks import RankGroup
 from label_queue.intake.owner_schemas import Admission
-from label_queue.ledger.records import (
-    Role,
-)
+from label_queue.ledger.records import Role
 from protocol.errors import LoopEnded
 from protocol.labels import CordState, FitRequest, QueryDraft, QueryOrder, RewardVersion
 from protocol.messages import (

@@ -35,11 +35,7 @@ from label_queue.connectors.translation import (
     outside_task,
 )
 from label_queue.ledger.group_commit import GroupCommit
-from label_queue.ledger.records import (
-    ConnectorOffset,
-    DeadLetter,
-    Record,
-)
+from label_queue.ledger.records import ConnectorOffset, DeadLetter, Record
 from label_queue.state import LabelState
 from protocol.errors import InvalidLabel
 from protocol.labels import Assignment, LabelEvent

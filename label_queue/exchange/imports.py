@@ -8,9 +8,7 @@ from pathlib import Path
 from label_queue.exchange.line_file import read_lines
 from label_queue.exchange.preference_import import TextTokenizer, read_preferences
 from label_queue.exchange.record_lines import is_header, read_records
-from label_queue.ledger.records import (
-    Record,
-)
+from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import InputError
 from protocol.labels import ComparisonQuery, LabelEvent

@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from label_queue.exchange.line_file import at, read_lines
-from label_queue.ledger.records import (
-    Record,
-)
+from label_queue.ledger.records import Record
 from protocol.errors import InputError
 from protocol.labels import Assignment, Candidate, ComparisonQuery, LabelEvent, Source
 

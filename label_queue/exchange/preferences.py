@@ -23,14 +23,8 @@ from itertools import combinations
 from typing import Literal
 
 from label_queue.config import QualityConfig
-from label_queue.ledger.dataset import (
-    as_comparison,
-    build_dataset,
-    current_labels,
-)
-from label_queue.ledger.records import (
-    Ledger,
-)
+from label_queue.ledger.dataset import as_comparison, build_dataset, current_labels
+from label_queue.ledger.records import Ledger
 from protocol.errors import InputError
 from protocol.labels import Comparison, ComparisonQuery, DatasetRules, LabelEvent
 

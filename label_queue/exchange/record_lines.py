@@ -19,11 +19,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from label_queue.exchange.line_file import at, read_lines
-from label_queue.ledger.records import (
-    ConnectorOffset,
-    Ledger,
-    Record,
-)
+from label_queue.ledger.records import ConnectorOffset, Ledger, Record
 from protocol.errors import InputError
 from protocol.labels import (
     Assignment,

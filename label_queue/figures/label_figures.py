@@ -14,10 +14,7 @@ from label_queue.figures.percentile import percentile
 from label_queue.figures.validation import validation_votes
 from label_queue.history import LabelHistory
 from label_queue.labeling.board import QueryBoard
-from label_queue.ledger.dataset import (
-    as_comparison,
-    current_labels,
-)
+from label_queue.ledger.dataset import as_comparison, current_labels
 from label_queue.quality.gold import gold_accuracy
 from label_queue.quality.preference import TRAINING
 from protocol.labels import LabelEvent

@@ -9,10 +9,7 @@ from dataclasses import replace
 from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig
 from label_queue.fitting.retraining import RetrainingPlan, make_request
-from label_queue.ledger.dataset import (
-    exclusions,
-    exclusions_sha256,
-)
+from label_queue.ledger.dataset import exclusions, exclusions_sha256
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.view import LearnedLabels, LedgerView
 from label_queue.oversight.exclusion import Shift, contaminated_from, find_shift

@@ -22,9 +22,7 @@ from label_queue.intake.schemas import (
     RunInfo,
     Task,
 )
-from label_queue.ledger.records import (
-    Role,
-)
+from label_queue.ledger.records import Role
 from protocol.errors import LabelError
 
 

@@ -8,11 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from label_queue.intake.port import Identity
-from label_queue.ledger.records import (
-    LabelerToken,
-    Role,
-    TokenRevocation,
-)
+from label_queue.ledger.records import LabelerToken, Role, TokenRevocation
 from protocol.errors import TooFast, Unauthenticated
 
 

@@ -14,9 +14,7 @@ from label_queue.labeling.mixing import TaskMixer, draw_order
 from label_queue.labeling.submissions import as_event, check_submission
 from label_queue.labeling.tasks import as_task
 from label_queue.ledger.group_commit import GroupCommit
-from label_queue.ledger.records import (
-    DeadLetter,
-)
+from label_queue.ledger.records import DeadLetter
 from label_queue.state import LabelState
 from protocol.errors import (
     Forbidden,

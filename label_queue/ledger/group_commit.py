@@ -9,10 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
 from label_queue.figures.percentile import percentile
-from label_queue.ledger.records import (
-    Ledger,
-    Record,
-)
+from label_queue.ledger.records import Ledger, Record
 from protocol.errors import ResourceError
 
 

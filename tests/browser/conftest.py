@@ -16,9 +16,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, async_playwright, expect
 
-from label_queue.ledger.records import (
-    Role,
-)
+from label_queue.ledger.records import Role
 from tests.support.fake_people_queue import FakePeopleQueue
 from tests.support.page_server import serve_people
 

@@ -11,9 +11,7 @@ from playwright.async_api import expect
 
 from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import IntakeConfig, WarmConfig
-from label_queue.ledger.records import (
-    Role,
-)
+from label_queue.ledger.records import Role
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
 from protocol.labels import Assignment, LabelEvent

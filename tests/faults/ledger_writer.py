@@ -16,9 +16,7 @@ from pathlib import Path
 from sqlalchemy import Connection, event
 
 from label_queue.ledger.group_commit import GroupCommit
-from label_queue.ledger.records import (
-    Record,
-)
+from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
 from protocol.labels import LabelEvent
 from tests.support.labels import make_event, make_query

@@ -13,9 +13,7 @@ import pytest
 
 from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig
-from label_queue.ledger.dataset import (
-    current_labels,
-)
+from label_queue.ledger.dataset import current_labels
 from label_queue.ledger.sql import SqlLedger
 from protocol.labels import LabelEvent
 from tests.support.labels import make_config, make_drafts

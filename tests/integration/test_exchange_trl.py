@@ -11,9 +11,7 @@ import pytest
 from label_queue.exchange.export import export_run
 from label_queue.exchange.imports import import_file
 from label_queue.exchange.preferences import Style
-from label_queue.ledger.records import (
-    Record,
-)
+from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
 from protocol.labels import ComparisonQuery
 from tests.support.labels import make_assignment, make_event, make_query

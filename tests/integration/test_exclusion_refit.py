@@ -12,9 +12,7 @@ from typing import Any
 import ray
 
 from label_queue.asking.schedule import LabelSchedule
-from label_queue.ledger.records import (
-    Record,
-)
+from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
 from learners.shell import RewardTrainerRank

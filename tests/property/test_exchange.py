@@ -10,13 +10,8 @@ from hypothesis import strategies as st
 
 from label_queue.exchange.line_file import write_lines
 from label_queue.exchange.record_lines import read_records, record_lines
-from label_queue.ledger.dataset import (
-    build_dataset,
-    dataset_bytes,
-)
-from label_queue.ledger.records import (
-    Ledger,
-)
+from label_queue.ledger.dataset import build_dataset, dataset_bytes
+from label_queue.ledger.records import Ledger
 from protocol.labels import DatasetRules, LabelEvent
 from tests.support.labels import make_assignment, make_event, make_exclusion, make_query
 from tests.support.memory_ledger import MemoryLedger

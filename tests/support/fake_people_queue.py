@@ -30,9 +30,7 @@ from label_queue.intake.schemas import (
     RunInfo,
     Task,
 )
-from label_queue.ledger.records import (
-    Role,
-)
+from label_queue.ledger.records import Role
 from protocol.errors import Forbidden, LabelConflict, LabelError, Unauthenticated, UnknownTask
 from tests.support.overview import make_overview
 

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from label_queue.ledger.records import (
-    Ledger,
-    Record,
-)
+from label_queue.ledger.records import Ledger, Record
 from label_queue.ledger.view import LedgerView
 from tests.support.labels import (
     make_assignment,

@@ -15,9 +15,7 @@ from click.testing import CliRunner, Result
 from cluster.cli import main
 from cluster.commands.shared import EXIT_USER_ERROR
 from cluster.run_folder import RunFolder
-from label_queue.ledger.records import (
-    LabelerToken,
-)
+from label_queue.ledger.records import LabelerToken
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger.view import LedgerView
 from tests.support.hand_made_ledger import fill

@@ -8,10 +8,7 @@ import pytest
 
 from label_queue.config import IntakeConfig
 from label_queue.intake.port import Identity
-from label_queue.ledger.records import (
-    LabelerToken,
-    TokenRevocation,
-)
+from label_queue.ledger.records import LabelerToken, TokenRevocation
 from label_queue.queue import LabelQueue
 from protocol.errors import LabelConflict, ResourceError, Unauthenticated, UnknownTask
 from tests.support.labels import ManualClock, make_config

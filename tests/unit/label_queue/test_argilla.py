@@ -13,9 +13,7 @@ from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.outposts import Outposts
 from label_queue.connectors.port import Answer
 from label_queue.connectors.translation import outside_task
-from label_queue.ledger.records import (
-    DeadLetter,
-)
+from label_queue.ledger.records import DeadLetter
 from protocol.errors import InvalidLabel, Unauthenticated
 from tests.support.labels import ManualClock, make_query
 from tests.support.memory_ledger import MemoryLedger

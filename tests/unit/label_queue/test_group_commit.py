@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from label_queue.ledger.group_commit import GroupCommit
-from label_queue.ledger.records import (
-    Record,
-)
+from label_queue.ledger.records import Record
 from protocol.errors import ResourceError
 from tests.support.labels import make_event, make_query
 from tests.support.memory_ledger import MemoryLedger

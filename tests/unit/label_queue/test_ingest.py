@@ -12,10 +12,7 @@ from label_queue.connectors.config import JsonlConfig
 from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.port import Annotation, Answer, Deletion, Sweep, Unreadable
 from label_queue.connectors.translation import outside_task
-from label_queue.ledger.records import (
-    ConnectorOffset,
-    DeadLetter,
-)
+from label_queue.ledger.records import ConnectorOffset, DeadLetter
 from protocol.errors import ResourceError
 from protocol.labels import Assignment
 from tests.support.labels import ManualClock, make_query

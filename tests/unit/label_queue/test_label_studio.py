@@ -14,9 +14,7 @@ from label_queue.connectors.label_studio_results import read_results
 from label_queue.connectors.outposts import Outposts
 from label_queue.connectors.port import Answer
 from label_queue.connectors.translation import outside_task
-from label_queue.ledger.records import (
-    DeadLetter,
-)
+from label_queue.ledger.records import DeadLetter
 from protocol.errors import ConfigError, InvalidLabel, Unauthenticated, UnknownTask
 from tests.support.labels import ManualClock, make_query
 from tests.support.memory_ledger import MemoryLedger

@@ -9,12 +9,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from label_queue.ledger.file import refuse_network_filesystem
-from label_queue.ledger.records import (
-    ConnectorOffset,
-    DeadLetter,
-    LabelerToken,
-    TokenRevocation,
-)
+from label_queue.ledger.records import ConnectorOffset, DeadLetter, LabelerToken, TokenRevocation
 from label_queue.ledger.sql import STREAMS, SqlLedger, _engine
 from protocol.errors import InputError, MissingError, ResourceError
 from tests.support.labels import (

@@ -9,9 +9,7 @@ import pytest
 
 from label_queue.config import IntakeConfig
 from label_queue.intake.app import build_app
-from label_queue.ledger.records import (
-    LabelerToken,
-)
+from label_queue.ledger.records import LabelerToken
 from label_queue.queue import LabelQueue
 from tests.support.labels import ManualClock
 from tests.support.memory_ledger import MemoryLedger

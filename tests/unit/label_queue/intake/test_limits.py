@@ -8,9 +8,7 @@ import httpx
 
 from label_queue.intake.labels_api import NDJSON
 from label_queue.intake.schemas import LineAnswer
-from label_queue.ledger.records import (
-    DeadLetter,
-)
+from label_queue.ledger.records import DeadLetter
 from label_queue.queue import LabelQueue
 from tests.support.labels import ManualClock
 from tests.support.memory_ledger import MemoryLedger
