@@ -27,7 +27,6 @@ from label_queue.config import LabelsConfig
 from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.outposts import Outposts
 from label_queue.connectors.port import Sweep
-from label_queue.connectors.runner import ConnectorHealth
 from label_queue.figures.label_figures import WinRate
 from label_queue.fitting.reward_fits import RewardFits
 from label_queue.intake.owner_schemas import (
@@ -130,12 +129,16 @@ class LabelQueue:
         self._fits = RewardFits(
             self._state, self._commits, config, schedule, learned=learned, seed=seed, clock=clock
         )
+        self._outposts = Outposts.of(
+            config, self._state, self._commits, run_id=run_id, clock=clock, new_id=new_id
+        )
         self._oversight = Oversight(
             self._state,
             self._commits,
             config,
             schedule,
             learned=learned,
+            connectors=self._outposts.health,
             run_id=run_id,
             clock=clock,
             new_id=new_id,
@@ -143,9 +146,6 @@ class LabelQueue:
         self._admissions = Admissions(self._state.access, self._commits, config.intake, clock)
         self._cord = Cord(self._state, self._commits, clock, new_id)
         self._own_work = OwnWork(self._state, config, guidelines, clock)
-        self._outposts = Outposts.of(
-            config, self._state, self._commits, run_id=run_id, clock=clock, new_id=new_id
-        )
 
     def _add_gold(self, ledger: Ledger, config: LabelsConfig, run_id: str) -> None:
         """Write down the gold tasks of the configured file that the ledger lacks."""
@@ -344,10 +344,6 @@ class LabelQueue:
     async def ring(self, connector: str, headers: Mapping[str, str], body: bytes) -> bool:
         """Take an outside tool's webhook; see `Outposts.ring`."""
         return self._outposts.ring(connector, headers, body)
-
-    async def connectors(self) -> tuple[ConnectorHealth, ...]:
-        """Return how it stands with each outside tool."""
-        return self._outposts.health()
 
     # --- the owner's side: `OwnerQueue` --------------------------------------------------------
 

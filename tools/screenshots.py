@@ -17,6 +17,7 @@ from label_queue.intake.owner_schemas import (
     Disagreement,
     DisputedCandidate,
     LabelerRow,
+    Moment,
     Overview,
     Vote,
 )
@@ -189,7 +190,7 @@ async def photograph_labelling(browser: Browser) -> None:
         for key in MARKING:
             await page.keyboard.press(key)
         await page.get_by_text("37 in all").wait_for()
-        await page.screenshot(path=DOCS / "labelling_page.png")
+        await page.screenshot(path=DOCS / "labelling_page.png", animations="disabled")
         await page.context.close()
 
 
@@ -197,25 +198,20 @@ async def photograph_owner(browser: Browser) -> None:
     """Show the whole of the owner's page after two hours."""
     history = overviews(random.Random(SEED))
     people = FakePeopleQueue()
-    people.shown_overview = history[-1]
-    points = [
-        {
-            "at": overview.at,
-            "received": overview.progress.labels_received,
-            "scheduled": overview.progress.labels_scheduled,
-        }
+    moments = tuple(
+        Moment(
+            at=overview.at,
+            received=overview.progress.labels_received,
+            scheduled=overview.progress.labels_scheduled,
+        )
         for overview in history[:-1]
-    ]
+    )
+    people.shown_overview = history[-1].model_copy(update={"history": moments})
     async with serve_people(people) as url:
         page = await come_in(browser, people, url, "owner")
         await page.wait_for_selector("main[data-filled=true]")
-        # The chart keeps what the tab has seen; this tab is given two hours of it.
-        keep = "([key, points]) => sessionStorage.setItem(key, JSON.stringify(points))"
-        await page.evaluate(keep, [f"andon-chart:{RUN}", points])
-        await page.reload()
-        await page.wait_for_selector("main[data-filled=true]")
         await page.wait_for_selector("#live[data-state=live]")
-        await page.screenshot(path=DOCS / "owner_page.png", full_page=True)
+        await page.screenshot(path=DOCS / "owner_page.png", full_page=True, animations="disabled")
         await page.context.close()
 
 

@@ -118,6 +118,25 @@ class Progress(Body):
     winrate_vs_reference: float | None
 
 
+class Moment(Body):
+    """How many labels had come, and how many were due, at one time of the run."""
+
+    at: float
+    received: int
+    """Of those that count now."""
+    scheduled: int
+    """l(n)."""
+
+
+class ConnectorRow(Body):
+    """How it stands with one outside labelling tool."""
+
+    name: str
+    state: str
+    """"starting", "ok", or "failing: …" with why."""
+    last_sweep_at: float | None
+
+
 class LabelerRow(Body):
     """One labeler and what is known of how well they label. None: not enough to say."""
 
@@ -182,7 +201,10 @@ class Overview(Body):
     run_id: str
     at: float
     progress: Progress
+    history: tuple[Moment, ...]
+    """From the first label on, evenly spaced; at most 120."""
     cord: CordBody
+    connectors: tuple[ConnectorRow, ...]
     labelers: tuple[LabelerRow, ...]
     disagreements: tuple[Disagreement, ...]
     is_closed: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -13,6 +14,7 @@ from label_queue.intake.owner_schemas import (
     Disagreement,
     DisputedCandidate,
     LabelerRow,
+    Moment,
     Progress,
     Vote,
 )
@@ -26,6 +28,7 @@ from label_queue.state import LabelState
 from protocol.labels import CordState, LabelEvent
 
 MAX_DISAGREEMENTS = 20
+MAX_MOMENTS = 120
 
 
 def as_cord_body(cord: CordState) -> CordBody:
@@ -61,6 +64,31 @@ def progress(state: LabelState, schedule: LabelSchedule, now: float) -> Progress
         agreement_alpha=row.get("labels/agreement_alpha"),
         winrate_vs_reference=row.get("policy/winrate_vs_reference"),
     )
+
+
+def history(view: LedgerView, schedule: LabelSchedule, config: QualityConfig) -> tuple[Moment, ...]:
+    """Return labels received and due over the run so far, evenly spaced from the first label on."""
+    received_at = {event.seq: event.received_at for event in view.events}
+    times = sorted(received_at[each.seq] for each in view.dataset(view.last_seq, config))
+    if not times:
+        return ()
+    policies = sorted(view.policies, key=lambda each: each.created_at)
+    made_at = [each.created_at for each in policies]
+    first, last = times[0], max([times[-1], *made_at])
+    num_moments = MAX_MOMENTS if last > first else 1
+    moments = []
+    for i in range(num_moments):
+        at = first + (last - first) * i / max(1, num_moments - 1)
+        num_policies = bisect_right(made_at, at)
+        episodes = policies[num_policies - 1].episodes if num_policies else 0
+        moments.append(
+            Moment(
+                at=at,
+                received=bisect_right(times, at),
+                scheduled=schedule.wanted(episodes),
+            )
+        )
+    return tuple(moments)
 
 
 def labeler_rows(

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig
+from label_queue.connectors.runner import ConnectorHealth
 from label_queue.intake.owner_schemas import (
+    ConnectorRow,
     Disagreement,
     ExclusionPreview,
     GoldMade,
     LabelerRow,
+    Moment,
     Overview,
 )
 from label_queue.labeling.board import ON_TOP
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.view import LearnedLabels, LedgerView
 from label_queue.oversight.exclusion import owner_event, preview
-from label_queue.oversight.overview import as_cord_body, disagreements, labeler_rows, progress
+from label_queue.oversight.overview import (
+    as_cord_body,
+    disagreements,
+    history,
+    labeler_rows,
+    progress,
+)
 from label_queue.quality.gold_tasks import AskMoment, past_template
 from label_queue.state import LabelState
 from protocol.errors import InvalidLabel, UnknownTask
@@ -30,6 +40,15 @@ BURST_S = 1.0
 """An overview is assembled anew this often at most, however much changes."""
 JUDGING_SHARE = 0.1
 """Of one core's time that may go into judging labelers for the overview."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judgement:
+    """What takes going through all labels."""
+
+    labelers: tuple[LabelerRow, ...]
+    disagreements: tuple[Disagreement, ...]
+    history: tuple[Moment, ...]
 
 
 class Oversight:
@@ -43,6 +62,7 @@ class Oversight:
         schedule: LabelSchedule,
         *,
         learned: LearnedLabels,
+        connectors: Callable[[], Sequence[ConnectorHealth]],
         run_id: str,
         clock: Callable[[], float],
         new_id: Callable[[], str],
@@ -53,6 +73,7 @@ class Oversight:
         self._config = config
         self._schedule = schedule
         self._learned = learned
+        self._connectors = connectors
         self._run_id = run_id
         self._clock = clock
         self._new_id = new_id
@@ -61,7 +82,7 @@ class Oversight:
         self._newest: Overview | None = None
         self._seen_changes = -1
         self._assembled_at = -burst_s
-        self._judged: tuple[tuple[LabelerRow, ...], tuple[Disagreement, ...]] = ((), ())
+        self._judged = _Judgement(labelers=(), disagreements=(), history=())
         self._judged_of: tuple[object, int] | None = None
         self._judge_again_at = 0.0
 
@@ -99,15 +120,19 @@ class Oversight:
     async def _assemble(self) -> Overview:
         self._seen_changes = self._state.change.count
         await self._judge()
-        labelers, disputed = self._judged
         now = self._clock()
         self._newest = Overview(
             run_id=self._run_id,
             at=now,
             progress=progress(self._state, self._schedule, now),
+            history=self._judged.history,
             cord=as_cord_body(self._state.cord),
-            labelers=labelers,
-            disagreements=disputed,
+            connectors=tuple(
+                ConnectorRow(name=each.name, state=each.state, last_sweep_at=each.last_sweep_at)
+                for each in self._connectors()
+            ),
+            labelers=self._judged.labelers,
+            disagreements=self._judged.disagreements,
             is_closed=self._state.is_closed,
         )
         self._assembled_at = time.monotonic()
@@ -130,10 +155,12 @@ class Oversight:
         ended = time.monotonic()
         self._judge_again_at = ended + (ended - started) * (1 / JUDGING_SHARE - 1)
 
-    def _judge_all(
-        self, view: LedgerView, names: frozenset[str]
-    ) -> tuple[tuple[LabelerRow, ...], tuple[Disagreement, ...]]:
-        return labeler_rows(view, names, self._config.quality), disagreements(view)
+    def _judge_all(self, view: LedgerView, names: frozenset[str]) -> _Judgement:
+        return _Judgement(
+            labelers=labeler_rows(view, names, self._config.quality),
+            disagreements=disagreements(view),
+            history=history(view, self._schedule, self._config.quality),
+        )
 
     async def preview_exclusion(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
         """Say what excluding somebody would change, or reinstating who is excluded.

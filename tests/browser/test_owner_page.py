@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.async_api import Locator, expect
 
+from label_queue.intake.owner_schemas import ConnectorRow
 from tests.browser.conftest import DESKTOP, PHONE, Enter, Visitor
 from tests.support.fake_people_queue import NO_CORD, FakePeopleQueue
 from tests.support.overview import make_labeler, make_progress
@@ -84,10 +85,24 @@ async def test_the_page_follows_the_run_and_keeps_the_focus(
     await expect(olga.page.locator("#chart-caption")).to_contain_text("529 received")
     await expect(row(olga, "ann").get_by_role("cell").first).to_have_text("133")
     await expect(exclude).to_be_focused()
-    await olga.reload()
     points = await olga.page.locator("#chart .received").get_attribute("d")
     assert points is not None
-    assert points.count("L") >= 2  # what was seen before the refresh is still drawn
+    assert points.count("L") == 2  # two moments of the run before, and the present
+
+
+async def test_an_outside_tool_that_fails_is_seen(people: FakePeopleQueue, enter: Enter) -> None:
+    olga = await enter("olga", "owner")
+    tools = olga.page.get_by_role("region", name="Outside tools")
+    await expect(tools).to_be_hidden()
+    people.show(
+        connectors=(
+            ConnectorRow(name="argilla", state="ok", last_sweep_at=941.0),
+            ConnectorRow(name="studio", state="failing: 502 Bad Gateway", last_sweep_at=None),
+        )
+    )
+    await expect(tools.get_by_role("listitem")).to_have_text(
+        ["argillaokread 60\xa0s ago", "studiofailing: 502 Bad Gatewaynever read yet"]
+    )
 
 
 async def test_an_exclusion_first_says_what_it_changes(

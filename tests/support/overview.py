@@ -7,6 +7,7 @@ from label_queue.intake.owner_schemas import (
     Disagreement,
     DisputedCandidate,
     LabelerRow,
+    Moment,
     Overview,
     Progress,
     Vote,
@@ -84,6 +85,11 @@ def make_overview(**changes: object) -> Overview:
         run_id="run-1",
         at=1_000.0,
         progress=make_progress(),
+        history=(
+            Moment(at=400.0, received=310, scheduled=300),
+            Moment(at=700.0, received=420, scheduled=408),
+        ),
+        connectors=(),
         cord=CordBody(
             is_pulled=False,
             pulled_by="",

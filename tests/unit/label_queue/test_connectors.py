@@ -255,7 +255,7 @@ async def test_a_label_queue_reads_its_connectors_and_rings(tmp_path: Path) -> N
 
     await queue.next_orders(0.0)
     await queue.wait_until_allowed(0)  # for the one label
-    [health] = await queue.connectors()
+    [health] = (await queue.overview()).connectors
     assert health.name == "jsonl"
     assert (await queue.stats())["labels/connectors_failing"] == 0.0
     with pytest.raises(Unauthenticated):

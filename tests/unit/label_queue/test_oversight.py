@@ -13,11 +13,20 @@ from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import QualityConfig, WarmConfig
 from label_queue.fitting.retraining import make_request
 from label_queue.intake.schemas import LabelSubmission
+from label_queue.ledger.view import LedgerView
+from label_queue.oversight.overview import history
 from label_queue.queue import LabelQueue
 from protocol.errors import InvalidLabel, LoopEnded, UnknownTask
 from protocol.labels import Comparison, ComparisonQuery, FitKind, FitRequest, LabelEvent
 from tests.support.hand_made_ledger import fill
-from tests.support.labels import ManualClock, make_config, make_reward
+from tests.support.labels import (
+    ManualClock,
+    make_config,
+    make_event,
+    make_provenance,
+    make_query,
+    make_reward,
+)
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.messages import make_policy
 from tests.unit.label_queue.conftest import MakeQueue
@@ -54,6 +63,32 @@ async def test_the_overview_says_how_labelling_stands(
     assert (rows["carl"].state, rows["carl"].weight_share) == ("active", 0.0)
     assert rows["carl"].gold_accuracy == 0.8
     assert seen.disagreements == ()
+    assert [(each.received, each.scheduled) for each in seen.history][-1] == (11, 25)
+
+
+def test_the_history_counts_labels_and_what_was_due_at_each_time() -> None:
+    queries = {f"q{i}": make_query(i) for i in range(3)}
+    events = tuple(
+        replace(make_event(queries[f"q{i}"], "ann"), seq=i + 1, received_at=100.0 + 10.0 * i)
+        for i in range(3)
+    )
+    policies = tuple(
+        replace(make_provenance(version), episodes=10 * version, created_at=at)
+        for version, at in ((0, 90.0), (1, 112.0), (2, 124.0))
+    )
+    view = LedgerView(queries=queries, assignments={}, events=events, rewards=(), policies=policies)
+    schedule = LabelSchedule.of(make_config(total=40, initial=10), num_episodes=100, mode="online")
+    moments = {round(each.at, 1): each for each in history(view, schedule, QualityConfig())}
+    assert len(moments) == 120
+    assert min(moments) == 100.0
+    assert max(moments) == 124.0
+    # l(0) = 10, l(10) = 10 + ⌊30·(1 − 0.9²)⌋ = 15, l(20) = 10 + ⌊30·(1 − 0.8²)⌋ = 20.
+    counted = {at: (each.received, each.scheduled) for at, each in moments.items()}
+    assert counted[100.0] == (1, 10)
+    assert counted[124.0] == (3, 20)
+    assert sorted(set(counted.values())) == [(1, 10), (2, 10), (2, 15), (3, 15), (3, 20)]
+    nothing = LedgerView(queries={}, assignments={}, events=(), rewards=(), policies=policies)
+    assert history(nothing, schedule, QualityConfig()) == ()
 
 
 async def until(is_so: Callable[[], bool]) -> None:

@@ -1,7 +1,4 @@
-/**
- * Labels received against l(n) over time, as one SVG. Its points are the overviews this tab has
- * seen; they are kept over a refresh.
- */
+/** Labels received against l(n) over time, as one SVG. */
 
 import { byId, element, svg } from "../shared/dom.js";
 import { count, duration } from "./format.js";
@@ -13,32 +10,23 @@ const RIGHT = 96;
 const TOP = 14;
 const PADDING = 16;
 const BOTTOM = 28;
-const MAX_POINTS = 400;
 const LABEL_GAP = 16;
 
 /** @typedef {{at: number, received: number, scheduled: number}} Point */
 
-/** Remembers points and draws them. */
+/** Draws the run so far, and what was seen since the server last went through all labels. */
 export class ScheduleChart {
-  /** @param {string} runId */
-  constructor(runId) {
-    this.key = `andon-chart:${runId}`;
+  constructor() {
     /** @type {Point[]} */
-    this.points = JSON.parse(sessionStorage.getItem(this.key) ?? "[]");
+    this.points = [];
     this.total = 0;
     new ResizeObserver(() => this.draw()).observe(byId("chart"));
   }
 
   /** @param {any} overview */
-  add(overview) {
+  show(overview) {
     const { labels_received: received, labels_scheduled: scheduled } = overview.progress;
-    this.points.push({ at: overview.at, received, scheduled });
-    // Every other point of the older half goes when there are too many: the shape stays.
-    if (this.points.length > MAX_POINTS) {
-      const half = this.points.length / 2;
-      this.points = this.points.filter((_, i) => i > half || i % 2 === 0);
-    }
-    sessionStorage.setItem(this.key, JSON.stringify(this.points));
+    this.points = [...overview.history, { at: overview.at, received, scheduled }];
     this.total = overview.progress.labels_total;
     this.draw();
   }

@@ -1,9 +1,10 @@
 /** The owner's page: each overview that comes is shown by all its parts. */
 
 import { leave } from "../shared/api.js";
-import { byId, meta } from "../shared/dom.js";
+import { byId } from "../shared/dom.js";
 import * as acts from "./acts.js";
 import { ScheduleChart } from "./chart.js";
+import { showConnectors } from "./connectors.js";
 import { showCord, write } from "./cord.js";
 import { Disagreements } from "./disagreements.js";
 import { LabelerTable } from "./labelers.js";
@@ -14,7 +15,7 @@ const STATES = { live: "Live", reconnecting: "Reconnecting …", ended: "Your se
 
 /** @type {any} */
 let newest = null;
-const chart = new ScheduleChart(meta("andon-run"));
+const chart = new ScheduleChart();
 const table = new LabelerTable({
   onExclude: acts.exclude,
   onReinstate: acts.reinstate,
@@ -27,8 +28,9 @@ const disagreements = new Disagreements(acts.makeGold);
 function show(overview) {
   newest = overview;
   showCord(overview.cord, overview.at, overview.is_closed);
-  chart.add(overview);
+  chart.show(overview);
   showTiles(overview.progress);
+  showConnectors(overview.connectors, overview.at);
   table.show(overview.labelers, overview.at);
   disagreements.show(overview.disagreements);
   byId("main").dataset.filled = "true";
