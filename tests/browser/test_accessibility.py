@@ -19,8 +19,17 @@ LOOKS = pytest.mark.parametrize(
 )
 
 
+SETTLED = """() => Promise.all(
+    document.getAnimations()
+        .filter((each) => Number.isFinite(each.effect.getComputedTiming().endTime))
+        .map((each) => each.finished.catch(() => null))  // cancelled: another took its place
+)"""
+"""Half-way from one colour to another, contrast is that of neither."""
+
+
 async def violations(page: Page) -> list[str]:
-    """Return what axe finds that is serious, with the elements."""
+    """Return what axe finds that is serious, with the elements, once all has come to rest."""
+    await page.evaluate(SETTLED)
     results: dict[str, Any] = (await Axe().run(page)).response
     return [
         f"{violation['id']}: {node['html']} {node['failureSummary']}"
