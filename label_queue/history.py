@@ -103,11 +103,10 @@ class LabelHistory:
         """Bring the counts up to date with one labeler's labels and standing."""
         standing = self.standings[labeler_id]
         trainable = self._trainable[labeler_id]
-        counting, held = len(trainable), 0
-        if standing.is_held:
-            counting, held = 0, counting
-        elif standing.excluded_from is not None:
+        counting = len(trainable)
+        if standing.is_held or standing.excluded_from is not None:
             counting = sum(standing.trains(seq) for seq in trainable.values())
+        held = len(trainable) - counting if standing.is_held else 0
         counting_before, held_before = self._counted.get(labeler_id, (0, 0))
         self._counted[labeler_id] = counting, held
         self.num_preferences += counting - counting_before

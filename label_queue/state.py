@@ -105,7 +105,7 @@ class LabelState:
     def standings_key(self) -> tuple[object, ...]:
         """Return what changes when labels are held, let go, excluded or taken in again."""
         return tuple(
-            (name, standing.is_held, standing.excluded_from)
+            (name, standing.is_held, standing.held_from, standing.excluded_from)
             for name, standing in self.history.standings.items()
         )
 

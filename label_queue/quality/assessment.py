@@ -102,7 +102,7 @@ def assess(
             labeler_id=name,
             state=standing.state,
             labels=len(own.labels),
-            labels_held=_num_held(queries, own) if standing.is_held else 0,
+            labels_held=_num_held(queries, own, standing) if standing.is_held else 0,
             excluded_from=standing.excluded_from,
             gold_right=standing.gold_right,
             gold_wrong=standing.gold_wrong,
@@ -122,10 +122,11 @@ def assess(
     return found
 
 
-def _num_held(queries: Mapping[str, ComparisonQuery], own: _Work) -> int:
+def _num_held(queries: Mapping[str, ComparisonQuery], own: _Work, standing: Standing) -> int:
     return sum(
         queries[label.query_id].purpose in TRAINING
         and (label.outcome == "tie" or best_id(label) is not None)
+        and not standing.trains(label.seq)
         for label in own.labels.values()
     )
 

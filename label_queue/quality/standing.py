@@ -7,8 +7,10 @@
         └────────────── exclude ──────────────▶ excluded ◀──── exclude ───────┘
                                                     └── reinstate ──▶ active
 
-On probation and suspended, all labels are held: stored, and not learned from. Excluded, those from
-a sequence number on are left out. Disagreement with the reward model changes no state.
+Held labels are stored, and not learned from: all of those on probation or suspended by the gold
+test; of those suspended by drift, the labels since the drift began, which is after the last gold
+answer that left the sum at 0 (Page 1954). Excluded, those from a sequence number on are left out.
+Disagreement with the reward model changes no state.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ class Standing:
     state: LabelerState
     excluded_from: int | None = None
     """Labels with this sequence number or a later one are left out."""
+    held_from: int = 0
+    """While labels are held, those with this sequence number or a later one are; 0: all."""
     alarm: GoldAlarm | None = None
     """Which test suspended them, if one did and the owner has not lifted it."""
     gold_right: int = 0
@@ -41,7 +45,7 @@ class Standing:
 
     @property
     def is_held(self) -> bool:
-        """Whether all labels wait for a decision."""
+        """Whether labels wait for a decision."""
         return self.state in ("probation", "suspended")
 
     @property
@@ -51,7 +55,9 @@ class Standing:
 
     def trains(self, seq: int) -> bool:
         """Say whether a label of that sequence number may train."""
-        return not self.is_held and (self.excluded_from is None or seq < self.excluded_from)
+        if self.is_held:
+            return seq < self.held_from
+        return self.excluded_from is None or seq < self.excluded_from
 
 
 NEWCOMER = Standing(state="active")
@@ -65,16 +71,21 @@ class _Tests:
     log_ratio: float = 0.0
     is_cleared: bool = False
     drift: float = 0.0
+    good_through: int = 0
+    """Sequence number of the last gold answer that left the sum at 0, or cleared the labeler."""
 
-    def take(self, *, is_right: bool, config: QualityConfig) -> GoldAlarm | None:
+    def take(self, seq: int, *, is_right: bool, config: QualityConfig) -> GoldAlarm | None:
         """Take the next gold answer; return the alarm it raises."""
         step = evidence(is_right=is_right, config=config)
         if self.is_cleared:
             self.drift = cusum(self.drift, step)
+            if self.drift == 0.0:
+                self.good_through = seq
             return "drift" if self.drift >= config.drift_threshold else None
         self.log_ratio += step
         verdict = sequential_verdict(self.log_ratio, config)
         self.is_cleared = verdict == "good"
+        self.good_through = seq if self.is_cleared else 0
         return "gold" if verdict == "bad" else None
 
 
@@ -85,8 +96,8 @@ class _Labeler:
     is_vouched: bool
     """By the owner, or because there was no gold when they began."""
     tests: _Tests = field(default_factory=_Tests)
-    answers: dict[str, bool] = field(default_factory=dict)
-    """Whether right, by label id, since the tests began; in the order first given."""
+    answers: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    """Sequence number when first given, and whether right, by label id, since the tests began."""
     right_before: int = 0
     wrong_before: int = 0
     """This and the last: gold answers given before the tests were restarted."""
@@ -94,14 +105,18 @@ class _Labeler:
     excluded_from: int | None = None
 
     def standing(self) -> Standing:
-        right = sum(self.answers.values())
+        right = self._num_right()
         return Standing(
             state=self._state(),
             excluded_from=self.excluded_from,
+            held_from=self.tests.good_through + 1 if self.alarm == "drift" else 0,
             alarm=self.alarm,
             gold_right=self.right_before + right,
             gold_wrong=self.wrong_before + len(self.answers) - right,
         )
+
+    def _num_right(self) -> int:
+        return sum(is_right for _, is_right in self.answers.values())
 
     def _state(self) -> LabelerState:
         if self.excluded_from is not None:
@@ -110,25 +125,25 @@ class _Labeler:
             return "suspended"
         return "active" if self.is_vouched or self.tests.is_cleared else "probation"
 
-    def answer(self, label_id: str, right: bool | None, config: QualityConfig) -> None:
+    def answer(self, event: LabelEvent, right: bool | None, config: QualityConfig) -> None:
         """Take a gold answer, its revision, or (None) its end. An alarm stays once it is raised."""
-        is_new = label_id not in self.answers
-        if right is None:
-            if self.answers.pop(label_id, None) is None:
-                return
-        else:
-            self.answers[label_id] = right
+        is_new = event.label_id not in self.answers
+        if right is not None:
+            seq, _ = self.answers.get(event.label_id, (event.seq, right))
+            self.answers[event.label_id] = seq, right
+        elif self.answers.pop(event.label_id, None) is None:
+            return
         if self.alarm is not None:
             return
         if is_new and right is not None:
-            self.alarm = self.tests.take(is_right=right, config=config)
+            self.alarm = self.tests.take(event.seq, is_right=right, config=config)
             return
         self.tests = _Tests()
-        for each in self.answers.values():
-            self.alarm = self.alarm or self.tests.take(is_right=each, config=config)
+        for seq, each in self.answers.values():
+            self.alarm = self.alarm or self.tests.take(seq, is_right=each, config=config)
 
     def reinstate(self) -> None:
-        right = sum(self.answers.values())
+        right = self._num_right()
         self.right_before += right
         self.wrong_before += len(self.answers) - right
         self.answers.clear()
@@ -186,7 +201,7 @@ class Standings:
             labeler.reinstate()
         elif (query := self._queries[event.query_id]).purpose == "gold":
             right = None if event.type == "retract" else is_right(query, event)
-            labeler.answer(event.label_id, right, self._config)
+            labeler.answer(event, right, self._config)
         self._standings[event.labeler_id] = labeler.standing()
 
     def _changes(self, event: LabelEvent) -> bool:

@@ -100,6 +100,26 @@ def test_after_the_test_three_wrong_in_a_row_are_drift() -> None:
     assert ledger.state == "suspended"
 
 
+def test_drift_holds_the_labels_since_it_began() -> None:
+    ledger = Ledger()
+    ledger.gold(*[RIGHT] * 8)
+    ledger.gold(WRONG, *[RIGHT] * 4)  # 1.386 − 4 · 0.405 < 0: back at 0 with the 13th
+    assert ledger.train().seq == 14
+    ledger.gold(WRONG, WRONG, WRONG)
+    standing = ledger.standings["ann"]
+    assert (standing.state, standing.held_from) == ("suspended", 14)
+    assert standing.trains(12)
+    assert not standing.trains(14)
+    assert not standing.trains(ledger.train().seq)
+
+
+def test_the_gold_test_holds_all_labels() -> None:
+    ledger = Ledger()
+    first = ledger.train()
+    ledger.gold(*[WRONG] * 4)
+    assert not ledger.standings["ann"].trains(first.seq)
+
+
 def test_a_reinstated_labeler_starts_the_tests_anew() -> None:
     ledger = Ledger()
     ledger.gold(*[WRONG] * 4)
