@@ -1,0 +1,246 @@
+"""Two hundred labelers at once: is every acknowledged label kept, and how soon is it acknowledged?
+
+    python -m benchmarks.label_load --labelers 200 --seconds 120 --thinking 5
+    python -m benchmarks.label_load --labelers 200 --seconds 120 --thinking 0
+
+The whole way: simulated labelers over loopback HTTP, Ray Serve's proxy, the intake's replica, the
+label queue's actor, SQLite. The labelers share one process with one another, and the machine with
+the servers. Afterwards the ledger is read: each acknowledged label must be there once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import socket
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import click
+import httpx
+import psutil
+import ray
+from ray import serve
+
+from label_queue.config import LabelsConfig
+from label_queue.figures.percentile import percentile
+from label_queue.ledger.sql import SqlLedger
+from label_queue.shell import LabelQueueShell, build_intake_app
+from label_queue.simulated.client import SimulatedLabeler
+from label_queue.simulated.config import LabelerProfile
+from tests.support.labels import make_drafts
+
+RUN_ID = "load"
+FASTEST_LABELS_PER_S = 250
+"""More than two cores make durable: so many queries are asked a second, at most."""
+TIMEOUT_S = 60.0
+
+
+class Tally:
+    """What was answered, and after how long."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+        """Of answers with status 200, by method and path."""
+        self.statuses: Counter[tuple[str, int]] = Counter()
+        self.acknowledged: Counter[str] = Counter()
+        """Event ids."""
+
+    async def asked(self, request: httpx.Request) -> None:
+        """Note when a request leaves."""
+        request.extensions["asked_at"] = perf_counter()
+
+    async def answered(self, response: httpx.Response) -> None:
+        """Note an answer once all of it is there."""
+        await response.aread()
+        route = f"{response.request.method} {response.request.url.path}"
+        self.statuses[route, response.status_code] += 1
+        if response.status_code != httpx.codes.OK:
+            return
+        self.seconds[route].append(perf_counter() - response.request.extensions["asked_at"])
+        if route == "POST /api/v1/labels":
+            self.acknowledged[response.json()["event_id"]] += 1
+
+    def undocumented(self, document: dict[str, Any]) -> list[str]:
+        """Return the answers that an OpenAPI document does not name."""
+        named = {
+            (f"{method.upper()} {path}", int(code))
+            for path, operations in document["paths"].items()
+            for method, operation in operations.items()
+            for code in operation["responses"]
+        }
+        return [f"{route}: {code}" for route, code in self.statuses if (route, code) not in named]
+
+
+async def label_for(
+    tally: Tally, url: str, token: str, profile: LabelerProfile, seconds: float, report: Path
+) -> None:
+    """Be one labeler for some seconds, who comes in at a moment of their own."""
+    stop = asyncio.Event()
+    delay_s = random.Random(profile.seed).uniform(0.0, max(1.0, profile.seconds_per_label))
+    asyncio.get_running_loop().call_later(seconds, stop.set)
+    await asyncio.sleep(delay_s)
+    async with httpx.AsyncClient(
+        base_url=url,
+        headers={"authorization": f"Bearer {token}"},
+        timeout=TIMEOUT_S,
+        event_hooks={"request": [tally.asked], "response": [tally.answered]},
+    ) as http:
+        await SimulatedLabeler(http=http, profile=profile, report_path=report).work(stop)
+
+
+@asynccontextmanager
+async def watching_owner(url: str, token: str) -> AsyncIterator[None]:
+    """Have the owner's page open: its stream is read."""
+
+    async def watch() -> None:
+        headers = {"authorization": f"Bearer {token}"}
+        async with (
+            httpx.AsyncClient(base_url=url, headers=headers, timeout=None) as http,
+            http.stream("GET", "/api/v1/owner/stream") as stream,
+        ):
+            async for _ in stream.aiter_lines():
+                pass
+
+    task = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+class CpuTimes:
+    """CPU seconds of this process and the servers, by name."""
+
+    def __init__(self) -> None:
+        self._start = self._read()
+
+    def shares(self, elapsed_s: float) -> list[tuple[str, float]]:
+        """Return the share of a core each process took since the start, the busiest first."""
+        now = self._read()
+        shares = [
+            (name, (cpu_s - self._start[pid][1]) / elapsed_s)
+            for pid, (name, cpu_s) in now.items()
+            if pid in self._start
+        ]
+        return sorted(shares, key=lambda each: -each[1])
+
+    @staticmethod
+    def _read() -> dict[int, tuple[str, float]]:
+        own = psutil.Process()
+        processes: Iterable[psutil.Process] = [own, *own.children(recursive=True)]
+        found = {}
+        for process in processes:
+            times = process.cpu_times()
+            name = "labelers" if process == own else process.name()
+            found[process.pid] = name, times.user + times.system
+        return found
+
+
+async def measure(queue: Any, url: str, folder: Path, arguments: argparse.Namespace) -> Tally:
+    """Let everybody label, then print how it went."""
+    while orders := await queue.next_orders.remote(0.0):
+        for order in orders:
+            await queue.offer.remote(order.order_id, make_drafts(order))
+    profiles = {
+        f"labeler-{seed:03d}": LabelerProfile(seconds_per_label=arguments.thinking, seed=seed)
+        for seed in range(arguments.labelers)
+    }
+    tokens = {name: await queue.add_labeler.remote(name) for name in profiles}
+    tally = Tally()
+    async with AsyncExitStack() as stack:
+        if arguments.owner:
+            owner = await queue.add_labeler.remote("owner", "owner")
+            await stack.enter_async_context(watching_owner(url, owner))
+        cpu, started = CpuTimes(), perf_counter()
+        await asyncio.gather(
+            *(
+                label_for(tally, url, tokens[name], profile, arguments.seconds, folder / name)
+                for name, profile in profiles.items()
+            )
+        )
+        elapsed = perf_counter() - started
+    print_figures(tally, elapsed)
+    click.echo(f"  ledger commit: p95 {1e3 * await queue.ledger_commit_p95_s.remote():.1f} ms")
+    document = (await asyncio.to_thread(httpx.get, f"{url}/openapi.json")).json()
+    click.echo(f"  not in the OpenAPI: {', '.join(tally.undocumented(document)) or 'none'}")
+    for name, share in cpu.shares(elapsed)[:5]:
+        click.echo(f"  CPU {name}: {share:.0%} of a core")
+    return tally
+
+
+def print_figures(tally: Tally, elapsed_s: float) -> None:
+    """Print pace, latencies and answers by status."""
+    num_labels = len(tally.acknowledged)
+    click.echo(f"{num_labels} labels in {elapsed_s:.0f} s: {num_labels / elapsed_s:.1f} labels/s")
+    for route, seconds in sorted(tally.seconds.items()):
+        p50, p95 = (1e3 * percentile(seconds, share) for share in (0.50, 0.95))
+        click.echo(f"  {route}: p50 {p50:.1f} ms, p95 {p95:.1f} ms")
+    for (route, status), count in sorted(tally.statuses.items()):
+        click.echo(f"  {route}: {status} × {count}")
+
+
+def check_ledger(path: Path, tally: Tally) -> None:
+    """Print whether every acknowledged label is in the ledger once."""
+    ledger = SqlLedger.open_to_read(path)
+    stored = Counter(event.event_id for event in ledger.events())
+    ledger.close()
+    lost = [name for name in tally.acknowledged if stored[name] == 0]
+    doubled = [name for name, count in stored.items() if count > 1]
+    twice = [name for name, count in tally.acknowledged.items() if count > 1]
+    click.echo(
+        f"  acknowledged and in the ledger: {len(tally.acknowledged) - len(lost)}; lost: "
+        f"{len(lost)}; doubled: {len(doubled)}; acknowledged twice: {len(twice)}; in the ledger "
+        f"and not acknowledged: {len(stored) - len(tally.acknowledged) + len(lost)}"
+    )
+
+
+def run(folder: Path, arguments: argparse.Namespace) -> None:
+    """Start Ray, the queue and its face; label; stop."""
+    pace = FASTEST_LABELS_PER_S
+    if arguments.thinking > 0:
+        pace = min(pace, 1 + int(1.5 * arguments.labelers / arguments.thinking))
+    total = int(arguments.seconds * pace)
+    config = LabelsConfig(total=total, initial=total, max_order=500)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    shell: Any = LabelQueueShell
+    queue = shell.options(num_cpus=0).remote(
+        config,
+        run_id=RUN_ID,
+        ledger_path=str(folder / "ledger.sqlite"),
+        episodes=1_000,
+        mode="offline",
+        seed=1,
+    )
+    serve.run(build_intake_app(queue, config), name="labels", route_prefix="/")
+    tally = asyncio.run(measure(queue, f"http://127.0.0.1:{port}", folder, arguments))
+    ray.get(queue.close.remote())
+    check_ledger(folder / "ledger.sqlite", tally)
+    serve.shutdown()
+    ray.shutdown()
+
+
+def main() -> None:
+    """Read the arguments and measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--labelers", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--thinking", type=float, default=5.0, help="mean seconds a task; 0: none")
+    parser.add_argument("--owner", action="store_true", help="with the owner's page open")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        run(Path(name), arguments)
+
+
+if __name__ == "__main__":
+    main()

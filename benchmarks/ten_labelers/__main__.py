@@ -1,0 +1,131 @@
+"""Ten labelers of whom five are bad, over the real HTTP API, and rewards fitted to their labels.
+
+    python -m benchmarks.ten_labelers --seeds 20 --fit-seeds 10
+
+Each seed is kept under `runs/ten-labelers/`; what is there already is read, not run again. The
+tables are Markdown, as in docs/results.md. A seed of detection takes about half a minute of one
+core, and one of fits about a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from transformers import AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from actors.prompts.grammar import review_corpus
+from benchmarks.ten_labelers.detection import Detection, detections, read_view
+from benchmarks.ten_labelers.fits import RewardFits, fit_requests
+from benchmarks.ten_labelers.session import Plan, hold_session, quality
+from benchmarks.ten_labelers.tables import accuracy_table, detection_table, mistakes_line
+from learners.base_model import train_base_model
+from learners.config import BaseModelConfig
+from learners.engine import free_port, join_ranks, leave_ranks
+
+FOLDER = Path("runs/ten-labelers")
+HOST = "127.0.0.1"
+BASE_MODEL = BaseModelConfig(width=64, layers=2, num_texts=8_000)
+"""A tenth of the demo's, so that many rewards can be fitted."""
+
+
+class Experiment:
+    """The sessions of one setting, each held once."""
+
+    def __init__(self, labels: int, num_candidates: int) -> None:
+        """Make the base model if it is not there yet. `join_ranks` comes first."""
+        self._labels = labels
+        self._num_candidates = num_candidates
+        self._folder = FOLDER / f"{num_candidates}-candidates-{labels}-labels"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._base_model = FOLDER / "base-model"
+        if not self._base_model.exists():
+            draft = FOLDER / "base-model-draft"
+            train_base_model(review_corpus(BASE_MODEL.num_texts, 1), BASE_MODEL, draft)
+            draft.rename(self._base_model)
+        self._tokenizer = AutoTokenizer.from_pretrained(self._base_model)
+
+    def detect(self, seed: int) -> list[Detection]:
+        """Return who was found out, and when, in a session that stops the bad."""
+        return self._session(f"detection-{seed:03d}", seed, stops_the_bad=True)
+
+    def fit(self, seed: int) -> dict[str, float]:
+        """Return the accuracy of each treatment's reward, of a session that stops nobody."""
+        name = f"unstopped-{seed:03d}"
+        found = self._session(name, seed, stops_the_bad=False)
+        folder = self._folder / name
+
+        def fit() -> dict[str, float]:
+            view = read_view(folder / "ledger.sqlite")
+            requests = fit_requests(view, found, quality(folder / "gold.jsonl", stops_the_bad=True))
+            fits = RewardFits(self._base_model, self._tokenizer, seed)
+            return {name: fits.accuracy(request) for name, request in requests.items()}
+
+        return dict(self._once(f"fits-{seed:03d}", fit))
+
+    def _session(self, name: str, seed: int, *, stops_the_bad: bool) -> list[Detection]:
+        """Return who was found out in a session, holding it if need be."""
+        found = self._once(
+            name, lambda: [asdict(each) for each in self._hold(seed, name, stops_the_bad)]
+        )
+        return [Detection(**{**each, "flags": tuple(each["flags"])}) for each in found]
+
+    def _hold(self, seed: int, name: str, stops_the_bad: bool) -> list[Detection]:
+        folder = self._folder / name
+        shutil.rmtree(folder, ignore_errors=True)  # what an interrupted session left
+        folder.mkdir()
+        plan = Plan(
+            seed=seed,
+            labels=self._labels,
+            num_candidates=self._num_candidates,
+            stops_the_bad=stops_the_bad,
+        )
+        asyncio.run(hold_session(folder, plan, self._tokenizer))
+        view = read_view(folder / "ledger.sqlite")
+        return detections(view, quality(folder / "gold.jsonl", stops_the_bad=True))
+
+    def _once(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return what was made under a name, making it if need be."""
+        path = self._folder / f"{name}.json"
+        if not path.exists():
+            started = time.monotonic()
+            made = make()
+            path.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+            click.echo(f"{name}: {time.monotonic() - started:.0f} s", err=True)
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def main() -> None:
+    """Run what the command line asks for and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=20, help="sessions for detection")
+    parser.add_argument("--fit-seeds", type=int, default=10, help="sessions for rewards")
+    parser.add_argument("--labels", type=int, default=300, help="of each labeler, at most")
+    parser.add_argument("--candidates", type=int, default=2, help="of a query")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    join_ranks(0, 1, HOST, free_port(HOST))
+    experiment = Experiment(arguments.labels, arguments.candidates)
+    sessions = [experiment.detect(seed) for seed in range(1, arguments.seeds + 1)]
+    if sessions:
+        click.echo(f"{detection_table(sessions)}\n\n{mistakes_line(sessions)}\n")
+    runs = [experiment.fit(seed) for seed in range(1, arguments.fit_seeds + 1)]
+    if runs:
+        click.echo(accuracy_table(runs))
+    leave_ranks()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""One labelling session over HTTP: the real application on loopback, ten clients, an owner.
+
+Everything runs in one process and one event loop; what the labelers and the owner do goes through
+sockets. Nobody thinks: time is what the server and the clients take. The reward trainer is played:
+it learns nothing, and announces the labelers' reliabilities that came with its orders, by which the
+desk decides who gets more gold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from benchmarks.ten_labelers.labelers import profiles
+from benchmarks.ten_labelers.questions import clear_questions, drafts, write_gold
+from label_queue.asking.schedule import LabelSchedule
+from label_queue.config import GoldConfig, IntakeConfig, LabelsConfig, QualityConfig, WarmConfig
+from label_queue.intake.app import build_app
+from label_queue.intake.owner_schemas import Overview
+from label_queue.ledger.sql import SqlLedger
+from label_queue.queue import LabelQueue
+from label_queue.simulated.client import SimulatedLabeler
+from label_queue.simulated.config import LabelerProfile
+from protocol.labels import RewardVersion
+from tests.support.messages import make_policy
+
+RUN_ID = "ten-labelers"
+OWNER = "olga"
+NUM_GOLD = 80
+QUERIES_PER_LABEL = 1.2
+"""More than enough: some queries are left when the labelers end."""
+FIT_EVERY_LABELS = 200
+LOOK_EVERY_S = 0.5
+"""How often the owner looks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a session is."""
+
+    seed: int
+    labels: int
+    """Everybody's, unless they are suspended before."""
+    num_candidates: int
+    stops_the_bad: bool
+    """False: the same, but that nobody is ever suspended."""
+
+
+def quality(gold: Path, *, stops_the_bad: bool) -> QualityConfig:
+    """Return the product's defaults with a gold file, or the same with alarms out of reach."""
+    config = GoldConfig(path=gold)
+    if stops_the_bad:
+        return QualityConfig(gold=config)
+    return QualityConfig(gold=config, false_alarm=1e-300, drift_threshold=1e9)
+
+
+def labels_config(plan: Plan, gold: Path) -> LabelsConfig:
+    """Return the label side: all queries at once, no limit on the pace, a fit now and then."""
+    return LabelsConfig(
+        total=int(QUERIES_PER_LABEL * len(profiles(0)) * plan.labels),
+        initial=FIT_EVERY_LABELS,
+        refits=1,  # queries live until the next refit
+        warm=WarmConfig(every_labels=FIT_EVERY_LABELS, every_s=1e9, replay=0.0),
+        kind="pair" if plan.num_candidates == 2 else "best_of_k",
+        num_candidates=plan.num_candidates,
+        quality=quality(gold, stops_the_bad=plan.stops_the_bad),
+        intake=IntakeConfig(requests_per_s=1e6, request_burst=1_000_000, max_wait_s=1.0),
+    )
+
+
+async def hold_session(folder: Path, plan: Plan, tokenizer: Any) -> None:
+    """Let the ten label; what they said is in `folder`/ledger.sqlite when this returns.
+
+    The folder must be there and empty; the gold file is put beside the ledger.
+    """
+    rng = random.Random(plan.seed)
+    gold = folder / "gold.jsonl"
+    write_gold(gold, clear_questions(rng, NUM_GOLD, plan.num_candidates))
+    config = labels_config(plan, gold)
+    queue = LabelQueue(
+        SqlLedger.open(folder / "ledger.sqlite", RUN_ID),
+        config,
+        LabelSchedule.of(config, num_episodes=1, mode="online"),
+        run_id=RUN_ID,
+        seed=plan.seed,
+    )
+    await queue.set_progress(1, make_policy(version=1, episodes=1))
+    await _ask(queue, rng, tokenizer)
+    training = asyncio.create_task(_play_trainer(queue))
+    async with _serving(queue, config.intake) as url:
+        await _label(queue, url, folder, plan)
+    await _end(training)
+    await queue.close()
+
+
+async def _ask(queue: LabelQueue, rng: random.Random, tokenizer: Any) -> None:
+    """Be the policy loop until nothing is lacking."""
+    number = 0
+    while orders := await queue.next_orders(0.0):
+        for order in orders:
+            offered = drafts(order, rng, number, tokenizer)
+            number += len(offered)
+            await queue.offer(order.order_id, offered)
+
+
+async def _play_trainer(queue: LabelQueue) -> None:
+    """Announce every fit that is ordered, unlearned."""
+    for version in count(1):
+        order = await queue.next_fit()
+        await queue.learned(
+            RewardVersion(
+                version=version,
+                kind=order.kind,
+                path="",
+                sha256="",
+                ledger_seq=order.ledger_seq,
+                exclusions_sha256=order.exclusions_sha256,
+                labeler_weights=order.labeler_weights,
+                labels_used=order.labels_used,
+                fit_seconds=0.0,
+            )
+        )
+
+
+@asynccontextmanager
+async def _serving(queue: LabelQueue, limits: IntakeConfig) -> AsyncIterator[str]:
+    """Serve the labelling API on a free port of loopback; yield its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    settings = uvicorn.Config(build_app(queue, limits), log_level="warning", lifespan="off")
+    server = uvicorn.Server(settings)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
+
+
+async def _label(queue: LabelQueue, url: str, folder: Path, plan: Plan) -> None:
+    """Let everybody label until they have given their number or are suspended."""
+    stops: dict[str, asyncio.Event] = {name: asyncio.Event() for name in profiles(plan.seed)}
+    labelers = [
+        _one_labeler(
+            url, await queue.add_labeler(name), profile, plan.labels, stops[name], folder / name
+        )
+        for name, profile in profiles(plan.seed).items()
+    ]
+    watching = asyncio.create_task(_watch(url, await queue.add_labeler(OWNER, "owner"), stops))
+    await asyncio.gather(*labelers)
+    await _end(watching)
+
+
+async def _one_labeler(
+    url: str,
+    token: str,
+    profile: LabelerProfile,
+    num_labels: int,
+    stop: asyncio.Event,
+    report: Path,
+) -> None:
+    async def go_on(_: float) -> None:
+        """Take no time; end with the label in hand once it is the last."""
+        if labeler.report.acknowledged + 1 >= num_labels:
+            stop.set()
+
+    headers = {"authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as http:
+        labeler = SimulatedLabeler(http=http, profile=profile, report_path=report, sleep=go_on)
+        await labeler.work(stop)
+
+
+async def _watch(url: str, token: str, stops: dict[str, asyncio.Event]) -> None:
+    """Send home whoever the owner's overview says is suspended: they get no more tasks."""
+    headers = {"authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as http:
+        while True:
+            answer = await http.get("/api/v1/owner/overview")
+            overview = Overview.model_validate_json(answer.raise_for_status().content)
+            for row in overview.labelers:
+                if row.state == "suspended":
+                    stops[row.labeler_id].set()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """End a task that runs for as long as the session; raise what ended it before, if it did."""
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,82 @@
+"""The results as Markdown tables."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from statistics import fmean, median, stdev
+
+from benchmarks.ten_labelers.detection import Detection
+from benchmarks.ten_labelers.fits import TREATMENTS
+from benchmarks.ten_labelers.labelers import TURNS_AFTER, kind_of
+
+
+def detection_table(sessions: Sequence[Sequence[Detection]]) -> str:
+    """Return, for each kind of labeler, how many labels it took to find them out.
+
+    An adversary's labels are counted from their turn, too.
+    """
+    by_kind: dict[str, list[Detection]] = defaultdict(list)
+    for session in sessions:
+        for each in session:
+            by_kind[kind_of(each.name)].append(each)
+    lines = [
+        "| labeler | seen | found out | suspended | by | labels before: median | p95 | most |",
+        "| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: |",
+    ]
+    for kind, those in sorted(by_kind.items()):
+        lines.append(_row(kind, those, offset=0))
+        if kind == "adversary":
+            lines.append(_row("adversary, from the turn", those, offset=TURNS_AFTER))
+    return "\n".join(lines)
+
+
+def _row(name: str, those: Sequence[Detection], *, offset: int) -> str:
+    found = [each.flagged_at - offset for each in those if each.flagged_at is not None]
+    suspended = sum(each.suspended_at is not None for each in those)
+    alarms = sorted({flag for each in those for flag in each.flags})
+    # Who was not found out took more labels than were given: a percentile up there is unknown.
+    all_labels = sorted(found) + [math.inf] * (len(those) - len(found))
+    cells = [
+        name,
+        str(len(those)),
+        str(len(found)),
+        str(suspended),
+        ", ".join(alarms) or "–",
+        _at_rank(all_labels, 0.50),
+        _at_rank(all_labels, 0.95),
+        str(max(found)) if found else "–",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _at_rank(rising: Sequence[float], share: float) -> str:
+    """Return the nearest-rank percentile, or a dash where it is of those not found out."""
+    value = rising[math.ceil(share * len(rising)) - 1]
+    return "–" if math.isinf(value) else f"{value:.0f}"
+
+
+def mistakes_line(sessions: Sequence[Sequence[Detection]]) -> str:
+    """Return how many good labelers were suspended."""
+    good = [each for session in sessions for each in session if kind_of(each.name) == "good"]
+    wronged = sum(each.suspended_at is not None for each in good)
+    share = 100 * wronged / len(good)
+    return f"Good labelers suspended by mistake: {wronged} of {len(good)} ({share:.1f} %)."
+
+
+def accuracy_table(runs: Sequence[Mapping[str, float]]) -> str:
+    """Return the accuracy of each treatment, and how much of the loss it recovers."""
+    means = {name: fmean(run[name] for run in runs) for name in TREATMENTS}
+    lost = means["truth"] - means["none"]
+    lines = [
+        "| treatment | accuracy on clean pairs | deviation over seeds | loss recovered |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for name, words in TREATMENTS.items():
+        spread = stdev(run[name] for run in runs) if len(runs) > 1 else 0.0
+        recovered = f"{(means[name] - means['none']) / lost:.0%}" if lost > 0 else "–"
+        lines.append(f"| {words} | {means[name]:.3f} | {spread:.3f} | {recovered} |")
+    each = sorted((run["both"] - run["none"]) / (run["truth"] - run["none"]) for run in runs)
+    lines += ["", f"Recovered by both, seed by seed: median {median(each):.0%} of {len(runs)}."]
+    return "\n".join(lines)
