@@ -31,13 +31,11 @@ from learners.config import (
     RewardFitConfig,
 )
 from protocol.errors import ConfigError, MissingError
+from protocol.labels import RESERVED_NAMES
 from reward_service.config import RewardModelConfig, RewardServiceConfig
 
 LabelerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A labeler's id in the ledger."""
-
-RESERVED_NAMES = frozenset({"owner", "guard", "learner"})
-"""Who else acts in a ledger."""
 
 
 class Section(BaseModel):

@@ -323,11 +323,13 @@ class LabelQueue:
         return await self._desk.run_info()
 
     async def held_tasks(self, labeler_id: str) -> HeldTasks:
-        """Return what a labeler holds; see `OwnWork.held_tasks`."""
+        """Return what a labeler holds; see `OwnWork.held_tasks`. Raises TooFast above the rate."""
+        self._state.access.admit(labeler_id)
         return self._own_work.held_tasks(labeler_id)
 
     async def me(self, labeler_id: str) -> Me:
-        """Return what a labeler sees of themself."""
+        """Return what a labeler sees of themself. Raises TooFast above the request rate."""
+        self._state.access.admit(labeler_id)
         return self._own_work.me(labeler_id)
 
     async def pull_as_labeler(self, labeler_id: str, reason: str) -> CordStanding:

@@ -170,8 +170,8 @@ def revoke(name: str, reason: str, run: Path | None) -> None:
 
 def _labeler(name: str) -> str:
     """Return a labeler's name unless it is one of those the run itself uses."""
-    from cluster.config import RESERVED_NAMES
     from protocol.errors import InputError
+    from protocol.labels import RESERVED_NAMES
 
     if name in RESERVED_NAMES:
         raise InputError(f"no labeler can be called {name!r}: the run itself uses that name")

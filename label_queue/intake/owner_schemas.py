@@ -165,7 +165,7 @@ class LabelerRow(Body):
     weight_share: float
     """Of the next fit."""
     flags: tuple[str, ...]
-    """E.g. "position", "speed", "self", "gold", "drift"."""
+    """E.g. "position", "speed", "self", "gold", "drift", "rate" (too many requests)."""
     last_label_at: float | None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -34,6 +35,8 @@ class Access:
         self._revoked: set[str] = set()
         self._claimed_links: set[str] = set()
         self._buckets: dict[str, _Bucket] = {}
+        self.num_refused: Counter[str] = Counter()
+        """Requests above the rate, by labeler, since this process began."""
 
     @property
     def known(self) -> set[str]:
@@ -118,6 +121,7 @@ class Access:
         bucket.level = min(float(self._burst), refilled)
         bucket.filled_at = now
         if bucket.level < 1.0:
+            self.num_refused[labeler_id] += 1
             wait_s = math.ceil((1.0 - bucket.level) / self._per_s)
             raise TooFast(f"more than {self._per_s:g} requests a second: wait {wait_s} s", wait_s)
         bucket.level -= 1.0

@@ -10,7 +10,8 @@ from label_queue.intake.owner_schemas import Admission
 from label_queue.labeling.access import Access, token_sha256
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import LabelerToken, Record, Role, TokenKind, TokenRevocation
-from protocol.errors import LabelConflict, ResourceError, UnknownTask
+from protocol.errors import InvalidLabel, LabelConflict, ResourceError, UnknownTask
+from protocol.labels import RESERVED_NAMES
 
 
 class Admissions:
@@ -39,7 +40,14 @@ class Admissions:
         return token
 
     async def admit(self, labeler_id: str, role: Role) -> Admission:
-        """Return a new one-time link and a new bearer token. Not idempotent."""
+        """Return a new one-time link and a new bearer token. Not idempotent.
+
+        Raises InvalidLabel for a labeler named like those who act in the cord's record.
+        """
+        if role == "labeler" and labeler_id in RESERVED_NAMES:
+            raise InvalidLabel(
+                f"{labeler_id!r} is a name the run itself uses: choose another", "labeler_id"
+            )
         code, link = self._issue(labeler_id, role, "link")
         token, bearer = self._issue(labeler_id, role, "token")
         await self._commits.write([link, bearer])

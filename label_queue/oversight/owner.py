@@ -38,6 +38,8 @@ from protocol.labels import LabelEvent
 
 BURST_S = 1.0
 """An overview is assembled anew this often at most, however much changes."""
+MANY_REFUSALS = 20
+"""Requests refused as too fast, from which on a labeler is flagged: no person sends so many."""
 JUDGING_SHARE = 0.1
 """Of one core's time that may go into judging labelers for the overview."""
 
@@ -131,12 +133,18 @@ class Oversight:
                 ConnectorRow(name=each.name, state=each.state, last_sweep_at=each.last_sweep_at)
                 for each in self._connectors()
             ),
-            labelers=self._judged.labelers,
+            labelers=tuple(self._with_rate(row) for row in self._judged.labelers),
             disagreements=self._judged.disagreements,
             is_closed=self._state.is_closed,
         )
         self._assembled_at = time.monotonic()
         return self._newest
+
+    def _with_rate(self, row: LabelerRow) -> LabelerRow:
+        """Flag who keeps asking faster than the intake allows."""
+        if self._state.access.num_refused[row.labeler_id] < MANY_REFUSALS:
+            return row
+        return row.model_copy(update={"flags": (*row.flags, "rate")})
 
     async def _judge(self) -> None:
         """Bring the labelers' rows up to date: at once where somebody's standing changed.

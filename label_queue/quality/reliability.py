@@ -125,8 +125,10 @@ class _Judges:
                 penalty=PENALTY,
                 start=self._theta[group],
             )
-            rewards = judged.rewards(self._theta[group]) + others_say[self._judged_rows[group]]
-            truth = judged.probabilities(rewards)[judged.chosen]
+            truth = np.empty(0)
+            if len(judged.sizes):  # none where a group has stated nothing but ties
+                rewards = judged.rewards(self._theta[group]) + others_say[self._judged_rows[group]]
+                truth = judged.probabilities(rewards)[judged.chosen]
             for number in np.flatnonzero(self._group == group).tolist():
                 own = labeler == number
                 result[number] = posterior_mean(

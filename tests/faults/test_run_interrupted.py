@@ -53,7 +53,9 @@ def wait_for_training(run: RunProcess) -> None:
 
 
 def named(run: RunProcess, name: str) -> list[psutil.Process]:
-    return [process for process in run.descendants() if process.name().startswith(name)]
+    # The kernel keeps 15 characters; the rest is read elsewhere, and not always to be had.
+    start = name[:15]
+    return [process for process in run.descendants() if process.name().startswith(start)]
 
 
 def assert_interrupted(run: RunProcess) -> None:

@@ -107,8 +107,10 @@ def test_what_counts_is_what_trains_event_by_event(events: list[LabelEvent]) -> 
         history.apply(event)
         dataset = build_dataset(QUERIES, history.events, event.seq, DatasetRules(), QUICK)
         assert history.num_preferences == len(dataset)
-        held = {n for n, s in history.standings.items() if s.is_held}
-        assert {c.labeler_id for c in dataset}.isdisjoint(held)
+        standing = dict(history.standings.items())
+        assert all(standing[c.labeler_id].trains(c.seq) for c in dataset)
+        waiting = {name for name, each in standing.items() if each.state == "probation"}
+        assert {c.labeler_id for c in dataset}.isdisjoint(waiting)
 
 
 @settings(deadline=None)
@@ -225,7 +227,15 @@ def test_an_excluded_labeler_leaves_no_trace_in_a_refit(events: list[LabelEvent]
     exclusion = replace(make_exclusion("bob", number=99), seq=last, from_seq=0)
     with_bob = build_dataset(queries, [*events, exclusion], last, DatasetRules(), QUICK)
     ledger = MemoryLedger()
-    ledger.write([event for event in events if event.labeler_id != "bob"])
+    kept = [event for event in events if event.labeler_id != "bob"]
+
+    def renumbered(event: LabelEvent) -> LabelEvent:
+        """The event as that ledger has it: its numbers count no event of bob's."""
+        if event.from_seq is None:
+            return event
+        return replace(event, from_seq=1 + sum(each.seq < event.from_seq for each in kept))
+
+    ledger.write([renumbered(event) for event in kept])
     never = ledger.events()
     without = build_dataset(queries, never, len(never), DatasetRules(), QUICK)
 

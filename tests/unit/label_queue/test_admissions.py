@@ -10,7 +10,7 @@ from label_queue.config import IntakeConfig
 from label_queue.intake.port import Identity
 from label_queue.ledger.records import LabelerToken, TokenRevocation
 from label_queue.queue import LabelQueue
-from protocol.errors import LabelConflict, ResourceError, Unauthenticated, UnknownTask
+from protocol.errors import InvalidLabel, LabelConflict, ResourceError, Unauthenticated, UnknownTask
 from tests.support.labels import ManualClock, make_config
 from tests.support.memory_ledger import MemoryLedger
 from tests.unit.label_queue.conftest import MakeQueue
@@ -28,6 +28,16 @@ async def new_link(queue: LabelQueue, name: str = "ann") -> str:
     admission = await queue.admit(name, "labeler")
     assert admission.link.startswith("/enter/")
     return admission.link.removeprefix("/enter/")
+
+
+@pytest.mark.parametrize("name", ["owner", "guard", "learner"])
+async def test_no_labeler_is_called_like_those_who_act_in_the_record(
+    queue: LabelQueue, name: str
+) -> None:
+    with pytest.raises(InvalidLabel, match="choose another") as caught:
+        await queue.admit(name, "labeler")
+    assert caught.value.field == "labeler_id"
+    await queue.admit("owner", "owner")
 
 
 async def test_who_is_admitted_has_a_token_and_a_link_to_a_session(queue: LabelQueue) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,7 @@ from label_queue.intake.schemas import LabelSubmission
 from label_queue.ledger.view import LedgerView
 from label_queue.oversight.overview import history
 from label_queue.queue import LabelQueue
-from protocol.errors import InvalidLabel, LoopEnded, UnknownTask
+from protocol.errors import InvalidLabel, LoopEnded, TooFast, UnknownTask
 from protocol.labels import Comparison, ComparisonQuery, FitKind, FitRequest, LabelEvent
 from tests.support.hand_made_ledger import fill
 from tests.support.labels import (
@@ -89,6 +90,19 @@ def test_the_history_counts_labels_and_what_was_due_at_each_time() -> None:
     assert sorted(set(counted.values())) == [(1, 10), (2, 10), (2, 15), (3, 15), (3, 20)]
     nothing = LedgerView(queries={}, assignments={}, events=(), rewards=(), policies=policies)
     assert history(nothing, schedule, QualityConfig()) == ()
+
+
+async def test_who_asks_too_often_is_flagged(make_queue: MakeQueue, ledger: MemoryLedger) -> None:
+    fill(ledger)
+    queue = make_queue()
+    while queue._state.access.num_refused["ann"] < 20:
+        with contextlib.suppress(TooFast):
+            await queue.me("ann")
+    rows = {row.labeler_id: row for row in (await queue.overview()).labelers}
+    assert rows["ann"].flags == ("rate",)
+    assert rows["bob"].flags == ()
+    with pytest.raises(TooFast, match="wait 1 s"):
+        await queue.held_tasks("ann")
 
 
 async def until(is_so: Callable[[], bool]) -> None:

@@ -178,3 +178,14 @@ def test_choices_of_three_are_fitted_like_choix() -> None:
 def test_the_limit_of_doubt_lies_between_good_and_random() -> None:
     a = reliabilities(simulate_comparisons(MIXED, 1_500, num_candidates=4, seed=7))
     assert a["random-1"] < DEFAULT_QUALITY.doubt_below < a["good-1"]
+
+
+def test_a_group_that_states_only_ties_is_judged_by_the_prior() -> None:
+    comparisons = simulate_comparisons({"good": CAREFUL}, 20, seed=1, overlap=0.0)
+    tied = [
+        replace(each, labeler_id="tied", outcome="tie", choice=None, query_id=f"tie-{number}")
+        for number, each in enumerate(comparisons)
+    ]
+    found = reliabilities([*comparisons, *tied])
+    assert found["tied"] == pytest.approx(0.85, abs=0.001)
+    assert found["good"] > 0.8
