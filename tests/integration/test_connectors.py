@@ -128,7 +128,8 @@ async def test_labels_of_a_tool_survive_a_killed_queue(
     assert [labels[query_id].revision for query_id in query_ids[1:5]] == [1, 0, 0, 0]
     assert {labels[query_id].labeler_id for query_id in query_ids[3:5]} == {"label_studio:8"}
     [health] = (await queue.overview.remote()).connectors
-    assert health.num_failures == 0
+    assert health.state == "ok"
+    assert (await queue.stats.remote())["labels/connector_failures"] == 0
 
     serve.run(build_intake_app(queue, config), name="labels", route_prefix="/")
     tool.delete(later[0])
