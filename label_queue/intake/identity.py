@@ -51,7 +51,7 @@ def _check_forgery(request: Request, session: str) -> None:
     sent = request.headers.get(CSRF_HEADER, "")
     if not hmac.compare_digest(sent.encode(), csrf_token(session).encode()):
         raise Forbidden(
-            f"the header {CSRF_HEADER} does not belong to this session: reload the page"
+            f"the header {CSRF_HEADER} is not that of your sign-in: reload the page"
         )
 
 
