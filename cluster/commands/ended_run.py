@@ -60,7 +60,9 @@ class EndedRun:
         """Return all labelers, by name."""
         tokens = self._ledger.read(LabelerToken)
         names = {token.labeler_id for token in tokens if token.role == "labeler"}
-        return labeler_rows(LedgerView.of(self._ledger), names, self._quality)
+        view = LedgerView.of(self._ledger)
+        dataset = view.dataset(view.last_seq, self._quality)
+        return labeler_rows(view, names, self._quality, dataset)
 
     def preview(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
         """Return what excluding somebody, or reinstating who is excluded, would change.

@@ -168,7 +168,9 @@ def read_run(path: Path) -> RunRecords:
         cord=_read(recordings / "cord.jsonl", CordRecord),
         queries=tuple(view.queries.values()),
         events=view.events,
-        labelers=labeler_rows(view, (), config.labels.quality),
+        labelers=labeler_rows(
+            view, (), config.labels.quality, view.dataset(view.last_seq, config.labels.quality)
+        ),
     )
 
 

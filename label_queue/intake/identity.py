@@ -50,9 +50,7 @@ def _check_forgery(request: Request, session: str) -> None:
     check_origin(request, is_required=True)
     sent = request.headers.get(CSRF_HEADER, "")
     if not hmac.compare_digest(sent.encode(), csrf_token(session).encode()):
-        raise Forbidden(
-            f"the header {CSRF_HEADER} is not that of your sign-in: reload the page"
-        )
+        raise Forbidden(f"the header {CSRF_HEADER} is not that of your sign-in: reload the page")
 
 
 async def identify(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from label_queue.asking.schedule import LabelSchedule
@@ -25,7 +25,7 @@ from label_queue.quality.preference import TRAINING, best_id
 from label_queue.quality.standing import LabelerState, standings
 from label_queue.quality.weights import capped, weight_shares
 from label_queue.state import LabelState
-from protocol.labels import CordState, LabelEvent
+from protocol.labels import Comparison, CordState, LabelEvent
 
 MAX_DISAGREEMENTS = 20
 MAX_MOMENTS = 120
@@ -66,10 +66,12 @@ def progress(state: LabelState, schedule: LabelSchedule, now: float) -> Progress
     )
 
 
-def history(view: LedgerView, schedule: LabelSchedule, config: QualityConfig) -> tuple[Moment, ...]:
+def history(
+    view: LedgerView, schedule: LabelSchedule, dataset: Sequence[Comparison]
+) -> tuple[Moment, ...]:
     """Return labels received and due over the run so far, evenly spaced from the first label on."""
     received_at = {event.seq: event.received_at for event in view.events}
-    times = sorted(received_at[each.seq] for each in view.dataset(view.last_seq, config))
+    times = sorted(received_at[each.seq] for each in dataset)
     if not times:
         return ()
     policies = sorted(view.policies, key=lambda each: each.created_at)
@@ -92,16 +94,19 @@ def history(view: LedgerView, schedule: LabelSchedule, config: QualityConfig) ->
 
 
 def labeler_rows(
-    view: LedgerView, labelers: Iterable[str], config: QualityConfig
+    view: LedgerView,
+    labelers: Iterable[str],
+    config: QualityConfig,
+    dataset: Sequence[Comparison],
 ) -> tuple[LabelerRow, ...]:
     """Return all labelers, by name: everybody in the ledger, and those let in without a label yet.
 
-    Reliabilities are those of the last fit; shares of weight are those of a fit made now with them.
+    Reliabilities are those of the last fit; shares of weight are those of a fit of `dataset`, the
+    view's training set, made now with them.
     """
     live = view.live_reward
     reliability = {} if live is None else dict(live.labeler_weights)
     found = assess(view.queries, view.assignments, view.events, config, reliability=reliability)
-    dataset = view.dataset(view.last_seq, config)
     shares = weight_shares(capped(dataset, reliability, config), reliability)
     standing_of = standings(view.queries, view.events, config)
     newcomers = {

@@ -164,10 +164,11 @@ class Oversight:
         self._judge_again_at = ended + (ended - started) * (1 / JUDGING_SHARE - 1)
 
     def _judge_all(self, view: LedgerView, names: frozenset[str]) -> _Judgement:
+        dataset = view.dataset(view.last_seq, self._config.quality)
         return _Judgement(
-            labelers=labeler_rows(view, names, self._config.quality),
+            labelers=labeler_rows(view, names, self._config.quality, dataset),
             disagreements=disagreements(view),
-            history=history(view, self._schedule, self._config.quality),
+            history=history(view, self._schedule, dataset),
         )
 
     async def preview_exclusion(self, labeler_id: str, from_seq: int) -> ExclusionPreview:

@@ -79,7 +79,10 @@ def test_the_history_counts_labels_and_what_was_due_at_each_time() -> None:
     )
     view = LedgerView(queries=queries, assignments={}, events=events, rewards=(), policies=policies)
     schedule = LabelSchedule.of(make_config(total=40, initial=10), num_episodes=100, mode="online")
-    moments = {round(each.at, 1): each for each in history(view, schedule, QualityConfig())}
+    moments = {
+        round(each.at, 1): each
+        for each in history(view, schedule, view.dataset(3, QualityConfig()))
+    }
     assert len(moments) == 120
     assert min(moments) == 100.0
     assert max(moments) == 124.0
@@ -89,7 +92,7 @@ def test_the_history_counts_labels_and_what_was_due_at_each_time() -> None:
     assert counted[124.0] == (3, 20)
     assert sorted(set(counted.values())) == [(1, 10), (2, 10), (2, 15), (3, 15), (3, 20)]
     nothing = LedgerView(queries={}, assignments={}, events=(), rewards=(), policies=policies)
-    assert history(nothing, schedule, QualityConfig()) == ()
+    assert history(nothing, schedule, ()) == ()
 
 
 async def test_who_asks_too_often_is_flagged(make_queue: MakeQueue, ledger: MemoryLedger) -> None:
