@@ -15,14 +15,28 @@ FinishReason = Literal["cut", "end", "length"]
 """Why a response ends: its cut token came, its end token came, or neither did or was asked for."""
 
 
+Role = Literal["system", "user", "assistant", "tool"]
+"""Who speaks in a chat."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatMessage:
+    """One turn of a chat, as it was given."""
+
+    role: Role
+    content: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """What a response is asked for."""
+    """What a response is asked for: a text, or the chat so far."""
 
     prompt_id: str
     """Unique in its source, e.g. "reviews-000017"."""
     text: str
-    """As shown to a labeler, e.g. "the soup here was"."""
+    """A plain prompt as it was given, e.g. "the soup here was"; empty for a chat."""
+    messages: tuple[ChatMessage, ...] = ()
+    """The chat so far, oldest turn first; empty for a plain prompt."""
     token_ids: tuple[int, ...]
     """[P], chat template and special tokens applied, e.g. (5, 81, 14, 9)."""
 
