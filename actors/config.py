@@ -5,11 +5,12 @@ Z is Ziegler et al. 2019, the source of the response settings.
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-ResponseMode = Literal["fixed", "end_token"]
+from protocol.ending import ResponseMode
+
 WeightTransportName = Literal["shared_memory", "object_store", "nccl", "ipc"]
 
 
@@ -25,9 +26,13 @@ class ResponseConfig(BaseModel):
     temperature: float = Field(default=1.0, gt=0)
     """Divides the logits in sampling, ratios and KL alike. Z's style tasks: 0.7."""
     cut_token: str | None = "."
-    """Text of the one token that ends a fixed response (Z: "." or a newline); None keeps all."""
+    """Text of the token that ends a fixed response (Z: "." or a newline), any that reads so; None
+    keeps all."""
     cut_after: int = Field(default=16, ge=0)
     """Index from which `cut_token` ends the response. Z's style tasks: 16; its summaries: 55."""
+    end_tokens: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Texts of the tokens that end a response in mode "end_token", one token each, e.g.
+    ["<end_of_turn>"]; empty: all that tokenizer, config and generation config of the model name."""
     missing_cut_score: float = -1.0
     """The fixed score, in RL, of a response in which no cut or end token came (Z)."""
 

@@ -80,8 +80,10 @@ class ShownText:
             ids = tuple(run)
             if is_plain:
                 parts.append(self._plain(context, ids))
-                continue
-            parts += [f"⟨{spelled(self._tokenizer, token_id)}⟩" for token_id in ids]
+            else:
+                for token_id in ids:
+                    parts.append(self._escape(context, token_id))
+                    context = (token_id,)
             context = ids[-1:]  # what follows is spaced as it is after this one
         return "".join(parts)
 
@@ -103,6 +105,13 @@ class ShownText:
         return token_id not in self._control_ids and self._tokenizer.convert_ids_to_tokens(
             [token_id]
         ) != [None]
+
+    def _escape(self, context: tuple[int, ...], token_id: int) -> str:
+        name = spelled(self._tokenizer, token_id)
+        text = self._after(context, (token_id,))
+        # A tokenizer of whole words puts a space before it.
+        space = text[: -len(name)] if text.endswith(name) else ""
+        return f"{space if space.isspace() else ''}⟨{name}⟩"
 
     def _plain(self, context: tuple[int, ...], ids: tuple[int, ...]) -> str:
         text = self._after(context, ids)

@@ -260,7 +260,7 @@ def test_words_are_joined_by_spaces() -> None:
     ids = tokenizer.response_ids("the soup was good .", where=HERE)
     assert tokenizer.shown_text(ids) == "the soup was good ."
     assert tokenizer.shown_text((*ids, 1, *ids[:2], 2)) == (
-        "the soup was good .⟨<eos>⟩ the soup⟨<unk>⟩"
+        "the soup was good . ⟨<eos>⟩ the soup ⟨<unk>⟩"
     )
 
 
