@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from protocol.messages import FinishReason, Prompt, Rollout
+from protocol.messages import ChatMessage, FinishReason, Prompt, Rollout
 
 QueryKind = Literal["pair", "best_of_k", "ranking"]
 QueryPurpose = Literal["train", "validation", "overlap", "gold", "repeat"]
@@ -52,6 +52,7 @@ class ComparisonQuery:
     kind: QueryKind
     purpose: QueryPurpose
     prompt_text: str
+    """A plain prompt as it was given; empty for a chat."""
     prompt_token_ids: tuple[int, ...]
     """[P]."""
     candidates: tuple[Candidate, ...]
@@ -79,6 +80,8 @@ class ComparisonQuery:
     """The right candidate_id, for gold."""
     repeat_of: str | None = None
     """The query_id repeated, for repeats."""
+    prompt_messages: tuple[ChatMessage, ...] = ()
+    """The chat so far, oldest turn first; empty for a plain prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

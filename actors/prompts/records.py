@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from protocol.chat import as_mappings, read_messages
 from protocol.errors import InputError
-from protocol.messages import Prompt
+from protocol.messages import ChatMessage, Prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-_ROLES = frozenset({"system", "user", "assistant", "tool"})
 
 
 def prompt_from_record(
@@ -41,11 +40,13 @@ def prompt_from_record(
     if not isinstance(record, dict) or field not in record:
         raise InputError(f'{where}: no "{field}": each record needs {{"{field}": …}}')
     content = record[field]
+    text, messages = "", ()
     if isinstance(content, str):
         text = content
         token_ids = tokenizer(text)["input_ids"] if text.strip() else []
     elif isinstance(content, list):
-        text, token_ids = _render(content, field, where, tokenizer)
+        messages = read_messages(content, f'{where}: "{field}", ')
+        token_ids = _render(messages, where, tokenizer)
     else:
         raise InputError(
             f'{where}: "{field}" is of type {type(content).__name__}: give a text or a list of '
@@ -58,39 +59,22 @@ def prompt_from_record(
             f"{where}: the prompt is {len(token_ids)} tokens long and at most {longest} may be: "
             "shorten it, raise prompts.max_tokens, or take a model of longer context"
         )
-    return Prompt(prompt_id=prompt_id, text=text, token_ids=tuple(token_ids))
+    return Prompt(prompt_id=prompt_id, text=text, messages=messages, token_ids=tuple(token_ids))
 
 
 def _render(
-    messages: list[Any], field: str, where: str, tokenizer: PreTrainedTokenizerBase
-) -> tuple[str, list[int]]:
-    """Return what a labeler is shown of chat messages, and their tokens by the chat template."""
-    for number, message in enumerate(messages):
-        if not _is_message(message):
-            raise InputError(
-                f'{where}: "{field}", message {number}: each is {{"role": one of '
-                f'{", ".join(sorted(_ROLES))}; "content": text}}'
-            )
+    messages: tuple[ChatMessage, ...], where: str, tokenizer: PreTrainedTokenizerBase
+) -> list[int]:
+    """Return the tokens of a chat by the tokenizer's chat template."""
     if not tokenizer.chat_template:
         raise InputError(
             f"{where}: chat messages, but the tokenizer has no chat template: give texts, or a "
             "model whose tokenizer has one"
         )
     if not messages:
-        return "", []
+        return []
     rendered: str = tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=True
+        as_mappings(messages), tokenize=False, add_generation_prompt=True
     )
     # The template writes the special tokens itself.
-    token_ids = list(tokenizer(rendered, add_special_tokens=False)["input_ids"])
-    shown = "\n\n".join(f"{message['role']}: {message['content']}" for message in messages)
-    return shown, token_ids
-
-
-def _is_message(message: object) -> bool:
-    return (
-        isinstance(message, dict)
-        and message.get("role") in _ROLES
-        and isinstance(message.get("content"), str)
-        and bool(message["content"].strip())
-    )
+    return list(tokenizer(rendered, add_special_tokens=False)["input_ids"])

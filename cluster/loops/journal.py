@@ -17,6 +17,7 @@ import structlog
 
 from cluster.loops.recordings import Recordings
 from cluster.loops.reward_comparison import Verdict
+from protocol.chat import as_mappings, in_one_text
 from protocol.labels import CordState, RewardVersion
 from protocol.messages import (
     ActorStats,
@@ -370,7 +371,8 @@ class Journal:
                 "episodes": episodes,
                 "rollout_id": rollout.rollout_id,
                 "purpose": rollout.purpose,
-                "prompt": rollout.prompt.text,
+                "prompt": in_one_text(rollout.prompt.text, rollout.prompt.messages),
+                "messages": as_mappings(rollout.prompt.messages),
                 "text": rollout.text,
                 "num_kept": rollout.num_kept,
                 "is_complete": rollout.is_complete,

@@ -31,7 +31,8 @@ figcaption { color: #52606d; font-size: .9rem; margin-top: .5rem; }
 table { border-collapse: collapse; width: 100%; background: #fff; font-size: .92rem; }
 th, td { border: 1px solid #e4e8ec; padding: .45rem .6rem; text-align: left; vertical-align: top; }
 th { background: #eef1f4; font-weight: 600; } td.number { text-align: right; white-space: nowrap;
-  font-variant-numeric: tabular-nums; } td .prompt { color: #7b8794; }
+  font-variant-numeric: tabular-nums; } td .prompt { color: #7b8794;
+  white-space: pre-line; }
 td, dd { overflow-wrap: anywhere; } .unknown { color: #9aa5b1; }
 """
 

@@ -33,6 +33,7 @@ class RolloutRecord:
     rollout_id: str
     purpose: str
     prompt: str
+    """In one text; of a chat, its turns with their roles."""
     text: str
     score: float | None
     reward_version: int | None

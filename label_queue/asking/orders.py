@@ -215,6 +215,7 @@ class QueryMaker:
             kind=self._config.kind,
             purpose=order.purpose,
             prompt_text=draft.prompt.text,
+            prompt_messages=draft.prompt.messages,
             prompt_token_ids=draft.prompt.token_ids,
             candidates=tuple(_candidate(query_id, rollouts[i]) for i in order_drawn),
             reward_version=draft.reward_version,

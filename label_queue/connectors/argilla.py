@@ -112,7 +112,7 @@ class ArgillaConnector:
             items = [
                 {
                     "external_id": f"{self._run_id}/{task.query.query_id}",
-                    "fields": {"prompt": task.query.prompt_text, **task.texts},
+                    "fields": {"prompt": task.prompt, **task.texts},
                 }
                 for task in chunk
             ]

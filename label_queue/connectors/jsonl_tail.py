@@ -150,7 +150,7 @@ class JsonlConnector:
                 "run_id": self._run_id,
                 "query_id": task.query.query_id,
                 "kind": task.query.kind,
-                "prompt": task.query.prompt_text,
+                "prompt": task.prompt,
                 "responses": task.texts,
             }
             for task in tasks

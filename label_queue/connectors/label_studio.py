@@ -130,7 +130,7 @@ class LabelStudioConnector:
         return {
             "run_id": self._run_id,
             "query_id": task.query.query_id,
-            "prompt": task.query.prompt_text,
+            "prompt": task.prompt,
             **task.texts,
             "items": [
                 {"id": letter, "title": letter.upper(), "body": text}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from protocol.chat import in_one_text
 from protocol.labels import ComparisonQuery, Outcome
 
 
@@ -87,6 +88,11 @@ class OutsideTask:
     query: ComparisonQuery
     order: tuple[str, ...]
     """[K] candidate ids as shown there: letter "a" is the first."""
+
+    @property
+    def prompt(self) -> str:
+        """The prompt; a chat's turns with their roles."""
+        return in_one_text(self.query.prompt_text, self.query.prompt_messages)
 
     @property
     def texts(self) -> dict[str, str]:

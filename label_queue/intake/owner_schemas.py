@@ -21,7 +21,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from label_queue.intake.schemas import Body, Identifier
+from label_queue.intake.schemas import Body, Identifier, PromptBody
 from protocol.labels import QueryKind, QueryPurpose
 
 LabelerState = Literal["probation", "active", "suspended", "excluded"]
@@ -190,7 +190,7 @@ class Disagreement(Body):
     query_id: str
     kind: QueryKind
     purpose: QueryPurpose
-    prompt: str
+    prompt: PromptBody
     candidates: tuple[DisputedCandidate, ...]
     votes: tuple[Vote, ...]
 

@@ -14,11 +14,12 @@ reads, its CSRF token in `X-Andon-CSRF`; either alone says who the labeler is. A
 task looks like this, its candidates in the order drawn for this labeler, models unnamed:
 
     {"assignment_id": "0199…", "query_id": "0199…", "run_id": "demo-1", "kind": "best_of_k",
-     "prompt": {"text": "the soup here was"},
+     "prompt": {"text": "the soup here was", "messages": []},
      "candidates": [{"candidate_id": "c-9f2e…", "text": " warm and …"}, …],
      "lease_until": 1760000000.0, "guideline_version": "1"}
 
-and the smallest answer to it like this:
+a chat has turns in place of a text, {"text": "", "messages": [{"role": "user", "content": "…"}]},
+and the smallest answer is like this:
 
     {"assignment_id": "0199…", "outcome": "choice", "choice": "c-9f2e…"}
 
@@ -33,6 +34,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from protocol.labels import Outcome, QueryKind
+from protocol.messages import ChatMessage
 
 Identifier = Annotated[str, Field(min_length=1, max_length=128)]
 ClientTime = Annotated[float, Field(ge=0, le=1e12)]
@@ -45,9 +47,12 @@ class Body(BaseModel):
 
 
 class PromptBody(Body):
-    """The prompt as shown."""
+    """The prompt as shown: a text, or the chat so far."""
 
     text: str
+    """A plain prompt; empty for a chat."""
+    messages: tuple[ChatMessage, ...] = ()
+    """The chat, oldest turn first; empty for a plain prompt."""
 
 
 class CandidateBody(Body):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from protocol.distinct import is_comparison
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent
 
 ON_TOP = ("gold", "repeat")
@@ -61,10 +62,15 @@ class QueryBoard:
         return sum(entry.wanted for entry in self._open.values() if not entry.answered_by)
 
     def add_query(self, query: ComparisonQuery) -> None:
-        """Open a query. One already known changes nothing."""
+        """Open a query. One already known changes nothing.
+
+        Nobody is asked one that is no comparison, as older ledgers may hold some.
+        """
         if query.query_id in self.queries:
             return
         self.queries[query.query_id] = query
+        if not is_comparison(query.candidates):
+            return
         entry = OpenQuery(query=query, wanted=query.num_wanted)
         if query.purpose in ON_TOP:
             self._on_top[query.query_id] = entry

@@ -12,6 +12,7 @@ from label_queue.history import LabelHistory, states_preference
 from label_queue.labeling.board import QueryBoard
 from label_queue.quality.gold_tasks import AskMoment, gold_showing, is_template, repetition
 from label_queue.quality.preference import TRAINING
+from protocol.distinct import is_comparison
 from protocol.labels import Assignment, ComparisonQuery
 
 
@@ -105,14 +106,22 @@ class TaskMixer:
             for event in submits[: max(0, len(submits) - self._config.repeat_after)]
             if states_preference(self._history.latest(event.label_id))
         )
-        fit = [each for each in queries if each.purpose in TRAINING and not shown[each.query_id]]
+        fit = [
+            each
+            for each in queries
+            if each.purpose in TRAINING
+            and not shown[each.query_id]
+            and is_comparison(each.candidates)
+        ]
         return self._rng.choice(fit) if fit else None
 
     def _look_for_templates(self) -> None:
         """Take up the templates among the queries that were written since the last look."""
         queries = self._board.queries
         new = islice(queries.values(), self._num_queries_seen, None)
-        self._templates += [query for query in new if is_template(query)]
+        self._templates += [
+            query for query in new if is_template(query) and is_comparison(query.candidates)
+        ]
         self._num_queries_seen = len(queries)
 
 

@@ -18,6 +18,7 @@ from label_queue.intake.owner_schemas import (
     Progress,
     Vote,
 )
+from label_queue.labeling.tasks import prompt_body
 from label_queue.ledger.view import LedgerView
 from label_queue.quality.assessment import Assessment, assess
 from label_queue.quality.gold import gold_accuracy
@@ -165,7 +166,7 @@ def _disagreement(view: LedgerView, given: list[LabelEvent]) -> Disagreement:
         query_id=query.query_id,
         kind=query.kind,
         purpose=query.purpose,
-        prompt=query.prompt_text,
+        prompt=prompt_body(query),
         candidates=tuple(
             DisputedCandidate(candidate_id=each.candidate_id, text=each.text)
             for each in query.candidates

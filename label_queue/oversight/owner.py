@@ -33,6 +33,7 @@ from label_queue.oversight.overview import (
 )
 from label_queue.quality.gold_tasks import AskMoment, past_template
 from label_queue.state import LabelState
+from protocol.distinct import is_comparison
 from protocol.errors import InvalidLabel, UnknownTask
 from protocol.labels import LabelEvent
 
@@ -221,6 +222,10 @@ class Oversight:
             raise InvalidLabel(f"query {query_id!r} is a {query.purpose} task already", "query_id")
         if choice not in [candidate.candidate_id for candidate in query.candidates]:
             raise InvalidLabel(f"{choice!r} is not a candidate of query {query_id!r}", "choice")
+        if not is_comparison(query.candidates):
+            raise InvalidLabel(
+                f"query {query_id!r} shows two responses that are alike: neither is right", "query_id"
+            )
         moment = AskMoment(now=self._clock(), labels=self._state.history.num_submitted)
         template = past_template(query, choice, moment)
         await self._commits.write([template])

@@ -13,12 +13,24 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from label_queue.config import LabelsConfig
+from protocol.chat import as_mappings, read_messages
+from protocol.distinct import first_alike
 from protocol.errors import InputError, MissingError
 from protocol.labels import Candidate, ComparisonQuery
+from protocol.messages import ChatMessage
+
+
+def _as_prompt(value: object) -> str | tuple[ChatMessage, ...]:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list) or not value:
+        raise ValueError("give a text or a list of chat messages")
+    return read_messages(value, "")
 
 
 class GoldTask(BaseModel):
@@ -26,7 +38,8 @@ class GoldTask(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    prompt: str
+    prompt: Annotated[str | tuple[ChatMessage, ...], PlainValidator(_as_prompt)]
+    """A text, or chat messages as in a prompt file."""
     candidates: tuple[str, ...] = Field(min_length=2)
     answer: int = Field(ge=0)
     """Index of the best candidate."""
@@ -73,14 +86,19 @@ def _parse(path: Path, number: int, line: str, num_candidates: int) -> GoldTask:
     except ValidationError as error:
         fault = error.errors()[0]
         name = ".".join(str(part) for part in fault["loc"])
-        raise InputError(f"{place}: {name + ': ' if name else ''}{fault['msg']}") from error
+        message = fault["msg"].removeprefix("Value error, ")
+        raise InputError(f"{place}: {name + ': ' if name else ''}{message}") from error
     if len(task.candidates) != num_candidates:
         raise InputError(
             f"{place}: candidates: want {num_candidates}, as labels.num_candidates says, got "
             f"{len(task.candidates)}: people would tell gold from the rest by their number"
         )
-    if len(set(task.candidates)) != len(task.candidates):
-        raise InputError(f"{place}: candidates: two are the same text, so neither is best")
+    alike = first_alike(_candidates(task, ""))
+    if alike is not None:
+        raise InputError(
+            f"{place}: candidates: two are the same to who reads them ({alike[0]} and {alike[1]}), "
+            "so neither is best"
+        )
     if task.answer >= len(task.candidates):
         raise InputError(
             f"{place}: answer: want an index from 0 to {len(task.candidates) - 1}, got "
@@ -117,28 +135,19 @@ def new_templates(
 def _file_template(
     task: GoldTask, config: LabelsConfig, run_id: str, moment: AskMoment
 ) -> ComparisonQuery:
-    query_id = _digest_id("gold", task.prompt, *task.candidates, str(task.answer))
-    candidates = tuple(
-        Candidate(
-            candidate_id=_candidate_id(query_id, str(i)),
-            text=text,
-            token_ids=(),
-            policy_version=0,
-            temperature=0.0,
-            max_tokens=0,
-            seed=None,
-            engine="gold",
-            logprob_sum=0.0,
-            finish_reason="end",
-        )
-        for i, text in enumerate(task.candidates)
-    )
+    text, messages = ("", task.prompt) if isinstance(task.prompt, tuple) else (task.prompt, ())
+    said = ["gold", text]
+    if messages:
+        said = ["gold chat", json.dumps(as_mappings(messages))]
+    query_id = _digest_id(*said, *task.candidates, str(task.answer))
+    candidates = _candidates(task, query_id)
     return ComparisonQuery(
         query_id=query_id,
         run_id=run_id,
         kind=config.kind,
         purpose="gold",
-        prompt_text=task.prompt,
+        prompt_text=text,
+        prompt_messages=messages,
         prompt_token_ids=(),
         candidates=candidates,
         reward_version=0,
@@ -152,6 +161,24 @@ def _file_template(
         expires_at=moment.now,
         num_wanted=0,
         gold_answer=candidates[task.answer].candidate_id,
+    )
+
+
+def _candidates(task: GoldTask, query_id: str) -> tuple[Candidate, ...]:
+    return tuple(
+        Candidate(
+            candidate_id=_candidate_id(query_id, str(i)),
+            text=text,
+            token_ids=(),
+            policy_version=0,
+            temperature=0.0,
+            max_tokens=0,
+            seed=None,
+            engine="gold",
+            logprob_sum=0.0,
+            finish_reason="end",
+        )
+        for i, text in enumerate(task.candidates)
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from protocol.chat import in_one_text
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent
 
 
@@ -52,5 +53,6 @@ def speed(
 
 def num_displayed_tokens(query: ComparisonQuery) -> int:
     """Return the tokens of prompt and candidates; of a text without token ids, its words."""
-    count = len(query.prompt_token_ids) or len(query.prompt_text.split())
+    prompt = in_one_text(query.prompt_text, query.prompt_messages)
+    count = len(query.prompt_token_ids) or len(prompt.split())
     return count + sum(len(each.token_ids) or len(each.text.split()) for each in query.candidates)

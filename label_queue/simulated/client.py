@@ -21,6 +21,7 @@ from label_queue.intake.schemas import LabelAnswer, LabelSubmission, RunInfo, Ta
 from label_queue.simulated.choice import Verdict, decide, seconds_spent
 from label_queue.simulated.config import LabelerProfile
 from label_queue.simulated.gold import response_gold
+from protocol.chat import in_one_text
 from protocol.errors import AndonError, Unauthenticated
 
 log = structlog.get_logger()
@@ -63,8 +64,9 @@ def answer_to(
     task: Task, profile: LabelerProfile, num_given: int, rng: random.Random
 ) -> LabelSubmission:
     """Read a task and form the answer to it."""
+    prompt = in_one_text(task.prompt.text, task.prompt.messages)
     utilities = [
-        response_gold(task.prompt.text, candidate.text, profile.gamma)
+        response_gold(prompt, candidate.text, profile.gamma)
         for candidate in task.candidates
     ]
     verdict: Verdict = decide(utilities, task.kind, profile, num_given, rng)

@@ -56,7 +56,7 @@ def make_candidate(name: str, version: int = 1) -> Candidate:
     return Candidate(
         candidate_id=name,
         text=f"text of {name}",
-        token_ids=(4, 5, 6),
+        token_ids=(4, 5, 6 + ord(name[-1]) - ord("a")),
         policy_version=version,
         temperature=1.0,
         max_tokens=4,

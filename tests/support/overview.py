@@ -12,6 +12,7 @@ from label_queue.intake.owner_schemas import (
     Progress,
     Vote,
 )
+from label_queue.intake.schemas import PromptBody
 
 
 def make_progress(**changes: object) -> Progress:
@@ -67,7 +68,7 @@ def make_disagreement(number: int = 0, **changes: object) -> Disagreement:
         query_id=f"q{number}",
         kind="pair",
         purpose="overlap",
-        prompt="the soup here was",
+        prompt=PromptBody(text="the soup here was"),
         candidates=(
             DisputedCandidate(candidate_id=f"q{number}-a", text=" warm and generous."),
             DisputedCandidate(candidate_id=f"q{number}-b", text=" fine, I suppose."),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from label_queue.intake.schemas import CandidateBody, PromptBody, Task
 from protocol.labels import QueryKind
+from protocol.messages import ChatMessage
 
 TEXTS = (
     " warm and generous, like a good neighbour.",
@@ -20,7 +21,7 @@ def make_task(
     *,
     kind: QueryKind = "best_of_k",
     texts: Sequence[str] = TEXTS,
-    prompt: str = "the soup was",
+    prompt: str | Sequence[ChatMessage] = "the soup was",
 ) -> Task:
     """Task "a0" of query "q0" with candidates "a0-0", "a0-1" and so on."""
     return Task(
@@ -28,7 +29,9 @@ def make_task(
         query_id=f"q{number}",
         run_id="run-1",
         kind=kind,
-        prompt=PromptBody(text=prompt),
+        prompt=PromptBody(text=prompt)
+        if isinstance(prompt, str)
+        else PromptBody(text="", messages=tuple(prompt)),
         candidates=tuple(
             CandidateBody(candidate_id=f"a{number}-{i}", text=text) for i, text in enumerate(texts)
         ),

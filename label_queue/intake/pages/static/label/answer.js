@@ -5,7 +5,7 @@ import { codePoints, utf16Offset } from "../shared/inert_text.js";
 /**
  * @typedef {{candidate_id: string, text: string}} Candidate
  * @typedef {{assignment_id: string, run_id: string, kind: "pair" | "best_of_k" | "ranking",
- *   prompt: {text: string}, candidates: Candidate[]}} Task
+ *   prompt: import("../shared/prompt_text.js").Prompt, candidates: Candidate[]}} Task
  * @typedef {{id: string, start: number, end: number, mark: "good" | "bad"}} Mark UTF-16 offsets
  */
 

@@ -17,7 +17,7 @@ const SECTIONS = ["loading", "waiting", "closed", "ended", "task"];
 const GUIDELINES_SEEN = `andon-guidelines:${meta("andon-run")}`;
 
 const NOBODYS = new Answer({
-  assignment_id: "", run_id: "", kind: "pair", prompt: { text: "" }, candidates: [],
+  assignment_id: "", run_id: "", kind: "pair", prompt: { text: "", messages: [] }, candidates: [],
 });
 
 const attention = new Attention();

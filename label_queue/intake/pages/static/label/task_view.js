@@ -2,6 +2,7 @@
 
 import { byId, element, keycap } from "../shared/dom.js";
 import { InertText } from "../shared/inert_text.js";
+import { PromptText } from "../shared/prompt_text.js";
 import { keyOf } from "./keyboard.js";
 
 const QUESTIONS = {
@@ -19,7 +20,7 @@ const QUESTIONS = {
 export class TaskView {
   /** @type {Card[]} */
   cards = [];
-  /** @type {InertText | null} */
+  /** @type {PromptText | null} */
   prompt = null;
 
   /**
@@ -34,7 +35,7 @@ export class TaskView {
   /** @param {import("./answer.js").Task} task */
   show(task) {
     byId("question").textContent = QUESTIONS[task.kind];
-    this.prompt = new InertText(byId("prompt"), task.prompt.text, this.onUnfold);
+    this.prompt = new PromptText(byId("prompt"), task.prompt, "h3", this.onUnfold);
     const list = byId("candidates");
     list.dataset.count = task.candidates.length;
     this.cards = task.candidates.map((candidate, index) => this.#card(candidate, index, task.kind));

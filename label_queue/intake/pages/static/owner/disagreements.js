@@ -2,6 +2,7 @@
 
 import { byId, element } from "../shared/dom.js";
 import { InertText } from "../shared/inert_text.js";
+import { PromptText } from "../shared/prompt_text.js";
 
 /** The list. */
 export class Disagreements {
@@ -37,7 +38,7 @@ export class Disagreements {
   /** @param {any} disagreement */
   #make(disagreement) {
     const prompt = element("div", { class: "disputed-prompt" });
-    new InertText(prompt, disagreement.prompt);
+    new PromptText(prompt, disagreement.prompt);
     const columns = disagreement.candidates.map((/** @type {any} */ candidate, /** @type {number} */ i) =>
       this.#column(disagreement, candidate, i + 1));
     const ties = votersOf(disagreement, null);

@@ -38,7 +38,8 @@ const NAMES = new Map([
   [0xfeff, "byte order mark"],
 ]);
 
-const FOLD_CHARS = 1_600;
+/** A text longer than this is folded. */
+export const FOLD_CHARS = 1_600;
 const FOLD_LINES = 24;
 const CHIPS_NAMED = 4;
 const MAX_CHIPS = 400;

@@ -1,0 +1,98 @@
+/**
+ * A prompt as people read it: one text, or a chat's turns under the names of who speaks.
+ *
+ * A long chat is folded as a long text is: turns beyond the first screenful, and the rest of a long
+ * turn, appear when somebody asks for all of it.
+ */
+
+import { element } from "./dom.js";
+import { FOLD_CHARS, InertText } from "./inert_text.js";
+
+/**
+ * @typedef {{role: string, content: string}} Message
+ * @typedef {{text: string, messages: Message[]}} Prompt
+ */
+
+const SPEAKERS = new Map([
+  ["system", "System"],
+  ["user", "User"],
+  ["assistant", "Assistant"],
+  ["tool", "Tool"],
+]);
+
+/**
+ * Return how many turns are shown at first: at least one, and all of a short chat.
+ * @param {Message[]} messages
+ */
+function numShownAtFirst(messages) {
+  let room = FOLD_CHARS;
+  let count = 0;
+  for (const message of messages) {
+    if (count > 0 && message.content.length > room) break;
+    room -= message.content.length;
+    count += 1;
+  }
+  return count;
+}
+
+/** One prompt on the page. */
+export class PromptText {
+  /** @type {InertText[]} */
+  #texts = [];
+  /** @type {Message[]} */
+  #hidden = [];
+  #list = element("ol", { class: "turns" });
+  /** @type {HTMLElement | null} */
+  #button = null;
+
+  /**
+   * @param {HTMLElement} place is emptied and filled
+   * @param {Prompt} prompt
+   * @param {string} [heading] the element that names each speaker, below the heading of the prompt
+   * @param {() => void} [onUnfold] called when more of it is shown
+   */
+  constructor(place, prompt, heading = "h3", onUnfold = () => {}) {
+    this.heading = heading;
+    this.onUnfold = onUnfold;
+    if (prompt.messages.length === 0) {
+      this.#texts = [new InertText(place, prompt.text, onUnfold)];
+      return;
+    }
+    const count = numShownAtFirst(prompt.messages);
+    this.#hidden = prompt.messages.slice(count);
+    for (const message of prompt.messages.slice(0, count)) this.#add(message);
+    place.replaceChildren(this.#list);
+    if (this.#hidden.length > 0) {
+      this.#button = element(
+        "button",
+        { type: "button", class: "fold small", onclick: () => this.showAll() },
+        `Show all (${prompt.messages.length.toLocaleString("en")} turns)`,
+        element("kbd", {}, "a"),
+      );
+      place.append(this.#button);
+    }
+  }
+
+  /** @param {Message} message */
+  #add({ role, content }) {
+    const place = element("div", {});
+    const speaker = element(this.heading, { class: "speaker" }, SPEAKERS.get(role) ?? role);
+    this.#list.append(element("li", { class: "turn", "data-role": role }, speaker, place));
+    this.#texts.push(new InertText(place, content, this.onUnfold));
+  }
+
+  /** Whether some of it was not shown yet. */
+  get isFolded() {
+    return this.#hidden.length > 0 || this.#texts.some((text) => text.isFolded);
+  }
+
+  /** Unfold. */
+  showAll() {
+    if (!this.isFolded) return;
+    for (const message of this.#hidden) this.#add(message);
+    this.#hidden = [];
+    this.#button?.remove();
+    for (const text of this.#texts) text.showAll();
+    this.onUnfold();
+  }
+}

@@ -1,0 +1,62 @@
+"""What a comparison is: two or more kept responses, no two of them alike.
+
+Two responses are alike where their token ids are the same, since nothing can be learned from a
+preference between them, or where people see the same, since nobody can have one. What reads this
+rule: the drafts of the policy loop, the queries made of them, gold, export and import.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+
+class Response(Protocol):
+    """What is asked of a response, e.g. a `Candidate`."""
+
+    @property
+    def text(self) -> str:
+        """As people are shown it."""
+        ...
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        """[T], the kept tokens; empty where only the text is known."""
+        ...
+
+
+def seen(text: str) -> str:
+    """Return what tells texts apart for the eye.
+
+    White space around a text leaves no trace on a page, nor does the way an accented letter is
+    composed.
+    """
+    composed = unicodedata.normalize("NFC", text)
+    blank = {char for char in composed if char in "\t\n" or unicodedata.category(char) == "Zs"}
+    return composed.strip("".join(blank)) if blank else composed
+
+
+def are_alike(one: Response, other: Response) -> bool:
+    """Say whether there is nothing to choose between two responses."""
+    has_ids = bool(one.token_ids and other.token_ids)
+    return (has_ids and one.token_ids == other.token_ids) or seen(one.text) == seen(other.text)
+
+
+def is_like_any(response: Response, others: Iterable[Response]) -> bool:
+    """Say whether a response is alike one of others."""
+    return any(are_alike(response, other) for other in others)
+
+
+def first_alike(responses: Sequence[Response]) -> tuple[int, int] | None:
+    """Return the places of the first two that are alike, e.g. (0, 2); None where none are."""
+    for later, response in enumerate(responses):
+        for earlier in range(later):
+            if are_alike(responses[earlier], response):
+                return earlier, later
+    return None
+
+
+def is_comparison(responses: Sequence[Response]) -> bool:
+    """Say whether people may be asked to choose among these."""
+    return len(responses) > 1 and first_alike(responses) is None
