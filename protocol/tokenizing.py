@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from protocol.control_tokens import ControlTexts, RenamedTokenizer, holds_a_name
+from protocol.ending import EndRule
 from protocol.errors import InputError
 from protocol.messages import ChatMessage
 from protocol.shown_text import ShownText, spelled
@@ -95,6 +96,16 @@ class PolicyTokenizer:
         """Wrap a Hugging Face tokenizer, which must not change from here on."""
         self._inner = tokenizer
 
+    @property
+    def size(self) -> int:
+        """V of the vocabulary, added tokens included."""
+        return len(self._inner)
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """The one end token that the tokenizer itself knows, if it has one."""
+        return self._inner.eos_token_id
+
     def prompt_ids(self, prompt: str | Sequence[ChatMessage], *, where: str) -> tuple[int, ...]:
         """Return the tokens [P] after which a response is sampled.
 
@@ -132,6 +143,27 @@ class PolicyTokenizer:
                 return ids[len(anchor_ids) :]
         return self._data_ids(text, where)
 
+    def written_ids(
+        self, text: str, rule: EndRule, *, is_chat: bool, where: str
+    ) -> tuple[int, ...]:
+        """Return the tokens [T] of a written response that are kept of a sampled one.
+
+        In mode "end_token" it ends with the model's end token; of a fixed response what comes
+        after the cut is left off. One that holds no cut token is kept whole.
+
+        Args:
+            text: Without an end token.
+            rule: The run's.
+            is_chat: Whether the prompt is a chat, whose turns may end with another token.
+            where: What errors name.
+
+        Raises:
+            InputError: The tokenizer cannot take it.
+        """
+        end_id = self.end_id(rule.marker_ids, is_chat=is_chat) if rule.mode == "end_token" else None
+        ids = rule.closed(self.response_ids(text, where=where), end_id)
+        return ids[: rule.find(ids).num_kept]
+
     def shown_text(self, token_ids: Sequence[int]) -> str:
         """Return what people are shown of tokens: all of them, as `ShownText` says."""
         return self._shown.text(token_ids)
@@ -168,6 +200,10 @@ class PolicyTokenizer:
             InputError: The tokenizer cannot take it.
         """
         return not self._control_texts.keys().isdisjoint(self._plain_ids(text, where))
+
+    def knows_all(self, token_ids: Sequence[int]) -> bool:
+        """Whether none of the tokens stands for a word that the vocabulary lacks."""
+        return self._inner.unk_token_id not in token_ids
 
     # --- how data is kept from being control ---------------------------------------------------
 

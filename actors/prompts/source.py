@@ -15,11 +15,10 @@ from actors.prompts.hub import read_hub
 from actors.prompts.jsonl import read_jsonl
 from actors.prompts.reviews import ReviewPrompts
 from protocol.messages import Prompt
+from protocol.tokenizing import PolicyTokenizer, Tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from transformers import PreTrainedTokenizerBase
 
 
 class FilePrompts:
@@ -64,13 +63,13 @@ class FilePrompts:
 
 
 def build_prompt_source(
-    config: PromptsConfig, tokenizer: PreTrainedTokenizerBase, *, room_tokens: int | None = None
+    config: PromptsConfig, tokenizer: Tokenizer, *, room_tokens: int | None = None
 ) -> ReviewPrompts | FilePrompts:
     """Build the prompt source that the config names.
 
     Args:
         config: Which, and how it is read.
-        tokenizer: The policy's.
+        tokenizer: The policy's, as Hugging Face's library has it.
         room_tokens: What the model's context leaves for a prompt, the response taken off.
 
     Raises:
@@ -80,10 +79,11 @@ def build_prompt_source(
     """
     limits = [limit for limit in (config.max_tokens, room_tokens) if limit is not None]
     longest = min(limits, default=None)
+    reader = PolicyTokenizer(tokenizer)
     if config.source == "reviews":
         return ReviewPrompts(
-            tokenizer, prompt_tokens=config.prompt_tokens, seed=config.seed, longest=longest
+            reader, prompt_tokens=config.prompt_tokens, seed=config.seed, longest=longest
         )
     read = read_jsonl if config.source == "jsonl" else read_hub
-    prompts = read(config, tokenizer, longest)
+    prompts = read(config, reader, longest)
     return FilePrompts(prompts, seed=config.seed, shuffle=config.shuffle)

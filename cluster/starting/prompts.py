@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actors.config import ResponseConfig
+from actors.end_tokens import model_end_ids
 from actors.prompts.source import build_prompt_source
+from actors.response import end_rule
 from cluster.config import RunConfig
 from cluster.starting.normalisation_texts import read_normalisation_texts
+from protocol.ending import EndRule
 from protocol.errors import ConfigError
 from protocol.ports import PromptSource
+from protocol.tokenizing import PolicyTokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -79,7 +84,22 @@ def normalisation_sequences(config: RunConfig, policy_path: Path) -> list[tuple[
     if not path:
         return None
     tokenizer, context = _tokenizer_and_context(config, policy_path)
-    return read_normalisation_texts(Path(path), tokenizer, context)
+    reader = PolicyTokenizer(tokenizer)
+    rule = written_end_rule(config.response, reader, policy_path)
+    return read_normalisation_texts(Path(path), reader, rule, context)
+
+
+def written_end_rule(
+    response: ResponseConfig, tokenizer: PolicyTokenizer, policy_path: Path
+) -> EndRule:
+    """Return where responses end that were written and not sampled: where sampled ones do.
+
+    Raises:
+        ConfigError: No token reads a text of the config, or the model has no end token.
+        InputError: A file of the model's is not what it should be.
+    """
+    model_ids = model_end_ids(policy_path, tokenizer.eos_token_id, tokenizer.size)
+    return end_rule(response, model_end_ids=model_ids, ids_reading=tokenizer.ids_reading)
 
 
 def load_tokenizer(policy_path: Path) -> PreTrainedTokenizerBase:
