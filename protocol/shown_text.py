@@ -80,11 +80,11 @@ class ShownText:
             ids = tuple(run)
             if is_plain:
                 parts.append(self._plain(context, ids))
-            else:
-                for token_id in ids:
-                    parts.append(self._escape(context, token_id))
-                    context = (token_id,)
-            context = ids[-1:]  # what follows is spaced as it is after this one
+                context = ids  # what follows is spaced as it is after this
+                continue
+            for token_id in ids:
+                parts.append(self._escape(context, token_id))
+                context = (token_id,)
         return "".join(parts)
 
     def ids_reading(self, text: str) -> frozenset[int]:
@@ -121,7 +121,7 @@ class ShownText:
         while ids:
             num_read, part = self._first_characters(context, ids)
             if num_read:
-                context = ids[num_read - 1 : num_read]
+                context = ids[:num_read]
                 parts.append(self._escaped(part))
             else:
                 parts.append(f"⟨token {ids[0]}⟩")
