@@ -15,6 +15,7 @@ from actors.prompts.config import PromptsConfig
 from actors.prompts.grammar import vocabulary
 from actors.prompts.source import build_prompt_source
 from protocol.errors import InputError, MissingError, ResourceError, UserError
+from protocol.messages import ChatMessage
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }} {% endfor %}"
@@ -121,7 +122,10 @@ def test_chat_messages_go_through_the_chat_template(tmp_path: Path) -> None:
     messages = [{"role": "user", "content": "hello there"}]
     path = write_lines(tmp_path / "chat.jsonl", {"prompt": messages})
     (prompt,) = build_prompt_source(jsonl_config(path), tokenizer).draw(1)
-    assert prompt.text == "user: hello there"
+    assert (prompt.text, prompt.messages) == (
+        "",
+        (ChatMessage(role="user", content="hello there"),),
+    )
     assert prompt.token_ids == (1, 3, 4, 2)
 
 
