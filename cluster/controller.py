@@ -213,7 +213,7 @@ class Controller:
             for order in await self._parts.labels.next_orders(timeout_s=5.0):
                 drafts = await self._drafter.fill(order)
                 rollouts = [rollout for draft in drafts for rollout in draft.rollouts]
-                self._journal.rollouts_finished(rollouts)
+                self._journal.drafted(rollouts, self._drafter.num_alike)
                 try:
                     if order.num_drafts > order.num_queries and self._has_reward.is_set():
                         drafts = await self._scorer.score_drafts(drafts)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 
 class Response(Protocol):
-    """What is asked of a response, e.g. a `Candidate`."""
+    """What is asked of a response: a `Rollout`, or a `Candidate` made of one."""
 
     @property
     def text(self) -> str:
@@ -21,8 +21,8 @@ class Response(Protocol):
         ...
 
     @property
-    def token_ids(self) -> tuple[int, ...]:
-        """[T], the kept tokens; empty where only the text is known."""
+    def kept_token_ids(self) -> tuple[int, ...]:
+        """[T]; empty where only the text is known."""
         ...
 
 
@@ -39,8 +39,8 @@ def seen(text: str) -> str:
 
 def are_alike(one: Response, other: Response) -> bool:
     """Say whether there is nothing to choose between two responses."""
-    has_ids = bool(one.token_ids and other.token_ids)
-    return (has_ids and one.token_ids == other.token_ids) or seen(one.text) == seen(other.text)
+    ids = one.kept_token_ids
+    return bool(ids and ids == other.kept_token_ids) or seen(one.text) == seen(other.text)
 
 
 def is_like_any(response: Response, others: Iterable[Response]) -> bool:

@@ -41,6 +41,11 @@ class Candidate:
     """Σ behaviour log-probabilities of the kept tokens, nats."""
     finish_reason: FinishReason
 
+    @property
+    def kept_token_ids(self) -> tuple[int, ...]:
+        """[T]; the name that a `Rollout` has for what people compare."""
+        return self.token_ids
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonQuery:

@@ -94,6 +94,11 @@ class Rollout:
     """Unix seconds, on the actor's clock."""
 
     @property
+    def kept_token_ids(self) -> tuple[int, ...]:
+        """[T] up to and with the cut (or end) token."""
+        return self.token_ids[: self.num_kept]
+
+    @property
     def oldest_version(self) -> int:
         """The policy version of the oldest token: what staleness is measured from."""
         return min(self.policy_versions)

@@ -7,12 +7,14 @@ import math
 from collections.abc import Callable, Sequence
 
 from cluster.loops.fleet import RolloutFleet
+from protocol.distinct import is_like_any
 from protocol.errors import InputError
 from protocol.labels import QueryDraft, QueryOrder
 from protocol.messages import Prompt, Purpose, Rollout, RolloutRequest, Sampling
 from protocol.ports import PromptSource
 
-# A response without its cut token is never sent to people [Z]; it is drawn again, this often.
+# A response without its cut token is never sent to people [Z], nor one alike another of its query;
+# it is drawn again, this often.
 MAX_REDRAWS = 8
 
 
@@ -38,9 +40,15 @@ class Drafter:
         self._sampling = sampling
         self._learned_through = learned_through
         self._numbers = itertools.count()
+        self.num_alike = 0
+        """Responses so far that were alike another of their draft."""
 
     async def fill(self, order: QueryOrder) -> list[QueryDraft]:
-        """Return one draft a prompt; a prompt whose responses never end gives none."""
+        """Return one draft a prompt; a prompt whose responses never end gives none.
+
+        Of one whose responses stay alike, however often they are drawn, the draft holds some that
+        are: who gave the order drops it, and so knows why it brought nothing.
+        """
         prompts = order.prompts or self._prompts.draw(order.num_drafts)
         drawn = await self.draw_complete(prompts, order.num_candidates, "query")
         return [
@@ -77,8 +85,13 @@ class Drafter:
     async def draw_complete(
         self, prompts: Sequence[Prompt], num_responses: int, purpose: Purpose
     ) -> list[list[Rollout]]:
-        """Return up to `num_responses` complete responses for each prompt, redrawing the others."""
+        """Return up to `num_responses` complete responses for each prompt, redrawing the others.
+
+        Where people are to compare them, those alike are redrawn too. Samples of ρ stay as they
+        fall: they say what ρ is like.
+        """
         complete: list[list[Rollout]] = [[] for _ in prompts]
+        alike: list[list[Rollout]] = [[] for _ in prompts]
         for _ in range(1 + MAX_REDRAWS):
             wanted = [
                 index
@@ -89,9 +102,12 @@ class Drafter:
                 break
             requests = self.requests([prompts[index] for index in wanted], purpose)
             for index, rollout in zip(wanted, await self._fleet.generate(requests), strict=True):
-                if rollout.is_complete:
-                    complete[index].append(rollout)
-        return complete
+                if not rollout.is_complete:
+                    continue
+                is_alike = purpose == "query" and is_like_any(rollout, complete[index])
+                (alike if is_alike else complete)[index].append(rollout)
+        self.num_alike += sum(map(len, alike))
+        return [(kept + spare)[:num_responses] for kept, spare in zip(complete, alike, strict=True)]
 
     def requests(self, prompts: Sequence[Prompt], purpose: Purpose) -> list[RolloutRequest]:
         """Return one request a prompt; no two of a run have the same id."""

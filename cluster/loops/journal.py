@@ -61,6 +61,7 @@ class Journal:
         self._since: dict[str, float] = {}
         """When each of those that are timed now began."""
         self._num_unscored = 0
+        self._alike: dict[str, float] = {}
         self._cord = CordState(is_pulled=False)
         self._sampled: set[int] = set()
         self._newly_sampled: list[tuple[int, float]] = []
@@ -89,6 +90,11 @@ class Journal:
                 self._recordings.write(
                     "first_samples", {"version": version, "sampled_at": rollout.finished_at}
                 )
+
+    def drafted(self, rollouts: Sequence[Rollout], num_alike: int) -> None:
+        """Drafts came, and so far `num_alike` responses were set aside as alike another."""
+        self._alike = {"labels/redrawn": num_alike}
+        self.rollouts_finished(rollouts)
 
     def scoring_failed(self, count: int, error: Exception) -> None:
         """No score came for `count` rollouts, and they were dropped."""
@@ -227,7 +233,7 @@ class Journal:
     def labels_stood(self, stats: dict[str, float], online: dict[str, float]) -> None:
         """The label queue said how it stands, and how online the run is."""
         if stats:
-            self._write(stats)
+            self._write({**stats, **self._alike})
         if online and self._latest.get("policy/step"):
             self._write({"policy/step": self._latest["policy/step"], **online})
 

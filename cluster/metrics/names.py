@@ -107,6 +107,7 @@ _PREFIXES: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "tie_rate": ("1", "share of ties"),
             "skip_rate": ("1", "share of skips"),
             "both_bad_rate": ("1", 'share of "both bad"'),
+            "redrawn": ("responses", "drawn anew, being alike another of their query, so far"),
             "rate_per_min": ("labels/min", "labels received over the last minute"),
             "scheduled": ("labels", "l(n), labels wanted by now"),
             "deficit": ("labels", "labels short of l(n); PPO waits while above 0"),

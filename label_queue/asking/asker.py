@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from label_queue.asking.orders import NEVER_ENDS, OrderBook, QueryMaker, QueryMoment
+from label_queue.asking.orders import OrderBook, QueryMaker, QueryMoment, why_none
 from label_queue.asking.reference_pool import ReferencePool
 from label_queue.asking.schedule import LabelSchedule
 from label_queue.asking.selection import make_selector
@@ -129,10 +129,11 @@ class Asker:
             oldest = min(rollout.oldest_version for rollout in draft.rollouts)
             self._state.figures.query_made(self._state.policy_version - oldest)
         await self._commits.write(queries)
-        self._orders.answered(order_id, len(queries), now=self._clock())
+        cause = "" if queries else why_none(drafts)
+        self._orders.answered(order_id, len(queries), now=self._clock(), cause=cause)
         self._state.change.notify()
         if not queries:
-            self._log.warning(f"an order brought no query: {NEVER_ENDS}", order_id=order_id)
+            self._log.warning(f"an order brought no query: {cause}", order_id=order_id)
         self._orders.refuse_if_barren()
         return len(queries)
 

@@ -7,12 +7,13 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from label_queue.asking.reference_pool import ReferencePool
 from label_queue.asking.selection import QuerySelector, Selection, Uniform
 from label_queue.config import LabelsConfig
 from label_queue.quality.preference import TRAINING
+from protocol.distinct import is_comparison
 from protocol.errors import InputError, NotFinite
 from protocol.labels import (
     Candidate,
@@ -28,6 +29,10 @@ MAX_BARREN_ORDERS = 10
 NEVER_ENDS = (
     "the policy's responses never end with the cut or end token: "
     "raise response.max_tokens or change response.cut_token"
+)
+ALL_ALIKE = (
+    "the policy's responses to one prompt are all alike: "
+    "raise response.temperature, or restore an earlier policy version"
 )
 
 
@@ -58,7 +63,8 @@ class OrderBook:
         self._placed: dict[str, _Placed] = {}
         self._made: Counter[QueryPurpose] = Counter()
         self._answered_at = -math.inf
-        self._num_barren = 0
+        self._barren: list[str] = []
+        """Why, of the last orders that brought no query."""
 
     def made(self, purpose: QueryPurpose) -> None:
         """Count a query that was made; gold and repeats come on top of the mix."""
@@ -80,16 +86,23 @@ class OrderBook:
         placed = self._placed.get(order_id)
         return placed.order if placed else None
 
-    def answered(self, order_id: str, num_queries: int, *, now: float) -> None:
-        """Forget an order that was answered, and by how many queries."""
-        self._placed.pop(order_id, None)
+    def answered(self, order_id: str, num_queries: int, *, now: float, cause: str = "") -> None:
+        """Forget an order that was answered, by how many queries, and why by none.
+
+        One that brought none has had its turn in the mix all the same: a purpose that brings
+        nothing must not keep the others waiting.
+        """
+        placed = self._placed.pop(order_id, None)
+        if placed is not None and not num_queries:
+            self._made[placed.order.purpose] += placed.order.num_queries
         self._answered_at = now
-        self._num_barren = 0 if num_queries else self._num_barren + 1
+        self._barren = [] if num_queries else [*self._barren, cause]
 
     def refuse_if_barren(self) -> None:
         """Raise InputError when too many orders in a row have brought no query."""
-        if self._num_barren >= MAX_BARREN_ORDERS:
-            raise InputError(f"{self._num_barren} orders in a row brought no query: {NEVER_ENDS}")
+        if len(self._barren) >= MAX_BARREN_ORDERS:
+            [(cause, _)] = Counter(self._barren).most_common(1)
+            raise InputError(f"{len(self._barren)} orders in a row brought no query: {cause}")
 
     def labelers_wanted(self, purpose: QueryPurpose, num_labelers: int) -> int:
         """Return how many people a query is given to; never more than there are."""
@@ -187,26 +200,29 @@ class QueryMaker:
     def choose(self, order: QueryOrder, drafts: Sequence[QueryDraft]) -> list[Selection]:
         """Return the drafts that become queries.
 
-        A draft with an unfinished response (no cut token) is left out: it is never shown to
-        people. Validation asks about its own prompts, so nothing is selected there.
+        A draft with an unfinished response (no cut token) is left out, as it is never shown to
+        people, and so is one that is no comparison. Validation asks about its own prompts, so
+        nothing is selected there; it gets as many responses of ρ as it has of π, alike to none.
         """
-        whole = [d for d in drafts if all(rollout.is_complete for rollout in d.rollouts)]
-        if not whole:
-            return []
-        selector = Uniform() if order.purpose == "validation" else self._selector
-        return selector.select(whole, order.num_queries, self._rng)
+        fit = [d for d in drafts if _is_whole(d) and is_comparison(d.rollouts)]
+        if order.purpose == "validation":
+            return self._with_reference(Uniform().select(fit, order.num_queries, self._rng))
+        return self._selector.select(fit, order.num_queries, self._rng) if fit else []
+
+    def _with_reference(self, selections: Sequence[Selection]) -> list[Selection]:
+        found = []
+        for each in selections:
+            draft = each.draft
+            reference = self._pool.draw(draft.prompt.prompt_id, unlike=draft.rollouts)
+            if reference:
+                found.append(replace(each, reference=reference))
+        return found
 
     def make(self, order: QueryOrder, selection: Selection, moment: QueryMoment) -> ComparisonQuery:
-        """Return the query, its candidates in random order.
-
-        A validation query gets as many responses of ρ to the same prompt as it has of π.
-        """
+        """Return the query, its candidates in random order."""
         draft = selection.draft
-        rollouts = list(draft.rollouts)
-        scores = draft.scores
-        if order.purpose == "validation":
-            rollouts += self._pool.draw(draft.prompt.prompt_id)
-            scores = ()
+        rollouts = [*draft.rollouts, *selection.reference]
+        scores = draft.scores if order.purpose != "validation" else ()
         order_drawn = self._rng.sample(range(len(rollouts)), len(rollouts))
         query_id = self._new_id()
         return ComparisonQuery(
@@ -231,6 +247,15 @@ class QueryMaker:
         )
 
 
+def why_none(drafts: Sequence[QueryDraft]) -> str:
+    """Return why drafts that brought no query did not: responses that do not end, or are alike."""
+    return ALL_ALIKE if any(_is_whole(draft) for draft in drafts) else NEVER_ENDS
+
+
+def _is_whole(draft: QueryDraft) -> bool:
+    return all(rollout.is_complete for rollout in draft.rollouts)
+
+
 def _candidate(query_id: str, rollout: Rollout) -> Candidate:
     """Return a rollout as a candidate. Raises NotFinite for a log-probability that is none.
 
@@ -243,7 +268,7 @@ def _candidate(query_id: str, rollout: Rollout) -> Candidate:
     return Candidate(
         candidate_id=f"c-{digest[:16]}",
         text=rollout.text,
-        token_ids=rollout.token_ids[: rollout.num_kept],
+        token_ids=rollout.kept_token_ids,
         policy_version=rollout.oldest_version,
         temperature=rollout.sampling.temperature,
         max_tokens=rollout.sampling.max_tokens,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from protocol.distinct import is_like_any
 from protocol.messages import Prompt, Rollout
 
 
@@ -29,13 +30,15 @@ class ReferencePool:
                 continue
             prompt_id = rollout.prompt.prompt_id
             responses = self._by_prompt.setdefault(prompt_id, {})
-            known = rollout.rollout_id in responses
+            if rollout.rollout_id in responses:
+                continue
+            was_ready = self._draw(responses.values()) != ()
             responses[rollout.rollout_id] = rollout
-            if not known and len(responses) == self._per_query:
+            if not was_ready and self._draw(responses.values()):
                 self._turn.append(prompt_id)
 
     def __len__(self) -> int:
-        """Return how many prompts have enough responses."""
+        """Return how many prompts have enough different responses."""
         return len(self._turn)
 
     def next_prompts(self, count: int) -> tuple[Prompt, ...]:
@@ -47,9 +50,21 @@ class ReferencePool:
             prompts.append(next(iter(self._by_prompt[prompt_id].values())).prompt)
         return tuple(prompts)
 
-    def draw(self, prompt_id: str) -> tuple[Rollout, ...]:
-        """Return `per_query` different responses to a prompt, or none if there are too few."""
+    def draw(self, prompt_id: str, unlike: Sequence[Rollout] = ()) -> tuple[Rollout, ...]:
+        """Return `per_query` responses to a prompt, or none if there are too few.
+
+        No two are alike, nor is one alike any of `unlike`, the responses they are compared with.
+        What ρ wrote often is drawn as much more often.
+        """
         responses = list(self._by_prompt.get(prompt_id, {}).values())
-        if len(responses) < self._per_query:
-            return ()
-        return tuple(self._rng.sample(responses, self._per_query))
+        return self._draw(self._rng.sample(responses, len(responses)), unlike)
+
+    def _draw(
+        self, responses: Iterable[Rollout], unlike: Sequence[Rollout] = ()
+    ) -> tuple[Rollout, ...]:
+        """Return the first `per_query` responses that are not alike; none if there are too few."""
+        drawn: list[Rollout] = []
+        for rollout in responses:
+            if len(drawn) < self._per_query and not is_like_any(rollout, (*unlike, *drawn)):
+                drawn.append(rollout)
+        return tuple(drawn) if len(drawn) == self._per_query else ()

@@ -12,6 +12,7 @@ from typing import Protocol
 from label_queue.config import LabelsConfig
 from protocol.errors import InputError
 from protocol.labels import QueryDraft
+from protocol.messages import Rollout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,10 @@ class Selection:
 
     draft: QueryDraft
     probability: float
-    """With which the selector chose it from its pool, in (0, 1]."""
+    """With which the selector chose it from its pool, in (0, 1]; what people cannot be asked was
+    in no pool."""
+    reference: tuple[Rollout, ...] = ()
+    """Responses of ρ to compare it with, for validation."""
 
 
 class QuerySelector(Protocol):

@@ -36,19 +36,27 @@ def make_request(number: int = 0, purpose: Purpose = "train") -> RolloutRequest:
 def make_rollout(
     request: RolloutRequest | None = None, version: int = 0, *, is_complete: bool = True
 ) -> Rollout:
+    """What is trained on is one response again and again; what people compare is not."""
     request = request or make_request()
+    number = int(request.rollout_id.rpartition("-")[2])
+    own = {
+        "train": (5, ""),
+        "query": (10 + 2 * number, f" {number}"),
+        "reference": (11 + 2 * number, f" ρ{number}"),
+    }
+    token_id, mark = own[request.purpose]
     return Rollout(
         rollout_id=request.rollout_id,
         prompt=request.prompt,
         purpose=request.purpose,
         sampling=request.sampling,
-        token_ids=(4, 5, 6, 7),
+        token_ids=(4, token_id, 6, 7),
         behavior_logprobs=(-1.0, -1.0, -1.0, -1.0),
         policy_versions=(version,) * 4,
         num_kept=3,
         is_complete=is_complete,
         finish_reason="cut" if is_complete else "length",
-        text="very good .",
+        text=f"very good{mark} .",
         actor_id="rollout-0",
         started_at=10.0,
         finished_at=11.0,

@@ -122,8 +122,10 @@ def test_chat_messages_go_through_the_chat_template(tmp_path: Path) -> None:
     messages = [{"role": "user", "content": "hello there"}]
     path = write_lines(tmp_path / "chat.jsonl", {"prompt": messages})
     (prompt,) = build_prompt_source(jsonl_config(path), tokenizer).draw(1)
-    assert prompt.text == ""
-    assert prompt.messages == (ChatMessage(role="user", content="hello there"),)
+    assert (prompt.text, prompt.messages) == (
+        "",
+        (ChatMessage(role="user", content="hello there"),),
+    )
     assert prompt.token_ids == (1, 3, 4, 2)
 
 

@@ -276,7 +276,7 @@ async def test_reference_samples_normalise_the_reward_and_wait_for_validation(wo
     sequences = await world.controller().draw_reference()
 
     # The prompt's three tokens and the three kept of the response.
-    assert sequences[0] == (1, 2, 3, 4, 5, 6)
+    assert sequences[0] == (1, 2, 3, 4, 11, 6)
     assert len(sequences) >= 6
     assert len(world.labels.reference) == len(sequences)
     assert {rollout.purpose for rollout in world.labels.reference} == {"reference"}

@@ -72,7 +72,7 @@ def test_ties_and_rankings_train_by_index() -> None:
     tie, ranked = build_dataset(QUERIES, events, 2, RULES)
     assert (tie.outcome, tie.choice, tie.ranking) == ("tie", None, None)
     assert (ranked.outcome, ranked.ranking) == ("ranking", (2, 0, 3, 1))
-    assert ranked.candidate_token_ids == ((4, 5, 6),) * 4
+    assert ranked.candidate_token_ids == tuple((4, 5, 6 + i) for i in range(4))
 
 
 def test_exclusion_holds_from_a_sequence_number_on_and_can_be_undone() -> None:
@@ -109,7 +109,7 @@ def test_purposes_outside_the_rules_are_left_out() -> None:
 def test_dataset_bytes_are_canonical() -> None:
     [comparison] = build_dataset(QUERIES, [make_event(make_query(), seq=1)], 1, RULES)
     text = dataset_bytes([comparison]).decode()
-    assert text.startswith('[{"candidate_token_ids":[[4,5,6],[4,5,6],[4,5,6],[4,5,6]],"choice":0,')
+    assert text.startswith('[{"candidate_token_ids":[[4,5,6],[4,5,7],[4,5,8],[4,5,9]],"choice":0,')
     assert " " not in text
     assert dataset_sha256([comparison]) == dataset_sha256((comparison,))
     assert dataset_sha256([]) != dataset_sha256([comparison])

@@ -29,7 +29,7 @@ async def test_a_task_names_no_model_and_no_version(ann: httpx.AsyncClient) -> N
         "lease_until",
         "guideline_version",
     }
-    assert task["prompt"] == {"text": "the soup was"}
+    assert task["prompt"] == {"text": "the soup was", "messages": []}
     assert [set(candidate) for candidate in task["candidates"]] == [{"candidate_id", "text"}] * 4
 
 
