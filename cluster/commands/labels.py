@@ -59,9 +59,7 @@ def trace(
 @click.option(
     "--style",
     type=click.Choice(["conversational", "standard"]),
-    default="conversational",
-    show_default=True,
-    help="Of trl: chat messages, or standard: plain text.",
+    help="Of trl: the chats alone, or the plain prompts alone; needed where a run has both.",
 )
 @click.option("--all", "keep_all", is_flag=True, help="Of trl: labels excluded and held, too.")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
@@ -70,7 +68,7 @@ def export(
     run: Path,
     form: Literal["trl", "andon"],
     out: Path,
-    style: Literal["conversational", "standard"],
+    style: Literal["conversational", "standard"] | None,
     keep_all: bool,
     force: bool,
 ) -> None:

@@ -20,7 +20,7 @@ def export_run(
     form: ExportForm,
     *,
     quality: QualityConfig | None = None,
-    style: Style = "conversational",
+    style: Style | None = None,
     keep_all: bool = False,
     force: bool = False,
 ) -> int:
@@ -33,13 +33,14 @@ def export_run(
         out: The file to write.
         form: TRL's preferences (see `preferences`), or our own full record (`record_lines`).
         quality: The run's `labels.quality`, for "trl"; by default, the defaults.
-        style: For "trl": chat messages, or plain text.
+        style: For "trl": the chats alone, or the plain prompts alone; see `preferences`.
         keep_all: For "trl": also labels of excluded labelers, and labels held back.
         force: Overwrite `out`.
 
     Raises:
         MissingError: There is no such ledger.
-        InputError: It is no ledger, holds nothing to export, or `out` exists.
+        InputError: It is no ledger, holds nothing to export, or chats and plain prompts though no
+            style is given; or `out` exists.
         ResourceError: The disk refuses.
     """
     ledger = SqlLedger.open_to_read(ledger_path)

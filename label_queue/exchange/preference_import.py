@@ -16,8 +16,11 @@ from typing import Any, Protocol
 
 from label_queue.exchange.line_file import at, read_lines
 from label_queue.ledger.records import Record
+from protocol.chat import as_mappings, read_messages
+from protocol.distinct import is_comparison
 from protocol.errors import InputError
 from protocol.labels import Assignment, Candidate, ComparisonQuery, LabelEvent, Source
+from protocol.messages import ChatMessage
 
 LABELER = "import"
 COLUMNS = ("prompt", "chosen", "rejected", "margin")
@@ -77,20 +80,24 @@ class _LineReader:
 
     def records(self, number: int, *, run_id: str, at_time: float) -> list[Record]:
         """Return query, assignment and label."""
-        prompt_text, prompt_ids = self._prompt()
+        prompt_text, prompt_messages = self._prompt()
         query_id = f"import-{number:08d}"
         candidates = tuple(
             self._candidate(column, f"{query_id}-{column}") for column in ("chosen", "rejected")
         )
-        if candidates[0].text == candidates[1].text:
-            raise InputError(f"{self._where}: rejected: is the same as chosen")
+        if not is_comparison(candidates):
+            raise InputError(
+                f"{self._where}: rejected: is the same as chosen, to people or to the policy's "
+                "tokenizer"
+            )
         query = ComparisonQuery(
             query_id=query_id,
             run_id=run_id,
             kind="pair",
             purpose="train",
             prompt_text=prompt_text,
-            prompt_token_ids=prompt_ids,
+            prompt_messages=prompt_messages,
+            prompt_token_ids=self._prompt_ids(prompt_text, prompt_messages),
             candidates=candidates,
             reward_version=0,
             reward_scores=(),
@@ -151,33 +158,37 @@ class _LineReader:
         is_ours = 2 <= strength <= 4 and abs((strength - 1) / 3 - margin) < 1e-9
         return strength if is_ours else None
 
-    def _prompt(self) -> tuple[str, tuple[int, ...]]:
+    def _prompt(self) -> tuple[str, tuple[ChatMessage, ...]]:
+        """Return the prompt: a text and no messages, or the other way round."""
         value = self._line.get("prompt")
         if isinstance(value, str):
-            return value, self._ids("prompt", self._tokenizer(value)["input_ids"])
-        messages = self._messages("prompt", value)
-        shown = messages[-1]["content"]
-        if self._tokenizer.chat_template is not None:
-            rendered = self._tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True
-            )
-            ids = self._tokenizer(rendered, add_special_tokens=False)["input_ids"]
-        elif len(messages) == 1:
-            ids = self._tokenizer(shown)["input_ids"]
-        else:
-            raise InputError(
-                f"{self._where}: prompt: {len(messages)} messages need a tokenizer with a chat "
-                "template; give one, or prompts of one message"
-            )
-        return shown, self._ids("prompt", ids)
+            return value, ()
+        messages = read_messages(self._list("prompt", value), f"{self._where}: prompt: ")
+        if self._tokenizer.chat_template:
+            return "", messages
+        # Where nothing is a chat, one message is how others write a plain prompt.
+        if len(messages) == 1:
+            return messages[0].content, ()
+        raise InputError(
+            f"{self._where}: prompt: {len(messages)} messages need a tokenizer with a chat "
+            "template; give one, or prompts of one message"
+        )
+
+    def _prompt_ids(self, text: str, messages: tuple[ChatMessage, ...]) -> tuple[int, ...]:
+        if not messages:
+            return self._ids("prompt", self._tokenizer(text)["input_ids"])
+        rendered = self._tokenizer.apply_chat_template(
+            as_mappings(messages), tokenize=False, add_generation_prompt=True
+        )
+        return self._ids("prompt", self._tokenizer(rendered, add_special_tokens=False)["input_ids"])
 
     def _candidate(self, column: str, name: str) -> Candidate:
         value = self._line.get(column)
         if not isinstance(value, str):
-            messages = self._messages(column, value)
+            messages = self._list(column, value)
             if len(messages) != 1:
                 raise InputError(f"{self._where}: {column}: want one message, of the assistant")
-            value = messages[0]["content"]
+            value = self._said_by_assistant(f"{column}.0", messages[0])
         token_ids = self._ids(column, self._tokenizer(value, add_special_tokens=False)["input_ids"])
         return Candidate(
             candidate_id=name,
@@ -192,18 +203,22 @@ class _LineReader:
             finish_reason="length",
         )
 
-    def _messages(self, column: str, value: object) -> list[dict[str, str]]:
+    def _list(self, column: str, value: object) -> list[Any]:
         if value is None:
             raise InputError(f"{self._where}: {column}: missing")
         if not isinstance(value, list) or not value:
             raise InputError(f"{self._where}: {column}: want a text or a list of chat messages")
-        for i, message in enumerate(value):
-            if not isinstance(message, dict) or set(message) != {"role", "content"}:
-                raise InputError(f"{self._where}: {column}.{i}: want role and content")
-            for key, text in message.items():
-                if not isinstance(text, str):
-                    raise InputError(f"{self._where}: {column}.{i}.{key}: want a text")
         return value
+
+    def _said_by_assistant(self, place: str, message: object) -> str:
+        """Return a response; unlike a turn that was given, it may be blank."""
+        said = message if isinstance(message, dict) else {}
+        filled = {key: value for key, value in said.items() if value is not None}
+        if set(filled) != {"role", "content"} or said["role"] != "assistant":
+            raise InputError(f"{self._where}: {place}: want role and content, of the assistant")
+        if not isinstance(said["content"], str):
+            raise InputError(f"{self._where}: {place}.content: want a text")
+        return said["content"]
 
     def _ids(self, column: str, ids: Sequence[int]) -> tuple[int, ...]:
         if not ids:

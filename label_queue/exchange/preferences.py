@@ -1,12 +1,19 @@
 """Labels as TRL's preferences, one pair a line.
 
-    {"prompt": [{"role": "user", "content": "the soup was"}],
-     "chosen": [{"role": "assistant", "content": " warm ."}],
-     "rejected": [{"role": "assistant", "content": " cold ."}], "margin": 0.333}
+    {"prompt": "the soup was", "chosen": " warm .", "rejected": " cold .", "margin": 0.333}
+    {"prompt": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}],
+     "chosen": [{"role": "assistant", "content": "Hello."}],
+     "rejected": [{"role": "assistant", "content": "What?"}]}
+
+A plain prompt is written as a text and a chat as its messages, since either written as the other is
+read as other tokens. TRL wants a file all of one style, so a ledger of both is written in two. A
+chat whose last turn is the assistant's is written as it is: `andon import` goes on with that turn,
+as the policy did, while TRL's templates end it and begin another.
 
 A choice among K candidates gives K − 1 pairs, the choice against each other one; a ranking gives
-all K (K − 1) / 2 pairs (Ouyang et al. 2022, §3.5). Ties, both bad, skips and flags give none. Gold
-and repeats are left out, as they are from every fit.
+all K (K − 1) / 2 pairs (Ouyang et al. 2022, §3.5). Ties, both bad, skips and flags give none, nor do
+two responses that are alike, as older ledgers hold some. Gold and repeats are left out, as they are
+from every fit.
 
 `margin` is Llama 2's (Touvron et al. 2023, Table 27, "small"): strength 1 slightly … 4 far better
 becomes (strength − 1) / 3. TRL wants the column in all lines or in none: where no label states a
@@ -17,7 +24,8 @@ is without a margin.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
@@ -25,11 +33,14 @@ from typing import Literal
 from label_queue.config import QualityConfig
 from label_queue.ledger.dataset import as_comparison, build_dataset, current_labels
 from label_queue.ledger.records import Ledger
+from protocol.chat import as_mappings
+from protocol.distinct import are_alike
 from protocol.errors import InputError
 from protocol.labels import Comparison, ComparisonQuery, DatasetRules, LabelEvent
+from protocol.messages import ChatMessage
 
 Style = Literal["conversational", "standard"]
-"""Chat messages, for which the tokenizer needs a chat template; or plain text."""
+"""TRL's words for a file of chats, and for one of plain prompts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,38 +48,66 @@ class Preference:
     """One response preferred to another."""
 
     prompt: str
+    """A plain one; empty for a chat."""
+    messages: tuple[ChatMessage, ...]
+    """The chat; empty for a plain prompt."""
     chosen: str
     rejected: str
     margin: float | None
 
+    @property
+    def style(self) -> Style:
+        """Of the file in which it is written without loss."""
+        return "conversational" if self.messages else "standard"
+
 
 def preference_lines(
-    ledger: Ledger, quality: QualityConfig, *, style: Style, keep_all: bool
+    ledger: Ledger, quality: QualityConfig, *, style: Style | None, keep_all: bool
 ) -> Iterator[bytes]:
     """Yield the lines of a ledger's labels as they stand, without their ends.
 
     Args:
         ledger: Whose labels.
         quality: The run's, by which labelers are judged.
-        style: Of the texts.
+        style: Whether chats alone are written, or plain prompts alone; None: all prompts, which
+            must be of one kind.
         keep_all: Also take labels of labelers who are excluded, or whose labels are held.
 
     Raises:
-        InputError: There is no pair to write.
+        InputError: There is no pair to write, or there are some of both styles.
     """
     events = ledger.events()
     queries = {query.query_id: query for query in ledger.queries()}
     by_seq = {event.seq: event for event in events}
     comparisons = _comparisons(queries, events, quality, keep_all)
-    has_margin = any(by_seq[comparison.seq].strength is not None for comparison in comparisons)
-    is_empty = True
-    for comparison in comparisons:
-        strength = by_seq[comparison.seq].strength
-        for pair in preferences(comparison, queries[comparison.query_id], strength):
-            is_empty = False
-            yield _line(pair, style, has_margin)
-    if is_empty:
+    pairs = [
+        pair
+        for comparison in comparisons
+        for pair in preferences(
+            comparison, queries[comparison.query_id], by_seq[comparison.seq].strength
+        )
+    ]
+    chosen = _of_one_style(pairs, style)
+    has_margin = any(pair.margin is not None for pair in chosen)
+    for pair in chosen:
+        yield _line(pair, has_margin)
+
+
+def _of_one_style(pairs: Sequence[Preference], style: Style | None) -> list[Preference]:
+    if not pairs:
         raise InputError("no label here states a preference that may be trained on (see --all)")
+    counts = Counter(pair.style for pair in pairs)
+    if style is None and len(counts) > 1:
+        raise InputError(
+            f"{counts['conversational']} pairs are of chats and {counts['standard']} of plain "
+            "prompts, and TRL wants a file all of one: give --style conversational for the chats, "
+            "then --style standard for the others and another file"
+        )
+    chosen = [pair for pair in pairs if style in (None, pair.style)]
+    if not chosen:
+        [other] = counts
+        raise InputError(f"no prompt here is {style}: all are {other}; leave --style out")
+    return chosen
 
 
 def _comparisons(
@@ -90,12 +129,17 @@ def preferences(
     comparison: Comparison, query: ComparisonQuery, strength: int | None
 ) -> Iterator[Preference]:
     """Yield the pairs of one label; see the module. A tie yields none."""
-    texts = [candidate.text for candidate in query.candidates]
+    candidates = query.candidates
     margin = None if strength is None else (strength - 1) / 3
-    for better, worse in _pairs(comparison, len(texts)):
-        yield Preference(
-            prompt=query.prompt_text, chosen=texts[better], rejected=texts[worse], margin=margin
-        )
+    for better, worse in _pairs(comparison, len(candidates)):
+        if not are_alike(candidates[better], candidates[worse]):
+            yield Preference(
+                prompt=query.prompt_text,
+                messages=query.prompt_messages,
+                chosen=candidates[better].text,
+                rejected=candidates[worse].text,
+                margin=margin,
+            )
 
 
 def _pairs(comparison: Comparison, num_candidates: int) -> list[tuple[int, int]]:
@@ -107,15 +151,18 @@ def _pairs(comparison: Comparison, num_candidates: int) -> list[tuple[int, int]]
     return [(comparison.choice, other) for other in others]
 
 
-def _line(pair: Preference, style: Style, has_margin: bool) -> bytes:
+def _line(pair: Preference, has_margin: bool) -> bytes:
     line: dict[str, object] = {
         "prompt": pair.prompt,
         "chosen": pair.chosen,
         "rejected": pair.rejected,
     }
-    if style == "conversational":
-        roles = {"prompt": "user", "chosen": "assistant", "rejected": "assistant"}
-        line = {key: [{"role": roles[key], "content": text}] for key, text in line.items()}
+    if pair.messages:
+        line = {
+            "prompt": as_mappings(pair.messages),
+            "chosen": [{"role": "assistant", "content": pair.chosen}],
+            "rejected": [{"role": "assistant", "content": pair.rejected}],
+        }
     if has_margin:
         line["margin"] = 0.0 if pair.margin is None else pair.margin
     return json.dumps(line, ensure_ascii=False).encode()

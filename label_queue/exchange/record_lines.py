@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from label_queue.exchange.line_file import at, read_lines
 from label_queue.ledger.records import ConnectorOffset, Ledger, Record
+from protocol.distinct import first_alike
 from protocol.errors import InputError
 from protocol.labels import (
     Assignment,
@@ -171,6 +172,13 @@ def _check_query(query: ComparisonQuery, known: _Known, run_id: str, where: str)
         raise InputError(f"{where}: run_id: is {query.run_id!r}, the header says {run_id!r}")
     if query.query_id in known.queries:
         raise InputError(f"{where}: query_id: {query.query_id!r} comes twice")
+    alike = first_alike(query.candidates)
+    if alike is not None or len(query.candidates) < 2:
+        problem = "are less than two" if alike is None else f"{alike[0]} and {alike[1]} are alike"
+        raise InputError(
+            f"{where}: candidates: {problem}, so that there is nothing to choose; leave the query "
+            "and its labels out"
+        )
     known.queries[query.query_id] = query
 
 

@@ -13,11 +13,15 @@ from label_queue.exchange.record_lines import read_records, record_lines
 from label_queue.ledger.dataset import build_dataset, dataset_bytes
 from label_queue.ledger.records import Ledger
 from protocol.labels import DatasetRules, LabelEvent
+from protocol.messages import ChatMessage
 from tests.support.labels import make_assignment, make_event, make_exclusion, make_query
 from tests.support.memory_ledger import MemoryLedger
 
 LABELERS = ("ann", "bob")
 TEXTS = st.text(max_size=20)
+TURNS = st.builds(
+    ChatMessage, role=st.sampled_from(["system", "user", "assistant", "tool"]), content=TEXTS
+)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
 
@@ -25,7 +29,12 @@ NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 def ledgers(draw: st.DrawFn) -> MemoryLedger:
     """Two queries, both given to both labelers, and up to eight events about them."""
     queries = [
-        make_query(number, prompt_text=draw(TEXTS), selection_probability=draw(NUMBERS))
+        make_query(
+            number,
+            prompt_text=draw(TEXTS),
+            prompt_messages=tuple(draw(st.lists(TURNS, max_size=3))),
+            selection_probability=draw(NUMBERS),
+        )
         for number in range(2)
     ]
     ledger = MemoryLedger()

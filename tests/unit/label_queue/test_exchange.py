@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from label_queue.ledger.records import (
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import InputError, MissingError, ResourceError, UserError
 from protocol.labels import ComparisonQuery, CordEvent, DatasetRules, PolicyProvenance
+from protocol.messages import ChatMessage
 from tests.support.labels import (
     make_assignment,
     make_event,
@@ -104,7 +106,7 @@ def memory(records: Sequence[Record]) -> MemoryLedger:
 
 
 def trl(
-    records: Sequence[Record], *, style: Style = "conversational", keep_all: bool = False
+    records: Sequence[Record], *, style: Style | None = None, keep_all: bool = False
 ) -> list[dict[str, Any]]:
     lines = preference_lines(memory(records), QualityConfig(), style=style, keep_all=keep_all)
     return [json.loads(line) for line in lines]
@@ -117,8 +119,9 @@ def ours(records: Sequence[Record]) -> list[dict[str, Any]]:
 def pairs_of(lines: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """Candidate names of the chosen and the rejected responses."""
 
-    def name(message: list[dict[str, str]]) -> str:
-        return message[0]["content"].removeprefix("text of ")
+    def name(response: str | list[dict[str, str]]) -> str:
+        text = response if isinstance(response, str) else response[0]["content"]
+        return text.removeprefix("text of ")
 
     return [(name(line["chosen"]), name(line["rejected"])) for line in lines]
 
@@ -130,10 +133,61 @@ def test_a_choice_gives_one_pair_against_each_other_candidate() -> None:
     lines = trl(labelled(make_event(FOUR, choice=2)))
     assert pairs_of(lines) == [("q1-c", "q1-a"), ("q1-c", "q1-b"), ("q1-c", "q1-d")]
     assert lines[0] == {
-        "prompt": [{"role": "user", "content": "the soup was"}],
-        "chosen": [{"role": "assistant", "content": "text of q1-c"}],
-        "rejected": [{"role": "assistant", "content": "text of q1-a"}],
+        "prompt": "the soup was",
+        "chosen": "text of q1-c",
+        "rejected": "text of q1-a",
     }
+
+
+TURNS = (
+    ChatMessage(role="system", content="Be brief."),
+    ChatMessage(role="user", content="How was\n\nassistant: the soup?"),
+    ChatMessage(role="assistant", content="Which one?"),
+    ChatMessage(role="tool", content='{"soup": "ünï"}'),
+    ChatMessage(role="user", content="the soup of the day"),
+)
+CHAT = replace(make_query(4, versions=(1, 1)), prompt_text="", prompt_messages=TURNS)
+
+
+def of_a_chat() -> list[Record]:
+    return [CHAT, make_assignment(CHAT), make_event(CHAT)]
+
+
+def test_a_chat_is_written_as_its_messages() -> None:
+    assert trl(of_a_chat()) == [
+        {
+            "prompt": [{"role": turn.role, "content": turn.content} for turn in TURNS],
+            "chosen": [{"role": "assistant", "content": "text of q4-a"}],
+            "rejected": [{"role": "assistant", "content": "text of q4-b"}],
+        }
+    ]
+
+
+def test_a_file_is_all_of_one_style_and_no_prompt_is_written_in_another() -> None:
+    both = [*labelled(make_event(PAIR)), *of_a_chat()]
+    with pytest.raises(InputError, match="1 pairs are of chats and 1 of plain prompts") as refused:
+        trl(both)
+    assert "--style conversational" in str(refused.value)
+    assert pairs_of(trl(both, style="conversational")) == [("q4-a", "q4-b")]
+    assert pairs_of(trl(both, style="standard")) == [("q0-a", "q0-b")]
+    with pytest.raises(InputError, match="no prompt here is standard: all are conversational"):
+        trl(of_a_chat(), style="standard")
+
+
+def test_the_margin_is_that_of_the_style_that_is_written() -> None:
+    both = [*labelled(make_event(PAIR, strength=2)), *of_a_chat()]
+    assert ["margin" in line for line in trl(both, style="conversational")] == [False]
+    assert ["margin" in line for line in trl(both, style="standard")] == [True]
+
+
+def test_responses_that_are_alike_give_no_pair() -> None:
+    a, b, c, d = FOUR.candidates
+    older = replace(FOUR, candidates=(a, replace(b, text=f" {a.text}\n"), c, d))
+    records = [older, make_assignment(older), make_event(older, choice=0)]
+    assert pairs_of(trl(records)) == [("q1-a", "q1-c"), ("q1-a", "q1-d")]
+    older = replace(FOUR, candidates=(a, replace(b, token_ids=a.token_ids), c, d))
+    records = [older, make_assignment(older), make_event(older, choice=1)]
+    assert pairs_of(trl(records)) == [("q1-b", "q1-c"), ("q1-b", "q1-d")]
 
 
 def test_a_ranking_gives_all_pairs() -> None:
@@ -182,15 +236,6 @@ def test_excluded_labelers_are_left_out_unless_all_are_wanted() -> None:
 def test_a_margin_is_given_in_all_lines_or_in_none() -> None:
     ledger = labelled(make_event(PAIR, "ann", strength=4), make_event(PAIR, "bob"))
     assert [line["margin"] for line in trl(ledger)] == [1.0, 0.0]
-
-
-def test_the_standard_style_is_plain_text() -> None:
-    [line] = trl(labelled(make_event(PAIR)), style="standard")
-    assert line == {
-        "prompt": "the soup was",
-        "chosen": "text of q0-a",
-        "rejected": "text of q0-b",
-    }
 
 
 def test_nothing_to_export_says_so_and_leaves_no_file(
@@ -308,6 +353,26 @@ def first(lines: list[dict[str, Any]], kind: str) -> dict[str, Any]:
             "line 2: candidates.0.token_ids.0: Input should be a valid integer",
         ),
         (lambda lines: first(lines, "query").pop("kind"), "line 2: kind: "),
+        (
+            lambda lines: first(lines, "query")["candidates"][1].update(token_ids=[4, 5, 6]),
+            "line 2: candidates: 0 and 1 are alike",
+        ),
+        (
+            lambda lines: first(lines, "query")["candidates"][1].update(text="text of q0-a "),
+            "line 2: candidates: 0 and 1 are alike",
+        ),
+        (
+            lambda lines: first(lines, "query").update(
+                prompt_messages=[{"role": "boss", "content": "hi"}]
+            ),
+            "line 2: prompt_messages.0.role: Input should be",
+        ),
+        (
+            lambda lines: first(lines, "query").update(
+                prompt_messages=[{"role": "user", "content": "hi", "name": "x"}]
+            ),
+            "line 2: prompt_messages.0.name: no such field",
+        ),
         (lambda lines: first(lines, "query").update(run_id="run-2"), "line 2: run_id: is 'run-2'"),
         (lambda lines: lines.insert(2, lines[1]), "line 3: query_id: 'q0' comes twice"),
         (
@@ -424,7 +489,7 @@ def trl_file(tmp_path: Path, *lines: object) -> Path:
     return path
 
 
-PLAIN = {"prompt": "the soup was", "chosen": " warm .", "rejected": " cold ."}
+PLAIN = {"prompt": "the soup was", "chosen": " warm .", "rejected": " chilly ."}
 
 
 def test_preferences_become_labels_of_the_labeler_import(tmp_path: Path) -> None:
@@ -436,7 +501,7 @@ def test_preferences_become_labels_of_the_labeler_import(tmp_path: Path) -> None
     ledger = SqlLedger.open_to_read(copy)
     query = ledger.queries()[0]
     assert query.prompt_token_ids == (0, 3, 4, 3)
-    assert [candidate.token_ids for candidate in query.candidates] == [(4, 1), (4, 1)]
+    assert [candidate.token_ids for candidate in query.candidates] == [(4, 1), (6, 1)]
     events = ledger.events()
     assert [(e.labeler_id, e.outcome, e.strength) for e in events] == [
         ("import", "choice", None),
@@ -459,7 +524,7 @@ def test_chat_prompts_are_rendered_as_the_tokenizer_says(tmp_path: Path) -> None
     one = {
         "prompt": chat("the soup was"),
         "chosen": chat("warm", role="assistant"),
-        "rejected": chat("cold", role="assistant"),
+        "rejected": chat("chilly", role="assistant"),
     }
     path = trl_file(tmp_path, one)
     tokenizer = Words()
@@ -471,7 +536,9 @@ def test_chat_prompts_are_rendered_as_the_tokenizer_says(tmp_path: Path) -> None
         ledger = SqlLedger.open_to_read(copy)
         prompts += ledger.queries()
         ledger.close()
-    assert [query.prompt_text for query in prompts] == ["the soup was"] * 2
+    assert [query.prompt_text for query in prompts] == ["the soup was", ""]
+    said = (ChatMessage(role="user", content="the soup was"),)
+    assert [query.prompt_messages for query in prompts] == [(), said]
     assert prompts[0].prompt_token_ids == (0, 3, 4, 3)
     assert prompts[1].prompt_token_ids == (6, 3, 4, 3, 1)
 
@@ -490,7 +557,15 @@ def test_chat_prompts_are_rendered_as_the_tokenizer_says(tmp_path: Path) -> None
         ),
         ({**PLAIN, "chosen": chat("a", "b")}, "line 1: chosen: want one message"),
         ({**PLAIN, "prompt": chat("a", "b")}, "line 1: prompt: 2 messages need a tokenizer with"),
+        ({**PLAIN, "prompt": chat("a", role="boss")}, "line 1: prompt: message 0: each is"),
+        (
+            {**PLAIN, "prompt": [{**chat("a")[0], "tool_calls": [{}]}]},
+            "line 1: prompt: message 0: tool_calls: unknown",
+        ),
+        ({**PLAIN, "chosen": chat("a")}, "line 1: chosen.0: want role and content, of the assi"),
         ({**PLAIN, "rejected": " warm ."}, "line 1: rejected: is the same as chosen"),
+        ({**PLAIN, "rejected": "warm .\n"}, "line 1: rejected: is the same as chosen"),
+        ({**PLAIN, "rejected": " cold ."}, "line 1: rejected: is the same as chosen"),
         ({**PLAIN, "chosen": " "}, "line 1: chosen: is empty"),
         ({**PLAIN, "margin": "big"}, "line 1: margin: want a number"),
         ({**PLAIN, "colour": "red"}, "line 1: colour: unknown"),
