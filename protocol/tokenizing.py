@@ -102,6 +102,11 @@ class PolicyTokenizer:
         return len(self._inner)
 
     @property
+    def has_chat_template(self) -> bool:
+        """Whether it takes chat messages."""
+        return bool(self._inner.chat_template)
+
+    @property
     def eos_token_id(self) -> int | None:
         """The one end token that the tokenizer itself knows, if it has one."""
         return self._inner.eos_token_id
@@ -146,23 +151,29 @@ class PolicyTokenizer:
     def written_ids(
         self, text: str, rule: EndRule, *, is_chat: bool, where: str
     ) -> tuple[int, ...]:
-        """Return the tokens [T] of a written response that are kept of a sampled one.
-
-        In mode "end_token" it ends with the model's end token; of a fixed response what comes
-        after the cut is left off. One that holds no cut token is kept whole.
-
-        Args:
-            text: Without an end token.
-            rule: The run's.
-            is_chat: Whether the prompt is a chat, whose turns may end with another token.
-            where: What errors name.
+        """Return the tokens [T] of a written response as `kept_ids` has them.
 
         Raises:
-            InputError: The tokenizer cannot take it.
+            InputError: The tokenizer cannot take the text.
         """
-        end_id = self.end_id(rule.marker_ids, is_chat=is_chat) if rule.mode == "end_token" else None
-        ids = rule.closed(self.response_ids(text, where=where), end_id)
-        return ids[: rule.find(ids).num_kept]
+        return self.kept_ids(self.response_ids(text, where=where), rule, is_chat=is_chat)
+
+    def kept_ids(
+        self, token_ids: tuple[int, ...], rule: EndRule, *, is_chat: bool
+    ) -> tuple[int, ...]:
+        """Return the tokens of a written response [T] that would be kept of a sampled one.
+
+        In mode "end_token" it gets the end token that the model would end it with; of a fixed
+        response, what comes after the cut is left off. One without a cut token is kept whole.
+
+        Args:
+            token_ids: From `response_ids`.
+            rule: The run's.
+            is_chat: Whether the prompt is a chat, whose turns may end with another token.
+        """
+        if rule.mode == "end_token":
+            token_ids = rule.closed(token_ids, self.end_id(rule.marker_ids, is_chat=is_chat))
+        return token_ids[: rule.find(token_ids).num_kept]
 
     def shown_text(self, token_ids: Sequence[int]) -> str:
         """Return what people are shown of tokens: all of them, as `ShownText` says."""
