@@ -17,6 +17,7 @@ from protocol.errors import InputError, MissingError
 from reward_service.reward_model import without_dropout
 
 WEIGHTS_FILE = "model.safetensors"
+GENERATION_FILE = "generation_config.json"
 
 
 def load_language_model(path: str) -> Any:
@@ -49,7 +50,12 @@ def load_language_model(path: str) -> Any:
 
 
 def save_language_model(
-    folder: Path, config: Any, tensors: Mapping[str, Tensor], tokenizer: Any
+    folder: Path,
+    config: Any,
+    tensors: Mapping[str, Tensor],
+    tokenizer: Any,
+    *,
+    started_from: Path | None = None,
 ) -> None:
     """Write a Hugging Face folder, replacing what is there in one rename.
 
@@ -61,6 +67,8 @@ def save_language_model(
         config: The model's Hugging Face config.
         tensors: All weights by state-dict name.
         tokenizer: Saved beside them.
+        started_from: The folder of the model that training started from, whose generation config
+            goes along: it may name end tokens that nothing else does.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
@@ -69,6 +77,8 @@ def save_language_model(
         tokenizer.save_pretrained(draft)
         unshared = {name: tensor.clone() for name, tensor in tensors.items()}
         (draft / WEIGHTS_FILE).write_bytes(save(unshared, metadata={"format": "pt"}))
+        if started_from is not None and (started_from / GENERATION_FILE).is_file():
+            shutil.copyfile(started_from / GENERATION_FILE, draft / GENERATION_FILE)
         draft.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)

@@ -209,7 +209,13 @@ class PPOLearner:
         if tensors is not None:
             config = self._reference.language_model.config
             tokenizer = load_tokenizer(self._policy.path)
-            save_language_model(folder, config, policy_tensors(tensors), tokenizer)
+            save_language_model(
+                folder,
+                config,
+                policy_tensors(tensors),
+                tokenizer,
+                started_from=Path(self._policy.path),
+            )
 
     def close(self) -> None:
         """Free the engine and what is published."""

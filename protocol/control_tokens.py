@@ -76,11 +76,16 @@ class ControlTexts:
     """The texts of a tokenizer's control tokens, and what may be put in their place."""
 
     def __init__(self, control_texts: Mapping[int, str]) -> None:
-        """Take each control token's text by its id; there must be one."""
+        """Take each control token's text by its id."""
         self._texts = control_texts
         self._ids = {text: id_ for id_, text in control_texts.items()}
         longest_first = sorted(self._ids, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+        # "(?!)" matches nothing: a tokenizer may have no control token.
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+
+    def are_in(self, text: str) -> bool:
+        """Whether a text holds one."""
+        return self._pattern.search(text) is not None
 
     def named(self, text: str) -> str:
         """Return a text in which all that reads like a control token means one."""

@@ -128,10 +128,7 @@ class PolicyTokenizer:
         """
         if not isinstance(prompt, str):
             return self._chat_ids(list(prompt), where) if prompt else ()
-        bos_token_id = self._inner.bos_token_id
-        if bos_token_id in self._prefix_ids:
-            prompt = prompt.removeprefix(self._control_texts.get(bos_token_id, ""))
-        return (*self._prefix_ids, *self._data_ids(prompt, where))
+        return (*self._prefix_ids, *self._data_ids(prompt.removeprefix(self._begin), where))
 
     def response_ids(self, text: str, *, where: str) -> tuple[int, ...]:
         """Return the tokens [T] of a response that somebody wrote, without an end token.
@@ -204,13 +201,9 @@ class PolicyTokenizer:
             return self._inner.eos_token_id
         return min(end_ids, default=None)
 
-    def holds_control_text(self, text: str, *, where: str) -> bool:
-        """Whether a text reads like a control token somewhere. It is not taken for one.
-
-        Raises:
-            InputError: The tokenizer cannot take it.
-        """
-        return not self._control_texts.keys().isdisjoint(self._plain_ids(text, where))
+    def reads_like_control(self, text: str) -> bool:
+        """Whether a control token's text is in a plain prompt, its begin token's head aside."""
+        return self._controls.are_in(text.removeprefix(self._begin))
 
     def knows_all(self, token_ids: Sequence[int]) -> bool:
         """Whether none of the tokens stands for a word that the vocabulary lacks."""
@@ -219,16 +212,18 @@ class PolicyTokenizer:
     # --- how data is kept from being control ---------------------------------------------------
 
     def _data_ids(self, text: str, where: str) -> tuple[int, ...]:
-        ids = self._plain_ids(text, where)
-        if self._control_texts.keys().isdisjoint(ids):
-            return ids
-        return self._guarded_ids(text, text, where)
+        if self._would_be_control(text, where):
+            return self._guarded_ids(text, text, where)
+        return self._plain_ids(text, where)
+
+    def _would_be_control(self, text: str, where: str) -> bool:
+        return not self._control_texts.keys().isdisjoint(self._plain_ids(text, where))
 
     def _chat_ids(self, messages: list[ChatMessage], where: str) -> tuple[int, ...]:
-        if not any(self.holds_control_text(turn.content, where=where) for turn in messages):
+        if not any(self._would_be_control(turn.content, where) for turn in messages):
             return self._plain_ids(self._rendered(messages, where), where)
         # The template is given stand-ins, so that what it writes itself can be told from data.
-        texts = ControlTexts(self._control_texts)
+        texts = self._controls
         disguised = [replace(turn, content=texts.disguised(turn.content)) for turn in messages]
         named = texts.undisguised(texts.named(self._rendered(disguised, where)))
         return self._guarded_ids(named, "".join(turn.content for turn in messages), where)
@@ -253,6 +248,10 @@ class PolicyTokenizer:
         ids = {id_ for id_, token in added.items() if token.special or id_ in self._turn_ids}
         ids = (ids | set(self._inner.all_special_ids)) - {self._inner.unk_token_id}
         return {id_: spelled(self._inner, id_) for id_ in sorted(ids)}
+
+    @cached_property
+    def _controls(self) -> ControlTexts:
+        return ControlTexts(self._control_texts)
 
     @cached_property
     def _turn_ids(self) -> frozenset[int]:
@@ -329,6 +328,12 @@ class PolicyTokenizer:
         starts = range(len(full) - len(bare) + 1)
         start = next((i for i in starts if full[i : i + len(bare)] == bare), 0)
         return full[:start]
+
+    @cached_property
+    def _begin(self) -> str:
+        """The text of the begin token, where the tokenizer puts it before texts; else empty."""
+        bos_token_id = self._inner.bos_token_id
+        return self._control_texts[bos_token_id] if bos_token_id in self._prefix_ids else ""
 
     @cached_property
     def _anchor_ids(self) -> tuple[int, ...]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+import structlog
+
 from actors.prompts.config import PromptsConfig
 from actors.prompts.hub import read_hub
 from actors.prompts.jsonl import read_jsonl
@@ -19,6 +21,9 @@ from protocol.tokenizing import PolicyTokenizer, Tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+log = structlog.get_logger()
 
 
 class FilePrompts:
@@ -86,4 +91,17 @@ def build_prompt_source(
         )
     read = read_jsonl if config.source == "jsonl" else read_hub
     prompts = read(config, reader, longest)
+    _warn_of_control_texts(prompts, reader)
     return FilePrompts(prompts, seed=config.seed, shuffle=config.shuffle)
+
+
+def _warn_of_control_texts(prompts: Sequence[Prompt], reader: PolicyTokenizer) -> None:
+    """Say that plain prompts look as if a chat template had written them: it is not to be so."""
+    found = [prompt.prompt_id for prompt in prompts if reader.reads_like_control(prompt.text)]
+    if found:
+        log.warning(
+            "plain prompts hold what reads like control tokens, and are taken for text: give "
+            "chat messages where turns are meant",
+            num_prompts=len(found),
+            first=found[0],
+        )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from pydantic import ValidationError
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -16,6 +17,7 @@ from actors.prompts.grammar import vocabulary
 from actors.prompts.source import build_prompt_source
 from protocol.errors import InputError, MissingError, ResourceError, UserError
 from protocol.messages import ChatMessage
+from tests.support import tokenizers_of_all_kinds as kinds
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }} {% endfor %}"
@@ -261,3 +263,13 @@ def test_a_reseeded_stream_is_that_of_its_seed(tokenizer: Any, tmp_path: Path) -
     source = build_prompt_source(config, tokenizer)
     source.draw(5)
     assert [prompt.prompt_id for prompt in source.reseeded(7).draw(20)] == built(7)
+
+
+def test_prompts_that_a_template_seems_to_have_written_are_warned_of(tmp_path: Path) -> None:
+    lines = [{"prompt": text} for text in ("hello", "<bos>hello", "<bos><start_of_turn>user\nhi")]
+    path = write_lines(tmp_path / "p.jsonl", *lines)
+    with structlog.testing.capture_logs() as logs:
+        source = build_prompt_source(jsonl_config(path, shuffle=False), kinds.gemma())
+    assert [(log["num_prompts"], log["first"]) for log in logs] == [(1, "p-000003")]
+    bos = kinds.gemma().bos_token_id
+    assert [prompt.token_ids.count(bos) for prompt in source.draw(3)] == [1, 1, 1]
