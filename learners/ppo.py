@@ -29,6 +29,7 @@ from learners.ppo_metrics import evaluation_metrics, reward_metrics, staleness_m
 from protocol.errors import BundleCorrupt, ConfigError, NotFinite, UserError, VersionError
 from protocol.messages import ExperienceBatch, PolicyVersion, Probe, StepReport
 from protocol.ports import WeightPublisher
+from protocol.seeds import derived_seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,7 @@ class PPOLearner:
         publisher: WeightPublisher | None,
         seed: int,
     ) -> None:
+        kl.check_batch(ppo.batch_size)
         self._policy = policy
         self._ppo = ppo
         self._micro_batch_size = learner.micro_batch_size
@@ -311,7 +313,9 @@ class PPOLearner:
     ) -> dict[str, float]:
         """Take epochs × minibatches optimizer steps; their order follows the seed and the steps."""
         lr = self._lr(batch.episodes_before)
-        order = torch.Generator().manual_seed(self._seed * 1_000_003 + self._num_steps)
+        order = torch.Generator().manual_seed(
+            derived_seed(self._seed, "minibatches", self._num_steps)
+        )
         num_rows, num_steps = len(responses.scores), self._ppo.epochs * self._ppo.minibatches
         totals = torch.zeros(4, device=self._engine.device)
         grad_norm = 0.0

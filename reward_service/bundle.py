@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Literal
 
 import safetensors
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
 from protocol.errors import BundleCorrupt, MissingError, NotFinite, VersionError
 from protocol.labels import RewardVersion
+from protocol.settings import Closed
 from reward_service.config import RewardModelConfig
 from reward_service.retention import bundle_path
 from reward_service.reward_model import RewardModel
@@ -33,10 +34,8 @@ WEIGHTS_FILE = "model.safetensors"
 MANIFEST_FILE = "manifest.json"
 
 
-class Manifest(BaseModel):
+class Manifest(Closed):
     """What `manifest.json` holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     """Raised when an older reader could misread the folder."""

@@ -14,13 +14,10 @@ from cluster.config import RunConfig
 from cluster.starting.normalisation_texts import read_normalisation_texts
 from protocol.errors import ConfigError
 from protocol.ports import PromptSource
+from protocol.seeds import derived_seed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-# Query prompts come from a stream of their own, so that how often people are asked does not
-# change which prompts are trained on.
-QUERY_PROMPTS_SEED = 7919
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +63,9 @@ def prompt_sources(config: RunConfig, policy_path: Path) -> tuple[PromptSource, 
             "longer context"
         )
     train = build_prompt_source(config.prompts, tokenizer, room_tokens=room)
-    return train, train.reseeded(config.prompts.seed + QUERY_PROMPTS_SEED)
+    # Query prompts come from a stream of their own, so that how often people are asked does not
+    # change which prompts are trained on.
+    return train, train.reseeded(derived_seed(config.prompts.seed, "query prompts"))
 
 
 def normalisation_sequences(config: RunConfig, policy_path: Path) -> list[tuple[int, ...]] | None:

@@ -24,11 +24,11 @@ from protocol.labels import Candidate, ComparisonQuery
 class GoldTask(BaseModel):
     """One line of a gold file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     prompt: str
     candidates: tuple[str, ...] = Field(min_length=2)
-    answer: int = Field(ge=0)
+    answer: int = Field(ge=0, le=25)
     """Index of the best candidate."""
 
 
