@@ -30,10 +30,12 @@ from vllm.distributed.weight_transfer.base import (
 from actors.config import RolloutConfig
 from actors.engine import Sample
 from actors.memory import GIB, check_kv_cache
-from actors.model_folder import check_model_folder
+from actors.tokenizer import load_tokenizer
 from actors.weights import Weights, transfer_info
 from protocol.errors import ConfigError, InputError, LoopEnded, ResourceError
 from protocol.messages import Sampling
+from protocol.model_errors import as_model_error
+from protocol.model_folder import inspect_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -161,9 +163,8 @@ class VllmEngine:
         Raises:
             UserError: The model, the config or the machine's memory does not allow it.
         """
-        check_model_folder(self._model)
+        inspect_model(self._model)
         self._check_device()
-        from transformers import AutoTokenizer
         from vllm.v1.engine.async_llm import AsyncLLM
 
         began = time.monotonic()
@@ -171,7 +172,7 @@ class VllmEngine:
         self._context_length = vllm_config.model_config.max_model_len
         self._vocab_size = vllm_config.model_config.get_vocab_size()
         self._check_memory(vllm_config)
-        self._tokenizer = AutoTokenizer.from_pretrained(str(self._model))
+        self._tokenizer = load_tokenizer(self._model)
         try:
             self._llm = AsyncLLM.from_vllm_config(vllm_config, disable_log_stats=True)
         except RuntimeError as error:
@@ -313,10 +314,8 @@ class VllmEngine:
         return outputs[-1]
 
     def _vllm_config(self) -> VllmConfig:
-        try:
+        with as_model_error(self._model, "vLLM cannot serve it"):
             return self._engine_args().create_engine_config()
-        except (ValueError, OSError) as error:
-            raise InputError(f"vLLM cannot serve {self._model}: {_one_line(error)}") from error
 
     def _engine_args(self) -> AsyncEngineArgs:
         import torch

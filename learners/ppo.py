@@ -22,7 +22,7 @@ from learners.collate import Responses, collate, single
 from learners.config import KLConfig, LearnerConfig, PolicyConfig, PPOConfig
 from learners.engine import Engine
 from learners.kl_control import KLController
-from learners.language_model import load_language_model, load_tokenizer, save_language_model
+from learners.language_model import save_language_model
 from learners.losses import importance_weights, policy_loss, value_loss
 from learners.policy_model import PolicyModel, policy_tensors
 from learners.ppo_metrics import evaluation_metrics, reward_metrics, staleness_metrics
@@ -30,6 +30,7 @@ from protocol.errors import BundleCorrupt, ConfigError, NotFinite, UserError, Ve
 from protocol.messages import ExperienceBatch, PolicyVersion, Probe, StepReport
 from protocol.ports import WeightPublisher
 from protocol.seeds import derived_seed
+from reward_service.pretrained import load_causal_model, load_tokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +106,9 @@ class PPOLearner:
         self._seed = seed
         self._kl = KLController(kl)
         self._kl_target = kl.target
-        self._engine = Engine(PolicyModel.from_pretrained(policy.path, ppo), learner)
+        self._engine = Engine(PolicyModel.from_pretrained(Path(policy.path), ppo), learner)
         dtype = getattr(torch, learner.dtype)
-        reference = PolicyModel(load_language_model(policy.path))
+        reference = PolicyModel(load_causal_model(Path(policy.path)))
         self._reference = reference.requires_grad_(False).to(self._engine.device, dtype)
         self._probe = single(probe_token_ids).to(self._engine.device)
         layout = Layout(
@@ -210,7 +211,7 @@ class PPOLearner:
         tensors = self._engine.full_tensors()
         if tensors is not None:
             config = self._reference.language_model.config
-            tokenizer = load_tokenizer(self._policy.path)
+            tokenizer = load_tokenizer(Path(self._policy.path))
             save_language_model(folder, config, policy_tensors(tensors), tokenizer)
 
     def close(self) -> None:

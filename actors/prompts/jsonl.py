@@ -11,13 +11,17 @@ from actors.prompts.config import PromptsConfig
 from actors.prompts.records import prompt_from_record
 from protocol.errors import InputError, MissingError
 from protocol.messages import Prompt
+from protocol.model_folder import ModelFolder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
 def read_jsonl(
-    config: PromptsConfig, tokenizer: PreTrainedTokenizerBase, longest: int | None
+    config: PromptsConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    longest: int | None,
+    model: ModelFolder | None = None,
 ) -> list[Prompt]:
     """Read all prompts of `config.path`; blank lines are passed over.
 
@@ -36,6 +40,7 @@ def read_jsonl(
             prompt_id=f"{path.stem}-{number:06d}",
             tokenizer=tokenizer,
             longest=longest,
+            model=model,
         )
         for number, record in records(path)
     ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from protocol.errors import InputError
 from protocol.messages import Prompt
+from protocol.model_folder import ModelFolder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -21,6 +22,7 @@ def prompt_from_record(
     prompt_id: str,
     tokenizer: PreTrainedTokenizerBase,
     longest: int | None,
+    model: ModelFolder | None = None,
 ) -> Prompt:
     """Make a Prompt of one record.
 
@@ -34,9 +36,11 @@ def prompt_from_record(
         prompt_id: The Prompt's id.
         tokenizer: The policy's.
         longest: Tokens of the longest prompt taken; None takes any.
+        model: Whose embeddings the tokens must be within; None takes any token.
 
     Raises:
-        InputError: The prompt is missing, of the wrong type, empty or too long.
+        InputError: The prompt is missing, of the wrong type, empty, too long, or holds a token
+            that the model has no embedding for.
     """
     if not isinstance(record, dict) or field not in record:
         raise InputError(f'{where}: no "{field}": each record needs {{"{field}": …}}')
@@ -58,6 +62,8 @@ def prompt_from_record(
             f"{where}: the prompt is {len(token_ids)} tokens long and at most {longest} may be: "
             "shorten it, raise prompts.max_tokens, or take a model of longer context"
         )
+    if model is not None:
+        model.check_ids(token_ids, where)
     return Prompt(prompt_id=prompt_id, text=text, token_ids=tuple(token_ids))
 
 

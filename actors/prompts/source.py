@@ -15,6 +15,7 @@ from actors.prompts.hub import read_hub
 from actors.prompts.jsonl import read_jsonl
 from actors.prompts.reviews import ReviewPrompts
 from protocol.messages import Prompt
+from protocol.model_folder import ModelFolder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +65,11 @@ class FilePrompts:
 
 
 def build_prompt_source(
-    config: PromptsConfig, tokenizer: PreTrainedTokenizerBase, *, room_tokens: int | None = None
+    config: PromptsConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    room_tokens: int | None = None,
+    model: ModelFolder | None = None,
 ) -> ReviewPrompts | FilePrompts:
     """Build the prompt source that the config names.
 
@@ -72,6 +77,7 @@ def build_prompt_source(
         config: Which, and how it is read.
         tokenizer: The policy's.
         room_tokens: What the model's context leaves for a prompt, the response taken off.
+        model: Whose embeddings the prompts' tokens must be within; None takes any token.
 
     Raises:
         MissingError: The file or dataset is not there.
@@ -85,5 +91,5 @@ def build_prompt_source(
             tokenizer, prompt_tokens=config.prompt_tokens, seed=config.seed, longest=longest
         )
     read = read_jsonl if config.source == "jsonl" else read_hub
-    prompts = read(config, tokenizer, longest)
+    prompts = read(config, tokenizer, longest, model)
     return FilePrompts(prompts, seed=config.seed, shuffle=config.shuffle)

@@ -117,15 +117,22 @@ def import_labels(file: Path, run: Path, model: str | None) -> None:
     folder = RunFolder(run)
     if folder.state.exists():
         raise ConfigError(f"{run} already holds a run: name a new folder")
-    tokenizer = None
+    tokenizer = policy = None
     if model is not None:
+        from actors.tokenizer import load_tokenizer
         from cluster.starting.policy_source import policy_folder
-        from cluster.starting.prompts import load_tokenizer
+        from protocol.model_folder import inspect_model
 
-        tokenizer = load_tokenizer(policy_folder(model))
+        policy = inspect_model(policy_folder(model))
+        tokenizer = load_tokenizer(policy.path)
     run.mkdir(parents=True, exist_ok=True)
     written = import_file(
-        file, folder.ledger, at_time=time.time(), run_id=run.name, tokenizer=tokenizer
+        file,
+        folder.ledger,
+        at_time=time.time(),
+        run_id=run.name,
+        tokenizer=tokenizer,
+        model=policy,
     )
     click.echo(f"{folder.ledger}: {written.num_events} labels on {written.num_queries} queries")
 

@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING
 from actors.prompts.jsonl import records
 from actors.prompts.records import prompt_from_record
 from protocol.errors import InputError, MissingError
+from protocol.model_folder import ModelFolder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
 def read_normalisation_texts(
-    path: Path, tokenizer: PreTrainedTokenizerBase, longest: int
+    path: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    longest: int,
+    model: ModelFolder | None = None,
 ) -> list[tuple[int, ...]]:
     """Read the file as the reward model reads responses.
 
@@ -26,6 +30,7 @@ def read_normalisation_texts(
         path: The JSONL file.
         tokenizer: The policy's.
         longest: Tokens the model's context has room for, prompt and response together.
+        model: Whose embeddings the tokens must be within; None takes any token.
 
     Returns:
         [N][T_n] token ids of prompt and response.
@@ -37,7 +42,7 @@ def read_normalisation_texts(
     if not path.is_file():
         raise MissingError(f"{path}: no such file: check reward_model.normalisation_path")
     sequences = [
-        _sequence(record, f"{path}, line {number}", tokenizer, longest)
+        _sequence(record, f"{path}, line {number}", tokenizer, longest, model)
         for number, record in records(path)
     ]
     if len(sequences) < 2:
@@ -46,7 +51,11 @@ def read_normalisation_texts(
 
 
 def _sequence(
-    record: object, where: str, tokenizer: PreTrainedTokenizerBase, longest: int
+    record: object,
+    where: str,
+    tokenizer: PreTrainedTokenizerBase,
+    longest: int,
+    model: ModelFolder | None,
 ) -> tuple[int, ...]:
     prompt = prompt_from_record(
         record, field="prompt", where=where, prompt_id="", tokenizer=tokenizer, longest=None
@@ -62,4 +71,6 @@ def _sequence(
             f"{where}: prompt and response are {len(sequence)} tokens long and the model's context "
             f"is {longest}: leave the line out, or take a model of longer context"
         )
+    if model is not None:
+        model.check_ids(sequence, where)
     return sequence

@@ -12,6 +12,7 @@ from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import InputError
 from protocol.labels import ComparisonQuery, LabelEvent
+from protocol.model_folder import ModelFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ def import_file(
     at_time: float,
     run_id: str | None = None,
     tokenizer: TextTokenizer | None = None,
+    model: ModelFolder | None = None,
 ) -> Imported:
     """Make a new ledger of a file of our own form, or of TRL's preferences.
 
@@ -42,6 +44,7 @@ def import_file(
         at_time: Unix seconds, noted as when preferences came.
         run_id: Of the new ledger. Our own form names its run: leave it out there, or repeat it.
         tokenizer: The policy's; needed for preferences, see `preference_import`.
+        model: The policy, which preferences must fit; None: they are not held against it.
 
     Raises:
         InputError: Anything in the file is wrong (line and field are named), the ledger exists, or
@@ -65,7 +68,7 @@ def import_file(
             )
         if not run_id:
             raise InputError(f"{path}: preferences name no run: give the new run's name")
-        records = read_preferences(path, tokenizer, run_id=run_id, at_time=at_time)
+        records = read_preferences(path, tokenizer, run_id=run_id, at_time=at_time, model=model)
     _write(ledger_path, run_id, records)
     return Imported(
         run_id=run_id,

@@ -18,6 +18,7 @@ from label_queue.exchange.line_file import at, read_lines
 from label_queue.ledger.records import Record
 from protocol.errors import InputError
 from protocol.labels import Assignment, Candidate, ComparisonQuery, LabelEvent, Source
+from protocol.model_folder import ModelFolder
 
 LABELER = "import"
 COLUMNS = ("prompt", "chosen", "rejected", "margin")
@@ -40,7 +41,12 @@ class TextTokenizer(Protocol):
 
 
 def read_preferences(
-    path: Path, tokenizer: TextTokenizer, *, run_id: str, at_time: float
+    path: Path,
+    tokenizer: TextTokenizer,
+    *,
+    run_id: str,
+    at_time: float,
+    model: ModelFolder | None = None,
 ) -> list[Record]:
     """Return the records of a file of preferences, every line checked.
 
@@ -49,6 +55,7 @@ def read_preferences(
         tokenizer: The policy's.
         run_id: The run whose ledger they are for.
         at_time: Unix seconds, noted as when they came.
+        model: The policy, whose context and embeddings the texts must be within; None: any fit.
 
     Raises:
         InputError: Anything in it is wrong; line and field are named.
@@ -56,12 +63,36 @@ def read_preferences(
     """
     records: list[Record] = []
     for number, line in read_lines(path):
-        records += _LineReader(line, at(path, number), tokenizer).records(
+        made = _LineReader(line, at(path, number), tokenizer).records(
             number, run_id=run_id, at_time=at_time
         )
+        if model is not None:
+            _check_fit(made, model, at(path, number))
+        records += made
     if not records:
         raise InputError(f"{path}: is empty; want one preference a line")
     return records
+
+
+def _check_fit(records: Sequence[Record], model: ModelFolder, where: str) -> None:
+    """Raise InputError where a prompt and response is longer than the context, or has strange ids.
+
+    Said here, with the line, and not by the first fit.
+    """
+    longest = model.context_length
+    sequences = [
+        query.prompt_token_ids + candidate.token_ids
+        for query in records
+        if isinstance(query, ComparisonQuery)
+        for candidate in query.candidates
+    ]
+    for sequence in sequences:
+        model.check_ids(sequence, where)
+        if longest is not None and len(sequence) > longest:
+            raise InputError(
+                f"{where}: prompt and response are {len(sequence)} tokens long and the context of "
+                f"{model.path} is {longest}: leave the line out, or take a model of longer context"
+            )
 
 
 class _LineReader:

@@ -16,7 +16,6 @@ import torch
 from learners import engine_state
 from learners.comparisons import calibration_error
 from learners.config import PolicyConfig
-from learners.language_model import load_language_model, load_tokenizer
 from learners.ppo import PPOLearner
 from learners.reward_fit import RewardTrainer
 from learners.supervised import SupervisedLearner
@@ -25,6 +24,7 @@ from reward_service.buckets import BatchLimits
 from reward_service.bundle import load_bundle
 from reward_service.config import RewardModelConfig
 from reward_service.hot_swap import LiveModel
+from reward_service.pretrained import load_causal_model, load_tokenizer
 from tests.support import learner_inputs as inputs
 from tests.support.plain_engine import PlainEngine
 from tests.support.second_device import SECOND, Strayed, is_second, second_device
@@ -111,8 +111,8 @@ def test_ppo_steps_checkpoints_and_goes_back(
     digests = [report.policy.weights.sha256 for report in reports if report is not None]
     metrics = [report.metrics for report in reports if report is not None]
     same_as_on_cpu(f"ppo {changes}", (first.probe, digests, metrics))
-    assert load_language_model(str(tmp_path / "saved")).device.type == "cpu"
-    assert load_tokenizer(str(tmp_path / "saved")) is not None
+    assert load_causal_model(tmp_path / "saved").device.type == "cpu"
+    assert load_tokenizer(tmp_path / "saved") is not None
     learner.close()
 
 
@@ -160,10 +160,10 @@ def test_a_critic_starts_from_a_bundle(engine: type, model_folder: Path, tmp_pat
 
 def test_texts_are_learned(engine: type, model_folder: Path, tmp_path: Path):
     learner = SupervisedLearner(
-        load_language_model(str(model_folder)), inputs.SUPERVISED, inputs.engine_config(1, 0)
+        load_causal_model(model_folder), inputs.SUPERVISED, inputs.engine_config(1, 0)
     )
     losses = learner.train(inputs.blocks())
-    assert learner.save(tmp_path / "saved", load_tokenizer(str(model_folder)))
+    assert learner.save(tmp_path / "saved", load_tokenizer(model_folder))
     same_as_on_cpu("supervised", losses)
 
 
