@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from protocol.errors import InputError
+from protocol.json_object import read_json_object
 
 _FILES = ("generation_config.json", "config.json")
 
@@ -29,23 +28,11 @@ def model_end_ids(folder: Path, tokenizer_end_id: int | None, vocab_size: int) -
     found = set() if tokenizer_end_id is None else {tokenizer_end_id}
     for name in _FILES:
         path = folder / name
-        config = _read(path)
+        config = read_json_object(path) if path.is_file() else {}
         for part in (config, config.get("text_config")):
             if isinstance(part, Mapping):
                 found.update(_ids(part.get("eos_token_id"), path))
     return frozenset(token_id for token_id in found if 0 <= token_id < vocab_size)
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path} cannot be read ({error}): save the model again") from error
-    if not isinstance(config, dict):
-        raise InputError(f"{path} is not a JSON object: save the model again")
-    return config
 
 
 def _ids(value: object, path: Path) -> list[int]:

@@ -31,10 +31,12 @@ from actors.config import RolloutConfig
 from actors.end_tokens import model_end_ids
 from actors.engine import Sample
 from actors.memory import GIB, check_kv_cache
-from actors.model_folder import check_model_folder
+from actors.tokenizer import load_tokenizer
 from actors.weights import Weights, transfer_info
 from protocol.errors import ConfigError, InputError, LoopEnded, ResourceError
 from protocol.messages import Sampling
+from protocol.model_errors import as_model_error
+from protocol.model_folder import inspect_model
 from protocol.tokenizing import PolicyTokenizer
 
 if TYPE_CHECKING:
@@ -162,9 +164,8 @@ class VllmEngine:
         Raises:
             UserError: The model, the config or the machine's memory does not allow it.
         """
-        check_model_folder(self._model)
+        inspect_model(self._model)
         self._check_device()
-        from transformers import AutoTokenizer
         from vllm.v1.engine.async_llm import AsyncLLM
 
         began = time.monotonic()
@@ -172,7 +173,7 @@ class VllmEngine:
         self._context_length = vllm_config.model_config.max_model_len
         self._vocab_size = vllm_config.model_config.get_vocab_size()
         self._check_memory(vllm_config)
-        tokenizer = AutoTokenizer.from_pretrained(str(self._model))
+        tokenizer = load_tokenizer(self._model)
         self._tokenizer = PolicyTokenizer(tokenizer)
         self._end_token_ids = model_end_ids(self._model, tokenizer.eos_token_id, self._vocab_size)
         try:
@@ -310,10 +311,8 @@ class VllmEngine:
         return outputs[-1]
 
     def _vllm_config(self) -> VllmConfig:
-        try:
+        with as_model_error(self._model, "vLLM cannot serve it"):
             return self._engine_args().create_engine_config()
-        except (ValueError, OSError) as error:
-            raise InputError(f"vLLM cannot serve {self._model}: {_one_line(error)}") from error
 
     def _engine_args(self) -> AsyncEngineArgs:
         import torch

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from actors.tokenizer import load_tokenizer
 from cluster.config import RunConfig
 from cluster.controller import Controller
 from cluster.loops.journal import Journal
@@ -24,7 +25,7 @@ from cluster.run_folder import OWNER, RunFolder
 from cluster.starting.base_model import starting_policy
 from cluster.starting.labelers import SimulatedLabelers
 from cluster.starting.placement import Placement, num_cpus_wanted
-from cluster.starting.prompts import RunTexts, load_tokenizer, read_texts
+from cluster.starting.prompts import RunTexts, read_texts
 from cluster.starting.remote import RemoteLabelQueue, answer
 from cluster.starting.session import RaySession
 from cluster.watching.display import RunDisplay

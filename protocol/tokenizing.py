@@ -97,11 +97,6 @@ class PolicyTokenizer:
         self._inner = tokenizer
 
     @property
-    def size(self) -> int:
-        """V of the vocabulary, added tokens included."""
-        return len(self._inner)
-
-    @property
     def has_chat_template(self) -> bool:
         """Whether it takes chat messages."""
         return bool(self._inner.chat_template)

@@ -9,11 +9,15 @@ from actors.prompts.config import PromptsConfig
 from actors.prompts.records import prompt_from_record
 from protocol.errors import InputError, MissingError, ResourceError
 from protocol.messages import Prompt
+from protocol.model_folder import ModelFolder
 from protocol.tokenizing import PolicyTokenizer
 
 
 def read_hub(
-    config: PromptsConfig, tokenizer: PolicyTokenizer, longest: int | None
+    config: PromptsConfig,
+    tokenizer: PolicyTokenizer,
+    longest: int | None,
+    model: ModelFolder | None = None,
 ) -> list[Prompt]:
     """Read all prompts of a dataset's split, from the local cache or the hub.
 
@@ -31,6 +35,7 @@ def read_hub(
             prompt_id=f"{config.dataset}-{number:06d}",
             tokenizer=tokenizer,
             longest=longest,
+            model=model,
         )
         for number, record in enumerate(_rows(config, name))
     ]

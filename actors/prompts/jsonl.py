@@ -10,11 +10,15 @@ from actors.prompts.config import PromptsConfig
 from actors.prompts.records import prompt_from_record
 from protocol.errors import InputError, MissingError, ResourceError
 from protocol.messages import Prompt
+from protocol.model_folder import ModelFolder
 from protocol.tokenizing import PolicyTokenizer
 
 
 def read_jsonl(
-    config: PromptsConfig, tokenizer: PolicyTokenizer, longest: int | None
+    config: PromptsConfig,
+    tokenizer: PolicyTokenizer,
+    longest: int | None,
+    model: ModelFolder | None = None,
 ) -> list[Prompt]:
     """Read all prompts of `config.path`; blank lines are passed over.
 
@@ -34,6 +38,7 @@ def read_jsonl(
             prompt_id=f"{path.stem}-{number:06d}",
             tokenizer=tokenizer,
             longest=longest,
+            model=model,
         )
         for number, record in records(path)
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from protocol.chat import read_messages
 from protocol.errors import InputError
 from protocol.messages import ChatMessage, Prompt
+from protocol.model_folder import ModelFolder
 from protocol.tokenizing import PolicyTokenizer
 
 
@@ -16,6 +17,7 @@ def prompt_from_record(
     prompt_id: str,
     tokenizer: PolicyTokenizer,
     longest: int | None,
+    model: ModelFolder | None = None,
 ) -> Prompt:
     """Make a Prompt of one record.
 
@@ -28,10 +30,12 @@ def prompt_from_record(
         prompt_id: The Prompt's id.
         tokenizer: The policy's.
         longest: Tokens of the longest prompt taken; None takes any.
+        model: Whose embeddings the tokens must be within; None takes any token.
 
     Raises:
-        InputError: The prompt is missing, of the wrong type, empty or too long, or the tokenizer
-            or its chat template cannot take it.
+        InputError: The prompt is missing, of the wrong type, empty or too long, holds a token
+            that the model has no embedding for, or the tokenizer or its chat template cannot take
+            it.
     """
     if not isinstance(record, dict) or field not in record:
         raise InputError(f'{where}: no "{field}": each record needs {{"{field}": …}}')
@@ -55,4 +59,6 @@ def prompt_from_record(
             f"{where}: the prompt is {len(token_ids)} tokens long and at most {longest} may be: "
             "shorten it, raise prompts.max_tokens, or take a model of longer context"
         )
+    if model is not None:
+        model.check_ids(token_ids, where)
     return Prompt(prompt_id=prompt_id, text=text, messages=messages, token_ids=token_ids)

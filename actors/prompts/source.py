@@ -17,6 +17,7 @@ from actors.prompts.hub import read_hub
 from actors.prompts.jsonl import read_jsonl
 from actors.prompts.reviews import ReviewPrompts
 from protocol.messages import Prompt
+from protocol.model_folder import ModelFolder
 from protocol.tokenizing import PolicyTokenizer, Tokenizer
 
 if TYPE_CHECKING:
@@ -68,7 +69,11 @@ class FilePrompts:
 
 
 def build_prompt_source(
-    config: PromptsConfig, tokenizer: Tokenizer, *, room_tokens: int | None = None
+    config: PromptsConfig,
+    tokenizer: Tokenizer,
+    *,
+    room_tokens: int | None = None,
+    model: ModelFolder | None = None,
 ) -> ReviewPrompts | FilePrompts:
     """Build the prompt source that the config names.
 
@@ -76,6 +81,7 @@ def build_prompt_source(
         config: Which, and how it is read.
         tokenizer: The policy's, as Hugging Face's library has it.
         room_tokens: What the model's context leaves for a prompt, the response taken off.
+        model: Whose embeddings the prompts' tokens must be within; None takes any token.
 
     Raises:
         MissingError: The file or dataset is not there.
@@ -90,7 +96,7 @@ def build_prompt_source(
             reader, prompt_tokens=config.prompt_tokens, seed=config.seed, longest=longest
         )
     read = read_jsonl if config.source == "jsonl" else read_hub
-    prompts = read(config, reader, longest)
+    prompts = read(config, reader, longest, model)
     _warn_of_control_texts(prompts, reader)
     return FilePrompts(prompts, seed=config.seed, shuffle=config.shuffle)
 

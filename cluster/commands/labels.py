@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from cluster.commands.shared import json_option, one_line_errors, run_argument
+from cluster.commands.shared import STORED, json_option, one_line_errors, run_argument
 
 if TYPE_CHECKING:
     from label_queue.oversight.trace import LabelerTrace, LabelTrace, PolicyTrace
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @run_argument
 @click.option("--label", "label", metavar="ID_OR_SEQ", help="Trace one label.")
-@click.option("--policy", type=click.IntRange(min=0), help="Trace a policy version back.")
+@click.option("--policy", type=STORED, help="Trace a policy version back.")
 @click.option("--labeler", metavar="NAME", help="Trace all labels of one labeler.")
 @json_option
 @one_line_errors
@@ -134,6 +134,7 @@ def import_labels(file: Path, run: Path, model: str | None, config_file: Path | 
         run_id=run.name,
         tokenizer=None if reading is None else reading.tokenizer,
         ends=None if reading is None else reading.ends,
+        model=None if reading is None else reading.model,
     )
     click.echo(f"{folder.ledger}: {written.num_events} labels on {written.num_queries} queries")
     if written.num_endless:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from actors.end_tokens import model_end_ids
+from actors.tokenizer import load_tokenizer
 from cluster.config import load_config
 from cluster.starting.policy_source import policy_folder
-from cluster.starting.prompts import load_tokenizer, written_end_rule
+from cluster.starting.prompts import written_end_rule
 from label_queue.exchange.preference_import import WrittenEnds
 from protocol.errors import ConfigError
+from protocol.model_folder import ModelFolder, inspect_model
 from protocol.tokenizing import PolicyTokenizer
 
 
@@ -22,6 +24,8 @@ class PreferenceReading:
     tokenizer: Any
     """The policy's, as Hugging Face's library has it."""
     ends: WrittenEnds
+    model: ModelFolder
+    """What the texts must fit."""
 
 
 def preference_reading(model: str | None, config_file: Path | None) -> PreferenceReading | None:
@@ -44,12 +48,14 @@ def preference_reading(model: str | None, config_file: Path | None) -> Preferenc
                 "folder with --model"
             )
         model = config.policy.path
-    folder = policy_folder(model)
-    tokenizer = load_tokenizer(folder)
+    folder = inspect_model(policy_folder(model))
+    tokenizer = load_tokenizer(folder.path)
     reader = PolicyTokenizer(tokenizer)
     if config is None:
-        ends = WrittenEnds.unknown(model_end_ids(folder, reader.eos_token_id, reader.size))
+        ends = WrittenEnds.unknown(
+            model_end_ids(folder.path, reader.eos_token_id, folder.num_embeddings)
+        )
     else:
         rule = written_end_rule(config.response, reader, folder)
         ends = WrittenEnds(of_chats=rule, of_texts=rule)
-    return PreferenceReading(tokenizer=tokenizer, ends=ends)
+    return PreferenceReading(tokenizer=tokenizer, ends=ends, model=folder)

@@ -12,11 +12,16 @@ from actors.prompts.jsonl import records
 from actors.prompts.records import prompt_from_record
 from protocol.ending import EndRule
 from protocol.errors import InputError, MissingError
+from protocol.model_folder import ModelFolder
 from protocol.tokenizing import PolicyTokenizer
 
 
 def read_normalisation_texts(
-    path: Path, tokenizer: PolicyTokenizer, rule: EndRule, longest: int
+    path: Path,
+    tokenizer: PolicyTokenizer,
+    rule: EndRule,
+    longest: int,
+    model: ModelFolder | None = None,
 ) -> list[tuple[int, ...]]:
     """Read the file as the reward model reads responses.
 
@@ -25,6 +30,7 @@ def read_normalisation_texts(
         tokenizer: The policy's.
         rule: Where the run's responses end: those here end there, too.
         longest: Tokens the model's context has room for, prompt and response together.
+        model: Whose embeddings the tokens must be within; None takes any token.
 
     Returns:
         [N][T_n] token ids of prompt and response.
@@ -36,7 +42,7 @@ def read_normalisation_texts(
     if not path.is_file():
         raise MissingError(f"{path}: no such file: check reward_model.normalisation_path")
     sequences = [
-        _sequence(record, f"{path}, line {number}", tokenizer, rule, longest)
+        _sequence(record, f"{path}, line {number}", tokenizer, rule, longest, model)
         for number, record in records(path)
     ]
     if len(sequences) < 2:
@@ -45,7 +51,12 @@ def read_normalisation_texts(
 
 
 def _sequence(
-    record: object, where: str, tokenizer: PolicyTokenizer, rule: EndRule, longest: int
+    record: object,
+    where: str,
+    tokenizer: PolicyTokenizer,
+    rule: EndRule,
+    longest: int,
+    model: ModelFolder | None,
 ) -> tuple[int, ...]:
     prompt = prompt_from_record(
         record, field="prompt", where=where, prompt_id="", tokenizer=tokenizer, longest=None
@@ -63,4 +74,6 @@ def _sequence(
             f"{where}: prompt and response are {len(sequence)} tokens long and the model's context "
             f"is {longest}: leave the line out, or take a model of longer context"
         )
+    if model is not None:
+        model.check_ids(sequence, where)
     return sequence

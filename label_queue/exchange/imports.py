@@ -12,6 +12,7 @@ from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import InputError
 from protocol.labels import ComparisonQuery, LabelEvent
+from protocol.model_folder import ModelFolder
 from protocol.tokenizing import PolicyTokenizer, Tokenizer
 
 
@@ -34,6 +35,7 @@ def import_file(
     run_id: str | None = None,
     tokenizer: Tokenizer | None = None,
     ends: WrittenEnds | None = None,
+    model: ModelFolder | None = None,
 ) -> Imported:
     """Make a new ledger of a file of our own form, or of TRL's preferences.
 
@@ -49,6 +51,7 @@ def import_file(
             `preference_import`.
         ends: Where preferences' responses end; None: turns of a chat with the tokenizer's end
             token, plain texts where they end.
+        model: The policy, which preferences must fit; None: they are not held against it.
 
     Raises:
         InputError: Anything in the file is wrong (line and field are named), the ledger exists, or
@@ -76,7 +79,7 @@ def import_file(
         if ends is None:
             end_id = reader.eos_token_id
             ends = WrittenEnds.unknown(frozenset() if end_id is None else frozenset({end_id}))
-        records = read_preferences(path, reader, ends, run_id=run_id, at_time=at_time)
+        records = read_preferences(path, reader, ends, run_id=run_id, at_time=at_time, model=model)
     _write(ledger_path, run_id, records)
     return Imported(
         run_id=run_id,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from protocol.ending import EndRule
 from protocol.errors import InputError
 from protocol.labels import Assignment, Candidate, ComparisonQuery, LabelEvent, Source
 from protocol.messages import ChatMessage
+from protocol.model_folder import ModelFolder
 from protocol.tokenizing import PolicyTokenizer
 
 LABELER = "import"
@@ -56,7 +57,13 @@ class WrittenEnds:
 
 
 def read_preferences(
-    path: Path, tokenizer: PolicyTokenizer, ends: WrittenEnds, *, run_id: str, at_time: float
+    path: Path,
+    tokenizer: PolicyTokenizer,
+    ends: WrittenEnds,
+    *,
+    run_id: str,
+    at_time: float,
+    model: ModelFolder | None = None,
 ) -> list[Record]:
     """Return the records of a file of preferences, every line checked.
 
@@ -66,6 +73,7 @@ def read_preferences(
         ends: Where responses end in the run they are for.
         run_id: The run whose ledger they are for.
         at_time: Unix seconds, noted as when they came.
+        model: The policy, whose context and embeddings the texts must be within; None: any fit.
 
     Raises:
         InputError: Anything in it is wrong; line and field are named.
@@ -73,12 +81,36 @@ def read_preferences(
     """
     records: list[Record] = []
     for number, line in read_lines(path):
-        records += _LineReader(line, at(path, number), tokenizer, ends).records(
+        made = _LineReader(line, at(path, number), tokenizer, ends).records(
             number, run_id=run_id, at_time=at_time
         )
+        if model is not None:
+            _check_fit(made, model, at(path, number))
+        records += made
     if not records:
         raise InputError(f"{path}: is empty; want one preference a line")
     return records
+
+
+def _check_fit(records: Sequence[Record], model: ModelFolder, where: str) -> None:
+    """Raise InputError where a prompt and response is longer than the context, or has strange ids.
+
+    Said here, with the line, and not by the first fit.
+    """
+    longest = model.context_length
+    sequences = [
+        query.prompt_token_ids + candidate.token_ids
+        for query in records
+        if isinstance(query, ComparisonQuery)
+        for candidate in query.candidates
+    ]
+    for sequence in sequences:
+        model.check_ids(sequence, where)
+        if longest is not None and len(sequence) > longest:
+            raise InputError(
+                f"{where}: prompt and response are {len(sequence)} tokens long and the context of "
+                f"{model.path} is {longest}: leave the line out, or take a model of longer context"
+            )
 
 
 class _LineReader:

@@ -10,6 +10,7 @@ import pytest
 from cluster.starting.import_reading import preference_reading
 from protocol.ending import EndRule
 from protocol.errors import ConfigError
+from protocol.model_folder import ModelFolder
 from tests.support import tokenizers_of_all_kinds as kinds
 
 CONFIG = """
@@ -33,7 +34,16 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ends = tokenizer.convert_tokens_to_ids(["<eos>", "<end_of_turn>"])
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
     (folder / "config.json").write_text(json.dumps({"model_type": "gemma"}))
+    found = ModelFolder(
+        path=folder,
+        architecture="GemmaForCausalLM",
+        context_length=64,
+        is_stretched=False,
+        num_embeddings=len(tokenizer),
+        ids_beyond={},
+    )
     monkeypatch.setattr("cluster.starting.import_reading.policy_folder", Path)
+    monkeypatch.setattr("cluster.starting.import_reading.inspect_model", lambda path: found)
     return folder
 
 
