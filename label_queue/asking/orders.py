@@ -28,7 +28,7 @@ MAX_BARREN_ORDERS = 10
 """Orders in a row that may bring no query."""
 NEVER_ENDS = (
     "the policy's responses never end with the cut or end token: "
-    "raise response.max_tokens or change response.cut_token"
+    "raise response.max_tokens, or change response.cut_token or response.end_tokens"
 )
 ALL_ALIKE = (
     "the policy's responses to one prompt are all alike: "

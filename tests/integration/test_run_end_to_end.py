@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -169,6 +170,7 @@ def listening_addresses(run: RunProcess) -> set[str]:
 def test_it_ends_by_itself(seen: Seen) -> None:
     assert seen.code == 0, seen.run.output
     assert seen.run.error_output == ""
+    assert re.search(r"^ρ ended \d+ of \d+ responses, by the cut token '\.'", seen.run.output, re.M)
     assert seen.run.state["state"] == "finished"
     assert "error" not in seen.run.state
 
