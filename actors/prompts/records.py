@@ -40,7 +40,8 @@ def prompt_from_record(
     if not isinstance(record, dict) or field not in record:
         raise InputError(f'{where}: no "{field}": each record needs {{"{field}": …}}')
     content = record[field]
-    text, messages = "", ()
+    text = ""
+    messages: tuple[ChatMessage, ...] = ()
     if isinstance(content, str):
         text = content
         token_ids = tokenizer(text)["input_ids"] if text.strip() else []

@@ -224,7 +224,8 @@ class Oversight:
             raise InvalidLabel(f"{choice!r} is not a candidate of query {query_id!r}", "choice")
         if not is_comparison(query.candidates):
             raise InvalidLabel(
-                f"query {query_id!r} shows two responses that are alike: neither is right", "query_id"
+                f"query {query_id!r} shows two responses that are alike: neither is right",
+                "query_id",
             )
         moment = AskMoment(now=self._clock(), labels=self._state.history.num_submitted)
         template = past_template(query, choice, moment)

@@ -66,8 +66,7 @@ def answer_to(
     """Read a task and form the answer to it."""
     prompt = in_one_text(task.prompt.text, task.prompt.messages)
     utilities = [
-        response_gold(prompt, candidate.text, profile.gamma)
-        for candidate in task.candidates
+        response_gold(prompt, candidate.text, profile.gamma) for candidate in task.candidates
     ]
     verdict: Verdict = decide(utilities, task.kind, profile, num_given, rng)
     names = tuple(task.candidates[index].candidate_id for index in verdict.order)

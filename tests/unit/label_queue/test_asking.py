@@ -174,9 +174,7 @@ async def test_refuses_log_probabilities_that_are_none(queue: LabelQueue) -> Non
     draft = make_draft()
     first = replace(draft.rollouts[0], behavior_logprobs=(float("nan"),) * 4)
     with pytest.raises(NotFinite, match="q-000000"):
-        await queue.offer(
-            order.order_id, [replace(draft, rollouts=(first, *draft.rollouts[1:]))]
-        )
+        await queue.offer(order.order_id, [replace(draft, rollouts=(first, *draft.rollouts[1:]))])
 
 
 async def test_expired_queries_are_replaced(queue: LabelQueue, clock: ManualClock) -> None:
