@@ -5,30 +5,35 @@ Z is Ziegler et al. 2019, the source of the response settings.
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-ResponseMode = Literal["fixed", "end_token"]
+from protocol.ending import ResponseMode
+from protocol.settings import Count, Processes, Seconds, Settings, Tokens
+
 WeightTransportName = Literal["shared_memory", "object_store", "nccl", "ipc"]
 
 
-class ResponseConfig(BaseModel):
+class ResponseConfig(Settings):
     """How long a response is, where it ends, and what one that never ends is worth."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mode: ResponseMode = "fixed"
     """"fixed" samples `max_tokens` whatever comes (Z §2.1); "end_token" stops at the end token."""
-    max_tokens: int = Field(default=24, ge=1)
+    max_tokens: Tokens = 24
     """T. Z's style tasks: 24; its summaries: 75."""
-    temperature: float = Field(default=1.0, gt=0)
-    """Divides the logits in sampling, ratios and KL alike. Z's style tasks: 0.7."""
+    temperature: float = Field(default=1.0, ge=0.01, le=100)
+    """Divides the logits in sampling, ratios and KL alike. Z's style tasks: 0.7. One below 0.01
+    would be raised to it by vLLM, silently."""
     cut_token: str | None = "."
-    """Text of the one token that ends a fixed response (Z: "." or a newline); None keeps all."""
-    cut_after: int = Field(default=16, ge=0)
+    """Text of the token that ends a fixed response (Z: "." or a newline), any that reads so; None
+    keeps all."""
+    cut_after: int = Field(default=16, ge=0, le=100_000_000)
     """Index from which `cut_token` ends the response. Z's style tasks: 16; its summaries: 55."""
-    missing_cut_score: float = -1.0
+    end_tokens: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Texts of the tokens that end a response in mode "end_token", one token each, e.g.
+    ["<end_of_turn>"]; empty: all that tokenizer, config and generation config of the model name."""
+    missing_cut_score: float = Field(default=-1.0, ge=-1_000, le=1_000)
     """The fixed score, in RL, of a response in which no cut or end token came (Z)."""
 
     @model_validator(mode="after")
@@ -45,37 +50,35 @@ class ResponseConfig(BaseModel):
         return self
 
 
-class RolloutConfig(BaseModel):
+class RolloutConfig(Settings):
     """The rollout actors and the vLLM engine in each."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    num_actors: int = Field(default=2, ge=1)
+    num_actors: Processes = 2
     """Rollout actors, one engine each."""
-    requests_per_call: int = Field(default=16, ge=1)
+    requests_per_call: Count = 16
     """Rollout requests the controller hands an actor at once."""
-    torch_threads: int = Field(default=1, ge=1)
+    torch_threads: Processes = 1
     """Threads of an engine on CPU. One: a busy neighbour halves a two-thread process."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the engine's weights. float32 agrees with the learner to about 1e-6 nats."""
-    kv_cache_gib: float = Field(default=0.25, ge=0)
+    kv_cache_gib: float = Field(default=0.25, ge=0, le=1_000_000)
     """KV cache an engine takes, GiB; 0 leaves it to `gpu_memory_utilization`."""
-    max_model_len: int | None = Field(default=None, ge=2)
+    max_model_len: int | None = Field(default=None, ge=2, le=100_000_000)
     """Longest prompt + response, tokens; None takes the model's own context."""
-    max_num_seqs: int = Field(default=128, ge=1)
+    max_num_seqs: int = Field(default=128, ge=1, le=1_000_000)
     """Sequences an engine decodes at once; more wait inside it."""
     enforce_eager: bool = True
     """Skip compilation: start-up is what counts for small models. Set false on a GPU."""
     gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
     """Share of the device's memory for weights and KV cache; read when `kv_cache_gib` is 0."""
-    tensor_parallel_size: int = Field(default=1, ge=1)
+    tensor_parallel_size: Processes = 1
     """Devices an engine is split over."""
     weight_transport: WeightTransportName = "shared_memory"
     """How weights travel: "shared_memory" on one node and "object_store" across nodes, both on
     any device; by vLLM's own engines "nccl" from GPU to GPU, and "ipc" where learner and actors
     share one, of whose memory it keeps `run.max_policy_lag` + 2 copies of the weights."""
-    push_timeout_s: float = Field(default=60.0, gt=0)
+    push_timeout_s: Seconds = 60.0
     """How long the learner waits for the actors to take a version; "nccl" alone."""
-    probe_tolerance: float = Field(default=1e-3, gt=0)
+    probe_tolerance: float = Field(default=1e-3, gt=0, le=100)
     """Largest difference of engine and learner on a probe, nats. A lost output head is off by 1;
     float32 by 1e-6; bfloat16 needs about 5e-2."""

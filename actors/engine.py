@@ -31,8 +31,8 @@ class Engine(Protocol):
         ...
 
     @property
-    def end_token_id(self) -> int | None:
-        """The tokenizer's end token, if it has one. Known once started."""
+    def end_token_ids(self) -> frozenset[int]:
+        """All end tokens that the model's files name; may be none. Known once started."""
         ...
 
     async def start(self) -> None:
@@ -49,7 +49,7 @@ class Engine(Protocol):
         prompt_token_ids: Sequence[int],
         sampling: Sampling,
         *,
-        stop_token_id: int | None,
+        stop_token_ids: frozenset[int],
     ) -> Sample:
         """Draw a response, from the whole distribution: top-p 1, top-k off.
 
@@ -57,8 +57,8 @@ class Engine(Protocol):
             request_id: Names the request in the engine's logs.
             prompt_token_ids: [P].
             sampling: Temperature, T and seed.
-            stop_token_id: The token after which sampling stops, itself included; None samples
-                exactly T tokens.
+            stop_token_ids: The tokens after which sampling stops, themselves included; with none
+                exactly T tokens are sampled.
 
         Raises:
             InputError: The prompt holds a token the model does not know.
@@ -81,15 +81,11 @@ class Engine(Protocol):
         ...
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """Return the text of tokens, without special ones."""
+        """Return what people are shown of tokens: all of them, see `protocol.shown_text`."""
         ...
 
-    def token_id(self, text: str) -> int:
-        """Return the id of the one token that reads `text`.
-
-        Raises:
-            ConfigError: The tokenizer has no such token.
-        """
+    def ids_reading(self, text: str) -> frozenset[int]:
+        """Return all tokens that read `text`; none may do."""
         ...
 
     async def stop(self) -> None:

@@ -1,53 +1,47 @@
-"""Where a response ends (Ziegler et al. 2019 §2.1): pure functions of its token ids.
-
-All tokens sampled are trained on; only those up to and with the cut (or end) token are scored
-and shown to people.
-"""
+"""From a config to the tokens that end its responses."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from actors.config import ResponseConfig, ResponseMode
-from protocol.messages import FinishReason
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """Where a response ends, and why."""
-
-    num_kept: int
-    """Tokens up to and with the one that ends the response; all of them where none does."""
-    is_complete: bool
-    """Whether the response ended as it should."""
-    finish_reason: FinishReason
+from actors.config import ResponseConfig
+from protocol.ending import EndRule
+from protocol.errors import ConfigError
 
 
-def finish_reason(mode: ResponseMode, *, is_complete: bool) -> FinishReason:
-    """Name why a response ended: at its cut token, at its end token, or out of length."""
-    if not is_complete:
-        return "length"
-    return "cut" if mode == "fixed" else "end"
-
-
-def find_ending(
-    token_ids: Sequence[int], response: ResponseConfig, marker_id: int | None
-) -> Ending:
-    """Find the token that ends a response.
+def end_rule(
+    response: ResponseConfig,
+    *,
+    model_end_ids: frozenset[int],
+    ids_reading: Callable[[str], frozenset[int]],
+) -> EndRule:
+    """Return what ends the responses of a run.
 
     Args:
-        token_ids: [T], as sampled.
-        response: In mode "fixed" a marker counts from index `cut_after` on, in mode "end_token"
-            wherever it comes.
-        marker_id: The id of the cut token or of the end token. None, for a fixed response
-            without a cut token, keeps every token and calls the response complete.
+        response: What the config says of responses.
+        model_end_ids: The end tokens that the model's own files name.
+        ids_reading: The tokens that read a text; see `PolicyTokenizer.ids_reading`.
+
+    Raises:
+        ConfigError: No token reads a text of the config, or a model has no end token.
     """
-    if marker_id is None:
-        return Ending(num_kept=len(token_ids), is_complete=True, finish_reason="length")
-    first = response.cut_after if response.mode == "fixed" else 0
-    for index in range(first, len(token_ids)):
-        if token_ids[index] == marker_id:
-            reason = finish_reason(response.mode, is_complete=True)
-            return Ending(num_kept=index + 1, is_complete=True, finish_reason=reason)
-    return Ending(num_kept=len(token_ids), is_complete=False, finish_reason="length")
+
+    def of_one_token(text: str, key: str) -> frozenset[int]:
+        if not (found := ids_reading(text)):
+            raise ConfigError(
+                f"{text!r} is not one token of the policy's tokenizer: choose another {key}"
+            )
+        return found
+
+    if response.mode == "fixed":
+        text = response.cut_token
+        cut_ids = frozenset() if text is None else of_one_token(text, "response.cut_token")
+        return EndRule(mode="fixed", marker_ids=cut_ids, cut_after=response.cut_after)
+    named = [of_one_token(text, "response.end_tokens") for text in response.end_tokens]
+    end_ids = frozenset().union(*named) if named else model_end_ids
+    if not end_ids:
+        raise ConfigError(
+            'response.mode = "end_token", but neither the tokenizer nor the config nor the '
+            "generation config of the model names an end token: name one in response.end_tokens"
+        )
+    return EndRule(mode="end_token", marker_ids=end_ids)

@@ -28,15 +28,18 @@ from vllm.distributed.weight_transfer.base import (
 )
 
 from actors.config import RolloutConfig
+from actors.end_tokens import model_end_ids
 from actors.engine import Sample
 from actors.memory import GIB, check_kv_cache
-from actors.model_folder import check_model_folder
+from actors.tokenizer import load_tokenizer
 from actors.weights import Weights, transfer_info
 from protocol.errors import ConfigError, InputError, LoopEnded, ResourceError
 from protocol.messages import Sampling
+from protocol.model_errors import as_model_error
+from protocol.model_folder import inspect_model
+from protocol.tokenizing import PolicyTokenizer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
     from vllm.config import VllmConfig
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.outputs import RequestOutput
@@ -136,7 +139,8 @@ class VllmEngine:
         self._config = config
         self._seed = seed
         self._llm: AsyncLLM | None = None
-        self._tokenizer: PreTrainedTokenizerBase | None = None
+        self._tokenizer: PolicyTokenizer | None = None
+        self._end_token_ids: frozenset[int] = frozenset()
         self._context_length = 0
         self._vocab_size = 0
         self._num_scores = 0
@@ -148,10 +152,9 @@ class VllmEngine:
         return self._context_length
 
     @property
-    def end_token_id(self) -> int | None:
-        """The tokenizer's end token, if it has one."""
-        token_id: int | None = self._running_tokenizer.eos_token_id
-        return token_id
+    def end_token_ids(self) -> frozenset[int]:
+        """All end tokens that the model's files name."""
+        return self._end_token_ids
 
     async def start(self) -> None:
         """Load the model and start the engine core; blocks the event loop meanwhile.
@@ -161,9 +164,8 @@ class VllmEngine:
         Raises:
             UserError: The model, the config or the machine's memory does not allow it.
         """
-        check_model_folder(self._model)
+        inspect_model(self._model)
         self._check_device()
-        from transformers import AutoTokenizer
         from vllm.v1.engine.async_llm import AsyncLLM
 
         began = time.monotonic()
@@ -171,7 +173,9 @@ class VllmEngine:
         self._context_length = vllm_config.model_config.max_model_len
         self._vocab_size = vllm_config.model_config.get_vocab_size()
         self._check_memory(vllm_config)
-        self._tokenizer = AutoTokenizer.from_pretrained(str(self._model))
+        tokenizer = load_tokenizer(self._model)
+        self._tokenizer = PolicyTokenizer(tokenizer)
+        self._end_token_ids = model_end_ids(self._model, tokenizer.eos_token_id, self._vocab_size)
         try:
             self._llm = AsyncLLM.from_vllm_config(vllm_config, disable_log_stats=True)
         except RuntimeError as error:
@@ -187,7 +191,7 @@ class VllmEngine:
         prompt_token_ids: Sequence[int],
         sampling: Sampling,
         *,
-        stop_token_id: int | None,
+        stop_token_ids: frozenset[int],
     ) -> Sample:
         """Draw a response; see the port."""
         from vllm import SamplingParams
@@ -200,7 +204,7 @@ class VllmEngine:
             top_p=1.0,
             top_k=0,
             ignore_eos=True,  # whether the end token ends a response is ours to say
-            stop_token_ids=None if stop_token_id is None else [stop_token_id],
+            stop_token_ids=sorted(stop_token_ids),
             logprobs=0,  # of the token drawn, and of no other
             flat_logprobs=True,
             detokenize=False,
@@ -260,19 +264,13 @@ class VllmEngine:
                 await llm.resume_generation()
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """Return the text of tokens, without special ones."""
-        return str(self._running_tokenizer.decode(list(token_ids), skip_special_tokens=True))
+        """Return what people are shown of tokens; see the port."""
+        return self._running_tokenizer.shown_text(token_ids)
 
-    def token_id(self, text: str) -> int:
-        """Return the id of the one token that reads `text`; ConfigError if there is none."""
-        tokenizer = self._running_tokenizer
-        token_ids = tokenizer.encode(text, add_special_tokens=False)
-        if len(token_ids) != 1 or token_ids[0] == tokenizer.unk_token_id:
-            raise ConfigError(
-                f"{text!r} is not one token of the tokenizer in {self._model}: "
-                "choose another response.cut_token"
-            )
-        return int(token_ids[0])
+    def ids_reading(self, text: str) -> frozenset[int]:
+        """Return all tokens that read `text` and that the model can sample."""
+        found = self._running_tokenizer.ids_reading(text)
+        return frozenset(token_id for token_id in found if token_id < self._vocab_size)
 
     async def stop(self) -> None:
         """End the engine core and wait for it to go. May be called twice."""
@@ -288,7 +286,7 @@ class VllmEngine:
         return self._llm
 
     @property
-    def _running_tokenizer(self) -> PreTrainedTokenizerBase:
+    def _running_tokenizer(self) -> PolicyTokenizer:
         assert self._tokenizer is not None, "start() first"
         return self._tokenizer
 
@@ -313,10 +311,8 @@ class VllmEngine:
         return outputs[-1]
 
     def _vllm_config(self) -> VllmConfig:
-        try:
+        with as_model_error(self._model, "vLLM cannot serve it"):
             return self._engine_args().create_engine_config()
-        except (ValueError, OSError) as error:
-            raise InputError(f"vLLM cannot serve {self._model}: {_one_line(error)}") from error
 
     def _engine_args(self) -> AsyncEngineArgs:
         import torch

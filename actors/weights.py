@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Mapping
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
+from protocol import safetensors_header
 from protocol.errors import BundleCorrupt, MissingError
 from protocol.messages import PolicyVersion, WeightsRef
 
@@ -65,9 +65,9 @@ def tensor_names(weights: Weights) -> frozenset[str]:
     """Return the names of the tensors in a safetensors file or its bytes; else nothing."""
     if isinstance(weights, Path):
         with weights.open("rb") as file:
-            return _names_in_header(file)
+            return safetensors_header.tensor_names(file, weights.stat().st_size)
     if isinstance(weights, bytes):
-        return _names_in_header(io.BytesIO(weights))
+        return safetensors_header.tensor_names(io.BytesIO(weights), len(weights))
     return frozenset()
 
 
@@ -78,9 +78,3 @@ def _check_digest(version: int, ref: WeightsRef, file: BufferedIOBase) -> None:
             f"the weights of policy version {version} hash to {digest[:12]}, "
             f"{ref.sha256[:12]} was announced"
         )
-
-
-def _names_in_header(file: BufferedIOBase) -> frozenset[str]:
-    """Read the header of the safetensors format: a length of 8 bytes, then JSON."""
-    length = int.from_bytes(file.read(8), "little")
-    return frozenset(json.loads(file.read(length))) - {"__metadata__"}

@@ -14,9 +14,10 @@ import structlog
 
 from actors.config import ResponseConfig, RolloutConfig
 from actors.engine import Engine
-from actors.response import find_ending
+from actors.response import end_rule
 from actors.weights import Weights, open_weights, tensor_names
-from protocol.errors import ConfigError, InputError, ProbeMismatch, VersionError
+from protocol.ending import EndRule
+from protocol.errors import InputError, ProbeMismatch, VersionError
 from protocol.messages import ActorStats, PolicyVersion, Rollout, RolloutRequest
 
 log = structlog.get_logger()
@@ -55,7 +56,7 @@ class RolloutWorker:
         self._response = response
         self._config = config
         self._clock = clock
-        self._marker_id: int | None = None
+        self._end_rule: EndRule | None = None
         self._answers: OrderedDict[str, asyncio.Task[Rollout]] = OrderedDict()
         self._loading = asyncio.Lock()
         self._version = 0
@@ -71,13 +72,17 @@ class RolloutWorker:
         self._load_s = 0.0
 
     async def start(self) -> None:
-        """Start the engine and find the token that ends responses. Called once.
+        """Start the engine and find the tokens that end responses. Called once.
 
         Raises:
             UserError: The model, the config or the machine's memory does not allow it.
         """
         await self._engine.start()
-        self._marker_id = self._find_marker()
+        self._end_rule = end_rule(
+            self._response,
+            model_end_ids=self._engine.end_token_ids,
+            ids_reading=self._engine.ids_reading,
+        )
         self._started_at = self._clock()
 
     async def generate(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
@@ -129,14 +134,6 @@ class RolloutWorker:
         """End the engine and its processes. May be called twice."""
         await self._engine.stop()
 
-    def _find_marker(self) -> int | None:
-        if self._response.mode == "fixed":
-            cut_token = self._response.cut_token
-            return None if cut_token is None else self._engine.token_id(cut_token)
-        if self._engine.end_token_id is None:
-            raise ConfigError('response.mode = "end_token", but the tokenizer has no end token')
-        return self._engine.end_token_id
-
     def _answer(self, request: RolloutRequest) -> asyncio.Task[Rollout]:
         task = self._answers.get(request.rollout_id)
         if task is None:
@@ -160,21 +157,22 @@ class RolloutWorker:
 
     async def _draw(self, request: RolloutRequest) -> Rollout:
         self._check_fits(request)
-        stops = self._response.mode == "end_token"
+        rule = self._end_rule
+        assert rule is not None, "start() first"
         started_at = self._begin()
         try:
             sample = await self._engine.sample(
                 request.rollout_id,
                 request.prompt.token_ids,
                 request.sampling,
-                stop_token_id=self._marker_id if stops else None,
+                stop_token_ids=rule.marker_ids if rule.mode == "end_token" else frozenset(),
             )
         finally:
             finished_at = self._end()
         async with self._loading:
             if self._failure is not None:
                 raise self._failure
-        ending = find_ending(sample.token_ids, self._response, self._marker_id)
+        ending = rule.find(sample.token_ids)
         self._num_rollouts += 1
         self._num_tokens += len(sample.token_ids)
         return Rollout(
@@ -188,7 +186,7 @@ class RolloutWorker:
             num_kept=ending.num_kept,
             is_complete=ending.is_complete,
             finish_reason=ending.finish_reason,
-            text=self._engine.decode(sample.token_ids[: ending.num_kept]),
+            text=self._engine.decode(rule.shown(sample.token_ids[: ending.num_kept])),
             actor_id=self._actor_id,
             started_at=started_at,
             finished_at=finished_at,

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from actors.tokenizer import load_tokenizer
 from cluster.config import RunConfig
 from cluster.controller import Controller
 from cluster.loops.journal import Journal
 from cluster.loops.recordings import Recordings
+from cluster.loops.reference_ends import ends_in_words
 from cluster.metrics.remote import RemoteSink
 from cluster.metrics.shell import MetricsShell
 from cluster.report.records import read_run
@@ -30,6 +32,7 @@ from cluster.watching.display import RunDisplay
 from cluster.watching.memory import PeakMemory
 from cluster.watching.watch import Watch
 from label_queue.simulated.gold import response_gold
+from protocol.tokenizing import PolicyTokenizer
 
 
 async def conduct(
@@ -69,12 +72,18 @@ async def conduct(
         async with Placement(config, folder, session, policy_path, texts) as placement:
             controller = Controller(config, placement.parts, journal, placement.policy)
             watch.show("sampling the base model")
-            await placement.start_reward_trainer(await controller.draw_reference())
+            reference = await controller.draw_reference()
+            _tell(console, await asyncio.to_thread(_ends, controller, config, policy_path))
+            await placement.start_reward_trainer(reference)
             links = await _admit(config, folder, placement.labels)
             folder.update_state(state="running")
-            for name, link in links.items():
-                words = f"{name} labels at {session.url}{link} (the link works once)"
-                console.print(words, markup=False, highlight=False, soft_wrap=True)
+            _tell(
+                console,
+                [
+                    f"{name} labels at {session.url}{link} (the link works once)"
+                    for name, link in links.items()
+                ],
+            )
             with SimulatedLabelers(config.labelers, session.url, folder) as labelers:
                 note = f"label at {session.url}/ · andon label {folder.path}"
                 async with asyncio.TaskGroup() as group:
@@ -93,6 +102,17 @@ async def conduct(
         # What the report will say goes to wandb too, while its run is still open.
         journal.summarize(summarize(read_run(folder.path)))
         watch.show("stopping")
+
+
+def _tell(console: Console, lines: Sequence[str]) -> None:
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _ends(controller: Controller, config: RunConfig, policy_path: Path) -> list[str]:
+    """Return what to say of how ρ ends its responses; loads the tokenizer."""
+    tokenizer = PolicyTokenizer(load_tokenizer(policy_path))
+    return ends_in_words(controller.drafter.first_reference_draws, config.response, tokenizer)
 
 
 async def _admit(config: RunConfig, folder: RunFolder, labels: RemoteLabelQueue) -> dict[str, str]:

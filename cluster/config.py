@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from actors.config import ResponseConfig, RolloutConfig
 from actors.prompts.config import PromptsConfig
@@ -32,35 +33,34 @@ from learners.config import (
 )
 from protocol.errors import ConfigError, MissingError
 from protocol.labels import RESERVED_NAMES
+from protocol.settings import DISGUISED, Count, Seed, Settings
 from reward_service.config import RewardModelConfig, RewardServiceConfig
 
 LabelerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A labeler's id in the ledger."""
 
 
-class Section(BaseModel):
-    """Frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+Devices = Annotated[float, Field(ge=0, le=1_000)]
+"""GPUs of one process: a part of one, or whole ones."""
 
 
-class RunSection(Section):
+class RunSection(Settings):
     """What kind of run this is."""
 
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     """Names the run's folder and its page in wandb."""
-    seed: int = 1
+    seed: Seed = 1
     """Of sampling, minibatches and asking. Prompts, reward fits and simulated labelers have seeds
     of their own."""
     mode: Literal["online", "offline"] = "online"
     """online: labels all through training. offline: all labels first, collected from ρ."""
-    episodes: int = Field(default=2_048_000, ge=1)
+    episodes: Count = 2_048_000
     """N_π, responses trained on in all. [Z: 2 M for style tasks; here a multiple of the batch]"""
-    max_policy_lag: int = Field(default=2, ge=0)
+    max_policy_lag: int = Field(default=2, ge=0, le=10_000)
     """η: no response older than so many versions is trained on. [A holds to 8]"""
 
 
-class ClusterConfig(Section):
+class ClusterConfig(Settings):
     """Where the parts run, and the address of the two HTTP faces."""
 
     address: str | None = None
@@ -68,14 +68,22 @@ class ClusterConfig(Section):
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8000, ge=0, le=65535)
     """0 takes a free port."""
-    object_store_gib: float = Field(default=0.25, gt=0)
-    """Of a private session; shared memory."""
-    cpus_per_part: float = Field(default=1.0, gt=0)
+    object_store_gib: float = Field(default=0.25, ge=0.075, le=1_000_000)
+    """Of a private session; shared memory. Ray takes no less than 75 MiB."""
+    cpus_per_part: float = Field(default=1.0, gt=0, le=10_000)
     """Logical CPUs each process is placed with."""
-    gpus_per_actor: float = Field(default=0.0, ge=0)
-    gpus_per_learner_rank: float = Field(default=0.0, ge=0)
+    gpus_per_actor: Devices = 0.0
+    gpus_per_learner_rank: Devices = 0.0
     worker_logs: bool = False
     """Show what the worker processes print."""
+
+    @model_validator(mode="after")
+    def _gpus_are_whole_or_parts_of_one(self) -> Self:
+        for name in ("gpus_per_actor", "gpus_per_learner_rank"):
+            gpus = getattr(self, name)
+            if gpus > 1 and gpus % 1:
+                raise ValueError(f"{name} {gpus:g}: above 1 it must be a whole number")
+        return self
 
     @model_validator(mode="after")
     def _stay_on_loopback(self) -> Self:
@@ -93,7 +101,7 @@ class SimulatedLabeler(LabelerProfile):
     name: LabelerName
 
 
-class RunConfig(Section):
+class RunConfig(Settings):
     """Everything a run is made of."""
 
     run: RunSection = RunSection()
@@ -125,6 +133,32 @@ class RunConfig(Section):
             raise ValueError(
                 "set one of policy.path (train yours) and base_model (make a small one)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _base_model_can_be_made_and_used(self) -> Self:
+        """Said before minutes are spent on making it."""
+        recipe = self.base_model
+        if recipe is None:
+            return self
+        ranks, batch = recipe.engine.num_ranks, recipe.training.batch_size
+        if batch % ranks:
+            raise ValueError(
+                f"base_model.training.batch_size {batch} is not a multiple of "
+                f"base_model.engine.num_ranks {ranks}"
+            )
+        context = self.rollouts.max_model_len or recipe.context_tokens
+        if context > recipe.context_tokens or self.response.max_tokens >= context:
+            raise ValueError(
+                f"base_model.context_tokens {recipe.context_tokens} must hold a prompt and "
+                f"response.max_tokens {self.response.max_tokens}, and be no less than "
+                f"rollouts.max_model_len"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _kl_coefficient_stays_positive(self) -> Self:
+        self.kl.check_batch(self.ppo.batch_size)
         return self
 
     @model_validator(mode="after")
@@ -200,7 +234,7 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
         raise MissingError(f"config {path} is not a file; `andon run CONFIG.toml` takes one")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also what `int` says of 5,000 digits
         raise ConfigError(f"config {path} is not valid TOML: {error}") from error
     for override in overrides:
         _apply(content, override)
@@ -241,7 +275,7 @@ def _parse_value(text: str) -> object:
     """Read a value as TOML; what is not TOML is a string, so that paths need no quotes."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -256,8 +290,18 @@ def _first_problem(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{key} is missing{more}"
     message = first["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(first["input"], dict) else f", but got {first['input']!r}"
+    if first["type"] == DISGUISED:
+        return f"{key}{'.' if key else ''}{message}{more}"
+    given = "" if isinstance(first["input"], dict) else f", but got {_shown(first['input'])}"
     return f"{key}: {message}{given}{more}" if key else f"{message}{more}"
+
+
+def _shown(value: object) -> str:
+    """Return a value as text of bounded length; Python refuses to write huge numbers out at all."""
+    try:
+        return textwrap.shorten(repr(value), 200)
+    except ValueError:
+        return "a huge number"
 
 
 def _suggestion(location: tuple[int | str, ...]) -> str:

@@ -76,7 +76,7 @@ class Controller:
         self._scorer = ResponseScorer(parts.reward_service, config.response.missing_cut_score)
         self._gate = StalenessGate(config.ppo.batch_size, config.run.max_policy_lag)
         self._buffer = ExperienceBuffer(config.run.max_policy_lag, self._gate.release)
-        self._drafter = Drafter(
+        self.drafter = Drafter(
             parts.fleet, parts.query_prompts, self._sampling, lambda v: self._learned_through[v]
         )
         self._guard = RewardGuard(parts.reward_service, parts.labels, parts.learner, journal)
@@ -106,7 +106,7 @@ class Controller:
         """
         self._journal.policy_loaded(self._policy, await self._parts.fleet.load_policy(self._policy))
         labels = self._config.labels
-        rollouts = await self._drafter.draw_reference(
+        rollouts = await self.drafter.draw_reference(
             num_each=max(2, labels.num_candidates // 2),
             num_rollouts=self._config.reward_model.num_normalisation_samples,
             num_prompts=math.ceil(labels.total * labels.validation_share),
@@ -148,7 +148,7 @@ class Controller:
         while True:
             count = await self._gate.admit(self._config.rollouts.requests_per_call)
             prompts = self._parts.prompts.draw(count)
-            await self._requests.put(self._drafter.requests(prompts, "train"))
+            await self._requests.put(self.drafter.requests(prompts, "train"))
 
     async def rollouts(self) -> None:
         """Requests → rollouts, on whichever actor is least loaded."""
@@ -211,9 +211,9 @@ class Controller:
         """Orders of the label queue → drafts of the current policy."""
         while True:
             for order in await self._parts.labels.next_orders(timeout_s=5.0):
-                drafts = await self._drafter.fill(order)
+                drafts = await self.drafter.fill(order)
                 rollouts = [rollout for draft in drafts for rollout in draft.rollouts]
-                self._journal.drafted(rollouts, self._drafter.num_alike)
+                self._journal.drafted(rollouts, self.drafter.num_alike)
                 try:
                     if order.num_drafts > order.num_queries and self._has_reward.is_set():
                         drafts = await self._scorer.score_drafts(drafts)

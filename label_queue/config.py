@@ -5,28 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from label_queue.connectors.config import ConnectorConfig, refuse_same_names
 from protocol.labels import QueryKind
+from protocol.settings import Count, Fraction, Seconds, Settings, Share
 
 Mode = Literal["online", "offline"]
 """Labels all through training, or all of them before it; only the schedule differs."""
 
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, lt=1)]
 AnyPath = Annotated[Path, AfterValidator(Path.absolute)]
 """Of a file; absolute, since the actor that reads it may run in another folder."""
-Seconds = Annotated[float, Field(gt=0)]
+OpenShare = Annotated[float, Field(gt=0, lt=1)]
+"""Of a whole, neither nothing nor all."""
+ErrorRate = Annotated[float, Field(gt=0, lt=0.5)]
+CountOrNone = Annotated[int, Field(ge=0, le=1_000_000_000)]
+"""How many, or 0."""
 
 
-class Section(BaseModel):
-    """What all sections share: frozen, and no unknown key."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LeaseConfig(Section):
+class LeaseConfig(Settings):
     """How long a labeler holds a task: clamp(3 × p95 of active time, min_s, max_s)."""
 
     min_s: Seconds = 120.0
@@ -43,17 +40,17 @@ class LeaseConfig(Section):
         return self
 
 
-class IntakeConfig(Section):
+class IntakeConfig(Settings):
     """What the HTTP face lets through."""
 
-    requests_per_s: Annotated[float, Field(gt=0)] = 50.0
+    requests_per_s: Annotated[float, Field(gt=0, le=1e6)] = 50.0
     """Sustained, per labeler; a token bucket."""
     request_burst: Count = 200
     max_body_bytes: Count = 64 * 1024
     """Of one label; also of one line of a batch."""
     max_batch_bytes: Count = 4 * 1024 * 1024
     max_batch_labels: Count = 500
-    max_dead_letters: Annotated[int, Field(ge=0)] = 1_000
+    max_dead_letters: CountOrNone = 1_000
     """Refused bodies kept in the ledger, for mending the client that sent them."""
     dead_letter_chars: Count = 4_096
     """Of each of them."""
@@ -67,18 +64,18 @@ class IntakeConfig(Section):
     """Life of a browser's session, from the link that opened it."""
 
 
-class WarmConfig(Section):
+class WarmConfig(Settings):
     """Updates of the live reward model between refits from scratch."""
 
-    every_labels: Annotated[int, Field(ge=0)] = 16
+    every_labels: CountOrNone = 16
     """New labels that make one due; 0: no warm updates."""
     every_s: Seconds = 30.0
     """Or so long since the last fit, if there is any new label."""
-    replay: Annotated[float, Field(ge=0)] = 1.0
+    replay: Annotated[float, Field(ge=0, le=1_000)] = 1.0
     """Old labels learned again for each new one."""
 
 
-class GoldConfig(Section):
+class GoldConfig(Settings):
     """Tasks whose right answer is known, mixed in unseen. They never train."""
 
     path: AnyPath | None = None
@@ -87,12 +84,12 @@ class GoldConfig(Section):
     until the gold test clears them."""
     share_first: Share = 0.25
     """Of a labeler's first tasks, and of all tasks for as long as they are on probation."""
-    first_tasks: Annotated[int, Field(ge=0)] = 40
+    first_tasks: CountOrNone = 40
     share: Share = 0.05
     """Of their later tasks; doubled for labelers whom the reward model finds hard to explain."""
 
 
-class QualityConfig(Section):
+class QualityConfig(Settings):
     """How labelers are judged. The defaults are those the estimators' figures were worked out for.
 
     Of the sequential test p₁ and p₀ are a good and a bad labeler's share of right gold answers.
@@ -104,33 +101,33 @@ class QualityConfig(Section):
     repeat_after: Count = 10
     """Labels that a labeler gives between a query and its repetition, at least."""
 
-    good_accuracy: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    good_accuracy: OpenShare = 0.9
     """p₁."""
-    bad_accuracy: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    bad_accuracy: OpenShare = 0.6
     """p₀."""
-    false_alarm: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    false_alarm: ErrorRate = 0.01
     """α, how often a good labeler may be suspended by the test."""
-    missed_alarm: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    missed_alarm: ErrorRate = 0.05
     """β, how often a bad one may be cleared by it."""
-    drift_threshold: Annotated[float, Field(gt=0)] = 4.0
+    drift_threshold: Annotated[float, Field(gt=0, le=1_000)] = 4.0
     """h of the CUSUM that goes on where the test has ended."""
 
-    self_agreement_floor: Annotated[float, Field(ge=0, le=1)] = 0.65
+    self_agreement_floor: Fraction = 0.65
     self_min_repeats: Count = 20
-    position_z_limit: Annotated[float, Field(gt=0)] = 3.0
+    position_z_limit: Annotated[float, Field(gt=0, le=1_000)] = 3.0
     position_min_labels: Count = 200
-    fast_tokens_per_s: Annotated[float, Field(gt=0)] = 20.0
+    fast_tokens_per_s: Annotated[float, Field(gt=0, le=1e9)] = 20.0
     """Of displayed text; nobody reads faster."""
-    fast_share_limit: Annotated[float, Field(ge=0, le=1)] = 0.25
+    fast_share_limit: Fraction = 0.25
     fast_min_labels: Count = 20
 
     weigh_reliability: bool = True
     """Let each labeler's estimated reliability into the likelihood of the fit; False: 1 for all."""
-    doubt_below: Annotated[float, Field(ge=0, le=1)] = 0.5
+    doubt_below: Fraction = 0.5
     """A reliability below it doubles the gold a labeler gets; it suspends nobody."""
     max_weight_share: Annotated[float, Field(gt=0, le=1)] = 0.2
     """Of a fit's weight, for one labeler, once `cap_from_labelers` are active."""
-    cap_from_labelers: Annotated[int, Field(ge=2)] = 5
+    cap_from_labelers: Annotated[int, Field(ge=2, le=1_000_000)] = 5
     cap_min_labels: Count = 20
     """Labels in the fit from which on a labeler may count as active."""
 
@@ -156,7 +153,7 @@ class QualityConfig(Section):
 DEFAULT_QUALITY = QualityConfig()
 
 
-class LabelsConfig(Section):
+class LabelsConfig(Settings):
     """The label side of a run."""
 
     total: Count = 1024
@@ -169,7 +166,7 @@ class LabelsConfig(Section):
     """Of l(n): Ziegler et al.'s, or Christiano et al.'s rate ∝ c/(n + c)."""
     hyperbolic_episodes: Count = 2_000
     """c of the hyperbolic shape."""
-    refits: Count = 20
+    refits: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """Fits from scratch: one before RL, the others evenly spaced in labels."""
     warm: WarmConfig = WarmConfig()
 
@@ -177,13 +174,13 @@ class LabelsConfig(Section):
     num_candidates: Annotated[int, Field(ge=2, le=26)] = 4
     """K."""
     selector: Literal["uniform", "disagreement"] = "uniform"
-    selector_pool: Annotated[int, Field(ge=1)] = 10
+    selector_pool: Annotated[int, Field(ge=1, le=100_000)] = 10
     """Drafts drawn for each query by selectors that choose; Christiano et al.'s 10."""
     validation_share: Share = 0.10
     """Of queries; half of the candidates from ρ, half from π."""
     overlap_share: Share = 0.05
     """Of queries, given to several labelers."""
-    overlap_labelers: Annotated[int, Field(ge=2)] = 5
+    overlap_labelers: Annotated[int, Field(ge=2, le=1_000_000)] = 5
     """How many; never more than there are."""
     max_order: Count = 32
     """Queries in one order to the policy loop."""

@@ -13,7 +13,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from learners.config import BaseModelConfig
 from learners.supervised import SupervisedLearner, pack
-from reward_service.reward_model import without_dropout
+from reward_service.pretrained import without_dropout
 
 SPECIAL_TOKENS = ("<pad>", "<eos>", "<unk>")
 TRAINING_FILE = "training.json"

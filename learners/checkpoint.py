@@ -11,56 +11,52 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from learners.config import CheckpointConfig
 from protocol.errors import BundleCorrupt, MissingError, ResourceError, VersionError
+from protocol.settings import Processes, Settings, Stored
 
 MANIFEST_FILE = "manifest.json"
 
 
-class Position(BaseModel):
+class Position(Settings):
     """Where the learner stands, beside its tensors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    version: int = Field(ge=0)
-    num_steps: int = Field(ge=0)
+    version: Stored
+    num_steps: Stored
     """PPO steps from ρ to here: the position in the stream that orders minibatches."""
-    episodes: int = Field(ge=0)
+    episodes: Stored
     """The run's clock when it was written; a rollback does not set it back."""
-    kl_coefficient: float = Field(ge=0, allow_inf_nan=False)
-    reward_version: int = Field(ge=0)
+    kl_coefficient: float = Field(ge=0, le=sys.float_info.max)
+    reward_version: Stored
     """That the last step trained on; 0 for ρ."""
-    learned_through: int = Field(ge=0)
+    learned_through: Stored
 
 
-class Layout(BaseModel):
+class Layout(Settings):
     """How the state is spread; it can only be given back to a learner spread alike."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    num_ranks: int = Field(ge=1)
+    num_ranks: Processes
     zero_stage: int = Field(ge=0, le=3)
     dtype: str
 
 
-class Manifest(BaseModel):
+class Manifest(Settings):
     """What `manifest.json` holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     """Raised when an older reader could misread the folder."""
     position: Position
     layout: Layout
-    next_reward: int | None
+    next_reward: Stored | None
     """The reward version that the next step was the first to train on, if that is why it was
     written: this is then the last policy that is clean of whatever that version learned."""
     sha256: tuple[str, ...]

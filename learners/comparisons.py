@@ -131,7 +131,7 @@ def calibration_error(confidence: Tensor, hit: Tensor, num_bins: int = 10) -> fl
         num_bins: Equal bins of [0, 1].
     """
     bins = (confidence * num_bins).long().clamp(max=num_bins - 1)
-    gaps = torch.zeros(num_bins).index_add(0, bins, hit.float() - confidence)
+    gaps = confidence.new_zeros(num_bins).index_add(0, bins, hit.float() - confidence)
     return float(gaps.abs().sum() / len(confidence))
 
 

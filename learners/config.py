@@ -8,46 +8,45 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from protocol.settings import Count, Fraction, LearningRate, Processes, Seed, Settings, Share
+
+AdamBeta = Share
+"""How much of a moment stays after a step."""
 
 
-class Section(BaseModel):
-    """Frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PolicyConfig(Section):
+class PolicyConfig(Settings):
     """The policy to start from, which is also the reference policy ρ."""
 
     path: str = Field(min_length=1)
     """A Hugging Face folder, or a hub id such as "Qwen/Qwen2.5-0.5B-Instruct"."""
 
 
-class DeepSpeedConfig(Section):
+class DeepSpeedConfig(Settings):
     """How one learner is spread over ranks, and its optimizer."""
 
-    num_ranks: int = Field(default=1, ge=1)
+    num_ranks: Processes = 1
     """W, processes that each train on a share of every batch."""
     zero_stage: Literal[0, 1, 2, 3] = 0
     """What ZeRO spreads over the ranks: 0 nothing, 1 optimizer, 2 and gradients, 3 and weights."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of weights in the forward pass; log-probabilities are always computed in float32. [own]"""
-    torch_threads: int = Field(default=1, ge=1)
+    torch_threads: Processes = 1
     """Threads of one rank on CPU. [own]"""
-    micro_batch_size: int = Field(default=64, ge=1)
+    micro_batch_size: Count = 64
     """Sequences of one forward pass on one rank; gradients accumulate over passes. [own]"""
     optimizer: Literal["torch_adam", "cpu_adam"] = "torch_adam"
     """PyTorch's AdamW, or DeepSpeed's CPUAdam, compiled at its first use. [own]"""
     offload_optimizer: bool = False
     """Keep optimizer states in host memory (ZeRO 1 and up, on a GPU; with cpu_adam). [own]"""
-    adam_betas: tuple[float, float] = (0.9, 0.999)
+    adam_betas: tuple[AdamBeta, AdamBeta] = (0.9, 0.999)
     """[Z]"""
-    adam_eps: float = Field(default=1e-5, gt=0)
+    adam_eps: float = Field(default=1e-5, gt=0, le=1)
     """[Z: 1e-5, though inside another bias correction than PyTorch's]"""
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0, le=1_000)
     """[Z: none]"""
-    max_grad_norm: float = Field(default=1.0, gt=0)
+    max_grad_norm: float = Field(default=1.0, gt=0, le=1e9)
     """Gradients are scaled down to this global norm. [own; Z has no clipping]"""
 
     @model_validator(mode="after")
@@ -59,12 +58,12 @@ class DeepSpeedConfig(Section):
         return self
 
 
-class CheckpointConfig(Section):
+class CheckpointConfig(Settings):
     """Policy versions kept so that training can go on from them; one takes 12 bytes a weight."""
 
-    every_steps: int = Field(default=10, ge=1)
+    every_steps: Count = 10
     """Steps between two; besides, one comes before the first step on each reward version. [own]"""
-    keep: int = Field(default=8, ge=2)
+    keep: int = Field(default=8, ge=2, le=1_000_000_000)
     """How many stay on disk: version 0, the newest, and the rest spread over the run, those
     before a new reward version first. [own]"""
 
@@ -75,42 +74,55 @@ class LearnerConfig(DeepSpeedConfig):
     checkpoint: CheckpointConfig = CheckpointConfig()
 
 
-class KLConfig(Section):
+class KLConfig(Settings):
     """The coefficient β of the KL penalty."""
 
     kind: Literal["adaptive", "fixed"] = "adaptive"
-    coefficient: float = Field(default=0.15, ge=0)
+    coefficient: float = Field(default=0.15, ge=0, le=1_000)
     """β, or where the adaptive one starts. [Z: 0.15 in the released style configs, remembered]"""
-    target: float = Field(default=6.0, gt=0)
+    target: float = Field(default=6.0, gt=0, le=1e6)
     """Nats a response, for the adaptive one. [Z: 6–10 on style tasks]"""
-    horizon_episodes: int = Field(default=10_000, ge=1)
+    horizon_episodes: Count = 10_000
     """Episodes in which β moves by a factor of about e at a steady relative error of 1. [Z]"""
-    max_error: float = Field(default=0.2, gt=0)
+    max_error: float = Field(default=0.2, gt=0, le=1_000)
     """Bound of the relative error. [Z]"""
 
+    def check_batch(self, batch_size: int) -> None:
+        """Raise ValueError if one step of so many episodes could take β to 0 or below.
 
-class PPOConfig(Section):
+        A step moves β by the factor 1 ± max_error·batch_size/horizon_episodes.
+        """
+        largest_fall = self.max_error * batch_size / self.horizon_episodes
+        if self.kind == "adaptive" and largest_fall >= 1:
+            raise ValueError(
+                f"kl.horizon_episodes {self.horizon_episodes} is too short for ppo.batch_size "
+                f"{batch_size}: one step could make the KL coefficient 0 or negative; "
+                f"make it more than {self.max_error * batch_size:g}"
+            )
+
+
+class PPOConfig(Settings):
     """One PPO step on one experience batch."""
 
-    batch_size: int = Field(default=512, ge=1)
+    batch_size: Count = 512
     """B, episodes a step. [Z: 1024 in the paper, 512 in the released code, remembered]"""
-    epochs: int = Field(default=4, ge=1)
+    epochs: int = Field(default=4, ge=1, le=10_000)
     """Passes over a batch. [Z]"""
-    minibatches: int = Field(default=4, ge=1)
+    minibatches: Count = 4
     """Optimizer steps a pass. [Z: the released code has one; own]"""
-    lr: float = Field(default=1.41e-5, gt=0)
+    lr: LearningRate = 1.41e-5
     """[Z]"""
     lr_schedule: Literal["linear", "constant"] = "linear"
     """"linear": to 0 over the run's episodes. [Z]"""
     gamma: float = Field(default=1.0, gt=0, le=1)
     """[Z]"""
-    gae_lambda: float = Field(default=0.95, ge=0, le=1)
+    gae_lambda: Fraction = 0.95
     """[Z]"""
-    clip_range: float = Field(default=0.2, gt=0)
+    clip_range: float = Field(default=0.2, gt=0, lt=1)
     """ε of the ratio. [Z]"""
-    value_clip_range: float = Field(default=0.2, gt=0)
+    value_clip_range: float = Field(default=0.2, gt=0, le=1e6)
     """How far a value may move from that of the step's start before its loss goes flat. [Z]"""
-    value_coefficient: float = Field(default=0.1, ge=0)
+    value_coefficient: float = Field(default=0.1, ge=0, le=1_000)
     """[Z]"""
     critic: Literal["shared", "separate"] = "shared"
     """"shared": a zero-initialised head on the policy's trunk [Z]; "separate": a network of its
@@ -124,7 +136,7 @@ class PPOConfig(Section):
     objective: Literal["decoupled", "naive"] = "decoupled"
     """"decoupled": clip around the policy of the step's start and weight by its ratio to the
     behaviour policy [A]; "naive": clip around the behaviour policy [Z]."""
-    importance_weight_cap: float = Field(default=2.0, ge=1)
+    importance_weight_cap: float = Field(default=2.0, ge=1, le=1e6)
     """Bound of that weight, which also corrects the sampler's own arithmetic. [own]"""
 
     @model_validator(mode="after")
@@ -138,55 +150,55 @@ class PPOConfig(Section):
         return self
 
 
-class RewardFitConfig(Section):
+class RewardFitConfig(Settings):
     """Fitting the reward model to comparisons."""
 
-    lr: float = Field(default=5e-5, gt=0)
+    lr: LearningRate = 5e-5
     """Of a refit, linear to 0. [Z: 5e-5 in the code, 1.77e-5 in the paper]"""
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: Count = 32
     """Comparisons an optimizer step. [Z: 32 in the code, 8 in the paper]"""
-    epochs: int = Field(default=1, ge=1)
+    epochs: int = Field(default=1, ge=1, le=10_000)
     """[Z]"""
-    warm_lr: float = Field(default=1e-5, gt=0)
+    warm_lr: LearningRate = 1e-5
     """Of a warm update, constant. [own]"""
-    warm_batch_size: int = Field(default=32, ge=1)
+    warm_batch_size: Count = 32
     """[own]"""
     noise_aware: bool = True
     """Trust each labeler by their reliability. [C: one error rate of 10 % for all]"""
     bootstrap: bool = True
     """Each head of an ensemble learns its own resampling of the comparisons. [C]"""
-    seed: int = 1
+    seed: Seed = 1
     """Of heads, order and resampling: a fit is a pure function of its request and this config."""
 
 
-class SupervisedConfig(Section):
+class SupervisedConfig(Settings):
     """Training a language model on texts, from scratch or from a policy."""
 
-    lr: float = Field(default=3e-3, gt=0)
+    lr: LearningRate = 3e-3
     """At its peak. [own: best of 1e-3 and 3e-3 for a model of a million parameters]"""
-    warmup_fraction: float = Field(default=0.05, ge=0, lt=1)
+    warmup_fraction: Share = 0.05
     """Share of the steps in which the rate rises; then it falls linearly to 0. [own]"""
-    batch_size: int = Field(default=16, ge=1)
+    batch_size: Count = 16
     """Blocks an optimizer step. [own: 16 learned more a second than 32]"""
-    block_tokens: int = Field(default=64, ge=2)
+    block_tokens: int = Field(default=64, ge=2, le=1_000_000)
     """Texts are packed, an end token after each, and cut into blocks of so many. [own]"""
-    epochs: int = Field(default=1, ge=1)
+    epochs: int = Field(default=1, ge=1, le=10_000)
     """[own]"""
-    seed: int = 1
+    seed: Seed = 1
     """Of the order of the blocks."""
 
 
-class BaseModelConfig(Section):
+class BaseModelConfig(Settings):
     """A small GPT-2-style model with a word-level tokenizer, made from texts. All [own]."""
 
-    num_texts: int = Field(default=20_000, ge=1)
+    num_texts: Count = 20_000
     """Texts it is trained on."""
-    width: int = Field(default=128, ge=8)
-    layers: int = Field(default=4, ge=1)
-    heads: int = Field(default=4, ge=1)
-    context_tokens: int = Field(default=64, ge=8)
+    width: int = Field(default=128, ge=8, le=65_536)
+    layers: int = Field(default=4, ge=1, le=1_000)
+    heads: int = Field(default=4, ge=1, le=1_000)
+    context_tokens: int = Field(default=64, ge=8, le=1_000_000)
     """The longest prompt and response together."""
-    seed: int = 1
+    seed: Seed = 1
     """Of the initial weights."""
     training: SupervisedConfig = SupervisedConfig()
     engine: DeepSpeedConfig = DeepSpeedConfig()

@@ -39,4 +39,6 @@ class KLController:
             return
         error = kl / config.target - 1.0
         error = min(max(error, -config.max_error), config.max_error)
-        self._coefficient *= 1.0 + error * episodes / config.horizon_episodes
+        factor = 1.0 + error * episodes / config.horizon_episodes
+        assert factor > 0, "KLConfig.check_batch has refused such a batch"
+        self._coefficient *= factor

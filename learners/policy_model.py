@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from learners.config import PPOConfig
-from learners.language_model import load_language_model
-from protocol.errors import InputError
 from reward_service.bundle import load_bundle
+from reward_service.forward import check_forward, hidden_states
+from reward_service.pretrained import load_causal_model
 
 POLICY_PREFIX = "language_model."
 """Of the policy's own tensors among those of a PolicyModel."""
@@ -41,7 +41,7 @@ class PolicyModel(nn.Module):
         self.value_head = value_head or _zero_head(language_model.config.hidden_size)
 
     @classmethod
-    def from_pretrained(cls, policy_path: str, config: PPOConfig) -> PolicyModel:
+    def from_pretrained(cls, policy_path: Path, config: PPOConfig) -> PolicyModel:
         """Return π = ρ with the critic the config asks for, in float32 on CPU.
 
         A separate critic starts from ρ with a zero head, or from a reward bundle with the mean of
@@ -49,14 +49,14 @@ class PolicyModel(nn.Module):
 
         Raises:
             MissingError: There is no such model or bundle.
-            InputError: It is no causal language model, or one whose head is not a plain matrix.
+            InputError: It is no whole causal language model, or one that `check_forward` refuses.
         """
-        language_model = load_language_model(policy_path)
-        _check_plain_head(language_model, policy_path)
+        language_model = load_causal_model(policy_path)
+        check_forward(language_model, policy_path)
         if config.critic == "shared":
             return cls(language_model)
         if config.critic_path is None:
-            return cls(language_model, critic=load_language_model(policy_path).base_model)
+            return cls(language_model, critic=load_causal_model(policy_path).base_model)
         reward = load_bundle(Path(config.critic_path)).model
         head = _zero_head(reward.heads.in_features)
         with torch.no_grad():
@@ -83,7 +83,7 @@ class PolicyModel(nn.Module):
             temperatures: [B], dividing the logits.
             with_entropy: Whether the entropy is wanted; it needs the whole distribution once more.
         """
-        hidden = _trunk(self.language_model.base_model, input_ids)
+        hidden = hidden_states(self.language_model.base_model, input_ids)
         hidden = _before_response(hidden, prompt_lengths, response_ids.shape[1])
         logits = self.language_model.get_output_embeddings()(hidden).float()
         logits = logits / temperatures[:, None, None]
@@ -93,7 +93,7 @@ class PolicyModel(nn.Module):
         if with_entropy:
             entropy = normaliser - (logits.softmax(dim=-1) * logits).sum(dim=-1)
         if self.critic is not None:
-            hidden = _trunk(self.critic, input_ids)
+            hidden = hidden_states(self.critic, input_ids)
             hidden = _before_response(hidden, prompt_lengths, response_ids.shape[1])
         values = self.value_head(hidden).squeeze(-1).float()
         return chosen - normaliser, values, entropy
@@ -115,36 +115,8 @@ def _zero_head(width: int) -> nn.Linear:
     return head
 
 
-def _trunk(model: Any, input_ids: Tensor) -> Tensor:
-    """Return the last hidden states, [B, L, D].
-
-    A causal model cannot see the padding to the right of a response, so nothing is masked, and
-    attention takes its fast path.
-    """
-    nothing_masked = torch.ones_like(input_ids)
-    output = model(input_ids=input_ids, attention_mask=nothing_masked, use_cache=False)
-    hidden: Tensor = output.last_hidden_state
-    return hidden
-
-
 def _before_response(hidden: Tensor, prompt_lengths: Tensor, num_tokens: int) -> Tensor:
     """Return the hidden state each response token is predicted from, [B, T, D] of [B, L, D]."""
     offsets = torch.arange(num_tokens, device=hidden.device)
     positions = (prompt_lengths[:, None] - 1 + offsets).clamp(max=hidden.shape[1] - 1)
     return hidden.gather(1, positions[..., None].expand(-1, -1, hidden.shape[2]))
-
-
-@torch.inference_mode()
-def _check_plain_head(language_model: Any, path: str) -> None:
-    """Refuse a model whose logits are not its head applied to its last hidden states.
-
-    Some architectures scale or cap them inside `forward`; our own log-probabilities would be
-    silently wrong.
-    """
-    ids = torch.arange(min(8, language_model.config.vocab_size))[None]
-    logits = language_model.get_output_embeddings()(_trunk(language_model.base_model, ids))
-    if not torch.allclose(logits, language_model(input_ids=ids).logits, atol=1e-4):
-        raise InputError(
-            f"{path} scales or caps its logits, which the learner does not know how to do; "
-            "take a model whose head is a plain matrix"
-        )

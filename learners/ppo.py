@@ -22,13 +22,15 @@ from learners.collate import Responses, collate, single
 from learners.config import KLConfig, LearnerConfig, PolicyConfig, PPOConfig
 from learners.engine import Engine
 from learners.kl_control import KLController
-from learners.language_model import load_language_model, load_tokenizer, save_language_model
+from learners.language_model import save_language_model
 from learners.losses import importance_weights, policy_loss, value_loss
 from learners.policy_model import PolicyModel, policy_tensors
 from learners.ppo_metrics import evaluation_metrics, reward_metrics, staleness_metrics
 from protocol.errors import BundleCorrupt, ConfigError, NotFinite, UserError, VersionError
 from protocol.messages import ExperienceBatch, PolicyVersion, Probe, StepReport
 from protocol.ports import WeightPublisher
+from protocol.seeds import derived_seed
+from reward_service.pretrained import load_causal_model, load_tokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,7 @@ class PPOLearner:
         publisher: WeightPublisher | None,
         seed: int,
     ) -> None:
+        kl.check_batch(ppo.batch_size)
         self._policy = policy
         self._ppo = ppo
         self._micro_batch_size = learner.micro_batch_size
@@ -103,9 +106,9 @@ class PPOLearner:
         self._seed = seed
         self._kl = KLController(kl)
         self._kl_target = kl.target
-        self._engine = Engine(PolicyModel.from_pretrained(policy.path, ppo), learner)
+        self._engine = Engine(PolicyModel.from_pretrained(Path(policy.path), ppo), learner)
         dtype = getattr(torch, learner.dtype)
-        reference = PolicyModel(load_language_model(policy.path))
+        reference = PolicyModel(load_causal_model(Path(policy.path)))
         self._reference = reference.requires_grad_(False).to(self._engine.device, dtype)
         self._probe = single(probe_token_ids).to(self._engine.device)
         layout = Layout(
@@ -208,8 +211,9 @@ class PPOLearner:
         tensors = self._engine.full_tensors()
         if tensors is not None:
             config = self._reference.language_model.config
-            tokenizer = load_tokenizer(self._policy.path)
-            save_language_model(folder, config, policy_tensors(tensors), tokenizer)
+            start = Path(self._policy.path)
+            tensors, tokenizer = policy_tensors(tensors), load_tokenizer(start)
+            save_language_model(folder, config, tensors, tokenizer, started_from=start)
 
     def close(self) -> None:
         """Free the engine and what is published."""
@@ -311,7 +315,9 @@ class PPOLearner:
     ) -> dict[str, float]:
         """Take epochs × minibatches optimizer steps; their order follows the seed and the steps."""
         lr = self._lr(batch.episodes_before)
-        order = torch.Generator().manual_seed(self._seed * 1_000_003 + self._num_steps)
+        order = torch.Generator().manual_seed(
+            derived_seed(self._seed, "minibatches", self._num_steps)
+        )
         num_rows, num_steps = len(responses.scores), self._ppo.epochs * self._ppo.minibatches
         totals = torch.zeros(4, device=self._engine.device)
         grad_norm = 0.0

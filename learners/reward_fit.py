@@ -229,7 +229,8 @@ class RewardTrainer:
             return {}
         model = self._engine.module
         batch = collate_comparisons(unlearned, {})
-        raw = raw_scores(model, candidate_sequences(unlearned), _LIMITS)
+        # All of this is counting, so it is done on the CPU, where the labels are.
+        raw = raw_scores(model, candidate_sequences(unlearned), _LIMITS).cpu()
         scores = batch.spread(raw * self._training_gain.cpu())
         hit, decided = hits(scores.mean(dim=2), batch)
         metrics: dict[str, float] = {}
@@ -252,7 +253,7 @@ class RewardTrainer:
         """Set gain and bias anew; return how the scores of ρ's samples go with the last version."""
         model = self._live().module
         normalise(model, self._reference_sequences, _LIMITS)
-        raw = raw_scores(model, self._reference_sequences, _LIMITS).to(model.gain.device)
+        raw = raw_scores(model, self._reference_sequences, _LIMITS)
         scores = model.combined(model.normalised(raw)).detach().float().cpu()
         previous, self._reference_scores = self._reference_scores, scores
         if previous is None:

@@ -16,6 +16,7 @@ from learners.config import DeepSpeedConfig, SupervisedConfig
 from learners.engine import Engine
 from learners.language_model import save_language_model
 from protocol.errors import InputError
+from protocol.tokenizing import PolicyTokenizer
 
 
 class NextTokenLoss(nn.Module):
@@ -127,10 +128,11 @@ def pack(texts: Sequence[str], tokenizer: Any, block_tokens: int) -> Tensor:
     end = tokenizer.eos_token_id
     if end is None:
         raise InputError("the tokenizer has no end token, which texts are packed with")
+    reader = PolicyTokenizer(tokenizer)
     stream = [
         token
-        for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-        for token in (*ids, end)
+        for number, text in enumerate(texts, start=1)
+        for token in (*reader.response_ids(text, where=f"text {number}"), end)
     ]
     num_blocks = len(stream) // block_tokens
     if num_blocks == 0:

@@ -22,14 +22,15 @@ def check_sequences(model: RewardModel, sequences: Sequence[Sequence[int]]) -> N
     Raises:
         InputError: A sequence is empty, longer than the context, or has an id out of vocabulary.
     """
+    longest = model.context_length
     for index, sequence in enumerate(sequences):
         name = f"sequence {index} of the request"
         if not sequence:
             raise InputError(f"{name} is empty: give at least one token")
-        if len(sequence) > model.context_length:
+        if longest is not None and len(sequence) > longest:
             raise InputError(
                 f"{name} has {len(sequence)} tokens, over the reward model's context of "
-                f"{model.context_length}: shorten it"
+                f"{longest}: shorten it"
             )
         if min(sequence) < 0 or max(sequence) >= model.vocabulary_size:
             raise InputError(

@@ -18,14 +18,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import safetensors
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
-from protocol.errors import BundleCorrupt, MissingError, NotFinite, VersionError
+from protocol.errors import BundleCorrupt, InputError, MissingError, NotFinite, VersionError
 from protocol.labels import RewardVersion
+from protocol.model_errors import as_model_error
+from protocol.settings import Closed
 from reward_service.config import RewardModelConfig
+from reward_service.pretrained import quiet_library
 from reward_service.retention import bundle_path
 from reward_service.reward_model import RewardModel
 
@@ -33,10 +35,8 @@ WEIGHTS_FILE = "model.safetensors"
 MANIFEST_FILE = "manifest.json"
 
 
-class Manifest(BaseModel):
+class Manifest(Closed):
     """What `manifest.json` holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     """Raised when an older reader could misread the folder."""
@@ -133,11 +133,12 @@ def load_bundle(folder: Path) -> Bundle:
             f"{weights} has sha256 {digest}, announced was {manifest.announcement.sha256}"
         )
     try:
-        backbone = AutoConfig.from_pretrained(folder)
-        model = RewardModel.from_config(backbone, manifest.reward_model)
-        model.load_state_dict(load_file(weights), strict=True)
-    except (OSError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-        raise BundleCorrupt(f"{folder} cannot be loaded: {error}") from error
+        with as_model_error(folder, "it cannot be loaded"), quiet_library():
+            backbone = AutoConfig.from_pretrained(folder)
+            model = RewardModel.from_config(backbone, manifest.reward_model)
+            model.load_state_dict(load_file(weights), strict=True)
+    except InputError as error:
+        raise BundleCorrupt(str(error)) from error
     return Bundle(version=replace(manifest.announcement, path=str(folder)), model=model.eval())
 
 

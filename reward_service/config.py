@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from protocol.settings import Processes, Seconds, Settings, Tokens
 
 CombineRule = Literal["mean", "min", "mean_minus_variance"]
 """How M normalised heads become one score."""
@@ -13,17 +15,15 @@ NormalisationRule = Literal["reference", "zero_at_reference", "zero_at_demonstra
 """What gain and bias are set from."""
 
 
-class RewardModelConfig(BaseModel):
+class RewardModelConfig(Settings):
     """The reward model: a copy of the reference policy ρ with scalar heads."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    num_heads: int = Field(default=1, ge=1)
+    num_heads: int = Field(default=1, ge=1, le=1_000)
     """M, the ensemble's members; 1 is Ziegler et al. (2019), more is Christiano et al. (2017)."""
     combine: CombineRule = "mean"
     """"mean" (Christiano et al. 2017), or the conservative "min" and "mean_minus_variance"
     (Coste et al. 2023)."""
-    variance_coefficient: float = Field(default=0.0, ge=0.0)
+    variance_coefficient: float = Field(default=0.0, ge=0, le=1e6)
     """λ of mean − λ·variance over heads (Coste et al. 2023); for that rule alone."""
     normalisation: NormalisationRule = "reference"
     """"reference": mean 0 and variance 1 on samples of ρ (Ziegler et al. 2019);
@@ -32,7 +32,7 @@ class RewardModelConfig(BaseModel):
     normalisation_path: str = ""
     """JSONL of {"prompt", "response"}: the reference responses or demonstrations, for the two
     "zero_at" rules alone."""
-    num_normalisation_samples: int = Field(default=256, ge=2)
+    num_normalisation_samples: int = Field(default=256, ge=2, le=1_000_000)
     """Responses gain and bias are set from; 256 in the code of Ziegler et al. (2019)."""
 
     @model_validator(mode="after")
@@ -57,33 +57,31 @@ class RewardModelConfig(BaseModel):
         return self
 
 
-class RewardServiceConfig(BaseModel):
+class RewardServiceConfig(Settings):
     """The Ray Serve deployment that scores, and its client. All numbers are our own choice."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    replicas: int = Field(default=1, ge=1)
+    replicas: Processes = 1
     """Processes, each with a whole reward model."""
-    max_batch_tokens: int = Field(default=8192, ge=1)
+    max_batch_tokens: Tokens = 8192
     """Tokens of one forward pass, padding included."""
-    max_batch_size: int = Field(default=128, ge=1)
+    max_batch_size: int = Field(default=128, ge=1, le=1_000_000)
     """Sequences of one forward pass."""
-    batch_wait_s: float = Field(default=0.002, ge=0.0)
+    batch_wait_s: float = Field(default=0.002, ge=0, le=3_600)
     """How long a request waits for others to share its forward pass."""
-    max_ongoing_requests: int = Field(default=256, ge=2)
+    max_ongoing_requests: int = Field(default=256, ge=2, le=10_000_000)
     """Requests a replica holds at once, those being scored included; above it they queue."""
-    torch_threads: int = Field(default=1, ge=1)
+    torch_threads: Processes = 1
     """Threads of one replica's forward pass."""
-    timeout_s: float = Field(default=30.0, gt=0.0)
+    timeout_s: Seconds = 30.0
     """For one attempt at a request."""
-    retries: int = Field(default=8, ge=0)
+    retries: int = Field(default=8, ge=0, le=100)
     """Attempts after the first, each after a longer pause with jitter, before ScoringFailed; the
     default lasts about 8 s on average, which also covers replicas that swap one after another."""
-    heartbeat_timeout_s: float = Field(default=60.0, gt=0.0)
+    heartbeat_timeout_s: Seconds = 60.0
     """A replica silent this long is taken for dead; must exceed the time a bundle takes to load."""
-    swap_timeout_s: float = Field(default=300.0, gt=0.0)
+    swap_timeout_s: Seconds = 300.0
     """How long every live replica may take, together, to serve a new version."""
-    keep_versions: int | None = Field(default=None, ge=2)
+    keep_versions: int | None = Field(default=None, ge=2, le=1_000_000_000)
     """Newest bundles kept on disk after a swap; None keeps all, which rollback may need."""
 
     @model_validator(mode="after")

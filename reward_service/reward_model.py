@@ -9,10 +9,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers import AutoModel, PretrainedConfig, PreTrainedModel
 
-from protocol.errors import InputError, MissingError
+from protocol.model_folder import context_of
 from reward_service.config import RewardModelConfig
+from reward_service.forward import check_forward, hidden_states
+from reward_service.pretrained import load_backbone, without_dropout
 
 
 class RewardModel(nn.Module):
@@ -50,26 +52,11 @@ class RewardModel(nn.Module):
 
         Raises:
             MissingError: The folder is not there.
-            InputError: The folder holds no such model.
+            InputError: The folder holds no whole model, or one whose architecture scores cannot be
+                computed with.
         """
-        if not policy_path.is_dir():
-            raise MissingError(f"no reference policy at {policy_path}: give a Hugging Face folder")
-        try:
-            backbone, loading = AutoModel.from_pretrained(
-                policy_path,
-                config=without_dropout(AutoConfig.from_pretrained(policy_path)),
-                dtype=torch.float32,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(
-                f"{policy_path} is no causal language model with safetensors weights: {reason}"
-            ) from error
-        if missing := sorted(loading["missing_keys"]):
-            # The library would go on with random weights in their place.
-            raise InputError(f"{policy_path} lacks weights its config asks for: {missing[0]}")
+        backbone = load_backbone(policy_path)
+        check_forward(backbone, policy_path)
         model = cls(backbone, config)
         model.draw_heads(generator)
         return model
@@ -87,9 +74,9 @@ class RewardModel(nn.Module):
         self.heads.bias.zero_()
 
     @property
-    def context_length(self) -> int:
-        """The most tokens a sequence may have."""
-        return int(self.backbone.config.max_position_embeddings)
+    def context_length(self) -> int | None:
+        """The most tokens a sequence may have; None: the architecture names no bound."""
+        return context_of(self.backbone.config.to_dict())
 
     @property
     def vocabulary_size(self) -> int:
@@ -112,11 +99,7 @@ class RewardModel(nn.Module):
             (lengths == 0).any()
         ):
             raise ValueError("attention_mask must be ones, at least one a row, then zeros")
-        # A causal backbone cannot see what is to the right of the last token, so nothing needs to
-        # be masked: the result is the same, and attention takes its fast path.
-        hidden = self.backbone(
-            input_ids=input_ids, attention_mask=torch.ones_like(input_ids), use_cache=False
-        ).last_hidden_state
+        hidden = hidden_states(self.backbone, input_ids)
         rows = torch.arange(len(hidden), device=hidden.device)
         raw: Tensor = self.heads(hidden[rows, lengths - 1])
         return raw
@@ -143,14 +126,3 @@ class RewardModel(nn.Module):
         """Take gain [M] and bias [M], as `normalisation.gain_and_bias` returns them."""
         self.gain.copy_(gain)
         self.bias.copy_(bias)
-
-
-def without_dropout(config: PretrainedConfig) -> PretrainedConfig:
-    """Zero every dropout probability of a config, whatever its architecture calls it; return it.
-
-    PPO's ratios compare two forward passes of the same weights, so nothing may be random in them.
-    """
-    for name, value in config.to_dict().items():
-        if "drop" in name and isinstance(value, float):
-            setattr(config, name, 0.0)
-    return config

@@ -143,15 +143,15 @@ class RewardReplica:
     ) -> None:
         """Load the version in service, if there is one, and begin to watch for newer ones."""
         import torch
-        from transformers import AutoTokenizer
 
         from reward_service.hot_swap import LiveModel
+        from reward_service.pretrained import load_tokenizer
 
         keep_replica_off_other_interfaces()
         torch.set_num_threads(config.torch_threads)
         self._config = config
         self._announcer = announcer
-        self._tokenizer = AutoTokenizer.from_pretrained(policy_path)
+        self._tokenizer = load_tokenizer(Path(policy_path))
         self._live = LiveModel(
             validation,
             BatchLimits(max_tokens=config.max_batch_tokens, max_sequences=config.max_batch_size),

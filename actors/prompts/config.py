@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from protocol.settings import Seed, Settings, Tokens
 
 
-class PromptsConfig(BaseModel):
+class PromptsConfig(Settings):
     """Where prompts come from, and how they are read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: Literal["reviews", "jsonl", "hub"] = "reviews"
     """Generated reviews, a JSONL file, or a Hugging Face dataset."""
@@ -26,11 +26,11 @@ class PromptsConfig(BaseModel):
     """The key or column that holds the prompt."""
     prompt_tokens: int = Field(default=8, ge=1, le=32)
     """P of generated reviews; files bring their own lengths."""
-    max_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: Tokens | None = None
     """Longest prompt taken, in tokens; None takes whatever the model's context leaves room for."""
     shuffle: bool = True
     """Whether files are read in a fresh random order each epoch."""
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _names_its_source(self) -> Self:

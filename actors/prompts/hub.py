@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from actors.prompts.config import PromptsConfig
 from actors.prompts.records import prompt_from_record
 from protocol.errors import InputError, MissingError, ResourceError
 from protocol.messages import Prompt
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from protocol.model_folder import ModelFolder
+from protocol.tokenizing import PolicyTokenizer
 
 
 def read_hub(
-    config: PromptsConfig, tokenizer: PreTrainedTokenizerBase, longest: int | None
+    config: PromptsConfig,
+    tokenizer: PolicyTokenizer,
+    longest: int | None,
+    model: ModelFolder | None = None,
 ) -> list[Prompt]:
     """Read all prompts of a dataset's split, from the local cache or the hub.
 
@@ -32,15 +35,29 @@ def read_hub(
             prompt_id=f"{config.dataset}-{number:06d}",
             tokenizer=tokenizer,
             longest=longest,
+            model=model,
         )
-        for number, record in enumerate(_rows(config))
+        for number, record in enumerate(_rows(config, name))
     ]
     if not prompts:
         raise InputError(f"{name}: empty: choose another prompts.split or prompts.dataset")
     return prompts
 
 
-def _rows(config: PromptsConfig) -> Any:  # datasets.Dataset, which is not typed
+def _rows(config: PromptsConfig, name: str) -> Iterator[Any]:
+    """Yield the rows; what `datasets` raises becomes ours, whatever it is."""
+    rows = iter(_loaded(config, name))
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except Exception as error:
+            raise _unreadable(name, error) from error
+        yield row
+
+
+def _loaded(config: PromptsConfig, name: str) -> Any:  # datasets.Dataset, which is not typed
     from datasets import load_dataset  # heavy, and only this source needs it
     from datasets.exceptions import DatasetNotFoundError
 
@@ -60,3 +77,13 @@ def _rows(config: PromptsConfig) -> Any:  # datasets.Dataset, which is not typed
             f"{config.dataset}: not in the cache, and the Hugging Face hub cannot be reached: "
             'connect, or give a file with prompts.source = "jsonl"'
         ) from error
+    except Exception as error:
+        raise _unreadable(name, error) from error
+
+
+def _unreadable(name: str, error: Exception) -> InputError:
+    why = " ".join(str(error).split())[:200] or type(error).__name__
+    return InputError(
+        f"{name}: the datasets library cannot read it ({why}): choose another prompts.dataset, or "
+        'give a file with prompts.source = "jsonl"'
+    )

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from protocol.chat import as_mappings, read_messages
+from protocol.chat import read_messages
 from protocol.errors import InputError
 from protocol.messages import ChatMessage, Prompt
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from protocol.model_folder import ModelFolder
+from protocol.tokenizing import PolicyTokenizer
 
 
 def prompt_from_record(
@@ -18,13 +15,13 @@ def prompt_from_record(
     field: str,
     where: str,
     prompt_id: str,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PolicyTokenizer,
     longest: int | None,
+    model: ModelFolder | None = None,
 ) -> Prompt:
     """Make a Prompt of one record.
 
-    A text becomes its tokens, with the special tokens the tokenizer puts first; chat messages go
-    through the tokenizer's chat template, ending where the assistant is to speak.
+    What becomes tokens, and how, is for `PolicyTokenizer.prompt_ids` to say.
 
     Args:
         record: A mapping with the prompt under `field`.
@@ -33,49 +30,35 @@ def prompt_from_record(
         prompt_id: The Prompt's id.
         tokenizer: The policy's.
         longest: Tokens of the longest prompt taken; None takes any.
+        model: Whose embeddings the tokens must be within; None takes any token.
 
     Raises:
-        InputError: The prompt is missing, of the wrong type, empty or too long.
+        InputError: The prompt is missing, of the wrong type, empty or too long, holds a token
+            that the model has no embedding for, or the tokenizer or its chat template cannot take
+            it.
     """
     if not isinstance(record, dict) or field not in record:
         raise InputError(f'{where}: no "{field}": each record needs {{"{field}": …}}')
-    content = record[field]
+    content, label = record[field], f'{where}: "{field}"'
     text = ""
     messages: tuple[ChatMessage, ...] = ()
     if isinstance(content, str):
         text = content
-        token_ids = tokenizer(text)["input_ids"] if text.strip() else []
+        token_ids = tokenizer.prompt_ids(text, where=label) if text.strip() else ()
     elif isinstance(content, list):
-        messages = read_messages(content, f'{where}: "{field}", ')
-        token_ids = _render(messages, where, tokenizer)
+        messages = read_messages(content, f"{label}, ")
+        token_ids = tokenizer.prompt_ids(messages, where=label)
     else:
         raise InputError(
-            f'{where}: "{field}" is of type {type(content).__name__}: give a text or a list of '
-            "chat messages"
+            f"{label} is of type {type(content).__name__}: give a text or a list of chat messages"
         )
     if not token_ids:
-        raise InputError(f'{where}: "{field}" is empty: give at least one word')
+        raise InputError(f"{label} is empty: give at least one word")
     if longest is not None and len(token_ids) > longest:
         raise InputError(
             f"{where}: the prompt is {len(token_ids)} tokens long and at most {longest} may be: "
             "shorten it, raise prompts.max_tokens, or take a model of longer context"
         )
-    return Prompt(prompt_id=prompt_id, text=text, messages=messages, token_ids=tuple(token_ids))
-
-
-def _render(
-    messages: tuple[ChatMessage, ...], where: str, tokenizer: PreTrainedTokenizerBase
-) -> list[int]:
-    """Return the tokens of a chat by the tokenizer's chat template."""
-    if not tokenizer.chat_template:
-        raise InputError(
-            f"{where}: chat messages, but the tokenizer has no chat template: give texts, or a "
-            "model whose tokenizer has one"
-        )
-    if not messages:
-        return []
-    rendered: str = tokenizer.apply_chat_template(
-        as_mappings(messages), tokenize=False, add_generation_prompt=True
-    )
-    # The template writes the special tokens itself.
-    return list(tokenizer(rendered, add_special_tokens=False)["input_ids"])
+    if model is not None:
+        model.check_ids(token_ids, where)
+    return Prompt(prompt_id=prompt_id, text=text, messages=messages, token_ids=token_ids)

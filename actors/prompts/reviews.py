@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
 
 from actors.prompts.grammar import review
 from protocol.errors import InputError
 from protocol.messages import Prompt
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from protocol.tokenizing import PolicyTokenizer
 
 
 class ReviewPrompts:
@@ -18,7 +15,7 @@ class ReviewPrompts:
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: PolicyTokenizer,
         *,
         prompt_tokens: int,
         seed: int,
@@ -65,8 +62,8 @@ class ReviewPrompts:
     def _at(self, number: int) -> Prompt:
         words = review(random.Random(f"{self._seed}-{number}"))[: self._prompt_tokens]
         text = " ".join(words)
-        token_ids = tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
-        if self._tokenizer.unk_token_id in token_ids:
+        token_ids = self._tokenizer.prompt_ids(text, where=f"the generated prompt {text!r}")
+        if not self._tokenizer.knows_all(token_ids):
             raise InputError(
                 f"the tokenizer does not know all words of the generated prompt {text!r}: "
                 'train it on generated reviews, or set prompts.source to "jsonl" or "hub"'

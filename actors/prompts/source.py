@@ -10,16 +10,21 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+import structlog
+
 from actors.prompts.config import PromptsConfig
 from actors.prompts.hub import read_hub
 from actors.prompts.jsonl import read_jsonl
 from actors.prompts.reviews import ReviewPrompts
 from protocol.messages import Prompt
+from protocol.model_folder import ModelFolder
+from protocol.tokenizing import PolicyTokenizer, Tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from transformers import PreTrainedTokenizerBase
+
+log = structlog.get_logger()
 
 
 class FilePrompts:
@@ -64,14 +69,19 @@ class FilePrompts:
 
 
 def build_prompt_source(
-    config: PromptsConfig, tokenizer: PreTrainedTokenizerBase, *, room_tokens: int | None = None
+    config: PromptsConfig,
+    tokenizer: Tokenizer,
+    *,
+    room_tokens: int | None = None,
+    model: ModelFolder | None = None,
 ) -> ReviewPrompts | FilePrompts:
     """Build the prompt source that the config names.
 
     Args:
         config: Which, and how it is read.
-        tokenizer: The policy's.
+        tokenizer: The policy's, as Hugging Face's library has it.
         room_tokens: What the model's context leaves for a prompt, the response taken off.
+        model: Whose embeddings the prompts' tokens must be within; None takes any token.
 
     Raises:
         MissingError: The file or dataset is not there.
@@ -80,10 +90,24 @@ def build_prompt_source(
     """
     limits = [limit for limit in (config.max_tokens, room_tokens) if limit is not None]
     longest = min(limits, default=None)
+    reader = PolicyTokenizer(tokenizer)
     if config.source == "reviews":
         return ReviewPrompts(
-            tokenizer, prompt_tokens=config.prompt_tokens, seed=config.seed, longest=longest
+            reader, prompt_tokens=config.prompt_tokens, seed=config.seed, longest=longest
         )
     read = read_jsonl if config.source == "jsonl" else read_hub
-    prompts = read(config, tokenizer, longest)
+    prompts = read(config, reader, longest, model)
+    _warn_of_control_texts(prompts, reader)
     return FilePrompts(prompts, seed=config.seed, shuffle=config.shuffle)
+
+
+def _warn_of_control_texts(prompts: Sequence[Prompt], reader: PolicyTokenizer) -> None:
+    """Say that plain prompts look as if a chat template had written them: it is not to be so."""
+    found = [prompt.prompt_id for prompt in prompts if reader.reads_like_control(prompt.text)]
+    if found:
+        log.warning(
+            "plain prompts hold what reads like control tokens, and are taken for text: give "
+            "chat messages where turns are meant",
+            num_prompts=len(found),
+            first=found[0],
+        )

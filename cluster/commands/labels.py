@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from cluster.commands.shared import json_option, one_line_errors, run_argument
+from cluster.commands.shared import STORED, json_option, one_line_errors, run_argument
 
 if TYPE_CHECKING:
     from label_queue.oversight.trace import LabelerTrace, LabelTrace, PolicyTrace
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @run_argument
 @click.option("--label", "label", metavar="ID_OR_SEQ", help="Trace one label.")
-@click.option("--policy", type=click.IntRange(min=0), help="Trace a policy version back.")
+@click.option("--policy", type=STORED, help="Trace a policy version back.")
 @click.option("--labeler", metavar="NAME", help="Trace all labels of one labeler.")
 @json_option
 @one_line_errors
@@ -99,33 +99,49 @@ def export(
     help="The policy, a folder or hub id, whose tokenizer reads preferences; the full record "
     "needs none.",
 )
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="The run's TOML file: preferences end as its responses will, and its policy reads them.",
+)
 @one_line_errors
-def import_labels(file: Path, run: Path, model: str | None) -> None:
+def import_labels(file: Path, run: Path, model: str | None, config_file: Path | None) -> None:
     """Make the ledger of a new folder RUN from an exported FILE: the full record, or preferences.
 
     `andon run CONFIG.toml --folder RUN` goes on with it. The full record belongs to the run that
     wrote it, so there RUN must have that run's name.
 
-    Example: andon import preferences.jsonl runs/mine-1 --model Qwen/Qwen2.5-0.5B-Instruct
+    Without --config, the responses of chats are ended with the model's end token, and plain texts
+    are left as they are.
+
+    Example: andon import preferences.jsonl runs/mine-1 --config mine.toml
     """
     from cluster.run_folder import RunFolder
+    from cluster.starting.import_reading import preference_reading
     from label_queue.exchange.imports import import_file
     from protocol.errors import ConfigError
 
     folder = RunFolder(run)
     if folder.state.exists():
         raise ConfigError(f"{run} already holds a run: name a new folder")
-    tokenizer = None
-    if model is not None:
-        from cluster.starting.policy_source import policy_folder
-        from cluster.starting.prompts import load_tokenizer
-
-        tokenizer = load_tokenizer(policy_folder(model))
+    reading = preference_reading(model, config_file)
     run.mkdir(parents=True, exist_ok=True)
     written = import_file(
-        file, folder.ledger, at_time=time.time(), run_id=run.name, tokenizer=tokenizer
+        file,
+        folder.ledger,
+        at_time=time.time(),
+        run_id=run.name,
+        tokenizer=None if reading is None else reading.tokenizer,
+        ends=None if reading is None else reading.ends,
+        model=None if reading is None else reading.model,
     )
     click.echo(f"{folder.ledger}: {written.num_events} labels on {written.num_queries} queries")
+    if written.num_endless:
+        click.echo(
+            f"{written.num_endless} responses hold no cut token where the run's are cut, and are "
+            "kept whole: the reward learns from ends that no rollout has"
+        )
 
 
 def _in_words(found: LabelTrace | PolicyTrace | LabelerTrace) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cluster.commands.shared import (
+    STORED,
     chosen_run,
     newest_run_argument,
     one_line_errors,
@@ -64,7 +65,7 @@ def resume(run: Path | None, reason: str) -> None:
 @click.option(
     "--to",
     "to_version",
-    type=click.IntRange(min=0),
+    type=STORED,
     required=True,
     help="The policy version to restore; one of those in RUN/policy.",
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cluster.commands.shared import (
+    STORED,
     chosen_run,
     json_option,
     newest_run_argument,
@@ -103,7 +104,7 @@ def list_labelers(run: Path | None, as_json: bool) -> None:
 @click.option(
     "--from",
     "from_seq",
-    type=click.IntRange(min=0),
+    type=STORED,
     default=0,
     help="Only labels with this ledger sequence number or a later one. Default: all.",
 )

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from cluster.commands.shared import json_option, one_line_errors, run_argument
+from cluster.commands.shared import (
+    WAIT_S,
+    json_option,
+    one_line_errors,
+    refuse_nan,
+    run_argument,
+)
+from protocol.limits import LARGEST_SEED
 
 set_option = click.option(
     "--set",
@@ -24,7 +31,13 @@ folder_option = click.option(
 
 @click.command()
 @folder_option
-@click.option("--seed", default=1, show_default=True, help="Of sampling, training and asking.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, LARGEST_SEED),
+    default=1,
+    show_default=True,
+    help="Of sampling, training and asking.",
+)
 @click.option(
     "--mode",
     type=click.Choice(["online", "offline"]),
@@ -77,7 +90,15 @@ def status(run: Path, as_json: bool) -> None:
 @click.command()
 @run_argument
 @click.option("--reason", default="asked by a person", show_default=True)
-@click.option("--timeout", "timeout_s", default=120.0, show_default=True, help="Seconds to wait.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=WAIT_S,
+    callback=refuse_nan,
+    default=120.0,
+    show_default=True,
+    help="Seconds to wait.",
+)
 @one_line_errors
 def stop(run: Path, reason: str, timeout_s: float) -> None:
     """Stop the run in folder RUN after its current step, and wait until it has ended."""

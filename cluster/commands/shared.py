@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -12,12 +13,26 @@ import click
 
 from cluster.failure import first_cause
 from protocol.errors import UserError
+from protocol.limits import LARGEST_STORED
 
 P = ParamSpec("P")
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+
+WAIT_S = click.FloatRange(0, 1e9)
+"""Seconds to wait; with `refuse_nan`."""
+STORED = click.IntRange(0, LARGEST_STORED)
+"""A sequence number of the ledger, or a version."""
+
+
+def refuse_nan(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
+    """Refuse NaN, which is in every range of click's; with it no waiting would ever end."""
+    if math.isnan(value):
+        raise click.BadParameter("want a number of seconds")
+    return value
+
 
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 newest_run_argument = click.argument("run", type=click.Path(path_type=Path), required=False)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from cluster.loops.fleet import RolloutFleet
+from cluster.loops.reference_ends import MEND, refuse_endless
 from protocol.distinct import is_like_any
 from protocol.errors import InputError
 from protocol.labels import QueryDraft, QueryOrder
@@ -40,6 +41,8 @@ class Drafter:
         self._sampling = sampling
         self._learned_through = learned_through
         self._numbers = itertools.count()
+        self.first_reference_draws: tuple[Rollout, ...] = ()
+        """The first draw of each response of ρ that was asked for, ended or not."""
         self.num_alike = 0
         """Responses so far that were alike another of their draft."""
 
@@ -77,8 +80,7 @@ class Drafter:
         rollouts = [rollout for group in drawn if len(group) == num_each for rollout in group]
         if not rollouts:
             raise InputError(
-                f"the starting policy never ended its responses to {num_prompts} prompts: choose a "
-                "response.cut_token that it writes, or a larger response.max_tokens"
+                f"the starting policy never ended its responses to {num_prompts} prompts: {MEND}"
             )
         return rollouts
 
@@ -101,7 +103,11 @@ class Drafter:
             if not wanted:
                 break
             requests = self.requests([prompts[index] for index in wanted], purpose)
-            for index, rollout in zip(wanted, await self._fleet.generate(requests), strict=True):
+            rollouts = await self._fleet.generate(requests)
+            if purpose == "reference" and not self.first_reference_draws:
+                self.first_reference_draws = tuple(rollouts)
+                refuse_endless(rollouts)
+            for index, rollout in zip(wanted, rollouts, strict=True):
                 if not rollout.is_complete:
                     continue
                 is_alike = purpose == "query" and is_like_any(rollout, complete[index])

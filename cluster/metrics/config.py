@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from protocol.settings import Settings
 
 
-class MetricsConfig(BaseModel):
+class MetricsConfig(Settings):
     """Where the rows go besides `metrics.jsonl`, which always gets them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     wandb: Literal["offline", "online", "off"] = "offline"
     """Offline needs neither an account nor a network; `wandb sync` uploads it later."""

@@ -7,25 +7,30 @@ rules of `reward_model.normalisation` read such a file; the default normalises o
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from actors.prompts.jsonl import records
 from actors.prompts.records import prompt_from_record
+from protocol.ending import EndRule
 from protocol.errors import InputError, MissingError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from protocol.model_folder import ModelFolder
+from protocol.tokenizing import PolicyTokenizer
 
 
 def read_normalisation_texts(
-    path: Path, tokenizer: PreTrainedTokenizerBase, longest: int
+    path: Path,
+    tokenizer: PolicyTokenizer,
+    rule: EndRule,
+    longest: int,
+    model: ModelFolder | None = None,
 ) -> list[tuple[int, ...]]:
     """Read the file as the reward model reads responses.
 
     Args:
         path: The JSONL file.
         tokenizer: The policy's.
+        rule: Where the run's responses end: those here end there, too.
         longest: Tokens the model's context has room for, prompt and response together.
+        model: Whose embeddings the tokens must be within; None takes any token.
 
     Returns:
         [N][T_n] token ids of prompt and response.
@@ -37,7 +42,7 @@ def read_normalisation_texts(
     if not path.is_file():
         raise MissingError(f"{path}: no such file: check reward_model.normalisation_path")
     sequences = [
-        _sequence(record, f"{path}, line {number}", tokenizer, longest)
+        _sequence(record, f"{path}, line {number}", tokenizer, rule, longest, model)
         for number, record in records(path)
     ]
     if len(sequences) < 2:
@@ -46,7 +51,12 @@ def read_normalisation_texts(
 
 
 def _sequence(
-    record: object, where: str, tokenizer: PreTrainedTokenizerBase, longest: int
+    record: object,
+    where: str,
+    tokenizer: PolicyTokenizer,
+    rule: EndRule,
+    longest: int,
+    model: ModelFolder | None,
 ) -> tuple[int, ...]:
     prompt = prompt_from_record(
         record, field="prompt", where=where, prompt_id="", tokenizer=tokenizer, longest=None
@@ -55,11 +65,15 @@ def _sequence(
     response = record.get("response")
     if not isinstance(response, str) or not response.strip():
         raise InputError(f'{where}: no "response": each line needs {{"prompt": …, "response": …}}')
-    tokens = tuple(tokenizer(response, add_special_tokens=False)["input_ids"])
+    tokens = tokenizer.written_ids(
+        response, rule, is_chat=bool(prompt.messages), where=f'{where}: "response"'
+    )
     sequence = prompt.token_ids + tokens
     if len(sequence) > longest:
         raise InputError(
             f"{where}: prompt and response are {len(sequence)} tokens long and the model's context "
             f"is {longest}: leave the line out, or take a model of longer context"
         )
+    if model is not None:
+        model.check_ids(sequence, where)
     return sequence

@@ -32,6 +32,7 @@ from label_queue.shell import LabelQueueShell, build_intake_app
 from learners.config import PolicyConfig
 from learners.shell import LearnerRank, RewardTrainerRank
 from protocol.messages import PolicyVersion, Prompt
+from protocol.seeds import derived_seed
 from reward_service.client import RewardClient
 from reward_service.shell import build_reward_app, connect, start_announcer
 
@@ -149,7 +150,7 @@ class Placement:
                 self._config.response,
                 config,
                 # No two actors of a run may draw alike.
-                self._config.run.seed * config.num_actors + index,
+                derived_seed(self._config.run.seed, "rollouts", index),
             )
             actor = RemoteActor(handle, actor_id)
             self._stops.push_async_callback(actor.stop)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from actors.model_folder import check_model_folder
 from protocol.errors import MissingError
+from protocol.model_folder import inspect_model
 
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 _NEEDED = ("*.json", "*.jinja", "*.safetensors", "*.txt", "*.model")
@@ -22,17 +22,16 @@ def policy_folder(path: str) -> Path:
     folder = Path(path)
     if not folder.exists() and _HUB_ID.match(path):
         folder = _fetch(path)
-    check_model_folder(folder)
+    inspect_model(folder)
     return folder.resolve()
 
 
 def _fetch(hub_id: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(hub_id, allow_patterns=list(_NEEDED)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except Exception as error:  # of the hub, its client, the network and the cache's disk alike
         raise MissingError(
             f"policy.path {hub_id}: no such folder here, and the Hugging Face hub did not give it "
             f"({type(error).__name__}); check the name, the network, or `hf auth login`"

@@ -48,7 +48,13 @@ def check_before_start(config: RunConfig) -> RunTexts | None:
         check_secrets(config.labels.connectors)
     if config.policy is None:
         return None
-    return read_texts(config, policy_folder(config.policy.path))
+    folder = policy_folder(config.policy.path)
+    texts = read_texts(config, folder)
+    # Imported once all that is cheaper was checked: torch and transformers take seconds.
+    from reward_service.pretrained import check_loads
+
+    check_loads(folder)
+    return texts
 
 
 def check_label_files(labels: LabelsConfig) -> None:

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from actors.config import ResponseConfig
+from actors.end_tokens import model_end_ids
 from actors.prompts.source import build_prompt_source
+from actors.response import end_rule
+from actors.tokenizer import load_tokenizer
 from cluster.config import RunConfig
 from cluster.starting.normalisation_texts import read_normalisation_texts
+from protocol.ending import EndRule
 from protocol.errors import ConfigError
+from protocol.model_folder import ModelFolder, inspect_model
 from protocol.ports import PromptSource
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-# Query prompts come from a stream of their own, so that how often people are asked does not
-# change which prompts are trained on.
-QUERY_PROMPTS_SEED = 7919
+from protocol.seeds import derived_seed
+from protocol.tokenizing import PolicyTokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,8 @@ def prompt_sources(config: RunConfig, policy_path: Path) -> tuple[PromptSource, 
         UserError: A file or dataset is missing or not what it says, a prompt is too long, or the
             response leaves no room for one.
     """
-    tokenizer, context = _tokenizer_and_context(config, policy_path)
+    model = inspect_model(policy_path)
+    context = _run_context(config, model)
     room = context - config.response.max_tokens
     if room < 1:
         raise ConfigError(
@@ -65,8 +66,12 @@ def prompt_sources(config: RunConfig, policy_path: Path) -> tuple[PromptSource, 
             f"context of {context} tokens: lower it, or take a model or rollouts.max_model_len of "
             "longer context"
         )
-    train = build_prompt_source(config.prompts, tokenizer, room_tokens=room)
-    return train, train.reseeded(config.prompts.seed + QUERY_PROMPTS_SEED)
+    train = build_prompt_source(
+        config.prompts, load_tokenizer(policy_path), room_tokens=room, model=model
+    )
+    # Query prompts come from a stream of their own, so that how often people are asked does not
+    # change which prompts are trained on.
+    return train, train.reseeded(derived_seed(config.prompts.seed, "query prompts"))
 
 
 def normalisation_sequences(config: RunConfig, policy_path: Path) -> list[tuple[int, ...]] | None:
@@ -78,24 +83,41 @@ def normalisation_sequences(config: RunConfig, policy_path: Path) -> list[tuple[
     path = config.reward_model.normalisation_path
     if not path:
         return None
-    tokenizer, context = _tokenizer_and_context(config, policy_path)
-    return read_normalisation_texts(Path(path), tokenizer, context)
+    model = inspect_model(policy_path)
+    context = _run_context(config, model)
+    reader = PolicyTokenizer(load_tokenizer(policy_path))
+    rule = written_end_rule(config.response, reader, model)
+    return read_normalisation_texts(Path(path), reader, rule, context, model)
 
 
-def load_tokenizer(policy_path: Path) -> PreTrainedTokenizerBase:
-    """Return a policy's tokenizer."""
-    # transformers takes seconds to import.
-    from transformers import AutoTokenizer
+def written_end_rule(
+    response: ResponseConfig, tokenizer: PolicyTokenizer, model: ModelFolder
+) -> EndRule:
+    """Return where responses end that were written and not sampled: where sampled ones do.
 
-    return AutoTokenizer.from_pretrained(policy_path)
+    Raises:
+        ConfigError: No token reads a text of the config, or the model has no end token.
+        InputError: A file of the model's is not what it should be.
+    """
+    end_ids = model_end_ids(model.path, tokenizer.eos_token_id, model.num_embeddings)
+    return end_rule(response, model_end_ids=end_ids, ids_reading=tokenizer.ids_reading)
 
 
-def _tokenizer_and_context(
-    config: RunConfig, policy_path: Path
-) -> tuple[PreTrainedTokenizerBase, int]:
-    """Return the policy's tokenizer, and the tokens of its context that the run uses."""
-    from transformers import AutoConfig
+def _run_context(config: RunConfig, model: ModelFolder) -> int:
+    """Return the tokens of the model's context that the run uses.
 
-    model = AutoConfig.from_pretrained(policy_path)
-    context = config.rollouts.max_model_len or model.max_position_embeddings
-    return load_tokenizer(policy_path), int(context)
+    Raises:
+        ConfigError: Neither config nor model names a bound, or the config's is above the model's.
+    """
+    context, chosen = model.context_length, config.rollouts.max_model_len
+    if context is None and chosen is None:
+        raise ConfigError(
+            f"{model.path} names no context length ({model.architecture}): set "
+            "rollouts.max_model_len, tokens of prompt and response together"
+        )
+    if context and chosen and chosen > context and not model.is_stretched:
+        raise ConfigError(
+            f"rollouts.max_model_len {chosen} is above the context of {model.path}, {context} "
+            "tokens: lower it, or leave it out"
+        )
+    return chosen or context or 0

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-Seconds = Annotated[float, Field(gt=0)]
+from protocol.settings import Seconds, Settings
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,23}$")]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 LabelerId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:+-]{0,63}$")]
@@ -31,18 +32,16 @@ def _check_url(url: str) -> str:
 Url = Annotated[str, AfterValidator(_check_url)]
 
 
-class ConnectorSection(BaseModel):
+class ConnectorSection(Settings):
     """What all connectors share."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Name
     """Unique in the run: the first part of its labelers' ids, and of POST /hooks/NAME."""
-    labelers: dict[str, LabelerId] = {}
+    labelers: dict[str, LabelerId] = Field(default={})
     """Labeler ids by the tool's own user ids; by default user 7 is the labeler "NAME:7"."""
     sweep_s: Seconds = 60.0
     """Between two sweeps; a webhook asks for one at once."""
-    ring_s: Annotated[float, Field(ge=0)] = 2.0
+    ring_s: Annotated[float, Field(ge=0, le=1e6)] = 2.0
     """The least time between two sweeps, however often the webhook rings."""
     longest_backoff_s: Seconds = 600.0
     """Between two sweeps while the tool fails."""
@@ -69,7 +68,7 @@ class LabelStudioConfig(HttpSection):
 
     kind: Literal["label_studio"]
     name: Name = "label_studio"
-    project_id: Annotated[int, Field(ge=1)]
+    project_id: Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
 class ArgillaConfig(HttpSection):

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from label_queue.exchange.line_file import read_lines
-from label_queue.exchange.preference_import import TextTokenizer, read_preferences
+from label_queue.exchange.preference_import import WrittenEnds, read_preferences
 from label_queue.exchange.record_lines import is_header, read_records
 from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import InputError
 from protocol.labels import ComparisonQuery, LabelEvent
+from protocol.model_folder import ModelFolder
+from protocol.tokenizing import PolicyTokenizer, Tokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,8 @@ class Imported:
     run_id: str
     num_queries: int
     num_events: int
+    num_endless: int = 0
+    """Responses of preferences that nothing ends, though the run's responses have an end."""
 
 
 def import_file(
@@ -29,7 +33,9 @@ def import_file(
     *,
     at_time: float,
     run_id: str | None = None,
-    tokenizer: TextTokenizer | None = None,
+    tokenizer: Tokenizer | None = None,
+    ends: WrittenEnds | None = None,
+    model: ModelFolder | None = None,
 ) -> Imported:
     """Make a new ledger of a file of our own form, or of TRL's preferences.
 
@@ -41,7 +47,11 @@ def import_file(
         ledger_path: The ledger to make.
         at_time: Unix seconds, noted as when preferences came.
         run_id: Of the new ledger. Our own form names its run: leave it out there, or repeat it.
-        tokenizer: The policy's; needed for preferences, see `preference_import`.
+        tokenizer: The policy's, as Hugging Face's library has it; needed for preferences, see
+            `preference_import`.
+        ends: Where preferences' responses end; None: turns of a chat with the tokenizer's end
+            token, plain texts where they end.
+        model: The policy, which preferences must fit; None: they are not held against it.
 
     Raises:
         InputError: Anything in the file is wrong (line and field are named), the ledger exists, or
@@ -56,7 +66,7 @@ def import_file(
         written_by, records = read_records(path)
         if run_id not in (None, written_by):
             raise InputError(f"{path}: run_id: the file is of run {written_by!r}, not {run_id!r}")
-        run_id = written_by
+        run_id, ends = written_by, None
     else:
         if tokenizer is None:
             raise InputError(
@@ -65,12 +75,26 @@ def import_file(
             )
         if not run_id:
             raise InputError(f"{path}: preferences name no run: give the new run's name")
-        records = read_preferences(path, tokenizer, run_id=run_id, at_time=at_time)
+        reader = PolicyTokenizer(tokenizer)
+        if ends is None:
+            end_id = reader.eos_token_id
+            ends = WrittenEnds.unknown(frozenset() if end_id is None else frozenset({end_id}))
+        records = read_preferences(path, reader, ends, run_id=run_id, at_time=at_time, model=model)
     _write(ledger_path, run_id, records)
     return Imported(
         run_id=run_id,
         num_queries=sum(isinstance(record, ComparisonQuery) for record in records),
         num_events=sum(isinstance(record, LabelEvent) for record in records),
+        num_endless=0 if ends is None else _num_endless(records, ends),
+    )
+
+
+def _num_endless(records: list[Record], ends: WrittenEnds) -> int:
+    return sum(
+        not ends.of(is_chat=bool(query.prompt_messages)).find(candidate.token_ids).is_complete
+        for query in records
+        if isinstance(query, ComparisonQuery)
+        for candidate in query.candidates
     )
 
 

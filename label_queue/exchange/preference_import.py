@@ -2,8 +2,9 @@
 
 Each line becomes a pair query, its assignment and a choice of the labeler "import". The texts are
 tokenized with the policy's own tokenizer, since token ids are what a reward model learns from:
-without one nothing can be imported. What no file can know is set to what is neutral: candidates
-count as responses of ρ (policy version 0) at temperature 1, with log-probability 0.
+without one nothing can be imported. They are kept up to where the run's own responses end. What no
+file can know is set to what is neutral: candidates count as responses of ρ (policy version 0) at
+temperature 1, with log-probability 0.
 """
 
 from __future__ import annotations
@@ -11,47 +12,68 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from label_queue.exchange.line_file import at, read_lines
 from label_queue.ledger.records import Record
-from protocol.chat import as_mappings, read_messages
+from protocol.chat import read_messages
 from protocol.distinct import is_comparison
+from protocol.ending import EndRule
 from protocol.errors import InputError
 from protocol.labels import Assignment, Candidate, ComparisonQuery, LabelEvent, Source
 from protocol.messages import ChatMessage
+from protocol.model_folder import ModelFolder
+from protocol.tokenizing import PolicyTokenizer
 
 LABELER = "import"
 COLUMNS = ("prompt", "chosen", "rejected", "margin")
+LARGEST_MARGIN = 1e6
 
 
-class TextTokenizer(Protocol):
-    """What is asked of a Hugging Face tokenizer."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenEnds:
+    """Where responses end that come from a file: where those sampled in the run will."""
 
-    chat_template: str | None
+    of_chats: EndRule
+    of_texts: EndRule
+    """After plain prompts."""
 
-    def __call__(self, text: str, *, add_special_tokens: bool = ...) -> Mapping[str, Any]:
-        """Return {"input_ids": [...]}."""
-        ...
+    @classmethod
+    def unknown(cls, end_ids: frozenset[int]) -> WrittenEnds:
+        """Return what holds of most runs: a turn is ended, a text goes on.
 
-    def apply_chat_template(
-        self, conversation: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool
-    ) -> Any:
-        """Return the conversation as one text, where `tokenize` is False."""
-        ...
+        Args:
+            end_ids: The model's end tokens; none: turns go on, too.
+        """
+        goes_on = EndRule(mode="fixed", marker_ids=frozenset())
+        ended = EndRule(mode="end_token", marker_ids=end_ids) if end_ids else goes_on
+        return cls(of_chats=ended, of_texts=goes_on)
+
+    def of(self, *, is_chat: bool) -> EndRule:
+        """Return the rule after a chat, or after a plain prompt."""
+        return self.of_chats if is_chat else self.of_texts
 
 
 def read_preferences(
-    path: Path, tokenizer: TextTokenizer, *, run_id: str, at_time: float
+    path: Path,
+    tokenizer: PolicyTokenizer,
+    ends: WrittenEnds,
+    *,
+    run_id: str,
+    at_time: float,
+    model: ModelFolder | None = None,
 ) -> list[Record]:
     """Return the records of a file of preferences, every line checked.
 
     Args:
         path: JSON Lines, conversational or plain.
         tokenizer: The policy's.
+        ends: Where responses end in the run they are for.
         run_id: The run whose ledger they are for.
         at_time: Unix seconds, noted as when they came.
+        model: The policy, whose context and embeddings the texts must be within; None: any fit.
 
     Raises:
         InputError: Anything in it is wrong; line and field are named.
@@ -59,31 +81,59 @@ def read_preferences(
     """
     records: list[Record] = []
     for number, line in read_lines(path):
-        records += _LineReader(line, at(path, number), tokenizer).records(
+        made = _LineReader(line, at(path, number), tokenizer, ends).records(
             number, run_id=run_id, at_time=at_time
         )
+        if model is not None:
+            _check_fit(made, model, at(path, number))
+        records += made
     if not records:
         raise InputError(f"{path}: is empty; want one preference a line")
     return records
 
 
+def _check_fit(records: Sequence[Record], model: ModelFolder, where: str) -> None:
+    """Raise InputError where a prompt and response is longer than the context, or has strange ids.
+
+    Said here, with the line, and not by the first fit.
+    """
+    longest = model.context_length
+    sequences = [
+        query.prompt_token_ids + candidate.token_ids
+        for query in records
+        if isinstance(query, ComparisonQuery)
+        for candidate in query.candidates
+    ]
+    for sequence in sequences:
+        model.check_ids(sequence, where)
+        if longest is not None and len(sequence) > longest:
+            raise InputError(
+                f"{where}: prompt and response are {len(sequence)} tokens long and the context of "
+                f"{model.path} is {longest}: leave the line out, or take a model of longer context"
+            )
+
+
 class _LineReader:
     """One line and how errors name it."""
 
-    def __init__(self, line: Mapping[str, Any], where: str, tokenizer: TextTokenizer) -> None:
+    def __init__(
+        self, line: Mapping[str, Any], where: str, tokenizer: PolicyTokenizer, ends: WrittenEnds
+    ) -> None:
         for key in line:
             if key not in COLUMNS:
                 raise InputError(f"{where}: {key}: unknown; want {', '.join(COLUMNS)}")
         self._line = line
         self._where = where
         self._tokenizer = tokenizer
+        self._ends = ends
 
     def records(self, number: int, *, run_id: str, at_time: float) -> list[Record]:
         """Return query, assignment and label."""
         prompt_text, prompt_messages = self._prompt()
         query_id = f"import-{number:08d}"
         candidates = tuple(
-            self._candidate(column, f"{query_id}-{column}") for column in ("chosen", "rejected")
+            self._candidate(column, f"{query_id}-{column}", is_chat=bool(prompt_messages))
+            for column in ("chosen", "rejected")
         )
         if not is_comparison(candidates):
             raise InputError(
@@ -152,7 +202,8 @@ class _LineReader:
         margin = self._line.get("margin")
         if margin is None:
             return None
-        if isinstance(margin, bool) or not isinstance(margin, int | float):
+        is_number = isinstance(margin, int | float) and not isinstance(margin, bool)
+        if not is_number or not abs(margin) <= LARGEST_MARGIN:
             raise InputError(f"{self._where}: margin: want a number, got {margin!r}")
         strength = 1 + round(3 * margin)
         is_ours = 2 <= strength <= 4 and abs((strength - 1) / 3 - margin) < 1e-9
@@ -164,7 +215,7 @@ class _LineReader:
         if isinstance(value, str):
             return value, ()
         messages = read_messages(self._list("prompt", value), f"{self._where}: prompt: ")
-        if self._tokenizer.chat_template:
+        if self._tokenizer.has_chat_template:
             return "", messages
         # Where nothing is a chat, one message is how others write a plain prompt.
         if len(messages) == 1:
@@ -175,24 +226,23 @@ class _LineReader:
         )
 
     def _prompt_ids(self, text: str, messages: tuple[ChatMessage, ...]) -> tuple[int, ...]:
-        if not messages:
-            return self._ids("prompt", self._tokenizer(text)["input_ids"])
-        rendered = self._tokenizer.apply_chat_template(
-            as_mappings(messages), tokenize=False, add_generation_prompt=True
-        )
-        return self._ids("prompt", self._tokenizer(rendered, add_special_tokens=False)["input_ids"])
+        ids = self._tokenizer.prompt_ids(messages or text, where=f"{self._where}: prompt")
+        return self._filled("prompt", ids)
 
-    def _candidate(self, column: str, name: str) -> Candidate:
+    def _candidate(self, column: str, name: str, *, is_chat: bool) -> Candidate:
         value = self._line.get(column)
         if not isinstance(value, str):
             messages = self._list(column, value)
             if len(messages) != 1:
                 raise InputError(f"{self._where}: {column}: want one message, of the assistant")
             value = self._said_by_assistant(f"{column}.0", messages[0])
-        token_ids = self._ids(column, self._tokenizer(value, add_special_tokens=False)["input_ids"])
+        rule, where = self._ends.of(is_chat=is_chat), f"{self._where}: {column}"
+        whole = self._tokenizer.response_ids(value, where=where)
+        token_ids = self._tokenizer.kept_ids(self._filled(column, whole), rule, is_chat=is_chat)
         return Candidate(
             candidate_id=name,
-            text=value,
+            # As given, unless some of it was left off.
+            text=value if len(token_ids) >= len(whole) else self._tokenizer.shown_text(token_ids),
             token_ids=token_ids,
             policy_version=0,
             temperature=1.0,
@@ -200,7 +250,7 @@ class _LineReader:
             seed=None,
             engine=LABELER,
             logprob_sum=0.0,
-            finish_reason="length",
+            finish_reason=rule.find(token_ids).finish_reason,
         )
 
     def _list(self, column: str, value: object) -> list[Any]:
@@ -220,7 +270,7 @@ class _LineReader:
             raise InputError(f"{self._where}: {place}.content: want a text")
         return said["content"]
 
-    def _ids(self, column: str, ids: Sequence[int]) -> tuple[int, ...]:
+    def _filled(self, column: str, ids: tuple[int, ...]) -> tuple[int, ...]:
         if not ids:
             raise InputError(f"{self._where}: {column}: is empty")
-        return tuple(ids)
+        return ids

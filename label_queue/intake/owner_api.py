@@ -24,8 +24,7 @@ from label_queue.intake.owner_schemas import (
 )
 from label_queue.intake.refusals import refusals
 from protocol.errors import LabelError
-
-LAST_SEQ = 2**63 - 1
+from protocol.limits import LARGEST_STORED
 
 router = APIRouter(prefix="/api/v1/owner", tags=["owner"])
 READ = refusals(401, 403, 429, 503)
@@ -78,7 +77,7 @@ async def preview_exclusion(
     request: Request,
     owner: Owner,
     labeler_id: str,
-    from_seq: Annotated[int, Query(ge=0, le=LAST_SEQ)] = 0,
+    from_seq: Annotated[int, Query(ge=0, le=LARGEST_STORED)] = 0,
 ) -> ExclusionPreview:
     """Say what excluding somebody would change, or what reinstating them would bring back."""
     return await queue_of(request).preview_exclusion(labeler_id, from_seq)

@@ -23,6 +23,7 @@ from pydantic import Field
 
 from label_queue.intake.schemas import Body, Identifier, PromptBody
 from protocol.labels import QueryKind, QueryPurpose
+from protocol.settings import Stored
 
 LabelerState = Literal["probation", "active", "suspended", "excluded"]
 LabelerName = Annotated[
@@ -40,14 +41,14 @@ class Reason(Body):
 class Exclude(Reason):
     """Leave a labeler's labels out of every fit from now on."""
 
-    from_seq: Annotated[int, Field(ge=0)] = 0
+    from_seq: Stored = 0
     """Only those with this sequence number or a later one; 0: all."""
 
 
 class Rollback(Reason):
     """Restore a policy version. The cord is pulled for it, and stays so until it is released."""
 
-    to_version: Annotated[int, Field(ge=0)]
+    to_version: Stored
 
 
 class NewLabeler(Body):

@@ -36,12 +36,12 @@ def _as_prompt(value: object) -> str | tuple[ChatMessage, ...]:
 class GoldTask(BaseModel):
     """One line of a gold file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     prompt: Annotated[str | tuple[ChatMessage, ...], PlainValidator(_as_prompt)]
     """A text, or chat messages as in a prompt file."""
     candidates: tuple[str, ...] = Field(min_length=2)
-    answer: int = Field(ge=0)
+    answer: int = Field(ge=0, le=25)
     """Index of the best candidate."""
 
 

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from protocol.settings import Fraction, Seed, Settings
 
 
-class LabelerProfile(BaseModel):
+class LabelerProfile(Settings):
     """One simulated labeler."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    beta: float = Field(default=1.0, ge=0)
+    beta: float = Field(default=1.0, ge=0, le=1e6)
     """Rationality: choices follow softmax(beta × utility). 0 chooses blindly."""
     gamma: float = Field(default=1.0, gt=0, le=1)
     """Myopia: a clause n clauses before the last counts gamma^n. 1 remembers everything."""
-    eps_mistake: float = Field(default=0.0, ge=0, le=1)
+    eps_mistake: Fraction = 0.0
     """Probability that the answer slips: another candidate, or the ranking reversed."""
-    eps_skip: float = Field(default=0.0, ge=0, le=1)
+    eps_skip: Fraction = 0.0
     """Probability of passing on a task."""
-    eps_equal: float = Field(default=0.0, ge=0)
+    eps_equal: float = Field(default=0.0, ge=0, le=1e6)
     """Candidates whose utilities all lie this close are called a tie."""
-    position_bias: float = 0.0
+    position_bias: float = Field(default=0.0, ge=-1e6, le=1e6)
     """Added to the logit of the candidate shown first."""
-    drift: float = Field(default=0.0, ge=0)
+    drift: float = Field(default=0.0, ge=0, le=1_000)
     """Fatigue: after n labels beta has become beta × exp(−drift × n)."""
     is_adversarial: bool = False
     """Whether the worst is preferred to the best."""
-    adversarial_after: int | None = Field(default=None, ge=0)
+    adversarial_after: int | None = Field(default=None, ge=0, le=1_000_000_000)
     """Labels given honestly before the worst is preferred to the best; None: never."""
-    seconds_per_label: float = Field(default=1.0, ge=0)
+    seconds_per_label: float = Field(default=1.0, ge=0, le=1e6)
     """Mean time spent on a task; single times lie within half of it on both sides."""
-    seed: int = 0
+    seed: Seed = 0

@@ -18,6 +18,7 @@ import pytest_asyncio
 
 from actors.config import ResponseConfig, RolloutConfig
 from actors.environment import set_engine_environment
+from actors.response import end_rule
 from actors.weights import Weights
 from actors.worker import RolloutWorker
 from protocol.errors import ConfigError, InputError, MissingError, ProbeMismatch, ResourceError
@@ -157,7 +158,9 @@ def make_worker(running: VllmEngine) -> Callable[[], RolloutWorker]:
 
     def make() -> RolloutWorker:
         worker = RolloutWorker("rollout-0", running, RESPONSE, CONFIG, clock=time.time)
-        worker._marker_id = running.token_id(".")
+        worker._end_rule = end_rule(
+            RESPONSE, model_end_ids=running.end_token_ids, ids_reading=running.ids_reading
+        )
         return worker
 
     return make

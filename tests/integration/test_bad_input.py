@@ -93,7 +93,7 @@ def test_a_config_that_is_not_toml(folder: Path, tmp_path: Path) -> None:
     [
         ("ppo.epoch=2", "ppo.epoch is not a known key; did you mean epochs?"),
         ("pppo.epochs=2", "pppo is not a known key; did you mean ppo?"),
-        ("ppo.epochs=many", "ppo.epochs: Input should be a valid integer, unable to parse"),
+        ("ppo.epochs=many", "ppo.epochs: want a number, without quotes, but got 'many'"),
         ("ppo.lr=-1", "ppo.lr: Input should be greater than 0, but got -1"),
         ("run.episodes=65", "run.episodes 65 is not a multiple of ppo.batch_size 16"),
         ("cluster.http_host=0.0.0.0", "http_host 0.0.0.0 is open to the network"),
@@ -129,7 +129,7 @@ def test_weights_that_are_something_else(inputs: Path, folder: Path, tmp_path: P
     path = save_chat_model(tmp_path / "garbled")
     (path / "model.safetensors").write_text("<html>not found</html>")
     message = refused(inputs, folder, f"policy.path={path}")
-    assert message == f"{path}/model.safetensors is not a safetensors file: save the model again"
+    assert message.startswith(f"{path}/model.safetensors is not a safetensors file")
 
 
 def test_a_prompt_file_that_is_not_there(inputs: Path, folder: Path, tmp_path: Path) -> None:

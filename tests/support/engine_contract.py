@@ -9,7 +9,7 @@ import pytest
 
 from actors.engine import Engine
 from actors.weights import Weights
-from protocol.errors import ConfigError, InputError
+from protocol.errors import InputError
 from protocol.messages import Sampling
 
 PROMPT = (5, 6, 7)
@@ -17,6 +17,9 @@ PROMPT = (5, 6, 7)
 
 class EngineContract(ABC):
     """Subclasses give an `engine` fixture, already started, and weights other than its own."""
+
+    end_token = "<eos>"
+    """How the engine's vocabulary spells its one end token."""
 
     @abstractmethod
     def make_weights(self, number: int) -> Weights:
@@ -29,36 +32,36 @@ class EngineContract(ABC):
 
     async def test_draws_as_many_tokens_as_asked(self, engine: Engine) -> None:
         sampling = Sampling(temperature=1.0, max_tokens=12)
-        sample = await engine.sample("a", PROMPT, sampling, stop_token_id=None)
+        sample = await engine.sample("a", PROMPT, sampling, stop_token_ids=frozenset())
         assert len(sample.token_ids) == len(sample.logprobs) == len(sample.policy_versions) == 12
         assert all(logprob <= 0 for logprob in sample.logprobs)
 
     async def test_says_while_drawing_what_it_says_while_scoring(self, engine: Engine) -> None:
         sampling = Sampling(temperature=1.0, max_tokens=12)
-        sample = await engine.sample("a", PROMPT, sampling, stop_token_id=None)
+        sample = await engine.sample("a", PROMPT, sampling, stop_token_ids=frozenset())
         scored = await engine.score(PROMPT + sample.token_ids)
         assert len(scored) == len(PROMPT) + 12 - 1
         assert scored[len(PROMPT) - 1 :] == pytest.approx(sample.logprobs, abs=1e-4)
 
     async def test_temperature_sharpens_the_logprobs_returned(self, engine: Engine) -> None:
         sampling = Sampling(temperature=0.05, max_tokens=12)
-        sample = await engine.sample("a", PROMPT, sampling, stop_token_id=None)
+        sample = await engine.sample("a", PROMPT, sampling, stop_token_ids=frozenset())
         scored = await engine.score(PROMPT + sample.token_ids)
         assert sum(sample.logprobs) > sum(scored[len(PROMPT) - 1 :]) + 1.0
 
-    async def test_stops_at_the_stop_token(self, engine: Engine) -> None:
+    async def test_stops_at_any_of_the_stop_tokens(self, engine: Engine) -> None:
         sampling = Sampling(temperature=1.0, max_tokens=20, seed=3)
-        free = await engine.sample("a", PROMPT, sampling, stop_token_id=None)
-        stop = free.token_ids[7]
+        free = await engine.sample("a", PROMPT, sampling, stop_token_ids=frozenset())
+        stops = frozenset(free.token_ids[7:9])
         for _ in range(4):
-            sample = await engine.sample("b", PROMPT, sampling, stop_token_id=stop)
-            assert stop not in sample.token_ids[:-1]
-            assert len(sample.token_ids) == 20 or sample.token_ids[-1] == stop
+            sample = await engine.sample("b", PROMPT, sampling, stop_token_ids=stops)
+            assert stops.isdisjoint(sample.token_ids[:-1])
+            assert len(sample.token_ids) == 20 or sample.token_ids[-1] in stops
 
     async def test_refuses_tokens_it_does_not_know(self, engine: Engine) -> None:
         sampling = Sampling(temperature=1.0, max_tokens=2)
         with pytest.raises(InputError):
-            await engine.sample("a", (5, 10**6), sampling, stop_token_id=None)
+            await engine.sample("a", (5, 10**6), sampling, stop_token_ids=frozenset())
 
     async def test_load_changes_what_it_says_and_the_version_it_says_it_under(
         self, engine: Engine, versions: list[int]
@@ -71,7 +74,7 @@ class EngineContract(ABC):
         after = await engine.score(sequence)
         assert max(abs(a - b) for a, b in zip(before, after, strict=True)) > 0.1
         sampling = Sampling(temperature=1.0, max_tokens=4)
-        sample = await engine.sample("a", PROMPT, sampling, stop_token_id=None)
+        sample = await engine.sample("a", PROMPT, sampling, stop_token_ids=frozenset())
         assert sample.policy_versions == (second,) * 4
 
     async def test_load_keeps_what_is_under_way(self, engine: Engine, versions: list[int]) -> None:
@@ -79,7 +82,9 @@ class EngineContract(ABC):
         await engine.load(first, self.make_weights(1))
         sampling = Sampling(temperature=1.0, max_tokens=24)
         draws = [
-            asyncio.create_task(engine.sample(f"a{n}", PROMPT, sampling, stop_token_id=None))
+            asyncio.create_task(
+                engine.sample(f"a{n}", PROMPT, sampling, stop_token_ids=frozenset())
+            )
             for n in range(8)
         ]
         await asyncio.sleep(0)
@@ -89,7 +94,14 @@ class EngineContract(ABC):
             assert list(sample.policy_versions) == sorted(sample.policy_versions)
             assert set(sample.policy_versions) <= {first, second}
 
-    async def test_token_ids_are_of_single_tokens(self, engine: Engine) -> None:
-        assert engine.decode([engine.token_id(".")]) == "."
-        with pytest.raises(ConfigError, match="cut_token"):
-            engine.token_id("not one token")
+    async def test_finds_the_tokens_that_read_a_text(self, engine: Engine) -> None:
+        found = engine.ids_reading(".")
+        assert found
+        assert {engine.decode([token_id]) for token_id in found} == {"."}
+        assert engine.ids_reading("not one token") == frozenset()
+
+    async def test_shows_every_token(self, engine: Engine) -> None:
+        assert engine.end_token_ids
+        for token_id in engine.end_token_ids:
+            assert engine.decode([5, token_id, 6]) not in ("", engine.decode([5, 6]))
+            assert engine.decode([token_id]) == f"⟨{self.end_token}⟩"

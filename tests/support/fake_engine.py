@@ -12,7 +12,7 @@ from pathlib import Path
 
 from actors.engine import Sample
 from actors.weights import Weights
-from protocol.errors import ConfigError, InputError
+from protocol.errors import InputError
 from protocol.messages import Sampling
 
 WORDS = ("<pad>", "<eos>", ".", "good", "bad", "soup", "very", "the")
@@ -42,9 +42,11 @@ def log_softmax(logits: Sequence[float], temperature: float = 1.0) -> list[float
 class FakeEngine:
     """See `actors.engine.Engine`. Stops at `hold_at` tokens of every draw until `release`d."""
 
-    def __init__(self, *, context_length: int = 32, end_token_id: int | None = 1) -> None:
+    def __init__(
+        self, *, context_length: int = 32, end_token_ids: frozenset[int] = frozenset({1})
+    ) -> None:
         self.context_length = context_length
-        self.end_token_id = end_token_id
+        self.end_token_ids = end_token_ids
         self.hold_at: int | None = None
         self.held = asyncio.Event()
         self.release = asyncio.Event()
@@ -65,7 +67,7 @@ class FakeEngine:
         prompt_token_ids: Sequence[int],
         sampling: Sampling,
         *,
-        stop_token_id: int | None,
+        stop_token_ids: frozenset[int],
     ) -> Sample:
         self.num_samples += 1
         if self.failure is not None:
@@ -76,7 +78,9 @@ class FakeEngine:
         token_ids: list[int] = []
         logprobs: list[float] = []
         versions: list[int] = []
-        while len(token_ids) < sampling.max_tokens and (not token_ids or last != stop_token_id):
+        while len(token_ids) < sampling.max_tokens and (
+            not token_ids or last not in stop_token_ids
+        ):
             await self._maybe_hold(len(token_ids))
             row = log_softmax(self._table[last], sampling.temperature)
             last = self._random.choices(range(len(WORDS)), [math.exp(x) for x in row])[0]
@@ -100,12 +104,10 @@ class FakeEngine:
         self._version = version
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        return " ".join(WORDS[token_id] for token_id in token_ids if token_id > 1)
+        return " ".join(WORDS[i] if i > 1 else f"⟨{WORDS[i]}⟩" for i in token_ids)
 
-    def token_id(self, text: str) -> int:
-        if text not in WORDS:
-            raise ConfigError(f"{text!r} is not one token: choose another response.cut_token")
-        return WORDS.index(text)
+    def ids_reading(self, text: str) -> frozenset[int]:
+        return frozenset(i for i, word in enumerate(WORDS) if word == text)
 
     async def stop(self) -> None:
         self.num_stops += 1

@@ -19,11 +19,11 @@ from transformers import AutoTokenizer
 
 from learners.config import PolicyConfig
 from learners.engine import free_port, join_ranks, leave_ranks
-from learners.language_model import load_language_model
 from learners.ppo import PPOLearner
 from learners.reward_fit import RewardTrainer
 from learners.supervised import SupervisedLearner
 from learners.weights import SharedMemoryPublisher
+from reward_service.pretrained import load_causal_model
 from tests.support import learner_inputs as inputs
 
 HOST = "127.0.0.1"
@@ -120,7 +120,7 @@ def run_reward(rank: int, world_size: int, model: Path, out: Path, stage: int) -
 
 def run_supervised(rank: int, world_size: int, model: Path, out: Path, stage: int) -> None:
     learner = SupervisedLearner(
-        load_language_model(str(model)), inputs.SUPERVISED, inputs.engine_config(world_size, stage)
+        load_causal_model(model), inputs.SUPERVISED, inputs.engine_config(world_size, stage)
     )
     losses = learner.train(inputs.blocks())
     learner.save(out / f"supervised-{stage}", AutoTokenizer.from_pretrained(model))

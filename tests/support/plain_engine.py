@@ -13,12 +13,14 @@ from protocol.errors import NotFinite
 
 
 class PlainEngine:
+    """Stays on the CPU; a subclass may name another device."""
+
     rank = 0
     world_size = 1
     device = torch.device("cpu")
 
     def __init__(self, module: nn.Module, config: DeepSpeedConfig) -> None:
-        self.module: Any = module
+        self.module: Any = module.to(self.device)
         self._config = config
         self._optimizer = torch.optim.AdamW(
             module.parameters(),

@@ -16,6 +16,7 @@ from transformers import AutoModel, AutoModelForCausalLM
 from learners.config import DeepSpeedConfig, PPOConfig, RewardFitConfig, SupervisedConfig
 from protocol.labels import Comparison, FitRequest
 from protocol.messages import ExperienceBatch, Rollout
+from protocol.seeds import derived_seed
 
 ENGINE = DeepSpeedConfig()
 
@@ -55,7 +56,7 @@ class PlainPPO:
             reference = [self.evaluate(self.reference, rollout)[0] for rollout in rollouts]
         targets = self.targets(batch, before, reference, beta)
         lr = self.ppo.lr * (1 - batch.episodes_before / self.total_episodes)
-        order = torch.Generator().manual_seed(self.seed * 1_000_003 + batch.step)
+        order = torch.Generator().manual_seed(derived_seed(self.seed, "minibatches", batch.step))
         totals = {"policy/loss": 0.0, "policy/value_loss": 0.0, "policy/grad_norm": 0.0}
         for _ in range(self.ppo.epochs):
             rows = torch.randperm(len(rollouts), generator=order)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from pydantic import ValidationError
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -16,6 +17,7 @@ from actors.prompts.grammar import vocabulary
 from actors.prompts.source import build_prompt_source
 from protocol.errors import InputError, MissingError, ResourceError, UserError
 from protocol.messages import ChatMessage
+from tests.support import tokenizers_of_all_kinds as kinds
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }} {% endfor %}"
@@ -135,7 +137,15 @@ def test_chat_messages_go_through_the_chat_template(tmp_path: Path) -> None:
         (None, MissingError, r"p\.jsonl: no such prompt file: check prompts\.path"),
         (b"", InputError, r"p\.jsonl: empty"),
         (b"\n\n", InputError, r"p\.jsonl: empty"),
-        (b"\xff\xfe\x00", InputError, r"p\.jsonl: not UTF-8"),
+        (b"\xff\xfe\x00", InputError, r"p\.jsonl, line 1: not UTF-8"),
+        (b'{"prompt": "x"}\n\xff\n', InputError, r"p\.jsonl, line 2: not UTF-8"),
+        (b"[" * 100_000, InputError, r"p\.jsonl, line 1: not JSON"),
+        (b'{"prompt": %s}' % (b"9" * 5_000), InputError, r"p\.jsonl, line 1: not JSON"),
+        (
+            b'{"prompt": "a \\ud800 b"}\n',
+            InputError,
+            r"line 1: \"prompt\": character 2 is '\\ud800', half of a surrogate pair",
+        ),
         (b'{"prompt": "the soup"}\nhello\n', InputError, r"p\.jsonl, line 2: not JSON"),
         (b'["the soup"]\n', InputError, r'p\.jsonl, line 1: no "prompt"'),
         (b'{"text": "the soup"}\n', InputError, r'p\.jsonl, line 1: no "prompt"'),
@@ -147,7 +157,7 @@ def test_chat_messages_go_through_the_chat_template(tmp_path: Path) -> None:
         (
             b'{"prompt": [{"role": "user", "content": "x"}]}\n',
             InputError,
-            r"line 1: chat messages, but the tokenizer has no chat template",
+            r'line 1: "prompt": chat messages, but the tokenizer has no chat template',
         ),
         (
             b'{"prompt": "the soup was not very good ."}\n',
@@ -165,6 +175,25 @@ def test_bad_files_are_named_with_line_and_mend(
     with pytest.raises(error, match=says) as caught:
         build_prompt_source(jsonl_config(path, max_tokens=6), tokenizer, room_tokens=5)
     assert "\n" not in str(caught.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tokenizer: Any, tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"prompt": "the soup was"}\n')
+    assert build_prompt_source(jsonl_config(path), tokenizer).draw(1)[0].text == "the soup was"
+
+
+def test_a_file_that_cannot_be_read_is_one_line(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_lines(tmp_path / "p.jsonl", {"prompt": "the soup was"})
+
+    def refuse(self: Path, mode: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ResourceError, match=r"p\.jsonl: cannot be read \(Permission denied\)"):
+        build_prompt_source(jsonl_config(path), tokenizer)
 
 
 def test_the_source_must_be_named() -> None:
@@ -198,6 +227,19 @@ def test_a_dataset_is_read_row_by_row(tokenizer: Any, dataset_folder: Path) -> N
     assert [p.text for p in drawn] == ["the soup was", "the bread was", "the soup was"]
 
 
+def test_whatever_the_datasets_library_raises_is_one_line(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "train.parquet").write_bytes(b"PAR1 is how such a file begins")
+    config = PromptsConfig(source="hub", dataset=str(folder))
+    with pytest.raises(UserError, match=r"set.*train") as caught:
+        build_prompt_source(config, tokenizer)
+    assert "\n" not in str(caught.value)
+
+
 def test_bad_splits_and_columns_of_a_dataset_are_named(
     tokenizer: Any, dataset_folder: Path
 ) -> None:
@@ -221,3 +263,13 @@ def test_a_reseeded_stream_is_that_of_its_seed(tokenizer: Any, tmp_path: Path) -
     source = build_prompt_source(config, tokenizer)
     source.draw(5)
     assert [prompt.prompt_id for prompt in source.reseeded(7).draw(20)] == built(7)
+
+
+def test_prompts_that_a_template_seems_to_have_written_are_warned_of(tmp_path: Path) -> None:
+    lines = [{"prompt": text} for text in ("hello", "<bos>hello", "<bos><start_of_turn>user\nhi")]
+    path = write_lines(tmp_path / "p.jsonl", *lines)
+    with structlog.testing.capture_logs() as logs:
+        source = build_prompt_source(jsonl_config(path, shuffle=False), kinds.gemma())
+    assert [(log["num_prompts"], log["first"]) for log in logs] == [(1, "p-000003")]
+    bos = kinds.gemma().bos_token_id
+    assert [prompt.token_ids.count(bos) for prompt in source.draw(3)] == [1, 1, 1]

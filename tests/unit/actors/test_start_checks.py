@@ -12,72 +12,13 @@ from pydantic import ValidationError
 from actors.config import RolloutConfig
 from actors.environment import set_engine_environment
 from actors.memory import check_kv_cache
-from actors.model_folder import check_model_folder
 from actors.weights import open_weights, tensor_names, transfer_info
-from protocol.errors import BundleCorrupt, InputError, MissingError, ResourceError
+from protocol.errors import BundleCorrupt, MissingError, ResourceError
 from protocol.messages import PolicyVersion, WeightsRef
 from tests.support.fake_engine import fake_weights
 from tests.support.messages import make_policy
 
 MIB = 2**20
-
-
-def write_model(folder: Path) -> Path:
-    (folder / "config.json").write_text(
-        '{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}'
-    )
-    (folder / "model.safetensors").write_bytes(fake_weights(0))
-    (folder / "tokenizer_config.json").write_text("{}")
-    return folder
-
-
-def test_a_whole_model_folder_passes(tmp_path: Path) -> None:
-    check_model_folder(write_model(tmp_path))
-
-
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match=r"nowhere.*policy\.path"):
-        check_model_folder(tmp_path / "nowhere")
-
-
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
-    path = tmp_path / "model.bin"
-    path.write_bytes(b"x")
-    with pytest.raises(InputError, match="is a file"):
-        check_model_folder(path)
-
-
-def test_an_empty_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is empty"):
-        check_model_folder(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("name", "complaint"),
-    [
-        ("config.json", "holds no config.json"),
-        ("model.safetensors", "safetensors"),
-        ("tokenizer_config.json", "no tokenizer"),
-    ],
-)
-def test_a_part_that_lacks_is_named(tmp_path: Path, name: str, complaint: str) -> None:
-    (write_model(tmp_path) / name).unlink()
-    with pytest.raises(InputError, match=complaint):
-        check_model_folder(tmp_path)
-
-
-@pytest.mark.parametrize("text", ["not json", "[]", "{}", '{"model_type": "gpt2"}'])
-def test_a_config_in_disguise_is_refused(tmp_path: Path, text: str) -> None:
-    (write_model(tmp_path) / "config.json").write_text(text)
-    with pytest.raises(InputError, match=r"config\.json"):
-        check_model_folder(tmp_path)
-
-
-@pytest.mark.parametrize("content", [b"", b"not a model", fake_weights(0)[:20]])
-def test_weights_in_disguise_are_refused(tmp_path: Path, content: bytes) -> None:
-    (write_model(tmp_path) / "model.safetensors").write_bytes(content)
-    with pytest.raises(InputError, match="not a safetensors file"):
-        check_model_folder(tmp_path)
 
 
 def test_the_cache_must_hold_one_sequence() -> None:

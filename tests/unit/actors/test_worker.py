@@ -132,14 +132,38 @@ async def test_end_token_mode_samples_no_further(engine: FakeEngine, clock: Manu
     for rollout in await worker.generate([request(n) for n in range(30)]):
         assert rollout.num_kept == len(rollout.token_ids)
         assert rollout.is_complete == (rollout.token_ids[-1] == 1)
+        assert "<eos>" not in rollout.text
         assert rollout.finish_reason == ("end" if rollout.is_complete else "length")
 
 
+async def test_any_of_the_models_end_tokens_ends_a_response(clock: ManualClock) -> None:
+    engine = FakeEngine(end_token_ids=frozenset({1, 4}))
+    response = ResponseConfig(mode="end_token", max_tokens=8)
+    worker = RolloutWorker("rollout-0", engine, response, RolloutConfig(), clock=clock)
+    await worker.start()
+    rollouts = await worker.generate([request(n) for n in range(30)])
+    assert {rollout.token_ids[-1] for rollout in rollouts if rollout.is_complete} == {1, 4}
+    for rollout in rollouts:
+        assert {1, 4}.isdisjoint(rollout.token_ids[:-1])
+        if rollout.is_complete:
+            assert rollout.text == engine.decode(rollout.token_ids[:-1])
+
+
+async def test_the_config_names_the_end_token(engine: FakeEngine, clock: ManualClock) -> None:
+    response = ResponseConfig(mode="end_token", max_tokens=8, end_tokens=("bad",))
+    worker = RolloutWorker("rollout-0", engine, response, RolloutConfig(), clock=clock)
+    await worker.start()
+    rollouts = await worker.generate([request(n) for n in range(30)])
+    assert {rollout.token_ids[-1] for rollout in rollouts if rollout.is_complete} == {4}
+    # The model's own end token ends nothing then, and is seen.
+    assert any("⟨<eos>⟩" in rollout.text for rollout in rollouts)
+
+
 async def test_end_token_mode_needs_an_end_token(clock: ManualClock) -> None:
-    engine = FakeEngine(end_token_id=None)
+    engine = FakeEngine(end_token_ids=frozenset())
     response = ResponseConfig(mode="end_token")
     worker = RolloutWorker("rollout-0", engine, response, RolloutConfig(), clock=clock)
-    with pytest.raises(ConfigError, match="no end token"):
+    with pytest.raises(ConfigError, match="names an end token"):
         await worker.start()
 
 

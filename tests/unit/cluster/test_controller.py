@@ -272,6 +272,19 @@ async def test_a_starting_policy_that_never_ends_a_response_is_refused(tmp_path:
     world.recordings.close()
 
 
+async def test_the_first_draws_of_the_reference_are_told_from_the_redrawn(tmp_path: Path) -> None:
+    world = World(
+        tmp_path, [FakeActor(is_complete=lambda request: int(request.rollout_id[2:]) % 3 > 0)]
+    )
+    controller = world.controller()
+    await controller.draw_reference()
+    draws = controller.drafter.first_reference_draws
+    assert len({(rollout.prompt.prompt_id, rollout.rollout_id) for rollout in draws}) == len(draws)
+    assert {rollout.is_complete for rollout in draws} == {True, False}
+    assert len(draws) == len(world.labels.reference)
+    world.recordings.close()
+
+
 async def test_reference_samples_normalise_the_reward_and_wait_for_validation(world: World) -> None:
     sequences = await world.controller().draw_reference()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import GPT2Config, PreTrainedTokenizerFast
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from actors.prompts.grammar import vocabulary
 from cluster.config import RunConfig, parse_config
@@ -18,13 +18,14 @@ CONTEXT = 32
 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All of a policy that prompts need: its config, of 32 positions, and its tokenizer."""
+    """A policy of 32 positions, and its tokenizer."""
     folder = tmp_path_factory.mktemp("policy")
     words = {word: index for index, word in enumerate(("<unk>", *vocabulary()))}
     inner = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
     inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>").save_pretrained(folder)
-    GPT2Config(n_positions=CONTEXT, vocab_size=len(words)).save_pretrained(folder)
+    shape = GPT2Config(n_positions=CONTEXT, vocab_size=len(words), n_embd=8, n_layer=1, n_head=1)
+    GPT2LMHeadModel(shape).save_pretrained(folder)
     return folder
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -470,13 +470,31 @@ class Words:
     """A tokenizer of words by length; the special token 0 goes before."""
 
     chat_template: str | None = None
+    all_special_ids = (0,)
+    added_tokens_decoder: Mapping[int, Any] = {}
+    bos_token_id = 0
+    eos_token_id = unk_token_id = None
+
+    def __len__(self) -> int:
+        return 20
+
+    def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
+        return [f"<{token_id}>" for token_id in ids]
+
+    def decode(self, ids: list[int], **ways: bool) -> str:
+        return " ".join("x" * token_id for token_id in ids)
 
     def __call__(self, text: str, *, add_special_tokens: bool = True) -> dict[str, Any]:
         special = [0] if add_special_tokens else []
         return {"input_ids": special + [len(word) for word in text.split()]}
 
     def apply_chat_template(
-        self, conversation: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool
+        self,
+        conversation: list[dict[str, str]],
+        *,
+        tokenize: bool,
+        add_generation_prompt: bool,
+        continue_final_message: bool,
     ) -> str:
         assert not tokenize
         assert add_generation_prompt
@@ -568,6 +586,9 @@ def test_chat_prompts_are_rendered_as_the_tokenizer_says(tmp_path: Path) -> None
         ({**PLAIN, "rejected": " cold ."}, "line 1: rejected: is the same as chosen"),
         ({**PLAIN, "chosen": " "}, "line 1: chosen: is empty"),
         ({**PLAIN, "margin": "big"}, "line 1: margin: want a number"),
+        ({**PLAIN, "margin": 10**400}, "line 1: margin: want a number"),
+        ({**PLAIN, "chosen": "a \ud800"}, "line 1: chosen: character 2 is '\\ud800', half of"),
+        ({**PLAIN, "prompt": "\ud800"}, "line 1: prompt: character 0 is '\\ud800', half of"),
         ({**PLAIN, "colour": "red"}, "line 1: colour: unknown"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -185,6 +187,17 @@ def even_minus_odd(learner: PPOLearner) -> float:
     for each in batch.rollouts:
         totals[each.rollout.token_ids[0] % 2].append(each.rollout.behavior_logprobs[0])
     return sum(totals[0]) / len(totals[0]) - sum(totals[1]) / len(totals[1])
+
+
+def test_a_saved_policy_ends_as_the_one_it_started_from(
+    learner: PPOLearner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    started_from = Path(shutil.copytree(learner._policy.path, tmp_path / "start"))
+    named = json.dumps({"eos_token_id": [2, 5]})
+    (started_from / "generation_config.json").write_text(named)
+    monkeypatch.setattr(learner, "_policy", PolicyConfig(path=str(started_from)))
+    learner.save(tmp_path / "saved")
+    assert (tmp_path / "saved" / "generation_config.json").read_text() == named
 
 
 def test_a_saved_policy_loads_whole(learner: PPOLearner, tmp_path: Path):

@@ -140,7 +140,7 @@ def test_a_critic_can_start_from_a_bundle(trainer, model_folder):
     version = trainer.fit(inputs.fit_request())
     bundle = load_bundle(Path(version.path)).model
     ppo = PPOConfig(critic="separate", critic_path=version.path)
-    model = PolicyModel.from_pretrained(str(model_folder), ppo)
+    model = PolicyModel.from_pretrained(model_folder, ppo)
     sequence = torch.tensor([[5, 6, 7, 8]])
     with torch.no_grad():
         _, values, _ = model(sequence, sequence[:, 3:], torch.tensor([3]), torch.ones(1))

@@ -11,6 +11,7 @@ from reward_service.batching import pad_right
 from reward_service.config import RewardModelConfig
 from reward_service.reward_model import RewardModel
 from tests.support.reward import make_reward_model
+from tests.support.tiny_model import save_tiny_model
 
 
 def test_backbone_is_a_copy_of_the_reference(reference: Path) -> None:
@@ -56,9 +57,10 @@ def test_padding_anywhere_but_right_is_an_error(reference: Path, mask: list[list
 
 def test_dropout_is_gone_in_training_mode_too(tmp_path: Path) -> None:
     config = GPT2Config(
-        vocab_size=20, n_positions=8, n_embd=8, n_layer=1, n_head=1, resid_pdrop=0.5,
+        vocab_size=54, n_positions=8, n_embd=8, n_layer=1, n_head=1, resid_pdrop=0.5,
         embd_pdrop=0.5, attn_pdrop=0.5, bos_token_id=1, eos_token_id=2,
     )  # fmt: skip
+    save_tiny_model(tmp_path)
     GPT2LMHeadModel(config).save_pretrained(tmp_path)
     model = make_reward_model(tmp_path).train()
     batch = pad_right([(5, 6, 7)])
@@ -88,15 +90,16 @@ def test_heads_combine_by_the_rule(reference: Path, rule: str, expected: float) 
 
 def test_a_missing_reference_is_named(tmp_path: Path) -> None:
     generator = torch.Generator()
-    with pytest.raises(MissingError, match="no reference policy at"):
+    with pytest.raises(MissingError, match="nowhere does not exist"):
         RewardModel.from_reference(tmp_path / "nowhere", RewardModelConfig(), generator)
-    with pytest.raises(InputError, match="no causal language model"):
+    with pytest.raises(InputError, match="is empty"):
         RewardModel.from_reference(tmp_path, RewardModelConfig(), generator)
 
 
 def test_weights_that_are_not_there_are_named(reference: Path, tmp_path: Path) -> None:
     model = GPT2LMHeadModel.from_pretrained(reference)
     tensors = {k: v for k, v in model.state_dict().items() if "ln_f.bias" not in k}
+    save_tiny_model(tmp_path)
     model.save_pretrained(tmp_path, state_dict=tensors)
     with pytest.raises(InputError, match=r"lacks weights .* ln_f\.bias"):
         make_reward_model(tmp_path)

@@ -1,0 +1,119 @@
+"""Models and tokenizers from a Hugging Face folder: the one place where torch's side loads them.
+
+A folder is inspected first, by reading; then it is loaded strictly: a weight that is missing or of
+another shape is an error, where the library would go on with random numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+import torch
+import transformers.utils.logging as library_log
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+
+from protocol.errors import InputError
+from protocol.model_errors import as_model_error
+from protocol.model_folder import inspect_model
+
+_log = structlog.get_logger(component="pretrained")
+
+
+def load_causal_model(folder: Path) -> Any:
+    """Return a causal language model in float32 on CPU, without dropout, as the folder has it.
+
+    Raises:
+        MissingError: There is no such folder.
+        InputError: It holds no whole causal language model that transformers knows.
+    """
+    inspect_model(folder)
+    return _load(AutoModelForCausalLM, folder)
+
+
+def load_backbone(folder: Path) -> Any:
+    """Return a causal language model without its head, in float32 on CPU, without dropout.
+
+    Raises as `load_causal_model` does.
+    """
+    inspect_model(folder)
+    return _load(AutoModel, folder)
+
+
+def check_loads(folder: Path) -> None:
+    """Check that a folder could be loaded whole, without reading its weights.
+
+    Raises as `load_causal_model` does.
+    """
+    inspect_model(folder)
+    _load(AutoModelForCausalLM, folder, device_map="meta")
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Return the tokenizer of a model folder.
+
+    Raises:
+        InputError: There is none, or one that cannot be loaded.
+    """
+    with as_model_error(folder, "its tokenizer cannot be loaded"), quiet_library():
+        return AutoTokenizer.from_pretrained(str(folder))
+
+
+def without_dropout(config: Any) -> Any:
+    """Zero every dropout probability of a config, whatever its architecture calls it; return it.
+
+    PPO's ratios compare two forward passes of the same weights, so nothing may be random in them.
+    """
+    for name, value in config.to_dict().items():
+        if "drop" in name and isinstance(value, float):
+            setattr(config, name, 0.0)
+    return config
+
+
+@contextmanager
+def quiet_library() -> Iterator[None]:
+    """Keep transformers from reporting in tables and bars what we report in a line."""
+    verbosity, has_bars = library_log.get_verbosity(), library_log.is_progress_bar_enabled()
+    library_log.set_verbosity_error()
+    library_log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        library_log.set_verbosity(verbosity)
+        if has_bars:
+            library_log.enable_progress_bar()
+
+
+def _load(kind: Any, folder: Path, **options: object) -> Any:
+    what = "transformers cannot load it as a causal language model"
+    with as_model_error(folder, what), quiet_library():
+        config = without_dropout(AutoConfig.from_pretrained(str(folder)))
+        model, loading = kind.from_pretrained(
+            str(folder),
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
+            **options,
+        )
+    if lacking := sorted(loading["missing_keys"]):
+        raise InputError(
+            f"{folder} lacks weights that its config asks for: {lacking[0]}{_and_more(lacking)}; "
+            "save the whole model"
+        )
+    if mismatched := sorted(map(str, loading["mismatched_keys"])):
+        raise InputError(
+            f"{folder} holds weights of other shapes than its config asks for: {mismatched[0]}"
+            f"{_and_more(mismatched)}; save config and weights together"
+        )
+    if kind is AutoModelForCausalLM and (unused := sorted(loading["unexpected_keys"])):
+        # Published models have some, such as heads for speculation; they change nothing.
+        _log.warning("weights_not_used", folder=str(folder), count=len(unused), first=unused[0])
+    return model
+
+
+def _and_more(names: list[str]) -> str:
+    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""

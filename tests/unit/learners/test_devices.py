@@ -1,0 +1,226 @@
+"""Each learner's whole path, and the reward service's, with the model on a device of its own.
+
+What strays to another device fails here as it would on a GPU, and the figures are those of the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from learners import engine_state
+from learners.comparisons import calibration_error
+from learners.config import PolicyConfig
+from learners.ppo import PPOLearner
+from learners.reward_fit import RewardTrainer
+from learners.supervised import SupervisedLearner
+from learners.weights import SharedMemoryPublisher
+from reward_service.buckets import BatchLimits
+from reward_service.bundle import load_bundle
+from reward_service.config import RewardModelConfig
+from reward_service.hot_swap import LiveModel
+from reward_service.pretrained import load_causal_model, load_tokenizer
+from tests.support import learner_inputs as inputs
+from tests.support.plain_engine import PlainEngine
+from tests.support.second_device import SECOND, Strayed, is_second, second_device
+from tests.support.tiny_model import save_tiny_model
+
+
+class EngineElsewhere(PlainEngine):
+    device = SECOND
+
+    def full_tensors(self) -> dict[str, torch.Tensor]:
+        return {name: x.detach().cpu() for name, x in self.module.state_dict().items()}
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("policy"))
+
+
+@pytest.fixture(params=[PlainEngine, EngineElsewhere], ids=["cpu", "elsewhere"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[type]:
+    for module in ("ppo", "reward_fit", "supervised"):
+        monkeypatch.setattr(f"learners.{module}.Engine", request.param)
+    if request.param is PlainEngine:
+        yield request.param
+    else:
+        with second_device():
+            yield request.param
+
+
+FIGURES: dict[str, object] = {}
+"""Of the first run of a path, which is the CPU's."""
+
+
+def same_as_on_cpu(path: str, figures: Any) -> None:
+    assert figures == FIGURES.setdefault(path, figures)
+
+
+def make_ppo(model_folder: Path, root: Path, **changes: object) -> PPOLearner:
+    return PPOLearner(
+        policy=PolicyConfig(path=str(model_folder)),
+        ppo=inputs.PPO.model_copy(update=changes),
+        kl=inputs.KL,
+        learner=inputs.engine_config(1, 0),
+        checkpoint_root=root / "policy",
+        total_episodes=inputs.TOTAL_EPISODES,
+        probe_token_ids=inputs.PROBE,
+        publisher=SharedMemoryPublisher(root / "weights"),
+        seed=inputs.SEED,
+    )
+
+
+def make_trainer(model_folder: Path, root: Path, **model: object) -> RewardTrainer:
+    return RewardTrainer(
+        policy_path=model_folder,
+        model=RewardModelConfig.model_validate({"num_heads": 2, **model}),
+        fit=inputs.REWARD_FIT,
+        deepspeed=inputs.engine_config(1, 0),
+        root=root / "reward",
+        reference_sequences=inputs.reference_sequences(),
+        clock=lambda: 0.0,
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"critic": "separate"},
+        {"objective": "naive", "whiten_rewards": False, "whiten_advantages": False},
+    ],
+    ids=["shared", "separate", "naive"],
+)
+def test_ppo_steps_checkpoints_and_goes_back(
+    engine: type, model_folder: Path, tmp_path: Path, changes: dict[str, object]
+):
+    learner = make_ppo(model_folder, tmp_path, **changes)
+    first = learner.announce()
+    reports = [learner.step(inputs.experience_batch(step)) for step in range(2)]
+    restored = learner.restore(0)
+    learner.save(tmp_path / "saved")
+    assert first is not None
+    assert restored is not None
+    assert restored.weights.sha256 == first.weights.sha256
+    digests = [report.policy.weights.sha256 for report in reports if report is not None]
+    metrics = [report.metrics for report in reports if report is not None]
+    same_as_on_cpu(f"ppo {changes}", (first.probe, digests, metrics))
+    assert load_causal_model(tmp_path / "saved").device.type == "cpu"
+    assert load_tokenizer(tmp_path / "saved") is not None
+    learner.close()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {},
+        {"combine": "min"},
+        {"combine": "mean_minus_variance", "variance_coefficient": 0.5},
+        {"normalisation": "zero_at_reference", "normalisation_path": "given.jsonl"},
+    ],
+    ids=lambda model: str(model.get("combine") or model.get("normalisation") or "mean"),
+)
+def test_a_reward_is_fitted_updated_and_served(
+    engine: type, model_folder: Path, tmp_path: Path, model: dict[str, object]
+):
+    """A refit, a warm update that judges what it has not learned, another refit, and scores."""
+    trainer = make_trainer(model_folder, tmp_path, **model)
+    requests = [
+        inputs.fit_request(count=11),
+        inputs.fit_request("warm", count=9, first=11),
+        inputs.fit_request(count=20),
+    ]
+    versions = [trainer.fit(request) for request in requests]
+    assert "reward_model/ece" in versions[1].metrics
+    assert "reward_model/correlation_with_previous" in versions[2].metrics
+    live = LiveModel(
+        inputs.reference_sequences(),
+        BatchLimits(max_tokens=64, max_sequences=4),
+        engine.device,
+    )
+    live.swap(versions[2])
+    answers = live.score([inputs.reference_sequences(), [(5, 6, 7)]])
+    same_as_on_cpu(f"reward {model}", ([replace(v, path="") for v in versions], answers))
+    trainer.close()
+
+
+def test_a_critic_starts_from_a_bundle(engine: type, model_folder: Path, tmp_path: Path):
+    version = make_trainer(model_folder, tmp_path).fit(inputs.fit_request())
+    learner = make_ppo(model_folder, tmp_path, critic="separate", critic_path=version.path)
+    report = learner.step(inputs.experience_batch(0))
+    assert report is not None
+    same_as_on_cpu("critic from a bundle", report.metrics)
+
+
+def test_texts_are_learned(engine: type, model_folder: Path, tmp_path: Path):
+    learner = SupervisedLearner(
+        load_causal_model(model_folder), inputs.SUPERVISED, inputs.engine_config(1, 0)
+    )
+    losses = learner.train(inputs.blocks())
+    assert learner.save(tmp_path / "saved", load_tokenizer(model_folder))
+    same_as_on_cpu("supervised", losses)
+
+
+def test_a_bundle_loads_on_the_cpu_whatever_it_was_written_from(
+    engine: type, model_folder: Path, tmp_path: Path
+):
+    version = make_trainer(model_folder, tmp_path).fit(inputs.fit_request())
+    model = load_bundle(Path(version.path)).model
+    assert not any(is_second(x) for x in model.state_dict().values())
+
+
+def test_an_engine_is_restored_where_its_weights_are():
+    """Moments lie beside the weights, counts of steps on the CPU, and what is kept on the CPU."""
+    with second_device():
+        module = torch.nn.Linear(3, 2).to(SECOND)
+        engine = _Engine(module)
+        engine.learn()
+        state = engine_state.snapshot(engine)
+        assert not any(is_second(x) for x in state.values())
+        engine.learn()
+        after = {name: x.cpu() for name, x in module.state_dict().items()}
+        other = _Engine(torch.nn.Linear(3, 2).to(SECOND))
+        engine_state.restore(other, state)
+        other.learn()
+        for name, x in other.module.state_dict().items():
+            assert torch.equal(x.cpu(), after[name])
+
+
+def test_a_calibration_error_is_counted_where_its_numbers_are():
+    with second_device():
+        confidence = torch.tensor([0.6, 0.7, 0.9], device=SECOND)
+        hit = torch.tensor([True, False, True], device=SECOND)
+        # Bins 6, 7 and 9 of ten: (0.4 + 0.7 + 0.1) / 3.
+        assert calibration_error(confidence, hit) == pytest.approx(0.4)
+
+
+def test_a_tensor_that_strays_is_found(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("learners.reward_fit.Engine", EngineElsewhere)
+    with second_device():
+        trainer = make_trainer(model_folder, tmp_path)
+        trainer.fit(inputs.fit_request())
+        heads = trainer._engine.module.heads
+        heads.bias.data = heads.bias.data.cpu()
+        with pytest.raises(Strayed):
+            trainer.fit(inputs.fit_request("warm", count=9, first=11))
+
+
+class _Engine:
+    """As much of DeepSpeed's as its state is read from."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self.module = module
+        self.optimizer = torch.optim.AdamW(module.parameters(), lr=0.1)
+
+    def learn(self) -> None:
+        self.optimizer.zero_grad()
+        self.module(torch.ones(4, 3, device=SECOND)).square().sum().backward()
+        self.optimizer.step()
