@@ -420,6 +420,20 @@ async def test_gold_is_made_of_a_past_query(queue: LabelQueue, ledger: MemoryLed
         await queue.make_gold(gold.query_id, gold.candidates[0].candidate_id)
 
 
+async def test_no_gold_is_made_of_responses_that_are_alike(
+    make_queue: MakeQueue, ledger: MemoryLedger
+) -> None:
+    older = make_query(0)
+    a, b, c, d = older.candidates
+    older = replace(older, candidates=(a, replace(b, text=a.text), c, d))
+    ledger.write([older])
+    queue = make_queue()
+    with pytest.raises(InvalidLabel, match="two responses that are alike") as refused:
+        await queue.make_gold("q0", "q0-a")
+    assert refused.value.field == "query_id"
+    assert await queue.next_task("ann", 0.0) is None  # nor is it asked itself
+
+
 async def test_nobody_is_asked_gold_made_of_what_they_answered(make_queue: MakeQueue) -> None:
     quality = QualityConfig.model_validate({"gold": {"share_first": 0.99}, "repeat_share": 0.0})
     queue = make_queue(make_config(quality=quality))
