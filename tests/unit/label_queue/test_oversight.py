@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from label_queue.asking.schedule import LabelSchedule
-from label_queue.config import QualityConfig, WarmConfig
+from label_queue.config import IntakeConfig, QualityConfig, WarmConfig
 from label_queue.fitting.retraining import make_request
 from label_queue.intake.schemas import LabelSubmission
 from label_queue.ledger.view import LedgerView
@@ -97,7 +97,7 @@ def test_the_history_counts_labels_and_what_was_due_at_each_time() -> None:
 
 async def test_who_asks_too_often_is_flagged(make_queue: MakeQueue, ledger: MemoryLedger) -> None:
     fill(ledger)
-    queue = make_queue()
+    queue = make_queue(make_config(intake=IntakeConfig(requests_per_s=1.0, request_burst=20)))
     while queue._state.access.num_refused["ann"] < 20:
         with contextlib.suppress(TooFast):
             await queue.me("ann")
