@@ -309,6 +309,18 @@ async def test_validation_shows_no_response_of_the_reference_that_the_policy_gav
     assert sorted(candidate.policy_version for candidate in query.candidates) == [0, 0, 1, 1]
 
 
+async def test_a_reference_policy_that_always_says_the_same_is_told_of(
+    make_queue: MakeQueue,
+) -> None:
+    queue = make_queue(make_config(validation_share=0.5))
+    same = make_rollout(make_request(1, "reference"))
+    with capture_logs() as logs:
+        await queue.add_reference([same, replace(same, rollout_id="r-000002")])
+        await queue.add_reference(reference_rollouts(1))
+    [told] = [log["event"] for log in logs if log["log_level"] == "warning"]
+    assert told.startswith("no validation: to no prompt has the starting policy given 2 responses")
+
+
 async def test_a_purpose_that_brings_nothing_does_not_keep_the_others_waiting(
     make_queue: MakeQueue, ledger: MemoryLedger
 ) -> None:
