@@ -71,6 +71,7 @@ class ShownText:
         self._anchor_ids = anchor_ids
         self._broken_ids = broken_ids
         self._control_ids = control_ids
+        self._plain_ids: dict[int, bool] = {}
 
     def text(self, token_ids: Sequence[int]) -> str:
         """Return what is shown of a response's tokens."""
@@ -89,22 +90,21 @@ class ShownText:
 
     def ids_reading(self, text: str) -> frozenset[int]:
         """Return all tokens of the vocabulary that read `text`, alone or after others."""
-        every = range(len(self._tokenizer))
-        alone = {token_id for token_id in every if self._decoded((token_id,)) == text}
-        if not self._anchor_ids:
-            return frozenset(alone)
-        head = self._decoded(self._anchor_ids)
-        after = {
-            token_id
-            for token_id in every
-            if self._decoded((*self._anchor_ids, token_id)) == head + text
-        }
-        return frozenset(alone | after)
+        found = set()
+        for token_id in range(len(self._tokenizer)):
+            alone = self._decoded((token_id,))
+            if alone == text:
+                found.add(token_id)
+            elif text.strip(" ") in alone:  # "▁." reads "." alone, and " ." after others
+                after = self._after(self._anchor_ids, (token_id,))
+                found.update({token_id} if after == text else ())
+        return frozenset(found)
 
     def _is_plain(self, token_id: int) -> bool:
-        return token_id not in self._control_ids and self._tokenizer.convert_ids_to_tokens(
-            [token_id]
-        ) != [None]
+        if token_id not in self._plain_ids:
+            is_known = self._tokenizer.convert_ids_to_tokens([token_id]) != [None]
+            self._plain_ids[token_id] = is_known and token_id not in self._control_ids
+        return self._plain_ids[token_id]
 
     def _escape(self, context: tuple[int, ...], token_id: int) -> str:
         name = spelled(self._tokenizer, token_id)

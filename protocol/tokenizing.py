@@ -140,6 +140,16 @@ class PolicyTokenizer:
                 return ids[len(anchor_ids) :]
         return self._data_ids(text, where)
 
+    def rendered_ids(self, text: str, *, where: str) -> tuple[int, ...]:
+        """Return the tokens of a text in which control tokens are written out, as templates do.
+
+        Only for texts of programs that mean them: what people wrote is data, see `prompt_ids`.
+
+        Raises:
+            InputError: The tokenizer cannot take it.
+        """
+        return self._checked_ids(text, where, add_special_tokens=False)
+
     def written_ids(
         self, text: str, rule: EndRule, *, is_chat: bool, where: str
     ) -> tuple[int, ...]:
@@ -209,14 +219,14 @@ class PolicyTokenizer:
     def _data_ids(self, text: str, where: str) -> tuple[int, ...]:
         if self._would_be_control(text, where):
             return self._guarded_ids(text, text, where)
-        return self._plain_ids(text, where)
+        return self.rendered_ids(text, where=where)
 
     def _would_be_control(self, text: str, where: str) -> bool:
-        return not self._control_texts.keys().isdisjoint(self._plain_ids(text, where))
+        return not self._control_texts.keys().isdisjoint(self.rendered_ids(text, where=where))
 
     def _chat_ids(self, messages: list[ChatMessage], where: str) -> tuple[int, ...]:
         if not any(self._would_be_control(turn.content, where) for turn in messages):
-            return self._plain_ids(self._rendered(messages, where), where)
+            return self.rendered_ids(self._rendered(messages, where), where=where)
         # The template is given stand-ins, so that what it writes itself can be told from data.
         texts = self._controls
         disguised = [replace(turn, content=texts.disguised(turn.content)) for turn in messages]
@@ -255,7 +265,7 @@ class PolicyTokenizer:
             return frozenset()
         turn = ChatMessage(role="user", content=_NEUTRAL)
         with suppress(InputError):  # a template that refuses it will refuse the prompt itself
-            return frozenset(self._plain_ids(self._rendered([turn], ""), ""))
+            return frozenset(self.rendered_ids(self._rendered([turn], ""), where=""))
         return frozenset()
 
     @cached_property
@@ -269,10 +279,6 @@ class PolicyTokenizer:
             return None
 
     # --- the tokenizer's boundary: what it raises becomes ours ---------------------------------
-
-    def _plain_ids(self, text: str, where: str) -> tuple[int, ...]:
-        """Return the tokens of a text, none added before or after, control texts taken for such."""
-        return self._checked_ids(text, where, add_special_tokens=False)
 
     def _checked_ids(self, text: str, where: str, *, add_special_tokens: bool) -> tuple[int, ...]:
         try:
@@ -318,7 +324,7 @@ class PolicyTokenizer:
     @cached_property
     def _prefix_ids(self) -> tuple[int, ...]:
         """What the tokenizer puts before a text."""
-        bare = self._plain_ids(_NEUTRAL, "")
+        bare = self.rendered_ids(_NEUTRAL, where="")
         full = self._checked_ids(_NEUTRAL, "", add_special_tokens=True)
         starts = range(len(full) - len(bare) + 1)
         start = next((i for i in starts if full[i : i + len(bare)] == bare), 0)
@@ -332,7 +338,7 @@ class PolicyTokenizer:
 
     @cached_property
     def _anchor_ids(self) -> tuple[int, ...]:
-        return self._plain_ids(_ANCHOR, "")
+        return self.rendered_ids(_ANCHOR, where="")
 
     @cached_property
     def _after_a_turn(self) -> tuple[int, ...]:
@@ -340,7 +346,7 @@ class PolicyTokenizer:
         turns = [ChatMessage(role=role, content=_NEUTRAL) for role in ("user", "assistant")]
         opened = self._rendered(turns, "the chat template")
         closed = self._rendered(turns, "the chat template", is_closed=True)
-        return self._plain_ids(closed.removeprefix(opened), "the chat template")
+        return self.rendered_ids(closed.removeprefix(opened), where="the chat template")
 
     @cached_property
     def _shown(self) -> ShownText:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
@@ -103,6 +104,12 @@ def build_http_app(
     @app.exception_handler(InputError)
     async def refuse(_: Request, error: InputError) -> JSONResponse:
         detail = [{"type": "value_error", "loc": ["body", "query"], "msg": str(error)}]
+        return JSONResponse({"detail": detail}, status_code=422)
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse_body(_: Request, error: RequestValidationError) -> JSONResponse:
+        # Without the input: half a surrogate pair of a text cannot be sent back.
+        detail = [{key: fault[key] for key in ("type", "loc", "msg")} for fault in error.errors()]
         return JSONResponse({"detail": detail}, status_code=422)
 
     @app.exception_handler(TransientError)

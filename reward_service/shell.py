@@ -27,6 +27,7 @@ from ray.serve.exceptions import RayServeException
 from protocol.errors import AndonError, NotFinite, ScoringFailed
 from protocol.labels import RewardVersion
 from protocol.messages import Score
+from protocol.tokenizing import PolicyTokenizer
 from reward_service.announcer import Announcer
 from reward_service.buckets import BatchLimits
 from reward_service.client import RewardClient
@@ -151,7 +152,7 @@ class RewardReplica:
         torch.set_num_threads(config.torch_threads)
         self._config = config
         self._announcer = announcer
-        self._tokenizer = load_tokenizer(Path(policy_path))
+        self._tokenizer = PolicyTokenizer(load_tokenizer(Path(policy_path)))
         self._live = LiveModel(
             validation,
             BatchLimits(max_tokens=config.max_batch_tokens, max_sequences=config.max_batch_size),
@@ -205,8 +206,7 @@ class RewardReplica:
         return await asyncio.to_thread(self._live.score, [r.sequences for r in requests])
 
     def _tokenize(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+        return list(self._tokenizer.rendered_ids(text, where="query"))
 
     async def _watch(self) -> None:
         """Take each version that is announced; poll for the next with the one that is live."""

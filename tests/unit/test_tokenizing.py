@@ -276,6 +276,7 @@ def test_words_are_joined_by_spaces() -> None:
         ("chatml", "\n", ["Ċ"]),
         ("chatml", "<|im_end|>", ["<|im_end|>"]),
         ("words", ".", ["."]),
+        ("unigram", " .", ["▁."]),
         ("words", "not one token", []),
     ],
 )

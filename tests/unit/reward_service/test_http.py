@@ -115,3 +115,13 @@ async def test_health_tells_the_version_or_that_there_is_none(
 async def test_the_page_describes_the_routes(http: httpx.AsyncClient) -> None:
     assert (await http.get("/docs")).status_code == 200
     assert {"/get_reward", "/health"} <= (await http.get("/openapi.json")).json()["paths"].keys()
+
+
+async def test_half_a_character_is_refused_and_not_a_failure(http: httpx.AsyncClient) -> None:
+    answer = await http.post(
+        "/get_reward",
+        content=b'{"query": ["the \\ud83d soup"]}',
+        headers={"Content-Type": "application/json"},
+    )
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", "query", 0]
