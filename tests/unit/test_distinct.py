@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 
 import pytest
 
-from protocol.distinct import are_alike, first_alike, is_comparison, seen
+from protocol.distinct import BLANK, are_alike, first_alike, is_comparison, seen
 from tests.support.labels import make_candidate
 from tests.support.messages import make_rollout
 
@@ -42,6 +43,11 @@ def test_what_the_eye_cannot_tell_apart_is_alike(one: str, other: str) -> None:
 )
 def test_what_differs_on_the_page_is_not(one: str, other: str) -> None:
     assert not are_alike(candidate(one, 1, 2), candidate(other, 3))
+
+
+def test_no_space_is_forgotten() -> None:
+    spaces = {chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) == "Zs"}
+    assert set(BLANK) == spaces | {"\t", "\n"}
 
 
 def test_equal_tokens_are_alike_whatever_they_are_shown_as() -> None:

@@ -282,6 +282,23 @@ async def test_validation_sets_two_responses_of_the_policy_beside_two_of_the_ref
     assert len({candidate.candidate_id for candidate in query.candidates}) == 4
 
 
+async def test_validation_by_pairs_sets_one_of_each_policy_side_by_side(
+    make_queue: MakeQueue, ledger: MemoryLedger
+) -> None:
+    queue = make_queue(make_config(kind="pair", num_candidates=2, validation_share=0.5))
+    reference = reference_rollouts(3, per_prompt=1)
+    await queue.add_reference(reference)
+    await queue.set_progress(1, make_policy(1))
+    order = {order.purpose: order for order in await queue.next_orders(0.0)}["validation"]
+    drafts = make_drafts(order, version=1)
+    [only] = drafts[2].rollouts
+    alike = replace(only, text=reference[2].text)
+    drafts[2] = replace(drafts[2], rollouts=(alike,))
+    assert await queue.offer(order.order_id, drafts) == 2
+    for query in ledger.queries():
+        assert sorted(candidate.policy_version for candidate in query.candidates) == [0, 1]
+
+
 async def test_validation_shows_no_response_of_the_reference_that_the_policy_gave_too(
     make_queue: MakeQueue, ledger: MemoryLedger
 ) -> None:
