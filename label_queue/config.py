@@ -79,9 +79,9 @@ class GoldConfig(Settings):
     """Tasks whose right answer is known, mixed in unseen. They never train."""
 
     path: AnyPath | None = None
-    """A JSON Lines file, one {"prompt", "candidates", "answer"} a line, with as many candidates as
-    the run's queries and `answer` the index of the best. With it, labels of a new labeler are held
-    until the gold test clears them."""
+    """A JSON Lines file, one {"prompt", "candidates", "answer"} a line: a text or chat messages, as
+    many candidates as the run's queries have, no two of them alike, and the index of the best. With
+    it, labels of a new labeler are held until the gold test clears them."""
     share_first: Share = 0.25
     """Of a labeler's first tasks, and of all tasks for as long as they are on probation."""
     first_tasks: CountOrNone = 40

@@ -11,6 +11,9 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+BLANK = "\t\n \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u202f\u205f\u3000"
+"""Tab, line feed and the spaces of all widths. A page names what else has no shape."""
+
 
 class Response(Protocol):
     """What is asked of a response: a `Rollout`, or a `Candidate` made of one."""
@@ -32,9 +35,7 @@ def seen(text: str) -> str:
     White space around a text leaves no trace on a page, nor does the way an accented letter is
     composed.
     """
-    composed = unicodedata.normalize("NFC", text)
-    blank = {char for char in composed if char in "\t\n" or unicodedata.category(char) == "Zs"}
-    return composed.strip("".join(blank)) if blank else composed
+    return unicodedata.normalize("NFC", text).strip(BLANK)
 
 
 def are_alike(one: Response, other: Response) -> bool:

@@ -21,6 +21,7 @@ from label_queue.intake.owner_schemas import (
     Overview,
     Vote,
 )
+from label_queue.intake.schemas import PromptBody
 from label_queue.ledger.records import Role
 from tests.browser.conftest import find_chromium
 from tests.support.fake_people_queue import FakePeopleQueue
@@ -116,7 +117,7 @@ def disagreement() -> Disagreement:
         query_id="q1",
         kind="pair",
         purpose="overlap",
-        prompt="My grandmother ordered the fish, and",
+        prompt=PromptBody(text="My grandmother ordered the fish, and"),
         candidates=(
             DisputedCandidate(
                 candidate_id="q1-a",

@@ -63,6 +63,11 @@ class Asker:
     def add_reference(self, rollouts: Sequence[Rollout]) -> None:
         """Take responses of ρ for validation queries. Idempotent by rollout id."""
         self._pool.add(rollouts)
+        if self._config.validation_share and not len(self._pool):
+            self._log.warning(
+                "no validation: to no prompt has the starting policy given "
+                f"{self._config.num_candidates // 2} responses that are not alike"
+            )
         self._state.change.notify()
 
     async def next_orders(self, timeout_s: float) -> list[QueryOrder]:

@@ -204,17 +204,18 @@ class QueryMaker:
         people, and so is one that is no comparison. Validation asks about its own prompts, so
         nothing is selected there; it gets as many responses of ρ as it has of π, alike to none.
         """
-        fit = [d for d in drafts if _is_whole(d) and is_comparison(d.rollouts)]
+        whole = [draft for draft in drafts if _is_whole(draft)]
         if order.purpose == "validation":
-            return self._with_reference(Uniform().select(fit, order.num_queries, self._rng))
+            return self._with_reference(Uniform().select(whole, order.num_queries, self._rng))
+        fit = [draft for draft in whole if is_comparison(draft.rollouts)]
         return self._selector.select(fit, order.num_queries, self._rng) if fit else []
 
     def _with_reference(self, selections: Sequence[Selection]) -> list[Selection]:
         found = []
         for each in selections:
-            draft = each.draft
-            reference = self._pool.draw(draft.prompt.prompt_id, unlike=draft.rollouts)
-            if reference:
+            rollouts = each.draft.rollouts
+            reference = self._pool.draw(each.draft.prompt.prompt_id, unlike=rollouts)
+            if reference and is_comparison((*rollouts, *reference)):
                 found.append(replace(each, reference=reference))
         return found
 

@@ -6,7 +6,6 @@ whole dataset, so that what a webhook lost, or a deletion that told only an id, 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from label_queue.connectors.argilla_values import read_values
 from label_queue.connectors.config import ArgillaConfig
 from label_queue.connectors.moments import moment, unix_seconds
 from label_queue.connectors.port import Annotation, OutsideTask, Sweep, Unreadable
+from label_queue.connectors.rows import as_payload, digest_of, problem_of, rows_of, tool_id
 from label_queue.connectors.tool_client import ToolBody, ToolClient
 from label_queue.connectors.webhooks import StandardWebhook
 from protocol.errors import InvalidLabel, MissingError, TransientError
@@ -28,11 +28,11 @@ MAX_DELETED_AT_ONCE = 100
 class _Record(ToolBody):
     id: str
     external_id: str | None = None
-    responses: list[dict[str, Any]] | None = None
+    responses: list[Any] | None = None
 
 
 class _RecordPage(ToolBody):
-    items: list[_Record]
+    items: list[Any]
     total: int | None = None
 
 
@@ -66,7 +66,8 @@ class ArgillaConnector:
         tasks: dict[str, str] = {}
         touched: set[str] = set()
         answers: list[Annotation | Unreadable] = []
-        for record in await self._all_records():
+        found, odd = await self._all_records()
+        for record in found:
             # The run's name goes before the query's: a dataset may serve several runs.
             run_id, _, query_id = (record.external_id or "").rpartition("/")
             if run_id != self._run_id:
@@ -75,35 +76,40 @@ class ArgillaConnector:
             responses = record.responses or []
             if responses:
                 touched.add(query_id)
-            found = (_read_response(query_id, body) for body in responses)
-            answers += [answer for answer in found if answer is not None]
+            read = (_read_response(query_id, body) for body in responses)
+            answers += [answer for answer in read if answer is not None]
         newest = max((a.updated_at for a in answers if isinstance(a, Annotation)), default="")
         return Sweep(
-            answers=tuple(answers),
-            is_complete=True,
+            answers=(*answers, *odd),
+            # What an odd row holds is not known, so nothing is missing from the others.
+            is_complete=not odd,
             offset=json.dumps({"answers": len(answers), "newest": newest}),
             tasks=tasks,
             touched=frozenset(touched),
         )
 
-    async def _all_records(self) -> list[_Record]:
-        """Return all records. Raises TransientError if the dataset changed while it was read."""
-        records: list[_Record] = []
+    async def _all_records(self) -> tuple[list[_Record], list[Unreadable]]:
+        """Return all records, and the rows that are none.
+
+        Raises TransientError if the dataset changed while it was read.
+        """
+        rows: list[Any] = []
         total = None
         limit = self._config.page_size
         while True:
             page = await self._client.read(
-                self._records, _RecordPage, include="responses", offset=len(records), limit=limit
+                self._records, _RecordPage, include="responses", offset=len(rows), limit=limit
             )
-            if records and page.total != total:
+            if rows and page.total != total:
                 raise TransientError(f"{self.name}: the dataset changed while it was read")
             total = page.total
-            records += page.items
-            if len(page.items) < limit or (total is not None and len(records) >= total):
+            rows += page.items
+            if len(page.items) < limit or (total is not None and len(rows) >= total):
                 break
-        if total not in (None, len(records)) or len({r.id for r in records}) < len(records):
+        records, odd = rows_of(_Record, rows)
+        if total not in (None, len(rows)) or len({r.id for r in records}) < len(records):
             raise TransientError(f"{self.name}: the dataset changed while it was read")
-        return records
+        return records, odd
 
     async def push(self, tasks: Sequence[OutsideTask]) -> None:
         """Make records of queries. Idempotent: their external id names the query."""
@@ -136,36 +142,36 @@ class ArgillaConnector:
         await self._client.close()
 
 
-def _read_response(query_id: str, body: Mapping[str, Any]) -> Annotation | Unreadable | None:
+def _read_response(query_id: str, body: object) -> Annotation | Unreadable | None:
     """Return a response, why it says nothing to us, or None for a draft: no answer yet."""
-    said = {key: body.get(key) for key in ("values", "status", "user_id")}
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    row = body if isinstance(body, dict) else {"values": body}
+    said = {key: row.get(key) for key in ("values", "status", "user_id")}
+    digest = digest_of(said)
     try:
-        response = _Response.model_validate(body)
+        response = _Response.model_validate(row)
         if response.status == "draft":
             return None
         if response.user_id is None:
             raise InvalidLabel("its user was deleted in the tool", "user_id")
         return Annotation(
-            external_id=response.id,
+            external_id=tool_id(response.id),
             updated_at=moment(response.updated_at),
             payload_sha256=digest,
-            user=response.user_id,
+            user=tool_id(response.user_id),
             query_id=query_id,
             answer=read_values(response.values or {}, is_discarded=response.status == "discarded"),
             submitted_at=unix_seconds(response.updated_at),
         )
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        field, message = ".".join(map(str, problem["loc"])), problem["msg"]
+        field, message = problem_of(error)
     except InvalidLabel as error:
         field, message = error.field or "", error.message
     except ValueError as error:
         field, message = "updated_at", str(error)
     return Unreadable(
-        external_id=str(body.get("id")),
+        external_id=tool_id(row.get("id")),
         payload_sha256=digest,
         field=field,
         message=message,
-        payload=json.dumps(said),
+        payload=as_payload(said),
     )

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 from label_queue.connectors.port import Answer
+from label_queue.connectors.rows import MALFORMED
 from protocol.errors import InvalidLabel
 from protocol.labels import Outcome
 
@@ -44,11 +45,13 @@ def read_values(values: Mapping[str, Mapping[str, Any]], *, is_discarded: bool) 
                 comment = _text(value)
             elif question.startswith(MARKS):
                 spans += [_mark(question.removeprefix(MARKS), span) for span in value]
-        except (KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise InvalidLabel("not an answer as documented", f"values.{question}") from error
     try:
         return _answer(values[PREFERENCE]["value"], strength, comment, tuple(spans))
-    except (KeyError, TypeError) as error:
+    except InvalidLabel:
+        raise
+    except MALFORMED as error:
         raise InvalidLabel("not an answer as documented", f"values.{PREFERENCE}") from error
 
 

@@ -25,6 +25,7 @@ from itertools import islice
 from label_queue.config import IntakeConfig
 from label_queue.connectors.config import ConnectorSection
 from label_queue.connectors.port import Annotation, Deletion, OutsideTask, Sweep, Unreadable
+from label_queue.connectors.rows import writable
 from label_queue.connectors.translation import (
     as_assignment,
     as_label_event,
@@ -40,6 +41,9 @@ from label_queue.state import LabelState
 from protocol.errors import InvalidLabel
 from protocol.labels import Assignment, LabelEvent
 
+MAX_FIELD_CHARS = 200
+MAX_MESSAGE_CHARS = 1_000
+"""Of what a refusal names: either may quote what was sent."""
 MAX_REFUSALS_KNOWN = 10_000
 """Refused answers remembered, so that what a sweep finds every minute counts once."""
 
@@ -289,9 +293,9 @@ class OutsideLabels:
             DeadLetter(
                 received_at=self._clock(),
                 labeler_id=batch.name,
-                field=answer.field,
-                message=answer.message,
-                payload=answer.payload[: self._limits.dead_letter_chars],
+                field=writable(answer.field, MAX_FIELD_CHARS),
+                message=writable(answer.message, MAX_MESSAGE_CHARS),
+                payload=writable(answer.payload, self._limits.dead_letter_chars),
             )
         )
 

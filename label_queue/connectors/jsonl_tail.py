@@ -1,16 +1,12 @@
 """A file that another program appends answers to, one JSON object a line.
 
-    {"id": "17", "labeler": "ann", "query_id": "0199…", "outcome": "choice", "choice": "b"}
-    {"id": "17", "deleted": true}
+What a line says is in `jsonl_lines`. A line that says nothing to us is refused alone; so is one
+that is too long, which is passed over piece by piece.
 
-`id` names an answer that may be changed or deleted by a later line; without it a line stands for
-itself. `updated_at` (ISO 8601) decides which line of one `id` is newer; without it the later line.
-Responses are named by the letters of the task lines.
-
-The offset is the file's inode, the byte after the last whole line read, and that line's digest:
-where they do not fit, the file was truncated or is another, and is read from its beginning; lines
-read before have no effect again. One that was rotated to a name beside it ("x.jsonl.1") is read to
-its end first.
+The offset is the file's inode, the byte after the last line read, and a digest of what stands
+before it: where they do not fit, the file was truncated or is another, and is read from its
+beginning; lines read before have no effect again. One that was rotated to a name beside it
+("x.jsonl.1") is read to its end first.
 """
 
 from __future__ import annotations
@@ -20,73 +16,42 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal
+from typing import BinaryIO
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
 from label_queue.connectors.config import JsonlConfig
-from label_queue.connectors.moments import moment
-from label_queue.connectors.port import Annotation, Answer, Deletion, OutsideTask, Sweep, Unreadable
-from protocol.errors import InputError, ResourceError, Unauthenticated
-from protocol.labels import Outcome
+from label_queue.connectors.jsonl_lines import Line, content_of, read_line, unreadable_line
+from label_queue.connectors.port import OutsideTask, Sweep, Unreadable
+from label_queue.connectors.rows import problem_of
+from protocol.chat import as_mappings
+from protocol.errors import ResourceError, Unauthenticated
 
 MAX_READ_BYTES = 4 * 1024 * 1024
 """Read at once; a line must fit."""
-
-Id = Annotated[str, Field(min_length=1, max_length=128)]
-Letter = Annotated[str, Field(min_length=1, max_length=1)]
-
-
-class _Line(BaseModel):
-    """What all lines share: nothing unknown, nothing coerced."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+MAX_MARK_BYTES = 4096
+"""Before an offset, by which a file is known again."""
 
 
-class DeletionLine(_Line):
-    """An answer is taken back."""
-
-    id: Id
-    deleted: Literal[True]
-
-
-class AnswerLine(_Line):
-    """An answer, or a change of one."""
-
-    id: Id | None = None
-    updated_at: str | None = None
-    labeler: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:+-]{0,39}$")]
-    query_id: Id
-    outcome: Outcome
-    choice: Letter | None = None
-    ranking: tuple[Letter, ...] | None = None
-    strength: Annotated[int, Field(ge=1, le=4)] | None = None
-    spans: tuple[tuple[Letter, int, int, Literal["good", "bad"]], ...] = ()
-    comment: str | None = None
-    submitted_at: float | None = None
-    active_ms: int | None = None
-
-    @model_validator(mode="after")
-    def _has_a_time(self) -> AnswerLine:
-        if self.updated_at is not None:
-            try:
-                moment(self.updated_at)
-            except ValueError as error:
-                raise ValueError(f"updated_at: {error}") from error
-        return self
-
-
-class _Offset(_Line):
+class _Offset(Line):
     """How far a file was read."""
 
     inode: int
     position: int
-    """The byte after the last whole line read."""
+    """The byte after the last one read."""
     length: int
-    """That line's bytes, its end included; 0 before the first."""
+    """Bytes before it that `sha256` is of: the last line's, its end included, or its last ones."""
     sha256: str
-    """Of that line."""
+    is_within_line: bool = False
+    """Whether what follows is the rest of a line that is too long."""
+
+
+class _TaskLine(BaseModel):
+    """A line of the tasks, as far as it is read again."""
+
+    query_id: str
 
 
 class JsonlConnector:
@@ -104,40 +69,55 @@ class JsonlConnector:
     async def sweep(self, offset: str | None) -> Sweep:
         """Read whole lines after `offset`; a last line without its end waits for it.
 
-        Raises ResourceError when the file cannot be read, InputError for a line over 4 MiB.
+        Raises ResourceError when a file cannot be read.
         """
         return await asyncio.to_thread(self._sweep, offset)
 
     def _sweep(self, offset: str | None) -> Sweep:
         last = _parse_offset(offset)
-        lines: list[bytes] = []
-        position = last
+        read = _Read(offset=last)
         for path in (_moved_away(self._config.path, last), self._config.path):
-            if path is not None and not lines:
-                lines, position = _read_after(path, last)
+            if path is not None and read.offset == last:
+                read = _read_after(path, last)
+        answers = [read_line(line) for line in read.lines if content_of(line)]
+        if read.too_long is not None:
+            digest = hashlib.sha256(read.too_long).hexdigest()
+            message = f"the line is over {MAX_READ_BYTES} bytes: shorten it"
+            answers.append(unreadable_line(read.too_long, digest, "", message))
+        tasks, odd_lines = self._tasks_written()
         return Sweep(
-            answers=tuple(_read_line(line) for line in lines if line.strip()),
-            offset=None if position is None else position.model_dump_json(),
-            tasks=self._tasks_written(),
-            has_more=bool(lines),
+            answers=(*answers, *odd_lines),
+            offset=None if read.offset is None else read.offset.model_dump_json(),
+            tasks=tasks,
+            has_more=read.offset != last,
         )
 
-    def _tasks_written(self) -> dict[str, str]:
-        """Return the queries whose tasks were written before, by their own file."""
+    def _tasks_written(self) -> tuple[dict[str, str], list[Unreadable]]:
+        """Return the queries whose tasks were written before, and lines that are no task.
+
+        A crash may have left half a line: its task is written once more.
+        """
         path = self._config.tasks_path
-        if path is None or not path.exists():
-            return {}
         found: dict[str, str] = {}
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                try:
-                    query_id = json.loads(line)["query_id"]
-                except (ValueError, KeyError, TypeError) as error:
-                    raise InputError(
-                        f"{path}, line {number}: is no task; only Andon may write to this file"
-                    ) from error
+        odd: list[Unreadable] = []
+        if path is None:
+            return found, odd
+        try:
+            lines = path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return found, odd
+        except OSError as error:
+            raise ResourceError(f"{path}: cannot be read ({error.strerror})") from error
+        for number, line in enumerate(lines, start=1):
+            try:
+                query_id = _TaskLine.model_validate_json(line).query_id
                 found[query_id] = query_id
-        return found
+            except ValidationError as error:
+                if content_of(line):
+                    message = f"line {number} of the tasks is none: only Andon may write there"
+                    digest = hashlib.sha256(line).hexdigest()
+                    odd.append(unreadable_line(line, digest, problem_of(error)[0], message))
+        return found, odd
 
     async def push(self, tasks: Sequence[OutsideTask]) -> None:
         """Append tasks to their file, if there is one. Raises ResourceError."""
@@ -145,21 +125,28 @@ class JsonlConnector:
             await asyncio.to_thread(self._write_tasks, self._config.tasks_path, tasks)
 
     def _write_tasks(self, path: Path, tasks: Sequence[OutsideTask]) -> None:
-        lines = [
-            {
-                "run_id": self._run_id,
-                "query_id": task.query.query_id,
-                "kind": task.query.kind,
-                "prompt": task.prompt,
-                "responses": task.texts,
-            }
-            for task in tasks
-        ]
+        lines = [self._task_line(task) for task in tasks]
         try:
-            with path.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+            with path.open("a+b") as file:
+                if file.tell():
+                    file.seek(-1, os.SEEK_END)
+                    # What a crash cut short ends here.
+                    file.write(b"" if file.read(1) == b"\n" else b"\n")
+                for line in lines:
+                    file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
         except OSError as error:
             raise ResourceError(f"{path}: cannot be written ({error.strerror})") from error
+
+    def _task_line(self, task: OutsideTask) -> dict[str, object]:
+        messages = as_mappings(task.query.prompt_messages)
+        return {
+            "run_id": self._run_id,
+            "query_id": task.query.query_id,
+            "kind": task.query.kind,
+            "prompt": task.prompt,
+            **({"messages": messages} if messages else {}),
+            "responses": task.texts,
+        }
 
     async def withdraw(self, task_ids: Sequence[str]) -> None:
         """Do nothing: a line that was written stays, and its answer counts whenever it comes."""
@@ -194,32 +181,55 @@ def _inode(path: Path) -> int | None:
         return None
 
 
-def _read_after(path: Path, last: _Offset | None) -> tuple[list[bytes], _Offset | None]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """What a reading of a file brought."""
+
+    offset: _Offset | None
+    lines: tuple[bytes, ...] = ()
+    """Whole, with their ends."""
+    too_long: bytes | None = None
+    """The beginning of a line that is too long to be read."""
+
+
+def _read_after(path: Path, last: _Offset | None) -> _Read:
     """Return the whole lines after an offset, and how far that is.
 
-    A file that is not there yet has none. Raises ResourceError and InputError as `sweep`.
+    A file that is not there yet has none. Raises ResourceError as `sweep`.
     """
     try:
         with path.open("rb") as file:
             inode = os.fstat(file.fileno()).st_ino
-            start = last.position if last is not None and _fits(file, last, inode) else 0
+            goes_on = last is not None and _fits(file, last, inode)
+            start = last.position if last is not None and goes_on else 0
             file.seek(start)
             chunk = file.read(MAX_READ_BYTES)
     except FileNotFoundError:
-        return [], last
+        return _Read(offset=last)
     except OSError as error:
         raise ResourceError(f"{path}: cannot be read ({error.strerror})") from error
-    whole = chunk[: chunk.rfind(b"\n") + 1]
-    if not whole:
-        if len(chunk) == MAX_READ_BYTES:
-            raise InputError(f"{path}: has a line over {MAX_READ_BYTES} bytes at byte {start}")
-        return [], last
-    lines = [line + b"\n" for line in whole.split(b"\n")[:-1]]
-    return lines, _Offset(
+    is_within = last is not None and goes_on and last.is_within_line
+    begin = chunk.find(b"\n") + 1 if is_within else 0
+    end = chunk.rfind(b"\n") + 1
+    if end > begin:
+        lines = tuple(line + b"\n" for line in chunk[begin:end].split(b"\n")[:-1])
+        return _Read(lines=lines, offset=_offset(inode, start + end, lines[-1]))
+    if end:  # no more than the rest of a line that is too long
+        return _Read(offset=_offset(inode, start + end, chunk[:end]))
+    if chunk and (is_within or len(chunk) == MAX_READ_BYTES):
+        offset = _offset(inode, start + len(chunk), chunk, is_within_line=True)
+        return _Read(offset=offset, too_long=None if is_within else chunk)
+    return _Read(offset=last)
+
+
+def _offset(inode: int, position: int, before: bytes, *, is_within_line: bool = False) -> _Offset:
+    mark = before[-MAX_MARK_BYTES:]
+    return _Offset(
         inode=inode,
-        position=start + len(whole),
-        length=len(lines[-1]),
-        sha256=hashlib.sha256(lines[-1]).hexdigest(),
+        position=position,
+        length=len(mark),
+        sha256=hashlib.sha256(mark).hexdigest(),
+        is_within_line=is_within_line,
     )
 
 
@@ -229,37 +239,3 @@ def _fits(file: BinaryIO, last: _Offset, inode: int) -> bool:
         return False
     file.seek(last.position - last.length)
     return hashlib.sha256(file.read(last.length)).hexdigest() == last.sha256
-
-
-def _read_line(line: bytes) -> Annotation | Deletion | Unreadable:
-    digest = hashlib.sha256(line.strip()).hexdigest()
-    try:
-        if b'"deleted"' in line:
-            return Deletion(external_id=DeletionLine.model_validate_json(line).id)
-        said = AnswerLine.model_validate_json(line)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        return Unreadable(
-            external_id=f"line-{digest[:16]}",
-            payload_sha256=digest,
-            field=".".join(map(str, problem["loc"])),
-            message=problem["msg"],
-            payload=line.decode(errors="replace"),
-        )
-    return Annotation(
-        external_id=said.id or f"line-{digest[:16]}",
-        updated_at="" if said.updated_at is None else moment(said.updated_at),
-        payload_sha256=digest,
-        user=said.labeler,
-        query_id=said.query_id,
-        answer=Answer(
-            outcome=said.outcome,
-            choice=said.choice,
-            ranking=said.ranking,
-            strength=said.strength,
-            spans=said.spans,
-            comment=said.comment,
-        ),
-        submitted_at=said.submitted_at,
-        active_ms=said.active_ms,
-    )

@@ -7,7 +7,6 @@ found.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from label_queue.connectors.config import LabelStudioConfig
 from label_queue.connectors.label_studio_results import read_results
 from label_queue.connectors.moments import moment, unix_seconds
 from label_queue.connectors.port import Annotation, OutsideTask, Sweep, Unreadable
+from label_queue.connectors.rows import as_payload, digest_of, problem_of, rows_of, tool_id
 from label_queue.connectors.tool_client import ToolBody, ToolClient
 from label_queue.connectors.webhooks import SecretHeader
 from protocol.errors import InvalidLabel, MissingError, TransientError
@@ -29,12 +29,12 @@ LONGEST_ACTIVE_S = 86_400.0
 class _Task(ToolBody):
     id: int
     data: dict[str, Any]
-    annotations: tuple[dict[str, Any], ...] = ()
+    annotations: tuple[Any, ...] = ()
     drafts: tuple[Any, ...] = ()
 
 
 class _TaskPage(ToolBody):
-    tasks: list[_Task]
+    tasks: list[Any]
     total: int
 
 
@@ -49,7 +49,7 @@ class _Annotation(ToolBody):
     @property
     def user(self) -> str:
         by = self.completed_by
-        return str(by.get("id")) if isinstance(by, dict) else str(by)
+        return tool_id(by.get("id") if isinstance(by, dict) else by)
 
 
 class LabelStudioConnector:
@@ -73,7 +73,8 @@ class LabelStudioConnector:
         tasks: dict[str, str] = {}
         touched: set[str] = set()
         answers: list[Annotation | Unreadable] = []
-        for task in await self._tasks():
+        found, odd = await self._tasks()
+        for task in found:
             query_id = task.data.get("query_id")
             if task.data.get("run_id") != self._run_id or not isinstance(query_id, str):
                 continue
@@ -83,19 +84,23 @@ class LabelStudioConnector:
             answers += [_read_annotation(query_id, body) for body in task.annotations]
         newest = max((a.updated_at for a in answers if isinstance(a, Annotation)), default="")
         return Sweep(
-            answers=tuple(answers),
-            is_complete=True,
+            answers=(*answers, *odd),
+            # What an odd row holds is not known, so nothing is missing from the others.
+            is_complete=not odd,
             offset=json.dumps({"answers": len(answers), "newest": newest}),
             tasks=tasks,
             touched=frozenset(touched),
         )
 
-    async def _tasks(self) -> list[_Task]:
-        """Return all tasks. Raises TransientError if the project changed while it was read."""
-        tasks: list[_Task] = []
+    async def _tasks(self) -> tuple[list[_Task], list[Unreadable]]:
+        """Return all tasks, and the rows that are none.
+
+        Raises TransientError if the project changed while it was read.
+        """
+        rows: list[Any] = []
         total = None
         number = 1
-        while total is None or len(tasks) < total:
+        while total is None or len(rows) < total:
             try:
                 page = await self._client.read(
                     "/api/tasks/",
@@ -109,14 +114,15 @@ class LabelStudioConnector:
                 if number == 1:
                     raise
                 page = _TaskPage(tasks=[], total=-1)  # pages beyond the last are not there
-            if total not in (None, page.total) or (not page.tasks and page.total > len(tasks)):
+            if total not in (None, page.total) or (not page.tasks and page.total > len(rows)):
                 raise TransientError(f"{self.name}: the project changed while it was read")
             total = page.total
-            tasks += page.tasks
+            rows += page.tasks
             number += 1
+        tasks, odd = rows_of(_Task, rows)
         if len({task.id for task in tasks}) < len(tasks):
             raise TransientError(f"{self.name}: the project changed while it was read")
-        return tasks
+        return tasks, odd
 
     async def push(self, tasks: Sequence[OutsideTask]) -> None:
         """Import tasks into the project. Not idempotent: only what a sweep did not find there."""
@@ -155,19 +161,20 @@ class LabelStudioConnector:
         await self._client.close()
 
 
-def _read_annotation(query_id: str, body: Mapping[str, Any]) -> Annotation | Unreadable:
+def _read_annotation(query_id: str, body: object) -> Annotation | Unreadable:
     """Return an annotation, or why it says nothing to us.
 
     Only what people said goes into the digest: an annotation also tells how long ago it was made.
     """
-    said = {key: body.get(key) for key in ("result", "was_cancelled", "completed_by")}
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    row = body if isinstance(body, dict) else {"result": body}
+    said = {key: row.get(key) for key in ("result", "was_cancelled", "completed_by")}
+    digest = digest_of(said)
     try:
-        annotation = _Annotation.model_validate(body)
+        annotation = _Annotation.model_validate(row)
         seconds = annotation.lead_time
         is_plausible = seconds is not None and 0 <= seconds <= LONGEST_ACTIVE_S
         return Annotation(
-            external_id=str(annotation.id),
+            external_id=tool_id(annotation.id),
             updated_at=moment(annotation.updated_at),
             payload_sha256=digest,
             user=annotation.user,
@@ -177,16 +184,15 @@ def _read_annotation(query_id: str, body: Mapping[str, Any]) -> Annotation | Unr
             active_ms=round(1000 * seconds) if seconds is not None and is_plausible else None,
         )
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        field, message = ".".join(map(str, problem["loc"])), problem["msg"]
+        field, message = problem_of(error)
     except InvalidLabel as error:
         field, message = error.field or "", error.message
     except ValueError as error:
         field, message = "updated_at", str(error)
     return Unreadable(
-        external_id=str(body.get("id")),
+        external_id=tool_id(row.get("id")),
         payload_sha256=digest,
         field=field,
         message=message,
-        payload=json.dumps(said),
+        payload=as_payload(said),
     )

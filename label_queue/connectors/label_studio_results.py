@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from label_queue.connectors.port import Answer
+from label_queue.connectors.rows import MALFORMED
 from protocol.errors import InvalidLabel
 from protocol.labels import Outcome
 
@@ -54,7 +55,7 @@ def read_results(items: Sequence[Mapping[str, Any]], *, was_cancelled: bool) -> 
             )
         try:
             reader(item, said)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except MALFORMED as error:
             raise InvalidLabel(f"not a {kind} result as documented", f"result.{i}.value") from error
     return _answer(said)
 

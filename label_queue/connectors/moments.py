@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 def moment(text: str) -> str:
     """Return an ISO 8601 time in UTC with microseconds, e.g. "2026-01-02T03:04:05.000000Z".
 
-    Tools leave out what is zero, and the zone: without one, UTC is meant. Raises ValueError.
+    Tools leave out what is zero, and the zone: without one, UTC is meant. Raises ValueError for
+    what is no time, or one that UTC has no year for.
     """
-    return _parse(text).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime, which writes the year 33 in two digits on some systems.
+    return _parse(text).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def unix_seconds(text: str) -> float:
@@ -22,4 +24,7 @@ def _parse(text: str) -> datetime:
     parsed = datetime.fromisoformat(text)
     if parsed.tzinfo is None:
         parsed = parsed.replace(tzinfo=UTC)
-    return parsed.astimezone(UTC)
+    try:
+        return parsed.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is no time of the years 1 to 9999 in UTC") from error

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from json import loads as json_of
 from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from label_queue.connectors.config import HttpSection
+from label_queue.connectors.rows import problem_of
 from protocol.errors import AndonError, ConfigError, InputError, MissingError, TransientError
 
 MAX_ATTEMPTS = 4
+MAX_DIGITS = 4_000
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 BUSY = frozenset({429, 500, 502, 503, 504})
@@ -50,14 +53,16 @@ class ToolClient:
         """GET a JSON body. Raises as `send`, and InputError for a body of another shape."""
         response = await self.send("GET", path, params=params)
         try:
-            return model.model_validate_json(response.content)
+            # Not by pydantic, which refuses a page where one row has half a surrogate pair.
+            return model.model_validate(json_of(response.content, parse_int=_integer))
         except ValidationError as error:
-            problem = error.errors(include_url=False, include_input=False)[0]
-            field = ".".join(map(str, problem["loc"]))
-            raise InputError(
-                f"{self._config.name}: GET {path}: {field or 'body'}: {problem['msg']}; is "
-                f"{self._config.url} what its kind says, and not a newer version?"
-            ) from error
+            field, problem = problem_of(error)
+        except (ValueError, RecursionError) as error:
+            field, problem = "body", f"not JSON ({type(error).__name__})"
+        raise InputError(
+            f"{self._config.name}: GET {path}: {field or 'body'}: {problem}; is "
+            f"{self._config.url} what its kind says, and not a newer version?"
+        )
 
     async def send(
         self,
@@ -119,6 +124,11 @@ class ToolClient:
     async def close(self) -> None:
         """Close connections. May be called twice."""
         await self._http.aclose()
+
+
+def _integer(digits: str) -> int | float:
+    """Return an integer; one too long for Python to read as such as what it is for a number."""
+    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
 
 
 def _retry_after_s(response: httpx.Response) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -14,6 +15,9 @@ from label_queue.labeling.board import ON_TOP
 from label_queue.labeling.submissions import as_event, check_submission
 from protocol.errors import InvalidLabel
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent, Source
+
+LABELER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+-]{0,127}")
+"""Of whom an outside tool may speak: its name, and its own user's id."""
 
 
 def outside_task(connector: str, query: ComparisonQuery) -> OutsideTask:
@@ -88,6 +92,8 @@ def as_label_event(
 
     Raises InvalidLabel, naming the field, if it does not answer the query.
     """
+    if not LABELER_ID.fullmatch(assignment.labeler_id):
+        raise InvalidLabel("its user's id is none that a labeler can have: map it", "user")
     # The task's letters are those of this tool's order, also where the assignment was another's.
     order = outside_task(connector, query).order
     names = {letter_of(i): name for i, name in enumerate(order)}

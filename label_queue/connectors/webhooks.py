@@ -17,6 +17,7 @@ from protocol.errors import ConfigError, Unauthenticated
 SECRET_HEADER = "x-andon-hook-secret"
 TOLERANCE_S = 300.0
 """A webhook of more than five minutes ago, or of so far ahead, is refused."""
+MAX_TIMESTAMP_DIGITS = 20
 SECRET_PREFIX = "whsec_"
 
 
@@ -100,4 +101,6 @@ class StandardWebhook:
 
 
 def _is_fresh(timestamp: str, now: float) -> bool:
-    return timestamp.isdecimal() and abs(now - int(timestamp)) < TOLERANCE_S
+    # Of so many digits none is near, and no more than these fit a float.
+    is_time = timestamp.isdecimal() and len(timestamp) <= MAX_TIMESTAMP_DIGITS
+    return is_time and abs(now - int(timestamp)) < TOLERANCE_S

@@ -11,9 +11,9 @@ chat whose last turn is the assistant's is written as it is: `andon import` goes
 as the policy did, while TRL's templates end it and begin another.
 
 A choice among K candidates gives K − 1 pairs, the choice against each other one; a ranking gives
-all K (K − 1) / 2 pairs (Ouyang et al. 2022, §3.5). Ties, both bad, skips and flags give none, nor do
-two responses that are alike, as older ledgers hold some. Gold and repeats are left out, as they are
-from every fit.
+all K (K − 1) / 2 pairs (Ouyang et al. 2022, §3.5). Ties, both bad, skips and flags give none, and
+neither do two responses that are alike, as older ledgers hold some. Gold and repeats are left out,
+as they are from every fit.
 
 `margin` is Llama 2's (Touvron et al. 2023, Table 27, "small"): strength 1 slightly … 4 far better
 becomes (strength − 1) / 3. TRL wants the column in all lines or in none: where no label states a

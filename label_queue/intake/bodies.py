@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -82,8 +83,12 @@ def parse_submission(raw: bytes, limit: int) -> LabelSubmission:
 
 
 def split_lines(raw: bytes, max_labels: int) -> list[tuple[int, bytes]]:
-    """Return the lines of an NDJSON body with their numbers, blank ones left out."""
-    lines = [(i, line) for i, line in enumerate(raw.split(b"\n")) if line.strip()]
+    """Return the lines of an NDJSON body with their numbers, blank ones left out.
+
+    A byte order mark before them is no part of the first.
+    """
+    split = raw.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    lines = [(i, line) for i, line in enumerate(split) if line.strip()]
     if len(lines) > max_labels:
         raise BodyTooLarge(f"{len(lines)} labels in one batch, at most {max_labels}: split it")
     if not lines:

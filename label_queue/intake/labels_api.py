@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -30,7 +31,7 @@ from label_queue.intake.schemas import (
     RunInfo,
     Task,
 )
-from protocol.errors import InvalidLabel, LabelError
+from protocol.errors import InvalidLabel, LabelError, TooFast
 
 NDJSON = "application/x-ndjson"
 
@@ -104,16 +105,21 @@ async def _post_batch(request: Request, labeler_id: str) -> Response:
     raw = await read_limited(request.stream(), limits.max_batch_bytes)
     results: dict[int, LabelAnswer | LabelError] = {}
     submissions: dict[int, LabelSubmission] = {}
+    refused: list[tuple[LabelError, bytes]] = []
     for number, line in split_lines(raw, limits.max_batch_labels):
         try:
             submissions[number] = parse_submission(line, limits.max_body_bytes)
         except LabelError as error:
-            await _reject(request, labeler_id, error, line)
+            refused.append((error, line))
             results[number] = error
     answers = await queue_of(request).submit(
         labeler_id, list(submissions.values()), _system(request)
     )
     results.update(zip(submissions, answers, strict=True))
+    # However many lines are bad, the good ones are in; past the rate no copy is kept of the rest.
+    with suppress(TooFast):
+        for why, line in refused:
+            await _reject(request, labeler_id, why, line)
     lines = [_line_answer(number, results[number]) for number in sorted(results)]
     body = "".join(f"{line.model_dump_json(exclude_none=True)}\n" for line in lines)
     return Response(body, media_type=NDJSON)

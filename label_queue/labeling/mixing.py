@@ -106,14 +106,9 @@ class TaskMixer:
             for event in submits[: max(0, len(submits) - self._config.repeat_after)]
             if states_preference(self._history.latest(event.label_id))
         )
-        fit = [
-            each
-            for each in queries
-            if each.purpose in TRAINING
-            and not shown[each.query_id]
-            and is_comparison(each.candidates)
-        ]
-        return self._rng.choice(fit) if fit else None
+        fit = [each for each in queries if each.purpose in TRAINING and not shown[each.query_id]]
+        chosen = self._rng.choice(fit) if fit else None
+        return chosen if chosen is not None and is_comparison(chosen.candidates) else None
 
     def _look_for_templates(self) -> None:
         """Take up the templates among the queries that were written since the last look."""

@@ -14,6 +14,7 @@ from label_queue.exchange.preferences import Style
 from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
 from protocol.labels import ComparisonQuery
+from protocol.messages import ChatMessage
 from tests.support.labels import make_assignment, make_event, make_query
 
 CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }} {% endfor %}"
@@ -21,17 +22,34 @@ CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }} {% endfor
 TEXTS = ("warm and lovely .", "cold and rude .", "fresh tea .", "dirty room .")
 
 
-def query(number: int) -> ComparisonQuery:
-    made = make_query(number)
+TURNS = (
+    ChatMessage(role="system", content="we said"),
+    ChatMessage(role="user", content="the soup was"),
+    ChatMessage(role="assistant", content="so ,"),
+    ChatMessage(role="user", content="they said"),
+)
+SAID = {"conversational": ("", TURNS), "standard": ("the soup was", ())}
+"""A prompt's text and messages, by the style of its file."""
+
+
+def query(number: int, style: Style) -> ComparisonQuery:
+    text, messages = SAID[style]
+    made = make_query(number, prompt_text=text, prompt_messages=messages)
     candidates = zip(made.candidates, TEXTS, strict=True)
     return replace(
         made, candidates=tuple(replace(candidate, text=text) for candidate, text in candidates)
     )
 
 
+@pytest.fixture(params=["conversational", "standard"])
+def style(request: pytest.FixtureRequest) -> Style:
+    style: Style = request.param
+    return style
+
+
 @pytest.fixture
-def ledger(tmp_path: Path) -> Path:
-    queries = [query(number) for number in range(4)]
+def ledger(tmp_path: Path, style: Style) -> Path:
+    queries = [query(number, style) for number in range(4)]
     records: list[Record] = [*queries, *(make_assignment(each) for each in queries)]
     for number, each in enumerate(queries):
         records.append(make_event(each, choice=0, strength=3 if number else None))
@@ -51,9 +69,8 @@ def load(path: Path, cache: Path) -> Any:
 
 
 @pytest.mark.filterwarnings("default")  # what the libraries warn of is not ours to mend
-@pytest.mark.parametrize("style", ["conversational", "standard"])
 def test_an_export_trains_in_the_reward_trainer(
-    ledger: Path, tiny_model: Path, tmp_path: Path, style: Style
+    ledger: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -62,7 +79,7 @@ def test_an_export_trains_in_the_reward_trainer(
 
     torch.set_num_threads(1)
     out = tmp_path / "preferences.jsonl"
-    assert export_run(ledger, out, "trl", style=style) == 12
+    assert export_run(ledger, out, "trl") == 12
     preferences = load(out, tmp_path / "cache")
     assert preferences.column_names == ["prompt", "chosen", "rejected", "margin"]
     assert sorted(set(preferences["margin"])) == [0.0, pytest.approx(2 / 3)]
@@ -100,11 +117,13 @@ def test_an_export_trains_in_the_reward_trainer(
 
 
 def test_preferences_come_back_as_labels_with_the_policys_tokenizer(
-    ledger: Path, tiny_model: Path, tmp_path: Path
+    ledger: Path, tiny_model: Path, tmp_path: Path, style: Style
 ) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    if style == "conversational":
+        tokenizer.chat_template = CHAT_TEMPLATE
     first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
     export_run(ledger, first, "trl")
     copy = tmp_path / "copy.sqlite"
@@ -115,5 +134,8 @@ def test_preferences_come_back_as_labels_with_the_policys_tokenizer(
     store = SqlLedger.open_to_read(copy)
     made = store.queries()[0]
     store.close()
-    assert tokenizer.decode(made.candidates[0].token_ids) == TEXTS[0]
-    assert made.prompt_token_ids == tuple(tokenizer("the soup was")["input_ids"])
+    end = " <eos>" if style == "conversational" else ""  # a turn is ended, a text goes on
+    assert tokenizer.decode(made.candidates[0].token_ids) == TEXTS[0] + end
+    assert (made.prompt_text, made.prompt_messages) == SAID[style]
+    said = "we said the soup was so , they said" if style == "conversational" else "the soup was"
+    assert made.prompt_token_ids == tuple(tokenizer(said)["input_ids"])

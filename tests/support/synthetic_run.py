@@ -260,8 +260,8 @@ def make_query(
         candidates=tuple(
             Candidate(
                 candidate_id=f"{query_id}-{i}",
-                text="lovely .",
-                token_ids=(4, 5),
+                text=f"lovely {i} .",
+                token_ids=(4, 5 + i),
                 policy_version=version,
                 temperature=1.0,
                 max_tokens=2,

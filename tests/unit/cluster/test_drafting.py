@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from cluster.loops.drafting import MAX_REDRAWS, Drafter
 from cluster.loops.fleet import RolloutFleet
@@ -82,6 +83,61 @@ async def test_a_prompt_whose_responses_never_end_is_given_up() -> None:
     assert [draft.prompt.prompt_id for draft in drafts] == ["p-1"]
     assert drawing.asked.count("p-0") == 2 * (1 + MAX_REDRAWS)
     assert drawing.asked.count("p-1") == 2
+
+
+class Says(FakeActor):
+    """An actor that gives the texts it is told to, one after the other, the last for ever."""
+
+    def __init__(self, *texts: str) -> None:
+        super().__init__()
+        self._texts = list(texts)
+
+    async def generate(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
+        self.requests += requests
+        return [self._say(request) for request in requests]
+
+    def _say(self, request: RolloutRequest) -> Rollout:
+        text = self._texts.pop(0) if len(self._texts) > 1 else self._texts[0]
+        ids = tuple(text.encode())
+        return replace(make_rollout(request), text=text, token_ids=ids, num_kept=len(ids))
+
+
+async def test_only_a_response_alike_another_of_its_draft_is_drawn_again() -> None:
+    drawing = Drawing(actor=Says("warm", "warm ", "cold", "cold", "dry", "cold", "new"))
+
+    [draft] = await drawing.drafter.fill(order(num_drafts=1, num_candidates=4))
+
+    assert [rollout.text for rollout in draft.rollouts] == ["warm", "cold", "dry", "new"]
+    assert len(drawing.asked) == 7
+    assert drawing.drafter.num_alike == 3
+
+
+async def test_alike_responses_to_different_prompts_are_left_alone() -> None:
+    drawing = Drawing(actor=Says("warm", "cold", "warm", "cold"))
+
+    drafts = await drawing.drafter.fill(order(num_drafts=2, num_candidates=2))
+
+    assert [len(draft.rollouts) for draft in drafts] == [2, 2]
+    assert drawing.drafter.num_alike == 0
+
+
+async def test_who_gave_the_order_is_shown_responses_that_stay_alike() -> None:
+    drawing = Drawing(actor=Says("warm"))
+
+    [draft] = await drawing.drafter.fill(order(num_drafts=1, num_candidates=2))
+
+    assert [rollout.text for rollout in draft.rollouts] == ["warm", "warm"]
+    assert len(drawing.asked) == 2 + MAX_REDRAWS
+    assert drawing.drafter.num_alike == 1 + MAX_REDRAWS
+
+
+async def test_samples_of_the_reference_policy_stay_as_they_fall() -> None:
+    drawing = Drawing(actor=Says("warm"))
+
+    rollouts = await drawing.drafter.draw_reference(num_each=2, num_rollouts=4, num_prompts=2)
+
+    assert [rollout.text for rollout in rollouts] == ["warm"] * 4
+    assert drawing.drafter.num_alike == 0
 
 
 async def test_a_draft_has_learned_what_its_oldest_policy_had() -> None:

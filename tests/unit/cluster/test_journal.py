@@ -14,7 +14,7 @@ from cluster.loops.recordings import Recordings
 from cluster.metrics.hub import MetricsHub
 from protocol.errors import ScoringFailed
 from protocol.labels import CordState, RewardVersion
-from protocol.messages import ActorStats, ExperienceBatch, StepReport
+from protocol.messages import ActorStats, ChatMessage, ExperienceBatch, Prompt, StepReport
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_policy, make_request, make_rollout, make_scored
 
@@ -335,6 +335,32 @@ def test_label_figures_are_drawn_against_the_step_once_there_is_one(desk: Desk) 
     desk.step(make_batch(0, 1))
     desk.journal.labels_stood({}, online)
     assert desk.last_row == {"time/wall_s": 0.0, "policy/step": 1, "online/coverage": 0.75}
+
+
+def test_how_often_responses_were_alike_is_told_with_the_labels(desk: Desk) -> None:
+    stats = {"labels/seq": 3.0}
+    desk.journal.drafted([make_rollout()], 0)
+    desk.journal.labels_stood(stats, {})
+    assert desk.last_row == {"time/wall_s": 0.0, **stats, "labels/redrawn": 0}
+    desk.journal.drafted([make_rollout()], 7)
+    desk.journal.labels_stood(stats, {})
+    assert desk.last_row["labels/redrawn"] == 7
+
+
+def test_a_chat_is_recorded_as_its_messages_and_in_one_text(desk: Desk) -> None:
+    turns = (
+        ChatMessage(role="system", content="Be brief."),
+        ChatMessage(role="user", content="Hi"),
+    )
+    chat = Prompt(prompt_id="p-1", text="", messages=turns, token_ids=(1,))
+    desk.journal.reference_drawn([replace(make_rollout(), prompt=chat), make_rollout()])
+    first, plain = desk.recorded("rollouts")
+    assert first["prompt"] == "system: Be brief.\n\nuser: Hi"
+    assert first["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+    ]
+    assert (plain["prompt"], plain["messages"]) == ("the soup was", [])
 
 
 def test_a_trained_rollout_is_recorded_with_its_step_and_score(desk: Desk) -> None:

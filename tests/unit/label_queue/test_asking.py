@@ -9,7 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from label_queue.queue import LabelQueue
+from protocol.distinct import is_comparison
 from protocol.errors import InputError, NotFinite
+from protocol.labels import QueryDraft
 from tests.support.labels import (
     ManualClock,
     count_purposes,
@@ -130,6 +132,37 @@ async def test_a_policy_that_never_ends_its_responses_is_told_of_and_then_stops_
     assert "change response.cut_token" in told[0]["event"]
 
 
+def all_alike(draft: QueryDraft) -> QueryDraft:
+    text, ids = draft.rollouts[0].text, draft.rollouts[0].token_ids
+    same = (replace(each, text=text, token_ids=ids) for each in draft.rollouts)
+    return replace(draft, rollouts=tuple(same))
+
+
+async def test_a_draft_with_two_responses_alike_makes_no_query(queue: LabelQueue) -> None:
+    [order] = await queue.next_orders(0.0)
+    drafts = make_drafts(order)
+    first, *others = drafts[0].rollouts
+    looks_alike = replace(others[0], text=f" {first.text}\n")
+    drafts[0] = replace(drafts[0], rollouts=(first, looks_alike, *others[1:]))
+    same_ids = replace(drafts[1].rollouts[3], token_ids=drafts[1].rollouts[0].token_ids)
+    drafts[1] = replace(drafts[1], rollouts=(*drafts[1].rollouts[:3], same_ids))
+    assert await queue.offer(order.order_id, drafts) == 12
+
+
+async def test_a_policy_that_always_says_the_same_is_told_of_and_then_stops_the_run(
+    queue: LabelQueue,
+) -> None:
+    with capture_logs() as logs:
+        for _ in range(9):
+            [order] = await queue.next_orders(0.0)
+            assert await queue.offer(order.order_id, [all_alike(make_draft())]) == 0
+        [order] = await queue.next_orders(0.0)
+        with pytest.raises(InputError, match=r"10 orders in a row .* raise response\.temperature"):
+            await queue.offer(order.order_id, [all_alike(make_draft())])
+    told = [log for log in logs if log["log_level"] == "warning"]
+    assert "all alike" in told[0]["event"]
+
+
 async def test_one_query_forgives_the_orders_that_brought_none(queue: LabelQueue) -> None:
     for drafts in [*[[]] * 9, [make_draft()], *[[]] * 9]:
         [order] = await queue.next_orders(0.0)
@@ -247,6 +280,81 @@ async def test_validation_sets_two_responses_of_the_policy_beside_two_of_the_ref
     query = ledger.queries()[-1]
     assert sorted(candidate.policy_version for candidate in query.candidates) == [0, 0, 1, 1]
     assert len({candidate.candidate_id for candidate in query.candidates}) == 4
+
+
+async def test_validation_by_pairs_sets_one_of_each_policy_side_by_side(
+    make_queue: MakeQueue, ledger: MemoryLedger
+) -> None:
+    queue = make_queue(make_config(kind="pair", num_candidates=2, validation_share=0.5))
+    reference = reference_rollouts(3, per_prompt=1)
+    await queue.add_reference(reference)
+    await queue.set_progress(1, make_policy(1))
+    order = {order.purpose: order for order in await queue.next_orders(0.0)}["validation"]
+    drafts = make_drafts(order, version=1)
+    [only] = drafts[2].rollouts
+    alike = replace(only, text=reference[2].text)
+    drafts[2] = replace(drafts[2], rollouts=(alike,))
+    assert await queue.offer(order.order_id, drafts) == 2
+    for query in ledger.queries():
+        assert sorted(candidate.policy_version for candidate in query.candidates) == [0, 1]
+
+
+async def test_validation_shows_no_response_of_the_reference_that_the_policy_gave_too(
+    make_queue: MakeQueue, ledger: MemoryLedger
+) -> None:
+    queue = make_queue(make_config(validation_share=0.5))
+    reference = reference_rollouts(2, per_prompt=3)
+    await queue.add_reference(reference)
+    await queue.set_progress(1, make_policy(1))
+    order = {order.purpose: order for order in await queue.next_orders(0.0)}["validation"]
+    drafts = make_drafts(order, version=1)
+
+    def repeating(draft: QueryDraft, count: int) -> QueryDraft:
+        """π says what ρ said, in `count` of its two responses."""
+        said = [each for each in reference if each.prompt == draft.prompt]
+        repeated = (
+            replace(mine, text=other.text, token_ids=other.token_ids)
+            for mine, other in zip(draft.rollouts[:count], said, strict=False)
+        )
+        return replace(draft, rollouts=(*repeated, *draft.rollouts[count:]))
+
+    # Of three responses of ρ, the first draft leaves two to compare with and the second one.
+    drafts = [repeating(drafts[0], 1), repeating(drafts[1], 2)]
+    assert await queue.offer(order.order_id, drafts) == 1
+    [query] = [query for query in ledger.queries() if query.purpose == "validation"]
+    assert is_comparison(query.candidates)
+    assert sorted(candidate.policy_version for candidate in query.candidates) == [0, 0, 1, 1]
+
+
+async def test_a_reference_policy_that_always_says_the_same_is_told_of(
+    make_queue: MakeQueue,
+) -> None:
+    queue = make_queue(make_config(validation_share=0.5))
+    same = make_rollout(make_request(1, "reference"))
+    with capture_logs() as logs:
+        await queue.add_reference([same, replace(same, rollout_id="r-000002")])
+        await queue.add_reference(reference_rollouts(1))
+    [told] = [log["event"] for log in logs if log["log_level"] == "warning"]
+    assert told.startswith("no validation: to no prompt has the starting policy given 2 responses")
+
+
+async def test_a_purpose_that_brings_nothing_does_not_keep_the_others_waiting(
+    make_queue: MakeQueue, ledger: MemoryLedger
+) -> None:
+    queue = make_queue(make_config(validation_share=0.5))
+    await queue.add_reference(reference_rollouts(3))
+    await queue.set_progress(1, make_policy(1))
+    orders = await queue.next_orders(0.0)
+    while orders:
+        for order in orders:
+            drafts = make_drafts(order, version=1)
+            if order.purpose == "validation":
+                drafts = [all_alike(draft) for draft in drafts]
+            await queue.offer(order.order_id, drafts)
+        orders = await queue.next_orders(0.0)
+    purposes = [query.purpose for query in ledger.queries()]
+    assert purposes.count("validation") == 0
+    assert purposes.count("train") == (await queue.stats())["labels/outstanding"] > 10
 
 
 async def test_one_labeler_alone_gets_through_though_others_are_known(

@@ -275,6 +275,17 @@ def training_set(path: Path, seq: int) -> bytes:
     return dataset_bytes(build_dataset(queries, events, seq, DatasetRules()))
 
 
+def test_a_record_from_before_there_were_messages_is_read(tmp_path: Path) -> None:
+    lines = ours(everything())
+    assert first(lines, "query").pop("prompt_messages") == []
+    path = tmp_path / "older.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    import_file(path, tmp_path / "copy.sqlite", at_time=0.0)
+    ledger = SqlLedger.open_to_read(tmp_path / "copy.sqlite")
+    assert ledger.queries()[0] == PAIR
+    ledger.close()
+
+
 def test_our_own_form_holds_no_secret() -> None:
     lines = ours(everything())
     assert lines[0] == {"type": "header", "format": "andon", "schema_version": 1, "run_id": RUN}

@@ -13,6 +13,7 @@ from label_queue.connectors.outposts import Outposts
 from label_queue.connectors.translation import outside_task
 from label_queue.ledger.records import DeadLetter
 from protocol.errors import Unauthenticated
+from protocol.messages import ChatMessage
 from tests.support.labels import ManualClock, make_query
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.outside import OutsideRun
@@ -172,9 +173,20 @@ async def test_a_time_of_update_decides_where_lines_give_one(tail: Tail) -> None
         (line(colour="red"), "colour"),
         (line(labeler="a b"), "labeler"),
         (line(strength="much"), "strength"),
-        (line(updated_at="yesterday"), ""),
+        (line(updated_at="yesterday"), "updated_at"),
+        (line(updated_at="0001-01-01T00:00:00+01:00"), "updated_at"),
+        (line(updated_at="9999-12-31T23:59:59-01:00"), "updated_at"),
+        (line(updated_at="2026-02-30"), "updated_at"),
+        (line(submitted_at=1e300), "submitted_at"),
+        (line(active_ms=10**400), "active_ms"),
+        (line(strength=10**30), "strength"),
+        (line(spans=[["a", 10**30, 10**31, "good"]]), "spans.0"),
+        (line(comment="\ud800"), ""),
+        (line(comment="x" * 4_001), "comment"),
+        ({"x" * 5_000: 1, **line()}, "x" * 200),
         ({"id": 3, "deleted": True}, "id"),
-        ({"deleted": False, "id": "3"}, "deleted"),
+        ({"deleted": "yes", **line()}, "deleted"),
+        ({"deleted": False, "id": "3"}, "labeler"),
         (line(query=9), "query_id"),
         (line(letter="z"), "choice"),
     ],
@@ -188,18 +200,74 @@ async def test_a_bad_line_is_kept_as_a_copy_and_the_next_one_counts(
     assert letter.field == field
 
 
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (b"[" * 100_000, "too many levels"),
+        (b'{"a": ' * 5_000 + b"1" + b"}" * 5_000, "too many levels"),
+        (b'{"labeler": "ann", "labeler": "bob"}', "'labeler' is given twice"),
+        (b'{"comment": NaN}', "NaN is not JSON"),
+        (b'{"comment": "\xff"}', "not UTF-8"),
+        (b"\x00" * 50, "not JSON"),
+        (b'{"active_ms": %s}' % (b"1" * 5_000), "limit"),
+        ('{"labeler": "ann"}'.encode("utf-16-be"), "not "),
+    ],
+    ids=["lists", "objects", "doubled", "nan", "bytes", "nul", "digits", "utf-16"],
+)
+async def test_what_is_no_json_is_refused_alone(tail: Tail, raw: bytes, why: str) -> None:
+    good = json.dumps(line(0)).encode()
+    tail.path.write_bytes(b"\n".join([good, raw, json.dumps(line(1)).encode(), b""]))
+    assert await tail.turn() == IngestCounts(new=2, refused=1)
+    assert await tail.turn() == IngestCounts()
+    [letter] = tail.ledger.read(DeadLetter)
+    assert why in letter.message
+    assert len(letter.payload) <= 4_096
+
+
+async def test_a_byte_order_mark_is_no_part_of_a_line(tail: Tail) -> None:
+    lines = [b"\xef\xbb\xbf" + json.dumps(line(n)).encode() + b"\r\n" for n in range(2)]
+    tail.path.write_bytes(b"".join(lines) + b"\xef\xbb\xbf\n")
+    assert await tail.turn() == IngestCounts(new=2)
+
+
+async def test_the_word_deleted_deletes_nothing(tail: Tail) -> None:
+    tail.write(line(0, comment="deleted"), line(1, comment='"deleted": true'))
+    tail.write(line(2, id="7", deleted=False))
+    assert await tail.turn() == IngestCounts(new=3)
+    tail.write({"id": "7", "deleted": True})
+    assert await tail.turn() == IngestCounts(retracted=1)
+
+
+async def test_early_years_stay_in_order(tail: Tail) -> None:
+    tail.write(line(0, "a", id="1", updated_at="0999-01-01T00:00:00Z"))
+    tail.write(line(0, "b", id="1", updated_at="1000-01-01T00:00:00Z"))
+    tail.write(line(0, "c", id="1", updated_at="0998-01-01T00:00:00Z"))
+    assert await tail.turn() == IngestCounts(new=1, revised=1, stale=1)
+
+
 async def test_what_is_no_text_is_refused_too(tail: Tail) -> None:
     tail.path.write_bytes(b"\xff\xfe\n\n" + json.dumps(line(0)).encode() + b"\r\n")
     assert await tail.turn() == IngestCounts(new=1, refused=1)
 
 
-async def test_a_line_without_an_end_is_named(tail: Tail, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_line_that_is_too_long_is_passed_over_in_pieces(
+    tail: Tail, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("label_queue.connectors.jsonl_tail.MAX_READ_BYTES", 200)
     tail.write(line(0), line(1), line(2))
     assert await tail.turn() == IngestCounts(new=3)
-    tail.path.write_text("x" * 300)
-    await tail.turn()
-    assert "has a line over 200 bytes at byte 0" in tail.state
+    tail.path.write_text("x" * 700)
+    assert await tail.turn() == IngestCounts(refused=1)
+    assert await tail.turn() == IngestCounts()
+    [letter] = tail.ledger.read(DeadLetter)
+    assert letter.message == "the line is over 200 bytes: shorten it"
+    tail.restart()
+    with tail.path.open("a") as file:
+        file.write("x" * 150 + "\n")
+    tail.write(line(0, "b"), {"x": "y" * 300}, line(1, "b"), line(2, "b"))
+    assert await tail.turn() == IngestCounts(revised=3, refused=1)
+    assert await tail.turn() == IngestCounts()
+    assert tail.state == "ok"
 
 
 async def test_tasks_are_appended_once(tail: Tail) -> None:
@@ -216,9 +284,39 @@ async def test_tasks_are_appended_once(tail: Tail) -> None:
         "prompt": "the soup was",
         "responses": {letter: f"text of {shown(letter)}" for letter in "abcd"},
     }
-    tail.config.tasks_path.write_text("mine\n")
+
+
+async def test_a_task_that_a_crash_cut_short_is_written_again(tail: Tail) -> None:
     await tail.turn()
-    assert "tasks.jsonl, line 1: is no task" in tail.state
+    path = tail.config.tasks_path
+    assert path is not None
+    path.write_bytes(path.read_bytes()[:-20])
+    tail.restart()
+    assert await tail.turn() == IngestCounts(refused=1)
+    assert tail.state == "ok"
+    *whole, cut, again = path.read_text().splitlines()
+    assert [json.loads(text)["query_id"] for text in [*whole, again]] == ["q0", "q1", "q2"]
+    assert json.loads(again)["responses"].items() >= {"d": f"text of {shown('d', 2)}"}.items()
+    assert again.startswith(cut)
+    tail.restart()
+    await tail.turn()
+    assert len(path.read_text().splitlines()) == 4
+
+
+async def test_a_chat_goes_out_with_its_roles(tail: Tail) -> None:
+    turns = (
+        ChatMessage(role="system", content="Be brief."),
+        ChatMessage(role="user", content="Hi"),
+    )
+    await tail.run.ask(make_query(7, prompt_text="", prompt_messages=turns))
+    await tail.turn()
+    assert tail.config.tasks_path is not None
+    task = json.loads(tail.config.tasks_path.read_text().splitlines()[-1])
+    assert task["prompt"] == "system: Be brief.\n\nuser: Hi"
+    assert task["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+    ]
 
 
 async def test_a_file_has_no_webhooks(tail: Tail) -> None:

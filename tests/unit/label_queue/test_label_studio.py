@@ -148,6 +148,36 @@ async def test_a_change_a_deletion_and_a_restart(
     assert [task["data"]["query_id"] for task in tool.tasks.values()] == ["q0", "q2", "q3", "q4"]
 
 
+async def test_an_odd_row_holds_up_none_and_takes_nothing_back(
+    run: OutsideRun, outposts: Outposts, tool: RecordedLabelStudio, ledger: MemoryLedger
+) -> None:
+    await turn(outposts)
+    first = tool.annotate("q0", pick("a"))
+    await turn(outposts)
+    tool.task_of("q1")["annotations"].append("none")
+    tool.annotate("q1", pick("b"), at="0001-01-01T00:00:00+01:00")
+    tool.annotate("q1", [{"type": "rating", "value": {"rating": float("inf")}}])
+    tool.annotate("q1", pick("b"), user=9)
+    tool.delete(first)
+    tool.tasks[999] = {"id": "none", "data": 3, "annotations": []}
+    await turn(outposts)
+    # The odd task may be what the deleted answer was moved to, so it still stands.
+    assert choices(run) == {
+        (f"{NAME}:7", "q0"): shown("a", 0),
+        (f"{NAME}:9", "q1"): shown("b", 1),
+    }
+    assert run.total(NAME) == IngestCounts(new=2, refused=4)
+    assert sorted(letter.field for letter in ledger.read(DeadLetter)) == [
+        "id",
+        "id",
+        "result.0.value",
+        "updated_at",
+    ]
+    del tool.tasks[999]
+    await turn(outposts)
+    assert choices(run) == {(f"{NAME}:9", "q1"): shown("b", 1)}
+
+
 async def test_a_busy_tool_is_asked_again(
     run: OutsideRun, outposts: Outposts, tool: RecordedLabelStudio
 ) -> None:

@@ -12,10 +12,19 @@ import pytest
 from label_queue.config import GoldConfig, LabelsConfig, QualityConfig
 from label_queue.intake.schemas import LabelAnswer, LabelSubmission, Task
 from label_queue.labeling.mixing import draw_order
+from label_queue.quality.gold_tasks import AskMoment, past_template
 from label_queue.queue import LabelQueue
+from protocol.distinct import is_comparison
 from protocol.errors import InputError
 from protocol.labels import ComparisonQuery, RewardVersion
-from tests.support.labels import ManualClock, make_config, make_query, make_reward
+from tests.support.labels import (
+    ManualClock,
+    make_assignment,
+    make_config,
+    make_event,
+    make_query,
+    make_reward,
+)
 from tests.support.memory_ledger import MemoryLedger
 from tests.unit.label_queue.conftest import MakeQueue
 from tests.unit.label_queue.labeling import answer_orders
@@ -252,3 +261,22 @@ def test_a_pair_shown_again_is_flipped() -> None:
     for _ in range(20):
         _, shown = draw_order(query, rng, (0, 1))
         assert shown == ("q0-b", "q0-a")
+
+
+async def test_neither_gold_nor_a_repeat_asks_what_is_no_comparison(
+    make_queue: MakeQueue, ledger: MemoryLedger
+) -> None:
+    older = make_query(0)
+    a, b, c, d = older.candidates
+    older = replace(older, candidates=(a, replace(b, text=f"{a.text} "), c, d))
+    template = past_template(older, "q0-c", AskMoment(now=1.0, labels=0))
+    answered = [make_assignment(older), make_event(older)]
+    ledger.write([older, template, *answered])
+    queue = make_queue(
+        config_with(gold={"share_first": 0.5, "share": 0.5}, repeat_share=0.4, repeat_after=1)
+    )
+    for _ in range(10):
+        await answer(queue, await take(queue))
+    asked = [query for query in ledger.queries() if query.purpose in ("gold", "repeat")]
+    assert all(is_comparison(query.candidates) for query in asked if query != template)
+    assert [query.purpose for query in asked].count("repeat") > 0

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from label_queue.asking.schedule import LabelSchedule
-from label_queue.config import QualityConfig, WarmConfig
+from label_queue.config import IntakeConfig, QualityConfig, WarmConfig
 from label_queue.fitting.retraining import make_request
 from label_queue.intake.schemas import LabelSubmission
 from label_queue.ledger.view import LedgerView
@@ -97,7 +97,7 @@ def test_the_history_counts_labels_and_what_was_due_at_each_time() -> None:
 
 async def test_who_asks_too_often_is_flagged(make_queue: MakeQueue, ledger: MemoryLedger) -> None:
     fill(ledger)
-    queue = make_queue()
+    queue = make_queue(make_config(intake=IntakeConfig(requests_per_s=1.0, request_burst=20)))
     while queue._state.access.num_refused["ann"] < 20:
         with contextlib.suppress(TooFast):
             await queue.me("ann")
@@ -418,6 +418,20 @@ async def test_gold_is_made_of_a_past_query(queue: LabelQueue, ledger: MemoryLed
         await queue.make_gold(query.query_id, "c-none")
     with pytest.raises(InvalidLabel, match="gold task already"):
         await queue.make_gold(gold.query_id, gold.candidates[0].candidate_id)
+
+
+async def test_no_gold_is_made_of_responses_that_are_alike(
+    make_queue: MakeQueue, ledger: MemoryLedger
+) -> None:
+    older = make_query(0)
+    a, b, c, d = older.candidates
+    older = replace(older, candidates=(a, replace(b, text=a.text), c, d))
+    ledger.write([older])
+    queue = make_queue()
+    with pytest.raises(InvalidLabel, match="two responses that are alike") as refused:
+        await queue.make_gold("q0", "q0-a")
+    assert refused.value.field == "query_id"
+    assert await queue.next_task("ann", 0.0) is None  # nor is it asked itself
 
 
 async def test_nobody_is_asked_gold_made_of_what_they_answered(make_queue: MakeQueue) -> None:

@@ -29,6 +29,29 @@ def test_a_prompt_is_ready_with_enough_different_responses() -> None:
     assert pool.draw("p-1") == pool.draw("p-9") == ()
 
 
+def test_responses_that_are_alike_count_once() -> None:
+    pool = make_pool()
+    first = reference(0, 1)
+    pool.add([first, replace(first, rollout_id="r-000002", text=f"{first.text} ")])
+    pool.add([replace(first, rollout_id="r-000003", text="another of the same tokens")])
+    assert len(pool) == 0
+    pool.add([other := reference(0, 4)])
+    assert len(pool) == 1
+    for _ in range(20):
+        drawn = pool.draw("p-0")
+        assert {rollout.token_ids for rollout in drawn} == {first.token_ids, other.token_ids}
+
+
+def test_what_the_policy_said_is_not_set_beside_it() -> None:
+    pool = make_pool()
+    pool.add(reference(0, number) for number in range(3))
+    policy = replace(reference(0, 1), rollout_id="q-000007", policy_versions=(3,) * 4)
+    for _ in range(20):
+        drawn = pool.draw("p-0", unlike=[policy])
+        assert {rollout.rollout_id for rollout in drawn} == {"r-000000", "r-000002"}
+    assert pool.draw("p-0", unlike=[policy, reference(0, 2)]) == ()
+
+
 def test_unfinished_responses_are_left_out() -> None:
     pool = make_pool()
     pool.add([reference(0, 1), reference(0, 2, is_complete=False)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 
 import httpx
@@ -53,6 +54,30 @@ async def test_too_many_requests_wait_as_long_as_they_are_told(
 async def test_bad_bodies_count_as_requests(ann: httpx.AsyncClient) -> None:
     statuses = [(await post(ann, {})).status_code for _ in range(21)]
     assert statuses == [422] * 20 + [429]
+
+
+async def test_bad_lines_of_a_batch_keep_no_good_one_out(
+    ann: httpx.AsyncClient, ledger: MemoryLedger
+) -> None:
+    task = await take(ann)
+    for _ in range(17):
+        await ann.post("/api/v1/assignments/none/heartbeat")
+    lines = [b"\xef\xbb\xbf{", b"[" * 1_500, b'{"outcome": NaN}', b'{"comment": "\\ud800"}']
+    good = json.dumps(choice(task)).encode()
+    answer = await ann.post(
+        "/api/v1/labels", content=b"\n".join([*lines, good]), headers={"Content-Type": NDJSON}
+    )
+    # Of the twenty requests the batch is the nineteenth, however many of its lines are bad.
+    statuses = [LineAnswer.model_validate_json(line).status for line in answer.text.splitlines()]
+    assert (answer.status_code, statuses) == (200, [422] * 4 + [200])
+    assert len(ledger.events()) == 1
+    assert len(ledger.read(DeadLetter)) == 1  # the rate let one copy through
+
+
+async def test_a_byte_order_mark_is_no_part_of_a_batch(ann: httpx.AsyncClient) -> None:
+    body = b"\xef\xbb\xbf" + json.dumps(choice(await take(ann))).encode()
+    answer = await ann.post("/api/v1/labels", content=body, headers={"Content-Type": NDJSON})
+    assert LineAnswer.model_validate_json(answer.text).status == 200
 
 
 async def test_too_many_tasks_held_at_once(ann: httpx.AsyncClient) -> None:

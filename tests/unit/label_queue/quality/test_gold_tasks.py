@@ -19,6 +19,7 @@ from label_queue.quality.gold_tasks import (
     repetition,
     shown_query_id,
 )
+from protocol.chat import as_mappings
 from protocol.errors import InputError, MissingError
 from tests.support.labels import make_config, make_query
 
@@ -44,7 +45,14 @@ def test_a_gold_file_is_read_in_its_order(tmp_path: Path) -> None:
         ({**TASK, "answer": "0"}, "line 2: answer: "),
         ({**TASK, "candidates": ["a", "b", "c"]}, "line 2: candidates: want 2, as labels.num_"),
         ({**TASK, "candidates": ["a", "a"]}, "line 2: candidates: two are the same"),
+        (
+            {**TASK, "candidates": ["a", " a\n"]},
+            r"line 2: candidates: two are the same .*\(0 and 1\)",
+        ),
         ({**TASK, "candidates": ["a", 1]}, r"line 2: candidates.1: "),
+        ({**TASK, "prompt": 3}, "line 2: prompt: give a text or a list of chat messages"),
+        ({**TASK, "prompt": []}, "line 2: prompt: give a text or a list of chat messages"),
+        ({**TASK, "prompt": [{"role": "boss", "content": "x"}]}, "line 2: prompt: message 0: each"),
         ({**TASK, "promt": "x"}, "line 2: promt: "),
         ({"prompt": "x", "candidates": ["a", "b"]}, "line 2: answer: "),
         ([1], "line 2: "),
@@ -54,6 +62,19 @@ def test_a_bad_line_is_named_with_its_field(tmp_path: Path, task: object, words:
     path = write(tmp_path / "gold.jsonl", TASK, task)
     with pytest.raises(InputError, match=words):
         read_gold(path, 2)
+
+
+def test_gold_may_ask_about_a_chat(tmp_path: Path) -> None:
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    path = write(tmp_path / "gold.jsonl", {**TASK, "prompt": turns}, TASK)
+    config = make_config(
+        kind="pair", num_candidates=2, quality=QualityConfig(gold=GoldConfig(path=path))
+    )
+    chat, plain = new_templates(config, (), "run-1", MOMENT)
+    assert (chat.prompt_text, as_mappings(chat.prompt_messages)) == ("", turns)
+    assert (plain.prompt_text, plain.prompt_messages) == ("the soup was", ())
+    assert gold_showing(chat, "fresh", MOMENT).prompt_messages == chat.prompt_messages
+    assert new_templates(config, {chat.query_id, plain.query_id}, "run-1", MOMENT) == []
 
 
 def test_what_is_no_gold_file_at_all(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ function numShownAtFirst(messages) {
   let count = 0;
   for (const message of messages) {
     if (count > 0 && message.content.length > room) break;
-    room -= message.content.length;
+    // However short a turn is, its place and name take a line or two.
+    room -= Math.max(message.content.length, FOLD_CHARS / 20);
     count += 1;
   }
   return count;

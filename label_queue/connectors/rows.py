@@ -1,0 +1,112 @@
+"""What comes from outside, row by row: read strictly, judged alone, kept where it is refused.
+
+One row that is odd must not hold up those that follow, whatever its oddity is: so all that can be
+wrong with it is found here or said as InvalidLabel, and what is kept of it can be written down.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from label_queue.connectors.port import Unreadable
+
+BOM = codecs.BOM_UTF8
+"""What some programs put before a text, or before all that they append."""
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+"""What reading a parsed body of any shape may raise."""
+MAX_ID_CHARS = 128
+
+
+B = TypeVar("B", bound=BaseModel)
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """Return one JSON object in UTF-8.
+
+    Raises ValueError, in one line, for anything else: another encoding, a key given twice, NaN, or
+    more levels than can be read.
+    """
+    try:
+        value = json.loads(
+            raw.decode(), object_pairs_hook=_without_doubles, parse_constant=_refuse_constant
+        )
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 (byte {error.start})") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error.msg} at {error.pos})") from error
+    except RecursionError as error:
+        raise ValueError("not JSON that can be read (too many levels)") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"want a JSON object, got {type(value).__name__}")
+    return value
+
+
+def _without_doubles(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{key!r} is given twice")
+        found[key] = value
+    return found
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def digest_of(said: object) -> str:
+    """Return a digest of a parsed body, the same whatever the order of its keys."""
+    return hashlib.sha256(as_payload(said).encode()).hexdigest()
+
+
+def as_payload(said: object) -> str:
+    """Return a parsed body as text, to be kept."""
+    try:
+        return json.dumps(said, sort_keys=True)
+    except RecursionError:
+        return "(too many levels to be kept)"
+
+
+def tool_id(value: object) -> str:
+    """Return an id of a tool's own as text, cut if no tool would give one so long."""
+    return writable(as_payload(value) if not isinstance(value, str) else value, MAX_ID_CHARS)
+
+
+def writable(text: str, limit: int) -> str:
+    """Return a text's first characters, half surrogate pairs as escapes: what a ledger can hold."""
+    return text[:limit].encode(errors="backslashreplace").decode()[:limit]
+
+
+def problem_of(error: ValidationError) -> tuple[str, str]:
+    """Return the first field at fault, e.g. "spans.0", and what is wrong with it."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return ".".join(map(str, first["loc"])), first["msg"]
+
+
+def rows_of(model: type[B], rows: Sequence[object]) -> tuple[list[B], list[Unreadable]]:
+    """Return the rows of a page that are what they should be, and the others."""
+    good, odd = [], []
+    for row in rows:
+        try:
+            good.append(model.model_validate(row))
+        except ValidationError as error:
+            odd.append(_unreadable_row(row, error))
+    return good, odd
+
+
+def _unreadable_row(row: object, why: ValidationError) -> Unreadable:
+    field, message = problem_of(why)
+    digest = digest_of(row)
+    return Unreadable(
+        external_id=f"row-{digest[:16]}",
+        payload_sha256=digest,
+        field=field,
+        message=message,
+        payload=as_payload(row),
+    )
