@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokeni
 from protocol.errors import InputError
 from protocol.model_errors import as_model_error
 from protocol.model_folder import inspect_model
+from protocol.tokenizer_files import TRIAL_TEXT
 
 _log = structlog.get_logger(component="pretrained")
 
@@ -59,7 +60,9 @@ def load_tokenizer(folder: Path) -> Any:
         InputError: There is none, or one that cannot be loaded.
     """
     with as_model_error(folder, "its tokenizer cannot be loaded"), quiet_library():
-        return AutoTokenizer.from_pretrained(str(folder))
+        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        tokenizer.decode(tokenizer(TRIAL_TEXT)["input_ids"])  # some faults show only in use
+        return tokenizer
 
 
 def without_dropout(config: Any) -> Any:
