@@ -113,6 +113,7 @@ def test_no_number_takes_what_is_none(text: str):
         ("cluster.gpus_per_actor=1.5", "gpus_per_actor 1.5: above 1 it must be a whole number"),
         ("response.max_tokens=64", "base_model.context_tokens 64 must hold a prompt"),
         ("base_model.engine.num_ranks=3", "base_model.engine.num_ranks 3"),
+        ("kl.coefficient=0", "coefficient 0 stays 0, however it is adapted"),
     ],
 )
 def test_an_override_is_refused_by_name(override: str, named: str):
