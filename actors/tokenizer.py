@@ -22,6 +22,6 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         # Imported where it is used: transformers takes seconds.
         from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
         tokenizer.decode(tokenizer(TRIAL_TEXT)["input_ids"])  # some faults show only in use
         return tokenizer

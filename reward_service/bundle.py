@@ -143,7 +143,7 @@ def load_bundle(folder: Path) -> Bundle:
         )
     try:
         with as_model_error(folder, "it cannot be loaded"), quiet_library():
-            backbone = AutoConfig.from_pretrained(folder)
+            backbone = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             model = RewardModel.from_config(backbone, manifest.reward_model)
             model.load_state_dict(load_file(weights), strict=True)
     except InputError as error:
