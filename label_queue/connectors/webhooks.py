@@ -100,4 +100,6 @@ class StandardWebhook:
 
 
 def _is_fresh(timestamp: str, now: float) -> bool:
-    return timestamp.isdecimal() and abs(now - int(timestamp)) < TOLERANCE_S
+    # Twelve digits of seconds are 30,000 years; far longer ones Python does not even read.
+    is_time = timestamp.isdecimal() and len(timestamp) <= 12
+    return is_time and abs(now - int(timestamp)) < TOLERANCE_S
