@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
+from structlog.testing import capture_logs
 
 from cluster.config import RunConfig, parse_config
 from cluster.starting.preflight import check_before_start, check_label_files, free_port
@@ -99,3 +101,18 @@ def test_a_model_that_is_not_whole_is_told_before_anything_starts(
     with pytest.raises(InputError, match=complaint) as told:
         check_before_start(policy_config(folder, tmp_path))
     assert "\n" not in str(told.value)
+
+
+def test_tokens_beyond_the_embeddings_are_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    folder = save_tiny_model(tmp_path / "model")
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["added_tokens"].append({**content["added_tokens"][0], "id": 54, "content": "<image>"})
+    path.write_text(json.dumps(content))
+    with capture_logs() as logs:
+        check_before_start(policy_config(folder, tmp_path))
+    (told,) = [each for each in logs if each["event"] == "tokens_beyond_the_embeddings"]
+    assert (told["first_id"], told["first_token"], told["num_embeddings"]) == (54, "<image>", 54)
