@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from protocol.model_errors import as_model_error
+from protocol.tokenizer_files import TRIAL_TEXT
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -21,4 +22,6 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         # Imported where it is used: transformers takes seconds.
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(str(folder))
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+        tokenizer.decode(tokenizer(TRIAL_TEXT)["input_ids"])  # some faults show only in use
+        return tokenizer

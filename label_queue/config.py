@@ -19,7 +19,7 @@ AnyPath = Annotated[Path, AfterValidator(Path.absolute)]
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
 """Of a whole, neither nothing nor all."""
 ErrorRate = Annotated[float, Field(gt=0, lt=0.5)]
-CountOrNone = Annotated[int, Field(ge=0, le=1_000_000_000)]
+CountOrZero = Annotated[int, Field(ge=0, le=1_000_000_000)]
 """How many, or 0."""
 
 
@@ -50,7 +50,7 @@ class IntakeConfig(Settings):
     """Of one label; also of one line of a batch."""
     max_batch_bytes: Count = 4 * 1024 * 1024
     max_batch_labels: Count = 500
-    max_dead_letters: CountOrNone = 1_000
+    max_dead_letters: CountOrZero = 1_000
     """Refused bodies kept in the ledger, for mending the client that sent them."""
     dead_letter_chars: Count = 4_096
     """Of each of them."""
@@ -67,7 +67,7 @@ class IntakeConfig(Settings):
 class WarmConfig(Settings):
     """Updates of the live reward model between refits from scratch."""
 
-    every_labels: CountOrNone = 16
+    every_labels: CountOrZero = 16
     """New labels that make one due; 0: no warm updates."""
     every_s: Seconds = 30.0
     """Or so long since the last fit, if there is any new label."""
@@ -84,7 +84,7 @@ class GoldConfig(Settings):
     it, labels of a new labeler are held until the gold test clears them."""
     share_first: Share = 0.25
     """Of a labeler's first tasks, and of all tasks for as long as they are on probation."""
-    first_tasks: CountOrNone = 40
+    first_tasks: CountOrZero = 40
     share: Share = 0.05
     """Of their later tasks; doubled for labelers whom the reward model finds hard to explain."""
 

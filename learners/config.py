@@ -87,6 +87,12 @@ class KLConfig(Settings):
     max_error: float = Field(default=0.2, gt=0, le=1_000)
     """Bound of the relative error. [Z]"""
 
+    @model_validator(mode="after")
+    def _can_move(self) -> KLConfig:
+        if self.kind == "adaptive" and self.coefficient == 0:
+            raise ValueError("coefficient 0 stays 0, however it is adapted: set kind = 'fixed'")
+        return self
+
     def check_batch(self, batch_size: int) -> None:
         """Raise ValueError if one step of so many episodes could take β to 0 or below.
 

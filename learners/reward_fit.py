@@ -29,6 +29,7 @@ from reward_service.batching import check_sequences, raw_scores
 from reward_service.buckets import BatchLimits
 from reward_service.bundle import write_bundle
 from reward_service.config import RewardModelConfig
+from reward_service.forward import check_forward
 from reward_service.normalisation import normalise
 from reward_service.reward_model import RewardModel
 
@@ -84,7 +85,8 @@ class RewardTrainer:
         first answer.
 
         Raises:
-            InputError: No comparisons, or a sequence the model cannot take.
+            InputError: No comparisons, a sequence the model cannot take, or an architecture whose
+                scores cannot be computed.
             VersionError: A warm update before any refit.
             NotFinite: NaN or infinity in a loss, gradient or score. Nothing is published.
         """
@@ -135,6 +137,8 @@ class RewardTrainer:
         self.close()
         generator = torch.Generator().manual_seed(self._config.seed)
         model = RewardModel.from_reference(self._policy_path, self._model_config, generator)
+        if self._version == 0:  # what an architecture allows does not change from refit to refit
+            check_forward(model.backbone, self._policy_path)
         self._engine = Engine(model, self._deepspeed)
         normalise(self._engine.module, self._reference_sequences, _LIMITS)
         # The likelihood of the labels is learned at this scale; normalising afterwards rescales

@@ -10,6 +10,8 @@ from protocol.errors import InputError
 from protocol.json_object import read_json_object
 
 CONFIG_FILE = "tokenizer_config.json"
+TRIAL_TEXT = "a ☃ 7"
+"""What a tokenizer is tried on once it is loaded: some of it in few vocabularies."""
 _VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 _OPTIONAL_JSON = (
     *("generation_config.json", "special_tokens_map.json", "added_tokens.json"),

@@ -18,12 +18,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
 from protocol.errors import BundleCorrupt, InputError, MissingError, NotFinite, VersionError
 from protocol.labels import RewardVersion
+from protocol.limits import LARGEST_STORED
 from protocol.model_errors import as_model_error
 from protocol.settings import Closed
 from reward_service.config import RewardModelConfig
@@ -47,6 +48,14 @@ class Manifest(Closed):
     """[M]; a copy for people, the weights file counts."""
     bias: tuple[float, ...]
     """[M]; likewise."""
+
+    @model_validator(mode="after")
+    def _counts_can_be_counted(self) -> Manifest:
+        for name, least in (("version", 1), ("ledger_seq", 0), ("labels_used", 0)):
+            count = getattr(self.announcement, name)
+            if not least <= count <= LARGEST_STORED:
+                raise ValueError(f"announcement.{name} {count} is not in {least} … 2⁶³ − 1")
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +143,7 @@ def load_bundle(folder: Path) -> Bundle:
         )
     try:
         with as_model_error(folder, "it cannot be loaded"), quiet_library():
-            backbone = AutoConfig.from_pretrained(folder)
+            backbone = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             model = RewardModel.from_config(backbone, manifest.reward_model)
             model.load_state_dict(load_file(weights), strict=True)
     except InputError as error:

@@ -17,7 +17,7 @@ from protocol.errors import InputError
 from protocol.model_errors import as_model_error
 from protocol.model_folder import context_of
 
-_LENGTHS = (24, 9)
+_LENGTHS = (16, 6)
 """Of the two sequences a model is tried on: one fills the batch, one is padded."""
 _LONGEST_WINDOW = 256
 """Sliding windows up to this are tried beyond their length; a longer one would take too long."""
@@ -55,11 +55,8 @@ def check_forward(model: Any, folder: Path) -> None:
     Raises:
         InputError: They differ; names the architecture and how.
     """
-    config = model.config
-    name = type(model).__name__
-    for key in _CAPS:
-        if getattr(config, key, None):
-            raise InputError(_refusal(folder, name, f"it caps logits ({key})"))
+    refuse_caps(model, folder)
+    config, name = model.config, type(model).__name__
     with as_model_error(folder, f"{name} cannot be run on a batch of two texts"):
         input_ids, mask = _trial(config)
         fast = hidden_states(model.base_model, input_ids)
@@ -78,6 +75,17 @@ def check_forward(model: Any, folder: Path) -> None:
         raise InputError(_refusal(folder, name, said))
     if scales:
         raise InputError(_refusal(folder, name, "it scales or caps its logits"))
+
+
+def refuse_caps(model: Any, folder: Path) -> None:
+    """Refuse a model that its config says caps logits, which only trained weights may show.
+
+    Raises:
+        InputError: It does; names the architecture.
+    """
+    for key in _CAPS:
+        if getattr(model.config, key, None):
+            raise InputError(_refusal(folder, type(model).__name__, f"it caps logits ({key})"))
 
 
 def _refusal(folder: Path, name: str, reason: str) -> str:

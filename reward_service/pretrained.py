@@ -19,7 +19,11 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokeni
 from protocol.errors import InputError
 from protocol.model_errors import as_model_error
 from protocol.model_folder import inspect_model
+from protocol.tokenizer_files import TRIAL_TEXT
+from reward_service.forward import refuse_caps
 
+_NO_CODE: dict[str, Any] = {"trust_remote_code": False}
+"""Said outright: else the library asks at the terminal whether to run a folder's own code."""
 _log = structlog.get_logger(component="pretrained")
 
 
@@ -46,10 +50,10 @@ def load_backbone(folder: Path) -> Any:
 def check_loads(folder: Path) -> None:
     """Check that a folder could be loaded whole, without reading its weights.
 
-    Raises as `load_causal_model` does.
+    Raises as `load_causal_model` and `refuse_caps` do.
     """
     inspect_model(folder)
-    _load(AutoModelForCausalLM, folder, device_map="meta")
+    refuse_caps(_load(AutoModelForCausalLM, folder, device_map="meta"), folder)
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -59,7 +63,9 @@ def load_tokenizer(folder: Path) -> Any:
         InputError: There is none, or one that cannot be loaded.
     """
     with as_model_error(folder, "its tokenizer cannot be loaded"), quiet_library():
-        return AutoTokenizer.from_pretrained(str(folder))
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), **_NO_CODE)
+        tokenizer.decode(tokenizer(TRIAL_TEXT)["input_ids"])  # some faults show only in use
+        return tokenizer
 
 
 def without_dropout(config: Any) -> Any:
@@ -90,12 +96,13 @@ def quiet_library() -> Iterator[None]:
 def _load(kind: Any, folder: Path, **options: object) -> Any:
     what = "transformers cannot load it as a causal language model"
     with as_model_error(folder, what), quiet_library():
-        config = without_dropout(AutoConfig.from_pretrained(str(folder)))
+        config = without_dropout(AutoConfig.from_pretrained(str(folder), **_NO_CODE))
         model, loading = kind.from_pretrained(
             str(folder),
             config=config,
             dtype=torch.float32,
             use_safetensors=True,
+            **_NO_CODE,
             output_loading_info=True,
             **options,
         )

@@ -13,7 +13,7 @@ from transformers import AutoModel, PretrainedConfig, PreTrainedModel
 
 from protocol.model_folder import context_of
 from reward_service.config import RewardModelConfig
-from reward_service.forward import check_forward, hidden_states
+from reward_service.forward import hidden_states
 from reward_service.pretrained import load_backbone, without_dropout
 
 
@@ -52,12 +52,9 @@ class RewardModel(nn.Module):
 
         Raises:
             MissingError: The folder is not there.
-            InputError: The folder holds no whole model, or one whose architecture scores cannot be
-                computed with.
+            InputError: The folder holds no whole model.
         """
-        backbone = load_backbone(policy_path)
-        check_forward(backbone, policy_path)
-        model = cls(backbone, config)
+        model = cls(load_backbone(policy_path), config)
         model.draw_heads(generator)
         return model
 

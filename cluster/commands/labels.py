@@ -36,6 +36,7 @@ def trace(
     from cluster.run_folder import RunFolder
     from label_queue.oversight.trace import read_trace
     from protocol.errors import InputError
+    from protocol.limits import LARGEST_STORED
 
     if sum(given is not None for given in (label, policy, labeler)) != 1:
         raise InputError("name one of --label, --policy and --labeler")
@@ -43,7 +44,8 @@ def trace(
     ledger = read_trace(folder.ledger, load_config(folder.config).labels.quality)
     found: LabelTrace | PolicyTrace | LabelerTrace
     if label is not None:
-        found = ledger.of_event(int(label)) if label.isdecimal() else ledger.of_label(label)
+        is_seq = label.isdecimal() and len(label) <= len(str(LARGEST_STORED))
+        found = ledger.of_event(int(label)) if is_seq else ledger.of_label(label)
     elif policy is not None:
         found = ledger.of_policy(policy)
     else:

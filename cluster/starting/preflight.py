@@ -6,6 +6,7 @@ import socket
 from urllib.parse import urlsplit
 
 import psutil
+import structlog
 
 from actors.memory import check_free_memory
 from cluster.config import RunConfig
@@ -17,8 +18,11 @@ from label_queue.connectors.secrets import check_secrets
 from label_queue.labeling.guidelines import read_guidelines
 from label_queue.quality.gold_tasks import read_gold
 from protocol.errors import ResourceError
+from protocol.model_folder import ModelFolder, inspect_model
 
 CONNECT_TIMEOUT_S = 5.0
+
+_log = structlog.get_logger(component="preflight")
 
 
 def check_before_start(config: RunConfig) -> RunTexts | None:
@@ -49,12 +53,30 @@ def check_before_start(config: RunConfig) -> RunTexts | None:
     if config.policy is None:
         return None
     folder = policy_folder(config.policy.path)
+    _tell_of_strange_tokens(inspect_model(folder))
     texts = read_texts(config, folder)
     # Imported once all that is cheaper was checked: torch and transformers take seconds.
     from reward_service.pretrained import check_loads
 
     check_loads(folder)
     return texts
+
+
+def _tell_of_strange_tokens(model: ModelFolder) -> None:
+    """Say that the tokenizer has tokens of its own; texts that hold one are refused by their line.
+
+    Models are published that have some, so this alone is no mistake.
+    """
+    if model.ids_beyond:
+        first = min(model.ids_beyond)
+        _log.warning(
+            "tokens_beyond_the_embeddings",
+            model=str(model.path),
+            num_embeddings=model.num_embeddings,
+            first_id=first,
+            first_token=model.ids_beyond[first],
+            count=len(model.ids_beyond),
+        )
 
 
 def check_label_files(labels: LabelsConfig) -> None:

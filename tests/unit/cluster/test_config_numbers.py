@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from cluster.config import RunConfig, load_config, parse_config
+from label_queue.connectors.config import ArgillaConfig, JsonlConfig, LabelStudioConfig
 from protocol.errors import ConfigError
 from protocol.settings import Settings, numbers
 
@@ -80,7 +81,7 @@ def test_no_number_takes_what_is_none(text: str):
     value = tomllib.loads(f"x = {text}")["x"]
     for prefix, name, _, is_tuple in NUMBERS:
         if prefix.startswith("labels.connectors"):
-            continue  # a choice of kinds; its numbers are those of the base, tested above
+            continue  # a choice of kinds: tried below
         content = base(prefix)
         place: Any = content
         for part in prefix.split(".")[:-1]:
@@ -90,6 +91,23 @@ def test_no_number_takes_what_is_none(text: str):
             parse_config(content, "test")
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("text", [*NO_SUCH_NUMBER, "true", '"1"'])
+@pytest.mark.parametrize("kind", [LabelStudioConfig, ArgillaConfig, JsonlConfig])
+def test_no_number_of_a_connector_does(kind: type[BaseModel], text: str):
+    import tomllib
+
+    value = tomllib.loads(f"x = {text}")["x"]
+    names = [name for name, field in kind.model_fields.items() if list(numbers(field))]
+    assert {"sweep_s", "ring_s", "longest_backoff_s"} <= set(names)
+    for name in names:
+        with pytest.raises(ValidationError) as caught:
+            kind.model_validate({name: value})
+        assert any(
+            name in (*error["loc"], *error.get("ctx", {}).values())
+            for error in caught.value.errors()
+        )
 
 
 @pytest.mark.parametrize(
@@ -113,6 +131,7 @@ def test_no_number_takes_what_is_none(text: str):
         ("cluster.gpus_per_actor=1.5", "gpus_per_actor 1.5: above 1 it must be a whole number"),
         ("response.max_tokens=64", "base_model.context_tokens 64 must hold a prompt"),
         ("base_model.engine.num_ranks=3", "base_model.engine.num_ranks 3"),
+        ("kl.coefficient=0", "coefficient 0 stays 0, however it is adapted"),
     ],
 )
 def test_an_override_is_refused_by_name(override: str, named: str):

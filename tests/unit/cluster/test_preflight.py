@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
+from structlog.testing import capture_logs
 
-from cluster.starting.preflight import check_label_files, free_port
+from cluster.config import RunConfig, parse_config
+from cluster.starting.preflight import check_before_start, check_label_files, free_port
 from label_queue.config import GoldConfig, LabelsConfig, QualityConfig
-from protocol.errors import MissingError, ResourceError
+from protocol.errors import InputError, MissingError, ResourceError
+from tests.support.tiny_model import save_tiny_model
 
 HOST = "127.0.0.1"
 
@@ -38,3 +44,75 @@ def test_label_files_that_are_not_there_are_named(tmp_path: Path) -> None:
     gold = QualityConfig(gold=GoldConfig(path=missing))
     with pytest.raises(MissingError, match=r"labels\.quality\.gold\.path"):
         check_label_files(LabelsConfig(quality=gold))
+
+
+def policy_config(folder: Path, tmp_path: Path) -> RunConfig:
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('{"prompt": "the soup was"}\n')
+    return parse_config(
+        {
+            "people": ["ann"],
+            "prompts": {"source": "jsonl", "path": str(prompts)},
+            "run": {"episodes": 5120},
+            "policy": {"path": str(folder)},
+            "labels": {},
+            "rollouts": {"kv_cache_gib": 0.001},
+            "cluster": {"http_port": 0},
+        },
+        "test",
+    )
+
+
+def lose_a_layer(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights.pop("transformer.h.1.ln_1.weight")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def truncate(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def rename_type(folder: Path) -> None:
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace('"gpt2"', '"gpt9"'))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (lose_a_layer, r"lacks weights .*h\.1\.ln_1\.weight"),
+        (truncate, r"model\.safetensors: the file is cut short"),
+        (rename_type, "cannot load it as a causal language model .*gpt9"),
+        (lambda folder: (folder / "tokenizer.json").write_text("{}"), "describes no tokenizer"),
+    ],
+)
+def test_a_model_that_is_not_whole_is_told_before_anything_starts(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Path], object],
+    complaint: str,
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    folder = save_tiny_model(tmp_path / "model")
+    assert check_before_start(policy_config(folder, tmp_path)) is not None
+    spoil(folder)
+    with pytest.raises(InputError, match=complaint) as told:
+        check_before_start(policy_config(folder, tmp_path))
+    assert "\n" not in str(told.value)
+
+
+def test_tokens_beyond_the_embeddings_are_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    folder = save_tiny_model(tmp_path / "model")
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["added_tokens"].append({**content["added_tokens"][0], "id": 54, "content": "<image>"})
+    path.write_text(json.dumps(content))
+    with capture_logs() as logs:
+        check_before_start(policy_config(folder, tmp_path))
+    (told,) = [each for each in logs if each["event"] == "tokens_beyond_the_embeddings"]
+    assert (told["first_id"], told["first_token"], told["num_embeddings"]) == (54, "<image>", 54)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from actors.prompts.grammar import vocabulary
 from cluster.config import RunConfig, parse_config
-from cluster.starting.prompts import prompt_sources
+from cluster.starting.prompts import normalisation_sequences, prompt_sources
 from protocol.errors import ConfigError, InputError
 
 CONTEXT = 32
@@ -65,3 +67,63 @@ def test_a_response_as_long_as_the_context_is_refused_with_both_numbers(
 def test_generated_prompts_keep_to_the_room_the_response_leaves(policy: Path) -> None:
     with pytest.raises(InputError, match="is 8 tokens long and at most 7 may be"):
         prompt_sources(config_of(max_tokens=CONTEXT - 7), policy)
+
+
+def changed(policy: Path, folder: Path, name: str, **entries: object) -> Path:
+    """Return a copy of the policy in which one JSON file has other entries; None takes one out."""
+    shutil.copytree(policy, folder)
+    content = json.loads((policy / name).read_text()) | entries
+    (folder / name).write_text(json.dumps({k: x for k, x in content.items() if x is not None}))
+    return folder
+
+
+def test_a_context_longer_than_the_models_is_refused(policy: Path) -> None:
+    with pytest.raises(ConfigError, match=r"max_model_len 33 is above the context of .* 32 tokens"):
+        prompt_sources(config_of(17, max_model_len=33), policy)
+
+
+def test_a_stretched_context_is_left_to_the_engine(policy: Path, tmp_path: Path) -> None:
+    stretched = changed(policy, tmp_path / "m", "config.json", rope_scaling={"factor": 2.0})
+    prompt_sources(config_of(17, max_model_len=33), stretched)
+
+
+def test_a_model_that_names_no_context_needs_one_set(policy: Path, tmp_path: Path) -> None:
+    endless = changed(policy, tmp_path / "m", "config.json", n_positions=None, n_ctx=None)
+    with pytest.raises(ConfigError, match=r"names no context .* set rollouts\.max_model_len"):
+        prompt_sources(config_of(17), endless)
+    train, _ = prompt_sources(config_of(17, max_model_len=32), endless)
+    assert len(train.draw(1)[0].token_ids) == 8
+
+
+def with_a_strange_token(policy: Path, folder: Path) -> tuple[Path, int]:
+    tokens = json.loads((policy / "tokenizer.json").read_text())["added_tokens"]
+    beyond = GPT2Config.from_pretrained(policy).vocab_size
+    strange = [*tokens, {**tokens[0], "id": beyond, "content": "<image>"}]
+    return changed(policy, folder, "tokenizer.json", added_tokens=strange), beyond
+
+
+def test_a_prompt_with_a_token_the_model_does_not_know_is_named_by_its_line(
+    policy: Path, tmp_path: Path
+) -> None:
+    model, beyond = with_a_strange_token(policy, tmp_path / "m")
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('{"prompt": "the soup"}\n{"prompt": "the <image> was"}\n')
+    config = config_of(17)
+    prompts = config.prompts.model_copy(update={"source": "jsonl", "path": str(path)})
+    with pytest.raises(InputError, match=rf"jsonl, line 2: token {beyond} \('<image>'\) is beyond"):
+        prompt_sources(config.model_copy(update={"prompts": prompts}), model)
+
+
+def test_a_normalisation_text_with_such_a_token_too(policy: Path, tmp_path: Path) -> None:
+    model, beyond = with_a_strange_token(policy, tmp_path / "m")
+    path = tmp_path / "references.jsonl"
+    path.write_text(
+        '{"prompt": "the soup", "response": "was good"}\n'
+        '{"prompt": "the soup", "response": "was <image>"}\n'
+    )
+    config = config_of(17)
+    reward = config.reward_model.model_copy(
+        update={"normalisation": "zero_at_reference", "normalisation_path": str(path)}
+    )
+    with pytest.raises(InputError, match=rf"jsonl, line 2: token {beyond} \('<image>'\)"):
+        normalisation_sequences(config.model_copy(update={"reward_model": reward}), model)

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from label_queue.connectors import hooks
-from label_queue.connectors.webhooks import SecretHeader, StandardWebhook
+from label_queue.connectors.webhooks import SecretHeader, StandardWebhook, _is_fresh
 from label_queue.intake.refusals import add_refusals
 from protocol.errors import ConfigError, Unauthenticated
 from tests.support.labels import ManualClock
@@ -94,6 +94,11 @@ def test_one_of_several_signatures_is_enough(hook: StandardWebhook) -> None:
 def test_what_is_not_proved_is_refused(hook: StandardWebhook, headers: dict[str, str]) -> None:
     with pytest.raises(Unauthenticated):
         hook.check(headers, BODY)
+
+
+@pytest.mark.parametrize("timestamp", ["9" * 13, "9" * 400, "9" * 5_000, "²", "-1", "nan"])
+def test_a_time_that_is_none_is_not_fresh(timestamp: str) -> None:
+    assert not _is_fresh(timestamp, NOW)
 
 
 def test_without_a_secret_every_webhook_is_refused(clock: ManualClock) -> None:

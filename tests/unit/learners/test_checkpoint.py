@@ -133,3 +133,26 @@ def test_which_are_kept(
     versions: tuple[int, ...], marked: set[int], keep: int, expected: list[int]
 ):
     assert kept(versions, marked, keep) == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("kl_coefficient", float("nan")),
+        ("kl_coefficient", float("inf")),
+        ("kl_coefficient", -0.1),
+        ("kl_coefficient", "0.1"),
+        ("version", -1),
+        ("episodes", 10**30),
+        ("num_steps", True),
+    ],
+)
+def test_a_number_that_no_manifest_can_hold_is_named(tmp_path: Path, field: str, value: object):
+    folder = make_folder(tmp_path)
+    write(folder, 3)
+    path = folder.folder(3) / MANIFEST_FILE
+    content = json.loads(path.read_text())
+    content["position"][field] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(BundleCorrupt, match=field):
+        folder.read(3)

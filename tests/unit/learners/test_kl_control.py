@@ -35,3 +35,25 @@ def test_fixed_coefficient_stays():
     kl = controller(kind="fixed")
     kl.update(100.0, episodes=10_000)
     assert kl.coefficient == 0.1
+
+
+@pytest.mark.parametrize(("batch", "horizon"), [(512, 100), (512, 102), (128, 20)])
+def test_a_batch_that_could_turn_it_negative_is_refused(batch: int, horizon: int):
+    with pytest.raises(
+        ValueError, match=f"kl.horizon_episodes {horizon} .* ppo.batch_size {batch}"
+    ):
+        KLConfig(horizon_episodes=horizon).check_batch(batch)
+
+
+def test_the_largest_batch_that_is_taken_leaves_a_little():
+    config = KLConfig(coefficient=0.1, target=6.0, horizon_episodes=103)
+    config.check_batch(512)
+    kl = KLController(config)
+    kl.update(0.0, episodes=512)  # 1 − 0.2·512/103
+    assert kl.coefficient == pytest.approx(0.1 * 0.6 / 103)
+    kl.update(0.0, episodes=512)
+    assert kl.coefficient > 0
+
+
+def test_a_fixed_one_takes_any_batch():
+    KLConfig(kind="fixed", horizon_episodes=1).check_batch(512)

@@ -16,6 +16,7 @@ from protocol.labels import Comparison
 from reward_service.bundle import load_bundle
 from reward_service.config import RewardModelConfig
 from tests.support import learner_inputs as inputs
+from tests.support.architectures import save_architecture
 from tests.support.plain_engine import PlainEngine
 from tests.support.tiny_model import save_tiny_model
 
@@ -134,6 +135,13 @@ def liking(numbers: range) -> tuple[Comparison, ...]:
         )
         for number in numbers
     )
+
+
+def test_an_architecture_that_scores_otherwise_is_refused_at_the_first_fit(tmp_path, monkeypatch):
+    folder = save_architecture("opt, projected", tmp_path / "opt")
+    trainer = make(folder, tmp_path, monkeypatch)
+    with pytest.raises(InputError, match="OPTModel cannot be trained here: its hidden states"):
+        trainer.fit(inputs.fit_request())
 
 
 def test_a_critic_can_start_from_a_bundle(trainer, model_folder):

@@ -131,3 +131,25 @@ def test_retiring_keeps_the_newest(reference: Path, tmp_path: Path) -> None:
     retire_bundles(tmp_path, keep=2)
     retire_bundles(tmp_path, keep=2)
     assert sorted(tmp_path.iterdir()) == [bundle_path(tmp_path, 2), bundle_path(tmp_path, 3)]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("version", 0),
+        ("version", -7),
+        ("version", 10**30),
+        ("labels_used", -1),
+        ("fit_seconds", float("inf")),
+        ("metrics", {"reward_model/loss": float("nan")}),
+    ],
+)
+def test_a_number_that_no_manifest_can_hold_is_named(
+    written: RewardVersion, field: str, value: object
+) -> None:
+    path = Path(written.path) / MANIFEST_FILE
+    content = json.loads(path.read_text())
+    content["announcement"][field] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(BundleCorrupt, match=field):
+        load_bundle(Path(written.path))

@@ -54,6 +54,9 @@ def test_architectures_that_do_not_are_refused_by_name(folders: dict[str, Path],
     with pytest.raises(InputError, match=reason) as told:
         check_forward(load_causal_model(folder), folder)
     assert str(folder) in str(told.value)
+    if "gemma2" in name:
+        with pytest.raises(InputError, match=reason):
+            check_loads(folder)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +125,10 @@ def test_weights_of_other_shapes_are_refused(tmp_path: Path, load):
     ("entries", "reason"),
     [
         ({"model_type": "no_such_model"}, "no_such_model"),
+        (
+            {"model_type": "own", "auto_map": {"AutoConfig": "own.Config"}},
+            "cannot load it as a causal language model",
+        ),
         ({"model_type": "vit"}, "cannot load it as a causal language model"),
         ({"n_layer": 3}, "lacks weights"),
         ({"n_head": 7}, "cannot load it"),
