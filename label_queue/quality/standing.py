@@ -59,6 +59,11 @@ class Standing:
             return seq < self.held_from
         return self.excluded_from is None or seq < self.excluded_from
 
+    def trains_like(self, other: Standing) -> bool:
+        """Say whether whatever may train by this standing may by another, and nothing else."""
+        mine = (self.is_held, self.held_from, self.excluded_from)
+        return mine == (other.is_held, other.held_from, other.excluded_from)
+
 
 NEWCOMER = Standing(state="active")
 """Somebody without labels, where there is no gold."""
