@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -112,10 +113,21 @@ class QualityConfig(Section):
     """α, how often a good labeler may be suspended by the test."""
     missed_alarm: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     """β, how often a bad one may be cleared by it."""
-    drift_threshold: Annotated[float, Field(gt=0)] = 4.0
-    """h of the CUSUM that goes on where the test has ended."""
+    good_run_length: Annotated[float, Field(ge=1)] = 20_000
+    """Gold answers between two false alarms of the CUSUM that goes on where the test has ended, on
+    average and at least, for a labeler of `good_accuracy`."""
+    fair_accuracy: Annotated[float, Field(gt=0, lt=1)] = 0.85
+    """Of a labeler who is not good and is to be kept all the same."""
+    fair_run_length: Annotated[float, Field(ge=1)] = 2_000
+    """Likewise for a labeler of `fair_accuracy`. The CUSUM's threshold h is the lowest that holds
+    both; docs/results.md says what that costs in delay."""
+    drift_threshold: Annotated[float, Field(gt=0)] | None = None
+    """h in nats, whatever run lengths follow, as in runs that set it; None: by the run lengths."""
 
     self_agreement_floor: Annotated[float, Field(ge=0, le=1)] = 0.65
+    """Share of repeated pairs answered alike below which a labeler is flagged; of K candidates, the
+    share at which somebody as sure of their own best as that answers alike. At 0.5, which is
+    chance, or below nobody is flagged."""
     self_min_repeats: Count = 20
     position_z_limit: Annotated[float, Field(gt=0)] = 3.0
     position_min_labels: Count = 200
@@ -141,6 +153,12 @@ class QualityConfig(Section):
                 f"quality: bad_accuracy ({self.bad_accuracy}) must be below good_accuracy "
                 f"({self.good_accuracy})"
             )
+        if self.drift_threshold is None and self.fair_accuracy < self._least_fair_accuracy():
+            raise ValueError(
+                f"quality: fair_accuracy ({self.fair_accuracy:g}) must be at least "
+                f"{self._least_fair_accuracy():.3f}, halfway from where good_accuracy and "
+                "bad_accuracy are equally likely to good_accuracy: raise it, or lower bad_accuracy"
+            )
         for name in ("share_first", "share"):
             if getattr(self.gold, name) + self.repeat_share > 1:
                 raise ValueError(f"quality: gold.{name} + repeat_share must not be above 1")
@@ -151,6 +169,12 @@ class QualityConfig(Section):
                 "cap_from_labelers"
             )
         return self
+
+    def _least_fair_accuracy(self) -> float:
+        """Return the accuracy below which a long run length would leave no change to be seen."""
+        right = math.log(self.good_accuracy / self.bad_accuracy)
+        wrong = math.log((1 - self.bad_accuracy) / (1 - self.good_accuracy))
+        return (wrong / (wrong + right) + self.good_accuracy) / 2
 
 
 DEFAULT_QUALITY = QualityConfig()

@@ -23,6 +23,7 @@ from typing import Literal
 from label_queue.config import QualityConfig
 from label_queue.quality.drift import cusum
 from label_queue.quality.gold import evidence, is_right, sequential_verdict
+from label_queue.quality.run_length import drift_threshold
 from protocol.labels import ComparisonQuery, LabelEvent
 
 LabelerState = Literal["probation", "active", "suspended", "excluded"]
@@ -86,7 +87,7 @@ class _Tests:
             self.drift = cusum(self.drift, step)
             if self.drift == 0.0:
                 self.good_through = seq
-            return "drift" if self.drift >= config.drift_threshold else None
+            return "drift" if self.drift >= drift_threshold(config) else None
         self.log_ratio += step
         verdict = sequential_verdict(self.log_ratio, config)
         self.is_cleared = verdict == "good"
