@@ -15,7 +15,7 @@ from cluster.report.records import RunRecords
 from cluster.report.style import legend, picture, say_empty, thousands
 from label_queue.asking.schedule import LabelSchedule
 from label_queue.figures.agreement import wilson_bounds
-from label_queue.figures.online import Coverage, Latency
+from label_queue.figures.online import Coverage, Online
 from label_queue.figures.percentile import percentile
 from label_queue.figures.progress import episodes_at, received_times
 
@@ -58,7 +58,7 @@ def draw_online(run: RunRecords, path: Path) -> None:
     online = run.label_side.figures.online()
     with picture(path, rows=2, height_in=5.0) as (coverage_axes, latency_axes):
         _draw_coverage(coverage_axes, online.coverage, run)
-        _draw_latency(latency_axes, online.latencies, run)
+        _draw_latency(latency_axes, online, run)
 
 
 def _draw_coverage(axes: Axes, points: Sequence[Coverage], run: RunRecords) -> None:
@@ -79,7 +79,8 @@ def _draw_coverage(axes: Axes, points: Sequence[Coverage], run: RunRecords) -> N
     legend(axes)
 
 
-def _draw_latency(axes: Axes, latencies: Sequence[Latency], run: RunRecords) -> None:
+def _draw_latency(axes: Axes, online: Online, run: RunRecords) -> None:
+    latencies = online.latencies
     axes.set_title("Latency from label to policy")
     axes.set_ylabel("latency (s)")
     axes.set_xlabel("time of the label since the run began (min)")
@@ -101,6 +102,7 @@ def _draw_latency(axes: Axes, latencies: Sequence[Latency], run: RunRecords) -> 
         value = percentile(seconds, share)
         label = f"p{100 * share:.0f} {value:.0f} s"
         axes.axhline(value, color=style.ORANGE, lw=1.3, ls=line, label=label)
+    axes.plot([], [], " ", label=f"{online.num_waiting:,} not learned yet")
     axes.set_ylim(bottom=0)
     legend(axes)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import accumulate, islice
 
@@ -96,16 +96,18 @@ class OnlineFold:
         """
         learned = self._learned.by_reward(view)
         trained_by = {policy.version: policy.reward_version for policy in view.policies}
+        known = sorted(trained_by)
         for place, query in self._new_queries(view):
             self._go_on_to(place, view)
             if training := self._past.training:
-                version = newest_until(trained_by, shown_version(query))
+                version = newest_until(known, shown_version(query))
                 memory = learned.get(trained_by.get(version, 0), frozenset())
+                num_known = len(memory) - len(memory - training)  # of & without the large set
                 self._coverage.append(
                     Coverage(
                         query_id=query.query_id,
                         created_at=query.created_at,
-                        share=len(training & memory) / len(training),
+                        share=num_known / len(training),
                     )
                 )
         arrivals = self._arrivals.take(view, self._learned)
@@ -138,10 +140,8 @@ class OnlineFold:
 
     def _go_on_to(self, place: int, view: LedgerView) -> None:
         """Bring the training set of the past to the moment after an event."""
-        for event in islice(view.events, self._num_events, None):
-            if event.seq > place:
-                break
-            self._past.apply(event)
+        while self._num_events < len(view.events) and view.events[self._num_events].seq <= place:
+            self._past.apply(view.events[self._num_events])
             self._num_events += 1
 
 
@@ -177,9 +177,10 @@ class _Arrivals:
         """Go through what was told; return the reward versions that arrived, or did so earlier."""
         moved: set[int] = set()
         behind = rewards_behind_each(view.policies) if self._told else {}
+        known = sorted(behind)
         for version in self._told:
             at = self._sampled[version]
-            for reward in behind.get(newest_until(behind, version), frozenset()):
+            for reward in behind.get(newest_until(known, version), frozenset()):
                 if at < self._reached.get(reward, math.inf):
                     self._reached[reward] = at
                     moved.add(reward)
@@ -207,12 +208,13 @@ def shown_version(query: ComparisonQuery) -> int:
     return versions[num_beside]
 
 
-def newest_until(versions: Iterable[int], version: int) -> int:
+def newest_until(rising: Sequence[int], version: int) -> int:
     """Return the newest of some versions up to one; 0 where there is none.
 
     Where a crash kept a version out of the ledger, the one known before it stands for it.
     """
-    return max((each for each in versions if each <= version), default=0)
+    at = bisect_right(rising, version)
+    return rising[at - 1] if at else 0
 
 
 def _places(queries: Sequence[ComparisonQuery], view: LedgerView) -> list[int]:
