@@ -177,6 +177,34 @@ def test_a_warm_update_learns_labels_that_were_held_when_they_came() -> None:
     assert [comparison.seq for comparison in request.comparisons] == [3, 5, 19, 20]
 
 
+def test_a_warm_update_learns_what_the_cap_left_out_once_there_is_room() -> None:
+    busy = simulate_comparisons({"busy": CAREFUL}, 400, overlap=0.0, seed=4)
+    others = _ledger({f"good-{i}": CAREFUL for i in range(5)}, seed=4)
+    dataset = [
+        replace(c, query_id=f"{c.query_id}-{number}", seq=number)
+        for number, c in enumerate([*busy, *others], start=1)
+    ]
+    even = DEFAULT_QUALITY.model_copy(update={"weigh_reliability": False})
+    first = _full_request(dataset[:-200], even)
+    learned = {each.seq for each in first.comparisons}
+    left_out = {each.seq for each in dataset[:-200]} - learned
+    assert left_out
+    warm = make_request(
+        "warm",
+        dataset,
+        seq=len(dataset),
+        learned=learned,
+        exclusions_sha256="",
+        replay=0.0,
+        seed=0,
+        quality=even,
+    )
+    taken = {each.seq for each in warm.comparisons}
+    assert taken & left_out
+    assert taken.isdisjoint(learned)
+    assert warm.labels_used == len(learned | taken)
+
+
 def test_a_refit_is_forced_once_something_was_learned() -> None:
     plan = RetrainingPlan(ONLINE, WARM)
     assert plan.due(9, now=0.0, is_forced=True) is None
