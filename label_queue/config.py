@@ -93,6 +93,10 @@ class GoldConfig(Section):
     """Of their later tasks; doubled for labelers whom the reward model finds hard to explain."""
 
 
+LEAST_GAP = 0.05
+"""Between a good and a bad labeler's share of right gold answers."""
+
+
 class QualityConfig(Section):
     """How labelers are judged. The defaults are those the estimators' figures were worked out for.
 
@@ -153,12 +157,8 @@ class QualityConfig(Section):
                 f"quality: bad_accuracy ({self.bad_accuracy}) must be below good_accuracy "
                 f"({self.good_accuracy})"
             )
-        if self.drift_threshold is None and self.fair_accuracy < self._least_fair_accuracy():
-            raise ValueError(
-                f"quality: fair_accuracy ({self.fair_accuracy:g}) must be at least "
-                f"{self._least_fair_accuracy():.3f}, halfway from where good_accuracy and "
-                "bad_accuracy are equally likely to good_accuracy: raise it, or lower bad_accuracy"
-            )
+        if self.drift_threshold is None:
+            self._refuse_what_no_threshold_serves()
         for name in ("share_first", "share"):
             if getattr(self.gold, name) + self.repeat_share > 1:
                 raise ValueError(f"quality: gold.{name} + repeat_share must not be above 1")
@@ -170,11 +170,22 @@ class QualityConfig(Section):
             )
         return self
 
-    def _least_fair_accuracy(self) -> float:
-        """Return the accuracy below which a long run length would leave no change to be seen."""
+    def _refuse_what_no_threshold_serves(self) -> None:
+        """Refuse accuracies between which a long run length would leave no change to be seen."""
+        if self.good_accuracy - self.bad_accuracy < LEAST_GAP:
+            raise ValueError(
+                f"quality: bad_accuracy ({self.bad_accuracy:g}) must be at least {LEAST_GAP:g} "
+                f"below good_accuracy ({self.good_accuracy:g}): nearer, gold hardly tells them apart"
+            )
         right = math.log(self.good_accuracy / self.bad_accuracy)
         wrong = math.log((1 - self.bad_accuracy) / (1 - self.good_accuracy))
-        return (wrong / (wrong + right) + self.good_accuracy) / 2
+        least = (wrong / (wrong + right) + self.good_accuracy) / 2
+        if self.fair_accuracy < least:
+            raise ValueError(
+                f"quality: fair_accuracy ({self.fair_accuracy:g}) must be at least {least:.3f}, "
+                "halfway from where good_accuracy and bad_accuracy are equally likely to "
+                "good_accuracy: raise it, or lower bad_accuracy"
+            )
 
 
 DEFAULT_QUALITY = QualityConfig()

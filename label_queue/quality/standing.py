@@ -170,6 +170,7 @@ class Standings:
         """Take the queries by id; those added to the mapping later are seen."""
         self._queries = queries
         self._config = config
+        drift_threshold(config)  # takes a moment, once: here rather than between two labels
         self._labelers: dict[str, _Labeler] = {}
         self._standings: dict[str, Standing] = {}
         self._num_submits = 0

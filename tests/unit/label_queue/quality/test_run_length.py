@@ -153,4 +153,6 @@ def test_no_threshold_is_sought_for_who_looks_bad() -> None:
         threshold_for(STEPS, turning, 100)
     with pytest.raises(ValidationError, match=r"fair_accuracy \(0.8\) must be at least 0.837"):
         QualityConfig(fair_accuracy=0.8)
-    QualityConfig(fair_accuracy=0.8, drift_threshold=4.0)
+    with pytest.raises(ValidationError, match=r"bad_accuracy \(0.87\) must be at least 0.05 below"):
+        QualityConfig(bad_accuracy=0.87)
+    QualityConfig(fair_accuracy=0.8, bad_accuracy=0.87, drift_threshold=4.0)
