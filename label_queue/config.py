@@ -175,7 +175,7 @@ class QualityConfig(Section):
         if self.good_accuracy - self.bad_accuracy < LEAST_GAP:
             raise ValueError(
                 f"quality: bad_accuracy ({self.bad_accuracy:g}) must be at least {LEAST_GAP:g} "
-                f"below good_accuracy ({self.good_accuracy:g}): nearer, gold hardly tells them apart"
+                f"below good_accuracy ({self.good_accuracy:g}), or gold hardly tells them apart"
             )
         right = math.log(self.good_accuracy / self.bad_accuracy)
         wrong = math.log((1 - self.bad_accuracy) / (1 - self.good_accuracy))
