@@ -76,9 +76,7 @@ class Controller:
         self._scorer = ResponseScorer(parts.reward_service, config.response.missing_cut_score)
         self._gate = StalenessGate(config.ppo.batch_size, config.run.max_policy_lag)
         self._buffer = ExperienceBuffer(config.run.max_policy_lag, self._gate.release)
-        self.drafter = Drafter(
-            parts.fleet, parts.query_prompts, self._sampling, lambda v: self._learned_through[v]
-        )
+        self.drafter = Drafter(parts.fleet, parts.query_prompts, self._sampling)
         self._guard = RewardGuard(parts.reward_service, parts.labels, parts.learner, journal)
 
         self._requests: asyncio.Queue[list[RolloutRequest]] = asyncio.Queue(maxsize=1)
@@ -90,7 +88,6 @@ class Controller:
 
         self._policy = policy
         self._episodes = 0
-        self._learned_through = {policy.version: policy.learned_through}
         self._ledger_seq_of_reward: dict[int, int] = {}
 
     async def draw_reference(self) -> list[tuple[int, ...]]:
@@ -280,7 +277,6 @@ class Controller:
         """Go on with a new version: the learner's next step, the clock, and soon the actors."""
         self._episodes = policy.episodes
         self._policy = policy
-        self._learned_through[policy.version] = policy.learned_through
         await self._parts.labels.set_progress(policy.episodes, policy)
         self._has_newer_policy.set()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -89,6 +90,12 @@ class GoldConfig(Settings):
     """Of their later tasks; doubled for labelers whom the reward model finds hard to explain."""
 
 
+LEAST_GAP = 0.05
+"""Between a good and a bad labeler's share of right gold answers."""
+RunLength = Annotated[float, Field(ge=1, le=1e9)]
+"""Gold answers between two false alarms, on average."""
+
+
 class QualityConfig(Settings):
     """How labelers are judged. The defaults are those the estimators' figures were worked out for.
 
@@ -109,10 +116,21 @@ class QualityConfig(Settings):
     """α, how often a good labeler may be suspended by the test."""
     missed_alarm: ErrorRate = 0.05
     """β, how often a bad one may be cleared by it."""
-    drift_threshold: Annotated[float, Field(gt=0, le=1_000)] = 4.0
-    """h of the CUSUM that goes on where the test has ended."""
+    good_run_length: RunLength = 20_000
+    """Gold answers between two false alarms of the CUSUM that goes on where the test has ended, on
+    average and at least, for a labeler of `good_accuracy`."""
+    fair_accuracy: OpenShare = 0.85
+    """Of a labeler who is not good and is to be kept all the same."""
+    fair_run_length: RunLength = 2_000
+    """Likewise for a labeler of `fair_accuracy`. The CUSUM's threshold h is the lowest that holds
+    both; docs/results.md says what that costs in delay."""
+    drift_threshold: Annotated[float, Field(gt=0, le=1_000)] | None = None
+    """h in nats, whatever run lengths follow, as in runs that set it; None: by the run lengths."""
 
     self_agreement_floor: Fraction = 0.65
+    """Share of repeated pairs answered alike below which a labeler is flagged; of K candidates, the
+    share at which somebody as sure of their own best as that answers alike. At 0.5, which is
+    chance, or below nobody is flagged."""
     self_min_repeats: Count = 20
     position_z_limit: Annotated[float, Field(gt=0, le=1_000)] = 3.0
     position_min_labels: Count = 200
@@ -138,6 +156,8 @@ class QualityConfig(Settings):
                 f"quality: bad_accuracy ({self.bad_accuracy}) must be below good_accuracy "
                 f"({self.good_accuracy})"
             )
+        if self.drift_threshold is None:
+            self._refuse_what_no_threshold_serves()
         for name in ("share_first", "share"):
             if getattr(self.gold, name) + self.repeat_share > 1:
                 raise ValueError(f"quality: gold.{name} + repeat_share must not be above 1")
@@ -148,6 +168,23 @@ class QualityConfig(Settings):
                 "cap_from_labelers"
             )
         return self
+
+    def _refuse_what_no_threshold_serves(self) -> None:
+        """Refuse accuracies between which a long run length would leave no change to be seen."""
+        if self.good_accuracy - self.bad_accuracy < LEAST_GAP:
+            raise ValueError(
+                f"quality: bad_accuracy ({self.bad_accuracy:g}) must be at least {LEAST_GAP:g} "
+                f"below good_accuracy ({self.good_accuracy:g}), or gold hardly tells them apart"
+            )
+        right = math.log(self.good_accuracy / self.bad_accuracy)
+        wrong = math.log((1 - self.bad_accuracy) / (1 - self.good_accuracy))
+        least = (wrong / (wrong + right) + self.good_accuracy) / 2
+        if self.fair_accuracy < least:
+            raise ValueError(
+                f"quality: fair_accuracy ({self.fair_accuracy:g}) must be at least {least:.3f}, "
+                "halfway from where good_accuracy and bad_accuracy are equally likely to "
+                "good_accuracy: raise it, or lower bad_accuracy"
+            )
 
 
 DEFAULT_QUALITY = QualityConfig()

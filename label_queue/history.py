@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from label_queue.config import QualityConfig
 from label_queue.quality.preference import TRAINING
-from label_queue.quality.standing import Standings
+from label_queue.quality.standing import Standing, Standings
 from protocol.labels import ComparisonQuery, LabelEvent
 
 PREFERENCES = ("choice", "ranking", "tie")
@@ -26,8 +26,8 @@ class LabelHistory:
         """Take the queries by id; those added to the mapping later are seen."""
         self.events: list[LabelEvent] = []
         self.standings = Standings(queries, config)
-        self.num_preferences = 0
-        """Labels that would train now."""
+        self.training: set[str] = set()
+        """Ids of the labels that would train now: the training set. Not to be changed."""
         self.num_held = 0
         """Labels that would, were their labeler not on probation or suspended."""
         self.num_retracted = 0
@@ -37,7 +37,8 @@ class LabelHistory:
         self._submits: list[LabelEvent] = []
         self._submits_of: dict[str, list[LabelEvent]] = defaultdict(list)
         self._trainable: dict[str, dict[str, int]] = defaultdict(dict)
-        self._counted: dict[str, tuple[int, int]] = {}
+        self._settled: dict[str, tuple[Standing, int]] = {}
+        """Each labeler's standing when last looked at, and how many of their labels were held."""
 
     @property
     def last_seq(self) -> int:
@@ -49,13 +50,14 @@ class LabelHistory:
         """Distinct labels received, whatever they say and whoever gave them."""
         return len(self._submits)
 
-    def submitted_through(self, seq: int) -> int:
-        """Return how many distinct labels had been received up to `seq`."""
-        return bisect_right(self._submits, seq, key=lambda event: event.seq)
+    @property
+    def num_preferences(self) -> int:
+        """Labels that would train now."""
+        return len(self.training)
 
-    def submits(self, start: int, seq: int) -> list[LabelEvent]:
-        """Return the first answers received up to `seq`, from the start-th on."""
-        return self._submits[start : self.submitted_through(seq)]
+    def newest_submits(self, count: int) -> list[LabelEvent]:
+        """Return the newest `count` first answers, oldest first."""
+        return self._submits[max(0, len(self._submits) - count) :]
 
     def submits_of(self, labeler_id: str) -> list[LabelEvent]:
         """Return a labeler's first answers, oldest first. Not to be changed."""
@@ -96,20 +98,24 @@ class LabelHistory:
                 trainable[event.label_id] = event.seq
             else:
                 trainable.pop(event.label_id, None)
-        self._count(event.labeler_id)
+                self.training.discard(event.label_id)
+        self._settle(event)
         return True
 
-    def _count(self, labeler_id: str) -> None:
-        """Bring the counts up to date with one labeler's labels and standing."""
-        standing = self.standings[labeler_id]
-        trainable = self._trainable[labeler_id]
-        counting = len(trainable)
-        if standing.is_held or standing.excluded_from is not None:
-            counting = sum(standing.trains(seq) for seq in trainable.values())
-        held = len(trainable) - counting if standing.is_held else 0
-        counting_before, held_before = self._counted.get(labeler_id, (0, 0))
-        self._counted[labeler_id] = counting, held
-        self.num_preferences += counting - counting_before
+    def _settle(self, event: LabelEvent) -> None:
+        """Bring the training set up to date with an event, and with what it does to a standing."""
+        name = event.labeler_id
+        standing, own = self.standings[name], self._trainable[name]
+        before, held_before = self._settled.get(name, (None, 0))
+        has_moved = before is None or not standing.trains_like(before)
+        touched = own if has_moved else own.keys() & {event.label_id}
+        for label_id in touched:
+            if standing.trains(own[label_id]):
+                self.training.add(label_id)
+            else:
+                self.training.discard(label_id)
+        held = len(own.keys() - self.training) if standing.is_held else 0
+        self._settled[name] = standing, held
         self.num_held += held - held_before
 
 

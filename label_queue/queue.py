@@ -9,8 +9,8 @@
 
 One asyncio class over its sides, one a module: all state changes on one event loop, in the
 ledger's order. What is in memory is a fold over the ledger, rebuilt at the start; only the orders
-under way, the leases' renewals, the reference responses and the moving figures must be given anew
-after a crash.
+under way, the leases' renewals, the reference responses, when each policy was first sampled and the
+moving figures must be given anew after a crash.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from label_queue.config import LabelsConfig
 from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.outposts import Outposts
 from label_queue.connectors.port import Sweep
-from label_queue.figures.label_figures import WinRate
+from label_queue.figures.validation import WinRate
 from label_queue.fitting.reward_fits import RewardFits
 from label_queue.intake.owner_schemas import (
     Admission,
@@ -248,9 +248,9 @@ class LabelQueue:
         """Take the announcement of a reward version, on disk at return. Idempotent by version."""
         await self._fits.learned(version)
 
-    async def reached_policy(self, learned_through: int, at: float) -> None:
-        """Note when the first rollout came, `at`, of a policy that learned up to that `seq`."""
-        self._state.figures.reached_policy(learned_through, at)
+    async def first_sampled(self, version: int, at: float) -> None:
+        """Note when the first rollout of a policy version came. To be told anew after a restart."""
+        self._state.figures.first_sampled(version, at)
 
     async def stats(self) -> dict[str, float]:
         """Return the metrics on the axis `labels/seq` that are defined by now."""
@@ -272,7 +272,7 @@ class LabelQueue:
 
     async def coverage(self) -> tuple[float, ...]:
         """Return, for each query made since the first reward version, how much it had learned."""
-        return self._state.figures.coverage()
+        return tuple(each.share for each in self._state.figures.online().coverage)
 
     async def add_labeler(self, name: str, role: Role = "labeler") -> str:
         """Return a new token for somebody, who is made if need be; see `Admissions.add_labeler`."""

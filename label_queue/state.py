@@ -49,7 +49,7 @@ class LabelState:
         self.access = Access(
             per_s=config.intake.requests_per_s, burst=config.intake.request_burst, clock=clock
         )
-        self.figures = LabelFigures(self.board, self.history)
+        self.figures = LabelFigures(self.board, self.history, self.view, config.quality)
         self.cord = RELEASED
         self._cord_events: set[str] = set()
         self.rewards: dict[int, RewardVersion] = {}

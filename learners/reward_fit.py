@@ -25,6 +25,7 @@ from learners.config import DeepSpeedConfig, RewardFitConfig
 from learners.engine import Engine
 from protocol.errors import InputError, VersionError
 from protocol.labels import Comparison, FitRequest, RewardVersion
+from protocol.seq_ranges import as_ranges
 from reward_service.batching import check_sequences, raw_scores
 from reward_service.buckets import BatchLimits
 from reward_service.bundle import write_bundle
@@ -121,6 +122,7 @@ class RewardTrainer:
                 labels_used=request.labels_used,
                 fit_seconds=seconds,
                 metrics=metrics,
+                learned=as_ranges(each.seq for each in request.comparisons),
             )
         )
         self._last = (request, version)

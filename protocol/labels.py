@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from protocol.messages import ChatMessage, FinishReason, Prompt, Rollout
+from protocol.seq_ranges import SeqRanges
 
 QueryKind = Literal["pair", "best_of_k", "ranking"]
 QueryPurpose = Literal["train", "validation", "overlap", "gold", "repeat"]
@@ -70,12 +71,8 @@ class ComparisonQuery:
     """E.g. "uniform"."""
     selection_probability: float
     """With which the selector chose this one from its pool, in (0, 1]."""
-    learned_through: int
-    """Last ledger sequence number learned by the reward that trained the candidates' policy."""
     labels_before: int
-    """Labels received before this query was made: the denominator of coverage."""
-    learned_labels: int
-    """Of those, how many that policy had learned from: the numerator of coverage."""
+    """Labels received before this query was made, whatever they say and whoever gave them."""
     created_at: float
     expires_at: float
     """When it may no longer be claimed; a label given before or after is kept all the same."""
@@ -87,6 +84,9 @@ class ComparisonQuery:
     """The query_id repeated, for repeats."""
     prompt_messages: tuple[ChatMessage, ...] = ()
     """The chat so far, oldest turn first; empty for a plain prompt."""
+    ledger_seq: int | None = None
+    """The newest label event's sequence number when this query was made, 0 before the first; None
+    in ledgers that do not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +114,6 @@ class QueryDraft:
     prompt: Prompt
     rollouts: tuple[Rollout, ...]
     """[num_candidates]."""
-    learned_through: int
-    """Of the oldest policy version among them (see PolicyVersion)."""
     scores: tuple[float, ...] = ()
     """[num_candidates] under `reward_version`, where the selector needs them."""
     heads: tuple[tuple[float, ...], ...] = ()
@@ -286,6 +284,7 @@ class PolicyProvenance:
     reward_version: int
     """That its last step trained on; 0 for ρ."""
     learned_through: int
+    """The sequence number that reward version's training set was taken at; 0 for ρ."""
     restored_from: int | None
     """The version a rollback restored to make this one; None: its parent is `version - 1`."""
     created_at: float
@@ -309,3 +308,10 @@ class RewardVersion:
     fit_seconds: float
     metrics: dict[str, float] = field(default_factory=dict)
     """E.g. {"reward_model/loss": 0.9, "reward_model/train_accuracy": 0.61}."""
+    learned: SeqRanges | None = None
+    """Sequence numbers of the labels in the fit's own list, e.g. ((1, 8), (11, 11)): of a refit all
+    that it learned, of a warm update the new ones and those replayed; None in ledgers that do not
+    say."""
+    announced_at: float | None = None
+    """When the label queue took note of it, its clock; None before that, and in ledgers that do not
+    say."""

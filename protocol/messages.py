@@ -142,7 +142,7 @@ class ExperienceBatch:
     reward_version: int
     """Of every score in the batch."""
     learned_through: int
-    """The last ledger sequence number that reward version learned."""
+    """The ledger sequence number that reward version's training set was taken at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +189,7 @@ class PolicyVersion:
     reward_version: int
     """The reward version its last step trained on; 0 for ρ."""
     learned_through: int
-    """The last ledger sequence number that reward version learned; 0 for ρ."""
+    """The ledger sequence number that reward version's training set was taken at; 0 for ρ."""
     restored_from: int | None = None
     """The version a rollback restored to make this one; None: it came from `version - 1`."""
 

@@ -122,7 +122,6 @@ def _refit(
         "refit",
         comparisons,
         seq=view.last_seq,
-        learned_seq=0,
         exclusions_sha256="",
         replay=0.0,
         seed=1,

@@ -88,7 +88,7 @@ def draft(asked: Question, number: int, tokenizer: Any) -> QueryDraft:
         _rollout(f"q-{number:06d}-{i}", prompt, text, tokenizer)
         for i, text in enumerate(asked.candidates)
     )
-    return QueryDraft(prompt=prompt, rollouts=rollouts, learned_through=0)
+    return QueryDraft(prompt=prompt, rollouts=rollouts)
 
 
 def drafts(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from cluster.loops.fleet import RolloutFleet
 from cluster.loops.reference_ends import MEND, refuse_endless
@@ -26,20 +26,12 @@ class Drafter:
         fleet: The rollout actors.
         prompts: Where prompts come from when an order brings none.
         sampling: As in training: people judge what the policy is trained on.
-        learned_through: The last ledger sequence number learned by a policy version's reward.
     """
 
-    def __init__(
-        self,
-        fleet: RolloutFleet,
-        prompts: PromptSource,
-        sampling: Sampling,
-        learned_through: Callable[[int], int],
-    ) -> None:
+    def __init__(self, fleet: RolloutFleet, prompts: PromptSource, sampling: Sampling) -> None:
         self._fleet = fleet
         self._prompts = prompts
         self._sampling = sampling
-        self._learned_through = learned_through
         self._numbers = itertools.count()
         self.first_reference_draws: tuple[Rollout, ...] = ()
         """The first draw of each response of ρ that was asked for, ended or not."""
@@ -55,11 +47,7 @@ class Drafter:
         prompts = order.prompts or self._prompts.draw(order.num_drafts)
         drawn = await self.draw_complete(prompts, order.num_candidates, "query")
         return [
-            QueryDraft(
-                prompt=prompt,
-                rollouts=tuple(rollouts),
-                learned_through=self._learned_through(min(r.oldest_version for r in rollouts)),
-            )
+            QueryDraft(prompt=prompt, rollouts=tuple(rollouts))
             for prompt, rollouts in zip(prompts, drawn, strict=True)
             if len(rollouts) == order.num_candidates
         ]

@@ -65,7 +65,6 @@ class Journal:
         self._cord = CordState(is_pulled=False)
         self._sampled: set[int] = set()
         self._newly_sampled: list[tuple[int, float]] = []
-        self._learned_through: dict[int, int] = {}
         self._learning_since: float | None = None
         self._actors_before: Sequence[ActorStats] = ()
         self._tokens_per_s = 0.0
@@ -84,9 +83,7 @@ class Journal:
         for rollout in rollouts:
             for version in set(rollout.policy_versions) - self._sampled:
                 self._sampled.add(version)
-                self._newly_sampled.append(
-                    (self._learned_through.get(version, 0), rollout.finished_at)
-                )
+                self._newly_sampled.append((version, rollout.finished_at))
                 self._recordings.write(
                     "first_samples", {"version": version, "sampled_at": rollout.finished_at}
                 )
@@ -113,7 +110,6 @@ class Journal:
     def step_done(self, batch: ExperienceBatch, report: StepReport, num_dropped: int) -> None:
         """The learner made a version."""
         policy = report.policy
-        self._learned_through[policy.version] = policy.learned_through
         for scored in batch.rollouts:
             self._record_rollout(
                 scored.rollout,
@@ -189,7 +185,6 @@ class Journal:
 
     def rolled_back(self, policy: PolicyVersion, asked_for: int) -> None:
         """The learner went back to an older version and published it as a new one."""
-        self._learned_through[policy.version] = policy.learned_through
         self._record_policy(policy)
         self._write(
             {
@@ -264,7 +259,7 @@ class Journal:
         self._write({"time/wall_s": self._now() - self._started, **figures})
 
     def newly_sampled(self) -> list[tuple[int, float]]:
-        """Return, once each, (learned through, sampled at) of versions first sampled since."""
+        """Return, once each, (version, sampled at) of policy versions first sampled since."""
         fresh, self._newly_sampled = self._newly_sampled, []
         return fresh
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -10,20 +11,13 @@ from statistics import median
 from matplotlib.axes import Axes
 
 from cluster.report import style
-from cluster.report.figures import (
-    Latency,
-    episodes_at,
-    first_refit_at,
-    label_to_policy_latencies,
-    labeler_records,
-)
 from cluster.report.records import RunRecords
 from cluster.report.style import legend, picture, say_empty, thousands
 from label_queue.asking.schedule import LabelSchedule
 from label_queue.figures.agreement import wilson_bounds
-from label_queue.figures.coverage import coverage
+from label_queue.figures.online import Coverage, Online
 from label_queue.figures.percentile import percentile
-from label_queue.figures.validation import validation_votes
+from label_queue.figures.progress import episodes_at, received_times
 
 
 def draw_schedule(run: RunRecords, path: Path) -> None:
@@ -47,9 +41,9 @@ def draw_schedule(run: RunRecords, path: Path) -> None:
         for point in schedule.refit_points:
             axes.axhline(point, color=style.FAINT, lw=0.8, zorder=0.5)
         axes.plot([], [], color=style.FAINT, lw=0.8, label="a refit is due")
-        received = sorted(label.received_at for label in run.labels)
+        received = received_times(run.label_side.history.events, run.training)
         axes.step(
-            [episodes_at(run.policies, time) for time in received],
+            episodes_at(run.label_side.policies.values(), received),
             range(1, len(received) + 1),
             where="post",
             color=style.BLUE,
@@ -61,23 +55,21 @@ def draw_schedule(run: RunRecords, path: Path) -> None:
 
 def draw_online(run: RunRecords, path: Path) -> None:
     """How online the run was: coverage of queries, and latency from label to policy."""
-    latencies = label_to_policy_latencies(run.labels, run.policies, run.first_samples)
+    online = run.label_side.figures.online()
     with picture(path, rows=2, height_in=5.0) as (coverage_axes, latency_axes):
-        _draw_coverage(coverage_axes, run)
-        _draw_latency(latency_axes, latencies, run)
+        _draw_coverage(coverage_axes, online.coverage, run)
+        _draw_latency(latency_axes, online, run)
 
 
-def _draw_coverage(axes: Axes, run: RunRecords) -> None:
+def _draw_coverage(axes: Axes, points: Sequence[Coverage], run: RunRecords) -> None:
     axes.set_title("Coverage")
     axes.set_ylabel("labels learned (%)")
     axes.set_xlabel("episodes trained when the query was made")
     thousands(axes)
-    since = first_refit_at(run.rewards)
-    points = [] if since is None else coverage(run.queries, since)
     if not points:
         say_empty(axes, "no query was made after the first refit")
         return
-    x = [episodes_at(run.policies, point.created_at) for point in points]
+    x = episodes_at(run.label_side.policies.values(), (point.created_at for point in points))
     middle = 100 * median(point.share for point in points)
     axes.scatter(
         x, [100 * p.share for p in points], s=11, color=style.BLUE, alpha=0.45, lw=0, label="query"
@@ -87,7 +79,8 @@ def _draw_coverage(axes: Axes, run: RunRecords) -> None:
     legend(axes)
 
 
-def _draw_latency(axes: Axes, latencies: Sequence[Latency], run: RunRecords) -> None:
+def _draw_latency(axes: Axes, online: Online, run: RunRecords) -> None:
+    latencies = online.latencies
     axes.set_title("Latency from label to policy")
     axes.set_ylabel("latency (s)")
     axes.set_xlabel("time of the label since the run began (min)")
@@ -109,13 +102,14 @@ def _draw_latency(axes: Axes, latencies: Sequence[Latency], run: RunRecords) -> 
         value = percentile(seconds, share)
         label = f"p{100 * share:.0f} {value:.0f} s"
         axes.axhline(value, color=style.ORANGE, lw=1.3, ls=line, label=label)
+    axes.plot([], [], " ", label=f"{online.num_waiting:,} not learned yet")
     axes.set_ylim(bottom=0)
     legend(axes)
 
 
 def draw_validation(run: RunRecords, path: Path) -> None:
     """How often labelers prefer the policy to ρ, and how well the reward predicts labels."""
-    votes = validation_votes({query.query_id: query for query in run.queries}, run.labels)
+    votes = run.label_side.figures.validation_votes()
     with picture(path, rows=2, height_in=5.0) as (vote_axes, fit_axes):
         vote_axes.set_title("Policy preferred to base model, so far")
         vote_axes.set_ylabel("win rate (%)")
@@ -159,37 +153,38 @@ def _draw_accuracy(axes: Axes, run: RunRecords) -> None:
 
 def draw_labelers(run: RunRecords, path: Path) -> None:
     """Labels of each labeler, and how often others who saw the same query chose the same."""
-    records = labeler_records(run.labels)
-    with picture(path, rows=2, height_in=2.2 + 0.5 * max(len(records), 2)) as panels:
+    rows = [row for row in run.labelers if row.labels]
+    with picture(path, rows=2, height_in=2.2 + 0.5 * max(len(rows), 2)) as panels:
         count_axes, agreement_axes = panels
         count_axes.set_title("Labels by labeler")
         count_axes.set_xlabel("labels")
         agreement_axes.set_title("Agreement on shared queries")
-        agreement_axes.set_xlabel("pairs that agree (%), with 95 % bounds")
-        if not records:
+        agreement_axes.set_xlabel("others who chose the same (%), with 95 % bounds")
+        if not rows:
             say_empty(count_axes, "nobody has labelled yet")
             say_empty(agreement_axes, "")
             return
-        names = [record.labeler_id for record in records]
-        lanes = range(len(records))
-        answered = [record.num_labels - record.num_skipped for record in records]
-        skipped = [record.num_skipped for record in records]
+        names = [row.labeler_id for row in rows]
+        lanes = range(len(rows))
+        skips = Counter(label.labeler_id for label in run.labels if label.outcome == "skip")
+        skipped = [skips[name] for name in names]
+        answered = [row.labels - skips[row.labeler_id] for row in rows]
         count_axes.barh(lanes, answered, height=0.6, color=style.BLUE, label="answered")
         bars = count_axes.barh(
             lanes, skipped, left=answered, height=0.6, color=style.FAINT, label="skipped"
         )
-        count_axes.bar_label(bars, [str(r.num_labels) for r in records], padding=3, fontsize=8.5)
-        count_axes.set_xlim(0, 1.12 * max(record.num_labels for record in records))
+        count_axes.bar_label(bars, [str(row.labels) for row in rows], padding=3, fontsize=8.5)
+        count_axes.set_xlim(0, 1.12 * max(row.labels for row in rows))
         legend(count_axes)
-        for lane, record in enumerate(records):
-            if record.agreement is None:
+        for lane, row in enumerate(rows):
+            if row.peer_agreement is None:
                 continue
-            low, high = wilson_bounds(record.num_agreed, record.num_shared)
+            low, high = wilson_bounds(row.peer_agreement * row.peer_labels, row.peer_labels)
             agreement_axes.plot([100 * low, 100 * high], [lane, lane], color=style.QUIET, lw=2.2)
-            agreement_axes.plot(100 * record.agreement, lane, "o", ms=8, color=style.GREEN)
+            agreement_axes.plot(100 * row.peer_agreement, lane, "o", ms=8, color=style.GREEN)
         for axes in panels:
             axes.set_yticks(lanes, names)
-            axes.set_ylim(len(records) - 0.4, -0.6)
+            axes.set_ylim(len(rows) - 0.4, -0.6)
             axes.grid(visible=False, axis="y")
         chance = 100 / run.config.labels.num_candidates
         agreement_axes.axvline(chance, color=style.QUIET, lw=1.2, ls="--", label="chance")

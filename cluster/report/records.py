@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,14 +12,16 @@ from typing import Any, TypeVar
 from cluster.config import RunConfig, load_config
 from cluster.metrics.jsonl_sink import read_rows
 from cluster.run_folder import RunFolder
+from label_queue.asking.schedule import LabelSchedule
 from label_queue.intake.owner_schemas import LabelerRow
 from label_queue.ledger.dataset import current_labels
 from label_queue.ledger.sql import SqlLedger
-from label_queue.ledger.view import LedgerView
+from label_queue.oversight.cord_fold import RELEASED, after
 from label_queue.oversight.overview import labeler_rows
 from label_queue.simulated.gold import response_gold
+from label_queue.state import LabelState
 from protocol.errors import InputError
-from protocol.labels import ComparisonQuery, LabelEvent
+from protocol.labels import Comparison, CordEvent, LabelEvent
 
 RecordT = TypeVar("RecordT")
 
@@ -55,8 +59,6 @@ class PolicyRecord:
     version: int
     episodes: int
     reward_version: int
-    learned_through: int
-    """Last ledger sequence number it has learned, through its reward."""
     restored_from: int | None
     """The version that a rollback made it of; None: a step made it."""
     created_at: float
@@ -84,7 +86,7 @@ class RewardRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CordRecord:
-    """A line of `recordings/cord.jsonl`: the cord was pulled or released."""
+    """The cord was pulled or released."""
 
     action: str
     """"pull" or "release"."""
@@ -107,8 +109,10 @@ class RunRecords:
     first_samples: tuple[FirstSampleRecord, ...]
     rewards: tuple[RewardRecord, ...]
     cord: tuple[CordRecord, ...]
-    queries: tuple[ComparisonQuery, ...]
-    events: tuple[LabelEvent, ...]
+    label_side: LabelState
+    """What the ledger holds, and the live figures of it, as at the run's end."""
+    training: tuple[Comparison, ...]
+    """The training set at the end."""
     labelers: tuple[LabelerRow, ...]
     """By name, with what the ledger says of how well each labels."""
 
@@ -125,7 +129,8 @@ class RunRecords:
     @property
     def labels(self) -> list[LabelEvent]:
         """The latest revision of every label that stands, by `seq`."""
-        return sorted(current_labels(self.events).values(), key=lambda event: event.seq)
+        labels = current_labels(self.label_side.history.events)
+        return sorted(labels.values(), key=lambda event: event.seq)
 
     @property
     def has_gold(self) -> bool:
@@ -156,22 +161,25 @@ def read_run(path: Path) -> RunRecords:
     """
     folder = RunFolder.existing(path)
     config = load_config(folder.config)
-    view = _read_ledger(folder.ledger)
     recordings = folder.recordings
+    first_samples = _read(recordings / "first_samples.jsonl", FirstSampleRecord)
+    label_side, cord = _read_ledger(folder.ledger, config)
+    for sample in first_samples:
+        label_side.figures.first_sampled(sample.version, sample.sampled_at)
+    view = label_side.view()
+    training = view.dataset(view.last_seq, config.labels.quality)
     return RunRecords(
         config=config,
         state=folder.read_state(),
         rows=tuple(read_rows(folder.metrics)),
         rollouts=_read(recordings / "rollouts.jsonl", RolloutRecord),
         policies=_read(recordings / "policies.jsonl", PolicyRecord),
-        first_samples=_read(recordings / "first_samples.jsonl", FirstSampleRecord),
+        first_samples=first_samples,
         rewards=_read(recordings / "rewards.jsonl", RewardRecord),
-        cord=_read(recordings / "cord.jsonl", CordRecord),
-        queries=tuple(view.queries.values()),
-        events=view.events,
-        labelers=labeler_rows(
-            view, (), config.labels.quality, view.dataset(view.last_seq, config.labels.quality)
-        ),
+        cord=cord,
+        label_side=label_side,
+        training=training,
+        labelers=labeler_rows(view, (), config.labels.quality, training),
     )
 
 
@@ -186,11 +194,30 @@ def _read(path: Path, record: type[RecordT]) -> tuple[RecordT, ...]:
         ) from error
 
 
-def _read_ledger(path: Path) -> LedgerView:
+def _read_ledger(path: Path, config: RunConfig) -> tuple[LabelState, tuple[CordRecord, ...]]:
+    """Fold a run's ledger as the label queue does, so that all figures of it are the live ones."""
+    schedule = LabelSchedule.of(
+        config.labels, num_episodes=config.run.episodes, mode=config.run.mode
+    )
+    label_side = LabelState(config.labels, schedule, time.time)
     if not path.exists():
-        return LedgerView(queries={}, assignments={}, events=(), rewards=(), policies=())
+        return label_side, ()
     ledger = SqlLedger.open_to_read(path)
     try:
-        return LedgerView.of(ledger)
+        label_side.load(ledger)
+        return label_side, _cord_records(ledger.read(CordEvent))
     finally:
         ledger.close()
+
+
+def _cord_records(events: Iterable[CordEvent]) -> tuple[CordRecord, ...]:
+    """Return when the line was stopped and let go: an order to roll back stops it, too."""
+    records, hangs = [], RELEASED
+    for event in events:
+        before, hangs = hangs, after(hangs, event)
+        if before.is_pulled != hangs.is_pulled:
+            action = "pull" if hangs.is_pulled else "release"
+            records.append(
+                CordRecord(action=action, actor=event.actor, reason=event.reason, at=event.at)
+            )
+    return tuple(records)

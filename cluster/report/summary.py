@@ -5,17 +5,12 @@ from __future__ import annotations
 from statistics import pstdev
 
 from cluster.report.figures import (
-    first_refit_at,
-    label_to_policy_latencies,
     last_part,
     mean_or_none,
     median_or_none,
     percentile_or_none,
 )
 from cluster.report.records import RunRecords
-from label_queue.figures.agreement import wilson_bounds
-from label_queue.figures.coverage import coverage
-from label_queue.figures.validation import validation_votes
 
 Figure = float | int | str | dict[str, str] | None
 Summary = dict[str, Figure]
@@ -103,7 +98,7 @@ def _quality(run: RunRecords) -> Summary:
 def _labels(run: RunRecords) -> Summary:
     return {
         "labels_acknowledged": run.state.get("labels_acknowledged"),
-        "labels_in_ledger": len({e.label_id for e in run.events if e.type == "submit"}),
+        "labels_in_ledger": run.label_side.history.num_submitted,
         "reward_refits": sum(reward.kind == "refit" for reward in run.rewards),
         "reward_versions": len({reward.version for reward in run.rewards}),
         "labelers_excluded": sum(row.state == "excluded" for row in run.labelers),
@@ -113,26 +108,22 @@ def _labels(run: RunRecords) -> Summary:
 
 
 def _online(run: RunRecords) -> Summary:
-    since = first_refit_at(run.rewards)
-    shares = [] if since is None else [each.share for each in coverage(run.queries, since)]
-    latencies = [
-        each.seconds
-        for each in label_to_policy_latencies(run.labels, run.policies, run.first_samples)
-    ]
+    online = run.label_side.figures.online()
+    latencies = [each.seconds for each in online.latencies]
     return {
-        "coverage_median": median_or_none(shares),
+        "coverage_median": median_or_none([each.share for each in online.coverage]),
         "label_to_policy_latency_p50_s": percentile_or_none(latencies, 0.5),
         "label_to_policy_latency_p95_s": percentile_or_none(latencies, 0.95),
+        "labels_not_learned": online.num_waiting,
     }
 
 
 def _validation(run: RunRecords) -> Summary:
-    votes = validation_votes({query.query_id: query for query in run.queries}, run.labels)
-    wins = sum(vote.is_win for vote in votes)
+    winrate = run.label_side.figures.winrate()
     return {
-        "validation_labels": len(votes),
-        "validation_winrate": wins / len(votes) if votes else None,
-        "validation_winrate_low": wilson_bounds(wins, len(votes))[0] if votes else None,
+        "validation_labels": winrate.num_labels,
+        "validation_winrate": winrate.rate if winrate.num_labels else None,
+        "validation_winrate_low": winrate.low if winrate.num_labels else None,
     }
 
 

@@ -37,14 +37,16 @@ PICTURES: tuple[tuple[str, Callable[[RunRecords, Path], None], str], ...] = (
     (
         "schedule",
         draw_schedule,
-        "Labels received when each episode was trained, and the schedule; PPO waits below it.",
+        "Labels that train, received when each episode was trained, and the schedule; PPO waits "
+        "below it.",
     ),
     (
         "online",
         draw_online,
-        "How online the run was. Above, for each query: of all labels received before it was made, "
-        "the share that the policy it shows had learned. Below, for each label: the time from its "
-        "receipt to the first response sampled from a policy that had learned it.",
+        "How online the run was. Above, for each query: of the training set when it was made, the "
+        "share that the policy it shows had learned. Below, for each label: the time from its "
+        "receipt to the first response sampled from a policy that had learned it; labels that no "
+        "such policy has learned yet are not shown.",
     ),
     (
         "staleness",
@@ -60,7 +62,8 @@ PICTURES: tuple[tuple[str, Callable[[RunRecords, Path], None], str], ...] = (
     (
         "labelers",
         draw_labelers,
-        "Each labeler's labels, and how often another who was given the same query chose the same.",
+        "Each labeler's labels, and on the queries they shared how many of the others chose the "
+        "same, as in the table.",
     ),
 )
 

@@ -206,9 +206,9 @@ class RemoteLabelQueue:
         stats: dict[str, float] = await self._ask("online_stats")
         return stats
 
-    async def reached_policy(self, learned_through: int, at: float) -> None:
-        """Tell when a policy that learned so much was first sampled."""
-        await self._ask("reached_policy", learned_through, at)
+    async def first_sampled(self, version: int, at: float) -> None:
+        """Tell when a policy version was first sampled."""
+        await self._ask("first_sampled", version, at)
 
     async def ledger_commit_p95_s(self) -> float:
         """Return the 95th percentile of the ledger's recent commits, seconds."""

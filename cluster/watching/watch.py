@@ -90,8 +90,8 @@ class Watch:
         return "training" if self._journal.is_learning else "collecting first labels"
 
     async def _gather(self, labels: RemoteLabelQueue, actors: Sequence[RemoteActor]) -> None:
-        for learned_through, sampled_at in self._journal.newly_sampled():
-            await labels.reached_policy(learned_through, sampled_at)
+        for version, sampled_at in self._journal.newly_sampled():
+            await labels.first_sampled(version, sampled_at)
         self._journal.labels_stood(await labels.stats(), await labels.online_stats())
         self._take_note_of(await labels.cord())
         stats = await asyncio.gather(*(actor.stats() for actor in actors))

@@ -125,7 +125,7 @@ class Asker:
             moment = QueryMoment(
                 now=self._clock(),
                 labels=self._state.history.num_submitted,
-                learned_labels=self._state.history.submitted_through(draft.learned_through),
+                ledger_seq=self._state.history.last_seq,
                 num_wanted=self._orders.labelers_wanted(
                     order.purpose, len(self._state.access.labelers)
                 ),

@@ -172,8 +172,8 @@ class QueryMoment:
     now: float
     labels: int
     """Labels received so far."""
-    learned_labels: int
-    """Of those, how many the candidates' policy had learned from."""
+    ledger_seq: int
+    """The newest label event's."""
     num_wanted: int
 
 
@@ -239,12 +239,11 @@ class QueryMaker:
             reward_scores=tuple(scores[i] for i in order_drawn) if scores else (),
             selector=self._selector.name if order.purpose != "validation" else "uniform",
             selection_probability=selection.probability,
-            learned_through=draft.learned_through,
             labels_before=moment.labels,
-            learned_labels=moment.learned_labels,
             created_at=moment.now,
             expires_at=moment.now + self._config.query_expiry_s,
             num_wanted=moment.num_wanted,
+            ledger_seq=moment.ledger_seq,
         )
 
 

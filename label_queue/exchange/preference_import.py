@@ -153,9 +153,7 @@ class _LineReader:
             reward_scores=(),
             selector=LABELER,
             selection_probability=1.0,
-            learned_through=0,
             labels_before=number - 1,
-            learned_labels=0,
             created_at=at_time,
             expires_at=at_time,
         )

@@ -45,6 +45,8 @@ RECORD_TYPES: dict[str, type[Record]] = {
 """In the order of the file: what is referred to comes first."""
 READ_ORDER: tuple[str, ...] = tuple(reversed(RECORD_TYPES))
 """A run may go on writing meanwhile: read last, what is referred to is never missing."""
+RETIRED: Mapping[str, frozenset[str]] = {"query": frozenset({"learned_through", "learned_labels"})}
+"""Fields that earlier exports carry and that say nothing any more: passed over."""
 ADAPTERS: Mapping[str, TypeAdapter[Any]] = {
     name: TypeAdapter(kind) for name, kind in RECORD_TYPES.items()
 }
@@ -137,6 +139,8 @@ def _read_record(line: Mapping[str, Any], where: str) -> Record:
             raise InputError(f"{where}: {key}: unknown; a line has type and record")
     adapter = ADAPTERS[name]
     given = line.get("record")
+    if isinstance(given, Mapping):
+        given = {key: given[key] for key in given if key not in RETIRED.get(name, ())}
     try:
         record: Record = adapter.validate_json(json.dumps(given), strict=True)
     except ValidationError as error:
@@ -224,8 +228,20 @@ def _is_whole(event: LabelEvent) -> bool:
     )
 
 
+def _check_reward(reward: RewardVersion, known: _Known, run_id: str, where: str) -> None:
+    before = 0
+    for first, last in reward.learned or ():
+        if not before < first <= last <= len(known.events):
+            raise InputError(
+                f"{where}: learned: want rising ranges of sequence numbers from 1 to "
+                f"{len(known.events)}, got {[first, last]}"
+            )
+        before = last
+
+
 CHECKS: Mapping[type[Any], Callable[[Any, _Known, str, str], None]] = {
     ComparisonQuery: _check_query,
     Assignment: _check_assignment,
     LabelEvent: _check_event,
+    RewardVersion: _check_reward,
 }

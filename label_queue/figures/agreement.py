@@ -10,7 +10,7 @@ Z_95 = 1.959964
 """Two-sided 95 % quantile of the normal distribution."""
 
 
-def wilson_bounds(successes: int, trials: int) -> tuple[float, float]:
+def wilson_bounds(successes: float, trials: int) -> tuple[float, float]:
     """Return the 95 % bounds of a proportion (Wilson 1927); (0, 1) of no trials.
 
     (p + z²/2n ± z·√(p(1−p)/n + z²/4n²)) / (1 + z²/n)

@@ -4,88 +4,73 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict, deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from statistics import median
 
-from label_queue.figures.agreement import nominal_alpha, wilson_bounds
-from label_queue.figures.coverage import coverage
+from label_queue.config import QualityConfig
+from label_queue.figures.agreement import nominal_alpha
+from label_queue.figures.online import Online, OnlineFold
 from label_queue.figures.percentile import percentile
-from label_queue.figures.validation import validation_votes
+from label_queue.figures.validation import ValidationVote, WinRate, validation_votes, winrate
 from label_queue.history import LabelHistory
 from label_queue.labeling.board import QueryBoard
 from label_queue.ledger.dataset import as_comparison, current_labels
+from label_queue.ledger.view import LedgerView
 from label_queue.quality.gold import gold_accuracy
 from label_queue.quality.preference import TRAINING
 from protocol.labels import LabelEvent
 
 RECENT = 500
-"""Labels, queries or latencies that a moving figure looks back on."""
+"""Labels or queries that a moving figure looks back on."""
 ACTIVE_S = 300.0
 """For so long after a label a labeler counts as active."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WinRate:
-    """How often people prefer π to ρ where they were shown as many responses of each."""
-
-    rate: float
-    """In [0, 1]; NaN before the first label."""
-    low: float
-    """Lower end of the 95 % Wilson interval; NaN before the first label."""
-    num_labels: int
 
 
 class LabelFigures:
     """Measures the label side from the board and the history; writes neither."""
 
-    def __init__(self, board: QueryBoard, history: LabelHistory) -> None:
+    def __init__(
+        self,
+        board: QueryBoard,
+        history: LabelHistory,
+        view: Callable[[], LedgerView],
+        config: QualityConfig,
+    ) -> None:
+        """Take what is measured; `view` returns what the ledger holds now."""
         self._board = board
         self._history = history
+        self._view = view
+        self._online = OnlineFold(board.queries, config)
         self.num_duplicates = 0
         self.num_rejected = 0
-        self.first_learned_at = math.inf
-        """When the first reward version came."""
-        self._reached_s: deque[float] = deque(maxlen=RECENT)
-        self._num_reached = 0
         self._query_lags: deque[int] = deque(maxlen=RECENT)
 
-    def reached_policy(self, learned_through: int, at: float) -> None:
-        """Note the first rollout, at time `at`, of a policy whose reward learned up to that `seq`.
+    def first_sampled(self, version: int, at: float) -> None:
+        """Note when the first response of a policy version came, Unix seconds."""
+        self._online.first_sampled(version, at)
 
-        Gives each label received up to there, and not counted before, its label-to-policy latency.
-        """
-        for event in self._history.submits(self._num_reached, learned_through):
-            self._num_reached += 1
-            if self._is_asked(event.query_id):
-                self._reached_s.append(at - event.received_at)
+    def online(self) -> Online:
+        """Return the coverage of each query, and the latency of each label."""
+        return self._online.take(self._view(), self._history.training)
 
-    def winrate(self, last: int | None = None) -> WinRate:
-        """Return π's win rate over ρ on validation labels, of all or of the newest `last`.
+    def validation_votes(self) -> list[ValidationVote]:
+        """Return all choices between π and ρ that count, by `seq`.
 
-        A label is a win if the response it puts first is π's. Ties, queries in which π was still
-        ρ, and labels that are held or excluded are left out.
+        Ties, queries in which π was still ρ, and labels that are held or excluded are left out.
         """
         labels = current_labels(self._history.events).values()
         standings = self._history.standings
         counting = (e for e in labels if standings[e.labeler_id].trains(e.seq))
-        votes = validation_votes(self._board.queries, counting)
-        votes = votes if last is None else votes[-last:]
-        if not votes:
-            return WinRate(rate=math.nan, low=math.nan, num_labels=0)
-        wins = sum(vote.is_win for vote in votes)
-        low, _ = wilson_bounds(wins, len(votes))
-        return WinRate(rate=wins / len(votes), low=low, num_labels=len(votes))
+        queries = self._board.queries
+        return validation_votes(queries, sorted(counting, key=lambda each: each.seq))
 
-    def coverage(self) -> tuple[float, ...]:
-        """Return, for each query made since the first reward version, how much it had learned.
+    def winrate(self, last: int | None = None) -> WinRate:
+        """Return π's win rate over ρ on validation labels, of all or of the newest `last`.
 
-        That is the share of the labels received before the query was made that the reward behind
-        its candidates' policy had learned.
+        A label is a win if the response it puts first is π's; see `validation_votes`.
         """
-        asked = (each for each in self._board.queries.values() if each.purpose in TRAINING)
-        made = coverage(asked, self.first_learned_at)
-        return tuple(each.share for each in made)
+        votes = self.validation_votes()
+        return winrate(votes if last is None else votes[-last:])
 
     def query_made(self, policy_lag: int) -> None:
         """Note how many versions behind the newest policy a new query's oldest token was."""
@@ -109,7 +94,7 @@ class LabelFigures:
             "labels/outstanding": self._board.open_slots,
             "labelers/active": len(self._active(now)),
         }
-        recent = history.submits(max(0, history.num_submitted - RECENT), history.last_seq)
+        recent = history.newest_submits(RECENT)
         if asked := [event for event in recent if self._is_asked(event.query_id)]:
             row |= self._rates(asked, now)
         return _defined(row | self._quality())
@@ -117,7 +102,7 @@ class LabelFigures:
     def _is_asked(self, query_id: str) -> bool:
         """Say whether a query is of the schedule: gold and repeats are asked of labelers' quality.
 
-        They are left out of all rates, latencies and coverage, which are about the schedule's.
+        They are left out of all rates and latencies, which are about the schedule's.
         """
         return self._board.queries[query_id].purpose in TRAINING
 
@@ -138,14 +123,15 @@ class LabelFigures:
     def online_stats(self) -> dict[str, float]:
         """Return the metrics of `online/` and the win rate, as far as defined by now.
 
-        Coverage and latency look back on the newest 500 queries and labels.
+        Coverage, latency and win rate are of the whole run so far, as in the report.
         """
         row: dict[str, float] = {"policy/winrate_vs_reference": self.winrate().rate}
-        if shares := self.coverage()[-RECENT:]:
-            row["online/coverage"] = median(shares)
-        if self._reached_s:
-            row["online/label_to_policy_latency_p50"] = percentile(self._reached_s, 0.50)
-            row["online/label_to_policy_latency_p95"] = percentile(self._reached_s, 0.95)
+        online = self.online()
+        if online.coverage:
+            row["online/coverage"] = median(each.share for each in online.coverage)
+        if seconds := [each.seconds for each in online.latencies]:
+            row["online/label_to_policy_latency_p50"] = percentile(seconds, 0.50)
+            row["online/label_to_policy_latency_p95"] = percentile(seconds, 0.95)
         if self._query_lags:
             row["online/query_policy_lag"] = median(self._query_lags)
         return _defined(row)

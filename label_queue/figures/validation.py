@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from label_queue.figures.agreement import wilson_bounds
 from protocol.labels import ComparisonQuery, LabelEvent
 
 
@@ -15,6 +17,17 @@ class ValidationVote:
     received_at: float
     is_win: bool
     """Whether the policy's response was chosen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WinRate:
+    """How often people prefer π to ρ where they were shown as many responses of each."""
+
+    rate: float
+    """In [0, 1]; NaN before the first label."""
+    low: float
+    """Lower end of the 95 % Wilson interval; NaN before the first label."""
+    num_labels: int
 
 
 def validation_votes(
@@ -34,3 +47,12 @@ def validation_votes(
         if query.purpose == "validation" and is_even and best is not None:
             votes.append(ValidationVote(received_at=label.received_at, is_win=versions[best] > 0))
     return votes
+
+
+def winrate(votes: Sequence[ValidationVote]) -> WinRate:
+    """Return the share of votes that are wins."""
+    if not votes:
+        return WinRate(rate=math.nan, low=math.nan, num_labels=0)
+    wins = sum(vote.is_win for vote in votes)
+    low, _ = wilson_bounds(wins, len(votes))
+    return WinRate(rate=wins / len(votes), low=low, num_labels=len(votes))

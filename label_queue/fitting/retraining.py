@@ -30,8 +30,6 @@ class RetrainingPlan:
         self._has_learned = False
         self._labels_learned = 0
         self._learned_at = 0.0
-        self.learned_seq = 0
-        """Of the last reward version."""
 
     def due(self, labels: int, now: float, *, is_forced: bool = False) -> FitKind | None:
         """Return the fit that is due at this many labels, or None."""
@@ -51,13 +49,12 @@ class RetrainingPlan:
             return None
         return max(0.0, self._learned_at + self._warm.every_s - now)
 
-    def learned(self, kind: FitKind, *, labels: int, seq: int, now: float) -> None:
-        """Note a new reward version that learned `labels` labels, up to ledger sequence `seq`."""
+    def learned(self, kind: FitKind, *, labels: int, now: float) -> None:
+        """Note a new reward version, ordered when there were `labels` labels."""
         if kind == "refit":
             self._points_passed = bisect_right(self._points, labels)
         self._has_learned = True
         self._labels_learned = labels
-        self.learned_seq = seq
         self._learned_at = now
 
     @property
@@ -70,20 +67,20 @@ def make_request(
     dataset: Sequence[Comparison],
     *,
     seq: int,
-    learned_seq: int,
+    learned: Collection[int] = (),
     exclusions_sha256: str,
     replay: float,
     seed: int,
     quality: QualityConfig = DEFAULT_QUALITY,
     gold: Mapping[str, tuple[int, int]] | None = None,
-    let_in: Collection[int] = (),
 ) -> FitRequest:
     """Return the order for a fit on `dataset`, the training set at ledger sequence `seq`.
 
     A refit takes all of it but what the cap on a labeler's weight leaves out. A warm update takes
-    of that what is newer than `learned_seq` or was let in since, and for each of these `replay`
-    older comparisons, drawn without replacement; the draw depends on seed and `seq` alone, so a
-    restart repeats it. A warm update may find nothing to learn.
+    of that what the live reward has not learned, whether it is new or was held, excluded or left
+    out by the cap before, and for each of these `replay` comparisons that it has learned, drawn
+    without replacement; the draw depends on seed and `seq` alone, so a restart repeats it. A warm
+    update may find nothing to learn.
 
     A refit's comparisons and weights depend on the labels in `dataset` and on `gold` alone, never
     on sequence numbers: after an exclusion they are those of a ledger without the labeler. Takes
@@ -93,13 +90,13 @@ def make_request(
         kind: Of fit.
         dataset: By `seq`.
         seq: The ledger's newest.
-        learned_seq: That of the live reward version.
+        learned: Sequence numbers of the comparisons that the live reward has learned; of no
+            interest to a refit.
         exclusions_sha256: Digest of the exclusions behind `dataset`.
         replay: Old comparisons for each new one.
         seed: Of the replay's draw.
         quality: Whether reliabilities weigh, and the cap.
         gold: Right and wrong gold answers by labeler.
-        let_in: Sequence numbers up to `learned_seq` of labels that were held or excluded then.
     """
     names = sorted({comparison.labeler_id for comparison in dataset})
     weights = dict.fromkeys(names, 1.0)
@@ -108,9 +105,10 @@ def make_request(
     chosen = list(capped(dataset, weights, quality))
     labels_used = len(chosen)
     if kind == "warm":
-        is_new = [each.seq > learned_seq or each.seq in let_in for each in chosen]
+        is_new = [each.seq not in learned for each in chosen]
         new = list(itertools.compress(chosen, is_new))
         old = [each for each, fresh in zip(chosen, is_new, strict=True) if not fresh]
+        labels_used = len(learned) + len(new)
         count = min(len(old), round(replay * len(new)))
         replayed = random.Random(f"{seed}/replay/{seq}").sample(old, count)
         chosen = sorted([*replayed, *new], key=lambda comparison: comparison.seq)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from label_queue.asking.schedule import LabelSchedule
@@ -14,7 +14,8 @@ from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.view import LearnedLabels, LedgerView
 from label_queue.oversight.exclusion import Shift, contaminated_from, find_shift
 from label_queue.state import LabelState
-from protocol.labels import Comparison, DatasetRules, FitKind, FitRequest, RewardVersion
+from protocol.labels import DatasetRules, FitKind, FitRequest, RewardVersion
+from protocol.seq_ranges import as_ranges
 
 
 class RewardFits:
@@ -68,8 +69,7 @@ class RewardFits:
             self._pending, self._pending_labels = request, labels
         else:
             # All that is new was left out by the cap on a labeler's weight.
-            seq = self._plan.learned_seq
-            self._plan.learned("warm", labels=labels, seq=seq, now=self._clock())
+            self._plan.learned("warm", labels=labels, now=self._clock())
 
     async def _look_for_shift(self) -> None:
         """Find how the training set moved, anew only where somebody's standing changed."""
@@ -85,45 +85,42 @@ class RewardFits:
         view, shift = self._state.view(), self._shift
         gold = self._state.history.standings.gold_answers()
         dataset = await asyncio.to_thread(view.dataset, view.last_seq, self._config.quality)
+        known = await asyncio.to_thread(self._known, view) if kind == "warm" else frozenset()
         # In a thread too: the labelers' reliabilities take a second or so.
         request = await asyncio.to_thread(
             make_request,
             kind,
             dataset,
             seq=view.last_seq,
-            learned_seq=self._plan.learned_seq,
+            learned=known,
             exclusions_sha256=exclusions_sha256(exclusions(view.events, rules)),
             replay=self._config.warm.replay,
             seed=self._seed,
             quality=self._config.quality,
             gold=gold,
-            let_in=await asyncio.to_thread(self._let_in, view, dataset),
         )
+        request = replace(request, labels_used=_num_labels(view, request, known))
         if not shift.forces_refit:
             return request
         first = await asyncio.to_thread(contaminated_from, view, self._learned, shift.left)
         return replace(request, is_forced=True, contaminated_from=first)
 
-    def _let_in(self, view: LedgerView, dataset: Sequence[Comparison]) -> set[int]:
-        """Return those older than the live version that it did not learn: they were held then."""
+    def _known(self, view: LedgerView) -> frozenset[int]:
+        """Return the sequence numbers of what the live reward has learned."""
         live = view.live_reward
-        if live is None:
-            return set()
-        known = self._learned.by_reward(view)[live.version]
-        label_ids = {event.seq: event.label_id for event in view.events}
-        return {
-            each.seq
-            for each in dataset
-            if each.seq <= live.ledger_seq and label_ids[each.seq] not in known
-        }
+        return frozenset() if live is None else self._learned.seqs_by_reward(view)[live.version]
 
     async def learned(self, version: RewardVersion) -> None:
         """Write down a reward version and end the pending fit; see `LabelQueue.learned`."""
         if version.version in self._state.rewards:
             return
+        pending, now = self._pending, self._clock()
+        own_list = version.learned
+        if own_list is None and pending is not None and pending.ledger_seq == version.ledger_seq:
+            own_list = as_ranges(each.seq for each in pending.comparisons)
         # Its metrics are in the run's metrics, and may be no number, which JSON has no word for.
-        await self._commits.write([replace(version, metrics={})])
-        pending = self._pending
+        noted = replace(version, metrics={}, learned=own_list, announced_at=now)
+        await self._commits.write([noted])
         if pending is None or pending.ledger_seq != version.ledger_seq:
             view = self._state.view()
             dataset = await asyncio.to_thread(
@@ -133,8 +130,6 @@ class RewardFits:
         else:
             self._note(version, labels=self._pending_labels)
         self._pending = None
-        figures = self._state.figures
-        figures.first_learned_at = min(figures.first_learned_at, self._clock())
         self._state.change.notify()
 
     def _resume(self) -> None:
@@ -146,4 +141,10 @@ class RewardFits:
             self._note(version, labels=labels)
 
     def _note(self, version: RewardVersion, *, labels: int) -> None:
-        self._plan.learned(version.kind, labels=labels, seq=version.ledger_seq, now=self._clock())
+        self._plan.learned(version.kind, labels=labels, now=self._clock())
+
+
+def _num_labels(view: LedgerView, request: FitRequest, known: Collection[int]) -> int:
+    """Return how many labels the live reward will have learned, one that was revised once."""
+    seqs = {each.seq for each in request.comparisons}.union(known)
+    return len({event.label_id for event in view.events if event.seq in seqs})

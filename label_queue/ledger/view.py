@@ -10,6 +10,7 @@ from label_queue.config import QualityConfig
 from label_queue.ledger.dataset import TrainingFold, build_dataset, current_labels
 from label_queue.ledger.records import Ledger
 from label_queue.oversight.lineage import learned_labels
+from label_queue.quality.weights import capped
 from protocol.labels import (
     Assignment,
     Comparison,
@@ -19,6 +20,7 @@ from protocol.labels import (
     PolicyProvenance,
     RewardVersion,
 )
+from protocol.seq_ranges import numbers_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,30 +74,67 @@ class LedgerView:
 
 
 class LearnedLabels:
-    """Which labels each reward version learned. Past training sets never change: they are kept."""
+    """Which labels each reward version learned, by the fits' own lists.
+
+    A label that was held, left out by the cap, or said nothing to learn from is on no list,
+    whatever its sequence number. Of one ledger: what was found is kept, since no list ever changes.
+    Where a ledger does not say a list, it is worked out as the fit worked it out.
+    """
 
     def __init__(self, config: QualityConfig) -> None:
+        """Take how the run's labelers are judged: for ledgers that say no lists."""
         self._config = config
-        self._at: dict[int, frozenset[str]] = {}
+        self._lists: dict[int, frozenset[int]] = {}
+        self._labels: dict[int, frozenset[str]] = {}
 
     def training_set(self, view: LedgerView) -> frozenset[str]:
-        """Return the ids of the labels that a refit of the view's present would learn."""
-        return self._find(view, [view.last_seq])[view.last_seq]
+        """Return the ids of the labels in the training set of the view's present."""
+        fold = TrainingFold(view.queries, DatasetRules(), self._config)
+        for event in view.events:
+            fold.apply(event)
+        return frozenset(label.label_id for label in fold.labels())
 
     def by_reward(self, view: LedgerView) -> dict[int, frozenset[str]]:
         """Return, for each reward version, the ids of the labels it learned."""
-        seqs = {reward.ledger_seq for reward in view.rewards}
-        self._at |= self._find(view, sorted(seqs - self._at.keys()))
-        return learned_labels(view.rewards, self._at.__getitem__)
+        self._find_lists(view)
+        return learned_labels(view.rewards, self._labels)
 
-    def _find(self, view: LedgerView, seqs: Sequence[int]) -> dict[int, frozenset[str]]:
-        """Return the training sets at some sequence numbers, rising, in one pass."""
+    def seqs_by_reward(self, view: LedgerView) -> dict[int, frozenset[int]]:
+        """Return, for each reward version, the sequence numbers of what it learned.
+
+        Of a label that was revised, those of all revisions that it learned.
+        """
+        self._find_lists(view)
+        return learned_labels(view.rewards, self._lists)
+
+    def _find_lists(self, view: LedgerView) -> None:
+        """Take in the lists of the versions that came since the last call."""
+        new = [reward for reward in view.rewards if reward.version not in self._labels]
+        if not new:
+            return
+        unsaid = [reward for reward in new if reward.learned is None]
+        lists = self._work_out(view, unsaid) if unsaid else {}
+        names = {event.seq: event.label_id for event in view.events}
+        for reward in new:
+            if reward.learned is not None:
+                lists[reward.version] = frozenset(numbers_in(reward.learned))
+            self._lists[reward.version] = lists[reward.version]
+            self._labels[reward.version] = frozenset(names[seq] for seq in lists[reward.version])
+
+    def _work_out(
+        self, view: LedgerView, rewards: Sequence[RewardVersion]
+    ) -> dict[int, frozenset[int]]:
+        """Return, by version, the training sets under the cap, in one pass over the events.
+
+        For a warm update that is more than its list, and not more than it and those before learned.
+        """
         fold = TrainingFold(view.queries, DatasetRules(), self._config)
         events, found = iter(view.events), {}
         event = next(events, None)
-        for seq in seqs:
-            while event is not None and event.seq <= seq:
+        for reward in sorted(rewards, key=lambda each: each.ledger_seq):
+            while event is not None and event.seq <= reward.ledger_seq:
                 fold.apply(event)
                 event = next(events, None)
-            found[seq] = frozenset(label.label_id for label in fold.labels())
+            fitted = capped(fold.labels(), dict(reward.labeler_weights), self._config)
+            found[reward.version] = frozenset(label.seq for label in fitted)
         return found

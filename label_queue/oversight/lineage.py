@@ -1,21 +1,22 @@
 """Which labels a reward version learned, and which policy versions they reached.
 
-    label ──▶ dataset(seq) ──▶ RewardVersion ──▶ PolicyVersion ──▶ its descendants
+    label ──▶ a fit's own list ──▶ RewardVersion ──▶ PolicyVersion ──▶ its descendants
 
-A reward version learned the training set of the refit it goes back to, and those of the warm
-updates since. A policy version is touched by a label if the reward it was trained on learned it,
+A reward version learned the list of the refit it goes back to, and those of the warm updates
+since. A policy version is touched by a label if the reward it was trained on learned it,
 or if its parent is touched; a rollback makes a version whose parent is the one restored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import TypeVar
 
 from protocol.labels import PolicyProvenance, RewardVersion
 from protocol.messages import PolicyVersion
 
-LabelsAt = Callable[[int], frozenset[str]]
-"""The ids of the labels in the training set at a ledger sequence number."""
+NameT = TypeVar("NameT", int, str)
+"""What names a label: a sequence number, or an id."""
 
 
 def as_provenance(policy: PolicyVersion, at: float) -> PolicyProvenance:
@@ -43,13 +44,13 @@ def reference_provenance(at: float) -> PolicyProvenance:
 
 
 def learned_labels(
-    rewards: Iterable[RewardVersion], labels_at: LabelsAt
-) -> dict[int, frozenset[str]]:
-    """Return, for each reward version, the ids of the labels it learned."""
-    learned: dict[int, frozenset[str]] = {}
-    memory: frozenset[str] = frozenset()
+    rewards: Iterable[RewardVersion], lists: Mapping[int, frozenset[NameT]]
+) -> dict[int, frozenset[NameT]]:
+    """Return, for each reward version, the labels it learned, of each version's own list."""
+    learned: dict[int, frozenset[NameT]] = {}
+    memory: frozenset[NameT] = frozenset()
     for reward in sorted(rewards, key=lambda each: each.version):
-        fitted_on = labels_at(reward.ledger_seq)
+        fitted_on = lists[reward.version]
         memory = fitted_on if reward.kind == "refit" else memory | fitted_on
         learned[reward.version] = memory
     return learned
@@ -93,6 +94,19 @@ def rewards_behind(line: Iterable[PolicyProvenance]) -> tuple[int, ...]:
     """
     trained = {policy.reward_version for policy in line if policy.restored_from is None}
     return tuple(sorted(trained - {0}))
+
+
+def rewards_behind_each(
+    policies: Iterable[PolicyProvenance],
+) -> dict[int, frozenset[int]]:
+    """Return, for each policy version, the reward versions it and its ancestors were trained on."""
+    behind: dict[int, frozenset[int]] = {}
+    for version, (policy, parent) in _parents(policies).items():
+        inherited = frozenset[int]() if parent is None else behind.get(parent, frozenset())
+        own = policy.reward_version
+        is_new = policy.restored_from is None and own != 0 and own not in inherited
+        behind[version] = inherited | {own} if is_new else inherited
+    return behind
 
 
 def _parents(

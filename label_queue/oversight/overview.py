@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import QualityConfig
+from label_queue.figures.progress import episodes_at, received_times
 from label_queue.intake.owner_schemas import (
     CordBody,
     Disagreement,
@@ -71,27 +72,16 @@ def history(
     view: LedgerView, schedule: LabelSchedule, dataset: Sequence[Comparison]
 ) -> tuple[Moment, ...]:
     """Return labels received and due over the run so far, evenly spaced from the first label on."""
-    received_at = {event.seq: event.received_at for event in view.events}
-    times = sorted(received_at[each.seq] for each in dataset)
+    times = received_times(view.events, dataset)
     if not times:
         return ()
-    policies = sorted(view.policies, key=lambda each: each.created_at)
-    made_at = [each.created_at for each in policies]
-    first, last = times[0], max([times[-1], *made_at])
+    first, last = times[0], max([times[-1], *(each.created_at for each in view.policies)])
     num_moments = MAX_MOMENTS if last > first else 1
-    moments = []
-    for i in range(num_moments):
-        at = first + (last - first) * i / max(1, num_moments - 1)
-        num_policies = bisect_right(made_at, at)
-        episodes = policies[num_policies - 1].episodes if num_policies else 0
-        moments.append(
-            Moment(
-                at=at,
-                received=bisect_right(times, at),
-                scheduled=schedule.wanted(episodes),
-            )
-        )
-    return tuple(moments)
+    moments = [first + (last - first) * i / max(1, num_moments - 1) for i in range(num_moments)]
+    return tuple(
+        Moment(at=at, received=bisect_right(times, at), scheduled=schedule.wanted(episodes))
+        for at, episodes in zip(moments, episodes_at(view.policies, moments), strict=True)
+    )
 
 
 def labeler_rows(

@@ -12,7 +12,7 @@ from label_queue.quality.gold import gold_accuracy
 from label_queue.quality.peers import peer_agreement
 from label_queue.quality.position import PositionBias, position_bias
 from label_queue.quality.preference import TRAINING, best_id
-from label_queue.quality.self_agreement import SelfAgreement, self_agreement
+from label_queue.quality.self_agreement import SelfAgreement, consistency, self_agreement
 from label_queue.quality.speed import Speed, speed
 from label_queue.quality.standing import LabelerState, Standing, standings
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent
@@ -139,9 +139,11 @@ def _flags(
     config: QualityConfig,
 ) -> tuple[Flag, ...]:
     flags: list[Flag] = [standing.alarm] if standing.alarm is not None else []
-    s = of_self.share
-    if s is not None and of_self.num_repeats >= config.self_min_repeats:
-        flags += ["self"] if s < config.self_agreement_floor else []
+    sure = of_self.consistency
+    if sure is not None and of_self.num_repeats >= config.self_min_repeats:
+        # Of pairs chance is ½; how sure somebody is of their own best compares over all K.
+        least = consistency(config.self_agreement_floor)
+        flags += ["self"] if least > 0.5 and sure < least else []
     if of_position.num_labels >= config.position_min_labels:
         flags += ["position"] if abs(of_position.z) > config.position_z_limit else []
     fast = of_speed.share

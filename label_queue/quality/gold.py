@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 from scipy.special import betaincinv
 
 from label_queue.config import QualityConfig
+from label_queue.quality.run_length import Steps, sequential_bounds
 from protocol.labels import ComparisonQuery, LabelEvent
 
 PRIOR_RIGHT, PRIOR_WRONG = 8.0, 2.0
@@ -51,17 +51,13 @@ def is_right(query: ComparisonQuery, label: LabelEvent) -> bool | None:
 
 def evidence(*, is_right: bool, config: QualityConfig) -> float:
     """Return log P(answer | bad) − log P(answer | good), nats; positive speaks against."""
-    bad, good = config.bad_accuracy, config.good_accuracy
-    return math.log(bad / good) if is_right else math.log((1 - bad) / (1 - good))
+    steps = Steps.of(config)
+    return -steps.down if is_right else steps.up
 
 
 def sequential_verdict(log_ratio: float, config: QualityConfig) -> Verdict | None:
-    """Return what Wald's sequential test says of a summed evidence; None: go on asking.
-
-    Bad from log((1 − β)/α) on, good from log(β/(1 − α)) down (Wald 1945, "Sequential Tests of
-    Statistical Hypotheses"), α being how often a good labeler is called bad.
-    """
-    alpha, beta = config.false_alarm, config.missed_alarm
-    if log_ratio >= math.log((1 - beta) / alpha):
+    """Return what Wald's sequential test says of a summed evidence; None: go on asking."""
+    good, bad = sequential_bounds(config)
+    if log_ratio >= bad:
         return "bad"
-    return "good" if log_ratio <= math.log(beta / (1 - alpha)) else None
+    return "good" if log_ratio <= good else None

@@ -154,9 +154,7 @@ def _file_template(
         reward_scores=(),
         selector="gold",
         selection_probability=1.0,
-        learned_through=0,
         labels_before=moment.labels,
-        learned_labels=0,
         created_at=moment.now,
         expires_at=moment.now,
         num_wanted=0,
@@ -229,10 +227,10 @@ def _again(query: ComparisonQuery, query_id: str, moment: AskMoment) -> Comparis
             for each in query.candidates
         ),
         labels_before=moment.labels,
-        learned_labels=0,
         created_at=moment.now,
         expires_at=moment.now,
         num_wanted=1,
+        ledger_seq=None,
     )
 
 

@@ -17,11 +17,18 @@ class SelfAgreement:
     agreed: int = 0
     num_repeats: int = 0
     """Of which both answers state a preference."""
+    num_candidates: float = 2.0
+    """K: how many there were to choose from; of queries of different K, by the mean 1/(K − 1)."""
 
     @property
     def share(self) -> float | None:
         """s; None before the first repeat."""
         return self.agreed / self.num_repeats if self.num_repeats else None
+
+    @property
+    def consistency(self) -> float | None:
+        """p̂; None before the first repeat."""
+        return None if self.share is None else consistency(self.share, self.num_candidates)
 
 
 def self_agreement(
@@ -36,7 +43,7 @@ def self_agreement(
         queries: All, by id.
         labels: The labeler's latest revisions, by query id.
     """
-    agreed = total = 0
+    agreed, total, by_chance = 0, 0, 0.0
     for query_id, again in labels.items():
         repeat = queries[query_id]
         first = labels.get(repeat.repeat_of or "")
@@ -47,10 +54,14 @@ def self_agreement(
         if first_best is not None and second_best is not None:
             total += 1
             agreed += first_best == second_best
-    return SelfAgreement(agreed=agreed, num_repeats=total)
+            by_chance += 1.0 / (len(repeat.candidates) - 1)
+    if not total:
+        return SelfAgreement()
+    # Σ p² + (1 − p)²/(K − 1) is that of one K, this, for all.
+    return SelfAgreement(agreed=agreed, num_repeats=total, num_candidates=1.0 + total / by_chance)
 
 
-def consistency(share: float, num_candidates: int = 2) -> float:
+def consistency(share: float, num_candidates: float = 2) -> float:
     """Return p̂, how often one answer is the labeler's own best, from how often two agree.
 
     Two answers agree with s = p² + (1 − p)²/(K − 1), wrong ones spread evenly; solved for p:

@@ -23,6 +23,7 @@ from typing import Literal
 from label_queue.config import QualityConfig
 from label_queue.quality.drift import cusum
 from label_queue.quality.gold import evidence, is_right, sequential_verdict
+from label_queue.quality.run_length import drift_threshold
 from protocol.labels import ComparisonQuery, LabelEvent
 
 LabelerState = Literal["probation", "active", "suspended", "excluded"]
@@ -59,6 +60,11 @@ class Standing:
             return seq < self.held_from
         return self.excluded_from is None or seq < self.excluded_from
 
+    def trains_like(self, other: Standing) -> bool:
+        """Say whether whatever may train by this standing may by another, and nothing else."""
+        mine = (self.is_held, self.held_from, self.excluded_from)
+        return mine == (other.is_held, other.held_from, other.excluded_from)
+
 
 NEWCOMER = Standing(state="active")
 """Somebody without labels, where there is no gold."""
@@ -81,7 +87,7 @@ class _Tests:
             self.drift = cusum(self.drift, step)
             if self.drift == 0.0:
                 self.good_through = seq
-            return "drift" if self.drift >= config.drift_threshold else None
+            return "drift" if self.drift >= drift_threshold(config) else None
         self.log_ratio += step
         verdict = sequential_verdict(self.log_ratio, config)
         self.is_cleared = verdict == "good"
@@ -164,6 +170,7 @@ class Standings:
         """Take the queries by id; those added to the mapping later are seen."""
         self._queries = queries
         self._config = config
+        drift_threshold(config)  # takes a moment, once: here rather than between two labels
         self._labelers: dict[str, _Labeler] = {}
         self._standings: dict[str, Standing] = {}
         self._num_submits = 0

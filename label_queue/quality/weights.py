@@ -12,14 +12,32 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
+from typing import Protocol, TypeVar
 
 from label_queue.config import QualityConfig
 from protocol.labels import Comparison
 
 
-def label_digest(comparison: Comparison) -> bytes:
+class Given(Protocol):
+    """What says of a label whose it is, and on which query: a comparison, or a label event."""
+
+    @property
+    def query_id(self) -> str:
+        """The query."""
+        ...
+
+    @property
+    def labeler_id(self) -> str:
+        """Who gave it."""
+        ...
+
+
+LabelT = TypeVar("LabelT", bound=Given)
+
+
+def label_digest(label: Given) -> bytes:
     """Return a digest that names a label by its query and labeler, never by sequence number."""
-    name = f"{comparison.query_id}:{comparison.labeler_id}"
+    name = f"{label.query_id}:{label.labeler_id}"
     return hashlib.blake2b(name.encode(), digest_size=16).digest()
 
 
@@ -39,28 +57,28 @@ def weight_shares(
 
 
 def capped(
-    comparisons: Sequence[Comparison], reliability: Mapping[str, float], config: QualityConfig
-) -> tuple[Comparison, ...]:
-    """Return the comparisons that enter a fit, in their order.
+    labels: Sequence[LabelT], reliability: Mapping[str, float], config: QualityConfig
+) -> tuple[LabelT, ...]:
+    """Return the labels of a training set that enter a fit, in their order.
 
     Once `cap_from_labelers` are active nobody keeps more than `max_weight_share` of the weight.
     Active is who has `cap_min_labels` in the fit and at least half as many as the median of those
     who have: if a newcomer's few labels counted, five labelers' work would be cut down to theirs.
     """
-    counts = Counter(comparison.labeler_id for comparison in comparisons)
+    counts = Counter(label.labeler_id for label in labels)
     if _num_active(counts, config) < config.cap_from_labelers:
-        return tuple(comparisons)
+        return tuple(labels)
     weights = {name: n * reliability.get(name, 1.0) for name, n in counts.items()}
     level = _level(sorted(weights.values()), config.max_weight_share)
     kept: set[bytes] = set()
     digests: dict[str, list[bytes]] = defaultdict(list)
-    for comparison in comparisons:
-        digests[comparison.labeler_id].append(label_digest(comparison))
+    for label in labels:
+        digests[label.labeler_id].append(label_digest(label))
     for name, own in digests.items():
         a = reliability.get(name, 1.0)
         # The small addition keeps 0.1 + 0.2 from costing a label.
         kept.update(sorted(own)[: math.floor(level / a + 1e-9)])
-    return tuple(each for each in comparisons if label_digest(each) in kept)
+    return tuple(each for each in labels if label_digest(each) in kept)
 
 
 def _num_active(counts: Mapping[str, int], config: QualityConfig) -> int:

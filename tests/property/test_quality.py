@@ -244,7 +244,6 @@ def test_an_excluded_labeler_leaves_no_trace_in_a_refit(events: list[LabelEvent]
             "refit",
             dataset,
             seq=seq,
-            learned_seq=0,
             exclusions_sha256="",
             replay=1.0,
             seed=1,

@@ -81,7 +81,9 @@ def test_every_line_ends_at_rho(policies: list[PolicyProvenance]) -> None:
 def test_a_reward_learned_what_any_fit_since_its_refit_was_given(
     rewards: list[RewardVersion], training_sets: list[frozenset[str]]
 ) -> None:
-    learned = learned_labels(rewards, lambda seq: training_sets[seq])
+    learned = learned_labels(
+        rewards, {reward.version: training_sets[reward.ledger_seq] for reward in rewards}
+    )
     for i, reward in enumerate(rewards):
         start = max(j for j in range(i + 1) if rewards[j].kind == "refit")
         fits = rewards[start : i + 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from label_queue.config import IntakeConfig, LabelsConfig, QualityConfig, WarmConfig
@@ -23,6 +23,7 @@ from protocol.labels import (
     Source,
 )
 from protocol.messages import Prompt
+from protocol.seq_ranges import as_ranges
 from tests.support.messages import make_prompt, make_request, make_rollout
 
 
@@ -86,9 +87,7 @@ def make_query(
         reward_scores=(),
         selector="uniform",
         selection_probability=1.0,
-        learned_through=0,
         labels_before=0,
-        learned_labels=0,
         created_at=1_000.0,
         expires_at=4_600.0,
     )
@@ -176,7 +175,6 @@ def make_draft(
     *,
     num_candidates: int = 4,
     version: int = 0,
-    learned_through: int = 0,
     prompt: Prompt | None = None,
     is_complete: bool = True,
 ) -> QueryDraft:
@@ -185,26 +183,30 @@ def make_draft(
     for i in range(num_candidates):
         request = replace(make_request(100 * number + i, "query"), prompt=prompt)
         rollouts.append(make_rollout(request, version, is_complete=is_complete))
-    return QueryDraft(prompt=prompt, rollouts=tuple(rollouts), learned_through=learned_through)
+    return QueryDraft(prompt=prompt, rollouts=tuple(rollouts))
 
 
-def make_drafts(
-    order: QueryOrder, *, version: int = 0, learned_through: int = 0
-) -> list[QueryDraft]:
+def make_drafts(order: QueryOrder, *, version: int = 0) -> list[QueryDraft]:
     """What the policy loop would answer to an order."""
     return [
         make_draft(
             i,
             num_candidates=order.num_candidates,
             version=version,
-            learned_through=learned_through,
             prompt=order.prompts[i] if order.prompts else None,
         )
         for i in range(order.num_drafts)
     ]
 
 
-def make_reward(version: int = 1, *, ledger_seq: int, kind: str = "refit") -> RewardVersion:
+def make_reward(
+    version: int = 1,
+    *,
+    ledger_seq: int,
+    kind: str = "refit",
+    learned: Iterable[int] | None = None,
+) -> RewardVersion:
+    """A version whose fit's own list is `learned`; None: the ledger does not say."""
     return RewardVersion(
         version=version,
         kind="refit" if kind == "refit" else "warm",
@@ -215,6 +217,7 @@ def make_reward(version: int = 1, *, ledger_seq: int, kind: str = "refit") -> Re
         labeler_weights=(),
         labels_used=0,
         fit_seconds=0.1,
+        learned=None if learned is None else as_ranges(learned),
     )
 
 

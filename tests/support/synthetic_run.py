@@ -14,7 +14,16 @@ from cluster.metrics.jsonl_sink import JsonlSink
 from cluster.run_folder import RunFolder
 from label_queue.asking.schedule import LabelSchedule
 from label_queue.ledger.sql import SqlLedger
-from protocol.labels import Assignment, Candidate, ComparisonQuery, LabelEvent, Source
+from label_queue.oversight.lineage import reference_provenance
+from protocol.labels import (
+    Assignment,
+    Candidate,
+    ComparisonQuery,
+    LabelEvent,
+    PolicyProvenance,
+    RewardVersion,
+    Source,
+)
 
 BEGAN = 1_000_000.0
 NUM_STEPS = 40
@@ -38,8 +47,9 @@ class SyntheticRun:
         self.folder = RunFolder.create(path)
         self.random = Random(seed)
         self.config = synthetic_config()
-        self.rewards: list[tuple[float, int]] = []
-        """(served at, ledger_seq), by version from 1."""
+        self.rewards: list[RewardVersion] = []
+        """By version from 1."""
+        self.policies = [reference_provenance(BEGAN)]
 
     def write(self) -> Path:
         """Write everything; return the folder."""
@@ -86,7 +96,7 @@ class SyntheticRun:
         points = sorted(due | set(range(min(due) + 16, len(label_times), 16)))
         for version, point in enumerate(points, start=1):
             served_at = label_times[point - 1] + (6.0 if point in due else 2.0)
-            self.rewards.append((served_at, point))
+            self.rewards.append(make_reward(version, point, served_at, is_refit=point in due))
             self._record(
                 "rewards",
                 version=version,
@@ -117,8 +127,18 @@ class SyntheticRun:
         for version in range(1, NUM_STEPS + 1):
             made_at = self.step_time(version)
             progress = version / NUM_STEPS
-            learned = [v for v, (at, _) in enumerate(self.rewards, 1) if at < made_at - STEP_S / 2]
-            reward_version = learned[-1] if learned else 1
+            served = [r.version for r in self.rewards if announced(r) < made_at - STEP_S / 2]
+            reward_version = served[-1] if served else 1
+            self.policies.append(
+                PolicyProvenance(
+                    version=version,
+                    episodes=version * BATCH,
+                    reward_version=reward_version,
+                    learned_through=self.rewards[reward_version - 1].ledger_seq,
+                    restored_from=None,
+                    created_at=made_at,
+                )
+            )
             for number in range(BATCH):
                 self._rollout(
                     f"t-{version}-{number}",
@@ -132,7 +152,7 @@ class SyntheticRun:
                 version=version,
                 episodes=version * BATCH,
                 reward_version=reward_version,
-                learned_through=self.rewards[reward_version - 1][1],
+                learned_through=self.rewards[reward_version - 1].ledger_seq,
                 restored_from=None,
                 created_at=made_at,
             )
@@ -203,9 +223,6 @@ class SyntheticRun:
                     purpose=purpose,
                     created_at=created_at,
                     labels_before=number,
-                    learned_labels=max(
-                        (seq for at, seq in self.rewards if at + STEP_S < created_at), default=0
-                    ),
                 )
                 ledger.write([query])
                 is_win = self.random.random() < 0.5 + 0.5 * step / NUM_STEPS
@@ -215,6 +232,7 @@ class SyntheticRun:
             is_skipped = self.random.random() < 0.05
             label = make_label(query, labeler, None if is_skipped else choice, received_at)
             ledger.write([make_assignment(query, labeler, received_at - 5.0), label])
+        ledger.write([*self.rewards, *self.policies])
         ledger.close()
 
     def _hub(self) -> MetricsHub:
@@ -240,6 +258,28 @@ def synthetic_config(changes: Mapping[str, object] | None = None) -> RunConfig:
     return parse_config({**content, **(changes or {})}, "synthetic")
 
 
+def make_reward(version: int, ledger_seq: int, at: float, *, is_refit: bool) -> RewardVersion:
+    """Return a version that was announced `at`, and does not say its own list."""
+    return RewardVersion(
+        version=version,
+        kind="refit" if is_refit else "warm",
+        path="",
+        sha256="",
+        ledger_seq=ledger_seq,
+        exclusions_sha256="",
+        labeler_weights=(),
+        labels_used=ledger_seq,
+        fit_seconds=5.0 if is_refit else 1.5,
+        announced_at=at,
+    )
+
+
+def announced(reward: RewardVersion) -> float:
+    """Return when a version was announced."""
+    assert reward.announced_at is not None
+    return reward.announced_at
+
+
 def make_query(
     query_id: str,
     *,
@@ -247,7 +287,6 @@ def make_query(
     purpose: str = "train",
     created_at: float = 0.0,
     labels_before: int = 0,
-    learned_labels: int = 0,
 ) -> ComparisonQuery:
     """Return a best-of-K query whose candidate i is "QUERY-i", of policy version versions[i]."""
     return ComparisonQuery(
@@ -276,9 +315,7 @@ def make_query(
         reward_scores=(),
         selector="uniform",
         selection_probability=1.0,
-        learned_through=learned_labels,
         labels_before=labels_before,
-        learned_labels=learned_labels,
         created_at=created_at,
         expires_at=created_at + 3600,
     )

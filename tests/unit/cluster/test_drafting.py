@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from cluster.loops.drafting import MAX_REDRAWS, Drafter
 from cluster.loops.fleet import RolloutFleet
 from protocol.labels import QueryOrder
-from protocol.messages import Prompt, Rollout, RolloutRequest
-from tests.support.messages import SAMPLING, make_prompt, make_rollout
+from protocol.messages import Prompt, RolloutRequest
+from tests.support.messages import SAMPLING, make_prompt
 from tests.support.parts import FakeActor, FakePrompts
 
 
@@ -26,7 +25,7 @@ def order(num_drafts: int, num_candidates: int, prompts: tuple[Prompt, ...] = ()
 
 
 class Drawing:
-    """A drafter over one actor; a version's reward has learned ten labels a version."""
+    """A drafter over one actor."""
 
     def __init__(
         self,
@@ -36,7 +35,7 @@ class Drawing:
         self.actor = actor or FakeActor(is_complete)
         self.prompts = FakePrompts()
         fleet = RolloutFleet([self.actor], requests_per_call=4)
-        self.drafter = Drafter(fleet, self.prompts, SAMPLING, lambda version: 10 * version)
+        self.drafter = Drafter(fleet, self.prompts, SAMPLING)
 
     @property
     def asked(self) -> list[str]:
@@ -138,17 +137,3 @@ async def test_samples_of_the_reference_policy_stay_as_they_fall() -> None:
 
     assert [rollout.text for rollout in rollouts] == ["warm"] * 4
     assert drawing.drafter.num_alike == 0
-
-
-async def test_a_draft_has_learned_what_its_oldest_policy_had() -> None:
-    class TakesWeightsMeanwhile(FakeActor):
-        versions = itertools.count(3)
-
-        async def generate(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
-            return [make_rollout(request, next(self.versions)) for request in requests]
-
-    drawing = Drawing(actor=TakesWeightsMeanwhile())
-
-    drafts = await drawing.drafter.fill(order(num_drafts=2, num_candidates=2))
-
-    assert [draft.learned_through for draft in drafts] == [30, 50]

@@ -316,11 +316,11 @@ def test_a_comparison_of_rewards_is_on_record(desk: Desk) -> None:
     assert desk.sink.alerts == []
 
 
-def test_a_version_s_first_sample_is_told_once_with_what_it_had_learned(desk: Desk) -> None:
+def test_a_version_s_first_sample_is_told_once(desk: Desk) -> None:
     desk.step(make_batch(0, reward_version=3))
     old, new = make_rollout(make_request(0), 0), make_rollout(make_request(1), 1)
     desk.journal.rollouts_finished([old, new, new])
-    assert desk.journal.newly_sampled() == [(0, 11.0), (30, 11.0)]
+    assert desk.journal.newly_sampled() == [(0, 11.0), (1, 11.0)]
 
     desk.journal.rollouts_finished([old, new])
     assert desk.journal.newly_sampled() == []

@@ -152,7 +152,7 @@ def test_a_run_that_goes_on_can_be_read_beside_its_ledgers_owner(begun: Path) ->
     owner.write([query, make_assignment(query, "ada", 1.0), make_label(query, "ada", 2, 5.0)])
     run = read_run(begun)
     owner.close()
-    assert run.queries == (query,)
+    assert run.label_side.board.queries == {"q-1": query}
     assert [label.choice for label in run.labels] == ["q-1-2"]
 
 

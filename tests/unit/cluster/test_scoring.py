@@ -39,8 +39,8 @@ async def test_a_response_without_its_cut_gets_the_fixed_score_under_the_live_ve
 async def test_drafts_get_the_scores_of_their_own_rollouts() -> None:
     rollouts = [make_rollout(make_request(n, "query")) for n in range(3)]
     drafts = [
-        QueryDraft(prompt=make_prompt(), rollouts=tuple(rollouts[:2]), learned_through=0),
-        QueryDraft(prompt=make_prompt(), rollouts=(rollouts[2],), learned_through=0),
+        QueryDraft(prompt=make_prompt(), rollouts=tuple(rollouts[:2])),
+        QueryDraft(prompt=make_prompt(), rollouts=(rollouts[2],)),
     ]
 
     first, second = await ResponseScorer(CountingScorer(), -1.0).score_drafts(drafts)

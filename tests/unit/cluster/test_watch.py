@@ -40,12 +40,12 @@ class Queue:
     """The label queue, which a person asks to stop the run when it has been looked at thrice."""
 
     def __init__(self, folder: RunFolder) -> None:
-        self.reached: list[tuple[int, float]] = []
+        self.sampled: list[tuple[int, float]] = []
         self.num_looks = 0
         self._folder = folder
 
-    async def reached_policy(self, learned_through: int, sampled_at: float) -> None:
-        self.reached.append((learned_through, sampled_at))
+    async def first_sampled(self, version: int, at: float) -> None:
+        self.sampled.append((version, at))
 
     async def stats(self) -> dict[str, float]:
         self.num_looks += 1
@@ -101,7 +101,7 @@ async def test_a_stop_request_ends_the_controller_and_the_watch(
     assert watching.stop_reason == "enough seen"
     assert queue.num_looks == 3
     # The version's first rollout is told once, however often the watch looks.
-    assert queue.reached == [(0, 11.0)]
+    assert queue.sampled == [(0, 11.0)]
     accepted = [row["labels/accepted"] for row in sink.rows if "labels/accepted" in row]
     assert accepted == [10.0, 20.0, 30.0]
     commits = [row["system/ledger_commit_p95_s"] for row in sink.rows if "system/rss_bytes" in row]

@@ -9,14 +9,12 @@ from protocol.labels import Outcome
 from tests.support.labels import make_drafts
 
 
-async def answer_orders(
-    queue: LabelQueue, *, version: int = 0, learned_through: int = 0
-) -> list[int]:
+async def answer_orders(queue: LabelQueue, *, version: int = 0) -> list[int]:
     """Be the policy loop until nothing is lacking; return the sizes of the orders."""
     sizes = []
     while orders := await queue.next_orders(0.0):
         for order in orders:
-            drafts = make_drafts(order, version=version, learned_through=learned_through)
+            drafts = make_drafts(order, version=version)
             assert await queue.offer(order.order_id, drafts) == order.num_queries
             sizes.append(order.num_queries)
     return sizes

@@ -169,15 +169,15 @@ async def test_one_query_forgives_the_orders_that_brought_none(queue: LabelQueue
         assert await queue.offer(order.order_id, drafts) == len(drafts)
 
 
-async def test_a_query_records_what_its_policy_had_learned(
+async def test_a_query_records_the_moment_it_was_made(
     queue: LabelQueue, ledger: MemoryLedger
 ) -> None:
     await answer_orders(queue)
     await label(queue, 8)
     await queue.set_progress(50, make_policy(3))
-    await answer_orders(queue, version=2, learned_through=6)
+    await answer_orders(queue, version=2)
     query = ledger.queries()[-1]
-    assert (query.labels_before, query.learned_labels, query.learned_through) == (8, 6, 6)
+    assert (query.labels_before, query.ledger_seq) == (8, 8)
     assert {candidate.policy_version for candidate in query.candidates} == {2}
     assert query.selection_probability == 1.0
     assert query.expires_at == query.created_at + 3_600.0

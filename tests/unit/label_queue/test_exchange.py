@@ -356,6 +356,10 @@ def first(lines: list[dict[str, Any]], kind: str) -> dict[str, Any]:
         (lambda lines: lines[1].pop("record"), "line 2: record: "),
         (lambda lines: first(lines, "query").update(colour=1), "line 2: colour: no such field"),
         (
+            lambda lines: first(lines, "reward_version").update(learned=[[1, 2], [2, 9]]),
+            "learned: want rising ranges of sequence numbers from 1 to 8, got [2, 9]",
+        ),
+        (
             lambda lines: first(lines, "query")["candidates"][1].update(colour=1),
             "line 2: candidates.1.colour: no such field",
         ),
@@ -441,6 +445,17 @@ def test_a_bad_file_is_named_by_line_and_field_and_nothing_is_written(
         import_file(path, tmp_path / "copy.sqlite", at_time=0.0)
     assert problem in str(refused.value)
     assert not list(tmp_path.glob("*copy*"))
+
+
+def test_fields_that_queries_no_longer_have_are_passed_over(tmp_path: Path) -> None:
+    lines = ours(everything())
+    first(lines, "query").update(learned_through=3, learned_labels=2)
+    path = tmp_path / "earlier.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    import_file(path, tmp_path / "copy.sqlite", at_time=0.0)
+    copy = SqlLedger.open_to_read(tmp_path / "copy.sqlite")
+    assert copy.queries() == [each for each in everything() if isinstance(each, ComparisonQuery)]
+    copy.close()
 
 
 @pytest.mark.parametrize(

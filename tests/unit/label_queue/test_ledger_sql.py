@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from label_queue.ledger.file import refuse_network_filesystem
 from label_queue.ledger.records import ConnectorOffset, DeadLetter, LabelerToken, TokenRevocation
 from label_queue.ledger.sql import STREAMS, SqlLedger, _engine
 from protocol.errors import InputError, MissingError, ResourceError
+from protocol.labels import ComparisonQuery, RewardVersion
 from tests.support.labels import (
     make_assignment,
     make_cord_event,
@@ -192,3 +195,23 @@ def test_refuses_a_network_filesystem(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match="network filesystem \\(nfs4\\)"):
         refuse_network_filesystem(tmp_path / "ledger.sqlite", mounts)
     refuse_network_filesystem(tmp_path / "ledger.sqlite", [("/", "nfs"), (str(tmp_path), "ext4")])
+
+
+def test_records_of_an_earlier_ledger_are_read() -> None:
+    query, reward = make_query(), make_reward(1, ledger_seq=7)
+    for kind, record, gone, new in (
+        (ComparisonQuery, query, {"learned_through": 5, "learned_labels": 4}, ["ledger_seq"]),
+        (RewardVersion, reward, {}, ["learned", "announced_at"]),
+    ):
+        adapter = STREAMS[kind].adapter
+        body = adapter.dump_python(record, mode="json") | gone
+        earlier = {name: value for name, value in body.items() if name not in new}
+        assert adapter.validate_json(json.dumps(earlier)) == record
+
+
+def test_the_list_of_a_fit_comes_back_as_it_went_in(tmp_path: Path) -> None:
+    ledger = SqlLedger.open(tmp_path / "ledger.sqlite", "run-1")
+    reward = replace(make_reward(1, ledger_seq=9, learned=(1, 2, 5)), announced_at=3.5)
+    ledger.write([reward])
+    assert ledger.read(RewardVersion) == [reward]
+    ledger.close()

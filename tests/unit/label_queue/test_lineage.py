@@ -12,11 +12,12 @@ from label_queue.oversight.lineage import (
 from protocol.labels import RewardVersion
 from tests.support.labels import make_provenance, make_reward
 
-TRAINING_SETS = {
-    10: frozenset({"a", "bad"}),
-    15: frozenset({"a", "bad", "c"}),
-    20: frozenset({"a", "c", "d"}),
-    25: frozenset({"a", "c", "d", "e"}),
+LISTS = {
+    1: frozenset({"a", "bad"}),
+    2: frozenset({"a", "bad", "c"}),
+    3: frozenset({"a", "c", "d"}),
+    4: frozenset({"a", "c", "d"}),
+    5: frozenset({"a", "c", "d", "e"}),
 }
 REWARDS: list[RewardVersion] = [
     make_reward(1, ledger_seq=10),
@@ -25,7 +26,7 @@ REWARDS: list[RewardVersion] = [
     make_reward(4, ledger_seq=20),
     make_reward(5, ledger_seq=25, kind="warm"),
 ]
-LEARNED = learned_labels(REWARDS, TRAINING_SETS.__getitem__)
+LEARNED = learned_labels(REWARDS, LISTS)
 """The labeler of "bad" was excluded before reward version 3; only the refit, 4, forgot it."""
 
 

@@ -10,14 +10,17 @@ from label_queue.config import LeaseConfig
 from label_queue.intake.port import Identity
 from label_queue.queue import LabelQueue
 from protocol.errors import LoopEnded
+from protocol.labels import RewardVersion
+from protocol.seq_ranges import as_ranges
 from tests.support.labels import (
     ManualClock,
     make_config,
     make_reward,
 )
+from tests.support.memory_ledger import MemoryLedger
 from tests.support.messages import make_policy
 from tests.unit.label_queue.conftest import MakeQueue
-from tests.unit.label_queue.labeling import answer_orders, label
+from tests.unit.label_queue.labeling import answer_orders, label, submit
 
 # --- the schedule ------------------------------------------------------------------------------
 
@@ -100,19 +103,55 @@ async def test_coverage_and_latency_follow_the_labels_to_the_policy(
 ) -> None:
     await answer_orders(queue)
     await label(queue, 10)
+    await queue.next_fit()
+    await label(queue, 1)
+    await label(queue, 1, outcome="skip")
     clock.now += 30.0
-    await queue.learned(make_reward(1, ledger_seq=8))
+    await queue.learned(make_reward(1, ledger_seq=10))
     await queue.set_progress(50, make_policy(3))
-    await answer_orders(queue, version=2, learned_through=8)
-    assert set(await queue.coverage()) == {0.8}
-    await queue.reached_policy(8, clock.now)
-    await queue.reached_policy(10, clock.now + 10.0)
+    await answer_orders(queue, version=3)
+    # Of the 11 that state a preference the fit had ten on its list.
+    assert set(await queue.coverage()) == {10 / 11}
+    await queue.first_sampled(3, clock.now + 10.0)
     assert await queue.online_stats() == {
-        "online/coverage": 0.8,
-        "online/label_to_policy_latency_p50": 30.0,
+        "online/coverage": 10 / 11,
+        "online/label_to_policy_latency_p50": 40.0,
         "online/label_to_policy_latency_p95": 40.0,
-        "online/query_policy_lag": 1.0,
+        "online/query_policy_lag": 0.0,
     }
+
+
+async def test_a_version_that_does_not_say_its_list_has_that_of_the_fit_it_was_ordered_by(
+    queue: LabelQueue, ledger: MemoryLedger, clock: ManualClock
+) -> None:
+    await answer_orders(queue)
+    await label(queue, 10)
+    await queue.next_fit()
+    clock.now += 30.0
+    await queue.learned(make_reward(1, ledger_seq=10))
+    await label(queue, 3)
+    warm = await queue.next_fit()
+    await queue.learned(make_reward(2, ledger_seq=13, kind="warm"))
+    first, second = ledger.read(RewardVersion)
+    assert (first.learned, first.announced_at) == (((1, 10),), 1_030.0)
+    assert second.learned == as_ranges(each.seq for each in warm.comparisons)
+    # What a warm update replays is no more than was learned.
+    assert warm.labels_used == 13
+
+
+async def test_a_revised_label_is_learned_anew_and_counts_once(queue: LabelQueue) -> None:
+    await answer_orders(queue)
+    await label(queue, 10)
+    await queue.next_fit()
+    await queue.learned(make_reward(1, ledger_seq=10))
+    last = (await queue.me("ann")).last
+    assert last is not None
+    changes = {"revision": 1, "outcome": "tie", "choice": None}
+    await submit(queue, last.submission.model_copy(update=changes))
+    await label(queue, 3)
+    update = await queue.next_fit()
+    new = [each.seq for each in update.comparisons if each.seq > 10]
+    assert (update.kind, new, update.labels_used) == ("warm", [11, 12, 13, 14], 13)
 
 
 # --- the whole ---------------------------------------------------------------------------------

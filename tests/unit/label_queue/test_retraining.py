@@ -31,35 +31,34 @@ def test_nothing_is_due_before_the_first_refit_point() -> None:
 
 def test_warm_updates_come_between_refits_by_count_or_by_time() -> None:
     plan = RetrainingPlan(ONLINE, WARM)
-    plan.learned("refit", labels=10, seq=12, now=0.0)
+    plan.learned("refit", labels=10, now=0.0)
     assert plan.due(10, now=1e9) is None
     assert plan.due(13, now=59.0) is None
     assert plan.next_check_s(13, now=50.0) == 10.0
     assert plan.due(13, now=60.0) == "warm"
     assert plan.due(14, now=0.0) == "warm"
-    plan.learned("warm", labels=14, seq=17, now=5.0)
-    assert plan.learned_seq == 17
+    plan.learned("warm", labels=14, now=5.0)
     assert plan.due(17, now=5.0) is None
 
 
 def test_a_refit_wins_and_makes_up_for_points_passed_during_a_fit() -> None:
     plan = RetrainingPlan(ONLINE, WARM)
-    plan.learned("refit", labels=10, seq=10, now=0.0)
+    plan.learned("refit", labels=10, now=0.0)
     assert plan.due(31, now=0.0) == "refit"
-    plan.learned("refit", labels=31, seq=31, now=0.0)
+    plan.learned("refit", labels=31, now=0.0)
     assert plan.due(39, now=0.0) == "warm"
 
 
 def test_a_warm_update_passes_no_refit_point() -> None:
     plan = RetrainingPlan(ONLINE, WARM)
-    plan.learned("refit", labels=10, seq=10, now=0.0)
-    plan.learned("warm", labels=20, seq=20, now=0.0)
+    plan.learned("refit", labels=10, now=0.0)
+    plan.learned("warm", labels=20, now=0.0)
     assert plan.due(20, now=0.0) == "refit"
 
 
 def test_warm_updates_can_be_turned_off() -> None:
     plan = RetrainingPlan(ONLINE, WarmConfig(every_labels=0))
-    plan.learned("refit", labels=10, seq=10, now=0.0)
+    plan.learned("refit", labels=10, now=0.0)
     assert plan.due(19, now=1e9) is None
 
 
@@ -67,7 +66,7 @@ def test_offline_the_reward_is_frozen_after_its_one_fit() -> None:
     offline = LabelSchedule(total=40, initial=40, num_episodes=100, refits=3)
     plan = RetrainingPlan(offline, WARM)
     assert plan.due(39, now=0.0) is None
-    plan.learned("refit", labels=40, seq=40, now=0.0)
+    plan.learned("refit", labels=40, now=0.0)
     assert plan.due(45, now=1e9) is None
 
 
@@ -81,7 +80,7 @@ def _request_seqs(kind: FitKind, seed: int = 0) -> list[int]:
         kind,
         _dataset(20),
         seq=20,
-        learned_seq=16,
+        learned=range(1, 17),
         exclusions_sha256="",
         replay=1.5,
         seed=seed,
@@ -120,7 +119,6 @@ def _full_request(dataset: Sequence[Comparison], quality: QualityConfig) -> FitR
         "refit",
         dataset,
         seq=len(dataset),
-        learned_seq=0,
         exclusions_sha256="",
         replay=0.0,
         seed=1,
@@ -171,21 +169,48 @@ def test_a_warm_update_learns_labels_that_were_held_when_they_came() -> None:
         "warm",
         _dataset(20),
         seq=20,
-        learned_seq=18,
+        learned=set(range(1, 19)) - {3, 5},
         exclusions_sha256="",
         replay=0.0,
         seed=0,
-        let_in=(3, 5),
     )
     assert [comparison.seq for comparison in request.comparisons] == [3, 5, 19, 20]
+
+
+def test_a_warm_update_learns_what_the_cap_left_out_once_there_is_room() -> None:
+    busy = simulate_comparisons({"busy": CAREFUL}, 400, overlap=0.0, seed=4)
+    others = _ledger({f"good-{i}": CAREFUL for i in range(5)}, seed=4)
+    dataset = [
+        replace(c, query_id=f"{c.query_id}-{number}", seq=number)
+        for number, c in enumerate([*busy, *others], start=1)
+    ]
+    even = DEFAULT_QUALITY.model_copy(update={"weigh_reliability": False})
+    first = _full_request(dataset[:-200], even)
+    learned = {each.seq for each in first.comparisons}
+    left_out = {each.seq for each in dataset[:-200]} - learned
+    assert left_out
+    warm = make_request(
+        "warm",
+        dataset,
+        seq=len(dataset),
+        learned=learned,
+        exclusions_sha256="",
+        replay=0.0,
+        seed=0,
+        quality=even,
+    )
+    taken = {each.seq for each in warm.comparisons}
+    assert taken & left_out
+    assert taken.isdisjoint(learned)
+    assert warm.labels_used == len(learned | taken)
 
 
 def test_a_refit_is_forced_once_something_was_learned() -> None:
     plan = RetrainingPlan(ONLINE, WARM)
     assert plan.due(9, now=0.0, is_forced=True) is None
-    plan.learned("refit", labels=10, seq=10, now=0.0)
+    plan.learned("refit", labels=10, now=0.0)
     assert plan.due(10, now=0.0, is_forced=True) == "refit"
     offline = LabelSchedule(total=40, initial=40, num_episodes=100, refits=3)
     frozen = RetrainingPlan(offline, WARM)
-    frozen.learned("refit", labels=40, seq=40, now=0.0)
+    frozen.learned("refit", labels=40, now=0.0)
     assert frozen.due(30, now=0.0, is_forced=True) == "refit"

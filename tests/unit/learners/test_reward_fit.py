@@ -13,6 +13,7 @@ from learners.policy_model import PolicyModel, PPOConfig
 from learners.reward_fit import RewardTrainer
 from protocol.errors import InputError, VersionError
 from protocol.labels import Comparison
+from protocol.seq_ranges import as_ranges
 from reward_service.bundle import load_bundle
 from reward_service.config import RewardModelConfig
 from tests.support import learner_inputs as inputs
@@ -83,6 +84,7 @@ def test_the_announcement_says_what_was_learned(trainer):
     assert version.ledger_seq == request.ledger_seq
     assert version.labeler_weights == request.labeler_weights
     assert version.labels_used == 11
+    assert version.learned == as_ranges(each.seq for each in request.comparisons)
     assert version.fit_seconds == 1.0
     assert 0.0 <= version.metrics["reward_model/train_accuracy"] <= 1.0
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from label_queue.config import DEFAULT_QUALITY
-from label_queue.quality.assessment import assess
+from label_queue.config import DEFAULT_QUALITY, QualityConfig
+from label_queue.quality.assessment import Assessment, assess
 from label_queue.quality.gold_tasks import AskMoment, repetition
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent
 from tests.support.labels import make_assignment, make_event, make_exclusion, make_query
@@ -76,6 +76,50 @@ def test_flags_come_with_enough_labels() -> None:
     [ann] = assess(record.queries, record.assignments, record.events, DEFAULT_QUALITY).values()
     assert ann.self_agreement == 0.5
     assert ann.flags == ("self", "position", "speed")
+
+
+@pytest.mark.parametrize(
+    ("num_candidates", "agreed", "flags"),
+    [
+        # Pairs: 0.65 of 20 repeats is p̂ = (1 + √0.3)/2 = 0.774, where flags begin.
+        (2, 13, ()),
+        (2, 12, ("self",)),
+        # Four: p̂ = (1 + √(1 − 4·(1 − 3·0.6)))/4 = 0.762 below it, and 0.802 at 0.65 above.
+        (4, 13, ()),
+        (4, 12, ("self",)),
+    ],
+)
+def test_who_answers_repeats_unlike_is_flagged(
+    num_candidates: int, agreed: int, flags: tuple[str, ...]
+) -> None:
+    found = repeated(num_candidates, agreed, 20)
+    assert found.self_agreement == agreed / 20
+    assert found.flags == flags
+
+
+def test_of_four_who_is_as_sure_agrees_less_often_than_of_two() -> None:
+    # 16 of 25: p̂ = (1 + √(2·0.64 − 1))/2 = 0.765 of pairs, (1 + √4.68)/4 = 0.791 of four.
+    assert repeated(2, 16, 25).flags == ("self",)
+    assert repeated(4, 16, 25).flags == ()
+
+
+def test_a_floor_at_chance_flags_nobody() -> None:
+    config = DEFAULT_QUALITY.model_copy(update={"self_agreement_floor": 0.0})
+    assert repeated(4, 0, 20, config).flags == ()
+
+
+def repeated(
+    num_candidates: int, agreed: int, total: int, config: QualityConfig = DEFAULT_QUALITY
+) -> Assessment:
+    """Somebody who gave the same answer again to `agreed` of `total` repeats."""
+    record = Record()
+    for number in range(total):
+        query = make_query(number, versions=(1,) * num_candidates)
+        first = number % 2
+        record.ask(query, choice=first, active_ms=5_000)
+        again = first if number < agreed else 1 - first
+        record.ask(repetition(query, f"again-{number}", MOMENT), choice=again, active_ms=5_000)
+    return assess(record.queries, record.assignments, record.events, config)["ann"]
 
 
 def test_labels_on_probation_are_held() -> None:

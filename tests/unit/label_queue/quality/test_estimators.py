@@ -64,6 +64,19 @@ def test_consistency_of_pairs() -> None:
     assert consistency(0.4) == 0.5  # less than chance counts as chance
 
 
+def test_repeats_of_different_k_are_weighed_by_their_chance() -> None:
+    # K − 1 = 3/(1 + 1/3 + 1/3) = 1.8
+    queries, labels = {}, {}
+    for number, versions in enumerate([PAIR, (1,) * 4, (1,) * 4]):
+        query = make_query(number, versions=versions)
+        again = repetition(query, f"again-{number}", MOMENT)
+        queries |= {query.query_id: query, again.query_id: again}
+        labels |= {each.query_id: make_event(each, choice=1) for each in (query, again)}
+    found = self_agreement(queries, labels)
+    assert found.num_candidates == pytest.approx(2.8)
+    assert found.consistency == pytest.approx(1.0)
+
+
 def test_consistency_of_four() -> None:
     # 0.7² + 0.3²/3 = 0.52
     assert consistency(0.52, 4) == pytest.approx(0.7)

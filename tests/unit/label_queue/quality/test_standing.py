@@ -91,9 +91,9 @@ def test_four_wrong_suspend_and_no_later_answer_lifts_it() -> None:
     assert not standing.gets_tasks
 
 
-def test_after_the_test_three_wrong_in_a_row_are_drift() -> None:
+def test_after_the_test_seven_wrong_in_a_row_are_drift() -> None:
     ledger = Ledger()
-    ledger.gold(*[RIGHT] * 30, WRONG, WRONG)
+    ledger.gold(*[RIGHT] * 30, *[WRONG] * 6)
     assert ledger.state == "active"
     ledger.gold(WRONG)
     assert ledger.standings["ann"].alarm == "drift"
@@ -105,7 +105,7 @@ def test_drift_holds_the_labels_since_it_began() -> None:
     ledger.gold(*[RIGHT] * 8)
     ledger.gold(WRONG, *[RIGHT] * 4)  # 1.386 − 4 · 0.405 < 0: back at 0 with the 13th
     assert ledger.train().seq == 14
-    ledger.gold(WRONG, WRONG, WRONG)
+    ledger.gold(*[WRONG] * 7)
     standing = ledger.standings["ann"]
     assert (standing.state, standing.held_from) == ("suspended", 14)
     assert standing.trains(12)

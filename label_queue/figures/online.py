@@ -1,0 +1,234 @@
+"""How online a run is: what people had said, and when the policy had learned it.
+
+    coverage   of a query: the share of the training set at the moment it was made that the reward
+               which trained its candidates' policy had learned
+    latency    of a label: from its receipt to the first response sampled from a policy trained,
+               itself or through an ancestor, on a reward that had learned it
+
+Both follow the fits' own lists. The training set of a moment is that of the fits: a label of
+somebody on probation enters it with the event that clears them, one that is retracted or excluded
+leaves it, skips, gold and repeats are never in it. What the cap on a labeler's weight leaves out of
+a fit is in the training set and not learned. The live figures and the report read this one fold.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from itertools import accumulate, islice
+
+from label_queue.config import QualityConfig
+from label_queue.history import LabelHistory
+from label_queue.ledger.view import LearnedLabels, LedgerView
+from label_queue.oversight.lineage import rewards_behind_each
+from label_queue.quality.preference import TRAINING
+from protocol.labels import ComparisonQuery, LabelEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """Of the training set when a query was made, how much its candidates' policy had learned."""
+
+    query_id: str
+    created_at: float
+    share: float
+    """In [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """From a label's receipt to the first response sampled from a policy that had learned it."""
+
+    label_id: str
+    seq: int
+    """Of the revision that was learned first."""
+    received_at: float
+    """Of that revision, Unix seconds."""
+    arrived_at: float
+    """When that first response came, Unix seconds."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.arrived_at - self.received_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Online:
+    """How online a run was so far."""
+
+    coverage: tuple[Coverage, ...]
+    """Of the queries made since the first reward version was announced, as they were made; those
+    made while there was no training set have none."""
+    latencies: tuple[Latency, ...]
+    """Of the labels that reached a policy which was sampled, by `seq`."""
+    num_waiting: int
+    """Labels of the present training set that reached none yet, and so have no latency."""
+
+
+class OnlineFold:
+    """Measures a ledger that grows, and the moments at which policy versions were first sampled.
+
+    What was measured is kept: a query's coverage never changes once it was made.
+    """
+
+    def __init__(self, queries: Mapping[str, ComparisonQuery], config: QualityConfig) -> None:
+        """Take the queries by id; those added to the mapping later are seen."""
+        self._past = LabelHistory(queries, config)
+        self._learned = LearnedLabels(config)
+        self._num_queries = 0
+        self._num_events = 0
+        self._coverage: list[Coverage] = []
+        self._arrivals = _Arrivals()
+
+    def first_sampled(self, version: int, at: float) -> None:
+        """Note when the first response of a policy version came, Unix seconds."""
+        self._arrivals.first_sampled(version, at)
+
+    def take(self, view: LedgerView, present: Set[str]) -> Online:
+        """Return how online the run is, after what the ledger has grown by since the last call.
+
+        Args:
+            view: The ledger.
+            present: Ids of the labels in its training set.
+        """
+        learned = self._learned.by_reward(view)
+        trained_by = {policy.version: policy.reward_version for policy in view.policies}
+        known = sorted(trained_by)
+        for place, query in self._new_queries(view):
+            self._go_on_to(place, view)
+            if training := self._past.training:
+                version = newest_until(known, shown_version(query))
+                memory = learned.get(trained_by.get(version, 0), frozenset())
+                num_known = len(memory) - len(memory - training)  # of & without the large set
+                self._coverage.append(
+                    Coverage(
+                        query_id=query.query_id,
+                        created_at=query.created_at,
+                        share=num_known / len(training),
+                    )
+                )
+        arrivals = self._arrivals.take(view, self._learned)
+        return Online(
+            coverage=tuple(self._coverage),
+            latencies=tuple(sorted(arrivals.values(), key=lambda each: each.seq)),
+            num_waiting=len(present - arrivals.keys()),
+        )
+
+    def _new_queries(self, view: LedgerView) -> list[tuple[int, ComparisonQuery]]:
+        """Return the queries that came since the last call and have a coverage, as they were made.
+
+        With each, the sequence number of the newest label event before it. Before the first reward
+        version there is nothing that could have been learned.
+        """
+        first = min(view.rewards, key=lambda each: each.version, default=None)
+        if first is None:
+            return []
+        new = list(islice(view.queries.values(), self._num_queries, None))
+        self._num_queries += len(new)
+        asked = [query for query in new if query.purpose in TRAINING]
+        placed = zip(_places(asked, view), asked, strict=True)
+        since = -math.inf if first.announced_at is None else first.announced_at
+        counting = [
+            (place, query)
+            for place, query in placed
+            if place >= first.ledger_seq and query.created_at >= since
+        ]
+        return sorted(counting, key=lambda each: (each[0], each[1].created_at))
+
+    def _go_on_to(self, place: int, view: LedgerView) -> None:
+        """Bring the training set of the past to the moment after an event."""
+        while self._num_events < len(view.events) and view.events[self._num_events].seq <= place:
+            self._past.apply(view.events[self._num_events])
+            self._num_events += 1
+
+
+class _Arrivals:
+    """When each label first reached a policy that was sampled."""
+
+    def __init__(self) -> None:
+        self._sampled: dict[int, float] = {}
+        """When each policy version was first sampled."""
+        self._told: list[int] = []
+        """Of these, those that were not gone through yet."""
+        self._reached: dict[int, float] = {}
+        """When each reward version first reached a policy that was sampled."""
+        self._latencies: dict[str, Latency] = {}
+
+    def first_sampled(self, version: int, at: float) -> None:
+        if at < self._sampled.get(version, math.inf):
+            self._sampled[version] = at
+            self._told.append(version)
+
+    def take(self, view: LedgerView, learned: LearnedLabels) -> dict[str, Latency]:
+        """Return the latencies by label."""
+        moved = self._moved(view)
+        if moved:
+            memories = learned.seqs_by_reward(view)
+            events = {event.seq: event for event in view.events}
+            for reward in sorted(moved & memories.keys(), key=self._reached.__getitem__):
+                for seq in sorted(memories[reward]):
+                    self._arrive(events[seq], self._reached[reward])
+        return self._latencies
+
+    def _moved(self, view: LedgerView) -> set[int]:
+        """Go through what was told; return the reward versions that arrived, or did so earlier."""
+        moved: set[int] = set()
+        behind = rewards_behind_each(view.policies) if self._told else {}
+        known = sorted(behind)
+        for version in self._told:
+            at = self._sampled[version]
+            for reward in behind.get(newest_until(known, version), frozenset()):
+                if at < self._reached.get(reward, math.inf):
+                    self._reached[reward] = at
+                    moved.add(reward)
+        self._told.clear()
+        return moved
+
+    def _arrive(self, label: LabelEvent, at: float) -> None:
+        known = self._latencies.get(label.label_id)
+        if known is None or at < known.arrived_at:
+            self._latencies[label.label_id] = Latency(
+                label_id=label.label_id,
+                seq=label.seq,
+                received_at=label.received_at,
+                arrived_at=at,
+            )
+
+
+def shown_version(query: ComparisonQuery) -> int:
+    """Return the policy version that a query asks about, of its oldest candidate.
+
+    Of a validation query half of the candidates are responses of ρ beside it: they do not count.
+    """
+    versions = sorted(candidate.policy_version for candidate in query.candidates)
+    num_beside = len(versions) // 2 if query.purpose == "validation" else 0
+    return versions[num_beside]
+
+
+def newest_until(rising: Sequence[int], version: int) -> int:
+    """Return the newest of some versions up to one; 0 where there is none.
+
+    Where a crash kept a version out of the ledger, the one known before it stands for it.
+    """
+    at = bisect_right(rising, version)
+    return rising[at - 1] if at else 0
+
+
+def _places(queries: Sequence[ComparisonQuery], view: LedgerView) -> list[int]:
+    """Return, for each query, the sequence number of the newest label event before it was made.
+
+    A ledger that does not say is read by the clock.
+    """
+    if all(query.ledger_seq is not None for query in queries):
+        return [query.ledger_seq for query in queries if query.ledger_seq is not None]
+    times = list(accumulate((event.received_at for event in view.events), max))
+    seqs = [0, *(event.seq for event in view.events)]
+
+    def place(query: ComparisonQuery) -> int:
+        by_clock = seqs[bisect_right(times, query.created_at)]
+        return by_clock if query.ledger_seq is None else query.ledger_seq
+
+    return [place(query) for query in queries]
