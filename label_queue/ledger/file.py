@@ -1,21 +1,67 @@
-"""The file under the ledger: where it may lie, and that one process alone holds it."""
+"""The file under the ledger: where it may lie, that it is opened, and that one process holds it."""
 
 from __future__ import annotations
 
 import fcntl
+import os
+import sqlite3
 from collections.abc import Iterable
 from io import TextIOWrapper
 from pathlib import Path
 
 import psutil
 
-from protocol.errors import ResourceError
+from protocol.errors import InputError, IntegrityError, ResourceError
 
 NETWORK_FILESYSTEMS = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "gfs2"}
     | {"glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "smb3", "smbfs"}
 )
 MEND_DISK = "free space on its disk, and see that you may write there"
+LONGEST_PATH_BYTES = 512 - len("-journal")
+"""SQLite's limit on a file's name, less the longest ending it gives to the files beside it."""
+
+
+def real_path(path: Path) -> Path:
+    """Return where a ledger really lies, so that all names of it lead to one lock.
+
+    Raises InputError where that is no path that SQLite takes.
+    """
+    try:
+        real = path.resolve()
+    except (ValueError, OSError, RuntimeError) as error:  # a NUL in it, or links in a circle
+        raise InputError(f"{path}: not a path ({error}); name another") from error
+    num_bytes = len(os.fsencode(real))
+    if num_bytes > LONGEST_PATH_BYTES:
+        raise InputError(
+            f"{real}: {num_bytes} bytes long, and SQLite takes paths of at most "
+            f"{LONGEST_PATH_BYTES}; put the run in a folder of a shorter path"
+        )
+    return real
+
+
+def open_database(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    """Connect to the file at an absolute path, made if missing unless it is only read.
+
+    Raises IntegrityError when SQLite opened any other file, whatever the path's characters mean
+    to it: what is acknowledged would lie elsewhere.
+    """
+    mode = "ro" if read_only else "rwc"
+    database = sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, check_same_thread=False)
+    try:
+        _prove_file(database, path)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _prove_file(database: sqlite3.Connection, path: Path) -> None:
+    database.text_factory = bytes  # a path need not be UTF-8
+    ((_, _, opened),) = database.execute("PRAGMA database_list").fetchall()
+    database.text_factory = str
+    if not opened or not path.samefile(os.fsdecode(opened)):
+        raise IntegrityError(f"{path}: SQLite opened {os.fsdecode(opened)!r} instead of it")
 
 
 def refuse_network_filesystem(path: Path, mounts: Iterable[tuple[str, str]] | None = None) -> None:
