@@ -33,8 +33,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from protocol.labels import Outcome, QueryKind
+from protocol.names import Identifier
 
-Identifier = Annotated[str, Field(min_length=1, max_length=128)]
 ClientTime = Annotated[float, Field(ge=0, le=1e12)]
 
 
