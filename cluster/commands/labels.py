@@ -113,9 +113,12 @@ def import_labels(file: Path, run: Path, model: str | None) -> None:
     from cluster.run_folder import RunFolder
     from label_queue.exchange.imports import import_file
     from protocol.errors import ConfigError
+    from protocol.files import reading, writing
 
     folder = RunFolder(run)
-    if folder.state.exists():
+    with reading(run, "run", "name a new folder"):
+        holds_run = folder.state.exists()
+    if holds_run:
         raise ConfigError(f"{run} already holds a run: name a new folder")
     tokenizer = None
     if model is not None:
@@ -123,9 +126,11 @@ def import_labels(file: Path, run: Path, model: str | None) -> None:
         from cluster.starting.prompts import load_tokenizer
 
         tokenizer = load_tokenizer(policy_folder(model))
-    run.mkdir(parents=True, exist_ok=True)
+    run_id = folder.run_id
+    with writing(run, "name another folder"):
+        run.mkdir(parents=True, exist_ok=True)
     written = import_file(
-        file, folder.ledger, at_time=time.time(), run_id=run.name, tokenizer=tokenizer
+        file, folder.ledger, at_time=time.time(), run_id=run_id, tokenizer=tokenizer
     )
     click.echo(f"{folder.ledger}: {written.num_events} labels on {written.num_queries} queries")
 
