@@ -57,7 +57,7 @@ async def conduct(
         stack.callback(lambda: folder.update_state(peak_memory_bytes=memory.peak_bytes))
         display = stack.enter_context(RunDisplay(console, str(folder.path)))
         session = stack.enter_context(
-            RaySession(config.cluster, folder.path.name, num_cpus_wanted(config))
+            RaySession(config.cluster, folder.run_id, num_cpus_wanted(config))
         )
         hub = await _start_hub(config, folder)
         journal = stack.enter_context(_open_journal(config, folder, hub))
@@ -138,7 +138,7 @@ async def _start_hub(config: RunConfig, folder: RunFolder) -> Any:
     hub = shell.remote(
         config.metrics,
         str(folder.path.resolve()),
-        folder.path.name,
+        folder.run_id,
         config.model_dump(mode="json"),
         time.time(),
     )

@@ -32,12 +32,12 @@ from learners.config import (
     RewardFitConfig,
 )
 from protocol.errors import ConfigError, MissingError
-from protocol.labels import RESERVED_NAMES
+from protocol.files import reading, writing
+from protocol.names import LabelerId, RunName
 from protocol.settings import DISGUISED, Count, Seed, Settings
 from reward_service.config import RewardModelConfig, RewardServiceConfig
 
-LabelerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-"""A labeler's id in the ledger."""
+MEND_CONFIG = "`andon run CONFIG.toml` takes one"
 
 
 Devices = Annotated[float, Field(ge=0, le=1_000)]
@@ -47,7 +47,7 @@ Devices = Annotated[float, Field(ge=0, le=1_000)]
 class RunSection(Settings):
     """What kind of run this is."""
 
-    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: RunName = "run"
     """Names the run's folder and its page in wandb."""
     seed: Seed = 1
     """Of sampling, minibatches and asking. Prompts, reward fits and simulated labelers have seeds
@@ -87,6 +87,8 @@ class ClusterConfig(Settings):
 
     @model_validator(mode="after")
     def _stay_on_loopback(self) -> Self:
+        if "%" in self.http_host:
+            raise ValueError(f"http_host {self.http_host}: loopback needs no zone: leave it out")
         if self.http_host != "localhost" and not ipaddress.ip_address(self.http_host).is_loopback:
             raise ValueError(
                 f"http_host {self.http_host} is open to the network, and the reward face has no "
@@ -98,7 +100,7 @@ class ClusterConfig(Settings):
 class SimulatedLabeler(LabelerProfile):
     """One simulated labeler of the run."""
 
-    name: LabelerName
+    name: LabelerId
 
 
 class RunConfig(Settings):
@@ -120,7 +122,7 @@ class RunConfig(Settings):
     labels: LabelsConfig
     labelers: tuple[SimulatedLabeler, ...] = ()
     """Simulated labelers, each a process of its own; none when people label."""
-    people: tuple[LabelerName, ...] = ()
+    people: tuple[LabelerId, ...] = ()
     """People who label over HTTP; each gets a token in the run's folder."""
     base_model: BaseModelConfig | None = None
     """How to make a small ρ on generated reviews, as the demo does."""
@@ -187,8 +189,6 @@ class RunConfig(Settings):
             )
         if len(set(names)) != len(names):
             raise ValueError("two of labelers and people have the same name")
-        for name in set(names) & RESERVED_NAMES:
-            raise ValueError(f"no labeler can be called {name!r}: the run itself uses that name")
         return self
 
     @model_validator(mode="after")
@@ -229,11 +229,16 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
     Raises:
         MissingError: The file is not there.
         ConfigError: It is not TOML, or a key or value is wrong; names the key and the mend.
+        InputError: The path is none.
+        ResourceError: It may not be read.
     """
-    if not path.is_file():
-        raise MissingError(f"config {path} is not a file; `andon run CONFIG.toml` takes one")
+    with reading(path, "config", MEND_CONFIG):
+        is_file = path.is_file()
+        raw = path.read_bytes() if is_file else b""
+    if not is_file:
+        raise MissingError(f"config {path} is not a file; {MEND_CONFIG}")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(raw.decode())
     except (ValueError, RecursionError) as error:  # also what `int` says of 5,000 digits
         raise ConfigError(f"config {path} is not valid TOML: {error}") from error
     for override in overrides:
@@ -254,14 +259,23 @@ def parse_config(content: Mapping[str, Any], origin: str) -> RunConfig:
 
 
 def save_config(config: RunConfig, path: Path) -> None:
-    """Write the resolved config, defaults included, as TOML that `load_config` reads back."""
-    path.write_text(tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
+    """Write the resolved config, defaults included, as TOML that `load_config` reads back.
+
+    Raises:
+        ResourceError: The disk refuses.
+    """
+    with writing(path):
+        path.write_text(
+            tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)), encoding="utf-8"
+        )
 
 
 def _apply(content: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
         raise ConfigError(f"--set {override!r} is not key=value, e.g. --set ppo.lr=1e-4")
+    if not _is_text(override):
+        raise ConfigError(f"--set {override!r} is not UTF-8 text")
     *sections, last = key.strip().split(".")
     place = content
     for section in sections:
@@ -271,12 +285,23 @@ def _apply(content: dict[str, Any], override: str) -> None:
     place[last] = _parse_value(text.strip())
 
 
+def _is_text(text: str) -> bool:
+    """Whether a command line's argument is UTF-8: other bytes come as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _parse_value(text: str) -> object:
     """Read a value as TOML; what is not TOML is a string, so that paths need no quotes."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        content = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
         return text
+    # More than one key: the text goes on after a line's end, and is a string like any other.
+    return content["value"] if len(content) == 1 else text
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -10,7 +10,7 @@ import signal
 import time
 import traceback
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import distributions, version
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from cluster.run_folder import RunFolder
 from cluster.starting.environment import prepare_environment
 from cluster.starting.preflight import check_before_start
 from cluster.watching.closing_words import closing_words
+from protocol.files import reading
+from protocol.names import run_id_of
 
 RUNS = Path("runs")
 VERSIONS_OF = ("andon", "torch", "ray", "deepspeed", "transformers", "wandb")
@@ -39,12 +41,14 @@ def run_to_end(config: RunConfig, path: Path | None) -> None:
         UserError: What was given cannot be run; nothing is left running.
     """
     prepare_environment(config.cluster.address)
-    texts = check_before_start(config)
-    folder = RunFolder.create(path or _fresh_path(config))
+    path = path or _fresh_path(config)
+    run_id = run_id_of(path)  # before anything is made: not every path can be a run's
+    texts = check_before_start(config, path)
+    folder = RunFolder.create(path)
     save_config(config, folder.config)
     here = psutil.Process()
     folder.update_state(
-        run_id=folder.path.name,
+        run_id=run_id,
         name=config.run.name,
         seed=config.run.seed,
         mode=config.run.mode,
@@ -90,7 +94,9 @@ def _accounting(folder: RunFolder) -> Iterator[None]:
     except BaseException as error:
         cause = first_cause(error) or error
         ended["error"] = f"{type(cause).__name__}: {cause}"
-        (folder.logs / "error.txt").write_text(traceback.format_exc())
+        # Where the disk is what failed, the error itself must not be hidden.
+        with suppress(OSError):
+            (folder.logs / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         raise
     finally:
         folder.update_state(ended_at=time.time(), wall_s=time.monotonic() - started, **ended)
@@ -103,7 +109,12 @@ def _vllm_version() -> str:
 
 
 def _fresh_path(config: RunConfig) -> Path:
-    """Return `runs/NAME-SEED`, or with the next free number after it."""
+    """Return `runs/NAME-SEED`, or with the next free number after it.
+
+    Raises:
+        ResourceError: This user may not look into `runs`.
+    """
     name = f"{config.run.name}-{config.run.seed}"
     candidates = (RUNS / (name if n == 1 else f"{name}.{n}") for n in itertools.count(1))
-    return next(path for path in candidates if not path.exists())
+    with reading(RUNS, "runs", "name another place with --folder"):
+        return next(path for path in candidates if not path.exists())

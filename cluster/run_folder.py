@@ -9,11 +9,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from protocol.errors import ConfigError, MissingError, ResourceError
+from cluster.run_state import parse_state, refuse_lack
+from protocol.errors import ConfigError, InputError, MissingError
+from protocol.files import read_text, reading, writing
+from protocol.names import run_id_of
 
+MEND_FOLDER = "name another folder with --folder"
+MEND_RUN = "name the folder of a run"
 OWNER = "owner"
 """Who oversees a run from the command line; no labeler may be called so."""
 
@@ -27,6 +33,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        """As it was given."""
         self.config = path / "config.toml"
         self.state = path / "run.json"
         self.ledger = path / "ledger.sqlite"
@@ -46,17 +53,21 @@ class RunFolder:
 
         Raises:
             ConfigError: The folder already holds a run.
+            InputError: No folder can be called so.
+            ResourceError: The disk is full or read-only, or this user may not write there.
         """
         folder = cls(path)
-        if folder.state.exists():
-            raise ConfigError(
-                f"{path} already holds a run; name another folder with --folder, or remove this one"
-            )
-        for part in (folder.policies, folder.rewards, folder.recordings, folder.logs):
-            part.mkdir(parents=True, exist_ok=True)
-        # Labelers' secrets: nobody else on the machine needs to read them.
-        folder.tokens.mkdir(mode=0o700, exist_ok=True)
-        folder._stop.parent.mkdir(exist_ok=True)
+        with writing(path, MEND_FOLDER):
+            if folder.state.exists():
+                raise ConfigError(
+                    f"{path} already holds a run; name another folder with --folder, or remove "
+                    "this one"
+                )
+            for part in (folder.policies, folder.rewards, folder.recordings, folder.logs):
+                part.mkdir(parents=True, exist_ok=True)
+            # Labelers' secrets: nobody else on the machine needs to read them.
+            folder.tokens.mkdir(mode=0o700, exist_ok=True)
+            folder._stop.parent.mkdir(exist_ok=True)
         return folder
 
     @classmethod
@@ -65,18 +76,44 @@ class RunFolder:
 
         Raises:
             MissingError: There is no run there.
+            InputError: It is no path.
+            ResourceError: This user may not look into it.
         """
         folder = cls(path)
-        if not folder.state.exists():
-            raise MissingError(f"{path} holds no run (no run.json); name the folder of a run")
+        with reading(folder.state, "run", MEND_RUN):
+            str(path).encode()  # other bytes could not be shown
+            is_there = folder.state.exists()
+        if not is_there:
+            raise MissingError(f"{path} holds no run (no run.json); {MEND_RUN}")
         return folder
 
-    def read_state(self) -> dict[str, Any]:
-        """Return `run.json`."""
-        return dict(json.loads(self.state.read_text()))
+    @property
+    def run_id(self) -> str:
+        """The run's id, by the folder's name; raises InputError where it can have none."""
+        return run_id_of(self.path)
+
+    def read_state(self, *needed: str) -> dict[str, Any]:
+        """Return `run.json`.
+
+        Args:
+            needed: Keys without which whoever asks can do nothing.
+
+        Raises:
+            InputError: It is garbled, or lacks one of those; the key is named.
+            MissingError: It is not there.
+            ResourceError: It may not be read.
+        """
+        state = parse_state(self.state, read_text(self.state, "run", MEND_RUN))
+        refuse_lack(self.state, state, *needed)
+        return state
 
     def update_state(self, **changes: object) -> None:
-        """Merge changes into `run.json`, atomically. One process of a run calls this."""
+        """Merge changes into `run.json`, atomically. One process of a run calls this.
+
+        Raises:
+            InputError: What is there is garbled.
+            ResourceError: The disk refuses.
+        """
         state = self.read_state() if self.state.exists() else {}
         write_json(self.state, {**state, **changes})
 
@@ -87,8 +124,9 @@ class RunFolder:
     def write_token(self, name: str, token: str) -> None:
         """Keep somebody's token in a file that only the user who runs this may read."""
         file = self.tokens / name
-        file.touch(mode=0o600)
-        file.write_text(token + "\n")
+        with writing(file):
+            file.touch(mode=0o600)
+            file.write_text(token + "\n", encoding="utf-8")
 
     def read_token(self, name: str) -> str:
         """Return somebody's token.
@@ -96,31 +134,44 @@ class RunFolder:
         Raises:
             MissingError: There is no such file.
             ResourceError: It may not be read.
+            InputError: It holds something else.
         """
         file = self.tokens / name
-        try:
-            return file.read_text().strip()
-        except FileNotFoundError as error:
-            raise MissingError(
-                f"{file} is not there: the run made none, or it was moved"
-            ) from error
-        except PermissionError as error:
-            raise ResourceError(f"{file} is another user's: ask whoever started the run") from error
+        token = read_text(file, "token", "the run made none, or it was moved").strip()
+        if not token.isascii() or not token.isprintable() or " " in token or not token:
+            raise InputError(f"{file} holds no token: take it from where the run wrote it")
+        return token
 
     def request_stop(self, reason: str) -> None:
-        """Ask the run to stop. May be asked twice."""
+        """Ask the run to stop. May be asked twice. Raises ResourceError where that is forbidden."""
         write_json(self._stop, {"reason": reason})
 
     def stop_requested(self) -> str | None:
-        """Return the reason of a stop request, or None."""
-        if not self._stop.exists():
+        """Return the reason of a stop request, or None.
+
+        That the file is there is the request, whatever somebody wrote into it.
+        """
+        try:
+            return str(json.loads(self._stop.read_bytes())["reason"])
+        except FileNotFoundError:
             return None
-        return str(json.loads(self._stop.read_text())["reason"])
+        except (ValueError, LookupError, TypeError, RecursionError):
+            return f"{self._stop} is there, without a reason"
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write JSON so that a reader sees the old file or the new one, never half of one.
+
+    Raises:
+        ResourceError: The disk is full or read-only, or this user may not write there.
+    """
+    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
-    temporary.replace(path)
+    try:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -18,8 +18,6 @@ Outcome = Literal["choice", "ranking", "tie", "both_bad", "skip", "flag"]
 EventType = Literal["submit", "revise", "retract", "exclude", "reinstate"]
 FitKind = Literal["refit", "warm"]
 CordAction = Literal["pull", "release", "roll_back", "rolled_back"]
-RESERVED_NAMES = frozenset({"owner", "guard", "learner"})
-"""Who else acts in a ledger: no labeler is called so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,7 @@ class EndedRun:
         folder = RunFolder.existing(run)
         self._quality = load_config(folder.config).labels.quality
         SqlLedger.open_to_read(folder.ledger).close()  # a ledger that is not there is not made
-        self._ledger = SqlLedger.open(folder.ledger, str(folder.read_state()["run_id"]))
+        self._ledger = SqlLedger.open(folder.ledger, str(folder.read_state("run_id")["run_id"]))
         self._clock = clock
 
     def __enter__(self) -> Self:

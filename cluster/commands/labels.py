@@ -123,20 +123,25 @@ def import_labels(file: Path, run: Path, model: str | None, config_file: Path | 
     from cluster.starting.import_reading import preference_reading
     from label_queue.exchange.imports import import_file
     from protocol.errors import ConfigError
+    from protocol.files import reading, writing
 
     folder = RunFolder(run)
-    if folder.state.exists():
+    with reading(run, "run", "name a new folder"):
+        holds_run = folder.state.exists()
+    if holds_run:
         raise ConfigError(f"{run} already holds a run: name a new folder")
-    reading = preference_reading(model, config_file)
-    run.mkdir(parents=True, exist_ok=True)
+    given = preference_reading(model, config_file)
+    run_id = folder.run_id
+    with writing(run, "name another folder"):
+        run.mkdir(parents=True, exist_ok=True)
     written = import_file(
         file,
         folder.ledger,
         at_time=time.time(),
-        run_id=run.name,
-        tokenizer=None if reading is None else reading.tokenizer,
-        ends=None if reading is None else reading.ends,
-        model=None if reading is None else reading.model,
+        run_id=run_id,
+        tokenizer=None if given is None else given.tokenizer,
+        ends=None if given is None else given.ends,
+        model=None if given is None else given.model,
     )
     click.echo(f"{folder.ledger}: {written.num_events} labels on {written.num_queries} queries")
     if written.num_endless:

@@ -11,7 +11,9 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from cluster.run_folder import OWNER, RunFolder
+from cluster.run_state import refuse_lack
 from cluster.watching.status import ENDED, read_state
+from label_queue.http_client import open_client
 from label_queue.intake.owner_schemas import (
     Admission,
     CordBody,
@@ -43,12 +45,12 @@ class OwnerClient:
 
     def __init__(self, url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
         self.url = url
-        self._http = httpx.Client(
-            base_url=f"{url}/api/v1/owner",
+        self._http = open_client(
+            httpx.Client,
+            f"{url}/api/v1/owner",
             headers={"Authorization": f"Bearer {token}"},
             timeout=TIMEOUT_S,
             transport=transport,
-            trust_env=False,  # a proxy has nothing to do with a run on this machine
         )
 
     @classmethod
@@ -64,6 +66,7 @@ class OwnerClient:
             raise ResourceError(f"{run} is {state['state']}: this can only be done while it runs")
         if state["state"] != "running":
             raise ResourceError(f"{run} is still starting: try again when people can label")
+        refuse_lack(RunFolder(run).state, state, "url")
         return cls(state["url"], RunFolder(run).read_token(OWNER))
 
     def __enter__(self) -> Self:

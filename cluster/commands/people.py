@@ -47,7 +47,7 @@ def label(run: Path | None, name: str | None, owner: bool, no_open: bool) -> Non
         if owner:
             admission = client.admit(OWNER, "owner")
         else:
-            admission = client.admit(_labeler(name or getpass.getuser()), "labeler")
+            admission = client.admit(_labeler(name or _user_name()), "labeler")
         link = client.url + admission.link
     click.echo(link)
     if not no_open:
@@ -169,14 +169,25 @@ def revoke(name: str, reason: str, run: Path | None) -> None:
     click.echo(f"{name} can no longer come in; `andon labelers add {name}` lets them in again")
 
 
+def _user_name() -> str:
+    """Return who is at the keyboard, as the system calls them."""
+    from protocol.errors import InputError
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:  # in a container a user may have a number alone
+        raise InputError("this user has no name here: give one with --as NAME") from error
+
+
 def _labeler(name: str) -> str:
     """Return a labeler's name unless it is one of those the run itself uses."""
     from protocol.errors import InputError
-    from protocol.labels import RESERVED_NAMES
+    from protocol.names import refuse_reserved
 
-    if name in RESERVED_NAMES:
-        raise InputError(f"no labeler can be called {name!r}: the run itself uses that name")
-    return name
+    try:
+        return refuse_reserved(name)
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def _owner_of(run: Path) -> OwnerClient | EndedRun:

@@ -12,6 +12,7 @@ from typing import ParamSpec
 import click
 
 from cluster.failure import first_cause
+from cluster.watching.inert_text import one_line
 from protocol.errors import UserError
 from protocol.limits import LARGEST_STORED
 
@@ -59,7 +60,7 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
             cause = first_cause(error)
             if cause is None:
                 raise
-            click.echo(f"andon: {cause}", err=True)
+            click.echo(f"andon: {one_line(str(cause))}", err=True)
             sys.exit(EXIT_USER_ERROR if isinstance(cause, UserError) else EXIT_FAILED)
 
     return guarded

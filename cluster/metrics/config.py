@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
 
 from protocol.settings import Settings
+
+FORBIDDEN_IN_PROJECT = "/\\#?%:"
+LONGEST_PROJECT = 128
+
+
+def _check_project(name: str) -> str:
+    """Return a project's name that wandb takes, online and offline; raise ValueError for others."""
+    found = [
+        repr(c) for c in dict.fromkeys(name) if c in FORBIDDEN_IN_PROJECT or not c.isprintable()
+    ]
+    if found:
+        raise ValueError(f"wandb takes no {', '.join(found)} in a project's name")
+    if not name.strip() or len(name) > LONGEST_PROJECT:
+        raise ValueError(f"want a name of at most {LONGEST_PROJECT} characters")
+    return name
 
 
 class MetricsConfig(Settings):
@@ -12,7 +29,7 @@ class MetricsConfig(Settings):
 
     wandb: Literal["offline", "online", "off"] = "offline"
     """Offline needs neither an account nor a network; `wandb sync` uploads it later."""
-    wandb_project: str = "andon"
-    """The wandb project the run belongs to."""
+    wandb_project: Annotated[str, AfterValidator(_check_project)] = "andon"
+    """The wandb project the run belongs to, without its entity: WANDB_ENTITY names that."""
     prometheus: bool = False
     """Also export through Ray's metrics agent, as gauges named `andon_policy_loss`."""

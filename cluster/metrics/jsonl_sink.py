@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cluster.metrics.names import Row
+from protocol.errors import InputError, MissingError
+from protocol.files import read_text
+
+MEND = "only the run writes to it: put it back as it was"
 
 
 class JsonlSink:
@@ -41,9 +46,27 @@ class JsonlSink:
         self._file.close()
 
 
-def read_rows(path: Path) -> list[dict[str, float]]:
-    """Return all whole rows of a metrics file, in order; none if there is no file."""
-    if not path.exists():
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return all whole rows of a metrics file or of a recording; none if there is no file.
+
+    Raises:
+        InputError: A line is no JSON object; it is named.
+        ResourceError: The file may not be read.
+    """
+    try:
+        text = read_text(path, "the run's file", MEND)
+    except MissingError:
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    # Not by splitlines: what people and models wrote may hold other line ends.
+    lines = text.split("\n")[:-1]  # the last one may be half written
+    return [_parse(f"{path}, line {number}", line) for number, line in enumerate(lines, start=1)]
+
+
+def _parse(where: str, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not JSON ({error}); {MEND}") from error
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: want a JSON object, got {type(row).__name__}; {MEND}")
+    return row

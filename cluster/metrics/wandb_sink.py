@@ -15,21 +15,28 @@ from protocol.errors import ResourceError
 
 CONNECT_TIMEOUT_S = 30.0
 REACH_TIMEOUT_S = 5.0
+SETTINGS_ERRORS = (wandb.errors.Error, ValueError)
+"""What wandb raises for an environment variable of its own that it cannot take."""
 
 
 def check_online() -> None:
     """Check that the wandb server can be reached: `wandb.init` would try for half a minute.
 
     Raises:
-        ResourceError: It cannot.
+        ResourceError: It cannot, or wandb's own settings are no good.
     """
-    server = urlsplit(wandb.setup().settings.base_url)
-    wandb.teardown()  # its service has started by now, and would stay
-    port = server.port or (443 if server.scheme == "https" else 80)
     try:
+        base_url = wandb.setup().settings.base_url
+    except SETTINGS_ERRORS as failure:
+        raise _bad_settings(failure) from failure
+    finally:
+        wandb.teardown()  # its service has started by now, and would stay
+    try:
+        server = urlsplit(base_url)
+        port = server.port or (443 if server.scheme == "https" else 80)
         socket.create_connection((server.hostname or "", port), REACH_TIMEOUT_S).close()
-    except OSError as failure:
-        raise _not_online(f"{server.netloc} cannot be reached") from failure
+    except (OSError, ValueError) as failure:
+        raise _not_online(f"{base_url.partition('//')[2]} cannot be reached") from failure
 
 
 def _not_online(reason: str) -> ResourceError:
@@ -37,6 +44,24 @@ def _not_online(reason: str) -> ResourceError:
         f"wandb could not start online ({reason}); log in and check the network, "
         "or set metrics.wandb='offline'"
     )
+
+
+def _not_offline(reason: str) -> ResourceError:
+    return ResourceError(
+        f"wandb could not start offline ({reason}); mend that, or set metrics.wandb='off'"
+    )
+
+
+def _bad_settings(failure: Exception) -> ResourceError:
+    return ResourceError(
+        f"wandb refuses its settings ({_said(failure)}): see the WANDB_… environment variables, or "
+        "set metrics.wandb='off'"
+    )
+
+
+def _said(failure: Exception) -> str:
+    """Return what wandb says of a failure, in one line."""
+    return " ".join(str(failure).split()) or type(failure).__name__
 
 
 class WandbSink:
@@ -54,7 +79,8 @@ class WandbSink:
         run_config: The resolved config, shown with the run.
 
     Raises:
-        ResourceError: Online, and there is no account or no way to the server.
+        ResourceError: There is no account or no way to the server, online; or wandb refuses its
+            settings, or cannot write its files.
     """
 
     def __init__(
@@ -67,16 +93,11 @@ class WandbSink:
         mode: Literal["offline", "online"],
         run_config: Mapping[str, object],
     ) -> None:
-        settings = wandb.Settings(
-            console="off",
-            silent=True,
-            init_timeout=CONNECT_TIMEOUT_S,
-            # Without these wandb reads the machine and the checkout into the run's files.
-            x_disable_meta=True,
-            x_disable_stats=True,
-            disable_git=True,
-            save_code=False,
-        )
+        try:
+            settings = self._settings()
+        except SETTINGS_ERRORS as failure:
+            raise _bad_settings(failure) from failure
+        refuse = _not_online if mode == "online" else _not_offline
         try:
             self._run = wandb.init(
                 dir=folder,
@@ -90,9 +111,22 @@ class WandbSink:
                 settings=settings,
                 force=True,
             )
-        except (wandb.errors.CommError, wandb.errors.UsageError) as failure:
-            raise _not_online(str(failure).splitlines()[0]) from failure
+        except (wandb.errors.Error, OSError) as failure:
+            raise refuse(_said(failure)) from failure
         self._define_axes()
+
+    @staticmethod
+    def _settings() -> wandb.Settings:
+        return wandb.Settings(
+            console="off",
+            silent=True,
+            init_timeout=CONNECT_TIMEOUT_S,
+            # Without these wandb reads the machine and the checkout into the run's files.
+            x_disable_meta=True,
+            x_disable_stats=True,
+            disable_git=True,
+            save_code=False,
+        )
 
     def _define_axes(self) -> None:
         # Name by name: of globs, this version takes only those that end in their one "*".

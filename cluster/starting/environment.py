@@ -20,6 +20,29 @@ QUIET = {
 # guard the session, and workers are not nicer than the rest of the machine.
 RAY_DEFAULTS = {"RAY_AUTH_MODE": "token", "RAY_worker_niceness": "0"}
 
+# Serve's and Ray's own deadlines are for machines that do nothing else. On a shared one a process
+# may wait seconds for its turn: what is only slow must not be taken for dead, nor be told of.
+SHARED_MACHINE = {
+    # Before a request goes to a replica, how long that may take to say how much it has to do.
+    "RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S": "10",
+    "RAY_SERVE_MAX_QUEUE_LENGTH_RESPONSE_DEADLINE_S": "60",
+    # How long the HTTP proxy may take to come up, and later to say that it is well; three misses
+    # and it is replaced, with every request that waits in it.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
+    # A worker imports torch or vLLM before it reports itself.
+    "RAY_worker_register_timeout_seconds": "300",
+    # A node that does not answer so long, several times in a row, is given up with all on it.
+    "RAY_health_check_timeout_ms": "60000",
+}
+
+# Whom no proxy stands before. The names in use; and a list of both spellings, since libraries
+# differ in which they read.
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+NO_PROXY_VARIABLES = ("no_proxy", "NO_PROXY")
+GRPC_NO_PROXY = "no_grpc_proxy"
+"""Read by gRPC in place of the others where it is set."""
+
 # A thread that still calls Ray when its session has ended would silently start another.
 ONE_SESSION = {"RAY_ENABLE_AUTO_CONNECT": "0"}
 
@@ -34,13 +57,34 @@ def prepare_environment(address: str | None) -> None:
     Args:
         address: Of a Ray cluster to join, if the config names one.
     """
-    settings = {**ONE_THREAD, **QUIET, **ONE_SESSION}
+    settings = {**ONE_THREAD, **QUIET, **ONE_SESSION, **SHARED_MACHINE}
     if cluster_address(address) is None:
         settings |= RAY_DEFAULTS | LOOPBACK_ONLY
     for name, value in settings.items():
         os.environ.setdefault(name, value)
+    _keep_proxies_from_loopback()
 
 
 def cluster_address(address: str | None) -> str | None:
-    """Return the Ray cluster to join, the config's or RAY_ADDRESS; None for a private session."""
-    return address or os.environ.get("RAY_ADDRESS") or None
+    """Return the Ray cluster to join, the config's or RAY_ADDRESS; None for a private session.
+
+    "local" is Ray's own word for one.
+    """
+    named = (address or os.environ.get("RAY_ADDRESS") or "").strip()
+    return None if named in ("", "local") else named
+
+
+def _keep_proxies_from_loopback() -> None:
+    """Add this machine to what is reached without a proxy; what the user has listed stays."""
+    listed = [part.strip() for name in NO_PROXY_VARIABLES for part in _listed(name)]
+    if "*" in listed:
+        return
+    names = ",".join(dict.fromkeys((*filter(None, listed), *LOOPBACK)))
+    for name in NO_PROXY_VARIABLES:
+        os.environ[name] = names
+    if GRPC_NO_PROXY in os.environ:
+        os.environ[GRPC_NO_PROXY] = ",".join((*_listed(GRPC_NO_PROXY), *LOOPBACK))
+
+
+def _listed(name: str) -> list[str]:
+    return os.environ.get(name, "").split(",")

@@ -14,6 +14,7 @@ from types import TracebackType
 from cluster.config import SimulatedLabeler
 from cluster.run_folder import RunFolder
 from protocol.errors import LoopEnded
+from protocol.files import writing
 
 STOP_TIMEOUT_S = 10.0
 POLL_S = 0.5
@@ -38,6 +39,7 @@ class SimulatedLabelers:
         self._url = url
         self._folder = folder
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._is_ending = False
 
     def __enter__(self) -> SimulatedLabelers:
         try:
@@ -54,6 +56,7 @@ class SimulatedLabelers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._is_ending = True
         for process in self._processes.values():
             process.terminate()
         for process in self._processes.values():
@@ -68,18 +71,17 @@ class SimulatedLabelers:
         await asyncio.to_thread(self.__exit__, None, None, None)
 
     async def watch(self) -> None:
-        """Return when all have ended by themselves.
+        """Return when all have ended by themselves, or are told to.
 
         Raises:
-            LoopEnded: One ended with an error; its log says why.
+            LoopEnded: One gave up or failed: without its labels the run would wait for ever.
         """
         # Polled: a thread that waited for each would leave none to others on a small machine.
-        while True:
+        while not self._is_ending:
             codes = {name: process.poll() for name, process in self._processes.items()}
             for name, code in codes.items():
-                if code:
-                    log = self._folder.logs / f"labeler-{name}.log"
-                    raise LoopEnded(f"simulated labeler {name} ended with code {code}: see {log}")
+                if code and not self._is_ending:
+                    raise LoopEnded(f"simulated labeler {name} ended with {self._why(name, code)}")
             if None not in codes.values():
                 return
             await asyncio.sleep(POLL_S)
@@ -87,15 +89,28 @@ class SimulatedLabelers:
     def num_acknowledged(self) -> int:
         """Distinct labels the labelers saw acknowledged, by their own count."""
         reports = (self._report(profile) for profile in self._profiles)
-        return sum(json.loads(r.read_text())["acknowledged"] for r in reports if r.exists())
+        return sum(json.loads(r.read_bytes())["acknowledged"] for r in reports if r.exists())
+
+    def _why(self, name: str, code: int) -> str:
+        """Return an exit code and the last thing its process said."""
+        log = self._log(name)
+        lines = (
+            log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
+        )
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "no word")
+        return f"code {code}: {last}; see {log}"
 
     def _start(self, profile: SimulatedLabeler) -> subprocess.Popen[bytes]:
-        with (self._folder.logs / f"labeler-{profile.name}.log").open("wb") as log:
+        # Absolute: a relative path may begin with a dash.
+        token_file = self._folder.tokens.absolute() / profile.name
+        with writing(self._log(profile.name)):
+            log = self._log(profile.name).open("wb")
+        with log:
             return subprocess.Popen(
                 [
                     *(sys.executable, "-m", "label_queue.simulated"),
                     *("--url", self._url),
-                    *("--token-file", str(self._folder.tokens / profile.name)),
+                    *("--token-file", str(token_file)),
                     *("--profile", profile.model_dump_json(exclude={"name"})),
                     *("--report", str(self._report(profile))),
                     *("--parent", str(os.getpid())),
@@ -106,4 +121,7 @@ class SimulatedLabelers:
             )
 
     def _report(self, profile: SimulatedLabeler) -> Path:
-        return self._folder.logs / f"labeler-{profile.name}.json"
+        return self._folder.logs.absolute() / f"labeler-{profile.name}.json"
+
+    def _log(self, name: str) -> Path:
+        return self._folder.logs / f"labeler-{name}.log"

@@ -23,7 +23,7 @@ from ray.serve.schema import LoggingConfig as ServeLoggingConfig
 
 from cluster.config import ClusterConfig
 from cluster.starting.environment import cluster_address
-from cluster.starting.preflight import free_port, no_ray_cluster
+from cluster.starting.ports import free_port, no_ray_cluster, url_of
 from protocol.errors import LoopEnded, ResourceError
 
 DEPLOYMENT_POLL_S = 0.5
@@ -85,7 +85,7 @@ class RaySession:
     @property
     def url(self) -> str:
         """Address of both HTTP faces."""
-        return f"http://{self._config.http_host}:{self.http_port}"
+        return url_of(self._config.http_host, self.http_port)
 
     async def deploy(self, app: serve.Application, name: str, route_prefix: str) -> Any:
         """Run a Serve application of this run; return its handle once it is healthy.

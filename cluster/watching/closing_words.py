@@ -38,7 +38,7 @@ LINES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 def closing_words(folder: RunFolder, page: Path) -> str:
     """Return the last lines of a run; what is not known is left out."""
-    summary = json.loads((folder.report / "summary.json").read_text())
+    summary = json.loads((folder.report / "summary.json").read_text(encoding="utf-8"))
     if summary.get("peak_memory_bytes") is not None:
         summary["peak_memory_gib"] = summary["peak_memory_bytes"] / 2**30
     lines = [f"{folder.path}: {folder.read_state()['state']}"]

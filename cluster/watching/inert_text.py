@@ -11,6 +11,10 @@ def inert(text: str) -> str:
     Control characters would move the cursor or recolour the terminal, and bidirectional overrides
     would reorder what follows.
     """
-    line = " ".join(text.split())
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    shown = one_line(" ".join(text.split()))
     return shown if len(shown) <= MOST_CHARACTERS else shown[: MOST_CHARACTERS - 1] + "…"
+
+
+def one_line(text: str) -> str:
+    """Return a text whole, as one line of printable characters, the rest shown as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

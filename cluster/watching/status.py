@@ -10,9 +10,11 @@ from typing import Any
 
 import psutil
 
+from cluster.metrics.jsonl_sink import read_rows
 from cluster.run_folder import RunFolder
+from cluster.run_state import refuse_lack
 from cluster.watching.inert_text import inert
-from protocol.errors import MissingError, ResourceError
+from protocol.errors import MissingError, ResourceError, UserError
 
 ENDED = ("finished", "stopped", "failed")
 POLL_S = 0.5
@@ -25,24 +27,40 @@ def read_state(path: Path) -> dict[str, Any]:
 
     Raises:
         MissingError: The folder holds no run.
+        InputError: `run.json` is garbled.
+        ResourceError: It may not be read.
     """
-    state = RunFolder.existing(path).read_state()
-    if state["state"] not in ENDED and not _is_alive(state):
-        state["state"] = "dead"
+    folder = RunFolder.existing(path)
+    state = folder.read_state("mode", "seed")
+    if state["state"] not in ENDED:
+        refuse_lack(folder.state, state, "host", "pid", "pid_started_at")
+        if not _is_alive(state):
+            state["state"] = "dead"
     return state
 
 
 def newest_running(runs: Path) -> Path:
     """Return the run among the folders of `runs` that began last of those going on.
 
+    One whose `run.json` cannot be read keeps nobody from the others.
+
     Raises:
-        MissingError: None is.
+        MissingError: None is; names the first that could not be read.
     """
-    states = {file.parent: read_state(file.parent) for file in runs.glob("*/run.json")}
-    alive = [path for path, state in states.items() if state["state"] not in (*ENDED, "dead")]
-    if not alive:
-        raise MissingError(f"no run is going on under {runs}/: name the folder of one")
-    return max(alive, key=lambda path: float(states[path]["started_at"]))
+    began_at: dict[Path, float] = {}
+    unread: list[UserError] = []
+    for file in sorted(runs.glob("*/run.json")):
+        try:
+            state = read_state(file.parent)
+            if state["state"] not in (*ENDED, "dead"):
+                refuse_lack(file, state, "started_at")
+                began_at[file.parent] = float(state["started_at"])
+        except UserError as error:
+            unread.append(error)
+    if not began_at:
+        beside = f" (passed over: {unread[0]})" if unread else ""
+        raise MissingError(f"no run is going on under {runs}/: name the folder of one{beside}")
+    return max(began_at, key=lambda path: began_at[path])
 
 
 def read_status(path: Path) -> dict[str, Any]:
@@ -50,15 +68,13 @@ def read_status(path: Path) -> dict[str, Any]:
 
     Raises:
         MissingError: The folder holds no run.
+        InputError: A file in it is garbled.
+        ResourceError: It may not be read.
     """
     state = read_state(path)
-    folder = RunFolder(path)
-    latest: dict[str, Any] = {}
-    if folder.metrics.exists():
-        with folder.metrics.open(encoding="utf-8") as lines:
-            for line in lines:
-                if line.endswith("\n"):  # the last one may be half written
-                    latest.update(json.loads(line))
+    latest: dict[str, float] = {}
+    for row in read_rows(RunFolder(path).metrics):
+        latest.update(row)
     return {**state, "folder": str(path), "metrics": latest}
 
 
@@ -122,3 +138,5 @@ def _is_alive(state: dict[str, Any]) -> bool:
         return abs(started_at - float(state["pid_started_at"])) < 1
     except psutil.NoSuchProcess:
         return False
+    except psutil.AccessDenied:
+        return True  # another user's: it is there

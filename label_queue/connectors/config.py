@@ -1,4 +1,4 @@
-"""`[[labels.connectors]]`: which outside tools are read. Imports nothing but pydantic.
+"""`[[labels.connectors]]`: which outside tools are read. Imports nothing heavier than pydantic.
 
 Secrets are never in a config: it names the environment variables that hold them, and those are
 read where the label queue runs.
@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from protocol.names import LabelerId
 from protocol.settings import Seconds, Settings
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,23}$")]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-LabelerId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:+-]{0,63}$")]
 
 
 def _check_url(url: str) -> str:

@@ -24,9 +24,10 @@ from label_queue.connectors.jsonl_tail import JsonlConnector
 from label_queue.connectors.label_studio import LabelStudioConnector
 from label_queue.connectors.port import Connector
 from label_queue.connectors.runner import ConnectorHealth, ConnectorRunner
-from label_queue.connectors.secrets import read_secret
+from label_queue.connectors.secrets import check_secrets, read_secret
 from label_queue.connectors.tool_client import ToolClient
 from label_queue.connectors.webhooks import SecretHeader, StandardWebhook
+from label_queue.http_client import open_client
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.state import LabelState
 from protocol.errors import UnknownTask
@@ -35,8 +36,22 @@ OpenHttp = Callable[[HttpSection, dict[str, str]], httpx.AsyncClient]
 
 
 def open_http(config: HttpSection, headers: dict[str, str]) -> httpx.AsyncClient:
-    """Return a client of a tool's API that sends these headers with every request."""
-    return httpx.AsyncClient(base_url=config.url, headers=headers, timeout=config.timeout_s)
+    """Return a client of a tool's API that sends these headers with every request.
+
+    Raises ConfigError where the environment's proxies are no good for it.
+    """
+    return open_client(httpx.AsyncClient, config.url, headers=headers, timeout=config.timeout_s)
+
+
+def check_tools(configs: Sequence[ConnectorConfig]) -> None:
+    """Raise ConfigError for the first tool whose secret or proxy the environment lacks or garbles.
+
+    For a check before anything starts, where the label queue runs on the same machine.
+    """
+    check_secrets(configs)
+    for config in configs:
+        if isinstance(config, HttpSection):
+            open_http(config, {})  # opens no connection, and so leaves nothing to close
 
 
 def make_connector(

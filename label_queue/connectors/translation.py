@@ -15,6 +15,7 @@ from label_queue.labeling.board import ON_TOP
 from label_queue.labeling.submissions import as_event, check_submission
 from protocol.errors import InvalidLabel
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent, Source
+from protocol.names import is_labeler_id
 
 LABELER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+-]{0,127}")
 """Of whom an outside tool may speak: its name, and its own user's id."""
@@ -63,12 +64,20 @@ def as_assignment(
 ) -> Assignment:
     """Return the record of who was shown a query outside, and in which order.
 
-    It is no lease: the task was there from the query's beginning, for anybody.
+    It is no lease: the task was there from the query's beginning, for anybody. Raises InvalidLabel
+    where the tool's user can be no labeler.
     """
+    labeler_id = labeler_of(connector, user)
+    if not is_labeler_id(labeler_id):
+        raise InvalidLabel(
+            f"{labeler_id!r} can be no labeler: give this user another id in the connector's "
+            "labelers",
+            "user",
+        )
     return Assignment(
         assignment_id=assignment_id,
         query_id=query.query_id,
-        labeler_id=labeler_of(connector, user),
+        labeler_id=labeler_id,
         shown_order=outside_task(connector.name, query).order,
         order_seed=0,
         created_at=query.created_at,

@@ -30,6 +30,7 @@ from protocol.labels import (
     PolicyProvenance,
     RewardVersion,
 )
+from protocol.names import LONGEST_IDENTIFIER, is_identifier, is_labeler_id, is_run_id
 
 FORMAT = "andon"
 SCHEMA_VERSION = 1
@@ -125,8 +126,8 @@ def _read_header(path: Path, first: tuple[int, dict[str, Any]] | None) -> str:
             f"{SCHEMA_VERSION}; use the version of Andon that wrote it"
         )
     run_id = header.get("run_id")
-    if not isinstance(run_id, str) or not run_id:
-        raise InputError(f"{where}: run_id: want the run's name")
+    if not isinstance(run_id, str) or not is_run_id(run_id):
+        raise InputError(f"{where}: run_id: want a run's id, got {run_id!r}")
     return run_id
 
 
@@ -174,6 +175,9 @@ def _unknown_field(given: Any, known: Any, place: str) -> str | None:
 def _check_query(query: ComparisonQuery, known: _Known, run_id: str, where: str) -> None:
     if query.run_id != run_id:
         raise InputError(f"{where}: run_id: is {query.run_id!r}, the header says {run_id!r}")
+    _check_ids(where, query_id=query.query_id)
+    for candidate in query.candidates:
+        _check_ids(where, candidate_id=candidate.candidate_id)
     if query.query_id in known.queries:
         raise InputError(f"{where}: query_id: {query.query_id!r} comes twice")
     alike = first_alike(query.candidates)
@@ -192,6 +196,8 @@ def _check_assignment(assignment: Assignment, known: _Known, run_id: str, where:
         raise InputError(f"{where}: query_id: no query {assignment.query_id!r} above")
     if sorted(assignment.shown_order) != sorted(c.candidate_id for c in query.candidates):
         raise InputError(f"{where}: shown_order: want each candidate of the query once")
+    _check_ids(where, assignment_id=assignment.assignment_id)
+    _check_labeler(where, assignment.labeler_id)
     if assignment.assignment_id in known.assignments:
         raise InputError(f"{where}: assignment_id: {assignment.assignment_id!r} comes twice")
     known.assignments[assignment.assignment_id] = assignment
@@ -200,6 +206,7 @@ def _check_assignment(assignment: Assignment, known: _Known, run_id: str, where:
 def _check_event(event: LabelEvent, known: _Known, run_id: str, where: str) -> None:
     if event.seq != len(known.events) + 1:
         raise InputError(f"{where}: seq: want {len(known.events) + 1}, got {event.seq}")
+    _check_labeler(where, event.labeler_id)
     if event.event_id in known.events:
         raise InputError(f"{where}: event_id: {event.event_id!r} comes twice")
     known.events.add(event.event_id)
@@ -217,6 +224,20 @@ def _check_event(event: LabelEvent, known: _Known, run_id: str, where: str) -> N
         raise InputError(f"{where}: ranking: want each candidate of the query once")
     if event.type != "retract" and not _is_whole(event):
         raise InputError(f"{where}: outcome: {event.outcome!r} lacks what it says")
+
+
+def _check_ids(where: str, **ids: str) -> None:
+    """Refuse what the labelling API could not say: then no labeler would ever be asked."""
+    for field_name, text in ids.items():
+        if not is_identifier(text):
+            raise InputError(
+                f"{where}: {field_name}: want 1 to {LONGEST_IDENTIFIER} characters, got {len(text)}"
+            )
+
+
+def _check_labeler(where: str, labeler_id: str) -> None:
+    if not is_labeler_id(labeler_id):
+        raise InputError(f"{where}: labeler_id: want a labeler's id, got {labeler_id!r}")
 
 
 def _is_whole(event: LabelEvent) -> bool:

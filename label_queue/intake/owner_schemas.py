@@ -21,14 +21,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from label_queue.intake.schemas import Body, Identifier, PromptBody
+from label_queue.intake.schemas import Body, PromptBody
 from protocol.labels import QueryKind, QueryPurpose
+from protocol.names import Identifier, PersonId
 from protocol.settings import Stored
 
 LabelerState = Literal["probation", "active", "suspended", "excluded"]
-LabelerName = Annotated[
-    str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:+-]*$")
-]
 ReasonText = Annotated[str, Field(min_length=1, max_length=1_000)]
 
 
@@ -54,7 +52,7 @@ class Rollback(Reason):
 class NewLabeler(Body):
     """Somebody to admit, or to give another link."""
 
-    labeler_id: LabelerName
+    labeler_id: PersonId
     role: Literal["labeler", "owner"] = "labeler"
 
 

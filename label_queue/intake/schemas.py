@@ -35,8 +35,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from protocol.labels import Outcome, QueryKind
 from protocol.messages import ChatMessage
+from protocol.names import Identifier
 
-Identifier = Annotated[str, Field(min_length=1, max_length=128)]
 ClientTime = Annotated[float, Field(ge=0, le=1e12)]
 
 

@@ -11,7 +11,7 @@ from label_queue.labeling.access import Access, token_sha256
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import LabelerToken, Record, Role, TokenKind, TokenRevocation
 from protocol.errors import InvalidLabel, LabelConflict, ResourceError, UnknownTask
-from protocol.labels import RESERVED_NAMES
+from protocol.names import RESERVED_NAMES
 
 
 class Admissions:

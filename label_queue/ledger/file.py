@@ -60,7 +60,7 @@ def _prove_file(database: sqlite3.Connection, path: Path) -> None:
     database.text_factory = bytes  # a path need not be UTF-8
     ((_, _, opened),) = database.execute("PRAGMA database_list").fetchall()
     database.text_factory = str
-    if not opened or not os.path.samefile(opened, path):
+    if not opened or not path.samefile(os.fsdecode(opened)):
         raise IntegrityError(f"{path}: SQLite opened {os.fsdecode(opened)!r} instead of it")
 
 

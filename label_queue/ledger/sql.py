@@ -38,13 +38,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.types import TypeEngine
 
-from label_queue.ledger.file import (
-    MEND_DISK,
-    open_database,
-    real_path,
-    refuse_network_filesystem,
-    take_lock,
-)
+from label_queue.ledger import file as ledger_file
 from label_queue.ledger.records import (
     ConnectorOffset,
     DeadLetter,
@@ -221,10 +215,10 @@ class SqlLedger:
         refuses, or another process has the ledger open; InputError when it is another run's or no
         ledger at all; IntegrityError when SQLite opened any other file.
         """
-        path = real_path(path)
-        refuse_network_filesystem(path)
+        path = ledger_file.real_path(path)
+        ledger_file.refuse_network_filesystem(path)
         with ExitStack() as on_failure:
-            lock = on_failure.enter_context(take_lock(path))
+            lock = on_failure.enter_context(ledger_file.take_lock(path))
             with _is_ledger(path):
                 engine = _engine(path)
                 on_failure.callback(engine.dispose)
@@ -241,7 +235,7 @@ class SqlLedger:
         Raises MissingError when there is none, InputError when it is no ledger, ResourceError
         when the disk refuses, IntegrityError when SQLite opened any other file.
         """
-        path = real_path(path)
+        path = ledger_file.real_path(path)
         if not path.is_file():
             raise MissingError(f"{path}: no such ledger; name the run folder's ledger.sqlite")
         with _is_ledger(path), ExitStack() as on_failure:
@@ -348,7 +342,7 @@ def _engine(path: Path, *, read_only: bool = False) -> Engine:
     engine = create_engine(
         "sqlite://",
         poolclass=StaticPool,
-        creator=lambda: open_database(path, read_only=read_only),
+        creator=lambda: ledger_file.open_database(path, read_only=read_only),
     )
 
     @event.listens_for(engine, "connect")
@@ -371,7 +365,9 @@ def _is_ledger(path: Path) -> Iterator[None]:
     except DatabaseError as error:
         # The low byte is the kind of error, the others its details.
         if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in DISK_ERRORS:
-            raise ResourceError(f"{path}: cannot be opened ({error.orig}); {MEND_DISK}") from error
+            raise ResourceError(
+                f"{path}: cannot be opened ({error.orig}); {ledger_file.MEND_DISK}"
+            ) from error
         raise InputError(f"{path}: not a label ledger ({error.orig}); name another") from error
 
 

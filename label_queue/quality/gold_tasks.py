@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 from label_queue.config import LabelsConfig
 from protocol.chat import as_mappings, read_messages
 from protocol.distinct import first_alike
-from protocol.errors import InputError, MissingError
+from protocol.errors import InputError
+from protocol.files import read_text
 from protocol.labels import Candidate, ComparisonQuery
 from protocol.messages import ChatMessage
 
@@ -59,15 +60,12 @@ def read_gold(path: Path, num_candidates: int) -> tuple[GoldTask, ...]:
 
     Raises:
         MissingError: There is no such file.
+        ResourceError: It may not be read.
         InputError: It is empty, or a line is not a gold task of `num_candidates` candidates; names
             line and field.
     """
-    if not path.is_file():
-        raise MissingError(f"{path}: no such gold file; see labels.quality.gold.path")
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text ({error.reason} at {error.start})") from error
+    text = read_text(path, "labels.quality.gold.path", "name a file of gold tasks")
+    lines = text.split("\n")
     tasks = tuple(
         _parse(path, number, line, num_candidates)
         for number, line in enumerate(lines, start=1)

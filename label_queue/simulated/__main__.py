@@ -12,13 +12,15 @@ from pathlib import Path
 import httpx
 from pydantic import ValidationError
 
+from label_queue.http_client import open_client
 from label_queue.simulated.client import (
     ANSWER_TIMEOUT_S,
     LONGEST_TASK_WAIT_S,
     SimulatedLabeler,
 )
 from label_queue.simulated.config import LabelerProfile
-from protocol.errors import ConfigError, LabelError, MissingError, UserError
+from protocol.errors import AndonError, ConfigError
+from protocol.files import read_text
 
 TOKEN_VARIABLE = "ANDON_LABELER_TOKEN"
 PARENT_POLL_S = 1.0
@@ -38,10 +40,8 @@ def _token(path: Path | None) -> str:
     """Return the labeler's token from a file, or else from the environment."""
     if path is None:
         token = os.environ.get(TOKEN_VARIABLE, "")
-    elif path.is_file():
-        token = path.read_text()
     else:
-        raise MissingError(f"{path}: no such token file; see --token-file")
+        token = read_text(path, "--token-file", "name the file that holds the labeler's token")
     if not token.strip():
         raise ConfigError(f"no labeler token: give --token-file or set {TOKEN_VARIABLE}")
     return token.strip()
@@ -70,11 +70,11 @@ async def _work(arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with httpx.AsyncClient(
-        base_url=arguments.url,
+    async with open_client(
+        httpx.AsyncClient,
+        arguments.url,
         headers={"authorization": f"Bearer {_token(arguments.token_file)}"},
         timeout=LONGEST_TASK_WAIT_S + ANSWER_TIMEOUT_S,
-        trust_env=False,  # the intake is on this machine or named by address: no proxy between
     ) as http:
         labeler = SimulatedLabeler(
             http=http, profile=_profile(arguments.profile), report_path=arguments.report
@@ -85,10 +85,13 @@ async def _work(arguments: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Label until the run is over; return the exit status, 2 for a mistake of the caller's."""
+    """Label until the run is over; return the exit status, 2 where the labeler had to give up.
+
+    Why is then the last line of its log.
+    """
     try:
         asyncio.run(_work(_arguments(argv)))
-    except (UserError, LabelError) as error:
+    except AndonError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     return 0

@@ -1,8 +1,8 @@
 """A simulated labeler at work: ask for a task, read, answer, over the HTTP API and nothing else.
 
-The labeler ends when the run is closed, when the server has been gone for longer than its
-patience, or when it is told to stop. An answer on its way is always brought to its end, so what
-is counted as acknowledged is what the server said is on disk.
+The labeler ends when the run is closed or when it is told to stop; a server that does not answer,
+or that fails, for longer than its patience is an error. An answer on its way is always brought to
+its end, so what is counted as acknowledged is what the server said is on disk.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from label_queue.simulated.choice import Verdict, decide, seconds_spent
 from label_queue.simulated.config import LabelerProfile
 from label_queue.simulated.gold import response_gold
 from protocol.chat import in_one_text
-from protocol.errors import AndonError, Unauthenticated
+from protocol.errors import AndonError, LoopEnded, Unauthenticated
 
 log = structlog.get_logger()
 
@@ -36,8 +36,8 @@ LAST_PATIENCE_S = 5.0
 """How long an answer on its way is still tried once the labeler is told to stop."""
 
 
-class RunGone(AndonError):
-    """The run is over, or its server has not answered for longer than the labeler's patience."""
+class RunOver(AndonError):
+    """The run wants no more labels, or the labeler was told to stop: an end like any other."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -116,6 +116,7 @@ class SimulatedLabeler:
 
         Raises:
             Unauthenticated: The server does not know the token.
+            LoopEnded: It did not answer, or failed, for longer than the labeler's patience.
         """
         self._stop = stop
         self.report.write(self._report_path)
@@ -128,8 +129,8 @@ class SimulatedLabeler:
                     await _cancel(prepared)
                 elif (answer := prepared.result()) is not None:
                     await self._submit(answer)
-        except RunGone as gone:
-            log.info("labeler_done", why=str(gone), **asdict(self.report))
+        except RunOver as over:
+            log.info("labeler_done", why=str(over), **asdict(self.report))
         finally:
             await _cancel(stopped)
             self.report.write(self._report_path)
@@ -142,9 +143,11 @@ class SimulatedLabeler:
         if response.status_code == httpx.codes.NO_CONTENT:
             run = RunInfo.model_validate_json((await self._request("GET", "/api/v1/run")).content)
             if run.is_closed:
-                raise RunGone("the run wants no more labels")
+                raise RunOver("the run wants no more labels")
             return None
-        task = Task.model_validate_json(response.raise_for_status().content)
+        if not response.is_success:
+            raise LoopEnded(f"no task was given: status {response.status_code}, {response.text}")
+        task = Task.model_validate_json(response.content)
         answer = answer_to(task, self._profile, self.report.acknowledged, self._judgement)
         await self._sleep((answer.active_ms or 0) / 1000)
         return answer
@@ -170,7 +173,11 @@ class SimulatedLabeler:
         params: dict[str, float] | None = None,
         content: str | None = None,
     ) -> httpx.Response:
-        """Send a request until something other than "try again" comes back."""
+        """Send a request until something other than "try again" comes back.
+
+        Raises LoopEnded where the server did not answer, or failed, for longer than the labeler's
+        patience.
+        """
         waited = 0.0
         for attempt in range(1_000_000):
             retry_after = 0.0
@@ -190,7 +197,8 @@ class SimulatedLabeler:
                 why = f"status {response.status_code}"
                 retry_after = _retry_after_s(response)
             if waited >= (LAST_PATIENCE_S if self._stop.is_set() else self._patience_s):
-                raise RunGone(f"{method} {path}: {why}, for {waited:.0f} s")
+                trouble = f"{method} {path}: {why}, for {waited:.0f} s"
+                raise RunOver(trouble) if self._stop.is_set() else LoopEnded(trouble)
             longest = min(LONGEST_RETRY_S, 0.1 * 2 ** min(attempt, 10))
             wait_s = max(retry_after, longest * self._jitter.uniform(0.5, 1.0))
             self.report.retried += 1
@@ -207,7 +215,7 @@ def _known(response: httpx.Response) -> httpx.Response:
             "ANDON_LABELER_TOKEN"
         )
     if response.status_code == httpx.codes.GONE:
-        raise RunGone("the run is over")
+        raise RunOver("the run is over")
     return response
 
 

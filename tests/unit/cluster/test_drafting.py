@@ -8,8 +8,8 @@ from dataclasses import replace
 from cluster.loops.drafting import MAX_REDRAWS, Drafter
 from cluster.loops.fleet import RolloutFleet
 from protocol.labels import QueryOrder
-from protocol.messages import Prompt, RolloutRequest
-from tests.support.messages import SAMPLING, make_prompt
+from protocol.messages import Prompt, Rollout, RolloutRequest
+from tests.support.messages import SAMPLING, make_prompt, make_rollout
 from tests.support.parts import FakeActor, FakePrompts
 
 

@@ -1,0 +1,81 @@
+"""What `run.json` says of a run, checked as it is read: anybody may have written to it since."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from protocol.errors import InputError
+
+State = Literal["starting", "running", "finished", "stopped", "failed"]
+LARGEST_PID = 2**31 - 1
+
+
+class _Part(BaseModel):
+    """Strict, and open to what another version adds."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
+
+
+class Cord(_Part):
+    """How the cord hangs."""
+
+    is_pulled: bool
+    pulled_by: str
+    reason: str
+
+
+class RunState(_Part):
+    """The keys that are read somewhere. A run adds them as it goes on, `state` first."""
+
+    state: State
+    run_id: str | None = Field(default=None, min_length=1)
+    mode: str | None = None
+    seed: int | None = None
+    pid: int | None = Field(default=None, ge=1, le=LARGEST_PID)
+    """Of the run's own process, on `host`."""
+    pid_started_at: float | None = None
+    """Unix seconds; with `pid` names one process for ever."""
+    host: str | None = None
+    url: str | None = None
+    """Of both HTTP faces, once they are up."""
+    started_at: float | None = None
+    """Unix seconds."""
+    wall_s: float | None = None
+    error: str | None = None
+    stop_reason: str | None = None
+    cord: Cord | None = None
+    versions: dict[str, str] | None = None
+    base_model_s: float | None = None
+    peak_memory_bytes: int | None = None
+    labels_acknowledged: int | None = None
+
+
+def parse_state(path: Path, text: str | bytes) -> dict[str, Any]:
+    """Return the content of `run.json`.
+
+    Raises:
+        InputError: It is cut off, no JSON object, or a key is not what it must be; names the key.
+    """
+    try:
+        return RunState.model_validate_json(text).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        raise _garbled(path, f"{key}: {problem['msg']}" if key else problem["msg"]) from error
+
+
+def refuse_lack(path: Path, state: Mapping[str, Any], *keys: str) -> None:
+    """Raise InputError unless all of some keys are there; names the first that is not."""
+    for key in keys:
+        if state.get(key) is None:
+            raise _garbled(path, f"{key} is missing")
+
+
+def _garbled(path: Path, problem: str) -> InputError:
+    return InputError(
+        f"{path} is not as a run writes it ({problem}): put it back, or name another run's folder"
+    )

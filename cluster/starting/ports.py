@@ -1,0 +1,124 @@
+"""Ports and addresses: what can be bound, what answers, and how an address is written."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+
+from protocol.errors import ConfigError, ResourceError
+
+CONNECT_TIMEOUT_S = 5.0
+
+
+def free_port(host: str, port: int) -> int:
+    """Return `port` if it can be bound, or a free one for 0.
+
+    Args:
+        host: "localhost" or an address, IPv4 or IPv6.
+        port: 0 for any.
+
+    Raises:
+        ResourceError: It is taken, needs rights this user lacks, or this machine has no such host.
+    """
+    try:
+        # As Serve does: a name, such as localhost, is looked up as IPv4.
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        raise _not_bound(host, port, error) from error
+
+
+def _not_bound(host: str, port: int, error: OSError) -> ResourceError:
+    if error.errno == errno.EADDRINUSE:
+        return ResourceError(
+            f"port {port} on {host} is in use: set cluster.http_port to another, or to 0 for a "
+            "free one"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return ResourceError(
+            f"port {port} on {host} may not be bound by this user (below 1024 it takes root): set "
+            "cluster.http_port to another, or to 0 for a free one"
+        )
+    return ResourceError(
+        f"{host} is no address of this machine ({error.strerror}): set cluster.http_host to "
+        "another, e.g. 127.0.0.1"
+    )
+
+
+def url_of(host: str, port: int) -> str:
+    """Return the URL of an HTTP face; an IPv6 address stands in brackets there."""
+    return f"http://{_bracketed(host)}:{port}"
+
+
+def ray_host_and_port(address: str) -> tuple[str, int] | None:
+    """Return where a Ray cluster is said to be; None for "auto", which Ray looks up.
+
+    Raises:
+        ConfigError: It is no HOST:PORT.
+    """
+    if address == "auto":
+        return None
+    if "://" in address:
+        raise _no_ray_address(
+            address, "a run's driver belongs on a node of the cluster, not at a Ray client"
+        )
+    host, separator, port = address.rpartition(":")
+    if not separator or not host:
+        raise _no_ray_address(address, "it has no port" if host else "it has no host")
+    if not port.isascii() or not port.isdecimal() or not 0 < int(port[:6]) < 2**16:
+        raise _no_ray_address(address, f"{port!r} is no port from 1 to 65535")
+    return _bare_host(address, host), int(port)
+
+
+def _bare_host(address: str, host: str) -> str:
+    if host.startswith("[") and host.endswith("]"):
+        try:
+            return str(ipaddress.IPv6Address(host[1:-1]))
+        except ValueError as error:
+            raise _no_ray_address(address, f"{host} is no IPv6 address") from error
+    labels = host.split(".")
+    is_name = all(
+        label and len(label) < 64 and label.isascii() and label.replace("-", "a").isalnum()
+        for label in labels
+    )
+    if not is_name or len(host) > 253:
+        raise _no_ray_address(address, f"{host!r} is no host")
+    return host
+
+
+def _no_ray_address(address: str, reason: str) -> ConfigError:
+    return ConfigError(
+        f"the Ray address {address!r} is not HOST:PORT ({reason}): set RAY_ADDRESS or "
+        "cluster.address to e.g. 10.0.0.1:6379, or unset it to run on this machine alone"
+    )
+
+
+def no_ray_cluster(address: str) -> ResourceError:
+    """Return the error to raise where no Ray cluster answers."""
+    return ResourceError(
+        f"no Ray cluster answers at {address}: start one with `ray start --head` or unset "
+        "RAY_ADDRESS to run on this machine alone"
+    )
+
+
+def check_ray(address: str) -> None:
+    """Try the cluster's port: Ray itself would go on trying for a minute.
+
+    Raises:
+        ConfigError: The address is none.
+        ResourceError: Nothing answers there.
+    """
+    at = ray_host_and_port(address)
+    if at is None:
+        return
+    try:
+        socket.create_connection(at, CONNECT_TIMEOUT_S).close()
+    except (OSError, UnicodeError) as error:
+        raise no_ray_cluster(address) from error
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

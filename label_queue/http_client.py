@@ -1,0 +1,64 @@
+"""HTTP clients of the label side: what is on this machine is never asked through a proxy."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import httpx
+
+from protocol.errors import ConfigError
+
+C = TypeVar("C", httpx.Client, httpx.AsyncClient)
+
+
+def open_client(make: Callable[..., C], url: str, **options: Any) -> C:
+    """Return a client of a server.
+
+    Args:
+        make: `httpx.Client` or `httpx.AsyncClient`.
+        url: The base of its paths, e.g. "http://127.0.0.1:8000".
+        options: As `make` takes them.
+
+    Raises:
+        ConfigError: The URL is none, or the environment's proxies or certificates are no good.
+    """
+    try:
+        at = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ConfigError(f"{url!r} is no URL ({error}): want http://HOST:PORT") from error
+    if at.scheme not in ("http", "https") or not at.host:
+        raise ConfigError(f"{url!r} is no URL of a server: want http://HOST:PORT")
+    if is_loopback(at.host):
+        return make(base_url=url, trust_env=False, **options)
+    try:
+        return make(base_url=url, **options)
+    except ImportError as error:
+        raise ConfigError(
+            f"{url}: the environment names a SOCKS proxy, for which a package is missing: `pip "
+            f"install httpx[socks]`, put {at.host} into NO_PROXY, or unset ALL_PROXY"
+        ) from error
+    except (ValueError, OSError, httpx.InvalidURL) as error:
+        raise ConfigError(
+            f"{url}: no client can be made with the proxies and certificates that the environment "
+            f"names ({error}): see HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE"
+        ) from error
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a URL's host is this machine: by its name, or an address in whatever notation."""
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        try:
+            address = ipaddress.ip_address(socket.inet_aton(name))  # "127.1"
+        except OSError:
+            return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    address = mapped or address
+    return address.is_loopback or address.is_unspecified

@@ -1,0 +1,95 @@
+"""Files a person names or a run keeps: what can go wrong with one becomes an error of ours."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from protocol.errors import InputError, MissingError, ResourceError
+
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
+_NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def reading(path: Path, what: str, mend: str) -> Iterator[None]:
+    """Turn what may happen while a file is found, opened and read into errors of ours.
+
+    Nothing else belongs inside: what its content says is judged after.
+
+    Args:
+        path: The file.
+        what: It is to the reader, e.g. "labels.guidelines".
+        mend: What to do where it is missing or no such file, e.g. "name a Markdown file".
+
+    Raises:
+        MissingError: It is not there.
+        InputError: It is a folder, not UTF-8 text, or its path is none.
+        ResourceError: This user may not read it, or the disk refuses.
+    """
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{what}: {path} is not UTF-8 text ({error.reason} at byte {error.start}); {mend}"
+        ) from error
+    except ValueError as error:  # a NUL, or what no file's name can hold
+        raise InputError(f"{what}: {path} is not a path ({error}); {mend}") from error
+    except OSError as error:
+        raise _read_problem(path, what, mend, error) from error
+
+
+def read_text(path: Path, what: str, mend: str) -> str:
+    """Return the text of a file, UTF-8; arguments and errors as for `reading`."""
+    with reading(path, what, mend):
+        return path.read_text(encoding="utf-8")
+
+
+@contextmanager
+def writing(
+    path: Path, mend: str = "name another place, or see that you may write there"
+) -> Iterator[None]:
+    """Turn what may happen while a file or folder is made into errors of ours.
+
+    Args:
+        path: What is made; a file of a folder that is made whole may stand for all.
+        mend: What to do where it cannot be made.
+
+    Raises:
+        InputError: Its path is none, or leads through what is no folder.
+        ResourceError: The disk is full or read-only, or this user may not write there.
+    """
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text; {mend}") from error
+    except OSError as error:
+        raise _write_problem(path, mend, error) from error
+
+
+def _read_problem(path: Path, what: str, mend: str, error: OSError) -> OSError | ValueError:
+    if error.errno in _NOT_THERE:
+        return MissingError(f"{what}: {path} is not there; {mend}")
+    if error.errno in _NO_PATH:
+        return InputError(f"{what}: {path} is not a path ({error.strerror}); {mend}")
+    if error.errno == errno.EISDIR:
+        return InputError(f"{what}: {path} is a folder, not a file; {mend}")
+    if error.errno in _FORBIDDEN:
+        return ResourceError(
+            f"{what}: {path} may not be read by this user ({error.strerror}); ask its owner"
+        )
+    return ResourceError(f"{what}: {path} cannot be read ({error.strerror}); see to its disk")
+
+
+def _write_problem(path: Path, mend: str, error: OSError) -> OSError | ValueError:
+    where = path if error.filename is None else os.fsdecode(error.filename)
+    if error.errno in _NO_SPACE:
+        return ResourceError(f"{where}: cannot be written: its disk is full; free space there")
+    if error.errno in (*_NOT_THERE, *_NO_PATH, errno.EEXIST, errno.EISDIR):
+        return InputError(f"{where}: cannot be made ({error.strerror}); {mend}")
+    return ResourceError(f"{where}: cannot be written ({error.strerror}); {mend}")
