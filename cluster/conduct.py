@@ -96,6 +96,8 @@ async def conduct(
                     await labelers.stop()
                     minding.cancel()
                 acknowledged = labelers.num_acknowledged() if config.labelers else None
+            # The last figures in the metrics are those of the report.
+            await watch.look(placement.labels, placement.actors)
             folder.update_state(labels_acknowledged=acknowledged, stop_reason=watch.stop_reason)
             watch.show("saving the policy")
             await placement.learner.save(str((folder.policies / "final").resolve()))

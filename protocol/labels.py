@@ -84,7 +84,7 @@ class ComparisonQuery:
     """The chat so far, oldest turn first; empty for a plain prompt."""
     ledger_seq: int | None = None
     """The newest label event's sequence number when this query was made, 0 before the first; None
-    in ledgers that do not say."""
+    for gold and repeats, and in ledgers that do not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -148,7 +148,10 @@ async def _serving(queue: LabelQueue, limits: IntakeConfig) -> AsyncIterator[str
 
 
 async def _label(queue: LabelQueue, url: str, folder: Path, plan: Plan) -> None:
-    """Let everybody label until they have given their number or are suspended."""
+    """Let everybody label until they have given their number or are suspended.
+
+    Whatever ends the owner's watch ends the session: without it nobody is sent home.
+    """
     stops: dict[str, asyncio.Event] = {name: asyncio.Event() for name in profiles(plan.seed)}
     labelers = [
         _one_labeler(
@@ -156,9 +159,11 @@ async def _label(queue: LabelQueue, url: str, folder: Path, plan: Plan) -> None:
         )
         for name, profile in profiles(plan.seed).items()
     ]
-    watching = asyncio.create_task(_watch(url, await queue.add_labeler(OWNER, "owner"), stops))
-    await asyncio.gather(*labelers)
-    await _end(watching)
+    token = await queue.add_labeler(OWNER, "owner")
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(_watch(url, token, stops))
+        await asyncio.gather(*labelers)
+        watching.cancel()
 
 
 async def _one_labeler(

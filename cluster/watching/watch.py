@@ -50,6 +50,8 @@ class Watch:
         self._memory = memory
         self._began_at = began_at
         self._cord = CordState(is_pulled=False)
+        self._untold: list[tuple[int, float]] = []
+        """Policy versions first sampled, and when, that the label queue was not told of yet."""
         self.stop_reason: str | None = None
         """Why the run was stopped before its end, if it was."""
 
@@ -77,7 +79,7 @@ class Watch:
         """Look once a second, for ever; end the controller when a stop is asked for."""
         while True:
             await asyncio.sleep(INTERVAL_S)
-            await self._gather(labels, actors)
+            await self.look(labels, actors)
             self.show(self._phase(), note)
             self.stop_reason = self._folder.stop_requested()
             if self.stop_reason is not None:
@@ -89,9 +91,12 @@ class Watch:
             return "stopped by the cord"
         return "training" if self._journal.is_learning else "collecting first labels"
 
-    async def _gather(self, labels: RemoteLabelQueue, actors: Sequence[RemoteActor]) -> None:
-        for version, sampled_at in self._journal.newly_sampled():
-            await labels.first_sampled(version, sampled_at)
+    async def look(self, labels: RemoteLabelQueue, actors: Sequence[RemoteActor]) -> None:
+        """Ask all parts once how they stand, and write it down."""
+        self._untold += self._journal.newly_sampled()
+        while self._untold:
+            await labels.first_sampled(*self._untold[0])
+            del self._untold[0]  # told twice does no harm, never told would
         self._journal.labels_stood(await labels.stats(), await labels.online_stats())
         self._take_note_of(await labels.cord())
         stats = await asyncio.gather(*(actor.stats() for actor in actors))

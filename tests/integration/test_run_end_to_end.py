@@ -230,10 +230,25 @@ def test_the_summary_names_every_figure(seen: Seen) -> None:
     assert unknown - KNOWN_BY_CHANCE == UNKNOWN_HERE
     assert unknown <= summary["unknown"].keys()
     assert summary["episodes"] == 64
+    assert live_figures(seen) == {
+        "online/coverage": summary["coverage_median"],
+        "online/label_to_policy_latency_p50": summary["label_to_policy_latency_p50_s"],
+        "online/label_to_policy_latency_p95": summary["label_to_policy_latency_p95_s"],
+        "labels/accepted": summary["labels_in_ledger"],
+    }
     assert summary["reward_refits"] >= 1
     assert summary["reward_versions"] >= summary["reward_refits"]
     assert 0 <= summary["policy_lag_max"] <= summary["max_policy_lag"] == 2
     assert summary["logprob_mismatch_max"] <= 1e-3
+
+
+def live_figures(seen: Seen) -> dict[str, float | None]:
+    """What the metrics said last."""
+    last: dict[str, float] = {}
+    for line in seen.run.folder.metrics.read_text().splitlines():
+        last.update(json.loads(line))
+    online = ("coverage", "label_to_policy_latency_p50", "label_to_policy_latency_p95")
+    return {name: last.get(name) for name in (*(f"online/{n}" for n in online), "labels/accepted")}
 
 
 def test_versions_rise_by_one(seen: Seen) -> None:

@@ -42,6 +42,7 @@ WANTED_KEYS = {
     "coverage_median",
     "label_to_policy_latency_p50_s",
     "label_to_policy_latency_p95_s",
+    "labels_not_learned",
     "policy_lag_max",
     "max_policy_lag",
     "logprob_mismatch_max",

@@ -114,6 +114,33 @@ async def test_a_stop_request_ends_the_controller_and_the_watch(
     assert folder.read_state()["cord"]["is_pulled"] is False
 
 
+async def test_what_an_interrupted_look_did_not_tell_the_next_one_tells(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path)
+    content = {"people": ["ann"], "policy": {"path": "model"}, "prompts": {}, "labels": {}}
+    config = parse_config({**content, "run": {"episodes": 5120}}, "test")
+    recordings = Recordings(folder.recordings)
+    journal = Journal(recordings, MetricsHub([MemorySink()], lambda: 0.0), now=lambda: 100.0)
+    journal.rollouts_finished([make_rollout()])
+    display = RunDisplay(Console(file=io.StringIO(), width=100), "demo-1")
+    watching = watch.Watch(config, folder, journal, display, PeakMemory(), began_at=0.0)
+
+    class Deaf(Queue):
+        async def first_sampled(self, version: int, at: float) -> None:
+            await asyncio.Event().wait()
+
+    deaf: Any = Deaf(folder)
+    actors: Any = [Actor()]
+    interrupted = asyncio.create_task(watching.look(deaf, actors))
+    await asyncio.sleep(0)
+    interrupted.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await interrupted
+    queue: Any = Queue(folder)
+    await watching.look(queue, actors)
+    recordings.close()
+    assert queue.sampled == [(0, 11.0)]
+
+
 def test_an_offered_rollback_is_told_with_its_command() -> None:
     cord = CordState(is_pulled=True, pulled_by="guard", reason="it moved", offered_rollback=40)
     assert watch.describe_cord(cord, Path("runs/demo-1")).splitlines() == [
