@@ -11,15 +11,16 @@ import ipaddress
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from actors.config import ResponseConfig, RolloutConfig
 from actors.prompts.config import PromptsConfig
 from cluster.metrics.config import MetricsConfig
 from label_queue.config import LabelsConfig
+from label_queue.ids import LabelerId
 from label_queue.simulated.config import LabelerProfile
 from learners.config import (
     BaseModelConfig,
@@ -32,7 +33,7 @@ from learners.config import (
 )
 from protocol.errors import ConfigError, MissingError
 from protocol.files import reading, writing
-from protocol.names import LabelerId, RunName
+from protocol.names import check_run_name
 from reward_service.config import RewardModelConfig, RewardServiceConfig
 
 MEND_CONFIG = "`andon run CONFIG.toml` takes one"
@@ -47,7 +48,7 @@ class Section(BaseModel):
 class RunSection(Section):
     """What kind of run this is."""
 
-    name: RunName = "run"
+    name: Annotated[str, AfterValidator(check_run_name)] = "run"
     """Names the run's folder and its page in wandb."""
     seed: int = 1
     """Of sampling, minibatches and asking. Prompts, reward fits and simulated labelers have seeds

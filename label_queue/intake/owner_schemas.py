@@ -21,9 +21,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from label_queue.ids import Identifier, PersonId
 from label_queue.intake.schemas import Body
 from protocol.labels import QueryKind, QueryPurpose
-from protocol.names import Identifier, PersonId
 
 LabelerState = Literal["probation", "active", "suspended", "excluded"]
 ReasonText = Annotated[str, Field(min_length=1, max_length=1_000)]

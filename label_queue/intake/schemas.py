@@ -32,8 +32,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from label_queue.ids import Identifier
 from protocol.labels import Outcome, QueryKind
-from protocol.names import Identifier
 
 ClientTime = Annotated[float, Field(ge=0, le=1e12)]
 
