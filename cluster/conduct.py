@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 from rich.console import Console
 
 from actors.tokenizer import load_tokenizer
@@ -29,8 +30,11 @@ from cluster.starting.prompts import RunTexts, read_texts
 from cluster.starting.remote import RemoteLabelQueue, answer
 from cluster.starting.session import RaySession
 from cluster.watching.display import RunDisplay
+from cluster.watching.inert_text import shell_word
+from cluster.watching.intake_watch import ANSWER_TIMEOUT_S, IntakeWatch
 from cluster.watching.memory import PeakMemory
 from cluster.watching.watch import Watch
+from label_queue.http_client import open_client
 from label_queue.simulated.gold import response_gold
 from protocol.tokenizing import PolicyTokenizer
 
@@ -85,14 +89,17 @@ async def conduct(
                 ],
             )
             with SimulatedLabelers(config.labelers, session.url, folder) as labelers:
-                note = f"label at {session.url}/ · andon label {folder.path}"
-                async with asyncio.TaskGroup() as group:
+                note = f"label at {session.url}/ · andon label {shell_word(folder.path)}"
+                async with _as_owner(session.url, folder) as http, asyncio.TaskGroup() as group:
+                    intake = IntakeWatch(placement.labels, http, journal.alarmed, watch.alarm)
                     watching = group.create_task(
                         watch.watch(controller, placement.labels, placement.actors, note)
                     )
                     minding = group.create_task(labelers.watch())
+                    hearing = group.create_task(intake.watch())
                     await controller.run()
                     watching.cancel()
+                    hearing.cancel()
                     await labelers.stop()
                     minding.cancel()
                 acknowledged = labelers.num_acknowledged() if config.labelers else None
@@ -132,6 +139,12 @@ async def _admit(config: RunConfig, folder: RunFolder, labels: RemoteLabelQueue)
         folder.write_token(name, admission.token)
         links[name] = admission.link
     return links
+
+
+def _as_owner(url: str, folder: RunFolder) -> httpx.AsyncClient:
+    """Return a client of the run's own HTTP face."""
+    headers = {"Authorization": f"Bearer {folder.read_token(OWNER)}"}
+    return open_client(httpx.AsyncClient, url, headers=headers, timeout=ANSWER_TIMEOUT_S)
 
 
 async def _start_hub(config: RunConfig, folder: RunFolder) -> Any:

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from actors.config import ResponseConfig, RolloutConfig
 from actors.prompts.config import PromptsConfig
 from cluster.metrics.config import MetricsConfig
 from label_queue.config import LabelsConfig
+from label_queue.ids import LabelerId
 from label_queue.simulated.config import LabelerProfile
 from learners.config import (
     BaseModelConfig,
@@ -33,7 +34,7 @@ from learners.config import (
 )
 from protocol.errors import ConfigError, MissingError
 from protocol.files import reading, writing
-from protocol.names import LabelerId, RunName
+from protocol.names import check_run_name
 from protocol.settings import DISGUISED, Count, Seed, Settings
 from reward_service.config import RewardModelConfig, RewardServiceConfig
 
@@ -47,7 +48,7 @@ Devices = Annotated[float, Field(ge=0, le=1_000)]
 class RunSection(Settings):
     """What kind of run this is."""
 
-    name: RunName = "run"
+    name: Annotated[str, AfterValidator(check_run_name)] = "run"
     """Names the run's folder and its page in wandb."""
     seed: Seed = 1
     """Of sampling, minibatches and asking. Prompts, reward fits and simulated labelers have seeds

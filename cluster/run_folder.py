@@ -137,7 +137,10 @@ class RunFolder:
             InputError: It holds something else.
         """
         file = self.tokens / name
-        token = read_text(file, "token", "the run made none, or it was moved").strip()
+        with reading(file, "token", MEND_RUN):
+            if not file.exists():
+                raise MissingError(f"{file} is not there: the run made none, or it was moved")
+        token = read_text(file, "token", MEND_RUN).strip()
         if not token.isascii() or not token.isprintable() or " " in token or not token:
             raise InputError(f"{file} holds no token: take it from where the run wrote it")
         return token

@@ -29,9 +29,9 @@ class Cord(_Part):
 
 
 class RunState(_Part):
-    """The keys that are read somewhere. A run adds them as it goes on, `state` first."""
+    """The keys that are read somewhere. A run adds them as it goes on."""
 
-    state: State
+    state: State | None = None
     run_id: str | None = Field(default=None, min_length=1)
     mode: str | None = None
     seed: int | None = None

@@ -14,6 +14,7 @@ from ray.exceptions import RayTaskError
 from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig, Mode
 from label_queue.intake.app import build_app
+from label_queue.intake.failures import IntakeFailures
 from label_queue.intake.port import PeopleQueue
 from label_queue.labeling.guidelines import read_guidelines
 from label_queue.ledger.sql import SqlLedger
@@ -54,6 +55,15 @@ class LabelQueueShell(LabelQueue):
             seed=seed,
             guidelines=read_guidelines(config.guidelines),
         )
+        self._intake_failures = IntakeFailures()
+
+    async def intake_failed(self, failure: str) -> None:
+        """Take note of a request that the HTTP face could not answer. Called twice, it counts."""
+        self._intake_failures.add(failure)
+
+    async def intake_failures(self) -> dict[str, int]:
+        """Return the failures since the last call, and how often each happened."""
+        return self._intake_failures.take()
 
 
 class _Forwarder:
@@ -93,9 +103,12 @@ def build_intake_app(queue_handle: Any, config: LabelsConfig) -> Any:
     Keeps no state, so it may have replicas. Waiting labelers each hold a request open.
     """
 
+    async def tell_failure(failure: str) -> None:
+        queue_handle.intake_failed.remote(failure)  # who waits for an answer waits long enough
+
     def build() -> FastAPI:
         keep_replica_off_other_interfaces()
-        return build_app(remote_people_queue(queue_handle), config.intake)
+        return build_app(remote_people_queue(queue_handle), config.intake, tell_failure)
 
     ingress = serve.deployment(
         name="label_intake", max_ongoing_requests=1_000, ray_actor_options={"num_cpus": 0}

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from protocol.errors import InputError, MissingError, ResourceError
+from protocol.errors import AndonError, InputError, MissingError, ResourceError
 
-_NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 _NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -28,12 +28,14 @@ def reading(path: Path, what: str, mend: str) -> Iterator[None]:
         mend: What to do where it is missing or no such file, e.g. "name a Markdown file".
 
     Raises:
-        MissingError: It is not there.
-        InputError: It is a folder, not UTF-8 text, or its path is none.
+        MissingError: There is no such file.
+        InputError: It is not UTF-8 text, or its path is none.
         ResourceError: This user may not read it, or the disk refuses.
     """
     try:
         yield
+    except AndonError:
+        raise
     except UnicodeDecodeError as error:
         raise InputError(
             f"{what}: {path} is not UTF-8 text ({error.reason} at byte {error.start}); {mend}"
@@ -66,6 +68,8 @@ def writing(
     """
     try:
         yield
+    except AndonError:
+        raise
     except UnicodeEncodeError as error:
         raise InputError(f"{path}: is not UTF-8 text; {mend}") from error
     except OSError as error:
@@ -73,12 +77,10 @@ def writing(
 
 
 def _read_problem(path: Path, what: str, mend: str, error: OSError) -> OSError | ValueError:
-    if error.errno in _NOT_THERE:
-        return MissingError(f"{what}: {path} is not there; {mend}")
+    if error.errno in _NO_FILE:
+        return MissingError(f"{what}: {path} is not a file; {mend}")
     if error.errno in _NO_PATH:
         return InputError(f"{what}: {path} is not a path ({error.strerror}); {mend}")
-    if error.errno == errno.EISDIR:
-        return InputError(f"{what}: {path} is a folder, not a file; {mend}")
     if error.errno in _FORBIDDEN:
         return ResourceError(
             f"{what}: {path} may not be read by this user ({error.strerror}); ask its owner"
@@ -90,6 +92,6 @@ def _write_problem(path: Path, mend: str, error: OSError) -> OSError | ValueErro
     where = path if error.filename is None else os.fsdecode(error.filename)
     if error.errno in _NO_SPACE:
         return ResourceError(f"{where}: cannot be written: its disk is full; free space there")
-    if error.errno in (*_NOT_THERE, *_NO_PATH, errno.EEXIST, errno.EISDIR):
-        return InputError(f"{where}: cannot be made ({error.strerror}); {mend}")
+    if error.errno in (*_NO_PATH, errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
+        return InputError(f"{where}: cannot be written ({error.strerror}); {mend}")
     return ResourceError(f"{where}: cannot be written ({error.strerror}); {mend}")

@@ -11,9 +11,6 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import AfterValidator, Field, WithJsonSchema
 
 from protocol.errors import InputError
 
@@ -26,7 +23,7 @@ RESERVED_NAMES = frozenset({"owner", "guard", "learner", "import"})
 """Who else acts in a ledger: no labeler is called so."""
 
 _RUN = r"[A-Za-z0-9][A-Za-z0-9._-]"
-_LABELER = r"[A-Za-z0-9][A-Za-z0-9._@:+-]"
+LABELER_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._@:+-]"
 _DIGEST_CHARACTERS = 8
 
 
@@ -37,7 +34,7 @@ def is_run_id(text: str) -> bool:
 
 def is_labeler_id(text: str) -> bool:
     """Whether a text can be a labeler's or an owner's id."""
-    return bool(re.fullmatch(f"{_LABELER}{{0,{LONGEST_LABELER_ID - 1}}}", text))
+    return bool(re.fullmatch(f"{LABELER_PATTERN}{{0,{LONGEST_LABELER_ID - 1}}}", text))
 
 
 def is_identifier(text: str) -> bool:
@@ -75,7 +72,8 @@ def refuse_reserved(labeler_id: str) -> str:
     return labeler_id
 
 
-def _check_run_name(text: str) -> str:
+def check_run_name(text: str) -> str:
+    """Return what a config calls a run; raise ValueError where that is no name."""
     if len(text) > LONGEST_RUN_NAME or not is_run_id(text):
         raise ValueError(
             f"want at most {LONGEST_RUN_NAME} letters, digits and . _ -, the first a letter or "
@@ -84,34 +82,11 @@ def _check_run_name(text: str) -> str:
     return text
 
 
-def _check_labeler_id(text: str) -> str:
+def check_labeler_id(text: str) -> str:
+    """Return a labeler's or an owner's id; raise ValueError where it is none."""
     if not is_labeler_id(text):
         raise ValueError(
             f"want at most {LONGEST_LABELER_ID} letters, digits and . _ @ : + -, the first a "
             "letter or digit"
         )
     return text
-
-
-Identifier = Annotated[str, Field(min_length=1, max_length=LONGEST_IDENTIFIER)]
-"""Of what the label queue makes itself, as it crosses the labelling API: queries, candidates…"""
-
-RunName = Annotated[str, AfterValidator(_check_run_name)]
-"""What a config calls a run; with the seed, the name of its folder."""
-
-PersonId = Annotated[
-    str,
-    AfterValidator(_check_labeler_id),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": LONGEST_LABELER_ID,
-            "pattern": f"^{_LABELER}*$",
-        }
-    ),
-]
-"""Of a labeler or an owner, in the ledger."""
-
-LabelerId = Annotated[PersonId, AfterValidator(refuse_reserved)]
-"""Of a labeler, in the ledger."""

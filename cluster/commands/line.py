@@ -32,13 +32,13 @@ def pull(run: Path | None, reason: str) -> None:
     Example: andon cord pull runs/demo-1 --reason "it only shouts"
     """
     from cluster.commands.owner_client import OwnerClient
-    from cluster.watching.inert_text import inert
+    from cluster.watching.inert_text import inert, shell_word
 
     path = chosen_run(run)
     with OwnerClient.of_run(path) as client:
         cord = client.pull_cord(reason)
     click.echo(f"the cord is pulled by {inert(cord.pulled_by)}: {inert(cord.reason)}")
-    click.echo(f"to go on: andon resume {path}")
+    click.echo(f"to go on: andon resume {shell_word(path)}")
 
 
 @click.command()
@@ -81,6 +81,7 @@ def rollback(run: Path, to_version: int, reason: str) -> None:
     """
     from cluster.commands.owner_client import OwnerClient
     from cluster.run_folder import RunFolder
+    from cluster.watching.inert_text import shell_word
     from protocol.errors import MissingError
 
     with OwnerClient.of_run(run) as client:
@@ -92,4 +93,4 @@ def rollback(run: Path, to_version: int, reason: str) -> None:
             )
         client.roll_back(to_version, reason)
     click.echo(f"{run}: going back to policy version {to_version} before the next step")
-    click.echo(f"then, to go on: andon resume {run}")
+    click.echo(f"then, to go on: andon resume {shell_word(run)}")

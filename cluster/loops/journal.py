@@ -198,6 +198,10 @@ class Journal:
             text += f", the newest kept of those up to {asked_for}, which was asked for"
         self._metrics.alert("the policy was rolled back", text)
 
+    def alarmed(self, title: str, text: str) -> None:
+        """Something needs a person who is not looking."""
+        self._metrics.alert(title, text)
+
     def cord_stood(self, cord: CordState) -> None:
         """The label queue said how the cord hangs; a change is told to people."""
         before, self._cord = self._cord, cord

@@ -47,7 +47,7 @@ class JsonlSink:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Return all whole rows of a metrics file or of a recording; none if there is no file.
+    """Return all whole lines of a metrics file or of a recording; none if there is no file.
 
     Raises:
         InputError: A line is no JSON object; it is named.
@@ -60,6 +60,18 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     # Not by splitlines: what people and models wrote may hold other line ends.
     lines = text.split("\n")[:-1]  # the last one may be half written
     return [_parse(f"{path}, line {number}", line) for number, line in enumerate(lines, start=1)]
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """Return all whole rows of a metrics file; none if there is no file. Raises as `read_rows`."""
+    rows = read_rows(path)
+    for number, row in enumerate(rows, start=1):
+        for name, value in row.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise InputError(
+                    f"{path}, line {number}: {name}: want a number, got {value!r}; {MEND}"
+                )
+    return rows
 
 
 def _parse(where: str, line: str) -> dict[str, Any]:

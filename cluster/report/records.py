@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
+
 from cluster.config import RunConfig, load_config
-from cluster.metrics.jsonl_sink import read_rows
+from cluster.metrics.jsonl_sink import read_metrics, read_rows
 from cluster.run_folder import RunFolder
 from label_queue.asking.schedule import LabelSchedule
 from label_queue.intake.owner_schemas import LabelerRow
@@ -21,6 +22,7 @@ from label_queue.oversight.overview import labeler_rows
 from label_queue.simulated.gold import response_gold
 from label_queue.state import LabelState
 from protocol.errors import InputError
+from protocol.files import reading
 from protocol.labels import Comparison, CordEvent, LabelEvent
 
 RecordT = TypeVar("RecordT")
@@ -171,7 +173,7 @@ def read_run(path: Path) -> RunRecords:
     return RunRecords(
         config=config,
         state=folder.read_state(),
-        rows=tuple(read_rows(folder.metrics)),
+        rows=tuple(read_metrics(folder.metrics)),
         rollouts=_read(recordings / "rollouts.jsonl", RolloutRecord),
         policies=_read(recordings / "policies.jsonl", PolicyRecord),
         first_samples=first_samples,
@@ -186,12 +188,20 @@ def read_run(path: Path) -> RunRecords:
 def _read(path: Path, record: type[RecordT]) -> tuple[RecordT, ...]:
     """Read a stream of records; what a line holds beyond the record's fields is left."""
     names = [field.name for field in fields(record)]  # type: ignore[arg-type]
-    try:
-        return tuple(record(**{name: row[name] for name in names}) for row in read_rows(path))
-    except (KeyError, json.JSONDecodeError) as error:
-        raise InputError(
-            f"{path} does not hold {record.__name__}s ({error}); it was written by another version"
-        ) from error
+    adapter = TypeAdapter(record)
+    found = []
+    for number, row in enumerate(read_rows(path), start=1):
+        try:
+            known = {name: row[name] for name in names if name in row}
+            found.append(adapter.validate_python(known))
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            place = ".".join(map(str, problem["loc"]))
+            raise InputError(
+                f"{path} does not hold {record.__name__}s (line {number}: {place}: "
+                f"{problem['msg']}); it was changed, or written by another version"
+            ) from error
+    return tuple(found)
 
 
 def _read_ledger(path: Path, config: RunConfig) -> tuple[LabelState, tuple[CordRecord, ...]]:
@@ -200,7 +210,9 @@ def _read_ledger(path: Path, config: RunConfig) -> tuple[LabelState, tuple[CordR
         config.labels, num_episodes=config.run.episodes, mode=config.run.mode
     )
     label_side = LabelState(config.labels, schedule, time.time)
-    if not path.exists():
+    with reading(path, "ledger", "it is the run's own"):
+        is_there = path.exists()
+    if not is_there:
         return label_side, ()
     ledger = SqlLedger.open_to_read(path)
     try:

@@ -17,8 +17,10 @@ from cluster.report.pictures_policy import draw_kl, draw_scores, draw_staleness,
 from cluster.report.records import RolloutRecord, RunRecords, read_run
 from cluster.report.summary import FINAL_PARTS_GOLD, summarize
 from cluster.run_folder import RunFolder, write_json
+from protocol.files import writing
 
 NUM_SAMPLES = 12
+MEND = "see that you may write there: the report lies in the run's folder"
 
 PICTURES: tuple[tuple[str, Callable[[RunRecords, Path], None], str], ...] = (
     (
@@ -74,9 +76,15 @@ def write_report(path: Path) -> Path:
     Raises:
         MissingError: The folder holds no run.
         InputError: A file in it is not what it should be.
+        ResourceError: One may not be read, or the report cannot be written.
     """
     run = read_run(path)
     folder = RunFolder(path).report
+    with writing(folder, MEND):
+        return _write(run, folder)
+
+
+def _write(run: RunRecords, folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     pictures = []
     for name, draw, caption in PICTURES:

@@ -225,6 +225,11 @@ class RemoteLabelQueue:
         admission: Admission = await self._ask("admit", labeler_id, role)
         return admission
 
+    async def intake_failures(self) -> dict[str, int]:
+        """Return what the labelling API failed at since the last call, and how often."""
+        failures: dict[str, int] = await self._ask("intake_failures")
+        return failures
+
     async def close(self) -> None:
         """Close the ledger; nothing more is taken in."""
         await self._ask("close")

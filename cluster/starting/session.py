@@ -23,6 +23,7 @@ from ray.serve.schema import LoggingConfig as ServeLoggingConfig
 
 from cluster.config import ClusterConfig
 from cluster.starting.environment import cluster_address
+from cluster.starting.folders import ray_temp
 from cluster.starting.ports import free_port, no_ray_cluster, url_of
 from protocol.errors import LoopEnded, ResourceError
 
@@ -123,15 +124,9 @@ class RaySession:
         on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(**options)
-        except ConnectionError as error:
-            raise no_ray_cluster(str(options["address"])) from error
         except Exception as error:
-            # Ray has no narrower type for a node that is not up after half a minute.
-            if "timed out during startup" not in str(error):
-                raise
-            raise ResourceError(
-                "Ray did not start within 30 s: the machine is overloaded; try again when it is not"
-            ) from error
+            # Ray raises whatever it stumbled over, of no type of its own.
+            raise _not_started(error, self._address) from error
         finally:
             # Ray takes this signal for itself and ends the process on the spot.
             signal.signal(signal.SIGTERM, on_sigterm)
@@ -155,6 +150,27 @@ class RaySession:
             log.warning("process outlived its session", pid=process.pid)
             process.kill()
         psutil.wait_procs(alive, timeout=5)
+
+
+def _not_started(error: Exception, address: str | None) -> ResourceError:
+    """Return why Ray could not be started or joined, in a line with the mend."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    if address is not None:
+        if isinstance(error, ConnectionError):
+            return no_ray_cluster(address)
+        return ResourceError(
+            f"the Ray cluster at {address} cannot be joined ({said}): see that it is Ray, of this "
+            "version, and that this user may use it, or unset RAY_ADDRESS"
+        )
+    if "timed out during startup" in said:
+        return ResourceError(
+            "Ray did not start within 30 s: the machine is overloaded; try again when it is not"
+        )
+    _, folder = ray_temp()
+    return ResourceError(
+        f"Ray could not be started here ({said}): see its logs in "
+        f"{folder / 'ray' / 'session_latest' / 'logs'}"
+    )
 
 
 def _begin_deployment(target: serve.RunTarget) -> Any:

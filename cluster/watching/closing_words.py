@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from cluster.run_folder import RunFolder
+from cluster.watching.inert_text import shell_word
 
 LINES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("took", "{:.0f} s, {:.1f} GiB of memory at the peak", ("wall_s", "peak_memory_gib")),
@@ -48,5 +49,5 @@ def closing_words(folder: RunFolder, page: Path) -> str:
             lines.append(f"  {name:<11} {form.format(*values)}")
     lines.append(f"  report      {page}")
     if any(folder.wandb.glob("offline-run-*")):
-        lines.append(f"  wandb       wandb sync {folder.wandb}/offline-run-*")
+        lines.append(f"  wandb       wandb sync {shell_word(folder.wandb)}/offline-run-*")
     return "\n".join(lines)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+from pathlib import Path
+
 MOST_CHARACTERS = 300
 
 
@@ -18,3 +22,19 @@ def inert(text: str) -> str:
 def one_line(text: str) -> str:
     """Return a text whole, as one line of printable characters, the rest shown as escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shell_word(path: Path) -> str:
+    """Return a path as one word of a command that a person may copy into a shell."""
+    text = str(path)
+    if text.startswith("-"):
+        text = f"./{text}"  # else it were an option
+    if text.isprintable():
+        return shlex.quote(text)
+    return f"$'{''.join(map(_escaped, text))}'"
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return f"\\{character}" if character in "\\'" else character
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))

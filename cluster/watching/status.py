@@ -10,10 +10,10 @@ from typing import Any
 
 import psutil
 
-from cluster.metrics.jsonl_sink import read_rows
+from cluster.metrics.jsonl_sink import read_metrics
 from cluster.run_folder import RunFolder
 from cluster.run_state import refuse_lack
-from cluster.watching.inert_text import inert
+from cluster.watching.inert_text import inert, shell_word
 from protocol.errors import MissingError, ResourceError, UserError
 
 ENDED = ("finished", "stopped", "failed")
@@ -31,7 +31,7 @@ def read_state(path: Path) -> dict[str, Any]:
         ResourceError: It may not be read.
     """
     folder = RunFolder.existing(path)
-    state = folder.read_state("mode", "seed")
+    state = folder.read_state("state", "mode", "seed")
     if state["state"] not in ENDED:
         refuse_lack(folder.state, state, "host", "pid", "pid_started_at")
         if not _is_alive(state):
@@ -73,7 +73,7 @@ def read_status(path: Path) -> dict[str, Any]:
     """
     state = read_state(path)
     latest: dict[str, float] = {}
-    for row in read_rows(RunFolder(path).metrics):
+    for row in read_metrics(RunFolder(path).metrics):
         latest.update(row)
     return {**state, "folder": str(path), "metrics": latest}
 
@@ -87,7 +87,8 @@ def describe(status: dict[str, Any], *, as_json: bool) -> str:
     if reason := status.get("error") or status.get("stop_reason"):
         lines.append(f"  reason            {reason}")
     if status.get("url") and status["state"] not in ENDED:
-        lines.append(f"  labelling         {status['url']}/ (andon label {status['folder']})")
+        command = f"andon label {shell_word(Path(status['folder']))}"
+        lines.append(f"  labelling         {status['url']}/ ({command})")
     if (cord := status.get("cord") or {}).get("is_pulled"):
         who, why = inert(cord["pulled_by"]), inert(cord["reason"])
         lines.append(f"  cord              pulled by {who}: {why}")

@@ -15,7 +15,7 @@ from cluster.loops.journal import Journal
 from cluster.run_folder import RunFolder
 from cluster.starting.remote import RemoteActor, RemoteLabelQueue
 from cluster.watching.display import RunDisplay
-from cluster.watching.inert_text import inert
+from cluster.watching.inert_text import inert, shell_word
 from cluster.watching.memory import PeakMemory
 from protocol.labels import CordState
 
@@ -54,6 +54,11 @@ class Watch:
         """Policy versions first sampled, and when, that the label queue was not told of yet."""
         self.stop_reason: str | None = None
         """Why the run was stopped before its end, if it was."""
+        self._trouble = ""
+
+    def alarm(self, trouble: str) -> None:
+        """Show from now on what keeps people from labelling; "" when nothing does."""
+        self._trouble = trouble
 
     def show(self, phase: str, note: str = "") -> None:
         """Show the present state under a phase's name."""
@@ -65,8 +70,11 @@ class Watch:
         }
         if note:
             snapshot["note"] = note
+        alarms = [inert(self._trouble)] if self._trouble else []
         if self._cord.is_pulled:
-            snapshot["alarm"] = describe_cord(self._cord, self._folder.path)
+            alarms.append(describe_cord(self._cord, self._folder.path))
+        if alarms:
+            snapshot["alarm"] = "\n".join(alarms)
         self._display.show(snapshot)
 
     async def watch(
@@ -119,10 +127,11 @@ class Watch:
 
 def describe_cord(cord: CordState, run: Path) -> str:
     """Return who pulled the cord and why, and what to do about it."""
+    path = shell_word(run)
     lines = [f"cord pulled by {inert(cord.pulled_by)}: {inert(cord.reason)}"]
     if cord.rollback_to is not None:
         lines.append(f"rolling back to policy version {cord.rollback_to}")
     elif cord.offered_rollback is not None:
-        lines.append(f"to go back first: andon rollback {run} --to {cord.offered_rollback}")
-    lines.append(f"to go on: andon resume {run}")
+        lines.append(f"to go back first: andon rollback {path} --to {cord.offered_rollback}")
+    lines.append(f"to go on: andon resume {path}")
     return "\n".join(lines)

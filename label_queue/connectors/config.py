@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from protocol.names import LabelerId
+from label_queue.ids import LabelerId
 from protocol.settings import Seconds, Settings
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,23}$")]

@@ -168,7 +168,8 @@ def _moved_away(path: Path, last: _Offset | None) -> Path | None:
     """Return where a file lies that was rotated away before its end was read, e.g. "x.jsonl.1"."""
     if last is None or _inode(path) == last.inode:
         return None
-    for sibling in sorted(path.parent.glob(f"{path.name}*")):
+    # Not by a pattern: the name may hold characters that mean something else there.
+    for sibling in sorted(p for p in path.parent.iterdir() if p.name.startswith(path.name)):
         if sibling != path and _inode(sibling) == last.inode:
             return sibling
     return None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from label_queue.exchange.line_file import read_lines
+from label_queue.exchange.line_file import MEND, read_lines
 from label_queue.exchange.preference_import import WrittenEnds, read_preferences
 from label_queue.exchange.record_lines import is_header, read_records
 from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import InputError
+from protocol.files import writing
 from protocol.labels import ComparisonQuery, LabelEvent
 from protocol.model_folder import ModelFolder
 from protocol.tokenizing import PolicyTokenizer, Tokenizer
@@ -59,7 +61,9 @@ def import_file(
         MissingError: There is no such file.
         ResourceError: The disk refuses.
     """
-    if ledger_path.exists():
+    with writing(ledger_path, MEND):
+        is_there = ledger_path.exists()
+    if is_there:
         raise InputError(f"{ledger_path}: is there already; import into a new ledger")
     _, first = next(read_lines(path), (0, None))
     if first is not None and is_header(first):
@@ -100,16 +104,19 @@ def _num_endless(records: list[Record], ends: WrittenEnds) -> int:
 
 def _write(ledger_path: Path, run_id: str, records: list[Record]) -> None:
     partial = ledger_path.with_name(f".{ledger_path.name}.importing")
-    _remove(partial)
+    with writing(ledger_path, MEND):
+        _remove(partial)
     try:
         ledger = SqlLedger.open(partial, run_id)
         try:
             ledger.write(records)
         finally:
             ledger.close()
-        partial.rename(ledger_path)
+        with writing(ledger_path, MEND):
+            partial.rename(ledger_path)
     finally:
-        _remove(partial)
+        with suppress(OSError):  # what could not be written may not be removed either
+            _remove(partial)
 
 
 def _remove(partial: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -9,7 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from protocol.errors import InputError, MissingError, ResourceError
+from protocol.errors import InputError
+from protocol.files import reading, writing
+
+MEND = "see that its folder exists and you may write there"
 
 
 def write_lines(path: Path, lines: Iterable[bytes], *, force: bool = False) -> int:
@@ -19,25 +23,23 @@ def write_lines(path: Path, lines: Iterable[bytes], *, force: bool = False) -> i
         InputError: The file is there already and `force` is not given.
         ResourceError: The folder is missing or the disk refuses; then nothing is left behind.
     """
-    if path.exists() and not force:
+    with writing(path, MEND):
+        is_there = path.exists()
+    if is_there and not force:
         raise InputError(f"{path}: is there already; name another file, or give --force")
     partial = path.with_name(f".{path.name}.partial")
     count = 0
     try:
-        with partial.open("wb") as file:
+        with writing(path, MEND), partial.open("wb") as file:
             for line in lines:
                 file.write(line + b"\n")
                 count += 1
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise ResourceError(
-            f"{path}: cannot be written ({error.strerror}); free space on its disk, and see that "
-            "its folder exists and you may write there"
-        ) from error
+        with writing(path, MEND):
+            partial.replace(path)
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             partial.unlink()
     return count
 
@@ -50,15 +52,16 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         InputError: A line is no JSON object; it is named.
         ResourceError: The disk refuses.
     """
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, _parse(line, at(path, number))
-    except FileNotFoundError as error:
-        raise MissingError(f"{path}: no such file; name an exported one") from error
-    except OSError as error:
-        raise ResourceError(f"{path}: cannot be read ({error.strerror})") from error
+    with reading(path, "the file to import", "name an exported one"):
+        file = path.open("rb")
+    with file:
+        for number in itertools.count(1):
+            with reading(path, "the file to import", "name an exported one"):
+                line = file.readline()
+            if not line:
+                return
+            if line.strip():
+                yield number, _parse(line, at(path, number))
 
 
 def at(path: Path, number: int) -> str:

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from label_queue.config import IntakeConfig
 from label_queue.connectors import hooks
 from label_queue.intake import assets, labels_api, owner_api, page_routes
+from label_queue.intake.failures import TellFailure, add_failures
 from label_queue.intake.owner_schemas import Exclude, NewGold, NewLabeler, Reason, Rollback
 from label_queue.intake.port import PeopleQueue
 from label_queue.intake.refusals import add_refusals
@@ -36,8 +37,17 @@ class LabelApi(FastAPI):
         return super().openapi()
 
 
-def build_app(queue: PeopleQueue, limits: IntakeConfig) -> FastAPI:
-    """Return the APIs and pages over a label queue."""
+def build_app(
+    queue: PeopleQueue, limits: IntakeConfig, tell_failure: TellFailure | None = None
+) -> FastAPI:
+    """Return the APIs and pages over a label queue.
+
+    Args:
+        queue: What answers.
+        limits: Of requests.
+        tell_failure: Hears of requests that failed for no fault of who sent them; None: the log
+            alone does.
+    """
     app = LabelApi(
         title="Andon labels",
         version="1",
@@ -50,6 +60,8 @@ def build_app(queue: PeopleQueue, limits: IntakeConfig) -> FastAPI:
     app.state.limits = limits
     app.state.assets = assets.load_assets()
     add_refusals(app)
+    if tell_failure is not None:
+        add_failures(app, tell_failure)
     for module in (labels_api, owner_api, hooks, page_routes, assets):
         app.include_router(module.router)
     return app

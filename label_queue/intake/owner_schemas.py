@@ -21,9 +21,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from label_queue.ids import Identifier, PersonId
 from label_queue.intake.schemas import Body, PromptBody
 from protocol.labels import QueryKind, QueryPurpose
-from protocol.names import Identifier, PersonId
 from protocol.settings import Stored
 
 LabelerState = Literal["probation", "active", "suspended", "excluded"]

@@ -33,9 +33,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from label_queue.ids import Identifier
 from protocol.labels import Outcome, QueryKind
 from protocol.messages import ChatMessage
-from protocol.names import Identifier
 
 ClientTime = Annotated[float, Field(ge=0, le=1e12)]
 

@@ -18,6 +18,10 @@ NETWORK_FILESYSTEMS = frozenset(
     | {"glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "smb3", "smbfs"}
 )
 MEND_DISK = "free space on its disk, and see that you may write there"
+DISK_ERRORS = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+)
+"""Primary result codes that tell of the disk or of access to it, and not of what the file holds."""
 LONGEST_PATH_BYTES = 512 - len("-journal")
 """SQLite's limit on a file's name, less the longest ending it gives to the files beside it."""
 
@@ -54,6 +58,17 @@ def open_database(path: Path, *, read_only: bool) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def sqlite_problem(path: Path, error: BaseException | None) -> InputError | ResourceError:
+    """Return the error to raise for one of SQLite's.
+
+    What SQLite puts down to the disk says nothing about the file: that is a ResourceError.
+    """
+    # The low byte is the kind of error, the others its details.
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in DISK_ERRORS:
+        return ResourceError(f"{path}: cannot be opened ({error}); {MEND_DISK}")
+    return InputError(f"{path}: not a label ledger ({error}); name another")
 
 
 def _prove_file(database: sqlite3.Connection, path: Path) -> None:

@@ -15,7 +15,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import (
     DDL,
     Column,
@@ -48,6 +48,7 @@ from label_queue.ledger.records import (
     TokenRevocation,
 )
 from protocol.errors import InputError, MissingError, ResourceError
+from protocol.files import reading
 from protocol.labels import (
     Assignment,
     ComparisonQuery,
@@ -58,10 +59,7 @@ from protocol.labels import (
 )
 
 SCHEMA_VERSION = 2
-DISK_ERRORS = frozenset(
-    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
-)
-"""Primary result codes that tell of the disk or of access to it, and not of what the file holds."""
+MEND_LEDGER = "name the run folder's ledger.sqlite"
 KEYS_PER_SELECT = 500
 """SQLite takes a limited number of bound parameters in one statement."""
 
@@ -236,8 +234,10 @@ class SqlLedger:
         when the disk refuses, IntegrityError when SQLite opened any other file.
         """
         path = ledger_file.real_path(path)
-        if not path.is_file():
-            raise MissingError(f"{path}: no such ledger; name the run folder's ledger.sqlite")
+        with reading(path, "ledger", MEND_LEDGER):
+            is_file = path.is_file()
+        if not is_file:
+            raise MissingError(f"{path}: no such ledger; {MEND_LEDGER}")
         with _is_ledger(path), ExitStack() as on_failure:
             engine = _engine(path, read_only=True)
             on_failure.callback(engine.dispose)
@@ -284,9 +284,9 @@ class SqlLedger:
         """Return all records of one type, whichever, as appended."""
         stream = STREAMS[kind]
         statement = select(stream.table.c.body).order_by(stream.table.c[stream.order])
-        with self._connection.begin():
+        with _is_ledger(self._path), self._connection.begin():
             bodies = self._connection.scalars(statement).all()
-        return [stream.adapter.validate_json(body) for body in bodies]
+            return [stream.adapter.validate_json(body) for body in bodies]
 
     def close(self) -> None:
         """Close the connection and give the lock back."""
@@ -356,19 +356,18 @@ def _engine(path: Path, *, read_only: bool = False) -> Engine:
 
 @contextmanager
 def _is_ledger(path: Path) -> Iterator[None]:
-    """Say in one line that a file is not a ledger, where SQL only says what it stumbled over.
-
-    What SQLite puts down to the disk says nothing about the file: that is a ResourceError.
-    """
+    """Say in one line that a file is not a ledger, where SQL only says what it stumbled over."""
     try:
         yield
     except DatabaseError as error:
-        # The low byte is the kind of error, the others its details.
-        if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in DISK_ERRORS:
-            raise ResourceError(
-                f"{path}: cannot be opened ({error.orig}); {ledger_file.MEND_DISK}"
-            ) from error
-        raise InputError(f"{path}: not a label ledger ({error.orig}); name another") from error
+        raise ledger_file.sqlite_problem(path, error.orig) from error
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise InputError(
+            f"{path}: a record is not as Andon writes it ({place}: {problem['msg']}); it was "
+            "changed: put a whole copy back"
+        ) from error
 
 
 def _prepare(connection: Connection, path: Path, run_id: str) -> None:

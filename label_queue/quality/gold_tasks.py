@@ -64,7 +64,7 @@ def read_gold(path: Path, num_candidates: int) -> tuple[GoldTask, ...]:
         InputError: It is empty, or a line is not a gold task of `num_candidates` candidates; names
             line and field.
     """
-    text = read_text(path, "labels.quality.gold.path", "name a file of gold tasks")
+    text = read_text(path, "gold tasks", "see labels.quality.gold.path")
     lines = text.split("\n")
     tasks = tuple(
         _parse(path, number, line, num_candidates)

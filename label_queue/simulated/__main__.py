@@ -19,7 +19,7 @@ from label_queue.simulated.client import (
     SimulatedLabeler,
 )
 from label_queue.simulated.config import LabelerProfile
-from protocol.errors import AndonError, ConfigError
+from protocol.errors import AndonError, ConfigError, LoopEnded
 from protocol.files import read_text
 
 TOKEN_VARIABLE = "ANDON_LABELER_TOKEN"
@@ -41,7 +41,7 @@ def _token(path: Path | None) -> str:
     if path is None:
         token = os.environ.get(TOKEN_VARIABLE, "")
     else:
-        token = read_text(path, "--token-file", "name the file that holds the labeler's token")
+        token = read_text(path, "no such token file", "see --token-file")
     if not token.strip():
         raise ConfigError(f"no labeler token: give --token-file or set {TOKEN_VARIABLE}")
     return token.strip()
@@ -65,7 +65,10 @@ async def _end_with(parent: int | None, stop: asyncio.Event) -> None:
 
 
 async def _work(arguments: argparse.Namespace) -> None:
-    """Run the labeler until the run is over, a signal comes, or its parent is gone."""
+    """Run the labeler until the run is over, a signal comes, or its parent is gone.
+
+    Raises LoopEnded where it gave up: its run would wait for its labels for ever.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -82,6 +85,8 @@ async def _work(arguments: argparse.Namespace) -> None:
         watching = loop.create_task(_end_with(arguments.parent, stop))
         await labeler.work(stop)
         watching.cancel()
+    if labeler.gave_up is not None:
+        raise LoopEnded(f"the labeler gave up: {labeler.gave_up}")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,8 +1,8 @@
 """A simulated labeler at work: ask for a task, read, answer, over the HTTP API and nothing else.
 
-The labeler ends when the run is closed or when it is told to stop; a server that does not answer,
-or that fails, for longer than its patience is an error. An answer on its way is always brought to
-its end, so what is counted as acknowledged is what the server said is on disk.
+The labeler ends when the run is closed or when it is told to stop. It gives up, which is no such
+end, when the server does not answer, or fails, for longer than its patience. An answer on its way
+is always brought to its end, so what is counted as acknowledged is what the server said is on disk.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from label_queue.simulated.choice import Verdict, decide, seconds_spent
 from label_queue.simulated.config import LabelerProfile
 from label_queue.simulated.gold import response_gold
 from protocol.chat import in_one_text
-from protocol.errors import AndonError, LoopEnded, Unauthenticated
+from protocol.errors import AndonError, Unauthenticated
 
 log = structlog.get_logger()
 
@@ -38,6 +38,10 @@ LAST_PATIENCE_S = 5.0
 
 class RunOver(AndonError):
     """The run wants no more labels, or the labeler was told to stop: an end like any other."""
+
+
+class GaveUp(AndonError):
+    """The server did not answer, or failed, for longer than the labeler's patience."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,6 +106,8 @@ class SimulatedLabeler:
             patience_s: How long, counted in waits, to try a request that fails.
         """
         self.report = WorkReport()
+        self.gave_up: str | None = None
+        """Why the labeler ended before its run did, if it did."""
         self._http = http
         self._profile = profile
         self._report_path = report_path
@@ -116,7 +122,6 @@ class SimulatedLabeler:
 
         Raises:
             Unauthenticated: The server does not know the token.
-            LoopEnded: It did not answer, or failed, for longer than the labeler's patience.
         """
         self._stop = stop
         self.report.write(self._report_path)
@@ -131,6 +136,9 @@ class SimulatedLabeler:
                     await self._submit(answer)
         except RunOver as over:
             log.info("labeler_done", why=str(over), **asdict(self.report))
+        except GaveUp as trouble:
+            log.error("labeler_gave_up", why=str(trouble), **asdict(self.report))
+            self.gave_up = str(trouble)
         finally:
             await _cancel(stopped)
             self.report.write(self._report_path)
@@ -146,7 +154,7 @@ class SimulatedLabeler:
                 raise RunOver("the run wants no more labels")
             return None
         if not response.is_success:
-            raise LoopEnded(f"no task was given: status {response.status_code}, {response.text}")
+            raise GaveUp(f"no task was given: status {response.status_code}, {response.text[:200]}")
         task = Task.model_validate_json(response.content)
         answer = answer_to(task, self._profile, self.report.acknowledged, self._judgement)
         await self._sleep((answer.active_ms or 0) / 1000)
@@ -175,8 +183,7 @@ class SimulatedLabeler:
     ) -> httpx.Response:
         """Send a request until something other than "try again" comes back.
 
-        Raises LoopEnded where the server did not answer, or failed, for longer than the labeler's
-        patience.
+        Raises GaveUp, or where the labeler was told to stop RunOver, when its patience ends.
         """
         waited = 0.0
         for attempt in range(1_000_000):
@@ -198,7 +205,7 @@ class SimulatedLabeler:
                 retry_after = _retry_after_s(response)
             if waited >= (LAST_PATIENCE_S if self._stop.is_set() else self._patience_s):
                 trouble = f"{method} {path}: {why}, for {waited:.0f} s"
-                raise RunOver(trouble) if self._stop.is_set() else LoopEnded(trouble)
+                raise RunOver(trouble) if self._stop.is_set() else GaveUp(trouble)
             longest = min(LONGEST_RETRY_S, 0.1 * 2 ** min(attempt, 10))
             wait_s = max(retry_after, longest * self._jitter.uniform(0.5, 1.0))
             self.report.retried += 1
