@@ -118,9 +118,9 @@ def asked(prompt: Prompt, rollouts: Sequence[Rollout]) -> ComparisonQuery:
     order = QueryOrder(
         order_id="o", purpose="train", num_drafts=1, num_queries=1, num_candidates=2, prompts=()
     )
-    draft = QueryDraft(prompt=prompt, rollouts=tuple(rollouts), learned_through=0)
+    draft = QueryDraft(prompt=prompt, rollouts=tuple(rollouts))
     [selection] = maker.choose(order, [draft])
-    moment = QueryMoment(now=1.0, labels=0, learned_labels=0, num_wanted=1)
+    moment = QueryMoment(now=1.0, labels=0, ledger_seq=0, num_wanted=1)
     return maker.make(order, selection, moment)
 
 

@@ -96,10 +96,10 @@ def test_a_model_that_is_not_whole_is_told_before_anything_starts(
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     folder = save_tiny_model(tmp_path / "model")
-    assert check_before_start(policy_config(folder, tmp_path)) is not None
+    assert check_before_start(policy_config(folder, tmp_path), tmp_path / "run") is not None
     spoil(folder)
     with pytest.raises(InputError, match=complaint) as told:
-        check_before_start(policy_config(folder, tmp_path))
+        check_before_start(policy_config(folder, tmp_path), tmp_path / "run")
     assert "\n" not in str(told.value)
 
 
@@ -113,6 +113,6 @@ def test_tokens_beyond_the_embeddings_are_told_of(
     content["added_tokens"].append({**content["added_tokens"][0], "id": 54, "content": "<image>"})
     path.write_text(json.dumps(content))
     with capture_logs() as logs:
-        check_before_start(policy_config(folder, tmp_path))
+        check_before_start(policy_config(folder, tmp_path), tmp_path / "run")
     (told,) = [each for each in logs if each["event"] == "tokens_beyond_the_embeddings"]
     assert (told["first_id"], told["first_token"], told["num_embeddings"]) == (54, "<image>", 54)

@@ -98,7 +98,7 @@ def test_a_model_that_names_no_context_needs_one_set(policy: Path, tmp_path: Pat
 def with_a_strange_token(policy: Path, folder: Path) -> tuple[Path, int]:
     tokens = json.loads((policy / "tokenizer.json").read_text())["added_tokens"]
     beyond = GPT2Config.from_pretrained(policy).vocab_size
-    strange = [*tokens, {**tokens[0], "id": beyond, "content": "<image>"}]
+    strange = [*tokens, {**tokens[0], "id": beyond, "content": "<image>", "special": False}]
     return changed(policy, folder, "tokenizer.json", added_tokens=strange), beyond
 
 

@@ -19,7 +19,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = save_tiny_model(tmp_path_factory.mktemp("policy"))
     path = folder / "tokenizer.json"
     content = json.loads(path.read_text())
-    strange = {**content["added_tokens"][0], "id": 54, "content": "<image>"}
+    strange = {**content["added_tokens"][0], "id": 54, "content": "<image>", "special": False}
     content["added_tokens"].append(strange)
     path.write_text(json.dumps(content))
     return folder
