@@ -75,6 +75,11 @@ class RunFolder:
         """Return `run.json`."""
         return dict(json.loads(self.state.read_text()))
 
+    @property
+    def began_at(self) -> float:
+        """When the run began, Unix seconds: all of its clocks count from here."""
+        return float(self.read_state()["started_at"])
+
     def update_state(self, **changes: object) -> None:
         """Merge changes into `run.json`, atomically. One process of a run calls this."""
         state = self.read_state() if self.state.exists() else {}

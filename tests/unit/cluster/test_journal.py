@@ -48,9 +48,11 @@ def make_reward(version: int) -> RewardVersion:
     )
 
 
-def make_stats(uptime_s: float, busy_s: float, num_tokens: int) -> ActorStats:
+def make_stats(
+    uptime_s: float, busy_s: float, num_tokens: int, actor_id: str = "rollout-0"
+) -> ActorStats:
     return ActorStats(
-        actor_id="rollout-0",
+        actor_id=actor_id,
         policy_version=0,
         num_rollouts=0,
         num_tokens=num_tokens,
@@ -143,12 +145,12 @@ def test_a_step_that_fails_was_still_time_at_work(desk: Desk) -> None:
 
 
 def test_actors_are_idle_by_what_they_did_since_learning_began(desk: Desk) -> None:
-    desk.journal.actors_stood([make_stats(10, 5, 100), make_stats(20, 0, 0)])
+    desk.journal.actors_stood([make_stats(10, 5, 100), make_stats(20, 0, 0, "rollout-1")])
     assert desk.sink.rows == []
     with desk.journal.learning():
         desk.now += 10
 
-    desk.journal.actors_stood([make_stats(20, 10, 300), make_stats(30, 2.5, 100)])
+    desk.journal.actors_stood([make_stats(20, 10, 300), make_stats(30, 2.5, 100, "rollout-1")])
 
     # Of ten seconds each, the one worked 5 and the other 2.5: idle ½ and ¾.
     assert desk.last_row == {
@@ -157,9 +159,9 @@ def test_actors_are_idle_by_what_they_did_since_learning_began(desk: Desk) -> No
         "throughput/generation_s": 7.5,
         **desk.journal.pace(),
     }
-    # 300 tokens in 7.5 busy seconds, told with the next step.
+    # 200 and 100 tokens in ten seconds each, told with the next step.
     desk.step(make_batch(0, 1))
-    assert desk.last_row["rollout/tokens_per_s"] == 40.0
+    assert desk.last_row["rollout/tokens_per_s"] == 30.0
 
 
 def test_learning_may_begin_before_anyone_looked_at_the_actors(desk: Desk) -> None:
@@ -186,7 +188,6 @@ def test_a_step_s_row_is_whole(desk: Desk) -> None:
         "reward/gold_mean": 1.0,
         "rollout/length_mean": 3.0,
         "rollout/truncated_rate": 0.5,
-        "rollout/tokens_per_s": 0.0,
         "rollout/queue_depth": 5,
         "staleness/dropped": 0,
         "staleness/reward_lag": 0,
@@ -310,7 +311,7 @@ def test_a_rollback_is_a_version_on_record(desk: Desk) -> None:
 
 def test_a_comparison_of_rewards_is_on_record(desk: Desk) -> None:
     desk.journal.rewards_compared(3, 0.97, 256, "go_on")
-    assert desk.last_row["reward_model/correlation_with_previous"] == 0.97
+    assert desk.last_row["reward_model/correlation_after_exclusion"] == 0.97
     (compared,) = desk.recorded("comparisons")
     assert (compared["version"], compared["verdict"]) == (3, "go_on")
     assert desk.sink.alerts == []

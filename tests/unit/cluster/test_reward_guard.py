@@ -83,7 +83,7 @@ async def test_a_reward_that_ranks_alike_is_gone_on_with(world: World) -> None:
         {
             "time/wall_s": 0.0,
             "reward_model/version": 1,
-            "reward_model/correlation_with_previous": pytest.approx(1.0),
+            "reward_model/correlation_after_exclusion": pytest.approx(1.0),
         }
     ]
 

@@ -42,6 +42,7 @@ class Queue:
     def __init__(self, folder: RunFolder) -> None:
         self.reached: list[tuple[int, float]] = []
         self.num_looks = 0
+        self.told: list[str] = []
         self._folder = folder
 
     async def reached_policy(self, learned_through: int, sampled_at: float) -> None:
@@ -55,6 +56,9 @@ class Queue:
 
     async def online_stats(self) -> dict[str, float]:
         return {}
+
+    async def tell_activity(self, words: str) -> None:
+        self.told.append(words)
 
     async def cord(self) -> CordState:
         pulled = CordState(is_pulled=True, pulled_by="ann", reason="it rhymes", pulled_at=7.0)
@@ -92,7 +96,7 @@ async def test_a_stop_request_ends_the_controller_and_the_watch(
     queue: Any = Queue(folder)
     controller: Any = StoppedOnce()
     actors: Any = [Actor()]
-    watching = watch.Watch(config, folder, journal, display, PeakMemory(), began_at=0.0)
+    watching = watch.Watch(config, folder, journal, display, PeakMemory())
 
     await asyncio.wait_for(watching.watch(controller, queue, actors, "label at …"), 10)
     recordings.close()
@@ -107,6 +111,12 @@ async def test_a_stop_request_ends_the_controller_and_the_watch(
     commits = [row["system/ledger_commit_p95_s"] for row in sink.rows if "system/rss_bytes" in row]
     assert commits == [0.002] * 3
     assert "collecting first labels" in out.getvalue()
+    assert queue.told == [
+        "collecting first labels",
+        "stopped by the cord",
+        "collecting first labels",
+    ]
+    assert folder.read_state()["activity"] == "collecting first labels"
     # The cord hung pulled at the second look, and was released by the third.
     assert "stopped by the cord" in out.getvalue()
     assert f"cord pulled by ann: it rhymes · to go on: andon resume {tmp_path}" in out.getvalue()
