@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cluster.config import RunConfig, load_config
+from cluster.loops.time_spent import ActorLook, Span
 from cluster.metrics.jsonl_sink import read_rows
 from cluster.run_folder import RunFolder
 from label_queue.intake.owner_schemas import LabelerRow
@@ -105,6 +106,12 @@ class RunRecords:
     policies: tuple[PolicyRecord, ...]
     first_samples: tuple[FirstSampleRecord, ...]
     rewards: tuple[RewardRecord, ...]
+    learner: tuple[Span, ...]
+    """What the learner did and waited for, in order."""
+    fits: tuple[Span, ...]
+    """What the reward trainer did."""
+    actor_looks: tuple[ActorLook, ...]
+    """What the actors said of themselves, in order."""
     cord: tuple[CordRecord, ...]
     queries: tuple[ComparisonQuery, ...]
     events: tuple[LabelEvent, ...]
@@ -165,6 +172,9 @@ def read_run(path: Path) -> RunRecords:
         policies=_read(recordings / "policies.jsonl", PolicyRecord),
         first_samples=_read(recordings / "first_samples.jsonl", FirstSampleRecord),
         rewards=_read(recordings / "rewards.jsonl", RewardRecord),
+        learner=_read(recordings / "learner.jsonl", Span),
+        fits=_read(recordings / "fits.jsonl", Span),
+        actor_looks=_read(recordings / "actors.jsonl", ActorLook),
         cord=_read(recordings / "cord.jsonl", CordRecord),
         queries=tuple(view.queries.values()),
         events=view.events,

@@ -10,7 +10,6 @@ from cluster.report.figures import (
     last_part,
     mean_or_none,
     median_or_none,
-    merged,
     percentile_or_none,
 )
 from cluster.report.records import FirstSampleRecord, PolicyRecord, RewardRecord, RolloutRecord
@@ -110,11 +109,6 @@ def test_a_labeler_nobody_shares_with_has_no_agreement() -> None:
 def test_episodes_at_a_time() -> None:
     policies = [policy(1, 0, created_at=10.0), policy(2, 0, created_at=20.0)]
     assert [episodes_at(policies, time) for time in (5.0, 10.0, 19.0, 25.0)] == [0, 128, 128, 256]
-
-
-def test_merged_intervals_are_disjoint() -> None:
-    assert merged([(5, 6), (1, 3), (2, 4), (6, 7)]) == [(1, 4), (5, 7)]
-    assert merged([]) == []
 
 
 def test_policy_lag_is_measured_from_the_policy_that_the_step_changed() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from cluster.config import save_config
 from cluster.report.page import Sample, render_page
-from cluster.report.pictures_policy import _lanes
+from cluster.report.picture_time import time_lanes
 from cluster.report.records import CordRecord, read_run
 from cluster.report.summary import REASONS, summarize
 from cluster.report.write import PICTURES, write_report
@@ -130,10 +130,10 @@ def test_a_pulled_cord_is_a_lane_of_its_own(finished: Path) -> None:
     began = run.state["started_at"]
     events = [(began + 5, "pull"), (began + 9, "release"), (began + 20, "pull")]
     cord = tuple(CordRecord(action=a, actor="ann", reason="", at=at) for at, a in events)
-    *others, (name, pulls, _) = _lanes(replace(run, cord=cord))
-    assert name == "cord pulled"
-    end = max(stop for _, lane, _ in others for _, stop in lane)
-    assert pulls == [(began + 5, began + 9), (began + 20, end)]
+    *others, lane = time_lanes(replace(run, cord=cord))
+    assert (lane.name, lane.busy) == ("cord pulled", None)
+    end = max(stop for other in others for _, stop, _ in other.slices)
+    assert lane.slices == ((began + 5, began + 9, 1.0), (began + 20, end, 1.0))
     assert summarize(replace(run, cord=cord))["cord_pulls"] == 2
 
 
