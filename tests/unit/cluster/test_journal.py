@@ -17,6 +17,7 @@ from protocol.labels import CordState, RewardVersion
 from protocol.messages import ActorStats, ExperienceBatch, StepReport
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_policy, make_request, make_rollout, make_scored
+from tests.support.metric_proofs import proves
 
 START = 1000.0
 
@@ -175,6 +176,7 @@ def test_learning_may_begin_before_anyone_looked_at_the_actors(desk: Desk) -> No
     assert desk.last_row["throughput/actor_idle"] == 0.5
 
 
+@proves("rollout/length_mean", "rollout/truncated_rate", "rollout/queue_depth", "reward/gold_mean")
 def test_a_step_s_row_is_whole(desk: Desk) -> None:
     desk.now += 60
     desk.step(make_batch(0, 0), num_waiting=5)
@@ -194,6 +196,7 @@ def test_a_step_s_row_is_whole(desk: Desk) -> None:
     }
 
 
+@proves("staleness/reward_lag")
 def test_reward_lag_is_what_was_served_newer_when_the_step_began(desk: Desk) -> None:
     for version in (1, 2, 3):
         desk.journal.reward_served(make_reward(version))
@@ -210,12 +213,14 @@ def test_a_version_that_scored_before_it_was_told_of_is_no_negative_lag(desk: De
     assert desk.last_row["staleness/reward_lag"] == 0
 
 
+@proves("staleness/dropped")
 def test_the_dropped_are_those_too_old_and_those_unscored(desk: Desk) -> None:
     desk.journal.scoring_failed(4, ScoringFailed("no replica answered"))
     desk.step(make_batch(0, 1), num_dropped=3)
     assert desk.last_row["staleness/dropped"] == 7
 
 
+@proves("reward_model/labels_used", "reward_model/ledger_seq", "reward_model/fit_seconds")
 def test_a_served_reward_is_recorded_and_told(desk: Desk) -> None:
     desk.now += 30
     desk.journal.reward_served(make_reward(2))
@@ -236,6 +241,7 @@ def pulled(**changes: object) -> CordState:
     return replace(state, **changes)  # type: ignore[arg-type]
 
 
+@proves("cord/is_pulled")
 def test_a_pulled_cord_is_told_once_with_its_reason_and_so_is_its_release(desk: Desk) -> None:
     hanging = CordState(is_pulled=False)
     desk.journal.cord_stood(hanging)
@@ -326,6 +332,26 @@ def test_a_version_s_first_sample_is_told_once_with_what_it_had_learned(desk: De
     desk.journal.rollouts_finished([old, new])
     assert desk.journal.newly_sampled() == []
     assert [line["version"] for line in desk.recorded("first_samples")] == [0, 1]
+
+
+@proves("rollout/probe_mismatch_max")
+def test_what_the_probe_showed_is_told_for_every_version_loaded(desk: Desk) -> None:
+    desk.journal.policy_loaded(make_policy(0), 1e-6)
+    desk.step(make_batch(0, 1))
+    desk.journal.policy_loaded(make_policy(1), 3e-6)
+    told = [row for row in desk.sink.rows if "rollout/probe_mismatch_max" in row]
+    assert [(row["policy/step"], row["rollout/probe_mismatch_max"]) for row in told] == [
+        (0, 1e-6),
+        (1, 3e-6),
+    ]
+
+
+def test_a_version_that_is_loaded_late_takes_no_figure_back_in_time(desk: Desk) -> None:
+    desk.step(make_batch(0, 1))
+    desk.step(make_batch(1, 1))
+    desk.journal.policy_loaded(make_policy(1), 1e-6)
+    desk.journal.labels_stood({}, {"online/coverage": 0.5})
+    assert desk.last_row["policy/step"] == 2
 
 
 def test_label_figures_are_drawn_against_the_step_once_there_is_one(desk: Desk) -> None:
