@@ -95,8 +95,9 @@ def _lane(name: str, color: str, busy: float | None, spans: Sequence[Span]) -> L
 
 def _learner_lane(spans: Sequence[Span], time: LearnerTime, until: float) -> Lane:
     colors = {doing: color for doing, _, color in WAITS}
+    names = {doing: name.removeprefix("waits for ") for doing, name, _ in WAITS}
     waited = {} if time.since is None else shares(time, until)
-    parts = [f"{share:.0%} {doing}" for doing, share in waited.items() if share >= 0.005]
+    parts = [f"{share:.0%} {names[doing]}" for doing, share in waited.items() if share >= 0.005]
     return Lane(
         name="learner",
         color=style.BLUE,
@@ -165,6 +166,10 @@ def draw_time(run: RunRecords, path: Path) -> None:
 
 
 def _draw_lane(axes: Axes, row: int, lane: Lane, began: float, end_min: float) -> None:
+    if lane.slices and any(busy < 1.0 for _, _, busy in lane.slices):
+        start, end = lane.slices[0][0], lane.slices[-1][1]
+        track = ((start - began) / 60, (end - start) / 60)
+        axes.broken_barh([track], (row - FULL / 2, FULL), facecolors=style.FAINT, alpha=0.5, lw=0)
     bars: defaultdict[tuple[float, str], list[Interval]] = defaultdict(list)
     for start, stop, busy in lane.slices:
         bars[FULL * busy, lane.color].append(((start - began) / 60, (stop - start) / 60))
