@@ -145,6 +145,7 @@ class SyntheticRun:
                     "policy/episodes": version * BATCH,
                     "kl/reference_mean": kl,
                     "kl/coefficient": 0.15 * math.exp(0.4 * math.sin(4 * progress)),
+                    "rollout/probe_mismatch_max": 1e-6,
                     "rollout/logprob_mismatch_max": 2e-6 * (1 + self.random.random()),
                 }
             )
