@@ -78,9 +78,11 @@ class Timekeeper:
         try:
             yield
         finally:
-            span = self._learner.end(self._now())
-            if span.doing != "passing":
-                self._recordings.write("learner", asdict(span))
+            self._record(self._learner.end(self._now()))
+
+    def _record(self, span: Span) -> None:
+        if span.doing != "passing":
+            self._recordings.write("learner", asdict(span))
 
     @contextmanager
     def fitting(self, kind: FitKind) -> Iterator[None]:
@@ -118,6 +120,11 @@ class Timekeeper:
         self._cord = cord
         if cord.is_pulled:
             self._learner.stands_at_cord()
+        if self._learner.doing == "cord":
+            # On record as it passes: a report may be asked for while the line stands.
+            now = self._now()
+            self._record(self._learner.end(now))
+            self._learner.begin("cord", now)
 
     def _look_at(self, stats: Sequence[ActorStats]) -> None:
         """Take note of what the actors said of themselves."""

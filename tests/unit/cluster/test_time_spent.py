@@ -194,6 +194,17 @@ def test_what_is_recorded_after_the_last_look_is_in_no_figure(played: Played) ->
     assert learner.busy == pytest.approx(0.7)
 
 
+def test_a_report_asked_for_while_the_line_stands_leaves_out_that_time(played: Played) -> None:
+    with played.journal.waiting("cord"):
+        played.until(600)
+        played.journal.cord_stood(CordState(is_pulled=True, pulled_at=BEGAN + 130))
+        played.look((62.0, 2_600), (42.0, 2_100))
+        run = read_run(played.folder.path)
+        assert summarize(run)["learner_idle"] == pytest.approx(0.3)
+        learner = next(lane for lane in time_lanes(run) if lane.waits)
+        assert learner.busy == pytest.approx(0.7)
+
+
 def test_the_words_follow_the_run(played: Played) -> None:
     assert played.words == [
         "collecting first labels",
