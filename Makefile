@@ -26,11 +26,12 @@ test: venv ## Run all tests
 	@$(PYTHON) tools/setup.py --browser
 	@$(BIN)/python -m pytest
 
-check: venv ## Check style, formatting, types and the direction of imports
+check: venv ## Check style, formatting, types, the direction of imports and the page of metrics
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/metrics_page.py --check
 
 clean: ## Remove .venv and all caches; runs are kept
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \

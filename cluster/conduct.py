@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -55,7 +54,6 @@ async def conduct(
         UserError: What was given cannot be run.
         IntegrityError: Something that must hold did not.
     """
-    began_at = time.monotonic()
     with ExitStack() as stack:
         memory = stack.enter_context(PeakMemory())
         stack.callback(lambda: folder.update_state(peak_memory_bytes=memory.peak_bytes))
@@ -65,7 +63,7 @@ async def conduct(
         )
         hub = await _start_hub(config, folder)
         journal = stack.enter_context(_open_journal(config, folder, hub))
-        watch = Watch(config, folder, journal, display, memory, began_at)
+        watch = Watch(config, folder, journal, display, memory)
 
         watch.show("preparing the base model")
         policy_path, base_model_s = await starting_policy(config, cache)
@@ -98,6 +96,7 @@ async def conduct(
                     minding = group.create_task(labelers.watch())
                     hearing = group.create_task(intake.watch())
                     await controller.run()
+                    journal.loops_ended()
                     watching.cancel()
                     hearing.cancel()
                     await labelers.stop()
@@ -155,7 +154,7 @@ async def _start_hub(config: RunConfig, folder: RunFolder) -> Any:
         str(folder.path.resolve()),
         folder.run_id,
         config.model_dump(mode="json"),
-        time.time(),
+        folder.began_at,
     )
     await answer(hub.open.remote(), "the metrics hub")
     return hub
@@ -166,4 +165,4 @@ def _open_journal(config: RunConfig, folder: RunFolder, hub: Any) -> Iterator[Jo
     """Open the recordings; close them and the hub at the end."""
     with closing(RemoteSink(hub)) as sink, closing(Recordings(folder.recordings)) as recordings:
         gold = response_gold if config.prompts.source == "reviews" else None
-        yield Journal(recordings, sink, gold)
+        yield Journal(recordings, sink, gold, began_at=folder.began_at)

@@ -223,7 +223,8 @@ class Controller:
         """Labels → reward versions, swapped into the service while it serves."""
         while True:
             request = await self._parts.labels.next_fit()
-            version = await self._parts.reward_trainer.fit(request)
+            with self._journal.fitting(request.kind):
+                version = await self._parts.reward_trainer.fit(request)
             # Before the swap: the first score of the new version may come while it returns.
             self._ledger_seq_of_reward[version.version] = version.ledger_seq
             await self._guard.serve(version, request)
@@ -246,14 +247,16 @@ class Controller:
     async def _pass_cord(self) -> bool:
         """Wait while the cord is pulled, doing the rollbacks ordered; return whether one was."""
         was_rolled_back = False
-        await self._guard.settled()
+        with self._journal.waiting("reward"):
+            await self._guard.settled()
         while True:
             with self._journal.waiting("cord"):
                 version = await self._parts.labels.pass_cord()
             if version is None:
                 return was_rolled_back
             async with self._stepping:
-                await self._roll_back(version)
+                with self._journal.rolling_back():
+                    await self._roll_back(version)
             was_rolled_back = True
 
     async def _roll_back(self, version: int) -> None:

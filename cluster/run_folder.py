@@ -107,6 +107,11 @@ class RunFolder:
         refuse_lack(self.state, state, *needed)
         return state
 
+    @property
+    def began_at(self) -> float:
+        """When the run began, Unix seconds: all of its clocks count from here."""
+        return float(self.read_state()["started_at"])
+
     def update_state(self, **changes: object) -> None:
         """Merge changes into `run.json`, atomically. One process of a run calls this.
 

@@ -274,6 +274,12 @@ class LabelQueue:
         """Return, for each query made since the first reward version, how much it had learned."""
         return tuple(each.share for each in self._state.figures.online().coverage)
 
+    async def tell_activity(self, words: str) -> None:
+        """Say what the run is doing now, for the owner's page."""
+        if words != self._state.activity:
+            self._state.activity = words
+            self._state.change.notify()
+
     async def add_labeler(self, name: str, role: Role = "labeler") -> str:
         """Return a new token for somebody, who is made if need be; see `Admissions.add_labeler`."""
         return await self._admissions.add_labeler(name, role)

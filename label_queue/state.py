@@ -61,6 +61,8 @@ class LabelState:
         self.num_dead_letters = 0
         self.episodes = 0
         """The run's clock, n of l(n)."""
+        self.activity = ""
+        """What the run said that it is doing now."""
         self.change = Change()
         self.is_closed = False
         self._take: dict[type[Record], Callable[[Any], None]] = {

@@ -18,11 +18,13 @@ def penalised_rewards(
 ) -> Tensor:
     """Return r_t = −β·(log π(y_t) − log ρ(y_t)), the score added at the last token: [B, T].
 
-    Ziegler et al. (2019), released code. Padding gets 0.
+    Ziegler et al. (2019), released code: π is the policy that sampled, whose KL the controller
+    measures. Padding gets 0.
 
     Args:
         scores: [B], the reward model's.
-        policy_logprobs: [B, T], nats, under the sampling temperature, as the reference's are.
+        policy_logprobs: [B, T], nats, of the policy that sampled, under the sampling temperature,
+            as the reference's are; 0 in the padding.
         reference_logprobs: [B, T].
         mask: [B, T].
         kl_coefficient: β.

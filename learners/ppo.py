@@ -10,7 +10,7 @@ W ranks do what one would, within float tolerance. Shapes: B sequences, T respon
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
@@ -25,7 +25,7 @@ from learners.kl_control import KLController
 from learners.language_model import save_language_model
 from learners.losses import importance_weights, policy_loss, value_loss
 from learners.policy_model import PolicyModel, policy_tensors
-from learners.ppo_metrics import evaluation_metrics, reward_metrics, staleness_metrics
+from learners.ppo_metrics import kl_metrics, reward_metrics, staleness_metrics
 from protocol.errors import BundleCorrupt, ConfigError, NotFinite, UserError, VersionError
 from protocol.messages import ExperienceBatch, PolicyVersion, Probe, StepReport
 from protocol.ports import WeightPublisher
@@ -49,6 +49,8 @@ class Evaluation:
 class Targets:
     """What the optimizer steps of one batch aim at; all [B, T]."""
 
+    proximal_logprobs: Tensor
+    """Of the policy at the step's start, π_prox."""
     center_logprobs: Tensor
     """Of the policy the ratio is clipped around: π_prox, or the behaviour policy when naive."""
     weights: Tensor
@@ -58,13 +60,7 @@ class Targets:
 
     def rows(self, indices: Tensor) -> Targets:
         """Return some rows."""
-        return Targets(
-            center_logprobs=self.center_logprobs[indices],
-            weights=self.weights[indices],
-            old_values=self.old_values[indices],
-            advantages=self.advantages[indices],
-            returns=self.returns[indices],
-        )
+        return Targets(**{each.name: getattr(self, each.name)[indices] for each in fields(self)})
 
 
 class PPOLearner:
@@ -288,9 +284,10 @@ class PPOLearner:
     def _targets(self, responses: Responses, evaluation: Evaluation) -> Targets:
         """Turn scores into advantages and returns, whitened over the whole batch."""
         ppo, mask = self._ppo, responses.mask
-        proximal = evaluation.proximal_logprobs
+        proximal, behavior = evaluation.proximal_logprobs, responses.behavior_logprobs
+        # What is paid is the KL that is measured and controlled: that of the policy that sampled.
         rewards = penalised_rewards(
-            responses.scores, proximal, evaluation.reference_logprobs, mask, self._kl.coefficient
+            responses.scores, behavior, evaluation.reference_logprobs, mask, self._kl.coefficient
         )
         if ppo.whiten_rewards:
             rewards = whiten(rewards, mask, shift_mean=False)
@@ -300,9 +297,9 @@ class PPOLearner:
         if not bool(advantages.isfinite().all() and returns.isfinite().all()):
             raise NotFinite("an advantage is NaN or infinite: see the batch's scores and logprobs")
         decoupled = ppo.objective == "decoupled"
-        behavior = responses.behavior_logprobs
         weights = importance_weights(proximal, behavior, ppo.importance_weight_cap)
         return Targets(
+            proximal_logprobs=proximal,
             center_logprobs=proximal if decoupled else behavior,
             weights=weights if decoupled else torch.ones_like(weights),
             old_values=evaluation.values,
@@ -351,8 +348,8 @@ class PPOLearner:
             value_losses = value_loss(values, aims.old_values, aims.returns, ppo.value_clip_range)
             losses = (policy_losses + ppo.value_coefficient * value_losses) * rows.mask
             self._engine.backward(losses.sum() / num_tokens, is_last=number == len(micros))
-            # ½·(Δ log π)² estimates KL(π_prox‖π_θ) [Z]
-            kl = 0.5 * (logprobs - aims.center_logprobs) ** 2
+            # ½·(Δ log π)² estimates KL(π_prox‖π_θ) [Z], whatever the ratio is clipped around
+            kl = 0.5 * (logprobs - aims.proximal_logprobs) ** 2
             parts = torch.stack([policy_losses, value_losses, kl, clipped.float()]).detach()
             totals += (parts * rows.mask).sum(dim=(1, 2)) / num_tokens
         return totals
@@ -366,9 +363,10 @@ class PPOLearner:
         self, batch: ExperienceBatch, responses: Responses, evaluation: Evaluation
     ) -> dict[str, float]:
         """Return what is known before the weights move."""
-        coefficient = self._kl.coefficient
         return {
-            **evaluation_metrics(responses, evaluation.reference_logprobs),
+            **kl_metrics(
+                responses, evaluation.reference_logprobs, self._kl.coefficient, self._kl_target
+            ),
             **reward_metrics(batch),
             **staleness_metrics(
                 batch,
@@ -377,11 +375,5 @@ class PPOLearner:
                 self._version,
                 self._ppo.importance_weight_cap,
             ),
-            "kl/coefficient": coefficient,
-            "kl/target": self._kl_target,
             "policy/entropy": float(masked_mean(evaluation.entropy, responses.mask)),
-            "reward/kl_penalty": coefficient
-            * float(
-                (evaluation.proximal_logprobs - evaluation.reference_logprobs).sum(dim=1).mean()
-            ),
         }

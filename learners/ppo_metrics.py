@@ -1,37 +1,70 @@
-"""What a PPO step can say of its batch before it trains. Names as in docs/METRICS.md."""
+"""What a PPO step can say of its batch before it trains. Each name is defined in docs/METRICS.md.
+
+Three policies meet in a stale batch: the behaviour policy, which sampled it, an older version or
+several; π_prox, the version the step starts from; and π_θ, which the step makes.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from learners.collate import Responses
-from protocol.messages import ExperienceBatch
+from protocol.messages import ExperienceBatch, ScoredRollout
 
 
-def evaluation_metrics(responses: Responses, reference_logprobs: Tensor) -> dict[str, float]:
-    """Return the measured KL(π‖ρ) of a batch: mean and largest Σ_t (log π − log ρ), nats.
+def kl_metrics(
+    responses: Responses, reference_logprobs: Tensor, coefficient: float, target: float
+) -> dict[str, float]:
+    """Return the measured KL(π‖ρ) of a batch, Σ_t (log π − log ρ) in nats, and what it costs.
 
-    π is the behaviour policy, whose samples these are: only then is the mean's expectation never
-    negative, however stale the batch.
+    π is the behaviour policy here, as in the rewards: the mean's expectation is never negative only
+    for the policy whose samples these are, so the KL that is controlled is the one that is paid.
+
+    Args:
+        responses: The batch as tensors.
+        reference_logprobs: [B, T], of ρ.
+        coefficient: β of this step, before the controller moves it.
+        target: What the controller steers the mean to, nats.
     """
     kl = (responses.behavior_logprobs - reference_logprobs).sum(dim=1)
-    return {"kl/reference_mean": float(kl.mean()), "kl/reference_max": float(kl.max())}
+    return {
+        "kl/reference_mean": float(kl.mean()),
+        "kl/reference_max": float(kl.max()),
+        "kl/coefficient": coefficient,
+        "kl/target": target,
+        "reward/kl_penalty": coefficient * float(kl.mean()),
+    }
 
 
 def reward_metrics(batch: ExperienceBatch) -> dict[str, float]:
-    """Return the distribution of a batch's scores, and what it goes with."""
+    """Return the distribution of a batch's scores, and what the reward model's own go with.
+
+    An incomplete response has the fixed score of one without its cut: PPO trains on it, so it is
+    among the scores, but it says nothing of the reward model.
+    """
     scores = torch.tensor([each.score.value for each in batch.rollouts])
-    heads = torch.tensor([each.score.heads for each in batch.rollouts])
-    lengths = torch.tensor([float(each.rollout.num_kept) for each in batch.rollouts])
     low, high = torch.quantile(scores, torch.tensor([0.05, 0.95])).tolist()
-    metrics = {
+    return {
         "reward/score_mean": float(scores.mean()),
         "reward/score_std": float(scores.std(correction=0)),
         "reward/score_p05": low,
         "reward/score_p95": high,
         "reward/version": float(batch.reward_version),
+        **_judged_metrics([each for each in batch.rollouts if each.rollout.is_complete]),
     }
+
+
+def _judged_metrics(judged: Sequence[ScoredRollout]) -> dict[str, float]:
+    """Return how far the heads differ and how scores go with length, where the model judged."""
+    if not judged:
+        return {}
+    scores = torch.tensor([each.score.value for each in judged])
+    heads = torch.tensor([each.score.heads for each in judged])
+    lengths = torch.tensor([float(each.rollout.num_kept) for each in judged])
+    metrics = {}
     if heads.shape[1] > 1:
         metrics["reward/ensemble_std"] = float(heads.std(dim=1, correction=0).mean())
     if float(lengths.std(correction=0)) > 0 and float(scores.std(correction=0)) > 0:
@@ -49,8 +82,9 @@ def staleness_metrics(
 ) -> dict[str, float]:
     """Return how old a batch is, and how far its sampler was from the trainer.
 
-    The mismatch is measured on responses sampled wholly under the version the learner holds, where
-    nothing but arithmetic can differ; it is absent when there are none.
+    The mismatch is measured on the tokens sampled under the version the learner holds, where
+    nothing but arithmetic can differ; weights change in flight, so these may be the last of a
+    response that began under an older one. It is absent when there are none.
 
     Args:
         batch: The messages.
@@ -71,15 +105,18 @@ def staleness_metrics(
             (weights > importance_weight_cap).float().mean()
         ),
     }
-    current = torch.tensor(
-        [
-            each.rollout.oldest_version == version == each.rollout.newest_version
-            for each in batch.rollouts
-        ],
-        device=mask.device,
-    )
+    current = _sampled_under(version, batch, mask)
     if bool(current.any()):
-        mismatch = differences.abs()[mask & current[:, None]]
+        mismatch = differences.abs()[current]
         metrics["rollout/logprob_mismatch_mean"] = float(mismatch.mean())
         metrics["rollout/logprob_mismatch_max"] = float(mismatch.max())
     return metrics
+
+
+def _sampled_under(version: int, batch: ExperienceBatch, mask: Tensor) -> Tensor:
+    """Return which tokens were sampled under a policy version, [B, T] bool."""
+    current = torch.zeros_like(mask)
+    for row, each in enumerate(batch.rollouts):
+        versions = torch.tensor(each.rollout.policy_versions, device=mask.device)
+        current[row, : len(versions)] = versions == version
+    return current

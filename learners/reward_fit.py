@@ -228,7 +228,7 @@ class RewardTrainer:
         """Ask the live model about queries it has learned nothing of, before it does.
 
         Absent where there is no live model or no such query. Accuracy over validation queries, over
-        those of a policy that is no longer ρ, and the calibration over all.
+        those all of whose responses come from π and none from ρ, and the calibration over all.
         """
         unlearned = [each for each in comparisons if each.query_id not in self._learned]
         if self._engine is None or not unlearned:
@@ -262,8 +262,8 @@ class RewardTrainer:
         raw = raw_scores(model, self._reference_sequences, _LIMITS)
         scores = model.combined(model.normalised(raw)).detach().float().cpu()
         previous, self._reference_scores = self._reference_scores, scores
-        if previous is None:
-            return {}
+        if previous is None or not bool(torch.stack([previous, scores]).std(dim=1).all()):
+            return {}  # of scores that are all alike a correlation is not defined
         correlation = torch.corrcoef(torch.stack([previous, scores]))[0, 1]
         return {"reward_model/correlation_with_previous": float(correlation)}
 
@@ -279,6 +279,11 @@ class RewardTrainer:
 
 
 def _confidence(scores: Tensor, batch: ComparisonBatch) -> Tensor:
-    """Return the probability given to the top candidate, heads averaged: [B] of [B, K, M]."""
+    """Return the probability of the candidate of the highest mean score, [B] of [B, K, M].
+
+    That candidate's probability is averaged over the heads; where they disagree another may have a
+    higher one, but it is not the one whose hits are counted.
+    """
     masked = scores.masked_fill(~batch.mask.bool()[:, :, None], -torch.inf)
-    return masked.softmax(dim=1).mean(dim=2).amax(dim=1)
+    top = masked.mean(dim=2).argmax(dim=1, keepdim=True)
+    return masked.softmax(dim=1).mean(dim=2).gather(1, top).squeeze(1)

@@ -7,9 +7,7 @@ on the reporting side, and go nowhere else: no part that trains anything can see
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean
 
@@ -17,6 +15,7 @@ import structlog
 
 from cluster.loops.recordings import Recordings
 from cluster.loops.reward_comparison import Verdict
+from cluster.loops.timekeeper import Timekeeper
 from protocol.chat import as_mappings, in_one_text
 from protocol.labels import CordState, RewardVersion
 from protocol.messages import (
@@ -35,14 +34,15 @@ GoldScore = Callable[[str, str], float]
 """(prompt text, response text) → the hidden score."""
 
 
-class Journal:
-    """Takes note of a run.
+class Journal(Timekeeper):
+    """Takes note of a run, and keeps its time.
 
     Args:
         recordings: Where raw events go.
         metrics: Where rows go.
         gold: The hidden score of a response, for tasks that have one.
         now: The clock, Unix seconds.
+        began_at: When the run began, from which `time/wall_s` counts; now, unless given.
     """
 
     def __init__(
@@ -51,23 +51,17 @@ class Journal:
         metrics: MetricSink,
         gold: GoldScore | None = None,
         now: Callable[[], float] = time.time,
+        began_at: float | None = None,
     ) -> None:
-        self._recordings = recordings
+        super().__init__(recordings, now, began_at)
         self._metrics = metrics
         self._gold = gold
-        self._now = now
-        self._started = now()
-        self._seconds: defaultdict[str, float] = defaultdict(float)
-        self._since: dict[str, float] = {}
-        """When each of those that are timed now began."""
         self._num_unscored = 0
         self._alike: dict[str, float] = {}
-        self._cord = CordState(is_pulled=False)
         self._sampled: set[int] = set()
         self._newly_sampled: list[tuple[int, float]] = []
-        self._learning_since: float | None = None
-        self._actors_before: Sequence[ActorStats] = ()
-        self._tokens_per_s = 0.0
+        self._reward_version = 0
+        self._policy_version = 0
         self._at_step_begin: dict[str, float] = {}
         self._latest: dict[str, float] = {}
 
@@ -94,22 +88,22 @@ class Journal:
         self.rollouts_finished(rollouts)
 
     def scoring_failed(self, count: int, error: Exception) -> None:
-        """No score came for `count` rollouts, and they were dropped."""
+        """No score came for `count` rollouts, of episodes or candidates; they were dropped."""
         self._num_unscored += count
         log.warning("rollouts dropped for want of a score", count=count, error=str(error))
 
     def step_begun(self, batch: ExperienceBatch, num_waiting: int) -> None:
         """A batch went to the learner, and `num_waiting` scored rollouts stayed behind."""
-        served = self._latest.get("reward_model/version", 0)
         self._at_step_begin = {
             "rollout/queue_depth": num_waiting,
             # A version's first scores may come before its swap is told.
-            "staleness/reward_lag": max(0, served - batch.reward_version),
+            "staleness/reward_lag": max(0, self._reward_version - batch.reward_version),
         }
 
     def step_done(self, batch: ExperienceBatch, report: StepReport, num_dropped: int) -> None:
         """The learner made a version."""
         policy = report.policy
+        self._policy_version = policy.version
         for scored in batch.rollouts:
             self._record_rollout(
                 scored.rollout,
@@ -126,7 +120,7 @@ class Journal:
                 **self._batch_metrics(batch.rollouts),
                 "policy/version": policy.version,
                 "policy/episodes": policy.episodes,
-                "rollout/tokens_per_s": self._tokens_per_s,
+                **self._drawn(),
                 **self._at_step_begin,
                 "staleness/dropped": num_dropped + self._num_unscored,
             }
@@ -142,9 +136,11 @@ class Journal:
                 "probe_difference": probe_difference,
             },
         )
+        self._write({"policy/step": policy.version, "rollout/probe_mismatch_max": probe_difference})
 
     def reward_served(self, version: RewardVersion) -> None:
         """Every replica of the reward service serves a version."""
+        self._has_reward, self._reward_version = True, version.version
         self._recordings.write("rewards", {**asdict(version), "served_at": self._now()})
         self._write(
             {
@@ -167,7 +163,7 @@ class Journal:
             self._write(
                 {
                     "reward_model/version": version,
-                    "reward_model/correlation_with_previous": correlation,
+                    "reward_model/correlation_after_exclusion": correlation,
                 }
             )
         log.info("rewards compared", **compared, verdict=verdict)
@@ -185,6 +181,7 @@ class Journal:
 
     def rolled_back(self, policy: PolicyVersion, asked_for: int) -> None:
         """The learner went back to an older version and published it as a new one."""
+        self._policy_version = policy.version
         self._record_policy(policy)
         self._write(
             {
@@ -204,7 +201,8 @@ class Journal:
 
     def cord_stood(self, cord: CordState) -> None:
         """The label queue said how the cord hangs; a change is told to people."""
-        before, self._cord = self._cord, cord
+        before = self._cord
+        self._cord_is(cord)
         if cord.is_pulled and cord.pulled_at != before.pulled_at:
             self._record_cord("pull", cord.pulled_by, cord.reason, cord.pulled_at)
             offer = ""
@@ -223,9 +221,9 @@ class Journal:
         if cord.is_pulled or before.is_pulled:
             self._write(
                 {
-                    "time/wall_s": self._now() - self._started,
+                    "time/wall_s": self.wall_s,
                     "cord/is_pulled": float(cord.is_pulled),
-                    "cord/stopped_s": self._stopped_s(),
+                    "cord/stopped_s": self.stopped_s,
                 }
             )
 
@@ -233,96 +231,42 @@ class Journal:
         """The label queue said how it stands, and how online the run is."""
         if stats:
             self._write({**stats, **self._alike})
-        if online and self._latest.get("policy/step"):
-            self._write({"policy/step": self._latest["policy/step"], **online})
+        if online and self._policy_version:
+            self._write({"policy/step": self._policy_version, **online})
 
     def actors_stood(self, stats: Sequence[ActorStats]) -> None:
         """The actors said what they did since they started; it counts from learning on."""
-        if self._learning_since is None or not self._actors_before:
-            # The learner may take its first step before anyone has looked at the actors.
-            self._actors_before = stats
-            return
-        idle, tokens, busy_s = 0.0, 0, 0.0
-        for now, before in zip(stats, self._actors_before, strict=True):
-            elapsed = max(now.uptime_s - before.uptime_s, 1e-9)
-            idle += (1.0 - (now.busy_s - before.busy_s) / elapsed) / len(stats)
-            tokens += now.num_tokens - before.num_tokens
-            busy_s += now.busy_s - before.busy_s
-        self._write(
-            {
-                "time/wall_s": self._now() - self._started,
-                "throughput/actor_idle": idle,
-                "throughput/generation_s": busy_s,
-                **self.pace(),
-            }
-        )
-        self._tokens_per_s = tokens / busy_s if busy_s else 0.0
+        self._look_at(stats)
+        if self._actors.totals:
+            self._write(
+                {
+                    "time/wall_s": self.wall_s,
+                    "throughput/actor_idle": 1.0 - self._actors.busy,
+                    "throughput/generation_s": self._actors.busy_s,
+                    **self.pace(),
+                }
+            )
 
     def system_stood(self, figures: dict[str, float]) -> None:
         """Memory, disk and commit times of the moment."""
-        self._write({"time/wall_s": self._now() - self._started, **figures})
+        self._write({"time/wall_s": self.wall_s, **figures})
 
     def newly_sampled(self) -> list[tuple[int, float]]:
         """Return, once each, (version, sampled at) of policy versions first sampled since."""
         fresh, self._newly_sampled = self._newly_sampled, []
         return fresh
 
-    @property
-    def is_learning(self) -> bool:
-        """Whether the first PPO step has begun."""
-        return self._learning_since is not None
-
     def summarize(self, figures: Mapping[str, object]) -> None:
         """Hand the closing figures to the metrics; what is no plain value stays in the report."""
         plain = {k: v for k, v in figures.items() if isinstance(v, int | float | str | None)}
         self._metrics.summarize(plain)
-
-    # ── where the time went ──────────────────────────────────────────────────────────────────
-
-    @contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
-        """Time the learner waiting for "labels", "rollouts", "scores" or the "cord"."""
-        with self.timing(f"waiting_{what}"):
-            yield
-
-    @contextmanager
-    def learning(self) -> Iterator[None]:
-        """Time the learner at work; idleness counts from its first step on."""
-        if self._learning_since is None:
-            self._learning_since = self._now()
-        with self.timing("training"):
-            yield
-
-    @contextmanager
-    def timing(self, what: str) -> Iterator[None]:
-        """Add the time spent inside to a named total."""
-        start = self._since[what] = self._now()
-        try:
-            yield
-        finally:
-            del self._since[what]
-            self._seconds[what] += self._now() - start
 
     def pace(self) -> dict[str, float]:
         """Return the throughput/* metrics the controller can see, since learning began.
 
         While the cord is pulled nobody is idle: the line is meant to stand.
         """
-        if self._learning_since is None:
-            return {}
-        elapsed = max(self._now() - self._learning_since - self._stopped_s(), 1e-9)
-        return {
-            "throughput/episodes_per_s": self._latest.get("policy/episodes", 0.0) / elapsed,
-            "throughput/learner_idle": 1.0 - min(1.0, self._seconds["training"] / elapsed),
-            "throughput/training_s": self._seconds["training"],
-            "throughput/scoring_s": self._seconds["waiting_scores"],
-            "throughput/weight_sync_s": self._seconds["weight_sync"],
-        }
-
-    def _stopped_s(self) -> float:
-        """Return how long the learner has stood at the cord, this time included, in seconds."""
-        since = self._since.get("waiting_cord")
-        return self._seconds["waiting_cord"] + (self._now() - since if since is not None else 0.0)
+        return self._pace(episodes=self._latest.get("policy/episodes", 0.0))
 
     @property
     def latest(self) -> dict[str, float]:
@@ -341,6 +285,12 @@ class Journal:
                 self._gold(item.rollout.prompt.text, item.rollout.text) for item in scored
             )
         return row
+
+    def _drawn(self) -> dict[str, float]:
+        """Return what the actors drew, once they were looked at since learning began."""
+        if not self._actors.totals:
+            return {}
+        return {"rollout/tokens_per_s": self._actors.tokens_per_s}
 
     def _record_policy(self, policy: PolicyVersion) -> None:
         self._recordings.write(

@@ -17,17 +17,6 @@ def last_part(values: Sequence[T], parts: int) -> Sequence[T]:
     return values[-math.ceil(len(values) / parts) :] if values else values
 
 
-def merged(intervals: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the union of closed intervals as disjoint ones, in order."""
-    union: list[tuple[float, float]] = []
-    for start, end in sorted(intervals):
-        if union and start <= union[-1][1]:
-            union[-1] = (union[-1][0], max(union[-1][1], end))
-        else:
-            union.append((start, end))
-    return union
-
-
 def mean_or_none(values: Sequence[float]) -> float | None:
     """Return the mean, or None of nothing."""
     return fmean(values) if values else None

@@ -142,9 +142,10 @@ def _labelers(rows: Sequence[LabelerRow]) -> str:
     names = ("state", "labels", "held", "gold", "self", "peers", "weight", "flags")
     head = "".join(f"<th>{name}</th>" for name in ("labeler", *names))
     return (
-        "<p>Gold is the share of tasks with a known answer that they got right, self how often "
-        "they answer a repeated task alike, peers how often others choose as they do; held labels "
-        "are not learned from.</p>"
+        "<p>Gold is their estimated accuracy on tasks with a known answer, with its 95 % interval "
+        "(as if eight of ten had been right before the first), self how often they answer a "
+        "repeated task alike, peers how often others choose as they do; held labels are not "
+        "learned from.</p>"
         f"<table><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(map(_labeler, rows))}</tbody></table>"
     )

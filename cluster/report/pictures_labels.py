@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from statistics import median
 
@@ -18,6 +18,10 @@ from label_queue.figures.agreement import wilson_bounds
 from label_queue.figures.online import Coverage, Online
 from label_queue.figures.percentile import percentile
 from label_queue.figures.progress import episodes_at, received_times
+
+LABELS_USED = "reward_model/labels_used"
+TRAIN, HELD_OUT = "reward_model/train_accuracy", "reward_model/validation_accuracy"
+Point = tuple[float, float]
 
 
 def draw_schedule(run: RunRecords, path: Path) -> None:
@@ -136,19 +140,34 @@ def _draw_accuracy(axes: Axes, run: RunRecords) -> None:
     axes.set_title("Accuracy of the reward model")
     axes.set_ylabel("first choice predicted (%)")
     axes.set_xlabel("labels learned from")
-    shown = (("train_accuracy", style.BLUE), ("validation_accuracy", style.ORANGE))
-    has_any = False
-    for name, color in shown:
-        x, y = run.against(f"reward_model/{name}", "reward_model/labels_used")
-        if x:
-            has_any = True
-            label = name.removesuffix("_accuracy")
-            axes.plot(x, [100 * value for value in y], "o-", ms=3, color=color, label=label)
-    if not has_any:
+    train, validation = accuracies(run)
+    for label, color, points in (
+        ("train", style.BLUE, train),
+        ("validation", style.ORANGE, validation),
+    ):
+        if points:
+            axes.plot(*zip(*points, strict=True), "o-", ms=3, color=color, label=label)
+    if not train and not validation:
         say_empty(axes, "the reward trainer reported no accuracy")
         return
     axes.set_ylim(0, 100)
     legend(axes)
+
+
+def accuracies(run: RunRecords) -> tuple[list[Point], list[Point]]:
+    """Return labels learned from and accuracy, %, on what a fit learned and on what was held out.
+
+    What was held out of a fit was judged by the version before, which had learned fewer labels.
+    """
+    fits = [row for row in run.rows if LABELS_USED in row]
+    return (
+        [(fit[LABELS_USED], 100 * fit[TRAIN]) for fit in fits if TRAIN in fit],
+        [
+            (judge[LABELS_USED], 100 * fit[HELD_OUT])
+            for judge, fit in pairwise(fits)
+            if HELD_OUT in fit
+        ],
+    )
 
 
 def draw_labelers(run: RunRecords, path: Path) -> None:

@@ -1,23 +1,22 @@
-"""Pictures of the policy loop: what it reached, at what distance from ρ, how stale, how busy."""
+"""Pictures of the policy loop: what it reached, at what distance from ρ, how stale."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 from statistics import fmean, pstdev
 
 from matplotlib.axes import Axes
 
 from cluster.report import style
-from cluster.report.figures import merged
-from cluster.report.records import CordRecord, RolloutRecord, RunRecords
+from cluster.report.records import RolloutRecord, RunRecords
 from cluster.report.style import legend, picture, say_empty, thousands
+from label_queue.figures.percentile import percentile
 
 TARGET_BAND = 0.2
 """The KL mean should settle within this share of its target."""
-Interval = tuple[float, float]
 
 
 def draw_scores(run: RunRecords, path: Path) -> None:
@@ -54,7 +53,7 @@ def _draw_learned(axes: Axes, steps: Sequence[tuple[int, list[RolloutRecord]]]) 
     axes.set_title("Learned score")
     axes.set_ylabel("score (std of base model)")
     scored = [
-        (episodes, sorted(r.score for r in rollouts if r.score is not None))
+        (episodes, [r.score for r in rollouts if r.score is not None])
         for episodes, rollouts in steps
     ]
     scored = [(episodes, scores) for episodes, scores in scored if scores]
@@ -62,8 +61,7 @@ def _draw_learned(axes: Axes, steps: Sequence[tuple[int, list[RolloutRecord]]]) 
         say_empty(axes, "no PPO step was taken")
         return
     x = [episodes for episodes, _ in scored]
-    low = [scores[len(scores) // 20] for _, scores in scored]
-    high = [scores[-1 - len(scores) // 20] for _, scores in scored]
+    low, high = ([percentile(scores, share) for _, scores in scored] for share in (0.05, 0.95))
     axes.fill_between(x, low, high, color=style.BLUE, alpha=0.13, lw=0, label="5th-95th percentile")
     axes.plot(x, [fmean(scores) for _, scores in scored], color=style.BLUE, label="mean")
     legend(axes)
@@ -138,69 +136,3 @@ def draw_staleness(run: RunRecords, path: Path) -> None:
         axes.set_ylim(0, 1.15 * max(shares))
         axes.grid(visible=False, axis="x")
         legend(axes)
-
-
-def draw_time(run: RunRecords, path: Path) -> None:
-    """When each process was at work, over the run, and when the cord was pulled."""
-    lanes = _lanes(run)
-    every = [edge for _, intervals, _ in lanes for interval in intervals for edge in interval]
-    with picture(path, rows=1, height_in=1.2 + 0.42 * max(len(lanes), 2)) as (axes,):
-        axes.set_title("Where the time went")
-        axes.set_xlabel("time since the run began (min)")
-        if not every:
-            say_empty(axes, "nothing was recorded")
-            return
-        began = float(run.state.get("started_at", min(every)))
-        end = max(every)
-        for lane, (_, intervals, color) in enumerate(lanes):
-            union = merged(intervals)
-            bars = [((start - began) / 60, (stop - start) / 60) for start, stop in union]
-            axes.broken_barh(bars, (lane - 0.33, 0.66), facecolors=color, lw=0)
-            busy = sum(stop - start for start, stop in union) / (end - began)
-            axes.text(
-                (end - began) / 60 * 1.01, lane, f"{busy:4.0%} busy", va="center", fontsize=8.5
-            )
-        axes.set_yticks(range(len(lanes)), [name for name, _, _ in lanes])
-        axes.set_xlim(0, (end - began) / 60)
-        axes.invert_yaxis()
-        axes.grid(visible=False, axis="y")
-
-
-def _lanes(run: RunRecords) -> list[tuple[str, list[Interval], str]]:
-    """Return a name, its busy intervals in Unix seconds and a colour, for each process."""
-    actors = sorted({rollout.actor_id for rollout in run.rollouts})
-    lanes = [
-        (
-            actor,
-            [(r.started_at, r.finished_at) for r in run.rollouts if r.actor_id == actor],
-            style.GREEN,
-        )
-        for actor in actors
-    ]
-    # The metric is a running total: what it grew by is the step's own duration.
-    totals = [0.0, *run.series("throughput/training_s")]
-    durations = [after - before for before, after in pairwise(totals)]
-    stepped = [policy for policy in run.policies if policy.restored_from is None]
-    policies = sorted(stepped, key=lambda policy: policy.version)
-    steps = [
-        (policy.created_at - duration, policy.created_at)
-        for policy, duration in zip(policies, durations, strict=False)
-    ]
-    fits = [(reward.served_at - reward.fit_seconds, reward.served_at) for reward in run.rewards]
-    lanes += [("learner", steps, style.BLUE), ("reward trainer", fits, style.ORANGE)]
-    ends = [end for _, intervals, _ in lanes for _, end in intervals]
-    lanes.append(("cord pulled", _pulls(run.cord, max(ends, default=0.0)), style.RED))
-    return [lane for lane in lanes if lane[1]]
-
-
-def _pulls(cord: Sequence[CordRecord], end: float) -> list[Interval]:
-    """Return from when to when the cord was pulled; the last time up to `end` if need be."""
-    pulls: list[Interval] = []
-    since: float | None = None
-    for event in cord:
-        if event.action == "pull" and since is None:
-            since = event.at
-        elif event.action == "release" and since is not None:
-            pulls.append((since, event.at))
-            since = None
-    return [*pulls, (since, max(since, end))] if since is not None else pulls

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from cluster.config import RunConfig, load_config
+from cluster.loops.time_spent import ActorLook, Span
 from cluster.metrics.jsonl_sink import read_metrics, read_rows
 from cluster.run_folder import RunFolder
 from label_queue.asking.schedule import LabelSchedule
@@ -110,6 +111,12 @@ class RunRecords:
     policies: tuple[PolicyRecord, ...]
     first_samples: tuple[FirstSampleRecord, ...]
     rewards: tuple[RewardRecord, ...]
+    learner: tuple[Span, ...]
+    """What the learner did and waited for, in order."""
+    fits: tuple[Span, ...]
+    """What the reward trainer did."""
+    actor_looks: tuple[ActorLook, ...]
+    """What the actors said of themselves, in order."""
     cord: tuple[CordRecord, ...]
     label_side: LabelState
     """What the ledger holds, and the live figures of it, as at the run's end."""
@@ -178,6 +185,9 @@ def read_run(path: Path) -> RunRecords:
         policies=_read(recordings / "policies.jsonl", PolicyRecord),
         first_samples=first_samples,
         rewards=_read(recordings / "rewards.jsonl", RewardRecord),
+        learner=_read(recordings / "learner.jsonl", Span),
+        fits=_read(recordings / "fits.jsonl", Span),
+        actor_looks=_read(recordings / "actors.jsonl", ActorLook),
         cord=cord,
         label_side=label_side,
         training=training,

@@ -39,7 +39,8 @@ REASONS = {
     "validation_winrate": "no label compared a trained policy with the base model",
     "validation_winrate_low": "no label compared a trained policy with the base model",
     "policy_lag_max": "no PPO step was taken",
-    "logprob_mismatch_max": "the learner compared no log-probabilities",
+    "logprob_mismatch_max": "no token was sampled under the version that trained on it",
+    "probe_mismatch_max": "the actors loaded no policy",
     "episodes_per_s": "no PPO step was taken",
     "learner_idle": "no PPO step was taken",
     "actor_idle": "the actors' idle time was not measured",
@@ -132,6 +133,7 @@ def _exactness(run: RunRecords) -> Summary:
         "policy_lag_max": max((rollout.policy_lag for rollout in run.trained), default=None),
         "max_policy_lag": run.config.run.max_policy_lag,
         "logprob_mismatch_max": max(run.series("rollout/logprob_mismatch_max"), default=None),
+        "probe_mismatch_max": max(run.series("rollout/probe_mismatch_max"), default=None),
     }
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from cluster.report.figures import last_part
 from cluster.report.page import Picture, Sample, render_page
+from cluster.report.picture_time import draw_time
 from cluster.report.pictures_labels import (
     draw_labelers,
     draw_online,
     draw_schedule,
     draw_validation,
 )
-from cluster.report.pictures_policy import draw_kl, draw_scores, draw_staleness, draw_time
+from cluster.report.pictures_policy import draw_kl, draw_scores, draw_staleness
 from cluster.report.records import RolloutRecord, RunRecords, read_run
 from cluster.report.summary import FINAL_PARTS_GOLD, summarize
 from cluster.run_folder import RunFolder, write_json
@@ -58,8 +59,10 @@ PICTURES: tuple[tuple[str, Callable[[RunRecords, Path], None], str], ...] = (
     (
         "time",
         draw_time,
-        "When each process was at work, and when the cord was pulled, if it was. Actors also draw "
-        "candidates for queries, which are not shown; people label all the while.",
+        "When each process was at work, and when the cord was pulled, if it was; of the actors, "
+        "how much of the time, for candidates of queries too. The learner's low bars are its "
+        "waits. How busy each was counts from the first PPO step on, and for the learner leaves "
+        "out the time it stood at the pulled cord. People label all the while.",
     ),
     (
         "labelers",

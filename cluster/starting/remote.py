@@ -210,6 +210,10 @@ class RemoteLabelQueue:
         """Tell when a policy version was first sampled."""
         await self._ask("first_sampled", version, at)
 
+    async def tell_activity(self, words: str) -> None:
+        """Say what the run is doing now, for the owner's page."""
+        await self._ask("tell_activity", words)
+
     async def ledger_commit_p95_s(self) -> float:
         """Return the 95th percentile of the ledger's recent commits, seconds."""
         seconds: float = await self._ask("ledger_commit_p95_s")

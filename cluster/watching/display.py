@@ -2,7 +2,7 @@
 
 A snapshot is a flat mapping: the last value of each metric by its name, and beside them
 
-    phase           what the run is doing, e.g. "training"
+    phase           what the run is doing now, e.g. "training"; see `cluster.loops.activity`
     elapsed_s       since the run began
     episodes_total  of the whole run
     note            what to tell the user just now, e.g. the address to label at
@@ -45,6 +45,7 @@ _POLICY: tuple[_Row, ...] = (
 )
 _PEOPLE: tuple[_Row, ...] = (
     ("labels", "labels/accepted", "{s[labels/accepted]:.0f}"),
+    ("counted", "labels/counted", "{s[labels/counted]:.0f} toward those wanted"),
     ("wanted", "labels/scheduled", "{s[labels/scheduled]:.0f} by now"),
     ("reward", "reward_model/version", "v{s[reward_model/version]:.0f}"),
     ("learned", "reward_model/labels_used", "{s[reward_model/labels_used]:.0f} labels"),

@@ -82,10 +82,12 @@ def describe(status: dict[str, Any], *, as_json: bool) -> str:
     """Return a status as text for a person, or as JSON."""
     if as_json:
         return json.dumps(status, indent=2, sort_keys=True)
-    metrics = status["metrics"]
+    metrics, is_over = status["metrics"], status["state"] in (*ENDED, "dead")
     lines = [f"{status['folder']}: {status['state']} ({status['mode']}, seed {status['seed']})"]
     if reason := status.get("error") or status.get("stop_reason"):
         lines.append(f"  reason            {reason}")
+    if status.get("activity") and not is_over:
+        lines.append(f"  now               {status['activity']}")
     if status.get("url") and status["state"] not in ENDED:
         command = f"andon label {shell_word(Path(status['folder']))}"
         lines.append(f"  labelling         {status['url']}/ ({command})")
@@ -97,6 +99,8 @@ def describe(status: dict[str, Any], *, as_json: bool) -> str:
         ("policy version", "policy/version", ".0f"),
         ("reward version", "reward_model/version", ".0f"),
         ("labels accepted", "labels/accepted", ".0f"),
+        ("labels counted", "labels/counted", ".0f"),
+        ("labels wanted", "labels/scheduled", ".0f"),
         ("score", "reward/score_mean", "+.2f"),
         ("KL to reference", "kl/reference_mean", ".2f"),
         ("validation wins", "policy/winrate_vs_reference", ".2f"),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from cluster.config import RunConfig
 from cluster.controller import Controller
+from cluster.loops.activity import activity
 from cluster.loops.journal import Journal
 from cluster.run_folder import RunFolder
 from cluster.starting.remote import RemoteActor, RemoteLabelQueue
@@ -31,7 +31,6 @@ class Watch:
         journal: Takes the metrics.
         display: Shows them.
         memory: Reads the run's memory.
-        began_at: When the run began, on the monotonic clock.
     """
 
     def __init__(
@@ -41,17 +40,16 @@ class Watch:
         journal: Journal,
         display: RunDisplay,
         memory: PeakMemory,
-        began_at: float,
     ) -> None:
         self._config = config
         self._folder = folder
         self._journal = journal
         self._display = display
         self._memory = memory
-        self._began_at = began_at
         self._cord = CordState(is_pulled=False)
         self._untold: list[tuple[int, float]] = []
         """Policy versions first sampled, and when, that the label queue was not told of yet."""
+        self._phase = ""
         self.stop_reason: str | None = None
         """Why the run was stopped before its end, if it was."""
         self._trouble = ""
@@ -61,11 +59,14 @@ class Watch:
         self._trouble = trouble
 
     def show(self, phase: str, note: str = "") -> None:
-        """Show the present state under a phase's name."""
+        """Show the present state under a phase's name; `run.json` tells it to others."""
+        if phase != self._phase:
+            self._phase = phase
+            self._folder.update_state(activity=phase)
         snapshot: dict[str, float | int | str] = {
             **self._journal.latest,
             "phase": phase,
-            "elapsed_s": time.monotonic() - self._began_at,
+            "elapsed_s": self._journal.wall_s,
             "episodes_total": self._config.run.episodes,
         }
         if note:
@@ -88,16 +89,13 @@ class Watch:
         while True:
             await asyncio.sleep(INTERVAL_S)
             await self.look(labels, actors)
-            self.show(self._phase(), note)
+            words = activity(self._journal.standing())
+            self.show(words, note)
+            await labels.tell_activity(words)
             self.stop_reason = self._folder.stop_requested()
             if self.stop_reason is not None:
                 controller.stop()
                 return
-
-    def _phase(self) -> str:
-        if self._cord.is_pulled:
-            return "stopped by the cord"
-        return "training" if self._journal.is_learning else "collecting first labels"
 
     async def look(self, labels: RemoteLabelQueue, actors: Sequence[RemoteActor]) -> None:
         """Ask all parts once how they stand, and write it down."""

@@ -79,7 +79,7 @@ class LabelFigures:
     def stats(self, *, now: float, scheduled: int) -> dict[str, float]:
         """Return the metrics of `labels/` and `labelers/` that are defined by now.
 
-        Rates and latencies look back on the newest 500 labels.
+        Shares and latencies look back on the newest 500 labels, as they stand.
         """
         history = self._history
         row: dict[str, float] = {
@@ -89,6 +89,7 @@ class LabelFigures:
             "labels/duplicate": self.num_duplicates,
             "labels/rejected": self.num_rejected,
             "labels/retracted": history.num_retracted,
+            "labels/counted": history.num_preferences,
             "labels/scheduled": scheduled,
             "labels/deficit": max(0, scheduled - history.num_preferences),
             "labels/outstanding": self._board.open_slots,
@@ -142,25 +143,36 @@ class LabelFigures:
         return self._board.holders(now) | {event.labeler_id for event in recent}
 
     def _rates(self, recent: Sequence[LabelEvent], now: float) -> dict[str, float]:
-        outcomes = Counter(event.outcome for event in recent)
-        labelers = Counter(event.labeler_id for event in recent)
-        assignments = self._board.assignments
-        waits = [e.received_at - assignments[e.assignment_id].created_at for e in recent]
-        firsts = [
-            assignments[event.assignment_id].shown_order[0] == event.choice
-            for event in recent
-            if event.choice is not None
-        ]
+        queries = self._board.queries
+        waits = [each.received_at - queries[each.query_id].created_at for each in recent]
+        last_minute = self._history.received_since(now - 60.0)
         return {
-            "labels/tie_rate": outcomes["tie"] / len(recent),
-            "labels/skip_rate": outcomes["skip"] / len(recent),
-            "labels/both_bad_rate": outcomes["both_bad"] / len(recent),
-            "labels/rate_per_min": len(self._history.received_since(now - 60.0)),
+            "labels/rate_per_min": sum(self._is_asked(each.query_id) for each in last_minute),
             "labels/latency_p50": percentile(waits, 0.50),
             "labels/latency_p95": percentile(waits, 0.95),
+            **self._shares(recent),
+        }
+
+    def _shares(self, recent: Sequence[LabelEvent]) -> dict[str, float]:
+        """Return what recent labels say as they stand: revised ones anew, retracted ones not."""
+        latest = [self._history.latest(each.label_id) for each in recent]
+        standing = [each for each in latest if each is not None and each.type != "retract"]
+        if not standing:
+            return {}
+        outcomes = Counter(each.outcome for each in standing)
+        labelers = Counter(each.labeler_id for each in standing)
+        firsts = [
+            self._board.assignments[each.assignment_id].shown_order[0] == each.choice
+            for each in standing
+            if each.choice is not None
+        ]
+        return {
+            "labels/tie_rate": outcomes["tie"] / len(standing),
+            "labels/skip_rate": outcomes["skip"] / len(standing),
+            "labels/both_bad_rate": outcomes["both_bad"] / len(standing),
             "labels/first_position_rate": sum(firsts) / len(firsts) if firsts else math.nan,
-            "labels/agreement_alpha": self._agreement(recent),
-            "labelers/max_share": max(labelers.values()) / len(recent),
+            "labels/agreement_alpha": self._agreement(standing),
+            "labelers/max_share": max(labelers.values()) / len(standing),
         }
 
     def _agreement(self, recent: Sequence[LabelEvent]) -> float:

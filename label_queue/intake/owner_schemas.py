@@ -107,7 +107,7 @@ class Progress(Body):
     queries_outstanding: int
     rate_per_min: float
     label_latency_p50_s: float | None
-    """From lease to label."""
+    """Median, from the making of a query to a label on it."""
     label_to_policy_p50_s: float | None
     label_to_policy_p95_s: float | None
     coverage: float | None
@@ -207,6 +207,8 @@ class Overview(Body):
     labelers: tuple[LabelerRow, ...]
     disagreements: tuple[Disagreement, ...]
     is_closed: bool
+    activity: str = ""
+    """What the run is doing now, e.g. "waiting for people"; empty before it said so."""
 
 
 class ExclusionPreview(Body):

@@ -137,6 +137,7 @@ class Oversight:
             labelers=tuple(self._with_rate(row) for row in self._judged.labelers),
             disagreements=self._judged.disagreements,
             is_closed=self._state.is_closed,
+            activity=self._state.activity,
         )
         self._assembled_at = time.monotonic()
         return self._newest

@@ -119,5 +119,6 @@ def make_overview(**changes: object) -> Overview:
         ),
         disagreements=(make_disagreement(),),
         is_closed=False,
+        activity="training",
     )
     return overview.model_copy(update=changes)

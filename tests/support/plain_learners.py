@@ -96,10 +96,8 @@ class PlainPPO:
     ) -> list[tuple[Tensor, Tensor]]:
         """Advantages and returns of each response."""
         rewards = []
-        for scored, (logprobs, _), of_reference in zip(
-            batch.rollouts, before, reference, strict=True
-        ):
-            reward = -beta * (logprobs - of_reference)
+        for scored, of_reference in zip(batch.rollouts, reference, strict=True):
+            reward = -beta * (torch.tensor(scored.rollout.behavior_logprobs) - of_reference)
             reward[-1] += scored.score.value
             rewards.append(reward)
         flat = torch.cat(rewards)

@@ -157,6 +157,7 @@ class SyntheticRun:
                 created_at=made_at,
             )
             self._record("first_samples", version=version, sampled_at=made_at + 1.0)
+            self._record_time(made_at)
             kl = 8 * (1 - math.exp(-5 * progress)) + self.random.gauss(0, 0.25)
             hub.write(
                 {
@@ -164,6 +165,7 @@ class SyntheticRun:
                     "policy/episodes": version * BATCH,
                     "kl/reference_mean": kl,
                     "kl/coefficient": 0.15 * math.exp(0.4 * math.sin(4 * progress)),
+                    "rollout/probe_mismatch_max": 1e-6,
                     "rollout/logprob_mismatch_max": 2e-6 * (1 + self.random.random()),
                 }
             )
@@ -208,6 +210,22 @@ class SyntheticRun:
             started_at=finished_at - 2.5,
             finished_at=finished_at + self.random.random(),
         )
+
+    def _record_time(self, made_at: float) -> None:
+        """Of a step's 8 s the learner waits 5; one actor is busy for 6 of them, the other for 2."""
+        begun_at = made_at - 3.0
+        self._record("learner", doing="rollouts", started_at=made_at - STEP_S, ended_at=begun_at)
+        self._record("learner", doing="step", started_at=begun_at, ended_at=made_at)
+        for number, busy in enumerate((0.75, 0.25)):
+            uptime_s = made_at - BEGAN
+            self._record(
+                "actors",
+                actor_id=f"rollout-{number}",
+                at=made_at,
+                uptime_s=uptime_s,
+                busy_s=busy * uptime_s,
+                num_tokens=round(100 * uptime_s),
+            )
 
     def _write_ledger(self, label_times: Sequence[float]) -> None:
         ledger = SqlLedger.open(self.folder.ledger, "synthetic")

@@ -6,7 +6,6 @@ from cluster.report.figures import (
     last_part,
     mean_or_none,
     median_or_none,
-    merged,
     percentile_or_none,
 )
 from cluster.report.records import RolloutRecord
@@ -23,11 +22,6 @@ def test_of_nothing_there_is_no_figure() -> None:
     assert mean_or_none([]) is None
     assert median_or_none([]) is None
     assert percentile_or_none([], 0.5) is None
-
-
-def test_merged_intervals_are_disjoint() -> None:
-    assert merged([(5, 6), (1, 3), (2, 4), (6, 7)]) == [(1, 4), (5, 7)]
-    assert merged([]) == []
 
 
 def test_policy_lag_is_measured_from_the_policy_that_the_step_changed() -> None:

@@ -17,6 +17,7 @@ from protocol.labels import CordState, RewardVersion
 from protocol.messages import ActorStats, ChatMessage, ExperienceBatch, Prompt, StepReport
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_policy, make_request, make_rollout, make_scored
+from tests.support.metric_proofs import proves
 
 START = 1000.0
 
@@ -48,9 +49,11 @@ def make_reward(version: int) -> RewardVersion:
     )
 
 
-def make_stats(uptime_s: float, busy_s: float, num_tokens: int) -> ActorStats:
+def make_stats(
+    uptime_s: float, busy_s: float, num_tokens: int, actor_id: str = "rollout-0"
+) -> ActorStats:
     return ActorStats(
-        actor_id="rollout-0",
+        actor_id=actor_id,
         policy_version=0,
         num_rollouts=0,
         num_tokens=num_tokens,
@@ -143,12 +146,12 @@ def test_a_step_that_fails_was_still_time_at_work(desk: Desk) -> None:
 
 
 def test_actors_are_idle_by_what_they_did_since_learning_began(desk: Desk) -> None:
-    desk.journal.actors_stood([make_stats(10, 5, 100), make_stats(20, 0, 0)])
+    desk.journal.actors_stood([make_stats(10, 5, 100), make_stats(20, 0, 0, "rollout-1")])
     assert desk.sink.rows == []
     with desk.journal.learning():
         desk.now += 10
 
-    desk.journal.actors_stood([make_stats(20, 10, 300), make_stats(30, 2.5, 100)])
+    desk.journal.actors_stood([make_stats(20, 10, 300), make_stats(30, 2.5, 100, "rollout-1")])
 
     # Of ten seconds each, the one worked 5 and the other 2.5: idle ½ and ¾.
     assert desk.last_row == {
@@ -157,9 +160,9 @@ def test_actors_are_idle_by_what_they_did_since_learning_began(desk: Desk) -> No
         "throughput/generation_s": 7.5,
         **desk.journal.pace(),
     }
-    # 300 tokens in 7.5 busy seconds, told with the next step.
+    # 200 and 100 tokens in ten seconds each, told with the next step.
     desk.step(make_batch(0, 1))
-    assert desk.last_row["rollout/tokens_per_s"] == 40.0
+    assert desk.last_row["rollout/tokens_per_s"] == 30.0
 
 
 def test_learning_may_begin_before_anyone_looked_at_the_actors(desk: Desk) -> None:
@@ -173,6 +176,7 @@ def test_learning_may_begin_before_anyone_looked_at_the_actors(desk: Desk) -> No
     assert desk.last_row["throughput/actor_idle"] == 0.5
 
 
+@proves("rollout/length_mean", "rollout/truncated_rate", "rollout/queue_depth", "reward/gold_mean")
 def test_a_step_s_row_is_whole(desk: Desk) -> None:
     desk.now += 60
     desk.step(make_batch(0, 0), num_waiting=5)
@@ -186,13 +190,13 @@ def test_a_step_s_row_is_whole(desk: Desk) -> None:
         "reward/gold_mean": 1.0,
         "rollout/length_mean": 3.0,
         "rollout/truncated_rate": 0.5,
-        "rollout/tokens_per_s": 0.0,
         "rollout/queue_depth": 5,
         "staleness/dropped": 0,
         "staleness/reward_lag": 0,
     }
 
 
+@proves("staleness/reward_lag")
 def test_reward_lag_is_what_was_served_newer_when_the_step_began(desk: Desk) -> None:
     for version in (1, 2, 3):
         desk.journal.reward_served(make_reward(version))
@@ -209,12 +213,14 @@ def test_a_version_that_scored_before_it_was_told_of_is_no_negative_lag(desk: De
     assert desk.last_row["staleness/reward_lag"] == 0
 
 
+@proves("staleness/dropped")
 def test_the_dropped_are_those_too_old_and_those_unscored(desk: Desk) -> None:
     desk.journal.scoring_failed(4, ScoringFailed("no replica answered"))
     desk.step(make_batch(0, 1), num_dropped=3)
     assert desk.last_row["staleness/dropped"] == 7
 
 
+@proves("reward_model/labels_used", "reward_model/ledger_seq", "reward_model/fit_seconds")
 def test_a_served_reward_is_recorded_and_told(desk: Desk) -> None:
     desk.now += 30
     desk.journal.reward_served(make_reward(2))
@@ -235,6 +241,7 @@ def pulled(**changes: object) -> CordState:
     return replace(state, **changes)  # type: ignore[arg-type]
 
 
+@proves("cord/is_pulled")
 def test_a_pulled_cord_is_told_once_with_its_reason_and_so_is_its_release(desk: Desk) -> None:
     hanging = CordState(is_pulled=False)
     desk.journal.cord_stood(hanging)
@@ -310,7 +317,7 @@ def test_a_rollback_is_a_version_on_record(desk: Desk) -> None:
 
 def test_a_comparison_of_rewards_is_on_record(desk: Desk) -> None:
     desk.journal.rewards_compared(3, 0.97, 256, "go_on")
-    assert desk.last_row["reward_model/correlation_with_previous"] == 0.97
+    assert desk.last_row["reward_model/correlation_after_exclusion"] == 0.97
     (compared,) = desk.recorded("comparisons")
     assert (compared["version"], compared["verdict"]) == (3, "go_on")
     assert desk.sink.alerts == []
@@ -327,6 +334,26 @@ def test_a_version_s_first_sample_is_told_once(desk: Desk) -> None:
     assert [line["version"] for line in desk.recorded("first_samples")] == [0, 1]
 
 
+@proves("rollout/probe_mismatch_max")
+def test_what_the_probe_showed_is_told_for_every_version_loaded(desk: Desk) -> None:
+    desk.journal.policy_loaded(make_policy(0), 1e-6)
+    desk.step(make_batch(0, 1))
+    desk.journal.policy_loaded(make_policy(1), 3e-6)
+    told = [row for row in desk.sink.rows if "rollout/probe_mismatch_max" in row]
+    assert [(row["policy/step"], row["rollout/probe_mismatch_max"]) for row in told] == [
+        (0, 1e-6),
+        (1, 3e-6),
+    ]
+
+
+def test_a_version_that_is_loaded_late_takes_no_figure_back_in_time(desk: Desk) -> None:
+    desk.step(make_batch(0, 1))
+    desk.step(make_batch(1, 1))
+    desk.journal.policy_loaded(make_policy(1), 1e-6)
+    desk.journal.labels_stood({}, {"online/coverage": 0.5})
+    assert desk.last_row["policy/step"] == 2
+
+
 def test_label_figures_are_drawn_against_the_step_once_there_is_one(desk: Desk) -> None:
     stats, online = {"labels/seq": 3.0, "labels/accepted": 2.0}, {"online/coverage": 0.75}
     desk.journal.labels_stood(stats, online)
@@ -337,6 +364,7 @@ def test_label_figures_are_drawn_against_the_step_once_there_is_one(desk: Desk) 
     assert desk.last_row == {"time/wall_s": 0.0, "policy/step": 1, "online/coverage": 0.75}
 
 
+@proves("labels/redrawn")
 def test_how_often_responses_were_alike_is_told_with_the_labels(desk: Desk) -> None:
     stats = {"labels/seq": 3.0}
     desk.journal.drafted([make_rollout()], 0)

@@ -9,7 +9,8 @@ import pytest
 
 from cluster.config import save_config
 from cluster.report.page import Sample, render_page
-from cluster.report.pictures_policy import _lanes
+from cluster.report.picture_time import time_lanes
+from cluster.report.pictures_labels import accuracies
 from cluster.report.records import CordRecord, read_run
 from cluster.report.summary import REASONS, summarize
 from cluster.report.write import PICTURES, write_report
@@ -131,11 +132,28 @@ def test_a_pulled_cord_is_a_lane_of_its_own(finished: Path) -> None:
     began = run.state["started_at"]
     events = [(began + 5, "pull"), (began + 9, "release"), (began + 20, "pull")]
     cord = tuple(CordRecord(action=a, actor="ann", reason="", at=at) for at, a in events)
-    *others, (name, pulls, _) = _lanes(replace(run, cord=cord))
-    assert name == "cord pulled"
-    end = max(stop for _, lane, _ in others for _, stop in lane)
-    assert pulls == [(began + 5, began + 9), (began + 20, end)]
+    *others, lane = time_lanes(replace(run, cord=cord))
+    assert (lane.name, lane.busy) == ("cord pulled", None)
+    end = max(stop for other in others for _, stop, _ in other.slices)
+    assert lane.slices == ((began + 5, began + 9, 1.0), (began + 20, end, 1.0))
     assert summarize(replace(run, cord=cord))["cord_pulls"] == 2
+
+
+def test_what_was_held_out_of_a_fit_is_drawn_where_the_version_before_stood(
+    finished: Path,
+) -> None:
+    fits = [(10, 0.5, None), (20, 0.6, 0.4), (40, 0.8, 0.7)]
+    rows = tuple(
+        {
+            "reward_model/labels_used": used,
+            "reward_model/train_accuracy": train,
+            **({} if held_out is None else {"reward_model/validation_accuracy": held_out}),
+        }
+        for used, train, held_out in fits
+    )
+    train, validation = accuracies(replace(read_run(finished), rows=rows))
+    assert train == [(10, 50), (20, 60), (40, 80)]
+    assert validation == [(10, 40), (20, 70)]
 
 
 def test_pictures_have_a_reasonable_size(finished: Path) -> None:

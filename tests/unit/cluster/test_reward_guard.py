@@ -18,6 +18,7 @@ from protocol.labels import FitRequest, RewardVersion
 from protocol.messages import Score
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_prompt, make_request, make_rollout, make_scored
+from tests.support.metric_proofs import proves
 from tests.support.parts import FakeLabelQueue, FakeLearner, FakeRewardService, FakeRewardTrainer
 
 
@@ -72,6 +73,7 @@ def world(tmp_path: Path):
     made.recordings.close()
 
 
+@proves("reward_model/correlation_after_exclusion")
 async def test_a_reward_that_ranks_alike_is_gone_on_with(world: World) -> None:
     world.remember()
     world.score_by(lambda x: float(x), lambda x: 2.0 * x - 3)
@@ -83,7 +85,7 @@ async def test_a_reward_that_ranks_alike_is_gone_on_with(world: World) -> None:
         {
             "time/wall_s": 0.0,
             "reward_model/version": 1,
-            "reward_model/correlation_with_previous": pytest.approx(1.0),
+            "reward_model/correlation_after_exclusion": pytest.approx(1.0),
         }
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from protocol.labels import CordState
 from protocol.messages import ActorStats
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_rollout
+from tests.support.metric_proofs import proves
 
 STATS = ActorStats(
     actor_id="rollout-0",
@@ -42,6 +44,7 @@ class Queue:
     def __init__(self, folder: RunFolder) -> None:
         self.sampled: list[tuple[int, float]] = []
         self.num_looks = 0
+        self.told: list[str] = []
         self._folder = folder
 
     async def first_sampled(self, version: int, at: float) -> None:
@@ -55,6 +58,9 @@ class Queue:
 
     async def online_stats(self) -> dict[str, float]:
         return {}
+
+    async def tell_activity(self, words: str) -> None:
+        self.told.append(words)
 
     async def cord(self) -> CordState:
         pulled = CordState(is_pulled=True, pulled_by="ann", reason="it rhymes", pulled_at=7.0)
@@ -78,6 +84,7 @@ class StoppedOnce:
         self.num_stops += 1
 
 
+@proves("system/rss_bytes", "system/disk_free_bytes", "system/ledger_commit_p95_s")
 async def test_a_stop_request_ends_the_controller_and_the_watch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,7 +99,9 @@ async def test_a_stop_request_ends_the_controller_and_the_watch(
     queue: Any = Queue(folder)
     controller: Any = StoppedOnce()
     actors: Any = [Actor()]
-    watching = watch.Watch(config, folder, journal, display, PeakMemory(), began_at=0.0)
+    memory = PeakMemory()
+    memory.current_bytes = 3 * 2**20
+    watching = watch.Watch(config, folder, journal, display, memory)
 
     await asyncio.wait_for(watching.watch(controller, queue, actors, "label at …"), 10)
     recordings.close()
@@ -106,7 +115,17 @@ async def test_a_stop_request_ends_the_controller_and_the_watch(
     assert accepted == [10.0, 20.0, 30.0]
     commits = [row["system/ledger_commit_p95_s"] for row in sink.rows if "system/rss_bytes" in row]
     assert commits == [0.002] * 3
+    system = [row for row in sink.rows if "system/rss_bytes" in row]
+    assert [row["system/rss_bytes"] for row in system] == [3 * 2**20] * 3
+    free = shutil.disk_usage(tmp_path).free
+    assert system[-1]["system/disk_free_bytes"] == pytest.approx(free, rel=0.05)
     assert "collecting first labels" in out.getvalue()
+    assert queue.told == [
+        "collecting first labels",
+        "stopped by the cord",
+        "collecting first labels",
+    ]
+    assert folder.read_state()["activity"] == "collecting first labels"
     # The cord hung pulled at the second look, and was released by the third.
     assert "stopped by the cord" in out.getvalue()
     assert f"cord pulled by ann: it rhymes · to go on: andon resume {tmp_path}" in out.getvalue()

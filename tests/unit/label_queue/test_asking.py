@@ -21,6 +21,7 @@ from tests.support.labels import (
 )
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.messages import make_policy, make_prompt, make_request, make_rollout
+from tests.support.metric_proofs import proves
 from tests.unit.label_queue.conftest import MakeQueue
 from tests.unit.label_queue.labeling import answer_orders, label
 
@@ -374,6 +375,7 @@ async def test_one_labeler_alone_gets_through_though_others_are_known(
     assert (await queue.run_info()).is_closed
 
 
+@proves("policy/winrate_vs_reference")
 async def test_winrate_counts_validation_labels_that_prefer_the_policy(
     make_queue: MakeQueue,
 ) -> None:

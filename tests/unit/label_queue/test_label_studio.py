@@ -18,6 +18,7 @@ from label_queue.ledger.records import DeadLetter
 from protocol.errors import ConfigError, InvalidLabel, Unauthenticated, UnknownTask
 from tests.support.labels import ManualClock, make_query
 from tests.support.memory_ledger import MemoryLedger
+from tests.support.metric_proofs import proves
 from tests.support.outside import OutsideRun
 from tests.support.recorded_label_studio import (
     PROJECT,
@@ -205,6 +206,12 @@ async def test_an_import_that_may_have_been_done_is_not_repeated_blindly(
     assert len(tool.tasks) == 5
 
 
+@proves(
+    "labels/connectors_failing",
+    "labels/connector_failures",
+    "labels/connector_stale",
+    "labels/connector_refused",
+)
 async def test_a_tool_that_is_away_is_shown_and_loses_nothing(
     run: OutsideRun, outposts: Outposts, tool: RecordedLabelStudio
 ) -> None:
@@ -221,12 +228,12 @@ async def test_a_tool_that_is_away_is_shown_and_loses_nothing(
     tool.start()
     await turn(outposts)
     assert choices(run) == {(f"{NAME}:7", "q0"): shown("a", 0)}
-    assert outposts.stats() == {
-        "labels/connectors_failing": 0.0,
-        "labels/connector_failures": 3.0,
-        "labels/connector_stale": 0.0,
-        "labels/connector_refused": 0.0,
-    }
+    told = {"labels/connectors_failing": 0.0, "labels/connector_failures": 3.0}
+    none = {"labels/connector_stale": 0.0, "labels/connector_refused": 0.0}
+    assert outposts.stats() == {**told, **none}
+    run.labels.totals[NAME].add(IngestCounts(new=5, stale=2, refused=1))
+    some = {"labels/connector_stale": 2.0, "labels/connector_refused": 1.0}
+    assert outposts.stats() == {**told, **some}
 
 
 async def test_a_project_that_changes_while_it_is_read_takes_no_label_back(

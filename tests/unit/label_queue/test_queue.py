@@ -19,6 +19,7 @@ from tests.support.labels import (
 )
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.messages import make_policy
+from tests.support.metric_proofs import proves
 from tests.unit.label_queue.conftest import MakeQueue
 from tests.unit.label_queue.labeling import answer_orders, label, submit
 
@@ -98,6 +99,12 @@ async def test_offline_fits_once_on_all_labels(make_queue: MakeQueue) -> None:
     assert (await queue.run_info()).is_closed
 
 
+@proves(
+    "online/coverage",
+    "online/label_to_policy_latency_p50",
+    "online/label_to_policy_latency_p95",
+    "online/query_policy_lag",
+)
 async def test_coverage_and_latency_follow_the_labels_to_the_policy(
     queue: LabelQueue, clock: ManualClock
 ) -> None:
@@ -170,12 +177,13 @@ async def test_stats_share_one_axis_and_say_how_labelling_stands(
         "labels/seq": 4,
         "labels/received": 4,
         "labels/accepted": 4,
+        "labels/counted": 4,
         "labels/scheduled": 10,
         "labels/deficit": 6,
         "labels/outstanding": 10,
         "labels/tie_rate": 0.25,
         "labels/rate_per_min": 4,
-        "labels/latency_p95": 0.0,
+        "labels/latency_p95": 5.0,
         "labels/first_position_rate": 1.0,
         "labelers/max_share": 1.0,
     }
@@ -183,6 +191,7 @@ async def test_stats_share_one_axis_and_say_how_labelling_stands(
     assert await queue.ledger_commit_p95_s() > 0.0
 
 
+@proves("labelers/active")
 async def test_labelers_are_active_while_they_hold_a_task_or_gave_a_label_lately(
     make_queue: MakeQueue, clock: ManualClock
 ) -> None:

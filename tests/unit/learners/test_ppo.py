@@ -18,7 +18,9 @@ from learners.weights import SharedMemoryPublisher
 from protocol.errors import ConfigError, MissingError, NotFinite, VersionError
 from protocol.messages import ExperienceBatch, Score
 from tests.support import learner_inputs as inputs
+from tests.support.metric_proofs import proves
 from tests.support.plain_engine import PlainEngine
+from tests.support.plain_learners import PlainPPO
 from tests.support.tiny_model import save_tiny_model
 
 
@@ -87,13 +89,14 @@ def test_version_0_is_the_reference_itself(learner: PPOLearner, model_folder: Pa
     assert all(published[name].equal(tensor) for name, tensor in reference.items())
 
 
+@proves("policy/version", "policy/episodes", "policy/lr")
 def test_a_step_raises_the_version_and_says_what_it_learned_from(learner: PPOLearner):
     report = learner.step(inputs.experience_batch(0))
     assert report is not None
     policy = report.policy
     assert (policy.version, policy.episodes) == (1, 16)
     assert (policy.reward_version, policy.learned_through) == (2, 5)
-    assert report.metrics["policy/version"] == 1
+    assert (report.metrics["policy/version"], report.metrics["policy/episodes"]) == (1, 16)
     assert report.metrics["policy/lr"] == inputs.PPO.lr
 
 
@@ -153,6 +156,91 @@ def test_mismatch_is_absent_when_nothing_was_sampled_under_this_version(learner:
     assert report is not None
     assert "rollout/logprob_mismatch_max" not in report.metrics
     assert report.metrics["staleness/policy_lag_mean"] == 2
+
+
+@proves("policy/loss", "policy/value_loss", "policy/grad_norm", "kl/reference_mean")
+def test_losses_and_norm_are_those_of_plain_ppo_on_a_stale_batch(
+    learner: PPOLearner, model_folder: Path
+):
+    """The oracle goes token by token, and its rewards pay the KL of what sampled."""
+    batch = inputs.experience_batch(0)
+    report = learner.step(batch)
+    assert report is not None
+    plain = PlainPPO(model_folder, inputs.PPO, inputs.TOTAL_EPISODES, inputs.SEED)
+    for name, value in plain.step(batch, inputs.KL.coefficient).items():
+        assert report.metrics[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+
+
+def test_the_penalty_is_of_the_kl_that_moves_the_coefficient(learner: PPOLearner):
+    batch = inputs.experience_batch(0)  # its behaviour is far from the learner's own
+    report = learner.step(batch)
+    assert report is not None
+    metrics, beta = report.metrics, inputs.KL.coefficient
+    assert metrics["kl/coefficient"] == beta
+    assert abs(metrics["kl/reference_mean"]) > 0.1
+    assert metrics["reward/kl_penalty"] == pytest.approx(beta * metrics["kl/reference_mean"])
+    error = min(max(metrics["kl/reference_mean"] / inputs.KL.target - 1, -0.2), 0.2)
+    moved = beta * (1 + error * len(batch.rollouts) / inputs.KL.horizon_episodes)
+    assert learner._kl.coefficient == pytest.approx(moved)
+
+
+@proves("policy/entropy", "policy/approx_kl", "policy/clip_fraction")
+@pytest.mark.parametrize("objective", ["decoupled", "naive"])
+def test_the_update_is_measured_from_where_it_started(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: str
+):
+    """Two optimizer steps: the first finds π_θ = π_prox, the second what the first made of it."""
+    settings = {"objective": objective, "minibatches": 1}
+    batch = inputs.experience_batch(0)
+    once = make(model_folder, tmp_path / "1", monkeypatch, **settings, epochs=1)
+    before, entropy = by_token(once, batch)
+    once.step(batch)
+    after, _ = by_token(once, batch)
+    twice = make(model_folder, tmp_path / "2", monkeypatch, **settings, epochs=2)
+    report = twice.step(batch)
+    assert report is not None
+    metrics = report.metrics
+    assert metrics["policy/entropy"] == pytest.approx(float(entropy.mean()), rel=1e-4)
+    expected = (0.0 + float((0.5 * (after - before) ** 2).mean())) / 2
+    assert metrics["policy/approx_kl"] == pytest.approx(expected, rel=1e-3)
+    behavior = [torch.tensor(each.rollout.behavior_logprobs) for each in batch.rollouts]
+    center = before if objective == "decoupled" else torch.cat(behavior)
+    advantages = plain_advantages(model_folder, batch)
+    bound = [clipped(now - center, advantages) for now in (before, after)]
+    assert metrics["policy/clip_fraction"] == pytest.approx(sum(bound) / 2)
+
+
+def plain_advantages(model_folder: Path, batch: ExperienceBatch) -> torch.Tensor:
+    """The advantages of all response tokens, flat, as the oracle has them."""
+    plain = PlainPPO(model_folder, inputs.PPO, inputs.TOTAL_EPISODES, inputs.SEED)
+    rollouts = [each.rollout for each in batch.rollouts]
+    with torch.no_grad():
+        before = [plain.evaluate(plain.policy, rollout) for rollout in rollouts]
+    reference = [logprobs for logprobs, _ in before]
+    targets = plain.targets(batch, before, reference, inputs.KL.coefficient)
+    return torch.cat([advantages for advantages, _ in targets])
+
+
+def clipped(log_ratio: torch.Tensor, advantages: torch.Tensor) -> float:
+    """The share of tokens that the clip of 0.2 stops from going further where they go."""
+    ratio = log_ratio.exp()
+    is_bound = ((advantages > 0) & (ratio > 1.2)) | ((advantages < 0) & (ratio < 0.8))
+    return float(is_bound.float().mean())
+
+
+def by_token(learner: PPOLearner, batch: ExperienceBatch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probability and entropy of each response token under the learner's policy, flat."""
+    logprobs, entropies = [], []
+    model = learner._engine.module.language_model
+    for each in batch.rollouts:
+        prompt, response = each.rollout.prompt.token_ids, each.rollout.token_ids
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([prompt + response])).logits[0]
+        logits = logits[len(prompt) - 1 : -1] / each.rollout.sampling.temperature
+        table = logits.log_softmax(dim=-1)
+        logprobs.append(table[torch.arange(len(response)), torch.tensor(response)])
+        entropies.append(-(table.exp() * table).sum(dim=-1))
+    return torch.cat(logprobs), torch.cat(entropies)
 
 
 @pytest.mark.parametrize("critic", ["shared", "separate"])

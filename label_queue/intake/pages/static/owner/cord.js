@@ -7,20 +7,26 @@ import { ago } from "./format.js";
  * @param {any} cord CordBody
  * @param {number} now
  * @param {boolean} isClosed
+ * @param {string} activity What the run is doing now, e.g. "waiting for people".
  */
-export function showCord(cord, now, isClosed) {
+export function showCord(cord, now, isClosed, activity) {
   byId("cord").dataset.state = cord.is_pulled ? "stopped" : "running";
   const heading = cord.is_pulled
     ? `The line is stopped by ${cord.pulled_by}`
     : isClosed ? "The run wants no more labels" : "The line is running";
   write(byId("cord-heading"), heading);
-  write(byId("cord-text"), cord.is_pulled ? whyStopped(cord, now) : "The learner trains; rollouts and labels are made.");
+  write(byId("cord-text"), cord.is_pulled ? whyStopped(cord, now) : sentence(activity));
   byId("pull").hidden = cord.is_pulled;
   byId("release").hidden = !cord.is_pulled;
   byId("release").disabled = cord.rollback_to !== null;
   byId("rollback").hidden = !cord.is_pulled || cord.rollback_to !== null;
   byId("rollback").textContent =
     cord.offered_rollback === null ? "Roll back …" : `Roll back to policy v${cord.offered_rollback} …`;
+}
+
+/** @param {string} words */
+function sentence(words) {
+  return words === "" ? "" : `Now ${words}.`;
 }
 
 /**

@@ -11,7 +11,7 @@ import { UNKNOWN, count, counted, decimal, duration, percent } from "./format.js
 function figures(p) {
   const held = p.labels_held === 0 ? "none held back" : `${counted(p.labels_held, "label")} held back`;
   return [
-    ["Rate", `${decimal(p.rate_per_min, p.rate_per_min < 10 ? 1 : 0)}`, `labels a minute; a label takes ${duration(p.label_latency_p50_s)}`],
+    ["Rate", `${decimal(p.rate_per_min, p.rate_per_min < 10 ? 1 : 0)}`, `labels a minute; half of them within ${duration(p.label_latency_p50_s)} of the question`],
     ["Backlog", count(p.queries_outstanding), `asked for, not answered; ${held}`],
     ["Label to policy", duration(p.label_to_policy_p50_s), `median; 95 % within ${duration(p.label_to_policy_p95_s)}`],
     ["Coverage", percent(p.coverage), "of labels learned by the policy that people judge"],

@@ -1,0 +1,59 @@
+"""What a run is doing now, in words: the same in the terminal, in `status` and to the owner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cluster.loops.time_spent import Doing
+from protocol.labels import FitKind
+
+BRIEF_S = 2.0
+"""A learner that waits for less than this between two steps is still training."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How the loops of a run stand."""
+
+    learner: Doing | None
+    """What the learner does or waits for; None before it begins, and between two things."""
+    learner_for_s: float
+    """How long it has, in seconds; of no meaning for None."""
+    has_learned: bool
+    """Whether the first PPO step has begun."""
+    has_reward: bool
+    """Whether a reward version is served: before it nothing can be scored."""
+    fit: FitKind | None
+    """The fit the reward trainer is at; None: none."""
+    is_cord_pulled: bool
+
+
+_WAITS = {
+    "labels": "waiting for people",
+    "rollouts": "waiting for rollouts",
+    "scores": "waiting for scores",
+    "reward": "waiting for a reward to be judged",
+}
+
+
+def activity(standing: Standing) -> str:
+    """Return what the run is doing now, e.g. "waiting for people"."""
+    if standing.learner == "rollback":
+        return "rolling back the policy"
+    if standing.is_cord_pulled:
+        is_stepping = standing.learner == "step"
+        return "finishing a step before the cord" if is_stepping else "stopped by the cord"
+    if not standing.has_reward:
+        return _before_the_first_reward(standing)
+    waits = _WAITS.get(standing.learner or "")
+    if waits is None or (standing.has_learned and standing.learner_for_s < BRIEF_S):
+        return "training" if standing.has_learned else "starting to train"
+    return waits
+
+
+def _before_the_first_reward(standing: Standing) -> str:
+    if standing.fit is not None:
+        return "fitting the first reward"
+    # The learner stops waiting for labels once enough have come for the fit that follows.
+    is_enough = standing.learner not in (None, "labels")
+    return "about to fit the first reward" if is_enough else "collecting first labels"

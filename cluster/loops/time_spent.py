@@ -1,0 +1,211 @@
+"""Where the time goes: one accounting, for the live figures and for the report alike.
+
+The learner does one thing at a time, and each is a span. Actors say how long they have been busy
+whenever they are looked at. The journal feeds both to the classes below while the run goes on, and
+records them; the report feeds them what was recorded. So the two cannot differ.
+
+Figures count from the moment the first PPO step began: before it everybody waits for labels.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+Doing = Literal["labels", "rollouts", "scores", "reward", "passing", "cord", "step", "rollback"]
+"""What the learner waits for, or does. "passing" is finding out that the cord hangs free."""
+WORK: tuple[Doing, ...] = ("step", "rollback")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Something done from one moment to another; a line of `learner.jsonl` or `fits.jsonl`."""
+
+    doing: str
+    """A `Doing` of the learner; of the reward trainer the kind of fit, e.g. "refit"."""
+    started_at: float
+    """Unix seconds."""
+    ended_at: float
+    """Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorLook:
+    """What an actor said of itself; a line of `actors.jsonl`."""
+
+    actor_id: str
+    at: float
+    """Unix seconds."""
+    uptime_s: float
+    busy_s: float
+    """Of `uptime_s`, with at least one request in flight, whatever it was for."""
+    num_tokens: int
+    """Response tokens of all finished rollouts since it started."""
+
+
+class LearnerTime:
+    """How long the learner was at each thing since its first PPO step began."""
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        """When the first PPO step began, Unix seconds; None before it."""
+        self.doing: Doing | None = None
+        """What it does now; None between two things."""
+        self.doing_since = 0.0
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._stopped_before_s = 0.0
+
+    def begin(self, doing: Doing, at: float) -> None:
+        """Note that the learner begins something."""
+        assert self.doing is None, f"the learner is still at {self.doing!r}"
+        self.doing, self.doing_since = doing, at
+        if doing == "step" and self.since is None:
+            self.since = at
+
+    def stands_at_cord(self) -> None:
+        """Note that the cord is pulled: what waits to pass it stands there."""
+        if self.doing == "passing":
+            self.doing = "cord"
+
+    def end(self, at: float) -> Span:
+        """Note that the learner is done with what it did; return it."""
+        assert self.doing is not None, "the learner did nothing"
+        span = Span(doing=self.doing, started_at=self.doing_since, ended_at=at)
+        if self.since is not None:
+            self._seconds[span.doing] += at - span.started_at
+        elif span.doing == "cord":
+            self._stopped_before_s += at - span.started_at
+        self.doing = None
+        return span
+
+    def seconds(self, *doings: Doing, until: float) -> float:
+        """Return how long it was at some of the things, the present one included, in seconds."""
+        total = sum(self._seconds[each] for each in doings)
+        if self.since is not None and self.doing in doings:
+            total += until - self.doing_since
+        return total
+
+    def stopped_s(self, until: float) -> float:
+        """Return for how many seconds it has stood at the pulled cord, ever."""
+        present = self.since is None and self.doing == "cord"
+        waiting_s = until - self.doing_since if present else 0.0
+        return self._stopped_before_s + waiting_s + self.seconds("cord", until=until)
+
+    def running_s(self, until: float) -> float:
+        """Return the seconds since the first step began, those at the pulled cord left out.
+
+        While the cord is pulled the line is meant to stand, and nobody is idle or slow.
+        """
+        assert self.since is not None, "the first step has not begun"
+        return max(until - self.since - self.seconds("cord", until=until), 1e-9)
+
+    def busy(self, until: float) -> float:
+        """Return the share of `running_s` in which it took steps or rolled back, in [0, 1]."""
+        return min(1.0, self.seconds(*WORK, until=until) / self.running_s(until))
+
+    @classmethod
+    def replayed(cls, spans: Iterable[Span], until: float) -> LearnerTime:
+        """Return the learner's time as recorded, up to a moment."""
+        time = cls()
+        for span in spans:
+            if span.started_at < until:
+                time.begin(span.doing, span.started_at)  # type: ignore[arg-type]
+                time.end(min(span.ended_at, until))
+        return time
+
+
+@dataclass(slots=True, kw_only=True)
+class ActorTotal:
+    """What an actor did between two looks at it."""
+
+    uptime_s: float = 0.0
+    busy_s: float = 0.0
+    num_tokens: int = 0
+
+    @property
+    def busy(self) -> float:
+        """Share of its time with at least one request in flight, in [0, 1]."""
+        return min(1.0, self.busy_s / max(self.uptime_s, 1e-9))
+
+
+class ActorsTime:
+    """How busy the actors are, from the last look before the first PPO step began on."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, ActorLook] = {}
+        self.totals: dict[str, ActorTotal] = {}
+        """By actor_id, since the first PPO step began; empty until there is something to count."""
+
+    def look(self, look: ActorLook, *, is_learning: bool) -> ActorTotal:
+        """Take a look at an actor; return what it did since the last look, or since it started.
+
+        Args:
+            look: Later than those taken of the same actor before.
+            is_learning: Whether the first PPO step has begun: from then on the look counts.
+        """
+        before = self._newest.get(look.actor_id)
+        self._newest[look.actor_id] = look
+        passed = _between(before, look)
+        if is_learning and before is not None and passed.uptime_s > 0:
+            total = self.totals.setdefault(look.actor_id, ActorTotal())
+            total.uptime_s += passed.uptime_s
+            total.busy_s += passed.busy_s
+            total.num_tokens += passed.num_tokens
+        return passed
+
+    @property
+    def busy_s(self) -> float:
+        """Time with at least one request in flight, summed over the actors, in seconds."""
+        return sum(total.busy_s for total in self.totals.values())
+
+    @property
+    def busy(self) -> float:
+        """Mean over the actors of the share of their time they were busy, in [0, 1]."""
+        return fmean(total.busy for total in self.totals.values())
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Response tokens a second of all actors together, their idle time included."""
+        return sum(total.num_tokens / total.uptime_s for total in self.totals.values())
+
+
+def _between(before: ActorLook | None, look: ActorLook) -> ActorTotal:
+    """Return what an actor did between two looks; sums that fell are those of a new process."""
+    if before is None or look.uptime_s < before.uptime_s:
+        return ActorTotal(uptime_s=look.uptime_s, busy_s=look.busy_s, num_tokens=look.num_tokens)
+    return ActorTotal(
+        uptime_s=look.uptime_s - before.uptime_s,
+        busy_s=look.busy_s - before.busy_s,
+        num_tokens=look.num_tokens - before.num_tokens,
+    )
+
+
+def pace(
+    learner: LearnerTime, episodes: float, weight_sync_s: float, now: float
+) -> dict[str, float]:
+    """Return the throughput/* metrics of the learner's side; none before the first step."""
+    if learner.since is None:
+        return {}
+    return {
+        "throughput/episodes_per_s": episodes / learner.running_s(now),
+        "throughput/learner_idle": 1.0 - learner.busy(now),
+        "throughput/training_s": learner.seconds("step", until=now),
+        "throughput/scoring_s": learner.seconds("scores", until=now),
+        "throughput/weight_sync_s": weight_sync_s,
+    }
+
+
+def busy_share(spans: Sequence[Span], since: float, until: float) -> float:
+    """Return the share of a window that spans, which do not overlap, cover; in [0, 1]."""
+    covered = (min(s.ended_at, until) - max(s.started_at, since) for s in spans)
+    return min(1.0, sum(max(0.0, seconds) for seconds in covered) / max(until - since, 1e-9))
+
+
+def shares(learner: LearnerTime, until: float) -> Mapping[str, float]:
+    """Return what shares of its running time the learner waited, by what for; in [0, 1]."""
+    waits: tuple[Doing, ...] = ("labels", "rollouts", "scores", "reward")
+    running_s = learner.running_s(until)
+    return {each: learner.seconds(each, until=until) / running_s for each in waits}

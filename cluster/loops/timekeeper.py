@@ -1,0 +1,153 @@
+"""The run's clocks: who is at what, since when and for how long, and on record."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Literal
+
+from cluster.loops.activity import Standing
+from cluster.loops.recordings import Recordings
+from cluster.loops.time_spent import ActorLook, ActorsTime, Doing, LearnerTime, Span, pace
+from protocol.labels import CordState, FitKind
+from protocol.messages import ActorStats
+
+Wait = Literal["labels", "rollouts", "scores", "reward", "cord"]
+
+
+class Timekeeper:
+    """Times the learner, the reward trainer and the actors.
+
+    Args:
+        recordings: Where spans and looks go.
+        now: The clock, Unix seconds.
+        began_at: When the run began, Unix seconds; None: now.
+    """
+
+    def __init__(
+        self, recordings: Recordings, now: Callable[[], float], began_at: float | None
+    ) -> None:
+        self._recordings = recordings
+        self._now = now
+        self._began_at = now() if began_at is None else began_at
+        self._learner = LearnerTime()
+        self._actors = ActorsTime()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._fit: FitKind | None = None
+        self._has_reward = False
+        self._cord = CordState(is_pulled=False)
+        self._ended_at: float | None = None
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds since the run began."""
+        return self._now() - self._began_at
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether the first PPO step has begun."""
+        return self._learner.since is not None
+
+    @property
+    def stopped_s(self) -> float:
+        """How long the learner has stood at the pulled cord, this time included, in seconds."""
+        return self._learner.stopped_s(until=self._now())
+
+    @contextmanager
+    def waiting(self, what: Wait) -> Iterator[None]:
+        """Time the learner waiting, e.g. for "labels"; at the cord only while that is pulled."""
+        with self._timed("passing" if what == "cord" and not self._cord.is_pulled else what):
+            yield
+
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """Time the learner at a PPO step; all figures of time count from the first one on."""
+        with self._timed("step"):
+            yield
+
+    @contextmanager
+    def rolling_back(self) -> Iterator[None]:
+        """Time the learner at restoring an older version."""
+        with self._timed("rollback"):
+            yield
+
+    @contextmanager
+    def _timed(self, doing: Doing) -> Iterator[None]:
+        self._learner.begin(doing, self._now())
+        try:
+            yield
+        finally:
+            self._record(self._learner.end(self._now()))
+
+    def _record(self, span: Span) -> None:
+        if span.doing != "passing":
+            self._recordings.write("learner", asdict(span))
+
+    @contextmanager
+    def fitting(self, kind: FitKind) -> Iterator[None]:
+        """Time the reward trainer at a fit."""
+        started_at, self._fit = self._now(), kind
+        try:
+            yield
+        finally:
+            self._fit = None
+            span = Span(doing=kind, started_at=started_at, ended_at=self._now())
+            self._recordings.write("fits", asdict(span))
+
+    @contextmanager
+    def timing(self, what: str) -> Iterator[None]:
+        """Add the time spent inside to a named total, e.g. "weight_sync"."""
+        started_at = self._now()
+        try:
+            yield
+        finally:
+            self._seconds[what] += self._now() - started_at
+
+    def loops_ended(self) -> None:
+        """Take note that the last step is done: what is waited for from here on is no idleness."""
+        self._ended_at = self._now()
+
+    def standing(self) -> Standing:
+        """Return how the loops stand now."""
+        return Standing(
+            learner=self._learner.doing,
+            learner_for_s=self._now() - self._learner.doing_since,
+            has_learned=self.is_learning,
+            has_reward=self._has_reward,
+            fit=self._fit,
+            is_cord_pulled=self._cord.is_pulled,
+        )
+
+    def _cord_is(self, cord: CordState) -> None:
+        """Take note of how the cord hangs: who waits to pass a pulled one stands there."""
+        self._cord = cord
+        if cord.is_pulled:
+            self._learner.stands_at_cord()
+        if self._learner.doing == "cord":
+            # On record as it passes: a report may be asked for while the line stands.
+            now = self._now()
+            self._record(self._learner.end(now))
+            self._learner.begin("cord", now)
+
+    def _look_at(self, stats: Sequence[ActorStats]) -> None:
+        """Take note of what the actors said of themselves, while there was work for them."""
+        if self._ended_at is not None:
+            return
+        now = self._now()
+        for each in stats:
+            look = ActorLook(
+                actor_id=each.actor_id,
+                at=now,
+                uptime_s=each.uptime_s,
+                busy_s=each.busy_s,
+                num_tokens=each.num_tokens,
+            )
+            self._actors.look(look, is_learning=self.is_learning)
+            self._recordings.write("actors", asdict(look))
+
+    def _pace(self, episodes: float) -> dict[str, float]:
+        return pace(
+            self._learner, episodes, self._seconds["weight_sync"], self._ended_at or self._now()
+        )

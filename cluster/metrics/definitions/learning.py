@@ -1,0 +1,222 @@
+"""Metrics of the policy loop, drawn against the policy's version, and of the reward model."""
+
+from __future__ import annotations
+
+from cluster.metrics.definitions.section import POLICY_STEP, REWARD_VERSION, Later, section
+
+EACH_STEP = "each step"
+BATCH = "The batch is the responses that the step trains on, incomplete ones included."
+
+POLICY = section(
+    "policy",
+    POLICY_STEP,
+    EACH_STEP,
+    "Losses, shares and norms are means over the optimizer steps of one PPO step (epochs × "
+    "minibatches), each over the response tokens of its minibatch, those after the cut included. "
+    "π_prox is the policy the step starts from, π_θ the one it makes, r their ratio π_θ/π_prox.",
+    {
+        "loss": ("1", "Mean of w·max(−A·r, −A·clip(r, 1 ± ε)), PPO's clipped policy loss."),
+        "value_loss": (
+            "1",
+            "Mean of ½·max((V − R)², (clip(V) − R)²), before its coefficient.",
+        ),
+        "entropy": (
+            "nats",
+            "Mean over the batch's response tokens of the entropy of π_prox's next-token "
+            "distribution, at the sampling temperature.",
+        ),
+        "approx_kl": (
+            "nats",
+            "Mean a token of ½·(log π_θ − log π_prox)², which estimates KL(π_prox‖π_θ) over the "
+            "update; of π_prox whatever the ratio is clipped around.",
+        ),
+        "clip_fraction": ("1", "Tokens whose loss the clip bound, of all."),
+        "grad_norm": ("1", "Mean over the optimizer steps of the gradient norm before clipping."),
+        "lr": ("1", "Learning rate of the step."),
+        "version": (
+            "versions",
+            "Policy version that the step published, or that a rollback made.",
+            "each step and rollback",
+        ),
+        "episodes": (
+            "episodes",
+            "Responses trained on so far, those of versions since rolled back included.",
+            "each step and rollback",
+        ),
+        "winrate_vs_reference": (
+            "1",
+            "Choices on validation queries that put a response of π first, of all such choices; "
+            "ties, queries in which π was still ρ, and labels held or excluded are left out.",
+            "each second, once there was such a choice",
+        ),
+    },
+)
+
+KL = section(
+    "kl",
+    POLICY_STEP,
+    EACH_STEP,
+    "KL(π‖ρ) of a response is Σ_t (log π − log ρ) over all its tokens. π is the behaviour policy: "
+    "the log-probabilities recorded while sampling, of an older version where the batch is stale. "
+    "The same policy's KL is paid in the rewards, measured here and controlled.",
+    {
+        "reference_mean": ("nats", "Mean of it over the batch; what the controller steers."),
+        "reference_max": ("nats", "Largest of the batch."),
+        "coefficient": ("1/nat", "β of this step, before the controller moves it."),
+        "target": ("nats", "What the controller steers the mean to."),
+    },
+)
+
+REWARD = section(
+    "reward",
+    POLICY_STEP,
+    EACH_STEP,
+    f"{BATCH} A response without its cut or end has the fixed score of the config, and was not "
+    "judged by the reward model.",
+    {
+        "score_mean": ("1", "Mean score of the batch, fixed scores included."),
+        "score_std": ("1", "Population standard deviation of the same."),
+        "score_p05": ("1", "5th percentile of the same, interpolated linearly."),
+        "score_p95": ("1", "95th percentile of the same."),
+        "kl_penalty": (
+            "1",
+            "β·`kl/reference_mean`: what the batch's rewards lose to the penalty, mean a response.",
+        ),
+        "ensemble_std": (
+            "1",
+            "Population standard deviation across the ensemble's heads, mean over the complete "
+            "responses.",
+            "each step with a complete response, of an ensemble",
+        ),
+        "length_correlation": (
+            "1",
+            "Pearson's correlation of score and kept length over the complete responses.",
+            "each step in which both vary",
+        ),
+        "version": ("versions", "Reward version of all the batch's scores."),
+        "gold_mean": (
+            "1",
+            "Mean hidden score of the batch; nothing learns from it.",
+            "each step, in tasks that have one",
+        ),
+    },
+)
+
+ROLLOUT = section(
+    "rollout",
+    POLICY_STEP,
+    EACH_STEP,
+    BATCH,
+    {
+        "length_mean": ("tokens", "Mean kept length of the batch's responses."),
+        "truncated_rate": ("1", "Responses without their cut or end token, of the batch."),
+        "tokens_per_s": (
+            "tokens/s",
+            "Response tokens, of episodes and candidates, that all actors together finished in a "
+            "second since the first step began, idle time included.",
+            "each step, once the actors were looked at since the first began",
+        ),
+        "queue_depth": ("rollouts", "Scored rollouts that waited behind the batch as it began."),
+        "logprob_mismatch_mean": (
+            "nats",
+            "Mean |log π_behaviour − log π_prox| over the batch's tokens of lag 0, which were "
+            "sampled under the very version the step starts from: sampler against trainer.",
+            "each step that has such tokens",
+        ),
+        "logprob_mismatch_max": (
+            "nats",
+            "Largest of the same.",
+            "each step that has such tokens",
+        ),
+        "probe_mismatch_max": (
+            "nats",
+            "Largest |sampler − trainer| log-probability of the probe's tokens, over all actors, "
+            "as they took the version: a fixed sequence, so that there is one at any lag.",
+            "each version the actors took",
+        ),
+    },
+)
+
+STALENESS = section(
+    "staleness",
+    POLICY_STEP,
+    EACH_STEP,
+    "A rollout's lag is the version the step starts from minus that of its oldest token. w is "
+    "π_prox/π_behaviour of a token, measured also where the objective does not use it.",
+    {
+        "policy_lag_mean": ("versions", "Mean lag of the batch's rollouts."),
+        "policy_lag_max": ("versions", "Largest lag of the batch."),
+        "reward_lag": (
+            "versions",
+            "Newest reward version served minus the batch's, as the step began.",
+        ),
+        "importance_weight_mean": ("1", "Mean over the batch's tokens of min(w, cap)."),
+        "importance_weight_capped": ("1", "Tokens whose w was above the cap, of the batch's."),
+        "dropped": (
+            "rollouts",
+            "Rollouts dropped so far: too old, of versions rolled back, or without a score; "
+            "candidates whose scores were wanted and did not come are among the last.",
+        ),
+    },
+)
+
+REWARD_MODEL = section(
+    "reward_model",
+    REWARD_VERSION,
+    "each version",
+    "Of the fit that made the version. A comparison is one label with a preference; it is decided "
+    "unless it is a tie, and hit if the candidate of the highest score is the labeler's best.",
+    {
+        "loss": (
+            "nats",
+            "Mean over comparisons, heads and epochs of a comparison's loss just before the step "
+            "that learned it; the bootstrap's counts do not weigh it.",
+        ),
+        "train_accuracy": (
+            "1",
+            "Hits of the decided comparisons, mean of the heads' scores, each just before the step "
+            "that learned it.",
+            "each version with a decided comparison",
+        ),
+        "validation_accuracy": (
+            "1",
+            "Hits of the decided comparisons on validation queries that no version had learned, "
+            "judged by the version before, as the fit began.",
+            "each version after the first with such a comparison",
+        ),
+        "validation_accuracy_current_policy": (
+            "1",
+            "The same over comparisons of any purpose all of whose candidates come from π, trained "
+            "at least once, and none from ρ.",
+            "each version after the first with such a comparison",
+        ),
+        "ece": (
+            "1",
+            "Expected calibration error, 10 bins, over all decided comparisons that no version had "
+            "learned: the version before's probability of its top candidate against its hits.",
+            "each version after the first with such a comparison",
+        ),
+        "labels_used": ("labels", "Distinct labels that the version has learned from."),
+        "ledger_seq": ("events", "The ledger up to where it learned."),
+        "fit_seconds": ("s", "Duration of the fit in the trainer, the swap not included."),
+        "correlation_with_previous": (
+            "1",
+            "Pearson's correlation of its scores with its predecessor's on the samples of ρ that "
+            "normalise them.",
+            "each version after the first",
+        ),
+        "correlation_after_exclusion": (
+            "1",
+            "Pearson's correlation of its scores with its predecessor's on recent complete "
+            "responses of the policy: what the guard judges.",
+            "each version refitted because of an exclusion, where there were enough responses",
+        ),
+        "anchor_accuracy": (
+            "1",
+            "Hits on anchor pairs, whose order is known.",
+            Later(why="there are no anchor pairs"),
+        ),
+    },
+)
+
+SECTIONS = (POLICY, KL, REWARD, REWARD_MODEL, ROLLOUT, STALENESS)

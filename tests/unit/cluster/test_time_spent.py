@@ -1,0 +1,257 @@
+"""Where the time goes: one made-up run, worked out by hand, live and in the report.
+
+   0 … 60   the learner waits for the first labels
+  60 … 70   a fit; the learner waits for rollouts
+  70 … 78   the first step
+  78 … 80   waits for scores
+  80 … 90   a step
+  90 … 110  stands at the pulled cord
+ 110 … 116  waits for people
+ 116 … 126  a step
+ 126 … 130  waits for rollouts
+
+From 70 to 130 there are 60 s, less 20 at the cord: 40. Steps took 8 + 10 + 10 = 28 of them, so the
+learner is 70 % busy; it waited 15 % for people, 10 % for rollouts and 5 % for scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cluster.config import save_config
+from cluster.loops.activity import activity
+from cluster.loops.journal import Journal
+from cluster.loops.recordings import Recordings
+from cluster.loops.time_spent import ActorLook, ActorsTime, LearnerTime, Span, busy_share
+from cluster.metrics.hub import MetricsHub
+from cluster.metrics.jsonl_sink import JsonlSink
+from cluster.report.picture_time import draw_time, time_lanes
+from cluster.report.records import RunRecords, read_run
+from cluster.report.summary import summarize
+from cluster.run_folder import RunFolder
+from protocol.labels import CordState
+from protocol.messages import StepReport
+from tests.support.messages import make_policy
+from tests.support.metric_proofs import proves
+from tests.support.synthetic_run import synthetic_config
+from tests.unit.cluster.test_journal import make_batch, make_reward, make_stats
+
+BEGAN = 1_000.0
+
+
+class Played:
+    """Plays the run above through a journal whose clock is moved by hand."""
+
+    def __init__(self, path: Path) -> None:
+        self.folder = RunFolder.create(path)
+        self.now = BEGAN + 5.0  # the journal is made when the run has begun
+        self.recordings = Recordings(self.folder.recordings)
+        self.hub = MetricsHub([JsonlSink(self.folder.metrics)], lambda: self.now - BEGAN)
+        self.journal = Journal(self.recordings, self.hub, now=lambda: self.now, began_at=BEGAN)
+        self.words: list[str] = []
+        self.episodes = 0
+
+    def until(self, second: float) -> None:
+        self.now = BEGAN + second
+
+    def look(self, *actors: tuple[float, float]) -> None:
+        """Look at the actors: each says its busy seconds and tokens; they started 10 s late."""
+        self.journal.actors_stood(
+            [
+                make_stats(self.now - BEGAN - 10, busy_s, round(tokens), f"rollout-{number}")
+                for number, (busy_s, tokens) in enumerate(actors)
+            ]
+        )
+        self.words.append(activity(self.journal.standing()))
+
+    def step(self, until: float) -> None:
+        batch = make_batch(self.episodes // 8, 1)
+        self.journal.step_begun(batch, 0)
+        with self.journal.learning():
+            self.until(until)
+        self.episodes += 8
+        report = StepReport(policy=make_policy(self.episodes // 8, self.episodes), metrics={})
+        self.journal.step_done(batch, report, 0)
+
+    def play(self) -> None:
+        journal = self.journal
+        with journal.waiting("labels"):
+            self.until(20)
+            self.look((5.0, 0), (0.0, 0))
+            self.until(60)
+        with journal.fitting("refit"), journal.waiting("rollouts"):
+            self.until(66)
+            self.look((30.0, 1_000), (10.0, 500))  # the last before the first step
+            self.until(70)
+        journal.reward_served(make_reward(1))
+        self.step(until=78)
+        with journal.waiting("scores"):
+            self.until(80)
+        self.step(until=90)
+        with journal.waiting("cord"):
+            self.until(92)
+            journal.cord_stood(CordState(is_pulled=True, pulled_by="ann", pulled_at=BEGAN + 89))
+            self.look((40.0, 1_500), (20.0, 900))
+            self.until(110)
+        journal.cord_stood(CordState(is_pulled=False))
+        with journal.waiting("labels"):
+            self.until(116)
+            self.look((50.0, 2_000), (30.0, 1_500))
+        with journal.waiting("cord"):
+            pass  # it hangs free
+        self.step(until=126)
+        with journal.waiting("rollouts"):
+            with journal.timing("weight_sync"):
+                self.until(129.5)
+            self.until(130)
+            self.look((62.0, 2_600), (42.0, 2_100))
+
+
+@pytest.fixture
+def played(tmp_path: Path) -> Iterator[Played]:
+    made = Played(tmp_path / "run")
+    save_config(synthetic_config(), made.folder.config)
+    made.folder.update_state(run_id="run", state="running", started_at=BEGAN)
+    made.play()
+    yield made
+    made.recordings.close()
+    made.hub.close()
+
+
+@pytest.fixture
+def run(played: Played) -> RunRecords:
+    return read_run(played.folder.path)
+
+
+@proves(
+    "throughput/episodes_per_s",
+    "throughput/learner_idle",
+    "throughput/actor_idle",
+    "throughput/weight_sync_s",
+    "throughput/generation_s",
+    "throughput/training_s",
+    "throughput/scoring_s",
+    "cord/stopped_s",
+)
+def test_the_live_figures_are_those_worked_out_by_hand(run: RunRecords) -> None:
+    last = {name: value for row in run.rows for name, value in row.items()}
+    # Of the 64 s since the look before the first step the actors were busy 32 each.
+    assert {name: last[name] for name in last if name.startswith("throughput/")} == {
+        "throughput/episodes_per_s": pytest.approx(24 / 40),
+        "throughput/learner_idle": pytest.approx(0.3),
+        "throughput/actor_idle": pytest.approx(0.5),
+        "throughput/weight_sync_s": pytest.approx(3.5),
+        "throughput/generation_s": pytest.approx(64.0),
+        "throughput/training_s": pytest.approx(28.0),
+        "throughput/scoring_s": pytest.approx(2.0),
+    }
+    assert [row["cord/stopped_s"] for row in run.rows if "cord/is_pulled" in row] == [
+        pytest.approx(2.0),  # while it still stands there
+        pytest.approx(20.0),
+    ]
+
+
+def test_every_row_of_a_run_counts_time_from_where_the_run_began(run: RunRecords) -> None:
+    times = [row["time/wall_s"] for row in run.rows]
+    assert times == sorted(times)
+    assert times[-1] == pytest.approx(130.0)
+
+
+def test_the_picture_says_what_the_figures_say(run: RunRecords, tmp_path: Path) -> None:
+    lanes = {lane.name: lane for lane in time_lanes(run)}
+    assert list(lanes) == ["rollout-0", "rollout-1", "learner", "reward trainer", "cord pulled"]
+    summary = summarize(run)
+    assert lanes["learner"].busy == pytest.approx(1.0 - summary["learner_idle"])
+    assert lanes["learner"].busy == pytest.approx(0.7)
+    assert lanes["learner"].note == "waits: 15% people, 10% rollouts, 5% scores"
+    busy = [lanes[f"rollout-{number}"].busy for number in (0, 1)]
+    assert busy == [pytest.approx(0.5), pytest.approx(0.5)]
+    assert sum(busy) / 2 == pytest.approx(1.0 - summary["actor_idle"])
+    assert lanes["reward trainer"].busy == 0.0  # it has fitted before the first step alone
+    steps = [(70, 78), (80, 90), (116, 126)]
+    assert lanes["learner"].slices == tuple((BEGAN + a, BEGAN + b, 1.0) for a, b in steps)
+    # Of 46, then 26, 24 and 14 s: what is drawn covers just what the actor was busy.
+    drawn = [busy * (stop - start) for start, stop, busy in lanes["rollout-0"].slices]
+    assert drawn == [pytest.approx(seconds) for seconds in (5.0, 25.0, 10.0, 10.0, 12.0)]
+    draw_time(run, tmp_path / "time.png")
+    assert (tmp_path / "time.png").stat().st_size > 10_000
+
+
+@proves("rollout/tokens_per_s")
+def test_tokens_are_counted_over_all_actors_and_all_their_time(played: Played) -> None:
+    played.step(until=140)
+    last = read_run(played.folder.path).rows[-1]
+    assert last["rollout/tokens_per_s"] == pytest.approx((1_600 + 1_600) / 64)
+
+
+def test_what_is_recorded_after_the_last_look_is_in_no_figure(played: Played) -> None:
+    played.step(until=150)
+    learner = next(lane for lane in time_lanes(read_run(played.folder.path)) if lane.waits)
+    assert learner.busy == pytest.approx(0.7)
+
+
+def test_a_report_asked_for_while_the_line_stands_leaves_out_that_time(played: Played) -> None:
+    with played.journal.waiting("cord"):
+        played.until(600)
+        played.journal.cord_stood(CordState(is_pulled=True, pulled_at=BEGAN + 130))
+        played.look((62.0, 2_600), (42.0, 2_100))
+        run = read_run(played.folder.path)
+        assert summarize(run)["learner_idle"] == pytest.approx(0.3)
+        learner = next(lane for lane in time_lanes(run) if lane.waits)
+        assert learner.busy == pytest.approx(0.7)
+
+
+def test_the_words_follow_the_run(played: Played) -> None:
+    assert played.words == [
+        "collecting first labels",
+        "fitting the first reward",
+        "stopped by the cord",
+        "waiting for people",
+        "waiting for rollouts",
+    ]
+
+
+def test_a_cord_pulled_before_the_first_step_takes_nothing_from_what_follows() -> None:
+    time = LearnerTime()
+    time.begin("passing", 0.0)
+    time.stands_at_cord()
+    assert time.stopped_s(until=30.0) == 30.0
+    time.end(50.0)
+    time.begin("step", 50.0)
+    time.end(54.0)
+    assert time.stopped_s(until=58.0) == 50.0
+    assert (time.running_s(58.0), time.busy(58.0)) == (8.0, 0.5)
+
+
+def test_a_rollback_is_work_but_no_training() -> None:
+    spans = [
+        Span(doing="step", started_at=0.0, ended_at=4.0),
+        Span(doing="rollback", started_at=4.0, ended_at=6.0),
+        Span(doing="labels", started_at=6.0, ended_at=8.0),
+    ]
+    time = LearnerTime.replayed(spans, until=8.0)
+    assert time.busy(8.0) == 0.75
+    assert time.seconds("step", until=8.0) == 4.0
+
+
+def test_an_actor_that_was_started_anew_loses_nothing() -> None:
+    time = ActorsTime()
+    look = ActorLook(actor_id="a", at=0.0, uptime_s=100.0, busy_s=50.0, num_tokens=400)
+    time.look(look, is_learning=False)
+    time.look(replace(look, at=10.0, uptime_s=110.0, busy_s=60.0), is_learning=True)
+    fresh = ActorLook(actor_id="a", at=40.0, uptime_s=10.0, busy_s=0.0, num_tokens=40)
+    time.look(fresh, is_learning=True)
+    assert (time.busy_s, time.busy, time.tokens_per_s) == (10.0, 0.5, 2.0)
+
+
+def test_a_share_of_a_window_counts_what_lies_in_it() -> None:
+    spans = [
+        Span(doing="refit", started_at=0.0, ended_at=12.0),
+        Span(doing="warm", started_at=15.0, ended_at=16.0),
+        Span(doing="warm", started_at=19.0, ended_at=30.0),
+    ]
+    assert busy_share(spans, since=10.0, until=20.0) == pytest.approx(0.4)
