@@ -33,8 +33,10 @@ from cluster.report.picture_time import draw_time, time_lanes
 from cluster.report.records import RunRecords, read_run
 from cluster.report.summary import summarize
 from cluster.run_folder import RunFolder
+from label_queue.ledger.sql import SqlLedger
 from protocol.labels import CordState
 from protocol.messages import StepReport
+from tests.support.labels import make_cord_event
 from tests.support.messages import make_policy
 from tests.support.metric_proofs import proves
 from tests.support.synthetic_run import synthetic_config
@@ -111,11 +113,20 @@ class Played:
             self.look((62.0, 2_600), (42.0, 2_100))
 
 
+def write_cord(path: Path) -> None:
+    """Write down who pulled the cord and let it go, as the label queue does meanwhile."""
+    ledger = SqlLedger.open(path, "run")
+    ledger.write([replace(make_cord_event("pull", 0), at=BEGAN + 89)])
+    ledger.write([replace(make_cord_event("release", 1), at=BEGAN + 110)])
+    ledger.close()
+
+
 @pytest.fixture
 def played(tmp_path: Path) -> Iterator[Played]:
     made = Played(tmp_path / "run")
     save_config(synthetic_config(), made.folder.config)
     made.folder.update_state(run_id="run", state="running", started_at=BEGAN)
+    write_cord(made.folder.ledger)
     made.play()
     yield made
     made.recordings.close()

@@ -141,7 +141,7 @@ async def test_what_an_interrupted_look_did_not_tell_the_next_one_tells(tmp_path
     journal = Journal(recordings, MetricsHub([MemorySink()], lambda: 0.0), now=lambda: 100.0)
     journal.rollouts_finished([make_rollout()])
     display = RunDisplay(Console(file=io.StringIO(), width=100), "demo-1")
-    watching = watch.Watch(config, folder, journal, display, PeakMemory(), began_at=0.0)
+    watching = watch.Watch(config, folder, journal, display, PeakMemory())
 
     class Deaf(Queue):
         async def first_sampled(self, version: int, at: float) -> None:
