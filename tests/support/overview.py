@@ -63,12 +63,14 @@ def make_labeler(labeler_id: str, **changes: object) -> LabelerRow:
     return row.model_copy(update=changes)
 
 
-def make_disagreement(number: int = 0, **changes: object) -> Disagreement:
+def make_disagreement(
+    number: int = 0, *, prompt: PromptBody | str = "the soup here was", **changes: object
+) -> Disagreement:
     disagreement = Disagreement(
         query_id=f"q{number}",
         kind="pair",
         purpose="overlap",
-        prompt=PromptBody(text="the soup here was"),
+        prompt=PromptBody(text=prompt) if isinstance(prompt, str) else prompt,
         candidates=(
             DisputedCandidate(candidate_id=f"q{number}-a", text=" warm and generous."),
             DisputedCandidate(candidate_id=f"q{number}-b", text=" fine, I suppose."),
