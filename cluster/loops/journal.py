@@ -215,7 +215,6 @@ class Journal(Timekeeper):
         if cord.is_pulled or before.is_pulled:
             self._write(
                 {
-                    "time/wall_s": self.wall_s,
                     "cord/is_pulled": float(cord.is_pulled),
                     "cord/stopped_s": self.stopped_s,
                 }
@@ -234,7 +233,6 @@ class Journal(Timekeeper):
         if self._actors.totals:
             self._write(
                 {
-                    "time/wall_s": self.wall_s,
                     "throughput/actor_idle": 1.0 - self._actors.busy,
                     "throughput/generation_s": self._actors.busy_s,
                     **self.pace(),
@@ -243,7 +241,7 @@ class Journal(Timekeeper):
 
     def system_stood(self, figures: dict[str, float]) -> None:
         """Memory, disk and commit times of the moment."""
-        self._write({"time/wall_s": self.wall_s, **figures})
+        self._write(figures)
 
     def newly_sampled(self) -> list[tuple[int, float]]:
         """Return, once each, (learned through, sampled at) of versions first sampled since."""
@@ -335,5 +333,6 @@ class Journal(Timekeeper):
         )
 
     def _write(self, row: dict[str, float]) -> None:
+        # Stamped here, so that the rows' times rise in the order in which they were written.
         self._latest.update(row)
-        self._metrics.write(row)
+        self._metrics.write({"time/wall_s": self.wall_s, **row})
