@@ -221,7 +221,6 @@ class Journal(Timekeeper):
         if cord.is_pulled or before.is_pulled:
             self._write(
                 {
-                    "time/wall_s": self.wall_s,
                     "cord/is_pulled": float(cord.is_pulled),
                     "cord/stopped_s": self.stopped_s,
                 }
@@ -240,7 +239,6 @@ class Journal(Timekeeper):
         if self._actors.totals:
             self._write(
                 {
-                    "time/wall_s": self.wall_s,
                     "throughput/actor_idle": 1.0 - self._actors.busy,
                     "throughput/generation_s": self._actors.busy_s,
                     **self.pace(),
@@ -249,7 +247,7 @@ class Journal(Timekeeper):
 
     def system_stood(self, figures: dict[str, float]) -> None:
         """Memory, disk and commit times of the moment."""
-        self._write({"time/wall_s": self.wall_s, **figures})
+        self._write(figures)
 
     def newly_sampled(self) -> list[tuple[int, float]]:
         """Return, once each, (version, sampled at) of policy versions first sampled since."""
@@ -342,5 +340,6 @@ class Journal(Timekeeper):
         )
 
     def _write(self, row: dict[str, float]) -> None:
+        # Stamped here, so that the rows' times rise in the order in which they were written.
         self._latest.update(row)
-        self._metrics.write(row)
+        self._metrics.write({"time/wall_s": self.wall_s, **row})

@@ -32,11 +32,16 @@ Interval = tuple[float, float]
 Slice = tuple[float, float, float]
 """From when, until when, Unix seconds, and how busy in [0, 1]."""
 WAITS = (
-    ("labels", "waits for people", style.PURPLE),
-    ("rollouts", "waits for rollouts", style.QUIET),
-    ("scores", "waits for scores", "#4ba3c3"),
-    ("reward", "waits for a judgement", "#a08030"),
+    ("labels", "people", style.PURPLE),
+    ("rollouts", "rollouts", style.QUIET),
+    ("scores", "scores", "#4ba3c3"),
+    ("reward", "a judgement", "#a08030"),
 )
+"""What the learner waits for, in words, and the colour of it."""
+SEEN_S = 0.05
+"""A wait shorter than this is on record and counted, and not drawn."""
+LEAST_SHARE = 0.005
+"""Of a wait that is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,18 +100,21 @@ def _lane(name: str, color: str, busy: float | None, spans: Sequence[Span]) -> L
 
 def _learner_lane(spans: Sequence[Span], time: LearnerTime, until: float) -> Lane:
     colors = {doing: color for doing, _, color in WAITS}
-    names = {doing: name.removeprefix("waits for ") for doing, name, _ in WAITS}
+    names = {doing: name for doing, name, _ in WAITS}
     waited = {} if time.since is None else shares(time, until)
-    parts = [f"{share:.0%} {names[doing]}" for doing, share in waited.items() if share >= 0.005]
+    told = {names[doing]: share for doing, share in waited.items() if share >= LEAST_SHARE}
+    parts = [f"{share:.0%} {name}" for name, share in told.items()]
     return Lane(
         name="learner",
         color=style.BLUE,
         busy=None if time.since is None else time.busy(until),
         slices=tuple((s.started_at, s.ended_at, 1.0) for s in spans if s.doing in WORK),
         waits=tuple(
-            ((s.started_at, s.ended_at), colors[s.doing]) for s in spans if s.doing in colors
+            ((s.started_at, s.ended_at), colors[s.doing])
+            for s in spans
+            if s.doing in colors and s.ended_at - s.started_at >= SEEN_S
         ),
-        note="waits: " + ", ".join(parts) if parts else "",
+        note="waits for: " + ", ".join(parts) if parts else "",
     )
 
 
@@ -157,12 +165,15 @@ def draw_time(run: RunRecords, path: Path) -> None:
         axes.set_xlim(0, (max(edges) - began) / 60)
         axes.set_ylim(len(lanes) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")
-        shown = {color for lane in lanes for _, color in lane.waits}
-        for _, label, color in WAITS:
-            if color in shown:
-                axes.plot([], [], color=color, lw=3, label=label)
-        if shown:
-            legend(axes)
+        _name_waits(axes, {color for lane in lanes for _, color in lane.waits})
+
+
+def _name_waits(axes: Axes, shown: set[str]) -> None:
+    """Say what the learner's low bars wait for."""
+    for number, (_, name, color) in enumerate(each for each in WAITS if each[2] in shown):
+        axes.plot([], [], color=color, lw=3, label=name if number else f"waits for {name}")
+    if shown:
+        legend(axes)
 
 
 def _draw_lane(axes: Axes, row: int, lane: Lane, began: float, end_min: float) -> None:

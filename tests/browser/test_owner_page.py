@@ -172,6 +172,7 @@ async def test_the_cord_from_pull_to_release(people: FakePeopleQueue, enter: Ent
     olga = await enter("olga", "owner")
     heading = olga.page.locator("#cord-heading")
     await expect(heading).to_have_text("The line is running")
+    await expect(olga.page.locator("#cord-text")).to_have_text("Now training.")
     await olga.page.get_by_role("button", name="Stop the line").click()
     await confirm(olga, "Stop the line", "it repeats itself")
     await expect(heading).to_have_text("The line is stopped by owner")

@@ -178,7 +178,7 @@ def test_the_picture_says_what_the_figures_say(run: RunRecords, tmp_path: Path) 
     summary = summarize(run)
     assert lanes["learner"].busy == pytest.approx(1.0 - summary["learner_idle"])
     assert lanes["learner"].busy == pytest.approx(0.7)
-    assert lanes["learner"].note == "waits: 15% people, 10% rollouts, 5% scores"
+    assert lanes["learner"].note == "waits for: 15% people, 10% rollouts, 5% scores"
     busy = [lanes[f"rollout-{number}"].busy for number in (0, 1)]
     assert busy == [pytest.approx(0.5), pytest.approx(0.5)]
     assert sum(busy) / 2 == pytest.approx(1.0 - summary["actor_idle"])
