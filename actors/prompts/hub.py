@@ -12,6 +12,9 @@ from protocol.messages import Prompt
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+PATTERN_CHARACTERS = "*?["
+"""What datasets does not take literally, even in the path of a folder that is there."""
+
 
 def read_hub(
     config: PromptsConfig, tokenizer: PreTrainedTokenizerBase, longest: int | None
@@ -42,7 +45,7 @@ def read_hub(
 
 def _rows(config: PromptsConfig) -> Any:  # datasets.Dataset, which is not typed
     from datasets import load_dataset  # heavy, and only this source needs it
-    from datasets.exceptions import DatasetNotFoundError
+    from datasets.exceptions import DatasetNotFoundError, DatasetsError
 
     try:
         return load_dataset(config.dataset, config.subset or None, split=config.split)
@@ -59,4 +62,17 @@ def _rows(config: PromptsConfig) -> Any:  # datasets.Dataset, which is not typed
         raise ResourceError(
             f"{config.dataset}: not in the cache, and the Hugging Face hub cannot be reached: "
             'connect, or give a file with prompts.source = "jsonl"'
+        ) from error
+    except FileNotFoundError as error:
+        patterns = [c for c in PATTERN_CHARACTERS if c in config.dataset]
+        mend = (
+            f"a folder's path is taken for a pattern where it holds {' '.join(patterns)}: rename it"
+            if patterns
+            else "check prompts.dataset"
+        )
+        raise MissingError(f"{config.dataset}: no data files there: {mend}") from error
+    except (OSError, DatasetsError) as error:
+        said = " ".join(str(error).split())
+        raise InputError(
+            f"{config.dataset}: cannot be read ({said}): check prompts.dataset"
         ) from error

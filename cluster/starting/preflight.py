@@ -19,12 +19,13 @@ from label_queue.labeling.guidelines import read_guidelines
 from label_queue.quality.gold_tasks import read_gold
 
 
-def check_before_start(config: RunConfig, folder: Path) -> RunTexts | None:
+def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts | None:
     """Check what a run is given: ports, memory, addresses, folders, the policy, prompts and labels.
 
     Args:
         config: The resolved config.
         folder: Where the run will be kept; it need not be there yet.
+        cache: Where a base model will be kept, if one is made.
 
     Returns:
         What was read to check it; None where the policy is yet to be made.
@@ -33,6 +34,8 @@ def check_before_start(config: RunConfig, folder: Path) -> RunTexts | None:
         UserError: Something cannot work; names it and the mend.
     """
     check_writable(folder, "the run's folder", "name another with --folder")
+    if config.base_model is not None:
+        check_writable(cache, "the base model's folder", "start from a folder of yours")
     free_port(config.cluster.http_host, config.cluster.http_port)
     address = cluster_address(config.cluster.address)
     if address is not None:

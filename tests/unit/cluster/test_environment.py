@@ -67,27 +67,3 @@ def test_the_user_s_own_settings_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S", "3")
     prepare_environment(None)
     assert os.environ["RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S"] == "3"
-
-
-def test_serve_reads_every_deadline_that_is_set() -> None:
-    """A name that Serve does not know, or no longer does, would set nothing."""
-    import subprocess
-    import sys
-
-    from cluster.starting.environment import SHARED_MACHINE
-
-    names = [name for name in SHARED_MACHINE if name.startswith("RAY_SERVE_")]
-    program = (
-        "import json, sys; from ray.serve._private import constants as c; "
-        "print(json.dumps([getattr(c, n, getattr(c, n.removeprefix('RAY_SERVE_'), None)) "
-        "for n in sys.argv[1:]]))"
-    )
-    found = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program, *names],
-        env={**os.environ, **SHARED_MACHINE},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    wanted = [float(SHARED_MACHINE[name]) for name in names]
-    assert found.stdout.splitlines()[-1] == str(wanted)
