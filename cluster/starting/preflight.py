@@ -8,6 +8,7 @@ import psutil
 
 from actors.memory import check_free_memory
 from cluster.config import RunConfig
+from cluster.run_folder import RunFolder
 from cluster.starting.environment import cluster_address
 from cluster.starting.folders import check_home, check_ray_temp, check_writable
 from cluster.starting.policy_source import policy_folder
@@ -16,7 +17,9 @@ from cluster.starting.prompts import RunTexts, read_texts
 from label_queue.config import LabelsConfig
 from label_queue.connectors.outposts import check_tools
 from label_queue.labeling.guidelines import read_guidelines
+from label_queue.ledger.sql import SqlLedger
 from label_queue.quality.gold_tasks import read_gold
+from protocol.files import reading
 
 
 def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts | None:
@@ -38,6 +41,8 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
         check_writable(cache, "the base model's folder", "start from a folder of yours")
     free_port(config.cluster.http_host, config.cluster.http_port)
     address = cluster_address(config.cluster.address)
+    if address is None:
+        _check_ledger(RunFolder(folder))
     if address is not None:
         check_ray(address)
     elif not config.cluster.gpus_per_actor:
@@ -65,3 +70,15 @@ def check_label_files(labels: LabelsConfig) -> None:
     read_guidelines(labels.guidelines)
     if labels.quality.gold.path is not None:
         read_gold(labels.quality.gold.path, labels.num_candidates)
+
+
+def _check_ledger(folder: RunFolder) -> None:
+    """Open the ledger of an import, if there is one, as the label queue will.
+
+    Raises InputError where it is another run's or none, ResourceError where it is in use.
+    """
+    with reading(folder.ledger, "ledger", "name another folder with --folder"):
+        is_there = folder.ledger.exists()
+    # A folder that holds a run is refused as that.
+    if is_there and not folder.state.exists():
+        SqlLedger.open(folder.ledger, folder.run_id).close()

@@ -13,6 +13,7 @@ import pytest
 
 from cluster.config import parse_config, save_config
 from cluster.run_folder import RunFolder
+from label_queue.ledger.sql import SqlLedger
 from tests.support.odd_names import EVERY_CHARACTER, OTHER_CHARACTERS
 from tests.support.one_line import refusal, refusal_or_success
 from tests.support.other_user import open_folder, other_user
@@ -309,3 +310,18 @@ class TestStarting:
     )
     def test_a_setting_that_is_none(self, config: Path, setting: str, said: str) -> None:
         assert said in refusal(["run", str(config), "--set", setting])
+
+    def test_an_import_that_cannot_be_gone_on_with(self, config: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "mine-1"
+        folder.mkdir()
+        arguments = ["run", str(config), "--folder", str(folder), "--set", "cluster.http_port=0"]
+        ledger = folder / "ledger.sqlite"
+        SqlLedger.open(ledger, "another-1").close()
+        assert "is the ledger of run 'another-1', not 'mine-1'" in refusal(arguments)
+        for path in folder.iterdir():
+            path.unlink()
+        held = SqlLedger.open(ledger, "mine-1")
+        assert "another process has this ledger open" in refusal(arguments)
+        held.close()
+        ledger.write_text("no ledger" * 200)
+        assert "not a label ledger" in refusal(arguments)

@@ -9,6 +9,7 @@ from label_queue.config import IntakeConfig
 from label_queue.intake.app import build_app
 from label_queue.intake.failures import MOST_KINDS, IntakeFailures
 from label_queue.intake.schemas import ErrorAnswer, Task
+from protocol.errors import ResourceError
 from tests.support.fake_people_queue import FakePeopleQueue
 
 
@@ -35,6 +36,24 @@ async def test_a_failure_is_told_with_its_cause(accept: str) -> None:
     what = "GET /api/v1/tasks/next: RuntimeError: run_id: String should have at most 128 characters"
     assert told.take() == {what: 2}
     assert told.take() == {}
+
+
+async def test_labels_that_cannot_be_stored_are_told_too() -> None:
+    class Full(FakePeopleQueue):
+        async def next_task(self, labeler_id: str, wait_s: float) -> Task | None:
+            raise ResourceError("labels cannot be stored (disk is full)")
+
+    queue, told = Full(), IntakeFailures()
+
+    async def tell(failure: str) -> None:
+        told.add(failure)
+
+    token = (await queue.admit("ann", "labeler")).token
+    client = TestClient(build_app(queue, IntakeConfig(), tell))
+    answer = client.get("/api/v1/tasks/next", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 503
+    (failure,) = told.take()
+    assert failure.endswith("ResourceError: labels cannot be stored (disk is full)")
 
 
 async def test_a_refusal_is_no_failure() -> None:
