@@ -30,6 +30,7 @@ from vllm.distributed.weight_transfer.base import (
 from actors.config import RolloutConfig
 from actors.end_tokens import model_end_ids
 from actors.engine import Sample
+from actors.literal_path import literal_path
 from actors.memory import GIB, check_kv_cache
 from actors.tokenizer import load_tokenizer
 from actors.weights import Weights, transfer_info
@@ -325,7 +326,7 @@ class VllmEngine:
         # we do not want: 0.4 GB and ten seconds of start-up more.
         alone = config.tensor_parallel_size == 1 and not torch.cuda.is_available()
         return AsyncEngineArgs(
-            model=str(self._model),
+            model=str(literal_path(self._model)),
             dtype=config.dtype,
             seed=self._seed,
             max_model_len=config.max_model_len,

@@ -24,6 +24,7 @@ from ray import serve
 
 from label_queue.config import IntakeConfig, LabelsConfig
 from label_queue.figures.percentile import percentile
+from label_queue.http_client import open_client
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.sql import SqlLedger
 from label_queue.shell import LabelQueueShell, build_intake_app
@@ -90,7 +91,9 @@ async def whole_way(queue: Any, url: str, clients: int, pause_s: float) -> None:
             await queue.offer.remote(order.order_id, make_drafts(order))
     tokens = [await queue.add_labeler.remote(f"labeler-{i}") for i in range(clients)]
     connections = [
-        httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+        open_client(
+            httpx.AsyncClient, url, headers={"Authorization": f"Bearer {token}"}, timeout=60
+        )
         for token in tokens
     ]
     tasks, posts = Stopwatch(), Stopwatch()

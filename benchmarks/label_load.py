@@ -30,6 +30,7 @@ from ray import serve
 
 from label_queue.config import LabelsConfig
 from label_queue.figures.percentile import percentile
+from label_queue.http_client import open_client
 from label_queue.ledger.sql import SqlLedger
 from label_queue.shell import LabelQueueShell, build_intake_app
 from label_queue.simulated.client import SimulatedLabeler
@@ -86,8 +87,9 @@ async def label_for(
     delay_s = random.Random(profile.seed).uniform(0.0, max(1.0, profile.seconds_per_label))
     asyncio.get_running_loop().call_later(seconds, stop.set)
     await asyncio.sleep(delay_s)
-    async with httpx.AsyncClient(
-        base_url=url,
+    async with open_client(
+        httpx.AsyncClient,
+        url,
         headers={"authorization": f"Bearer {token}"},
         timeout=TIMEOUT_S,
         event_hooks={"request": [tally.asked], "response": [tally.answered]},
@@ -102,7 +104,7 @@ async def watching_owner(url: str, token: str) -> AsyncIterator[None]:
     async def watch() -> None:
         headers = {"authorization": f"Bearer {token}"}
         async with (
-            httpx.AsyncClient(base_url=url, headers=headers, timeout=None) as http,
+            open_client(httpx.AsyncClient, url, headers=headers, timeout=None) as http,
             http.stream("GET", "/api/v1/owner/stream") as stream,
         ):
             async for _ in stream.aiter_lines():
@@ -169,7 +171,8 @@ async def measure(queue: Any, url: str, folder: Path, arguments: argparse.Namesp
         elapsed = perf_counter() - started
     print_figures(tally, elapsed)
     click.echo(f"  ledger commit: p95 {1e3 * await queue.ledger_commit_p95_s.remote():.1f} ms")
-    document = (await asyncio.to_thread(httpx.get, f"{url}/openapi.json")).json()
+    async with open_client(httpx.AsyncClient, url) as http:
+        document = (await http.get("/openapi.json")).json()
     click.echo(f"  not in the OpenAPI: {', '.join(tally.undocumented(document)) or 'none'}")
     for name, share in cpu.shares(elapsed)[:5]:
         click.echo(f"  CPU {name}: {share:.0%} of a core")

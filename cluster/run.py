@@ -43,7 +43,7 @@ def run_to_end(config: RunConfig, path: Path | None) -> None:
     prepare_environment(config.cluster.address)
     path = path or _fresh_path(config)
     run_id = run_id_of(path)  # before anything is made: not every path can be a run's
-    texts = check_before_start(config, path)
+    texts = check_before_start(config, path, RUNS)
     folder = RunFolder.create(path)
     save_config(config, folder.config)
     here = psutil.Process()

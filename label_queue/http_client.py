@@ -6,6 +6,7 @@ import ipaddress
 import socket
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -26,8 +27,9 @@ def open_client(make: Callable[..., C], url: str, **options: Any) -> C:
         ConfigError: The URL is none, or the environment's proxies or certificates are no good.
     """
     try:
+        urlsplit(url)  # knows a bracket that is never closed
         at = httpx.URL(url)
-    except httpx.InvalidURL as error:
+    except (ValueError, httpx.InvalidURL) as error:
         raise ConfigError(f"{url!r} is no URL ({error}): want http://HOST:PORT") from error
     if at.scheme not in ("http", "https") or not at.host:
         raise ConfigError(f"{url!r} is no URL of a server: want http://HOST:PORT")

@@ -12,6 +12,9 @@ from protocol.messages import Prompt
 from protocol.model_folder import ModelFolder
 from protocol.tokenizing import PolicyTokenizer
 
+PATTERN_CHARACTERS = "*?["
+"""What datasets does not take literally, even in the path of a folder that is there."""
+
 
 def read_hub(
     config: PromptsConfig,
@@ -77,6 +80,14 @@ def _loaded(config: PromptsConfig, name: str) -> Any:  # datasets.Dataset, which
             f"{config.dataset}: not in the cache, and the Hugging Face hub cannot be reached: "
             'connect, or give a file with prompts.source = "jsonl"'
         ) from error
+    except FileNotFoundError as error:
+        patterns = [c for c in PATTERN_CHARACTERS if c in config.dataset]
+        mend = (
+            f"a folder's path is taken for a pattern where it holds {' '.join(patterns)}: rename it"
+            if patterns
+            else "check prompts.dataset"
+        )
+        raise MissingError(f"{config.dataset}: no data files there: {mend}") from error
     except Exception as error:
         raise _unreadable(name, error) from error
 

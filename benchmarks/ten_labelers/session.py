@@ -25,6 +25,7 @@ from benchmarks.ten_labelers.labelers import profiles
 from benchmarks.ten_labelers.questions import clear_questions, drafts, write_gold
 from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import GoldConfig, IntakeConfig, LabelsConfig, QualityConfig, WarmConfig
+from label_queue.http_client import open_client
 from label_queue.intake.app import build_app
 from label_queue.intake.owner_schemas import Overview
 from label_queue.ledger.sql import SqlLedger
@@ -180,7 +181,7 @@ async def _one_labeler(
             stop.set()
 
     headers = {"authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as http:
+    async with open_client(httpx.AsyncClient, url, headers=headers, timeout=60) as http:
         labeler = SimulatedLabeler(http=http, profile=profile, report_path=report, sleep=go_on)
         await labeler.work(stop)
 
@@ -188,7 +189,7 @@ async def _one_labeler(
 async def _watch(url: str, token: str, stops: dict[str, asyncio.Event]) -> None:
     """Send home whoever the owner's overview says is suspended: they get no more tasks."""
     headers = {"authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as http:
+    async with open_client(httpx.AsyncClient, url, headers=headers, timeout=60) as http:
         while True:
             answer = await http.get("/api/v1/owner/overview")
             overview = Overview.model_validate_json(answer.raise_for_status().content)

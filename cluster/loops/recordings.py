@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
+from protocol.files import writing
+
+MEND = "see to the disk under the run's folder"
+
 
 class Recordings:
     """Append-only JSONL streams under `recordings/`, each line flushed as it is written.
@@ -20,12 +24,18 @@ class Recordings:
         self._files: dict[str, TextIO] = {}
 
     def write(self, stream: str, record: Mapping[str, object]) -> None:
-        """Append one record to a stream, e.g. "rollouts"."""
-        if stream not in self._files:
-            self._files[stream] = (self._folder / f"{stream}.jsonl").open("a", encoding="utf-8")
-        file = self._files[stream]
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")
-        file.flush()
+        """Append one record to a stream, e.g. "rollouts".
+
+        Raises ResourceError where the disk refuses.
+        """
+        line = json.dumps(record, ensure_ascii=False) + "\n"
+        path = self._folder / f"{stream}.jsonl"
+        with writing(path, MEND):
+            if stream not in self._files:
+                self._files[stream] = path.open("a", encoding="utf-8")
+            file = self._files[stream]
+            file.write(line)
+            file.flush()
 
     def close(self) -> None:
         """Close all streams."""

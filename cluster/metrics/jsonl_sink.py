@@ -9,8 +9,9 @@ from typing import Any
 
 from cluster.metrics.names import Row
 from protocol.errors import InputError, MissingError
-from protocol.files import read_text
+from protocol.files import read_text, writing
 
+MEND_DISK = "see to the disk under the run's folder"
 MEND = "only the run writes to it: put it back as it was"
 
 
@@ -24,16 +25,19 @@ class JsonlSink:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab")
-        content = path.read_bytes()
-        self._file.truncate(content.rfind(b"\n") + 1)
+        self._path = path
+        with writing(path, MEND_DISK):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab")
+            content = path.read_bytes()
+            self._file.truncate(content.rfind(b"\n") + 1)
 
     def write(self, row: Row) -> None:
-        """Append one row."""
+        """Append one row. Raises ResourceError where the disk refuses."""
         line = json.dumps(dict(row), ensure_ascii=False, allow_nan=False)
-        self._file.write(line.encode() + b"\n")
-        self._file.flush()
+        with writing(self._path, MEND_DISK):
+            self._file.write(line.encode() + b"\n")
+            self._file.flush()
 
     def alert(self, title: str, text: str) -> None:
         """Do nothing: the hub has logged it."""

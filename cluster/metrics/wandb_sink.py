@@ -93,10 +93,6 @@ class WandbSink:
         mode: Literal["offline", "online"],
         run_config: Mapping[str, object],
     ) -> None:
-        try:
-            settings = self._settings()
-        except SETTINGS_ERRORS as failure:
-            raise _bad_settings(failure) from failure
         refuse = _not_online if mode == "online" else _not_offline
         try:
             self._run = wandb.init(
@@ -108,11 +104,13 @@ class WandbSink:
                 # Offline cannot ask the server what is there already.
                 resume="allow" if mode == "online" else None,
                 config=dict(run_config),
-                settings=settings,
+                settings=self._settings(),
                 force=True,
             )
         except (wandb.errors.Error, OSError) as failure:
             raise refuse(_said(failure)) from failure
+        except ValueError as failure:
+            raise _bad_settings(failure) from failure
         self._define_axes()
 
     @staticmethod

@@ -48,7 +48,10 @@ async def starting_policy(config: RunConfig, cache: Path) -> tuple[Path, float |
 def _made(folder: Path) -> dict[str, float] | None:
     """Return what is noted of a base model that is whole: the note is written when all else is."""
     note = folder / MADE_FILE
-    return dict(json.loads(note.read_text())) if note.exists() else None
+    try:
+        return {"seconds": float(json.loads(note.read_bytes())["seconds"])}
+    except (FileNotFoundError, ValueError, LookupError, TypeError):
+        return None  # garbled is not whole: it is made anew
 
 
 async def _train(config: RunConfig, recipe: BaseModelConfig, folder: Path) -> float:

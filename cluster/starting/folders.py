@@ -39,7 +39,7 @@ def check_ray_temp() -> None:
         ResourceError: Nothing can be written there.
     """
     variable, folder = ray_temp()
-    longest = folder / _SOCKET.format(pid=_most_digits_of_a_pid())
+    longest = folder / _SOCKET.format(pid=_largest_pid())
     num_bytes = len(os.fsencode(longest))
     if num_bytes > LONGEST_SOCKET_BYTES:
         room = LONGEST_SOCKET_BYTES - (num_bytes - len(os.fsencode(folder)))
@@ -82,7 +82,7 @@ def check_writable(folder: Path, what: str, mend: str) -> None:
         raise ResourceError(f"{what} {folder} cannot be written ({reason}); {mend}") from error
 
 
-def _most_digits_of_a_pid() -> int:
-    """Return the largest process id of this machine."""
+def _largest_pid() -> int:
+    """Return the largest process id this machine gives."""
     limit = Path("/proc/sys/kernel/pid_max")
     return int(limit.read_text(encoding="ascii")) - 1 if limit.exists() else 2**22 - 1

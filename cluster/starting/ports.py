@@ -67,8 +67,8 @@ def ray_host_and_port(address: str) -> tuple[str, int] | None:
         )
     host, separator, port = address.rpartition(":")
     if not separator or not host:
-        raise _no_ray_address(address, "it has no port" if host else "it has no host")
-    if not port.isascii() or not port.isdecimal() or not 0 < int(port[:6]) < 2**16:
+        raise _no_ray_address(address, "it has no host" if separator else "it has no port")
+    if not (port.isascii() and port.isdecimal() and len(port) <= 5 and 0 < int(port) < 2**16):
         raise _no_ray_address(address, f"{port!r} is no port from 1 to 65535")
     return _bare_host(address, host), int(port)
 

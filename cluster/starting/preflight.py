@@ -9,6 +9,7 @@ import structlog
 
 from actors.memory import check_free_memory
 from cluster.config import RunConfig
+from cluster.run_folder import RunFolder
 from cluster.starting.environment import cluster_address
 from cluster.starting.folders import check_home, check_ray_temp, check_writable
 from cluster.starting.policy_source import policy_folder
@@ -17,18 +18,21 @@ from cluster.starting.prompts import RunTexts, read_texts
 from label_queue.config import LabelsConfig
 from label_queue.connectors.outposts import check_tools
 from label_queue.labeling.guidelines import read_guidelines
+from label_queue.ledger.sql import SqlLedger
 from label_queue.quality.gold_tasks import read_gold
+from protocol.files import reading
 from protocol.model_folder import ModelFolder, inspect_model
 
 _log = structlog.get_logger(component="preflight")
 
 
-def check_before_start(config: RunConfig, folder: Path) -> RunTexts | None:
+def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts | None:
     """Check what a run is given: ports, memory, addresses, folders, the policy, prompts and labels.
 
     Args:
         config: The resolved config.
         folder: Where the run will be kept; it need not be there yet.
+        cache: Where a base model will be kept, if one is made.
 
     Returns:
         What was read to check it; None where the policy is yet to be made.
@@ -37,8 +41,12 @@ def check_before_start(config: RunConfig, folder: Path) -> RunTexts | None:
         UserError: Something cannot work; names it and the mend.
     """
     check_writable(folder, "the run's folder", "name another with --folder")
+    if config.base_model is not None:
+        check_writable(cache, "the base model's folder", "start from a folder of yours")
     free_port(config.cluster.http_host, config.cluster.http_port)
     address = cluster_address(config.cluster.address)
+    if address is None:
+        _check_ledger(RunFolder(folder))
     if address is not None:
         check_ray(address)
     elif not config.cluster.gpus_per_actor:
@@ -90,3 +98,15 @@ def check_label_files(labels: LabelsConfig) -> None:
     read_guidelines(labels.guidelines)
     if labels.quality.gold.path is not None:
         read_gold(labels.quality.gold.path, labels.num_candidates)
+
+
+def _check_ledger(folder: RunFolder) -> None:
+    """Open the ledger of an import, if there is one, as the label queue will.
+
+    Raises InputError where it is another run's or none, ResourceError where it is in use.
+    """
+    with reading(folder.ledger, "ledger", "name another folder with --folder"):
+        is_there = folder.ledger.exists()
+    # A folder that holds a run is refused as that.
+    if is_there and not folder.state.exists():
+        SqlLedger.open(folder.ledger, folder.run_id).close()

@@ -34,7 +34,13 @@ async def answer(reference: Any, who: str) -> Any:
     except RayTaskError as error:
         raise error.cause from error
     except RayActorError as error:
-        raise LoopEnded(f"{who} died: {str(error).splitlines()[0]}") from error
+        raise LoopEnded(f"{who} died: {_last_words(error)}") from error
+
+
+def _last_words(error: RayActorError) -> str:
+    """Return what Ray says of an actor's end: where its start failed, the cause comes last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if len(lines) == 1 else f"{lines[0]} ({lines[-1]})"
 
 
 class RemoteActor:

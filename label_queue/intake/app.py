@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 from label_queue.config import IntakeConfig
 from label_queue.connectors import hooks
 from label_queue.intake import assets, labels_api, owner_api, page_routes
-from label_queue.intake.failures import TellFailure, add_failures
+from label_queue.intake.failures import TellFailure
 from label_queue.intake.owner_schemas import Exclude, NewGold, NewLabeler, Reason, Rollback
 from label_queue.intake.port import PeopleQueue
 from label_queue.intake.refusals import add_refusals
@@ -59,9 +59,8 @@ def build_app(
     app.state.queue = queue
     app.state.limits = limits
     app.state.assets = assets.load_assets()
+    app.state.tell_failure = tell_failure
     add_refusals(app)
-    if tell_failure is not None:
-        add_failures(app, tell_failure)
     for module in (labels_api, owner_api, hooks, page_routes, assets):
         app.include_router(module.router)
     return app

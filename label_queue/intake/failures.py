@@ -6,13 +6,12 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 import structlog
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
-
-from label_queue.intake.schemas import ErrorAnswer
+from fastapi import Request
 
 MOST_KINDS = 32
 """Kinds of failure remembered at once."""
+LONGEST_FAILURE = 500
+"""Characters."""
 
 TellFailure = Callable[[str], Awaitable[None]]
 """Takes a failure in one line: what was asked, and what happened."""
@@ -39,20 +38,14 @@ class IntakeFailures:
         return taken
 
 
-def add_failures(app: FastAPI, tell: TellFailure) -> None:
-    """Have the application answer 500 in JSON where it fails, and tell of it."""
-
-    async def answer(request: Request, error: Exception) -> Response:
-        route = request.scope.get("route")
-        # The route and not the path: an id in it would make every failure another one.
-        asked = f"{request.method} {getattr(route, 'path', request.url.path)}"
-        failure = f"{asked}: {type(error).__name__}: {' '.join(str(error).split())}"[:500]
-        log.error("intake failed", failure=failure)
+async def tell_of(request: Request, error: Exception) -> None:
+    """Let the run hear of a request that failed for no fault of who sent it."""
+    route = request.scope.get("route")
+    # The route and not the path: an id in it would make every failure another one.
+    asked = f"{request.method} {getattr(route, 'path', request.url.path)}"
+    said = " ".join(str(error).split())
+    failure = f"{asked}: {type(error).__name__}: {said}"[:LONGEST_FAILURE]
+    log.error("intake failed", failure=failure)
+    tell: TellFailure | None = request.app.state.tell_failure
+    if tell is not None:
         await tell(failure)
-        body = ErrorAnswer(
-            error="InternalError",
-            message="the label queue failed at this; the run's owner was told: try again later",
-        )
-        return JSONResponse(body.model_dump(), status_code=500)
-
-    app.add_exception_handler(Exception, answer)

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from label_queue.intake.failures import tell_of
 from label_queue.intake.rendering import render
 from label_queue.intake.schemas import ErrorAnswer
 from protocol.errors import InvalidLabel, LabelError, LoopEnded, ResourceError
@@ -50,6 +51,7 @@ def add_refusals(app: FastAPI) -> None:
     app.add_exception_handler(ResourceError, _refuse_unstored)
     app.add_exception_handler(LoopEnded, _refuse_ended)
     app.add_exception_handler(HTTPException, _refuse_route)
+    app.add_exception_handler(Exception, _refuse_failed)
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
@@ -73,7 +75,17 @@ async def _refuse_query(request: Request, error: Exception) -> Response:
     return _answer(request, 422, answer, {})
 
 
+async def _refuse_failed(request: Request, error: Exception) -> Response:
+    await tell_of(request, error)
+    answer = ErrorAnswer(
+        error="InternalError",
+        message="the label queue failed at this; the run's owner was told: try again later",
+    )
+    return _answer(request, 500, answer, {})
+
+
 async def _refuse_unstored(request: Request, error: Exception) -> Response:
+    await tell_of(request, error)
     return _unavailable(request, ResourceError.__name__, "nothing was stored: try again")
 
 

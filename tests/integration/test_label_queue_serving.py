@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from label_queue.http_client import open_client
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import ResourceError, Unauthenticated, UnknownTask
 from tests.support.labels import make_config, make_drafts
@@ -96,7 +97,7 @@ async def test_concurrent_labelers_lose_no_label(
     await ask_for_everything(queue)
     tokens = [await queue.add_labeler.remote(f"labeler-{i}") for i in range(8)]
     clients = [
-        httpx.AsyncClient(base_url=address, headers={"Authorization": f"Bearer {token}"})
+        open_client(httpx.AsyncClient, address, headers={"Authorization": f"Bearer {token}"})
         for token in tokens
     ]
     acknowledged = await asyncio.gather(*(label_until_done(client) for client in clients))
@@ -118,7 +119,7 @@ async def test_refusals_keep_their_status_across_ray(queue: Any, address: str) -
     await ask_for_everything(queue)
     ann, bob = [await queue.add_labeler.remote(name) for name in ("ann", "bob")]
     headers = {"Authorization": f"Bearer {ann}"}
-    async with httpx.AsyncClient(base_url=address) as client:
+    async with open_client(httpx.AsyncClient, address) as client:
         unknown = await client.get("/api/v1/run", headers={"Authorization": "Bearer none"})
         task = (await client.get("/api/v1/tasks/next", headers=headers)).json()
         url = f"/api/v1/assignments/{task['assignment_id']}/heartbeat"

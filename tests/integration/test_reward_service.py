@@ -139,7 +139,7 @@ async def test_no_request_fails_while_five_versions_are_swapped_in(service: Serv
             over_http.append(answer.json())
             answered["http"].set()
 
-    async with httpx.AsyncClient(timeout=30) as http, asyncio.TaskGroup() as load:
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as http, asyncio.TaskGroup() as load:
         for _ in range(2):
             load.create_task(keep_scoring())
             load.create_task(keep_posting(http))
@@ -168,7 +168,7 @@ async def test_bad_requests_are_refused_by_name(service: Service) -> None:
     with pytest.raises(InputError, match="token id outside 0"):
         await service.client.score([(99,)])
 
-    async with httpx.AsyncClient(timeout=30) as http:
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
         too_long = await http.post(f"{service.url}/get_reward", json={"query": ["the " * 65]})
         assert too_long.status_code == 422
         assert "context of 64" in too_long.json()["detail"][0]["msg"]

@@ -24,7 +24,7 @@ async def test_one_labeler_that_fails_is_told_while_the_others_work(tmp_path: Pa
     with labelers:
         works = stand_in("import time; time.sleep(60)")
         labelers._processes |= {"ann": works, "ben": stand_in("raise SystemExit(3)")}
-        with pytest.raises(LoopEnded, match="labeler ben ended with code 3"):
+        with pytest.raises(LoopEnded, match=r"labeler ben ended with code 3: no word; see .*ben"):
             await asyncio.wait_for(labelers.watch(), 30)
         assert works.poll() is None
     assert works.poll() is not None
@@ -58,3 +58,32 @@ async def test_labelers_that_are_done_are_no_error(tmp_path: Path) -> None:
     with labelers:
         labelers._processes["ann"] = stand_in("pass")
         await asyncio.wait_for(labelers.watch(), 30)
+
+
+async def test_a_labeler_that_gives_up_ends_the_run_with_its_last_word(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "-run")
+    folder.write_token("ann", "secret")
+    (tmp_path / "-run" / "tokens" / "ann").unlink()
+    with SimulatedLabelers(
+        [SimulatedLabeler(name="ann")], "http://127.0.0.1:1", folder
+    ) as labelers:
+        with pytest.raises(LoopEnded) as told:
+            await asyncio.wait_for(labelers.watch(), 60)
+        assert labelers.num_acknowledged() == 0
+    token = tmp_path / "-run" / "tokens" / "ann"
+    assert str(told.value) == (
+        f"simulated labeler ann ended with code 2: error: no such token file: {token} is not a "
+        f"file; see --token-file; see {folder.logs}/labeler-ann.log"
+    )
+
+
+async def test_labelers_that_are_told_to_end_are_no_error(tmp_path: Path) -> None:
+    labelers = SimulatedLabelers((), "http://127.0.0.1:1", RunFolder(tmp_path))
+    with labelers:
+        # Ended by the signal, as one that had no time to ask for it.
+        labelers._processes["ann"] = stand_in("import time; time.sleep(60)")
+        watching = asyncio.create_task(labelers.watch())
+        await asyncio.sleep(0)
+        await labelers.stop()
+        await asyncio.wait_for(watching, 30)
+    assert labelers._processes["ann"].returncode not in (None, 0)

@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from cluster.metrics.config import MetricsConfig
 from cluster.metrics.hub import MetricsHub, open_hub, unique_id
 from cluster.metrics.jsonl_sink import JsonlSink, read_rows
 from cluster.metrics.names import AXES, CATALOGUE, checked
 from cluster.metrics.ray_sink import gauge_name
-from protocol.errors import NotFinite
+from protocol.errors import NotFinite, ResourceError
 from protocol.ports import MetricSink
 from tests.support.memory_sink import MemorySink
 from tests.support.sink_contract import ROWS, exercise
@@ -163,3 +164,52 @@ def test_two_runs_of_one_name_have_two_wandb_ids(tmp_path: Path) -> None:
     assert len(ids) == 4
     assert all(re.fullmatch("demo-1-[0-9a-f]{8}", found) for found in ids)
     assert unique_id("demo-1", tmp_path, 100.0) == unique_id("demo-1", tmp_path, 100.0)
+
+
+@pytest.mark.parametrize(
+    "name", ["team/rlhf", "a\\b", "a#b", "a?b", "a%b", "a:b", "a\nb", " ", "", "p" * 129]
+)
+def test_a_project_that_wandb_does_not_take_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ValidationError, match=r"wandb_project\n.*(wandb takes no|at most 128)"):
+        MetricsConfig(wandb_project=name)
+
+
+@pytest.mark.parametrize("name", ["andon", "süß 2", "p" * 128, "a.b-c_d!"])
+def test_other_projects_wandb_takes_as_well(name: str) -> None:
+    import wandb
+
+    assert MetricsConfig(wandb_project=name).wandb_project == name
+    assert wandb.Settings(project=name).project == name
+
+
+def test_what_wandb_refuses_is_not_put_down_to_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cluster.metrics.wandb_sink import WandbSink
+
+    monkeypatch.setenv("WANDB_MODE", "sometimes")
+    with pytest.raises(ResourceError) as told:
+        WandbSink(
+            folder=tmp_path, project="p", name="n", wandb_id="i", mode="offline", run_config={}
+        )
+    assert "wandb refuses its settings" in str(told.value)
+    assert "mode" in str(told.value)
+    assert "network" not in str(told.value)
+
+
+def test_offline_is_not_told_to_go_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
+    from cluster.metrics.wandb_sink import WandbSink
+
+    def refuse(**_: object) -> None:
+        raise wandb.errors.UsageError("no such\nthing")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    with pytest.raises(ResourceError) as told:
+        WandbSink(
+            folder=tmp_path, project="p", name="n", wandb_id="i", mode="offline", run_config={}
+        )
+    assert str(told.value) == (
+        "wandb could not start offline (no such thing); mend that, or set metrics.wandb='off'"
+    )

@@ -96,10 +96,12 @@ def test_a_model_that_is_not_whole_is_told_before_anything_starts(
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     folder = save_tiny_model(tmp_path / "model")
-    assert check_before_start(policy_config(folder, tmp_path), tmp_path / "run") is not None
+    assert (
+        check_before_start(policy_config(folder, tmp_path), tmp_path / "run", tmp_path) is not None
+    )
     spoil(folder)
     with pytest.raises(InputError, match=complaint) as told:
-        check_before_start(policy_config(folder, tmp_path), tmp_path / "run")
+        check_before_start(policy_config(folder, tmp_path), tmp_path / "run", tmp_path)
     assert "\n" not in str(told.value)
 
 
@@ -113,6 +115,6 @@ def test_tokens_beyond_the_embeddings_are_told_of(
     content["added_tokens"].append({**content["added_tokens"][0], "id": 54, "content": "<image>"})
     path.write_text(json.dumps(content))
     with capture_logs() as logs:
-        check_before_start(policy_config(folder, tmp_path), tmp_path / "run")
+        check_before_start(policy_config(folder, tmp_path), tmp_path / "run", tmp_path)
     (told,) = [each for each in logs if each["event"] == "tokens_beyond_the_embeddings"]
     assert (told["first_id"], told["first_token"], told["num_embeddings"]) == (54, "<image>", 54)

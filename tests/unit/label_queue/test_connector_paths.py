@@ -1,0 +1,50 @@
+"""A tailed file of any name is followed over its rotation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from label_queue.connectors.config import JsonlConfig
+from label_queue.connectors.jsonl_tail import JsonlConnector
+from label_queue.connectors.port import Annotation
+from label_queue.connectors.translation import as_assignment
+from protocol.errors import InvalidLabel
+from tests.support.labels import make_query
+from tests.support.odd_names import ODD_NAMES
+
+
+def line(number: int) -> str:
+    said = {"id": str(number), "labeler": "ann", "query_id": f"q{number}", "outcome": "tie"}
+    return json.dumps(said) + "\n"
+
+
+@pytest.mark.parametrize("name", ODD_NAMES, ids=ascii)
+async def test_a_rotated_file_is_read_to_its_end(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    tail = JsonlConnector(JsonlConfig(kind="jsonl", path=path), run_id="run-1")
+    path.write_text(line(0))
+    offset = (await tail.sweep(None)).offset
+    with path.open("a") as file:
+        file.write(line(1))
+    path.rename(tmp_path / f"{name}.1")
+    path.write_text(line(2))
+    (answer,) = (await tail.sweep(offset)).answers
+    assert isinstance(answer, Annotation)
+    assert answer.query_id == "q1"
+
+
+def test_a_tool_s_user_who_can_be_no_labeler_is_refused() -> None:
+    config = JsonlConfig(kind="jsonl", path=Path("x"), labelers={"ann smith": "ann"})
+    query = make_query()
+
+    def labeler(user: str) -> str:
+        made = as_assignment(config, user, query, assignment_id="a", guideline_version="")
+        return made.labeler_id
+
+    assert [labeler("7"), labeler("ann smith")] == ["jsonl:7", "ann"]
+    for user in ("bob smith", "ü", "u" * 64):
+        with pytest.raises(InvalidLabel, match="can be no labeler"):
+            labeler(user)
