@@ -19,7 +19,7 @@ from label_queue.labeling.guidelines import read_guidelines
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
 from protocol.errors import AndonError
-from reward_service.shell import keep_replica_off_other_interfaces
+from reward_service.serve_patch import keep_replica_off_other_interfaces
 
 T = TypeVar("T")
 

@@ -19,9 +19,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 import structlog
 from ray import serve
-from ray._common.tls_utils import add_port_to_grpc_server
 from ray.exceptions import RayError, RayTaskError
-from ray.serve._private import replica
 from ray.serve.exceptions import RayServeException
 
 from protocol.errors import AndonError, NotFinite, ScoringFailed
@@ -32,6 +30,7 @@ from reward_service.buckets import BatchLimits
 from reward_service.client import RewardClient
 from reward_service.config import RewardServiceConfig
 from reward_service.retention import retire_bundles
+from reward_service.serve_patch import keep_replica_off_other_interfaces
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -118,16 +117,6 @@ def _cost(sequences: Sequence[Sequence[int]], config: RewardServiceConfig) -> in
 
 def _total_cost(requests: Sequence[_ScoringRequest]) -> int:
     return sum(request.cost for request in requests)
-
-
-def keep_replica_off_other_interfaces() -> None:
-    """Have the replica in this process bind its inner port where Ray binds its own.
-
-    Serve opens it on all interfaces, and it takes pickles from whoever asks. To be called in a
-    replica's constructor, before Serve opens the port.
-    """
-    host = ray.util.get_node_ip_address()
-    replica.add_port_to_grpc_server = lambda server, _: add_port_to_grpc_server(server, f"{host}:0")
 
 
 @serve.ingress()

@@ -25,6 +25,7 @@ from cluster.config import ClusterConfig
 from cluster.starting.environment import cluster_address
 from cluster.starting.preflight import free_port, no_ray_cluster
 from protocol.errors import LoopEnded, ResourceError
+from reward_service.serve_patch import check_serve_patch
 
 DEPLOYMENT_POLL_S = 0.5
 
@@ -137,6 +138,7 @@ class RaySession:
             signal.signal(signal.SIGTERM, on_sigterm)
 
     def _start_serve(self) -> None:
+        check_serve_patch()
         if serve.status().proxies:
             raise ResourceError(
                 "Ray Serve already runs on this cluster, for another run or service, and its port "
