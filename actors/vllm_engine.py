@@ -32,7 +32,7 @@ from actors.engine import Sample
 from actors.memory import GIB, check_kv_cache
 from actors.model_folder import check_model_folder
 from actors.weights import Weights, transfer_info
-from protocol.errors import ConfigError, InputError, LoopEnded, ResourceError
+from protocol.errors import ConfigError, EngineDied, InputError, ResourceError
 from protocol.messages import Sampling
 
 if TYPE_CHECKING:
@@ -390,7 +390,7 @@ def _death_is_named() -> Iterator[None]:
     try:
         yield
     except EngineDeadError:
-        raise LoopEnded("the vLLM engine core died: its log names the cause") from None
+        raise EngineDied("the vLLM engine core died: its log names the cause") from None
 
 
 def _one_line(error: BaseException) -> str:

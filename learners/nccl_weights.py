@@ -16,7 +16,7 @@ from torch import Tensor
 
 from learners.device_weights import announced, described
 from learners.weights import check_rising
-from protocol.errors import LoopEnded, MissingError
+from protocol.errors import MissingError, WeightsNotTaken
 from protocol.messages import WeightsRef
 from protocol.ports import WeightBroadcast
 
@@ -60,7 +60,7 @@ class NcclPublisher:
 
         Raises:
             MissingError: It is no longer kept.
-            LoopEnded: Not all actors took it in time.
+            WeightsNotTaken: Not all actors took it in time.
         """
         if version not in self._versions:
             raise MissingError(f"policy version {version} is no longer kept to be sent")
@@ -71,7 +71,7 @@ class NcclPublisher:
             sent.result(self._timeout_s)
         except TimeoutError:
             self._broadcast.abort()
-            raise LoopEnded(
+            raise WeightsNotTaken(
                 f"not all rollout actors took policy version {version} within "
                 f"{self._timeout_s:g} s: see their logs, or raise rollouts.push_timeout_s"
             ) from None

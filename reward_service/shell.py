@@ -22,7 +22,7 @@ from ray import serve
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
-from protocol.errors import AndonError, NotFinite, ScoringFailed
+from protocol.errors import ActorDied, AndonError, NotFinite, ScoringFailed
 from protocol.labels import RewardVersion
 from protocol.messages import Score
 from reward_service.announcer import Announcer
@@ -269,23 +269,23 @@ def connect(handle: Any, announcer: Any, config: RewardServiceConfig, seed: int)
     """
 
     async def submit(sequences: list[tuple[int, ...]]) -> list[Score]:
-        with _errors_of_the_service():
+        with _raised_as_itself("the reward service", lost=ScoringFailed):
             scores: list[Score] = await handle.score.remote(sequences)
         return scores
 
     async def announce(version: RewardVersion) -> None:
-        with _errors_of_the_service():
+        with _raised_as_itself("the reward announcer", lost=ActorDied):
             await announcer.swap.remote(version)
 
     return RewardClient(submit=submit, announce=announce, config=config, rng=random.Random(seed))
 
 
 @contextmanager
-def _errors_of_the_service() -> Iterator[None]:
-    """Raise what the other process raised itself; ScoringFailed if it was lost or too busy."""
+def _raised_as_itself(who: str, *, lost: type[AndonError]) -> Iterator[None]:
+    """Raise what the other process raised itself; `lost` where it is gone or too busy."""
     try:
         yield
     except RayTaskError as error:
         raise error.cause from error
     except (RayError, RayServeException) as error:
-        raise ScoringFailed(f"the reward service did not answer: {error}") from error
+        raise lost(f"{who} did not answer: {error}") from error

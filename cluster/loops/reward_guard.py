@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from cluster.loops.journal import Journal
 from cluster.loops.reward_comparison import judge, pearson_correlation
 from cluster.loops.scoring import scored_sequence
-from protocol.errors import ScoringFailed
+from protocol.errors import ScoringFailed, SwapTimedOut
 from protocol.labels import FitRequest, RewardVersion
 from protocol.messages import ScoredRollout
 from protocol.ports import LabelQueue, Learner, RewardService
@@ -119,5 +119,5 @@ class RewardGuard:
         """Swap a version in; where replicas are late, the announcement stands and is waited for."""
         try:
             await self._service.swap(version)
-        except ScoringFailed:
+        except SwapTimedOut:
             await self._service.swap(version)

@@ -13,7 +13,7 @@ from types import TracebackType
 
 from cluster.config import SimulatedLabeler
 from cluster.run_folder import RunFolder
-from protocol.errors import LoopEnded
+from protocol.errors import LabelerFailed
 
 STOP_TIMEOUT_S = 10.0
 POLL_S = 0.5
@@ -71,7 +71,7 @@ class SimulatedLabelers:
         """Return when all have ended by themselves.
 
         Raises:
-            LoopEnded: One ended with an error; its log says why.
+            LabelerFailed: One ended with an error; its log says why.
         """
         # Polled: a thread that waited for each would leave none to others on a small machine.
         while True:
@@ -79,7 +79,9 @@ class SimulatedLabelers:
             for name, code in codes.items():
                 if code:
                     log = self._folder.logs / f"labeler-{name}.log"
-                    raise LoopEnded(f"simulated labeler {name} ended with code {code}: see {log}")
+                    raise LabelerFailed(
+                        f"simulated labeler {name} ended with code {code}: see {log}"
+                    )
             if None not in codes.values():
                 return
             await asyncio.sleep(POLL_S)

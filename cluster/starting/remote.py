@@ -11,7 +11,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from cluster.starting.ranks import RankGroup
 from label_queue.intake.owner_schemas import Admission
 from label_queue.ledger.records import Role
-from protocol.errors import LoopEnded
+from protocol.errors import ActorDied
 from protocol.labels import CordState, FitRequest, QueryDraft, QueryOrder, RewardVersion
 from protocol.messages import (
     ActorStats,
@@ -27,14 +27,14 @@ async def answer(reference: Any, who: str) -> Any:
     """Await a remote answer; raise what the actor raised, not Ray's wrapping of it.
 
     Raises:
-        LoopEnded: The actor's process died.
+        ActorDied: The actor's process died.
     """
     try:
         return await reference
     except RayTaskError as error:
         raise error.cause from error
     except RayActorError as error:
-        raise LoopEnded(f"{who} died: {str(error).splitlines()[0]}") from error
+        raise ActorDied(f"{who} died: {str(error).splitlines()[0]}") from error
 
 
 class RemoteActor:

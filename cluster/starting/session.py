@@ -24,7 +24,7 @@ from ray.serve.schema import LoggingConfig as ServeLoggingConfig
 from cluster.config import ClusterConfig
 from cluster.starting.environment import cluster_address
 from cluster.starting.preflight import free_port, no_ray_cluster
-from protocol.errors import LoopEnded, ResourceError
+from protocol.errors import DeploymentFailed, ResourceError
 from reward_service.serve_patch import check_serve_patch
 
 DEPLOYMENT_POLL_S = 0.5
@@ -95,7 +95,7 @@ class RaySession:
         session waits for the one short call that is under way.
 
         Raises:
-            LoopEnded: It could not be started.
+            DeploymentFailed: It could not be started.
         """
         target = serve.RunTarget(app, f"{self.run_id}-{name}", route_prefix)
         loop = asyncio.get_running_loop()
@@ -169,5 +169,5 @@ def _begin_deployment(target: serve.RunTarget) -> Any:
 def _is_running(name: str) -> bool:
     overview = serve.status().applications[name]
     if overview.status == "DEPLOY_FAILED":
-        raise LoopEnded(f"{name} did not start: {overview.message}")
+        raise DeploymentFailed(f"{name} did not start: {overview.message}")
     return bool(overview.status == "RUNNING")

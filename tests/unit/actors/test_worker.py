@@ -15,8 +15,8 @@ from actors.worker import RolloutWorker
 from protocol.errors import (
     BundleCorrupt,
     ConfigError,
+    EngineDied,
     InputError,
-    LoopEnded,
     MissingError,
     ProbeMismatch,
     VersionError,
@@ -181,8 +181,8 @@ async def test_a_caller_that_goes_away_ends_no_draw(
 async def test_a_draw_that_failed_may_be_tried_again(
     worker: RolloutWorker, engine: FakeEngine
 ) -> None:
-    engine.failure = LoopEnded("the engine died")
-    with pytest.raises(LoopEnded):
+    engine.failure = EngineDied("the engine died")
+    with pytest.raises(EngineDied):
         await worker.generate([request(0)])
     engine.failure = None
     assert len(await worker.generate([request(0)])) == 1

@@ -12,7 +12,7 @@ import pytest
 from cluster.config import SimulatedLabeler
 from cluster.run_folder import RunFolder
 from cluster.starting.labelers import SimulatedLabelers
-from protocol.errors import LoopEnded
+from protocol.errors import LabelerFailed
 
 
 def stand_in(program: str) -> subprocess.Popen[bytes]:
@@ -24,7 +24,7 @@ async def test_one_labeler_that_fails_is_told_while_the_others_work(tmp_path: Pa
     with labelers:
         works = stand_in("import time; time.sleep(60)")
         labelers._processes |= {"ann": works, "ben": stand_in("raise SystemExit(3)")}
-        with pytest.raises(LoopEnded, match="labeler ben ended with code 3"):
+        with pytest.raises(LabelerFailed, match="labeler ben ended with code 3"):
             await asyncio.wait_for(labelers.watch(), 30)
         assert works.poll() is None
     assert works.poll() is not None

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from learners.nccl_weights import NcclPublisher
-from protocol.errors import LoopEnded, MissingError, VersionError
+from protocol.errors import MissingError, VersionError, WeightsNotTaken
 from protocol.ports import PushingPublisher
 
 WEIGHTS = {
@@ -91,7 +91,7 @@ def test_a_send_to_which_not_all_come_ends() -> None:
     broadcast = FakeBroadcast(is_alone=True)
     publisher = NcclPublisher(broadcast, kept_versions=2, timeout_s=0.05)
     publisher.publish(1, WEIGHTS)
-    with pytest.raises(LoopEnded, match="not all rollout actors took policy version 1"):
+    with pytest.raises(WeightsNotTaken, match="not all rollout actors took policy version 1"):
         publisher.send(1)
     assert broadcast.left.wait(10)
 
