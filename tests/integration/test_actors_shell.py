@@ -18,7 +18,7 @@ from protocol.messages import (
     Prompt,
     RolloutRequest,
     Sampling,
-    WeightsRef,
+    StoredWeights,
 )
 
 CONFIG = RolloutConfig(kv_cache_gib=0.0625, weight_transport="object_store")
@@ -66,10 +66,8 @@ def policy_of(model_folder: Path, version: int) -> PolicyVersion:
     return PolicyVersion(
         version=version,
         episodes=0,
-        weights=WeightsRef(
-            transport="object_store",
-            location="",
-            payload=ray.put(content),
+        weights=StoredWeights(
+            stored=ray.put(content),
             sha256=hashlib.sha256(content).hexdigest(),
             num_bytes=len(content),
         ),

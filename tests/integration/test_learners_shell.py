@@ -17,6 +17,7 @@ from learners.config import BaseModelConfig, PolicyConfig, SupervisedConfig
 from learners.shell import LearnerRank, RewardTrainerRank, SupervisedRank
 from learners.weights import ObjectStorePublisher, SharedMemoryPublisher
 from protocol.errors import VersionError
+from protocol.messages import StoredWeights
 from reward_service.bundle import load_bundle
 from tests.support import learner_inputs as inputs
 
@@ -67,7 +68,8 @@ def test_learner(ray_session: None, tiny_model: Path, tmp_path: Path, transport:
     assert report.policy.version == 1
     assert call(ranks, "step", inputs.experience_batch(0)) == report
     ref = report.policy.weights
-    payload = ray.get(ref.payload) if ref.payload else Path(ref.location).read_bytes()
+    stored = isinstance(ref, StoredWeights)
+    payload = ray.get(ref.stored) if stored else Path(ref.path).read_bytes()
     assert hashlib.sha256(payload).hexdigest() == ref.sha256
 
     assert call(ranks, "checkpoints") == (0,)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from learners.nccl_weights import NcclPublisher
 from protocol.errors import MissingError, VersionError, WeightsNotTaken
+from protocol.messages import DeviceTransfer
 from protocol.ports import PushingPublisher
 
 WEIGHTS = {
@@ -52,16 +53,15 @@ def test_each_actor_is_told_its_seat_and_what_will_come() -> None:
     publisher = NcclPublisher(FakeBroadcast(), kept_versions=2, timeout_s=10)
     assert isinstance(publisher, PushingPublisher)
     ref = publisher.publish(1, WEIGHTS)
-    assert ref.is_pushed
     assert ref.num_bytes == 6 * 4 + 4 * 2
     update_info = {
         "names": ["transformer.wte.weight", "lm_head.weight"],
         "dtype_names": ["float32", "bfloat16"],
         "shapes": [[2, 3], [4]],
     }
-    assert ref.payload == {
-        "rollout-0": {"init_info": {"rank_offset": 1}, "update_info": update_info},
-        "rollout-1": {"init_info": {"rank_offset": 2}, "update_info": update_info},
+    assert ref.transfers == {
+        "rollout-0": DeviceTransfer(init_info={"rank_offset": 1}, update_info=update_info),
+        "rollout-1": DeviceTransfer(init_info={"rank_offset": 2}, update_info=update_info),
     }
 
 
