@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import ray
-
 from actors.config import ResponseConfig, RolloutConfig
 from actors.environment import set_engine_environment
 from actors.worker import RolloutWorker
@@ -22,7 +20,6 @@ from protocol.messages import (
 )
 
 
-@ray.remote
 class RolloutActorShell:
     """An async Ray actor with one vLLM engine (see `protocol.ports.RolloutActor`).
 

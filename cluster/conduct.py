@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -24,12 +23,13 @@ from cluster.starting.base_model import starting_policy
 from cluster.starting.labelers import SimulatedLabelers
 from cluster.starting.placement import Placement, num_cpus_wanted
 from cluster.starting.prompts import RunTexts, read_texts
-from cluster.starting.remote import RemoteLabelQueue, answer
+from cluster.starting.remote import RemoteLabelQueue
 from cluster.starting.session import RaySession
 from cluster.watching.display import RunDisplay
 from cluster.watching.memory import PeakMemory
 from cluster.watching.watch import Watch
 from label_queue.simulated.gold import response_gold
+from protocol.remote import Remote, spawn
 
 
 async def conduct(
@@ -112,22 +112,23 @@ async def _admit(config: RunConfig, folder: RunFolder, labels: RemoteLabelQueue)
     return links
 
 
-async def _start_hub(config: RunConfig, folder: RunFolder) -> Any:
-    """Start the metrics hub and open its sinks; return its handle."""
-    shell: Any = MetricsShell
-    hub = shell.remote(
+async def _start_hub(config: RunConfig, folder: RunFolder) -> Remote[MetricsShell]:
+    """Start the metrics hub and open its sinks."""
+    hub = spawn(MetricsShell, "the metrics hub", {"num_cpus": 0})(
         config.metrics,
         str(folder.path.resolve()),
         folder.path.name,
         config.model_dump(mode="json"),
         time.time(),
     )
-    await answer(hub.open.remote(), "the metrics hub")
+    await hub.ask(MetricsShell.open)
     return hub
 
 
 @contextmanager
-def _open_journal(config: RunConfig, folder: RunFolder, hub: Any) -> Iterator[Journal]:
+def _open_journal(
+    config: RunConfig, folder: RunFolder, hub: Remote[MetricsShell]
+) -> Iterator[Journal]:
     """Open the recordings; close them and the hub at the end."""
     with closing(RemoteSink(hub)) as sink, closing(Recordings(folder.recordings)) as recordings:
         gold = response_gold if config.prompts.source == "reviews" else None

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
-import ray
 from fastapi import FastAPI
 from ray import serve
-from ray.exceptions import RayTaskError
 
 from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig, Mode
@@ -18,13 +16,13 @@ from label_queue.intake.port import PeopleQueue
 from label_queue.labeling.guidelines import read_guidelines
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
-from protocol.errors import AndonError
+from protocol.remote import Remote
 from reward_service.serve_patch import keep_replica_off_other_interfaces
 
-T = TypeVar("T")
+QUEUE_OPTIONS = {"num_cpus": 0, "max_concurrency": 2_000}
+"""What `spawn` starts the queue with: calls that wait cost nothing but a place among these."""
 
 
-@ray.remote(max_concurrency=2_000)
 class LabelQueueShell(LabelQueue):
     """The label queue as one async Ray actor, sole owner of the ledger.
 
@@ -59,35 +57,25 @@ class LabelQueueShell(LabelQueue):
 class _Forwarder:
     """Answers every method of a port by asking the actor; its errors are those of the queue."""
 
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
+    def __init__(self, queue: Remote[LabelQueueShell]) -> None:
+        self._queue = queue
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         if not hasattr(PeopleQueue, name):
             raise AttributeError(f"the label queue's ports have no {name!r}")
 
         async def ask(*args: object) -> Any:
-            return await _unwrapped(getattr(self._handle, name).remote(*args))
+            return await self._queue.ask(getattr(LabelQueueShell, name), *args)
 
         return ask
 
 
-def remote_people_queue(handle: Any) -> PeopleQueue:
-    """Return both ports of the HTTP face over the handle of a `LabelQueueShell`."""
-    return cast(PeopleQueue, _Forwarder(handle))
+def remote_people_queue(queue: Remote[LabelQueueShell]) -> PeopleQueue:
+    """Return both ports of the HTTP face over the label queue's process."""
+    return cast(PeopleQueue, _Forwarder(queue))
 
 
-async def _unwrapped(reference: Awaitable[T]) -> T:
-    """Await a remote call; raise Andon's own errors as they were raised, without Ray's wrapping."""
-    try:
-        return await reference
-    except RayTaskError as error:
-        if isinstance(error.cause, AndonError):
-            raise error.cause from None
-        raise
-
-
-def build_intake_app(queue_handle: Any, config: LabelsConfig) -> Any:
+def build_intake_app(queue: Remote[LabelQueueShell], config: LabelsConfig) -> Any:
     """Return the Serve application that stands before the label queue, to be run at prefix "/".
 
     Keeps no state, so it may have replicas. Waiting labelers each hold a request open.
@@ -95,7 +83,7 @@ def build_intake_app(queue_handle: Any, config: LabelsConfig) -> Any:
 
     def build() -> FastAPI:
         keep_replica_off_other_interfaces()
-        return build_app(remote_people_queue(queue_handle), config.intake)
+        return build_app(remote_people_queue(queue), config.intake)
 
     ingress = serve.deployment(
         name="label_intake", max_ongoing_requests=1_000, ray_actor_options={"num_cpus": 0}

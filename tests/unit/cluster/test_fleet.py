@@ -12,6 +12,7 @@ from cluster.loops.fleet import RolloutFleet
 from cluster.starting.ranks import RankGroup
 from cluster.starting.remote import RemoteLearner
 from protocol.errors import ActorDied
+from protocol.remote import Remote
 from tests.support.collective import Collective, CollectiveActor, CollectiveRank, pushed_policy
 from tests.support.messages import make_policy
 
@@ -24,7 +25,7 @@ class World:
     def __init__(self) -> None:
         self.collective = Collective(3)
         self.rank = CollectiveRank(self.collective)
-        self.learner = RemoteLearner(RankGroup([self.rank]))
+        self.learner = RemoteLearner(RankGroup([Remote(self.rank, "the learner")]))
         self.actors = [CollectiveActor(self.collective, name) for name in ("ann", "bob")]
         self.fleet = RolloutFleet(self.actors, 4, self.learner)
 
