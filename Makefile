@@ -26,14 +26,15 @@ test: venv ## Run all tests
 	@$(PYTHON) tools/setup.py --browser
 	@$(BIN)/python -m pytest
 
-check: venv ## Check style, formatting, types, the direction of imports and the page of metrics
+check: venv ## Check style, formatting, types, imports, the page of metrics and the pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/metrics_page.py --check
+	$(BIN)/python tools/check_pages.py
 
 clean: ## Remove .venv and all caches; runs are kept
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \
-		.import_linter_cache
+		.import_linter_cache tools/pages/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -62,7 +62,7 @@ class Engine(Protocol):
 
         Raises:
             InputError: The prompt holds a token the model does not know.
-            LoopEnded: The engine died.
+            EngineDied: The engine died.
         """
         ...
 

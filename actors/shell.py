@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import ray
-
 from actors.config import ResponseConfig, RolloutConfig
 from actors.environment import set_engine_environment
 from actors.worker import RolloutWorker
-from protocol.messages import ActorStats, PolicyVersion, Rollout, RolloutRequest
+from protocol.messages import (
+    ActorStats,
+    PolicyVersion,
+    Rollout,
+    RolloutRequest,
+    StoredWeights,
+)
 
 
-@ray.remote
 class RolloutActorShell:
     """An async Ray actor with one vLLM engine (see `protocol.ports.RolloutActor`).
 
@@ -64,9 +67,9 @@ class RolloutActorShell:
 
         Blocks no other call; may be called twice.
         """
-        if policy.weights.transport == "object_store":
-            payload = await policy.weights.payload  # type: ignore[misc]  # an ObjectRef
-            policy = replace(policy, weights=replace(policy.weights, payload=payload))
+        if isinstance(policy.weights, StoredWeights):
+            content = await policy.weights.stored  # type: ignore[misc]  # an ObjectRef
+            policy = replace(policy, weights=replace(policy.weights, stored=content))
         return await self._worker.load_policy(policy)
 
     async def stats(self) -> ActorStats:

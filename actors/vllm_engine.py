@@ -13,7 +13,7 @@ import multiprocessing.connection
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +34,8 @@ from actors.literal_path import literal_path
 from actors.memory import GIB, check_kv_cache
 from actors.tokenizer import load_tokenizer
 from actors.weights import Weights, transfer_info
-from protocol.errors import ConfigError, InputError, LoopEnded, ResourceError
-from protocol.messages import Sampling
+from protocol.errors import ConfigError, EngineDied, InputError, ResourceError
+from protocol.messages import DeviceTransfer, Sampling
 from protocol.model_errors import as_model_error
 from protocol.model_folder import inspect_model
 from protocol.tokenizing import PolicyTokenizer
@@ -252,14 +252,14 @@ class VllmEngine:
 
         llm = self._running
         with _death_is_named():
-            if isinstance(weights, Mapping) and not self._met_trainer:
-                init = WeightTransferInitRequest(weights["init_info"])
+            if isinstance(weights, DeviceTransfer) and not self._met_trainer:
+                init = WeightTransferInitRequest(dict(weights.init_info))
                 await llm.init_weight_transfer_engine(init)
                 self._met_trainer = True
             await llm.pause_generation(mode="keep", clear_cache=False)
             try:
                 await llm.start_weight_update()
-                await llm.update_weights(WeightTransferUpdateRequest(transfer_info(weights)))
+                await llm.update_weights(WeightTransferUpdateRequest(dict(transfer_info(weights))))
                 await llm.finish_weight_update(weight_version=str(version))
             finally:
                 await llm.resume_generation()
@@ -387,7 +387,7 @@ def _death_is_named() -> Iterator[None]:
     try:
         yield
     except EngineDeadError:
-        raise LoopEnded("the vLLM engine core died: its log names the cause") from None
+        raise EngineDied("the vLLM engine core died: its log names the cause") from None
 
 
 def _one_line(error: BaseException) -> str:

@@ -7,15 +7,20 @@ import io
 from collections.abc import Mapping
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
 
 from protocol import safetensors_header
 from protocol.errors import BundleCorrupt, MissingError
-from protocol.messages import PolicyVersion, WeightsRef
+from protocol.messages import (
+    BroadcastWeights,
+    DeviceTransfer,
+    OpenedWeights,
+    PolicyVersion,
+    StoredWeights,
+    WeightsFile,
+)
 
-Weights = Path | bytes | Mapping[str, Any]
-"""A safetensors file, its bytes, or what a device-to-device transport announced: the `init_info`
-and `update_info` of vLLM's own weight-transfer engine."""
+Weights = Path | bytes | DeviceTransfer
+"""A safetensors file, its bytes, or what was announced to this actor's engine."""
 
 
 def open_weights(policy: PolicyVersion, actor_id: str) -> Weights:
@@ -28,37 +33,25 @@ def open_weights(policy: PolicyVersion, actor_id: str) -> Weights:
         BundleCorrupt: The bytes are not those announced.
         MissingError: The learner no longer publishes this version.
     """
-    ref = policy.weights
-    if ref.transport == "shared_memory":
-        path = Path(ref.location)
-        try:
-            with path.open("rb") as file:
-                _check_digest(policy.version, ref, file)
-        except FileNotFoundError:
-            raise MissingError(
-                f"{path} no longer holds policy version {policy.version}: "
-                "load a newer one, or let the learner keep more versions"
-            ) from None
-        return path
-    if ref.transport == "object_store":
-        if not isinstance(ref.payload, bytes):
-            raise TypeError(f"expected safetensors bytes, got {type(ref.payload).__name__}")
-        _check_digest(policy.version, ref, io.BytesIO(ref.payload))
-        return ref.payload
-    if not isinstance(ref.payload, Mapping):
-        raise TypeError(f"{ref.transport} needs a mapping, got {type(ref.payload).__name__}")
-    announced: Mapping[str, Any] = ref.payload[actor_id]
-    return announced
+    match policy.weights:
+        case WeightsFile(path=path, sha256=sha256):
+            return _checked_file(policy.version, Path(path), sha256)
+        case StoredWeights(stored=bytes(content), sha256=sha256):
+            _check_digest(policy.version, sha256, io.BytesIO(content))
+            return content
+        case StoredWeights(stored=stored):
+            raise TypeError(f"expected safetensors bytes, got {type(stored).__name__}")
+        case OpenedWeights(transfers=transfers) | BroadcastWeights(transfers=transfers):
+            return transfers[actor_id]
 
 
-def transfer_info(weights: Weights) -> Mapping[str, Any]:
+def transfer_info(weights: Weights) -> Mapping[str, object]:
     """Return what the engine's weight-transfer backend is told of an update."""
     if isinstance(weights, Path):
         return {"path": str(weights)}
     if isinstance(weights, bytes):
         return {"content": weights}
-    update_info: Mapping[str, Any] = weights["update_info"]
-    return update_info
+    return weights.update_info
 
 
 def tensor_names(weights: Weights) -> frozenset[str]:
@@ -71,10 +64,22 @@ def tensor_names(weights: Weights) -> frozenset[str]:
     return frozenset()
 
 
-def _check_digest(version: int, ref: WeightsRef, file: BufferedIOBase) -> None:
+def _checked_file(version: int, path: Path, sha256: str) -> Path:
+    try:
+        with path.open("rb") as file:
+            _check_digest(version, sha256, file)
+    except FileNotFoundError:
+        raise MissingError(
+            f"{path} no longer holds policy version {version}: "
+            "load a newer one, or let the learner keep more versions"
+        ) from None
+    return path
+
+
+def _check_digest(version: int, sha256: str, file: BufferedIOBase) -> None:
     digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != ref.sha256:
+    if digest != sha256:
         raise BundleCorrupt(
             f"the weights of policy version {version} hash to {digest[:12]}, "
-            f"{ref.sha256[:12]} was announced"
+            f"{sha256[:12]} was announced"
         )

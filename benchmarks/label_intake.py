@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Awaitable
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import click
 import httpx
@@ -25,9 +24,12 @@ from ray import serve
 from label_queue.config import IntakeConfig, LabelsConfig
 from label_queue.figures.percentile import percentile
 from label_queue.http_client import open_client
+from label_queue.intake.shell import build_intake_app
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.sql import SqlLedger
-from label_queue.shell import LabelQueueShell, build_intake_app
+from label_queue.queue import LabelQueue
+from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell
+from protocol.remote import Remote, spawn
 from tests.support.labels import make_drafts, make_event, make_query
 
 
@@ -84,12 +86,12 @@ async def label_all(
         done += 1
 
 
-async def whole_way(queue: Any, url: str, clients: int, pause_s: float) -> None:
+async def whole_way(queue: Remote[LabelQueueShell], url: str, clients: int, pause_s: float) -> None:
     """Have every query labelled over HTTP and print how it went."""
-    while orders := await queue.next_orders.remote(0.0):
+    while orders := await queue.ask(LabelQueue.next_orders, 0.0):
         for order in orders:
-            await queue.offer.remote(order.order_id, make_drafts(order))
-    tokens = [await queue.add_labeler.remote(f"labeler-{i}") for i in range(clients)]
+            await queue.ask(LabelQueue.offer, order.order_id, make_drafts(order))
+    tokens = [await queue.ask(LabelQueue.add_labeler, f"labeler-{i}") for i in range(clients)]
     connections = [
         open_client(
             httpx.AsyncClient, url, headers={"Authorization": f"Bearer {token}"}, timeout=60
@@ -102,7 +104,7 @@ async def whole_way(queue: Any, url: str, clients: int, pause_s: float) -> None:
     elapsed = perf_counter() - started
     for connection in connections:
         await connection.aclose()
-    commit_p95_s = await queue.ledger_commit_p95_s.remote()
+    commit_p95_s = await queue.ask(LabelQueue.ledger_commit_p95_s)
     click.echo(f"over HTTP, {clients} clients: {done / elapsed:.0f} labels/s of {done}")
     click.echo(f"  POST labels: {posts}\n  GET tasks/next: {tasks}")
     click.echo(f"  ledger commit p95 {1e3 * commit_p95_s:.1f} ms")
@@ -122,7 +124,7 @@ def run_whole_way(folder: Path, clients: int, labels: int, pause_s: float) -> No
         port = probe.getsockname()[1]
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    queue = LabelQueueShell.options(num_cpus=0).remote(
+    queue = spawn(LabelQueueShell, "the label queue", QUEUE_OPTIONS)(
         config,
         run_id="bench",
         ledger_path=str(folder / "queue.sqlite"),

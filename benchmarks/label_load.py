@@ -31,10 +31,13 @@ from ray import serve
 from label_queue.config import LabelsConfig
 from label_queue.figures.percentile import percentile
 from label_queue.http_client import open_client
+from label_queue.intake.shell import build_intake_app
 from label_queue.ledger.sql import SqlLedger
-from label_queue.shell import LabelQueueShell, build_intake_app
+from label_queue.queue import LabelQueue
+from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell
 from label_queue.simulated.client import SimulatedLabeler
 from label_queue.simulated.config import LabelerProfile
+from protocol.remote import Remote, spawn
 from tests.support.labels import make_drafts
 
 RUN_ID = "load"
@@ -146,20 +149,22 @@ class CpuTimes:
         return found
 
 
-async def measure(queue: Any, url: str, folder: Path, arguments: argparse.Namespace) -> Tally:
+async def measure(
+    queue: Remote[LabelQueueShell], url: str, folder: Path, arguments: argparse.Namespace
+) -> Tally:
     """Let everybody label, then print how it went."""
-    while orders := await queue.next_orders.remote(0.0):
+    while orders := await queue.ask(LabelQueue.next_orders, 0.0):
         for order in orders:
-            await queue.offer.remote(order.order_id, make_drafts(order))
+            await queue.ask(LabelQueue.offer, order.order_id, make_drafts(order))
     profiles = {
         f"labeler-{seed:03d}": LabelerProfile(seconds_per_label=arguments.thinking, seed=seed)
         for seed in range(arguments.labelers)
     }
-    tokens = {name: await queue.add_labeler.remote(name) for name in profiles}
+    tokens = {name: await queue.ask(LabelQueue.add_labeler, name) for name in profiles}
     tally = Tally()
     async with AsyncExitStack() as stack:
         if arguments.owner:
-            owner = await queue.add_labeler.remote("owner", "owner")
+            owner = await queue.ask(LabelQueue.add_labeler, "owner", "owner")
             await stack.enter_async_context(watching_owner(url, owner))
         cpu, started = CpuTimes(), perf_counter()
         await asyncio.gather(
@@ -170,7 +175,8 @@ async def measure(queue: Any, url: str, folder: Path, arguments: argparse.Namesp
         )
         elapsed = perf_counter() - started
     print_figures(tally, elapsed)
-    click.echo(f"  ledger commit: p95 {1e3 * await queue.ledger_commit_p95_s.remote():.1f} ms")
+    commit_p95_s = await queue.ask(LabelQueue.ledger_commit_p95_s)
+    click.echo(f"  ledger commit: p95 {1e3 * commit_p95_s:.1f} ms")
     async with open_client(httpx.AsyncClient, url) as http:
         document = (await http.get("/openapi.json")).json()
     click.echo(f"  not in the OpenAPI: {', '.join(tally.undocumented(document)) or 'none'}")
@@ -216,8 +222,7 @@ def run(folder: Path, arguments: argparse.Namespace) -> None:
         port = probe.getsockname()[1]
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    shell: Any = LabelQueueShell
-    queue = shell.options(num_cpus=0).remote(
+    queue = spawn(LabelQueueShell, "the label queue", QUEUE_OPTIONS)(
         config,
         run_id=RUN_ID,
         ledger_path=str(folder / "ledger.sqlite"),
@@ -227,7 +232,7 @@ def run(folder: Path, arguments: argparse.Namespace) -> None:
     )
     serve.run(build_intake_app(queue, config), name="labels", route_prefix="/")
     tally = asyncio.run(measure(queue, f"http://127.0.0.1:{port}", folder, arguments))
-    ray.get(queue.close.remote())
+    ray.get(queue.send(LabelQueue.close))
     check_ledger(folder / "ledger.sqlite", tally)
     serve.shutdown()
     ray.shutdown()

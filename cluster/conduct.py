@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 from rich.console import Console
@@ -26,7 +25,7 @@ from cluster.starting.base_model import starting_policy
 from cluster.starting.labelers import SimulatedLabelers
 from cluster.starting.placement import Placement, num_cpus_wanted
 from cluster.starting.prompts import RunTexts, read_texts
-from cluster.starting.remote import RemoteLabelQueue, answer
+from cluster.starting.remote import RemoteLabelQueue
 from cluster.starting.session import RaySession
 from cluster.watching.display import RunDisplay
 from cluster.watching.inert_text import shell_word
@@ -35,6 +34,7 @@ from cluster.watching.memory import PeakMemory
 from cluster.watching.watch import Watch
 from label_queue.http_client import open_client
 from label_queue.simulated.gold import response_gold
+from protocol.remote import Remote, spawn
 from protocol.tokenizing import PolicyTokenizer
 
 
@@ -146,22 +146,23 @@ def _as_owner(url: str, folder: RunFolder) -> httpx.AsyncClient:
     return open_client(httpx.AsyncClient, url, headers=headers, timeout=ANSWER_TIMEOUT_S)
 
 
-async def _start_hub(config: RunConfig, folder: RunFolder) -> Any:
-    """Start the metrics hub and open its sinks; return its handle."""
-    shell: Any = MetricsShell
-    hub = shell.remote(
+async def _start_hub(config: RunConfig, folder: RunFolder) -> Remote[MetricsShell]:
+    """Start the metrics hub and open its sinks."""
+    hub = spawn(MetricsShell, "the metrics hub", {"num_cpus": 0})(
         config.metrics,
         str(folder.path.resolve()),
         folder.run_id,
         config.model_dump(mode="json"),
         folder.began_at,
     )
-    await answer(hub.open.remote(), "the metrics hub")
+    await hub.ask(MetricsShell.open)
     return hub
 
 
 @contextmanager
-def _open_journal(config: RunConfig, folder: RunFolder, hub: Any) -> Iterator[Journal]:
+def _open_journal(
+    config: RunConfig, folder: RunFolder, hub: Remote[MetricsShell]
+) -> Iterator[Journal]:
     """Open the recordings; close them and the hub at the end."""
     with closing(RemoteSink(hub)) as sink, closing(Recordings(folder.recordings)) as recordings:
         gold = response_gold if config.prompts.source == "reviews" else None

@@ -37,12 +37,11 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from cluster.config import RunConfig
 from cluster.loops.drafting import Drafter
-from cluster.loops.experience import ExperienceBuffer, with_one_reward_version
 from cluster.loops.journal import Journal
 from cluster.loops.parts import Parts
 from cluster.loops.reward_guard import RewardGuard
-from cluster.loops.scoring import ResponseScorer, scored_sequence
-from cluster.loops.staleness import StalenessGate
+from cluster.loops.scoring import ResponseScorer, scored_sequence, with_one_reward_version
+from cluster.loops.staleness import StalenessBound
 from protocol.errors import LoopEnded, ScoringFailed
 from protocol.messages import (
     ExperienceBatch,
@@ -74,8 +73,7 @@ class Controller:
             temperature=config.response.temperature, max_tokens=config.response.max_tokens
         )
         self._scorer = ResponseScorer(parts.reward_service, config.response.missing_cut_score)
-        self._gate = StalenessGate(config.ppo.batch_size, config.run.max_policy_lag)
-        self._buffer = ExperienceBuffer(config.run.max_policy_lag, self._gate.release)
+        self._bound = StalenessBound(config.ppo.batch_size, config.run.max_policy_lag)
         self.drafter = Drafter(parts.fleet, parts.query_prompts, self._sampling)
         self._guard = RewardGuard(parts.reward_service, parts.labels, parts.learner, journal)
 
@@ -118,15 +116,9 @@ class Controller:
         Raises:
             ExceptionGroup: A loop failed or ended early; the others are cancelled first.
         """
-        loops = (
-            self.prompts,
-            self.rollouts,
-            self.scoring,
-            self.learning,
-            self.weights,
-            self.queries,
-            self.reward,
-        )
+        policy_loop = (self.prompts, self.rollouts, self.scoring, self.learning, self.weights)
+        label_loop = (self.queries, self.reward)
+        loops = policy_loop + label_loop
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._endless(loop), name=loop.__name__) for loop in loops]
             await self._over.wait()
@@ -143,9 +135,10 @@ class Controller:
     async def prompts(self) -> None:
         """Prompt source → requests, as many as the staleness bound has room for."""
         while True:
-            count = await self._gate.admit(self._config.rollouts.requests_per_call)
-            prompts = self._parts.prompts.draw(count)
-            await self._requests.put(self.drafter.requests(prompts, "train"))
+            count = await self._bound.wait_for_room(self._config.rollouts.requests_per_call)
+            requests = self.drafter.requests(self._parts.prompts.draw(count), "train")
+            self._bound.admit(requests)
+            await self._requests.put(requests)
 
     async def rollouts(self) -> None:
         """Requests → rollouts, on whichever actor is least loaded."""
@@ -163,10 +156,10 @@ class Controller:
             try:
                 scored = await self._scorer.score(rollouts)
             except ScoringFailed as error:
-                await self._drop_unscored(len(rollouts), error)
+                self._drop_unscored(rollouts, error)
                 continue
             self._guard.remember(scored)
-            await self._buffer.add(scored)
+            self._bound.add(scored)
 
     async def learning(self) -> None:
         """Scored rollouts → policy versions, never ahead of the labels, nor past a pulled cord."""
@@ -175,17 +168,17 @@ class Controller:
             with self._journal.waiting("labels"):
                 await self._parts.labels.wait_until_allowed(self._episodes)
             with self._journal.waiting("rollouts"):
-                scored = await self._buffer.take(batch_size, self._policy.version)
+                scored = await self._bound.take(batch_size, self._policy.version)
             try:
                 with self._journal.waiting("scores"):
                     scored = await with_one_reward_version(scored, self._scorer.score)
             except ScoringFailed as error:
-                await self._drop_unscored(len(scored), error)
+                self._drop_unscored([each.rollout for each in scored], error)
                 continue
             if await self._pass_cord():
-                await self._buffer.add(scored)  # drops what the rollback leaves behind
+                self._bound.put_back(scored)  # what the rollback leaves behind is refused
             elif scored[0].score.reward_version < self._guard.least_version:
-                await self._rollouts.put([each.rollout for each in scored])  # to be scored again
+                await self._rollouts.put(self._bound.score_again(scored))
             else:
                 async with self._stepping:
                     await self._step(self._batch(scored))
@@ -199,7 +192,7 @@ class Controller:
             policy = self._policy
             with self._journal.timing("weight_sync"):
                 difference = await self._parts.fleet.load_policy(policy)
-            await self._gate.announce(policy.version)
+            self._bound.announce(policy.version)
             self._journal.policy_loaded(policy, difference)
 
     # ── the label loop ───────────────────────────────────────────────────────────────────────
@@ -235,46 +228,50 @@ class Controller:
     # ── steps of the loops ───────────────────────────────────────────────────────────────────
 
     async def _generate(self, requests: Sequence[RolloutRequest]) -> None:
+        self._bound.drawing(requests)
         rollouts = await self._parts.fleet.generate(requests)
+        self._bound.drawn(rollouts)
         self._journal.rollouts_finished(rollouts)
         await self._rollouts.put(rollouts)
 
-    async def _drop_unscored(self, count: int, error: ScoringFailed) -> None:
+    def _drop_unscored(self, rollouts: Sequence[Rollout], error: ScoringFailed) -> None:
         """Drop rollouts without a score, and give their slots to others."""
-        self._journal.scoring_failed(count, error)
-        await self._gate.release(count)
+        self._journal.scoring_failed(len(rollouts), error)
+        self._bound.drop(rollouts)
 
     async def _pass_cord(self) -> bool:
         """Wait while the cord is pulled, doing the rollbacks ordered; return whether one was."""
         was_rolled_back = False
-        with self._journal.waiting("reward"):
-            await self._guard.settled()
         while True:
+            with self._journal.waiting("reward"):
+                num_judged = await self._guard.settled()
             with self._journal.waiting("cord"):
                 version = await self._parts.labels.pass_cord()
-            if version is None:
+            if version is not None:
+                async with self._stepping:
+                    with self._journal.rolling_back():
+                        await self._roll_back(version)
+                was_rolled_back = True
+            elif self._guard.num_forced == num_judged:
                 return was_rolled_back
-            async with self._stepping:
-                with self._journal.rolling_back():
-                    await self._roll_back(version)
-            was_rolled_back = True
+            # Else a forced refit began meanwhile: the reward of this batch may be condemned.
 
     async def _roll_back(self, version: int) -> None:
         """Restore a policy version, or the newest checkpoint before it; drop what came after."""
         kept = await self._parts.learner.checkpoints()
         policy = await self._parts.learner.restore(max(v for v in kept if v <= version))
-        await self._gate.skip_version()
-        await self._buffer.forget(policy)
+        self._bound.roll_back(policy)
         await self._take_over(policy)
         await self._parts.labels.rolled_back(policy)
         self._journal.rolled_back(policy, asked_for=version)
 
     async def _step(self, batch: ExperienceBatch) -> None:
-        self._journal.step_begun(batch, len(self._buffer))
+        self._journal.step_begun(batch, self._bound.num_waiting)
         with self._journal.learning():
             report = await self._parts.learner.step(batch)
+        self._bound.trained(batch.rollouts)
         await self._take_over(report.policy)
-        self._journal.step_done(batch, report, self._buffer.num_dropped)
+        self._journal.step_done(batch, report, self._bound.num_refused)
 
     async def _take_over(self, policy: PolicyVersion) -> None:
         """Go on with a new version: the learner's next step, the clock, and soon the actors."""

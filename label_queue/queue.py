@@ -173,7 +173,7 @@ class LabelQueue:
 
         Blocks until something is lacking, at most `timeout_s` (then: empty). Not idempotent: what
         is returned counts as under way until it is answered by `offer` or times out. Raises
-        LoopEnded once the queue is closed.
+        QueueClosed once the queue is closed.
         """
         self._outposts.start()
         return await self._asker.next_orders(timeout_s)
@@ -210,7 +210,7 @@ class LabelQueue:
         """Block while fewer than l(n) labels have come, n = `episodes`; return seconds waited.
 
         With when_starved = "continue" only the first N₀ are waited for. Returns early when a
-        rollback is ordered, which the learner does at the cord. Idempotent. Raises LoopEnded once
+        rollback is ordered, which the learner does at the cord. Idempotent. Raises QueueClosed once
         the queue is closed.
         """
         return await self._asker.wait_until_allowed(episodes)
@@ -218,7 +218,7 @@ class LabelQueue:
     async def pass_cord(self) -> int | None:
         """Block while the cord is pulled; return None, or the policy version to restore first.
 
-        After a rollback call `rolled_back`, then this again. Raises LoopEnded once the queue is
+        After a rollback call `rolled_back`, then this again. Raises QueueClosed once the queue is
         closed.
         """
         return await self._cord.pass_by()
@@ -239,7 +239,7 @@ class LabelQueue:
         """Block until a fit is due and return it; the same one until `learned` is called.
 
         A refit from scratch wins over a warm update, and is due at once when labels that carried
-        more than 2 % of what the live reward learned were taken back. Raises LoopEnded once the
+        more than 2 % of what the live reward learned were taken back. Raises QueueClosed once the
         queue is closed.
         """
         return await self._fits.next_fit()

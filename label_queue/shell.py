@@ -1,31 +1,20 @@
-"""The Ray part of the label queue: one actor that owns the ledger, and the Serve face before it."""
+"""The label queue as a process of its own: one actor that owns the ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
-
-import ray
-from fastapi import FastAPI
-from ray import serve
-from ray.exceptions import RayTaskError
 
 from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig, Mode
-from label_queue.intake.app import build_app
 from label_queue.intake.failures import IntakeFailures
-from label_queue.intake.port import PeopleQueue
 from label_queue.labeling.guidelines import read_guidelines
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
-from protocol.errors import AndonError
-from reward_service.shell import keep_replica_off_other_interfaces
 
-T = TypeVar("T")
+QUEUE_OPTIONS = {"num_cpus": 0, "max_concurrency": 2_000}
+"""What `spawn` starts the queue with: calls that wait cost nothing but a place among these."""
 
 
-@ray.remote(max_concurrency=2_000)
 class LabelQueueShell(LabelQueue):
     """The label queue as one async Ray actor, sole owner of the ledger.
 
@@ -64,53 +53,3 @@ class LabelQueueShell(LabelQueue):
     async def intake_failures(self) -> dict[str, int]:
         """Return the failures since the last call, and how often each happened."""
         return self._intake_failures.take()
-
-
-class _Forwarder:
-    """Answers every method of a port by asking the actor; its errors are those of the queue."""
-
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
-
-    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        if not hasattr(PeopleQueue, name):
-            raise AttributeError(f"the label queue's ports have no {name!r}")
-
-        async def ask(*args: object) -> Any:
-            return await _unwrapped(getattr(self._handle, name).remote(*args))
-
-        return ask
-
-
-def remote_people_queue(handle: Any) -> PeopleQueue:
-    """Return both ports of the HTTP face over the handle of a `LabelQueueShell`."""
-    return cast(PeopleQueue, _Forwarder(handle))
-
-
-async def _unwrapped(reference: Awaitable[T]) -> T:
-    """Await a remote call; raise Andon's own errors as they were raised, without Ray's wrapping."""
-    try:
-        return await reference
-    except RayTaskError as error:
-        if isinstance(error.cause, AndonError):
-            raise error.cause from None
-        raise
-
-
-def build_intake_app(queue_handle: Any, config: LabelsConfig) -> Any:
-    """Return the Serve application that stands before the label queue, to be run at prefix "/".
-
-    Keeps no state, so it may have replicas. Waiting labelers each hold a request open.
-    """
-
-    async def tell_failure(failure: str) -> None:
-        queue_handle.intake_failed.remote(failure)  # who waits for an answer waits long enough
-
-    def build() -> FastAPI:
-        keep_replica_off_other_interfaces()
-        return build_app(remote_people_queue(queue_handle), config.intake, tell_failure)
-
-    ingress = serve.deployment(
-        name="label_intake", max_ongoing_requests=1_000, ray_actor_options={"num_cpus": 0}
-    )(serve.ingress(build)())
-    return ingress.bind()

@@ -23,7 +23,7 @@ from label_queue.ledger.records import (
 from label_queue.ledger.view import LedgerView
 from label_queue.oversight.cord_fold import RELEASED, after
 from label_queue.signals import Change
-from protocol.errors import LoopEnded
+from protocol.errors import QueueClosed
 from protocol.labels import (
     Assignment,
     ComparisonQuery,
@@ -156,6 +156,6 @@ class LabelState:
         self.num_dead_letters += 1
 
     def refuse_if_closed(self) -> None:
-        """Raise LoopEnded once the queue is closed."""
+        """Raise QueueClosed once the queue is closed."""
         if self.is_closed:
-            raise LoopEnded("the label queue was closed")
+            raise QueueClosed("the label queue was closed")

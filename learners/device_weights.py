@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from protocol.messages import WeightsRef
-
 
 def described(tensors: Mapping[str, Tensor]) -> dict[str, object]:
     """Return names, types and shapes as vLLM's weight-transfer engines take them."""
@@ -18,22 +16,6 @@ def described(tensors: Mapping[str, Tensor]) -> dict[str, object]:
     }
 
 
-def announced(
-    transport: str, tensors: Mapping[str, Tensor], payload: Mapping[str, object]
-) -> WeightsRef:
-    """Return the announcement of a version that travels from device to device.
-
-    It has no digest: the probe after the load is what proves it.
-
-    Args:
-        transport: "nccl" or "ipc".
-        tensors: Of the version.
-        payload: By actor id, what that actor's engine is told.
-    """
-    return WeightsRef(
-        transport=transport,
-        location="",
-        payload=payload,
-        sha256="",
-        num_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()),
-    )
+def num_bytes(tensors: Mapping[str, Tensor]) -> int:
+    """Return how much memory tensors take."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

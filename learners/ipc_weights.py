@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import reduce_tensor
 
-from learners.device_weights import announced, described
+from learners.device_weights import described, num_bytes
 from protocol.errors import VersionError
-from protocol.messages import WeightsRef
+from protocol.messages import DeviceTransfer, OpenedWeights
 
 Handle = Mapping[str, object]
 """By the id of the GPU, the arguments from which another process on it rebuilds a tensor."""
@@ -54,7 +54,7 @@ class IpcPublisher:
         self._last = -1
         self._num_published = 0
 
-    def publish(self, version: int, tensors: Mapping[str, object]) -> WeightsRef:
+    def publish(self, version: int, tensors: Mapping[str, object]) -> OpenedWeights:
         """Copy a version to the GPU and return how each actor reads it.
 
         Raises:
@@ -70,14 +70,14 @@ class IpcPublisher:
             torch.cuda.synchronize()  # the actors cannot wait for the learner's stream
         self._last = version
         self._num_published += 1
-        payload = {
-            actor_id: {
-                "init_info": {"packed": False},
-                "update_info": {**described(source), "ipc_handles": handles},
-            }
+        transfers = {
+            actor_id: DeviceTransfer(
+                init_info={"packed": False},
+                update_info={**described(source), "ipc_handles": handles},
+            )
             for actor_id, handles in place.handles.items()
         }
-        return announced("ipc", source, payload)
+        return OpenedWeights(transfers=transfers, num_bytes=num_bytes(source))
 
     def close(self) -> None:
         """Free the places. May be called twice."""

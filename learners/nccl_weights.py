@@ -14,10 +14,10 @@ from typing import cast
 
 from torch import Tensor
 
-from learners.device_weights import announced, described
+from learners.device_weights import described, num_bytes
 from learners.weights import check_rising
-from protocol.errors import LoopEnded, MissingError
-from protocol.messages import WeightsRef
+from protocol.errors import MissingError, WeightsNotTaken
+from protocol.messages import BroadcastWeights, DeviceTransfer
 from protocol.ports import WeightBroadcast
 
 
@@ -37,7 +37,7 @@ class NcclPublisher:
         self._timeout_s = timeout_s
         self._versions: OrderedDict[int, Mapping[str, Tensor]] = OrderedDict()
 
-    def publish(self, version: int, tensors: Mapping[str, object]) -> WeightsRef:
+    def publish(self, version: int, tensors: Mapping[str, object]) -> BroadcastWeights:
         """Keep a version and return what each actor is told of it.
 
         Raises:
@@ -49,18 +49,18 @@ class NcclPublisher:
         while len(self._versions) > self._kept_versions:
             self._versions.popitem(last=False)
         update_info = described(kept)
-        payload = {
-            actor_id: {"init_info": seat, "update_info": update_info}
+        transfers = {
+            actor_id: DeviceTransfer(init_info=seat, update_info=update_info)
             for actor_id, seat in self._broadcast.seats().items()
         }
-        return announced("nccl", kept, payload)
+        return BroadcastWeights(transfers=transfers, num_bytes=num_bytes(kept))
 
     def send(self, version: int) -> None:
         """Send a version to all actors; block until they have it.
 
         Raises:
             MissingError: It is no longer kept.
-            LoopEnded: Not all actors took it in time.
+            WeightsNotTaken: Not all actors took it in time.
         """
         if version not in self._versions:
             raise MissingError(f"policy version {version} is no longer kept to be sent")
@@ -71,7 +71,7 @@ class NcclPublisher:
             sent.result(self._timeout_s)
         except TimeoutError:
             self._broadcast.abort()
-            raise LoopEnded(
+            raise WeightsNotTaken(
                 f"not all rollout actors took policy version {version} within "
                 f"{self._timeout_s:g} s: see their logs, or raise rollouts.push_timeout_s"
             ) from None

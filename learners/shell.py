@@ -59,7 +59,6 @@ class Rank:
         join_ranks(self._rank, self._world_size, host, port)
 
 
-@ray.remote
 class LearnerRank(Rank):
     """One rank of the PPO learner.
 
@@ -165,7 +164,6 @@ class LearnerRank(Rank):
         return self._learner
 
 
-@ray.remote
 class RewardTrainerRank(Rank):
     """One rank of the reward trainer.
 
@@ -224,7 +222,6 @@ class RewardTrainerRank(Rank):
         leave_ranks()
 
 
-@ray.remote
 class SupervisedRank(Rank):
     """One rank of the supervised learner, making a base model.
 

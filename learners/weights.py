@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from protocol.errors import VersionError
-from protocol.messages import WeightsRef
+from protocol.messages import StoredWeights, WeightsFile
 
 KEPT_VERSIONS = 3
 """An actor may still be reading the last version, or retry the one before, while one is written."""
@@ -35,7 +35,7 @@ class SharedMemoryPublisher:
         self._kept_versions = kept_versions
         self._files: OrderedDict[int, Path] = OrderedDict()
 
-    def publish(self, version: int, tensors: Mapping[str, object]) -> WeightsRef:
+    def publish(self, version: int, tensors: Mapping[str, object]) -> WeightsFile:
         """Write a version and return where it is.
 
         Raises:
@@ -50,10 +50,8 @@ class SharedMemoryPublisher:
         self._files[version] = path
         while len(self._files) > self._kept_versions:
             self._files.popitem(last=False)[1].unlink()
-        return WeightsRef(
-            transport="shared_memory",
-            location=str(path),
-            payload=None,
+        return WeightsFile(
+            path=str(path),
             sha256=hashlib.sha256(payload).hexdigest(),
             num_bytes=len(payload),
         )
@@ -78,7 +76,7 @@ class ObjectStorePublisher:
         self._kept_versions = kept_versions
         self._references: OrderedDict[int, object] = OrderedDict()
 
-    def publish(self, version: int, tensors: Mapping[str, object]) -> WeightsRef:
+    def publish(self, version: int, tensors: Mapping[str, object]) -> StoredWeights:
         """Store a version and return its reference.
 
         Raises:
@@ -90,10 +88,8 @@ class ObjectStorePublisher:
         self._references[version] = reference
         while len(self._references) > self._kept_versions:
             self._references.popitem(last=False)
-        return WeightsRef(
-            transport="object_store",
-            location="",
-            payload=reference,
+        return StoredWeights(
+            stored=reference,
             sha256=hashlib.sha256(payload).hexdigest(),
             num_bytes=len(payload),
         )

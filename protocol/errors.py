@@ -18,7 +18,15 @@ stranger would have caught:
     │   ├── InvalidLabel        (ValueError)         422
     │   └── TooFast             429
     ├── TransientError          may be tried again with the same arguments
-    │   └── ScoringFailed       (TimeoutError)       no score came; never stands for zero
+    │   ├── ScoringFailed       (TimeoutError)       no score came; never stands for zero
+    │   └── SwapTimedOut        (TimeoutError)       a reward version is not served everywhere yet
+    ├── PartFailed              a process of the run fell away, or did not come up; names which
+    │   ├── ActorDied           (RuntimeError)       a Ray actor's process
+    │   ├── EngineDied          (RuntimeError)       a rollout actor's vLLM engine core
+    │   ├── DeploymentFailed    (RuntimeError)       a Serve application did not start
+    │   ├── LabelerFailed       (RuntimeError)       a simulated labeler ended with an error
+    │   └── WeightsNotTaken     (TimeoutError)       actors did not take weights that were pushed
+    ├── QueueClosed             (RuntimeError)       the label queue was closed: the run is over
     └── IntegrityError          something that must hold does not; the line stops
         ├── ProbeMismatch       (RuntimeError)       the engine's weights are others
         ├── BundleCorrupt       (ValueError)         a digest that does not match
@@ -134,6 +142,38 @@ class ScoringFailed(TransientError, TimeoutError):
     """The reward service gave no score. Retried with jitter, then the rollout is dropped."""
 
 
+class SwapTimedOut(TransientError, TimeoutError):
+    """Not every replica serves a reward version yet. The announcement stands; ask again."""
+
+
+class PartFailed(AndonError):
+    """A process of the run fell away or did not come up. The message says which."""
+
+
+class ActorDied(PartFailed, RuntimeError):
+    """The process of a Ray actor is gone: killed, out of memory, or its node is."""
+
+
+class EngineDied(PartFailed, RuntimeError):
+    """The vLLM engine core of a rollout actor is gone; the actor itself still answers."""
+
+
+class DeploymentFailed(PartFailed, RuntimeError):
+    """A Serve application did not start."""
+
+
+class LabelerFailed(PartFailed, RuntimeError):
+    """The process of a simulated labeler ended with an error."""
+
+
+class WeightsNotTaken(PartFailed, TimeoutError):
+    """Rollout actors did not take pushed weights in time; nothing can be pushed after that."""
+
+
+class QueueClosed(AndonError, RuntimeError):
+    """The label queue was closed, as it is at the end of a run: whoever waits there stops."""
+
+
 class IntegrityError(AndonError):
     """Something that must hold does not. Never retried: the line stops."""
 
@@ -155,4 +195,4 @@ class NotFinite(IntegrityError, ArithmeticError):
 
 
 class LoopEnded(IntegrityError, RuntimeError):
-    """A loop of the controller ended, or a process died, before the run was over."""
+    """A loop of the controller ended before the run was over."""

@@ -6,6 +6,7 @@ tokens, M reward heads. Log-probabilities are natural, under the sampling temper
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -146,24 +147,60 @@ class ExperienceBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WeightsRef:
-    """How a version's weights come to the actors: where each can pull them, or what is sent."""
+class WeightsFile:
+    """Weights in a safetensors file that every actor can read, e.g. in shared memory."""
 
-    transport: str
-    """"shared_memory", "object_store", "nccl" or "ipc"."""
-    location: str
-    """A path, for transports that have one; else empty."""
-    payload: object | None
-    """An object reference; from device to device, what each actor's engine is told, by actor id:
-    {"rollout-0": {"init_info": …, "update_info": …}}, in the words of vLLM; else None."""
+    path: str
+    """Absolute path of the file."""
     sha256: str
-    """Of the safetensors bytes; empty for device-to-device transports."""
+    """Digest of the file's bytes."""
     num_bytes: int
 
-    @property
-    def is_pushed(self) -> bool:
-        """Whether the learner has to send while all actors receive; else each pulls alone."""
-        return self.transport == "nccl"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredWeights:
+    """Weights in an object store, as safetensors bytes."""
+
+    stored: object
+    """Reference that the store gave out; the bytes themselves, once an actor has fetched them."""
+    sha256: str
+    """Digest of the bytes."""
+    num_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceTransfer:
+    """What one actor's engine is told of weights that come from device to device, in vLLM's words.
+
+    Such weights have no digest: the probe after the load is what proves them.
+    """
+
+    init_info: Mapping[str, object]
+    """How to join, needed once, e.g. {"rank_offset": 1, …}."""
+    update_info: Mapping[str, object]
+    """Names, types and shapes of the tensors, e.g. {"names": ["lm_head.weight"], …}."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedWeights:
+    """Weights in memory of the GPU that learner and actors share, opened to each actor."""
+
+    transfers: Mapping[str, DeviceTransfer]
+    """By actor id, e.g. "rollout-0"."""
+    num_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BroadcastWeights:
+    """Weights that the learner sends while all actors receive; nobody can pull them alone."""
+
+    transfers: Mapping[str, DeviceTransfer]
+    """By actor id, e.g. "rollout-0"."""
+    num_bytes: int
+
+
+WeightsRef = WeightsFile | StoredWeights | OpenedWeights | BroadcastWeights
+"""How a version's weights come to the actors: one type a transport."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

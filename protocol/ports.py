@@ -73,8 +73,8 @@ class PushingPublisher(WeightPublisher, Protocol):
     def send(self, version: int) -> None:
         """Send a published version; block until every actor has it.
 
-        Raises MissingError where it is no longer kept, LoopEnded where the actors did not come in
-        time or fell away: nothing can be sent after that.
+        Raises MissingError where it is no longer kept, WeightsNotTaken where the actors did not
+        come in time or fell away: nothing can be sent after that.
         """
         ...
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from protocol.errors import ScoringFailed, TransientError
+from protocol.errors import ScoringFailed, SwapTimedOut, TransientError
 from protocol.labels import RewardVersion
 from protocol.messages import Score
 from reward_service.buckets import BatchLimits, buckets
@@ -93,7 +93,7 @@ class RewardClient:
         Safe to call again with the same version.
 
         Raises:
-            ScoringFailed: The replicas did not all take it in time; the announcement stands.
+            SwapTimedOut: The replicas did not all take it in time; the announcement stands.
             VersionError: The version is older than the one served.
             IntegrityError: The version was refused; the service goes on with the old one.
         """
@@ -103,7 +103,7 @@ class RewardClient:
         except TransientError:
             raise
         except TimeoutError as error:
-            raise ScoringFailed(
+            raise SwapTimedOut(
                 f"reward version {version.version} is not served by every replica after "
                 f"{self._config.swap_timeout_s} s"
             ) from error

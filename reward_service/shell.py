@@ -10,29 +10,27 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ray
 import structlog
 from ray import serve
-from ray._common.tls_utils import add_port_to_grpc_server
-from ray.exceptions import RayError, RayTaskError
-from ray.serve._private import replica
+from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
-from protocol.errors import AndonError, NotFinite, ScoringFailed
+from protocol.errors import ActorDied, AndonError, NotFinite, ScoringFailed
 from protocol.labels import RewardVersion
 from protocol.messages import Score
+from protocol.remote import Remote, raised_as_itself, spawn
 from protocol.tokenizing import PolicyTokenizer
 from reward_service.announcer import Announcer
 from reward_service.buckets import BatchLimits
 from reward_service.client import RewardClient
 from reward_service.config import RewardServiceConfig
 from reward_service.retention import retire_bundles
+from reward_service.serve_patch import keep_replica_off_other_interfaces
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -121,23 +119,13 @@ def _total_cost(requests: Sequence[_ScoringRequest]) -> int:
     return sum(request.cost for request in requests)
 
 
-def keep_replica_off_other_interfaces() -> None:
-    """Have the replica in this process bind its inner port where Ray binds its own.
-
-    Serve opens it on all interfaces, and it takes pickles from whoever asks. To be called in a
-    replica's constructor, before Serve opens the port.
-    """
-    host = ray.util.get_node_ip_address()
-    replica.add_port_to_grpc_server = lambda server, _: add_port_to_grpc_server(server, f"{host}:0")
-
-
 @serve.ingress()
 class RewardReplica:
     """One process with a whole reward model, called by deployment handle and over HTTP."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits a deployment's constructor
         self,
-        announcer: Any,
+        announcer: Remote[AnnouncerShell],
         policy_path: str,
         validation: Sequence[Sequence[int]],
         config: RewardServiceConfig,
@@ -163,7 +151,7 @@ class RewardReplica:
             batch_wait_timeout_s=config.batch_wait_s,
             batch_size_fn=_total_cost,
         )(self._score_batch)
-        served = await announcer.served.remote()
+        served = await announcer.ask(AnnouncerShell.served)
         if served is not None:
             await asyncio.to_thread(self._live.swap, served)
         self._watching = asyncio.create_task(self._watch())
@@ -212,39 +200,36 @@ class RewardReplica:
         """Take each version that is announced; poll for the next with the one that is live."""
         replica_id = serve.get_replica_context().replica_id.unique_id
         while True:
-            announced = await self._announcer.next_version.remote(replica_id, self._live.version)
+            announced = await self._announcer.ask(
+                AnnouncerShell.next_version, replica_id, self._live.version
+            )
             if announced is None:
                 continue
             try:
                 await asyncio.to_thread(self._live.swap, announced)
                 _log.info("reward_version_live", reward_version=announced.version)
             except AndonError as error:
-                await self._announcer.failed.remote(announced.version, error)
+                await self._announcer.ask(AnnouncerShell.failed, announced.version, error)
 
 
 def start_announcer(
     name: str, config: RewardServiceConfig, served: RewardVersion | None = None
-) -> Any:
-    """Start the announcer of a run as a named actor of the current namespace; return its handle.
+) -> Remote[AnnouncerShell]:
+    """Start the announcer of a run as a named actor of the current namespace.
 
     Args:
         name: E.g. "reward-announcer".
         config: Heartbeats, and how many bundles are kept.
         served: The version to begin with, e.g. of a resumed run.
     """
-    actor = ray.remote(AnnouncerShell).options(
-        # All its methods may be called twice, and replicas tell a restarted one where the run is.
-        name=name,
-        num_cpus=0,
-        max_restarts=-1,
-        max_task_retries=-1,
-    )
-    return actor.remote(config, served)
+    # All its methods may be called twice, and replicas tell a restarted one where the run is.
+    options = {"name": name, "num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}
+    return spawn(AnnouncerShell, "the reward announcer", options)(config, served)
 
 
 def build_reward_app(
     *,
-    announcer: Any,
+    announcer: Remote[AnnouncerShell],
     policy_path: Path,
     validation: Sequence[Sequence[int]],
     config: RewardServiceConfig,
@@ -253,7 +238,7 @@ def build_reward_app(
     """Return the Serve application, for `serve.run(app, name="reward", route_prefix="/reward")`.
 
     Args:
-        announcer: The handle `start_announcer` returned.
+        announcer: What `start_announcer` returned.
         policy_path: The reference policy's folder, for its tokenizer.
         validation: Pinned token sequences, prompt and response, every version must score finitely.
         config: Replicas, batches, timeouts.
@@ -269,7 +254,9 @@ def build_reward_app(
     return deployment.bind(announcer, str(policy_path.resolve()), validation, config)
 
 
-def connect(handle: Any, announcer: Any, config: RewardServiceConfig, seed: int) -> RewardClient:
+def connect(
+    handle: Any, announcer: Remote[AnnouncerShell], config: RewardServiceConfig, seed: int
+) -> RewardClient:
     """Return a client of a running service.
 
     Args:
@@ -280,23 +267,14 @@ def connect(handle: Any, announcer: Any, config: RewardServiceConfig, seed: int)
     """
 
     async def submit(sequences: list[tuple[int, ...]]) -> list[Score]:
-        with _errors_of_the_service():
-            scores: list[Score] = await handle.score.remote(sequences)
+        try:
+            with raised_as_itself("the reward replica"):
+                scores: list[Score] = await handle.score.remote(sequences)
+        except (ActorDied, RayError, RayServeException) as error:
+            raise ScoringFailed(f"the reward service did not answer: {error}") from error
         return scores
 
     async def announce(version: RewardVersion) -> None:
-        with _errors_of_the_service():
-            await announcer.swap.remote(version)
+        await announcer.ask(AnnouncerShell.swap, version)
 
     return RewardClient(submit=submit, announce=announce, config=config, rng=random.Random(seed))
-
-
-@contextmanager
-def _errors_of_the_service() -> Iterator[None]:
-    """Raise what the other process raised itself; ScoringFailed if it was lost or too busy."""
-    try:
-        yield
-    except RayTaskError as error:
-        raise error.cause from error
-    except (RayError, RayServeException) as error:
-        raise ScoringFailed(f"the reward service did not answer: {error}") from error

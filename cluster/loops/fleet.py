@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from protocol.messages import PolicyVersion, Rollout, RolloutRequest
+from protocol.messages import BroadcastWeights, PolicyVersion, Rollout, RolloutRequest
 from protocol.ports import RolloutActor, WeightPusher
 
 
@@ -49,7 +49,7 @@ class RolloutFleet:
         async def receive() -> float:
             return max(await asyncio.gather(*(actor.load_policy(policy) for actor in self._actors)))
 
-        if not policy.weights.is_pushed or policy.version <= self._pushed:
+        if not isinstance(policy.weights, BroadcastWeights) or policy.version <= self._pushed:
             return await receive()
         assert self._pusher is not None, "whoever pushes weights is known to the fleet"
         difference = await self._pusher.push(policy.version, receive)

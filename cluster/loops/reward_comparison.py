@@ -7,8 +7,8 @@ something that nobody meant.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from statistics import StatisticsError, correlation
 from typing import Literal
 
 Verdict = Literal["go_on", "alert", "pull"]
@@ -23,24 +23,18 @@ def pearson_correlation(first: Sequence[float], second: Sequence[float]) -> floa
     It is not for fewer than two scores, or where one list is constant.
     """
     assert len(first) == len(second), "both rewards score the same sequences"
-    if len(first) < 2:
+    try:
+        return correlation(first, second)
+    except StatisticsError:
         return None
-    x, y = _centered(first), _centered(second)
-    norm = math.hypot(*x) * math.hypot(*y)
-    return sum(a * b for a, b in zip(x, y, strict=True)) / norm if norm else None
 
 
-def judge(correlation: float | None) -> Verdict:
+def judge(pearson: float | None) -> Verdict:
     """Return what to do about a new reward that correlates so with the old.
 
     From 0.95 on go on; from 0.8 on call for a person, the new normalisation on ρ having taken up
     the shift; below, or where a reward is constant, stop the line.
     """
-    if correlation is None or correlation < ALERT_FROM:
+    if pearson is None or pearson < ALERT_FROM:
         return "pull"
-    return "go_on" if correlation >= GO_ON_FROM else "alert"
-
-
-def _centered(values: Sequence[float]) -> list[float]:
-    mean = math.fsum(values) / len(values)
-    return [value - mean for value in values]
+    return "go_on" if pearson >= GO_ON_FROM else "alert"

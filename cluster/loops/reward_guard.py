@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from cluster.loops.journal import Journal
 from cluster.loops.reward_comparison import judge, pearson_correlation
 from cluster.loops.scoring import scored_sequence
-from protocol.errors import ScoringFailed
+from protocol.errors import ScoringFailed, SwapTimedOut
 from protocol.labels import FitRequest, RewardVersion
 from protocol.messages import ScoredRollout
 from protocol.ports import LabelQueue, Learner, RewardService
@@ -42,15 +42,22 @@ class RewardGuard:
         self._is_settled.set()
         self.least_version = 0
         """Of the last forced refit: nothing scored by an older reward may be trained on."""
+        self.num_forced = 0
+        """Forced refits whose swap has begun so far."""
 
     def remember(self, scored: Sequence[ScoredRollout]) -> None:
         """Keep the newest whole responses, to compare rewards on."""
         whole = (each.rollout for each in scored if each.rollout.is_complete)
         self._recent.extend(scored_sequence(rollout) for rollout in whole)
 
-    async def settled(self) -> None:
-        """Wait while a forced refit is swapped in and not yet judged."""
-        await self._is_settled.wait()
+    async def settled(self) -> int:
+        """Wait while a forced refit is swapped in and not yet judged; return `num_forced`.
+
+        Whoever then waits for something else compares it again: another may have begun meanwhile.
+        """
+        while not self._is_settled.is_set():
+            await self._is_settled.wait()  # cleared again, it may be, before this wakes
+        return self.num_forced
 
     async def serve(self, version: RewardVersion, request: FitRequest) -> None:
         """Swap a version in; of a forced refit, judge it before another step is taken."""
@@ -58,6 +65,7 @@ class RewardGuard:
             await self._swap(version)
             return
         self._is_settled.clear()
+        self.num_forced += 1
         sequences = list(self._recent)
         has_enough = len(sequences) >= LEAST_COMPARED
         before = await self._scores(sequences) if has_enough else []
@@ -111,5 +119,5 @@ class RewardGuard:
         """Swap a version in; where replicas are late, the announcement stands and is waited for."""
         try:
             await self._service.swap(version)
-        except ScoringFailed:
+        except SwapTimedOut:
             await self._service.swap(version)

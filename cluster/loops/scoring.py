@@ -1,9 +1,13 @@
-"""From rollouts to scored rollouts: the reward service's answer, or the fixed score for no cut."""
+"""From rollouts to scored rollouts: the reward service's answer, or the fixed score for no cut.
+
+Rewards of different versions never meet in one normalisation group: what was scored by an older
+reward than the rest of its batch is scored again.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from protocol.labels import QueryDraft
@@ -73,3 +77,28 @@ class ResponseScorer:
             heads=(value,) * len(score.heads),
             reward_version=score.reward_version,
         )
+
+
+async def with_one_reward_version(
+    scored: Sequence[ScoredRollout],
+    score: Callable[[Sequence[Rollout]], Awaitable[list[ScoredRollout]]],
+) -> list[ScoredRollout]:
+    """Score again whatever is older than the newest reward version present.
+
+    The service may swap once more meanwhile; then the rest is scored again too, until all agree.
+
+    Args:
+        scored: [B], of any reward versions.
+        score: Scores rollouts with the live reward.
+
+    Returns:
+        [B] in the same order, all of one reward version.
+    """
+    result = list(scored)
+    while True:
+        newest = max(item.score.reward_version for item in result)
+        older = [i for i, item in enumerate(result) if item.score.reward_version < newest]
+        if not older:
+            return result
+        for i, item in zip(older, await score([result[i].rollout for i in older]), strict=True):
+            result[i] = item

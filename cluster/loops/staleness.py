@@ -1,20 +1,67 @@
-"""The staleness bound, first half: admission.
+"""The staleness bound, and the one owner of what becomes of every rollout.
 
-A rollout is started only if it cannot arrive too old [A]. With B episodes a step and bound η,
-rollout number n (from 1) is trained in step ⌊(n − 1)/B⌋ at the earliest, at policy version
-⌊(n − 1)/B⌋; so it may start once the actors hold version ⌊(n − 1)/B⌋ − η. The second half, at
-the learner's door, is in `experience`.
+    admitted ─▶ being drawn ─▶ being scored ─▶ waiting ─▶ being trained on ─▶ (trained)
+                                    ▲                        │   ▲   │
+                                    └──── by a newer reward ─┘   │   └─▶ put back ─▶ …
+                                                                 └────────┘
+    from "being scored" on, each may be dropped instead: its slot is released to another
+
+The bound holds twice. *Admission* [A]: a rollout is started only if it cannot arrive too old. With
+B episodes a step and bound η, rollout number n (from 1) is trained in step ⌊(n − 1)/B⌋ at the
+earliest, at policy version ⌊(n − 1)/B⌋; so it may start once the actors hold version
+⌊(n − 1)/B⌋ − η. *The learner's door*: what is older than η versions when it would be trained on is
+dropped and counted. So is, after a rollback, whatever the versions left behind have written.
+
+Whatever was in the line once keeps its place in it, put back or scored again.
 """
 
 from __future__ import annotations
 
-import asyncio
+from bisect import insort
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
 
+from label_queue.signals import Change
 from protocol.errors import VersionError
+from protocol.messages import PolicyVersion, Rollout, RolloutRequest, ScoredRollout
 
 
-class StalenessGate:
-    """Counts the rollouts in the pipeline and holds back those that would be too stale.
+class RolloutState(StrEnum):
+    """Where a rollout of the policy loop is; one trained on or dropped is forgotten."""
+
+    ADMITTED = "admitted"
+    BEING_DRAWN = "being drawn"
+    BEING_SCORED = "being scored"
+    WAITING = "waiting"
+    BEING_TRAINED_ON = "being trained on"
+    PUT_BACK = "put back"
+
+
+_BEFORE: dict[RolloutState, frozenset[RolloutState | None]] = {
+    RolloutState.ADMITTED: frozenset({None}),
+    RolloutState.BEING_DRAWN: frozenset({RolloutState.ADMITTED}),
+    RolloutState.BEING_SCORED: frozenset({RolloutState.BEING_DRAWN, RolloutState.BEING_TRAINED_ON}),
+    RolloutState.WAITING: frozenset({RolloutState.BEING_SCORED}),
+    RolloutState.BEING_TRAINED_ON: frozenset({RolloutState.WAITING, RolloutState.PUT_BACK}),
+    RolloutState.PUT_BACK: frozenset({RolloutState.BEING_TRAINED_ON}),
+}
+"""The states from which each is reached; None is no state yet."""
+_DROPPED_FROM = frozenset(
+    {
+        RolloutState.BEING_SCORED,
+        RolloutState.WAITING,
+        RolloutState.PUT_BACK,
+        RolloutState.BEING_TRAINED_ON,
+    }
+)
+
+
+class StalenessBound:
+    """Knows each rollout's state by name, and lets none through that is too stale.
+
+    Methods that do not wait change everything at once; none needs a lock. A transition that the
+    diagram does not have is a bug, and an AssertionError.
 
     Args:
         batch_size: B, episodes a step.
@@ -24,57 +71,159 @@ class StalenessGate:
     def __init__(self, batch_size: int, max_policy_lag: int) -> None:
         self._batch_size = batch_size
         self._max_policy_lag = max_policy_lag
-        self._admitted = 0
+        self._states: dict[str, RolloutState] = {}
+        self._places: dict[str, int] = {}
+        self._next_place = 0
+        self._line: list[ScoredRollout] = []
+        self._left_behind: list[range] = []
         self._version = 0
         self._num_skipped = 0
-        self._changed = asyncio.Condition()
-
-    @property
-    def admitted(self) -> int:
-        """Rollouts started and neither dropped nor given back: trained, waiting or running."""
-        return self._admitted
+        self._change = Change()
+        self.num_trained = 0
+        """Rollouts trained on since the start."""
+        self.num_refused = 0
+        """Rollouts refused at the learner's door since the start."""
 
     @property
     def version(self) -> int:
         """The policy version all actors hold."""
         return self._version
 
+    @property
+    def num_waiting(self) -> int:
+        """Rollouts in the line, those put back included."""
+        return len(self._line)
+
+    def counts(self) -> Counter[RolloutState]:
+        """Return how many rollouts are in each state."""
+        return Counter(self._states.values())
+
+    def state(self, rollout_id: str) -> RolloutState | None:
+        """Return a rollout's state; None before it is admitted and once it is over."""
+        return self._states.get(rollout_id)
+
+    # ── admission ────────────────────────────────────────────────────────────────────────────
+
     def room(self) -> int:
-        """How many more rollouts may start now."""
+        """Return how many more rollouts may be admitted now."""
         num_batches = self._version - self._num_skipped + self._max_policy_lag + 1
-        return num_batches * self._batch_size - self._admitted
+        return num_batches * self._batch_size - self.num_trained - len(self._states)
 
-    async def admit(self, most: int) -> int:
-        """Wait until a rollout may start, then admit up to `most`; return how many."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self.room() > 0)
-            granted = min(most, self.room())
-            self._admitted += granted
-            return granted
+    async def wait_for_room(self, most: int) -> int:
+        """Wait until a rollout may be admitted; return for how many there is room, up to `most`."""
+        while self.room() <= 0:
+            await self._change.wait()
+        return min(most, self.room())
 
-    async def release(self, count: int) -> None:
-        """Slot released: `count` admitted rollouts were dropped and others may take their place."""
-        async with self._changed:
-            assert count <= self._admitted, "more slots released than were taken"
-            self._admitted -= count
-            self._changed.notify_all()
+    def admit(self, requests: Sequence[RolloutRequest]) -> None:
+        """Admit rollouts, for which there must be room."""
+        assert len(requests) <= self.room(), "more rollouts admitted than may arrive in time"
+        self._move((each.rollout_id for each in requests), RolloutState.ADMITTED)
 
-    async def skip_version(self) -> None:
-        """A version came that no rollouts are trained for: one that a rollback restored.
-
-        Until the actors hold it there is room for a batch less.
-        """
-        async with self._changed:
-            self._num_skipped += 1
-
-    async def announce(self, version: int) -> None:
-        """Version announced: every actor now holds `version`.
+    def announce(self, version: int) -> None:
+        """Version announced: every actor now holds `version`, which makes room.
 
         Raises:
             VersionError: The version is older than the one announced last.
         """
-        async with self._changed:
-            if version < self._version:
-                raise VersionError(f"policy version {version} came after {self._version}")
-            self._version = version
-            self._changed.notify_all()
+        if version < self._version:
+            raise VersionError(f"policy version {version} came after {self._version}")
+        self._version = version
+        self._change.notify()
+
+    # ── from the actors to the line ──────────────────────────────────────────────────────────
+
+    def drawing(self, requests: Sequence[RolloutRequest]) -> None:
+        """Note that an actor was given these requests."""
+        self._move((each.rollout_id for each in requests), RolloutState.BEING_DRAWN)
+
+    def drawn(self, rollouts: Sequence[Rollout]) -> None:
+        """Note that these came from an actor, and wait for their scores."""
+        self._move((each.rollout_id for each in rollouts), RolloutState.BEING_SCORED)
+
+    def add(self, scored: Sequence[ScoredRollout]) -> None:
+        """Put scored rollouts into the line: new ones at its end, others at the place they had."""
+        self._enter_line(scored, RolloutState.WAITING)
+
+    def drop(self, rollouts: Sequence[Rollout]) -> None:
+        """Give up on rollouts, e.g. for want of a score. Slot released: others take their place."""
+        for rollout in rollouts:
+            self._end(rollout.rollout_id, "dropped", _DROPPED_FROM)
+        self._line = [each for each in self._line if each.rollout.rollout_id in self._states]
+        self._change.notify()
+
+    # ── the learner's door ───────────────────────────────────────────────────────────────────
+
+    async def take(self, count: int, policy_version: int) -> list[ScoredRollout]:
+        """Wait for `count` rollouts fit to train on at `policy_version`; first in, first out."""
+        while True:
+            self._refuse_unfit(policy_version)
+            if len(self._line) >= count:
+                taken, self._line = self._line[:count], self._line[count:]
+                self._move((_id(each) for each in taken), RolloutState.BEING_TRAINED_ON)
+                return taken
+            await self._change.wait()
+
+    def put_back(self, scored: Sequence[ScoredRollout]) -> None:
+        """Return rollouts that were taken and not trained on to their places in the line."""
+        self._enter_line(scored, RolloutState.PUT_BACK)
+
+    def score_again(self, scored: Sequence[ScoredRollout]) -> list[Rollout]:
+        """Return the rollouts, taken and not trained on, to have them scored by a newer reward."""
+        self._move((_id(each) for each in scored), RolloutState.BEING_SCORED)
+        return [each.rollout for each in scored]
+
+    def trained(self, scored: Sequence[ScoredRollout]) -> None:
+        """Note that a step was taken on these."""
+        for each in scored:
+            self._end(_id(each), "trained on", frozenset({RolloutState.BEING_TRAINED_ON}))
+        self.num_trained += len(scored)
+
+    def roll_back(self, restored: PolicyVersion) -> None:
+        """Drop, now and from now on, what the versions that a rollback left behind have written.
+
+        Nothing is trained to make the restored version: until the actors hold it, and after,
+        there is room for a batch less than its number says.
+        """
+        assert restored.restored_from is not None, "only a rollback leaves versions behind"
+        self._num_skipped += 1
+        self._left_behind.append(range(restored.restored_from + 1, restored.version))
+        self._refuse_unfit(restored.version)
+
+    def _refuse_unfit(self, policy_version: int) -> None:
+        unfit = [
+            each.rollout for each in self._line if not self._is_fit(each.rollout, policy_version)
+        ]
+        if unfit:
+            self.num_refused += len(unfit)
+            self.drop(unfit)
+
+    def _is_fit(self, rollout: Rollout, policy_version: int) -> bool:
+        is_fresh = policy_version - rollout.oldest_version <= self._max_policy_lag
+        wrote = rollout.policy_versions
+        return is_fresh and not any(v in gone for gone in self._left_behind for v in wrote)
+
+    def _enter_line(self, scored: Sequence[ScoredRollout], state: RolloutState) -> None:
+        self._move((_id(each) for each in scored), state)
+        for each in scored:
+            if _id(each) not in self._places:
+                self._places[_id(each)] = self._next_place
+                self._next_place += 1
+            insort(self._line, each, key=lambda scored: self._places[_id(scored)])
+        self._change.notify()
+
+    def _move(self, rollout_ids: Iterable[str], state: RolloutState) -> None:
+        for rollout_id in rollout_ids:
+            before = self._states.get(rollout_id)
+            assert before in _BEFORE[state], f"{rollout_id} cannot be {state}: it is {before}"
+            self._states[rollout_id] = state
+
+    def _end(self, rollout_id: str, end: str, before: frozenset[RolloutState]) -> None:
+        state = self._states.get(rollout_id)
+        assert state in before, f"{rollout_id} cannot have been {end}: it is {state}"
+        del self._states[rollout_id]
+        self._places.pop(rollout_id, None)
+
+
+def _id(scored: ScoredRollout) -> str:
+    return scored.rollout.rollout_id

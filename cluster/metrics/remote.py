@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import ray
-from ray.exceptions import RayTaskError
 
 from cluster.metrics.names import Row
+from cluster.metrics.shell import MetricsShell
+from protocol.remote import Remote, raised_as_itself
 
 
 class RemoteSink:
@@ -20,30 +21,32 @@ class RemoteSink:
     silence.
 
     Args:
-        hub: Handle of the actor.
+        hub: Its process.
     """
 
-    def __init__(self, hub: Any) -> None:
+    def __init__(self, hub: Remote[MetricsShell]) -> None:
         self._hub = hub
         self._keys = itertools.count()
         self._sent: deque[Any] = deque()
 
     def write(self, row: Row) -> None:
         """Send one row."""
-        self._sent.append(self._hub.write.remote(f"driver-{next(self._keys)}", dict(row)))
+        self._sent.append(
+            self._hub.send(MetricsShell.write, f"driver-{next(self._keys)}", dict(row))
+        )
         self._settle(timeout_s=0)
 
     def alert(self, title: str, text: str) -> None:
         """Send an alert."""
-        self._sent.append(self._hub.alert.remote(title, text))
+        self._sent.append(self._hub.send(MetricsShell.alert, title, text))
 
     def summarize(self, figures: Mapping[str, float | int | str | None]) -> None:
         """Send closing figures."""
-        self._sent.append(self._hub.summarize.remote(dict(figures)))
+        self._sent.append(self._hub.send(MetricsShell.summarize, dict(figures)))
 
     def close(self) -> None:
         """Wait for everything sent, and close the hub."""
-        self._sent.append(self._hub.close.remote())
+        self._sent.append(self._hub.send(MetricsShell.close))
         self._settle(timeout_s=None)
 
     def _settle(self, timeout_s: float | None) -> None:
@@ -52,7 +55,5 @@ class RemoteSink:
             done, _ = ray.wait([self._sent[0]], timeout=timeout_s)
             if not done:
                 return
-            try:
+            with raised_as_itself(self._hub.who):
                 ray.get(self._sent.popleft())
-            except RayTaskError as error:
-                raise error.cause from error

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import ray
-
 from cluster.metrics.config import MetricsConfig
 from cluster.metrics.hub import open_hub
 from cluster.metrics.names import Row
 
 
-@ray.remote(num_cpus=0)
 class MetricsShell:
     """Calls a `MetricsHub`, once `open` has made it. Calls are taken one at a time, in order.
 

@@ -14,9 +14,9 @@ from cluster.config import RunConfig
 from cluster.run_folder import write_json
 from cluster.starting.policy_source import policy_folder
 from cluster.starting.ranks import RankGroup, on_bundle, place
-from cluster.starting.remote import answer
 from learners.config import BaseModelConfig
 from learners.shell import SupervisedRank
+from protocol.remote import spawn
 
 MADE_FILE = "made.json"
 
@@ -61,12 +61,15 @@ async def _train(config: RunConfig, recipe: BaseModelConfig, folder: Path) -> fl
     group = await place([resources] * recipe.engine.num_ranks, "PACK", "the base model's learner")
     ranks = RankGroup(
         [
-            on_bundle(SupervisedRank, group, rank, resources).remote(rank=rank, config=recipe)
+            spawn(SupervisedRank, "the base model's learner", on_bundle(group, rank, resources))(
+                rank=rank, config=recipe
+            )
             for rank in range(recipe.engine.num_ranks)
         ]
     )
-    loss: float = await answer(ranks.start(texts, folder), "the base model's learner")
-    await answer(ranks.call("stop"), "the base model's learner")
+    host, port = await ranks.meeting_point()
+    loss = await ranks.ask(SupervisedRank.start, host, port, texts, folder)
+    await ranks.ask(SupervisedRank.stop)
     ranks.end(group)
     return loss
 

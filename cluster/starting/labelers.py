@@ -13,7 +13,7 @@ from types import TracebackType
 
 from cluster.config import SimulatedLabeler
 from cluster.run_folder import RunFolder
-from protocol.errors import LoopEnded
+from protocol.errors import LabelerFailed
 from protocol.files import writing
 
 STOP_TIMEOUT_S = 10.0
@@ -74,14 +74,16 @@ class SimulatedLabelers:
         """Return when all have ended by themselves, or are told to.
 
         Raises:
-            LoopEnded: One gave up or failed: without its labels the run would wait for ever.
+            LabelerFailed: One gave up or failed: without its labels the run would wait for ever.
         """
         # Polled: a thread that waited for each would leave none to others on a small machine.
         while not self._is_ending:
             codes = {name: process.poll() for name, process in self._processes.items()}
             for name, code in codes.items():
                 if code and not self._is_ending:
-                    raise LoopEnded(f"simulated labeler {name} ended with {self._why(name, code)}")
+                    raise LabelerFailed(
+                        f"simulated labeler {name} ended with {self._why(name, code)}"
+                    )
             if None not in codes.values():
                 return
             await asyncio.sleep(POLL_S)

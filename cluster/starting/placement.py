@@ -8,7 +8,6 @@ import os
 import shutil
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
-from typing import Any
 
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
@@ -25,13 +24,15 @@ from cluster.starting.remote import (
     RemoteLabelQueue,
     RemoteLearner,
     RemoteRewardTrainer,
-    answer,
+    said,
 )
 from cluster.starting.session import RaySession
-from label_queue.shell import LabelQueueShell, build_intake_app
+from label_queue.intake.shell import build_intake_app
+from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell
 from learners.config import PolicyConfig
 from learners.shell import LearnerRank, RewardTrainerRank
 from protocol.messages import PolicyVersion, Prompt
+from protocol.remote import spawn
 from protocol.seeds import derived_seed
 from reward_service.client import RewardClient
 from reward_service.shell import build_reward_app, connect, start_announcer
@@ -77,7 +78,7 @@ class Placement:
         """Version 0, as the learner published it."""
         self.labels: RemoteLabelQueue
         self.learner: RemoteLearner
-        self._reward_ranks: RankGroup
+        self._reward_ranks: RankGroup[RewardTrainerRank]
 
     async def __aenter__(self) -> Placement:
         try:
@@ -100,8 +101,9 @@ class Placement:
         """
         chosen = self._texts.normalisation
         sequences = reference if chosen is None else chosen
-        await answer(self._reward_ranks.start(sequences), "the reward trainer")
-        self._stops.push_async_callback(self._reward_ranks.call, "stop")
+        host, port = await self._reward_ranks.meeting_point()
+        await self._reward_ranks.ask(RewardTrainerRank.start, host, port, sequences)
+        self._stops.push_async_callback(self._reward_ranks.ask, RewardTrainerRank.stop)
 
     async def _start(self) -> None:
         pinned = self._texts.query_prompts.draw(NUM_PINNED_PROMPTS)
@@ -124,8 +126,8 @@ class Placement:
         )
 
     async def _start_label_queue(self) -> RemoteLabelQueue:
-        shell: Any = LabelQueueShell
-        handle = shell.options(**self._actor_options()).remote(
+        options = {**QUEUE_OPTIONS, **self._actor_options()}
+        queue = spawn(LabelQueueShell, "the label queue", options)(
             self._config.labels,
             run_id=self._session.run_id,
             ledger_path=str(self._folder.ledger.resolve()),
@@ -133,9 +135,9 @@ class Placement:
             mode=self._config.run.mode,
             seed=self._config.run.seed,
         )
-        self.labels = RemoteLabelQueue(handle)
+        self.labels = RemoteLabelQueue(queue)
         self._stops.push_async_callback(self.labels.close)
-        app = build_intake_app(handle, self._config.labels)
+        app = build_intake_app(queue, self._config.labels)
         await self._session.deploy(app, "labels", "/")
         return self.labels
 
@@ -144,7 +146,8 @@ class Placement:
         resources = self._resources(self._config.cluster.gpus_per_actor)
         group = await self._reserve(config.num_actors, resources, "SPREAD", "rollout actors")
         for index, actor_id in enumerate(self._actor_ids):
-            handle = on_bundle(RolloutActorShell, group, index, resources).remote(
+            who, options = f"rollout actor {actor_id}", on_bundle(group, index, resources)
+            shell = spawn(RolloutActorShell, who, options)(
                 actor_id,
                 str(self._policy_path),
                 self._config.response,
@@ -152,7 +155,7 @@ class Placement:
                 # No two actors of a run may draw alike.
                 derived_seed(self._config.run.seed, "rollouts", index),
             )
-            actor = RemoteActor(handle, actor_id)
+            actor = RemoteActor(shell)
             self._stops.push_async_callback(actor.stop)
             self.actors.append(actor)
         await asyncio.gather(*(actor.start() for actor in self.actors))
@@ -166,7 +169,7 @@ class Placement:
         group = await self._reserve(config.num_ranks, resources, "PACK", "learner ranks")
         ranks = RankGroup(
             [
-                on_bundle(LearnerRank, group, rank, resources).remote(
+                spawn(LearnerRank, "the learner", on_bundle(group, rank, resources))(
                     rank=rank,
                     policy=PolicyConfig(path=str(self._policy_path)),
                     ppo=self._config.ppo,
@@ -180,17 +183,18 @@ class Placement:
                 for rank in range(config.num_ranks)
             ]
         )
-        self._stops.push_async_callback(ranks.call, "stop")
-        self.policy = await answer(ranks.start(probe.token_ids), "the learner")
+        self._stops.push_async_callback(ranks.ask, LearnerRank.stop)
+        host, port = await ranks.meeting_point()
+        self.policy = said(await ranks.ask(LearnerRank.start, host, port, probe.token_ids))
         self.learner = RemoteLearner(ranks)
 
-    async def _place_reward_trainer(self) -> RankGroup:
+    async def _place_reward_trainer(self) -> RankGroup[RewardTrainerRank]:
         config = self._config.reward_trainer
         resources = self._resources(self._config.cluster.gpus_per_learner_rank)
         group = await self._reserve(config.num_ranks, resources, "PACK", "reward trainer ranks")
         return RankGroup(
             [
-                on_bundle(RewardTrainerRank, group, rank, resources).remote(
+                spawn(RewardTrainerRank, "the reward trainer", on_bundle(group, rank, resources))(
                     rank=rank,
                     policy_path=self._policy_path,
                     model=self._config.reward_model,

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from learners.shell import Rank
 from protocol.errors import ResourceError
+from protocol.remote import Remote
+
+AnyRank = TypeVar("AnyRank", bound=Rank)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 PLACEMENT_TIMEOUT_S = 60.0
 
@@ -38,41 +44,46 @@ async def place(bundles: Sequence[dict[str, float]], strategy: str, what: str) -
     return group
 
 
-def on_bundle(actor: Any, group: PlacementGroup, index: int, resources: dict[str, float]) -> Any:
-    """Return a Ray actor class bound to one bundle of a placement group."""
-    return actor.options(
-        num_cpus=resources.get("CPU", 0),
-        num_gpus=resources.get("GPU", 0),
-        scheduling_strategy=PlacementGroupSchedulingStrategy(
+def on_bundle(group: PlacementGroup, index: int, resources: dict[str, float]) -> dict[str, Any]:
+    """Return the options that start an actor on one bundle of a placement group."""
+    return {
+        "num_cpus": resources.get("CPU", 0),
+        "num_gpus": resources.get("GPU", 0),
+        "scheduling_strategy": PlacementGroupSchedulingStrategy(
             placement_group=group, placement_group_bundle_index=index
         ),
-    )
+    }
 
 
-class RankGroup:
+class RankGroup(Generic[AnyRank]):
     """All ranks of a learner: each call goes to every rank, the answer is rank 0's.
 
     Args:
-        ranks: Ray actor handles, rank 0 first.
+        ranks: Rank 0 first.
     """
 
-    def __init__(self, ranks: Sequence[Any]) -> None:
+    def __init__(self, ranks: Sequence[Remote[AnyRank]]) -> None:
         self._ranks = ranks
 
-    async def call(self, method: str, *args: object) -> Any:
-        """Call a method on all ranks at once; they meet in collectives, so all must be called."""
-        answers = await asyncio.gather(
-            *(getattr(rank, method).remote(*args) for rank in self._ranks)
+    async def ask(
+        self, method: Callable[Concatenate[AnyRank, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Call a method on all ranks at once; they meet in collectives, so all must be called.
+
+        Raises:
+            ActorDied: A rank's process is gone.
+        """
+        answers: list[R] = await asyncio.gather(
+            *(rank.ask(method, *args, **kwargs) for rank in self._ranks)
         )
         return answers[0]
 
-    async def start(self, *args: object) -> Any:
-        """Join the ranks in one process group and load their models; return rank 0's answer."""
-        host, port = await self._ranks[0].address.remote()
-        return await self.call("start", host, port, *args)
+    async def meeting_point(self) -> tuple[str, int]:
+        """Return where the ranks can meet in one process group: rank 0's address and a port."""
+        return await self._ranks[0].ask(Rank.address)
 
     def end(self, group: PlacementGroup) -> None:
         """End the ranks' processes and give their places back."""
         for rank in self._ranks:
-            ray.kill(rank)
+            ray.kill(rank.handle)
         remove_placement_group(group)

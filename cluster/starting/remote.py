@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import TypeVar
 
-from ray.exceptions import RayActorError, RayTaskError
-
+from actors.shell import RolloutActorShell
 from cluster.starting.ranks import RankGroup
 from label_queue.intake.owner_schemas import Admission
 from label_queue.ledger.records import Role
-from protocol.errors import LoopEnded
+from label_queue.shell import LabelQueueShell
+from learners.shell import LearnerRank, RewardTrainerRank
 from protocol.labels import CordState, FitRequest, QueryDraft, QueryOrder, RewardVersion
 from protocol.messages import (
     ActorStats,
@@ -21,62 +21,40 @@ from protocol.messages import (
     RolloutRequest,
     StepReport,
 )
+from protocol.remote import Remote
 
-
-async def answer(reference: Any, who: str) -> Any:
-    """Await a remote answer; raise what the actor raised, not Ray's wrapping of it.
-
-    Raises:
-        LoopEnded: The actor's process died.
-    """
-    try:
-        return await reference
-    except RayTaskError as error:
-        raise error.cause from error
-    except RayActorError as error:
-        raise LoopEnded(f"{who} died: {_last_words(error)}") from error
-
-
-def _last_words(error: RayActorError) -> str:
-    """Return what Ray says of an actor's end: where its start failed, the cause comes last."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if len(lines) == 1 else f"{lines[0]} ({lines[-1]})"
+R = TypeVar("R")
 
 
 class RemoteActor:
     """A rollout actor.
 
     Args:
-        handle: Of a `RolloutActorShell`.
-        actor_id: For errors.
+        actor: Its process.
     """
 
-    def __init__(self, handle: Any, actor_id: str) -> None:
-        self._handle = handle
-        self._who = f"rollout actor {actor_id}"
+    def __init__(self, actor: Remote[RolloutActorShell]) -> None:
+        self._actor = actor
 
     async def start(self) -> None:
         """Start its engine."""
-        await answer(self._handle.start.remote(), self._who)
+        await self._actor.ask(RolloutActorShell.start)
 
     async def generate(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
         """See `protocol.ports.RolloutActor`."""
-        rollouts: list[Rollout] = await answer(self._handle.generate.remote(requests), self._who)
-        return rollouts
+        return await self._actor.ask(RolloutActorShell.generate, requests)
 
     async def load_policy(self, policy: PolicyVersion) -> float:
         """See `protocol.ports.RolloutActor`."""
-        difference: float = await answer(self._handle.load_policy.remote(policy), self._who)
-        return difference
+        return await self._actor.ask(RolloutActorShell.load_policy, policy)
 
     async def stats(self) -> ActorStats:
         """Return what it did so far."""
-        stats: ActorStats = await answer(self._handle.stats.remote(), self._who)
-        return stats
+        return await self._actor.ask(RolloutActorShell.stats)
 
     async def stop(self) -> None:
         """End its engine."""
-        await answer(self._handle.stop.remote(), self._who)
+        await self._actor.ask(RolloutActorShell.stop)
 
 
 class RemoteLearner:
@@ -86,163 +64,147 @@ class RemoteLearner:
     wait, in a collective, for a learner that is still at its step.
 
     Args:
-        ranks: Of `LearnerRank` actors.
+        ranks: All of them.
     """
 
-    def __init__(self, ranks: RankGroup) -> None:
+    def __init__(self, ranks: RankGroup[LearnerRank]) -> None:
         self._ranks = ranks
         self._turn = asyncio.Lock()
 
     async def step(self, batch: ExperienceBatch) -> StepReport:
         """See `protocol.ports.Learner`."""
-        report: StepReport = await self._ask("step", batch)
-        return report
+        async with self._turn:
+            return said(await self._ranks.ask(LearnerRank.step, batch))
 
     async def checkpoints(self) -> tuple[int, ...]:
         """See `protocol.ports.Learner`."""
-        versions: tuple[int, ...] = await self._ask("checkpoints")
-        return versions
+        async with self._turn:
+            return said(await self._ranks.ask(LearnerRank.checkpoints))
 
     async def restore(self, version: int) -> PolicyVersion:
         """See `protocol.ports.Learner`."""
-        policy: PolicyVersion = await self._ask("restore", version)
-        return policy
+        async with self._turn:
+            return said(await self._ranks.ask(LearnerRank.restore, version))
 
     async def push(self, version: int, receive: Callable[[], Awaitable[float]]) -> float:
         """See `protocol.ports.WeightPusher`."""
         async with self._turn, asyncio.TaskGroup() as both:
-            both.create_task(self._answer("send", version))
+            both.create_task(self._ranks.ask(LearnerRank.send, version))
             return await receive()
 
     async def save(self, path: str) -> None:
         """Write the current policy as a Hugging Face folder."""
-        await self._ask("save", path)
-
-    async def _ask(self, method: str, *args: object) -> Any:
         async with self._turn:
-            return await self._answer(method, *args)
-
-    async def _answer(self, method: str, *args: object) -> Any:
-        return await answer(self._ranks.call(method, *args), "the learner")
+            await self._ranks.ask(LearnerRank.save, path)
 
 
 class RemoteRewardTrainer:
     """The reward trainer's ranks as one.
 
     Args:
-        ranks: Of `RewardTrainerRank` actors.
+        ranks: All of them.
     """
 
-    def __init__(self, ranks: RankGroup) -> None:
+    def __init__(self, ranks: RankGroup[RewardTrainerRank]) -> None:
         self._ranks = ranks
 
     async def fit(self, request: FitRequest) -> RewardVersion:
         """See `protocol.ports.RewardTrainer`."""
-        version: RewardVersion = await answer(self._ranks.call("fit", request), "reward trainer")
-        return version
+        return said(await self._ranks.ask(RewardTrainerRank.fit, request))
+
+
+def said(answer: R | None) -> R:
+    """Return what rank 0 answered, who answers for all; the others return None."""
+    assert answer is not None, "rank 0 answers"
+    return answer
 
 
 class RemoteLabelQueue:
     """The label queue.
 
     Args:
-        handle: Of a `LabelQueueShell`.
+        queue: Its process.
     """
 
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
+    def __init__(self, queue: Remote[LabelQueueShell]) -> None:
+        self._queue = queue
 
     async def add_reference(self, rollouts: Sequence[Rollout]) -> None:
         """See `protocol.ports.LabelQueue`."""
-        await self._ask("add_reference", rollouts)
+        await self._queue.ask(LabelQueueShell.add_reference, rollouts)
 
     async def next_orders(self, timeout_s: float) -> list[QueryOrder]:
         """See `protocol.ports.LabelQueue`."""
-        orders: list[QueryOrder] = await self._ask("next_orders", timeout_s)
-        return orders
+        return await self._queue.ask(LabelQueueShell.next_orders, timeout_s)
 
     async def offer(self, order_id: str, drafts: Sequence[QueryDraft]) -> int:
         """See `protocol.ports.LabelQueue`."""
-        made: int = await self._ask("offer", order_id, drafts)
-        return made
+        return await self._queue.ask(LabelQueueShell.offer, order_id, drafts)
 
     async def set_progress(self, episodes: int, policy: PolicyVersion) -> None:
         """See `protocol.ports.LabelQueue`."""
-        await self._ask("set_progress", episodes, policy)
+        await self._queue.ask(LabelQueueShell.set_progress, episodes, policy)
 
     async def wait_until_allowed(self, episodes: int) -> float:
         """See `protocol.ports.LabelQueue`."""
-        waited_s: float = await self._ask("wait_until_allowed", episodes)
-        return waited_s
+        return await self._queue.ask(LabelQueueShell.wait_until_allowed, episodes)
 
     async def next_fit(self) -> FitRequest:
         """See `protocol.ports.LabelQueue`."""
-        request: FitRequest = await self._ask("next_fit")
-        return request
+        return await self._queue.ask(LabelQueueShell.next_fit)
 
     async def learned(self, version: RewardVersion) -> None:
         """See `protocol.ports.LabelQueue`."""
-        await self._ask("learned", version)
+        await self._queue.ask(LabelQueueShell.learned, version)
 
     async def pass_cord(self) -> int | None:
         """See `protocol.ports.LabelQueue`."""
-        version: int | None = await self._ask("pass_cord")
-        return version
+        return await self._queue.ask(LabelQueueShell.pass_cord)
 
     async def pull_cord(self, actor: str, reason: str, offered_rollback: int | None = None) -> None:
         """See `protocol.ports.LabelQueue`."""
-        await self._ask("pull_cord", actor, reason, offered_rollback)
+        await self._queue.ask(LabelQueueShell.pull_cord, actor, reason, offered_rollback)
 
     async def rolled_back(self, policy: PolicyVersion) -> None:
         """See `protocol.ports.LabelQueue`."""
-        await self._ask("rolled_back", policy)
+        await self._queue.ask(LabelQueueShell.rolled_back, policy)
 
     async def cord(self) -> CordState:
         """See `protocol.ports.LabelQueue`."""
-        state: CordState = await self._ask("cord")
-        return state
+        return await self._queue.ask(LabelQueueShell.cord)
 
     async def stats(self) -> dict[str, float]:
         """See `protocol.ports.LabelQueue`."""
-        stats: dict[str, float] = await self._ask("stats")
-        return stats
+        return await self._queue.ask(LabelQueueShell.stats)
 
     async def online_stats(self) -> dict[str, float]:
         """Return the online/* metrics and the win rate of the moment."""
-        stats: dict[str, float] = await self._ask("online_stats")
-        return stats
+        return await self._queue.ask(LabelQueueShell.online_stats)
 
     async def first_sampled(self, version: int, at: float) -> None:
         """Tell when a policy version was first sampled."""
-        await self._ask("first_sampled", version, at)
+        await self._queue.ask(LabelQueueShell.first_sampled, version, at)
 
     async def tell_activity(self, words: str) -> None:
         """Say what the run is doing now, for the owner's page."""
-        await self._ask("tell_activity", words)
+        await self._queue.ask(LabelQueueShell.tell_activity, words)
 
     async def ledger_commit_p95_s(self) -> float:
         """Return the 95th percentile of the ledger's recent commits, seconds."""
-        seconds: float = await self._ask("ledger_commit_p95_s")
-        return seconds
+        return await self._queue.ask(LabelQueueShell.ledger_commit_p95_s)
 
     async def add_labeler(self, name: str) -> str:
         """Admit a labeler; return their token, which is not kept in the clear."""
-        token: str = await self._ask("add_labeler", name)
-        return token
+        return await self._queue.ask(LabelQueueShell.add_labeler, name)
 
     async def admit(self, labeler_id: str, role: Role) -> Admission:
         """Admit somebody; return a token and a one-time link, which are not kept in the clear."""
-        admission: Admission = await self._ask("admit", labeler_id, role)
-        return admission
+        return await self._queue.ask(LabelQueueShell.admit, labeler_id, role)
 
     async def intake_failures(self) -> dict[str, int]:
         """Return what the labelling API failed at since the last call, and how often."""
-        failures: dict[str, int] = await self._ask("intake_failures")
-        return failures
+        return await self._queue.ask(LabelQueueShell.intake_failures)
 
     async def close(self) -> None:
         """Close the ledger; nothing more is taken in."""
-        await self._ask("close")
-
-    async def _ask(self, method: str, *args: object) -> Any:
-        return await answer(getattr(self._handle, method).remote(*args), "the label queue")
+        await self._queue.ask(LabelQueueShell.close)

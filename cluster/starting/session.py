@@ -25,7 +25,8 @@ from cluster.config import ClusterConfig
 from cluster.starting.environment import cluster_address
 from cluster.starting.folders import ray_temp
 from cluster.starting.ports import free_port, no_ray_cluster, url_of
-from protocol.errors import LoopEnded, ResourceError
+from protocol.errors import DeploymentFailed, ResourceError
+from reward_service.serve_patch import check_serve_patch
 
 DEPLOYMENT_POLL_S = 0.5
 
@@ -95,7 +96,7 @@ class RaySession:
         session waits for the one short call that is under way.
 
         Raises:
-            LoopEnded: It could not be started.
+            DeploymentFailed: It could not be started.
         """
         target = serve.RunTarget(app, f"{self.run_id}-{name}", route_prefix)
         loop = asyncio.get_running_loop()
@@ -132,6 +133,7 @@ class RaySession:
             signal.signal(signal.SIGTERM, on_sigterm)
 
     def _start_serve(self) -> None:
+        check_serve_patch()
         if serve.status().proxies:
             raise ResourceError(
                 "Ray Serve already runs on this cluster, for another run or service, and its port "
@@ -183,5 +185,5 @@ def _begin_deployment(target: serve.RunTarget) -> Any:
 def _is_running(name: str) -> bool:
     overview = serve.status().applications[name]
     if overview.status == "DEPLOY_FAILED":
-        raise LoopEnded(f"{name} did not start: {overview.message}")
+        raise DeploymentFailed(f"{name} did not start: {overview.message}")
     return bool(overview.status == "RUNNING")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from label_queue.intake.owner_schemas import Overview
 from label_queue.intake.port import OwnerQueue
-from protocol.errors import LoopEnded
+from protocol.errors import QueueClosed
 
 KEEP_ALIVE_S = 15.0
 """A comment is sent after so long without an event, so that nothing between closes the stream."""
@@ -43,7 +43,7 @@ async def overview_events(
         await asyncio.sleep(pause_s)
         try:
             newest = await queue.wait_for_overview(shown.at, keep_alive_s)
-        except LoopEnded:
+        except QueueClosed:
             return
         if not await is_welcome():
             yield ENDED

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from label_queue.intake.failures import tell_of
 from label_queue.intake.rendering import render
 from label_queue.intake.schemas import ErrorAnswer
-from protocol.errors import InvalidLabel, LabelError, LoopEnded, ResourceError
+from protocol.errors import InvalidLabel, LabelError, QueueClosed, ResourceError
 
 REFUSALS = {
     401: "No token or session, or one that is wrong, expired or revoked",
@@ -49,7 +49,7 @@ def add_refusals(app: FastAPI) -> None:
     app.add_exception_handler(LabelError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_query)
     app.add_exception_handler(ResourceError, _refuse_unstored)
-    app.add_exception_handler(LoopEnded, _refuse_ended)
+    app.add_exception_handler(QueueClosed, _refuse_ended)
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_exception_handler(Exception, _refuse_failed)
 
@@ -90,7 +90,7 @@ async def _refuse_unstored(request: Request, error: Exception) -> Response:
 
 
 async def _refuse_ended(request: Request, error: Exception) -> Response:
-    return _unavailable(request, LoopEnded.__name__, "the run has ended: nothing was stored")
+    return _unavailable(request, QueueClosed.__name__, "the run has ended: nothing was stored")
 
 
 def _unavailable(request: Request, name: str, message: str) -> Response:

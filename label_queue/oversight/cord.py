@@ -30,7 +30,7 @@ class Cord:
     async def pass_by(self) -> int | None:
         """Block while the cord is pulled; return None, or the policy version to restore first.
 
-        Raises LoopEnded once the queue is closed.
+        Raises QueueClosed once the queue is closed.
         """
         while self._state.cord.is_pulled:
             self._state.refuse_if_closed()

@@ -97,7 +97,7 @@ class Oversight:
     async def wait_for_overview(self, after: float, timeout_s: float) -> Overview:
         """Return an overview made later than `after`, once something has changed or time is up.
 
-        However much changes, there is about one a second, whoever asks. Raises LoopEnded once the
+        However much changes, there is about one a second, whoever asks. Raises QueueClosed once the
         queue is closed.
         """
         deadline = time.monotonic() + timeout_s

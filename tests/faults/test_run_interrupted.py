@@ -102,6 +102,6 @@ def test_a_run_whose_engine_dies_says_so_and_ends(start: Start) -> None:
     labeler.stop()
     assert run.error_output == "andon: the vLLM engine core died: its log names the cause\n"
     assert run.state["state"] == "failed"
-    assert run.state["error"].startswith("LoopEnded: the vLLM engine core died")
-    assert "LoopEnded" in (run.folder.logs / "error.txt").read_text()
+    assert run.state["error"].startswith("EngineDied: the vLLM engine core died")
+    assert "EngineDied" in (run.folder.logs / "error.txt").read_text()
     run.wait_for_silence(timeout_s=5)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from actors.config import ResponseConfig, RolloutConfig
+from actors.shell import RolloutActorShell
 from protocol.errors import MissingError
 from protocol.messages import (
     PolicyVersion,
@@ -18,25 +18,24 @@ from protocol.messages import (
     Prompt,
     RolloutRequest,
     Sampling,
-    WeightsRef,
+    StoredWeights,
 )
+from protocol.remote import Remote, spawn
 
 CONFIG = RolloutConfig(kv_cache_gib=0.0625, weight_transport="object_store")
 PROBE_TOKENS = tuple(range(4, 36))
 
 
 @pytest.fixture(scope="module")
-def actor(ray_session: None, tiny_model: Path) -> Iterator[Any]:
+def actor(ray_session: None, tiny_model: Path) -> Iterator[Remote[RolloutActorShell]]:
     import ray
 
-    from actors.shell import RolloutActorShell
-
-    shell = RolloutActorShell.options(num_cpus=1).remote(
+    shell = spawn(RolloutActorShell, "the rollout actor", {"num_cpus": 1})(
         "rollout-0", str(tiny_model), ResponseConfig(), CONFIG, 1
     )
-    ray.get(shell.start.remote())
+    ray.get(shell.send(RolloutActorShell.start))
     yield shell
-    ray.kill(shell)
+    ray.kill(shell.handle)
 
 
 def requests(count: int) -> list[RolloutRequest]:
@@ -66,10 +65,8 @@ def policy_of(model_folder: Path, version: int) -> PolicyVersion:
     return PolicyVersion(
         version=version,
         episodes=0,
-        weights=WeightsRef(
-            transport="object_store",
-            location="",
-            payload=ray.put(content),
+        weights=StoredWeights(
+            stored=ray.put(content),
             sha256=hashlib.sha256(content).hexdigest(),
             num_bytes=len(content),
         ),
@@ -82,18 +79,18 @@ def policy_of(model_folder: Path, version: int) -> PolicyVersion:
     )
 
 
-def test_generates_loads_and_counts(actor: Any, tiny_model: Path) -> None:
-    import ray
-
-    first = ray.get(actor.generate.remote(requests(4)))
+async def test_generates_loads_and_counts(
+    actor: Remote[RolloutActorShell], tiny_model: Path
+) -> None:
+    first = await actor.ask(RolloutActorShell.generate, requests(4))
     assert [rollout.policy_versions for rollout in first] == [(0,) * 24] * 4
-    assert ray.get(actor.load_policy.remote(policy_of(tiny_model, 2))) < 1e-4
-    assert ray.get(actor.generate.remote(requests(4))) == first
-    stats = ray.get(actor.stats.remote())
+    assert await actor.ask(RolloutActorShell.load_policy, policy_of(tiny_model, 2)) < 1e-4
+    assert await actor.ask(RolloutActorShell.generate, requests(4)) == first
+    stats = await actor.ask(RolloutActorShell.stats)
     assert (stats.policy_version, stats.num_loads, stats.num_rollouts) == (2, 1, 4)
 
 
-def test_a_killed_actor_leaves_no_engine_behind(actor: Any) -> None:
+def test_a_killed_actor_leaves_no_engine_behind(actor: Remote[RolloutActorShell]) -> None:
     [shell] = [
         process
         for process in psutil.Process().children(recursive=True)
@@ -106,14 +103,12 @@ def test_a_killed_actor_leaves_no_engine_behind(actor: Any) -> None:
     assert left == []
 
 
-def test_a_users_mistake_keeps_its_type_over_ray(ray_session: None, tmp_path: Path) -> None:
+async def test_a_users_mistake_keeps_its_type_over_ray(ray_session: None, tmp_path: Path) -> None:
     import ray
 
-    from actors.shell import RolloutActorShell
-
-    shell = RolloutActorShell.options(num_cpus=1).remote(
+    shell = spawn(RolloutActorShell, "the rollout actor", {"num_cpus": 1})(
         "rollout-1", str(tmp_path / "nowhere"), ResponseConfig(), CONFIG, 1
     )
     with pytest.raises(MissingError, match="nowhere"):
-        ray.get(shell.start.remote())
-    ray.kill(shell)
+        await shell.ask(RolloutActorShell.start)
+    ray.kill(shell.handle)

@@ -29,6 +29,8 @@ from protocol.messages import (
     Rollout,
     RolloutRequest,
     Sampling,
+    StoredWeights,
+    WeightsFile,
     WeightsRef,
 )
 from tests.support.engine_contract import EngineContract
@@ -111,16 +113,14 @@ class LearnerSide:
         content = self.weights(number, lm_head=lm_head)
         path = self.folder / f"v{version}.safetensors"
         path.write_bytes(content)
+        digest, size = hashlib.sha256(content).hexdigest(), len(content)
+        weights: WeightsRef = WeightsFile(path=str(path), sha256=digest, num_bytes=size)
+        if transport == "object_store":
+            weights = StoredWeights(stored=content, sha256=digest, num_bytes=size)
         return PolicyVersion(
             version=version,
             episodes=0,
-            weights=WeightsRef(
-                transport=transport,
-                location=str(path),
-                payload=content,
-                sha256=hashlib.sha256(content).hexdigest(),
-                num_bytes=len(content),
-            ),
+            weights=weights,
             probe=Probe(
                 token_ids=PROBE_TOKENS,
                 logprobs=tuple(self.logprobs(number, PROBE_TOKENS)),

@@ -12,6 +12,7 @@ from cluster.metrics.names import AXES, CATALOGUE
 from cluster.metrics.ray_sink import RaySink
 from cluster.metrics.wandb_sink import WandbSink
 from protocol.errors import ResourceError
+from protocol.remote import spawn
 from tests.support.sink_contract import ROWS, exercise
 from tests.support.wandb_file import read_history, read_records
 
@@ -87,13 +88,19 @@ def test_shell_writes_each_key_once(tmp_path: Path) -> None:
     from cluster.metrics.shell import MetricsShell
 
     config = MetricsConfig(wandb="off", prometheus=True)
-    shell = MetricsShell.remote(config, str(tmp_path), "demo", {}, 0.0)
-    ray.get(shell.open.remote())
+    start = spawn(MetricsShell, "the metrics hub", {"num_cpus": 0})
+    shell = start(config, str(tmp_path), "demo", {}, 0.0)
+    ray.get(shell.send(MetricsShell.open))
     row = {"policy/step": 4, "policy/loss": 0.5}
-    ray.get([shell.write.remote("policy-4", row), shell.write.remote("policy-4", row)])
-    ray.get(shell.alert.remote("line stopped", "by a test"))
-    ray.get(shell.summarize.remote({"episodes": 512}))
-    ray.get(shell.close.remote())
-    ray.kill(shell)
+    ray.get(
+        [
+            shell.send(MetricsShell.write, "policy-4", row),
+            shell.send(MetricsShell.write, "policy-4", row),
+        ]
+    )
+    ray.get(shell.send(MetricsShell.alert, "line stopped", "by a test"))
+    ray.get(shell.send(MetricsShell.summarize, {"episodes": 512}))
+    ray.get(shell.send(MetricsShell.close))
+    ray.kill(shell.handle)
     (written,) = read_rows(tmp_path / "metrics.jsonl")
     assert written["policy/loss"] == 0.5

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -15,7 +15,9 @@ from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig
 from label_queue.ledger.dataset import current_labels
 from label_queue.ledger.sql import SqlLedger
+from label_queue.queue import LabelQueue
 from protocol.labels import LabelEvent
+from protocol.remote import Remote, spawn
 from tests.support.labels import make_config, make_drafts
 from tests.support.recorded_label_studio import (
     PROJECT,
@@ -25,6 +27,10 @@ from tests.support.recorded_label_studio import (
     deleted_hook,
     pick,
 )
+
+if TYPE_CHECKING:
+    from label_queue.shell import LabelQueueShell
+
 
 # Ray Serve warns of its own use of pydantic when it is imported, which the fixtures do.
 pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
@@ -55,11 +61,11 @@ def config(tool: RecordedLabelStudio) -> LabelsConfig:
     return make_config(initial=3, connectors=[connector])
 
 
-def start_queue(path: Path, config: LabelsConfig) -> Any:
-    from label_queue.shell import LabelQueueShell
+def start_queue(path: Path, config: LabelsConfig) -> Remote[LabelQueueShell]:
+    from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell
 
-    options = {"num_cpus": 0, "runtime_env": {"env_vars": ENVIRONMENT}}
-    return LabelQueueShell.options(**options).remote(
+    options = {**QUEUE_OPTIONS, "runtime_env": {"env_vars": ENVIRONMENT}}
+    return spawn(LabelQueueShell, "the label queue", options)(
         config, run_id="run-1", ledger_path=str(path), episodes=1_000, mode="online", seed=1
     )
 
@@ -75,10 +81,10 @@ def port(ray_session: None) -> Iterator[int]:
     serve.shutdown()
 
 
-async def ask_for_everything(queue: Any) -> None:
-    while orders := await queue.next_orders.remote(0.0):
+async def ask_for_everything(queue: Remote[LabelQueueShell]) -> None:
+    while orders := await queue.ask(LabelQueue.next_orders, 0.0):
         for order in orders:
-            await queue.offer.remote(order.order_id, make_drafts(order))
+            await queue.ask(LabelQueue.offer, order.order_id, make_drafts(order))
 
 
 def labels_of(path: Path) -> dict[str, LabelEvent]:
@@ -94,7 +100,7 @@ async def test_labels_of_a_tool_survive_a_killed_queue(
     import ray
     from ray import serve
 
-    from label_queue.shell import build_intake_app
+    from label_queue.intake.shell import build_intake_app
 
     path = tmp_path / "ledger.sqlite"
     schedule = LabelSchedule.of(config, num_episodes=1_000, mode="online")
@@ -113,23 +119,23 @@ async def test_labels_of_a_tool_survive_a_killed_queue(
     made = [tool.annotate(query_id, pick("b")) for query_id in query_ids[:3]]
     assert await ring(created_hook(made[0]), {}) == 401
     assert [await ring(created_hook(each), PROOF) for each in made + made] == [200] * 6
-    await queue.wait_until_allowed.remote(0)
+    await queue.ask(LabelQueue.wait_until_allowed, 0)
 
-    ray.kill(queue)
+    ray.kill(queue.handle)
     tool.delete(made[0])
     made[1].update(result=pick("c"), updated_at="2026-01-02T00:00:00Z")
     later = [tool.annotate(query_id, pick("a"), user=8) for query_id in query_ids[3:5]]
     queue = start_queue(path, config)
     await ask_for_everything(queue)
-    await queue.wait_until_allowed.remote(episodes)
+    await queue.ask(LabelQueue.wait_until_allowed, episodes)
 
     labels = labels_of(path)
     assert sorted(labels) == sorted(query_ids[1:5])
     assert [labels[query_id].revision for query_id in query_ids[1:5]] == [1, 0, 0, 0]
     assert {labels[query_id].labeler_id for query_id in query_ids[3:5]} == {"label_studio:8"}
-    [health] = (await queue.overview.remote()).connectors
+    [health] = (await queue.ask(LabelQueue.overview)).connectors
     assert health.state == "ok"
-    assert (await queue.stats.remote())["labels/connector_failures"] == 0
+    assert (await queue.ask(LabelQueue.stats))["labels/connector_failures"] == 0
 
     serve.run(build_intake_app(queue, config), name="labels", route_prefix="/")
     tool.delete(later[0])
@@ -140,6 +146,6 @@ async def test_labels_of_a_tool_survive_a_killed_queue(
     assert sorted(labels_of(path)) == sorted([*query_ids[1:3], query_ids[4]])
     await hooks.aclose()
     serve.delete("labels")
-    await queue.close.remote()
-    ray.kill(queue)
+    await queue.ask(LabelQueue.close)
+    ray.kill(queue.handle)
     assert TOKEN.encode() not in path.read_bytes()

@@ -7,16 +7,17 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import ray
 
+from cluster.starting.remote import said
 from label_queue.asking.schedule import LabelSchedule
 from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
 from learners.shell import RewardTrainerRank
-from protocol.labels import ComparisonQuery, FitRequest
+from protocol.labels import ComparisonQuery, FitRequest, RewardVersion
+from protocol.remote import Remote, spawn
 from tests.support import learner_inputs as inputs
 from tests.support.labels import (
     make_assignment,
@@ -86,7 +87,7 @@ def test_a_refit_after_an_exclusion_is_that_of_a_ledger_without_the_labeler(
         replace(each, seq=0) for each in clean.comparisons
     ]
 
-    trainer: Any = RewardTrainerRank.remote(
+    trainer = spawn(RewardTrainerRank, "the reward trainer", {})(
         rank=0,
         policy_path=tiny_model,
         model=inputs.REWARD_MODEL,
@@ -94,11 +95,19 @@ def test_a_refit_after_an_exclusion_is_that_of_a_ledger_without_the_labeler(
         deepspeed=inputs.engine_config(1, 0),
         root=tmp_path / "reward",
     )
-    host, port = ray.get(trainer.address.remote(), timeout=120)
-    ray.get(trainer.start.remote(host, port, inputs.reference_sequences()), timeout=120)
-    versions = [ray.get(trainer.fit.remote(each), timeout=120) for each in (forced, clean)]
-    ray.get(trainer.stop.remote(), timeout=120)
-    ray.kill(trainer)
+    versions = asyncio.run(fitted(trainer, (forced, clean)))
+    ray.kill(trainer.handle)
     first, second = (Path(v.path, "model.safetensors").read_bytes() for v in versions)
     assert first == second
     assert versions[0].sha256 == versions[1].sha256
+
+
+async def fitted(
+    trainer: Remote[RewardTrainerRank], requests: Sequence[FitRequest]
+) -> list[RewardVersion]:
+    """Start a trainer, have it fit one request after the other, and stop it."""
+    host, port = await trainer.ask(RewardTrainerRank.address)
+    await trainer.ask(RewardTrainerRank.start, host, port, inputs.reference_sequences())
+    versions = [said(await trainer.ask(RewardTrainerRank.fit, each)) for each in requests]
+    await trainer.ask(RewardTrainerRank.stop)
+    return versions

@@ -6,15 +6,21 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from label_queue.http_client import open_client
 from label_queue.ledger.sql import SqlLedger
+from label_queue.queue import LabelQueue
 from protocol.errors import ResourceError, Unauthenticated, UnknownTask
+from protocol.remote import Remote, spawn
 from tests.support.labels import make_config, make_drafts
+
+if TYPE_CHECKING:
+    from label_queue.shell import LabelQueueShell
+
 
 # Ray Serve warns of its own use of pydantic when it is imported, which the fixtures do.
 pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
@@ -22,10 +28,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on
 CONFIG = make_config(total=120, initial=100, ahead=10, refits=2, max_order=200)
 
 
-def start_queue(path: Path) -> Any:
-    from label_queue.shell import LabelQueueShell
+def start_queue(path: Path) -> Remote[LabelQueueShell]:
+    from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell
 
-    return LabelQueueShell.options(num_cpus=0).remote(
+    return spawn(LabelQueueShell, "the label queue", QUEUE_OPTIONS)(
         CONFIG, run_id="run-1", ledger_path=str(path), episodes=1_000, mode="online", seed=1
     )
 
@@ -36,13 +42,13 @@ def ledger_path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def queue(ray_session: None, ledger_path: Path) -> Iterator[Any]:
+def queue(ray_session: None, ledger_path: Path) -> Iterator[Remote[LabelQueueShell]]:
     import ray
 
     queue = start_queue(ledger_path)
     yield queue
-    ray.get(queue.close.remote())
-    ray.kill(queue)
+    ray.get(queue.send(LabelQueue.close))
+    ray.kill(queue.handle)
 
 
 @pytest.fixture(scope="module")
@@ -57,20 +63,20 @@ def http_port(ray_session: None) -> Iterator[int]:
 
 
 @pytest.fixture
-def address(queue: Any, http_port: int) -> Iterator[str]:
+def address(queue: Remote[LabelQueueShell], http_port: int) -> Iterator[str]:
     from ray import serve
 
-    from label_queue.shell import build_intake_app
+    from label_queue.intake.shell import build_intake_app
 
     serve.run(build_intake_app(queue, CONFIG), name="labels", route_prefix="/")
     yield f"http://127.0.0.1:{http_port}"
     serve.delete("labels")
 
 
-async def ask_for_everything(queue: Any) -> None:
-    while orders := await queue.next_orders.remote(0.0):
+async def ask_for_everything(queue: Remote[LabelQueueShell]) -> None:
+    while orders := await queue.ask(LabelQueue.next_orders, 0.0):
         for order in orders:
-            await queue.offer.remote(order.order_id, make_drafts(order))
+            await queue.ask(LabelQueue.offer, order.order_id, make_drafts(order))
 
 
 async def label_until_done(client: httpx.AsyncClient) -> list[str]:
@@ -92,10 +98,10 @@ async def label_until_done(client: httpx.AsyncClient) -> list[str]:
 
 
 async def test_concurrent_labelers_lose_no_label(
-    queue: Any, address: str, ledger_path: Path
+    queue: Remote[LabelQueueShell], address: str, ledger_path: Path
 ) -> None:
     await ask_for_everything(queue)
-    tokens = [await queue.add_labeler.remote(f"labeler-{i}") for i in range(8)]
+    tokens = [await queue.ask(LabelQueue.add_labeler, f"labeler-{i}") for i in range(8)]
     clients = [
         open_client(httpx.AsyncClient, address, headers={"Authorization": f"Bearer {token}"})
         for token in tokens
@@ -111,13 +117,15 @@ async def test_concurrent_labelers_lose_no_label(
     assert sorted(event.event_id for event in reader.events()) == sorted(event_ids)
     reader.close()
     assert info["labels_received"] == 110
-    request = await queue.next_fit.remote()
+    request = await queue.ask(LabelQueue.next_fit)
     assert (request.kind, request.labels_used) == ("refit", 110)
 
 
-async def test_refusals_keep_their_status_across_ray(queue: Any, address: str) -> None:
+async def test_refusals_keep_their_status_across_ray(
+    queue: Remote[LabelQueueShell], address: str
+) -> None:
     await ask_for_everything(queue)
-    ann, bob = [await queue.add_labeler.remote(name) for name in ("ann", "bob")]
+    ann, bob = [await queue.ask(LabelQueue.add_labeler, name) for name in ("ann", "bob")]
     headers = {"Authorization": f"Bearer {ann}"}
     async with open_client(httpx.AsyncClient, address) as client:
         unknown = await client.get("/api/v1/run", headers={"Authorization": "Bearer none"})
@@ -141,21 +149,23 @@ async def test_an_actor_killed_and_started_again_knows_every_label(
     import ray
 
     first = start_queue(ledger_path)
-    token = await first.add_labeler.remote("ann")
+    token = await first.ask(LabelQueue.add_labeler, "ann")
     await ask_for_everything(first)
-    task = await first.next_task.remote("ann", 0.0)
+    task = await first.ask(LabelQueue.next_task, "ann", 0.0)
     with pytest.raises(ResourceError, match="another process has this ledger open"):
         SqlLedger.open(ledger_path, "run-1")
-    ray.kill(first)
+    ray.kill(first.handle)
     second = start_queue(ledger_path)
-    assert (await second.authenticate.remote(token)).labeler_id == "ann"
-    assert await second.heartbeat.remote("ann", task.assignment_id) > 0
-    await second.close.remote()
-    ray.kill(second)
+    assert (await second.ask(LabelQueue.authenticate, token)).labeler_id == "ann"
+    assert await second.ask(LabelQueue.heartbeat, "ann", task.assignment_id) > 0
+    await second.ask(LabelQueue.close)
+    ray.kill(second.handle)
 
 
-async def test_the_owners_side_crosses_ray_too(queue: Any, ray_session: None) -> None:
-    from label_queue.shell import remote_people_queue
+async def test_the_owners_side_crosses_ray_too(
+    queue: Remote[LabelQueueShell], ray_session: None
+) -> None:
+    from label_queue.intake.shell import remote_people_queue
 
     people = remote_people_queue(queue)
     admission = await people.admit("ann", "labeler")
@@ -168,7 +178,7 @@ async def test_the_owners_side_crosses_ray_too(queue: Any, ray_session: None) ->
     assert task is not None
     assert (await people.held_tasks("ann")).tasks == (task,)
     assert (await people.pull_as_labeler("ann", "it swears")).is_pulled
-    passing = queue.pass_cord.remote()
+    passing = queue.ask(LabelQueue.pass_cord)
     overview = await people.wait_for_overview(0.0, 5.0)
     assert overview.cord.pulled_by == "ann"
     assert [row.labeler_id for row in overview.labelers] == ["ann"]

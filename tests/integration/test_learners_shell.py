@@ -3,40 +3,55 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pytest
 import ray
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from cluster.starting.remote import said
 from learners.config import BaseModelConfig, PolicyConfig, SupervisedConfig
-from learners.shell import LearnerRank, RewardTrainerRank, SupervisedRank
+from learners.shell import LearnerRank, Rank, RewardTrainerRank, SupervisedRank
 from learners.weights import ObjectStorePublisher, SharedMemoryPublisher
 from protocol.errors import VersionError
+from protocol.messages import StoredWeights, WeightsFile
+from protocol.remote import Remote, raised_as_itself, spawn
 from reward_service.bundle import load_bundle
 from tests.support import learner_inputs as inputs
 
+AnyRank = TypeVar("AnyRank", bound=Rank)
+P = ParamSpec("P")
+R = TypeVar("R")
 
-def call(ranks: list[Any], method: str, *args: object) -> Any:
+
+def call(
+    ranks: list[Remote[AnyRank]],
+    method: Callable[Concatenate[AnyRank, P], R],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> R:
     """Call a method on all ranks and return rank 0's answer."""
-    answers = ray.get([getattr(rank, method).remote(*args) for rank in ranks], timeout=120)
-    assert all(answer is None for answer in answers[1:])
-    return answers[0]
+    sent = [rank.send(method, *args, **kwargs) for rank in ranks]
+    with raised_as_itself("a rank"):
+        first, *others = ray.get(sent, timeout=120)
+    assert all(answer is None for answer in others)
+    answer: R = first
+    return answer
 
 
-def start(ranks: list[Any], *args: object) -> Any:
-    host, port = ray.get(ranks[0].address.remote(), timeout=120)
-    return call(ranks, "start", host, port, *args)
-
-
-def stop(ranks: list[Any]) -> None:
-    call(ranks, "stop")
+def stop(ranks: Sequence[Remote[Any]]) -> None:
     for rank in ranks:
-        ray.kill(rank)
+        ray.kill(rank.handle)
+
+
+def meet(ranks: list[Remote[AnyRank]]) -> tuple[str, int]:
+    """Return where the ranks meet: rank 0's address and a free port there."""
+    return call(ranks[:1], Rank.address)
 
 
 @pytest.mark.parametrize("transport", ["shared_memory", "object_store"])
@@ -46,7 +61,7 @@ def test_learner(ray_session: None, tiny_model: Path, tmp_path: Path, transport:
         "object_store": partial(ObjectStorePublisher, ray.put),
     }[transport]
     ranks = [
-        LearnerRank.remote(
+        spawn(LearnerRank, "the learner", {})(
             rank=rank,
             policy=PolicyConfig(path=str(tiny_model)),
             ppo=inputs.PPO,
@@ -59,35 +74,39 @@ def test_learner(ray_session: None, tiny_model: Path, tmp_path: Path, transport:
         )
         for rank in range(2)
     ]
-    policy = start(ranks, inputs.PROBE)
+    policy = said(call(ranks, LearnerRank.start, *meet(ranks), inputs.PROBE))
     assert policy.version == 0
     assert probe_of(tiny_model) == pytest.approx(policy.probe.logprobs, abs=1e-4)
 
-    report = call(ranks, "step", inputs.experience_batch(0))
+    report = said(call(ranks, LearnerRank.step, inputs.experience_batch(0)))
     assert report.policy.version == 1
-    assert call(ranks, "step", inputs.experience_batch(0)) == report
+    assert call(ranks, LearnerRank.step, inputs.experience_batch(0)) == report
     ref = report.policy.weights
-    payload = ray.get(ref.payload) if ref.payload else Path(ref.location).read_bytes()
+    assert isinstance(ref, WeightsFile | StoredWeights)
+    payload = (
+        Path(ref.path).read_bytes() if isinstance(ref, WeightsFile) else ray.get([ref.stored])[0]
+    )
     assert hashlib.sha256(payload).hexdigest() == ref.sha256
 
-    assert call(ranks, "checkpoints") == (0,)
-    restored = call(ranks, "restore", 0)
+    assert call(ranks, LearnerRank.checkpoints) == (0,)
+    restored = said(call(ranks, LearnerRank.restore, 0))
     assert (restored.version, restored.restored_from) == (2, 0)
     assert restored.probe == policy.probe
-    report = call(ranks, "step", replace(inputs.experience_batch(0), step=2))
+    report = said(call(ranks, LearnerRank.step, replace(inputs.experience_batch(0), step=2)))
 
     folder = tmp_path / "policy"
-    call(ranks, "save", str(folder))
+    call(ranks, LearnerRank.save, str(folder))
     assert probe_of(folder) == pytest.approx(report.policy.probe.logprobs, abs=1e-4)
     with pytest.raises(VersionError):
-        call(ranks, "step", inputs.experience_batch(5))
+        call(ranks, LearnerRank.step, inputs.experience_batch(5))
+    call(ranks, LearnerRank.stop)
     stop(ranks)
     assert not (tmp_path / "weights").exists()
 
 
 def test_reward_trainer(ray_session: None, tiny_model: Path, tmp_path: Path):
     ranks = [
-        RewardTrainerRank.remote(
+        spawn(RewardTrainerRank, "the reward trainer", {})(
             rank=0,
             policy_path=tiny_model,
             model=inputs.REWARD_MODEL,
@@ -96,12 +115,13 @@ def test_reward_trainer(ray_session: None, tiny_model: Path, tmp_path: Path):
             root=tmp_path / "reward",
         )
     ]
-    start(ranks, inputs.reference_sequences())
-    refit = call(ranks, "fit", inputs.fit_request())
-    warm = call(ranks, "fit", inputs.fit_request("warm", count=5, first=11))
+    call(ranks, RewardTrainerRank.start, *meet(ranks), inputs.reference_sequences())
+    refit = said(call(ranks, RewardTrainerRank.fit, inputs.fit_request()))
+    warm = said(call(ranks, RewardTrainerRank.fit, inputs.fit_request("warm", count=5, first=11)))
     assert [refit.version, warm.version] == [1, 2]
     for version in (refit, warm):
         assert load_bundle(Path(version.path)).version.sha256 == version.sha256
+    call(ranks, RewardTrainerRank.stop)
     stop(ranks)
 
 
@@ -114,13 +134,14 @@ def test_base_model_from_texts(ray_session: None, tmp_path: Path):
         context_tokens=16,
         training=SupervisedConfig(lr=1e-2, batch_size=8, block_tokens=16),
     )
-    ranks = [SupervisedRank.remote(rank=0, config=config)]
-    loss = start(ranks, texts, tmp_path / "base")
+    ranks = [spawn(SupervisedRank, "the base model's learner", {})(rank=0, config=config)]
+    loss = call(ranks, SupervisedRank.start, *meet(ranks), texts, tmp_path / "base")
     assert loss < 1.5  # log of 11 words is 2.4
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "base")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
     assert model.config.vocab_size == len(tokenizer)
     assert (tmp_path / "base" / "training.json").is_file()
+    call(ranks, SupervisedRank.stop)
     stop(ranks)
 
 

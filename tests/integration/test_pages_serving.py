@@ -6,13 +6,19 @@ import json
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from label_queue.intake.identity import CSRF_HEADER, SESSION_COOKIE, csrf_token
+from label_queue.queue import LabelQueue
+from protocol.remote import Remote, spawn
 from tests.support.labels import make_config
+
+if TYPE_CHECKING:
+    from label_queue.shell import LabelQueueShell
+
 
 # Ray Serve warns of its own use of pydantic when it is imported, which the fixtures do.
 pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
@@ -21,25 +27,25 @@ CONFIG = make_config()
 
 
 @pytest.fixture
-def queue(ray_session: None, tmp_path: Path) -> Iterator[Any]:
+def queue(ray_session: None, tmp_path: Path) -> Iterator[Remote[LabelQueueShell]]:
     import ray
 
-    from label_queue.shell import LabelQueueShell
+    from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell
 
     path = str(tmp_path / "ledger.sqlite")
-    queue = LabelQueueShell.options(num_cpus=0).remote(
+    queue = spawn(LabelQueueShell, "the label queue", QUEUE_OPTIONS)(
         CONFIG, run_id="run-1", ledger_path=path, episodes=100, mode="online", seed=1
     )
     yield queue
-    ray.get(queue.close.remote())
-    ray.kill(queue)
+    ray.get(queue.send(LabelQueue.close))
+    ray.kill(queue.handle)
 
 
 @pytest.fixture
-def address(queue: Any) -> Iterator[str]:
+def address(queue: Remote[LabelQueueShell]) -> Iterator[str]:
     from ray import serve
 
-    from label_queue.shell import build_intake_app
+    from label_queue.intake.shell import build_intake_app
 
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -57,10 +63,10 @@ async def events(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, Any]]:
 
 
 async def test_the_owner_comes_in_and_sees_a_pull_of_the_cord_as_it_happens(
-    queue: Any, address: str
+    queue: Remote[LabelQueueShell], address: str
 ) -> None:
-    olga = await queue.admit.remote("olga", "owner")
-    ann = await queue.admit.remote("ann", "labeler")
+    olga = await queue.ask(LabelQueue.admit, "olga", "owner")
+    ann = await queue.ask(LabelQueue.admit, "ann", "labeler")
     async with (
         httpx.AsyncClient(base_url=address, timeout=30.0, trust_env=False) as owner,
         httpx.AsyncClient(base_url=address, timeout=30.0, trust_env=False) as labeler,

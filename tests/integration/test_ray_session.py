@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cluster.config import ClusterConfig
-from protocol.errors import LoopEnded
+from protocol.errors import DeploymentFailed
 
 if TYPE_CHECKING:
     from cluster.starting.session import RaySession
@@ -101,5 +101,5 @@ async def test_an_application_that_cannot_start_says_why(
 ) -> None:
     serve = install(FakeServe("DEPLOYING", "DEPLOY_FAILED"))
     serve.may_return.set()
-    with pytest.raises(LoopEnded, match="run-1-reward did not start: no such model"):
+    with pytest.raises(DeploymentFailed, match="run-1-reward did not start: no such model"):
         await session.deploy(object(), "reward", "/reward")

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -19,10 +19,15 @@ import pytest
 from protocol.errors import BundleCorrupt, InputError
 from protocol.labels import RewardVersion
 from protocol.messages import Score
+from protocol.remote import Remote
 from reward_service.client import RewardClient
 from reward_service.config import RewardServiceConfig
 from tests.support import scorer_contract
 from tests.support.reward import make_reward_model, make_reward_version
+
+if TYPE_CHECKING:
+    from reward_service.shell import AnnouncerShell
+
 
 CONFIG = RewardServiceConfig(
     replicas=2,
@@ -68,9 +73,15 @@ class Service:
     """A running service, and what a test needs to speak to it."""
 
     client: RewardClient
-    announcer: Any
+    announcer: Remote[AnnouncerShell]
     url: str
     series: VersionSeries
+
+    async def replicas(self) -> dict[str, int]:
+        """Return the live replicas and the version each serves."""
+        from reward_service.shell import AnnouncerShell
+
+        return await self.announcer.ask(AnnouncerShell.replicas)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +114,7 @@ def service(
     asyncio.run(client.swap(series.write()))
     yield Service(client=client, announcer=announcer, url=url, series=series)
     serve.delete("reward")
-    ray.kill(announcer)
+    ray.kill(announcer.handle)
     serve.shutdown()
 
 
@@ -111,7 +122,7 @@ async def test_passes_the_scorer_contract(service: Service) -> None:
     first, second = service.series.write(), service.series.write()
     await service.client.swap(first)
     await scorer_contract.exercise(service.client, first, second)
-    assert set((await service.announcer.replicas.remote()).values()) == {second.version}
+    assert set((await service.replicas()).values()) == {second.version}
 
 
 async def test_no_request_fails_while_five_versions_are_swapped_in(service: Service) -> None:
@@ -196,7 +207,7 @@ async def test_a_lost_replica_is_forgotten_and_replaced(service: Service) -> Non
     import ray
 
     live = service.series.last
-    victim = next(iter(await service.announcer.replicas.remote()))
+    victim = next(iter(await service.replicas()))
     (name,) = [
         actor["name"]
         for actor in ray.util.list_named_actors(all_namespaces=True)
@@ -208,6 +219,6 @@ async def test_a_lost_replica_is_forgotten_and_replaced(service: Service) -> Non
         scores = await service.client.score([(4, 5), (6, 7, 8)])
         assert {score.reward_version for score in scores} == {live}
     await service.client.swap(service.series.write())  # waits for the dead one to be forgotten
-    assert victim not in await service.announcer.replicas.remote()
+    assert victim not in await service.replicas()
     scores = await service.client.score([(4, 5), (6, 7, 8)])
     assert {score.reward_version for score in scores} == {live + 1}

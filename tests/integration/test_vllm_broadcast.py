@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from vllm.distributed.weight_transfer.ipc_engine import IPCWeightTransferUpdateInfo
@@ -15,18 +16,18 @@ from actors.vllm_broadcast import NcclBroadcast
 from actors.weights import open_weights, transfer_info
 from learners.ipc_weights import IpcPublisher
 from learners.nccl_weights import NcclPublisher
-from protocol.messages import WeightsRef
+from protocol.messages import DeviceTransfer, WeightsRef
 from tests.support.messages import make_policy
 
 UNIQUE_ID = bytes(range(128))
 WEIGHTS = {"table": torch.zeros(2, 3), "lm_head.weight": torch.zeros(4, dtype=torch.bfloat16)}
 
 
-def told(actor_id: str, ref: WeightsRef) -> tuple[dict[str, object], dict[str, object]]:
+def told(actor_id: str, ref: WeightsRef) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what an actor's engine is told of an announcement: to join, and to update."""
     weights = open_weights(replace(make_policy(1), weights=ref), actor_id)
-    assert isinstance(weights, dict)
-    return weights["init_info"], dict(transfer_info(weights))
+    assert isinstance(weights, DeviceTransfer)
+    return dict(weights.init_info), dict(transfer_info(weights))
 
 
 def test_the_engines_of_all_actors_get_ranks_of_their_own() -> None:

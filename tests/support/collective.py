@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from protocol.messages import PolicyVersion, Rollout, RolloutRequest, WeightsRef
+from protocol.messages import BroadcastWeights, PolicyVersion, Rollout, RolloutRequest
 from tests.support.messages import make_policy
 
-PUSHED = WeightsRef(transport="nccl", location="", payload={}, sha256="", num_bytes=0)
+PUSHED = BroadcastWeights(transfers={}, num_bytes=0)
 
 
 def pushed_policy(version: int) -> PolicyVersion:

@@ -25,6 +25,7 @@ from learners.supervised import SupervisedLearner
 from learners.weights import SharedMemoryPublisher
 from reward_service.pretrained import load_causal_model
 from tests.support import learner_inputs as inputs
+from tests.support.messages import weights_path
 
 HOST = "127.0.0.1"
 
@@ -87,7 +88,7 @@ def run_ppo(rank: int, world_size: int, model: Path, out: Path, stage: int) -> N
     if rank == 0:
         last = reports[-1]
         assert last is not None
-        shutil.copy(last.policy.weights.location, out / f"ppo-{stage}.safetensors")
+        shutil.copy(weights_path(last.policy), out / f"ppo-{stage}.safetensors")
         figures = [report.metrics for report in reports if report is not None]
         probe = list(last.policy.probe.logprobs)
         _write(out / f"ppo-{stage}.json", {"metrics": figures, "probe": probe})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from protocol.messages import (
     PolicyVersion,
@@ -14,7 +15,7 @@ from protocol.messages import (
     Sampling,
     Score,
     ScoredRollout,
-    WeightsRef,
+    WeightsFile,
 )
 
 SAMPLING = Sampling(temperature=1.0, max_tokens=4)
@@ -77,13 +78,17 @@ def make_policy(version: int = 0, episodes: int = 0) -> PolicyVersion:
     return PolicyVersion(
         version=version,
         episodes=episodes,
-        weights=WeightsRef(
-            transport="shared_memory", location="", payload=None, sha256="", num_bytes=0
-        ),
+        weights=WeightsFile(path="", sha256="", num_bytes=0),
         probe=Probe(token_ids=(1, 2), logprobs=(-0.5,)),
         reward_version=min(version, 1),
         learned_through=0,
     )
+
+
+def weights_path(policy: PolicyVersion) -> Path:
+    """Where a version's weights lie that were published as a file."""
+    assert isinstance(policy.weights, WeightsFile), "not published as a file"
+    return Path(policy.weights.path)
 
 
 def with_version(rollout: Rollout, *versions: int) -> Rollout:

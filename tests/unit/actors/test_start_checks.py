@@ -14,7 +14,15 @@ from actors.environment import set_engine_environment
 from actors.memory import check_kv_cache
 from actors.weights import open_weights, tensor_names, transfer_info
 from protocol.errors import BundleCorrupt, MissingError, ResourceError
-from protocol.messages import PolicyVersion, WeightsRef
+from protocol.messages import (
+    BroadcastWeights,
+    DeviceTransfer,
+    OpenedWeights,
+    PolicyVersion,
+    StoredWeights,
+    WeightsFile,
+    WeightsRef,
+)
 from tests.support.fake_engine import fake_weights
 from tests.support.messages import make_policy
 
@@ -66,34 +74,29 @@ def published(weights: WeightsRef) -> PolicyVersion:
 
 def test_bytes_from_the_object_store_are_checked() -> None:
     content = fake_weights(1)
-    ref = WeightsRef(
-        transport="object_store",
-        location="",
-        payload=content,
+    ref = StoredWeights(
+        stored=content,
         sha256=hashlib.sha256(content).hexdigest(),
         num_bytes=len(content),
     )
     assert open_weights(published(ref), "rollout-0") == content
     with pytest.raises(BundleCorrupt, match="policy version 4"):
-        open_weights(published(replace(ref, payload=content + b"x")), "rollout-0")
+        open_weights(published(replace(ref, stored=content + b"x")), "rollout-0")
 
 
 def test_a_file_that_is_gone_says_what_to_do(tmp_path: Path) -> None:
-    ref = WeightsRef(
-        transport="shared_memory",
-        location=str(tmp_path / "v4"),
-        payload=None,
-        sha256="",
-        num_bytes=0,
-    )
+    ref = WeightsFile(path=str(tmp_path / "v4"), sha256="", num_bytes=0)
     with pytest.raises(MissingError, match="keep more versions"):
         open_weights(published(ref), "rollout-0")
 
 
-def test_device_transports_hand_on_what_was_announced_to_the_actor() -> None:
-    announced = {"init_info": {"rank_offset": 3}, "update_info": {"names": []}}
-    payload = {"rollout-0": {}, "rollout-1": announced}
-    ref = WeightsRef(transport="nccl", location="", payload=payload, sha256="", num_bytes=0)
+@pytest.mark.parametrize("kind", [OpenedWeights, BroadcastWeights])
+def test_device_transports_hand_on_what_was_announced_to_the_actor(
+    kind: type[OpenedWeights | BroadcastWeights],
+) -> None:
+    announced = DeviceTransfer(init_info={"rank_offset": 3}, update_info={"names": []})
+    other = DeviceTransfer(init_info={"rank_offset": 1}, update_info={"names": []})
+    ref = kind(transfers={"rollout-0": other, "rollout-1": announced}, num_bytes=0)
     weights = open_weights(published(ref), "rollout-1")
     assert weights is announced
     assert transfer_info(weights) == {"names": []}
@@ -104,4 +107,4 @@ def test_tensor_names_come_from_the_header(tmp_path: Path) -> None:
     path.write_bytes(fake_weights(1, lm_head=False))
     assert tensor_names(path) == {"table"}
     assert tensor_names(fake_weights(1)) == {"table", "lm_head.weight"}
-    assert tensor_names({}) == frozenset()
+    assert tensor_names(DeviceTransfer(init_info={}, update_info={})) == frozenset()

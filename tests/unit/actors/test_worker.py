@@ -15,8 +15,8 @@ from actors.worker import RolloutWorker
 from protocol.errors import (
     BundleCorrupt,
     ConfigError,
+    EngineDied,
     InputError,
-    LoopEnded,
     MissingError,
     ProbeMismatch,
     VersionError,
@@ -27,9 +27,10 @@ from protocol.messages import (
     Prompt,
     RolloutRequest,
     Sampling,
-    WeightsRef,
+    WeightsFile,
 )
 from tests.support.fake_engine import FakeEngine, bigram_logits, fake_weights, log_softmax
+from tests.support.messages import weights_path
 
 RESPONSE = ResponseConfig(max_tokens=8, cut_after=2)
 PROBE_TOKENS = (5, 3, 4, 6, 7, 2)
@@ -81,10 +82,8 @@ def policy(
     return PolicyVersion(
         version=version,
         episodes=0,
-        weights=WeightsRef(
-            transport="shared_memory",
-            location=str(path),
-            payload=None,
+        weights=WeightsFile(
+            path=str(path),
             sha256=hashlib.sha256(content).hexdigest(),
             num_bytes=len(content),
         ),
@@ -98,11 +97,11 @@ def policy(
 
 
 def overwrite(announced: PolicyVersion, content: bytes) -> None:
-    Path(announced.weights.location).write_bytes(content)
+    weights_path(announced).write_bytes(content)
 
 
 def withdraw(announced: PolicyVersion) -> None:
-    Path(announced.weights.location).unlink()
+    weights_path(announced).unlink()
 
 
 async def test_a_rollout_says_where_it_came_from(worker: RolloutWorker) -> None:
@@ -205,8 +204,8 @@ async def test_a_caller_that_goes_away_ends_no_draw(
 async def test_a_draw_that_failed_may_be_tried_again(
     worker: RolloutWorker, engine: FakeEngine
 ) -> None:
-    engine.failure = LoopEnded("the engine died")
-    with pytest.raises(LoopEnded):
+    engine.failure = EngineDied("the engine died")
+    with pytest.raises(EngineDied):
         await worker.generate([request(0)])
     engine.failure = None
     assert len(await worker.generate([request(0)])) == 1

@@ -13,7 +13,7 @@ from cluster.loops.journal import Journal
 from cluster.loops.parts import Parts
 from cluster.loops.recordings import Recordings
 from protocol.errors import InputError, LoopEnded, ProbeMismatch, ScoringFailed
-from protocol.labels import FitRequest, QueryOrder
+from protocol.labels import FitRequest, QueryOrder, RewardVersion
 from protocol.messages import ExperienceBatch, PolicyVersion, Score, StepReport
 from tests.support.messages import make_policy
 from tests.support.parts import (
@@ -409,6 +409,47 @@ async def test_what_the_reward_taken_back_has_scored_is_scored_again(world: Worl
     await settle()
     assert [version.version for version in world.labels.learned_versions] == [1, 2]
 
+    await world.labels.release()
+    await asyncio.wait_for(running, 5)
+    assert {batch.reward_version for batch in world.learner.batches} == {2}
+    assert len(world.learner.batches) == 5
+
+
+async def test_no_step_is_taken_on_a_condemned_reward_when_the_cord_is_released_mid_swap(
+    world: World,
+) -> None:
+    """The learner stands at the cord; a forced refit begins its swap; the owner lets go."""
+    world.labels = FakeLabelQueue(max_fits=2)
+    await world.labels.pull_cord("ann", "bob only clicks")
+    bob_is_excluded, may_swap = asyncio.Event(), asyncio.Event()
+    next_fit, swap = world.labels.next_fit, world.service.swap
+
+    async def second_is_forced() -> FitRequest:
+        request = await next_fit()
+        if request.ledger_seq == 20:
+            await bob_is_excluded.wait()
+            request = replace(request, is_forced=True)
+        return request
+
+    async def second_takes_its_time(version: RewardVersion) -> None:
+        if version.version == 2:
+            await may_swap.wait()
+        await swap(version)
+
+    world.labels.next_fit = second_is_forced  # type: ignore[method-assign]
+    world.service.swap = second_takes_its_time  # type: ignore[method-assign]
+    running = asyncio.ensure_future(world.controller().run())
+    await settle()
+    bob_is_excluded.set()
+    await settle()
+    await world.labels.release()
+    await settle()
+    assert world.learner.batches == []
+
+    # All sequences here are alike, so the rewards cannot be compared, and the guard pulls too.
+    may_swap.set()
+    await settle()
+    assert (world.learner.batches, world.labels.cord_state.pulled_by) == ([], "guard")
     await world.labels.release()
     await asyncio.wait_for(running, 5)
     assert {batch.reward_version for batch in world.learner.batches} == {2}

@@ -11,7 +11,8 @@ from cluster.failure import first_cause
 from cluster.loops.fleet import RolloutFleet
 from cluster.starting.ranks import RankGroup
 from cluster.starting.remote import RemoteLearner
-from protocol.errors import LoopEnded
+from protocol.errors import ActorDied
+from protocol.remote import Remote
 from tests.support.collective import Collective, CollectiveActor, CollectiveRank, pushed_policy
 from tests.support.messages import make_policy
 
@@ -24,7 +25,7 @@ class World:
     def __init__(self) -> None:
         self.collective = Collective(3)
         self.rank = CollectiveRank(self.collective)
-        self.learner = RemoteLearner(RankGroup([self.rank]))
+        self.learner = RemoteLearner(RankGroup([Remote(self.rank, "the learner")]))
         self.actors = [CollectiveActor(self.collective, name) for name in ("ann", "bob")]
         self.fleet = RolloutFleet(self.actors, 4, self.learner)
 
@@ -103,7 +104,7 @@ async def test_the_next_step_and_the_next_version_wait_for_the_push_under_way() 
 
 async def test_an_actor_that_dies_does_not_hold_the_others() -> None:
     world = World()
-    world.actors[1].failure = LoopEnded("rollout actor bob died")
+    world.actors[1].failure = ActorDied("rollout actor bob died")
     with pytest.raises(ExceptionGroup) as failure:
         await world.fleet.load_policy(pushed_policy(1))
     assert str(first_cause(failure.value)) == "rollout actor bob died"

@@ -12,7 +12,7 @@ import pytest
 from cluster.config import SimulatedLabeler
 from cluster.run_folder import RunFolder
 from cluster.starting.labelers import SimulatedLabelers
-from protocol.errors import LoopEnded
+from protocol.errors import LabelerFailed
 
 
 def stand_in(program: str) -> subprocess.Popen[bytes]:
@@ -24,7 +24,9 @@ async def test_one_labeler_that_fails_is_told_while_the_others_work(tmp_path: Pa
     with labelers:
         works = stand_in("import time; time.sleep(60)")
         labelers._processes |= {"ann": works, "ben": stand_in("raise SystemExit(3)")}
-        with pytest.raises(LoopEnded, match=r"labeler ben ended with code 3: no word; see .*ben"):
+        with pytest.raises(
+            LabelerFailed, match=r"labeler ben ended with code 3: no word; see .*ben"
+        ):
             await asyncio.wait_for(labelers.watch(), 30)
         assert works.poll() is None
     assert works.poll() is not None
@@ -67,7 +69,7 @@ async def test_a_labeler_that_gives_up_ends_the_run_with_its_last_word(tmp_path:
     with SimulatedLabelers(
         [SimulatedLabeler(name="ann")], "http://127.0.0.1:1", folder
     ) as labelers:
-        with pytest.raises(LoopEnded) as told:
+        with pytest.raises(LabelerFailed) as told:
             await asyncio.wait_for(labelers.watch(), 60)
         assert labelers.num_acknowledged() == 0
     token = tmp_path / "-run" / "tokens" / "ann"

@@ -13,7 +13,7 @@ from cluster.loops.journal import Journal
 from cluster.loops.recordings import Recordings
 from cluster.loops.reward_guard import LEAST_COMPARED, RewardGuard
 from cluster.metrics.hub import MetricsHub
-from protocol.errors import ScoringFailed
+from protocol.errors import ScoringFailed, SwapTimedOut
 from protocol.labels import FitRequest, RewardVersion
 from protocol.messages import Score
 from tests.support.memory_sink import MemorySink
@@ -147,6 +147,20 @@ async def test_a_regular_fit_and_one_of_too_few_rollouts_are_not_judged(
     assert world.sink.rows == []
     # What the older reward scored is not trained on after an exclusion, judged or not.
     assert world.guard.least_version == int(is_forced)
+
+
+async def test_replicas_that_are_late_are_waited_for_once_more(world: World) -> None:
+    swap, asked = world.service.swap, []
+
+    async def late_once(version: RewardVersion) -> None:
+        asked.append(version.version)
+        if len(asked) == 1:
+            raise SwapTimedOut("reward version 1 is not served by every replica")
+        await swap(version)
+
+    world.service.swap = late_once  # type: ignore[method-assign]
+    await world.serve(request(is_forced=False))
+    assert (asked, world.service.version) == ([1, 1], 1)
 
 
 async def test_no_step_may_be_taken_while_it_is_not_settled(world: World) -> None:

@@ -1,9 +1,9 @@
 from collections.abc import Sequence
 
-from cluster.loops.scoring import ResponseScorer, scored_sequence
+from cluster.loops.scoring import ResponseScorer, scored_sequence, with_one_reward_version
 from protocol.labels import QueryDraft
-from protocol.messages import Score
-from tests.support.messages import make_prompt, make_request, make_rollout
+from protocol.messages import Rollout, Score, ScoredRollout
+from tests.support.messages import make_prompt, make_request, make_rollout, make_scored
 
 
 class CountingScorer:
@@ -48,3 +48,40 @@ async def test_drafts_get_the_scores_of_their_own_rollouts() -> None:
     assert (first.scores, second.scores) == ((0.0, 1.0), (2.0,))
     assert first.heads == ((-1.0, 1.0), (0.0, 2.0))
     assert first.reward_version == second.reward_version == 3
+
+
+def scored_by(number: int, reward_version: int) -> ScoredRollout:
+    return make_scored(make_rollout(make_request(number)), reward_version=reward_version)
+
+
+async def test_a_batch_of_one_reward_version_is_left_alone() -> None:
+    async def never(_: Sequence[Rollout]) -> list[ScoredRollout]:
+        raise AssertionError("nothing was to be scored again")
+
+    batch = [scored_by(0, 1), scored_by(1, 1)]
+    assert await with_one_reward_version(batch, never) == batch
+
+
+async def test_scores_again_until_all_agree_even_when_the_service_swaps_meanwhile() -> None:
+    live = iter([3, 4, 4])
+    asked: list[list[str]] = []
+
+    async def score(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
+        version = next(live)
+        asked.append([rollout.rollout_id for rollout in rollouts])
+        return [make_scored(rollout, value=version, reward_version=version) for rollout in rollouts]
+
+    batch = [scored_by(0, 2), scored_by(1, 3), scored_by(2, 2)]
+    result = await with_one_reward_version(batch, score)
+
+    # The two of version 2 come back as 3; all agree, so nobody asks for version 4.
+    assert [item.score.reward_version for item in result] == [3, 3, 3]
+    assert asked == [["t-000000", "t-000002"]]
+
+    batch = [scored_by(0, 2), scored_by(1, 3)]
+    result = await with_one_reward_version(batch, score)
+
+    # Version 4 came for the first; then the second is older than it, and scored again too.
+    assert [item.score.reward_version for item in result] == [4, 4]
+    assert asked[1:] == [["t-000000"], ["t-000001"]]
+    assert [item.rollout.rollout_id for item in result] == ["t-000000", "t-000001"]

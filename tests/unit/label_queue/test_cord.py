@@ -10,7 +10,7 @@ import pytest
 
 from label_queue.oversight.cord_fold import RELEASED, after
 from label_queue.queue import LabelQueue
-from protocol.errors import LabelConflict, LoopEnded, ResourceError, UnknownTask
+from protocol.errors import LabelConflict, QueueClosed, ResourceError, UnknownTask
 from protocol.labels import CordEvent, CordState, PolicyProvenance
 from tests.support.labels import make_cord_event
 from tests.support.memory_ledger import MemoryLedger
@@ -151,7 +151,7 @@ async def test_closing_wakes_who_waits_at_the_cord(queue: LabelQueue) -> None:
     waiting = asyncio.create_task(queue.pass_cord())
     await asyncio.sleep(0)
     await queue.close()
-    with pytest.raises(LoopEnded):
+    with pytest.raises(QueueClosed):
         await waiting
 
 

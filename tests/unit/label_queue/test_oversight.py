@@ -17,7 +17,7 @@ from label_queue.intake.schemas import LabelSubmission
 from label_queue.ledger.view import LedgerView
 from label_queue.oversight.overview import history
 from label_queue.queue import LabelQueue
-from protocol.errors import InvalidLabel, LoopEnded, TooFast, UnknownTask
+from protocol.errors import InvalidLabel, QueueClosed, TooFast, UnknownTask
 from protocol.labels import Comparison, ComparisonQuery, FitKind, FitRequest, LabelEvent
 from tests.support.hand_made_ledger import fill
 from tests.support.labels import (
@@ -196,7 +196,7 @@ async def test_waiting_for_an_overview_ends_with_the_queue(queue: LabelQueue) ->
     waiting = asyncio.create_task(queue.wait_for_overview(seen.at, 30.0))
     await asyncio.sleep(0)
     await queue.close()
-    with pytest.raises(LoopEnded):
+    with pytest.raises(QueueClosed):
         await waiting
 
 

@@ -9,7 +9,7 @@ import pytest
 from label_queue.config import LeaseConfig
 from label_queue.intake.port import Identity
 from label_queue.queue import LabelQueue
-from protocol.errors import LoopEnded
+from protocol.errors import QueueClosed
 from protocol.labels import RewardVersion
 from protocol.seq_ranges import as_ranges
 from tests.support.labels import (
@@ -237,8 +237,8 @@ async def test_closing_wakes_all_who_wait(queue: LabelQueue) -> None:
     await asyncio.sleep(0)
     await queue.close()
     for waiter in waiting:
-        with pytest.raises(LoopEnded, match="closed"):
+        with pytest.raises(QueueClosed, match="closed"):
             await waiter
     assert await task is None
-    with pytest.raises(LoopEnded):
+    with pytest.raises(QueueClosed):
         await queue.next_orders(0.0)

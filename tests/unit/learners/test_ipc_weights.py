@@ -10,7 +10,7 @@ from torch import Tensor
 
 from learners.ipc_weights import IpcPublisher
 from protocol.errors import VersionError
-from protocol.messages import WeightsRef
+from protocol.messages import OpenedWeights
 
 WEIGHTS = {"table": torch.zeros(2, 3), "lm_head.weight": torch.zeros(4, dtype=torch.bfloat16)}
 
@@ -25,9 +25,8 @@ class Shares:
         self.opened.append(tensor)
         return {"GPU-1": len(self.opened) - 1}
 
-    def read(self, ref: WeightsRef, actor_id: str) -> list[Tensor]:
-        payload: Any = ref.payload
-        handles = payload[actor_id]["update_info"]["ipc_handles"]
+    def read(self, ref: OpenedWeights, actor_id: str) -> list[Tensor]:
+        handles: Any = ref.transfers[actor_id].update_info["ipc_handles"]
         return [self.opened[handle["GPU-1"]] for handle in handles]
 
 
@@ -47,16 +46,15 @@ def filled(value: float) -> dict[str, Tensor]:
 
 def test_every_actor_reads_what_was_published(publisher: IpcPublisher, shares: Shares) -> None:
     ref = publisher.publish(1, filled(1))
-    assert (ref.transport, ref.is_pushed, ref.num_bytes) == ("ipc", False, 6 * 4 + 4 * 2)
+    assert ref.num_bytes == 6 * 4 + 4 * 2
     for actor_id in ("rollout-0", "rollout-1"):
         table, head = shares.read(ref, actor_id)
         assert torch.equal(table, filled(1)["table"])
         assert torch.equal(head, filled(1)["lm_head.weight"])
-    payload: Any = ref.payload
-    told = payload["rollout-1"]
-    assert told["init_info"] == {"packed": False}
-    assert told["update_info"]["dtype_names"] == ["float32", "bfloat16"]
-    assert told["update_info"]["shapes"] == [[2, 3], [4]]
+    told = ref.transfers["rollout-1"]
+    assert told.init_info == {"packed": False}
+    assert told.update_info["dtype_names"] == ["float32", "bfloat16"]
+    assert told.update_info["shapes"] == [[2, 3], [4]]
 
 
 def test_the_last_versions_stay_readable(publisher: IpcPublisher, shares: Shares) -> None:

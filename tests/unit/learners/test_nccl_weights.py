@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from learners.nccl_weights import NcclPublisher
-from protocol.errors import LoopEnded, MissingError, VersionError
+from protocol.errors import MissingError, VersionError, WeightsNotTaken
+from protocol.messages import DeviceTransfer
 from protocol.ports import PushingPublisher
 
 WEIGHTS = {
@@ -52,16 +53,15 @@ def test_each_actor_is_told_its_seat_and_what_will_come() -> None:
     publisher = NcclPublisher(FakeBroadcast(), kept_versions=2, timeout_s=10)
     assert isinstance(publisher, PushingPublisher)
     ref = publisher.publish(1, WEIGHTS)
-    assert ref.is_pushed
     assert ref.num_bytes == 6 * 4 + 4 * 2
     update_info = {
         "names": ["transformer.wte.weight", "lm_head.weight"],
         "dtype_names": ["float32", "bfloat16"],
         "shapes": [[2, 3], [4]],
     }
-    assert ref.payload == {
-        "rollout-0": {"init_info": {"rank_offset": 1}, "update_info": update_info},
-        "rollout-1": {"init_info": {"rank_offset": 2}, "update_info": update_info},
+    assert ref.transfers == {
+        "rollout-0": DeviceTransfer(init_info={"rank_offset": 1}, update_info=update_info),
+        "rollout-1": DeviceTransfer(init_info={"rank_offset": 2}, update_info=update_info),
     }
 
 
@@ -91,7 +91,7 @@ def test_a_send_to_which_not_all_come_ends() -> None:
     broadcast = FakeBroadcast(is_alone=True)
     publisher = NcclPublisher(broadcast, kept_versions=2, timeout_s=0.05)
     publisher.publish(1, WEIGHTS)
-    with pytest.raises(LoopEnded, match="not all rollout actors took policy version 1"):
+    with pytest.raises(WeightsNotTaken, match="not all rollout actors took policy version 1"):
         publisher.send(1)
     assert broadcast.left.wait(10)
 

@@ -18,6 +18,7 @@ from learners.weights import SharedMemoryPublisher
 from protocol.errors import ConfigError, MissingError, NotFinite, VersionError
 from protocol.messages import ExperienceBatch, Score
 from tests.support import learner_inputs as inputs
+from tests.support.messages import weights_path
 from tests.support.metric_proofs import proves
 from tests.support.plain_engine import PlainEngine
 from tests.support.plain_learners import PlainPPO
@@ -83,7 +84,7 @@ def test_version_0_is_the_reference_itself(learner: PPOLearner, model_folder: Pa
     policy = learner.announce()
     assert policy is not None
     assert (policy.version, policy.reward_version) == (0, 0)
-    published = load_file(policy.weights.location)
+    published = load_file(weights_path(policy))
     reference = AutoModelForCausalLM.from_pretrained(model_folder).state_dict()
     assert "lm_head.weight" in published
     assert all(published[name].equal(tensor) for name, tensor in reference.items())

@@ -18,11 +18,10 @@ TIED = {"transformer.wte.weight": SHARED, "lm_head.weight": SHARED}
 
 def test_shared_memory_holds_tied_tensors_under_each_name(tmp_path: Path):
     ref = SharedMemoryPublisher(tmp_path / "run").publish(0, TIED)
-    payload = Path(ref.location).read_bytes()
-    assert ref.transport == "shared_memory"
+    payload = Path(ref.path).read_bytes()
     assert ref.sha256 == hashlib.sha256(payload).hexdigest()
     assert ref.num_bytes == len(payload)
-    loaded = load_file(ref.location)
+    loaded = load_file(ref.path)
     assert set(loaded) == set(TIED)
     assert torch.equal(loaded["lm_head.weight"], SHARED)
 
@@ -30,7 +29,7 @@ def test_shared_memory_holds_tied_tensors_under_each_name(tmp_path: Path):
 def test_only_the_last_few_versions_stay(tmp_path: Path):
     publisher = SharedMemoryPublisher(tmp_path / "run")
     refs = [publisher.publish(version, TIED) for version in range(KEPT_VERSIONS + 2)]
-    present = [Path(ref.location).exists() for ref in refs]
+    present = [Path(ref.path).exists() for ref in refs]
     assert present == [False, False] + [True] * KEPT_VERSIONS
     publisher.close()
     assert not (tmp_path / "run").exists()
@@ -39,14 +38,14 @@ def test_only_the_last_few_versions_stay(tmp_path: Path):
 def test_a_learner_that_runs_further_ahead_keeps_more(tmp_path: Path):
     publisher = SharedMemoryPublisher(tmp_path / "run", kept_versions=5)
     refs = [publisher.publish(version, TIED) for version in range(6)]
-    assert [Path(ref.location).exists() for ref in refs] == [False] + [True] * 5
+    assert [Path(ref.path).exists() for ref in refs] == [False] + [True] * 5
 
 
 def test_object_store_gets_the_bytes():
     stored: list[bytes] = []
     publisher = ObjectStorePublisher(lambda payload: stored.append(payload) or len(stored))
     ref = publisher.publish(7, TIED)
-    assert ref.payload == 1
+    assert ref.stored == 1
     assert ref.sha256 == hashlib.sha256(stored[0]).hexdigest()
     assert torch.equal(load(stored[0])["lm_head.weight"], SHARED)
 

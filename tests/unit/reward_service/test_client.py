@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from protocol.errors import InputError, NotFinite, ScoringFailed
+from protocol.errors import InputError, NotFinite, ScoringFailed, SwapTimedOut
 from protocol.labels import RewardVersion
 from protocol.messages import Score
 from reward_service.client import RewardClient
@@ -132,5 +132,5 @@ async def test_a_swap_that_hangs_says_so() -> None:
 
     backend.announce = never  # type: ignore[method-assign]
     config = CONFIG.model_copy(update={"swap_timeout_s": 0.001})
-    with pytest.raises(ScoringFailed, match="version 2 is not served"):
+    with pytest.raises(SwapTimedOut, match="version 2 is not served"):
         await backend.client(config).swap(make_reward_version(2))

@@ -10,7 +10,7 @@ import pytest
 
 from label_queue.intake.overview_stream import ENDED, KEEP_ALIVE, overview_events
 from label_queue.intake.owner_schemas import Admission, Overview
-from protocol.errors import LoopEnded
+from protocol.errors import QueueClosed
 from tests.support.fake_people_queue import FakePeopleQueue
 from tests.unit.label_queue.intake.client import client_of
 
@@ -185,7 +185,7 @@ async def test_a_stream_ends_with_its_owners_token(people: FakePeopleQueue) -> N
 async def test_a_stream_ends_with_the_run(people: FakePeopleQueue) -> None:
     class Ended(FakePeopleQueue):
         async def wait_for_overview(self, after: float, timeout_s: float) -> Overview:
-            raise LoopEnded("the queue is closed")
+            raise QueueClosed("the queue is closed")
 
     events = events_of(Ended())
     assert len([event async for event in events]) == 1

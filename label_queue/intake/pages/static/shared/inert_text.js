@@ -13,6 +13,7 @@ import { element } from "./dom.js";
  * than emoji's own; tab and line feed are left alone.
  */
 const UNSEEN =
+  // eslint-disable-next-line no-control-regex, no-misleading-character-class -- they are the point
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}\p{Cs}]+/gu;
 const BEFORE_JOINER = /^(?:\p{Extended_Pictographic}|\p{Emoji_Modifier}|\ufe0f)$/u;
 const AFTER_JOINER = /^\p{Extended_Pictographic}$/u;

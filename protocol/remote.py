@@ -1,0 +1,99 @@
+"""A process of the run as another sees it: a Ray actor whose methods keep their types.
+
+    learner = spawn(LearnerRank, "learner rank 0", {"num_cpus": 1})(rank=0, policy=…)
+    report = await learner.ask(LearnerRank.step, batch)
+
+A method is named by the function itself, so a type checker sees arguments and answer, and an editor
+goes from the call to the code that runs. What the other process raised comes out as it was raised.
+Ray is imported when the first actor is spawned or asked, not with this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from protocol.errors import ActorDied
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Remote(Generic[T_co]):
+    """A Ray actor of class `T_co`, or of one that inherits from it; can be sent to processes.
+
+    Args:
+        handle: What Ray gave for it.
+        who: Names it in errors, e.g. "rollout actor rollout-0".
+    """
+
+    def __init__(self, handle: Any, who: str) -> None:
+        self.handle = handle
+        """Ray's own; untyped."""
+        self.who = who
+
+    @overload
+    async def ask(
+        self,
+        method: Callable[Concatenate[T_co, P], Coroutine[Any, Any, R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R: ...
+    @overload
+    async def ask(
+        self, method: Callable[Concatenate[T_co, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R: ...
+    async def ask(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a method over there and wait for the answer; other calls go on meanwhile.
+
+        Raises:
+            ActorDied: The process is gone. Whether the call took effect is not known.
+        """
+        with raised_as_itself(self.who):
+            return await self.send(method, *args, **kwargs)
+
+    def send(
+        self, method: Callable[Concatenate[T_co, P], Any], *args: P.args, **kwargs: P.kwargs
+    ) -> Awaitable[Any]:
+        """Call a method without waiting; return Ray's reference to the answer."""
+        reference: Awaitable[Any] = getattr(self.handle, method.__name__).remote(*args, **kwargs)
+        return reference
+
+
+def spawn(make: Callable[P, T], who: str, options: Mapping[str, Any]) -> Callable[P, Remote[T]]:
+    """Return what starts a class as a Ray actor; it takes the constructor's own arguments.
+
+    Returns at once: a constructor that fails raises at the first call that is asked of it.
+
+    Args:
+        make: The class.
+        who: Names the actor in errors.
+        options: Ray's, e.g. {"num_cpus": 1, "max_concurrency": 100}.
+    """
+    import ray
+
+    actor: Any = ray.remote(make).options(**options)
+
+    def start(*args: P.args, **kwargs: P.kwargs) -> Remote[T]:
+        return Remote(actor.remote(*args, **kwargs), who)
+
+    return start
+
+
+@contextmanager
+def raised_as_itself(who: str) -> Iterator[None]:
+    """Raise what another process raised, without Ray's wrapping; ActorDied where it is gone."""
+    from ray.exceptions import RayActorError, RayTaskError
+
+    try:
+        yield
+    except RayTaskError as error:
+        raise error.cause from error
+    except RayActorError as error:
+        lines = str(error).strip().splitlines()
+        # Of what a constructor raised Ray keeps the traceback alone, whose last line says it.
+        words = f"did not start: {lines[-1]}" if error.actor_init_failed else f"died: {lines[0]}"
+        raise ActorDied(f"{who} {words}") from error

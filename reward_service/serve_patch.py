@@ -1,0 +1,53 @@
+"""The one patch of Ray Serve's inside: a replica's inner port stays where Ray itself listens.
+
+Serve opens that port on all interfaces, and it takes pickles from whoever asks; no setting of Serve
+moves it. So the function by which `ray.serve._private.replica` binds it is replaced, in the
+replica's own process. That name is private: the patch is made for one version of Ray, and refuses
+any other rather than leave the port open unseen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+from ray._common.tls_utils import add_port_to_grpc_server
+from ray.serve._private import replica
+
+from protocol.errors import ResourceError
+
+MADE_FOR = "2.60"
+"""The minor version of Ray whose `_private.replica` was read; patch releases keep it."""
+_PATCHED = "add_port_to_grpc_server"
+
+
+def check_serve_patch() -> None:
+    """Check that the patch fits the Ray that is installed; cheap, and to be asked before a start.
+
+    Raises:
+        ResourceError: It was made for another version, or Serve no longer binds its port this way.
+    """
+    if not ray.__version__.startswith(f"{MADE_FOR}.") or not hasattr(replica, _PATCHED):
+        raise ResourceError(
+            f"Ray {ray.__version__} is installed, and Serve's inner port can be kept off the "
+            f"network in {MADE_FOR} alone: install ray=={MADE_FOR}.*, or read how "
+            f"ray.serve._private.replica binds its port and bring {__name__} up to date"
+        )
+
+
+def keep_replica_off_other_interfaces() -> None:
+    """Have the replica in this process bind its inner port where Ray binds its own.
+
+    To be called in a replica's constructor, before Serve opens the port. May be called twice.
+
+    Raises:
+        ResourceError: As `check_serve_patch`.
+    """
+    check_serve_patch()
+    host = ray.util.get_node_ip_address()
+
+    def bind_to_host(server: Any, _: str) -> int:
+        port: int = add_port_to_grpc_server(server, f"{host}:0")
+        return port
+
+    setattr(replica, _PATCHED, bind_to_host)
