@@ -63,7 +63,7 @@ class IntakeWatch:
         self._shown = ""
 
     async def watch(self) -> None:
-        """Look for ever. Raises LoopEnded where the label queue has died."""
+        """Look for ever. Raises ActorDied where the label queue has died."""
         while True:
             await self.look()
             await asyncio.sleep(INTERVAL_S)

@@ -44,9 +44,8 @@ def build_intake_app(queue: Remote[LabelQueueShell], config: LabelsConfig) -> An
     """
 
     async def tell_failure(failure: str) -> None:
-        queue.send(
-            LabelQueueShell.intake_failed, failure
-        )  # who waits for an answer waits long enough
+        # Not awaited: whoever waits for an answer has waited long enough.
+        queue.send(LabelQueueShell.intake_failed, failure)
 
     def build() -> FastAPI:
         keep_replica_off_other_interfaces()

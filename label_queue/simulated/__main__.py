@@ -19,7 +19,7 @@ from label_queue.simulated.client import (
     SimulatedLabeler,
 )
 from label_queue.simulated.config import LabelerProfile
-from protocol.errors import AndonError, ConfigError, LoopEnded
+from protocol.errors import AndonError, ConfigError, LabelerFailed
 from protocol.files import read_text
 
 TOKEN_VARIABLE = "ANDON_LABELER_TOKEN"
@@ -67,7 +67,7 @@ async def _end_with(parent: int | None, stop: asyncio.Event) -> None:
 async def _work(arguments: argparse.Namespace) -> None:
     """Run the labeler until the run is over, a signal comes, or its parent is gone.
 
-    Raises LoopEnded where it gave up: its run would wait for its labels for ever.
+    Raises LabelerFailed where it gave up: its run would wait for its labels for ever.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -86,7 +86,7 @@ async def _work(arguments: argparse.Namespace) -> None:
         await labeler.work(stop)
         watching.cancel()
     if labeler.gave_up is not None:
-        raise LoopEnded(f"the labeler gave up: {labeler.gave_up}")
+        raise LabelerFailed(f"the labeler gave up: {labeler.gave_up}")
 
 
 def main(argv: list[str] | None = None) -> int:

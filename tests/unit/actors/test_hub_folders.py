@@ -24,10 +24,10 @@ def test_a_folder_in_which_nothing_is_found(tmp_path: Path, name: str, said: str
     if name != "empty":
         (folder / "train.jsonl").write_text('{"prompt": "the soup was"}\n')
     with pytest.raises(MissingError, match=rf"no data files there: .*{said}"):
-        _rows(PromptsConfig(source="hub", dataset=str(folder)))
+        list(_rows(PromptsConfig(source="hub", dataset=str(folder)), str(folder)))
 
 
 def test_a_folder_of_garbage(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text("{no json\n")
-    with pytest.raises(InputError, match="cannot be read"):
-        _rows(PromptsConfig(source="hub", dataset=str(tmp_path)))
+    with pytest.raises(InputError, match="cannot read it"):
+        list(_rows(PromptsConfig(source="hub", dataset=str(tmp_path)), str(tmp_path)))
