@@ -204,7 +204,6 @@ class Journal(Timekeeper):
         before = self._cord
         self._cord_is(cord)
         if cord.is_pulled and cord.pulled_at != before.pulled_at:
-            self._record_cord("pull", cord.pulled_by, cord.reason, cord.pulled_at)
             offer = ""
             if cord.offered_rollback is not None:
                 offer = f"; policy version {cord.offered_rollback} is offered for a rollback"
@@ -216,7 +215,6 @@ class Journal(Timekeeper):
                 f"{cord.offered_rollback}",
             )
         elif before.is_pulled and not cord.is_pulled:
-            self._record_cord("release", "owner", "", self._now())
             self._metrics.alert("cord released", f"it was pulled by {before.pulled_by}")
         if cord.is_pulled or before.is_pulled:
             self._write(
@@ -301,11 +299,6 @@ class Journal(Timekeeper):
                 "restored_from": policy.restored_from,
                 "created_at": self._now(),
             },
-        )
-
-    def _record_cord(self, action: str, actor: str, reason: str, at: float) -> None:
-        self._recordings.write(
-            "cord", {"action": action, "actor": actor, "reason": reason, "at": at}
         )
 
     def _record_rollout(

@@ -158,7 +158,7 @@ def test_a_ledger_of_another_user_s(run: Path) -> None:
         ("report", "recordings/rollouts.jsonl", "{}\n"),
         ("report", "recordings/rewards.jsonl", "{\n"),
         ("report", "recordings/policies.jsonl", '{"version": "one"}\n'),
-        ("report", "recordings/cord.jsonl", '{"at": "noon", "action": "pull"}\n'),
+        ("report", "recordings/learner.jsonl", '{"started_at": "noon", "doing": "step"}\n'),
     ],
 )
 def test_a_garbled_line(run: Path, name: str, file: str, content: str) -> None:

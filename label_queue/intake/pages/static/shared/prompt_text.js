@@ -64,13 +64,14 @@ export class PromptText {
     for (const message of prompt.messages.slice(0, count)) this.#add(message);
     place.replaceChildren(this.#list);
     if (this.#hidden.length > 0) {
-      this.#button = element(
+      const button = element(
         "button",
         { type: "button", class: "fold small", onclick: () => this.showAll() },
         `Show all (${prompt.messages.length.toLocaleString("en")} turns)`,
         element("kbd", {}, "a"),
       );
-      place.append(this.#button);
+      place.append(button);
+      this.#button = button;
     }
   }
 
