@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import wandb
 
@@ -31,12 +32,28 @@ def check_online() -> None:
         raise _bad_settings(failure) from failure
     finally:
         wandb.teardown()  # its service has started by now, and would stay
+    address = _proxy_before(base_url) or base_url
     try:
-        server = urlsplit(base_url)
-        port = server.port or (443 if server.scheme == "https" else 80)
-        socket.create_connection((server.hostname or "", port), REACH_TIMEOUT_S).close()
+        at = urlsplit(address)
+        port = at.port or (443 if at.scheme == "https" else 80)
+        socket.create_connection((at.hostname or "", port), REACH_TIMEOUT_S).close()
     except (OSError, ValueError) as failure:
-        raise _not_online(f"{base_url.partition('//')[2]} cannot be reached") from failure
+        where = "" if address == base_url else f", the proxy before {base_url},"
+        raise _not_online(f"{_place(address)}{where} cannot be reached") from failure
+
+
+def _proxy_before(url: str) -> str | None:
+    """Return the proxy that stands before a server, as the environment says, or None."""
+    at = urlsplit(url)
+    if proxy_bypass(at.netloc):
+        return None
+    proxies = getproxies()
+    return proxies.get(at.scheme) or proxies.get("all")
+
+
+def _place(url: str) -> str:
+    """Return host and port of a URL, without the password that a proxy's may hold."""
+    return url.partition("//")[2].rpartition("@")[2].rstrip("/")
 
 
 def _not_online(reason: str) -> ResourceError:

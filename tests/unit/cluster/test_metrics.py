@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 import math
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydantic import ValidationError
@@ -213,3 +215,23 @@ def test_offline_is_not_told_to_go_offline(tmp_path: Path, monkeypatch: pytest.M
     assert str(told.value) == (
         "wandb could not start offline (no such thing); mend that, or set metrics.wandb='off'"
     )
+
+
+def test_wandb_is_sought_behind_the_proxy_where_one_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
+    from cluster.metrics.wandb_sink import check_online
+
+    settings = SimpleNamespace(settings=SimpleNamespace(base_url="https://wandb.invalid"))
+    monkeypatch.setattr(wandb, "setup", lambda: settings)
+    monkeypatch.setattr(wandb, "teardown", lambda: None)
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        at = f"127.0.0.1:{proxy.getsockname()[1]}"
+        monkeypatch.setenv("https_proxy", f"http://me:secret@{at}/")
+        check_online()
+    with pytest.raises(ResourceError) as told:
+        check_online()
+    assert f"({at}, the proxy before https://wandb.invalid, cannot be reached)" in str(told.value)
+    monkeypatch.setenv("no_proxy", "wandb.invalid")
+    with pytest.raises(ResourceError, match=r"\(wandb\.invalid cannot be reached\)"):
+        check_online()
