@@ -257,7 +257,9 @@ def test_versions_rise_by_one(seen: Seen) -> None:
         lines = (folder.recordings / f"{stream}.jsonl").read_text().splitlines()
         versions = [json.loads(line)["version"] for line in lines]
         assert versions == list(range(1, count + 1)), stream
-    assert len(list(folder.rewards.glob("v*"))) == seen.summary["reward_versions"]
+    # A fit under way when the run ends may still write its bundle: the next version, unannounced.
+    bundles = len(list(folder.rewards.glob("v*")))
+    assert bundles - seen.summary["reward_versions"] in (0, 1)
 
 
 def test_the_report_is_one_page_and_can_be_written_again(seen: Seen) -> None:
