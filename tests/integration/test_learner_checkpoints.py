@@ -21,7 +21,7 @@ def ran(request, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_steps_repeated_after_a_restore_are_the_same_bit_for_bit(ran: Path, stage: int):
+def test_steps_repeated_after_a_restore_are_the_same_bit_for_bit(ran: Path, stage: int) -> None:
     told: dict[str, Any] = json.loads((ran / f"{stage}.json").read_text())
     step_0, _, step_2, step_3, *repeated = told["steps"]
     assert step_2["sha256"] != step_3["sha256"]
@@ -33,6 +33,6 @@ def test_steps_repeated_after_a_restore_are_the_same_bit_for_bit(ran: Path, stag
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_hurt_file_is_refused_and_nothing_was_changed(ran: Path, stage: int):
+def test_a_hurt_file_is_refused_and_nothing_was_changed(ran: Path, stage: int) -> None:
     told: dict[str, Any] = json.loads((ran / f"{stage}.json").read_text())
     assert "has sha256" in told["refusal"] or "another rank cannot read" in told["refusal"]

@@ -65,7 +65,7 @@ def plain_rewards(tiny_model: Path) -> list[tuple[dict[str, Tensor], float]]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_ppo(ran: Path, stage: int, plain_ppo: tuple[PlainPPO, list[dict[str, float]]]):
+def test_ppo(ran: Path, stage: int, plain_ppo: tuple[PlainPPO, list[dict[str, float]]]) -> None:
     plain, metrics = plain_ppo
     figures = read(ran / f"ppo-{stage}.json")
     for mine, theirs in zip(figures["metrics"], metrics, strict=True):
@@ -87,7 +87,7 @@ def test_reward_fit(
     name: str,
     index: int,
     plain_rewards: list[tuple[dict[str, Tensor], float]],
-):
+) -> None:
     expected, loss = plain_rewards[index]
     figures = read(ran / f"{name}-{stage}.json")["metrics"]
     assert figures["reward_model/loss"] == pytest.approx(loss, rel=1e-4)
@@ -95,12 +95,12 @@ def test_reward_fit(
     assert_close(load_file(ran / f"{name}-{stage}.safetensors"), expected, atol=5e-5)
 
 
-def test_a_refit_is_a_pure_function_of_its_request(ran: Path):
+def test_a_refit_is_a_pure_function_of_its_request(ran: Path) -> None:
     first, again = (load_file(ran / f"{name}-0.safetensors") for name in ("reward", "again"))
     assert all(first[name].equal(again[name]) for name in first)
 
 
-def test_the_warm_update_is_judged_before_it_learns(ran: Path):
+def test_the_warm_update_is_judged_before_it_learns(ran: Path) -> None:
     refit, warm, again = (read(ran / f"{n}-0.json")["metrics"] for n in ("reward", "warm", "again"))
     judged = {
         "reward_model/validation_accuracy",
@@ -114,7 +114,7 @@ def test_the_warm_update_is_judged_before_it_learns(ran: Path):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_supervised(ran: Path, stage: int, tiny_model: Path):
+def test_supervised(ran: Path, stage: int, tiny_model: Path) -> None:
     trained, losses = plain_supervised(tiny_model, inputs.SUPERVISED, inputs.blocks())
     figures = read(ran / f"supervised-{stage}.json")["metrics"]
     assert [each["loss"] for each in figures] == pytest.approx(losses, rel=1e-4)

@@ -55,7 +55,7 @@ def meet(ranks: list[Remote[AnyRank]]) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("transport", ["shared_memory", "object_store"])
-def test_learner(ray_session: None, tiny_model: Path, tmp_path: Path, transport: str):
+def test_learner(ray_session: None, tiny_model: Path, tmp_path: Path, transport: str) -> None:
     make_publisher = {
         "shared_memory": partial(SharedMemoryPublisher, tmp_path / "weights"),
         "object_store": partial(ObjectStorePublisher, ray.put),
@@ -104,7 +104,7 @@ def test_learner(ray_session: None, tiny_model: Path, tmp_path: Path, transport:
     assert not (tmp_path / "weights").exists()
 
 
-def test_reward_trainer(ray_session: None, tiny_model: Path, tmp_path: Path):
+def test_reward_trainer(ray_session: None, tiny_model: Path, tmp_path: Path) -> None:
     ranks = [
         spawn(RewardTrainerRank, "the reward trainer", {})(
             rank=0,
@@ -125,7 +125,7 @@ def test_reward_trainer(ray_session: None, tiny_model: Path, tmp_path: Path):
     stop(ranks)
 
 
-def test_base_model_from_texts(ray_session: None, tmp_path: Path):
+def test_base_model_from_texts(ray_session: None, tmp_path: Path) -> None:
     texts = ["the soup was good .", "the room was not very good ."] * 200
     config = BaseModelConfig(
         width=32,

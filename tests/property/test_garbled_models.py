@@ -141,25 +141,25 @@ def try_every_door(folder: Path) -> None:
 
 @TRIES
 @given(spoil=ENTRIES, which=st.sampled_from(["tied", "untied"]))
-def test_a_garbled_config(root: Path, spoil: Spoil, which: str):
+def test_a_garbled_config(root: Path, spoil: Spoil, which: str) -> None:
     try_every_door(garbled(root / which, root / "garbled", "config.json", spoil))
 
 
 @TRIES
 @given(spoil=BYTES, which=st.sampled_from(["tied", "untied"]))
-def test_garbled_weights(root: Path, spoil: Spoil, which: str):
+def test_garbled_weights(root: Path, spoil: Spoil, which: str) -> None:
     try_every_door(garbled(root / which, root / "garbled", "model.safetensors", spoil))
 
 
 @TRIES
 @given(spoil=ENTRIES, name=st.sampled_from(["tokenizer.json", "tokenizer_config.json"]))
-def test_a_garbled_tokenizer(root: Path, spoil: Spoil, name: str):
+def test_a_garbled_tokenizer(root: Path, spoil: Spoil, name: str) -> None:
     try_every_door(garbled(root / "tied", root / "garbled", name, spoil))
 
 
 @TRIES
 @given(spoil=ENTRIES)
-def test_a_garbled_generation_config(root: Path, spoil: Spoil):
+def test_a_garbled_generation_config(root: Path, spoil: Spoil) -> None:
     try_every_door(garbled(root / "tied", root / "garbled", "generation_config.json", spoil))
 
 
@@ -168,21 +168,21 @@ def test_a_garbled_generation_config(root: Path, spoil: Spoil):
     spoil=ENTRIES,
     name=st.sampled_from(["config.json", "manifest.json"]),
 )
-def test_a_garbled_bundle(root: Path, spoil: Spoil, name: str):
+def test_a_garbled_bundle(root: Path, spoil: Spoil, name: str) -> None:
     folder = garbled(root / "reward" / "v000001", root / "garbled", name, spoil)
     ours_or_success(lambda: load_bundle(folder), folder, BundleCorrupt)
 
 
 @TRIES
 @given(spoil=BYTES)
-def test_a_bundle_of_garbled_weights(root: Path, spoil: Spoil):
+def test_a_bundle_of_garbled_weights(root: Path, spoil: Spoil) -> None:
     folder = garbled(root / "reward" / "v000001", root / "garbled", "model.safetensors", spoil)
     ours_or_success(lambda: load_bundle(folder), folder, BundleCorrupt)
 
 
 @TRIES
 @given(spoil=ENTRIES)
-def test_a_garbled_index(root: Path, spoil: Spoil):
+def test_a_garbled_index(root: Path, spoil: Spoil) -> None:
     from safetensors.numpy import load_file, save_file
 
     whole = root / "sharded"

@@ -28,7 +28,7 @@ def ragged_mask(seed: int, rows: int, columns: int) -> torch.Tensor:
 
 
 @given(SEEDS, GAMMAS)
-def test_lambda_0_is_the_one_step_error(seed: int, gamma: float):
+def test_lambda_0_is_the_one_step_error(seed: int, gamma: float) -> None:
     rewards, values = draws(seed, 3, 5, count=2)
     mask = ragged_mask(seed, 3, 5)
     advantages, _ = gae(rewards * mask, values, mask, gamma, 0.0)
@@ -37,7 +37,7 @@ def test_lambda_0_is_the_one_step_error(seed: int, gamma: float):
 
 
 @given(SEEDS, GAMMAS)
-def test_lambda_1_makes_returns_the_discounted_sum(seed: int, gamma: float):
+def test_lambda_1_makes_returns_the_discounted_sum(seed: int, gamma: float) -> None:
     rewards, values = draws(seed, 3, 5, count=2)
     mask = ragged_mask(seed, 3, 5)
     _, returns = gae(rewards * mask, values, mask, gamma, 1.0)
@@ -71,7 +71,7 @@ def test_padding_changes_nothing(seed: int, extra: int):
 
 
 @given(SEEDS)
-def test_whitened_has_mean_0_and_variance_1(seed: int):
+def test_whitened_has_mean_0_and_variance_1(seed: int) -> None:
     (x,) = draws(seed, 4, 6, count=1)
     mask = torch.ones(4, 6, dtype=torch.float64)
     whitened = whiten(x, mask, shift_mean=True)
@@ -84,7 +84,7 @@ def test_whitened_has_mean_0_and_variance_1(seed: int):
 
 
 @given(SEEDS)
-def test_on_policy_the_decoupled_objective_is_the_naive_one(seed: int):
+def test_on_policy_the_decoupled_objective_is_the_naive_one(seed: int) -> None:
     logprobs, behavior, advantages = draws(seed, 3, 5, count=3)
     weights = importance_weights(behavior, behavior, cap=2.0)
     assert weights.eq(1).all()
@@ -94,7 +94,7 @@ def test_on_policy_the_decoupled_objective_is_the_naive_one(seed: int):
 
 
 @given(SEEDS)
-def test_losses_are_never_below_their_unclipped_forms(seed: int):
+def test_losses_are_never_below_their_unclipped_forms(seed: int) -> None:
     logprobs, center, advantages, returns = draws(seed, 3, 5, count=4)
     losses, _ = policy_loss(logprobs, center, advantages, torch.ones(3, 5), 0.2)
     assert (losses >= -advantages * torch.exp(logprobs - center) - 1e-12).all()
@@ -102,7 +102,7 @@ def test_losses_are_never_below_their_unclipped_forms(seed: int):
 
 
 @given(SEEDS, st.floats(0.1, 1.0))
-def test_swapping_the_candidates_negates_the_preference(seed: int, reliability: float):
+def test_swapping_the_candidates_negates_the_preference(seed: int, reliability: float) -> None:
     """p(a over b) + p(b over a) = 1, with and without noise."""
     (pair,) = draws(seed, 2, 2, 3, count=1)
     mask, trust = torch.ones(2, 2).double(), torch.full((2,), reliability).double()
@@ -112,7 +112,7 @@ def test_swapping_the_candidates_negates_the_preference(seed: int, reliability: 
 
 
 @given(SEEDS, st.floats(-5, 5))
-def test_shifting_all_scores_changes_no_loss(seed: int, shift: float):
+def test_shifting_all_scores_changes_no_loss(seed: int, shift: float) -> None:
     (scores,) = draws(seed, 2, 4, 3, count=1)
     mask, trust = torch.ones(2, 4).double(), torch.full((2,), 0.8).double()
     choice, ranks = torch.tensor([1, 3]), torch.tensor([[0, 1, 2, 3], [2, 1, 3, 0]])
@@ -125,7 +125,7 @@ def test_shifting_all_scores_changes_no_loss(seed: int, shift: float):
 
 
 @given(SEEDS)
-def test_a_ranking_of_two_is_a_choice(seed: int):
+def test_a_ranking_of_two_is_a_choice(seed: int) -> None:
     (pair,) = draws(seed, 2, 2, 3, count=1)
     mask, trust = torch.ones(2, 2).double(), torch.full((2,), 0.7).double()
     ranks, choice = torch.tensor([[0, 1], [1, 0]]), torch.tensor([0, 1])
@@ -135,7 +135,9 @@ def test_a_ranking_of_two_is_a_choice(seed: int):
 
 
 @given(st.lists(st.floats(-50, 50), max_size=20), st.integers(1, 2000))
-def test_the_coefficient_stays_positive_and_moves_little(measured: list[float], episodes: int):
+def test_the_coefficient_stays_positive_and_moves_little(
+    measured: list[float], episodes: int
+) -> None:
     controller = KLController(KLConfig())
     for kl in measured:
         before = controller.coefficient

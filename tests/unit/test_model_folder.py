@@ -53,7 +53,7 @@ def cut(path: Path, keep: float) -> None:
     path.write_bytes(content[: int(len(content) * keep)])
 
 
-def test_a_whole_folder_is_described(folder: Path):
+def test_a_whole_folder_is_described(folder: Path) -> None:
     model = inspect_model(folder)
     assert (model.architecture, model.context_length) == ("GPT2LMHeadModel", 64)
     assert (model.num_embeddings, dict(model.ids_beyond)) == (VOCABULARY, {})
@@ -61,18 +61,18 @@ def test_a_whole_folder_is_described(folder: Path):
     assert inspect_model(folder) == model
 
 
-def test_a_missing_folder_is_named(tmp_path: Path):
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match=r"nowhere.*policy\.path"):
         inspect_model(tmp_path / "nowhere")
 
 
-def test_a_file_is_no_folder(tmp_path: Path):
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"x")
     with pytest.raises(InputError, match="is a file"):
         inspect_model(tmp_path / "model.bin")
 
 
-def test_an_empty_folder_is_named(tmp_path: Path):
+def test_an_empty_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is empty"):
         inspect_model(tmp_path)
 
@@ -86,7 +86,7 @@ def test_an_empty_folder_is_named(tmp_path: Path):
         ("tokenizer.json", "no vocabulary of the tokenizer"),
     ],
 )
-def test_a_part_that_lacks_is_named(folder: Path, name: str, complaint: str):
+def test_a_part_that_lacks_is_named(folder: Path, name: str, complaint: str) -> None:
     (folder / name).unlink()
     with pytest.raises(InputError, match=complaint) as told:
         inspect_model(folder)
@@ -99,7 +99,7 @@ def test_a_part_that_lacks_is_named(folder: Path, name: str, complaint: str):
 @pytest.mark.parametrize(
     "text", ["", "not json", "[]", '{"a": ', "\xff", "[" * 100_000, "9" * 5000]
 )
-def test_a_json_file_in_disguise_is_named(folder: Path, name: str, text: str):
+def test_a_json_file_in_disguise_is_named(folder: Path, name: str, text: str) -> None:
     (folder / name).write_text(text, encoding="latin-1")
     with pytest.raises(InputError, match=name.replace(".", r"\.")):
         inspect_model(folder)
@@ -120,7 +120,7 @@ def test_a_json_file_in_disguise_is_named(folder: Path, name: str, text: str):
         ({"quantization_config": {"bits": 4}}, "quantized"),
     ],
 )
-def test_a_config_that_does_not_fit_is_refused(folder: Path, entries: Any, complaint: str):
+def test_a_config_that_does_not_fit_is_refused(folder: Path, entries: Any, complaint: str) -> None:
     change(folder, "config.json", **entries)
     with pytest.raises(InputError, match=complaint):
         inspect_model(folder)
@@ -140,14 +140,14 @@ def test_a_config_that_does_not_fit_is_refused(folder: Path, entries: Any, compl
 )
 def test_weights_that_are_not_whole_are_refused(
     folder: Path, spoil: Callable[[Path], object], complaint: str
-):
+) -> None:
     spoil(folder / "model.safetensors")
     with pytest.raises(InputError, match=complaint) as told:
         inspect_model(folder)
     assert "model.safetensors" in str(told.value)
 
 
-def test_a_tensor_that_does_not_fit_its_place_is_named(folder: Path):
+def test_a_tensor_that_does_not_fit_its_place_is_named(folder: Path) -> None:
     path = folder / "model.safetensors"
     content = path.read_bytes()
     length = int.from_bytes(content[:8], "little")
@@ -182,21 +182,23 @@ def test_a_tensor_that_does_not_fit_its_place_is_named(folder: Path):
 )
 def test_shards_that_do_not_make_a_whole_are_refused(
     folder: Path, spoil: Callable[[Path], object], complaint: str
-):
+) -> None:
     shard(folder)
     spoil(folder)
     with pytest.raises(InputError, match=complaint):
         inspect_model(folder)
 
 
-def test_an_adapter_alone_is_named(folder: Path):
+def test_an_adapter_alone_is_named(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
     (folder / "adapter_config.json").write_text("{}")
     with pytest.raises(InputError, match="merge it into its model"):
         inspect_model(folder)
 
 
-def test_a_file_that_may_not_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_file_that_may_not_be_read_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(path: Path, *_: Any, **__: Any) -> Any:
         raise PermissionError(13, "Permission denied", str(path))
 
@@ -213,7 +215,7 @@ def add_token(folder: Path, text: str, token_id: int) -> None:
     path.write_text(json.dumps(content))
 
 
-def test_a_vocabulary_beyond_the_embeddings_is_refused(folder: Path):
+def test_a_vocabulary_beyond_the_embeddings_is_refused(folder: Path) -> None:
     path = folder / "tokenizer.json"
     content = json.loads(path.read_text())
     content["model"]["vocab"]["extra"] = VOCABULARY
@@ -222,7 +224,7 @@ def test_a_vocabulary_beyond_the_embeddings_is_refused(folder: Path):
         inspect_model(folder)
 
 
-def test_a_token_added_beyond_the_embeddings_is_noted_and_refused_in_texts(folder: Path):
+def test_a_token_added_beyond_the_embeddings_is_noted_and_refused_in_texts(folder: Path) -> None:
     add_token(folder, "<image>", VOCABULARY)
     model = inspect_model(folder)
     assert dict(model.ids_beyond) == {VOCABULARY: "<image>"}
@@ -231,7 +233,7 @@ def test_a_token_added_beyond_the_embeddings_is_noted_and_refused_in_texts(folde
         model.check_ids((3, VOCABULARY), "line 2")
 
 
-def test_an_end_beyond_the_embeddings_is_refused(folder: Path):
+def test_an_end_beyond_the_embeddings_is_refused(folder: Path) -> None:
     add_token(folder, "<end>", VOCABULARY)
     change(folder, "tokenizer_config.json", eos_token="<end>")
     with pytest.raises(InputError, match="eos_token '<end>' is beyond the 54 embeddings"):
@@ -254,5 +256,5 @@ def test_an_end_beyond_the_embeddings_is_refused(folder: Path):
         ({}, None),
     ],
 )
-def test_the_context_goes_by_many_names(config: dict[str, Any], context: int | None):
+def test_the_context_goes_by_many_names(config: dict[str, Any], context: int | None) -> None:
     assert context_of(config) == context

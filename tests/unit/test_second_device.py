@@ -44,7 +44,7 @@ def pair() -> tuple[Tensor, Tensor]:
         lambda a, b: torch.equal(a, b),
     ],
 )
-def test_devices_do_not_mix(call: Callable[[Tensor, Tensor], object]):
+def test_devices_do_not_mix(call: Callable[[Tensor, Tensor], object]) -> None:
     with pytest.raises(Strayed):
         call(*pair())
 
@@ -65,11 +65,11 @@ def test_devices_do_not_mix(call: Callable[[Tensor, Tensor], object]):
         (lambda a, b: a.copy_(b), True),
     ],
 )
-def test_what_may_meet_meets(call: Callable[[Tensor, Tensor], Tensor], stays: bool):
+def test_what_may_meet_meets(call: Callable[[Tensor, Tensor], Tensor], stays: bool) -> None:
     assert is_second(call(*pair())) is stays
 
 
-def test_a_model_moves_with_its_gradients():
+def test_a_model_moves_with_its_gradients() -> None:
     layer = torch.nn.Linear(3, 1).to(SECOND)
     layer(pair()[0]).sum().backward()
     assert layer.weight.device == SECOND

@@ -73,12 +73,12 @@ def test_a_class_with_a_number_that_lacks_a_bound_cannot_be_defined(annotation, 
         ("nope", 1),
     ],
 )
-def test_a_value_out_of_bounds_or_in_disguise_is_refused_by_name(name: str, value: object):
+def test_a_value_out_of_bounds_or_in_disguise_is_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(ValidationError, match=name):
         Example.model_validate({name: value})
 
 
-def test_what_is_written_plainly_is_taken():
+def test_what_is_written_plainly_is_taken() -> None:
     given = {"count": 3.0, "share": 1, "pair": [0, 0.5], "many": [4], "named": {"a": 1}}
     example = Example.model_validate(given)
     assert (example.count, example.share, example.pair) == (3, 1.0, (0.0, 0.5))
@@ -87,14 +87,14 @@ def test_what_is_written_plainly_is_taken():
 
 @settings(max_examples=200, deadline=None)
 @given(seed=st.integers(0, LARGEST_SEED), index=st.integers(0, 10**15))
-def test_a_derived_seed_is_a_seed(seed: int, index: int):
+def test_a_derived_seed_is_a_seed(seed: int, index: int) -> None:
     class Holder(Settings):
         seed: Seed
 
     Holder(seed=derived_seed(seed, "rollouts", index))
 
 
-def test_parts_of_one_purpose_share_no_seed_and_purposes_draw_apart():
+def test_parts_of_one_purpose_share_no_seed_and_purposes_draw_apart() -> None:
     actors = [derived_seed(LARGEST_SEED, "rollouts", index) for index in range(1_000)]
     assert len(set(actors)) == 1_000
     assert derived_seed(1, "rollouts") != derived_seed(1, "minibatches")

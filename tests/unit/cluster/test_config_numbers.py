@@ -45,11 +45,11 @@ NUMBERS = sorted(
 )
 
 
-def test_every_section_is_of_the_one_base():
+def test_every_section_is_of_the_one_base() -> None:
     assert [model for _, model in SECTIONS if not issubclass(model, Settings)] == []
 
 
-def test_every_number_is_found_and_has_two_finite_bounds():
+def test_every_number_is_found_and_has_two_finite_bounds() -> None:
     assert len(NUMBERS) > 140
     loose = [(p, n, b) for p, n, b, _ in NUMBERS if not all(map(math.isfinite, b))]
     assert loose == []
@@ -75,7 +75,7 @@ def base(prefix: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("text", [*NO_SUCH_NUMBER, "true", '"1"'])
-def test_no_number_takes_what_is_none(text: str):
+def test_no_number_takes_what_is_none(text: str) -> None:
     import tomllib
 
     value = tomllib.loads(f"x = {text}")["x"]
@@ -95,7 +95,7 @@ def test_no_number_takes_what_is_none(text: str):
 
 @pytest.mark.parametrize("text", [*NO_SUCH_NUMBER, "true", '"1"'])
 @pytest.mark.parametrize("kind", [LabelStudioConfig, ArgillaConfig, JsonlConfig])
-def test_no_number_of_a_connector_does(kind: type[BaseModel], text: str):
+def test_no_number_of_a_connector_does(kind: type[BaseModel], text: str) -> None:
     import tomllib
 
     value = tomllib.loads(f"x = {text}")["x"]
@@ -134,14 +134,14 @@ def test_no_number_of_a_connector_does(kind: type[BaseModel], text: str):
         ("kl.coefficient=0", "coefficient 0 stays 0, however it is adapted"),
     ],
 )
-def test_an_override_is_refused_by_name(override: str, named: str):
+def test_an_override_is_refused_by_name(override: str, named: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(ROOT / "cluster/demo.toml", (override,))
     assert named in str(caught.value)
     assert len(str(caught.value)) < 500
 
 
-def test_the_largest_seed_is_good_everywhere():
+def test_the_largest_seed_is_good_everywhere() -> None:
     largest = tuple(
         f"{key}.seed={2**32 - 1}" for key in ("run", "prompts", "reward_fit", "base_model")
     )
@@ -172,7 +172,7 @@ def test_a_step_that_leaves_some_of_it_is_not(overrides):
     load_config(ROOT / "cluster/demo.toml", overrides)
 
 
-def test_a_number_too_long_to_read_in_the_file_is_named(tmp_path: Path):
+def test_a_number_too_long_to_read_in_the_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text("[run]\nseed = " + "9" * 5_000)
     with pytest.raises(ConfigError, match="is not valid TOML"):
@@ -193,7 +193,7 @@ def test_a_number_too_long_to_read_in_the_file_is_named(tmp_path: Path):
         ("labelers", "exclude", "ann", "--reason", "x", "--from", str(2**63)),
     ],
 )
-def test_an_option_beyond_its_bounds_is_named(line: tuple[str, ...]):
+def test_an_option_beyond_its_bounds_is_named(line: tuple[str, ...]) -> None:
     from click.testing import CliRunner
 
     from cluster.cli import main

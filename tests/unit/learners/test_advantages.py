@@ -7,7 +7,7 @@ import torch
 from learners.advantages import gae, penalised_rewards, whiten
 
 
-def test_score_lands_on_the_last_token_of_each_response():
+def test_score_lands_on_the_last_token_of_each_response() -> None:
     rewards = penalised_rewards(
         scores=torch.tensor([2.0, -1.0]),
         policy_logprobs=torch.tensor([[-1.0, -2.0, -3.0], [-1.0, -1.0, 9.0]]),
@@ -20,7 +20,7 @@ def test_score_lands_on_the_last_token_of_each_response():
     torch.testing.assert_close(rewards, expected)
 
 
-def test_gae_by_hand():
+def test_gae_by_hand() -> None:
     advantages, returns = gae(
         rewards=torch.tensor([[1.0, 0.0, 2.0]]),
         values=torch.tensor([[0.5, 1.0, 1.5]]),
@@ -34,7 +34,7 @@ def test_gae_by_hand():
     torch.testing.assert_close(returns, torch.tensor([[2.15875, 1.575, 2.0]]))
 
 
-def test_gae_ends_where_the_response_ends():
+def test_gae_ends_where_the_response_ends() -> None:
     advantages, returns = gae(
         rewards=torch.tensor([[1.0, 2.0, 7.0]]),
         values=torch.tensor([[0.5, 1.0, 9.0]]),
@@ -46,19 +46,19 @@ def test_gae_ends_where_the_response_ends():
     torch.testing.assert_close(returns, torch.tensor([[3.0, 2.0, 0.0]]))
 
 
-def test_whitening_uses_the_population_variance():
+def test_whitening_uses_the_population_variance() -> None:
     x, mask = torch.tensor([[1.0, 3.0, 100.0]]), torch.tensor([[1.0, 1.0, 0.0]])
     # μ = 2, σ² = 1
     torch.testing.assert_close(whiten(x, mask, shift_mean=True), torch.tensor([[-1.0, 1.0, 0.0]]))
     torch.testing.assert_close(whiten(x, mask, shift_mean=False), torch.tensor([[1.0, 3.0, 0.0]]))
 
 
-def test_whitening_scales_but_keeps_the_mean():
+def test_whitening_scales_but_keeps_the_mean() -> None:
     # μ = 4, σ² = 4: (2, 6) → ∓1 + 4
     whitened = whiten(torch.tensor([[2.0, 6.0]]), torch.ones(1, 2), shift_mean=False)
     torch.testing.assert_close(whitened, torch.tensor([[3.0, 5.0]]))
 
 
-def test_whitening_a_constant_gives_zeros_not_nan():
+def test_whitening_a_constant_gives_zeros_not_nan() -> None:
     whitened = whiten(torch.full((2, 2), 3.0), torch.ones(2, 2), shift_mean=True)
     assert whitened.tolist() == [[0.0, 0.0], [0.0, 0.0]]

@@ -36,7 +36,7 @@ def write(folder: CheckpointFolder, version: int, next_reward: int | None = None
     folder.complete(position(version), next_reward, (digest,))
 
 
-def test_what_was_written_is_read(tmp_path: Path):
+def test_what_was_written_is_read(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "policy")
     assert folder.versions() == ()
     write(folder, 3)
@@ -46,7 +46,7 @@ def test_what_was_written_is_read(tmp_path: Path):
     assert checkpoint.state["weight/a"].tolist() == [1.0, 3.0]
 
 
-def test_a_folder_without_its_manifest_is_none(tmp_path: Path):
+def test_a_folder_without_its_manifest_is_none(tmp_path: Path) -> None:
     folder = make_folder(tmp_path)
     folder.write_share(3, {"weight/a": torch.zeros(1)})
     assert folder.versions() == ()
@@ -54,7 +54,7 @@ def test_a_folder_without_its_manifest_is_none(tmp_path: Path):
         folder.read(3)
 
 
-def test_every_rank_reads_its_own_share(tmp_path: Path):
+def test_every_rank_reads_its_own_share(tmp_path: Path) -> None:
     layout = Layout(num_ranks=2, zero_stage=2, dtype="float32")
     ranks = [make_folder(tmp_path, layout, rank) for rank in range(2)]
     digests = [r.write_share(1, {"weight/a": torch.tensor(i)}) for i, r in enumerate(ranks)]
@@ -62,14 +62,14 @@ def test_every_rank_reads_its_own_share(tmp_path: Path):
     assert [int(r.read(1).state["weight/a"]) for r in ranks] == [0, 1]
 
 
-def test_a_version_is_written_once(tmp_path: Path):
+def test_a_version_is_written_once(tmp_path: Path) -> None:
     folder = make_folder(tmp_path)
     write(folder, 3)
     with pytest.raises(VersionError, match="was written before"):
         write(folder, 3)
 
 
-def test_a_changed_byte_is_found(tmp_path: Path):
+def test_a_changed_byte_is_found(tmp_path: Path) -> None:
     folder = make_folder(tmp_path)
     write(folder, 3)
     share = tmp_path / "v000003" / "rank-0000.safetensors"
@@ -82,7 +82,7 @@ def test_a_changed_byte_is_found(tmp_path: Path):
         folder.read(3)
 
 
-def test_a_manifest_that_is_none_is_named(tmp_path: Path):
+def test_a_manifest_that_is_none_is_named(tmp_path: Path) -> None:
     folder = make_folder(tmp_path)
     write(folder, 3)
     path = tmp_path / "v000003" / MANIFEST_FILE
@@ -91,21 +91,23 @@ def test_a_manifest_that_is_none_is_named(tmp_path: Path):
         folder.read(3)
 
 
-def test_another_spread_is_refused(tmp_path: Path):
+def test_another_spread_is_refused(tmp_path: Path) -> None:
     write(make_folder(tmp_path), 3)
     other = make_folder(tmp_path, Layout(num_ranks=2, zero_stage=3, dtype="float32"))
     with pytest.raises(BundleCorrupt, match="num_ranks=1 zero_stage=0"):
         other.read(3)
 
 
-def test_few_are_kept(tmp_path: Path):
+def test_few_are_kept(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, keep=3)
     for version in (0, 10, 14, 20, 30):
         write(folder, version, next_reward=2 if version == 14 else None)
     assert folder.versions() == (0, 14, 30)
 
 
-def test_a_full_disk_is_said_so_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_is_said_so_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -131,7 +133,7 @@ def test_a_full_disk_is_said_so_and_leaves_nothing(tmp_path: Path, monkeypatch: 
 )
 def test_which_are_kept(
     versions: tuple[int, ...], marked: set[int], keep: int, expected: list[int]
-):
+) -> None:
     assert kept(versions, marked, keep) == expected
 
 
@@ -147,7 +149,9 @@ def test_which_are_kept(
         ("num_steps", True),
     ],
 )
-def test_a_number_that_no_manifest_can_hold_is_named(tmp_path: Path, field: str, value: object):
+def test_a_number_that_no_manifest_can_hold_is_named(
+    tmp_path: Path, field: str, value: object
+) -> None:
     folder = make_folder(tmp_path)
     write(folder, 3)
     path = folder.folder(3) / MANIFEST_FILE

@@ -41,7 +41,7 @@ MIXED = (
 )
 
 
-def test_collated_as_one_block():
+def test_collated_as_one_block() -> None:
     batch = collate_comparisons(MIXED, {"bob": 0.8})
     assert batch.input_ids.shape == (8, 5)
     assert batch.input_ids[1].tolist() == [1, 2, 4, 4, 0]
@@ -51,27 +51,27 @@ def test_collated_as_one_block():
     assert batch.reliability.tolist() == pytest.approx([1.0, 1.0, 0.8])
 
 
-def test_each_outcome_gets_its_own_loss():
+def test_each_outcome_gets_its_own_loss() -> None:
     batch = collate_comparisons(MIXED, {})
     losses = comparison_losses(torch.zeros(3, 3, 1), batch)
     assert losses[:, 0].tolist() == pytest.approx([math.log(3), math.log(2), math.log(2)])
 
 
-def test_hits_leave_ties_out():
+def test_hits_leave_ties_out() -> None:
     scores = torch.tensor([[0.0, 1.0, 2.0], [1.0, 0.0, 9.0], [3.0, 1.0, 0.0]])
     hit, decided = hits(scores, collate_comparisons(MIXED, {}))
     assert hit.tolist() == [True, False, False]
     assert decided.tolist() == [True, False, True]
 
 
-def test_calibration_error_by_hand():
+def test_calibration_error_by_hand() -> None:
     confidence = torch.tensor([0.95, 0.95, 0.55, 0.55])
     hit = torch.tensor([True, True, True, False])
     # bins: |2 − 1.9| and |1 − 1.1|, over 4
     assert calibration_error(confidence, hit) == pytest.approx(0.05)
 
 
-def test_bootstrap_is_poisson_one_and_a_function_of_the_label():
+def test_bootstrap_is_poisson_one_and_a_function_of_the_label() -> None:
     labels = [comparison("tie", query_id=f"q{n}") for n in range(4000)]
     counts = bootstrap_counts(labels, num_heads=2, seed=1)
     assert torch.equal(counts[5:6], bootstrap_counts(labels[5:6], num_heads=2, seed=1))

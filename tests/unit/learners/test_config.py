@@ -22,12 +22,12 @@ from learners.config import BaseModelConfig, DeepSpeedConfig, PPOConfig
         (lambda: PPOConfig(clip_rnage=0.1), "clip_rnage"),
     ],
 )
-def test_mistakes_are_named(build, message: str):
+def test_mistakes_are_named(build, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         build()
 
 
-def test_importing_the_config_imports_nothing_heavy():
+def test_importing_the_config_imports_nothing_heavy() -> None:
     code = (
         "import sys, learners.config; "
         "print(sorted({'torch', 'ray', 'deepspeed', 'transformers'} & set(sys.modules)))"

@@ -99,7 +99,7 @@ def make_trainer(model_folder: Path, root: Path, **model: object) -> RewardTrain
 )
 def test_ppo_steps_checkpoints_and_goes_back(
     engine: type, model_folder: Path, tmp_path: Path, changes: dict[str, object]
-):
+) -> None:
     learner = make_ppo(model_folder, tmp_path, **changes)
     first = learner.announce()
     reports = [learner.step(inputs.experience_batch(step)) for step in range(2)]
@@ -128,7 +128,7 @@ def test_ppo_steps_checkpoints_and_goes_back(
 )
 def test_a_reward_is_fitted_updated_and_served(
     engine: type, model_folder: Path, tmp_path: Path, model: dict[str, object]
-):
+) -> None:
     """A refit, a warm update that judges what it has not learned, another refit, and scores."""
     trainer = make_trainer(model_folder, tmp_path, **model)
     requests = [
@@ -150,7 +150,7 @@ def test_a_reward_is_fitted_updated_and_served(
     trainer.close()
 
 
-def test_a_critic_starts_from_a_bundle(engine: type, model_folder: Path, tmp_path: Path):
+def test_a_critic_starts_from_a_bundle(engine: type, model_folder: Path, tmp_path: Path) -> None:
     version = make_trainer(model_folder, tmp_path).fit(inputs.fit_request())
     learner = make_ppo(model_folder, tmp_path, critic="separate", critic_path=version.path)
     report = learner.step(inputs.experience_batch(0))
@@ -158,7 +158,7 @@ def test_a_critic_starts_from_a_bundle(engine: type, model_folder: Path, tmp_pat
     same_as_on_cpu("critic from a bundle", report.metrics)
 
 
-def test_texts_are_learned(engine: type, model_folder: Path, tmp_path: Path):
+def test_texts_are_learned(engine: type, model_folder: Path, tmp_path: Path) -> None:
     learner = SupervisedLearner(
         load_causal_model(model_folder), inputs.SUPERVISED, inputs.engine_config(1, 0)
     )
@@ -169,13 +169,13 @@ def test_texts_are_learned(engine: type, model_folder: Path, tmp_path: Path):
 
 def test_a_bundle_loads_on_the_cpu_whatever_it_was_written_from(
     engine: type, model_folder: Path, tmp_path: Path
-):
+) -> None:
     version = make_trainer(model_folder, tmp_path).fit(inputs.fit_request())
     model = load_bundle(Path(version.path)).model
     assert not any(is_second(x) for x in model.state_dict().values())
 
 
-def test_an_engine_is_restored_where_its_weights_are():
+def test_an_engine_is_restored_where_its_weights_are() -> None:
     """Moments lie beside the weights, counts of steps on the CPU, and what is kept on the CPU."""
     with second_device():
         module = torch.nn.Linear(3, 2).to(SECOND)
@@ -192,7 +192,7 @@ def test_an_engine_is_restored_where_its_weights_are():
             assert torch.equal(x.cpu(), after[name])
 
 
-def test_a_calibration_error_is_counted_where_its_numbers_are():
+def test_a_calibration_error_is_counted_where_its_numbers_are() -> None:
     with second_device():
         confidence = torch.tensor([0.6, 0.7, 0.9], device=SECOND)
         hit = torch.tensor([True, False, True], device=SECOND)
@@ -202,7 +202,7 @@ def test_a_calibration_error_is_counted_where_its_numbers_are():
 
 def test_a_tensor_that_strays_is_found(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr("learners.reward_fit.Engine", EngineElsewhere)
     with second_device():
         trainer = make_trainer(model_folder, tmp_path)

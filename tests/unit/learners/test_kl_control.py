@@ -12,40 +12,40 @@ def controller(**changes: object) -> KLController:
     return KLController(KLConfig(**{"coefficient": 0.1, "target": 6.0, **changes}))
 
 
-def test_error_within_the_bound_moves_the_coefficient_by_it():
+def test_error_within_the_bound_moves_the_coefficient_by_it() -> None:
     kl = controller()
     kl.update(6.6, episodes=1000)  # e = 0.1: 0.1·(1 + 0.1·1000/10000)
     assert kl.coefficient == pytest.approx(0.1 * 1.01)
 
 
 @pytest.mark.parametrize(("measured", "factor"), [(60.0, 1.00256), (0.0, 0.99744), (-1.0, 0.99744)])
-def test_error_is_clipped(measured: float, factor: float):
+def test_error_is_clipped(measured: float, factor: float) -> None:
     kl = controller()
     kl.update(measured, episodes=128)  # e = ±0.2: 1 ± 0.2·128/10000
     assert kl.coefficient == pytest.approx(0.1 * factor)
 
 
-def test_on_target_it_stays():
+def test_on_target_it_stays() -> None:
     kl = controller()
     kl.update(6.0, episodes=128)
     assert kl.coefficient == pytest.approx(0.1)
 
 
-def test_fixed_coefficient_stays():
+def test_fixed_coefficient_stays() -> None:
     kl = controller(kind="fixed")
     kl.update(100.0, episodes=10_000)
     assert kl.coefficient == 0.1
 
 
 @pytest.mark.parametrize(("batch", "horizon"), [(512, 100), (512, 102), (128, 20)])
-def test_a_batch_that_could_turn_it_negative_is_refused(batch: int, horizon: int):
+def test_a_batch_that_could_turn_it_negative_is_refused(batch: int, horizon: int) -> None:
     with pytest.raises(
         ValueError, match=f"kl.horizon_episodes {horizon} .* ppo.batch_size {batch}"
     ):
         KLConfig(horizon_episodes=horizon).check_batch(batch)
 
 
-def test_the_largest_batch_that_is_taken_leaves_a_little():
+def test_the_largest_batch_that_is_taken_leaves_a_little() -> None:
     config = KLConfig(coefficient=0.1, target=6.0, horizon_episodes=103)
     config.check_batch(512)
     kl = KLController(config)
@@ -55,5 +55,5 @@ def test_the_largest_batch_that_is_taken_leaves_a_little():
     assert kl.coefficient > 0
 
 
-def test_a_fixed_one_takes_any_batch():
+def test_a_fixed_one_takes_any_batch() -> None:
     KLConfig(kind="fixed", horizon_episodes=1).check_batch(512)

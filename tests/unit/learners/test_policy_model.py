@@ -49,7 +49,7 @@ RAGGED = (
 
 
 @torch.no_grad()
-def test_logprobs_are_those_of_the_whole_model_at_the_temperature(model_folder: Path):
+def test_logprobs_are_those_of_the_whole_model_at_the_temperature(model_folder: Path) -> None:
     model = PolicyModel.from_pretrained(model_folder, PPOConfig())
     batch = collate(RAGGED)
     logprobs, values, entropy = model(*batch.model_inputs(), with_entropy=True)
@@ -67,7 +67,7 @@ def test_logprobs_are_those_of_the_whole_model_at_the_temperature(model_folder: 
 
 
 @torch.no_grad()
-def test_a_separate_critic_starts_at_zero_and_has_its_own_trunk(model_folder: Path):
+def test_a_separate_critic_starts_at_zero_and_has_its_own_trunk(model_folder: Path) -> None:
     model = PolicyModel.from_pretrained(model_folder, PPOConfig(critic="separate"))
     own = {name for name, _ in model.named_parameters()}
     assert {name.split(".")[0] for name in own} == {"language_model", "critic", "value_head"}
@@ -75,17 +75,17 @@ def test_a_separate_critic_starts_at_zero_and_has_its_own_trunk(model_folder: Pa
     assert values.eq(0).all()
 
 
-def test_policy_tensors_are_named_as_in_hugging_face():
+def test_policy_tensors_are_named_as_in_hugging_face() -> None:
     kept = policy_tensors({"language_model.lm_head.weight": torch.ones(1), "value_head.bias": None})
     assert set(kept) == {"lm_head.weight"}
 
 
-def test_a_model_that_is_not_there_is_named(tmp_path: Path):
+def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="does not exist"):
         PolicyModel.from_pretrained(tmp_path / "nowhere", PPOConfig())
 
 
-def test_a_folder_without_weights_is_named(tmp_path: Path, model_folder: Path):
+def test_a_folder_without_weights_is_named(tmp_path: Path, model_folder: Path) -> None:
     (tmp_path / "config.json").write_bytes((model_folder / "config.json").read_bytes())
     with pytest.raises(InputError, match="safetensors"):
         PolicyModel.from_pretrained(tmp_path, PPOConfig())

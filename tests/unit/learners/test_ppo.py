@@ -80,7 +80,7 @@ def with_scores(batch: ExperienceBatch, value: float) -> ExperienceBatch:
     return replace(batch, rollouts=tuple(replace(each, score=score) for each in batch.rollouts))
 
 
-def test_version_0_is_the_reference_itself(learner: PPOLearner, model_folder: Path):
+def test_version_0_is_the_reference_itself(learner: PPOLearner, model_folder: Path) -> None:
     policy = learner.announce()
     assert policy is not None
     assert (policy.version, policy.reward_version) == (0, 0)
@@ -91,7 +91,7 @@ def test_version_0_is_the_reference_itself(learner: PPOLearner, model_folder: Pa
 
 
 @proves("policy/version", "policy/episodes", "policy/lr")
-def test_a_step_raises_the_version_and_says_what_it_learned_from(learner: PPOLearner):
+def test_a_step_raises_the_version_and_says_what_it_learned_from(learner: PPOLearner) -> None:
     report = learner.step(inputs.experience_batch(0))
     assert report is not None
     policy = report.policy
@@ -101,44 +101,44 @@ def test_a_step_raises_the_version_and_says_what_it_learned_from(learner: PPOLea
     assert report.metrics["policy/lr"] == inputs.PPO.lr
 
 
-def test_the_learning_rate_falls_to_nothing(learner: PPOLearner):
+def test_the_learning_rate_falls_to_nothing(learner: PPOLearner) -> None:
     batch = replace(inputs.experience_batch(0), episodes_before=48)
     report = learner.step(batch)
     assert report is not None
     assert report.metrics["policy/lr"] == pytest.approx(inputs.PPO.lr / 4)
 
 
-def test_the_same_step_again_is_the_first_answer(learner: PPOLearner):
+def test_the_same_step_again_is_the_first_answer(learner: PPOLearner) -> None:
     first = learner.step(inputs.experience_batch(0))
     assert learner.step(inputs.experience_batch(0)) is first
     assert learner._engine.num_steps == inputs.PPO.epochs * inputs.PPO.minibatches
 
 
 @pytest.mark.parametrize("step", [2, 1])
-def test_a_skipped_step_is_an_error(learner: PPOLearner, step: int):
+def test_a_skipped_step_is_an_error(learner: PPOLearner, step: int) -> None:
     with pytest.raises(VersionError, match=f"step {step} came after step -1"):
         learner.step(inputs.experience_batch(step))
 
 
-def test_an_older_step_is_an_error(learner: PPOLearner):
+def test_an_older_step_is_an_error(learner: PPOLearner) -> None:
     for step in range(2):
         learner.step(inputs.experience_batch(step))
     with pytest.raises(VersionError, match="step 0 came after step 1"):
         learner.step(inputs.experience_batch(0))
 
 
-def test_a_batch_that_cannot_be_cut_is_named(learner: PPOLearner):
+def test_a_batch_that_cannot_be_cut_is_named(learner: PPOLearner) -> None:
     with pytest.raises(ConfigError, match="multiple of 2"):
         learner.step(inputs.experience_batch(0, size=15))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_score_that_is_not_finite_stops_the_line(learner: PPOLearner, value: float):
+def test_a_score_that_is_not_finite_stops_the_line(learner: PPOLearner, value: float) -> None:
     with pytest.raises(NotFinite):
         learner.step(with_scores(inputs.experience_batch(0), value))
 
 
-def test_on_policy_there_is_no_mismatch_no_kl_and_no_lag(learner: PPOLearner):
+def test_on_policy_there_is_no_mismatch_no_kl_and_no_lag(learner: PPOLearner) -> None:
     report = learner.step(on_policy(learner, inputs.experience_batch(0)))
     assert report is not None
     metrics = report.metrics
@@ -149,7 +149,9 @@ def test_on_policy_there_is_no_mismatch_no_kl_and_no_lag(learner: PPOLearner):
     assert metrics["staleness/policy_lag_max"] == 0
 
 
-def test_mismatch_is_absent_when_nothing_was_sampled_under_this_version(learner: PPOLearner):
+def test_mismatch_is_absent_when_nothing_was_sampled_under_this_version(
+    learner: PPOLearner,
+) -> None:
     for step in range(2):
         report = learner.step(on_policy(learner, inputs.experience_batch(step)))
     stale = replace(inputs.experience_batch(2), rollouts=inputs.experience_batch(0).rollouts)
@@ -162,7 +164,7 @@ def test_mismatch_is_absent_when_nothing_was_sampled_under_this_version(learner:
 @proves("policy/loss", "policy/value_loss", "policy/grad_norm", "kl/reference_mean")
 def test_losses_and_norm_are_those_of_plain_ppo_on_a_stale_batch(
     learner: PPOLearner, model_folder: Path
-):
+) -> None:
     """The oracle goes token by token, and its rewards pay the KL of what sampled."""
     batch = inputs.experience_batch(0)
     report = learner.step(batch)
@@ -172,7 +174,7 @@ def test_losses_and_norm_are_those_of_plain_ppo_on_a_stale_batch(
         assert report.metrics[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
 
 
-def test_the_penalty_is_of_the_kl_that_moves_the_coefficient(learner: PPOLearner):
+def test_the_penalty_is_of_the_kl_that_moves_the_coefficient(learner: PPOLearner) -> None:
     batch = inputs.experience_batch(0)  # its behaviour is far from the learner's own
     report = learner.step(batch)
     assert report is not None
@@ -189,7 +191,7 @@ def test_the_penalty_is_of_the_kl_that_moves_the_coefficient(learner: PPOLearner
 @pytest.mark.parametrize("objective", ["decoupled", "naive"])
 def test_the_update_is_measured_from_where_it_started(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: str
-):
+) -> None:
     """Two optimizer steps: the first finds π_θ = π_prox, the second what the first made of it."""
     settings = {"objective": objective, "minibatches": 1}
     batch = inputs.experience_batch(0)
@@ -248,7 +250,7 @@ def by_token(learner: PPOLearner, batch: ExperienceBatch) -> tuple[torch.Tensor,
 @pytest.mark.parametrize("objective", ["decoupled", "naive"])
 def test_it_learns_what_is_rewarded(
     model_folder: Path, tmp_path: Path, monkeypatch, critic: str, objective: str
-):
+) -> None:
     """Reward the responses that begin with an even token; their probability rises."""
     learner = make(
         model_folder,
@@ -280,7 +282,7 @@ def even_minus_odd(learner: PPOLearner) -> float:
 
 def test_a_saved_policy_ends_as_the_one_it_started_from(
     learner: PPOLearner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     started_from = Path(shutil.copytree(learner._policy.path, tmp_path / "start"))
     named = json.dumps({"eos_token_id": [2, 5]})
     (started_from / "generation_config.json").write_text(named)
@@ -289,7 +291,7 @@ def test_a_saved_policy_ends_as_the_one_it_started_from(
     assert (tmp_path / "saved" / "generation_config.json").read_text() == named
 
 
-def test_a_saved_policy_loads_whole(learner: PPOLearner, tmp_path: Path):
+def test_a_saved_policy_loads_whole(learner: PPOLearner, tmp_path: Path) -> None:
     learner.step(inputs.experience_batch(0))
     learner.save(tmp_path / "policy" / "v000001")
     learner.save(tmp_path / "policy" / "v000001")
@@ -300,7 +302,9 @@ def test_a_saved_policy_loads_whole(learner: PPOLearner, tmp_path: Path):
     assert AutoTokenizer.from_pretrained(tmp_path / "policy" / "v000001").eos_token == "<eos>"
 
 
-def test_a_checkpoint_comes_before_every_new_reward_and_every_tenth_step(learner: PPOLearner):
+def test_a_checkpoint_comes_before_every_new_reward_and_every_tenth_step(
+    learner: PPOLearner,
+) -> None:
     rewards = [1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2]
     for step, reward in enumerate(rewards):
         batch = inputs.experience_batch(step)
@@ -309,7 +313,7 @@ def test_a_checkpoint_comes_before_every_new_reward_and_every_tenth_step(learner
     assert learner.checkpoints() == (0, 2, 10)
 
 
-def test_after_a_restore_the_same_batches_give_the_same_weights(learner: PPOLearner):
+def test_after_a_restore_the_same_batches_give_the_same_weights(learner: PPOLearner) -> None:
     reports = [learner.step(inputs.experience_batch(step)) for step in range(2)]
     kl = learner._kl.coefficient
     restored = learner.restore(0)
@@ -328,14 +332,14 @@ def test_after_a_restore_the_same_batches_give_the_same_weights(learner: PPOLear
     assert learner._kl.coefficient == kl
 
 
-def test_a_step_from_before_a_restore_is_refused(learner: PPOLearner):
+def test_a_step_from_before_a_restore_is_refused(learner: PPOLearner) -> None:
     learner.step(inputs.experience_batch(0))
     learner.restore(0)
     with pytest.raises(VersionError, match="step 0 came after step 1"):
         learner.step(inputs.experience_batch(0))
 
 
-def test_a_version_without_a_checkpoint_is_missing_and_changes_nothing(learner: PPOLearner):
+def test_a_version_without_a_checkpoint_is_missing_and_changes_nothing(learner: PPOLearner) -> None:
     learner.step(inputs.experience_batch(0))
     with pytest.raises(MissingError, match="no checkpoint of policy version 1: there are 0"):
         learner.restore(1)

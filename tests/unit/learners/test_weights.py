@@ -16,7 +16,7 @@ SHARED = torch.arange(6.0).view(2, 3)
 TIED = {"transformer.wte.weight": SHARED, "lm_head.weight": SHARED}
 
 
-def test_shared_memory_holds_tied_tensors_under_each_name(tmp_path: Path):
+def test_shared_memory_holds_tied_tensors_under_each_name(tmp_path: Path) -> None:
     ref = SharedMemoryPublisher(tmp_path / "run").publish(0, TIED)
     payload = Path(ref.path).read_bytes()
     assert ref.sha256 == hashlib.sha256(payload).hexdigest()
@@ -26,7 +26,7 @@ def test_shared_memory_holds_tied_tensors_under_each_name(tmp_path: Path):
     assert torch.equal(loaded["lm_head.weight"], SHARED)
 
 
-def test_only_the_last_few_versions_stay(tmp_path: Path):
+def test_only_the_last_few_versions_stay(tmp_path: Path) -> None:
     publisher = SharedMemoryPublisher(tmp_path / "run")
     refs = [publisher.publish(version, TIED) for version in range(KEPT_VERSIONS + 2)]
     present = [Path(ref.path).exists() for ref in refs]
@@ -35,13 +35,13 @@ def test_only_the_last_few_versions_stay(tmp_path: Path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_learner_that_runs_further_ahead_keeps_more(tmp_path: Path):
+def test_a_learner_that_runs_further_ahead_keeps_more(tmp_path: Path) -> None:
     publisher = SharedMemoryPublisher(tmp_path / "run", kept_versions=5)
     refs = [publisher.publish(version, TIED) for version in range(6)]
     assert [Path(ref.path).exists() for ref in refs] == [False] + [True] * 5
 
 
-def test_object_store_gets_the_bytes():
+def test_object_store_gets_the_bytes() -> None:
     stored: list[bytes] = []
     publisher = ObjectStorePublisher(lambda payload: stored.append(payload) or len(stored))
     ref = publisher.publish(7, TIED)
@@ -50,7 +50,7 @@ def test_object_store_gets_the_bytes():
     assert torch.equal(load(stored[0])["lm_head.weight"], SHARED)
 
 
-def test_a_version_never_comes_twice(tmp_path: Path):
+def test_a_version_never_comes_twice(tmp_path: Path) -> None:
     publisher = SharedMemoryPublisher(tmp_path / "run")
     publisher.publish(3, TIED)
     with pytest.raises(VersionError, match="3 came after 3"):

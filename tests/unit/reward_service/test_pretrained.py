@@ -40,7 +40,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("name", sorted(set(ARCHITECTURES) - set(REFUSED)))
-def test_architectures_that_compute_as_we_do_pass(folders: dict[str, Path], name: str):
+def test_architectures_that_compute_as_we_do_pass(folders: dict[str, Path], name: str) -> None:
     folder = folders[name]
     check_loads(folder)
     check_forward(load_causal_model(folder), folder)
@@ -48,7 +48,7 @@ def test_architectures_that_compute_as_we_do_pass(folders: dict[str, Path], name
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
-def test_architectures_that_do_not_are_refused_by_name(folders: dict[str, Path], name: str):
+def test_architectures_that_do_not_are_refused_by_name(folders: dict[str, Path], name: str) -> None:
     folder = folders[name]
     reason = REFUSED[name].replace("(", r"\(").replace(")", r"\)")
     with pytest.raises(InputError, match=reason) as told:
@@ -68,13 +68,13 @@ def test_architectures_that_do_not_are_refused_by_name(folders: dict[str, Path],
 )
 def test_the_trial_finds_a_cap_that_no_key_names(
     folders: dict[str, Path], name: str, reason: str, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr("reward_service.forward._CAPS", ())
     with pytest.raises(InputError, match=reason):
         check_forward(load_causal_model(folders[name]), folders[name])
 
 
-def test_a_model_is_left_as_it_was(folders: dict[str, Path]):
+def test_a_model_is_left_as_it_was(folders: dict[str, Path]) -> None:
     model = load_causal_model(folders["llama untied"])
     before = model.config._attn_implementation
     check_forward(model, folders["llama untied"])
@@ -82,7 +82,7 @@ def test_a_model_is_left_as_it_was(folders: dict[str, Path]):
     assert model.model.config._attn_implementation == before
 
 
-def test_padding_changes_no_hidden_state(folders: dict[str, Path]):
+def test_padding_changes_no_hidden_state(folders: dict[str, Path]) -> None:
     model = load_backbone(folders["opt, offset positions"])
     with torch.no_grad():
         padded = hidden_states(model, torch.tensor([[5, 6, 7, 0, 0], [8, 9, 10, 11, 12]]))
@@ -91,7 +91,7 @@ def test_padding_changes_no_hidden_state(folders: dict[str, Path]):
 
 
 @pytest.mark.parametrize("load", [check_loads, load_causal_model])
-def test_an_untied_model_without_its_head_is_refused(tmp_path: Path, load):
+def test_an_untied_model_without_its_head_is_refused(tmp_path: Path, load) -> None:
     """Also where the config leaves it to the architecture's default, which reading cannot know."""
     folder = save_architecture("llama untied", tmp_path)
     weights = load_file(folder / "model.safetensors")
@@ -106,14 +106,14 @@ def test_an_untied_model_without_its_head_is_refused(tmp_path: Path, load):
         load(folder)
 
 
-def test_policy_and_reference_of_an_untied_model_have_one_head(tmp_path: Path):
+def test_policy_and_reference_of_an_untied_model_have_one_head(tmp_path: Path) -> None:
     folder = save_architecture("llama untied", tmp_path)
     heads = [load_causal_model(folder).lm_head.weight for _ in range(2)]
     assert torch.equal(*heads)
 
 
 @pytest.mark.parametrize("load", [check_loads, load_causal_model, load_backbone])
-def test_weights_of_other_shapes_are_refused(tmp_path: Path, load):
+def test_weights_of_other_shapes_are_refused(tmp_path: Path, load) -> None:
     folder = save_tiny_model(tmp_path)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "n_inner": 100}))
@@ -138,7 +138,7 @@ def test_weights_of_other_shapes_are_refused(tmp_path: Path, load):
 )
 def test_a_config_that_no_model_can_be_made_of_is_refused(
     tmp_path: Path, entries: dict[str, object], reason: str
-):
+) -> None:
     folder = save_tiny_model(tmp_path)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, **entries}))
@@ -148,7 +148,7 @@ def test_a_config_that_no_model_can_be_made_of_is_refused(
     assert str(folder) in str(told.value)
 
 
-def test_a_tokenizer_that_cannot_be_loaded_is_named(tmp_path: Path):
+def test_a_tokenizer_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
     folder = save_tiny_model(tmp_path)
     content = json.loads((folder / "tokenizer.json").read_text())
     content["model"]["type"] = "NoSuchModel"
@@ -158,7 +158,7 @@ def test_a_tokenizer_that_cannot_be_loaded_is_named(tmp_path: Path):
         load_tokenizer(folder)
 
 
-def test_a_reward_without_a_bound_takes_any_length(tmp_path: Path):
+def test_a_reward_without_a_bound_takes_any_length(tmp_path: Path) -> None:
     """ALiBi has no longest sequence, and Bloom's config names none."""
     folder = save_architecture("bloom, alibi", tmp_path)
     config = json.loads((folder / "config.json").read_text())
