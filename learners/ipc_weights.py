@@ -19,7 +19,7 @@ Handle = Mapping[str, object]
 
 def shared_by_cuda(tensor: Tensor) -> Handle:
     """Open a tensor on a GPU to one other process there."""
-    _, rebuild_arguments = reduce_tensor(tensor)  # type: ignore[no-untyped-call]
+    _, rebuild_arguments = reduce_tensor(tensor)
     return {str(torch.cuda.get_device_properties(tensor.device).uuid): rebuild_arguments}
 
 

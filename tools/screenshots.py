@@ -11,7 +11,7 @@ import os
 import random
 from pathlib import Path
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
 from label_queue.intake.owner_schemas import (
     Disagreement,
@@ -30,7 +30,7 @@ from tests.support.page_server import serve_people
 from tests.support.tasks import make_task
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-SIZE = {"width": 1280, "height": 800}
+SIZE: ViewportSize = {"width": 1280, "height": 800}
 SEED = 7
 RUN = "restaurant-reviews-3"
 GUIDELINES = """Choose the review you would **rather read**: warm, specific and believable.

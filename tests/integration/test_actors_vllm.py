@@ -104,7 +104,8 @@ class LearnerSide:
             for name, tensor in self.model(number).state_dict().items()
             if lm_head or name != "lm_head.weight"
         }
-        return save(tensors)
+        content: bytes = save(tensors)
+        return content
 
     def publish(
         self, number: int, *, lm_head: bool = True, transport: str = "shared_memory"

@@ -17,6 +17,7 @@ from label_queue.queue import LabelQueue
 from protocol.errors import ResourceError, Unauthenticated, UnknownTask
 from protocol.remote import Remote, spawn
 from tests.support.labels import make_config, make_drafts
+from tests.support.present import present
 
 if TYPE_CHECKING:
     from label_queue.shell import LabelQueueShell
@@ -81,7 +82,7 @@ async def ask_for_everything(queue: Remote[LabelQueueShell]) -> None:
 
 async def label_until_done(client: httpx.AsyncClient) -> list[str]:
     """Label as a curl user would; return the event ids acknowledged."""
-    acknowledged = []
+    acknowledged: list[str] = []
     while True:
         answer = await client.get("/api/v1/tasks/next", params={"wait_s": 0.5})
         if answer.status_code == httpx.codes.NO_CONTENT:
@@ -151,7 +152,7 @@ async def test_an_actor_killed_and_started_again_knows_every_label(
     first = start_queue(ledger_path)
     token = await first.ask(LabelQueue.add_labeler, "ann")
     await ask_for_everything(first)
-    task = await first.ask(LabelQueue.next_task, "ann", 0.0)
+    task = present(await first.ask(LabelQueue.next_task, "ann", 0.0))
     with pytest.raises(ResourceError, match="another process has this ledger open"):
         SqlLedger.open(ledger_path, "run-1")
     ray.kill(first.handle)
@@ -187,4 +188,4 @@ async def test_the_owners_side_crosses_ray_too(
     with pytest.raises(UnknownTask, match="'eve'"):
         await people.exclude("eve", 0, "who?")
     with pytest.raises(AttributeError, match="ports have no 'close'"):
-        people.close  # noqa: B018
+        people.close  # type: ignore[attr-defined]  # noqa: B018

@@ -14,7 +14,9 @@ STAGES = (0, 1, 2, 3)
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one-rank", "two-ranks"])
-def ran(request, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ran(
+    request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     out = tmp_path_factory.mktemp(f"checkpoints-{request.param}")
     run_ranks(request.param, tiny_model, out, STAGES, module="tests.support.checkpoint_ranks")
     return out

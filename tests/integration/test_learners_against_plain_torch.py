@@ -21,7 +21,9 @@ STAGES = (0, 2, 3)
 
 
 @pytest.fixture(scope="session", params=[1, 2], ids=["one-rank", "two-ranks"])
-def ran(request, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ran(
+    request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     out = tmp_path_factory.mktemp(f"ranks-{request.param}")
     run_ranks(request.param, tiny_model, out, STAGES)
     return out

@@ -20,6 +20,7 @@ from learners.shell import LearnerRank, Rank, RewardTrainerRank, SupervisedRank
 from learners.weights import ObjectStorePublisher, SharedMemoryPublisher
 from protocol.errors import VersionError
 from protocol.messages import StoredWeights, WeightsFile
+from protocol.ports import WeightPublisher
 from protocol.remote import Remote, raised_as_itself, spawn
 from reward_service.bundle import load_bundle
 from tests.support import learner_inputs as inputs
@@ -56,10 +57,10 @@ def meet(ranks: list[Remote[AnyRank]]) -> tuple[str, int]:
 
 @pytest.mark.parametrize("transport", ["shared_memory", "object_store"])
 def test_learner(ray_session: None, tiny_model: Path, tmp_path: Path, transport: str) -> None:
-    make_publisher = {
+    makers: dict[str, Callable[[], WeightPublisher]] = {
         "shared_memory": partial(SharedMemoryPublisher, tmp_path / "weights"),
         "object_store": partial(ObjectStorePublisher, ray.put),
-    }[transport]
+    }
     ranks = [
         spawn(LearnerRank, "the learner", {})(
             rank=rank,
@@ -70,7 +71,7 @@ def test_learner(ray_session: None, tiny_model: Path, tmp_path: Path, transport:
             checkpoint_root=tmp_path / "policies",
             total_episodes=inputs.TOTAL_EPISODES,
             seed=inputs.SEED,
-            make_publisher=make_publisher,
+            make_publisher=makers[transport],
         )
         for rank in range(2)
     ]
@@ -151,4 +152,5 @@ def probe_of(folder: Path) -> list[float]:
     ids = torch.tensor([inputs.PROBE])
     with torch.no_grad():
         logprobs = model(input_ids=ids).logits[0, :-1].log_softmax(dim=-1)
-    return logprobs.gather(1, ids[0, 1:, None])[:, 0].tolist()
+    chosen: list[float] = logprobs.gather(1, ids[0, 1:, None])[:, 0].tolist()
+    return chosen

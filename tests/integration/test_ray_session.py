@@ -65,10 +65,12 @@ def install(session: RaySession, monkeypatch: pytest.MonkeyPatch) -> Install:
 
     def installed(fake: FakeServe) -> FakeServe:
         monkeypatch.setattr(module, "DEPLOYMENT_POLL_S", 0)
-        monkeypatch.setattr(module.serve, "run_many", fake.run_many)
-        monkeypatch.setattr(module.serve, "status", fake.status)
-        monkeypatch.setattr(module.ray, "is_initialized", lambda: True)
-        monkeypatch.setattr(module.ray, "shutdown", lambda: fake.log.append("Ray shut down"))
+        monkeypatch.setattr(f"{module.__name__}.serve.run_many", fake.run_many)
+        monkeypatch.setattr(f"{module.__name__}.serve.status", fake.status)
+        monkeypatch.setattr(f"{module.__name__}.ray.is_initialized", lambda: True)
+        monkeypatch.setattr(
+            f"{module.__name__}.ray.shutdown", lambda: fake.log.append("Ray shut down")
+        )
         return fake
 
     return installed

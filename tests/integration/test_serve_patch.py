@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import ModuleType
 
 import pytest
@@ -14,16 +15,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on
 
 @pytest.fixture
 def replica() -> ModuleType:
-    from ray.serve._private import replica
-
-    return replica
+    return import_module("ray.serve._private.replica")
 
 
 @pytest.fixture
 def serve_patch() -> ModuleType:
-    from reward_service import serve_patch
-
-    return serve_patch
+    return import_module("reward_service.serve_patch")
 
 
 def test_it_fits_the_ray_that_is_pinned(serve_patch: ModuleType) -> None:

@@ -12,7 +12,7 @@ from label_queue.exchange.line_file import write_lines
 from label_queue.exchange.record_lines import read_records, record_lines
 from label_queue.ledger.dataset import build_dataset, dataset_bytes
 from label_queue.ledger.records import Ledger
-from protocol.labels import DatasetRules, LabelEvent
+from protocol.labels import DatasetRules, EventType, LabelEvent, Outcome
 from protocol.messages import ChatMessage
 from tests.support.labels import make_assignment, make_event, make_exclusion, make_query
 from tests.support.memory_ledger import MemoryLedger
@@ -22,6 +22,8 @@ TEXTS = st.text(max_size=20)
 TURNS = st.builds(
     ChatMessage, role=st.sampled_from(["system", "user", "assistant", "tool"]), content=TEXTS
 )
+OUTCOMES: tuple[Outcome, ...] = ("choice", "tie", "skip", "both_bad", "flag")
+CHANGES: tuple[EventType, ...] = ("revise", "retract")
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
 
@@ -60,8 +62,8 @@ def events(draw: st.DrawFn, revisions: dict[str, int], number: int) -> LabelEven
     key = f"{query.query_id}/{labeler}"
     revision = revisions.get(key, -1) + 1
     revisions[key] = revision
-    outcome = draw(st.sampled_from(["choice", "tie", "skip", "both_bad", "flag"]))
-    kind = "submit" if revision == 0 else draw(st.sampled_from(["revise", "retract"]))
+    outcome = draw(st.sampled_from(OUTCOMES))
+    kind: EventType = "submit" if revision == 0 else draw(st.sampled_from(CHANGES))
     return make_event(
         query,
         labeler,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,7 +50,7 @@ def test_lambda_1_makes_returns_the_discounted_sum(seed: int, gamma: float) -> N
 
 
 @given(SEEDS, st.integers(1, 4))
-def test_padding_changes_nothing(seed: int, extra: int):
+def test_padding_changes_nothing(seed: int, extra: int) -> None:
     """Wider tensors with rubbish in the padding give the same advantages."""
     mask = ragged_mask(seed, 3, 5)
     wide_mask = torch.cat([mask, torch.zeros(3, extra)], dim=1)
@@ -116,11 +118,12 @@ def test_shifting_all_scores_changes_no_loss(seed: int, shift: float) -> None:
     (scores,) = draws(seed, 2, 4, 3, count=1)
     mask, trust = torch.ones(2, 4).double(), torch.full((2,), 0.8).double()
     choice, ranks = torch.tensor([1, 3]), torch.tensor([[0, 1, 2, 3], [2, 1, 3, 0]])
-    for loss in (
+    losses: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
         lambda s: best_of_k_loss(s, mask, choice, trust),
         lambda s: ranking_loss(s, mask, ranks, trust),
         lambda s: tie_loss(s, mask),
-    ):
+    )
+    for loss in losses:
         torch.testing.assert_close(loss(scores + shift), loss(scores))
 
 

@@ -52,7 +52,8 @@ SETTINGS = settings(
 def face(tmp_path: Path) -> Iterator[Face]:
     config = make_config(total=200, initial=200, refits=1, intake=quick_limits())
     face = Face(tmp_path / "ledger.sqlite", config)
-    with asgi.get_client(face):
+    application: Any = face
+    with asgi.get_client(application):
         yield face
     asgi.shutdown_lifespans()
 
@@ -72,7 +73,7 @@ def without_tuples(node: Any) -> Any:
     return plain
 
 
-def aim(case: Case, face: Face, number: int) -> None:
+def aim(case: Case[Any], face: Face, number: int) -> None:
     """Let a request name what there is: random ids only ever reach the first check."""
     assignments, queries = list(face.assignments.items()), list(face.queries.items())
     assignment_id, shown = assignments[number % len(assignments)]
@@ -106,7 +107,7 @@ def test_every_answer_is_documented_and_none_is_a_failure(
 
     @SETTINGS
     @given(case=good | bad)
-    def send(case: Case) -> None:
+    def send(case: Case[Any]) -> None:
         number = next(numbers)
         if number % 2:
             aim(case, face, number)

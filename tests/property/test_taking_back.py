@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from label_queue.oversight.cord_fold import RELEASED, after
 from label_queue.oversight.lineage import ancestry, learned_labels, policies_touched, rewards_behind
-from protocol.labels import CordEvent, PolicyProvenance, RewardVersion
+from protocol.labels import CordAction, CordEvent, PolicyProvenance, RewardVersion
 from tests.support.labels import make_cord_event, make_provenance, make_reward
 
+ACTIONS: tuple[CordAction, ...] = ("pull", "release", "roll_back", "rolled_back")
 CORD_EVENTS = st.lists(
-    st.tuples(st.sampled_from(["pull", "release", "roll_back", "rolled_back"]), st.integers(0, 3)),
+    st.tuples(st.sampled_from(ACTIONS), st.integers(0, 3)),
     max_size=12,
 ).map(
     lambda drawn: [

@@ -22,6 +22,7 @@ from protocol.errors import BundleCorrupt
 from protocol.messages import ExperienceBatch, ScoredRollout, StepReport
 from tests.support import learner_inputs as inputs
 from tests.support.learner_ranks import HOST
+from tests.support.present import digest_of
 
 
 def main(rank: int, world_size: int, port: int, model: Path, out: Path, stages: list[int]) -> None:
@@ -89,7 +90,7 @@ def told(report: StepReport | None) -> dict[str, object] | None:
     if report is None:
         return None
     metrics = {name: x for name, x in report.metrics.items() if name != "policy/version"}
-    return {"metrics": metrics, "sha256": report.policy.weights.sha256}
+    return {"metrics": metrics, "sha256": digest_of(report.policy.weights)}
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def make_event(
     seq: int = 0,
     type: EventType = "submit",
     revision: int = 0,
-    outcome: Outcome = "choice",
+    outcome: Outcome | None = "choice",
     choice: int | None = 0,
     received_at: float = 1_010.0,
     **changes: object,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Literal
 
 import torch
 
@@ -13,7 +14,7 @@ from learners.config import (
     RewardFitConfig,
     SupervisedConfig,
 )
-from protocol.labels import Comparison, FitRequest
+from protocol.labels import Comparison, FitKind, FitRequest
 from protocol.messages import ExperienceBatch, Prompt, Rollout, Sampling, Score, ScoredRollout
 from reward_service.config import RewardModelConfig
 
@@ -52,7 +53,7 @@ def comparisons(count: int = 11, first: int = 0) -> tuple[Comparison, ...]:
     return tuple(_comparison(rng, first + number) for number in range(count))
 
 
-def fit_request(kind: str = "refit", count: int = 11, first: int = 0) -> FitRequest:
+def fit_request(kind: FitKind = "refit", count: int = 11, first: int = 0) -> FitRequest:
     return FitRequest(
         kind=kind,
         ledger_seq=first + count,
@@ -97,8 +98,11 @@ def _scored(rng: random.Random, version: int) -> ScoredRollout:
     )
 
 
+OUTCOMES: tuple[Literal["choice", "ranking", "tie"], ...] = ("choice", "choice", "tie", "ranking")
+
+
 def _comparison(rng: random.Random, seq: int) -> Comparison:
-    outcome = ("choice", "choice", "tie", "ranking")[seq % 4]
+    outcome = OUTCOMES[seq % 4]
     num_candidates = rng.choice((2, 3, 4))
     places = list(range(num_candidates))
     rng.shuffle(places)

@@ -46,7 +46,7 @@ class LedgerContract:
             make_reward(1, ledger_seq=7),
             make_provenance(3, restored_from=1),
         ]
-        again = [
+        again: list[Record] = [
             TokenRevocation(token_sha256="ab", at=2.0, reason="left"),
             make_cord_event("pull", actor="bob"),
             make_reward(1, ledger_seq=9),

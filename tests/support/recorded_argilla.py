@@ -57,8 +57,9 @@ class RecordedArgilla(RecordedTool):
         return 200, {"items": list(self.records.values()), "updated_item_ids": []}
 
     def _make(self, external_id: str) -> dict[str, Any]:
-        record = {
-            "id": self._new_id(),
+        record_id = self._new_id()
+        record: dict[str, Any] = {
+            "id": record_id,
             "status": "pending",
             "fields": {},
             "metadata": None,
@@ -67,7 +68,7 @@ class RecordedArgilla(RecordedTool):
             "inserted_at": "2026-01-01T00:00:00",
             "updated_at": "2026-01-01T00:00:00",
         }
-        self.records[record["id"]] = record
+        self.records[record_id] = record
         return record
 
     def _new_id(self) -> str:

@@ -25,14 +25,15 @@ from torch.utils._pytree import tree_leaves, tree_map
 SECOND = torch.device("cuda", 0)
 _MARK = "_is_on_second_device"
 
-_DEVICE, _IS_CUDA = Tensor.device.__get__, Tensor.is_cuda.__get__
-_SET_DATA = Tensor.data.__set__
+_OF_TENSORS: Any = Tensor  # whose attributes the stubs take for values
+_DEVICE, _IS_CUDA = _OF_TENSORS.device.__get__, _OF_TENSORS.is_cuda.__get__
+_SET_DATA = _OF_TENSORS.data.__set__
 _MOVES = {Tensor.to, Tensor.cpu}
 _ANYWHERE = {
     *(*_MOVES, Tensor.copy_, Tensor.type_as, _SET_DATA, torch.tensor, torch.as_tensor),
     torch._has_compatible_shallow_copy_type,
 }
-_HOST_ONLY = {Tensor.numpy, Tensor.__array__}
+_HOST_ONLY: set[Any] = {Tensor.numpy, Tensor.__array__}
 _BY_POSITION = {Tensor.__getitem__, Tensor.__setitem__}
 _ALL_ALIKE = {torch.cat, torch.stack, Tensor.index_add, Tensor.gather, Tensor.scatter_add}
 """Functions that take no tensor of the CPU, of no dimension either."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -47,7 +47,9 @@ def define(annotation: object, default: object) -> type[Settings]:
         (Annotated[float, Field(gt=0)], 1.0),
     ],
 )
-def test_a_class_with_a_number_that_lacks_a_bound_cannot_be_defined(annotation, default):
+def test_a_class_with_a_number_that_lacks_a_bound_cannot_be_defined(
+    annotation: Any, default: Any
+) -> None:
     with pytest.raises(TypeError, match=r"Loose\.x is (int|float) with bounds"):
         define(annotation, default)
 

@@ -88,7 +88,7 @@ def test_review_prompts_keep_to_the_room_there_is(
 @pytest.mark.parametrize("kind", ["reviews", "jsonl"])
 def test_a_cursor_is_all_there_is_to_resume(tokenizer: Any, tmp_path: Path, kind: str) -> None:
     path = write_lines(tmp_path / "p.jsonl", *({"prompt": f"the soup {n}"} for n in range(7)))
-    config = PromptsConfig(source=kind, path=str(path), seed=9)  # type: ignore[arg-type]
+    config = PromptsConfig(source=kind, path=str(path), seed=9)
     whole = build_prompt_source(config, tokenizer).draw(30)
     resumed = build_prompt_source(config, tokenizer)
     resumed.seek(11)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -321,7 +322,7 @@ class SlowScore(FakeEngine):
         self.scoring = asyncio.Event()
         self.let_go = asyncio.Event()
 
-    async def score(self, token_ids: tuple[int, ...]) -> tuple[float, ...]:  # type: ignore[override]
+    async def score(self, token_ids: Sequence[int]) -> tuple[float, ...]:
         self.scoring.set()
         await self.let_go.wait()
         return await super().score(token_ids)

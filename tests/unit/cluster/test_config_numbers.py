@@ -158,7 +158,9 @@ def test_the_largest_seed_is_good_everywhere() -> None:
         (("kl.max_error=10.0",), 128, 1280),
     ],
 )
-def test_a_step_that_could_turn_the_kl_coefficient_negative_is_refused(overrides, batch, horizon):
+def test_a_step_that_could_turn_the_kl_coefficient_negative_is_refused(
+    overrides: tuple[str, ...], batch: int, horizon: int
+) -> None:
     """β falls by at most 0.2·128/horizon of itself: all of it at a horizon of 25.6."""
     with pytest.raises(ConfigError) as caught:
         load_config(ROOT / "cluster/demo.toml", overrides)
@@ -168,7 +170,7 @@ def test_a_step_that_could_turn_the_kl_coefficient_negative_is_refused(overrides
 
 
 @pytest.mark.parametrize("overrides", [("kl.horizon_episodes=26",), ("kl.kind=fixed",)])
-def test_a_step_that_leaves_some_of_it_is_not(overrides):
+def test_a_step_that_leaves_some_of_it_is_not(overrides: tuple[str, ...]) -> None:
     load_config(ROOT / "cluster/demo.toml", overrides)
 
 

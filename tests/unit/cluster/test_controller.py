@@ -1,6 +1,6 @@
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,7 +89,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path):
+def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     yield made
     made.recordings.close()
@@ -177,7 +177,7 @@ async def test_a_rollout_without_a_score_is_replaced_never_zero(tmp_path: Path) 
     assert len(world.learner.batches) == 5
     assert {s.score.value for b in world.learner.batches for s in b.rollouts} == {0.1}
     dropped = [row["staleness/dropped"] for row in world.rows.rows if "staleness/dropped" in row]
-    assert dropped[-1] > 0
+    assert float(dropped[-1]) > 0
 
 
 async def test_a_loop_that_ends_early_is_an_error(world: World) -> None:

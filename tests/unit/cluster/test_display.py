@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 
 from rich.console import Console
 
 from cluster.watching.display import PLAIN_INTERVAL_S, RunDisplay, plain_line, render
 
-SNAPSHOT = {
+SNAPSHOT: Mapping[str, float | int | str] = {
     "phase": "training",
     "elapsed_s": 185.4,
     "episodes_total": 7680,

@@ -83,7 +83,7 @@ def test_a_full_or_read_only_disk_is_told(
     def refuse(**_: Any) -> Any:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(folders.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr("cluster.starting.folders.tempfile.TemporaryFile", refuse)
     with pytest.raises(
         ResourceError, match=rf"the run's folder .* \({os.strerror(number)}\); mend"
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ from protocol.errors import InputError, MissingError, ResourceError
 
 
 @pytest.fixture
-def client(live_run: Any):
+def client(live_run: Any) -> Iterator[OwnerClient]:
     with OwnerClient.of_run(live_run.folder.path) as made:
         yield made
 

@@ -7,7 +7,6 @@ import socket
 
 import pytest
 
-from cluster.starting import ports
 from cluster.starting.ports import check_ray, free_port, ray_host_and_port, url_of
 from protocol.errors import ConfigError, ResourceError
 
@@ -49,7 +48,7 @@ def test_what_keeps_a_port_from_being_bound_is_told(
         def bind(self, address: object) -> None:
             raise OSError(number, "no such")
 
-    monkeypatch.setattr(ports.socket, "socket", Refusing)
+    monkeypatch.setattr("cluster.starting.ports.socket.socket", Refusing)
     with pytest.raises(ResourceError) as told:
         free_port("127.0.0.1", 80)
     assert str(told.value).startswith(said)

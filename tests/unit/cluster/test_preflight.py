@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from structlog.testing import capture_logs
 
 from cluster.config import RunConfig, parse_config
-from cluster.starting.preflight import check_before_start, check_label_files, free_port
+from cluster.starting.ports import free_port
+from cluster.starting.preflight import check_before_start, check_label_files
 from label_queue.config import GoldConfig, LabelsConfig, QualityConfig
 from protocol.errors import InputError, MissingError, ResourceError
 from tests.support.tiny_model import save_tiny_model

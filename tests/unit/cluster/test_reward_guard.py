@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,7 +67,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path):
+def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     yield made
     made.recordings.close()
@@ -128,7 +128,7 @@ async def test_what_cannot_be_compared_stops_the_line(world: World) -> None:
     async def refused(_: Sequence[Sequence[int]]) -> list[Score]:
         raise ScoringFailed("no replica answered")
 
-    world.service.score = refused  # type: ignore[method-assign]
+    world.service.score = refused  # type: ignore[method-assign, assignment]
     await world.serve(request())
     assert "could not be compared" in world.labels.cord_state.reason
 
@@ -167,13 +167,13 @@ async def test_no_step_may_be_taken_while_it_is_not_settled(world: World) -> Non
     world.remember()
     swap = world.service.swap
 
-    async def waiting_while_swapped(version: RewardVersion) -> None:
-        nonlocal waiting
-        waiting = asyncio.ensure_future(world.guard.settled())
-        await swap(version)
-        assert not waiting.done()
+    waits: list[asyncio.Future[int]] = []
 
-    waiting: asyncio.Future[None]
+    async def waiting_while_swapped(version: RewardVersion) -> None:
+        waits.append(asyncio.ensure_future(world.guard.settled()))
+        await swap(version)
+        assert not waits[0].done()
+
     world.service.swap = waiting_while_swapped  # type: ignore[method-assign]
     await world.serve(request())
-    await asyncio.wait_for(waiting, 5)
+    assert await asyncio.wait_for(waits[0], 5) == 1

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,7 @@ from protocol.messages import StepReport
 from tests.support.labels import make_cord_event
 from tests.support.messages import make_policy
 from tests.support.metric_proofs import proves
+from tests.support.present import present
 from tests.support.synthetic_run import synthetic_config
 from tests.unit.cluster.test_journal import make_batch, make_reward, make_stats
 
@@ -175,11 +177,11 @@ def test_every_row_of_a_run_counts_time_from_where_the_run_began(run: RunRecords
 def test_the_picture_says_what_the_figures_say(run: RunRecords, tmp_path: Path) -> None:
     lanes = {lane.name: lane for lane in time_lanes(run)}
     assert list(lanes) == ["rollout-0", "rollout-1", "learner", "reward trainer", "cord pulled"]
-    summary = summarize(run)
+    summary: dict[str, Any] = summarize(run)
     assert lanes["learner"].busy == pytest.approx(1.0 - summary["learner_idle"])
     assert lanes["learner"].busy == pytest.approx(0.7)
     assert lanes["learner"].note == "waits for: 15% people, 10% rollouts, 5% scores"
-    busy = [lanes[f"rollout-{number}"].busy for number in (0, 1)]
+    busy = [present(lanes[f"rollout-{number}"].busy) for number in (0, 1)]
     assert busy == [pytest.approx(0.5), pytest.approx(0.5)]
     assert sum(busy) / 2 == pytest.approx(1.0 - summary["actor_idle"])
     assert lanes["reward trainer"].busy == 0.0  # it has fitted before the first step alone

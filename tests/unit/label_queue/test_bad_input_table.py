@@ -270,7 +270,7 @@ async def test_client_clocks_are_stored_and_order_nothing(
     clocks = [9e11, 5.0, 0.0]
     for task, now in zip(tasks, clocks, strict=True):
         clock.now += 1.0
-        times = {"shown_at": now, "first_action_at": now, "submitted_at": now}
+        times: dict[str, Any] = dict.fromkeys(("shown_at", "first_action_at", "submitted_at"), now)
         assert (await post(ann, choice(task, **times))).status_code == 200
     events = ledger.events()
     assert [event.submitted_at for event in events] == clocks

@@ -107,4 +107,4 @@ def test_time_spent_lies_around_its_mean() -> None:
 )
 def test_profiles_refuse_what_makes_no_sense(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
-        LabelerProfile(**wrong)  # type: ignore[arg-type]
+        LabelerProfile(**wrong)

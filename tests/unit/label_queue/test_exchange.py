@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -183,7 +183,7 @@ def test_the_margin_is_that_of_the_style_that_is_written() -> None:
 def test_responses_that_are_alike_give_no_pair() -> None:
     a, b, c, d = FOUR.candidates
     older = replace(FOUR, candidates=(a, replace(b, text=f" {a.text}\n"), c, d))
-    records = [older, make_assignment(older), make_event(older, choice=0)]
+    records: list[Record] = [older, make_assignment(older), make_event(older, choice=0)]
     assert pairs_of(trl(records)) == [("q1-a", "q1-c"), ("q1-a", "q1-d")]
     older = replace(FOUR, candidates=(a, replace(b, token_ids=a.token_ids), c, d))
     records = [older, make_assignment(older), make_event(older, choice=1)]
@@ -496,10 +496,11 @@ class Words:
     """A tokenizer of words by length; the special token 0 goes before."""
 
     chat_template: str | None = None
-    all_special_ids = (0,)
-    added_tokens_decoder: Mapping[int, Any] = {}
-    bos_token_id = 0
-    eos_token_id = unk_token_id = None
+    all_special_ids: ClassVar[list[int]] = [0]
+    added_tokens_decoder: ClassVar[Mapping[int, Any]] = {}
+    bos_token_id: int | None = 0
+    eos_token_id: int | None = None
+    unk_token_id: int | None = None
 
     def __len__(self) -> int:
         return 20
@@ -507,8 +508,14 @@ class Words:
     def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
         return [f"<{token_id}>" for token_id in ids]
 
-    def decode(self, ids: list[int], **ways: bool) -> str:
-        return " ".join("x" * token_id for token_id in ids)
+    def decode(
+        self,
+        token_ids: list[int],
+        *,
+        skip_special_tokens: bool,
+        clean_up_tokenization_spaces: bool,
+    ) -> str:
+        return " ".join("x" * token_id for token_id in token_ids)
 
     def __call__(self, text: str, *, add_special_tokens: bool = True) -> dict[str, Any]:
         special = [0] if add_special_tokens else []

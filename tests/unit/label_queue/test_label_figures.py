@@ -63,7 +63,7 @@ def fill(ledger: MemoryLedger) -> None:
     )
     for number, labeler, at, said in given:
         query = queries[number]
-        event = make_event(query, labeler, received_at=at, **said)  # type: ignore[arg-type]
+        event = make_event(query, labeler, received_at=at, **said)
         ledger.write([query, make_assignment(query, labeler), event])
     ledger.write([make_query(6, num_wanted=3), make_query(7, purpose="gold", gold_answer="q7-a")])
     ledger.write(

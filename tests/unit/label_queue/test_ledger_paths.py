@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from label_queue.ledger import file as ledger_file
 from label_queue.ledger.file import LONGEST_PATH_BYTES
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import InputError, IntegrityError, ResourceError
@@ -88,10 +88,10 @@ def test_another_file_than_that_asked_for_is_found_out(
     def elsewhere(*_: object, **__: object) -> sqlite3.Connection:
         return connect(tmp_path / "elsewhere.sqlite", check_same_thread=False)
 
-    monkeypatch.setattr(ledger_file.sqlite3, "connect", elsewhere)
+    monkeypatch.setattr("label_queue.ledger.file.sqlite3.connect", elsewhere)
     path = tmp_path / "ledger.sqlite"
     path.touch()
-    for opening in (lambda: SqlLedger.open(path, "r"), lambda: SqlLedger.open_to_read(path)):
+    for opening in (partial(SqlLedger.open, path, "r"), partial(SqlLedger.open_to_read, path)):
         with pytest.raises(IntegrityError, match=r"ledger\.sqlite: SQLite opened '.*elsewhere"):
             opening()
 

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,7 @@ def test_refuses_another_schema_and_leaves_it_as_it_was(path: Path) -> None:
         connection.execute("INSERT INTO run VALUES ('run-1', 1)")
         connection.commit()
     before = path.read_bytes()
-    for refused in (lambda: SqlLedger.open(path, "run-1"), lambda: SqlLedger.open_to_read(path)):
+    for refused in (partial(SqlLedger.open, path, "run-1"), partial(SqlLedger.open_to_read, path)):
         with pytest.raises(InputError, match="written by schema 1, this is 2; use the version"):
             refused()
     with closing(sqlite3.connect(path)) as connection:

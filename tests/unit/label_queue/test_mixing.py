@@ -12,6 +12,7 @@ import pytest
 from label_queue.config import GoldConfig, LabelsConfig, QualityConfig
 from label_queue.intake.schemas import LabelAnswer, LabelSubmission, Task
 from label_queue.labeling.mixing import draw_order
+from label_queue.ledger.records import Record
 from label_queue.quality.gold_tasks import AskMoment, past_template
 from label_queue.queue import LabelQueue
 from protocol.distinct import is_comparison
@@ -162,7 +163,7 @@ async def test_probation_labels_count_once_they_are_cleared(
     make_queue: MakeQueue, tmp_path: Path
 ) -> None:
     queue = make_queue(with_gold(tmp_path, share_first=0.4))
-    counts = []
+    counts: list[int] = []
     while not counts or counts[-1] == 0:
         await answer(queue, await take(queue))
         counts.append((await queue.run_info()).labels_received)
@@ -270,7 +271,7 @@ async def test_neither_gold_nor_a_repeat_asks_what_is_no_comparison(
     a, b, c, d = older.candidates
     older = replace(older, candidates=(a, replace(b, text=f"{a.text} "), c, d))
     template = past_template(older, "q0-c", AskMoment(now=1.0, labels=0))
-    answered = [make_assignment(older), make_event(older)]
+    answered: list[Record] = [make_assignment(older), make_event(older)]
     ledger.write([older, template, *answered])
     queue = make_queue(
         config_with(gold={"share_first": 0.5, "share": 0.5}, repeat_share=0.4, repeat_after=1)

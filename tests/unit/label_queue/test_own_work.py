@@ -15,6 +15,7 @@ from protocol.errors import InputError, MissingError
 from protocol.labels import LabelEvent, Outcome
 from tests.support.labels import ManualClock, make_config
 from tests.support.memory_ledger import MemoryLedger
+from tests.support.present import present
 from tests.unit.label_queue.conftest import MakeQueue
 from tests.unit.label_queue.labeling import answer_orders, label, submit
 
@@ -123,8 +124,7 @@ async def test_neither_tasks_held_nor_the_last_answer_say_what_a_task_was_for(
         return board.queries[board.assignments[assignment_id].query_id].purpose == purpose
 
     for _ in range(10):
-        task = await queue.next_task("ann", 0.0)
-        assert task is not None
+        task = present(await queue.next_task("ann", 0.0))
         if is_on_top(task.assignment_id):
             break
     assert is_on_top(task.assignment_id)

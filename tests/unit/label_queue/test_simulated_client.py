@@ -182,7 +182,7 @@ async def test_lost_answers_and_busy_servers_are_retried_and_count_once(
             intake.faults = [lost.pop(0)]
         return await intake(request)
 
-    report = await label(label_then_lose_the_answer, seconds_per_label=0)  # type: ignore[arg-type]
+    report = await label(label_then_lose_the_answer, seconds_per_label=0)
     assert intake.posts == 3
     assert len(intake.labels) == 1
     assert report == {"acknowledged": 1, "skipped": 0, "refused": 0, "retried": 6}
@@ -229,7 +229,7 @@ async def test_told_to_stop_it_brings_its_answer_to_an_end(label: Labeling) -> N
             await asyncio.wait_for(stop.wait(), 1)
         return await intake(request)
 
-    report = await label(stop_while_submitting, stop=stop)  # type: ignore[arg-type]
+    report = await label(stop_while_submitting, stop=stop)
     assert report["acknowledged"] == len(intake.labels) == 1
 
 
@@ -243,7 +243,7 @@ async def test_told_to_stop_it_does_not_try_for_long(label: Labeling, waits: lis
             raise httpx.ConnectError("gone")
         return await intake(request)
 
-    report = await label(stop_and_break, stop=stop, seconds_per_label=0)  # type: ignore[arg-type]
+    report = await label(stop_and_break, stop=stop, seconds_per_label=0)
     assert report["acknowledged"] == 0
     assert 5 <= sum(waits) < 11
 
@@ -256,7 +256,7 @@ async def test_told_to_stop_it_leaves_an_idle_wait(label: Labeling) -> None:
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
 
-    assert (await label(never_a_task, stop=stop))["acknowledged"] == 0  # type: ignore[arg-type]
+    assert (await label(never_a_task, stop=stop))["acknowledged"] == 0
 
 
 async def test_the_same_seed_gives_the_same_answers_whatever_the_network_does(

@@ -16,7 +16,9 @@ from protocol.errors import BundleCorrupt, MissingError, ResourceError, VersionE
 LAYOUT = Layout(num_ranks=1, zero_stage=0, dtype="float32")
 
 
-def make_folder(root: Path, layout: Layout = LAYOUT, rank: int = 0, keep: int = 8):
+def make_folder(
+    root: Path, layout: Layout = LAYOUT, rank: int = 0, keep: int = 8
+) -> CheckpointFolder:
     return CheckpointFolder(root, CheckpointConfig(keep=keep), layout, rank)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from protocol.labels import Comparison
 
 
 def comparison(outcome: str, candidates: int = 2, **fields: object) -> Comparison:
-    defaults = {
+    defaults: dict[str, Any] = {
         "seq": 1,
         "query_id": "q",
         "labeler_id": "ann",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from pydantic import ValidationError
@@ -19,10 +20,10 @@ from learners.config import BaseModelConfig, DeepSpeedConfig, PPOConfig
         (lambda: DeepSpeedConfig(offload_optimizer=True), "zero_stage 1, 2 or 3"),
         (lambda: BaseModelConfig(width=100, heads=3), "not a multiple of heads"),
         (lambda: BaseModelConfig(context_tokens=32), "over context_tokens"),
-        (lambda: PPOConfig(clip_rnage=0.1), "clip_rnage"),
+        (lambda: PPOConfig.model_validate({"clip_rnage": 0.1}), "clip_rnage"),
     ],
 )
-def test_mistakes_are_named(build, message: str) -> None:
+def test_mistakes_are_named(build: Callable[[], object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         build()
 

@@ -27,6 +27,7 @@ from reward_service.hot_swap import LiveModel
 from reward_service.pretrained import load_causal_model, load_tokenizer
 from tests.support import learner_inputs as inputs
 from tests.support.plain_engine import PlainEngine
+from tests.support.present import digest_of, present
 from tests.support.second_device import SECOND, Strayed, is_second, second_device
 from tests.support.tiny_model import save_tiny_model
 
@@ -98,7 +99,7 @@ def make_trainer(model_folder: Path, root: Path, **model: object) -> RewardTrain
     ids=["shared", "separate", "naive"],
 )
 def test_ppo_steps_checkpoints_and_goes_back(
-    engine: type, model_folder: Path, tmp_path: Path, changes: dict[str, object]
+    engine: Any, model_folder: Path, tmp_path: Path, changes: dict[str, object]
 ) -> None:
     learner = make_ppo(model_folder, tmp_path, **changes)
     first = learner.announce()
@@ -107,8 +108,8 @@ def test_ppo_steps_checkpoints_and_goes_back(
     learner.save(tmp_path / "saved")
     assert first is not None
     assert restored is not None
-    assert restored.weights.sha256 == first.weights.sha256
-    digests = [report.policy.weights.sha256 for report in reports if report is not None]
+    assert digest_of(restored.weights) == digest_of(first.weights)
+    digests = [digest_of(report.policy.weights) for report in reports if report is not None]
     metrics = [report.metrics for report in reports if report is not None]
     same_as_on_cpu(f"ppo {changes}", (first.probe, digests, metrics))
     assert load_causal_model(tmp_path / "saved").device.type == "cpu"
@@ -127,7 +128,7 @@ def test_ppo_steps_checkpoints_and_goes_back(
     ids=lambda model: str(model.get("combine") or model.get("normalisation") or "mean"),
 )
 def test_a_reward_is_fitted_updated_and_served(
-    engine: type, model_folder: Path, tmp_path: Path, model: dict[str, object]
+    engine: Any, model_folder: Path, tmp_path: Path, model: dict[str, object]
 ) -> None:
     """A refit, a warm update that judges what it has not learned, another refit, and scores."""
     trainer = make_trainer(model_folder, tmp_path, **model)
@@ -136,7 +137,7 @@ def test_a_reward_is_fitted_updated_and_served(
         inputs.fit_request("warm", count=9, first=11),
         inputs.fit_request(count=20),
     ]
-    versions = [trainer.fit(request) for request in requests]
+    versions = [present(trainer.fit(request)) for request in requests]
     assert "reward_model/ece" in versions[1].metrics
     assert "reward_model/correlation_with_previous" in versions[2].metrics
     live = LiveModel(
@@ -150,15 +151,15 @@ def test_a_reward_is_fitted_updated_and_served(
     trainer.close()
 
 
-def test_a_critic_starts_from_a_bundle(engine: type, model_folder: Path, tmp_path: Path) -> None:
-    version = make_trainer(model_folder, tmp_path).fit(inputs.fit_request())
+def test_a_critic_starts_from_a_bundle(engine: Any, model_folder: Path, tmp_path: Path) -> None:
+    version = present(make_trainer(model_folder, tmp_path).fit(inputs.fit_request()))
     learner = make_ppo(model_folder, tmp_path, critic="separate", critic_path=version.path)
     report = learner.step(inputs.experience_batch(0))
     assert report is not None
     same_as_on_cpu("critic from a bundle", report.metrics)
 
 
-def test_texts_are_learned(engine: type, model_folder: Path, tmp_path: Path) -> None:
+def test_texts_are_learned(engine: Any, model_folder: Path, tmp_path: Path) -> None:
     learner = SupervisedLearner(
         load_causal_model(model_folder), inputs.SUPERVISED, inputs.engine_config(1, 0)
     )
@@ -168,9 +169,9 @@ def test_texts_are_learned(engine: type, model_folder: Path, tmp_path: Path) -> 
 
 
 def test_a_bundle_loads_on_the_cpu_whatever_it_was_written_from(
-    engine: type, model_folder: Path, tmp_path: Path
+    engine: Any, model_folder: Path, tmp_path: Path
 ) -> None:
-    version = make_trainer(model_folder, tmp_path).fit(inputs.fit_request())
+    version = present(make_trainer(model_folder, tmp_path).fit(inputs.fit_request()))
     model = load_bundle(Path(version.path)).model
     assert not any(is_second(x) for x in model.state_dict().values())
 
@@ -207,7 +208,7 @@ def test_a_tensor_that_strays_is_found(
     with second_device():
         trainer = make_trainer(model_folder, tmp_path)
         trainer.fit(inputs.fit_request())
-        heads = trainer._engine.module.heads
+        heads = present(trainer._engine).module.heads
         heads.bias.data = heads.bias.data.cpu()
         with pytest.raises(Strayed):
             trainer.fit(inputs.fit_request("warm", count=9, first=11))

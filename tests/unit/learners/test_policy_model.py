@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -76,7 +77,8 @@ def test_a_separate_critic_starts_at_zero_and_has_its_own_trunk(model_folder: Pa
 
 
 def test_policy_tensors_are_named_as_in_hugging_face() -> None:
-    kept = policy_tensors({"language_model.lm_head.weight": torch.ones(1), "value_head.bias": None})
+    tensors = {"language_model.lm_head.weight": torch.ones(1), "value_head.bias": torch.zeros(1)}
+    kept = policy_tensors(tensors)
     assert set(kept) == {"lm_head.weight"}
 
 
@@ -91,12 +93,14 @@ def test_a_folder_without_weights_is_named(tmp_path: Path, model_folder: Path) -
         PolicyModel.from_pretrained(tmp_path, PPOConfig())
 
 
-def test_a_model_that_scales_its_logits_is_refused(monkeypatch, model_folder: Path):
+def test_a_model_that_scales_its_logits_is_refused(
+    monkeypatch: pytest.MonkeyPatch, model_folder: Path
+) -> None:
     from transformers import GPT2LMHeadModel
 
     plain = GPT2LMHeadModel.forward
 
-    def capped(self, *args, **kwargs):
+    def capped(self: Any, *args: Any, **kwargs: Any) -> Any:
         output = plain(self, *args, **kwargs)
         output.logits = torch.tanh(output.logits)
         return output

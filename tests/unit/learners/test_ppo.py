@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from tests.support.messages import weights_path
 from tests.support.metric_proofs import proves
 from tests.support.plain_engine import PlainEngine
 from tests.support.plain_learners import PlainPPO
+from tests.support.present import digest_of
 from tests.support.tiny_model import save_tiny_model
 
 
@@ -111,7 +113,8 @@ def test_the_learning_rate_falls_to_nothing(learner: PPOLearner) -> None:
 def test_the_same_step_again_is_the_first_answer(learner: PPOLearner) -> None:
     first = learner.step(inputs.experience_batch(0))
     assert learner.step(inputs.experience_batch(0)) is first
-    assert learner._engine.num_steps == inputs.PPO.epochs * inputs.PPO.minibatches
+    engine: Any = learner._engine
+    assert engine.num_steps == inputs.PPO.epochs * inputs.PPO.minibatches
 
 
 @pytest.mark.parametrize("step", [2, 1])
@@ -193,7 +196,7 @@ def test_the_update_is_measured_from_where_it_started(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: str
 ) -> None:
     """Two optimizer steps: the first finds π_θ = π_prox, the second what the first made of it."""
-    settings = {"objective": objective, "minibatches": 1}
+    settings: dict[str, Any] = {"objective": objective, "minibatches": 1}
     batch = inputs.experience_batch(0)
     once = make(model_folder, tmp_path / "1", monkeypatch, **settings, epochs=1)
     before, entropy = by_token(once, batch)
@@ -249,7 +252,11 @@ def by_token(learner: PPOLearner, batch: ExperienceBatch) -> tuple[torch.Tensor,
 @pytest.mark.parametrize("critic", ["shared", "separate"])
 @pytest.mark.parametrize("objective", ["decoupled", "naive"])
 def test_it_learns_what_is_rewarded(
-    model_folder: Path, tmp_path: Path, monkeypatch, critic: str, objective: str
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    critic: str,
+    objective: str,
 ) -> None:
     """Reward the responses that begin with an even token; their probability rises."""
     learner = make(
@@ -274,7 +281,7 @@ def test_it_learns_what_is_rewarded(
 
 def even_minus_odd(learner: PPOLearner) -> float:
     batch = on_policy(learner, inputs.experience_batch(0))
-    totals = {0: [], 1: []}
+    totals: dict[int, list[float]] = {0: [], 1: []}
     for each in batch.rollouts:
         totals[each.rollout.token_ids[0] % 2].append(each.rollout.behavior_logprobs[0])
     return sum(totals[0]) / len(totals[0]) - sum(totals[1]) / len(totals[1])
@@ -327,7 +334,7 @@ def test_after_a_restore_the_same_batches_give_the_same_weights(learner: PPOLear
         assert first is not None
         assert second is not None
         assert second.policy.version == first.policy.version + 3
-        assert second.policy.weights.sha256 == first.policy.weights.sha256
+        assert digest_of(second.policy.weights) == digest_of(first.policy.weights)
         assert second.policy.restored_from is None
     assert learner._kl.coefficient == kl
 

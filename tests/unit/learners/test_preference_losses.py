@@ -53,7 +53,7 @@ def test_a_tie_of_two_has_target_one_half() -> None:
     assert loss.item() == pytest.approx(-0.5 * math.log(0.25) - 0.5 * math.log(0.75))
 
 
-def test_a_ranking_is_the_mean_over_its_pairs():
+def test_a_ranking_is_the_mean_over_its_pairs() -> None:
     # places: candidate 1 first, then 2, then 0
     loss = ranking_loss(scores(0.0, 2.0, 1.0), torch.ones(1, 3), torch.tensor([[2, 0, 1]]), SURE)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from learners.config import RewardFitConfig
-from learners.policy_model import PolicyModel, PPOConfig
+from learners.config import PPOConfig, RewardFitConfig
+from learners.policy_model import PolicyModel
 from learners.reward_fit import RewardTrainer
 from protocol.errors import InputError, VersionError
 from protocol.labels import Comparison
@@ -19,6 +19,7 @@ from reward_service.config import RewardModelConfig
 from tests.support import learner_inputs as inputs
 from tests.support.architectures import save_architecture
 from tests.support.plain_engine import PlainEngine
+from tests.support.present import present
 from tests.support.tiny_model import save_tiny_model
 
 
@@ -52,17 +53,22 @@ def make(
     )
 
 
-def test_a_refit_forgets_all_but_its_request(trainer, model_folder, tmp_path, monkeypatch):
+def test_a_refit_forgets_all_but_its_request(
+    trainer: RewardTrainer, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer.fit(inputs.fit_request(count=4))
     trainer.fit(inputs.fit_request("warm", count=5, first=11))
-    late = trainer.fit(inputs.fit_request(count=11))
-    alone = make(model_folder, tmp_path / "alone", monkeypatch).fit(inputs.fit_request(count=11))
+    late = present(trainer.fit(inputs.fit_request(count=11)))
+    other = make(model_folder, tmp_path / "alone", monkeypatch)
+    alone = present(other.fit(inputs.fit_request(count=11)))
     assert late.sha256 == alone.sha256
     assert (late.version, alone.version) == (3, 1)
 
 
-def test_what_is_published_is_normalised_on_samples_of_the_reference(trainer):
-    version = trainer.fit(inputs.fit_request())
+def test_what_is_published_is_normalised_on_samples_of_the_reference(
+    trainer: RewardTrainer,
+) -> None:
+    version = present(trainer.fit(inputs.fit_request()))
     model = load_bundle(Path(version.path)).model
     with torch.no_grad():
         scores = torch.cat(
@@ -77,9 +83,9 @@ def test_what_is_published_is_normalised_on_samples_of_the_reference(trainer):
     torch.testing.assert_close(scores.std(dim=0, correction=0), torch.ones(2))
 
 
-def test_the_announcement_says_what_was_learned(trainer):
+def test_the_announcement_says_what_was_learned(trainer: RewardTrainer) -> None:
     request = inputs.fit_request()
-    version = trainer.fit(request)
+    version = present(trainer.fit(request))
     assert (version.version, version.kind) == (1, "refit")
     assert version.ledger_seq == request.ledger_seq
     assert version.labeler_weights == request.labeler_weights
@@ -89,34 +95,37 @@ def test_the_announcement_says_what_was_learned(trainer):
     assert 0.0 <= version.metrics["reward_model/train_accuracy"] <= 1.0
 
 
-def test_the_same_request_again_is_the_first_answer(trainer):
+def test_the_same_request_again_is_the_first_answer(trainer: RewardTrainer) -> None:
     first = trainer.fit(inputs.fit_request())
     assert trainer.fit(inputs.fit_request()) is first
 
 
-def test_a_warm_update_needs_a_refit_before(trainer):
+def test_a_warm_update_needs_a_refit_before(trainer: RewardTrainer) -> None:
     with pytest.raises(VersionError, match="refit first"):
         trainer.fit(inputs.fit_request("warm"))
 
 
-def test_no_comparisons_are_refused(trainer):
+def test_no_comparisons_are_refused(trainer: RewardTrainer) -> None:
     with pytest.raises(InputError, match="no comparisons"):
         trainer.fit(inputs.fit_request(count=0))
 
 
-def test_a_sequence_the_model_cannot_take_is_named(trainer):
+def test_a_sequence_the_model_cannot_take_is_named(trainer: RewardTrainer) -> None:
     request = inputs.fit_request()
     long = replace(request.comparisons[0], prompt_token_ids=(5,) * 80)
     with pytest.raises(InputError, match="over the reward model's context"):
         trainer.fit(replace(request, comparisons=(long,)))
 
 
-def test_it_learns_a_preference_and_holds_it_on_new_queries(model_folder, tmp_path, monkeypatch):
+def test_it_learns_a_preference_and_holds_it_on_new_queries(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Labelers like token 5 and not token 9."""
     fit = RewardFitConfig(lr=3e-3, batch_size=8, warm_batch_size=8, bootstrap=False)
     trainer = make(model_folder, tmp_path, monkeypatch, fit, RewardModelConfig())
     trainer.fit(replace(inputs.fit_request(), comparisons=liking(range(64))))
-    version = trainer.fit(replace(inputs.fit_request("warm"), comparisons=liking(range(64, 80))))
+    warm = replace(inputs.fit_request("warm"), comparisons=liking(range(64, 80)))
+    version = present(trainer.fit(warm))
     assert version.metrics["reward_model/validation_accuracy"] >= 0.9
     assert version.metrics["reward_model/correlation_with_previous"] > 0.5
 
@@ -139,15 +148,17 @@ def liking(numbers: range) -> tuple[Comparison, ...]:
     )
 
 
-def test_an_architecture_that_scores_otherwise_is_refused_at_the_first_fit(tmp_path, monkeypatch):
+def test_an_architecture_that_scores_otherwise_is_refused_at_the_first_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = save_architecture("opt, projected", tmp_path / "opt")
     trainer = make(folder, tmp_path, monkeypatch)
     with pytest.raises(InputError, match="OPTModel cannot be trained here: its hidden states"):
         trainer.fit(inputs.fit_request())
 
 
-def test_a_critic_can_start_from_a_bundle(trainer, model_folder):
-    version = trainer.fit(inputs.fit_request())
+def test_a_critic_can_start_from_a_bundle(trainer: RewardTrainer, model_folder: Path) -> None:
+    version = present(trainer.fit(inputs.fit_request()))
     bundle = load_bundle(Path(version.path)).model
     ppo = PPOConfig(critic="separate", critic_path=version.path)
     model = PolicyModel.from_pretrained(model_folder, ppo)

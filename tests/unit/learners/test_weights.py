@@ -43,7 +43,12 @@ def test_a_learner_that_runs_further_ahead_keeps_more(tmp_path: Path) -> None:
 
 def test_object_store_gets_the_bytes() -> None:
     stored: list[bytes] = []
-    publisher = ObjectStorePublisher(lambda payload: stored.append(payload) or len(stored))
+
+    def put(payload: bytes) -> int:
+        stored.append(payload)
+        return len(stored)
+
+    publisher = ObjectStorePublisher(put)
     ref = publisher.publish(7, TIED)
     assert ref.stored == 1
     assert ref.sha256 == hashlib.sha256(stored[0]).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,9 @@ def test_padding_changes_no_hidden_state(folders: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("load", [check_loads, load_causal_model])
-def test_an_untied_model_without_its_head_is_refused(tmp_path: Path, load) -> None:
+def test_an_untied_model_without_its_head_is_refused(
+    tmp_path: Path, load: Callable[[Path], object]
+) -> None:
     """Also where the config leaves it to the architecture's default, which reading cannot know."""
     folder = save_architecture("llama untied", tmp_path)
     weights = load_file(folder / "model.safetensors")
@@ -113,7 +116,9 @@ def test_policy_and_reference_of_an_untied_model_have_one_head(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("load", [check_loads, load_causal_model, load_backbone])
-def test_weights_of_other_shapes_are_refused(tmp_path: Path, load) -> None:
+def test_weights_of_other_shapes_are_refused(
+    tmp_path: Path, load: Callable[[Path], object]
+) -> None:
     folder = save_tiny_model(tmp_path)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "n_inner": 100}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -99,7 +100,7 @@ async def test_a_post_from_another_site(ann: httpx.AsyncClient, path: str) -> No
     ],
 )
 async def test_wrong_fields_are_named(
-    make_queue: MakeQueue, change: dict[str, object], field: str
+    make_queue: MakeQueue, change: dict[str, Any], field: str
 ) -> None:
     queue = make_queue()
     await answer_orders(queue)

@@ -146,13 +146,13 @@ def fitted_items(winners: list[tuple[int, ...]], num_items: int, penalty: float)
 def test_pairs_are_fitted_like_choix() -> None:
     rng = np.random.default_rng(5)
     truth = np.array([0.0, 0.7, -0.5, 1.2])
-    pairs = []
+    pairs: list[tuple[int, ...]] = []
     for _ in range(400):
         i, j = (int(x) for x in rng.choice(4, 2, replace=False))
         i_wins = rng.random() < 1 / (1 + np.exp(truth[j] - truth[i]))
         pairs.append((i, j) if i_wins else (j, i))
     # choix penalises alpha·|θ|², here penalty/2·|θ|².
-    expected = choix.opt_pairwise(4, pairs, alpha=PENALTY / 2)
+    expected = choix.opt_pairwise(4, [(a, b) for a, b in pairs], alpha=PENALTY / 2)
     found = fitted_items(pairs, 4, PENALTY)
     for i, j in set(pairs):
         assert found[i, j] == pytest.approx(expected[i] - expected[j], abs=2e-3)
@@ -161,18 +161,20 @@ def test_pairs_are_fitted_like_choix() -> None:
 def test_choices_of_three_are_fitted_like_choix() -> None:
     rng = np.random.default_rng(6)
     truth = np.array([0.0, 0.7, -0.5, 1.2])
-    chosen = []
+    chosen: list[tuple[int, ...]] = []
     for _ in range(400):
         items = [int(x) for x in rng.choice(4, 3, replace=False)]
         noisy = truth[items] + rng.gumbel(size=3)
         best = items[int(noisy.argmax())]
         chosen.append((best, *sorted(set(items) - {best})))
-    expected = choix.opt_top1(4, [(c[0], list(c[1:])) for c in chosen], alpha=PENALTY / 2)
+    expected = choix.opt_top1(
+        4, [(best, tuple(others)) for best, *others in chosen], alpha=PENALTY / 2
+    )
     found = fitted_items(chosen, 4, PENALTY)
-    for items in set(chosen):
-        for other in items[1:]:
-            gap = expected[items[0]] - expected[other]
-            assert found[items[0], other] == pytest.approx(gap, abs=2e-3)
+    for best, *others in set(chosen):
+        for other in others:
+            gap = expected[best] - expected[other]
+            assert found[best, other] == pytest.approx(gap, abs=2e-3)
 
 
 def test_the_limit_of_doubt_lies_between_good_and_random() -> None:

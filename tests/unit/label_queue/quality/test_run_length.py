@@ -74,7 +74,7 @@ def test_what_is_computed_is_what_the_cumulative_sum_does() -> None:
             level = cusum(level, evidence(is_right=is_right, config=DEFAULT_QUALITY))
             count += 1
         lengths.append(count)
-    error = np.std(lengths) / math.sqrt(len(lengths))
+    error = float(np.std(lengths)) / math.sqrt(len(lengths))
     assert np.mean(lengths) == pytest.approx(run_length(STEPS, 0.85, 4.0), abs=4 * error)
     within = np.mean([length <= 100 for length in lengths])
     assert within == pytest.approx(share_stopped(STEPS, 0.85, 4.0, 100)[-1], abs=0.045)
@@ -93,7 +93,7 @@ def test_what_is_computed_is_what_the_sequential_test_does() -> None:
         bad += verdict == "bad"
     found = sequential_test(STEPS, 0.75, DEFAULT_QUALITY)
     assert bad / 2_000 == pytest.approx(found.ends_high, abs=0.045)
-    error = np.std(lengths) / math.sqrt(len(lengths))
+    error = float(np.std(lengths)) / math.sqrt(len(lengths))
     assert np.mean(lengths) == pytest.approx(found.mean_length, abs=4 * error)
 
 

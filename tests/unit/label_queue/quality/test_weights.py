@@ -14,7 +14,7 @@ from tests.support.labels import make_event, make_query
 
 
 def labels_of(**counts: int) -> list[Comparison]:
-    made = []
+    made: list[Comparison] = []
     for labeler, count in counts.items():
         for _ in range(count):
             query = make_query(len(made))
