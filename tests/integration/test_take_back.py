@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from cluster.cli import main
+from cluster.report.records import read_run
 from label_queue.ledger.sql import SqlLedger
 from protocol.labels import CordEvent
 from tests.support.outside_labeler import OutsideLabeler, open_client
@@ -138,14 +139,11 @@ def test_the_run_ends_well_with_every_episode(seen: Seen) -> None:
 def test_no_step_was_taken_while_the_cord_was_pulled(seen: Seen) -> None:
     # The one more is the version that the rollback made.
     assert len(seen.versions_before_resume) == len(seen.versions_at_pull) + 1
-    pull, release = seen.recorded("cord")
-    assert (pull["action"], pull["actor"], pull["reason"]) == (
-        *("pull", "bob"),
-        "it says one word only",
-    )
+    pull, release = read_run(seen.run.folder.path).cord
+    assert (pull.action, pull.actor, pull.reason) == ("pull", "bob", "it says one word only")
     stepped = [p for p in seen.recorded("policies") if p["restored_from"] is None]
     # A step under way when the cord is pulled is finished; the release is noticed a second late.
-    between = [p for p in stepped if pull["at"] < p["created_at"] < release["at"] - 1.5]
+    between = [p for p in stepped if pull.at < p["created_at"] < release.at - 1.5]
     assert len(between) <= 1
 
 
