@@ -18,7 +18,7 @@ from protocol.names import is_run_id, run_id_of
 from tests.support.odd_names import EVERY_CHARACTER, OTHER_CHARACTERS
 from tests.support.run_process import RunProcess, save_chat_model, save_prompts
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 LABELER = "a.b_c@d:e+f-1"
 NOWHERE = "127.0.0.1:1"
@@ -54,7 +54,7 @@ def test_the_labels_are_in_the_run_and_nowhere_else(place: Path) -> None:
     )
     run = RunProcess(place, place / OTHER_CHARACTERS, settings, PROXIES)
     try:
-        assert run.wait(timeout_s=350) == 0, run.output
+        assert run.wait(timeout_s=850) == 0, run.output
     finally:
         run.kill()
     assert run.error_output == ""
