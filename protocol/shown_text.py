@@ -19,7 +19,7 @@ _MOST_TOKENS_A_CHARACTER = 4  # as it has at most four bytes
 
 
 class Decoder(Protocol):
-    """What is asked of a Hugging Face tokenizer."""
+    """What is asked of a Hugging Face tokenizer to read tokens back."""
 
     def __len__(self) -> int:
         """Return the size of the vocabulary, added tokens included."""

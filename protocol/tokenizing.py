@@ -17,14 +17,14 @@ from protocol.control_tokens import ControlTexts, RenamedTokenizer, holds_a_name
 from protocol.ending import EndRule
 from protocol.errors import InputError
 from protocol.messages import ChatMessage
-from protocol.shown_text import ShownText, spelled
+from protocol.shown_text import Decoder, ShownText, spelled
 
 # A line feed is a token of its own in tokenizers that put a space before what comes first.
 _ANCHOR = "\n"
 _NEUTRAL = "a"
 
 
-class Tokenizer(Protocol):
+class Tokenizer(Decoder, Protocol):
     """What is asked of a Hugging Face tokenizer, fast or slow."""
 
     chat_template: Any
@@ -32,10 +32,6 @@ class Tokenizer(Protocol):
 
     def __call__(self, text: str, *, add_special_tokens: bool) -> Mapping[str, Any]:
         """Return {"input_ids": [...]}."""
-        ...
-
-    def __len__(self) -> int:
-        """Return the size of the vocabulary, added tokens included."""
         ...
 
     @property
@@ -72,20 +68,6 @@ class Tokenizer(Protocol):
         continue_final_message: bool,
     ) -> Any:
         """Return the conversation as one text, where `tokenize` is False."""
-        ...
-
-    def convert_ids_to_tokens(self, ids: list[int]) -> Any:
-        """Return the tokens as the vocabulary spells them; None for ids that it lacks."""
-        ...
-
-    def decode(
-        self,
-        token_ids: list[int],
-        *,
-        skip_special_tokens: bool,
-        clean_up_tokenization_spaces: bool,
-    ) -> Any:
-        """Return the text of tokens."""
         ...
 
 
