@@ -388,21 +388,26 @@ async def test_a_version_that_was_not_kept_gives_way_to_the_one_before_it(world:
     assert len(world.learner.batches) == 5
 
 
+def force_second_fit(labels: FakeLabelQueue, *, once: asyncio.Event) -> None:
+    """Hold the second fit back until `once` is set; ask for it as forced."""
+    next_fit = labels.next_fit
+
+    async def second_is_forced() -> FitRequest:
+        request = await next_fit()
+        if request.ledger_seq == 20:
+            await once.wait()
+            request = replace(request, is_forced=True)
+        return request
+
+    labels.next_fit = second_is_forced  # type: ignore[method-assign]
+
+
 async def test_what_the_reward_taken_back_has_scored_is_scored_again(world: World) -> None:
     world.labels = FakeLabelQueue(max_fits=2)
     world.service.value = lambda version, sequence: version + sum(sequence) / 100
     await world.labels.pull_cord("ann", "bob only clicks")
     bob_is_excluded = asyncio.Event()
-    next_fit = world.labels.next_fit
-
-    async def second_is_forced() -> FitRequest:
-        request = await next_fit()
-        if request.ledger_seq == 20:
-            await bob_is_excluded.wait()
-            request = replace(request, is_forced=True)
-        return request
-
-    world.labels.next_fit = second_is_forced  # type: ignore[method-assign]
+    force_second_fit(world.labels, once=bob_is_excluded)
     running = asyncio.ensure_future(world.controller().run())
     await settle()
     bob_is_excluded.set()
@@ -422,21 +427,14 @@ async def test_no_step_is_taken_on_a_condemned_reward_when_the_cord_is_released_
     world.labels = FakeLabelQueue(max_fits=2)
     await world.labels.pull_cord("ann", "bob only clicks")
     bob_is_excluded, may_swap = asyncio.Event(), asyncio.Event()
-    next_fit, swap = world.labels.next_fit, world.service.swap
-
-    async def second_is_forced() -> FitRequest:
-        request = await next_fit()
-        if request.ledger_seq == 20:
-            await bob_is_excluded.wait()
-            request = replace(request, is_forced=True)
-        return request
+    swap = world.service.swap
+    force_second_fit(world.labels, once=bob_is_excluded)
 
     async def second_takes_its_time(version: RewardVersion) -> None:
         if version.version == 2:
             await may_swap.wait()
         await swap(version)
 
-    world.labels.next_fit = second_is_forced  # type: ignore[method-assign]
     world.service.swap = second_takes_its_time  # type: ignore[method-assign]
     running = asyncio.ensure_future(world.controller().run())
     await settle()
