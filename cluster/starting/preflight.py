@@ -45,14 +45,14 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
         check_writable(cache, "the base model's folder", "start from a folder of yours")
     free_port(config.cluster.http_host, config.cluster.http_port)
     address = cluster_address(config.cluster.address)
-    if address is None:
-        _check_ledger(RunFolder(folder))
     if address is not None:
         check_ray(address)
-    elif not config.cluster.gpus_per_actor:
-        num_actors = config.rollouts.num_actors
-        free_bytes = psutil.virtual_memory().available
-        check_free_memory(config.rollouts.kv_cache_gib, num_actors, free_bytes)
+    else:
+        _check_ledger(RunFolder(folder))
+        if not config.cluster.gpus_per_actor:
+            num_actors = config.rollouts.num_actors
+            free_bytes = psutil.virtual_memory().available
+            check_free_memory(config.rollouts.kv_cache_gib, num_actors, free_bytes)
     check_home()
     if address is None:
         check_ray_temp()
