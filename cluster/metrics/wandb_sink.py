@@ -26,6 +26,7 @@ def check_online() -> None:
     Raises:
         ResourceError: It cannot, or wandb's own settings are no good.
     """
+    wandb.teardown()  # what it read for an earlier run of this process is not what holds now
     try:
         base_url = wandb.setup().settings.base_url
     except SETTINGS_ERRORS as failure:

@@ -84,7 +84,7 @@ def test_ctrl_c_while_the_parts_are_starting(start: Start) -> None:
 def test_nothing_outlives_a_driver_that_is_killed(start: Start) -> None:
     run = start(LABELER)
     wait_for_training(run)
-    assert named(run, "VLLM::EngineCore")
+    assert named(run, "VLLM::EngineCore"), f"{run.descendants()}\n{run.output}"
     run.process.kill()
     run.process.wait()
     run.wait_for_silence(timeout_s=20, but=RAY_AGENTS)

@@ -235,3 +235,15 @@ def test_wandb_is_sought_behind_the_proxy_where_one_stands(monkeypatch: pytest.M
     monkeypatch.setenv("no_proxy", "wandb.invalid")
     with pytest.raises(ResourceError, match=r"\(wandb\.invalid cannot be reached\)"):
         check_online()
+
+
+def test_wandb_is_sought_where_the_environment_says_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
+    from cluster.metrics.wandb_sink import check_online
+
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
+    wandb.setup(wandb.Settings(mode="disabled"))
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:2")
+    with pytest.raises(ResourceError, match=r"\(127\.0\.0\.1:2 cannot be reached\)"):
+        check_online()
