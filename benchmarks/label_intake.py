@@ -22,11 +22,11 @@ import ray
 from ray import serve
 
 from label_queue.config import IntakeConfig, LabelsConfig
-from label_queue.figures.percentile import percentile
 from label_queue.http_client import open_client
 from label_queue.intake.shell import build_intake_app
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.sql import SqlLedger
+from label_queue.percentile import percentile
 from label_queue.queue import LabelQueue
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell
 from protocol.remote import Remote, spawn

@@ -29,10 +29,10 @@ import ray
 from ray import serve
 
 from label_queue.config import LabelsConfig
-from label_queue.figures.percentile import percentile
 from label_queue.http_client import open_client
 from label_queue.intake.shell import build_intake_app
 from label_queue.ledger.sql import SqlLedger
+from label_queue.percentile import percentile
 from label_queue.queue import LabelQueue
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell
 from label_queue.simulated.client import SimulatedLabeler

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from label_queue.connectors.config import ConnectorConfig, refuse_same_names
+from label_queue.connector_config import ConnectorConfig, refuse_same_names
 from protocol.labels import QueryKind
 from protocol.settings import Count, Fraction, Seconds, Settings, Share
 

@@ -22,13 +22,14 @@ from collections.abc import Callable, Mapping, Sequence
 from uuid6 import uuid7
 
 from label_queue.asking.asker import Asker
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig
 from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.outposts import Outposts
 from label_queue.connectors.port import Sweep
 from label_queue.figures.validation import WinRate
 from label_queue.fitting.reward_fits import RewardFits
+from label_queue.folds.lineage import as_provenance, reference_provenance
+from label_queue.folds.view import LearnedLabels
 from label_queue.intake.owner_schemas import (
     Admission,
     CordBody,
@@ -51,12 +52,11 @@ from label_queue.labeling.desk import LabelingDesk
 from label_queue.labeling.own_work import OwnWork, as_standing
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import Ledger, Record, Role
-from label_queue.ledger.view import LearnedLabels
 from label_queue.oversight.cord import Cord
-from label_queue.oversight.lineage import as_provenance, reference_provenance
 from label_queue.oversight.overview import as_cord_body
 from label_queue.oversight.owner import Oversight
 from label_queue.quality.gold_tasks import AskMoment, new_templates
+from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.errors import LabelError
 from protocol.labels import (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig, Mode
 from label_queue.intake.failures import IntakeFailures
 from label_queue.labeling.guidelines import read_guidelines
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
+from label_queue.schedule import LabelSchedule
 
 QUEUE_OPTIONS = {"num_cpus": 0, "max_concurrency": 2_000}
 """What `spawn` starts the queue with: calls that wait cost nothing but a place among these."""

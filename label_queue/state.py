@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig
 from label_queue.figures.label_figures import LabelFigures
-from label_queue.history import LabelHistory
-from label_queue.labeling.access import Access
-from label_queue.labeling.board import QueryBoard
-from label_queue.labeling.leases import LeaseTerms
+from label_queue.folds.access import Access
+from label_queue.folds.board import QueryBoard
+from label_queue.folds.cord import RELEASED, after
+from label_queue.folds.history import LabelHistory
+from label_queue.folds.leases import LeaseTerms
+from label_queue.folds.view import LedgerView
 from label_queue.ledger.records import (
     ConnectorOffset,
     DeadLetter,
@@ -20,8 +21,7 @@ from label_queue.ledger.records import (
     Record,
     TokenRevocation,
 )
-from label_queue.ledger.view import LedgerView
-from label_queue.oversight.cord_fold import RELEASED, after
+from label_queue.schedule import LabelSchedule
 from label_queue.signals import Change
 from protocol.errors import QueueClosed
 from protocol.labels import (

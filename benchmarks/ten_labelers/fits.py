@@ -22,7 +22,7 @@ from benchmarks.ten_labelers.labelers import labels_honestly
 from benchmarks.ten_labelers.questions import HELD_OUT_MARGIN, clear_questions, encode, question
 from label_queue.config import QualityConfig
 from label_queue.fitting.retraining import make_request
-from label_queue.ledger.view import LedgerView
+from label_queue.folds.view import LedgerView
 from label_queue.quality.standing import standings
 from learners.config import DeepSpeedConfig, RewardFitConfig
 from learners.reward_fit import RewardTrainer

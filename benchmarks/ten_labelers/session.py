@@ -23,13 +23,13 @@ import uvicorn
 
 from benchmarks.ten_labelers.labelers import profiles
 from benchmarks.ten_labelers.questions import clear_questions, drafts, write_gold
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import GoldConfig, IntakeConfig, LabelsConfig, QualityConfig, WarmConfig
 from label_queue.http_client import open_client
 from label_queue.intake.app import build_app
 from label_queue.intake.owner_schemas import Overview
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
+from label_queue.schedule import LabelSchedule
 from label_queue.simulated.client import SimulatedLabeler
 from label_queue.simulated.config import LabelerProfile
 from protocol.labels import RewardVersion

@@ -15,10 +15,10 @@ from uuid6 import uuid7
 
 from cluster.config import load_config
 from cluster.run_folder import RunFolder
+from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.intake.owner_schemas import ExclusionPreview, LabelerRow
 from label_queue.ledger.records import LabelerToken
 from label_queue.ledger.sql import SqlLedger
-from label_queue.ledger.view import LearnedLabels, LedgerView
 from label_queue.oversight.exclusion import owner_event, preview
 from label_queue.oversight.overview import labeler_rows
 from label_queue.quality.standing import standings

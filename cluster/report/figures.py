@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import fmean, median
 from typing import TypeVar
 
-from label_queue.figures.percentile import percentile
+from label_queue.percentile import percentile
 
 T = TypeVar("T")
 

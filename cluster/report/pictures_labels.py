@@ -13,11 +13,11 @@ from matplotlib.axes import Axes
 from cluster.report import style
 from cluster.report.records import RunRecords
 from cluster.report.style import legend, picture, say_empty, thousands
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.figures.agreement import wilson_bounds
 from label_queue.figures.online import Coverage, Online
-from label_queue.figures.percentile import percentile
 from label_queue.figures.progress import episodes_at, received_times
+from label_queue.percentile import percentile
+from label_queue.schedule import LabelSchedule
 
 LABELS_USED = "reward_model/labels_used"
 TRAIN, HELD_OUT = "reward_model/train_accuracy", "reward_model/validation_accuracy"

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from cluster.report import style
 from cluster.report.records import RolloutRecord, RunRecords
 from cluster.report.style import legend, picture, say_empty, thousands
-from label_queue.figures.percentile import percentile
+from label_queue.percentile import percentile
 
 TARGET_BAND = 0.2
 """The KL mean should settle within this share of its target."""

@@ -14,12 +14,12 @@ from cluster.config import RunConfig, load_config
 from cluster.loops.time_spent import ActorLook, Span
 from cluster.metrics.jsonl_sink import read_metrics, read_rows
 from cluster.run_folder import RunFolder
-from label_queue.asking.schedule import LabelSchedule
+from label_queue.folds.cord import RELEASED, after
+from label_queue.folds.dataset import current_labels
 from label_queue.intake.owner_schemas import LabelerRow
-from label_queue.ledger.dataset import current_labels
 from label_queue.ledger.sql import SqlLedger
-from label_queue.oversight.cord_fold import RELEASED, after
 from label_queue.oversight.overview import labeler_rows
+from label_queue.schedule import LabelSchedule
 from label_queue.simulated.gold import response_gold
 from label_queue.state import LabelState
 from protocol.errors import InputError

@@ -11,10 +11,10 @@ import structlog
 
 from label_queue.asking.orders import OrderBook, QueryMaker, QueryMoment, why_none
 from label_queue.asking.reference_pool import ReferencePool
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.asking.selection import make_selector
 from label_queue.config import LabelsConfig
 from label_queue.ledger.group_commit import GroupCommit
+from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.labels import ComparisonQuery, QueryDraft, QueryOrder
 from protocol.messages import Rollout

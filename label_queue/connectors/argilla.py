@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from label_queue.connector_config import ArgillaConfig
 from label_queue.connectors.argilla_values import read_values
-from label_queue.connectors.config import ArgillaConfig
 from label_queue.connectors.moments import moment, unix_seconds
 from label_queue.connectors.port import Annotation, OutsideTask, Sweep, Unreadable
 from label_queue.connectors.rows import as_payload, digest_of, problem_of, rows_of, tool_id

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 
 from label_queue.config import IntakeConfig
-from label_queue.connectors.config import ConnectorSection
+from label_queue.connector_config import ConnectorSection
 from label_queue.connectors.port import Annotation, Deletion, OutsideTask, Sweep, Unreadable
 from label_queue.connectors.rows import writable
 from label_queue.connectors.translation import (

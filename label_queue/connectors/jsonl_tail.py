@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 from pydantic import BaseModel, ValidationError
 
-from label_queue.connectors.config import JsonlConfig
+from label_queue.connector_config import JsonlConfig
 from label_queue.connectors.jsonl_lines import Line, content_of, read_line, unreadable_line
 from label_queue.connectors.port import OutsideTask, Sweep, Unreadable
 from label_queue.connectors.rows import problem_of

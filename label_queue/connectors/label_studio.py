@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from label_queue.connectors.config import LabelStudioConfig
+from label_queue.connector_config import LabelStudioConfig
 from label_queue.connectors.label_studio_results import read_results
 from label_queue.connectors.moments import moment, unix_seconds
 from label_queue.connectors.port import Annotation, OutsideTask, Sweep, Unreadable

@@ -11,14 +11,14 @@ from typing import Self, assert_never
 import httpx
 
 from label_queue.config import LabelsConfig
-from label_queue.connectors.argilla import ArgillaConnector
-from label_queue.connectors.config import (
+from label_queue.connector_config import (
     ArgillaConfig,
     ConnectorConfig,
     HttpSection,
     JsonlConfig,
     LabelStudioConfig,
 )
+from label_queue.connectors.argilla import ArgillaConnector
 from label_queue.connectors.ingest import OutsideLabels
 from label_queue.connectors.jsonl_tail import JsonlConnector
 from label_queue.connectors.label_studio import LabelStudioConnector

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import structlog
 
-from label_queue.connectors.config import ConnectorSection, HttpSection
+from label_queue.connector_config import ConnectorSection, HttpSection
 from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.port import Connector, OutsideTask, Sweep
 from protocol.errors import AndonError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from label_queue.connectors.config import ConnectorConfig, HttpSection
+from label_queue.connector_config import ConnectorConfig, HttpSection
 from protocol.errors import ConfigError
 
 

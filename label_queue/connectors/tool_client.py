@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from label_queue.connectors.config import HttpSection
+from label_queue.connector_config import HttpSection
 from label_queue.connectors.rows import problem_of
 from protocol.errors import AndonError, ConfigError, InputError, MissingError, TransientError
 

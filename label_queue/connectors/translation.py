@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from label_queue.connectors.config import ConnectorSection
+from label_queue.connector_config import ConnectorSection
 from label_queue.connectors.port import Annotation, OutsideTask, letter_of
+from label_queue.folds.board import ON_TOP
 from label_queue.intake.schemas import LabelSubmission, Span
-from label_queue.labeling.board import ON_TOP
 from label_queue.labeling.submissions import as_event, check_submission
 from protocol.errors import InvalidLabel
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent, Source

@@ -31,7 +31,7 @@ from itertools import combinations
 from typing import Literal
 
 from label_queue.config import QualityConfig
-from label_queue.ledger.dataset import as_comparison, build_dataset, current_labels
+from label_queue.folds.dataset import as_comparison, build_dataset, current_labels
 from label_queue.ledger.records import Ledger
 from protocol.chat import as_mappings
 from protocol.distinct import are_alike

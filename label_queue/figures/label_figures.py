@@ -10,12 +10,12 @@ from statistics import median
 from label_queue.config import QualityConfig
 from label_queue.figures.agreement import nominal_alpha
 from label_queue.figures.online import Online, OnlineFold
-from label_queue.figures.percentile import percentile
 from label_queue.figures.validation import ValidationVote, WinRate, validation_votes, winrate
-from label_queue.history import LabelHistory
-from label_queue.labeling.board import QueryBoard
-from label_queue.ledger.dataset import as_comparison, current_labels
-from label_queue.ledger.view import LedgerView
+from label_queue.folds.board import QueryBoard
+from label_queue.folds.dataset import as_comparison, current_labels
+from label_queue.folds.history import LabelHistory
+from label_queue.folds.view import LedgerView
+from label_queue.percentile import percentile
 from label_queue.quality.gold import gold_accuracy
 from label_queue.quality.preference import TRAINING
 from protocol.labels import LabelEvent

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from itertools import accumulate, islice
 
 from label_queue.config import QualityConfig
-from label_queue.history import LabelHistory
-from label_queue.ledger.view import LearnedLabels, LedgerView
-from label_queue.oversight.lineage import rewards_behind_each
+from label_queue.folds.history import LabelHistory
+from label_queue.folds.lineage import rewards_behind_each
+from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.quality.preference import TRAINING
 from protocol.labels import ComparisonQuery, LabelEvent
 

@@ -7,10 +7,10 @@ import random
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import DEFAULT_QUALITY, QualityConfig, WarmConfig
 from label_queue.quality.reliability import reliabilities
 from label_queue.quality.weights import capped
+from label_queue.schedule import LabelSchedule
 from protocol.labels import Comparison, FitKind, FitRequest
 
 

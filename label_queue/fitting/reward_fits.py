@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig
 from label_queue.fitting.retraining import RetrainingPlan, make_request
-from label_queue.ledger.dataset import exclusions, exclusions_sha256
+from label_queue.folds.dataset import exclusions, exclusions_sha256
+from label_queue.folds.shift import Shift, contaminated_from, find_shift
+from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.group_commit import GroupCommit
-from label_queue.ledger.view import LearnedLabels, LedgerView
-from label_queue.oversight.exclusion import Shift, contaminated_from, find_shift
+from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.labels import DatasetRules, FitKind, FitRequest, RewardVersion
 from protocol.seq_ranges import as_ranges

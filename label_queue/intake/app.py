@@ -11,8 +11,7 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from label_queue.config import IntakeConfig
-from label_queue.connectors import hooks
-from label_queue.intake import assets, labels_api, owner_api, page_routes
+from label_queue.intake import assets, hooks, labels_api, owner_api, page_routes
 from label_queue.intake.failures import TellFailure
 from label_queue.intake.owner_schemas import Exclude, NewGold, NewLabeler, Reason, Rollback
 from label_queue.intake.port import PeopleQueue

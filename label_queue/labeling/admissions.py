@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Callable
 
 from label_queue.config import IntakeConfig
+from label_queue.folds.access import Access, token_sha256
 from label_queue.intake.owner_schemas import Admission
-from label_queue.labeling.access import Access, token_sha256
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import LabelerToken, Record, Role, TokenKind, TokenRevocation
 from protocol.errors import InvalidLabel, LabelConflict, ResourceError, UnknownTask

@@ -6,15 +6,15 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig
+from label_queue.folds.board import OpenQuery
 from label_queue.intake.schemas import LabelAnswer, LabelSubmission, RunInfo, Task
-from label_queue.labeling.board import OpenQuery
 from label_queue.labeling.mixing import TaskMixer, draw_order
 from label_queue.labeling.submissions import as_event, check_submission
 from label_queue.labeling.tasks import as_task
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import DeadLetter
+from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.errors import (
     Forbidden,

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 
 from label_queue.config import QualityConfig
-from label_queue.history import LabelHistory, states_preference
-from label_queue.labeling.board import QueryBoard
+from label_queue.folds.board import QueryBoard
+from label_queue.folds.history import LabelHistory, states_preference
 from label_queue.quality.gold_tasks import AskMoment, gold_showing, is_template, repetition
 from label_queue.quality.preference import TRAINING
 from protocol.distinct import is_comparison

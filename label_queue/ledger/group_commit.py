@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
-from label_queue.figures.percentile import percentile
 from label_queue.ledger.records import Ledger, Record
+from label_queue.percentile import percentile
 from protocol.errors import ResourceError
 
 

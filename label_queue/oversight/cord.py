@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from label_queue.folds.lineage import as_provenance
 from label_queue.ledger.group_commit import GroupCommit
-from label_queue.oversight.lineage import as_provenance
 from label_queue.state import LabelState
 from protocol.errors import LabelConflict, UnknownTask
 from protocol.labels import CordAction, CordEvent, CordState

@@ -1,20 +1,14 @@
-"""Taking labels back: what an exclusion changes, and whether a refit is due for it at once."""
+"""Taking labels back: the event that does it, and what it would change."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import Literal
 
-from label_queue.history import states_preference
+from label_queue.folds.lineage import policies_touched, rewards_touched
+from label_queue.folds.shift import find_shift, weight_share
+from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.intake.owner_schemas import ExclusionPreview
-from label_queue.ledger.view import LearnedLabels, LedgerView
-from label_queue.oversight.lineage import policies_touched, rewards_touched
 from protocol.labels import LabelEvent, Source
-
-FORCING_SHARE = 0.02
-"""Above this share of a fit's weight, what changed forces a refit."""
 
 
 def owner_event(
@@ -53,65 +47,6 @@ def owner_event(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shift:
-    """How the training set moved away from what the live reward learned."""
-
-    left: frozenset[str] = frozenset()
-    """Ids of the labels learned, and since excluded or held."""
-    returned: frozenset[str] = frozenset()
-    """Ids of those that a reinstatement brought back, and that were not learned."""
-    weight_share: float = 0.0
-    """Of what was learned and came back, by the live reward's own weights, in [0, 1]."""
-
-    @property
-    def forces_refit(self) -> bool:
-        """Whether to wait for the next regular refit would be too long."""
-        return self.weight_share > FORCING_SHARE
-
-
-def find_shift(view: LedgerView, learned: LearnedLabels) -> Shift:
-    """Return how the training set moved since the live reward; nothing before the first.
-
-    A state, not an event: it is the same after a restart, small exclusions add up, and it goes on
-    until a refit has learned the training set as it is.
-    """
-    live = view.live_reward
-    if live is None:
-        return Shift()
-    known = learned.by_reward(view)[live.version]
-    present = learned.training_set(view)
-    labels = view.labels()
-    left = {name for name in known - present if states_preference(labels.get(name))}
-    reinstated = {
-        event.labeler_id
-        for event in view.events
-        if event.type == "reinstate" and event.seq > live.ledger_seq
-    }
-    returned = {
-        name
-        for name in present - known
-        if labels[name].labeler_id in reinstated and labels[name].seq <= live.ledger_seq
-    }
-    return Shift(
-        left=frozenset(left),
-        returned=frozenset(returned),
-        weight_share=_weight_share(view, left | returned, known | returned),
-    )
-
-
-def contaminated_from(
-    view: LedgerView, learned: LearnedLabels, labels: Collection[str]
-) -> int | None:
-    """Return the first policy version that any of these labels reached.
-
-    None where none was, or where a rollback has left all of them behind.
-    """
-    touched = policies_touched(view.policies, rewards_touched(learned.by_reward(view), labels))
-    is_clean = not touched or view.newest_policy not in touched
-    return None if is_clean else touched[0]
-
-
 def preview(
     view: LedgerView,
     learned: LearnedLabels,
@@ -136,20 +71,8 @@ def preview(
         labeler_id=change.labeler_id,
         from_seq=change.from_seq or 0,
         labels=len(moved),
-        weight_share=_weight_share(view, moved & whole, whole),
+        weight_share=weight_share(view, moved & whole, whole),
         forces_refit=find_shift(after, learned).forces_refit,
         reward_versions=rewards,
         policy_versions=(touched[0], touched[-1]) if touched else None,
     )
-
-
-def _weight_share(view: LedgerView, some: Iterable[str], whole: Iterable[str]) -> float:
-    """Return the share of labels in the weight of others, by the weights of the live reward."""
-    weights = {} if view.live_reward is None else dict(view.live_reward.labeler_weights)
-    labeler_of = {event.label_id: event.labeler_id for event in view.events}
-
-    def weight(labels: Iterable[str]) -> float:
-        return math.fsum(weights.get(labeler_of[name], 1.0) for name in labels)
-
-    total = weight(whole)
-    return weight(some) / total if total else 0.0

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import QualityConfig
 from label_queue.figures.progress import episodes_at, received_times
+from label_queue.folds.view import LedgerView
 from label_queue.intake.owner_schemas import (
     CordBody,
     Disagreement,
@@ -20,12 +20,12 @@ from label_queue.intake.owner_schemas import (
     Vote,
 )
 from label_queue.labeling.tasks import prompt_body
-from label_queue.ledger.view import LedgerView
 from label_queue.quality.assessment import Assessment, assess
 from label_queue.quality.gold import gold_accuracy
 from label_queue.quality.preference import TRAINING, best_id
 from label_queue.quality.standing import LabelerState, standings
 from label_queue.quality.weights import capped, weight_shares
+from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.labels import Comparison, CordState, LabelEvent
 

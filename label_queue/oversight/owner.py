@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig
 from label_queue.connectors.runner import ConnectorHealth
+from label_queue.folds.board import ON_TOP
+from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.intake.owner_schemas import (
     ConnectorRow,
     Disagreement,
@@ -20,9 +21,7 @@ from label_queue.intake.owner_schemas import (
     Moment,
     Overview,
 )
-from label_queue.labeling.board import ON_TOP
 from label_queue.ledger.group_commit import GroupCommit
-from label_queue.ledger.view import LearnedLabels, LedgerView
 from label_queue.oversight.exclusion import owner_event, preview
 from label_queue.oversight.overview import (
     as_cord_body,
@@ -32,6 +31,7 @@ from label_queue.oversight.overview import (
     progress,
 )
 from label_queue.quality.gold_tasks import AskMoment, past_template
+from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.distinct import is_comparison
 from protocol.errors import InvalidLabel, UnknownTask

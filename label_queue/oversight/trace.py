@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from label_queue.config import QualityConfig
-from label_queue.ledger.sql import SqlLedger
-from label_queue.ledger.view import LearnedLabels, LedgerView
-from label_queue.oversight.lineage import (
+from label_queue.folds.lineage import (
     ancestry,
     policies_touched,
     rewards_behind,
     rewards_touched,
 )
+from label_queue.folds.view import LearnedLabels, LedgerView
+from label_queue.ledger.sql import SqlLedger
 from protocol.errors import InputError
 from protocol.labels import LabelEvent, PolicyProvenance
 

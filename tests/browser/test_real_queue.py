@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import IntakeConfig, WarmConfig
 from label_queue.ledger.records import Role
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
+from label_queue.schedule import LabelSchedule
 from protocol.labels import Assignment, LabelEvent
 from tests.browser.conftest import Visitor
 from tests.support.labels import make_config, make_reward

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig
-from label_queue.ledger.dataset import current_labels
+from label_queue.folds.dataset import current_labels
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
+from label_queue.schedule import LabelSchedule
 from protocol.labels import LabelEvent
 from protocol.remote import Remote, spawn
 from tests.support.labels import make_config, make_drafts

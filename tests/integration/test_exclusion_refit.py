@@ -11,10 +11,10 @@ from pathlib import Path
 import ray
 
 from cluster.starting.remote import said
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
+from label_queue.schedule import LabelSchedule
 from learners.shell import RewardTrainerRank
 from protocol.labels import ComparisonQuery, FitRequest, RewardVersion
 from protocol.remote import Remote, spawn

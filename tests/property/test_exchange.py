@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from label_queue.exchange.line_file import write_lines
 from label_queue.exchange.record_lines import read_records, record_lines
-from label_queue.ledger.dataset import build_dataset, dataset_bytes
+from label_queue.folds.dataset import build_dataset, dataset_bytes
 from label_queue.ledger.records import Ledger
 from protocol.labels import DatasetRules, EventType, LabelEvent, Outcome
 from protocol.messages import ChatMessage

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from label_queue.connectors.config import JsonlConfig
+from label_queue.connector_config import JsonlConfig
 from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.port import Annotation, Answer, Deletion, Sweep
 from label_queue.connectors.translation import outside_task

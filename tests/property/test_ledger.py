@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from label_queue.ledger.dataset import build_dataset, dataset_bytes
+from label_queue.folds.dataset import build_dataset, dataset_bytes
 from label_queue.ledger.records import ConnectorOffset, LabelerToken, Record, TokenRevocation
 from label_queue.ledger.sql import SqlLedger
 from protocol.labels import (

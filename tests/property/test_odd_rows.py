@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from label_queue.connectors.config import (
+from label_queue.connector_config import (
     ArgillaConfig,
     ConnectorConfig,
     JsonlConfig,

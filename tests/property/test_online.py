@@ -8,10 +8,10 @@ from itertools import chain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from label_queue.asking.schedule import LabelSchedule
-from label_queue.ledger.dataset import build_dataset
+from label_queue.folds.dataset import build_dataset
+from label_queue.folds.lineage import policies_touched
 from label_queue.ledger.records import Record
-from label_queue.oversight.lineage import policies_touched
+from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.labels import ComparisonQuery, DatasetRules, LabelEvent, RewardVersion
 from protocol.seq_ranges import numbers_in

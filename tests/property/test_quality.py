@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from label_queue.config import DEFAULT_QUALITY, QualityConfig
 from label_queue.fitting.retraining import make_request
-from label_queue.history import LabelHistory
-from label_queue.ledger.dataset import build_dataset, dataset_bytes
+from label_queue.folds.dataset import build_dataset, dataset_bytes
+from label_queue.folds.history import LabelHistory
 from label_queue.quality.assessment import assess
 from label_queue.quality.position import position_bias
 from label_queue.quality.reliability import reliabilities

@@ -7,8 +7,8 @@ from functools import reduce
 from hypothesis import given
 from hypothesis import strategies as st
 
-from label_queue.oversight.cord_fold import RELEASED, after
-from label_queue.oversight.lineage import ancestry, learned_labels, policies_touched, rewards_behind
+from label_queue.folds.cord import RELEASED, after
+from label_queue.folds.lineage import ancestry, learned_labels, policies_touched, rewards_behind
 from protocol.labels import CordAction, CordEvent, PolicyProvenance, RewardVersion
 from tests.support.labels import make_cord_event, make_provenance, make_reward
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import IntakeConfig, LabelsConfig
 from label_queue.intake.app import build_app
 from label_queue.ledger.records import Role
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
+from label_queue.schedule import LabelSchedule
 from tests.support.labels import make_drafts
 from tests.support.messages import make_policy
 

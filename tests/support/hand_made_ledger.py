@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from label_queue.folds.view import LedgerView
 from label_queue.ledger.records import Ledger, Record
-from label_queue.ledger.view import LedgerView
 from tests.support.labels import (
     make_assignment,
     make_event,

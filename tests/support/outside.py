@@ -8,14 +8,14 @@ from itertools import count
 
 import httpx
 
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import IntakeConfig
-from label_queue.connectors.config import ConnectorConfig, ConnectorSection, HttpSection
+from label_queue.connector_config import ConnectorConfig, ConnectorSection, HttpSection
 from label_queue.connectors.ingest import IngestCounts, OutsideLabels
 from label_queue.connectors.outposts import Outposts
-from label_queue.ledger.dataset import current_labels
+from label_queue.folds.dataset import current_labels
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import Ledger
+from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.labels import ComparisonQuery, LabelEvent
 from tests.support.labels import ManualClock, make_config

@@ -12,9 +12,9 @@ from cluster.config import RunConfig, parse_config, save_config
 from cluster.metrics.hub import MetricsHub
 from cluster.metrics.jsonl_sink import JsonlSink
 from cluster.run_folder import RunFolder
-from label_queue.asking.schedule import LabelSchedule
+from label_queue.folds.lineage import reference_provenance
 from label_queue.ledger.sql import SqlLedger
-from label_queue.oversight.lineage import reference_provenance
+from label_queue.schedule import LabelSchedule
 from protocol.labels import (
     Assignment,
     Candidate,

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from cluster.config import parse_config
-from label_queue.connectors.config import JsonlConfig
+from label_queue.connector_config import JsonlConfig
 from label_queue.intake.owner_schemas import NewLabeler
 from protocol.errors import ConfigError, InputError
 from protocol.names import (

@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 from cluster.cli import main
 from cluster.commands.shared import EXIT_USER_ERROR
 from cluster.run_folder import RunFolder
+from label_queue.folds.view import LedgerView
 from label_queue.ledger.records import LabelerToken
 from label_queue.ledger.sql import SqlLedger
-from label_queue.ledger.view import LedgerView
 from tests.support.hand_made_ledger import fill
 
 EXCLUDE_BOB = ("labelers", "exclude", "bob", "--reason", "clicks")

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from cluster.config import RunConfig, load_config, parse_config
-from label_queue.connectors.config import ArgillaConfig, JsonlConfig, LabelStudioConfig
+from label_queue.connector_config import ArgillaConfig, JsonlConfig, LabelStudioConfig
 from protocol.errors import ConfigError
 from protocol.settings import Settings, numbers
 

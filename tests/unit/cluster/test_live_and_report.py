@@ -17,10 +17,10 @@ from cluster.report.records import CordRecord, read_run
 from cluster.report.summary import Summary, summarize
 from cluster.report.write import write_report
 from cluster.run_folder import RunFolder
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.intake.schemas import LabelSubmission
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
+from label_queue.schedule import LabelSchedule
 from protocol.labels import FitRequest, RewardVersion
 from protocol.seq_ranges import as_ranges
 from tests.support.hand_made_run import COVERAGE, FIRST_SAMPLES, fill

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig, Mode
 from label_queue.queue import LabelQueue
+from label_queue.schedule import LabelSchedule
 from tests.support.labels import ManualClock, make_config
 from tests.support.memory_ledger import MemoryLedger
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from label_queue.connector_config import ArgillaConfig
 from label_queue.connectors.argilla_values import read_values
-from label_queue.connectors.config import ArgillaConfig
 from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.outposts import Outposts
 from label_queue.connectors.port import Answer

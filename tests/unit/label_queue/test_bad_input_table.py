@@ -17,13 +17,13 @@ import pytest
 
 from cluster.config import ClusterConfig
 from label_queue.config import IntakeConfig
+from label_queue.folds.dataset import (
+    build_dataset,
+)
 from label_queue.intake.app import build_app
 from label_queue.intake.identity import CSRF_HEADER, SESSION_COOKIE, csrf_token
 from label_queue.intake.labels_api import NDJSON
 from label_queue.intake.schemas import LineAnswer
-from label_queue.ledger.dataset import (
-    build_dataset,
-)
 from label_queue.ledger.records import (
     DeadLetter,
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from label_queue.connectors.config import JsonlConfig
+from label_queue.connector_config import JsonlConfig
 from label_queue.connectors.jsonl_tail import JsonlConnector
 from label_queue.connectors.port import Annotation
 from label_queue.connectors.translation import as_assignment

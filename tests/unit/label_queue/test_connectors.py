@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig
-from label_queue.connectors.config import JsonlConfig
+from label_queue.connector_config import JsonlConfig
 from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.moments import moment, unix_seconds
 from label_queue.connectors.outposts import wait_for
@@ -20,6 +19,7 @@ from label_queue.connectors.port import OutsideTask, Sweep
 from label_queue.connectors.runner import ConnectorRunner
 from label_queue.connectors.secrets import check_secrets
 from label_queue.queue import LabelQueue
+from label_queue.schedule import LabelSchedule
 from protocol.errors import ConfigError, TransientError, Unauthenticated, UnknownTask
 from tests.support.labels import ManualClock, make_config, make_query
 from tests.support.memory_ledger import MemoryLedger

@@ -8,7 +8,7 @@ from functools import reduce
 
 import pytest
 
-from label_queue.oversight.cord_fold import RELEASED, after
+from label_queue.folds.cord import RELEASED, after
 from label_queue.queue import LabelQueue
 from protocol.errors import LabelConflict, QueueClosed, ResourceError, UnknownTask
 from protocol.labels import CordEvent, CordState, PolicyProvenance

@@ -16,7 +16,7 @@ from label_queue.exchange.imports import Imported, import_file
 from label_queue.exchange.line_file import write_lines
 from label_queue.exchange.preferences import Style, preference_lines
 from label_queue.exchange.record_lines import record_lines
-from label_queue.ledger.dataset import build_dataset, dataset_bytes
+from label_queue.folds.dataset import build_dataset, dataset_bytes
 from label_queue.ledger.records import (
     ConnectorOffset,
     DeadLetter,

@@ -8,15 +8,9 @@ from typing import Literal
 import pytest
 
 from label_queue.config import QualityConfig
-from label_queue.ledger.view import LearnedLabels, LedgerView
-from label_queue.oversight.exclusion import (
-    FORCING_SHARE,
-    Shift,
-    contaminated_from,
-    find_shift,
-    owner_event,
-    preview,
-)
+from label_queue.folds.shift import FORCING_SHARE, Shift, contaminated_from, find_shift
+from label_queue.folds.view import LearnedLabels, LedgerView
+from label_queue.oversight.exclusion import owner_event, preview
 from protocol.labels import LabelEvent
 from tests.support.hand_made_ledger import hand_made_view, label_ids
 from tests.support.labels import make_event, make_provenance, make_query, make_reward

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from label_queue.config import DEFAULT_QUALITY
-from label_queue.history import LabelHistory
-from label_queue.ledger.dataset import build_dataset
+from label_queue.folds.dataset import build_dataset
+from label_queue.folds.history import LabelHistory
 from protocol.labels import DatasetRules, LabelEvent
 from tests.support.labels import make_event, make_exclusion, make_query
 

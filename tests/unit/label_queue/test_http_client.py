@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from label_queue.connectors.config import LabelStudioConfig
+from label_queue.connector_config import LabelStudioConfig
 from label_queue.connectors.outposts import check_tools
 from label_queue.http_client import is_loopback, open_client
 from label_queue.simulated.__main__ import main

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from label_queue.config import IntakeConfig
-from label_queue.connectors.config import JsonlConfig
+from label_queue.connector_config import JsonlConfig
 from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.port import Annotation, Answer, Deletion, Sweep, Unreadable
 from label_queue.connectors.translation import outside_task

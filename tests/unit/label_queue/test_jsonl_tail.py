@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from label_queue.connectors.config import JsonlConfig
+from label_queue.connector_config import JsonlConfig
 from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.outposts import Outposts
 from label_queue.connectors.translation import outside_task

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from label_queue.connectors.config import LabelStudioConfig
+from label_queue.connector_config import LabelStudioConfig
 from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.label_studio_results import read_results
 from label_queue.connectors.outposts import Outposts

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from label_queue.config import LeaseConfig
-from label_queue.labeling.leases import LeaseTerms
+from label_queue.folds.leases import LeaseTerms
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from label_queue.ledger.dataset import (
+from label_queue.folds.dataset import (
     build_dataset,
     current_labels,
     dataset_bytes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from label_queue.oversight.lineage import (
+from label_queue.folds.lineage import (
     ancestry,
     learned_labels,
     policies_touched,

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.figures.online import Online, newest_until, shown_version
-from label_queue.ledger.view import LearnedLabels
+from label_queue.folds.view import LearnedLabels
 from label_queue.oversight.trace import Trace
+from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.labels import ComparisonQuery
 from tests.support.hand_made_run import COVERAGE, FIRST_SAMPLES, LATENCIES, NUM_WAITING, fill

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import IntakeConfig, QualityConfig, WarmConfig
 from label_queue.fitting.retraining import make_request
+from label_queue.folds.view import LedgerView
 from label_queue.intake.schemas import LabelSubmission
-from label_queue.ledger.view import LedgerView
 from label_queue.oversight.overview import history
 from label_queue.queue import LabelQueue
+from label_queue.schedule import LabelSchedule
 from protocol.errors import InvalidLabel, QueueClosed, TooFast, UnknownTask
 from protocol.labels import Comparison, ComparisonQuery, FitKind, FitRequest, LabelEvent
 from tests.support.hand_made_ledger import fill

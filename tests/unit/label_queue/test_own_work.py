@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LeaseConfig, QualityConfig
 from label_queue.intake.schemas import LabelAnswer, LabelSubmission, Span
 from label_queue.labeling.guidelines import read_guidelines
 from label_queue.queue import LabelQueue
+from label_queue.schedule import LabelSchedule
 from protocol.errors import InputError, MissingError
 from protocol.labels import LabelEvent, Outcome
 from tests.support.labels import ManualClock, make_config

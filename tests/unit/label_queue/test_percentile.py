@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from label_queue.figures.percentile import percentile
+from label_queue.percentile import percentile
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 1.0), (0.5, 2.5), (0.95, 3.85), (1.0, 4.0)])

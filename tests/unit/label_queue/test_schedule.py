@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig
+from label_queue.schedule import LabelSchedule
 
 SCHEDULE = LabelSchedule(total=1_024, initial=256, num_episodes=7_680, refits=20)
 

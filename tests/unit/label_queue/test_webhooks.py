@@ -11,8 +11,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from label_queue.connectors import hooks
 from label_queue.connectors.webhooks import SecretHeader, StandardWebhook, _is_fresh
+from label_queue.intake import hooks
 from label_queue.intake.refusals import add_refusals
 from protocol.errors import ConfigError, Unauthenticated
 from tests.support.labels import ManualClock

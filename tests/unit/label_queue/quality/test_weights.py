@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from label_queue.config import DEFAULT_QUALITY
-from label_queue.ledger.dataset import as_comparison
+from label_queue.folds.dataset import as_comparison
 from label_queue.quality.weights import capped, weight_shares
 from protocol.labels import Comparison
 from tests.support.labels import make_event, make_query

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from label_queue.config import QualityConfig
-from label_queue.ledger.dataset import TrainingFold, build_dataset, current_labels
+from label_queue.folds.dataset import TrainingFold, build_dataset, current_labels
+from label_queue.folds.lineage import learned_labels
 from label_queue.ledger.records import Ledger
-from label_queue.oversight.lineage import learned_labels
 from label_queue.quality.weights import capped
 from protocol.labels import (
     Assignment,

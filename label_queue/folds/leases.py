@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from label_queue.config import LeaseConfig
-from label_queue.figures.percentile import percentile
+from label_queue.percentile import percentile
 
 MIN_TIMES = 20
 """Active times needed before their 95th percentile means something."""

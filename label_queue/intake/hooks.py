@@ -8,7 +8,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from label_queue.connectors.config import Name
+from label_queue.connector_config import Name
 from label_queue.intake.bodies import read_limited
 from label_queue.intake.identity import queue_of
 from label_queue.intake.refusals import refusals

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from label_queue.config import DEFAULT_QUALITY, QualityConfig
-from label_queue.history import states_preference
+from label_queue.folds.history import states_preference
 from label_queue.quality.standing import Standings
 from protocol.labels import Comparison, ComparisonQuery, DatasetRules, LabelEvent
 

@@ -1,0 +1,1 @@
+"""What the ledger says, folded record by record into what can be asked. Nothing here writes."""
