@@ -27,8 +27,7 @@ from label_queue.intake.shell import build_intake_app
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.sql import SqlLedger
 from label_queue.percentile import percentile
-from label_queue.queue import LabelQueue
-from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell
+from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from protocol.remote import Remote, spawn
 from tests.support.labels import make_drafts, make_event, make_query
 
@@ -88,10 +87,12 @@ async def label_all(
 
 async def whole_way(queue: Remote[LabelQueueShell], url: str, clients: int, pause_s: float) -> None:
     """Have every query labelled over HTTP and print how it went."""
-    while orders := await queue.ask(LabelQueue.next_orders, 0.0):
+    while orders := await RemoteLabelQueue(queue).policy_loop.next_orders(0.0):
         for order in orders:
-            await queue.ask(LabelQueue.offer, order.order_id, make_drafts(order))
-    tokens = [await queue.ask(LabelQueue.add_labeler, f"labeler-{i}") for i in range(clients)]
+            await RemoteLabelQueue(queue).policy_loop.offer(order.order_id, make_drafts(order))
+    tokens = [
+        await RemoteLabelQueue(queue).owner.add_labeler(f"labeler-{i}") for i in range(clients)
+    ]
     connections = [
         open_client(
             httpx.AsyncClient, url, headers={"Authorization": f"Bearer {token}"}, timeout=60
@@ -104,7 +105,7 @@ async def whole_way(queue: Remote[LabelQueueShell], url: str, clients: int, paus
     elapsed = perf_counter() - started
     for connection in connections:
         await connection.aclose()
-    commit_p95_s = await queue.ask(LabelQueue.ledger_commit_p95_s)
+    commit_p95_s = await RemoteLabelQueue(queue).policy_loop.ledger_commit_p95_s()
     click.echo(f"over HTTP, {clients} clients: {done / elapsed:.0f} labels/s of {done}")
     click.echo(f"  POST labels: {posts}\n  GET tasks/next: {tasks}")
     click.echo(f"  ledger commit p95 {1e3 * commit_p95_s:.1f} ms")

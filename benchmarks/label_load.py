@@ -33,8 +33,7 @@ from label_queue.http_client import open_client
 from label_queue.intake.shell import build_intake_app
 from label_queue.ledger.sql import SqlLedger
 from label_queue.percentile import percentile
-from label_queue.queue import LabelQueue
-from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell
+from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from label_queue.simulated.client import SimulatedLabeler
 from label_queue.simulated.config import LabelerProfile
 from protocol.remote import Remote, spawn
@@ -153,18 +152,18 @@ async def measure(
     queue: Remote[LabelQueueShell], url: str, folder: Path, arguments: argparse.Namespace
 ) -> Tally:
     """Let everybody label, then print how it went."""
-    while orders := await queue.ask(LabelQueue.next_orders, 0.0):
+    while orders := await RemoteLabelQueue(queue).policy_loop.next_orders(0.0):
         for order in orders:
-            await queue.ask(LabelQueue.offer, order.order_id, make_drafts(order))
+            await RemoteLabelQueue(queue).policy_loop.offer(order.order_id, make_drafts(order))
     profiles = {
         f"labeler-{seed:03d}": LabelerProfile(seconds_per_label=arguments.thinking, seed=seed)
         for seed in range(arguments.labelers)
     }
-    tokens = {name: await queue.ask(LabelQueue.add_labeler, name) for name in profiles}
+    tokens = {name: await RemoteLabelQueue(queue).owner.add_labeler(name) for name in profiles}
     tally = Tally()
     async with AsyncExitStack() as stack:
         if arguments.owner:
-            owner = await queue.ask(LabelQueue.add_labeler, "owner", "owner")
+            owner = await RemoteLabelQueue(queue).owner.add_labeler("owner", "owner")
             await stack.enter_async_context(watching_owner(url, owner))
         cpu, started = CpuTimes(), perf_counter()
         await asyncio.gather(
@@ -175,7 +174,7 @@ async def measure(
         )
         elapsed = perf_counter() - started
     print_figures(tally, elapsed)
-    commit_p95_s = await queue.ask(LabelQueue.ledger_commit_p95_s)
+    commit_p95_s = await RemoteLabelQueue(queue).policy_loop.ledger_commit_p95_s()
     click.echo(f"  ledger commit: p95 {1e3 * commit_p95_s:.1f} ms")
     async with open_client(httpx.AsyncClient, url) as http:
         document = (await http.get("/openapi.json")).json()
@@ -232,7 +231,7 @@ def run(folder: Path, arguments: argparse.Namespace) -> None:
     )
     serve.run(build_intake_app(queue, config), name="labels", route_prefix="/")
     tally = asyncio.run(measure(queue, f"http://127.0.0.1:{port}", folder, arguments))
-    ray.get(queue.send(LabelQueue.close))
+    ray.get(queue.send(LabelQueueShell.close))
     check_ledger(folder / "ledger.sqlite", tally)
     serve.shutdown()
     ray.shutdown()

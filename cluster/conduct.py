@@ -25,7 +25,6 @@ from cluster.starting.base_model import starting_policy
 from cluster.starting.labelers import SimulatedLabelers
 from cluster.starting.placement import Placement, num_cpus_wanted
 from cluster.starting.prompts import RunTexts, read_texts
-from cluster.starting.remote import RemoteLabelQueue
 from cluster.starting.session import RaySession
 from cluster.watching.display import RunDisplay
 from cluster.watching.inert_text import shell_word
@@ -33,6 +32,7 @@ from cluster.watching.intake_watch import ANSWER_TIMEOUT_S, IntakeWatch
 from cluster.watching.memory import PeakMemory
 from cluster.watching.watch import Watch
 from label_queue.http_client import open_client
+from label_queue.sides.owner import OwnerSide
 from label_queue.simulated.gold import response_gold
 from protocol.remote import Remote, spawn
 from protocol.tokenizing import PolicyTokenizer
@@ -77,7 +77,7 @@ async def conduct(
             reference = await controller.draw_reference()
             _tell(console, await asyncio.to_thread(_ends, controller, config, policy_path))
             await placement.start_reward_trainer(reference)
-            links = await _admit(config, folder, placement.labels)
+            links = await _admit(config, folder, placement.labels.owner)
             folder.update_state(state="running")
             _tell(
                 console,
@@ -89,9 +89,13 @@ async def conduct(
             with SimulatedLabelers(config.labelers, session.url, folder) as labelers:
                 note = f"label at {session.url}/ · andon label {shell_word(folder.path)}"
                 async with _as_owner(session.url, folder) as http, asyncio.TaskGroup() as group:
-                    intake = IntakeWatch(placement.labels, http, journal.alarmed, watch.alarm)
+                    intake = IntakeWatch(
+                        placement.labels.intake_failures, http, journal.alarmed, watch.alarm
+                    )
                     watching = group.create_task(
-                        watch.watch(controller, placement.labels, placement.actors, note)
+                        watch.watch(
+                            controller, placement.labels.policy_loop, placement.actors, note
+                        )
                     )
                     minding = group.create_task(labelers.watch())
                     hearing = group.create_task(intake.watch())
@@ -103,7 +107,7 @@ async def conduct(
                     minding.cancel()
                 acknowledged = labelers.num_acknowledged() if config.labelers else None
             # The last figures in the metrics are those of the report.
-            await watch.look(placement.labels, placement.actors)
+            await watch.look(placement.labels.policy_loop, placement.actors)
             folder.update_state(labels_acknowledged=acknowledged, stop_reason=watch.stop_reason)
             watch.show("saving the policy")
             await placement.learner.save(str((folder.policies / "final").resolve()))
@@ -123,18 +127,18 @@ def _ends(controller: Controller, config: RunConfig, policy_path: Path) -> list[
     return ends_in_words(controller.drafter.first_reference_draws, config.response, tokenizer)
 
 
-async def _admit(config: RunConfig, folder: RunFolder, labels: RemoteLabelQueue) -> dict[str, str]:
+async def _admit(config: RunConfig, folder: RunFolder, owner: OwnerSide) -> dict[str, str]:
     """Let owner and labelers in; return the paths of the people's one-time links, by name.
 
     Their tokens go into files of their own, which only the user who runs this may read.
     """
-    owner = await labels.admit(OWNER, "owner")
-    folder.write_token(OWNER, owner.token)
+    admitted = await owner.admit(OWNER, "owner")
+    folder.write_token(OWNER, admitted.token)
     for labeler in config.labelers:
-        folder.write_token(labeler.name, await labels.add_labeler(labeler.name))
+        folder.write_token(labeler.name, await owner.add_labeler(labeler.name))
     links = {}
     for name in config.people:
-        admission = await labels.admit(name, "labeler")
+        admission = await owner.admit(name, "labeler")
         folder.write_token(name, admission.token)
         links[name] = admission.link
     return links

@@ -21,6 +21,7 @@ from label_queue.ledger.records import (
     Record,
     TokenRevocation,
 )
+from label_queue.outside import NoTools, OutsideTools
 from label_queue.schedule import LabelSchedule
 from label_queue.signals import Change
 from protocol.errors import QueueClosed
@@ -58,6 +59,8 @@ class LabelState:
         """Those told of, by version, rising."""
         self.connector_offsets: dict[str, str] = {}
         """How far each outside source was read."""
+        self.outside: OutsideTools = NoTools()
+        """What reads the outside tools, once it is there."""
         self.num_dead_letters = 0
         self.episodes = 0
         """The run's clock, n of l(n)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from protocol.labels import CordState, FitRequest, QueryDraft, QueryOrder, RewardVersion
+from protocol.labels import FitRequest, RewardVersion
 from protocol.messages import (
     ExperienceBatch,
     PolicyVersion,
@@ -170,63 +170,4 @@ class RewardService(Scorer, Protocol):
 
     async def swap(self, version: RewardVersion) -> None:
         """Return when every replica serves `version`; the old one serves until then."""
-        ...
-
-
-class LabelQueue(Protocol):
-    """The human side as the policy loop sees it."""
-
-    async def add_reference(self, rollouts: Sequence[Rollout]) -> None:
-        """Keep responses of ρ, half of K or more a prompt, for validation queries."""
-        ...
-
-    async def next_orders(self, timeout_s: float) -> list[QueryOrder]:
-        """Wait for queries to be wanted; return none when the time is up."""
-        ...
-
-    async def offer(self, order_id: str, drafts: Sequence[QueryDraft]) -> int:
-        """Answer an order; return how many queries were made. The same id again: no effect."""
-        ...
-
-    async def set_progress(self, episodes: int, policy: PolicyVersion) -> None:
-        """Tell the run's clock, which the label schedule follows."""
-        ...
-
-    async def wait_until_allowed(self, episodes: int) -> float:
-        """Block while fewer labels have come than the schedule wants; return seconds waited.
-
-        Returns early when a rollback is ordered: `pass_cord`, which follows, gives it out.
-        """
-        ...
-
-    async def next_fit(self) -> FitRequest:
-        """Block until a refit or a warm update of the reward is due."""
-        ...
-
-    async def learned(self, version: RewardVersion) -> None:
-        """Take note that `version` is served; ends the fit that `next_fit` began."""
-        ...
-
-    async def pass_cord(self) -> int | None:
-        """Block while the cord is pulled; return None once it is not.
-
-        Returns early, with the policy version to restore, when a rollback was ordered; call again
-        after `rolled_back`.
-        """
-        ...
-
-    async def pull_cord(self, actor: str, reason: str, offered_rollback: int | None = None) -> None:
-        """Stop the line. Pulling a pulled cord changes nothing."""
-        ...
-
-    async def rolled_back(self, policy: PolicyVersion) -> None:
-        """Take note that the ordered rollback was done and made `policy`. The cord stays pulled."""
-        ...
-
-    async def cord(self) -> CordState:
-        """Return how the cord hangs."""
-        ...
-
-    async def stats(self) -> dict[str, float]:
-        """Return the labels/* metrics of the moment."""
         ...

@@ -5,6 +5,12 @@
 
 A method is named by the function itself, so a type checker sees arguments and answer, and an editor
 goes from the call to the code that runs. What the other process raised comes out as it was raised.
+An actor with several callers has a side for each, an object of a class of its own, whose coroutine
+methods its caller has as if they were here:
+
+    people = side_of(label_queue, PeopleSide)
+    task = await people.next_task("ann", wait_s=20.0)
+
 Ray is imported when the first actor is spawned or asked, not with this module.
 """
 
@@ -12,6 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
+from inspect import iscoroutinefunction
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from protocol.errors import ActorDied
@@ -20,6 +28,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 P = ParamSpec("P")
 R = TypeVar("R")
+SidesT = TypeVar("SidesT", bound="Sides")
 
 
 class Remote(Generic[T_co]):
@@ -30,9 +39,9 @@ class Remote(Generic[T_co]):
         who: Names it in errors, e.g. "rollout actor rollout-0".
     """
 
-    def __init__(self, handle: Any, who: str) -> None:
+    def __init__(self, handle: object, who: str) -> None:
         self.handle = handle
-        """Ray's own; untyped."""
+        """Ray's own, for what Ray itself is asked of it."""
         self.who = who
 
     @overload
@@ -81,6 +90,48 @@ def spawn(make: Callable[P, T], who: str, options: Mapping[str, Any]) -> Callabl
         return Remote(actor.remote(*args, **kwargs), who)
 
     return start
+
+
+class Sides:
+    """What an actor with several callers inherits: a call names a side's method, and goes there."""
+
+    def __init__(self, *sides: object) -> None:
+        """Take the sides, each of a class of its own."""
+        self._sides: dict[type, object] = {type(side): side for side in sides}
+
+    async def on_side(
+        self, side: type[T], method: Callable[..., Awaitable[R]], args: Any, kwargs: Any
+    ) -> R:
+        """Call a method of the side of that class, and wait for its answer."""
+        return await method(self._sides[side], *args, **kwargs)
+
+
+def side_of(actor: Remote[SidesT], side: type[T]) -> T:
+    """Return one side of an actor: an object of its class whose methods run over there.
+
+    Errors come out as they were raised; ActorDied where the process is gone. What is no coroutine
+    method of the class itself cannot be had from here and raises AttributeError or TypeError.
+
+    Args:
+        actor: Has a side of that class.
+        side: The class.
+    """
+
+    def over_there(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        @wraps(method)
+        async def call(_: T, *args: Any, **kwargs: Any) -> Any:
+            return await actor.ask(Sides.on_side, side, method, args, kwargs)
+
+        return call
+
+    methods = {
+        name: over_there(member)
+        for name, member in vars(side).items()
+        if iscoroutinefunction(member)
+    }
+    remote_class = type(f"Remote{side.__name__}", (side,), {"__slots__": (), **methods})
+    remote: T = object.__new__(remote_class)
+    return remote
 
 
 @contextmanager

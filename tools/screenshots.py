@@ -9,20 +9,15 @@ import asyncio
 import math
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
-from label_queue.intake.owner_schemas import (
-    Disagreement,
-    DisputedCandidate,
-    LabelerRow,
-    Moment,
-    Overview,
-    Vote,
-)
-from label_queue.intake.schemas import PromptBody
+from label_queue.folds.shown import ShownCandidate, ShownPrompt
 from label_queue.ledger.records import Role
+from label_queue.oversight.overview import Disagreement, Moment, Overview, Vote
+from label_queue.quality.assessment import Assessment
 from tests.browser.conftest import find_chromium
 from tests.support.fake_people_queue import FakePeopleQueue
 from tests.support.overview import make_labeler, make_overview, make_progress
@@ -54,7 +49,7 @@ RESPONSES = (
 )
 
 
-def rows(at: float) -> tuple[LabelerRow, ...]:
+def rows(at: float) -> tuple[Assessment, ...]:
     """Return four labelers: one new, and one whom the run has found out."""
     return (
         make_labeler("amira", labels=214, weight_share=0.2, last_label_at=at - 8),
@@ -117,13 +112,13 @@ def disagreement() -> Disagreement:
         query_id="q1",
         kind="pair",
         purpose="overlap",
-        prompt=PromptBody(text="My grandmother ordered the fish, and"),
+        prompt=ShownPrompt(text="My grandmother ordered the fish, and"),
         candidates=(
-            DisputedCandidate(
+            ShownCandidate(
                 candidate_id="q1-a",
                 text=" she asked for the recipe. They wrote it on the back of the menu for her.",
             ),
-            DisputedCandidate(
+            ShownCandidate(
                 candidate_id="q1-b",
                 text=" said it tasted of the harbour she grew up in, which from her is the highest "
                 "praise there is.",
@@ -169,7 +164,7 @@ async def come_in(browser: Browser, people: FakePeopleQueue, url: str, role: Rol
         viewport=SIZE, color_scheme="light", reduced_motion="reduce"
     )
     page = await context.new_page()
-    admission = await people.admit("amira" if role == "labeler" else "olga", role)
+    admission = await people.owner.admit("amira" if role == "labeler" else "olga", role)
     await page.goto(url + admission.link)
     await page.get_by_role("button", name="Come in").click()
     return page
@@ -207,7 +202,7 @@ async def photograph_owner(browser: Browser) -> None:
         )
         for overview in history[:-1]
     )
-    people.shown_overview = history[-1].model_copy(update={"history": moments})
+    people.shown_overview = replace(history[-1], history=moments)
     async with serve_people(people) as url:
         page = await come_in(browser, people, url, "owner")
         await page.wait_for_selector("main[data-filled=true]")

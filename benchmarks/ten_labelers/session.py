@@ -20,14 +20,15 @@ from typing import Any
 
 import httpx
 import uvicorn
+from pydantic import TypeAdapter
 
 from benchmarks.ten_labelers.labelers import profiles
 from benchmarks.ten_labelers.questions import clear_questions, drafts, write_gold
 from label_queue.config import GoldConfig, IntakeConfig, LabelsConfig, QualityConfig, WarmConfig
 from label_queue.http_client import open_client
 from label_queue.intake.app import build_app
-from label_queue.intake.owner_schemas import Overview
 from label_queue.ledger.sql import SqlLedger
+from label_queue.oversight.overview import Overview
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from label_queue.simulated.client import SimulatedLabeler
@@ -95,7 +96,7 @@ async def hold_session(folder: Path, plan: Plan, tokenizer: Any) -> None:
         run_id=RUN_ID,
         seed=plan.seed,
     )
-    await queue.set_progress(1, make_policy(version=1, episodes=1))
+    await queue.policy_loop.set_progress(1, make_policy(version=1, episodes=1))
     await _ask(queue, rng, tokenizer)
     training = asyncio.create_task(_play_trainer(queue))
     async with _serving(queue, config.intake) as url:
@@ -107,18 +108,18 @@ async def hold_session(folder: Path, plan: Plan, tokenizer: Any) -> None:
 async def _ask(queue: LabelQueue, rng: random.Random, tokenizer: Any) -> None:
     """Be the policy loop until nothing is lacking."""
     number = 0
-    while orders := await queue.next_orders(0.0):
+    while orders := await queue.policy_loop.next_orders(0.0):
         for order in orders:
             offered = drafts(order, rng, number, tokenizer)
             number += len(offered)
-            await queue.offer(order.order_id, offered)
+            await queue.policy_loop.offer(order.order_id, offered)
 
 
 async def _play_trainer(queue: LabelQueue) -> None:
     """Announce every fit that is ordered, unlearned."""
     for version in count(1):
-        order = await queue.next_fit()
-        await queue.learned(
+        order = await queue.policy_loop.next_fit()
+        await queue.policy_loop.learned(
             RewardVersion(
                 version=version,
                 kind=order.kind,
@@ -156,11 +157,16 @@ async def _label(queue: LabelQueue, url: str, folder: Path, plan: Plan) -> None:
     stops: dict[str, asyncio.Event] = {name: asyncio.Event() for name in profiles(plan.seed)}
     labelers = [
         _one_labeler(
-            url, await queue.add_labeler(name), profile, plan.labels, stops[name], folder / name
+            url,
+            await queue.owner.add_labeler(name),
+            profile,
+            plan.labels,
+            stops[name],
+            folder / name,
         )
         for name, profile in profiles(plan.seed).items()
     ]
-    token = await queue.add_labeler(OWNER, "owner")
+    token = await queue.owner.add_labeler(OWNER, "owner")
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(_watch(url, token, stops))
         await asyncio.gather(*labelers)
@@ -192,7 +198,7 @@ async def _watch(url: str, token: str, stops: dict[str, asyncio.Event]) -> None:
     async with open_client(httpx.AsyncClient, url, headers=headers, timeout=60) as http:
         while True:
             answer = await http.get("/api/v1/owner/overview")
-            overview = Overview.model_validate_json(answer.raise_for_status().content)
+            overview = TypeAdapter(Overview).validate_json(answer.raise_for_status().content)
             for row in overview.labelers:
                 if row.state == "suspended":
                     stops[row.labeler_id].set()

@@ -16,11 +16,11 @@ from uuid6 import uuid7
 from cluster.config import load_config
 from cluster.run_folder import RunFolder
 from label_queue.folds.view import LearnedLabels, LedgerView
-from label_queue.intake.owner_schemas import ExclusionPreview, LabelerRow
 from label_queue.ledger.records import LabelerToken
 from label_queue.ledger.sql import SqlLedger
-from label_queue.oversight.exclusion import owner_event, preview
-from label_queue.oversight.overview import labeler_rows
+from label_queue.oversight.exclusion import ExclusionPreview, owner_event, preview
+from label_queue.oversight.overview_parts import assessments
+from label_queue.quality.assessment import Assessment
 from label_queue.quality.standing import standings
 from protocol.errors import InputError
 from protocol.labels import LabelEvent
@@ -56,13 +56,13 @@ class EndedRun:
     ) -> None:
         self._ledger.close()
 
-    def labelers(self) -> tuple[LabelerRow, ...]:
+    def labelers(self) -> tuple[Assessment, ...]:
         """Return all labelers, by name."""
         tokens = self._ledger.read(LabelerToken)
         names = {token.labeler_id for token in tokens if token.role == "labeler"}
         view = LedgerView.of(self._ledger)
         dataset = view.dataset(view.last_seq, self._quality)
-        return labeler_rows(view, names, self._quality, dataset)
+        return assessments(view, names, self._quality, dataset)
 
     def preview(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
         """Return what excluding somebody, or reinstating who is excluded, would change.

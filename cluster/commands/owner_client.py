@@ -8,30 +8,26 @@ from typing import Self, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from cluster.run_folder import OWNER, RunFolder
 from cluster.run_state import refuse_lack
 from cluster.watching.status import ENDED, read_state
 from label_queue.http_client import open_client
-from label_queue.intake.owner_schemas import (
-    Admission,
-    CordBody,
-    Exclude,
-    ExclusionPreview,
-    NewLabeler,
-    Overview,
-    Reason,
-    Rollback,
-)
-from label_queue.intake.schemas import ErrorAnswer
+from label_queue.intake.owner_schemas import Exclude, NewLabeler, Reason, Rollback
+from label_queue.intake.schemas import Body, ErrorAnswer
+from label_queue.labeling.admissions import Admission
 from label_queue.ledger.records import Role
+from label_queue.oversight.exclusion import ExclusionPreview
+from label_queue.oversight.overview import Overview
 from protocol.errors import InputError, ResourceError
+from protocol.labels import CordState
 
 TIMEOUT_S = 60.0
 """Judging a large ledger anew takes a while."""
 
-B = TypeVar("B", bound=BaseModel)
+B = TypeVar("B", bound=Body)
+T = TypeVar("T")
 
 
 class OwnerClient:
@@ -108,23 +104,23 @@ class OwnerClient:
         """Void all tokens, links and sessions of somebody; their labels stay."""
         self._send("POST", f"{_of(labeler_id)}/revoke", _checked(Reason, reason=reason))
 
-    def pull_cord(self, reason: str) -> CordBody:
+    def pull_cord(self, reason: str) -> CordState:
         """Stop the line."""
-        return self._ask("POST", "/cord/pull", CordBody, _checked(Reason, reason=reason))
+        return self._ask("POST", "/cord/pull", CordState, _checked(Reason, reason=reason))
 
-    def release_cord(self, reason: str) -> CordBody:
+    def release_cord(self, reason: str) -> CordState:
         """Let the line go on."""
-        return self._ask("POST", "/cord/release", CordBody, _checked(Reason, reason=reason))
+        return self._ask("POST", "/cord/release", CordState, _checked(Reason, reason=reason))
 
-    def roll_back(self, to_version: int, reason: str) -> CordBody:
+    def roll_back(self, to_version: int, reason: str) -> CordState:
         """Order the learner back to an older policy version; the cord stays pulled."""
         body = _checked(Rollback, to_version=to_version, reason=reason)
-        return self._ask("POST", "/rollback", CordBody, body)
+        return self._ask("POST", "/rollback", CordState, body)
 
-    def _ask(self, method: str, path: str, form: type[B], body: BaseModel | None = None) -> B:
-        return form.model_validate_json(self._send(method, path, body).content)
+    def _ask(self, method: str, path: str, form: type[T], body: Body | None = None) -> T:
+        return TypeAdapter(form).validate_json(self._send(method, path, body).content)
 
-    def _send(self, method: str, path: str, body: BaseModel | None = None) -> httpx.Response:
+    def _send(self, method: str, path: str, body: Body | None = None) -> httpx.Response:
         content = None if body is None else body.model_dump_json()
         try:
             response = self._http.request(

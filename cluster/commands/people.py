@@ -21,7 +21,8 @@ from cluster.commands.shared import (
 if TYPE_CHECKING:
     from cluster.commands.ended_run import EndedRun
     from cluster.commands.owner_client import OwnerClient
-    from label_queue.intake.owner_schemas import ExclusionPreview, LabelerRow
+    from label_queue.oversight.exclusion import ExclusionPreview
+    from label_queue.quality.assessment import Assessment
 
 reason_option = click.option("--reason", required=True, help="Why; it is kept in the ledger.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask whether to go on.")
@@ -88,12 +89,13 @@ def list_labelers(run: Path | None, as_json: bool) -> None:
     Example: andon labelers list --run runs/demo-1
     """
     import json
+    from dataclasses import asdict
 
     path = chosen_run(run)
     with _owner_of(path) as owner:
         rows = _rows(owner)
     if as_json:
-        click.echo(json.dumps([row.model_dump(mode="json") for row in rows], indent=2))
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
     for line in _table(rows):
         click.echo(line)
@@ -200,7 +202,7 @@ def _owner_of(run: Path) -> OwnerClient | EndedRun:
     return EndedRun(run) if has_ended else OwnerClient.of_run(run)
 
 
-def _rows(owner: OwnerClient | EndedRun) -> tuple[LabelerRow, ...]:
+def _rows(owner: OwnerClient | EndedRun) -> tuple[Assessment, ...]:
     from cluster.commands.owner_client import OwnerClient
 
     return owner.overview().labelers if isinstance(owner, OwnerClient) else owner.labelers()
@@ -232,7 +234,7 @@ def _versions(versions: tuple[int, ...]) -> str:
     return ", ".join(map(str, versions))
 
 
-def _table(rows: tuple[LabelerRow, ...]) -> list[str]:
+def _table(rows: tuple[Assessment, ...]) -> list[str]:
     """Return the labelers as a table of plain text."""
     from cluster.watching.inert_text import inert
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cluster.loops.fleet import RolloutFleet
-from protocol.ports import LabelQueue, Learner, PromptSource, RewardService, RewardTrainer
+from label_queue.sides.policy_loop import PolicyLoopSide
+from protocol.ports import Learner, PromptSource, RewardService, RewardTrainer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,4 +19,4 @@ class Parts:
     learner: Learner
     reward_trainer: RewardTrainer
     reward_service: RewardService
-    labels: LabelQueue
+    labels: PolicyLoopSide

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from cluster.loops.journal import Journal
 from cluster.loops.reward_comparison import judge, pearson_correlation
 from cluster.loops.scoring import scored_sequence
+from label_queue.sides.policy_loop import PolicyLoopSide
 from protocol.errors import ScoringFailed, SwapTimedOut
 from protocol.labels import FitRequest, RewardVersion
 from protocol.messages import ScoredRollout
-from protocol.ports import LabelQueue, Learner, RewardService
+from protocol.ports import Learner, RewardService
 
 NUM_COMPARED = 256
 """Recent sequences that old and new rewards are compared on."""
@@ -31,7 +32,7 @@ class RewardGuard:
     """
 
     def __init__(
-        self, service: RewardService, labels: LabelQueue, learner: Learner, journal: Journal
+        self, service: RewardService, labels: PolicyLoopSide, learner: Learner, journal: Journal
     ) -> None:
         self._service = service
         self._labels = labels

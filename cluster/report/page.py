@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 
 from cluster.report.summary import Summary
-from label_queue.intake.owner_schemas import LabelerRow
+from label_queue.quality.assessment import Assessment
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -60,7 +60,7 @@ def render_page(
     pictures: Sequence[Picture],
     before: Sequence[Sample],
     after: Sequence[Sample],
-    labelers: Sequence[LabelerRow] = (),
+    labelers: Sequence[Assessment] = (),
 ) -> str:
     """Return the page as HTML.
 
@@ -136,7 +136,7 @@ def _figure(picture: Picture) -> str:
     )
 
 
-def _labelers(rows: Sequence[LabelerRow]) -> str:
+def _labelers(rows: Sequence[Assessment]) -> str:
     if not rows:
         return '<p class="unknown">Nobody has labelled yet.</p>'
     names = ("state", "labels", "held", "gold", "self", "peers", "weight", "flags")
@@ -151,7 +151,7 @@ def _labelers(rows: Sequence[LabelerRow]) -> str:
     )
 
 
-def _labeler(row: LabelerRow) -> str:
+def _labeler(row: Assessment) -> str:
     has_gold = row.gold_right + row.gold_wrong > 0
     gold = f"{row.gold_accuracy:.0%} ({row.gold_low:.0%}-{row.gold_high:.0%})" if has_gold else ""
     numbers = (

@@ -16,9 +16,9 @@ from cluster.metrics.jsonl_sink import read_metrics, read_rows
 from cluster.run_folder import RunFolder
 from label_queue.folds.cord import RELEASED, after
 from label_queue.folds.dataset import current_labels
-from label_queue.intake.owner_schemas import LabelerRow
 from label_queue.ledger.sql import SqlLedger
-from label_queue.oversight.overview import labeler_rows
+from label_queue.oversight.overview_parts import assessments
+from label_queue.quality.assessment import Assessment
 from label_queue.schedule import LabelSchedule
 from label_queue.simulated.gold import response_gold
 from label_queue.state import LabelState
@@ -122,7 +122,7 @@ class RunRecords:
     """What the ledger holds, and the live figures of it, as at the run's end."""
     training: tuple[Comparison, ...]
     """The training set at the end."""
-    labelers: tuple[LabelerRow, ...]
+    labelers: tuple[Assessment, ...]
     """By name, with what the ledger says of how well each labels."""
 
     @property
@@ -191,7 +191,7 @@ def read_run(path: Path) -> RunRecords:
         cord=cord,
         label_side=label_side,
         training=training,
-        labelers=labeler_rows(view, (), config.labels.quality, training),
+        labelers=assessments(view, (), config.labels.quality, training),
     )
 
 

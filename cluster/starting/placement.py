@@ -21,14 +21,13 @@ from cluster.starting.publishers import publisher_maker
 from cluster.starting.ranks import RankGroup, on_bundle, place
 from cluster.starting.remote import (
     RemoteActor,
-    RemoteLabelQueue,
     RemoteLearner,
     RemoteRewardTrainer,
     said,
 )
 from cluster.starting.session import RaySession
 from label_queue.intake.shell import build_intake_app
-from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell
+from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from learners.config import PolicyConfig
 from learners.shell import LearnerRank, RewardTrainerRank
 from protocol.messages import PolicyVersion, Prompt
@@ -122,7 +121,7 @@ class Placement:
             learner=self.learner,
             reward_trainer=RemoteRewardTrainer(self._reward_ranks),
             reward_service=service.result(),
-            labels=labels.result(),
+            labels=labels.result().policy_loop,
         )
 
     async def _start_label_queue(self) -> RemoteLabelQueue:
@@ -135,8 +134,9 @@ class Placement:
             mode=self._config.run.mode,
             seed=self._config.run.seed,
         )
+        self._stops.push_async_callback(queue.ask, LabelQueueShell.close)
         self.labels = RemoteLabelQueue(queue)
-        self._stops.push_async_callback(self.labels.close)
+        await queue.ask(LabelQueueShell.start_connectors)
         app = build_intake_app(queue, self._config.labels)
         await self._session.deploy(app, "labels", "/")
         return self.labels

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable
 
 import httpx
+
+from label_queue.sides.intake_failures import IntakeFailures
 
 INTERVAL_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
@@ -24,19 +25,11 @@ TOLD_AGAIN_S = 600.0
 TITLE = "the labelling API fails"
 
 
-class FailureSource(Protocol):
-    """What is asked of the label queue's actor."""
-
-    async def intake_failures(self) -> Mapping[str, int]:
-        """Return the failures since the last call, and how often each happened."""
-        ...
-
-
 class IntakeWatch:
     """Looks every few seconds.
 
     Args:
-        labels: Knows what the API failed at.
+        failures: What the API failed at.
         http: A client of the API, as the owner.
         alert: Takes a title and a text for people.
         show: Takes what the display shall show; "" when all is well again.
@@ -45,13 +38,13 @@ class IntakeWatch:
 
     def __init__(
         self,
-        labels: FailureSource,
+        failures: IntakeFailures,
         http: httpx.AsyncClient,
         alert: Callable[[str, str], None],
         show: Callable[[str], None],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._labels = labels
+        self._failures = failures
         self._http = http
         self._alert = alert
         self._show = show
@@ -70,7 +63,7 @@ class IntakeWatch:
 
     async def look(self) -> None:
         """Look once."""
-        for failure, count in (await self._labels.intake_failures()).items():
+        for failure, count in (await self._failures.take()).items():
             self._tell(f"{failure} ({count} times)" if count > 1 else failure, key=failure)
         trouble = await self._trouble()
         if trouble is None:

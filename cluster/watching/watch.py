@@ -13,10 +13,11 @@ from cluster.controller import Controller
 from cluster.loops.activity import activity
 from cluster.loops.journal import Journal
 from cluster.run_folder import RunFolder
-from cluster.starting.remote import RemoteActor, RemoteLabelQueue
+from cluster.starting.remote import RemoteActor
 from cluster.watching.display import RunDisplay
 from cluster.watching.inert_text import inert, shell_word
 from cluster.watching.memory import PeakMemory
+from label_queue.sides.policy_loop import PolicyLoopSide
 from protocol.labels import CordState
 
 INTERVAL_S = 1.0
@@ -81,7 +82,7 @@ class Watch:
     async def watch(
         self,
         controller: Controller,
-        labels: RemoteLabelQueue,
+        labels: PolicyLoopSide,
         actors: Sequence[RemoteActor],
         note: str,
     ) -> None:
@@ -97,7 +98,7 @@ class Watch:
                 controller.stop()
                 return
 
-    async def look(self, labels: RemoteLabelQueue, actors: Sequence[RemoteActor]) -> None:
+    async def look(self, labels: PolicyLoopSide, actors: Sequence[RemoteActor]) -> None:
         """Ask all parts once how they stand, and write it down."""
         self._untold += self._journal.newly_sampled()
         while self._untold:

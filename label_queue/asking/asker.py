@@ -71,7 +71,7 @@ class Asker:
         self._state.change.notify()
 
     async def next_orders(self, timeout_s: float) -> list[QueryOrder]:
-        """Return what must be drawn; see `LabelQueue.next_orders`."""
+        """Return what must be drawn; see `PolicyLoopSide.next_orders`."""
         deadline = time.monotonic() + timeout_s
         while True:
             self._state.refuse_if_closed()
@@ -109,7 +109,7 @@ class Asker:
         return lacking if lacking >= min(gather, left) else 0
 
     async def offer(self, order_id: str, drafts: Sequence[QueryDraft]) -> int:
-        """Answer an order; see `LabelQueue.offer`."""
+        """Answer an order; see `PolicyLoopSide.offer`."""
         if order_id not in self._offers:
             self._offers[order_id] = asyncio.create_task(self._make_queries(order_id, drafts))
         return await asyncio.shield(self._offers[order_id])
@@ -143,7 +143,7 @@ class Asker:
         return len(queries)
 
     async def wait_until_allowed(self, episodes: int) -> float:
-        """Block while fewer than l(n) labels have come; see `LabelQueue.wait_until_allowed`."""
+        """Block while fewer than l(n) labels have come; see `PolicyLoopSide.wait_until_allowed`."""
         self._state.episodes = max(self._state.episodes, episodes)
         wanted = self._schedule.wanted(episodes)
         if self._config.when_starved == "continue":

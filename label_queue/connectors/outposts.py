@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Self, assert_never
@@ -23,13 +24,13 @@ from label_queue.connectors.ingest import OutsideLabels
 from label_queue.connectors.jsonl_tail import JsonlConnector
 from label_queue.connectors.label_studio import LabelStudioConnector
 from label_queue.connectors.port import Connector
-from label_queue.connectors.runner import ConnectorHealth, ConnectorRunner
+from label_queue.connectors.runner import ConnectorRunner
 from label_queue.connectors.secrets import check_secrets, read_secret
 from label_queue.connectors.tool_client import ToolClient
 from label_queue.connectors.webhooks import SecretHeader, StandardWebhook
 from label_queue.http_client import open_client
-from label_queue.ledger.group_commit import GroupCommit
-from label_queue.state import LabelState
+from label_queue.outside import ConnectorHealth
+from label_queue.queue import LabelQueue, new_uuid7
 from protocol.errors import UnknownTask
 
 OpenHttp = Callable[[HttpSection, dict[str, str]], httpx.AsyncClient]
@@ -117,27 +118,31 @@ class Outposts:
     @classmethod
     def of(
         cls,
+        queue: LabelQueue,
         config: LabelsConfig,
-        state: LabelState,
-        commits: GroupCommit,
         *,
         run_id: str,
-        clock: Callable[[], float],
-        new_id: Callable[[], str],
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = new_uuid7,
     ) -> Self:
-        """Make those of a run over its ledger. Raises ConfigError."""
+        """Stand before a run's label queue, which shows from now on how it goes here.
+
+        Raises ConfigError.
+        """
         labels = OutsideLabels(
-            state,
-            commits,
+            queue.state,
+            queue.commits,
             config.connectors,
             limits=config.intake,
             guideline_version=config.guideline_version,
             clock=clock,
             new_id=new_id,
         )
-        return cls(
+        outposts = cls(
             config.connectors, labels, run_id=run_id, clock=clock, jitter=random.Random(run_id)
         )
+        queue.state.outside = outposts
+        return outposts
 
     def start(self) -> None:
         """Let all run, on the running event loop. Idempotent."""
@@ -151,7 +156,7 @@ class Outposts:
             raise UnknownTask(f"this run has no connector {connector!r}: check the hook's address")
         return runner
 
-    def ring(self, connector: str, headers: Mapping[str, str], body: bytes) -> bool:
+    async def ring(self, connector: str, headers: Mapping[str, str], body: bytes) -> bool:
         """Take a webhook: ask for a sweep, and return whether it was news.
 
         Raises UnknownTask for an unknown connector, Unauthenticated for a webhook without proof.
@@ -174,7 +179,9 @@ class Outposts:
         totals = self.labels.totals.values()
         return {
             "labels/connectors_failing": float(sum(each.is_failing for each in health)),
-            "labels/connector_failures": float(sum(each.num_failures for each in health)),
+            "labels/connector_failures": float(
+                sum(each.num_failures for each in self._runners.values())
+            ),
             "labels/connector_stale": float(sum(counts.stale for counts in totals)),
             "labels/connector_refused": float(sum(counts.refused for counts in totals)),
         }

@@ -12,7 +12,6 @@ import asyncio
 import random
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -20,6 +19,7 @@ import structlog
 from label_queue.connector_config import ConnectorSection, HttpSection
 from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.port import Connector, OutsideTask, Sweep
+from label_queue.outside import ConnectorHealth
 from protocol.errors import AndonError
 
 FIRST_BACKOFF_S = 5.0
@@ -41,24 +41,6 @@ class Ingest(Protocol):
     async def ingest(self, connector: str, sweep: Sweep) -> IngestCounts:
         """Write what a sweep brought, durable at return."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectorHealth:
-    """How it stands with one outside tool."""
-
-    name: str
-    state: str
-    """"starting", "ok", or "failing: …" with why."""
-    num_sweeps: int
-    num_failures: int
-    last_sweep_at: float | None
-    """Unix seconds; None before the first that succeeded."""
-
-    @property
-    def is_failing(self) -> bool:
-        """Whether the last sweep failed."""
-        return self.state.startswith("failing")
 
 
 class ConnectorRunner:
@@ -90,8 +72,10 @@ class ConnectorRunner:
         self._bell = asyncio.Event()
         self._pushed: dict[str, float] = {}
         self._state = "starting"
-        self._num_sweeps = 0
-        self._num_failures = 0
+        self.num_sweeps = 0
+        """Those that succeeded."""
+        self.num_failures = 0
+        """Sweeps that failed."""
         self._failures_in_a_row = 0
         self._last_sweep_at: float | None = None
 
@@ -101,8 +85,6 @@ class ConnectorRunner:
         return ConnectorHealth(
             name=self._config.name,
             state=self._state,
-            num_sweeps=self._num_sweeps,
-            num_failures=self._num_failures,
             last_sweep_at=self._last_sweep_at,
         )
 
@@ -125,7 +107,7 @@ class ConnectorRunner:
         try:
             has_more = await self._sweep()
         except Exception as error:  # noqa: BLE001 -- the loop's boundary: counted and tried again
-            self._num_failures += 1
+            self.num_failures += 1
             self._failures_in_a_row += 1
             # What is not ours may quote what it was given.
             why = str(error) if isinstance(error, AndonError) else type(error).__name__
@@ -140,7 +122,7 @@ class ConnectorRunner:
             )
             return pause_s
         self._failures_in_a_row = 0
-        self._num_sweeps += 1
+        self.num_sweeps += 1
         self._last_sweep_at = self._clock()
         self._state = "ok"
         return 0.0 if has_more else self._config.sweep_s

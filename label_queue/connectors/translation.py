@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -11,14 +10,15 @@ from pydantic import ValidationError
 from label_queue.connector_config import ConnectorSection
 from label_queue.connectors.port import Annotation, OutsideTask, letter_of
 from label_queue.folds.board import ON_TOP
-from label_queue.intake.schemas import LabelSubmission, Span
-from label_queue.labeling.submissions import as_event, check_submission
+from label_queue.labeling.submissions import (
+    LabelSubmission,
+    Span,
+    as_event,
+    check_submission,
+)
 from protocol.errors import InvalidLabel
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent, Source
 from protocol.names import is_labeler_id
-
-LABELER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+-]{0,127}")
-"""Of whom an outside tool may speak: its name, and its own user's id."""
 
 
 def outside_task(connector: str, query: ComparisonQuery) -> OutsideTask:
@@ -101,8 +101,6 @@ def as_label_event(
 
     Raises InvalidLabel, naming the field, if it does not answer the query.
     """
-    if not LABELER_ID.fullmatch(assignment.labeler_id):
-        raise InvalidLabel("its user's id is none that a labeler can have: map it", "user")
     # The task's letters are those of this tool's order, also where the assignment was another's.
     order = outside_task(connector, query).order
     names = {letter_of(i): name for i, name in enumerate(order)}

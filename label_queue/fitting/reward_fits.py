@@ -47,7 +47,7 @@ class RewardFits:
         self._shift_of: object = None
 
     async def next_fit(self) -> FitRequest:
-        """Return the fit that is due; see `LabelQueue.next_fit`."""
+        """Return the fit that is due; see `PolicyLoopSide.next_fit`."""
         async with self._lock:
             while self._pending is None:
                 self._state.refuse_if_closed()
@@ -111,7 +111,7 @@ class RewardFits:
         return frozenset() if live is None else self._learned.seqs_by_reward(view)[live.version]
 
     async def learned(self, version: RewardVersion) -> None:
-        """Write down a reward version and end the pending fit; see `LabelQueue.learned`."""
+        """Write down a reward version and end the pending fit; see `PolicyLoopSide.learned`."""
         if version.version in self._state.rewards:
             return
         pending, now = self._pending, self._clock()

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from label_queue.intake.port import Identity
 from label_queue.ledger.records import LabelerToken, Role, TokenRevocation
 from protocol.errors import TooFast, Unauthenticated
 
@@ -16,6 +15,14 @@ from protocol.errors import TooFast, Unauthenticated
 def token_sha256(token: str) -> str:
     """Return what is stored of a token. Tokens are long and random, so no salt is needed."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Whose token or session it is."""
+
+    labeler_id: str
+    role: Role
 
 
 @dataclass(slots=True)

@@ -1,11 +1,12 @@
 """The HTTP face in one application: two APIs, two pages, and one way to refuse.
 
-Plain FastAPI over the `PeopleQueue` port: it runs under Ray Serve, or in a test without Ray.
+Plain FastAPI over two sides of the label queue, here or in another process: it runs under Ray
+Serve, or in a test without Ray.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
@@ -14,11 +15,21 @@ from label_queue.config import IntakeConfig
 from label_queue.intake import assets, hooks, labels_api, owner_api, page_routes
 from label_queue.intake.failures import TellFailure
 from label_queue.intake.owner_schemas import Exclude, NewGold, NewLabeler, Reason, Rollback
-from label_queue.intake.port import PeopleQueue
 from label_queue.intake.refusals import add_refusals
-from label_queue.intake.schemas import CordPull, LabelSubmission, LineAnswer
+from label_queue.intake.schemas import CordPull, LineAnswer
+from label_queue.labeling.submissions import LabelSubmission
+from label_queue.sides.owner import OwnerSide
+from label_queue.sides.people import PeopleSide
 
-BODIES = (LabelSubmission, CordPull, NewLabeler, Exclude, Reason, Rollback, NewGold)
+BODIES: tuple[type[Any], ...] = (
+    LabelSubmission,
+    CordPull,
+    NewLabeler,
+    Exclude,
+    Reason,
+    Rollback,
+    NewGold,
+)
 
 
 class LabelApi(FastAPI):
@@ -36,8 +47,25 @@ class LabelApi(FastAPI):
         return super().openapi()
 
 
+class FacedQueue(Protocol):
+    """A label queue as the HTTP face stands before it, here or in another process."""
+
+    @property
+    def people(self) -> PeopleSide:
+        """Its people's side."""
+        ...
+
+    @property
+    def owner(self) -> OwnerSide:
+        """Its owner's side."""
+        ...
+
+
 def build_app(
-    queue: PeopleQueue, limits: IntakeConfig, tell_failure: TellFailure | None = None
+    queue: FacedQueue,
+    limits: IntakeConfig,
+    tell_failure: TellFailure | None = None,
+    bell: hooks.Bell | None = None,
 ) -> FastAPI:
     """Return the APIs and pages over a label queue.
 
@@ -46,6 +74,7 @@ def build_app(
         limits: Of requests.
         tell_failure: Hears of requests that failed for no fault of who sent them; None: the log
             alone does.
+        bell: Takes the webhooks of outside tools; None: the run reads none.
     """
     app = LabelApi(
         title="Andon labels",
@@ -55,7 +84,9 @@ def build_app(
         docs_url=None,
         redoc_url=None,
     )
-    app.state.queue = queue
+    app.state.people = queue.people
+    app.state.owner = queue.owner
+    app.state.bell = bell or hooks.NoBell()
     app.state.limits = limits
     app.state.assets = assets.load_assets()
     app.state.tell_failure = tell_failure

@@ -7,13 +7,16 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 from fastapi import Request
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from label_queue.config import IntakeConfig
-from label_queue.intake.schemas import Body, LabelSubmission
+from label_queue.intake.schemas import Body
+from label_queue.labeling.submissions import LabelSubmission
 from protocol.errors import BodyTooLarge, Forbidden, InvalidLabel
 
 JSON = "application/json"
+SUBMISSION = TypeAdapter(LabelSubmission)
+"""Reads one from JSON."""
 
 B = TypeVar("B", bound=Body)
 
@@ -33,7 +36,7 @@ def content_type_of(request: Request) -> str:
     return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
-def body_schema(model: type[Body], *content_types: str) -> dict[str, Any]:
+def body_schema(model: type, *content_types: str) -> dict[str, Any]:
     """Return the OpenAPI of a body that a route reads itself; JSON unless said otherwise."""
     schema = {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}
     content = dict.fromkeys(content_types or (JSON,), schema)
@@ -71,7 +74,7 @@ def parse_submission(raw: bytes, limit: int) -> LabelSubmission:
     if len(raw) > limit:
         raise BodyTooLarge(f"the label is over {limit} bytes: shorten its comment or spans")
     try:
-        return LabelSubmission.model_validate_json(raw)
+        return SUBMISSION.validate_json(raw)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         names = [".".join(map(str, problem["loc"])) for problem in problems]

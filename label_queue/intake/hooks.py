@@ -5,13 +5,16 @@ Bodies are passed on for their signature's sake, and are neither kept nor logged
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol
+
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from label_queue.connector_config import Name
 from label_queue.intake.bodies import read_limited
-from label_queue.intake.identity import queue_of
 from label_queue.intake.refusals import refusals
+from protocol.errors import UnknownTask
 
 MAX_HOOK_BYTES = 1024 * 1024
 """A webhook quotes the task and its texts."""
@@ -19,6 +22,25 @@ PASSED_ON = ("webhook-", "x-andon-")
 """Header names that may prove something; cookies and tokens are not among them."""
 
 router = APIRouter(prefix="/hooks", tags=["webhooks"])
+
+
+class Bell(Protocol):
+    """What takes the webhooks: `label_queue.connectors.outposts.Outposts`, or its process."""
+
+    async def ring(self, connector: str, headers: Mapping[str, str], body: bytes) -> bool:
+        """Ask for a sweep; return False for a webhook that came before.
+
+        Raises UnknownTask for an unknown connector, Unauthenticated for a webhook without proof.
+        """
+        ...
+
+
+class NoBell:
+    """A run that reads no outside tool."""
+
+    async def ring(self, connector: str, headers: Mapping[str, str], body: bytes) -> bool:
+        """Raise UnknownTask."""
+        raise UnknownTask(f"this run has no connector {connector!r}: check the hook's address")
 
 
 class HookAnswer(BaseModel):
@@ -37,4 +59,5 @@ async def ring(connector: Name, request: Request) -> HookAnswer:
         for name, value in request.headers.items()
         if name.lower().startswith(PASSED_ON)
     }
-    return HookAnswer(is_news=await queue_of(request).ring(connector, headers, body))
+    bell: Bell = request.app.state.bell
+    return HookAnswer(is_news=await bell.ring(connector, headers, body))

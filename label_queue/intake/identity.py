@@ -9,7 +9,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from label_queue.intake.port import Identity, PeopleQueue
+from label_queue.folds.access import Identity
+from label_queue.sides.owner import OwnerSide
+from label_queue.sides.people import PeopleSide
 from protocol.errors import Forbidden, Unauthenticated
 
 SESSION_COOKIE = "andon_session"
@@ -22,10 +24,16 @@ bearer = HTTPBearer(
 )
 
 
-def queue_of(request: Request) -> PeopleQueue:
-    """Return the label queue behind the application."""
-    queue: PeopleQueue = request.app.state.queue
-    return queue
+def people_of(request: Request) -> PeopleSide:
+    """Return the people's side of the label queue behind the application."""
+    people: PeopleSide = request.app.state.people
+    return people
+
+
+def owner_of(request: Request) -> OwnerSide:
+    """Return the owner's side of it."""
+    owner: OwnerSide = request.app.state.owner
+    return owner
 
 
 def csrf_token(session: str) -> str:
@@ -64,13 +72,13 @@ async def identify(
     """
     if credentials is not None:
         check_origin(request)
-        return await queue_of(request).authenticate(credentials.credentials)
+        return await people_of(request).authenticate(credentials.credentials)
     session = request.cookies.get(SESSION_COOKIE)
     if session is None:
         raise Unauthenticated(
             "send the header 'Authorization: Bearer TOKEN', or open your one-time link"
         )
-    identity = await queue_of(request).authenticate(session)
+    identity = await people_of(request).authenticate(session)
     if request.method not in SAFE_METHODS:
         _check_forgery(request, session)
     return identity

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic_core import to_json
 
 from label_queue.config import IntakeConfig
 from label_queue.intake.bodies import (
@@ -17,21 +18,15 @@ from label_queue.intake.bodies import (
     read_limited,
     split_lines,
 )
-from label_queue.intake.identity import Labeler, queue_of
+from label_queue.intake.identity import Labeler, people_of
 from label_queue.intake.refusals import error_answer, refusals
-from label_queue.intake.schemas import (
-    CordPull,
-    CordStanding,
-    Heartbeat,
-    HeldTasks,
-    LabelAnswer,
-    LabelSubmission,
-    LineAnswer,
-    Me,
-    RunInfo,
-    Task,
-)
+from label_queue.intake.schemas import NOT_FOR_LABELERS, CordPull, Heartbeat, LineAnswer
+from label_queue.labeling.own_work import HeldTasks, Me
+from label_queue.labeling.run_info import RunInfo
+from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
+from label_queue.labeling.tasks import Task
 from protocol.errors import InvalidLabel, LabelError, TooFast
+from protocol.labels import CordState
 
 NDJSON = "application/x-ndjson"
 
@@ -48,14 +43,14 @@ async def next_task(
 ) -> Task | Response:
     """Lease the next comparison, waiting up to `wait_s` seconds (cut to the server's limit)."""
     limits: IntakeConfig = request.app.state.limits
-    task = await queue_of(request).next_task(labeler_id, min(wait_s, limits.max_wait_s))
+    task = await people_of(request).next_task(labeler_id, min(wait_s, limits.max_wait_s))
     return Response(status_code=204) if task is None else task
 
 
 @router.get("/tasks/held", responses=refusals(401, 429, 503))
 async def held_tasks(request: Request, labeler_id: Labeler) -> HeldTasks:
     """Return the comparisons leased to this labeler and not answered yet, oldest first."""
-    return await queue_of(request).held_tasks(labeler_id)
+    return await people_of(request).held_tasks(labeler_id)
 
 
 @router.post(
@@ -94,10 +89,10 @@ async def _post_one(request: Request, labeler_id: str) -> Response:
     except LabelError as error:
         await _reject(request, labeler_id, error, raw)
         raise
-    [answer] = await queue_of(request).submit(labeler_id, [submission], _system(request))
+    [answer] = await people_of(request).submit(labeler_id, [submission], _system(request))
     if isinstance(answer, LabelError):
         raise answer
-    return Response(answer.model_dump_json(), media_type=JSON)
+    return Response(to_json(answer), media_type=JSON)
 
 
 async def _post_batch(request: Request, labeler_id: str) -> Response:
@@ -112,7 +107,7 @@ async def _post_batch(request: Request, labeler_id: str) -> Response:
         except LabelError as error:
             refused.append((error, line))
             results[number] = error
-    answers = await queue_of(request).submit(
+    answers = await people_of(request).submit(
         labeler_id, list(submissions.values()), _system(request)
     )
     results.update(zip(submissions, answers, strict=True))
@@ -133,7 +128,7 @@ def _system(request: Request) -> Literal["api", "page"]:
 async def _reject(request: Request, labeler_id: str, error: LabelError, raw: bytes) -> None:
     limits: IntakeConfig = request.app.state.limits
     payload = raw[: limits.dead_letter_chars].decode(errors="replace")
-    await queue_of(request).reject(labeler_id, error, payload)
+    await people_of(request).reject(labeler_id, error, payload)
 
 
 def _line_answer(number: int, result: LabelAnswer | LabelError) -> LineAnswer:
@@ -147,28 +142,33 @@ def _line_answer(number: int, result: LabelAnswer | LabelError) -> LineAnswer:
 )
 async def heartbeat(request: Request, labeler_id: Labeler, assignment_id: str) -> Heartbeat:
     """Renew the lease of a task that is being worked on."""
-    return Heartbeat(lease_until=await queue_of(request).heartbeat(labeler_id, assignment_id))
+    return Heartbeat(lease_until=await people_of(request).heartbeat(labeler_id, assignment_id))
 
 
 @router.get("/run", responses=refusals(401, 429, 503))
 async def run_info(request: Request, labeler_id: Labeler) -> RunInfo:
     """Say how the run's labelling stands."""
-    return await queue_of(request).run_info()
+    return await people_of(request).run_info()
 
 
-@router.get("/me", responses=refusals(401, 429, 503))
+@router.get(
+    "/me",
+    response_model_exclude={"cord": NOT_FOR_LABELERS},
+    responses=refusals(401, 429, 503),
+)
 async def me(request: Request, labeler_id: Labeler) -> Me:
     """Say what this labeler has done, their last answer, the guidelines, and how the cord hangs."""
-    return await queue_of(request).me(labeler_id)
+    return await people_of(request).me(labeler_id)
 
 
 @router.post(
     "/cord",
+    response_model_exclude=NOT_FOR_LABELERS,
     openapi_extra=body_schema(CordPull),
     responses=refusals(401, 403, 413, 422, 429, 503),
 )
 async def pull_cord(
     request: Request, labeler_id: Labeler, body: Annotated[CordPull, Depends(body_of(CordPull))]
-) -> CordStanding:
+) -> CordState:
     """Stop the line: the learner pauses before its next step. The first reason stands."""
-    return await queue_of(request).pull_as_labeler(labeler_id, body.reason)
+    return await people_of(request).pull_cord(labeler_id, body.reason)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
-from label_queue.intake.owner_schemas import Overview
-from label_queue.intake.port import OwnerQueue
+from pydantic_core import to_json
+
+from label_queue.oversight.overview import Overview
+from label_queue.sides.owner import OwnerSide
 from protocol.errors import QueueClosed
 
 KEEP_ALIVE_S = 15.0
@@ -21,11 +24,11 @@ ENDED = "event: ended\ndata: {}\n\n"
 
 def as_event(overview: Overview) -> str:
     """Return an overview as one `overview` event; JSON has no line break of its own."""
-    return f"retry: {RECONNECT_MS}\nevent: overview\ndata: {overview.model_dump_json()}\n\n"
+    return f"retry: {RECONNECT_MS}\nevent: overview\ndata: {to_json(overview).decode()}\n\n"
 
 
 async def overview_events(
-    queue: OwnerQueue,
+    owner: OwnerSide,
     first: Overview,
     is_welcome: Callable[[], Awaitable[bool]],
     *,
@@ -42,13 +45,13 @@ async def overview_events(
     while True:
         await asyncio.sleep(pause_s)
         try:
-            newest = await queue.wait_for_overview(shown.at, keep_alive_s)
+            newest = await owner.wait_for_overview(shown.at, keep_alive_s)
         except QueueClosed:
             return
         if not await is_welcome():
             yield ENDED
             return
-        if newest == shown.model_copy(update={"at": newest.at}):
+        if newest == replace(shown, at=newest.at):
             yield KEEP_ALIVE
         else:
             yield as_event(newest)

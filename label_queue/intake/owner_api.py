@@ -8,22 +8,22 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from label_queue.intake.bodies import body_of, body_schema
-from label_queue.intake.identity import Owner, bearer, identify, queue_of
+from label_queue.intake.identity import Owner, bearer, identify, owner_of
 from label_queue.intake.overview_stream import overview_events
 from label_queue.intake.owner_schemas import (
-    Admission,
-    CordBody,
     Exclude,
-    ExclusionPreview,
     GoldMade,
     NewGold,
     NewLabeler,
-    Overview,
     Reason,
     Rollback,
 )
 from label_queue.intake.refusals import refusals
+from label_queue.labeling.admissions import Admission
+from label_queue.oversight.exclusion import ExclusionPreview
+from label_queue.oversight.overview import Overview
 from protocol.errors import LabelError
+from protocol.labels import CordState
 from protocol.limits import LARGEST_STORED
 
 router = APIRouter(prefix="/api/v1/owner", tags=["owner"])
@@ -34,7 +34,7 @@ WRITE = refusals(401, 403, 404, 409, 413, 422, 429, 503)
 @router.get("/overview", responses=READ)
 async def overview(request: Request, owner: Owner) -> Overview:
     """Return all that the owner's page shows."""
-    return await queue_of(request).overview()
+    return await owner_of(request).overview()
 
 
 @router.get(
@@ -47,8 +47,8 @@ async def stream(request: Request, owner: Owner) -> StreamingResponse:
 
     Ends when the client leaves, when its token is revoked (with an `ended` event) or with the run.
     """
-    queue = queue_of(request)
-    first = await queue.overview()
+    owner_side = owner_of(request)
+    first = await owner_side.overview()
 
     async def is_welcome() -> bool:
         try:
@@ -58,7 +58,7 @@ async def stream(request: Request, owner: Owner) -> StreamingResponse:
         return True
 
     return StreamingResponse(
-        overview_events(queue, first, is_welcome),
+        overview_events(owner_side, first, is_welcome),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -69,7 +69,7 @@ async def admit(
     request: Request, owner: Owner, body: Annotated[NewLabeler, Depends(body_of(NewLabeler))]
 ) -> Admission:
     """Give somebody a one-time link and a token; each request gives others."""
-    return await queue_of(request).admit(body.labeler_id, body.role)
+    return await owner_of(request).admit(body.labeler_id, body.role)
 
 
 @router.get("/labelers/{labeler_id}/exclusion", responses=refusals(401, 403, 404, 422, 429, 503))
@@ -80,7 +80,7 @@ async def preview_exclusion(
     from_seq: Annotated[int, Query(ge=0, le=LARGEST_STORED)] = 0,
 ) -> ExclusionPreview:
     """Say what excluding somebody would change, or what reinstating them would bring back."""
-    return await queue_of(request).preview_exclusion(labeler_id, from_seq)
+    return await owner_of(request).preview_exclusion(labeler_id, from_seq)
 
 
 @router.post("/labelers/{labeler_id}/exclude", openapi_extra=body_schema(Exclude), responses=WRITE)
@@ -91,7 +91,7 @@ async def exclude(
     body: Annotated[Exclude, Depends(body_of(Exclude))],
 ) -> ExclusionPreview:
     """Leave somebody's labels out of every fit from now on."""
-    return await queue_of(request).exclude(labeler_id, body.from_seq, body.reason)
+    return await owner_of(request).exclude(labeler_id, body.from_seq, body.reason)
 
 
 @router.post("/labelers/{labeler_id}/reinstate", openapi_extra=body_schema(Reason), responses=WRITE)
@@ -102,7 +102,7 @@ async def reinstate(
     body: Annotated[Reason, Depends(body_of(Reason))],
 ) -> ExclusionPreview:
     """Undo an exclusion or a suspension."""
-    return await queue_of(request).reinstate(labeler_id, body.reason)
+    return await owner_of(request).reinstate(labeler_id, body.reason)
 
 
 @router.post(
@@ -118,32 +118,32 @@ async def revoke(
     body: Annotated[Reason, Depends(body_of(Reason))],
 ) -> Response:
     """Void all tokens, links and sessions of somebody. Their labels stay."""
-    await queue_of(request).revoke(labeler_id, body.reason)
+    await owner_of(request).revoke(labeler_id, body.reason)
     return Response(status_code=204)
 
 
 @router.post("/cord/pull", openapi_extra=body_schema(Reason), responses=WRITE)
 async def pull(
     request: Request, owner: Owner, body: Annotated[Reason, Depends(body_of(Reason))]
-) -> CordBody:
+) -> CordState:
     """Stop the line; the learner pauses before its next step."""
-    return await queue_of(request).pull(body.reason)
+    return await owner_of(request).pull_cord(body.reason)
 
 
 @router.post("/cord/release", openapi_extra=body_schema(Reason), responses=WRITE)
 async def release(
     request: Request, owner: Owner, body: Annotated[Reason, Depends(body_of(Reason))]
-) -> CordBody:
+) -> CordState:
     """Let the line go on."""
-    return await queue_of(request).release(body.reason)
+    return await owner_of(request).release_cord(body.reason)
 
 
 @router.post("/rollback", openapi_extra=body_schema(Rollback), responses=WRITE)
 async def order_rollback(
     request: Request, owner: Owner, body: Annotated[Rollback, Depends(body_of(Rollback))]
-) -> CordBody:
+) -> CordState:
     """Order the learner back to an earlier policy version; the cord stays pulled."""
-    return await queue_of(request).order_rollback(body.to_version, body.reason)
+    return await owner_of(request).order_rollback(body.to_version, body.reason)
 
 
 @router.post("/gold", openapi_extra=body_schema(NewGold), responses=WRITE)
@@ -151,4 +151,4 @@ async def make_gold(
     request: Request, owner: Owner, body: Annotated[NewGold, Depends(body_of(NewGold))]
 ) -> GoldMade:
     """Ask a past query as gold from now on, its right answer being known."""
-    return await queue_of(request).make_gold(body.query_id, body.choice)
+    return GoldMade(query_id=await owner_of(request).make_gold(body.query_id, body.choice))

@@ -7,15 +7,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from label_queue.folds.access import Identity
 from label_queue.intake.guidelines import render_guidelines
 from label_queue.intake.identity import (
     SESSION_COOKIE,
     check_origin,
     csrf_token,
     identify,
-    queue_of,
+    people_of,
 )
-from label_queue.intake.port import Identity
 from label_queue.intake.rendering import render
 from protocol.errors import Unauthenticated
 
@@ -31,7 +31,7 @@ async def labelling_page(request: Request) -> HTMLResponse:
     identity = await _identity_of_session(request)
     if identity is None:
         return _signed_out()
-    me = await queue_of(request).me(identity.labeler_id)
+    me = await people_of(request).me(identity.labeler_id)
     return render(
         "label.html",
         guidelines=render_guidelines(me.guidelines),
@@ -66,9 +66,9 @@ async def entrance(code: str) -> HTMLResponse:
 async def enter(request: Request, code: str) -> Response:
     """Use up a one-time link and open a session."""
     check_origin(request)
-    queue = queue_of(request)
+    people = people_of(request)
     try:
-        session = await queue.open_link(code)
+        session = await people.open_link(code)
     except Unauthenticated:
         return render(
             "message.html",
@@ -76,7 +76,7 @@ async def enter(request: Request, code: str) -> Response:
             heading="This link no longer works",
             message="A link opens the page once. Ask the run's owner for a new one.",
         )
-    identity = await queue.authenticate(session)
+    identity = await people.authenticate(session)
     answer = RedirectResponse("/owner" if identity.role == "owner" else "/", status_code=303)
     answer.set_cookie(
         SESSION_COOKIE,
@@ -96,7 +96,7 @@ async def leave(request: Request, identity: Annotated[Identity, Depends(identify
     """End the session."""
     session = request.cookies.get(SESSION_COOKIE)
     if session is not None:
-        await queue_of(request).leave(session)
+        await people_of(request).leave(session)
     answer = Response(status_code=204)
     answer.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="strict")
     return answer
@@ -130,7 +130,7 @@ async def _identity_of_session(request: Request) -> Identity | None:
     if session is None:
         return None
     try:
-        return await queue_of(request).authenticate(session)
+        return await people_of(request).authenticate(session)
     except Unauthenticated:
         return None
 
@@ -147,7 +147,7 @@ def _signed_out() -> HTMLResponse:
 
 async def _frame(request: Request, identity: Identity) -> dict[str, Any]:
     """Return what both pages show around their content."""
-    run = await queue_of(request).run_info()
+    run = await people_of(request).run_info()
     return {
         "run_id": run.run_id,
         "kind": run.kind,

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from label_queue.config import IntakeConfig
 from label_queue.folds.access import Access, token_sha256
-from label_queue.intake.owner_schemas import Admission
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import LabelerToken, Record, Role, TokenKind, TokenRevocation
 from protocol.errors import InvalidLabel, LabelConflict, ResourceError, UnknownTask
 from protocol.names import RESERVED_NAMES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """How somebody enters: once by the link in a browser, or with the token as a client."""
+
+    labeler_id: str
+    link: str
+    """Path of the one-time link, e.g. "/enter/…"."""
+    token: str
+    """For `Authorization: Bearer`; shown this once."""
 
 
 class Admissions:

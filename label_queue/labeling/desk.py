@@ -6,12 +6,19 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
+from pydantic_core import to_json
+
 from label_queue.config import LabelsConfig
 from label_queue.folds.board import OpenQuery
-from label_queue.intake.schemas import LabelAnswer, LabelSubmission, RunInfo, Task
 from label_queue.labeling.mixing import TaskMixer, draw_order
-from label_queue.labeling.submissions import as_event, check_submission
-from label_queue.labeling.tasks import as_task
+from label_queue.labeling.run_info import RunInfo
+from label_queue.labeling.submissions import (
+    LabelAnswer,
+    LabelSubmission,
+    as_event,
+    check_submission,
+)
+from label_queue.labeling.tasks import Task, as_task
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import DeadLetter
 from label_queue.schedule import LabelSchedule
@@ -157,7 +164,7 @@ class LabelingDesk:
             try:
                 event = self._check(labeler_id, submission, fresh, system)
             except LabelError as error:
-                await self._bury(labeler_id, error, submission.model_dump_json())
+                await self._bury(labeler_id, error, to_json(submission).decode())
                 results.append(error)
             else:
                 fresh.setdefault(event.event_id, event)

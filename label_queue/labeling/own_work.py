@@ -4,15 +4,47 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from label_queue.config import LabelsConfig
-from label_queue.intake.schemas import CordStanding, HeldTasks, LastAnswer, Me
-from label_queue.labeling.submissions import as_submission
-from label_queue.labeling.tasks import as_task
+from label_queue.labeling.submissions import LabelSubmission, as_submission
+from label_queue.labeling.tasks import Task, as_task
 from label_queue.state import LabelState
 from protocol.labels import CordState, LabelEvent
 
 DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldTasks:
+    """Tasks leased to this labeler and not answered yet, oldest first: a refreshed page goes on."""
+
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastAnswer:
+    """The labeler's newest answer, which they may still change."""
+
+    task: Task
+    submission: LabelSubmission
+    """As it stands; a change of mind is this with `revision` one higher."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Me:
+    """What a labeler sees of themself: their work, not their quality."""
+
+    labeler_id: str
+    labels: int
+    """Given so far."""
+    labels_today: int
+    """In the last 24 hours."""
+    last: LastAnswer | None
+    guidelines: str
+    """Markdown from the config; empty if there is none."""
+    guideline_version: str
+    cord: CordState
 
 
 class OwnWork:
@@ -52,7 +84,7 @@ class OwnWork:
             last=self._last(labeler_id),
             guidelines=self._guidelines,
             guideline_version=self._guideline_version,
-            cord=as_standing(self._state.cord),
+            cord=self._state.cord,
         )
 
     def _last(self, labeler_id: str) -> LastAnswer | None:
@@ -70,8 +102,3 @@ class OwnWork:
 
 def _received_at(event: LabelEvent) -> float:
     return event.received_at
-
-
-def as_standing(cord: CordState) -> CordStanding:
-    """Return what labelers see of the cord."""
-    return CordStanding(is_pulled=cord.is_pulled, pulled_by=cord.pulled_by, reason=cord.reason)

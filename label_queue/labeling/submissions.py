@@ -1,10 +1,16 @@
-"""From a body on the wire to an event for the ledger; everything wrong with it is named here."""
+"""A labeler's answer, and the event it becomes; everything wrong with it is named here."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass as plain_dataclass
+from typing import Annotated, Literal, cast
 
-from label_queue.intake.schemas import LabelSubmission, Span
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from pydantic_core import to_json
+
+from label_queue.ids import Identifier
 from protocol.errors import InvalidLabel
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent, Outcome, QueryKind, Source
 
@@ -13,6 +19,65 @@ OUTCOMES_BY_KIND: dict[QueryKind, tuple[Outcome, ...]] = {
     "best_of_k": ("choice", "tie", "both_bad", "skip", "flag"),
     "ranking": ("ranking", "tie", "both_bad", "skip", "flag"),
 }
+
+Mark = Literal["good", "bad"]
+ClientTime = Annotated[float, Field(ge=0, le=1e12)]
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+"""What comes from outside holds nothing unknown, nothing coerced, nothing infinite."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
+class Span:
+    """Characters of a candidate that the labeler marked."""
+
+    candidate_id: Identifier
+    start: Annotated[int, Field(ge=0)]
+    end: Annotated[int, Field(ge=1)]
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
+class LabelSubmission:
+    """An answer to a task, checked field by field. Only the first and `outcome` must be given.
+
+    Raises ValidationError where a field is none that it can be.
+    """
+
+    assignment_id: Identifier
+    revision: Annotated[int, Field(ge=0, le=1_000)] = 0
+    """0 for the first answer, then one more for each change of mind."""
+    run_id: Identifier | None = None
+    """If given, it must be this run's: a guard against a client pointed at another run."""
+    outcome: Outcome
+    choice: Identifier | None = None
+    """The best candidate's id, for `choice`."""
+    ranking: Annotated[tuple[Identifier, ...], Field(max_length=64)] | None = None
+    """All candidate ids, best first, for `ranking`."""
+    strength: Annotated[int, Field(ge=1, le=4)] | None = None
+    """How much better: 1 slightly … 4 far."""
+    spans: Annotated[tuple[Span, ...], Field(max_length=256)] | None = None
+    comment: Annotated[str, Field(max_length=4_000)] | None = None
+    reason: Annotated[str, Field(max_length=1_000)] | None = None
+    """Why it was skipped or flagged."""
+    shown_at: ClientTime | None = None
+    """Unix seconds on the client's clock, as are the next two. Stored, never used for order."""
+    first_action_at: ClientTime | None = None
+    submitted_at: ClientTime | None = None
+    active_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = None
+    """Milliseconds spent on the task; sets how long leases last."""
+
+
+@plain_dataclass(frozen=True, slots=True, kw_only=True)
+class LabelAnswer:
+    """The label is on disk. A repeat of the request gets the same answer."""
+
+    event_id: str
+    """"assignment_id:revision"."""
+    seq: int
+    """Its place in the ledger."""
+    received_at: float
+    """Unix seconds on the server's clock."""
 
 
 def check_submission(submission: LabelSubmission, query: ComparisonQuery) -> None:
@@ -69,7 +134,7 @@ def _check_spans(submission: LabelSubmission, names: dict[str, str]) -> None:
 
 def payload_sha256(submission: LabelSubmission) -> str:
     """Return the digest that tells a repeat of a submission from another under the same key."""
-    return hashlib.sha256(submission.model_dump_json().encode()).hexdigest()
+    return hashlib.sha256(to_json(submission)).hexdigest()
 
 
 def as_event(
@@ -105,7 +170,7 @@ def as_event(
 
 
 def as_submission(event: LabelEvent) -> LabelSubmission:
-    """Return the body that a label's event was made of, so that it can be shown and changed."""
+    """Return the answer that a label's event was made of, so that it can be shown and changed."""
     assert event.outcome is not None
     spans = event.spans
     return LabelSubmission(
@@ -118,7 +183,7 @@ def as_submission(event: LabelEvent) -> LabelSubmission:
         spans=None
         if spans is None
         else tuple(
-            Span.model_validate({"candidate_id": name, "start": start, "end": end, "mark": mark})
+            Span(candidate_id=name, start=start, end=end, mark=cast(Mark, mark))
             for name, start, end, mark in spans
         ),
         comment=event.comment,

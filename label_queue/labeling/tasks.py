@@ -1,29 +1,40 @@
-"""A query as a labeler sees it."""
+"""A query as it is leased to a labeler."""
 
 from __future__ import annotations
 
-from label_queue.intake.schemas import CandidateBody, PromptBody, Task
+from dataclasses import dataclass
+
+from label_queue.folds.shown import ShownCandidate, ShownPrompt, shown_candidates, shown_prompt
 from label_queue.quality.gold_tasks import shown_query_id
-from protocol.labels import Assignment, ComparisonQuery
+from protocol.labels import Assignment, ComparisonQuery, QueryKind
 
 
-def prompt_body(query: ComparisonQuery) -> PromptBody:
-    """Return a query's prompt as people see it."""
-    return PromptBody(text=query.prompt_text, messages=query.prompt_messages)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One comparison leased to one labeler."""
+
+    assignment_id: str
+    query_id: str
+    run_id: str
+    kind: QueryKind
+    prompt: ShownPrompt
+    candidates: tuple[ShownCandidate, ...]
+    """In the order to show."""
+    lease_until: float
+    """Unix seconds on the server's clock; a heartbeat renews it."""
+    guideline_version: str
 
 
 def as_task(query: ComparisonQuery, assignment: Assignment, lease_until: float) -> Task:
     """Return an assignment's query in the order drawn for it: no model, version or purpose."""
-    texts = {candidate.candidate_id: candidate.text for candidate in query.candidates}
+    shown = {candidate.candidate_id: candidate for candidate in shown_candidates(query)}
     return Task(
         assignment_id=assignment.assignment_id,
         query_id=shown_query_id(query.query_id),
         run_id=query.run_id,
         kind=query.kind,
-        prompt=prompt_body(query),
-        candidates=tuple(
-            CandidateBody(candidate_id=name, text=texts[name]) for name in assignment.shown_order
-        ),
+        prompt=shown_prompt(query),
+        candidates=tuple(shown[name] for name in assignment.shown_order),
         lease_until=lease_until,
         guideline_version=assignment.guideline_version,
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from label_queue.folds.lineage import policies_touched, rewards_touched
 from label_queue.folds.shift import find_shift, weight_share
 from label_queue.folds.view import LearnedLabels, LedgerView
-from label_queue.intake.owner_schemas import ExclusionPreview
 from protocol.labels import LabelEvent, Source
 
 
@@ -45,6 +45,24 @@ def owner_event(
         reason=reason,
         from_seq=from_seq,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExclusionPreview:
+    """What an exclusion or reinstatement changes, or changed."""
+
+    labeler_id: str
+    from_seq: int
+    labels: int
+    """That leave, or come back."""
+    weight_share: float
+    """Of the present fit's weight, in [0, 1]."""
+    forces_refit: bool
+    """Above 2 % of the weight the next fit is a refit, at once."""
+    reward_versions: tuple[int, ...]
+    """That learned from them."""
+    policy_versions: tuple[int, int] | None
+    """First and last trained on such a reward; None: no policy was."""
 
 
 def preview(

@@ -1,172 +1,87 @@
-"""The owner's overview, part by part: the present, and pure functions of the ledger."""
+"""All that the owner is shown."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 
-from label_queue.config import QualityConfig
-from label_queue.figures.progress import episodes_at, received_times
-from label_queue.folds.view import LedgerView
-from label_queue.intake.owner_schemas import (
-    CordBody,
-    Disagreement,
-    DisputedCandidate,
-    LabelerRow,
-    Moment,
-    Progress,
-    Vote,
-)
-from label_queue.labeling.tasks import prompt_body
-from label_queue.quality.assessment import Assessment, assess
-from label_queue.quality.gold import gold_accuracy
-from label_queue.quality.preference import TRAINING, best_id
-from label_queue.quality.standing import LabelerState, standings
-from label_queue.quality.weights import capped, weight_shares
-from label_queue.schedule import LabelSchedule
-from label_queue.state import LabelState
-from protocol.labels import Comparison, CordState, LabelEvent
-
-MAX_DISAGREEMENTS = 20
-MAX_MOMENTS = 120
+from label_queue.folds.shown import ShownCandidate, ShownPrompt
+from label_queue.outside import ConnectorHealth
+from label_queue.quality.assessment import Assessment
+from protocol.labels import CordState, QueryKind, QueryPurpose
 
 
-def as_cord_body(cord: CordState) -> CordBody:
-    """Return how the cord hangs, as the owner sees it."""
-    return CordBody(
-        is_pulled=cord.is_pulled,
-        pulled_by=cord.pulled_by,
-        reason=cord.reason,
-        pulled_at=cord.pulled_at,
-        rollback_to=cord.rollback_to,
-        offered_rollback=cord.offered_rollback,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """The stream of labels against its schedule, and how online the run is."""
+
+    episodes: int
+    policy_version: int
+    reward_version: int
+    labels_total: int
+    labels_scheduled: int
+    """l(n)."""
+    labels_received: int
+    """That count toward l(n)."""
+    labels_held: int
+    """Of labelers on probation or suspended: stored, and not learned from yet."""
+    queries_outstanding: int
+    rate_per_min: float
+    label_latency_p50_s: float | None
+    """Median, from the making of a query to a label on it."""
+    label_to_policy_p50_s: float | None
+    label_to_policy_p95_s: float | None
+    coverage: float | None
+    """Median over recent queries, in [0, 1]."""
+    agreement_alpha: float | None
+    """Krippendorff's α, nominal."""
+    winrate_vs_reference: float | None
 
 
-def progress(state: LabelState, schedule: LabelSchedule, now: float) -> Progress:
-    """Return the stream of labels against its schedule, and how online the run is."""
-    scheduled = schedule.wanted(state.episodes)
-    row = state.figures.stats(now=now, scheduled=scheduled) | state.figures.online_stats()
-    return Progress(
-        episodes=state.episodes,
-        policy_version=state.policy_version,
-        reward_version=state.reward_version,
-        labels_total=schedule.total,
-        labels_scheduled=scheduled,
-        labels_received=state.history.num_preferences,
-        labels_held=state.history.num_held,
-        queries_outstanding=state.board.open_slots,
-        rate_per_min=row.get("labels/rate_per_min", 0.0),
-        label_latency_p50_s=row.get("labels/latency_p50"),
-        label_to_policy_p50_s=row.get("online/label_to_policy_latency_p50"),
-        label_to_policy_p95_s=row.get("online/label_to_policy_latency_p95"),
-        coverage=row.get("online/coverage"),
-        agreement_alpha=row.get("labels/agreement_alpha"),
-        winrate_vs_reference=row.get("policy/winrate_vs_reference"),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """How many labels had come, and how many were due, at one time of the run."""
+
+    at: float
+    received: int
+    """Of those that count now."""
+    scheduled: int
+    """l(n)."""
 
 
-def history(
-    view: LedgerView, schedule: LabelSchedule, dataset: Sequence[Comparison]
-) -> tuple[Moment, ...]:
-    """Return labels received and due over the run so far, evenly spaced from the first label on."""
-    times = received_times(view.events, dataset)
-    if not times:
-        return ()
-    first, last = times[0], max([times[-1], *(each.created_at for each in view.policies)])
-    num_moments = MAX_MOMENTS if last > first else 1
-    moments = [first + (last - first) * i / max(1, num_moments - 1) for i in range(num_moments)]
-    return tuple(
-        Moment(at=at, received=bisect_right(times, at), scheduled=schedule.wanted(episodes))
-        for at, episodes in zip(moments, episodes_at(view.policies, moments), strict=True)
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """One labeler's answer to a disputed query."""
+
+    labeler_id: str
+    choice: str | None
+    """The candidate_id; None for a tie."""
 
 
-def labeler_rows(
-    view: LedgerView,
-    labelers: Iterable[str],
-    config: QualityConfig,
-    dataset: Sequence[Comparison],
-) -> tuple[LabelerRow, ...]:
-    """Return all labelers, by name: everybody in the ledger, and those let in without a label yet.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disagreement:
+    """A query on which labelers differ, newest first."""
 
-    Reliabilities are those of the last fit; shares of weight are those of a fit of `dataset`, the
-    view's training set, made now with them.
-    """
-    live = view.live_reward
-    reliability = {} if live is None else dict(live.labeler_weights)
-    found = assess(view.queries, view.assignments, view.events, config, reliability=reliability)
-    shares = weight_shares(capped(dataset, reliability, config), reliability)
-    standing_of = standings(view.queries, view.events, config)
-    newcomers = {
-        name: _newcomer(name, standing_of[name].state) for name in labelers if name not in found
-    }
-    return tuple(
-        _row(assessment, shares.get(name, 0.0))
-        for name, assessment in sorted((found | newcomers).items())
-    )
+    query_id: str
+    kind: QueryKind
+    purpose: QueryPurpose
+    prompt: ShownPrompt
+    candidates: tuple[ShownCandidate, ...]
+    votes: tuple[Vote, ...]
 
 
-def _newcomer(labeler_id: str, state: LabelerState) -> Assessment:
-    """Return what is known of somebody who was let in and has done nothing yet."""
-    gold = gold_accuracy(0, 0)
-    return Assessment(
-        labeler_id=labeler_id,
-        state=state,
-        labels=0,
-        labels_held=0,
-        excluded_from=None,
-        gold_right=0,
-        gold_wrong=0,
-        gold_accuracy=gold.mean,
-        gold_low=gold.low,
-        gold_high=gold.high,
-        self_agreement=None,
-        self_repeats=0,
-        peer_agreement=None,
-        peer_labels=0,
-        position_z=None,
-        fast_share=None,
-        reliability=None,
-        flags=(),
-        last_label_at=None,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """All that the owner's page shows."""
 
-
-def disagreements(view: LedgerView, limit: int = MAX_DISAGREEMENTS) -> tuple[Disagreement, ...]:
-    """Return the queries on which labelers differ, newest first; gold and repeats left out.
-
-    Rankings differ by their first places; skips and reports say nothing of which is best.
-    """
-    votes: dict[str, list[LabelEvent]] = defaultdict(list)
-    for label in view.labels().values():
-        is_vote = label.outcome == "tie" or best_id(label) is not None
-        if is_vote and view.queries[label.query_id].purpose in TRAINING:
-            votes[label.query_id].append(label)
-    disputed = [given for given in votes.values() if len({best_id(label) for label in given}) > 1]
-    disputed.sort(key=lambda given: max(label.seq for label in given), reverse=True)
-    return tuple(_disagreement(view, given) for given in disputed[:limit])
-
-
-def _disagreement(view: LedgerView, given: list[LabelEvent]) -> Disagreement:
-    query = view.queries[given[0].query_id]
-    return Disagreement(
-        query_id=query.query_id,
-        kind=query.kind,
-        purpose=query.purpose,
-        prompt=prompt_body(query),
-        candidates=tuple(
-            DisputedCandidate(candidate_id=each.candidate_id, text=each.text)
-            for each in query.candidates
-        ),
-        votes=tuple(
-            Vote(labeler_id=label.labeler_id, choice=best_id(label))
-            for label in sorted(given, key=lambda label: label.seq)
-        ),
-    )
-
-
-def _row(assessment: Assessment, weight_share: float) -> LabelerRow:
-    return LabelerRow(**asdict(assessment), weight_share=weight_share)
+    run_id: str
+    at: float
+    progress: Progress
+    history: tuple[Moment, ...]
+    """From the first label on, evenly spaced; at most 120."""
+    cord: CordState
+    connectors: tuple[ConnectorHealth, ...]
+    labelers: tuple[Assessment, ...]
+    disagreements: tuple[Disagreement, ...]
+    is_closed: bool
+    activity: str = ""
+    """What the run is doing now, e.g. "waiting for people"; empty before it said so."""

@@ -4,32 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from label_queue.config import LabelsConfig
-from label_queue.connectors.runner import ConnectorHealth
 from label_queue.folds.board import ON_TOP
 from label_queue.folds.view import LearnedLabels, LedgerView
-from label_queue.intake.owner_schemas import (
-    ConnectorRow,
-    Disagreement,
-    ExclusionPreview,
-    GoldMade,
-    LabelerRow,
-    Moment,
-    Overview,
-)
 from label_queue.ledger.group_commit import GroupCommit
-from label_queue.oversight.exclusion import owner_event, preview
-from label_queue.oversight.overview import (
-    as_cord_body,
-    disagreements,
-    history,
-    labeler_rows,
-    progress,
-)
+from label_queue.oversight.exclusion import ExclusionPreview, owner_event, preview
+from label_queue.oversight.overview import Disagreement, Moment, Overview
+from label_queue.oversight.overview_parts import assessments, disagreements, history, progress
+from label_queue.quality.assessment import Assessment
 from label_queue.quality.gold_tasks import AskMoment, past_template
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
@@ -49,7 +35,7 @@ JUDGING_SHARE = 0.1
 class _Judgement:
     """What takes going through all labels."""
 
-    labelers: tuple[LabelerRow, ...]
+    labelers: tuple[Assessment, ...]
     disagreements: tuple[Disagreement, ...]
     history: tuple[Moment, ...]
 
@@ -65,7 +51,6 @@ class Oversight:
         schedule: LabelSchedule,
         *,
         learned: LearnedLabels,
-        connectors: Callable[[], Sequence[ConnectorHealth]],
         run_id: str,
         clock: Callable[[], float],
         new_id: Callable[[], str],
@@ -76,7 +61,6 @@ class Oversight:
         self._config = config
         self._schedule = schedule
         self._learned = learned
-        self._connectors = connectors
         self._run_id = run_id
         self._clock = clock
         self._new_id = new_id
@@ -129,11 +113,8 @@ class Oversight:
             at=now,
             progress=progress(self._state, self._schedule, now),
             history=self._judged.history,
-            cord=as_cord_body(self._state.cord),
-            connectors=tuple(
-                ConnectorRow(name=each.name, state=each.state, last_sweep_at=each.last_sweep_at)
-                for each in self._connectors()
-            ),
+            cord=self._state.cord,
+            connectors=tuple(self._state.outside.health()),
             labelers=tuple(self._with_rate(row) for row in self._judged.labelers),
             disagreements=self._judged.disagreements,
             is_closed=self._state.is_closed,
@@ -142,11 +123,11 @@ class Oversight:
         self._assembled_at = time.monotonic()
         return self._newest
 
-    def _with_rate(self, row: LabelerRow) -> LabelerRow:
+    def _with_rate(self, row: Assessment) -> Assessment:
         """Flag who keeps asking faster than the intake allows."""
         if self._state.access.num_refused[row.labeler_id] < MANY_REFUSALS:
             return row
-        return row.model_copy(update={"flags": (*row.flags, "rate")})
+        return replace(row, flags=(*row.flags, "rate"))
 
     async def _judge(self) -> None:
         """Bring the labelers' rows up to date: at once where somebody's standing changed.
@@ -168,7 +149,7 @@ class Oversight:
     def _judge_all(self, view: LedgerView, names: frozenset[str]) -> _Judgement:
         dataset = view.dataset(view.last_seq, self._config.quality)
         return _Judgement(
-            labelers=labeler_rows(view, names, self._config.quality, dataset),
+            labelers=assessments(view, names, self._config.quality, dataset),
             disagreements=disagreements(view),
             history=history(view, self._schedule, dataset),
         )
@@ -208,8 +189,8 @@ class Oversight:
             await self._commits.write([event])
         return changes
 
-    async def make_gold(self, query_id: str, choice: str) -> GoldMade:
-        """Ask a past query as gold from now on, `choice` being the right candidate.
+    async def make_gold(self, query_id: str, choice: str) -> str:
+        """Ask a past query as gold from now on, `choice` being right; return the gold query's id.
 
         Nobody who answered it is asked. Idempotent by query and choice. Raises UnknownTask, and
         InvalidLabel for what only judges labelers, or a candidate that is not the query's.
@@ -231,7 +212,7 @@ class Oversight:
         moment = AskMoment(now=self._clock(), labels=self._state.history.num_submitted)
         template = past_template(query, choice, moment)
         await self._commits.write([template])
-        return GoldMade(query_id=template.query_id)
+        return template.query_id
 
     def _refuse_unknown(self, labeler_id: str) -> None:
         has_answered = bool(self._state.history.submits_of(labeler_id))

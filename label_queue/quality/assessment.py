@@ -17,7 +17,8 @@ from label_queue.quality.speed import Speed, speed
 from label_queue.quality.standing import LabelerState, Standing, standings
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent
 
-Flag = Literal["gold", "drift", "self", "position", "speed"]
+Flag = Literal["gold", "drift", "self", "position", "speed", "rate"]
+"""What speaks against a labeler: a test, an estimator, or too many requests ("rate")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +42,15 @@ class Assessment:
     self_agreement: float | None
     self_repeats: int
     peer_agreement: float | None
+    """With others on the same queries, leave-one-out."""
     peer_labels: int
     position_z: float | None
     fast_share: float | None
+    """Of labels faster than `fast_tokens_per_s` of displayed text."""
     reliability: float | None
-    """a_ℓ of the last fit."""
+    """a_ℓ in (0, 1], of the last fit."""
+    weight_share: float
+    """Of the next fit, in [0, 1]."""
     flags: tuple[Flag, ...]
     """In a fixed order."""
     last_label_at: float | None
@@ -68,6 +73,7 @@ def assess(
     config: QualityConfig,
     *,
     reliability: Mapping[str, float] | None = None,
+    weight_shares: Mapping[str, float] | None = None,
 ) -> dict[str, Assessment]:
     """Return everybody the ledger knows something of, sorted by name.
 
@@ -79,6 +85,7 @@ def assess(
         events: All label events, by `seq`.
         config: Limits of the flags and constants of the tests.
         reliability: a_ℓ by labeler as of the last fit: too dear to find out at every look.
+        weight_shares: Shares of a fit's weight by labeler, where they are known.
     """
     work: dict[str, _Work] = defaultdict(_Work)
     for event in events:
@@ -116,6 +123,7 @@ def assess(
             position_z=of_position.z if of_position.num_labels else None,
             fast_share=of_speed.share,
             reliability=(reliability or {}).get(name),
+            weight_share=(weight_shares or {}).get(name, 0.0),
             flags=_flags(standing, of_self, of_position, of_speed, config),
             last_label_at=own.submits[-1].received_at if own.submits else None,
         )

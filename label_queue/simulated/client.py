@@ -16,8 +16,12 @@ from pathlib import Path
 
 import httpx
 import structlog
+from pydantic import TypeAdapter
+from pydantic_core import to_json
 
-from label_queue.intake.schemas import LabelAnswer, LabelSubmission, RunInfo, Task
+from label_queue.labeling.run_info import RunInfo
+from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
+from label_queue.labeling.tasks import Task
 from label_queue.simulated.choice import Verdict, decide, seconds_spent
 from label_queue.simulated.config import LabelerProfile
 from label_queue.simulated.gold import response_gold
@@ -25,6 +29,11 @@ from protocol.chat import in_one_text
 from protocol.errors import AndonError, Unauthenticated
 
 log = structlog.get_logger()
+
+RUN_INFO = TypeAdapter(RunInfo)
+TASK = TypeAdapter(Task)
+ANSWER = TypeAdapter(LabelAnswer)
+"""What the API answers, read from JSON."""
 
 RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
 NOT_SERVED = 404
@@ -149,23 +158,23 @@ class SimulatedLabeler:
             "GET", "/api/v1/tasks/next", params={"wait_s": LONGEST_TASK_WAIT_S}
         )
         if response.status_code == httpx.codes.NO_CONTENT:
-            run = RunInfo.model_validate_json((await self._request("GET", "/api/v1/run")).content)
+            run = RUN_INFO.validate_json((await self._request("GET", "/api/v1/run")).content)
             if run.is_closed:
                 raise RunOver("the run wants no more labels")
             return None
         if not response.is_success:
             raise GaveUp(f"no task was given: status {response.status_code}, {response.text[:200]}")
-        task = Task.model_validate_json(response.content)
+        task = TASK.validate_json(response.content)
         answer = answer_to(task, self._profile, self.report.acknowledged, self._judgement)
         await self._sleep((answer.active_ms or 0) / 1000)
         return answer
 
     async def _submit(self, answer: LabelSubmission) -> None:
         """Hand an answer in, as often as it takes; the assignment id makes it count once."""
-        body = answer.model_dump_json(exclude_none=True)
+        body = to_json(answer, exclude_none=True).decode()
         response = await self._request("POST", "/api/v1/labels", content=body)
         if response.is_success:
-            LabelAnswer.model_validate_json(response.content)
+            ANSWER.validate_json(response.content)
             self.report.acknowledged += 1
             self.report.skipped += answer.outcome == "skip"
         else:

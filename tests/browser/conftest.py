@@ -150,7 +150,7 @@ async def enter(
 
     async def come_in(name: str = "ann", role: Role = "labeler", **window: object) -> Visitor:
         visitor = await open_window(url, **window)
-        admission = await people.admit(name, role)
+        admission = await people.owner.admit(name, role)
         await visitor.page.goto(url + admission.link)
         await visitor.page.get_by_role("button", name="Come in").click()
         await visitor.settle()

@@ -46,7 +46,7 @@ async def test_the_labelling_page(
     people.guidelines = "# What\n\nPrefer **truth**, see [here](http://x.example).\n\n- a\n- b"
     texts = ("kind and\u202e true", "fine", "long " * 1_000, "")
     people.waiting = [make_task(0, texts=texts), make_task(1)]
-    await people.pull_as_labeler("bob", "it insults people")
+    await people.pull_cord("bob", "it insults people")
     ann = await enter(size=size, dark=dark)
     assert await violations(ann.page) == []
     await ann.press("a", "2", "+", "m", "+", "ArrowRight", "-", "Escape")
@@ -70,7 +70,7 @@ async def test_the_owners_page(
 ) -> None:
     olga = await enter("olga", "owner", size=size, dark=dark)
     assert await violations(olga.page) == []
-    await people.pull("nonsense")
+    await people.owner.pull_cord("nonsense")
     await expect(olga.page.locator("#release")).to_be_visible()
     assert await violations(olga.page) == []
     await olga.page.get_by_role("button", name="Exclude bob").click()

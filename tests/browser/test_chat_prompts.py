@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from label_queue.intake.schemas import PromptBody
+from label_queue.folds.shown import ShownPrompt
 from protocol.messages import ChatMessage
 from tests.browser.conftest import DESKTOP, PHONE, Enter
 from tests.browser.test_accessibility import violations
@@ -77,7 +77,7 @@ async def test_the_turns_that_are_folded_are_counted(people: FakePeopleQueue, en
 
 
 async def test_the_owners_page_names_who_speaks(people: FakePeopleQueue, enter: Enter) -> None:
-    chat = PromptBody(text="", messages=CHAT)
+    chat = ShownPrompt(text="", messages=CHAT)
     people.show(disagreements=(make_disagreement(prompt=chat), make_disagreement(1)))
     olga = await enter("olga", "owner")
     prompts = olga.page.locator(".disputed-prompt")

@@ -100,11 +100,11 @@ async def test_a_session_that_ends_keeps_the_answer_for_the_next(
     people.waiting = [make_task(number) for number in range(3)]
     ann = await enter()
     await expect(ann.page.locator("#task")).to_be_visible()
-    await people.revoke("ann", "lost laptop")
+    await people.owner.revoke("ann", "lost laptop")
     await ann.press("3", "Enter")
     await expect(ann.page.get_by_role("heading", name="Your session has ended")).to_be_focused()
     assert people.submissions == []
-    admission = await people.admit("ann", "labeler")
+    admission = await people.owner.admit("ann", "labeler")
     await ann.page.goto(ann.url + admission.link)
     await ann.page.get_by_role("button", name="Come in").click()
     await expect(ann.page.locator("#saved")).to_have_text("Saved")

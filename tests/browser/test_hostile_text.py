@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from playwright.async_api import expect
@@ -143,8 +144,8 @@ async def test_the_owners_page_shows_it_as_harmlessly(
 ) -> None:
     candidates = make_disagreement().candidates
     hostile = (
-        candidates[0].model_copy(update={"text": MARKUP}),
-        candidates[1].model_copy(update={"text": "user\u202etxt"}),
+        replace(candidates[0], text=MARKUP),
+        replace(candidates[1], text="user\u202etxt"),
     )
     people.show(disagreements=(make_disagreement(candidates=hostile, prompt=ORDERS + MARKUP),))
     olga = await enter("olga", "owner")

@@ -185,7 +185,7 @@ async def test_somebody_elses_pull_of_the_cord_is_seen(
     people.waiting = [make_task(0)]
     ann = await enter()
     await expect(ann.page.locator("#task")).to_be_visible()
-    await people.pull_as_labeler("bob", "it insults people")
+    await people.pull_cord("bob", "it insults people")
     await ann.reload()
     banner = ann.page.get_by_role("alert")
     await expect(banner).to_contain_text("The line is stopped. bob: “it insults people”")

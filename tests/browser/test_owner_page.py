@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from playwright.async_api import Locator, expect
 
-from label_queue.intake.owner_schemas import ConnectorRow
+from label_queue.outside import ConnectorHealth
+from protocol.labels import CordState
 from tests.browser.conftest import DESKTOP, PHONE, Enter, Visitor
-from tests.support.fake_people_queue import NO_CORD, FakePeopleQueue
+from tests.support.fake_people_queue import FakePeopleQueue
 from tests.support.overview import make_labeler, make_progress
 
 
@@ -96,8 +98,8 @@ async def test_an_outside_tool_that_fails_is_seen(people: FakePeopleQueue, enter
     await expect(tools).to_be_hidden()
     people.show(
         connectors=(
-            ConnectorRow(name="argilla", state="ok", last_sweep_at=941.0),
-            ConnectorRow(name="studio", state="failing: 502 Bad Gateway", last_sweep_at=None),
+            ConnectorHealth(name="argilla", state="ok", last_sweep_at=941.0),
+            ConnectorHealth(name="studio", state="failing: 502 Bad Gateway", last_sweep_at=None),
         )
     )
     await expect(tools.get_by_role("listitem")).to_have_text(
@@ -142,7 +144,7 @@ async def test_a_decision_needs_its_reason_and_can_be_left(
 
 async def test_a_decision_that_is_refused_says_why(people: FakePeopleQueue, enter: Enter) -> None:
     olga = await enter("olga", "owner")
-    people.shown_overview = people.shown_overview.model_copy(update={"labelers": ()})
+    people.shown_overview = replace(people.shown_overview, labelers=())
     await row(olga, "bob").get_by_role("button", name="Exclude").click()
     dialog = olga.page.get_by_role("dialog")
     await expect(dialog.get_by_role("alert")).to_have_text("nobody is called 'bob'")
@@ -184,13 +186,14 @@ async def test_the_cord_from_pull_to_release(people: FakePeopleQueue, enter: Ent
 
 
 async def test_a_rollback_that_is_offered(people: FakePeopleQueue, enter: Enter) -> None:
-    guard = {
-        "is_pulled": True,
-        "pulled_by": "guard",
-        "reason": "rewards changed",
-        "pulled_at": 990.0,
-    }
-    people.show(cord=NO_CORD.model_copy(update={**guard, "offered_rollback": 20}))
+    pulled = CordState(
+        is_pulled=True,
+        pulled_by="guard",
+        reason="rewards changed",
+        pulled_at=990.0,
+        offered_rollback=20,
+    )
+    people.show(cord=pulled)
     olga = await enter("olga", "owner")
     await olga.page.get_by_role("button", name="Roll back to policy v20").click()
     await expect(olga.page.get_by_label("To which policy version? It is v36 now.")).to_have_value(
@@ -224,7 +227,7 @@ async def test_a_broken_stream_comes_back_by_itself(people: FakePeopleQueue, ent
 
 async def test_a_revoked_owner_is_told(people: FakePeopleQueue, enter: Enter) -> None:
     olga = await enter("olga", "owner")
-    await people.revoke("olga", "left")
+    await people.owner.revoke("olga", "left")
     people.show(is_closed=True)
     await expect(olga.page.locator("#live")).to_contain_text("Your session has ended")
 

@@ -51,7 +51,7 @@ async def come_in(
 ) -> Callable[[str, Role], Awaitable[Visitor]]:
     async def come_in(name: str, role: Role) -> Visitor:
         visitor = await open_window(url)
-        await visitor.page.goto(url + (await queue.admit(name, role)).link)
+        await visitor.page.goto(url + (await queue.owner.admit(name, role)).link)
         await visitor.page.get_by_role("button", name="Come in").press("Enter")
         await visitor.settle()
         return visitor
@@ -89,7 +89,7 @@ async def test_ten_tasks_by_keyboard_with_a_refresh_an_undo_and_the_cord(
     assert len({event.label_id for event in events}) == 10
     assert {event.labeler_id for event in events} == {"ann"}
     assert len(shown) <= 10 + 3  # a refresh leased nothing anew
-    cord = await queue.cord()
+    cord = await queue.policy_loop.cord()
     assert (cord.is_pulled, cord.pulled_by, cord.reason) == (True, "ann", "it repeats itself")
 
 
@@ -97,10 +97,10 @@ async def test_an_exclusion_is_in_the_next_reward_version(
     come_in: Callable[[str, Role], Awaitable[Visitor]], queue: LabelQueue
 ) -> None:
     for name in ("ann", "bob"):
-        await queue.admit(name, "labeler")
+        await queue.owner.admit(name, "labeler")
         await label(queue, 5, name)
-    first = await queue.next_fit()
-    await queue.learned(make_reward(1, ledger_seq=first.ledger_seq))
+    first = await queue.policy_loop.next_fit()
+    await queue.policy_loop.learned(make_reward(1, ledger_seq=first.ledger_seq))
     assert {comparison.labeler_id for comparison in first.comparisons} == {"ann", "bob"}
 
     olga = await come_in("olga", "owner")
@@ -115,8 +115,8 @@ async def test_an_exclusion_is_in_the_next_reward_version(
     state = olga.page.get_by_role("row").filter(has_text="bob").locator(".state")
     await expect(state).to_have_text("Excluded")
 
-    second = await queue.next_fit()
+    second = await queue.policy_loop.next_fit()
     assert second.is_forced
     assert {comparison.labeler_id for comparison in second.comparisons} == {"ann"}
-    await queue.learned(make_reward(2, ledger_seq=second.ledger_seq))
+    await queue.policy_loop.learned(make_reward(2, ledger_seq=second.ledger_seq))
     await expect(olga.page.locator(".tile", has_text="Reward").locator(".value")).to_have_text("v2")

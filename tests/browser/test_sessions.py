@@ -29,7 +29,7 @@ ATTACKS = """async target => {
 
 async def test_a_link_works_once(people: FakePeopleQueue, enter: Enter) -> None:
     ann = await enter()
-    link = (await people.admit("bob", "labeler")).link
+    link = (await people.owner.admit("bob", "labeler")).link
     await people.open_link(link.rsplit("/", 1)[-1])
     await ann.page.goto(ann.url + link)
     await ann.page.get_by_role("button", name="Come in").click()

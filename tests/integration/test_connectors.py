@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -14,8 +13,8 @@ import pytest
 from label_queue.config import LabelsConfig
 from label_queue.folds.dataset import current_labels
 from label_queue.ledger.sql import SqlLedger
-from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
+from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from protocol.labels import LabelEvent
 from protocol.remote import Remote, spawn
 from tests.support.labels import make_config, make_drafts
@@ -27,10 +26,6 @@ from tests.support.recorded_label_studio import (
     deleted_hook,
     pick,
 )
-
-if TYPE_CHECKING:
-    from label_queue.shell import LabelQueueShell
-
 
 # Ray Serve warns of its own use of pydantic when it is imported, which the fixtures do.
 pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
@@ -62,7 +57,6 @@ def config(tool: RecordedLabelStudio) -> LabelsConfig:
 
 
 def start_queue(path: Path, config: LabelsConfig) -> Remote[LabelQueueShell]:
-    from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell
 
     options = {**QUEUE_OPTIONS, "runtime_env": {"env_vars": ENVIRONMENT}}
     return spawn(LabelQueueShell, "the label queue", options)(
@@ -82,9 +76,9 @@ def port(ray_session: None) -> Iterator[int]:
 
 
 async def ask_for_everything(queue: Remote[LabelQueueShell]) -> None:
-    while orders := await queue.ask(LabelQueue.next_orders, 0.0):
+    while orders := await RemoteLabelQueue(queue).policy_loop.next_orders(0.0):
         for order in orders:
-            await queue.ask(LabelQueue.offer, order.order_id, make_drafts(order))
+            await RemoteLabelQueue(queue).policy_loop.offer(order.order_id, make_drafts(order))
 
 
 def labels_of(path: Path) -> dict[str, LabelEvent]:
@@ -119,7 +113,7 @@ async def test_labels_of_a_tool_survive_a_killed_queue(
     made = [tool.annotate(query_id, pick("b")) for query_id in query_ids[:3]]
     assert await ring(created_hook(made[0]), {}) == 401
     assert [await ring(created_hook(each), PROOF) for each in made + made] == [200] * 6
-    await queue.ask(LabelQueue.wait_until_allowed, 0)
+    await RemoteLabelQueue(queue).policy_loop.wait_until_allowed(0)
 
     ray.kill(queue.handle)
     tool.delete(made[0])
@@ -127,15 +121,15 @@ async def test_labels_of_a_tool_survive_a_killed_queue(
     later = [tool.annotate(query_id, pick("a"), user=8) for query_id in query_ids[3:5]]
     queue = start_queue(path, config)
     await ask_for_everything(queue)
-    await queue.ask(LabelQueue.wait_until_allowed, episodes)
+    await RemoteLabelQueue(queue).policy_loop.wait_until_allowed(episodes)
 
     labels = labels_of(path)
     assert sorted(labels) == sorted(query_ids[1:5])
     assert [labels[query_id].revision for query_id in query_ids[1:5]] == [1, 0, 0, 0]
     assert {labels[query_id].labeler_id for query_id in query_ids[3:5]} == {"label_studio:8"}
-    [health] = (await queue.ask(LabelQueue.overview)).connectors
+    [health] = (await RemoteLabelQueue(queue).owner.overview()).connectors
     assert health.state == "ok"
-    assert (await queue.ask(LabelQueue.stats))["labels/connector_failures"] == 0
+    assert (await RemoteLabelQueue(queue).policy_loop.stats())["labels/connector_failures"] == 0
 
     serve.run(build_intake_app(queue, config), name="labels", route_prefix="/")
     tool.delete(later[0])
@@ -146,6 +140,6 @@ async def test_labels_of_a_tool_survive_a_killed_queue(
     assert sorted(labels_of(path)) == sorted([*query_ids[1:3], query_ids[4]])
     await hooks.aclose()
     serve.delete("labels")
-    await queue.ask(LabelQueue.close)
+    await queue.ask(LabelQueueShell.close)
     ray.kill(queue.handle)
     assert TOKEN.encode() not in path.read_bytes()

@@ -6,22 +6,17 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from label_queue.http_client import open_client
 from label_queue.ledger.sql import SqlLedger
-from label_queue.queue import LabelQueue
+from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from protocol.errors import ResourceError, Unauthenticated, UnknownTask
 from protocol.remote import Remote, spawn
 from tests.support.labels import make_config, make_drafts
 from tests.support.present import present
-
-if TYPE_CHECKING:
-    from label_queue.shell import LabelQueueShell
-
 
 # Ray Serve warns of its own use of pydantic when it is imported, which the fixtures do.
 pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
@@ -30,7 +25,6 @@ CONFIG = make_config(total=120, initial=100, ahead=10, refits=2, max_order=200)
 
 
 def start_queue(path: Path) -> Remote[LabelQueueShell]:
-    from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell
 
     return spawn(LabelQueueShell, "the label queue", QUEUE_OPTIONS)(
         CONFIG, run_id="run-1", ledger_path=str(path), episodes=1_000, mode="online", seed=1
@@ -48,7 +42,7 @@ def queue(ray_session: None, ledger_path: Path) -> Iterator[Remote[LabelQueueShe
 
     queue = start_queue(ledger_path)
     yield queue
-    ray.get(queue.send(LabelQueue.close))
+    ray.get(queue.send(LabelQueueShell.close))
     ray.kill(queue.handle)
 
 
@@ -75,9 +69,9 @@ def address(queue: Remote[LabelQueueShell], http_port: int) -> Iterator[str]:
 
 
 async def ask_for_everything(queue: Remote[LabelQueueShell]) -> None:
-    while orders := await queue.ask(LabelQueue.next_orders, 0.0):
+    while orders := await RemoteLabelQueue(queue).policy_loop.next_orders(0.0):
         for order in orders:
-            await queue.ask(LabelQueue.offer, order.order_id, make_drafts(order))
+            await RemoteLabelQueue(queue).policy_loop.offer(order.order_id, make_drafts(order))
 
 
 async def label_until_done(client: httpx.AsyncClient) -> list[str]:
@@ -102,7 +96,7 @@ async def test_concurrent_labelers_lose_no_label(
     queue: Remote[LabelQueueShell], address: str, ledger_path: Path
 ) -> None:
     await ask_for_everything(queue)
-    tokens = [await queue.ask(LabelQueue.add_labeler, f"labeler-{i}") for i in range(8)]
+    tokens = [await RemoteLabelQueue(queue).owner.add_labeler(f"labeler-{i}") for i in range(8)]
     clients = [
         open_client(httpx.AsyncClient, address, headers={"Authorization": f"Bearer {token}"})
         for token in tokens
@@ -118,7 +112,7 @@ async def test_concurrent_labelers_lose_no_label(
     assert sorted(event.event_id for event in reader.events()) == sorted(event_ids)
     reader.close()
     assert info["labels_received"] == 110
-    request = await queue.ask(LabelQueue.next_fit)
+    request = await RemoteLabelQueue(queue).policy_loop.next_fit()
     assert (request.kind, request.labels_used) == ("refit", 110)
 
 
@@ -126,7 +120,7 @@ async def test_refusals_keep_their_status_across_ray(
     queue: Remote[LabelQueueShell], address: str
 ) -> None:
     await ask_for_everything(queue)
-    ann, bob = [await queue.ask(LabelQueue.add_labeler, name) for name in ("ann", "bob")]
+    ann, bob = [await RemoteLabelQueue(queue).owner.add_labeler(name) for name in ("ann", "bob")]
     headers = {"Authorization": f"Bearer {ann}"}
     async with open_client(httpx.AsyncClient, address) as client:
         unknown = await client.get("/api/v1/run", headers={"Authorization": "Bearer none"})
@@ -150,26 +144,25 @@ async def test_an_actor_killed_and_started_again_knows_every_label(
     import ray
 
     first = start_queue(ledger_path)
-    token = await first.ask(LabelQueue.add_labeler, "ann")
+    token = await RemoteLabelQueue(first).owner.add_labeler("ann")
     await ask_for_everything(first)
-    task = present(await first.ask(LabelQueue.next_task, "ann", 0.0))
+    task = present(await RemoteLabelQueue(first).people.next_task("ann", 0.0))
     with pytest.raises(ResourceError, match="another process has this ledger open"):
         SqlLedger.open(ledger_path, "run-1")
     ray.kill(first.handle)
     second = start_queue(ledger_path)
-    assert (await second.ask(LabelQueue.authenticate, token)).labeler_id == "ann"
-    assert await second.ask(LabelQueue.heartbeat, "ann", task.assignment_id) > 0
-    await second.ask(LabelQueue.close)
+    assert (await RemoteLabelQueue(second).people.authenticate(token)).labeler_id == "ann"
+    assert await RemoteLabelQueue(second).people.heartbeat("ann", task.assignment_id) > 0
+    await second.ask(LabelQueueShell.close)
     ray.kill(second.handle)
 
 
 async def test_the_owners_side_crosses_ray_too(
     queue: Remote[LabelQueueShell], ray_session: None
 ) -> None:
-    from label_queue.intake.shell import remote_people_queue
-
-    people = remote_people_queue(queue)
-    admission = await people.admit("ann", "labeler")
+    sides = RemoteLabelQueue(queue)
+    people, owner = sides.people, sides.owner
+    admission = await owner.admit("ann", "labeler")
     session = await people.open_link(admission.link.removeprefix("/enter/"))
     with pytest.raises(Unauthenticated, match="used or revoked"):
         await people.open_link(admission.link.removeprefix("/enter/"))
@@ -178,14 +171,12 @@ async def test_the_owners_side_crosses_ray_too(
     task = await people.next_task("ann", 0.0)
     assert task is not None
     assert (await people.held_tasks("ann")).tasks == (task,)
-    assert (await people.pull_as_labeler("ann", "it swears")).is_pulled
-    passing = queue.ask(LabelQueue.pass_cord)
-    overview = await people.wait_for_overview(0.0, 5.0)
+    assert (await people.pull_cord("ann", "it swears")).is_pulled
+    passing = asyncio.create_task(sides.policy_loop.pass_cord())
+    overview = await owner.wait_for_overview(0.0, 5.0)
     assert overview.cord.pulled_by == "ann"
     assert [row.labeler_id for row in overview.labelers] == ["ann"]
-    assert not (await people.release("fixed")).is_pulled
+    assert not (await owner.release_cord("fixed")).is_pulled
     assert await passing is None
     with pytest.raises(UnknownTask, match="'eve'"):
-        await people.exclude("eve", 0, "who?")
-    with pytest.raises(AttributeError, match="ports have no 'close'"):
-        people.close  # type: ignore[attr-defined]  # noqa: B018
+        await owner.exclude("eve", 0, "who?")

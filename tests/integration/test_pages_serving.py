@@ -6,19 +6,15 @@ import json
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
 
 from label_queue.intake.identity import CSRF_HEADER, SESSION_COOKIE, csrf_token
-from label_queue.queue import LabelQueue
+from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from protocol.remote import Remote, spawn
 from tests.support.labels import make_config
-
-if TYPE_CHECKING:
-    from label_queue.shell import LabelQueueShell
-
 
 # Ray Serve warns of its own use of pydantic when it is imported, which the fixtures do.
 pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
@@ -30,14 +26,12 @@ CONFIG = make_config()
 def queue(ray_session: None, tmp_path: Path) -> Iterator[Remote[LabelQueueShell]]:
     import ray
 
-    from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell
-
     path = str(tmp_path / "ledger.sqlite")
     queue = spawn(LabelQueueShell, "the label queue", QUEUE_OPTIONS)(
         CONFIG, run_id="run-1", ledger_path=path, episodes=100, mode="online", seed=1
     )
     yield queue
-    ray.get(queue.send(LabelQueue.close))
+    ray.get(queue.send(LabelQueueShell.close))
     ray.kill(queue.handle)
 
 
@@ -65,8 +59,8 @@ async def events(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, Any]]:
 async def test_the_owner_comes_in_and_sees_a_pull_of_the_cord_as_it_happens(
     queue: Remote[LabelQueueShell], address: str
 ) -> None:
-    olga = await queue.ask(LabelQueue.admit, "olga", "owner")
-    ann = await queue.ask(LabelQueue.admit, "ann", "labeler")
+    olga = await RemoteLabelQueue(queue).owner.admit("olga", "owner")
+    ann = await RemoteLabelQueue(queue).owner.admit("ann", "labeler")
     async with (
         httpx.AsyncClient(base_url=address, timeout=30.0, trust_env=False) as owner,
         httpx.AsyncClient(base_url=address, timeout=30.0, trust_env=False) as labeler,

@@ -61,17 +61,19 @@ class Face:
             run_id="run-1",
             seed=1,
         )
-        self.tokens = {name: await queue.add_labeler(name, role) for name, role in PEOPLE.items()}
-        await queue.set_progress(1, make_policy(version=1, episodes=1))
-        while orders := await queue.next_orders(0.0):
+        self.tokens = {
+            name: await queue.owner.add_labeler(name, role) for name, role in PEOPLE.items()
+        }
+        await queue.policy_loop.set_progress(1, make_policy(version=1, episodes=1))
+        while orders := await queue.policy_loop.next_orders(0.0):
             for order in orders:
-                await queue.offer(order.order_id, make_drafts(order))
+                await queue.policy_loop.offer(order.order_id, make_drafts(order))
         reader = SqlLedger.open_to_read(self._path)
         for query in reader.queries():
             self.queries[query.query_id] = tuple(each.candidate_id for each in query.candidates)
         reader.close()
         for _ in range(config.lease.max_open // 2):
-            task = await queue.next_task("ann", 0.0)
+            task = await queue.people.next_task("ann", 0.0)
             assert task is not None, "there are enough queries"
             self.assignments[task.assignment_id] = tuple(
                 each.candidate_id for each in task.candidates

@@ -9,34 +9,25 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
-from label_queue.intake.owner_schemas import (
-    Admission,
-    CordBody,
-    ExclusionPreview,
-    GoldMade,
-    Overview,
-)
-from label_queue.intake.port import Identity
-from label_queue.intake.schemas import (
-    CordStanding,
-    HeldTasks,
-    LabelAnswer,
-    LabelSubmission,
-    LastAnswer,
-    Me,
-    RunInfo,
-    Task,
-)
+from label_queue.folds.access import Identity
+from label_queue.labeling.admissions import Admission
+from label_queue.labeling.own_work import HeldTasks, LastAnswer, Me
+from label_queue.labeling.run_info import RunInfo
+from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
+from label_queue.labeling.tasks import Task
 from label_queue.ledger.records import Role
+from label_queue.oversight.exclusion import ExclusionPreview
+from label_queue.oversight.overview import Overview
+from label_queue.sides.owner import OwnerSide
+from label_queue.sides.people import PeopleSide
 from protocol.errors import Forbidden, LabelConflict, LabelError, Unauthenticated, UnknownTask
-from tests.support.overview import make_overview
+from protocol.labels import CordState
+from tests.support.overview import changed, make_overview
 
-NO_CORD = CordBody(
-    is_pulled=False, pulled_by="", reason="", pulled_at=0.0, rollback_to=None, offered_rollback=None
-)
+NO_CORD = CordState(is_pulled=False)
 
 
 @dataclass(slots=True)
@@ -48,10 +39,12 @@ class Given:
     answers: list[tuple[LabelSubmission, LabelAnswer]] = field(default_factory=list)
 
 
-class FakePeopleQueue:
-    """Implements `PeopleQueue`. Not durable."""
+class FakePeopleQueue(PeopleSide):
+    """Its people's side is itself. Not durable."""
 
     def __init__(self, tasks: Sequence[Task] = (), *, guidelines: str = "") -> None:
+        self.people = self
+        self.owner = FakeOwner(self)
         self.waiting = list(tasks)
         self.given: dict[str, Given] = {}
         self.shown_overview = make_overview()
@@ -62,43 +55,28 @@ class FakePeopleQueue:
         self.is_closed = False
         self.guidelines = guidelines
         self.change = asyncio.Event()
-        self._identities: dict[str, Identity] = {}
-        self._links: dict[str, Identity] = {}
-        self._numbers = itertools.count(1)
+        self.identities: dict[str, Identity] = {}
+        self.links: dict[str, Identity] = {}
+        self.numbers = itertools.count(1)
         self._seqs = itertools.count(1)
 
     # --- who ---------------------------------------------------------------------------------
 
     async def authenticate(self, token: str) -> Identity:
-        if token not in self._identities:
+        if token not in self.identities:
             raise Unauthenticated("this token is not known here")
-        return self._identities[token]
+        return self.identities[token]
 
     async def open_link(self, code: str) -> str:
-        identity = self._links.pop(code, None)
+        identity = self.links.pop(code, None)
         if identity is None:
             raise Unauthenticated("this link was used, or is none")
-        session = f"session-{next(self._numbers)}"
-        self._identities[session] = identity
+        session = f"session-{next(self.numbers)}"
+        self.identities[session] = identity
         return session
 
     async def leave(self, token: str) -> None:
-        self._identities.pop(token, None)
-
-    async def admit(self, labeler_id: str, role: Role) -> Admission:
-        number = next(self._numbers)
-        identity = Identity(labeler_id=labeler_id, role=role)
-        self._links[f"code-{number}"] = identity
-        self._identities[f"token-{number}"] = identity
-        return Admission(
-            labeler_id=labeler_id, link=f"/enter/code-{number}", token=f"token-{number}"
-        )
-
-    async def revoke(self, labeler_id: str, reason: str) -> None:
-        self.decisions.append(("revoke", labeler_id, reason))
-        for tokens in (self._identities, self._links):
-            for token in [t for t, who in tokens.items() if who.labeler_id == labeler_id]:
-                del tokens[token]
+        self.identities.pop(token, None)
 
     # --- labelling ---------------------------------------------------------------------------
 
@@ -122,9 +100,6 @@ class FakePeopleQueue:
         task = self.waiting.pop(0)
         self.given[task.assignment_id] = Given(task, labeler_id)
         return task
-
-    async def ring(self, connector: str, headers: Mapping[str, str], body: bytes) -> bool:
-        raise UnknownTask("this queue has no connectors")
 
     async def held_tasks(self, labeler_id: str) -> HeldTasks:
         return HeldTasks(
@@ -198,36 +173,85 @@ class FakePeopleQueue:
             else LastAnswer(task=last.task, submission=last.answers[-1][0]),
             guidelines=self.guidelines,
             guideline_version="1",
-            cord=CordStanding(
-                is_pulled=cord.is_pulled, pulled_by=cord.pulled_by, reason=cord.reason
-            ),
+            cord=cord,
         )
 
     # --- overseeing --------------------------------------------------------------------------
 
     def show(self, **changes: object) -> None:
         """Change the overview; who waits for one gets it."""
-        self.shown_overview = self.shown_overview.model_copy(
-            update={"at": self.shown_overview.at + 1.0, **changes}
-        )
+        overview = self.shown_overview
+        self.shown_overview = changed(overview, at=overview.at + 1.0, **changes)
         self.change.set()
 
+    def set_row(self, labeler_id: str, **changes: object) -> None:
+        self.show(
+            labelers=tuple(
+                changed(row, **changes) if row.labeler_id == labeler_id else row
+                for row in self.shown_overview.labelers
+            )
+        )
+
+    async def pull_cord(self, labeler_id: str, reason: str) -> CordState:
+        return self.pull(labeler_id, reason)
+
+    def pull(self, actor: str, reason: str) -> CordState:
+        if not self.shown_overview.cord.is_pulled:
+            self.decisions.append(("pull", actor, reason))
+            self.show(
+                cord=CordState(
+                    is_pulled=True,
+                    pulled_by=actor,
+                    reason=reason,
+                    pulled_at=self.shown_overview.at,
+                )
+            )
+        return self.shown_overview.cord
+
+
+class FakeOwner(OwnerSide):
+    """The owner's side of a fake queue."""
+
+    def __init__(self, queue: FakePeopleQueue) -> None:
+        self._queue = queue
+
+    async def add_labeler(self, name: str, role: Role = "labeler") -> str:
+        return (await self.admit(name, role)).token
+
+    async def admit(self, labeler_id: str, role: Role) -> Admission:
+        number = next(self._queue.numbers)
+        identity = Identity(labeler_id=labeler_id, role=role)
+        self._queue.links[f"code-{number}"] = identity
+        self._queue.identities[f"token-{number}"] = identity
+        return Admission(
+            labeler_id=labeler_id, link=f"/enter/code-{number}", token=f"token-{number}"
+        )
+
+    async def revoke(self, labeler_id: str, reason: str) -> None:
+        self._queue.decisions.append(("revoke", labeler_id, reason))
+        for tokens in (self._queue.identities, self._queue.links):
+            for token in [t for t, who in tokens.items() if who.labeler_id == labeler_id]:
+                del tokens[token]
+
     async def overview(self) -> Overview:
-        return self.shown_overview
+        return self._queue.shown_overview
 
     async def wait_for_overview(self, after: float, timeout_s: float) -> Overview:
         deadline = time.monotonic() + timeout_s
-        while self.shown_overview.at <= after:
-            self.change.clear()
+        while self._queue.shown_overview.at <= after:
+            self._queue.change.clear()
             try:
-                await asyncio.wait_for(self.change.wait(), max(0.0, deadline - time.monotonic()))
+                await asyncio.wait_for(
+                    self._queue.change.wait(), max(0.0, deadline - time.monotonic())
+                )
             except TimeoutError:
                 break
-        return self.shown_overview
+        return self._queue.shown_overview
 
     async def preview_exclusion(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
         row = next(
-            (row for row in self.shown_overview.labelers if row.labeler_id == labeler_id), None
+            (row for row in self._queue.shown_overview.labelers if row.labeler_id == labeler_id),
+            None,
         )
         if row is None:
             raise UnknownTask(f"nobody is called {labeler_id!r}")
@@ -243,54 +267,34 @@ class FakePeopleQueue:
 
     async def exclude(self, labeler_id: str, from_seq: int, reason: str) -> ExclusionPreview:
         preview = await self.preview_exclusion(labeler_id, from_seq)
-        self.decisions.append(("exclude", labeler_id, str(from_seq), reason))
-        self._set_row(labeler_id, state="excluded", excluded_from=from_seq, weight_share=0.0)
+        self._queue.decisions.append(("exclude", labeler_id, str(from_seq), reason))
+        self._queue.set_row(labeler_id, state="excluded", excluded_from=from_seq, weight_share=0.0)
         return preview
 
     async def reinstate(self, labeler_id: str, reason: str) -> ExclusionPreview:
         preview = await self.preview_exclusion(labeler_id, 0)
-        self.decisions.append(("reinstate", labeler_id, reason))
-        self._set_row(labeler_id, state="active", excluded_from=None)
+        self._queue.decisions.append(("reinstate", labeler_id, reason))
+        self._queue.set_row(labeler_id, state="active", excluded_from=None)
         return preview
 
-    def _set_row(self, labeler_id: str, **changes: object) -> None:
-        self.show(
-            labelers=tuple(
-                row.model_copy(update=changes) if row.labeler_id == labeler_id else row
-                for row in self.shown_overview.labelers
-            )
-        )
+    async def pull_cord(self, reason: str) -> CordState:
+        return self._queue.pull("owner", reason)
 
-    async def pull_as_labeler(self, labeler_id: str, reason: str) -> CordStanding:
-        cord = self._pull(labeler_id, reason)
-        return CordStanding(is_pulled=True, pulled_by=cord.pulled_by, reason=cord.reason)
-
-    async def pull(self, reason: str) -> CordBody:
-        return self._pull("owner", reason)
-
-    def _pull(self, actor: str, reason: str) -> CordBody:
-        if not self.shown_overview.cord.is_pulled:
-            self.decisions.append(("pull", actor, reason))
-            pulled = {"is_pulled": True, "pulled_by": actor, "reason": reason}
-            pulled_at = self.shown_overview.at
-            self.show(cord=NO_CORD.model_copy(update={**pulled, "pulled_at": pulled_at}))
-        return self.shown_overview.cord
-
-    async def release(self, reason: str) -> CordBody:
-        if self.shown_overview.cord.rollback_to is not None:
+    async def release_cord(self, reason: str) -> CordState:
+        if self._queue.shown_overview.cord.rollback_to is not None:
             raise LabelConflict("a rollback is under way: wait for it")
-        self.decisions.append(("release", reason))
-        self.show(cord=NO_CORD)
+        self._queue.decisions.append(("release", reason))
+        self._queue.show(cord=NO_CORD)
         return NO_CORD
 
-    async def order_rollback(self, to_version: int, reason: str) -> CordBody:
-        cord = self._pull("owner", reason).model_copy(
-            update={"rollback_to": to_version, "offered_rollback": None}
+    async def order_rollback(self, to_version: int, reason: str) -> CordState:
+        cord = replace(
+            self._queue.pull("owner", reason), rollback_to=to_version, offered_rollback=None
         )
-        self.decisions.append(("roll_back", str(to_version), reason))
-        self.show(cord=cord)
+        self._queue.decisions.append(("roll_back", str(to_version), reason))
+        self._queue.show(cord=cord)
         return cord
 
-    async def make_gold(self, query_id: str, choice: str) -> GoldMade:
-        self.decisions.append(("gold", query_id, choice))
-        return GoldMade(query_id=f"gold-of-{query_id}")
+    async def make_gold(self, query_id: str, choice: str) -> str:
+        self._queue.decisions.append(("gold", query_id, choice))
+        return f"gold-of-{query_id}"

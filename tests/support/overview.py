@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from label_queue.intake.owner_schemas import (
-    CordBody,
-    Disagreement,
-    DisputedCandidate,
-    LabelerRow,
-    Moment,
-    Overview,
-    Progress,
-    Vote,
-)
-from label_queue.intake.schemas import PromptBody
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from label_queue.folds.shown import ShownCandidate, ShownPrompt
+from label_queue.oversight.overview import Disagreement, Moment, Overview, Progress, Vote
+from label_queue.quality.assessment import Assessment
+from protocol.labels import CordState
+
+T = TypeVar("T")
+
+
+def changed(shown: T, **changes: object) -> T:
+    """Return a copy of what is shown, with other fields."""
+    of_any: Any = shown
+    other: T = replace(of_any, **changes)
+    return other
 
 
 def make_progress(**changes: object) -> Progress:
@@ -33,12 +38,12 @@ def make_progress(**changes: object) -> Progress:
         agreement_alpha=0.46,
         winrate_vs_reference=0.71,
     )
-    return progress.model_copy(update=changes)
+    return changed(progress, **changes)
 
 
-def make_labeler(labeler_id: str, **changes: object) -> LabelerRow:
+def make_labeler(labeler_id: str, **changes: object) -> Assessment:
     """Active, good, with a fifth of the weight."""
-    row = LabelerRow(
+    row = Assessment(
         labeler_id=labeler_id,
         state="active",
         labels=132,
@@ -60,27 +65,27 @@ def make_labeler(labeler_id: str, **changes: object) -> LabelerRow:
         flags=(),
         last_label_at=999.0,
     )
-    return row.model_copy(update=changes)
+    return changed(row, **changes)
 
 
 def make_disagreement(
-    number: int = 0, *, prompt: PromptBody | str = "the soup here was", **changes: object
+    number: int = 0, *, prompt: ShownPrompt | str = "the soup here was", **changes: object
 ) -> Disagreement:
     disagreement = Disagreement(
         query_id=f"q{number}",
         kind="pair",
         purpose="overlap",
-        prompt=PromptBody(text=prompt) if isinstance(prompt, str) else prompt,
+        prompt=ShownPrompt(text=prompt) if isinstance(prompt, str) else prompt,
         candidates=(
-            DisputedCandidate(candidate_id=f"q{number}-a", text=" warm and generous."),
-            DisputedCandidate(candidate_id=f"q{number}-b", text=" fine, I suppose."),
+            ShownCandidate(candidate_id=f"q{number}-a", text=" warm and generous."),
+            ShownCandidate(candidate_id=f"q{number}-b", text=" fine, I suppose."),
         ),
         votes=(
             Vote(labeler_id="ann", choice=f"q{number}-a"),
             Vote(labeler_id="bob", choice=f"q{number}-b"),
         ),
     )
-    return disagreement.model_copy(update=changes)
+    return changed(disagreement, **changes)
 
 
 def make_overview(**changes: object) -> Overview:
@@ -93,7 +98,7 @@ def make_overview(**changes: object) -> Overview:
             Moment(at=700.0, received=420, scheduled=408),
         ),
         connectors=(),
-        cord=CordBody(
+        cord=CordState(
             is_pulled=False,
             pulled_by="",
             reason="",
@@ -123,4 +128,4 @@ def make_overview(**changes: object) -> Overview:
         is_closed=False,
         activity="training",
     )
-    return overview.model_copy(update=changes)
+    return changed(overview, **changes)

@@ -10,8 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from label_queue.config import IntakeConfig
-from label_queue.intake.app import build_app
-from label_queue.intake.port import PeopleQueue
+from label_queue.intake.app import FacedQueue, build_app
 
 
 @asynccontextmanager
@@ -39,9 +38,7 @@ async def serve(app: FastAPI) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def serve_people(
-    queue: PeopleQueue, limits: IntakeConfig | None = None
-) -> AsyncIterator[str]:
+async def serve_people(queue: FacedQueue, limits: IntakeConfig | None = None) -> AsyncIterator[str]:
     """Yield the address of the labelling face over a queue."""
     async with serve(build_app(queue, limits or IntakeConfig())) as url:
         yield url

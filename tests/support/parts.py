@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from label_queue.sides.policy_loop import PolicyLoopSide
 from protocol.errors import MissingError, ScoringFailed
 from protocol.labels import CordState, FitRequest, QueryDraft, QueryOrder, RewardVersion
 from protocol.messages import (
@@ -125,7 +126,7 @@ class FakeRewardTrainer:
         )
 
 
-class FakeLabelQueue:
+class FakeLabelQueue(PolicyLoopSide):
     """Wants one query, grants every wait, and asks for a fit each time the last was learned.
 
     Its cord is pulled by the test, or by a guard; `order_rollback` and `release` are the owner's.
@@ -150,7 +151,7 @@ class FakeLabelQueue:
             )
         ]
         self._max_fits = max_fits
-        self._fits = 0
+        self._num_fits = 0
         self._may_fit = asyncio.Event()
         self._may_fit.set()
 
@@ -176,19 +177,19 @@ class FakeLabelQueue:
     async def next_fit(self) -> FitRequest:
         await self._may_fit.wait()
         self._may_fit.clear()
-        self._fits += 1
+        self._num_fits += 1
         return FitRequest(
             kind="refit",
-            ledger_seq=10 * self._fits,
+            ledger_seq=10 * self._num_fits,
             comparisons=(),
             labeler_weights=(),
             exclusions_sha256="",
-            labels_used=10 * self._fits,
+            labels_used=10 * self._num_fits,
         )
 
     async def learned(self, version: RewardVersion) -> None:
         self.learned_versions.append(version)
-        if self._fits < self._max_fits:
+        if self._num_fits < self._max_fits:
             self._may_fit.set()
 
     async def stats(self) -> dict[str, float]:

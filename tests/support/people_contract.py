@@ -6,8 +6,10 @@ from abc import ABC, abstractmethod
 
 import pytest
 
-from label_queue.intake.port import Identity, PeopleQueue
-from label_queue.intake.schemas import LabelAnswer, LabelSubmission, Task
+from label_queue.folds.access import Identity
+from label_queue.intake.app import FacedQueue
+from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
+from label_queue.labeling.tasks import Task
 from protocol.errors import Forbidden, LabelConflict, Unauthenticated, UnknownTask
 
 
@@ -20,8 +22,8 @@ def choose(task: Task, index: int = 0, revision: int = 0) -> LabelSubmission:
     )
 
 
-async def take(queue: PeopleQueue, labeler_id: str) -> Task:
-    task = await queue.next_task(labeler_id, 0.0)
+async def take(queue: FacedQueue, labeler_id: str) -> Task:
+    task = await queue.people.next_task(labeler_id, 0.0)
     assert task is not None
     return task
 
@@ -30,80 +32,77 @@ class PeopleQueueContract(ABC):
     """Inherit, and give `queue`."""
 
     @abstractmethod
-    async def queue(self) -> PeopleQueue:
+    async def queue(self) -> FacedQueue:
         """Return a queue with at least three tasks to give."""
 
     async def test_a_link_opens_one_session(self) -> None:
         queue = await self.queue()
-        admission = await queue.admit("ann", "owner")
+        admission = await queue.owner.admit("ann", "owner")
         code = admission.link.removeprefix("/enter/")
-        session = await queue.open_link(code)
+        session = await queue.people.open_link(code)
         whose = Identity(labeler_id="ann", role="owner")
-        assert await queue.authenticate(session) == whose
-        assert await queue.authenticate(admission.token) == whose
+        assert await queue.people.authenticate(session) == whose
+        assert await queue.people.authenticate(admission.token) == whose
         with pytest.raises(Unauthenticated):
-            await queue.open_link(code)
+            await queue.people.open_link(code)
         with pytest.raises(Unauthenticated):
-            await queue.authenticate(code)
-
-    async def test_a_webhook_of_no_connector_is_unknown(self) -> None:
-        queue = await self.queue()
-        with pytest.raises(UnknownTask):
-            await queue.ring("elsewhere", {}, b"")
+            await queue.people.authenticate(code)
 
     async def test_leaving_ends_one_session_and_revoking_all(self) -> None:
         queue = await self.queue()
         sessions = [
-            await queue.open_link((await queue.admit("ann", "labeler")).link[len("/enter/") :])
+            await queue.people.open_link(
+                (await queue.owner.admit("ann", "labeler")).link[len("/enter/") :]
+            )
             for _ in range(2)
         ]
-        await queue.leave(sessions[0])
-        await queue.leave(sessions[0])
+        await queue.people.leave(sessions[0])
+        await queue.people.leave(sessions[0])
         with pytest.raises(Unauthenticated):
-            await queue.authenticate(sessions[0])
-        await queue.authenticate(sessions[1])
-        await queue.revoke("ann", "left")
+            await queue.people.authenticate(sessions[0])
+        await queue.people.authenticate(sessions[1])
+        await queue.owner.revoke("ann", "left")
         with pytest.raises(Unauthenticated):
-            await queue.authenticate(sessions[1])
+            await queue.people.authenticate(sessions[1])
 
     async def test_a_task_is_held_until_it_is_answered(self) -> None:
         queue = await self.queue()
         for name in ("ann", "bob"):
-            await queue.admit(name, "labeler")
+            await queue.owner.admit(name, "labeler")
         first, second = await take(queue, "ann"), await take(queue, "ann")
-        held = (await queue.held_tasks("ann")).tasks
+        held = (await queue.people.held_tasks("ann")).tasks
         assert [task.assignment_id for task in held] == [first.assignment_id, second.assignment_id]
         assert held[0].candidates == first.candidates
-        assert (await queue.held_tasks("bob")).tasks == ()
-        await queue.submit("ann", [choose(first)])
-        [left] = (await queue.held_tasks("ann")).tasks
+        assert (await queue.people.held_tasks("bob")).tasks == ()
+        await queue.people.submit("ann", [choose(first)])
+        [left] = (await queue.people.held_tasks("ann")).tasks
         assert left.assignment_id == second.assignment_id
 
     async def test_the_last_answer_can_be_changed(self) -> None:
         queue = await self.queue()
-        await queue.admit("ann", "labeler")
-        assert (await queue.me("ann")).last is None
+        await queue.owner.admit("ann", "labeler")
+        assert (await queue.people.me("ann")).last is None
         for _ in range(2):
             task = await take(queue, "ann")
-            await queue.submit("ann", [choose(task)])
-        last = (await queue.me("ann")).last
+            await queue.people.submit("ann", [choose(task)])
+        last = (await queue.people.me("ann")).last
         assert last is not None
         assert last.task.assignment_id == task.assignment_id
         assert last.task.candidates == task.candidates
         assert last.submission == choose(task)
-        await queue.submit("ann", [choose(task, 1, revision=1)])
-        me = await queue.me("ann")
+        await queue.people.submit("ann", [choose(task, 1, revision=1)])
+        me = await queue.people.me("ann")
         assert me.last is not None
         assert me.last.submission == choose(task, 1, revision=1)
         assert (me.labels, me.labels_today) == (2, 2)
 
     async def test_the_same_answer_again_and_another(self) -> None:
         queue = await self.queue()
-        await queue.admit("ann", "labeler")
+        await queue.owner.admit("ann", "labeler")
         task = await take(queue, "ann")
-        [first] = await queue.submit("ann", [choose(task)])
-        [again] = await queue.submit("ann", [choose(task)])
-        [other] = await queue.submit("ann", [choose(task, 1)])
+        [first] = await queue.people.submit("ann", [choose(task)])
+        [again] = await queue.people.submit("ann", [choose(task)])
+        [other] = await queue.people.submit("ann", [choose(task, 1)])
         assert isinstance(first, LabelAnswer)
         assert again == first
         assert isinstance(other, LabelConflict)
@@ -111,29 +110,29 @@ class PeopleQueueContract(ABC):
     async def test_only_the_holder_renews_a_lease(self) -> None:
         queue = await self.queue()
         for name in ("ann", "bob"):
-            await queue.admit(name, "labeler")
+            await queue.owner.admit(name, "labeler")
         task = await take(queue, "ann")
-        assert await queue.heartbeat("ann", task.assignment_id) > 0
+        assert await queue.people.heartbeat("ann", task.assignment_id) > 0
         with pytest.raises(Forbidden):
-            await queue.heartbeat("bob", task.assignment_id)
+            await queue.people.heartbeat("bob", task.assignment_id)
         with pytest.raises(UnknownTask):
-            await queue.heartbeat("ann", "none")
+            await queue.people.heartbeat("ann", "none")
 
     async def test_the_first_reason_stands_until_the_cord_is_released(self) -> None:
         queue = await self.queue()
-        await queue.admit("ann", "labeler")
-        assert not (await queue.me("ann")).cord.is_pulled
-        await queue.pull_as_labeler("ann", "it insults people")
-        standing = await queue.pull("me too")
+        await queue.owner.admit("ann", "labeler")
+        assert not (await queue.people.me("ann")).cord.is_pulled
+        await queue.people.pull_cord("ann", "it insults people")
+        standing = await queue.owner.pull_cord("me too")
         assert (standing.pulled_by, standing.reason) == ("ann", "it insults people")
-        assert (await queue.me("ann")).cord.reason == "it insults people"
-        assert (await queue.overview()).cord.is_pulled
-        assert not (await queue.release("mended")).is_pulled
-        assert not (await queue.me("ann")).cord.is_pulled
+        assert (await queue.people.me("ann")).cord.reason == "it insults people"
+        assert (await queue.owner.overview()).cord.is_pulled
+        assert not (await queue.owner.release_cord("mended")).is_pulled
+        assert not (await queue.people.me("ann")).cord.is_pulled
 
     async def test_nobody_can_be_excluded_who_is_not_there(self) -> None:
         queue = await self.queue()
         with pytest.raises(UnknownTask):
-            await queue.preview_exclusion("nobody", 0)
+            await queue.owner.preview_exclusion("nobody", 0)
         with pytest.raises(UnknownTask):
-            await queue.exclude("nobody", 0, "spam")
+            await queue.owner.exclude("nobody", 0, "spam")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from label_queue.intake.schemas import CandidateBody, PromptBody, Task
+from label_queue.folds.shown import ShownCandidate, ShownPrompt
+from label_queue.labeling.tasks import Task
 from protocol.labels import QueryKind
 from protocol.messages import ChatMessage
 
@@ -29,11 +30,11 @@ def make_task(
         query_id=f"q{number}",
         run_id="run-1",
         kind=kind,
-        prompt=PromptBody(text=prompt)
+        prompt=ShownPrompt(text=prompt)
         if isinstance(prompt, str)
-        else PromptBody(text="", messages=tuple(prompt)),
+        else ShownPrompt(text="", messages=tuple(prompt)),
         candidates=tuple(
-            CandidateBody(candidate_id=f"a{number}-{i}", text=text) for i, text in enumerate(texts)
+            ShownCandidate(candidate_id=f"a{number}-{i}", text=text) for i, text in enumerate(texts)
         ),
         lease_until=4e9,
         guideline_version="1",

@@ -45,7 +45,7 @@ class LiveRun:
         save_config(
             parse_config({**content, "run": {"episodes": 5120}}, "test"), self.folder.config
         )
-        owner = asyncio.run(self.queue.admit(OWNER, "owner"))
+        owner = asyncio.run(self.queue.owner.admit(OWNER, "owner"))
         self.folder.write_token(OWNER, owner.token)
 
     def answer(self, request: httpx.Request) -> httpx.Response:

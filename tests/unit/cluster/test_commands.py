@@ -90,9 +90,9 @@ def test_label_finds_the_run_that_goes_on_and_can_leave_the_browser_alone(
     monkeypatch.setattr("getpass.getuser", lambda: "cat")
     assert andon("label", "--no-open").exit_code == 0
     assert opened == []
-    assert live_run.queue._links["code-2"].labeler_id == "cat"
+    assert live_run.queue.links["code-2"].labeler_id == "cat"
     assert andon("label", "--owner", "--no-open").exit_code == 0
-    assert live_run.queue._links["code-3"].role == "owner"
+    assert live_run.queue.links["code-3"].role == "owner"
 
 
 def test_where_no_run_goes_on_one_must_be_named(live_run: Any) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import httpx
 import pytest
 
 from cluster.watching.intake_watch import PATIENCE_S, SHOWN_S, TITLE, TOLD_AGAIN_S, IntakeWatch
+from label_queue.sides.intake_failures import IntakeFailures
 
 
-class Surroundings:
+class Surroundings(IntakeFailures):
     """A label queue's failures, an API's answers, a clock, and what was told and shown."""
 
     def __init__(self) -> None:
@@ -24,7 +23,7 @@ class Surroundings:
             self, http, lambda *alert: self.alerts.append(alert), self.shown.append, lambda: self.at
         )
 
-    async def intake_failures(self) -> Mapping[str, int]:
+    async def take(self) -> dict[str, int]:
         taken, self.failures = self.failures, {}
         return taken
 

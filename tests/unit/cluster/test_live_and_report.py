@@ -17,7 +17,7 @@ from cluster.report.records import CordRecord, read_run
 from cluster.report.summary import Summary, summarize
 from cluster.report.write import write_report
 from cluster.run_folder import RunFolder
-from label_queue.intake.schemas import LabelSubmission
+from label_queue.labeling.submissions import LabelSubmission
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
@@ -117,21 +117,21 @@ class Life:
     version: int = 0
 
     async def ask(self) -> None:
-        while orders := await self.queue.next_orders(0.0):
+        while orders := await self.queue.policy_loop.next_orders(0.0):
             for order in orders:
                 self.clock.now += 1.0
                 drafts = make_drafts(order, version=max(0, self.version - self.random.randrange(2)))
-                await self.queue.offer(order.order_id, drafts)
+                await self.queue.policy_loop.offer(order.order_id, drafts)
 
     async def label(self, name: str) -> bool:
         """Answer one task; now and then with a skip. False where there was none."""
-        task = await self.queue.next_task(name, 0.0)
+        task = await self.queue.people.next_task(name, 0.0)
         if task is None:
             return False
         self.clock.now += 2.0
         is_skip = self.random.random() < 0.1
         choice = None if is_skip else self.random.choice(task.candidates).candidate_id
-        await self.queue.submit(
+        await self.queue.people.submit(
             name,
             [
                 LabelSubmission(
@@ -144,7 +144,7 @@ class Life:
         return True
 
     async def fit(self) -> FitRequest:
-        request = await asyncio.wait_for(self.queue.next_fit(), 10.0)
+        request = await asyncio.wait_for(self.queue.policy_loop.next_fit(), 10.0)
         self.clock.now += 5.0
         self.learned.append(
             RewardVersion(
@@ -160,7 +160,7 @@ class Life:
                 learned=as_ranges(each.seq for each in request.comparisons),
             )
         )
-        await self.queue.learned(self.learned[-1])
+        await self.queue.policy_loop.learned(self.learned[-1])
         return request
 
     async def step(self) -> None:
@@ -168,10 +168,10 @@ class Life:
         self.version += 1
         policy = make_policy(self.version, episodes=12 * self.version)
         policy = replace(policy, reward_version=len(self.learned))
-        await self.queue.set_progress(policy.episodes, policy)
+        await self.queue.policy_loop.set_progress(policy.episodes, policy)
         self.samples[self.version] = self.clock.now + 1.0
-        await self.queue.first_sampled(self.version, self.samples[self.version])
-        await self.queue.online_stats()
+        await self.queue.policy_loop.first_sampled(self.version, self.samples[self.version])
+        await self.queue.policy_loop.online_stats()
 
 
 def small_config() -> RunConfig:
@@ -211,20 +211,20 @@ async def test_the_report_of_a_whole_run_says_what_the_live_figures_said(
 ) -> None:
     async with living(folder) as life:
         for name in ("ann", "bob", "cid"):
-            await life.queue.add_labeler(name)
+            await life.queue.owner.add_labeler(name)
         kinds = set()
         for turn in range(6):
             await life.ask()
             while any([await life.label(name) for name in ("ann", "bob", "cid")]):
                 pass
             if turn == 3:
-                await life.queue.exclude("cid", 0, "at random")
+                await life.queue.owner.exclude("cid", 0, "at random")
             kinds.add((await life.fit()).kind)
             await life.step()
         assert kinds == {"refit", "warm"}
         record_samples(folder, life.samples)
-        live = await life.queue.online_stats()
-        stats = await life.queue.stats()
+        live = await life.queue.policy_loop.online_stats()
+        stats = await life.queue.policy_loop.stats()
         last = life.learned[-1]
     summary = summarize(read_run(folder.path))
     assert {name: summary[name] for name in LIVE_NAMES if LIVE_NAMES[name] in live} == {

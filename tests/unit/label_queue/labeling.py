@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from label_queue.intake.schemas import LabelAnswer, LabelSubmission
+from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
 from label_queue.queue import LabelQueue
 from protocol.errors import LabelError
 from protocol.labels import Outcome
@@ -12,10 +12,10 @@ from tests.support.labels import make_drafts
 async def answer_orders(queue: LabelQueue, *, version: int = 0) -> list[int]:
     """Be the policy loop until nothing is lacking; return the sizes of the orders."""
     sizes = []
-    while orders := await queue.next_orders(0.0):
+    while orders := await queue.policy_loop.next_orders(0.0):
         for order in orders:
             drafts = make_drafts(order, version=version)
-            assert await queue.offer(order.order_id, drafts) == order.num_queries
+            assert await queue.policy_loop.offer(order.order_id, drafts) == order.num_queries
             sizes.append(order.num_queries)
     return sizes
 
@@ -23,7 +23,7 @@ async def answer_orders(queue: LabelQueue, *, version: int = 0) -> list[int]:
 async def submit(
     queue: LabelQueue, submission: LabelSubmission, labeler_id: str = "ann"
 ) -> LabelAnswer | LabelError:
-    [result] = await queue.submit(labeler_id, [submission])
+    [result] = await queue.people.submit(labeler_id, [submission])
     return result
 
 
@@ -32,7 +32,7 @@ async def label(
 ) -> None:
     """Answer the next `count` tasks, with the first candidate shown."""
     for _ in range(count):
-        task = await queue.next_task(labeler_id, 0.0)
+        task = await queue.people.next_task(labeler_id, 0.0)
         assert task is not None, "nothing to label"
         submission = LabelSubmission(
             assignment_id=task.assignment_id,

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from label_queue.config import IntakeConfig
-from label_queue.intake.port import Identity
+from label_queue.folds.access import Identity
 from label_queue.ledger.records import LabelerToken, TokenRevocation
 from label_queue.queue import LabelQueue
 from protocol.errors import InvalidLabel, LabelConflict, ResourceError, Unauthenticated, UnknownTask
@@ -25,7 +25,7 @@ def queue(make_queue: MakeQueue) -> LabelQueue:
 
 
 async def new_link(queue: LabelQueue, name: str = "ann") -> str:
-    admission = await queue.admit(name, "labeler")
+    admission = await queue.owner.admit(name, "labeler")
     assert admission.link.startswith("/enter/")
     return admission.link.removeprefix("/enter/")
 
@@ -35,35 +35,35 @@ async def test_no_labeler_is_called_like_those_who_act_in_the_record(
     queue: LabelQueue, name: str
 ) -> None:
     with pytest.raises(InvalidLabel, match="choose another") as caught:
-        await queue.admit(name, "labeler")
+        await queue.owner.admit(name, "labeler")
     assert caught.value.field == "labeler_id"
-    await queue.admit("owner", "owner")
+    await queue.owner.admit("owner", "owner")
 
 
 async def test_who_is_admitted_has_a_token_and_a_link_to_a_session(queue: LabelQueue) -> None:
-    admission = await queue.admit("olga", "owner")
+    admission = await queue.owner.admit("olga", "owner")
     olga = Identity(labeler_id="olga", role="owner")
-    assert await queue.authenticate(admission.token) == olga
-    session = await queue.open_link(admission.link.removeprefix("/enter/"))
-    assert await queue.authenticate(session) == olga
+    assert await queue.people.authenticate(admission.token) == olga
+    session = await queue.people.open_link(admission.link.removeprefix("/enter/"))
+    assert await queue.people.authenticate(session) == olga
 
 
 async def test_a_link_is_no_token_and_a_token_no_link(queue: LabelQueue) -> None:
     code = await new_link(queue)
     with pytest.raises(Unauthenticated, match="not known"):
-        await queue.authenticate(code)
+        await queue.people.authenticate(code)
     with pytest.raises(Unauthenticated, match="link is not known"):
-        await queue.open_link(await queue.add_labeler("ann"))
+        await queue.people.open_link(await queue.owner.add_labeler("ann"))
 
 
 async def test_a_link_works_once_also_after_a_restart(make_queue: MakeQueue) -> None:
     first = make_queue()
     code = await new_link(first)
-    session = await first.open_link(code)
+    session = await first.people.open_link(code)
     for queue in (first, make_queue()):
         with pytest.raises(Unauthenticated, match="used or revoked"):
-            await queue.open_link(code)
-        assert await queue.authenticate(session) == ANN
+            await queue.people.open_link(code)
+        assert await queue.people.authenticate(session) == ANN
 
 
 async def test_of_many_who_open_a_link_at_once_one_gets_in(
@@ -71,7 +71,7 @@ async def test_of_many_who_open_a_link_at_once_one_gets_in(
 ) -> None:
     code = await new_link(queue)
     results = await asyncio.gather(
-        *(queue.open_link(code) for _ in range(20)), return_exceptions=True
+        *(queue.people.open_link(code) for _ in range(20)), return_exceptions=True
     )
     assert sum(isinstance(result, str) for result in results) == 1
     assert sum(isinstance(result, Unauthenticated) for result in results) == 19
@@ -84,74 +84,74 @@ async def test_a_link_whose_use_could_not_be_written_is_still_good(
     code = await new_link(queue)
     ledger.is_full = True
     with pytest.raises(ResourceError):
-        await queue.open_link(code)
+        await queue.people.open_link(code)
     ledger.is_full = False
-    assert await queue.authenticate(await queue.open_link(code)) == ANN
+    assert await queue.people.authenticate(await queue.people.open_link(code)) == ANN
 
 
 async def test_links_and_sessions_end(queue: LabelQueue, clock: ManualClock) -> None:
     late, used = await new_link(queue), await new_link(queue)
-    session = await queue.open_link(used)
+    session = await queue.people.open_link(used)
     clock.now += 100.0
     with pytest.raises(Unauthenticated, match="link has expired"):
-        await queue.open_link(late)
+        await queue.people.open_link(late)
     clock.now += 899.0
-    assert await queue.authenticate(session) == ANN
+    assert await queue.people.authenticate(session) == ANN
     clock.now += 1.0
     with pytest.raises(Unauthenticated, match="expired"):
-        await queue.authenticate(session)
+        await queue.people.authenticate(session)
 
 
 async def test_leaving_ends_a_session_and_nothing_else(
     queue: LabelQueue, ledger: MemoryLedger
 ) -> None:
-    token = await queue.add_labeler("ann")
-    session = await queue.open_link(await new_link(queue))
+    token = await queue.owner.add_labeler("ann")
+    session = await queue.people.open_link(await new_link(queue))
     for left in (session, session, token, "unheard of"):
-        await queue.leave(left)
+        await queue.people.leave(left)
     with pytest.raises(Unauthenticated, match="revoked"):
-        await queue.authenticate(session)
-    assert await queue.authenticate(token) == ANN
+        await queue.people.authenticate(session)
+    assert await queue.people.authenticate(token) == ANN
     assert [each.reason for each in ledger.read(TokenRevocation)] == ["used", "left"]
 
 
 async def test_revoking_voids_all_that_somebody_has(
     queue: LabelQueue, make_queue: MakeQueue
 ) -> None:
-    token = await queue.add_labeler("ann")
-    session = await queue.open_link(await new_link(queue))
+    token = await queue.owner.add_labeler("ann")
+    session = await queue.people.open_link(await new_link(queue))
     code = await new_link(queue)
-    bob = await queue.add_labeler("bob")
-    await queue.revoke("ann", "left the project")
-    await queue.revoke("ann", "left the project")
+    bob = await queue.owner.add_labeler("bob")
+    await queue.owner.revoke("ann", "left the project")
+    await queue.owner.revoke("ann", "left the project")
     for each in (queue, make_queue()):
         for void in (token, session):
             with pytest.raises(Unauthenticated, match="revoked"):
-                await each.authenticate(void)
+                await each.people.authenticate(void)
         with pytest.raises(Unauthenticated, match="used or revoked"):
-            await each.open_link(code)
-        assert (await each.authenticate(bob)).labeler_id == "bob"
-    again = await queue.add_labeler("ann")
-    assert await queue.authenticate(again) == ANN
+            await each.people.open_link(code)
+        assert (await each.people.authenticate(bob)).labeler_id == "bob"
+    again = await queue.owner.add_labeler("ann")
+    assert await queue.people.authenticate(again) == ANN
 
 
 async def test_revoking_nobody_or_the_only_owner_is_refused(queue: LabelQueue) -> None:
     with pytest.raises(UnknownTask, match="'eve'"):
-        await queue.revoke("eve", "who?")
-    token = await queue.add_labeler("owner", "owner")
+        await queue.owner.revoke("eve", "who?")
+    token = await queue.owner.add_labeler("owner", "owner")
     with pytest.raises(LabelConflict, match="only owner"):
-        await queue.revoke("owner", "by mistake")
-    await queue.add_labeler("olga", "owner")
-    await queue.revoke("owner", "replaced")
+        await queue.owner.revoke("owner", "by mistake")
+    await queue.owner.add_labeler("olga", "owner")
+    await queue.owner.revoke("owner", "replaced")
     with pytest.raises(Unauthenticated):
-        await queue.authenticate(token)
+        await queue.people.authenticate(token)
 
 
 async def test_owners_and_the_revoked_are_no_labelers_to_ask(make_queue: MakeQueue) -> None:
     queue = make_queue(make_config(overlap_share=0.5, overlap_labelers=5))
     for name in ("ann", "bob", "carl"):
-        await queue.add_labeler(name)
-    await queue.add_labeler("owner", "owner")
-    await queue.revoke("carl", "left")
-    assert queue._state.access.labelers == {"ann", "bob"}
-    assert queue._state.access.known == {"ann", "bob", "carl"}
+        await queue.owner.add_labeler(name)
+    await queue.owner.add_labeler("owner", "owner")
+    await queue.owner.revoke("carl", "left")
+    assert queue.state.access.labelers == {"ann", "bob"}
+    assert queue.state.access.known == {"ann", "bob", "carl"}

@@ -198,16 +198,16 @@ async def test_a_signed_webhook_rings_once_and_its_retry_has_no_effect(
     await turn(outposts)
     response = tool.respond("q0", {"preference": "a"})
     headers, body = tool.hook("response.created", response, at=clock.now)
-    assert outposts.ring(NAME, headers, body)
+    assert await outposts.ring(NAME, headers, body)
     await turn(outposts)
     retry, same_body = tool.hook("response.created", response, at=clock.now + 5)
-    assert not outposts.ring(NAME, retry, same_body)
+    assert not await outposts.ring(NAME, retry, same_body)
     with pytest.raises(Unauthenticated, match="replay"):
-        outposts.ring(NAME, headers, body)
+        await outposts.ring(NAME, headers, body)
 
     tool.delete(response)
     headers, body = tool.hook("response.deleted", {"id": response["id"]}, at=clock.now)
-    assert outposts.ring(NAME, headers, body)
+    assert await outposts.ring(NAME, headers, body)
     await turn(outposts)
     assert choices(run) == {}
     assert run.total(NAME) == IngestCounts(new=1, retracted=1)

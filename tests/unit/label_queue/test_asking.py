@@ -41,65 +41,67 @@ async def test_asks_for_l_of_n_and_ahead_then_for_what_labels_and_progress_free(
     queue: LabelQueue,
 ) -> None:
     assert sum(await answer_orders(queue)) == 10 + 4
-    assert await queue.next_orders(0.0) == []
+    assert await queue.policy_loop.next_orders(0.0) == []
     await label(queue, 3)
-    assert await queue.next_orders(0.0) == []  # l(0) has not moved
-    await queue.set_progress(50, make_policy(1))
+    assert await queue.policy_loop.next_orders(0.0) == []  # l(0) has not moved
+    await queue.policy_loop.set_progress(50, make_policy(1))
     # l(50) = 10 + 30·(1 − 0.25) = 32: 32 + 4 asked in all.
     assert sum(await answer_orders(queue)) == 36 - 14
-    await queue.set_progress(100, make_policy(2))
+    await queue.policy_loop.set_progress(100, make_policy(2))
     assert sum(await answer_orders(queue)) == 40 - 36  # never more than N
 
 
 async def test_an_order_counts_as_asked_until_it_times_out(
     queue: LabelQueue, clock: ManualClock
 ) -> None:
-    [order] = await queue.next_orders(0.0)
-    assert await queue.next_orders(0.0) == []
+    [order] = await queue.policy_loop.next_orders(0.0)
+    assert await queue.policy_loop.next_orders(0.0) == []
     clock.now += 120.0
-    [again] = await queue.next_orders(0.0)
+    [again] = await queue.policy_loop.next_orders(0.0)
     assert again.num_queries == order.num_queries
-    assert await queue.offer(order.order_id, make_drafts(order)) == 0
+    assert await queue.policy_loop.offer(order.order_id, make_drafts(order)) == 0
 
 
 async def test_an_answer_restarts_the_time_of_the_orders_that_wait(
     make_queue: MakeQueue, clock: ManualClock
 ) -> None:
     queue = make_queue(make_config(overlap_share=0.5))
-    first, second = await queue.next_orders(0.0)
+    first, second = await queue.policy_loop.next_orders(0.0)
     clock.now += 119.0
-    assert await queue.offer(first.order_id, make_drafts(first)) == first.num_queries
+    assert await queue.policy_loop.offer(first.order_id, make_drafts(first)) == first.num_queries
     clock.now += 119.0
-    assert await queue.next_orders(0.0) == []
-    assert await queue.offer(second.order_id, make_drafts(second)) == second.num_queries
+    assert await queue.policy_loop.next_orders(0.0) == []
+    assert await queue.policy_loop.offer(second.order_id, make_drafts(second)) == second.num_queries
 
 
 async def test_orders_that_wait_are_placed_anew_once_nothing_is_offered(
     make_queue: MakeQueue, clock: ManualClock
 ) -> None:
     queue = make_queue(make_config(overlap_share=0.5))
-    first, second = await queue.next_orders(0.0)
+    first, second = await queue.policy_loop.next_orders(0.0)
     clock.now += 60.0
-    await queue.offer(first.order_id, make_drafts(first))
+    await queue.policy_loop.offer(first.order_id, make_drafts(first))
     clock.now += 120.0
-    again = await queue.next_orders(0.0)
+    again = await queue.policy_loop.next_orders(0.0)
     assert sum(order.num_queries for order in again) == second.num_queries
 
 
 async def test_an_answer_to_an_order_counts_once(queue: LabelQueue, ledger: MemoryLedger) -> None:
-    [order] = await queue.next_orders(0.0)
+    [order] = await queue.policy_loop.next_orders(0.0)
     drafts = make_drafts(order)
-    made = await asyncio.gather(*(queue.offer(order.order_id, drafts) for _ in range(3)))
+    made = await asyncio.gather(
+        *(queue.policy_loop.offer(order.order_id, drafts) for _ in range(3))
+    )
     assert made == [14, 14, 14]
     assert len(ledger.queries()) == 14
 
 
 async def test_orders_are_waited_for(queue: LabelQueue) -> None:
     await answer_orders(queue)
-    waiting = asyncio.create_task(queue.next_orders(60.0))
+    waiting = asyncio.create_task(queue.policy_loop.next_orders(60.0))
     await asyncio.sleep(0)
     assert not waiting.done()
-    await queue.set_progress(50, make_policy(1))
+    await queue.policy_loop.set_progress(50, make_policy(1))
     assert (await waiting)[0].num_queries == 22
 
 
@@ -109,12 +111,12 @@ async def test_large_wants_are_ordered_in_pieces(make_queue: MakeQueue) -> None:
 
 
 async def test_drafts_with_an_unfinished_response_make_no_query(queue: LabelQueue) -> None:
-    [order] = await queue.next_orders(0.0)
+    [order] = await queue.policy_loop.next_orders(0.0)
     drafts = make_drafts(order)
     drafts[0] = make_draft(0, is_complete=False)
-    assert await queue.offer(order.order_id, drafts) == 13
+    assert await queue.policy_loop.offer(order.order_id, drafts) == 13
     # One is lacking again and is ordered at once, as `ahead` is too small to gather.
-    [missing] = await queue.next_orders(0.0)
+    [missing] = await queue.policy_loop.next_orders(0.0)
     assert missing.num_queries == 1
 
 
@@ -123,11 +125,11 @@ async def test_a_policy_that_never_ends_its_responses_is_told_of_and_then_stops_
 ) -> None:
     with capture_logs() as logs:
         for _ in range(9):
-            [order] = await queue.next_orders(0.0)
-            assert await queue.offer(order.order_id, []) == 0
-        [order] = await queue.next_orders(0.0)
+            [order] = await queue.policy_loop.next_orders(0.0)
+            assert await queue.policy_loop.offer(order.order_id, []) == 0
+        [order] = await queue.policy_loop.next_orders(0.0)
         with pytest.raises(InputError, match=r"10 orders in a row .* raise response\.max_tokens"):
-            await queue.offer(order.order_id, [make_draft(is_complete=False)])
+            await queue.policy_loop.offer(order.order_id, [make_draft(is_complete=False)])
     told = [log for log in logs if log["log_level"] == "warning"]
     assert len(told) == 10
     assert "change response.cut_token" in told[0]["event"]
@@ -140,14 +142,14 @@ def all_alike(draft: QueryDraft) -> QueryDraft:
 
 
 async def test_a_draft_with_two_responses_alike_makes_no_query(queue: LabelQueue) -> None:
-    [order] = await queue.next_orders(0.0)
+    [order] = await queue.policy_loop.next_orders(0.0)
     drafts = make_drafts(order)
     first, *others = drafts[0].rollouts
     looks_alike = replace(others[0], text=f" {first.text}\n")
     drafts[0] = replace(drafts[0], rollouts=(first, looks_alike, *others[1:]))
     same_ids = replace(drafts[1].rollouts[3], token_ids=drafts[1].rollouts[0].token_ids)
     drafts[1] = replace(drafts[1], rollouts=(*drafts[1].rollouts[:3], same_ids))
-    assert await queue.offer(order.order_id, drafts) == 12
+    assert await queue.policy_loop.offer(order.order_id, drafts) == 12
 
 
 async def test_a_policy_that_always_says_the_same_is_told_of_and_then_stops_the_run(
@@ -155,19 +157,19 @@ async def test_a_policy_that_always_says_the_same_is_told_of_and_then_stops_the_
 ) -> None:
     with capture_logs() as logs:
         for _ in range(9):
-            [order] = await queue.next_orders(0.0)
-            assert await queue.offer(order.order_id, [all_alike(make_draft())]) == 0
-        [order] = await queue.next_orders(0.0)
+            [order] = await queue.policy_loop.next_orders(0.0)
+            assert await queue.policy_loop.offer(order.order_id, [all_alike(make_draft())]) == 0
+        [order] = await queue.policy_loop.next_orders(0.0)
         with pytest.raises(InputError, match=r"10 orders in a row .* raise response\.temperature"):
-            await queue.offer(order.order_id, [all_alike(make_draft())])
+            await queue.policy_loop.offer(order.order_id, [all_alike(make_draft())])
     told = [log for log in logs if log["log_level"] == "warning"]
     assert "all alike" in told[0]["event"]
 
 
 async def test_one_query_forgives_the_orders_that_brought_none(queue: LabelQueue) -> None:
     for drafts in [*[[]] * 9, [make_draft()], *[[]] * 9]:
-        [order] = await queue.next_orders(0.0)
-        assert await queue.offer(order.order_id, drafts) == len(drafts)
+        [order] = await queue.policy_loop.next_orders(0.0)
+        assert await queue.policy_loop.offer(order.order_id, drafts) == len(drafts)
 
 
 async def test_a_query_records_the_moment_it_was_made(
@@ -175,7 +177,7 @@ async def test_a_query_records_the_moment_it_was_made(
 ) -> None:
     await answer_orders(queue)
     await label(queue, 8)
-    await queue.set_progress(50, make_policy(3))
+    await queue.policy_loop.set_progress(50, make_policy(3))
     await answer_orders(queue, version=2)
     query = ledger.queries()[-1]
     assert (query.labels_before, query.ledger_seq) == (8, 8)
@@ -196,26 +198,28 @@ async def test_a_query_shows_neither_rollout_id_nor_more_than_was_kept(
 
 
 async def test_a_candidate_says_why_it_ended(queue: LabelQueue, ledger: MemoryLedger) -> None:
-    [order] = await queue.next_orders(0.0)
+    [order] = await queue.policy_loop.next_orders(0.0)
     draft = make_draft()
     ended = tuple(replace(rollout, finish_reason="end") for rollout in draft.rollouts)
-    await queue.offer(order.order_id, [replace(draft, rollouts=ended)])
+    await queue.policy_loop.offer(order.order_id, [replace(draft, rollouts=ended)])
     assert {c.finish_reason for c in ledger.queries()[0].candidates} == {"end"}
 
 
 async def test_refuses_log_probabilities_that_are_none(queue: LabelQueue) -> None:
-    [order] = await queue.next_orders(0.0)
+    [order] = await queue.policy_loop.next_orders(0.0)
     draft = make_draft()
     first = replace(draft.rollouts[0], behavior_logprobs=(float("nan"),) * 4)
     with pytest.raises(NotFinite, match="q-000000"):
-        await queue.offer(order.order_id, [replace(draft, rollouts=(first, *draft.rollouts[1:]))])
+        await queue.policy_loop.offer(
+            order.order_id, [replace(draft, rollouts=(first, *draft.rollouts[1:]))]
+        )
 
 
 async def test_expired_queries_are_replaced(queue: LabelQueue, clock: ManualClock) -> None:
     await answer_orders(queue)
     clock.now += 3_600.0
     assert sum(await answer_orders(queue)) == 14
-    assert (await queue.stats())["labels/outstanding"] == 14
+    assert (await queue.policy_loop.stats())["labels/outstanding"] == 14
 
 
 async def test_answers_without_a_preference_are_asked_for_anew(queue: LabelQueue) -> None:
@@ -240,9 +244,9 @@ async def test_purposes_keep_their_shares(make_queue: MakeQueue, ledger: MemoryL
         )
     )
     for name in ("ann", "bob", "cid"):
-        await queue.add_labeler(name)
-    await queue.add_reference(reference_rollouts(5))
-    await queue.set_progress(0, make_policy(1))
+        await queue.owner.add_labeler(name)
+    await queue.policy_loop.add_reference(reference_rollouts(5))
+    await queue.policy_loop.set_progress(0, make_policy(1))
     await answer_orders(queue, version=1)
     purposes = [query.purpose for query in ledger.queries()]
     assert purposes.count("validation") == pytest.approx(0.10 * len(purposes), abs=1)
@@ -255,8 +259,8 @@ async def test_overlap_is_never_given_to_more_labelers_than_there_are(
     make_queue: MakeQueue, ledger: MemoryLedger
 ) -> None:
     queue = make_queue(make_config(overlap_share=0.5))
-    await queue.add_labeler("ann")
-    await queue.add_labeler("bob")
+    await queue.owner.add_labeler("ann")
+    await queue.owner.add_labeler("bob")
     await answer_orders(queue)
     wanted = {query.num_wanted for query in ledger.queries() if query.purpose == "overlap"}
     assert wanted == {2}
@@ -266,18 +270,18 @@ async def test_validation_sets_two_responses_of_the_policy_beside_two_of_the_ref
     make_queue: MakeQueue, ledger: MemoryLedger
 ) -> None:
     queue = make_queue(make_config(validation_share=0.5))
-    await queue.add_reference(reference_rollouts(3, per_prompt=3))
-    [only_train] = await queue.next_orders(0.0)
+    await queue.policy_loop.add_reference(reference_rollouts(3, per_prompt=3))
+    [only_train] = await queue.policy_loop.next_orders(0.0)
     assert only_train.purpose == "train"  # π is still ρ
-    await queue.offer(only_train.order_id, make_drafts(only_train)[:2])
-    await queue.set_progress(1, make_policy(1))
-    orders = {order.purpose: order for order in await queue.next_orders(0.0)}
+    await queue.policy_loop.offer(only_train.order_id, make_drafts(only_train)[:2])
+    await queue.policy_loop.set_progress(1, make_policy(1))
+    orders = {order.purpose: order for order in await queue.policy_loop.next_orders(0.0)}
     # Of 12 lacking, 5 and 7 would even the two out; the pool has three prompts at a time.
     assert count_purposes(list(orders.values())) == {"train": 5, "validation": 3}
     order = orders["validation"]
     assert order.num_candidates == 2
     assert [prompt.prompt_id for prompt in order.prompts] == ["p-0", "p-1", "p-2"]
-    assert await queue.offer(order.order_id, make_drafts(order, version=1)) == 3
+    assert await queue.policy_loop.offer(order.order_id, make_drafts(order, version=1)) == 3
     query = ledger.queries()[-1]
     assert sorted(candidate.policy_version for candidate in query.candidates) == [0, 0, 1, 1]
     assert len({candidate.candidate_id for candidate in query.candidates}) == 4
@@ -288,14 +292,16 @@ async def test_validation_by_pairs_sets_one_of_each_policy_side_by_side(
 ) -> None:
     queue = make_queue(make_config(kind="pair", num_candidates=2, validation_share=0.5))
     reference = reference_rollouts(3, per_prompt=1)
-    await queue.add_reference(reference)
-    await queue.set_progress(1, make_policy(1))
-    order = {order.purpose: order for order in await queue.next_orders(0.0)}["validation"]
+    await queue.policy_loop.add_reference(reference)
+    await queue.policy_loop.set_progress(1, make_policy(1))
+    order = {order.purpose: order for order in await queue.policy_loop.next_orders(0.0)}[
+        "validation"
+    ]
     drafts = make_drafts(order, version=1)
     [only] = drafts[2].rollouts
     alike = replace(only, text=reference[2].text)
     drafts[2] = replace(drafts[2], rollouts=(alike,))
-    assert await queue.offer(order.order_id, drafts) == 2
+    assert await queue.policy_loop.offer(order.order_id, drafts) == 2
     for query in ledger.queries():
         assert sorted(candidate.policy_version for candidate in query.candidates) == [0, 1]
 
@@ -305,9 +311,11 @@ async def test_validation_shows_no_response_of_the_reference_that_the_policy_gav
 ) -> None:
     queue = make_queue(make_config(validation_share=0.5))
     reference = reference_rollouts(2, per_prompt=3)
-    await queue.add_reference(reference)
-    await queue.set_progress(1, make_policy(1))
-    order = {order.purpose: order for order in await queue.next_orders(0.0)}["validation"]
+    await queue.policy_loop.add_reference(reference)
+    await queue.policy_loop.set_progress(1, make_policy(1))
+    order = {order.purpose: order for order in await queue.policy_loop.next_orders(0.0)}[
+        "validation"
+    ]
     drafts = make_drafts(order, version=1)
 
     def repeating(draft: QueryDraft, count: int) -> QueryDraft:
@@ -321,7 +329,7 @@ async def test_validation_shows_no_response_of_the_reference_that_the_policy_gav
 
     # Of three responses of ρ, the first draft leaves two to compare with and the second one.
     drafts = [repeating(drafts[0], 1), repeating(drafts[1], 2)]
-    assert await queue.offer(order.order_id, drafts) == 1
+    assert await queue.policy_loop.offer(order.order_id, drafts) == 1
     [query] = [query for query in ledger.queries() if query.purpose == "validation"]
     assert is_comparison(query.candidates)
     assert sorted(candidate.policy_version for candidate in query.candidates) == [0, 0, 1, 1]
@@ -333,8 +341,8 @@ async def test_a_reference_policy_that_always_says_the_same_is_told_of(
     queue = make_queue(make_config(validation_share=0.5))
     same = make_rollout(make_request(1, "reference"))
     with capture_logs() as logs:
-        await queue.add_reference([same, replace(same, rollout_id="r-000002")])
-        await queue.add_reference(reference_rollouts(1))
+        await queue.policy_loop.add_reference([same, replace(same, rollout_id="r-000002")])
+        await queue.policy_loop.add_reference(reference_rollouts(1))
     [told] = [log["event"] for log in logs if log["log_level"] == "warning"]
     assert told.startswith("no validation: to no prompt has the starting policy given 2 responses")
 
@@ -343,19 +351,19 @@ async def test_a_purpose_that_brings_nothing_does_not_keep_the_others_waiting(
     make_queue: MakeQueue, ledger: MemoryLedger
 ) -> None:
     queue = make_queue(make_config(validation_share=0.5))
-    await queue.add_reference(reference_rollouts(3))
-    await queue.set_progress(1, make_policy(1))
-    orders = await queue.next_orders(0.0)
+    await queue.policy_loop.add_reference(reference_rollouts(3))
+    await queue.policy_loop.set_progress(1, make_policy(1))
+    orders = await queue.policy_loop.next_orders(0.0)
     while orders:
         for order in orders:
             drafts = make_drafts(order, version=1)
             if order.purpose == "validation":
                 drafts = [all_alike(draft) for draft in drafts]
-            await queue.offer(order.order_id, drafts)
-        orders = await queue.next_orders(0.0)
+            await queue.policy_loop.offer(order.order_id, drafts)
+        orders = await queue.policy_loop.next_orders(0.0)
     purposes = [query.purpose for query in ledger.queries()]
     assert purposes.count("validation") == 0
-    assert purposes.count("train") == (await queue.stats())["labels/outstanding"] > 10
+    assert purposes.count("train") == (await queue.policy_loop.stats())["labels/outstanding"] > 10
 
 
 async def test_one_labeler_alone_gets_through_though_others_are_known(
@@ -363,16 +371,16 @@ async def test_one_labeler_alone_gets_through_though_others_are_known(
 ) -> None:
     queue = make_queue(make_config(overlap_share=0.5, overlap_labelers=3))
     for name in ("ann", "bob", "cid"):
-        await queue.add_labeler(name)
+        await queue.owner.add_labeler(name)
     for episodes, wanted in ((0, 10), (50, 32), (100, 40)):
-        waiting = asyncio.create_task(queue.wait_until_allowed(episodes))
+        waiting = asyncio.create_task(queue.policy_loop.wait_until_allowed(episodes))
         await asyncio.sleep(0)
         while not waiting.done():
             await answer_orders(queue)
             await label(queue, 1)
             await asyncio.sleep(0)
-        assert (await queue.stats())["labels/accepted"] == wanted
-    assert (await queue.run_info()).is_closed
+        assert (await queue.policy_loop.stats())["labels/accepted"] == wanted
+    assert (await queue.people.run_info()).is_closed
 
 
 @proves("policy/winrate_vs_reference")
@@ -380,12 +388,12 @@ async def test_winrate_counts_validation_labels_that_prefer_the_policy(
     make_queue: MakeQueue,
 ) -> None:
     queue = make_queue(make_config(validation_share=0.9))
-    await queue.add_reference(reference_rollouts(20))
-    await queue.set_progress(0, make_policy(1))
+    await queue.policy_loop.add_reference(reference_rollouts(20))
+    await queue.policy_loop.set_progress(0, make_policy(1))
     await answer_orders(queue, version=1)
     await label(queue, 12)
-    winrate = await queue.winrate()
+    winrate = await queue.policy_loop.winrate()
     assert winrate.num_labels == pytest.approx(0.9 * 12, abs=1)
     assert 0.0 <= winrate.low < winrate.rate <= 1.0
-    assert (await queue.winrate(last=5)).num_labels == 5
-    assert (await queue.online_stats())["policy/winrate_vs_reference"] == winrate.rate
+    assert (await queue.policy_loop.winrate(last=5)).num_labels == 5
+    assert (await queue.policy_loop.online_stats())["policy/winrate_vs_reference"] == winrate.rate

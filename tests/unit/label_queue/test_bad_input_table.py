@@ -77,13 +77,13 @@ async def stranger(queue: LabelQueue) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def ann(queue: LabelQueue, stranger: httpx.AsyncClient) -> httpx.AsyncClient:
-    stranger.headers["Authorization"] = f"Bearer {await queue.add_labeler('ann')}"
+    stranger.headers["Authorization"] = f"Bearer {await queue.owner.add_labeler('ann')}"
     return stranger
 
 
 @pytest.fixture
 async def owner(queue: LabelQueue, stranger: httpx.AsyncClient) -> httpx.AsyncClient:
-    stranger.headers["Authorization"] = f"Bearer {await queue.add_labeler('olga', 'owner')}"
+    stranger.headers["Authorization"] = f"Bearer {await queue.owner.add_labeler('olga', 'owner')}"
     return stranger
 
 
@@ -108,12 +108,12 @@ async def test_no_route_answers_without_a_good_token(
     clock: ManualClock,
     ledger: MemoryLedger,
 ) -> None:
-    expired = await queue.add_labeler("ann", "owner")
+    expired = await queue.owner.add_labeler("ann", "owner")
     clock.now += TOKEN_TTL_S
-    revoked = await queue.add_labeler("bob", "owner")
-    await queue.add_labeler("olga", "owner")
-    await queue.revoke("bob", "left")
-    link = (await queue.admit("eve", "owner")).link.rsplit("/", 1)[-1]
+    revoked = await queue.owner.add_labeler("bob", "owner")
+    await queue.owner.add_labeler("olga", "owner")
+    await queue.owner.revoke("bob", "left")
+    link = (await queue.owner.admit("eve", "owner")).link.rsplit("/", 1)[-1]
     before = contents(ledger)
     headers = [{}, *({"Authorization": f"Bearer {t}"} for t in ("x", expired, revoked, link))]
     headers += [{"Cookie": f"{SESSION_COOKIE}={token}"} for token in ("x", link)]
@@ -131,7 +131,7 @@ async def test_no_route_answers_without_a_good_token(
 async def test_a_batch_cannot_speak_for_somebody_else(
     queue: LabelQueue, ann: httpx.AsyncClient, ledger: MemoryLedger
 ) -> None:
-    mine, theirs = await take(ann), await queue.next_task("bob", 0.0)
+    mine, theirs = await take(ann), await queue.people.next_task("bob", 0.0)
     assert theirs is not None
     lines = [choice(mine, labeler_id="bob"), choice(theirs), choice(mine)]
     content = "\n".join(json.dumps(line) for line in lines)
@@ -147,7 +147,7 @@ async def test_nobody_pulls_the_cord_in_anothers_name(
     body = {"reason": "it lies", "labeler_id": "bob"}
     answer = await ann.post("/api/v1/cord", json=body)
     assert (answer.status_code, answer.json()["field"]) == (422, "labeler_id")
-    assert not (await queue.cord()).is_pulled
+    assert not (await queue.policy_loop.cord()).is_pulled
 
 
 # --- cross-site POST: 403 -----------------------------------------------------------------------
@@ -157,8 +157,8 @@ async def test_nobody_pulls_the_cord_in_anothers_name(
 async def test_another_site_changes_nothing(
     path: str, queue: LabelQueue, stranger: httpx.AsyncClient, ledger: MemoryLedger
 ) -> None:
-    token = await queue.add_labeler("olga", "owner")
-    link = (await queue.admit("olga", "owner")).link
+    token = await queue.owner.add_labeler("olga", "owner")
+    link = (await queue.owner.admit("olga", "owner")).link
     await stranger.post(link, headers={"Origin": "http://andon"})
     csrf = csrf_token(stranger.cookies[SESSION_COOKIE])
     before = contents(ledger)

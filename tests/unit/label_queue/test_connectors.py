@@ -14,7 +14,7 @@ from label_queue.config import LabelsConfig
 from label_queue.connector_config import JsonlConfig
 from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.moments import moment, unix_seconds
-from label_queue.connectors.outposts import wait_for
+from label_queue.connectors.outposts import Outposts, wait_for
 from label_queue.connectors.port import OutsideTask, Sweep
 from label_queue.connectors.runner import ConnectorRunner
 from label_queue.connectors.secrets import check_secrets
@@ -126,8 +126,8 @@ async def test_failures_never_end_it_and_pauses_grow(tool: Tool, clock: ManualCl
     waits = Waits(ends_after=4)
     runner = await make_runner(tool, clock, waits)
     await turn_until_ended(runner, waits)
-    assert runner.health.num_failures == 3
-    assert runner.health.num_sweeps == 1
+    assert runner.num_failures == 3
+    assert runner.num_sweeps == 1
     assert runner.health.state == "ok"
     assert runner.health.last_sweep_at == clock.now
     lower = [2.5, 5.0, 10.0]
@@ -251,18 +251,20 @@ async def test_a_label_queue_reads_its_connectors_and_rings(tmp_path: Path) -> N
     ledger.write([make_query(0)])
     schedule = LabelSchedule.of(config, num_episodes=100, mode="online")
     queue = LabelQueue(ledger, config, schedule, run_id="run-1", seed=1, clock=ManualClock())
+    outposts = Outposts.of(queue, config, run_id="run-1")
     path.write_text('{"labeler": "ann", "query_id": "q0", "outcome": "tie"}\n', encoding="utf-8")
 
-    await queue.next_orders(0.0)
-    await queue.wait_until_allowed(0)  # for the one label
-    [health] = (await queue.overview()).connectors
+    outposts.start()
+    await queue.policy_loop.wait_until_allowed(0)  # for the one label
+    [health] = (await queue.owner.overview()).connectors
     assert health.name == "jsonl"
-    assert (await queue.stats())["labels/connectors_failing"] == 0.0
+    assert (await queue.policy_loop.stats())["labels/connectors_failing"] == 0.0
     with pytest.raises(Unauthenticated):
-        await queue.ring("jsonl", {}, b"")
+        await outposts.ring("jsonl", {}, b"")
     with pytest.raises(UnknownTask):
-        await queue.ring("elsewhere", {}, b"")
-    assert await queue.ingest("jsonl", Sweep()) == IngestCounts()
+        await outposts.ring("elsewhere", {}, b"")
+    assert await outposts.labels.ingest("jsonl", Sweep()) == IngestCounts()
+    await outposts.close()
     await queue.close()
 
 

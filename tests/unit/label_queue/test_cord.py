@@ -63,31 +63,31 @@ def test_a_rollback_pulls_and_leaves_it_pulled_when_done() -> None:
 async def test_the_learner_passes_until_somebody_pulls_and_again_once_released(
     queue: LabelQueue,
 ) -> None:
-    assert await queue.pass_cord() is None
-    standing = await queue.pull_as_labeler("ann", "it swears")
+    assert await queue.policy_loop.pass_cord() is None
+    standing = await queue.people.pull_cord("ann", "it swears")
     assert (standing.is_pulled, standing.pulled_by, standing.reason) == (True, "ann", "it swears")
-    waiting = asyncio.create_task(queue.pass_cord())
+    waiting = asyncio.create_task(queue.policy_loop.pass_cord())
     await asyncio.sleep(0)
     assert not waiting.done()
-    assert (await queue.pull("me too")).pulled_by == "ann"
-    assert not (await queue.release("fixed")).is_pulled
+    assert (await queue.owner.pull_cord("me too")).pulled_by == "ann"
+    assert not (await queue.owner.release_cord("fixed")).is_pulled
     assert await waiting is None
-    assert await queue.cord() == RELEASED
+    assert await queue.policy_loop.cord() == RELEASED
 
 
 async def test_pulling_and_releasing_twice_write_once(
     queue: LabelQueue, ledger: MemoryLedger
 ) -> None:
     for _ in range(2):
-        await queue.pull_cord("guard", "NaN")
+        await queue.policy_loop.pull_cord("guard", "NaN")
     for _ in range(2):
-        await queue.release("fixed")
+        await queue.owner.release_cord("fixed")
     assert [event.action for event in ledger.read(CordEvent)] == ["pull", "release"]
 
 
 async def test_a_pulled_cord_is_pulled_after_a_restart(make_queue: MakeQueue) -> None:
-    await make_queue().pull_cord("guard", "rewards differ", 2)
-    after_restart = await make_queue().cord()
+    await make_queue().policy_loop.pull_cord("guard", "rewards differ", 2)
+    after_restart = await make_queue().policy_loop.cord()
     assert (after_restart.is_pulled, after_restart.offered_rollback) == (True, 2)
 
 
@@ -96,59 +96,59 @@ async def test_a_pull_that_could_not_be_written_does_not_hold(
 ) -> None:
     ledger.is_full = True
     with pytest.raises(ResourceError):
-        await queue.pull("stop")
-    assert await queue.pass_cord() is None
+        await queue.owner.pull_cord("stop")
+    assert await queue.policy_loop.pass_cord() is None
 
 
 async def test_a_rollback_reaches_the_learner_and_is_done_once(
     queue: LabelQueue, ledger: MemoryLedger, make_queue: MakeQueue
 ) -> None:
     for version in (1, 2, 3):
-        await queue.set_progress(10 * version, make_policy(version, 10 * version))
-    waiting = asyncio.create_task(queue.pass_cord())
+        await queue.policy_loop.set_progress(10 * version, make_policy(version, 10 * version))
+    waiting = asyncio.create_task(queue.policy_loop.pass_cord())
     await waiting
-    ordered = await queue.order_rollback(1, "it forgot how to end")
+    ordered = await queue.owner.order_rollback(1, "it forgot how to end")
     assert (ordered.is_pulled, ordered.rollback_to) == (True, 1)
-    assert (await queue.order_rollback(1, "again")).reason == "it forgot how to end"
-    assert await queue.pass_cord() == 1
-    assert await make_queue().pass_cord() == 1
+    assert (await queue.owner.order_rollback(1, "again")).reason == "it forgot how to end"
+    assert await queue.policy_loop.pass_cord() == 1
+    assert await make_queue().policy_loop.pass_cord() == 1
     with pytest.raises(LabelConflict, match="rollback to policy version 1 is under way"):
-        await queue.release("too early")
+        await queue.owner.release_cord("too early")
     with pytest.raises(LabelConflict, match="wait for it"):
-        await queue.order_rollback(2, "another")
+        await queue.owner.order_rollback(2, "another")
     restored = replace(make_policy(4, 30), restored_from=1)
-    await queue.rolled_back(restored)
-    await queue.rolled_back(restored)
+    await queue.policy_loop.rolled_back(restored)
+    await queue.policy_loop.rolled_back(restored)
     assert [event.action for event in ledger.read(CordEvent)] == ["roll_back", "rolled_back"]
     assert ledger.read(PolicyProvenance)[-1].restored_from == 1
-    assert (await queue.cord()).is_pulled
-    waiting = asyncio.create_task(queue.pass_cord())
+    assert (await queue.policy_loop.cord()).is_pulled
+    waiting = asyncio.create_task(queue.policy_loop.pass_cord())
     await asyncio.sleep(0)
     assert not waiting.done()
-    await queue.release("go on")
+    await queue.owner.release_cord("go on")
     assert await waiting is None
 
 
 async def test_a_repeated_announcement_ends_no_later_rollback(queue: LabelQueue) -> None:
-    await queue.set_progress(20, make_policy(2))
-    await queue.order_rollback(0, "bad")
+    await queue.policy_loop.set_progress(20, make_policy(2))
+    await queue.owner.order_rollback(0, "bad")
     restored = replace(make_policy(3), restored_from=0)
-    await queue.rolled_back(restored)
-    await queue.order_rollback(2, "not so bad")
-    await queue.rolled_back(restored)
-    assert (await queue.cord()).rollback_to == 2
+    await queue.policy_loop.rolled_back(restored)
+    await queue.owner.order_rollback(2, "not so bad")
+    await queue.policy_loop.rolled_back(restored)
+    assert (await queue.policy_loop.cord()).rollback_to == 2
 
 
 async def test_a_rollback_to_a_version_never_made_is_refused(queue: LabelQueue) -> None:
-    await queue.set_progress(20, make_policy(2))
+    await queue.policy_loop.set_progress(20, make_policy(2))
     with pytest.raises(UnknownTask, match=r"no policy version 7 .* newest is 2"):
-        await queue.order_rollback(7, "typo")
-    assert not (await queue.cord()).is_pulled
+        await queue.owner.order_rollback(7, "typo")
+    assert not (await queue.policy_loop.cord()).is_pulled
 
 
 async def test_closing_wakes_who_waits_at_the_cord(queue: LabelQueue) -> None:
-    await queue.pull("stop")
-    waiting = asyncio.create_task(queue.pass_cord())
+    await queue.owner.pull_cord("stop")
+    waiting = asyncio.create_task(queue.policy_loop.pass_cord())
     await asyncio.sleep(0)
     await queue.close()
     with pytest.raises(QueueClosed):
@@ -156,11 +156,11 @@ async def test_closing_wakes_who_waits_at_the_cord(queue: LabelQueue) -> None:
 
 
 async def test_a_rollback_reaches_a_learner_that_waits_for_labels(queue: LabelQueue) -> None:
-    await queue.set_progress(0, make_policy(0))
-    waiting = asyncio.create_task(queue.wait_until_allowed(0))
-    await queue.pull("it shouts")
+    await queue.policy_loop.set_progress(0, make_policy(0))
+    waiting = asyncio.create_task(queue.policy_loop.wait_until_allowed(0))
+    await queue.owner.pull_cord("it shouts")
     await asyncio.sleep(0)
     assert not waiting.done()
-    await queue.order_rollback(0, "go back")
+    await queue.owner.order_rollback(0, "go back")
     await asyncio.wait_for(waiting, 5)
-    assert await queue.pass_cord() == 0
+    assert await queue.policy_loop.pass_cord() == 0

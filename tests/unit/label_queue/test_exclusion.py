@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Literal
 
 import pytest
@@ -132,7 +132,7 @@ def test_a_rollback_behind_it_ends_contamination(learned: LearnedLabels) -> None
 def test_a_preview_says_what_would_leave_and_what_it_touched(learned: LearnedLabels) -> None:
     view = hand_made_view()
     changes = preview(view, learned, change("exclude", from_seq=8))
-    assert changes.model_dump() == {
+    assert asdict(changes) == {
         "labeler_id": "bob",
         "from_seq": 8,
         "labels": 2,

@@ -321,4 +321,4 @@ async def test_a_chat_goes_out_with_its_roles(tail: Tail) -> None:
 
 async def test_a_file_has_no_webhooks(tail: Tail) -> None:
     with pytest.raises(Unauthenticated):
-        tail.outposts.ring(NAME, {}, b"")
+        await tail.outposts.ring(NAME, {}, b"")

@@ -16,10 +16,12 @@ three labelers, the other is gold. The present is 1 100.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from label_queue.config import QualityConfig
-from label_queue.intake.schemas import LabelSubmission
+from label_queue.labeling.submissions import LabelSubmission
 from tests.support.labels import (
     ManualClock,
     make_assignment,
@@ -81,7 +83,7 @@ async def stats(
     fill(ledger)
     queue = make_queue(make_config(quality=QualityConfig(repeat_share=0.0)))
     clock.now = NOW
-    return await queue.stats()
+    return await queue.policy_loop.stats()
 
 
 @proves("labels/accepted", "labels/received", "labels/retracted", "labels/counted")
@@ -138,7 +140,9 @@ async def test_agreement_is_of_queries_that_several_answered(
             event = make_event(query, labeler, choice=choice)
             ledger.write([query, make_assignment(query, labeler), event])
     # Three of each among six; one pair differs: 1 − 5·2/(36 − 9 − 9).
-    assert (await make_queue().stats())["labels/agreement_alpha"] == pytest.approx(1 - 10 / 18)
+    assert (await make_queue().policy_loop.stats())["labels/agreement_alpha"] == pytest.approx(
+        1 - 10 / 18
+    )
 
 
 @proves("labels/gold_accuracy", "labelers/median_gold_accuracy")
@@ -155,16 +159,16 @@ async def test_what_was_sent_again_or_refused_is_received_too(
     queue = make_queue()
     await answer_orders(queue)
     await label(queue, 2)
-    task = await queue.next_task("ann", 0.0)
+    task = await queue.people.next_task("ann", 0.0)
     assert task is not None
     answer = LabelSubmission(
         assignment_id=task.assignment_id, choice=task.candidates[0].candidate_id, outcome="choice"
     )
-    other = answer.model_copy(update={"choice": task.candidates[1].candidate_id})
+    other = replace(answer, choice=task.candidates[1].candidate_id)
     for submission in (answer, answer, other):
         clock.now += 1.0
         await submit(queue, submission)
-    stats = await queue.stats()
+    stats = await queue.policy_loop.stats()
     counts = {name: stats[f"labels/{name}"] for name in ("accepted", "duplicate", "rejected")}
     assert counts == {"accepted": 3, "duplicate": 1, "rejected": 1}
     assert stats["labels/received"] == 5
@@ -180,5 +184,5 @@ async def test_labelers_on_probation_and_suspended_are_counted(
         event = make_event(query, "bad", choice=1)
         ledger.write([make_assignment(query, "bad"), event])
     ledger.write([make_assignment(gold[0], "new"), make_event(gold[0], "new", choice=0)])
-    stats = await make_queue().stats()
+    stats = await make_queue().policy_loop.stats()
     assert (stats["labelers/probation"], stats["labelers/suspended"]) == (1, 1)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from label_queue.config import GoldConfig, LabelsConfig, QualityConfig
-from label_queue.intake.schemas import LabelAnswer, LabelSubmission, Task
 from label_queue.labeling.mixing import draw_order
+from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
+from label_queue.labeling.tasks import Task
 from label_queue.ledger.records import Record
 from label_queue.quality.gold_tasks import AskMoment, past_template
 from label_queue.queue import LabelQueue
@@ -54,7 +55,7 @@ def with_gold(folder: Path, count: int = 30, **gold: object) -> LabelsConfig:
 
 async def take(queue: LabelQueue, labeler_id: str = "ann") -> Task:
     await answer_orders(queue)
-    task = await queue.next_task(labeler_id, 0.0)
+    task = await queue.people.next_task(labeler_id, 0.0)
     assert task is not None, "nothing to label"
     return task
 
@@ -65,7 +66,7 @@ async def answer(
     """Choose what says it is best, or something else; what is shown first where nothing does."""
     names = [c.candidate_id for c in task.candidates if c.text.startswith("best") == best]
     choice = names[0] if names else task.candidates[0].candidate_id
-    [result] = await queue.submit(
+    [result] = await queue.people.submit(
         labeler_id,
         [LabelSubmission(assignment_id=task.assignment_id, outcome="choice", choice=choice)],
     )
@@ -120,7 +121,7 @@ async def test_a_gold_task_looks_like_any_other(
     assert {"gold", "train"} <= set(purposes)
     shapes = set()
     for task in tasks:
-        body = task.model_dump()
+        body = asdict(task)
         shapes.add(
             (
                 tuple(sorted(body)),
@@ -136,14 +137,14 @@ async def test_a_gold_task_looks_like_any_other(
     assert len(shapes) == 1
     known = {query.query_id for query in ledger.queries()}
     assert known.isdisjoint(task.query_id for task in tasks)
-    assert len((await queue.held_tasks("ann")).tasks) == 20
+    assert len((await queue.people.held_tasks("ann")).tasks) == 20
 
 
 async def test_gold_takes_the_place_of_a_task_and_never_fills_a_gap(
     make_queue: MakeQueue, ledger: MemoryLedger, tmp_path: Path
 ) -> None:
     queue = make_queue(with_gold(tmp_path, share_first=0.99))
-    assert await queue.next_task("ann", 0.0) is None
+    assert await queue.people.next_task("ann", 0.0) is None
     assert ledger.assignments() == []
 
 
@@ -151,8 +152,8 @@ async def test_gold_neither_trains_nor_counts(make_queue: MakeQueue, tmp_path: P
     queue = make_queue(with_gold(tmp_path, share_first=0.9, first_tasks=1_000))
     for _ in range(30):
         await answer(queue, await take(queue))
-    stats = await queue.stats()
-    received = (await queue.run_info()).labels_received
+    stats = await queue.policy_loop.stats()
+    received = (await queue.people.run_info()).labels_received
     assert 0 < received < 15
     assert stats["labels/accepted"] == 30
     assert stats["labels/gold_accuracy"] == 1.0
@@ -166,8 +167,8 @@ async def test_probation_labels_count_once_they_are_cleared(
     counts: list[int] = []
     while not counts or counts[-1] == 0:
         await answer(queue, await take(queue))
-        counts.append((await queue.run_info()).labels_received)
-    stats = await queue.stats()
+        counts.append((await queue.people.run_info()).labels_received)
+    stats = await queue.policy_loop.stats()
     assert stats["labelers/probation"] == 0
     # cleared by the eighth gold task; all the others count at once
     assert counts[-1] == len(counts) - 8
@@ -179,14 +180,14 @@ async def test_who_fails_gold_waits_like_everybody_without_a_task(
     queue = make_queue(with_gold(tmp_path, share_first=0.5))
     await answer_orders(queue)
     given = 0
-    while (task := await queue.next_task("ann", 0.0)) is not None:
+    while (task := await queue.people.next_task("ann", 0.0)) is not None:
         await answer(queue, task, best=False)
         await answer_orders(queue)
         given += 1
     assert 4 <= given < 40
-    assert (await queue.stats())["labelers/suspended"] == 1
-    assert (await queue.run_info()).labels_received == 0
-    assert await queue.next_task("bob", 0.0) is not None
+    assert (await queue.policy_loop.stats())["labelers/suspended"] == 1
+    assert (await queue.people.run_info()).labels_received == 0
+    assert await queue.people.next_task("bob", 0.0) is not None
 
 
 async def test_doubt_doubles_gold_and_nothing_else(
@@ -194,7 +195,7 @@ async def test_doubt_doubles_gold_and_nothing_else(
 ) -> None:
     queue = make_queue(with_gold(tmp_path, 200, first_tasks=0, share=0.15, share_first=0.15))
     doubted = make_reward(1, ledger_seq=0)
-    await queue.learned(replace_weights(doubted, {"ann": 0.1, "bob": 0.9}))
+    await queue.policy_loop.learned(replace_weights(doubted, {"ann": 0.1, "bob": 0.9}))
     for name in ("ann", "bob"):
         for _ in range(160):
             await answer(queue, await take(queue, name), name)
@@ -204,7 +205,7 @@ async def test_doubt_doubles_gold_and_nothing_else(
     }
     assert shares["ann"] == pytest.approx(0.30, abs=0.09)
     assert shares["bob"] == pytest.approx(0.15, abs=0.07)
-    assert (await queue.stats())["labelers/suspended"] == 0
+    assert (await queue.policy_loop.stats())["labelers/suspended"] == 0
 
 
 def replace_weights(version: RewardVersion, weights: dict[str, float]) -> RewardVersion:

@@ -13,8 +13,8 @@ import pytest
 from label_queue.config import IntakeConfig, QualityConfig, WarmConfig
 from label_queue.fitting.retraining import make_request
 from label_queue.folds.view import LedgerView
-from label_queue.intake.schemas import LabelSubmission
-from label_queue.oversight.overview import history
+from label_queue.labeling.submissions import LabelSubmission
+from label_queue.oversight.overview_parts import history
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from protocol.errors import InvalidLabel, QueueClosed, TooFast, UnknownTask
@@ -44,10 +44,10 @@ async def test_the_overview_says_how_labelling_stands(
 ) -> None:
     fill(ledger)
     queue = make_queue()
-    await queue.add_labeler("carl")
-    await queue.add_labeler("owner", "owner")
+    await queue.owner.add_labeler("carl")
+    await queue.owner.add_labeler("owner", "owner")
     clock.now += 20.0
-    seen = await queue.overview()
+    seen = await queue.owner.overview()
     assert (seen.run_id, seen.at, seen.is_closed) == ("run-1", clock.now, False)
     assert not seen.cord.is_pulled
     progress = seen.progress
@@ -98,14 +98,14 @@ def test_the_history_counts_labels_and_what_was_due_at_each_time() -> None:
 async def test_who_asks_too_often_is_flagged(make_queue: MakeQueue, ledger: MemoryLedger) -> None:
     fill(ledger)
     queue = make_queue(make_config(intake=IntakeConfig(requests_per_s=1.0, request_burst=20)))
-    while queue._state.access.num_refused["ann"] < 20:
+    while queue.state.access.num_refused["ann"] < 20:
         with contextlib.suppress(TooFast):
-            await queue.me("ann")
-    rows = {row.labeler_id: row for row in (await queue.overview()).labelers}
+            await queue.people.me("ann")
+    rows = {row.labeler_id: row for row in (await queue.owner.overview()).labelers}
     assert rows["ann"].flags == ("rate",)
     assert rows["bob"].flags == ()
     with pytest.raises(TooFast, match="wait 1 s"):
-        await queue.held_tasks("ann")
+        await queue.people.held_tasks("ann")
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -119,17 +119,17 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 def sees_the_present(queue: LabelQueue) -> bool:
     """Whether whoever waits for a fit has looked at the newest standings."""
-    state = queue._state
-    return queue._fits._shift_of == (state.reward_version, state.standings_key())
+    state = queue.state
+    return queue.policy_loop._fits._shift_of == (state.reward_version, state.standings_key())
 
 
 async def choose(queue: LabelQueue, labeler_id: str, index: int | None) -> str:
     """Answer the next task with a candidate by the query's own index, or a tie; return its id."""
-    task = await queue.next_task(labeler_id, 0.0)
+    task = await queue.people.next_task(labeler_id, 0.0)
     assert task is not None
-    assignment = queue._state.board.assignments[task.assignment_id]
-    query = queue._state.board.queries[assignment.query_id]
-    await queue.submit(
+    assignment = queue.state.board.assignments[task.assignment_id]
+    query = queue.state.board.queries[assignment.query_id]
+    await queue.people.submit(
         labeler_id,
         [
             LabelSubmission(
@@ -145,18 +145,18 @@ async def choose(queue: LabelQueue, labeler_id: str, index: int | None) -> str:
 async def test_disagreements_are_shown_side_by_side_newest_first(make_queue: MakeQueue) -> None:
     queue = make_queue(make_config(overlap_share=0.9, overlap_labelers=2))
     for name in ("ann", "bob"):
-        await queue.add_labeler(name)
+        await queue.owner.add_labeler(name)
     await answer_orders(queue)
-    overlap = [q for q in queue._state.board.queries.values() if q.num_wanted == 2]
+    overlap = [q for q in queue.state.board.queries.values() if q.num_wanted == 2]
     for name, choices in (("ann", (0, 1, 2, 3)), ("bob", (0, 2, None, 3))):
         for index in choices:
             await choose(queue, name, index)
-    disputed = (await queue.overview()).disagreements
+    disputed = (await queue.owner.overview()).disagreements
     asked = [entry.query_id for entry in disputed]
     assert len(asked) == 2
     assert set(asked) <= {query.query_id for query in overlap}
     newest = disputed[0]
-    query = queue._state.board.queries[newest.query_id]
+    query = queue.state.board.queries[newest.query_id]
     assert [vote.labeler_id for vote in newest.votes] == ["ann", "bob"]
     assert newest.votes[0].choice == query.candidates[2].candidate_id
     assert newest.votes[1].choice is None
@@ -166,34 +166,34 @@ async def test_disagreements_are_shown_side_by_side_newest_first(make_queue: Mak
 async def test_waiting_for_an_overview_ends_at_a_change_and_when_time_is_up(
     queue: LabelQueue, clock: ManualClock
 ) -> None:
-    queue._oversight._burst_s = 0.0
-    first = await queue.overview()
-    waiting = asyncio.create_task(queue.wait_for_overview(first.at, 30.0))
+    queue.owner._oversight._burst_s = 0.0
+    first = await queue.owner.overview()
+    waiting = asyncio.create_task(queue.owner.wait_for_overview(first.at, 30.0))
     await asyncio.sleep(0)
     assert not waiting.done()
     clock.now += 1.0
-    await queue.pull("stop")
+    await queue.owner.pull_cord("stop")
     changed = await waiting
     assert (changed.at, changed.cord.is_pulled) == (first.at + 1.0, True)
     # What changed before it was asked for is told at once, and to every page the same.
-    assert await queue.wait_for_overview(first.at, 30.0) is changed
+    assert await queue.owner.wait_for_overview(first.at, 30.0) is changed
     clock.now += 1.0
-    assert (await queue.wait_for_overview(changed.at, 0.0)).at == clock.now
+    assert (await queue.owner.wait_for_overview(changed.at, 0.0)).at == clock.now
 
 
 async def test_bursts_of_changes_make_few_overviews(queue: LabelQueue, clock: ManualClock) -> None:
-    first = await queue.overview()
-    await queue.pull("stop")
-    waiting = asyncio.create_task(queue.wait_for_overview(first.at, 30.0))
+    first = await queue.owner.overview()
+    await queue.owner.pull_cord("stop")
+    waiting = asyncio.create_task(queue.owner.wait_for_overview(first.at, 30.0))
     await asyncio.sleep(0)
-    await queue.release("never mind")
+    await queue.owner.release_cord("never mind")
     assert not waiting.done()
     waiting.cancel()
 
 
 async def test_waiting_for_an_overview_ends_with_the_queue(queue: LabelQueue) -> None:
-    seen = await queue.overview()
-    waiting = asyncio.create_task(queue.wait_for_overview(seen.at, 30.0))
+    seen = await queue.owner.overview()
+    waiting = asyncio.create_task(queue.owner.wait_for_overview(seen.at, 30.0))
     await asyncio.sleep(0)
     await queue.close()
     with pytest.raises(QueueClosed):
@@ -203,16 +203,16 @@ async def test_waiting_for_an_overview_ends_with_the_queue(queue: LabelQueue) ->
 async def test_labelers_are_judged_again_at_once_when_a_standing_changed(
     queue: LabelQueue, clock: ManualClock
 ) -> None:
-    await queue.add_labeler("bob")
+    await queue.owner.add_labeler("bob")
     await answer_orders(queue)
     await label(queue, 5, "bob")
-    await queue.overview()
-    queue._oversight._judge_again_at = float("inf")
+    await queue.owner.overview()
+    queue.owner._oversight._judge_again_at = float("inf")
     await label(queue, 1, "bob")
-    [row] = (await queue.overview()).labelers
+    [row] = (await queue.owner.overview()).labelers
     assert (row.labels, row.state) == (5, "active")
-    await queue.exclude("bob", 0, "at random")
-    [row] = (await queue.overview()).labelers
+    await queue.owner.exclude("bob", 0, "at random")
+    [row] = (await queue.owner.overview()).labelers
     assert (row.labels, row.state, row.excluded_from) == (6, "excluded", 0)
 
 
@@ -224,28 +224,28 @@ async def test_excluding_and_reinstating_are_events_that_say_what_they_change(
 ) -> None:
     fill(ledger)
     queue = make_queue()
-    shown = await queue.preview_exclusion("bob", 8)
+    shown = await queue.owner.preview_exclusion("bob", 8)
     assert (shown.labels, shown.reward_versions, shown.policy_versions) == (2, (1, 2), (1, 3))
     assert ledger.events()[-1].type == "submit"
-    assert await queue.exclude("bob", 8, "at random") == shown
+    assert await queue.owner.exclude("bob", 8, "at random") == shown
     event = ledger.events()[-1]
     assert (event.type, event.labeler_id, event.from_seq) == ("exclude", "bob", 8)
     assert (event.reason, event.source.system) == ("at random", "owner")
-    assert (await queue.run_info()).labels_received == 9
-    assert (await queue.exclude("bob", 8, "again")).labels == 0
-    back = await queue.preview_exclusion("bob", 0)
+    assert (await queue.people.run_info()).labels_received == 9
+    assert (await queue.owner.exclude("bob", 8, "again")).labels == 0
+    back = await queue.owner.preview_exclusion("bob", 0)
     assert back.labels == 2
-    assert await queue.reinstate("bob", "it was another") == back
-    assert (await queue.reinstate("bob", "again")).labels == 0
+    assert await queue.owner.reinstate("bob", "it was another") == back
+    assert (await queue.owner.reinstate("bob", "again")).labels == 0
     assert [e.type for e in ledger.events()[-2:]] == ["exclude", "reinstate"]
-    assert (await queue.run_info()).labels_received == 11
+    assert (await queue.people.run_info()).labels_received == 11
 
 
 async def test_nobody_unknown_is_excluded(queue: LabelQueue) -> None:
     for act in (
-        queue.preview_exclusion("eve", 0),
-        queue.exclude("eve", 0, "who?"),
-        queue.reinstate("eve", "who?"),
+        queue.owner.preview_exclusion("eve", 0),
+        queue.owner.exclude("eve", 0, "who?"),
+        queue.owner.reinstate("eve", "who?"),
     ):
         with pytest.raises(UnknownTask, match="'eve'"):
             await act
@@ -256,19 +256,19 @@ async def test_an_exclusion_that_weighs_makes_a_refit_due_at_once(
 ) -> None:
     fill(ledger)
     queue = make_queue(SETTLED)
-    waiting = asyncio.create_task(queue.next_fit())
+    waiting = asyncio.create_task(queue.policy_loop.next_fit())
     await until(lambda: sees_the_present(queue))
     assert not waiting.done()
-    await queue.exclude("bob", 10, "at random")
+    await queue.owner.exclude("bob", 10, "at random")
     request = await waiting
     assert (request.kind, request.is_forced, request.contaminated_from) == ("refit", True, 3)
     assert [comparison.seq for comparison in request.comparisons] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 11]
     assert request.labels_used == 10
-    await queue.learned(make_reward(3, ledger_seq=request.ledger_seq))
-    settled = asyncio.create_task(queue.next_fit())
+    await queue.policy_loop.learned(make_reward(3, ledger_seq=request.ledger_seq))
+    settled = asyncio.create_task(queue.policy_loop.next_fit())
     await until(lambda: sees_the_present(queue))
     assert not settled.done()
-    await queue.reinstate("bob", "it was another")
+    await queue.owner.reinstate("bob", "it was another")
     returned = await settled
     assert (returned.kind, returned.is_forced, returned.labels_used) == ("refit", True, 11)
     assert returned.contaminated_from is None
@@ -278,8 +278,8 @@ async def test_a_forced_refit_is_still_due_after_a_restart(
     make_queue: MakeQueue, ledger: MemoryLedger
 ) -> None:
     fill(ledger)
-    await make_queue().exclude("bob", 0, "at random")
-    request = await make_queue().next_fit()
+    await make_queue().owner.exclude("bob", 0, "at random")
+    request = await make_queue().policy_loop.next_fit()
     assert (request.kind, request.is_forced, request.contaminated_from) == ("refit", True, 1)
 
 
@@ -288,14 +288,14 @@ async def test_a_forced_refit_is_that_of_a_ledger_without_them(
 ) -> None:
     fill(ledger)
     queue = make_queue(SETTLED)
-    await queue.exclude("bob", 0, "at random")
-    request = await queue.next_fit()
+    await queue.owner.exclude("bob", 0, "at random")
+    request = await queue.policy_loop.next_fit()
     without = MemoryLedger()
     without.write([*ledger.queries(), *ledger.assignments()])
     without.write([event for event in ledger.events() if event.labeler_id != "bob"])
     schedule = LabelSchedule.of(SETTLED, num_episodes=100, mode="online")
     clean = LabelQueue(without, SETTLED, schedule, run_id="run-1", seed=1)
-    wanted = await clean.next_fit()
+    wanted = await clean.policy_loop.next_fit()
     await clean.close()
 
     def said(fit: FitRequest) -> list[Comparison]:
@@ -310,11 +310,11 @@ async def test_labels_taken_back_during_a_fit_are_out_of_the_next(queue: LabelQu
     await answer_orders(queue)
     await label(queue, 5, "ann")
     await label(queue, 5, "bob")
-    under_way = await queue.next_fit()
-    await queue.exclude("bob", 0, "at random")
-    assert await queue.next_fit() is under_way
-    await queue.learned(make_reward(1, ledger_seq=under_way.ledger_seq))
-    request = await queue.next_fit()
+    under_way = await queue.policy_loop.next_fit()
+    await queue.owner.exclude("bob", 0, "at random")
+    assert await queue.policy_loop.next_fit() is under_way
+    await queue.policy_loop.learned(make_reward(1, ledger_seq=under_way.ledger_seq))
+    request = await queue.policy_loop.next_fit()
     assert (request.kind, request.is_forced, request.labels_used) == ("refit", True, 5)
     # No policy was trained on it yet.
     assert request.contaminated_from is None
@@ -326,8 +326,8 @@ async def test_without_any_label_left_there_is_nothing_to_fit(
     fill(ledger)
     queue = make_queue(SETTLED)
     for name in ("ann", "bob"):
-        await queue.exclude(name, 0, "at random")
-    waiting = asyncio.create_task(queue.next_fit())
+        await queue.owner.exclude(name, 0, "at random")
+    waiting = asyncio.create_task(queue.policy_loop.next_fit())
     await until(lambda: sees_the_present(queue))
     assert not waiting.done()
     await answer_orders(queue)
@@ -341,9 +341,9 @@ async def test_a_warm_update_that_finds_nothing_to_learn_is_passed_over(
 ) -> None:
     await answer_orders(queue)
     await label(queue, 10)
-    first = await queue.next_fit()
-    await queue.learned(make_reward(1, ledger_seq=first.ledger_seq))
-    await queue.set_progress(50, make_policy(1))
+    first = await queue.policy_loop.next_fit()
+    await queue.policy_loop.learned(make_reward(1, ledger_seq=first.ledger_seq))
+    await queue.policy_loop.set_progress(50, make_policy(1))
     await answer_orders(queue)
     kinds: list[str] = []
 
@@ -353,7 +353,7 @@ async def test_a_warm_update_that_finds_nothing_to_learn_is_passed_over(
         return replace(request, comparisons=()) if len(kinds) == 1 else request
 
     monkeypatch.setattr("label_queue.fitting.reward_fits.make_request", capped_out)
-    waiting = asyncio.create_task(queue.next_fit())
+    waiting = asyncio.create_task(queue.policy_loop.next_fit())
     await label(queue, 3)
     await until(lambda: bool(kinds))
     await label(queue, 3)
@@ -369,10 +369,10 @@ async def test_a_light_exclusion_waits_for_the_next_regular_refit(
     queue = make_queue(SETTLED)
     weights = (("ann", 1.0), ("bob", 0.01))
     light = replace(make_reward(3, ledger_seq=11), labels_used=11, labeler_weights=weights)
-    await queue.learned(light)
-    await queue.exclude("bob", 0, "at random")
+    await queue.policy_loop.learned(light)
+    await queue.owner.exclude("bob", 0, "at random")
     await answer_orders(queue)
-    waiting = asyncio.create_task(queue.next_fit())
+    waiting = asyncio.create_task(queue.policy_loop.next_fit())
     await label(queue, 7, "ann")
     await until(lambda: sees_the_present(queue))
     assert not waiting.done()
@@ -387,11 +387,11 @@ async def test_offline_too_a_refit_is_forced(make_queue: MakeQueue) -> None:
     await answer_orders(queue)
     await label(queue, 30, "ann")
     await label(queue, 10, "bob")
-    first = await queue.next_fit()
-    await queue.learned(make_reward(1, ledger_seq=first.ledger_seq))
-    await queue.set_progress(10, make_policy(1))
-    await queue.exclude("bob", 0, "at random")
-    request = await queue.next_fit()
+    first = await queue.policy_loop.next_fit()
+    await queue.policy_loop.learned(make_reward(1, ledger_seq=first.ledger_seq))
+    await queue.policy_loop.set_progress(10, make_policy(1))
+    await queue.owner.exclude("bob", 0, "at random")
+    request = await queue.policy_loop.next_fit()
     assert (request.kind, request.is_forced, request.labels_used) == ("refit", True, 30)
     assert request.contaminated_from == 1
 
@@ -401,23 +401,23 @@ async def test_offline_too_a_refit_is_forced(make_queue: MakeQueue) -> None:
 
 async def test_gold_is_made_of_a_past_query(queue: LabelQueue, ledger: MemoryLedger) -> None:
     await answer_orders(queue)
-    outstanding = (await queue.run_info()).queries_outstanding
+    outstanding = (await queue.people.run_info()).queries_outstanding
     query = ledger.queries()[0]
     choice = query.candidates[2].candidate_id
-    made = await queue.make_gold(query.query_id, choice)
-    assert await queue.make_gold(query.query_id, choice) == made
+    made = await queue.owner.make_gold(query.query_id, choice)
+    assert await queue.owner.make_gold(query.query_id, choice) == made
     [gold] = [each for each in ledger.queries() if each.purpose == "gold"]
-    assert gold.query_id == made.query_id
+    assert gold.query_id == made
     assert gold.repeat_of == query.query_id
     assert gold.gold_answer == gold.candidates[2].candidate_id
     assert [each.text for each in gold.candidates] == [each.text for each in query.candidates]
-    assert (await queue.run_info()).queries_outstanding == outstanding
+    assert (await queue.people.run_info()).queries_outstanding == outstanding
     with pytest.raises(UnknownTask, match="'none'"):
-        await queue.make_gold("none", choice)
+        await queue.owner.make_gold("none", choice)
     with pytest.raises(InvalidLabel, match="is not a candidate"):
-        await queue.make_gold(query.query_id, "c-none")
+        await queue.owner.make_gold(query.query_id, "c-none")
     with pytest.raises(InvalidLabel, match="gold task already"):
-        await queue.make_gold(gold.query_id, gold.candidates[0].candidate_id)
+        await queue.owner.make_gold(gold.query_id, gold.candidates[0].candidate_id)
 
 
 async def test_no_gold_is_made_of_responses_that_are_alike(
@@ -429,9 +429,9 @@ async def test_no_gold_is_made_of_responses_that_are_alike(
     ledger.write([older])
     queue = make_queue()
     with pytest.raises(InvalidLabel, match="two responses that are alike") as refused:
-        await queue.make_gold("q0", "q0-a")
+        await queue.owner.make_gold("q0", "q0-a")
     assert refused.value.field == "query_id"
-    assert await queue.next_task("ann", 0.0) is None  # nor is it asked itself
+    assert await queue.people.next_task("ann", 0.0) is None  # nor is it asked itself
 
 
 async def test_nobody_is_asked_gold_made_of_what_they_answered(make_queue: MakeQueue) -> None:
@@ -439,15 +439,15 @@ async def test_nobody_is_asked_gold_made_of_what_they_answered(make_queue: MakeQ
     queue = make_queue(make_config(quality=quality))
     await answer_orders(queue)
     past = await choose(queue, "ann", 0)
-    query: ComparisonQuery = queue._state.board.queries[past]
-    await queue.make_gold(past, query.candidates[0].candidate_id)
+    query: ComparisonQuery = queue.state.board.queries[past]
+    await queue.owner.make_gold(past, query.candidates[0].candidate_id)
     for name in ("ann", "bob"):
         for _ in range(5):
             await choose(queue, name, 0)
 
     def asked(labeler_id: str) -> list[str]:
-        events: list[LabelEvent] = queue._state.history.submits_of(labeler_id)
-        return [queue._state.board.queries[event.query_id].purpose for event in events]
+        events: list[LabelEvent] = queue.state.history.submits_of(labeler_id)
+        return [queue.state.board.queries[event.query_id].purpose for event in events]
 
     assert "gold" not in asked("ann")
     assert "gold" in asked("bob")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from label_queue.config import LeaseConfig, QualityConfig
-from label_queue.intake.schemas import LabelAnswer, LabelSubmission, Span
 from label_queue.labeling.guidelines import read_guidelines
+from label_queue.labeling.submissions import LabelAnswer, LabelSubmission, Span
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from protocol.errors import InputError, MissingError
@@ -22,24 +23,24 @@ from tests.unit.label_queue.labeling import answer_orders, label, submit
 
 async def test_a_refreshed_page_finds_what_it_held(queue: LabelQueue, clock: ManualClock) -> None:
     await answer_orders(queue)
-    first = await queue.next_task("ann", 0.0)
-    second = await queue.next_task("ann", 0.0)
-    await queue.next_task("bob", 0.0)
-    assert (await queue.held_tasks("ann")).tasks == (first, second)
+    first = await queue.people.next_task("ann", 0.0)
+    second = await queue.people.next_task("ann", 0.0)
+    await queue.people.next_task("bob", 0.0)
+    assert (await queue.people.held_tasks("ann")).tasks == (first, second)
     clock.now += 60.0
     assert first is not None
-    until = await queue.heartbeat("ann", first.assignment_id)
-    assert [task.lease_until for task in (await queue.held_tasks("ann")).tasks] == [
+    until = await queue.people.heartbeat("ann", first.assignment_id)
+    assert [task.lease_until for task in (await queue.people.held_tasks("ann")).tasks] == [
         until,
         until - 60.0,
     ]
     assert second is not None
     await submit(queue, LabelSubmission(assignment_id=second.assignment_id, outcome="tie"))
-    assert [task.assignment_id for task in (await queue.held_tasks("ann")).tasks] == [
+    assert [task.assignment_id for task in (await queue.people.held_tasks("ann")).tasks] == [
         first.assignment_id
     ]
     clock.now = until
-    assert (await queue.held_tasks("ann")).tasks == ()
+    assert (await queue.people.held_tasks("ann")).tasks == ()
 
 
 async def test_progress_counts_today_and_all(queue: LabelQueue, clock: ManualClock) -> None:
@@ -47,11 +48,11 @@ async def test_progress_counts_today_and_all(queue: LabelQueue, clock: ManualClo
     await label(queue, 2, "ann")
     clock.now += 86_400.0
     await label(queue, 3, "ann", outcome="skip")
-    me = await queue.me("ann")
+    me = await queue.people.me("ann")
     assert (me.labeler_id, me.labels, me.labels_today) == ("ann", 5, 3)
     assert not me.cord.is_pulled
-    await queue.pull_as_labeler("bob", "it swears")
-    nobody = await queue.me("carl")
+    await queue.people.pull_cord("bob", "it swears")
+    nobody = await queue.people.me("carl")
     assert (nobody.labels, nobody.labels_today, nobody.last) == (0, 0, None)
     assert (nobody.cord.pulled_by, nobody.cord.reason) == ("bob", "it swears")
 
@@ -59,7 +60,7 @@ async def test_progress_counts_today_and_all(queue: LabelQueue, clock: ManualClo
 async def test_the_last_answer_comes_back_whole_and_can_be_changed(queue: LabelQueue) -> None:
     await answer_orders(queue)
     await label(queue, 1, "ann")
-    task = await queue.next_task("ann", 0.0)
+    task = await queue.people.next_task("ann", 0.0)
     assert task is not None
     name = task.candidates[1].candidate_id
     given = LabelSubmission(
@@ -76,13 +77,13 @@ async def test_the_last_answer_comes_back_whole_and_can_be_changed(queue: LabelQ
         active_ms=4,
     )
     await submit(queue, given)
-    last = (await queue.me("ann")).last
+    last = (await queue.people.me("ann")).last
     assert last is not None
     assert last.task == task
     assert last.submission == given
-    changed = last.submission.model_copy(update={"revision": 1, "strength": 1})
+    changed = replace(last.submission, revision=1, strength=1)
     assert isinstance(await submit(queue, changed), LabelAnswer)
-    last = (await queue.me("ann")).last
+    last = (await queue.people.me("ann")).last
     assert last is not None
     assert (last.submission.revision, last.submission.strength) == (1, 1)
 
@@ -96,7 +97,7 @@ async def test_a_label_taken_back_elsewhere_is_no_last_answer(
     fields = {name: getattr(given, name) for name in LabelEvent.__slots__}
     gone = {"type": "retract", "revision": 1, "event_id": f"{given.label_id}:1"}
     ledger.write([LabelEvent(**{**fields, **gone})])
-    assert (await make_queue().me("ann")).last is None
+    assert (await make_queue().people.me("ann")).last is None
 
 
 @pytest.mark.parametrize("purpose", ["gold", "repeat"])
@@ -112,10 +113,10 @@ async def test_neither_tasks_held_nor_the_last_answer_say_what_a_task_was_for(
     )
     queue = make_queue(config)
     await answer_orders(queue)
-    board = queue._state.board
+    board = queue.state.board
     if purpose == "gold":
         for query in list(board.queries.values())[-3:]:
-            await queue.make_gold(query.query_id, query.candidates[0].candidate_id)
+            await queue.owner.make_gold(query.query_id, query.candidates[0].candidate_id)
     # A tie would be a wrong answer to gold, and enough of these end in no more tasks.
     outcome: Outcome = "skip" if purpose == "gold" else "tie"
     await label(queue, 6, "ann", outcome=outcome)
@@ -124,18 +125,18 @@ async def test_neither_tasks_held_nor_the_last_answer_say_what_a_task_was_for(
         return board.queries[board.assignments[assignment_id].query_id].purpose == purpose
 
     for _ in range(10):
-        task = present(await queue.next_task("ann", 0.0))
+        task = present(await queue.people.next_task("ann", 0.0))
         if is_on_top(task.assignment_id):
             break
     assert is_on_top(task.assignment_id)
-    assert task in (await queue.held_tasks("ann")).tasks
+    assert task in (await queue.people.held_tasks("ann")).tasks
     answer = LabelSubmission(assignment_id=task.assignment_id, outcome=outcome)
     await submit(queue, answer)
-    last = (await queue.me("ann")).last
+    last = (await queue.people.me("ann")).last
     assert last is not None
     assert (last.task, last.submission) == (task, answer)
-    assert purpose not in last.model_dump_json()
-    undone = answer.model_copy(update={"revision": 1, "outcome": "both_bad"})
+    assert purpose not in str(asdict(last))
+    undone = replace(answer, revision=1, outcome="both_bad")
     assert isinstance(await submit(queue, undone), LabelAnswer)
 
 
@@ -149,7 +150,7 @@ async def test_guidelines_are_read_once_and_shown_to_all(
     text = read_guidelines(config.guidelines)
     queue = LabelQueue(ledger, config, schedule, run_id="run-1", seed=1, guidelines=text)
     path.unlink()
-    me = await queue.me("ann")
+    me = await queue.people.me("ann")
     assert (me.guidelines, me.guideline_version) == ("# Prefer π", "7")
     await queue.close()
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from label_queue.config import LeaseConfig
-from label_queue.intake.port import Identity
+from label_queue.folds.access import Identity
 from label_queue.queue import LabelQueue
 from protocol.errors import QueueClosed
 from protocol.labels import RewardVersion
@@ -27,19 +28,19 @@ from tests.unit.label_queue.labeling import answer_orders, label, submit
 
 
 async def test_the_learner_waits_for_l_of_n_labels(queue: LabelQueue) -> None:
-    waiting = asyncio.create_task(queue.wait_until_allowed(0))
+    waiting = asyncio.create_task(queue.policy_loop.wait_until_allowed(0))
     await answer_orders(queue)
     await label(queue, 9)
     assert not waiting.done()
     await label(queue, 1)
     assert await waiting > 0.0
-    assert await queue.wait_until_allowed(0) == pytest.approx(0.0, abs=0.05)
+    assert await queue.policy_loop.wait_until_allowed(0) == pytest.approx(0.0, abs=0.05)
 
 
 async def test_waiting_at_an_episode_asks_for_its_labels(queue: LabelQueue) -> None:
     await answer_orders(queue)
     await label(queue, 14)
-    waiting = asyncio.create_task(queue.wait_until_allowed(50))
+    waiting = asyncio.create_task(queue.policy_loop.wait_until_allowed(50))
     await asyncio.sleep(0)
     assert sum(await answer_orders(queue)) == 22
     await label(queue, 32 - 14)
@@ -50,33 +51,33 @@ async def test_a_starved_run_may_go_on_after_the_first_labels(make_queue: MakeQu
     queue = make_queue(make_config(when_starved="continue"))
     await answer_orders(queue)
     await label(queue, 10)
-    assert await queue.wait_until_allowed(100) == pytest.approx(0.0, abs=0.05)
+    assert await queue.policy_loop.wait_until_allowed(100) == pytest.approx(0.0, abs=0.05)
 
 
 async def test_labels_without_a_preference_do_not_count(queue: LabelQueue) -> None:
-    waiting = asyncio.create_task(queue.wait_until_allowed(0))
+    waiting = asyncio.create_task(queue.policy_loop.wait_until_allowed(0))
     await answer_orders(queue)
     await label(queue, 10, outcome="both_bad")
     assert not waiting.done()
     waiting.cancel()
-    assert (await queue.stats())["labels/accepted"] == 10
+    assert (await queue.policy_loop.stats())["labels/accepted"] == 10
 
 
 # --- retraining --------------------------------------------------------------------------------
 
 
 async def test_fits_are_due_at_the_points_and_between(queue: LabelQueue) -> None:
-    waiting = asyncio.create_task(queue.next_fit())
+    waiting = asyncio.create_task(queue.policy_loop.next_fit())
     await answer_orders(queue)
     await label(queue, 10)
     first = await waiting
     assert (first.kind, first.ledger_seq, first.labels_used) == ("refit", 10, 10)
     assert [comparison.seq for comparison in first.comparisons] == list(range(1, 11))
     await label(queue, 2)
-    assert await queue.next_fit() == first  # the same until it is learned
-    await queue.learned(make_reward(1, ledger_seq=10))
-    await queue.learned(make_reward(1, ledger_seq=10))
-    warm = asyncio.create_task(queue.next_fit())
+    assert await queue.policy_loop.next_fit() == first  # the same until it is learned
+    await queue.policy_loop.learned(make_reward(1, ledger_seq=10))
+    await queue.policy_loop.learned(make_reward(1, ledger_seq=10))
+    warm = asyncio.create_task(queue.policy_loop.next_fit())
     await asyncio.sleep(0)
     assert not warm.done()
     await label(queue, 1)
@@ -90,13 +91,13 @@ async def test_offline_fits_once_on_all_labels(make_queue: MakeQueue) -> None:
     queue = make_queue(mode="offline")
     await answer_orders(queue)
     await label(queue, 40)
-    assert (await queue.next_fit()).labels_used == 40
-    await queue.learned(make_reward(1, ledger_seq=40))
-    frozen = asyncio.create_task(queue.next_fit())
+    assert (await queue.policy_loop.next_fit()).labels_used == 40
+    await queue.policy_loop.learned(make_reward(1, ledger_seq=40))
+    frozen = asyncio.create_task(queue.policy_loop.next_fit())
     await asyncio.sleep(0)
     assert not frozen.done()
     frozen.cancel()
-    assert (await queue.run_info()).is_closed
+    assert (await queue.people.run_info()).is_closed
 
 
 @proves(
@@ -110,17 +111,17 @@ async def test_coverage_and_latency_follow_the_labels_to_the_policy(
 ) -> None:
     await answer_orders(queue)
     await label(queue, 10)
-    await queue.next_fit()
+    await queue.policy_loop.next_fit()
     await label(queue, 1)
     await label(queue, 1, outcome="skip")
     clock.now += 30.0
-    await queue.learned(make_reward(1, ledger_seq=10))
-    await queue.set_progress(50, make_policy(3))
+    await queue.policy_loop.learned(make_reward(1, ledger_seq=10))
+    await queue.policy_loop.set_progress(50, make_policy(3))
     await answer_orders(queue, version=3)
     # Of the 11 that state a preference the fit had ten on its list.
-    assert set(await queue.coverage()) == {10 / 11}
-    await queue.first_sampled(3, clock.now + 10.0)
-    assert await queue.online_stats() == {
+    assert set(await queue.policy_loop.coverage()) == {10 / 11}
+    await queue.policy_loop.first_sampled(3, clock.now + 10.0)
+    assert await queue.policy_loop.online_stats() == {
         "online/coverage": 10 / 11,
         "online/label_to_policy_latency_p50": 40.0,
         "online/label_to_policy_latency_p95": 40.0,
@@ -133,12 +134,12 @@ async def test_a_version_that_does_not_say_its_list_has_that_of_the_fit_it_was_o
 ) -> None:
     await answer_orders(queue)
     await label(queue, 10)
-    await queue.next_fit()
+    await queue.policy_loop.next_fit()
     clock.now += 30.0
-    await queue.learned(make_reward(1, ledger_seq=10))
+    await queue.policy_loop.learned(make_reward(1, ledger_seq=10))
     await label(queue, 3)
-    warm = await queue.next_fit()
-    await queue.learned(make_reward(2, ledger_seq=13, kind="warm"))
+    warm = await queue.policy_loop.next_fit()
+    await queue.policy_loop.learned(make_reward(2, ledger_seq=13, kind="warm"))
     first, second = ledger.read(RewardVersion)
     assert (first.learned, first.announced_at) == (((1, 10),), 1_030.0)
     assert second.learned == as_ranges(each.seq for each in warm.comparisons)
@@ -149,14 +150,13 @@ async def test_a_version_that_does_not_say_its_list_has_that_of_the_fit_it_was_o
 async def test_a_revised_label_is_learned_anew_and_counts_once(queue: LabelQueue) -> None:
     await answer_orders(queue)
     await label(queue, 10)
-    await queue.next_fit()
-    await queue.learned(make_reward(1, ledger_seq=10))
-    last = (await queue.me("ann")).last
+    await queue.policy_loop.next_fit()
+    await queue.policy_loop.learned(make_reward(1, ledger_seq=10))
+    last = (await queue.people.me("ann")).last
     assert last is not None
-    changes = {"revision": 1, "outcome": "tie", "choice": None}
-    await submit(queue, last.submission.model_copy(update=changes))
+    await submit(queue, replace(last.submission, revision=1, outcome="tie", choice=None))
     await label(queue, 3)
-    update = await queue.next_fit()
+    update = await queue.policy_loop.next_fit()
     new = [each.seq for each in update.comparisons if each.seq > 10]
     assert (update.kind, new, update.labels_used) == ("warm", [11, 12, 13, 14], 13)
 
@@ -167,12 +167,12 @@ async def test_a_revised_label_is_learned_anew_and_counts_once(queue: LabelQueue
 async def test_stats_share_one_axis_and_say_how_labelling_stands(
     queue: LabelQueue, clock: ManualClock
 ) -> None:
-    assert "labels/tie_rate" not in await queue.stats()
+    assert "labels/tie_rate" not in await queue.policy_loop.stats()
     await answer_orders(queue)
     clock.now += 5.0
     await label(queue, 3)
     await label(queue, 1, outcome="tie")
-    stats = await queue.stats()
+    stats = await queue.policy_loop.stats()
     expected = {
         "labels/seq": 4,
         "labels/received": 4,
@@ -188,7 +188,7 @@ async def test_stats_share_one_axis_and_say_how_labelling_stands(
         "labelers/max_share": 1.0,
     }
     assert {name: stats[name] for name in expected} == expected
-    assert await queue.ledger_commit_p95_s() > 0.0
+    assert await queue.policy_loop.ledger_commit_p95_s() > 0.0
 
 
 @proves("labelers/active")
@@ -196,15 +196,15 @@ async def test_labelers_are_active_while_they_hold_a_task_or_gave_a_label_lately
     make_queue: MakeQueue, clock: ManualClock
 ) -> None:
     queue = make_queue(make_config(lease=LeaseConfig(first_s=600.0)))
-    await queue.add_labeler("absent")
+    await queue.owner.add_labeler("absent")
     await answer_orders(queue)
 
     async def num_active() -> float:
-        return (await queue.stats())["labelers/active"]
+        return (await queue.policy_loop.stats())["labelers/active"]
 
     assert await num_active() == 0
     await label(queue, 2, "ann")
-    assert await queue.next_task("bob", 0.0) is not None
+    assert await queue.people.next_task("bob", 0.0) is not None
     assert await num_active() == 2
     clock.now += 300.0
     assert await num_active() == 1  # ann's labels are too old, bob still holds his
@@ -214,26 +214,26 @@ async def test_labelers_are_active_while_they_hold_a_task_or_gave_a_label_lately
 
 async def test_a_restart_goes_on_where_the_ledger_ends(make_queue: MakeQueue) -> None:
     first = make_queue(make_config(overlap_share=0.2))
-    token = await first.add_labeler("ann")
-    await first.add_labeler("bob")
+    token = await first.owner.add_labeler("ann")
+    await first.owner.add_labeler("bob")
     await answer_orders(first)
     await label(first, 4)
     await answer_orders(first)
-    before = await first.stats()
+    before = await first.policy_loop.stats()
     second = make_queue(make_config(overlap_share=0.2))
-    after = await second.stats()
+    after = await second.policy_loop.stats()
     assert after == before
-    assert await second.authenticate(token) == Identity(labeler_id="ann", role="labeler")
-    assert await second.next_orders(0.0) == []
+    assert await second.people.authenticate(token) == Identity(labeler_id="ann", role="labeler")
+    assert await second.policy_loop.next_orders(0.0) == []
     await label(second, 4)
 
 
 async def test_closing_wakes_all_who_wait(queue: LabelQueue) -> None:
     waiting = [
-        asyncio.create_task(queue.wait_until_allowed(0)),
-        asyncio.create_task(queue.next_fit()),
+        asyncio.create_task(queue.policy_loop.wait_until_allowed(0)),
+        asyncio.create_task(queue.policy_loop.next_fit()),
     ]
-    task = asyncio.create_task(queue.next_task("ann", 30.0))
+    task = asyncio.create_task(queue.people.next_task("ann", 30.0))
     await asyncio.sleep(0)
     await queue.close()
     for waiter in waiting:
@@ -241,4 +241,4 @@ async def test_closing_wakes_all_who_wait(queue: LabelQueue) -> None:
             await waiter
     assert await task is None
     with pytest.raises(QueueClosed):
-        await queue.next_orders(0.0)
+        await queue.policy_loop.next_orders(0.0)

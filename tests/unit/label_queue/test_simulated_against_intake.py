@@ -27,7 +27,7 @@ async def test_acknowledged_is_what_the_ledger_holds(queue: LabelQueue, tmp_path
         if tasks_read == 4:
             stop.set()
 
-    token = await queue.add_labeler("ann")
+    token = await queue.owner.add_labeler("ann")
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(build_app(queue, IntakeConfig())),
         base_url="http://andon",
@@ -42,7 +42,7 @@ async def test_acknowledged_is_what_the_ledger_holds(queue: LabelQueue, tmp_path
         await labeler.work(stop)
     report = json.loads((tmp_path / "report.json").read_text())
     assert report == {
-        "acknowledged": (await queue.run_info()).labels_received + report["skipped"],
+        "acknowledged": (await queue.people.run_info()).labels_received + report["skipped"],
         "skipped": report["skipped"],
         "refused": 0,
         "retried": 0,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import httpx
+from pydantic import TypeAdapter
 
 from label_queue.config import IntakeConfig
-from label_queue.intake.app import build_app
-from label_queue.intake.port import PeopleQueue
-from label_queue.intake.schemas import Task
+from label_queue.intake.app import FacedQueue, build_app
+from label_queue.labeling.tasks import Task
 
 LIMITS = IntakeConfig(
     requests_per_s=1.0,
@@ -21,7 +21,7 @@ LIMITS = IntakeConfig(
 )
 
 
-def client_of(queue: PeopleQueue, token: str = "") -> httpx.AsyncClient:
+def client_of(queue: FacedQueue, token: str = "") -> httpx.AsyncClient:
     """Return a client, with a token or with nothing."""
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(build_app(queue, LIMITS)),
@@ -33,7 +33,7 @@ def client_of(queue: PeopleQueue, token: str = "") -> httpx.AsyncClient:
 async def take(client: httpx.AsyncClient) -> Task:
     answer = await client.get("/api/v1/tasks/next")
     assert answer.status_code == 200
-    return Task.model_validate_json(answer.content)
+    return TypeAdapter(Task).validate_json(answer.content)
 
 
 def choice(task: Task, index: int = 0, **fields: object) -> dict[str, object]:

@@ -23,13 +23,13 @@ async def queue(make_queue: MakeQueue) -> LabelQueue:
 
 @pytest.fixture
 async def ann(queue: LabelQueue) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(queue, await queue.add_labeler("ann")) as client:
+    async with client_of(queue, await queue.owner.add_labeler("ann")) as client:
         yield client
 
 
 @pytest.fixture
 async def bob(queue: LabelQueue) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(queue, await queue.add_labeler("bob")) as client:
+    async with client_of(queue, await queue.owner.add_labeler("bob")) as client:
         yield client
 
 
@@ -41,6 +41,6 @@ def people() -> FakePeopleQueue:
 @pytest.fixture
 async def owner(people: FakePeopleQueue) -> AsyncIterator[httpx.AsyncClient]:
     """The owner as a client with a token."""
-    admission = await people.admit("olga", "owner")
+    admission = await people.owner.admit("olga", "owner")
     async with client_of(people, admission.token) as client:
         yield client

@@ -41,7 +41,7 @@ async def test_an_expired_token(ann: httpx.AsyncClient, clock: ManualClock) -> N
 
 
 async def test_tokens_are_stored_as_digests(queue: LabelQueue, ledger: MemoryLedger) -> None:
-    token = await queue.add_labeler("ann")
+    token = await queue.owner.add_labeler("ann")
     [stored] = ledger.read(LabelerToken)
     assert token not in repr(stored)
     assert len(stored.token_sha256) == 64
@@ -106,7 +106,7 @@ async def test_wrong_fields_are_named(
     await answer_orders(queue)
     limits = IntakeConfig()
     app = build_app(queue, limits)
-    token = await queue.add_labeler("ann")
+    token = await queue.owner.add_labeler("ann")
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app),
         base_url="http://andon",

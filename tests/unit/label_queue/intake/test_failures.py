@@ -7,8 +7,9 @@ from starlette.testclient import TestClient
 
 from label_queue.config import IntakeConfig
 from label_queue.intake.app import build_app
-from label_queue.intake.failures import MOST_KINDS, IntakeFailures
-from label_queue.intake.schemas import ErrorAnswer, Task
+from label_queue.intake.schemas import ErrorAnswer
+from label_queue.labeling.tasks import Task
+from label_queue.sides.intake_failures import MOST_KINDS, IntakeFailures
 from protocol.errors import ResourceError
 from tests.support.fake_people_queue import FakePeopleQueue
 
@@ -23,9 +24,9 @@ async def test_a_failure_is_told_with_its_cause(accept: str) -> None:
     queue, told = Failing(), IntakeFailures()
 
     async def tell(failure: str) -> None:
-        told.add(failure)
+        await told.add(failure)
 
-    token = (await queue.admit("ann", "labeler")).token
+    token = (await queue.owner.admit("ann", "labeler")).token
     client = TestClient(build_app(queue, IntakeConfig(), tell), raise_server_exceptions=False)
     headers = {"Authorization": f"Bearer {token}", "Accept": accept}
     for _ in range(2):
@@ -34,8 +35,8 @@ async def test_a_failure_is_told_with_its_cause(accept: str) -> None:
         body = ErrorAnswer.model_validate_json(answer.content)
         assert "128" not in body.message
     what = "GET /api/v1/tasks/next: RuntimeError: run_id: String should have at most 128 characters"
-    assert told.take() == {what: 2}
-    assert told.take() == {}
+    assert await told.take() == {what: 2}
+    assert await told.take() == {}
 
 
 async def test_labels_that_cannot_be_stored_are_told_too() -> None:
@@ -46,13 +47,13 @@ async def test_labels_that_cannot_be_stored_are_told_too() -> None:
     queue, told = Full(), IntakeFailures()
 
     async def tell(failure: str) -> None:
-        told.add(failure)
+        await told.add(failure)
 
-    token = (await queue.admit("ann", "labeler")).token
+    token = (await queue.owner.admit("ann", "labeler")).token
     client = TestClient(build_app(queue, IntakeConfig(), tell))
     answer = client.get("/api/v1/tasks/next", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 503
-    (failure,) = told.take()
+    (failure,) = await told.take()
     assert failure.endswith("ResourceError: labels cannot be stored (disk is full)")
 
 
@@ -60,16 +61,16 @@ async def test_a_refusal_is_no_failure() -> None:
     told = IntakeFailures()
 
     async def tell(failure: str) -> None:
-        told.add(failure)
+        await told.add(failure)
 
     client = TestClient(build_app(FakePeopleQueue(), IntakeConfig(), tell))
     assert client.get("/api/v1/tasks/next").status_code == 401
     assert client.get("/nowhere").status_code == 404
-    assert told.take() == {}
+    assert await told.take() == {}
 
 
-def test_of_very_many_kinds_the_oldest_is_forgotten() -> None:
+async def test_of_very_many_kinds_the_oldest_is_forgotten() -> None:
     told = IntakeFailures()
     for number in range(MOST_KINDS + 1):
-        told.add(str(number))
-    assert list(told.take()) == [str(number) for number in range(1, MOST_KINDS + 1)]
+        await told.add(str(number))
+    assert list(await told.take()) == [str(number) for number in range(1, MOST_KINDS + 1)]

@@ -6,9 +6,11 @@ import asyncio
 import json
 
 import httpx
+from pydantic import TypeAdapter
 
 from label_queue.intake.labels_api import NDJSON
-from label_queue.intake.schemas import LineAnswer, RunInfo
+from label_queue.intake.schemas import LineAnswer
+from label_queue.labeling.run_info import RunInfo
 from label_queue.queue import LabelQueue
 from tests.support.labels import ManualClock, make_config
 from tests.support.memory_ledger import MemoryLedger
@@ -72,7 +74,7 @@ async def test_the_same_label_again_gets_the_first_answer_again(
     again = await post(ann, choice(task))
     assert (again.status_code, again.json()) == (200, first.json())
     assert len(ledger.events()) == 1
-    assert (await queue.stats())["labels/duplicate"] == 1
+    assert (await queue.policy_loop.stats())["labels/duplicate"] == 1
 
 
 async def test_the_same_key_with_another_body_is_a_conflict(ann: httpx.AsyncClient) -> None:
@@ -102,12 +104,12 @@ async def test_a_change_of_mind_is_the_next_revision(
     await post(ann, choice(task, 0))
     assert (await post(ann, choice(task, 1, revision=1))).status_code == 200
     assert [event.type for event in ledger.events()] == ["submit", "revise"]
-    assert (await queue.run_info()).labels_received == 1
+    assert (await queue.people.run_info()).labels_received == 1
 
 
 async def test_an_empty_queue_answers_no_content(make_queue: MakeQueue) -> None:
     queue = make_queue()
-    async with client_of(queue, await queue.add_labeler("ann")) as client:
+    async with client_of(queue, await queue.owner.add_labeler("ann")) as client:
         answer = await client.get("/api/v1/tasks/next")
     assert (answer.status_code, answer.content) == (204, b"")
 
@@ -115,7 +117,7 @@ async def test_an_empty_queue_answers_no_content(make_queue: MakeQueue) -> None:
 async def test_a_run_that_has_all_its_labels_gives_no_more_tasks(make_queue: MakeQueue) -> None:
     queue = make_queue(make_config(total=2, initial=2))
     await answer_orders(queue)
-    async with client_of(queue, await queue.add_labeler("ann")) as client:
+    async with client_of(queue, await queue.owner.add_labeler("ann")) as client:
         for _ in range(2):
             await post(client, choice(await take(client)))
         answer = await client.get("/api/v1/tasks/next", params={"wait_s": 20})
@@ -184,7 +186,7 @@ async def test_a_late_answer_is_kept(
 
 async def test_a_waiting_labeler_gets_the_next_task_as_it_comes(make_queue: MakeQueue) -> None:
     queue = make_queue()
-    token = await queue.add_labeler("ann")
+    token = await queue.owner.add_labeler("ann")
     async with client_of(queue, token) as client:
         waiting = asyncio.create_task(client.get("/api/v1/tasks/next", params={"wait_s": 20}))
         await asyncio.sleep(0)
@@ -194,7 +196,7 @@ async def test_a_waiting_labeler_gets_the_next_task_as_it_comes(make_queue: Make
 
 async def test_the_run_says_how_it_stands(ann: httpx.AsyncClient) -> None:
     await post(ann, choice(await take(ann)))
-    info = RunInfo.model_validate_json((await ann.get("/api/v1/run")).content)
+    info = TypeAdapter(RunInfo).validate_json((await ann.get("/api/v1/run")).content)
     assert info == RunInfo(
         run_id="run-1",
         kind="best_of_k",

@@ -97,7 +97,7 @@ async def test_refused_bodies_are_kept_but_not_for_ever(
     assert len(letters) == 3
     assert (letters[0].labeler_id, letters[0].field) == ("ann", "assignment_id")
     assert len(letters[0].payload) == 50
-    assert (await queue.stats())["labels/rejected"] == 5
+    assert (await queue.policy_loop.stats())["labels/rejected"] == 5
 
 
 async def test_a_full_disk_acknowledges_nothing_and_later_takes_the_same_label(

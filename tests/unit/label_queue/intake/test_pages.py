@@ -22,7 +22,7 @@ async def olga(people: FakePeopleQueue) -> AsyncIterator[httpx.AsyncClient]:
     """The owner's browser."""
     async with client_of(people) as client:
         client.headers.update(BROWSER)
-        await client.post((await people.admit("olga", "owner")).link)
+        await client.post((await people.owner.admit("olga", "owner")).link)
         yield client
 
 
@@ -76,7 +76,7 @@ def test_assets_name_nothing_remote() -> None:
 async def test_names_are_escaped(people: FakePeopleQueue) -> None:
     people.show(run_id='<img src=x onerror="alert(1)">')
     async with client_of(people) as client:
-        await client.post((await people.admit('"><script>', "labeler")).link)
+        await client.post((await people.owner.admit('"><script>', "labeler")).link)
         page = (await client.get("/")).text
     assert "<img src=x" not in page
     assert "<script>" not in page
@@ -92,7 +92,7 @@ async def test_without_a_session_a_page_says_so(people: FakePeopleQueue) -> None
 
 async def test_the_owners_page_is_the_owners(people: FakePeopleQueue) -> None:
     async with client_of(people) as client:
-        await client.post((await people.admit("ann", "labeler")).link)
+        await client.post((await people.owner.admit("ann", "labeler")).link)
         answer = await client.get("/owner")
         assert (answer.status_code, "owner" in answer.text) == (403, True)
         assert "/owner" not in (await client.get("/")).text
@@ -192,5 +192,5 @@ def test_guidelines_show_no_image() -> None:
 async def test_the_page_shows_the_guidelines(people: FakePeopleQueue) -> None:
     people.guidelines = "Prefer what is *true*."
     async with client_of(people) as client:
-        await client.post((await people.admit("ann", "labeler")).link)
+        await client.post((await people.owner.admit("ann", "labeler")).link)
         assert "Prefer what is <em>true</em>." in (await client.get("/")).text

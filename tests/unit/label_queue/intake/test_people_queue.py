@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from label_queue.intake.port import PeopleQueue
+from label_queue.intake.app import FacedQueue
 from tests.support.fake_people_queue import FakePeopleQueue
 from tests.support.people_contract import PeopleQueueContract
 from tests.support.tasks import make_task
@@ -13,7 +13,7 @@ from tests.unit.label_queue.labeling import answer_orders
 
 
 class TestFake(PeopleQueueContract):
-    async def queue(self) -> PeopleQueue:
+    async def queue(self) -> FacedQueue:
         return FakePeopleQueue([make_task(number) for number in range(3)])
 
 
@@ -22,7 +22,7 @@ class TestReal(PeopleQueueContract):
     def _given(self, make_queue: MakeQueue) -> None:
         self._make_queue = make_queue
 
-    async def queue(self) -> PeopleQueue:
+    async def queue(self) -> FacedQueue:
         queue = self._make_queue()
         await answer_orders(queue)
         return queue

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from pydantic import TypeAdapter
 
 from label_queue.intake.identity import CSRF_HEADER, SESSION_COOKIE, csrf_token
-from label_queue.intake.schemas import CordStanding
 from label_queue.queue import LabelQueue
+from protocol.labels import CordState
 from tests.unit.label_queue.intake.client import choice, client_of, take
 
 SAME_SITE = {"Origin": "http://andon"}
@@ -20,7 +21,7 @@ SAME_SITE = {"Origin": "http://andon"}
 async def browser(queue: LabelQueue) -> AsyncIterator[httpx.AsyncClient]:
     """A browser that came in by ann's link."""
     async with client_of(queue) as client:
-        admission = await queue.admit("ann", "labeler")
+        admission = await queue.owner.admit("ann", "labeler")
         await client.post(admission.link, headers=SAME_SITE)
         yield client
 
@@ -30,7 +31,7 @@ def csrf_of(browser: httpx.AsyncClient) -> dict[str, str]:
 
 
 async def test_a_link_opens_one_session_and_no_second(queue: LabelQueue) -> None:
-    link = (await queue.admit("ann", "labeler")).link
+    link = (await queue.owner.admit("ann", "labeler")).link
     async with client_of(queue) as client:
         first, second = await client.post(link), await client.post(link)
     assert (first.status_code, first.headers["location"]) == (303, "/")
@@ -40,7 +41,7 @@ async def test_a_link_opens_one_session_and_no_second(queue: LabelQueue) -> None
 
 
 async def test_looking_at_a_link_does_not_use_it_up(queue: LabelQueue) -> None:
-    link = (await queue.admit("ann", "labeler")).link
+    link = (await queue.owner.admit("ann", "labeler")).link
     async with client_of(queue) as client:
         for _ in range(3):
             assert (await client.get(link)).status_code == 200
@@ -48,7 +49,7 @@ async def test_looking_at_a_link_does_not_use_it_up(queue: LabelQueue) -> None:
 
 
 async def test_an_owner_lands_on_the_owners_page(queue: LabelQueue) -> None:
-    link = (await queue.admit("olga", "owner")).link
+    link = (await queue.owner.admit("olga", "owner")).link
     async with client_of(queue) as client:
         answer = await client.post(link)
         assert answer.headers["location"] == "/owner"
@@ -57,7 +58,7 @@ async def test_an_owner_lands_on_the_owners_page(queue: LabelQueue) -> None:
 
 
 async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(queue: LabelQueue) -> None:
-    link = (await queue.admit("ann", "labeler")).link
+    link = (await queue.owner.admit("ann", "labeler")).link
     async with client_of(queue) as client:
         cookie = (await client.post(link)).headers["set-cookie"]
     assert cookie.startswith(f"{SESSION_COOKIE}=")
@@ -66,7 +67,7 @@ async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(queue: Labe
 
 
 async def test_a_link_posted_from_another_site_is_refused_and_still_good(queue: LabelQueue) -> None:
-    link = (await queue.admit("ann", "labeler")).link
+    link = (await queue.owner.admit("ann", "labeler")).link
     async with client_of(queue) as client:
         answer = await client.post(link, headers={"Origin": "https://evil.example"})
         assert answer.status_code == 403
@@ -107,15 +108,15 @@ async def test_forged_requests_are_refused(
     headers = [(k.encode(), v.encode()) for k, v in wanted.items() if v is not None]
     answer = await browser.post(path, json={"reason": "forged"}, headers=headers)
     assert (answer.status_code, answer.json()["error"]) == (403, "Forbidden")
-    assert not (await queue.me("ann")).cord.is_pulled
+    assert not (await queue.people.me("ann")).cord.is_pulled
     assert (await browser.get("/api/v1/me")).status_code == 200
 
 
 async def test_a_labeler_pulls_the_cord(browser: httpx.AsyncClient) -> None:
     body = {"reason": "it insults people"}
     answer = await browser.post("/api/v1/cord", json=body, headers=csrf_of(browser))
-    standing = CordStanding.model_validate_json(answer.content)
-    assert standing == CordStanding(is_pulled=True, pulled_by="ann", reason="it insults people")
+    standing = TypeAdapter(CordState).validate_json(answer.content)
+    assert standing == CordState(is_pulled=True, pulled_by="ann", reason="it insults people")
     later = await browser.post("/api/v1/cord", json={"reason": "me too"}, headers=csrf_of(browser))
     assert later.json()["reason"] == "it insults people"
 
@@ -129,14 +130,14 @@ async def test_leaving_ends_the_session(browser: httpx.AsyncClient) -> None:
 
 
 async def test_a_revoked_session_is_refused(browser: httpx.AsyncClient, queue: LabelQueue) -> None:
-    await queue.revoke("ann", "left the project")
+    await queue.owner.revoke("ann", "left the project")
     assert (await browser.get("/api/v1/me")).status_code == 401
     page = await browser.get("/")
     assert (page.status_code, "not signed in" in page.text) == (401, True)
 
 
 async def test_a_link_is_no_token_and_no_session(queue: LabelQueue) -> None:
-    code = (await queue.admit("ann", "labeler")).link.rsplit("/", 1)[-1]
+    code = (await queue.owner.admit("ann", "labeler")).link.rsplit("/", 1)[-1]
     async with client_of(queue, code) as client:
         assert (await client.get("/api/v1/me")).status_code == 401
     async with client_of(queue) as client:

@@ -1,0 +1,39 @@
+"""A query as people see it: neither models, versions nor what it is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protocol.labels import ComparisonQuery
+from protocol.messages import ChatMessage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownPrompt:
+    """The prompt as shown: a text, or the chat so far."""
+
+    text: str
+    """A plain prompt; empty for a chat."""
+    messages: tuple[ChatMessage, ...] = ()
+    """The chat, oldest turn first; empty for a plain prompt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownCandidate:
+    """A response as shown: neither model nor version."""
+
+    candidate_id: str
+    """Opaque; what a choice or ranking names."""
+    text: str
+
+
+def shown_prompt(query: ComparisonQuery) -> ShownPrompt:
+    """Return a query's prompt as people see it."""
+    return ShownPrompt(text=query.prompt_text, messages=query.prompt_messages)
+
+
+def shown_candidates(query: ComparisonQuery) -> tuple[ShownCandidate, ...]:
+    """Return a query's candidates as people see them, in the query's order."""
+    return tuple(
+        ShownCandidate(candidate_id=each.candidate_id, text=each.text) for each in query.candidates
+    )

@@ -1,0 +1,47 @@
+"""Outside labelling tools, as far as the label queue looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectorHealth:
+    """How it stands with one outside labelling tool."""
+
+    name: str
+    state: str
+    """"starting", "ok", or "failing: …" with why."""
+    last_sweep_at: float | None
+    """Unix seconds; None before the first that succeeded."""
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last sweep failed."""
+        return self.state.startswith("failing")
+
+
+class OutsideTools(Protocol):
+    """What keeps the tools and the ledger together; the label queue only asks it how it goes."""
+
+    def health(self) -> Sequence[ConnectorHealth]:
+        """Return how it stands with each tool."""
+        ...
+
+    def stats(self) -> Mapping[str, float]:
+        """Return the metrics on the axis `labels/seq`."""
+        ...
+
+
+class NoTools:
+    """A run that reads no outside tool."""
+
+    def health(self) -> Sequence[ConnectorHealth]:
+        """Return nothing."""
+        return ()
+
+    def stats(self) -> Mapping[str, float]:
+        """Return nothing."""
+        return {}

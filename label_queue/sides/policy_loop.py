@@ -1,0 +1,166 @@
+"""What the policy loop asks of the label queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from label_queue.asking.asker import Asker
+from label_queue.figures.validation import WinRate
+from label_queue.fitting.reward_fits import RewardFits
+from label_queue.folds.lineage import as_provenance, reference_provenance
+from label_queue.ledger.group_commit import GroupCommit
+from label_queue.ledger.records import Record
+from label_queue.oversight.cord import Cord
+from label_queue.schedule import LabelSchedule
+from label_queue.state import LabelState
+from protocol.labels import CordState, FitRequest, QueryDraft, QueryOrder, RewardVersion
+from protocol.messages import PolicyVersion, Rollout
+
+
+class PolicyLoopSide:
+    """next_orders → offer; wait_until_allowed → pass_cord; next_fit → learned."""
+
+    def __init__(
+        self,
+        state: LabelState,
+        commits: GroupCommit,
+        schedule: LabelSchedule,
+        *,
+        asker: Asker,
+        fits: RewardFits,
+        cord: Cord,
+        clock: Callable[[], float],
+    ) -> None:
+        self._state = state
+        self._commits = commits
+        self._schedule = schedule
+        self._asker = asker
+        self._fits = fits
+        self._cord = cord
+        self._clock = clock
+
+    # --- what to ask -------------------------------------------------------------------------
+
+    async def add_reference(self, rollouts: Sequence[Rollout]) -> None:
+        """Take responses of ρ for validation queries, half of K or more a prompt.
+
+        Idempotent by rollout id. After a restart they must be given again.
+        """
+        self._asker.add_reference(rollouts)
+
+    async def next_orders(self, timeout_s: float) -> list[QueryOrder]:
+        """Return what must be drawn so that l(n) + ahead labels stay asked for.
+
+        Blocks until something is lacking, at most `timeout_s` (then: empty). Not idempotent: what
+        is returned counts as under way until it is answered by `offer` or times out. Raises
+        QueueClosed once the queue is closed.
+        """
+        return await self._asker.next_orders(timeout_s)
+
+    async def offer(self, order_id: str, drafts: Sequence[QueryDraft]) -> int:
+        """Answer an order; return how many queries were made of the drafts.
+
+        Idempotent by order_id: the first answer counts, whatever the second brings. Fewer drafts
+        than ordered are welcome, and drafts with an unfinished response make no query. An order
+        that is not known (it timed out, or the queue was restarted) makes none.
+
+        Raises InputError once 10 orders in a row have brought no query.
+        """
+        return await self._asker.offer(order_id, drafts)
+
+    # --- whether a step may be taken ---------------------------------------------------------
+
+    async def set_progress(self, episodes: int, policy: PolicyVersion) -> None:
+        """Say how far the run is, and what `policy` was made of, on disk at return.
+
+        Idempotent by version; the run's clock never goes back. With the first version that is
+        told, version 0 (ρ) is written down too.
+        """
+        self._state.episodes = max(self._state.episodes, episodes)
+        known, now = self._state.policies, self._clock()
+        fresh: list[Record] = []
+        if 0 not in known and policy.version != 0:
+            fresh.append(reference_provenance(now))
+        if policy.version not in known:
+            fresh.append(as_provenance(policy, now))
+        if fresh:
+            await self._commits.write(fresh)
+        self._state.change.notify()
+
+    async def wait_until_allowed(self, episodes: int) -> float:
+        """Block while fewer than l(n) labels have come, n = `episodes`; return seconds waited.
+
+        With when_starved = "continue" only the first N₀ are waited for. Returns early when a
+        rollback is ordered, which the learner does at the cord. Idempotent. Raises QueueClosed once
+        the queue is closed.
+        """
+        return await self._asker.wait_until_allowed(episodes)
+
+    async def pass_cord(self) -> int | None:
+        """Block while the cord is pulled; return None, or the policy version to restore first.
+
+        After a rollback call `rolled_back`, then this again. Raises QueueClosed once the queue is
+        closed.
+        """
+        return await self._cord.pass_by()
+
+    async def pull_cord(self, actor: str, reason: str, offered_rollback: int | None = None) -> None:
+        """Stop the line; see `Cord.pull`."""
+        await self._cord.pull(actor, reason, offered_rollback)
+
+    async def rolled_back(self, policy: PolicyVersion) -> None:
+        """Note that the ordered rollback was done; see `Cord.rolled_back`."""
+        await self._cord.rolled_back(policy)
+
+    async def cord(self) -> CordState:
+        """Return how the cord hangs."""
+        return self._state.cord
+
+    # --- what to learn -----------------------------------------------------------------------
+
+    async def next_fit(self) -> FitRequest:
+        """Block until a fit is due and return it; the same one until `learned` is called.
+
+        A refit from scratch wins over a warm update, and is due at once when labels that carried
+        more than 2 % of what the live reward learned were taken back. Raises QueueClosed once the
+        queue is closed.
+        """
+        return await self._fits.next_fit()
+
+    async def learned(self, version: RewardVersion) -> None:
+        """Take the announcement of a reward version, on disk at return. Idempotent by version."""
+        await self._fits.learned(version)
+
+    # --- figures -----------------------------------------------------------------------------
+
+    async def first_sampled(self, version: int, at: float) -> None:
+        """Note when the first rollout of a policy version came. To be told anew after a restart."""
+        self._state.figures.first_sampled(version, at)
+
+    async def tell_activity(self, words: str) -> None:
+        """Say what the run is doing now, for the owner's page."""
+        if words != self._state.activity:
+            self._state.activity = words
+            self._state.change.notify()
+
+    async def stats(self) -> dict[str, float]:
+        """Return the metrics on the axis `labels/seq` that are defined by now."""
+        scheduled = self._schedule.wanted(self._state.episodes)
+        stats = self._state.figures.stats(now=self._clock(), scheduled=scheduled)
+        return {**stats, **self._state.outside.stats()}
+
+    async def online_stats(self) -> dict[str, float]:
+        """Return the metrics on the axis `policy/step` that are defined by now, axis left out."""
+        return self._state.figures.online_stats()
+
+    async def ledger_commit_p95_s(self) -> float:
+        """Return the 95th percentile of recent commits, in seconds; 0 before the first."""
+        return self._commits.commit_p95_s
+
+    async def winrate(self, last: int | None = None) -> WinRate:
+        """Return π's win rate over ρ on validation labels, of all or of the newest `last`."""
+        return self._state.figures.winrate(last)
+
+    async def coverage(self) -> tuple[float, ...]:
+        """Return, for each query made since the first reward version, how much it had learned."""
+        return tuple(each.share for each in self._state.figures.online().coverage)
