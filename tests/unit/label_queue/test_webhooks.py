@@ -113,7 +113,7 @@ def test_a_secret_that_is_not_base64_is_refused_at_the_start(clock: ManualClock)
         StandardWebhook("not base64!", clock)
 
 
-class Queue:
+class FirmBell:
     """Answers as the label queue would; keeps what it was passed."""
 
     def __init__(self, hook: StandardWebhook) -> None:
@@ -129,7 +129,8 @@ async def test_the_bad_input_table_over_http(hook: StandardWebhook) -> None:
     app = FastAPI()
     app.include_router(hooks.router)
     add_refusals(app)
-    app.state.queue = queue = Queue(hook)
+    app.state.bell = bell = FirmBell(hook)
+    app.state.tell_failure = None
     good = sign("msg_1", NOW, BODY)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://andon"
@@ -143,7 +144,7 @@ async def test_the_bad_input_table_over_http(hook: StandardWebhook) -> None:
         assert await post(sign("msg_1", NOW - 301, BODY)) == (401, None)
         assert await post(good, BODY + b" ") == (401, None)
         assert await post({**good, "Authorization": "Token x", "Cookie": "a=b"}) == (200, True)
-        assert sorted(queue.headers) == ["webhook-id", "webhook-signature", "webhook-timestamp"]
+        assert sorted(bell.headers) == ["webhook-id", "webhook-signature", "webhook-timestamp"]
         assert await post(good) == (401, None)
         assert await post(sign("msg_2", NOW, BODY)) == (200, False)
         assert await post(good, b"x" * (hooks.MAX_HOOK_BYTES + 1)) == (413, None)

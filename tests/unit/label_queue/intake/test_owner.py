@@ -13,7 +13,7 @@ from label_queue.intake.overview_stream import ENDED, KEEP_ALIVE, overview_event
 from label_queue.labeling.admissions import Admission
 from label_queue.oversight.overview import Overview
 from protocol.errors import QueueClosed
-from tests.support.fake_people_queue import FakePeopleQueue
+from tests.support.fake_people_queue import FakeOwner, FakePeopleQueue
 from tests.unit.label_queue.intake.client import client_of
 
 ROUTES = [
@@ -185,9 +185,10 @@ async def test_a_stream_ends_with_its_owners_token(people: FakePeopleQueue) -> N
 
 
 async def test_a_stream_ends_with_the_run(people: FakePeopleQueue) -> None:
-    class Ended(FakePeopleQueue):
+    class Ended(FakeOwner):
         async def wait_for_overview(self, after: float, timeout_s: float) -> Overview:
             raise QueueClosed("the queue is closed")
 
-    events = events_of(Ended())
+    people.owner = Ended(people)
+    events = events_of(people)
     assert len([event async for event in events]) == 1
