@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import pytest
 
 from label_queue.intake.port import Identity, PeopleQueue
 from label_queue.intake.schemas import LabelAnswer, LabelSubmission, Task
 from protocol.errors import Forbidden, LabelConflict, Unauthenticated, UnknownTask
+from tests.support.contract import Contract
 
 
 def choose(task: Task, index: int = 0, revision: int = 0) -> LabelSubmission:
@@ -26,7 +27,7 @@ async def take(queue: PeopleQueue, labeler_id: str) -> Task:
     return task
 
 
-class PeopleQueueContract(ABC):
+class PeopleQueueContract(Contract):
     """Inherit, and give `queue`."""
 
     @abstractmethod
