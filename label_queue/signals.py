@@ -23,8 +23,13 @@ class Change:
         self._event = asyncio.Event()
 
     async def wait(self, timeout_s: float | None = None) -> None:
-        """Return at the next change, or after `timeout_s` seconds."""
+        """Return at the next change, or after `timeout_s` seconds.
+
+        Cancelled, it is cancelled, also where a change comes at the same moment: Python 3.11's
+        `asyncio.wait_for` would forget it then.
+        """
         try:
-            await asyncio.wait_for(self._event.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._event.wait()
         except TimeoutError:
             return

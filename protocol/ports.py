@@ -1,6 +1,8 @@
 """The ports: what one part asks of another, whatever stands behind it.
 
-Each has a real implementation, and a fake in `tests/support` that passes the same contract tests.
+What each promises is held by a suite of contract tests in `tests/support`, which the real
+implementation passes and so does the fake, where there is one. The errors that are named are raised
+as themselves, also by one in another process.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ class PromptSource(Protocol):
     """An endless, seeded stream of prompts that can be resumed from a cursor."""
 
     def draw(self, count: int) -> list[Prompt]:
-        """Return the next `count` prompts and move the cursor."""
+        """Return the next `count` prompts and move the cursor, however they are asked for."""
         ...
 
     @property
@@ -34,7 +36,7 @@ class PromptSource(Protocol):
         ...
 
     def seek(self, cursor: int) -> None:
-        """Go to where `cursor` prompts had been drawn."""
+        """Go to where `cursor` prompts had been drawn, forward or back."""
         ...
 
 
@@ -42,14 +44,17 @@ class RolloutActor(Protocol):
     """One generation engine."""
 
     async def generate(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
-        """Draw one response a request, in order. Does not block other calls."""
+        """Draw one response a request, in order. Does not block other calls.
+
+        A `rollout_id` seen before gets its first answer, drawn or still being drawn.
+        """
         ...
 
     async def load_policy(self, policy: PolicyVersion) -> float:
         """Take new weights in flight and prove them; return the probe's largest difference.
 
         Loading the version already held does nothing; an older one raises VersionError; a probe
-        out of tolerance raises ProbeMismatch.
+        out of tolerance raises ProbeMismatch, and so does every call after it.
         """
         ...
 
@@ -58,11 +63,14 @@ class WeightPublisher(Protocol):
     """The learner's end of the weight path."""
 
     def publish(self, version: int, tensors: Mapping[str, object]) -> WeightsRef:
-        """Make named tensors available to every actor; keep the last few versions."""
+        """Make named tensors available to every actor; keep the last few versions.
+
+        Raises VersionError where the version is not above the last.
+        """
         ...
 
     def close(self) -> None:
-        """Free what is still published."""
+        """Free what is still published. May be called twice."""
         ...
 
 
@@ -121,7 +129,10 @@ class Learner(Protocol):
     """The policy's trainer, as one; behind it are W ranks."""
 
     async def step(self, batch: ExperienceBatch) -> StepReport:
-        """Run one PPO step and publish a version. The same `batch.step` again: the first answer."""
+        """Run one PPO step and publish a version. The same `batch.step` again: the first answer.
+
+        A step is numbered by the version it changes. Raises VersionError for any other.
+        """
         ...
 
     async def checkpoints(self) -> tuple[int, ...]:
@@ -141,7 +152,11 @@ class RewardTrainer(Protocol):
     """The reward model's trainer, as one; the single writer of reward versions."""
 
     async def fit(self, request: FitRequest) -> RewardVersion:
-        """Fit or update, validate, write a bundle and return its announcement."""
+        """Fit or update, validate, write a bundle and return its announcement.
+
+        Versions rise by one from 1. The same request again: the first answer. Raises InputError
+        where there is no comparison, VersionError for a warm update before any refit.
+        """
         ...
 
 
@@ -161,7 +176,7 @@ class MetricSink(Protocol):
         ...
 
     def close(self) -> None:
-        """Flush and let go."""
+        """Flush and let go. May be called twice."""
         ...
 
 
@@ -169,5 +184,8 @@ class RewardService(Scorer, Protocol):
     """The scorer, and the door through which it takes a new version."""
 
     async def swap(self, version: RewardVersion) -> None:
-        """Return when every replica serves `version`; the old one serves until then."""
+        """Return when every replica serves `version`; the old one serves until then.
+
+        May be called twice. Raises VersionError for one older than what is served.
+        """
         ...

@@ -201,4 +201,5 @@ class Outposts:
 async def wait_for(event: asyncio.Event, seconds: float) -> None:
     """Return when the event is set or the seconds are over."""
     with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):  # Python 3.11's `wait_for` may forget a `cancel`
+            await event.wait()

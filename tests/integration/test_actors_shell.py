@@ -1,8 +1,9 @@
-"""The rollout actor on a local Ray: one actor, which the second test kills."""
+"""The rollout actor on a local Ray: one actor, which a test after the others kills."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from actors.config import ResponseConfig, RolloutConfig
 from actors.shell import RolloutActorShell
+from cluster.starting.remote import RemoteActor
 from protocol.errors import MissingError
 from protocol.messages import (
     PolicyVersion,
@@ -21,9 +23,12 @@ from protocol.messages import (
     StoredWeights,
 )
 from protocol.remote import Remote, spawn
+from tests.support.rollout_actor_contract import RolloutActorContract
 
 CONFIG = RolloutConfig(kv_cache_gib=0.0625, weight_transport="object_store")
 PROBE_TOKENS = tuple(range(4, 36))
+VERSIONS = itertools.count(10)
+"""That the tests which share the actor load."""
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +93,20 @@ async def test_generates_loads_and_counts(
     assert await actor.ask(RolloutActorShell.generate, requests(4)) == first
     stats = await actor.ask(RolloutActorShell.stats)
     assert (stats.policy_version, stats.num_loads, stats.num_rollouts) == (2, 1, 4)
+
+
+class TestRemoteActor(RolloutActorContract, of=RemoteActor):
+    @pytest.fixture
+    def actor(self, actor: Remote[RolloutActorShell], tiny_model: Path) -> RemoteActor:
+        self._model = tiny_model
+        return RemoteActor(actor)
+
+    @pytest.fixture
+    def versions(self) -> Iterator[int]:
+        return VERSIONS
+
+    def policy(self, version: int) -> PolicyVersion:
+        return policy_of(self._model, version)
 
 
 def test_a_killed_actor_leaves_no_engine_behind(actor: Remote[RolloutActorShell]) -> None:

@@ -167,7 +167,7 @@ def make_worker(running: VllmEngine) -> Callable[[], RolloutWorker]:
     return make
 
 
-class TestVllmEngine(EngineContract):
+class TestVllmEngine(EngineContract, of="VllmEngine"):
     @pytest.fixture
     def engine(self, running: VllmEngine) -> VllmEngine:
         return running

@@ -12,8 +12,9 @@ from cluster.metrics.names import AXES, CATALOGUE
 from cluster.metrics.ray_sink import RaySink
 from cluster.metrics.wandb_sink import WandbSink
 from protocol.errors import ResourceError
+from protocol.ports import MetricSink
 from protocol.remote import spawn
-from tests.support.sink_contract import ROWS, exercise
+from tests.support.sink_contract import KeepingSinkContract, MetricSinkContract, exercise
 from tests.support.wandb_file import read_history, read_records
 
 
@@ -25,23 +26,45 @@ def no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
 
 
-@pytest.fixture
-def records(tmp_path: Path, no_account: None) -> list[Any]:
-    """What an offline run wrote."""
-    sink = WandbSink(
-        folder=tmp_path,
+def offline_sink(folder: Path) -> WandbSink:
+    return WandbSink(
+        folder=folder,
         project="andon",
         name="demo-1",
         wandb_id="demo-1-9f2c61d0",
         mode="offline",
         run_config={"seed": 1},
     )
-    exercise(sink)
+
+
+def offline_file(folder: Path) -> Path:
+    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
+    return path
+
+
+@pytest.fixture
+def records(tmp_path: Path, no_account: None) -> list[Any]:
+    """What an offline run wrote."""
+    exercise(offline_sink(tmp_path))
     # It writes the file, and not only what `finish` waited for.
     assert [child for child in psutil.Process().children() if "wandb" in child.name()] == []
-    (path,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
-    assert read_history(path) == list(ROWS)
-    return read_records(path)
+    return read_records(offline_file(tmp_path))
+
+
+class TestWandbSink(KeepingSinkContract, of=WandbSink):
+    @pytest.fixture
+    def sink(self, tmp_path: Path, no_account: None) -> WandbSink:
+        self._folder = tmp_path
+        return offline_sink(tmp_path)
+
+    def kept(self, sink: MetricSink) -> list[dict[str, Any]]:
+        return read_history(offline_file(self._folder))
+
+
+class TestRaySink(MetricSinkContract, of=RaySink):
+    @pytest.fixture
+    def sink(self, ray_session: None) -> RaySink:
+        return RaySink(run_id="demo")
 
 
 def kinds(records: list[Any], kind: str) -> list[Any]:
@@ -74,11 +97,6 @@ def test_wandb_online_without_an_account_says_what_to_do(tmp_path: Path) -> None
             run_config={},
         )
     assert "\n" not in str(failure.value)
-
-
-@pytest.mark.usefixtures("ray_session")
-def test_ray_sink_takes_every_row() -> None:
-    exercise(RaySink(run_id="demo"))
 
 
 @pytest.mark.usefixtures("ray_session")

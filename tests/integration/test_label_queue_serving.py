@@ -10,11 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from label_queue.config import LabelsConfig
 from label_queue.http_client import open_client
 from label_queue.ledger.sql import SqlLedger
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from protocol.errors import ResourceError, Unauthenticated, UnknownTask
 from protocol.remote import Remote, spawn
+from tests.support.label_queue_contract import LabelQueueContract, Sides
 from tests.support.labels import make_config, make_drafts
 from tests.support.present import present
 
@@ -24,10 +26,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on
 CONFIG = make_config(total=120, initial=100, ahead=10, refits=2, max_order=200)
 
 
-def start_queue(path: Path) -> Remote[LabelQueueShell]:
+def start_queue(
+    path: Path, config: LabelsConfig = CONFIG, episodes: int = 1_000
+) -> Remote[LabelQueueShell]:
 
     return spawn(LabelQueueShell, "the label queue", QUEUE_OPTIONS)(
-        CONFIG, run_id="run-1", ledger_path=str(path), episodes=1_000, mode="online", seed=1
+        config, run_id="run-1", ledger_path=str(path), episodes=episodes, mode="online", seed=1
     )
 
 
@@ -180,3 +184,20 @@ async def test_the_owners_side_crosses_ray_too(
     assert await passing is None
     with pytest.raises(UnknownTask, match="'eve'"):
         await owner.exclude("eve", 0, "who?")
+
+
+class TestRemoteLabelQueue(LabelQueueContract, of="RemoteLabelQueue"):
+    @pytest.fixture(autouse=True)
+    def _given(self, ray_session: None, ledger_path: Path) -> Iterator[None]:
+        import ray
+
+        self._queue = start_queue(ledger_path, make_config(), episodes=100)
+        yield
+        ray.kill(self._queue.handle)
+
+    async def open(self) -> Sides:
+        sides = RemoteLabelQueue(self._queue)
+        return Sides(loop=sides.policy_loop, people=sides.people, owner=sides.owner)
+
+    async def close(self, sides: Sides) -> None:
+        await self._queue.ask(LabelQueueShell.close)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,16 +14,19 @@ import ray
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from cluster.starting.remote import said
+from cluster.starting.ranks import RankGroup
+from cluster.starting.remote import RemoteLearner, RemoteRewardTrainer, said
 from learners.config import BaseModelConfig, PolicyConfig, SupervisedConfig
 from learners.shell import LearnerRank, Rank, RewardTrainerRank, SupervisedRank
 from learners.weights import ObjectStorePublisher, SharedMemoryPublisher
 from protocol.errors import VersionError
-from protocol.messages import StoredWeights, WeightsFile
+from protocol.messages import ExperienceBatch, StoredWeights, WeightsFile
 from protocol.ports import WeightPublisher
 from protocol.remote import Remote, raised_as_itself, spawn
 from reward_service.bundle import load_bundle
 from tests.support import learner_inputs as inputs
+from tests.support.learner_contract import LearnerContract, Standing
+from tests.support.reward_trainer_contract import RewardTrainerContract
 
 AnyRank = TypeVar("AnyRank", bound=Rank)
 P = ParamSpec("P")
@@ -124,6 +127,73 @@ def test_reward_trainer(ray_session: None, tiny_model: Path, tmp_path: Path) -> 
         assert load_bundle(Path(version.path)).version.sha256 == version.sha256
     call(ranks, RewardTrainerRank.stop)
     stop(ranks)
+
+
+@pytest.fixture(scope="module")
+def learner_rank(
+    ray_session: None, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Remote[LearnerRank]]:
+    """One rank that tests share, at version 0."""
+    folder = tmp_path_factory.mktemp("run")
+    rank = spawn(LearnerRank, "the learner", {})(
+        rank=0,
+        policy=PolicyConfig(path=str(tiny_model)),
+        ppo=inputs.PPO,
+        kl=inputs.KL,
+        learner=inputs.engine_config(1, 0),
+        checkpoint_root=folder / "policies",
+        total_episodes=inputs.TOTAL_EPISODES,
+        seed=inputs.SEED,
+        make_publisher=partial(SharedMemoryPublisher, folder / "weights"),
+    )
+    call([rank], LearnerRank.start, *meet([rank]), inputs.PROBE)
+    yield rank
+    call([rank], LearnerRank.stop)
+    stop([rank])
+
+
+@pytest.fixture(scope="module")
+def shared_standing() -> Standing:
+    """Where `learner_rank` stands."""
+    return Standing()
+
+
+class TestRemoteLearner(LearnerContract, of=RemoteLearner):
+    @pytest.fixture
+    def learner(self, learner_rank: Remote[LearnerRank]) -> RemoteLearner:
+        return RemoteLearner(RankGroup([learner_rank]))
+
+    @pytest.fixture
+    def standing(self, shared_standing: Standing) -> Standing:
+        return shared_standing
+
+    def batch(self, step: int) -> ExperienceBatch:
+        return inputs.experience_batch(step)
+
+
+@pytest.fixture(scope="module")
+def trainer_rank(
+    ray_session: None, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Remote[RewardTrainerRank]]:
+    """One rank that tests share."""
+    rank = spawn(RewardTrainerRank, "the reward trainer", {})(
+        rank=0,
+        policy_path=tiny_model,
+        model=inputs.REWARD_MODEL,
+        fit=inputs.REWARD_FIT,
+        deepspeed=inputs.engine_config(1, 0),
+        root=tmp_path_factory.mktemp("run") / "reward",
+    )
+    call([rank], RewardTrainerRank.start, *meet([rank]), inputs.reference_sequences())
+    yield rank
+    call([rank], RewardTrainerRank.stop)
+    stop([rank])
+
+
+class TestRemoteRewardTrainer(RewardTrainerContract, of=RemoteRewardTrainer):
+    @pytest.fixture
+    def trainer(self, trainer_rank: Remote[RewardTrainerRank]) -> RemoteRewardTrainer:
+        return RemoteRewardTrainer(RankGroup([trainer_rank]))
 
 
 def test_base_model_from_texts(ray_session: None, tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from protocol.messages import Score
 from protocol.remote import Remote
 from reward_service.client import RewardClient
 from reward_service.config import RewardServiceConfig
-from tests.support import scorer_contract
 from tests.support.reward import make_reward_model, make_reward_version
+from tests.support.reward_service_contract import RewardServiceContract
 
 if TYPE_CHECKING:
     from reward_service.shell import AnnouncerShell
@@ -118,11 +118,20 @@ def service(
     serve.shutdown()
 
 
-async def test_passes_the_scorer_contract(service: Service) -> None:
-    first, second = service.series.write(), service.series.write()
-    await service.client.swap(first)
-    await scorer_contract.exercise(service.client, first, second)
-    assert set((await service.replicas()).values()) == {second.version}
+class TestRewardService(RewardServiceContract, of=RewardClient):
+    @pytest.fixture
+    def scorer(self, service: Service) -> RewardClient:
+        return service.client
+
+    @pytest.fixture
+    def announced(self, service: Service) -> Iterator[RewardVersion]:
+        return iter(service.series.write, None)
+
+
+async def test_every_replica_serves_what_was_swapped_in(service: Service) -> None:
+    version = service.series.write()
+    await service.client.swap(version)
+    assert set((await service.replicas()).values()) == {version.version}
 
 
 async def test_no_request_fails_while_five_versions_are_swapped_in(service: Service) -> None:

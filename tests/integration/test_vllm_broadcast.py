@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 from vllm.distributed.weight_transfer.ipc_engine import IPCWeightTransferUpdateInfo
 from vllm.distributed.weight_transfer.nccl_engine import (
@@ -18,9 +19,16 @@ from learners.ipc_weights import IpcPublisher
 from learners.nccl_weights import NcclPublisher
 from protocol.messages import DeviceTransfer, WeightsRef
 from tests.support.messages import make_policy
+from tests.support.weight_broadcast_contract import WeightBroadcastContract
 
 UNIQUE_ID = bytes(range(128))
 WEIGHTS = {"table": torch.zeros(2, 3), "lm_head.weight": torch.zeros(4, dtype=torch.bfloat16)}
+
+
+class TestNcclBroadcast(WeightBroadcastContract, of=NcclBroadcast):
+    @pytest.fixture
+    def broadcast(self) -> NcclBroadcast:
+        return NcclBroadcast(["rollout-0", "rollout-1"], 1, UNIQUE_ID)
 
 
 def told(actor_id: str, ref: WeightsRef) -> tuple[dict[str, Any], dict[str, Any]]:

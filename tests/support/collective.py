@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from protocol.messages import BroadcastWeights, PolicyVersion, Rollout, RolloutRequest
+from protocol.messages import BroadcastWeights, PolicyVersion
 from tests.support.messages import make_policy
+from tests.support.parts import FakeActor
 
 PUSHED = BroadcastWeights(transfers={}, num_bytes=0)
 
@@ -30,25 +30,21 @@ class Collective:
         self.log.append(f"{member} has {version}")
 
 
-class CollectiveActor:
+class CollectiveActor(FakeActor):
     """A rollout actor that takes every version it does not have yet in the collective."""
 
     def __init__(self, collective: Collective, name: str) -> None:
-        self.version = 0
+        super().__init__()
         self.failure: Exception | None = None
         self._collective = collective
         self._name = name
-
-    async def generate(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
-        raise AssertionError("nothing is drawn here")
 
     async def load_policy(self, policy: PolicyVersion) -> float:
         if self.failure is not None:
             raise self.failure
         if policy.version > self.version:
             await self._collective.meet(self._name, policy.version)
-            self.version = policy.version
-        return 1e-6
+        return await super().load_policy(policy)
 
 
 class CollectiveRank:

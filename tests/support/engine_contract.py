@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import pytest
 
@@ -11,11 +11,12 @@ from actors.engine import Engine
 from actors.weights import Weights
 from protocol.errors import InputError
 from protocol.messages import Sampling
+from tests.support.contract import Contract
 
 PROMPT = (5, 6, 7)
 
 
-class EngineContract(ABC):
+class EngineContract(Contract):
     """Subclasses give an `engine` fixture, already started, and weights other than its own."""
 
     end_token = "<eos>"

@@ -9,10 +9,13 @@ from label_queue.config import IntakeConfig, LabelsConfig, QualityConfig, WarmCo
 from protocol.labels import (
     Assignment,
     Candidate,
+    Comparison,
     ComparisonQuery,
     CordAction,
     CordEvent,
     EventType,
+    FitKind,
+    FitRequest,
     LabelEvent,
     Outcome,
     PolicyProvenance,
@@ -197,6 +200,37 @@ def make_drafts(order: QueryOrder, *, version: int = 0) -> list[QueryDraft]:
         )
         for i in range(order.num_drafts)
     ]
+
+
+def make_comparison(seq: int = 1, labeler_id: str = "ann") -> Comparison:
+    """A choice of the first of two responses, by the event `seq`."""
+    return Comparison(
+        seq=seq,
+        query_id=f"q{seq}",
+        labeler_id=labeler_id,
+        purpose="train",
+        prompt_token_ids=(1, 2, 3),
+        candidate_token_ids=((4, 5, 6), (4, 7, 6)),
+        policy_versions=(1, 1),
+        outcome="choice",
+        choice=0,
+        ranking=None,
+    )
+
+
+def make_fit(
+    kind: FitKind = "refit", *, ledger_seq: int = 10, num_comparisons: int = 10
+) -> FitRequest:
+    """An order to learn the newest labels up to `ledger_seq`, all of them ann's."""
+    seqs = range(ledger_seq - num_comparisons + 1, ledger_seq + 1)
+    return FitRequest(
+        kind=kind,
+        ledger_seq=ledger_seq,
+        comparisons=tuple(make_comparison(seq) for seq in seqs),
+        labeler_weights=(("ann", 1.0),),
+        exclusions_sha256="",
+        labels_used=ledger_seq,
+    )
 
 
 def make_reward(

@@ -13,6 +13,7 @@ from label_queue.ledger.records import (
     TokenRevocation,
 )
 from protocol.labels import LabelEvent
+from tests.support.contract import Contract
 from tests.support.labels import (
     make_assignment,
     make_cord_event,
@@ -23,7 +24,7 @@ from tests.support.labels import (
 )
 
 
-class LedgerContract:
+class LedgerContract(Contract):
     """Inherit, and give a fixture `ledger`."""
 
     def test_returns_what_it_was_given(self, ledger: Ledger) -> None:

@@ -19,6 +19,7 @@ from protocol.messages import (
 )
 
 SAMPLING = Sampling(temperature=1.0, max_tokens=4)
+PROBE = Probe(token_ids=(1, 2), logprobs=(-0.5,))
 
 
 def make_prompt(number: int = 0) -> Prompt:
@@ -79,7 +80,7 @@ def make_policy(version: int = 0, episodes: int = 0) -> PolicyVersion:
         version=version,
         episodes=episodes,
         weights=WeightsFile(path="", sha256="", num_bytes=0),
-        probe=Probe(token_ids=(1, 2), logprobs=(-0.5,)),
+        probe=PROBE,
         reward_version=min(version, 1),
         learned_through=0,
     )

@@ -1,4 +1,8 @@
-"""Fakes of the controller's parts: they keep the ports' promises and remember what was asked."""
+"""Fakes of the controller's parts: they keep the ports' promises and remember what was asked.
+
+That they do is held by the contract suites beside them, which the real parts pass too. The label
+queue has no fake: see `real_queue`.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from label_queue.sides.policy_loop import PolicyLoopSide
-from protocol.errors import MissingError, ScoringFailed
-from protocol.labels import CordState, FitRequest, QueryDraft, QueryOrder, RewardVersion
+from protocol.errors import InputError, MissingError, ProbeMismatch, ScoringFailed, VersionError
+from protocol.labels import FitRequest, RewardVersion
 from protocol.messages import (
     ExperienceBatch,
     PolicyVersion,
@@ -18,70 +21,111 @@ from protocol.messages import (
     Score,
     StepReport,
 )
-from tests.support.messages import make_policy, make_prompt, make_rollout
+from protocol.seq_ranges import as_ranges
+from tests.support.messages import PROBE, make_policy, make_prompt, make_rollout
+
+PROBE_DIFFERENCE = 1e-6
+"""What a fake actor's probe differs by, nats."""
 
 
 class FakePrompts:
+    """Prompt number n is "p-n"."""
+
     def __init__(self) -> None:
-        self.cursor = 0
+        self._cursor = 0
+
+    @property
+    def cursor(self) -> int:
+        return self._cursor
 
     def draw(self, count: int) -> list[Prompt]:
-        self.cursor += count
-        return [make_prompt(n) for n in range(self.cursor - count, self.cursor)]
+        self._cursor += count
+        return [make_prompt(n) for n in range(self._cursor - count, self._cursor)]
 
     def seek(self, cursor: int) -> None:
-        self.cursor = cursor
+        self._cursor = cursor
 
 
 class FakeActor:
-    """Answers at once under the version it holds; `is_complete` decides which responses end."""
+    """Answers at once, unless `may_answer` is cleared, under the version it holds.
+
+    `is_complete` decides which responses end. `requests` are those drawn, each once.
+    """
 
     def __init__(self, is_complete: Callable[[RolloutRequest], bool] = lambda _: True) -> None:
         self.version = 0
         self.requests: list[RolloutRequest] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
         self._is_complete = is_complete
+        self._answers: dict[str, Rollout] = {}
+        self._failure: ProbeMismatch | None = None
 
     async def generate(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
-        self.requests += requests
+        fresh = {each.rollout_id: each for each in requests if each.rollout_id not in self._answers}
+        self.requests += fresh.values()
+        for rollout_id, request in fresh.items():
+            is_complete = self._is_complete(request)
+            self._answers[rollout_id] = make_rollout(request, self.version, is_complete=is_complete)
         await asyncio.sleep(0)
-        return [
-            make_rollout(request, self.version, is_complete=self._is_complete(request))
-            for request in requests
-        ]
+        await self.may_answer.wait()
+        self._refuse_unproved()
+        return [self._answers[each.rollout_id] for each in requests]
 
     async def load_policy(self, policy: PolicyVersion) -> float:
         await asyncio.sleep(0)
+        self._refuse_unproved()
+        if policy.version < self.version:
+            raise VersionError(f"version {self.version} is held, {policy.version} was to be loaded")
+        if policy.probe != PROBE:
+            self._failure = ProbeMismatch(f"the probe of version {policy.version} is another")
+        self._refuse_unproved()
         self.version = policy.version
-        return 1e-6
+        return PROBE_DIFFERENCE
+
+    def _refuse_unproved(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
 
 class FakeLearner:
-    """Keeps a checkpoint of every second version."""
+    """Keeps a checkpoint of every second version. `batches` are those trained on, each once."""
 
     def __init__(self) -> None:
         self.batches: list[ExperienceBatch] = []
         self.restored: list[int] = []
         self.newest = 0
         self._episodes = 0
+        self._last: tuple[int, StepReport] | None = None
+        self._turn = asyncio.Lock()
 
     async def step(self, batch: ExperienceBatch) -> StepReport:
-        self.batches.append(batch)
-        for _ in range(5):  # long enough for the other loops to move
-            await asyncio.sleep(0)
-        episodes = batch.episodes_before + len(batch.rollouts)
-        assert batch.step == self.newest, "a step is numbered by the version it changes"
-        self.newest, self._episodes = batch.step + 1, episodes
-        return StepReport(policy=make_policy(self.newest, episodes), metrics={"policy/loss": 0.5})
+        async with self._turn:
+            if self._last is not None and batch.step == self._last[0]:
+                return self._last[1]
+            if batch.step != self.newest:
+                raise VersionError(f"policy step {batch.step} came after step {self.newest - 1}")
+            self.batches.append(batch)
+            for _ in range(5):  # long enough for the other loops to move
+                await asyncio.sleep(0)
+            self.newest += 1
+            self._episodes = batch.episodes_before + len(batch.rollouts)
+            policy = make_policy(self.newest, self._episodes)
+            report = StepReport(policy=policy, metrics={"policy/loss": 0.5})
+            self._last = (batch.step, report)
+            return report
 
     async def checkpoints(self) -> tuple[int, ...]:
         return tuple(range(0, self.newest, 2))
 
     async def restore(self, version: int) -> PolicyVersion:
-        if version not in await self.checkpoints():
-            raise MissingError(f"no checkpoint of policy version {version}")
-        self.restored.append(version)
-        self.newest += 1
-        return replace(make_policy(self.newest, self._episodes), restored_from=version)
+        async with self._turn:
+            if version not in await self.checkpoints():
+                raise MissingError(f"no checkpoint of policy version {version}")
+            self.restored.append(version)
+            self.newest += 1
+            self._last = None
+            return replace(make_policy(self.newest, self._episodes), restored_from=version)
 
 
 class FakeRewardService:
@@ -103,132 +147,37 @@ class FakeRewardService:
 
     async def swap(self, version: RewardVersion) -> None:
         await asyncio.sleep(0)
+        if version.version < self.version:
+            raise VersionError(f"reward version {version.version} came after {self.version}")
         self.version = version.version
 
 
 class FakeRewardTrainer:
+    """Learns nothing. `requests` are those fitted, each once."""
+
     def __init__(self) -> None:
         self.requests: list[FitRequest] = []
+        self._last: RewardVersion | None = None
 
     async def fit(self, request: FitRequest) -> RewardVersion:
-        self.requests.append(request)
         await asyncio.sleep(0)
-        return RewardVersion(
+        if self._last is not None and request == self.requests[-1]:
+            return self._last
+        if not request.comparisons:
+            raise InputError("a reward fit got no comparisons: wait for labels")
+        if request.kind == "warm" and not self.requests:
+            raise VersionError("a warm update has no version to go on from: refit first")
+        self.requests.append(request)
+        self._last = RewardVersion(
             version=len(self.requests),
             kind=request.kind,
             path="",
             sha256="",
             ledger_seq=request.ledger_seq,
-            exclusions_sha256="",
-            labeler_weights=(),
+            exclusions_sha256=request.exclusions_sha256,
+            labeler_weights=request.labeler_weights,
             labels_used=request.labels_used,
             fit_seconds=0.1,
+            learned=as_ranges(each.seq for each in request.comparisons),
         )
-
-
-class FakeLabelQueue(PolicyLoopSide):
-    """Wants one query, grants every wait, and asks for a fit each time the last was learned.
-
-    Its cord is pulled by the test, or by a guard; `order_rollback` and `release` are the owner's.
-    """
-
-    def __init__(self, max_fits: int = 3) -> None:
-        self.cord_state = CordState(is_pulled=False)
-        self.rollbacks: list[PolicyVersion] = []
-        self._cord_changed = asyncio.Condition()
-        self.reference: list[Rollout] = []
-        self.drafts: list[QueryDraft] = []
-        self.progress: list[int] = []
-        self.learned_versions: list[RewardVersion] = []
-        self._orders = [
-            QueryOrder(
-                order_id="order-0",
-                purpose="train",
-                num_drafts=2,
-                num_queries=2,
-                num_candidates=4,
-                prompts=(),
-            )
-        ]
-        self._max_fits = max_fits
-        self._num_fits = 0
-        self._may_fit = asyncio.Event()
-        self._may_fit.set()
-
-    async def add_reference(self, rollouts: Sequence[Rollout]) -> None:
-        self.reference += rollouts
-
-    async def next_orders(self, timeout_s: float) -> list[QueryOrder]:
-        if not self._orders:
-            await asyncio.Event().wait()
-        orders, self._orders = self._orders, []
-        return orders
-
-    async def offer(self, order_id: str, drafts: Sequence[QueryDraft]) -> int:
-        self.drafts += drafts
-        return len(drafts)
-
-    async def set_progress(self, episodes: int, policy: PolicyVersion) -> None:
-        self.progress.append(episodes)
-
-    async def wait_until_allowed(self, episodes: int) -> float:
-        return 0.0
-
-    async def next_fit(self) -> FitRequest:
-        await self._may_fit.wait()
-        self._may_fit.clear()
-        self._num_fits += 1
-        return FitRequest(
-            kind="refit",
-            ledger_seq=10 * self._num_fits,
-            comparisons=(),
-            labeler_weights=(),
-            exclusions_sha256="",
-            labels_used=10 * self._num_fits,
-        )
-
-    async def learned(self, version: RewardVersion) -> None:
-        self.learned_versions.append(version)
-        if self._num_fits < self._max_fits:
-            self._may_fit.set()
-
-    async def stats(self) -> dict[str, float]:
-        return {"labels/accepted": 0.0}
-
-    async def pass_cord(self) -> int | None:
-        async with self._cord_changed:
-            while self.cord_state.is_pulled:
-                if self.cord_state.rollback_to is not None:
-                    return self.cord_state.rollback_to
-                await self._cord_changed.wait()
-        return None
-
-    async def pull_cord(self, actor: str, reason: str, offered_rollback: int | None = None) -> None:
-        if not self.cord_state.is_pulled:
-            await self._set_cord(
-                CordState(
-                    is_pulled=True,
-                    pulled_by=actor,
-                    reason=reason,
-                    pulled_at=100.0,
-                    offered_rollback=offered_rollback,
-                )
-            )
-
-    async def rolled_back(self, policy: PolicyVersion) -> None:
-        self.rollbacks.append(policy)
-        await self._set_cord(replace(self.cord_state, rollback_to=None))
-
-    async def cord(self) -> CordState:
-        return self.cord_state
-
-    async def order_rollback(self, to_version: int) -> None:
-        await self._set_cord(replace(self.cord_state, is_pulled=True, rollback_to=to_version))
-
-    async def release(self) -> None:
-        await self._set_cord(CordState(is_pulled=False))
-
-    async def _set_cord(self, state: CordState) -> None:
-        async with self._cord_changed:
-            self.cord_state = state
-            self._cord_changed.notify_all()
+        return self._last

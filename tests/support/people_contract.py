@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import pytest
 
@@ -11,6 +11,7 @@ from label_queue.intake.app import FacedQueue
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
 from label_queue.labeling.tasks import Task
 from protocol.errors import Forbidden, LabelConflict, Unauthenticated, UnknownTask
+from tests.support.contract import Contract
 
 
 def choose(task: Task, index: int = 0, revision: int = 0) -> LabelSubmission:
@@ -28,7 +29,7 @@ async def take(queue: FacedQueue, labeler_id: str) -> Task:
     return task
 
 
-class PeopleQueueContract(ABC):
+class PeopleQueueContract(Contract):
     """Inherit, and give `queue`."""
 
     @abstractmethod

@@ -1,14 +1,11 @@
-"""Reward versions, small reward models, and a scorer that needs neither torch nor Ray."""
+"""Reward versions, and small reward models."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from protocol.errors import VersionError
 from protocol.labels import RewardVersion
-from protocol.messages import Score
 
 if TYPE_CHECKING:
     from reward_service.reward_model import RewardModel
@@ -52,22 +49,3 @@ def write_reward_versions(root: Path, reference: Path, count: int) -> list[Rewar
         write_bundle(root, make_reward_model(reference, seed=v), make_reward_version(v))
         for v in range(1, count + 1)
     ]
-
-
-class FakeScorer:
-    """A scorer whose score is a sum over the tokens, shifted by the reward version."""
-
-    def __init__(self, version: RewardVersion) -> None:
-        self.version = version
-
-    async def score(self, sequences: Sequence[Sequence[int]]) -> list[Score]:
-        values = [sum(sequence) / 100 - self.version.version for sequence in sequences]
-        return [
-            Score(value=value, heads=(value,), reward_version=self.version.version)
-            for value in values
-        ]
-
-    async def swap(self, version: RewardVersion) -> None:
-        if version.version < self.version.version:
-            raise VersionError(f"{version.version} came after {self.version.version}")
-        self.version = version

@@ -9,7 +9,7 @@ from tests.support.engine_contract import EngineContract
 from tests.support.fake_engine import FakeEngine, fake_weights
 
 
-class TestFakeEngine(EngineContract):
+class TestFakeEngine(EngineContract, of=FakeEngine):
     @pytest.fixture
     async def engine(self) -> FakeEngine:
         engine = FakeEngine()

@@ -14,10 +14,13 @@ from transformers import PreTrainedTokenizerFast
 
 from actors.prompts.config import PromptsConfig
 from actors.prompts.grammar import vocabulary
-from actors.prompts.source import build_prompt_source
+from actors.prompts.reviews import ReviewPrompts
+from actors.prompts.source import FilePrompts, build_prompt_source
 from protocol.errors import InputError, MissingError, ResourceError, UserError
 from protocol.messages import ChatMessage
+from protocol.ports import PromptSource
 from tests.support import tokenizers_of_all_kinds as kinds
+from tests.support.prompt_source_contract import PromptSourceContract
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }} {% endfor %}"
@@ -85,17 +88,24 @@ def test_review_prompts_keep_to_the_room_there_is(
     assert [len(prompt.token_ids) for prompt in source.draw(3)] == [8, 8, 8]
 
 
-@pytest.mark.parametrize("kind", ["reviews", "jsonl"])
-def test_a_cursor_is_all_there_is_to_resume(tokenizer: Any, tmp_path: Path, kind: str) -> None:
-    path = write_lines(tmp_path / "p.jsonl", *({"prompt": f"the soup {n}"} for n in range(7)))
-    config = PromptsConfig(source=kind, path=str(path), seed=9)
-    whole = build_prompt_source(config, tokenizer).draw(30)
-    resumed = build_prompt_source(config, tokenizer)
-    resumed.seek(11)
-    assert resumed.cursor == 11
-    assert resumed.draw(4) + resumed.draw(15) == whole[11:]
-    resumed.seek(3)
-    assert resumed.draw(5) == whole[3:8]
+class TestReviewPrompts(PromptSourceContract, of=ReviewPrompts):
+    @pytest.fixture(autouse=True)
+    def _given(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def source(self) -> PromptSource:
+        return build_prompt_source(PromptsConfig(seed=9), self._tokenizer)
+
+
+class TestFilePrompts(PromptSourceContract, of=FilePrompts):
+    @pytest.fixture(autouse=True)
+    def _given(self, tokenizer: Any, tmp_path: Path) -> None:
+        lines = [{"prompt": f"the soup {number}"} for number in range(7)]
+        self._config = jsonl_config(write_lines(tmp_path / "p.jsonl", *lines), seed=9)
+        self._tokenizer = tokenizer
+
+    def source(self) -> PromptSource:
+        return build_prompt_source(self._config, self._tokenizer)
 
 
 def test_a_file_is_gone_through_whole_and_anew_each_epoch(tokenizer: Any, tmp_path: Path) -> None:

@@ -30,8 +30,10 @@ from protocol.messages import (
     Sampling,
     WeightsFile,
 )
+from protocol.ports import RolloutActor
 from tests.support.fake_engine import FakeEngine, bigram_logits, fake_weights, log_softmax
 from tests.support.messages import weights_path
+from tests.support.rollout_actor_contract import OwnRolloutActorContract
 
 RESPONSE = ResponseConfig(max_tokens=8, cut_after=2)
 PROBE_TOKENS = (5, 3, 4, 6, 7, 2)
@@ -103,6 +105,23 @@ def overwrite(announced: PolicyVersion, content: bytes) -> None:
 
 def withdraw(announced: PolicyVersion) -> None:
     weights_path(announced).unlink()
+
+
+class TestRolloutWorker(OwnRolloutActorContract, of=RolloutWorker):
+    @pytest.fixture
+    def actor(self, worker: RolloutWorker, engine: FakeEngine, tmp_path: Path) -> RolloutWorker:
+        self._engine, self._folder = engine, tmp_path
+        return worker
+
+    def policy(self, version: int) -> PolicyVersion:
+        return policy(version, self._folder)
+
+    def misprinted(self, version: int) -> PolicyVersion:
+        return policy(version, self._folder, probe_of=version + 1)
+
+    def hold(self, actor: RolloutActor) -> asyncio.Event:
+        self._engine.hold_at = 3
+        return self._engine.release
 
 
 async def test_a_rollout_says_where_it_came_from(worker: RolloutWorker) -> None:

@@ -1,11 +1,12 @@
-"""A live run as the command line meets it: its folder, and its HTTP face without a network."""
+"""A live run as the command line meets it, without a network; a controller among fakes."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -17,7 +18,10 @@ from cluster.config import parse_config, save_config
 from cluster.run_folder import OWNER, RunFolder
 from label_queue.config import IntakeConfig
 from label_queue.intake.app import build_app
+from tests.support.controller_world import World
 from tests.support.fake_people_queue import FakePeopleQueue
+from tests.support.one_thread import do_threads_work_at_once
+from tests.support.parts import FakeActor
 
 URL = "http://testserver"
 
@@ -72,3 +76,26 @@ def live_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveRu
     monkeypatch.setattr(OwnerClient, "__init__", without_network)
     with run.client:
         yield run
+
+
+MakeWorld = Callable[..., World]
+
+
+@pytest.fixture
+async def make_world(tmp_path: Path) -> AsyncIterator[MakeWorld]:
+    """Worlds whose loops run in one order, however busy the machine is; closed at the end."""
+    do_threads_work_at_once()
+    made: list[World] = []
+
+    def make(*actors: FakeActor, **changes: Any) -> World:
+        made.append(World(tmp_path, actors=actors, **changes))
+        return made[-1]
+
+    yield make
+    for world in made:
+        await world.close()
+
+
+@pytest.fixture
+async def world(make_world: MakeWorld) -> World:
+    return make_world()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,25 +14,18 @@ from cluster.loops.recordings import Recordings
 from cluster.loops.reward_guard import LEAST_COMPARED, RewardGuard
 from cluster.metrics.hub import MetricsHub
 from protocol.errors import ScoringFailed, SwapTimedOut
-from protocol.labels import FitRequest, RewardVersion
+from protocol.labels import CordState, FitRequest, RewardVersion
 from protocol.messages import Score
+from tests.support.labels import make_fit
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_prompt, make_request, make_rollout, make_scored
 from tests.support.metric_proofs import proves
-from tests.support.parts import FakeLabelQueue, FakeLearner, FakeRewardService, FakeRewardTrainer
+from tests.support.parts import FakeLearner, FakeRewardService, FakeRewardTrainer
+from tests.support.real_queue import LabelSide
 
 
 def request(*, is_forced: bool = True, contaminated_from: int | None = 5) -> FitRequest:
-    return FitRequest(
-        kind="refit",
-        ledger_seq=10,
-        comparisons=(),
-        labeler_weights=(),
-        exclusions_sha256="",
-        labels_used=10,
-        is_forced=is_forced,
-        contaminated_from=contaminated_from,
-    )
+    return replace(make_fit(), is_forced=is_forced, contaminated_from=contaminated_from)
 
 
 class World:
@@ -40,12 +33,12 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.service = FakeRewardService()
-        self.labels = FakeLabelQueue()
+        self.people = LabelSide()
         self.learner = FakeLearner()
         self.sink = MemorySink()
         self.recordings = Recordings(folder)
         journal = Journal(self.recordings, MetricsHub([self.sink], lambda: 0.0), now=lambda: 1.0)
-        self.guard = RewardGuard(self.service, self.labels, self.learner, journal)
+        self.guard = RewardGuard(self.service, self.people.loop, self.learner, journal)
         self.trainer = FakeRewardTrainer()
 
     def remember(self, count: int = LEAST_COMPARED) -> None:
@@ -60,6 +53,9 @@ class World:
 
         self.service.value = value
 
+    async def cord(self) -> CordState:
+        return await self.people.loop.cord()
+
     async def serve(self, fit: FitRequest) -> RewardVersion:
         version = await self.trainer.fit(fit)
         await asyncio.wait_for(self.guard.serve(version, fit), 5)
@@ -67,9 +63,10 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+async def world(tmp_path: Path) -> AsyncIterator[World]:
     made = World(tmp_path)
     yield made
+    await made.people.close()
     made.recordings.close()
 
 
@@ -79,7 +76,7 @@ async def test_a_reward_that_ranks_alike_is_gone_on_with(world: World) -> None:
     world.score_by(lambda x: float(x), lambda x: 2.0 * x - 3)
     version = await world.serve(request())
     assert world.service.version == version.version == world.guard.least_version
-    assert not world.labels.cord_state.is_pulled
+    assert not (await world.cord()).is_pulled
     assert world.sink.alerts == []
     assert world.sink.rows == [
         {
@@ -95,7 +92,7 @@ async def test_a_reward_that_moved_is_told_of(world: World) -> None:
     # Deviations (−3, −1, 1, 3)/2 and (−3, 1, −1, 3)/2: 16 of 20.
     world.score_by(lambda x: float(x), lambda x: (0.0, 2.0, 1.0, 3.0)[x] + 0.001 * x)
     await world.serve(request())
-    assert not world.labels.cord_state.is_pulled
+    assert not (await world.cord()).is_pulled
     ((title, text),) = world.sink.alerts
     assert title == "the reward moved when labels were taken back"
     assert "correlates 0.80" in text
@@ -109,7 +106,7 @@ async def test_a_reward_that_turned_stops_the_line_and_offers_the_last_clean_ver
     world.score_by(lambda x: float(x), lambda x: -float(x))
     world.learner.newest = 9
     await world.serve(request(contaminated_from=5))
-    cord = world.labels.cord_state
+    cord = await world.cord()
     assert (cord.is_pulled, cord.pulled_by, cord.offered_rollback) == (True, "guard", 4)
     assert "correlation -1.00" in cord.reason
 
@@ -118,8 +115,8 @@ async def test_where_no_policy_was_contaminated_nothing_is_offered(world: World)
     world.remember()
     world.score_by(lambda x: float(x), lambda x: -float(x))
     await world.serve(request(contaminated_from=None))
-    assert world.labels.cord_state.is_pulled
-    assert world.labels.cord_state.offered_rollback is None
+    cord = await world.cord()
+    assert (cord.is_pulled, cord.offered_rollback) == (True, None)
 
 
 async def test_what_cannot_be_compared_stops_the_line(world: World) -> None:
@@ -130,7 +127,7 @@ async def test_what_cannot_be_compared_stops_the_line(world: World) -> None:
 
     world.service.score = refused  # type: ignore[method-assign, assignment]
     await world.serve(request())
-    assert "could not be compared" in world.labels.cord_state.reason
+    assert "could not be compared" in (await world.cord()).reason
 
 
 @pytest.mark.parametrize(
@@ -143,7 +140,7 @@ async def test_a_regular_fit_and_one_of_too_few_rollouts_are_not_judged(
     world.score_by(lambda x: float(x), lambda x: -float(x))
     await world.serve(request(is_forced=is_forced))
     assert world.service.version == 1
-    assert not world.labels.cord_state.is_pulled
+    assert not (await world.cord()).is_pulled
     assert world.sink.rows == []
     # What the older reward scored is not trained on after an exclusion, judged or not.
     assert world.guard.least_version == int(is_forced)

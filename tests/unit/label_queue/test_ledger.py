@@ -25,7 +25,7 @@ def numbered(*events: LabelEvent) -> list[LabelEvent]:
     return [replace(event, seq=i + 1) for i, event in enumerate(events)]
 
 
-class TestMemoryLedger(LedgerContract):
+class TestMemoryLedger(LedgerContract, of=MemoryLedger):
     @pytest.fixture
     def ledger(self) -> MemoryLedger:
         return MemoryLedger()

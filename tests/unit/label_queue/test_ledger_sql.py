@@ -39,7 +39,7 @@ def ledger(path: Path) -> Iterator[SqlLedger]:
     ledger.close()
 
 
-class TestSqlLedger(LedgerContract):
+class TestSqlLedger(LedgerContract, of=SqlLedger):
     @pytest.fixture
     def ledger(self, ledger: SqlLedger) -> SqlLedger:
         return ledger

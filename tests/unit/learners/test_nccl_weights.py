@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
-
 import pytest
 import torch
 from torch import Tensor
@@ -13,6 +10,8 @@ from learners.nccl_weights import NcclPublisher
 from protocol.errors import MissingError, VersionError, WeightsNotTaken
 from protocol.messages import DeviceTransfer
 from protocol.ports import PushingPublisher
+from tests.support.fake_broadcast import FakeBroadcast
+from tests.support.weight_broadcast_contract import WeightBroadcastContract
 
 WEIGHTS = {
     "transformer.wte.weight": torch.arange(6.0).view(2, 3),
@@ -20,29 +19,10 @@ WEIGHTS = {
 }
 
 
-class FakeBroadcast:
-    """Takes what is sent; where nobody else comes, `send` waits until it is aborted."""
-
-    def __init__(self, *, is_alone: bool = False) -> None:
-        self.sent: list[Mapping[str, object]] = []
-        self.failure: Exception | None = None
-        self.aborted = threading.Event()
-        self.left = threading.Event()
-        self._is_alone = is_alone
-
-    def seats(self) -> dict[str, dict[str, object]]:
-        return {"rollout-0": {"rank_offset": 1}, "rollout-1": {"rank_offset": 2}}
-
-    def send(self, tensors: Mapping[str, object]) -> None:
-        if self.failure is not None:
-            raise self.failure
-        if self._is_alone:
-            self.aborted.wait()
-            self.left.set()
-        self.sent.append(tensors)
-
-    def abort(self) -> None:
-        self.aborted.set()
+class TestFakeBroadcast(WeightBroadcastContract, of=FakeBroadcast):
+    @pytest.fixture
+    def broadcast(self) -> FakeBroadcast:
+        return FakeBroadcast()
 
 
 def weights(value: float) -> dict[str, Tensor]:

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,8 +12,9 @@ from protocol.labels import RewardVersion
 from protocol.messages import Score
 from reward_service.client import RewardClient
 from reward_service.config import RewardServiceConfig
-from tests.support import scorer_contract
-from tests.support.reward import FakeScorer, make_reward_version
+from tests.support.parts import FakeRewardService
+from tests.support.reward import make_reward_version
+from tests.support.reward_service_contract import RewardServiceContract, SilentScorerContract
 
 CONFIG = RewardServiceConfig(
     replicas=2, max_batch_size=4, max_ongoing_requests=8, max_batch_tokens=100, retries=2
@@ -21,10 +23,12 @@ Request = list[tuple[int, ...]]
 
 
 class Backend:
-    """Answers requests from a FakeScorer; `faults` are raised first, one a request."""
+    """Answers requests from a fake service; `faults` are raised first, one a request."""
 
     def __init__(self, *faults: BaseException) -> None:
-        self.scorer = FakeScorer(make_reward_version(1))
+        self.service = FakeRewardService()
+        self.service.version = 1
+        self.service.value = lambda version, sequence: sum(sequence) / 100 - version
         self.faults = list(faults)
         self.requests: list[Request] = []
         self.pauses: list[float] = []
@@ -33,10 +37,10 @@ class Backend:
         self.requests.append(request)
         if self.faults:
             raise self.faults.pop(0)
-        return await self.scorer.score(request)
+        return await self.service.score(request)
 
     async def announce(self, version: RewardVersion) -> None:
-        await self.scorer.swap(version)
+        await self.service.swap(version)
 
     async def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -51,11 +55,20 @@ class Backend:
         )
 
 
-@pytest.mark.parametrize("make", [lambda: FakeScorer(make_reward_version(1)), Backend().client])
-async def test_passes_the_scorer_contract(
-    make: Callable[[], scorer_contract.SwappingScorer],
-) -> None:
-    await scorer_contract.exercise(make(), make_reward_version(1), make_reward_version(2))
+class TestRewardClient(RewardServiceContract, of=RewardClient):
+    @pytest.fixture
+    def scorer(self) -> RewardClient:
+        return Backend().client()
+
+    @pytest.fixture
+    def announced(self) -> Iterator[RewardVersion]:
+        return map(make_reward_version, itertools.count(2))
+
+
+class TestRewardClientOfSilentReplicas(SilentScorerContract, of=RewardClient):
+    @pytest.fixture
+    def silent(self) -> RewardClient:
+        return Backend(*(ScoringFailed("replica lost") for _ in range(99))).client()
 
 
 async def test_every_replica_gets_work_within_the_batch_limits() -> None:
@@ -100,7 +113,7 @@ async def test_a_call_is_answered_by_one_version_though_a_swap_goes_by() -> None
 
     async def swap_after_the_first(request: Request) -> list[Score]:
         answer = await submit(request)
-        await backend.scorer.swap(make_reward_version(2))
+        backend.service.version = 2
         return answer
 
     backend.submit = swap_after_the_first  # type: ignore[method-assign]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from label_queue.intake.app import FacedQueue
+from label_queue.queue import LabelQueue
 from tests.support.fake_people_queue import FakePeopleQueue
 from tests.support.people_contract import PeopleQueueContract
 from tests.support.tasks import make_task
@@ -12,12 +13,12 @@ from tests.unit.label_queue.conftest import MakeQueue
 from tests.unit.label_queue.labeling import answer_orders
 
 
-class TestFake(PeopleQueueContract):
+class TestFakePeopleQueue(PeopleQueueContract, of=FakePeopleQueue):
     async def queue(self) -> FacedQueue:
         return FakePeopleQueue([make_task(number) for number in range(3)])
 
 
-class TestReal(PeopleQueueContract):
+class TestLabelQueue(PeopleQueueContract, of=LabelQueue):
     @pytest.fixture(autouse=True)
     def _given(self, make_queue: MakeQueue) -> None:
         self._make_queue = make_queue

@@ -1,0 +1,108 @@
+"""A controller among fakes, before the real label queue, at which somebody labels all the time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cluster.config import RunConfig, parse_config
+from cluster.controller import Controller
+from cluster.loops.fleet import RolloutFleet
+from cluster.loops.journal import Journal
+from cluster.loops.parts import Parts
+from cluster.loops.recordings import Recordings
+from tests.support.memory_sink import MemorySink
+from tests.support.messages import make_policy
+from tests.support.parts import (
+    FakeActor,
+    FakeLearner,
+    FakePrompts,
+    FakeRewardService,
+    FakeRewardTrainer,
+)
+from tests.support.real_queue import LabelSide
+
+BATCH = 8
+ONE_REFIT = {"refits": 1}
+"""All but the fit before RL is then by somebody's decision."""
+
+
+def small_config(labels: Mapping[str, object] | None = None, **run: object) -> RunConfig:
+    """Five steps and 40 labels, 10 of them before RL; refits at 10, 20 and 30, no warm updates."""
+    return parse_config(
+        {
+            "people": ["ann"],
+            "run": {"episodes": 5 * BATCH, "max_policy_lag": 1, **run},
+            "prompts": {"source": "reviews"},
+            "policy": {"path": "model"},
+            "ppo": {"batch_size": BATCH},
+            "rollouts": {"requests_per_call": 4},
+            "reward_model": {"num_normalisation_samples": 6, "num_heads": 2},
+            "labels": {
+                "total": 40,
+                "initial": 10,
+                "ahead": 4,
+                "refits": 3,
+                "warm": {"every_labels": 0},
+                "quality": {"weigh_reliability": False, "repeat_share": 0.0},
+                "intake": {"requests_per_s": 1e6, "request_burst": 1_000_000},
+                **(labels or {}),
+            },
+        },
+        "test",
+    )
+
+
+class World:
+    """The parts of one controller; whoever replaces one does it before `controller`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        actors: Sequence[FakeActor] = (),
+        config: RunConfig | None = None,
+        labelers: Sequence[str] = ("ann",),
+    ) -> None:
+        self.config = config or small_config()
+        self.actors = list(actors) or [FakeActor(), FakeActor()]
+        self.learner = FakeLearner()
+        self.service = FakeRewardService()
+        self.trainer = FakeRewardTrainer()
+        self.people = LabelSide(self.config.labels, num_episodes=self.config.run.episodes)
+        self.labels = self.people.loop
+        for name in labelers:
+            self.people.keep_labeling(name)
+        self.sink = MemorySink()
+        self._recordings = Recordings(folder)
+        self._journal = Journal(self._recordings, self.sink, now=lambda: 100.0)
+
+    def controller(self) -> Controller:
+        parts = Parts(
+            prompts=FakePrompts(),
+            query_prompts=FakePrompts(),
+            fleet=RolloutFleet(self.actors, requests_per_call=4),
+            learner=self.learner,
+            reward_trainer=self.trainer,
+            reward_service=self.service,
+            labels=self.labels,
+        )
+        return Controller(self.config, parts, self._journal, make_policy())
+
+    @property
+    def progress(self) -> list[int]:
+        """The episodes of each version that the queue was told of, ρ left out."""
+        return [policy.episodes for policy in self.people.policies if policy.version > 0]
+
+    @property
+    def num_dropped(self) -> float:
+        """Rollouts dropped, as the last row says that does."""
+        return float(self.last("staleness/dropped"))
+
+    def last(self, name: str) -> float | int | str:
+        """The last value of a metric."""
+        return [row[name] for row in self.sink.rows if name in row][-1]
+
+    async def close(self) -> None:
+        await self.people.close()
+        self._recordings.close()

@@ -1,0 +1,184 @@
+"""What the label queue promises the policy loop, in process and in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import pytest
+
+from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
+from label_queue.sides.owner import OwnerSide
+from label_queue.sides.people import PeopleSide
+from label_queue.sides.policy_loop import PolicyLoopSide
+from protocol.errors import QueueClosed
+from tests.support.contract import Contract
+from tests.support.labels import make_drafts, make_reward
+from tests.support.messages import make_policy, make_request, make_rollout
+
+T = TypeVar("T")
+LONG_S = 60.0
+"""Longer than any test takes."""
+
+
+@dataclass
+class Sides:
+    """One queue as the policy loop has it, and as people and the owner have it."""
+
+    loop: PolicyLoopSide
+    people: PeopleSide
+    owner: OwnerSide
+
+    async def fill(self) -> None:
+        """Be the policy loop until nothing is lacking."""
+        while orders := await self.loop.next_orders(0.0):
+            for order in orders:
+                assert await self.loop.offer(order.order_id, make_drafts(order)) > 0
+
+    async def label(self, count: int) -> None:
+        for _ in range(count):
+            task = await self.people.next_task("ann", LONG_S)
+            assert task is not None
+            choice = task.candidates[0].candidate_id
+            first = LabelSubmission(
+                assignment_id=task.assignment_id, outcome="choice", choice=choice
+            )
+            [answer] = await self.people.submit("ann", [first])
+            assert isinstance(answer, LabelAnswer)
+
+
+async def waiting(call: Awaitable[T]) -> asyncio.Future[T]:
+    """Begin a call that is to block, and see that it does while another goes through."""
+    begun = asyncio.ensure_future(call)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not begun.done()
+    return begun
+
+
+async def end_of(call: asyncio.Future[T]) -> T:
+    return await asyncio.wait_for(call, LONG_S)
+
+
+class LabelQueueContract(Contract):
+    """Subclasses give a queue of `make_config()` over 100 episodes: 40 labels, 10 before RL."""
+
+    @abstractmethod
+    async def open(self) -> Sides:
+        """Open one over an empty ledger."""
+
+    @abstractmethod
+    async def close(self, sides: Sides) -> None:
+        """Close it. Called twice at times."""
+
+    @pytest.fixture
+    async def sides(self) -> AsyncIterator[Sides]:
+        sides = await self.open()
+        yield sides
+        await self.close(sides)
+
+    async def test_orders_come_when_queries_are_wanted(self, sides: Sides) -> None:
+        orders = await sides.loop.next_orders(LONG_S)
+        assert sum(order.num_queries for order in orders) == 10 + 4
+        assert await sides.loop.next_orders(0.0) == []
+        more = await waiting(sides.loop.next_orders(LONG_S))
+        await sides.loop.set_progress(50, make_policy(1, 50))
+        assert sum(order.num_queries for order in await end_of(more)) == 22
+
+    async def test_the_first_answer_to_an_order_counts(self, sides: Sides) -> None:
+        [order] = await sides.loop.next_orders(LONG_S)
+        drafts = make_drafts(order)
+        num_made = order.num_queries - 2
+        assert await sides.loop.offer(order.order_id, drafts[2:]) == num_made
+        assert await sides.loop.offer(order.order_id, drafts) == num_made
+        assert (await sides.loop.stats())["labels/outstanding"] == num_made
+        assert await sides.loop.offer("no order of this queue", drafts) == 0
+
+    async def test_the_learner_waits_for_the_labels_of_its_episode(self, sides: Sides) -> None:
+        allowed = await waiting(sides.loop.wait_until_allowed(0))
+        await sides.fill()
+        await sides.label(9)
+        assert not allowed.done()
+        await sides.label(1)
+        assert await end_of(allowed) > 0.0
+        assert await sides.loop.wait_until_allowed(0) >= 0.0
+
+    async def test_a_rollback_lets_the_learner_through_to_the_cord(self, sides: Sides) -> None:
+        await sides.loop.set_progress(10, make_policy(1, 10))
+        allowed = await waiting(sides.loop.wait_until_allowed(10))
+        await sides.owner.order_rollback(1, "it swears")
+        await end_of(allowed)
+        assert await sides.loop.pass_cord() == 1
+
+    async def test_the_runs_clock_never_goes_back(self, sides: Sides) -> None:
+        await sides.loop.set_progress(50, make_policy(2, 50))
+        await sides.loop.set_progress(50, make_policy(2, 50))
+        await sides.loop.set_progress(20, make_policy(1, 20))
+        assert (await sides.loop.stats())["labels/scheduled"] == 10 + 22
+
+    async def test_a_fit_is_the_same_until_it_is_learned(self, sides: Sides) -> None:
+        due = await waiting(sides.loop.next_fit())
+        await sides.fill()
+        await sides.label(10)
+        first = await end_of(due)
+        assert (first.kind, first.labels_used, len(first.comparisons)) == ("refit", 10, 10)
+        await sides.label(1)
+        assert await sides.loop.next_fit() == first
+        reward = make_reward(1, ledger_seq=first.ledger_seq)
+        await sides.loop.learned(reward)
+        await sides.loop.learned(reward)
+        following = await waiting(sides.loop.next_fit())
+        await sides.label(2)
+        assert (await end_of(following)).kind == "warm"
+
+    async def test_the_cord_holds_until_it_is_released(self, sides: Sides) -> None:
+        assert await sides.loop.pass_cord() is None
+        await sides.loop.pull_cord("guard", "the reward turned", 3)
+        await sides.loop.pull_cord("ann", "me too", 4)
+        cord = await sides.loop.cord()
+        assert (cord.is_pulled, cord.pulled_by, cord.reason) == (True, "guard", "the reward turned")
+        assert (cord.offered_rollback, cord.rollback_to) == (3, None)
+        passing = await waiting(sides.loop.pass_cord())
+        await sides.owner.release_cord("mended")
+        assert await end_of(passing) is None
+        assert not (await sides.loop.cord()).is_pulled
+
+    async def test_a_rollback_is_given_out_until_it_is_done_and_the_cord_stays(
+        self, sides: Sides
+    ) -> None:
+        for version in (1, 2, 3):
+            await sides.loop.set_progress(10 * version, make_policy(version, 10 * version))
+        await sides.loop.pull_cord("ann", "it swears")
+        passing = await waiting(sides.loop.pass_cord())
+        await sides.owner.order_rollback(2, "it was better then")
+        assert await end_of(passing) == 2
+        assert await sides.loop.pass_cord() == 2
+        restored = replace(make_policy(4, 30), restored_from=2)
+        await sides.loop.rolled_back(restored)
+        await sides.loop.rolled_back(restored)
+        assert (await sides.loop.cord()).rollback_to is None
+        passing = await waiting(sides.loop.pass_cord())
+        await sides.owner.release_cord("it is better again")
+        assert await end_of(passing) is None
+
+    async def test_references_may_be_given_twice(self, sides: Sides) -> None:
+        rollouts = [make_rollout(make_request(number, "reference")) for number in range(4)]
+        await sides.loop.add_reference(rollouts)
+        await sides.loop.add_reference(rollouts)
+        await sides.fill()
+        assert (await sides.loop.stats())["labels/outstanding"] == 10 + 4
+
+    async def test_closing_wakes_whoever_waits(self, sides: Sides) -> None:
+        await sides.fill()
+        calls: list[asyncio.Future[Any]] = [
+            await waiting(sides.loop.wait_until_allowed(0)),
+            await waiting(sides.loop.next_fit()),
+            await waiting(sides.loop.next_orders(LONG_S)),
+        ]
+        await self.close(sides)
+        for call in calls:
+            with pytest.raises(QueueClosed):
+                await end_of(call)

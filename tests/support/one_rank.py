@@ -1,0 +1,35 @@
+"""Learners of one rank as the ports have them: called in this process, on a plain engine."""
+
+from __future__ import annotations
+
+from learners.ppo import PPOLearner
+from learners.reward_fit import RewardTrainer
+from protocol.labels import FitRequest, RewardVersion
+from protocol.messages import ExperienceBatch, PolicyVersion, StepReport
+from tests.support.present import present
+
+
+class OneRankLearner:
+    """A PPO learner, whose one rank answers for all."""
+
+    def __init__(self, rank: PPOLearner) -> None:
+        self._rank = rank
+
+    async def step(self, batch: ExperienceBatch) -> StepReport:
+        return present(self._rank.step(batch))
+
+    async def checkpoints(self) -> tuple[int, ...]:
+        return self._rank.checkpoints()
+
+    async def restore(self, version: int) -> PolicyVersion:
+        return present(self._rank.restore(version))
+
+
+class OneRankTrainer:
+    """A reward trainer, whose one rank answers for all."""
+
+    def __init__(self, rank: RewardTrainer) -> None:
+        self._rank = rank
+
+    async def fit(self, request: FitRequest) -> RewardVersion:
+        return present(self._rank.fit(request))

@@ -1,0 +1,69 @@
+"""One rank of the PPO learner and of the reward trainer, at the ports they have in a run."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from learners.config import PolicyConfig
+from learners.ppo import PPOLearner
+from learners.reward_fit import RewardTrainer
+from learners.weights import SharedMemoryPublisher
+from protocol.messages import ExperienceBatch
+from tests.support import learner_inputs as inputs
+from tests.support.learner_contract import LearnerContract
+from tests.support.one_rank import OneRankLearner, OneRankTrainer
+from tests.support.plain_engine import PlainEngine
+from tests.support.present import present
+from tests.support.reward_trainer_contract import OwnRewardTrainerContract
+from tests.support.tiny_model import save_tiny_model
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("policy"))
+
+
+class TestPPOLearner(LearnerContract, of=PPOLearner):
+    @pytest.fixture
+    def learner(
+        self, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> OneRankLearner:
+        monkeypatch.setattr("learners.ppo.Engine", PlainEngine)
+        rank = PPOLearner(
+            policy=PolicyConfig(path=str(model_folder)),
+            ppo=inputs.PPO,
+            kl=inputs.KL,
+            learner=inputs.engine_config(1, 0),
+            checkpoint_root=tmp_path / "policy",
+            total_episodes=inputs.TOTAL_EPISODES,
+            probe_token_ids=inputs.PROBE,
+            publisher=SharedMemoryPublisher(tmp_path / "weights"),
+            seed=inputs.SEED,
+        )
+        assert present(rank.announce()).version == 0
+        return OneRankLearner(rank)
+
+    def batch(self, step: int) -> ExperienceBatch:
+        return inputs.experience_batch(step)
+
+
+class TestRewardTrainer(OwnRewardTrainerContract, of=RewardTrainer):
+    @pytest.fixture
+    def trainer(
+        self, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> OneRankTrainer:
+        monkeypatch.setattr("learners.reward_fit.Engine", PlainEngine)
+        ticks = itertools.count()
+        rank = RewardTrainer(
+            policy_path=model_folder,
+            model=inputs.REWARD_MODEL,
+            fit=inputs.REWARD_FIT,
+            deepspeed=inputs.engine_config(1, 0),
+            root=tmp_path / "reward",
+            reference_sequences=inputs.reference_sequences(),
+            clock=lambda: float(next(ticks)),
+        )
+        return OneRankTrainer(rank)
