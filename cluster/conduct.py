@@ -28,7 +28,7 @@ from cluster.starting.prompts import RunTexts, read_texts
 from cluster.starting.remote import RemoteLabelQueue
 from cluster.starting.session import RaySession
 from cluster.watching.display import RunDisplay
-from cluster.watching.inert_text import shell_word
+from cluster.inert_text import shell_word
 from cluster.watching.intake_watch import ANSWER_TIMEOUT_S, IntakeWatch
 from cluster.watching.memory import PeakMemory
 from cluster.watching.watch import Watch

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from cluster.config import RunConfig
 from cluster.controller import Controller
+from cluster.inert_text import inert, shell_word
 from cluster.loops.activity import activity
 from cluster.loops.journal import Journal
 from cluster.run_folder import RunFolder
 from cluster.starting.remote import RemoteActor, RemoteLabelQueue
 from cluster.watching.display import RunDisplay
-from cluster.watching.inert_text import inert, shell_word
 from cluster.watching.memory import PeakMemory
 from protocol.labels import CordState
 
