@@ -11,7 +11,7 @@ from cluster.controller import Controller
 from cluster.loops.fleet import RolloutFleet
 from cluster.loops.journal import Journal
 from cluster.loops.parts import Parts
-from cluster.loops.recordings import Recordings
+from cluster.recordings.streams import Recordings
 from protocol.errors import InputError, LoopEnded, ProbeMismatch, ScoringFailed
 from protocol.labels import FitRequest, QueryOrder, RewardVersion
 from protocol.messages import ExperienceBatch, PolicyVersion, Score, StepReport

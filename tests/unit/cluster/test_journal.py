@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cluster.loops.journal import Journal
-from cluster.loops.recordings import Recordings
 from cluster.metrics.hub import MetricsHub
+from cluster.recordings.streams import Recordings
 from protocol.errors import ScoringFailed
 from protocol.labels import CordState, RewardVersion
 from protocol.messages import ActorStats, ChatMessage, ExperienceBatch, Prompt, StepReport
@@ -106,7 +106,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 def test_before_the_first_step_there_is_no_pace(desk: Desk) -> None:
     desk.now += 5
     assert desk.journal.pace() == {}
-    assert not desk.journal.is_learning
+    assert not desk.journal.standing().has_learned
 
 
 def test_pace_counts_from_the_first_step(desk: Desk) -> None:
