@@ -7,19 +7,63 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Protocol
 
 from cluster.config import RunConfig
-from cluster.controller import Controller
 from cluster.inert_text import inert, shell_word
 from cluster.loops.activity import activity
 from cluster.loops.journal import Journal
 from cluster.run_folder import RunFolder
-from cluster.starting.remote import RemoteActor, RemoteLabelQueue
 from cluster.watching.display import RunDisplay
 from cluster.watching.memory import PeakMemory
 from protocol.labels import CordState
+from protocol.messages import ActorStats
 
 INTERVAL_S = 1.0
+
+
+class WatchedLabels(Protocol):
+    """What is asked of the label queue, and told it."""
+
+    async def stats(self) -> dict[str, float]:
+        """Return the metrics of labels and labelers."""
+        ...
+
+    async def online_stats(self) -> dict[str, float]:
+        """Return the metrics of how online the run is."""
+        ...
+
+    async def cord(self) -> CordState:
+        """Return how the cord hangs."""
+        ...
+
+    async def ledger_commit_p95_s(self) -> float:
+        """Return how long recent commits of the ledger took."""
+        ...
+
+    async def first_sampled(self, version: int, at: float) -> None:
+        """Hear when a policy version was first sampled from. May be called twice."""
+        ...
+
+    async def tell_activity(self, words: str) -> None:
+        """Hear what the run is doing now."""
+        ...
+
+
+class WatchedActor(Protocol):
+    """What is asked of a rollout actor."""
+
+    async def stats(self) -> ActorStats:
+        """Return what it did since it started."""
+        ...
+
+
+class Stoppable(Protocol):
+    """What is asked of the controller."""
+
+    def stop(self) -> None:
+        """End the run after the current step."""
+        ...
 
 
 class Watch:
@@ -80,9 +124,9 @@ class Watch:
 
     async def watch(
         self,
-        controller: Controller,
-        labels: RemoteLabelQueue,
-        actors: Sequence[RemoteActor],
+        controller: Stoppable,
+        labels: WatchedLabels,
+        actors: Sequence[WatchedActor],
         note: str,
     ) -> None:
         """Look once a second, for ever; end the controller when a stop is asked for."""
@@ -97,7 +141,7 @@ class Watch:
                 controller.stop()
                 return
 
-    async def look(self, labels: RemoteLabelQueue, actors: Sequence[RemoteActor]) -> None:
+    async def look(self, labels: WatchedLabels, actors: Sequence[WatchedActor]) -> None:
         """Ask all parts once how they stand, and write it down."""
         self._untold += self._journal.newly_sampled()
         while self._untold:
