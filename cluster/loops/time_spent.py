@@ -1,8 +1,8 @@
 """Where the time goes: one accounting, for the live figures and for the report alike.
 
 The learner does one thing at a time, and each is a span. Actors say how long they have been busy
-whenever they are looked at. The journal feeds both to the classes below while the run goes on, and
-records them; the report feeds them what was recorded. So the two cannot differ.
+whenever they are looked at. The timekeeper feeds both to the classes below while the run goes on,
+and records them; the report feeds them what was recorded. So the two cannot differ.
 
 Figures count from the moment the first PPO step began: before it everybody waits for labels.
 """
