@@ -13,11 +13,12 @@ from rich.console import Console
 from actors.tokenizer import load_tokenizer
 from cluster.config import RunConfig
 from cluster.controller import Controller
+from cluster.inert_text import shell_word
 from cluster.loops.journal import Journal
-from cluster.loops.recordings import Recordings
 from cluster.loops.reference_ends import ends_in_words
 from cluster.metrics.remote import RemoteSink
 from cluster.metrics.shell import MetricsShell
+from cluster.recordings.streams import Recordings
 from cluster.report.records import read_run
 from cluster.report.summary import summarize
 from cluster.run_folder import OWNER, RunFolder
@@ -27,7 +28,6 @@ from cluster.starting.placement import Placement, num_cpus_wanted
 from cluster.starting.prompts import RunTexts, read_texts
 from cluster.starting.session import RaySession
 from cluster.watching.display import RunDisplay
-from cluster.watching.inert_text import shell_word
 from cluster.watching.intake_watch import ANSWER_TIMEOUT_S, IntakeWatch
 from cluster.watching.memory import PeakMemory
 from cluster.watching.watch import Watch

@@ -152,7 +152,7 @@ def import_labels(file: Path, run: Path, model: str | None, config_file: Path | 
 
 
 def _in_words(found: LabelTrace | PolicyTrace | LabelerTrace) -> str:
-    from cluster.watching.inert_text import inert
+    from cluster.inert_text import inert
     from label_queue.oversight.trace import LabelTrace, PolicyTrace
 
     if isinstance(found, PolicyTrace):

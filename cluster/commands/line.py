@@ -32,7 +32,7 @@ def pull(run: Path | None, reason: str) -> None:
     Example: andon cord pull runs/demo-1 --reason "it only shouts"
     """
     from cluster.commands.owner_client import OwnerClient
-    from cluster.watching.inert_text import inert, shell_word
+    from cluster.inert_text import inert, shell_word
 
     path = chosen_run(run)
     with OwnerClient.of_run(path) as client:
@@ -80,8 +80,8 @@ def rollback(run: Path, to_version: int, reason: str) -> None:
     Example: andon rollback runs/demo-1 --to 40 --reason "bob taught it to shout"
     """
     from cluster.commands.owner_client import OwnerClient
+    from cluster.inert_text import shell_word
     from cluster.run_folder import RunFolder
-    from cluster.watching.inert_text import shell_word
     from protocol.errors import MissingError
 
     with OwnerClient.of_run(run) as client:

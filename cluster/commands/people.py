@@ -236,7 +236,7 @@ def _versions(versions: tuple[int, ...]) -> str:
 
 def _table(rows: tuple[Assessment, ...]) -> list[str]:
     """Return the labelers as a table of plain text."""
-    from cluster.watching.inert_text import inert
+    from cluster.inert_text import inert
 
     head = ("labeler", "state", "labels", "held", "gold", "self", "peers", "weight", "flags")
     cells = [head]

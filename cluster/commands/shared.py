@@ -12,7 +12,7 @@ from typing import ParamSpec
 import click
 
 from cluster.failure import first_cause
-from cluster.watching.inert_text import one_line
+from cluster.inert_text import one_line
 from protocol.errors import UserError
 from protocol.limits import LARGEST_STORED
 

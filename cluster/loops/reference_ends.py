@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from actors.config import ResponseConfig
-from cluster.watching.inert_text import inert
+from cluster.inert_text import inert
 from protocol.errors import InputError
 from protocol.messages import Rollout
 from protocol.tokenizing import PolicyTokenizer

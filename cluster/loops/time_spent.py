@@ -1,8 +1,8 @@
 """Where the time goes: one accounting, for the live figures and for the report alike.
 
 The learner does one thing at a time, and each is a span. Actors say how long they have been busy
-whenever they are looked at. The journal feeds both to the classes below while the run goes on, and
-records them; the report feeds them what was recorded. So the two cannot differ.
+whenever they are looked at. The timekeeper feeds both to the classes below while the run goes on,
+and records them; the report feeds them what was recorded. So the two cannot differ.
 
 Figures count from the moment the first PPO step began: before it everybody waits for labels.
 """
@@ -15,35 +15,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
+from cluster.recordings.records import ActorLook, Span
+
 Doing = Literal["labels", "rollouts", "scores", "reward", "passing", "cord", "step", "rollback"]
 """What the learner waits for, or does. "passing" is finding out that the cord hangs free."""
 WORK: tuple[Doing, ...] = ("step", "rollback")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """Something done from one moment to another; a line of `learner.jsonl` or `fits.jsonl`."""
-
-    doing: str
-    """A `Doing` of the learner; of the reward trainer the kind of fit, e.g. "refit"."""
-    started_at: float
-    """Unix seconds."""
-    ended_at: float
-    """Unix seconds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActorLook:
-    """What an actor said of itself; a line of `actors.jsonl`."""
-
-    actor_id: str
-    at: float
-    """Unix seconds."""
-    uptime_s: float
-    busy_s: float
-    """Of `uptime_s`, with at least one request in flight, whatever it was for."""
-    num_tokens: int
-    """Response tokens of all finished rollouts since it started."""
 
 
 class LearnerTime:
@@ -181,21 +157,6 @@ def _between(before: ActorLook | None, look: ActorLook) -> ActorTotal:
         busy_s=look.busy_s - before.busy_s,
         num_tokens=look.num_tokens - before.num_tokens,
     )
-
-
-def pace(
-    learner: LearnerTime, episodes: float, weight_sync_s: float, now: float
-) -> dict[str, float]:
-    """Return the throughput/* metrics of the learner's side; none before the first step."""
-    if learner.since is None:
-        return {}
-    return {
-        "throughput/episodes_per_s": episodes / learner.running_s(now),
-        "throughput/learner_idle": 1.0 - learner.busy(now),
-        "throughput/training_s": learner.seconds("step", until=now),
-        "throughput/scoring_s": learner.seconds("scores", until=now),
-        "throughput/weight_sync_s": weight_sync_s,
-    }
 
 
 def busy_share(spans: Sequence[Span], since: float, until: float) -> float:

@@ -1,16 +1,16 @@
-"""The run's clocks: who is at what, since when and for how long, and on record."""
+"""The run's stopwatches: who is at what, since when and for how long, and on record."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Literal
 
 from cluster.loops.activity import Standing
-from cluster.loops.recordings import Recordings
-from cluster.loops.time_spent import ActorLook, ActorsTime, Doing, LearnerTime, Span, pace
+from cluster.loops.time_spent import ActorsTime, Doing, LearnerTime
+from cluster.recordings.records import ActorLook, Span
+from cluster.recordings.streams import ACTORS, FITS, LEARNER, Recordings
 from protocol.labels import CordState, FitKind
 from protocol.messages import ActorStats
 
@@ -32,13 +32,14 @@ class Timekeeper:
         self._recordings = recordings
         self._now = now
         self._began_at = now() if began_at is None else began_at
-        self._learner = LearnerTime()
-        self._actors = ActorsTime()
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._fit: FitKind | None = None
         self._has_reward = False
-        self._cord = CordState(is_pulled=False)
         self._ended_at: float | None = None
+        self.learner = LearnerTime()
+        self.actors = ActorsTime()
+        self.cord = CordState(is_pulled=False)
+        """As it was last said to hang."""
 
     @property
     def wall_s(self) -> float:
@@ -46,19 +47,28 @@ class Timekeeper:
         return self._now() - self._began_at
 
     @property
+    def until(self) -> float:
+        """Until when time counts, Unix seconds: now, or when the loops ended."""
+        return self._ended_at or self._now()
+
+    @property
     def is_learning(self) -> bool:
         """Whether the first PPO step has begun."""
-        return self._learner.since is not None
+        return self.learner.since is not None
 
     @property
     def stopped_s(self) -> float:
         """How long the learner has stood at the pulled cord, this time included, in seconds."""
-        return self._learner.stopped_s(until=self._now())
+        return self.learner.stopped_s(until=self._now())
+
+    def total_s(self, what: str) -> float:
+        """Return how long a thing that `timing` times has taken so far, in seconds."""
+        return self._seconds[what]
 
     @contextmanager
     def waiting(self, what: Wait) -> Iterator[None]:
         """Time the learner waiting, e.g. for "labels"; at the cord only while that is pulled."""
-        with self._timed("passing" if what == "cord" and not self._cord.is_pulled else what):
+        with self._timed("passing" if what == "cord" and not self.cord.is_pulled else what):
             yield
 
     @contextmanager
@@ -75,15 +85,15 @@ class Timekeeper:
 
     @contextmanager
     def _timed(self, doing: Doing) -> Iterator[None]:
-        self._learner.begin(doing, self._now())
+        self.learner.begin(doing, self._now())
         try:
             yield
         finally:
-            self._record(self._learner.end(self._now()))
+            self._record(self.learner.end(self._now()))
 
     def _record(self, span: Span) -> None:
         if span.doing != "passing":
-            self._recordings.write("learner", asdict(span))
+            self._recordings.write(LEARNER, span)
 
     @contextmanager
     def fitting(self, kind: FitKind) -> Iterator[None]:
@@ -94,7 +104,7 @@ class Timekeeper:
         finally:
             self._fit = None
             span = Span(doing=kind, started_at=started_at, ended_at=self._now())
-            self._recordings.write("fits", asdict(span))
+            self._recordings.write(FITS, span)
 
     @contextmanager
     def timing(self, what: str) -> Iterator[None]:
@@ -105,6 +115,10 @@ class Timekeeper:
         finally:
             self._seconds[what] += self._now() - started_at
 
+    def reward_served(self) -> None:
+        """Take note that rollouts can be scored from here on."""
+        self._has_reward = True
+
     def loops_ended(self) -> None:
         """Take note that the last step is done: what is waited for from here on is no idleness."""
         self._ended_at = self._now()
@@ -112,26 +126,26 @@ class Timekeeper:
     def standing(self) -> Standing:
         """Return how the loops stand now."""
         return Standing(
-            learner=self._learner.doing,
-            learner_for_s=self._now() - self._learner.doing_since,
+            learner=self.learner.doing,
+            learner_for_s=self._now() - self.learner.doing_since,
             has_learned=self.is_learning,
             has_reward=self._has_reward,
             fit=self._fit,
-            is_cord_pulled=self._cord.is_pulled,
+            is_cord_pulled=self.cord.is_pulled,
         )
 
-    def _cord_is(self, cord: CordState) -> None:
+    def cord_stood(self, cord: CordState) -> None:
         """Take note of how the cord hangs: who waits to pass a pulled one stands there."""
-        self._cord = cord
+        self.cord = cord
         if cord.is_pulled:
-            self._learner.stands_at_cord()
-        if self._learner.doing == "cord":
+            self.learner.stands_at_cord()
+        if self.learner.doing == "cord":
             # On record as it passes: a report may be asked for while the line stands.
             now = self._now()
-            self._record(self._learner.end(now))
-            self._learner.begin("cord", now)
+            self._record(self.learner.end(now))
+            self.learner.begin("cord", now)
 
-    def _look_at(self, stats: Sequence[ActorStats]) -> None:
+    def actors_stood(self, stats: Sequence[ActorStats]) -> None:
         """Take note of what the actors said of themselves, while there was work for them."""
         if self._ended_at is not None:
             return
@@ -144,10 +158,5 @@ class Timekeeper:
                 busy_s=each.busy_s,
                 num_tokens=each.num_tokens,
             )
-            self._actors.look(look, is_learning=self.is_learning)
-            self._recordings.write("actors", asdict(look))
-
-    def _pace(self, episodes: float) -> dict[str, float]:
-        return pace(
-            self._learner, episodes, self._seconds["weight_sync"], self._ended_at or self._now()
-        )
+            self.actors.look(look, is_learning=self.is_learning)
+            self._recordings.write(ACTORS, look)

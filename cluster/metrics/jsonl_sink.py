@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from cluster.json_lines import MEND, read_rows
 from cluster.metrics.names import Row
-from protocol.errors import InputError, MissingError
-from protocol.files import read_text, writing
+from protocol.errors import InputError
+from protocol.files import writing
 
 MEND_DISK = "see to the disk under the run's folder"
-MEND = "only the run writes to it: put it back as it was"
 
 
 class JsonlSink:
@@ -50,22 +49,6 @@ class JsonlSink:
         self._file.close()
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Return all whole lines of a metrics file or of a recording; none if there is no file.
-
-    Raises:
-        InputError: A line is no JSON object; it is named.
-        ResourceError: The file may not be read.
-    """
-    try:
-        text = read_text(path, "the run's file", MEND)
-    except MissingError:
-        return []
-    # Not by splitlines: what people and models wrote may hold other line ends.
-    lines = text.split("\n")[:-1]  # the last one may be half written
-    return [_parse(f"{path}, line {number}", line) for number, line in enumerate(lines, start=1)]
-
-
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """Return all whole rows of a metrics file; none if there is no file. Raises as `read_rows`."""
     rows = read_rows(path)
@@ -76,13 +59,3 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
                     f"{path}, line {number}: {name}: want a number, got {value!r}; {MEND}"
                 )
     return rows
-
-
-def _parse(where: str, line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON ({error}); {MEND}") from error
-    if not isinstance(row, dict):
-        raise InputError(f"{where}: want a JSON object, got {type(row).__name__}; {MEND}")
-    return row

@@ -9,15 +9,8 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from cluster.loops.time_spent import (
-    WORK,
-    ActorLook,
-    ActorsTime,
-    LearnerTime,
-    Span,
-    busy_share,
-    shares,
-)
+from cluster.loops.time_spent import WORK, ActorsTime, LearnerTime, busy_share, shares
+from cluster.recordings.records import ActorLook, Span
 from cluster.report import style
 from cluster.report.records import CordRecord, RunRecords
 from cluster.report.style import legend, picture, say_empty

@@ -10,8 +10,9 @@ from statistics import fmean, pstdev
 
 from matplotlib.axes import Axes
 
+from cluster.recordings.records import RolloutRecord
 from cluster.report import style
-from cluster.report.records import RolloutRecord, RunRecords
+from cluster.report.records import RunRecords
 from cluster.report.style import legend, picture, say_empty, thousands
 from label_queue.percentile import percentile
 

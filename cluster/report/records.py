@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any
 
 from cluster.config import RunConfig, load_config
-from cluster.loops.time_spent import ActorLook, Span
-from cluster.metrics.jsonl_sink import read_metrics, read_rows
+from cluster.metrics.jsonl_sink import read_metrics
+from cluster.recordings.records import (
+    ActorLook,
+    FirstSampleRecord,
+    PolicyRecord,
+    RewardRecord,
+    RolloutRecord,
+    Span,
+)
+from cluster.recordings.streams import (
+    ACTORS,
+    FIRST_SAMPLES,
+    FITS,
+    LEARNER,
+    POLICIES,
+    REWARDS,
+    ROLLOUTS,
+    read,
+)
 from cluster.run_folder import RunFolder
 from label_queue.folds.cord import RELEASED, after
 from label_queue.folds.dataset import current_labels
@@ -22,69 +37,8 @@ from label_queue.quality.assessment import Assessment
 from label_queue.schedule import LabelSchedule
 from label_queue.simulated.gold import response_gold
 from label_queue.state import LabelState
-from protocol.errors import InputError
 from protocol.files import reading
 from protocol.labels import Comparison, CordEvent, LabelEvent
-
-RecordT = TypeVar("RecordT")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutRecord:
-    """A line of `recordings/rollouts.jsonl`: a response of ρ, or one that was trained on."""
-
-    step: int
-    """The policy version its PPO step made, from 1; 0 for responses of ρ."""
-    episodes: int
-    """Trained after that step."""
-    rollout_id: str
-    purpose: str
-    prompt: str
-    """In one text; of a chat, its turns with their roles."""
-    text: str
-    score: float | None
-    reward_version: int | None
-    oldest_version: int
-    actor_id: str
-    started_at: float
-    finished_at: float
-
-    @property
-    def policy_lag(self) -> int:
-        """Versions between the policy that the step changed and the rollout's oldest token."""
-        return self.step - 1 - self.oldest_version
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyRecord:
-    """A line of `recordings/policies.jsonl`: a version of the policy."""
-
-    version: int
-    episodes: int
-    reward_version: int
-    restored_from: int | None
-    """The version that a rollback made it of; None: a step made it."""
-    created_at: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FirstSampleRecord:
-    """A line of `recordings/first_samples.jsonl`: a policy version was first sampled from."""
-
-    version: int
-    sampled_at: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RewardRecord:
-    """A line of `recordings/rewards.jsonl`: a version of the reward that was served."""
-
-    version: int
-    kind: str
-    ledger_seq: int
-    labels_used: int
-    fit_seconds: float
-    served_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,8 +124,7 @@ def read_run(path: Path) -> RunRecords:
     """
     folder = RunFolder.existing(path)
     config = load_config(folder.config)
-    recordings = folder.recordings
-    first_samples = _read(recordings / "first_samples.jsonl", FirstSampleRecord)
+    first_samples = read(folder.recordings, FIRST_SAMPLES)
     label_side, cord = _read_ledger(folder.ledger, config)
     for sample in first_samples:
         label_side.figures.first_sampled(sample.version, sample.sampled_at)
@@ -181,37 +134,18 @@ def read_run(path: Path) -> RunRecords:
         config=config,
         state=folder.read_state(),
         rows=tuple(read_metrics(folder.metrics)),
-        rollouts=_read(recordings / "rollouts.jsonl", RolloutRecord),
-        policies=_read(recordings / "policies.jsonl", PolicyRecord),
+        rollouts=read(folder.recordings, ROLLOUTS),
+        policies=read(folder.recordings, POLICIES),
         first_samples=first_samples,
-        rewards=_read(recordings / "rewards.jsonl", RewardRecord),
-        learner=_read(recordings / "learner.jsonl", Span),
-        fits=_read(recordings / "fits.jsonl", Span),
-        actor_looks=_read(recordings / "actors.jsonl", ActorLook),
+        rewards=read(folder.recordings, REWARDS),
+        learner=read(folder.recordings, LEARNER),
+        fits=read(folder.recordings, FITS),
+        actor_looks=read(folder.recordings, ACTORS),
         cord=cord,
         label_side=label_side,
         training=training,
         labelers=assessments(view, (), config.labels.quality, training),
     )
-
-
-def _read(path: Path, record: type[RecordT]) -> tuple[RecordT, ...]:
-    """Read a stream of records; what a line holds beyond the record's fields is left."""
-    names = [field.name for field in fields(record)]  # type: ignore[arg-type]
-    adapter = TypeAdapter(record)
-    found = []
-    for number, row in enumerate(read_rows(path), start=1):
-        try:
-            known = {name: row[name] for name in names if name in row}
-            found.append(adapter.validate_python(known))
-        except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            place = ".".join(map(str, problem["loc"]))
-            raise InputError(
-                f"{path} does not hold {record.__name__}s (line {number}: {place}: "
-                f"{problem['msg']}); it was changed, or written by another version"
-            ) from error
-    return tuple(found)
 
 
 def _read_ledger(path: Path, config: RunConfig) -> tuple[LabelState, tuple[CordRecord, ...]]:

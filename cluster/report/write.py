@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from cluster.recordings.records import RolloutRecord
 from cluster.report.figures import last_part
 from cluster.report.page import Picture, Sample, render_page
 from cluster.report.picture_time import draw_time
@@ -15,7 +16,7 @@ from cluster.report.pictures_labels import (
     draw_validation,
 )
 from cluster.report.pictures_policy import draw_kl, draw_scores, draw_staleness
-from cluster.report.records import RolloutRecord, RunRecords, read_run
+from cluster.report.records import RunRecords, read_run
 from cluster.report.summary import FINAL_PARTS_GOLD, summarize
 from cluster.run_folder import RunFolder, write_json
 from protocol.files import writing

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from cluster.inert_text import shell_word
 from cluster.run_folder import RunFolder
-from cluster.watching.inert_text import shell_word
 
 LINES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("took", "{:.0f} s, {:.1f} GiB of memory at the peak", ("wall_s", "peak_memory_gib")),

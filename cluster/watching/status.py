@@ -10,10 +10,10 @@ from typing import Any
 
 import psutil
 
+from cluster.inert_text import inert, shell_word
 from cluster.metrics.jsonl_sink import read_metrics
 from cluster.run_folder import RunFolder
 from cluster.run_state import refuse_lack
-from cluster.watching.inert_text import inert, shell_word
 from protocol.errors import MissingError, ResourceError, UserError
 
 ENDED = ("finished", "stopped", "failed")

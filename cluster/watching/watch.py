@@ -7,20 +7,36 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Protocol
 
 from cluster.config import RunConfig
-from cluster.controller import Controller
+from cluster.inert_text import inert, shell_word
 from cluster.loops.activity import activity
 from cluster.loops.journal import Journal
 from cluster.run_folder import RunFolder
-from cluster.starting.remote import RemoteActor
 from cluster.watching.display import RunDisplay
-from cluster.watching.inert_text import inert, shell_word
 from cluster.watching.memory import PeakMemory
 from label_queue.sides.policy_loop import PolicyLoopSide
 from protocol.labels import CordState
+from protocol.messages import ActorStats
 
 INTERVAL_S = 1.0
+
+
+class WatchedActor(Protocol):
+    """What is asked of a rollout actor."""
+
+    async def stats(self) -> ActorStats:
+        """Return what it did since it started."""
+        ...
+
+
+class Stoppable(Protocol):
+    """What is asked of the controller."""
+
+    def stop(self) -> None:
+        """End the run after the current step."""
+        ...
 
 
 class Watch:
@@ -81,9 +97,9 @@ class Watch:
 
     async def watch(
         self,
-        controller: Controller,
+        controller: Stoppable,
         labels: PolicyLoopSide,
-        actors: Sequence[RemoteActor],
+        actors: Sequence[WatchedActor],
         note: str,
     ) -> None:
         """Look once a second, for ever; end the controller when a stop is asked for."""
@@ -98,7 +114,7 @@ class Watch:
                 controller.stop()
                 return
 
-    async def look(self, labels: PolicyLoopSide, actors: Sequence[RemoteActor]) -> None:
+    async def look(self, labels: PolicyLoopSide, actors: Sequence[WatchedActor]) -> None:
         """Ask all parts once how they stand, and write it down."""
         self._untold += self._journal.newly_sampled()
         while self._untold:

@@ -6,8 +6,8 @@ from typing import Any
 import psutil
 import pytest
 
+from cluster.json_lines import read_rows
 from cluster.metrics.config import MetricsConfig
-from cluster.metrics.jsonl_sink import read_rows
 from cluster.metrics.names import AXES, CATALOGUE
 from cluster.metrics.ray_sink import RaySink
 from cluster.metrics.wandb_sink import WandbSink

@@ -10,7 +10,7 @@ from cluster.controller import Controller
 from cluster.loops.fleet import RolloutFleet
 from cluster.loops.journal import Journal
 from cluster.loops.parts import Parts
-from cluster.loops.recordings import Recordings
+from cluster.recordings.streams import Recordings
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_policy
 from tests.support.parts import (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,23 @@ from random import Random
 from cluster.config import RunConfig, parse_config, save_config
 from cluster.metrics.hub import MetricsHub
 from cluster.metrics.jsonl_sink import JsonlSink
+from cluster.recordings.records import (
+    ActorLook,
+    FirstSampleRecord,
+    PolicyRecord,
+    RewardRecord,
+    RolloutRecord,
+    Span,
+)
+from cluster.recordings.streams import (
+    ACTORS,
+    FIRST_SAMPLES,
+    LEARNER,
+    POLICIES,
+    REWARDS,
+    ROLLOUTS,
+    Recordings,
+)
 from cluster.run_folder import RunFolder
 from label_queue.folds.lineage import reference_provenance
 from label_queue.ledger.sql import SqlLedger
@@ -45,6 +61,7 @@ class SyntheticRun:
 
     def __init__(self, path: Path, seed: int = 0) -> None:
         self.folder = RunFolder.create(path)
+        self.recordings = Recordings(self.folder.recordings)
         self.random = Random(seed)
         self.config = synthetic_config()
         self.rewards: list[RewardVersion] = []
@@ -58,6 +75,7 @@ class SyntheticRun:
         self._write_rewards(label_times)
         self._write_steps()
         self._write_ledger(label_times)
+        self.recordings.close()
         self.folder.update_state(
             run_id="synthetic",
             state="finished",
@@ -97,15 +115,8 @@ class SyntheticRun:
         for version, point in enumerate(points, start=1):
             served_at = label_times[point - 1] + (6.0 if point in due else 2.0)
             self.rewards.append(make_reward(version, point, served_at, is_refit=point in due))
-            self._record(
-                "rewards",
-                version=version,
-                kind="refit" if point in due else "warm",
-                ledger_seq=point,
-                labels_used=point,
-                fit_seconds=5.0 if point in due else 1.5,
-                served_at=served_at,
-            )
+            record = RewardRecord.of(self.rewards[-1], served_at=served_at)
+            self.recordings.write(REWARDS, record)
             progress = version / len(points)
             hub.write(
                 {
@@ -123,7 +134,7 @@ class SyntheticRun:
         hub = self._hub()
         for number in range(64):
             self._rollout(f"r-{number}", step=0, progress=0.0, finished_at=BEGAN + 15)
-        self._record("first_samples", version=0, sampled_at=BEGAN + 15)
+        self._first_sample(0, BEGAN + 15)
         for version in range(1, NUM_STEPS + 1):
             made_at = self.step_time(version)
             progress = version / NUM_STEPS
@@ -147,16 +158,18 @@ class SyntheticRun:
                     finished_at=made_at - STEP_S / 2,
                     reward_version=reward_version,
                 )
-            self._record(
-                "policies",
-                version=version,
-                episodes=version * BATCH,
-                reward_version=reward_version,
-                learned_through=self.rewards[reward_version - 1].ledger_seq,
-                restored_from=None,
-                created_at=made_at,
+            self.recordings.write(
+                POLICIES,
+                PolicyRecord(
+                    version=version,
+                    episodes=version * BATCH,
+                    reward_version=reward_version,
+                    learned_through=self.rewards[reward_version - 1].ledger_seq,
+                    restored_from=None,
+                    created_at=made_at,
+                ),
             )
-            self._record("first_samples", version=version, sampled_at=made_at + 1.0)
+            self._first_sample(version, made_at + 1.0)
             self._record_time(made_at)
             kl = 8 * (1 - math.exp(-5 * progress)) + self.random.gauss(0, 0.25)
             hub.write(
@@ -195,37 +208,45 @@ class SyntheticRun:
         noun = self.random.choice(NOUNS)
         lag = self.random.choices((0, 1, 2), (5, 80, 15))[0]
         score = None if reward_version is None else 1.6 * progress + self.random.gauss(0, 1)
-        self._record(
-            "rollouts",
-            step=step,
-            episodes=step * BATCH,
-            rollout_id=rollout_id,
-            purpose="train" if step else "reference",
-            prompt=f"the {noun} was",
-            text=f"{words[0]} , and it felt {words[1]} but the {noun} was {words[2]} .",
-            score=score,
-            reward_version=reward_version,
-            oldest_version=max(0, step - 1 - lag),
-            actor_id=f"rollout-{self.random.randrange(2)}",
-            started_at=finished_at - 2.5,
-            finished_at=finished_at + self.random.random(),
+        text = f"{words[0]} , and it felt {words[1]} but the {noun} was {words[2]} ."
+        self.recordings.write(
+            ROLLOUTS,
+            RolloutRecord(
+                step=step,
+                episodes=step * BATCH,
+                rollout_id=rollout_id,
+                purpose="train" if step else "reference",
+                prompt=f"the {noun} was",
+                text=text,
+                num_kept=len(text.split()),
+                is_complete=True,
+                score=score,
+                reward_version=reward_version,
+                oldest_version=max(0, step - 1 - lag),
+                newest_version=max(0, step - 1),
+                actor_id=f"rollout-{self.random.randrange(2)}",
+                started_at=finished_at - 2.5,
+                finished_at=finished_at + self.random.random(),
+            ),
         )
 
     def _record_time(self, made_at: float) -> None:
         """Of a step's 8 s the learner waits 5; one actor is busy for 6 of them, the other for 2."""
         begun_at = made_at - 3.0
-        self._record("learner", doing="rollouts", started_at=made_at - STEP_S, ended_at=begun_at)
-        self._record("learner", doing="step", started_at=begun_at, ended_at=made_at)
+        waits = Span(doing="rollouts", started_at=made_at - STEP_S, ended_at=begun_at)
+        step = Span(doing="step", started_at=begun_at, ended_at=made_at)
+        for span in (waits, step):
+            self.recordings.write(LEARNER, span)
         for number, busy in enumerate((0.75, 0.25)):
             uptime_s = made_at - BEGAN
-            self._record(
-                "actors",
+            look = ActorLook(
                 actor_id=f"rollout-{number}",
                 at=made_at,
                 uptime_s=uptime_s,
                 busy_s=busy * uptime_s,
                 num_tokens=round(100 * uptime_s),
             )
+            self.recordings.write(ACTORS, look)
 
     def _write_ledger(self, label_times: Sequence[float]) -> None:
         ledger = SqlLedger.open(self.folder.ledger, "synthetic")
@@ -256,9 +277,9 @@ class SyntheticRun:
     def _hub(self) -> MetricsHub:
         return MetricsHub([JsonlSink(self.folder.metrics)], wall_s=lambda: 0.0)
 
-    def _record(self, stream: str, **fields: object) -> None:
-        with (self.folder.recordings / f"{stream}.jsonl").open("a") as file:
-            file.write(json.dumps(fields) + "\n")
+    def _first_sample(self, version: int, sampled_at: float) -> None:
+        record = FirstSampleRecord(version=version, sampled_at=sampled_at)
+        self.recordings.write(FIRST_SAMPLES, record)
 
 
 def synthetic_config(changes: Mapping[str, object] | None = None) -> RunConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cluster.metrics.definitions.section import POLICY_STEP, REWARD_VERSION, Later, section
+from cluster.metrics.definitions.section import POLICY_STEP, REWARD_VERSION, section
 
 EACH_STEP = "each step"
 BATCH = "The batch is the responses that the step trains on, incomplete ones included."
@@ -210,11 +210,6 @@ REWARD_MODEL = section(
             "Pearson's correlation of its scores with its predecessor's on recent complete "
             "responses of the policy: what the guard judges.",
             "each version refitted because of an exclusion, where there were enough responses",
-        ),
-        "anchor_accuracy": (
-            "1",
-            "Hits on anchor pairs, whose order is known.",
-            Later(why="there are no anchor pairs"),
         ),
     },
 )

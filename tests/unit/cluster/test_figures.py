@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from cluster.recordings.records import RolloutRecord
 from cluster.report.figures import (
     last_part,
     mean_or_none,
     median_or_none,
     percentile_or_none,
 )
-from cluster.report.records import RolloutRecord
 
 
 def test_last_part_is_never_empty() -> None:
@@ -32,9 +32,12 @@ def test_policy_lag_is_measured_from_the_policy_that_the_step_changed() -> None:
         purpose="train",
         prompt="",
         text="",
+        num_kept=1,
+        is_complete=True,
         score=0.0,
         reward_version=1,
         oldest_version=3,
+        newest_version=3,
         actor_id="rollout-0",
         started_at=0.0,
         finished_at=1.0,

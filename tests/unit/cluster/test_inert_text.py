@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.watching.inert_text import MOST_CHARACTERS, inert, one_line, shell_word
+from cluster.inert_text import MOST_CHARACTERS, inert, one_line, shell_word
 from tests.support.odd_names import ODD_NAMES
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cluster.loops.journal import Journal
-from cluster.loops.recordings import Recordings
 from cluster.metrics.hub import MetricsHub
+from cluster.recordings.streams import Recordings
 from protocol.errors import ScoringFailed
 from protocol.labels import CordState, RewardVersion
 from protocol.messages import ActorStats, ChatMessage, ExperienceBatch, Prompt, StepReport
@@ -106,7 +106,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 def test_before_the_first_step_there_is_no_pace(desk: Desk) -> None:
     desk.now += 5
     assert desk.journal.pace() == {}
-    assert not desk.journal.is_learning
+    assert not desk.journal.standing().has_learned
 
 
 def test_pace_counts_from_the_first_step(desk: Desk) -> None:
@@ -234,6 +234,17 @@ def test_a_served_reward_is_recorded_and_told(desk: Desk) -> None:
     }
     (recorded,) = desk.recorded("rewards")
     assert (recorded["version"], recorded["served_at"]) == (2, START + 30)
+
+
+def test_a_row_never_says_two_things_by_one_name(desk: Desk) -> None:
+    served = make_reward(2)
+    desk.journal.reward_served(replace(served, metrics={"reward_model/labels_used": 18}))
+    assert desk.last_row["reward_model/labels_used"] == 18
+    with pytest.raises(AssertionError, match="reward_model/labels_used: 17 and 18"):
+        desk.journal.reward_served(replace(served, metrics={"reward_model/labels_used": 17}))
+    report = StepReport(policy=make_policy(1, 8), metrics={"policy/episodes": 16})
+    with pytest.raises(AssertionError, match="policy/episodes: 16 and 8"):
+        desk.journal.step_done(make_batch(0, 1), report, 0)
 
 
 def pulled(**changes: object) -> CordState:

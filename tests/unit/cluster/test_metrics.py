@@ -12,9 +12,10 @@ from types import SimpleNamespace
 import pytest
 from pydantic import ValidationError
 
+from cluster.json_lines import read_rows
 from cluster.metrics.config import MetricsConfig
 from cluster.metrics.hub import MetricsHub, open_hub, unique_id
-from cluster.metrics.jsonl_sink import JsonlSink, read_rows
+from cluster.metrics.jsonl_sink import JsonlSink
 from cluster.metrics.names import AXES, CATALOGUE, checked
 from cluster.metrics.ray_sink import gauge_name
 from protocol.errors import NotFinite, ResourceError

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.config import save_config
-from cluster.report.page import Sample, render_page
+from cluster.report.page import Picture, Sample, render_page
 from cluster.report.picture_time import time_lanes
 from cluster.report.pictures_labels import accuracies
 from cluster.report.records import CordRecord, read_run
@@ -17,6 +17,7 @@ from cluster.report.write import PICTURES, write_report
 from cluster.run_folder import RunFolder
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import InputError, MissingError
+from tests.support.overview import changed
 from tests.support.synthetic_run import (
     NUM_STEPS,
     SyntheticRun,
@@ -110,11 +111,40 @@ def test_page_holds_every_picture_and_loads_nothing(finished: Path) -> None:
     assert "<script" not in page
 
 
-def test_model_text_is_inert(finished: Path) -> None:
-    attack = Sample(prompt="<b>", text='</td><script>alert(1)</script> & "x"', gold=None)
-    page = render_page(summarize(read_run(finished)), [], [attack], [attack])
+def test_whatever_came_from_outside_is_inert_in_the_page(finished: Path) -> None:
+    run = read_run(finished)
+    attack = '</td><script>alert(1)</script> & "x" onload=\''
+    harmless = "&lt;/td&gt;&lt;script&gt;alert(1)&lt;/script&gt; &amp; &#34;x&#34; onload=&#39;"
+    labeler = changed(run.labelers[0], labeler_id=attack, flags=(attack,))
+    picture = Picture(path=finished / "report" / "kl.png", caption=attack)
+    sample = Sample(prompt=attack, text=attack, gold=None)
+    summary = {**summarize(run), "run_id": attack, "versions": {attack: attack}}
+    page = render_page(summary, [picture], [sample], [sample], [labeler])
     assert "<script" not in page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp;" in page
+    # Title and heading, the picture's two, the labeler's two, two samples', three of the figures.
+    assert page.count(harmless) == 2 + 2 + 2 + 4 + 3
+
+
+def test_the_page_of_a_run_that_has_only_begun_says_what_is_not_known(begun: Path) -> None:
+    page = write_report(begun).read_text()
+    assert "Nobody has labelled yet." in page
+    assert "There is nothing to compare yet." in page
+    assert '<b><span class="unknown">not known</span></b><span>s in all</span>' in page
+    assert '<td>wall_s</td><td><span class="unknown">the run has not ended</span></td>' in page
+
+
+def test_samples_stand_beside_each_other_with_their_gold(finished: Path) -> None:
+    base = Sample(prompt="the soup was", text="cold", gold=-0.5)
+    final = Sample(prompt="the room was", text="warm", gold=1.25)
+    page = render_page(summarize(read_run(finished)), [], [base], [final, final])
+    _, _, rows = page.partition("<th>policy</th><th>gold</th>")
+    cells = re.findall(r"<td.*?</td>", rows.partition("</table>")[0])
+    assert cells == [
+        '<td><span class="prompt">the soup was</span> cold</td>',
+        '<td class="number">-0.50</td>',
+        '<td><span class="prompt">the room was</span> warm</td>',
+        '<td class="number">+1.25</td>',
+    ]
 
 
 def test_labelers_are_listed_with_what_is_known_of_them(finished: Path) -> None:

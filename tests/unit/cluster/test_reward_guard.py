@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from cluster.loops.journal import Journal
-from cluster.loops.recordings import Recordings
 from cluster.loops.reward_guard import LEAST_COMPARED, RewardGuard
 from cluster.metrics.hub import MetricsHub
+from cluster.recordings.streams import Recordings
 from protocol.errors import ScoringFailed, SwapTimedOut
 from protocol.labels import CordState, FitRequest, RewardVersion
 from protocol.messages import Score

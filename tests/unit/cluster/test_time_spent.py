@@ -26,10 +26,11 @@ import pytest
 from cluster.config import save_config
 from cluster.loops.activity import activity
 from cluster.loops.journal import Journal
-from cluster.loops.recordings import Recordings
-from cluster.loops.time_spent import ActorLook, ActorsTime, LearnerTime, Span, busy_share
+from cluster.loops.time_spent import ActorsTime, LearnerTime, busy_share
 from cluster.metrics.hub import MetricsHub
 from cluster.metrics.jsonl_sink import JsonlSink
+from cluster.recordings.records import ActorLook, Span
+from cluster.recordings.streams import Recordings
 from cluster.report.picture_time import draw_time, time_lanes
 from cluster.report.records import RunRecords, read_run
 from cluster.report.summary import summarize

@@ -156,6 +156,7 @@ def test_a_ledger_of_another_user_s(run: Path) -> None:
         ("report", "metrics.jsonl", '{"policy/step": null}\n'),
         ("report", "metrics.jsonl", "[" * 100_000 + "\n"),
         ("report", "recordings/rollouts.jsonl", "{}\n"),
+        ("report", "recordings/rollouts.jsonl", '{"schema": 2}\n'),
         ("report", "recordings/rewards.jsonl", "{\n"),
         ("report", "recordings/policies.jsonl", '{"version": "one"}\n'),
         ("report", "recordings/learner.jsonl", '{"started_at": "noon", "doing": "step"}\n'),

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from cluster.config import parse_config
 from cluster.loops.journal import Journal
-from cluster.loops.recordings import Recordings
 from cluster.metrics.hub import MetricsHub
+from cluster.recordings.streams import Recordings
 from cluster.run_folder import RunFolder
 from cluster.watching import watch
 from cluster.watching.display import RunDisplay

@@ -93,6 +93,10 @@ def test_the_announcement_says_what_was_learned(trainer: RewardTrainer) -> None:
     assert version.learned == as_ranges(each.seq for each in request.comparisons)
     assert version.fit_seconds == 1.0
     assert 0.0 <= version.metrics["reward_model/train_accuracy"] <= 1.0
+    told = ("labels_used", "ledger_seq", "fit_seconds", "version")
+    assert {name: version.metrics[f"reward_model/{name}"] for name in told} == {
+        name: getattr(version, name) for name in told
+    }
 
 
 def test_the_same_request_again_is_the_first_answer(trainer: RewardTrainer) -> None:

@@ -1,0 +1,1 @@
+"""What happened in a run, on record: written and read here, and nowhere else."""

@@ -1,0 +1,159 @@
+"""What is recorded of a run: one class for each kind of line under `recordings/`.
+
+The journal makes them of what it is told, and the report gets them back. Times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Self
+
+from protocol.chat import in_one_text
+from protocol.labels import RewardVersion
+from protocol.messages import ChatMessage, PolicyVersion, Rollout, Score
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutRecord:
+    """A response of ρ, or one that was trained on."""
+
+    step: int
+    """The policy version its PPO step made, from 1; 0 for responses of ρ."""
+    episodes: int
+    """Trained after that step."""
+    rollout_id: str
+    purpose: str
+    prompt: str
+    """In one text; of a chat, its turns with their roles."""
+    messages: tuple[ChatMessage, ...] = ()
+    """Of a chat, its turns; none of a plain text, and in runs of before there were chats."""
+    text: str
+    num_kept: int
+    is_complete: bool
+    score: float | None
+    reward_version: int | None
+    oldest_version: int
+    newest_version: int
+    actor_id: str
+    started_at: float
+    finished_at: float
+
+    @classmethod
+    def of(cls, rollout: Rollout, *, step: int, episodes: int, score: Score | None) -> Self:
+        """Return the record of a response that a step trained on, or of one of ρ (step 0)."""
+        return cls(
+            step=step,
+            episodes=episodes,
+            rollout_id=rollout.rollout_id,
+            purpose=rollout.purpose,
+            prompt=in_one_text(rollout.prompt.text, rollout.prompt.messages),
+            messages=rollout.prompt.messages,
+            text=rollout.text,
+            num_kept=rollout.num_kept,
+            is_complete=rollout.is_complete,
+            score=None if score is None else score.value,
+            reward_version=None if score is None else score.reward_version,
+            oldest_version=rollout.oldest_version,
+            newest_version=rollout.newest_version,
+            actor_id=rollout.actor_id,
+            started_at=rollout.started_at,
+            finished_at=rollout.finished_at,
+        )
+
+    @property
+    def policy_lag(self) -> int:
+        """Versions between the policy that the step changed and the rollout's oldest token."""
+        return self.step - 1 - self.oldest_version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRecord:
+    """A version of the policy."""
+
+    version: int
+    episodes: int
+    reward_version: int
+    learned_through: int
+    """The ledger up to where that reward had learned."""
+    restored_from: int | None
+    """The version that a rollback made it of; None: a step made it."""
+    created_at: float
+
+    @classmethod
+    def of(cls, policy: PolicyVersion, *, created_at: float) -> Self:
+        """Return the record of a version that the learner published."""
+        return cls(
+            version=policy.version,
+            episodes=policy.episodes,
+            reward_version=policy.reward_version,
+            learned_through=policy.learned_through,
+            restored_from=policy.restored_from,
+            created_at=created_at,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadRecord:
+    """Every actor took a version of the policy, and proved it."""
+
+    version: int
+    loaded_at: float
+    probe_difference: float
+    """Largest |sampler − trainer| log-probability of the probe's tokens, nats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstSampleRecord:
+    """A policy version was first sampled from."""
+
+    version: int
+    sampled_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardRecord(RewardVersion):
+    """A version of the reward that was served."""
+
+    served_at: float
+    """When every replica served it."""
+
+    @classmethod
+    def of(cls, version: RewardVersion, *, served_at: float) -> Self:
+        """Return the record of a version as it was announced."""
+        return cls(**asdict(version), served_at=served_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonRecord:
+    """A reward fitted after an exclusion was held against the one before it."""
+
+    version: int
+    """Of the newer reward."""
+    correlation: float | None
+    """Pearson's, of their scores; None where it is not defined, or no scores came."""
+    num_compared: int
+    verdict: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Something that the learner or the reward trainer did from one moment to another."""
+
+    doing: str
+    """A `Doing` of the learner; of the reward trainer the kind of fit, e.g. "refit"."""
+    started_at: float
+    ended_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorLook:
+    """What an actor said of itself."""
+
+    actor_id: str
+    at: float
+    uptime_s: float
+    busy_s: float
+    """Of `uptime_s`, with at least one request in flight, whatever it was for."""
+    num_tokens: int
+    """Response tokens of all finished rollouts since it started."""
