@@ -6,7 +6,7 @@ import pytest
 
 from label_queue.intake.app import FacedQueue
 from label_queue.queue import LabelQueue
-from tests.support.fake_people_queue import FakePeopleQueue
+from tests.support.fake_people_queue import FakeOwner, FakePeopleQueue
 from tests.support.people_contract import PeopleQueueContract
 from tests.support.tasks import make_task
 from tests.unit.label_queue.conftest import MakeQueue
@@ -16,6 +16,10 @@ from tests.unit.label_queue.labeling import answer_orders
 class TestFakePeopleQueue(PeopleQueueContract, of=FakePeopleQueue):
     async def queue(self) -> FacedQueue:
         return FakePeopleQueue([make_task(number) for number in range(3)])
+
+
+class TestFakeOwner(TestFakePeopleQueue, of=FakeOwner):
+    """Its owner's side, which the contract asks as well."""
 
 
 class TestLabelQueue(PeopleQueueContract, of=LabelQueue):
