@@ -100,6 +100,7 @@ async def test_labels_of_a_tool_survive_a_killed_queue(
     schedule = LabelSchedule.of(config, num_episodes=1_000, mode="online")
     episodes = next(n for n in range(1_000) if schedule.wanted(n) == 4)
     queue = start_queue(path, config)
+    await queue.ask(LabelQueueShell.start_connectors)
     await ask_for_everything(queue)
     serve.run(build_intake_app(queue, config), name="labels", route_prefix="/")
     hooks = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False)
@@ -120,6 +121,7 @@ async def test_labels_of_a_tool_survive_a_killed_queue(
     made[1].update(result=pick("c"), updated_at="2026-01-02T00:00:00Z")
     later = [tool.annotate(query_id, pick("a"), user=8) for query_id in query_ids[3:5]]
     queue = start_queue(path, config)
+    await queue.ask(LabelQueueShell.start_connectors)
     await ask_for_everything(queue)
     await RemoteLabelQueue(queue).policy_loop.wait_until_allowed(episodes)
 
