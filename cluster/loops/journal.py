@@ -22,7 +22,6 @@ from cluster.recordings.records import (
     ComparisonRecord,
     FirstSampleRecord,
     LoadRecord,
-    PolicyRecord,
     RewardRecord,
     RolloutRecord,
 )
@@ -35,6 +34,7 @@ from cluster.recordings.streams import (
     ROLLOUTS,
     Recordings,
 )
+from label_queue.folds.lineage import as_provenance
 from protocol.labels import CordState, FitKind, RewardVersion
 from protocol.messages import ActorStats, ExperienceBatch, PolicyVersion, Rollout, StepReport
 from protocol.ports import MetricSink
@@ -134,7 +134,7 @@ class Journal:
                 scored.rollout, step=policy.version, episodes=policy.episodes, score=scored.score
             )
             self._recordings.write(ROLLOUTS, record)
-        self._recordings.write(POLICIES, PolicyRecord.of(policy, created_at=self._now()))
+        self._recordings.write(POLICIES, as_provenance(policy, self._now()))
         self._rows.step_done(batch, report, num_dropped)
 
     def policy_loaded(self, policy: PolicyVersion, probe_difference: float) -> None:
@@ -187,7 +187,7 @@ class Journal:
 
     def rolled_back(self, policy: PolicyVersion, asked_for: int) -> None:
         """The learner went back to an older version and published it as a new one."""
-        self._recordings.write(POLICIES, PolicyRecord.of(policy, created_at=self._now()))
+        self._recordings.write(POLICIES, as_provenance(policy, self._now()))
         self._rows.rolled_back(policy)
         text = f"policy version {policy.version} is version {policy.restored_from} again"
         if policy.restored_from != asked_for:

@@ -1,6 +1,7 @@
 """What is recorded of a run: one class for each kind of line under `recordings/`.
 
-The journal makes them of what it is told, and the report gets them back. Times are Unix seconds.
+The journal makes them of what it is told, and the report gets them back. A version of the policy is
+recorded as the ledger keeps it, `protocol.labels.PolicyProvenance`. Times are Unix seconds.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Self
 
 from protocol.chat import in_one_text
 from protocol.labels import RewardVersion
-from protocol.messages import ChatMessage, PolicyVersion, Rollout, Score
+from protocol.messages import ChatMessage, Rollout, Score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,32 +65,6 @@ class RolloutRecord:
     def policy_lag(self) -> int:
         """Versions between the policy that the step changed and the rollout's oldest token."""
         return self.step - 1 - self.oldest_version
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyRecord:
-    """A version of the policy."""
-
-    version: int
-    episodes: int
-    reward_version: int
-    learned_through: int
-    """The ledger up to where that reward had learned."""
-    restored_from: int | None
-    """The version that a rollback made it of; None: a step made it."""
-    created_at: float
-
-    @classmethod
-    def of(cls, policy: PolicyVersion, *, created_at: float) -> Self:
-        """Return the record of a version that the learner published."""
-        return cls(
-            version=policy.version,
-            episodes=policy.episodes,
-            reward_version=policy.reward_version,
-            learned_through=policy.learned_through,
-            restored_from=policy.restored_from,
-            created_at=created_at,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

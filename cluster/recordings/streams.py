@@ -19,13 +19,13 @@ from cluster.recordings.records import (
     ComparisonRecord,
     FirstSampleRecord,
     LoadRecord,
-    PolicyRecord,
     RewardRecord,
     RolloutRecord,
     Span,
 )
 from protocol.errors import InputError
 from protocol.files import writing
+from protocol.labels import PolicyProvenance
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -55,7 +55,7 @@ class Stream(Generic[RecordT]):
 
 
 ROLLOUTS = Stream(name="rollouts", holds=RolloutRecord)
-POLICIES = Stream(name="policies", holds=PolicyRecord)
+POLICIES = Stream(name="policies", holds=PolicyProvenance)
 LOADS = Stream(name="loads", holds=LoadRecord)
 FIRST_SAMPLES = Stream(name="first_samples", holds=FirstSampleRecord)
 REWARDS = Stream(name="rewards", holds=RewardRecord)

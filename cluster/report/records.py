@@ -13,7 +13,6 @@ from cluster.metrics.jsonl_sink import read_metrics
 from cluster.recordings.records import (
     ActorLook,
     FirstSampleRecord,
-    PolicyRecord,
     RewardRecord,
     RolloutRecord,
     Span,
@@ -38,7 +37,7 @@ from label_queue.schedule import LabelSchedule
 from label_queue.simulated.gold import response_gold
 from label_queue.state import LabelState
 from protocol.files import reading
-from protocol.labels import Comparison, CordEvent, LabelEvent
+from protocol.labels import Comparison, CordEvent, LabelEvent, PolicyProvenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +61,7 @@ class RunRecords:
     rows: tuple[dict[str, float], ...]
     """`metrics.jsonl`."""
     rollouts: tuple[RolloutRecord, ...]
-    policies: tuple[PolicyRecord, ...]
+    policies: tuple[PolicyProvenance, ...]
     first_samples: tuple[FirstSampleRecord, ...]
     rewards: tuple[RewardRecord, ...]
     learner: tuple[Span, ...]

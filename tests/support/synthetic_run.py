@@ -13,7 +13,6 @@ from cluster.metrics.jsonl_sink import JsonlSink
 from cluster.recordings.records import (
     ActorLook,
     FirstSampleRecord,
-    PolicyRecord,
     RewardRecord,
     RolloutRecord,
     Span,
@@ -140,16 +139,15 @@ class SyntheticRun:
             progress = version / NUM_STEPS
             served = [r.version for r in self.rewards if announced(r) < made_at - STEP_S / 2]
             reward_version = served[-1] if served else 1
-            self.policies.append(
-                PolicyProvenance(
-                    version=version,
-                    episodes=version * BATCH,
-                    reward_version=reward_version,
-                    learned_through=self.rewards[reward_version - 1].ledger_seq,
-                    restored_from=None,
-                    created_at=made_at,
-                )
+            policy = PolicyProvenance(
+                version=version,
+                episodes=version * BATCH,
+                reward_version=reward_version,
+                learned_through=self.rewards[reward_version - 1].ledger_seq,
+                restored_from=None,
+                created_at=made_at,
             )
+            self.policies.append(policy)
             for number in range(BATCH):
                 self._rollout(
                     f"t-{version}-{number}",
@@ -158,17 +156,7 @@ class SyntheticRun:
                     finished_at=made_at - STEP_S / 2,
                     reward_version=reward_version,
                 )
-            self.recordings.write(
-                POLICIES,
-                PolicyRecord(
-                    version=version,
-                    episodes=version * BATCH,
-                    reward_version=reward_version,
-                    learned_through=self.rewards[reward_version - 1].ledger_seq,
-                    restored_from=None,
-                    created_at=made_at,
-                ),
-            )
+            self.recordings.write(POLICIES, policy)
             self._first_sample(version, made_at + 1.0)
             self._record_time(made_at)
             kl = 8 * (1 - math.exp(-5 * progress)) + self.random.gauss(0, 0.25)

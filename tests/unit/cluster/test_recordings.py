@@ -14,13 +14,13 @@ from cluster.recordings.records import (
     ComparisonRecord,
     FirstSampleRecord,
     LoadRecord,
-    PolicyRecord,
     RewardRecord,
     RolloutRecord,
     Span,
 )
 from cluster.recordings.streams import Recordings, Stream, read
 from protocol.errors import InputError
+from protocol.labels import PolicyProvenance
 from protocol.messages import ChatMessage
 
 ROLLOUT = RolloutRecord(
@@ -68,7 +68,7 @@ LINES: dict[str, tuple[Any, str]] = {
         '"started_at": 10.0, "finished_at": 11.0}',
     ),
     "policies": (
-        PolicyRecord(
+        PolicyProvenance(
             version=4,
             episodes=32,
             reward_version=3,
