@@ -12,9 +12,7 @@ from label_queue.folds.shown import shown_candidates, shown_prompt
 from label_queue.folds.view import LedgerView
 from label_queue.oversight.overview import Disagreement, Moment, Progress, Vote
 from label_queue.quality.assessment import Assessment, assess
-from label_queue.quality.gold import gold_accuracy
 from label_queue.quality.preference import TRAINING, best_id
-from label_queue.quality.standing import LabelerState, standings
 from label_queue.quality.weights import capped, weight_shares
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
@@ -82,41 +80,11 @@ def assessments(
         view.assignments,
         view.events,
         config,
+        newcomers=labelers,
         reliability=reliability,
         weight_shares=shares,
     )
-    standing_of = standings(view.queries, view.events, config)
-    newcomers = {
-        name: _newcomer(name, standing_of[name].state) for name in labelers if name not in found
-    }
-    return tuple(assessment for _, assessment in sorted((found | newcomers).items()))
-
-
-def _newcomer(labeler_id: str, state: LabelerState) -> Assessment:
-    """Return what is known of somebody who was let in and has done nothing yet."""
-    gold = gold_accuracy(0, 0)
-    return Assessment(
-        labeler_id=labeler_id,
-        state=state,
-        labels=0,
-        labels_held=0,
-        excluded_from=None,
-        gold_right=0,
-        gold_wrong=0,
-        gold_accuracy=gold.mean,
-        gold_low=gold.low,
-        gold_high=gold.high,
-        self_agreement=None,
-        self_repeats=0,
-        peer_agreement=None,
-        peer_labels=0,
-        position_z=None,
-        fast_share=None,
-        reliability=None,
-        weight_share=0.0,
-        flags=(),
-        last_label_at=None,
-    )
+    return tuple(found.values())
 
 
 def disagreements(view: LedgerView, limit: int = MAX_DISAGREEMENTS) -> tuple[Disagreement, ...]:

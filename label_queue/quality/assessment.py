@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -72,10 +72,11 @@ def assess(
     events: Sequence[LabelEvent],
     config: QualityConfig,
     *,
+    newcomers: Iterable[str] = (),
     reliability: Mapping[str, float] | None = None,
     weight_shares: Mapping[str, float] | None = None,
 ) -> dict[str, Assessment]:
-    """Return everybody the ledger knows something of, sorted by name.
+    """Return everybody the ledger knows something of, and `newcomers`, sorted by name.
 
     A pure function of the ledger up to the last event; one pass, about 10 µs a label.
 
@@ -84,6 +85,7 @@ def assess(
         assignments: All, by id.
         events: All label events, by `seq`.
         config: Limits of the flags and constants of the tests.
+        newcomers: Who was let in, whether or not they have given a label yet.
         reliability: a_ℓ by labeler as of the last fit: too dear to find out at every look.
         weight_shares: Shares of a fit's weight by labeler, where they are known.
     """
@@ -98,8 +100,9 @@ def assess(
             own.labels.pop(event.label_id, None)
     peers = peer_agreement(queries, (e for own in work.values() for e in own.labels.values()))
     found: dict[str, Assessment] = {}
-    for name, standing in standings(queries, events, config).items():
-        own = work[name]
+    standing_of = standings(queries, events, config)
+    for name in sorted({*(known for known, _ in standing_of.items()), *newcomers}):
+        own, standing = work[name], standing_of[name]
         known = gold_accuracy(standing.gold_right, standing.gold_wrong)
         of_self = self_agreement(queries, {e.query_id: e for e in own.labels.values()})
         of_position = position_bias(assignments, own.labels.values())
