@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from protocol.errors import UnknownTask
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectorHealth:
@@ -45,3 +47,12 @@ class NoTools:
     def stats(self) -> Mapping[str, float]:
         """Return nothing."""
         return {}
+
+    async def ring(self, connector: str, headers: Mapping[str, str], body: bytes) -> bool:
+        """Raise UnknownTask."""
+        raise unknown_connector(connector)
+
+
+def unknown_connector(name: str) -> UnknownTask:
+    """Return what is raised for a webhook of a connector that the run does not have."""
+    return UnknownTask(f"this run has no connector {name!r}: check the hook's address")

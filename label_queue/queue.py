@@ -73,10 +73,6 @@ class LabelQueue:
     Nothing here blocks the event loop or needs a lock around it.
     """
 
-    policy_loop: PolicyLoopSide
-    people: PeopleSide
-    owner: OwnerSide
-
     def __init__(
         self,
         ledger: Ledger,
@@ -105,6 +101,9 @@ class LabelQueue:
         """What the ledger says, ready to be asked."""
         self.commits = commits
         """The one way to the ledger."""
+        self.clock = clock
+        """Unix seconds."""
+        self.new_id = new_id
         self._asker = Asker(
             state, commits, config, schedule, run_id=run_id, rng=rng, clock=clock, new_id=new_id
         )

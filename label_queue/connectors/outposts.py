@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Self, assert_never
@@ -29,9 +28,8 @@ from label_queue.connectors.secrets import check_secrets, read_secret
 from label_queue.connectors.tool_client import ToolClient
 from label_queue.connectors.webhooks import SecretHeader, StandardWebhook
 from label_queue.http_client import open_client
-from label_queue.outside import ConnectorHealth
-from label_queue.queue import LabelQueue, new_uuid7
-from protocol.errors import UnknownTask
+from label_queue.outside import ConnectorHealth, unknown_connector
+from label_queue.queue import LabelQueue
 
 OpenHttp = Callable[[HttpSection, dict[str, str]], httpx.AsyncClient]
 
@@ -116,15 +114,7 @@ class Outposts:
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
-    def of(
-        cls,
-        queue: LabelQueue,
-        config: LabelsConfig,
-        *,
-        run_id: str,
-        clock: Callable[[], float] = time.time,
-        new_id: Callable[[], str] = new_uuid7,
-    ) -> Self:
+    def of(cls, queue: LabelQueue, config: LabelsConfig, *, run_id: str) -> Self:
         """Stand before a run's label queue, which shows from now on how it goes here.
 
         Raises ConfigError.
@@ -135,11 +125,15 @@ class Outposts:
             config.connectors,
             limits=config.intake,
             guideline_version=config.guideline_version,
-            clock=clock,
-            new_id=new_id,
+            clock=queue.clock,
+            new_id=queue.new_id,
         )
         outposts = cls(
-            config.connectors, labels, run_id=run_id, clock=clock, jitter=random.Random(run_id)
+            config.connectors,
+            labels,
+            run_id=run_id,
+            clock=queue.clock,
+            jitter=random.Random(run_id),
         )
         queue.state.outside = outposts
         return outposts
@@ -153,7 +147,7 @@ class Outposts:
         """Return the runner of a connector. Raises UnknownTask where there is none of that name."""
         runner = self._runners.get(connector)
         if runner is None:
-            raise UnknownTask(f"this run has no connector {connector!r}: check the hook's address")
+            raise unknown_connector(connector)
         return runner
 
     async def ring(self, connector: str, headers: Mapping[str, str], body: bytes) -> bool:

@@ -18,6 +18,7 @@ from label_queue.intake.owner_schemas import Exclude, NewGold, NewLabeler, Reaso
 from label_queue.intake.refusals import add_refusals
 from label_queue.intake.schemas import CordPull, LineAnswer
 from label_queue.labeling.submissions import LabelSubmission
+from label_queue.outside import NoTools
 from label_queue.sides.owner import OwnerSide
 from label_queue.sides.people import PeopleSide
 
@@ -86,7 +87,7 @@ def build_app(
     )
     app.state.people = queue.people
     app.state.owner = queue.owner
-    app.state.bell = bell or hooks.NoBell()
+    app.state.bell = bell or NoTools()
     app.state.limits = limits
     app.state.assets = assets.load_assets()
     app.state.tell_failure = tell_failure

@@ -14,7 +14,6 @@ from pydantic import BaseModel
 from label_queue.connector_config import Name
 from label_queue.intake.bodies import read_limited
 from label_queue.intake.refusals import refusals
-from protocol.errors import UnknownTask
 
 MAX_HOOK_BYTES = 1024 * 1024
 """A webhook quotes the task and its texts."""
@@ -33,14 +32,6 @@ class Bell(Protocol):
         Raises UnknownTask for an unknown connector, Unauthenticated for a webhook without proof.
         """
         ...
-
-
-class NoBell:
-    """A run that reads no outside tool."""
-
-    async def ring(self, connector: str, headers: Mapping[str, str], body: bytes) -> bool:
-        """Raise UnknownTask."""
-        raise UnknownTask(f"this run has no connector {connector!r}: check the hook's address")
 
 
 class HookAnswer(BaseModel):
