@@ -22,12 +22,12 @@ from torch import Tensor
 
 from learners.config import CheckpointConfig
 from protocol.errors import BundleCorrupt, MissingError, ResourceError, VersionError
-from protocol.settings import Processes, Settings, Stored
+from protocol.settings import Bounded, Processes, Stored
 
 MANIFEST_FILE = "manifest.json"
 
 
-class Position(Settings):
+class Position(Bounded):
     """Where the learner stands, beside its tensors."""
 
     version: Stored
@@ -41,7 +41,7 @@ class Position(Settings):
     learned_through: Stored
 
 
-class Layout(Settings):
+class Layout(Bounded):
     """How the state is spread; it can only be given back to a learner spread alike."""
 
     num_ranks: Processes
@@ -49,7 +49,7 @@ class Layout(Settings):
     dtype: str
 
 
-class Manifest(Settings):
+class Manifest(Bounded):
     """What `manifest.json` holds."""
 
     format: Literal[1] = 1
