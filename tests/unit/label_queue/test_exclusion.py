@@ -11,10 +11,10 @@ from label_queue.config import QualityConfig
 from label_queue.ledger.view import LearnedLabels, LedgerView
 from label_queue.oversight.exclusion import (
     FORCING_SHARE,
+    OwnerEvents,
     Shift,
     contaminated_from,
     find_shift,
-    owner_event,
     preview,
 )
 from protocol.labels import LabelEvent
@@ -36,14 +36,10 @@ def change(
     number: int = 0,
     from_seq: int | None = None,
 ) -> LabelEvent:
-    return owner_event(
-        kind,
-        labeler_id,
-        reason="at random",
-        event_id=f"owner:{number}",
-        at=2_000.0,
-        from_seq=from_seq,
-    )
+    events = OwnerEvents(new_id=lambda: f"owner:{number}", clock=lambda: 2_000.0)
+    if kind == "reinstate":
+        return events.reinstate(labeler_id, "at random")
+    return events.exclude(labeler_id, "at random", from_seq)
 
 
 def weighted(view: LedgerView, **weights: float) -> LedgerView:
