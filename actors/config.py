@@ -25,9 +25,9 @@ class ResponseConfig(Settings):
     temperature: float = Field(default=1.0, ge=0.01, le=100)
     """Divides the logits in sampling, ratios and KL alike. Z's style tasks: 0.7. One below 0.01
     would be raised to it by vLLM, silently."""
-    cut_token: str | None = "."
-    """Text of the token that ends a fixed response (Z: "." or a newline), any that reads so; None
-    keeps all."""
+    cut_token: str = "."
+    """Text of the token that ends a fixed response (Z: "." or a newline), any that reads so; "":
+    there is none, every response is kept whole and complete."""
     cut_after: int = Field(default=16, ge=0, le=100_000_000)
     """Index from which `cut_token` ends the response. Z's style tasks: 16; its summaries: 55."""
     end_tokens: tuple[Annotated[str, Field(min_length=1)], ...] = ()
@@ -38,14 +38,10 @@ class ResponseConfig(Settings):
 
     @model_validator(mode="after")
     def _cut_can_come(self) -> Self:
-        if (
-            self.mode == "fixed"
-            and self.cut_token is not None
-            and self.cut_after >= self.max_tokens
-        ):
+        if self.mode == "fixed" and self.cut_token and self.cut_after >= self.max_tokens:
             raise ValueError(
                 f"cut_after ({self.cut_after}) must be below max_tokens ({self.max_tokens}), "
-                "else no response is ever complete"
+                'else no response is ever complete; with cut_token = "" all are, uncut'
             )
         return self
 

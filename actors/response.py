@@ -26,16 +26,18 @@ def end_rule(
         ConfigError: No token reads a text of the config, or a model has no end token.
     """
 
-    def of_one_token(text: str, key: str) -> frozenset[int]:
+    def of_one_token(text: str, key: str, or_else: str = "") -> frozenset[int]:
         if not (found := ids_reading(text)):
             raise ConfigError(
-                f"{text!r} is not one token of the policy's tokenizer: choose another {key}"
+                f"{text!r} is not one token of the policy's tokenizer: "
+                f"choose another {key}{or_else}"
             )
         return found
 
     if response.mode == "fixed":
-        text = response.cut_token
-        cut_ids = frozenset() if text is None else of_one_token(text, "response.cut_token")
+        cut_ids: frozenset[int] = frozenset()
+        if text := response.cut_token:
+            cut_ids = of_one_token(text, "response.cut_token", ', or "" to cut nothing')
         return EndRule(mode="fixed", marker_ids=cut_ids, cut_after=response.cut_after)
     named = [of_one_token(text, "response.end_tokens") for text in response.end_tokens]
     end_ids = frozenset().union(*named) if named else model_end_ids

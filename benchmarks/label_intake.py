@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import socket
 import tempfile
 from collections.abc import Awaitable
 from pathlib import Path
@@ -18,17 +17,15 @@ from time import perf_counter
 
 import click
 import httpx
-import ray
-from ray import serve
 
+from benchmarks.served_queue import served_queue
 from label_queue.config import IntakeConfig, LabelsConfig
 from label_queue.http_client import open_client
-from label_queue.intake.shell import build_intake_app
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.sql import SqlLedger
 from label_queue.percentile import percentile
-from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
-from protocol.remote import Remote, spawn
+from label_queue.shell import LabelQueueShell, RemoteLabelQueue
+from protocol.remote import Remote
 from tests.support.labels import make_drafts, make_event, make_query
 
 
@@ -121,22 +118,9 @@ def run_whole_way(folder: Path, clients: int, labels: int, pause_s: float) -> No
         max_order=200,
         intake=IntakeConfig(requests_per_s=1e6, request_burst=1_000_000),
     )
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
-    queue = spawn(LabelQueueShell, "the label queue", QUEUE_OPTIONS)(
-        config,
-        run_id="bench",
-        ledger_path=str(folder / "queue.sqlite"),
-        episodes=1_000,
-        mode="online",
-        seed=1,
-    )
-    serve.run(build_intake_app(queue, config), name="labels", route_prefix="/")
-    asyncio.run(whole_way(queue, f"http://127.0.0.1:{port}", clients, pause_s))
-    serve.shutdown()
-    ray.shutdown()
+    ledger = folder / "queue.sqlite"
+    with served_queue(config, ledger, run_id="bench", mode="online") as (queue, url):
+        asyncio.run(whole_way(queue, url, clients, pause_s))
 
 
 def main() -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-import socket
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable
@@ -26,17 +25,16 @@ import click
 import httpx
 import psutil
 import ray
-from ray import serve
 
+from benchmarks.served_queue import served_queue
 from label_queue.config import LabelsConfig
 from label_queue.http_client import open_client
-from label_queue.intake.shell import build_intake_app
 from label_queue.ledger.sql import SqlLedger
 from label_queue.percentile import percentile
-from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
+from label_queue.shell import LabelQueueShell, RemoteLabelQueue
 from label_queue.simulated.client import SimulatedLabeler
 from label_queue.simulated.config import LabelerProfile
-from protocol.remote import Remote, spawn
+from protocol.remote import Remote
 from tests.support.labels import make_drafts
 
 RUN_ID = "load"
@@ -217,24 +215,11 @@ def run(folder: Path, arguments: argparse.Namespace) -> None:
         pace = min(pace, 1 + int(1.5 * arguments.labelers / arguments.thinking))
     total = int(arguments.seconds * pace)
     config = LabelsConfig(total=total, initial=total, max_order=500)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
-    queue = spawn(LabelQueueShell, "the label queue", QUEUE_OPTIONS)(
-        config,
-        run_id=RUN_ID,
-        ledger_path=str(folder / "ledger.sqlite"),
-        episodes=1_000,
-        mode="offline",
-        seed=1,
-    )
-    serve.run(build_intake_app(queue, config), name="labels", route_prefix="/")
-    tally = asyncio.run(measure(queue, f"http://127.0.0.1:{port}", folder, arguments))
-    ray.get(queue.send(LabelQueueShell.close))
-    check_ledger(folder / "ledger.sqlite", tally)
-    serve.shutdown()
-    ray.shutdown()
+    ledger = folder / "ledger.sqlite"
+    with served_queue(config, ledger, run_id=RUN_ID, mode="offline") as (queue, url):
+        tally = asyncio.run(measure(queue, url, folder, arguments))
+        ray.get(queue.send(LabelQueueShell.close))
+        check_ledger(ledger, tally)
 
 
 def main() -> None:

@@ -1,8 +1,12 @@
-"""HTTP clients of the label side: what is on this machine is never asked through a proxy."""
+"""HTTP clients of the label side: what is on this machine is never asked through a proxy.
+
+What a server that is busy answers is the same to all of them.
+"""
 
 from __future__ import annotations
 
 import ipaddress
+import math
 import socket
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,6 +15,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from protocol.errors import ConfigError
+from protocol.retrying import NotNow
+
+BUSY = frozenset({429, 500, 502, 503, 504})
+"""Statuses after which the same request may be answered otherwise in a while."""
 
 C = TypeVar("C", httpx.Client, httpx.AsyncClient)
 
@@ -47,6 +55,18 @@ def open_client(make: Callable[..., C], url: str, **options: Any) -> C:
             f"{url}: no client can be made with the proxies and certificates that the environment "
             f"names ({error}): see HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE"
         ) from error
+
+
+def not_now(response: httpx.Response) -> NotNow:
+    """Return what a busy server's answer says: its status, and how long to wait.
+
+    A date as Retry-After, or nothing, asks for no time.
+    """
+    try:
+        asked_s = float(response.headers.get("retry-after", "0"))
+    except ValueError:
+        asked_s = 0.0
+    return NotNow(f"status {response.status_code}", asked_s if math.isfinite(asked_s) else 0.0)
 
 
 def is_loopback(host: str) -> bool:

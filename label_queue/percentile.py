@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
+
+import numpy as np
 
 
 def percentile(values: Collection[float], share: float) -> float:
@@ -13,8 +14,4 @@ def percentile(values: Collection[float], share: float) -> float:
         values: At least one, in any order.
         share: In [0, 1].
     """
-    ordered = sorted(values)
-    position = share * (len(ordered) - 1)
-    low = math.floor(position)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (position - low) * (ordered[high] - ordered[low])
+    return float(np.quantile(list(values), share))

@@ -22,12 +22,13 @@ from torch import Tensor
 
 from learners.config import CheckpointConfig
 from protocol.errors import BundleCorrupt, MissingError, ResourceError, VersionError
-from protocol.settings import Processes, Settings, Stored
+from protocol.files import flush
+from protocol.settings import Bounded, Processes, Stored
 
 MANIFEST_FILE = "manifest.json"
 
 
-class Position(Settings):
+class Position(Bounded):
     """Where the learner stands, beside its tensors."""
 
     version: Stored
@@ -41,7 +42,7 @@ class Position(Settings):
     learned_through: Stored
 
 
-class Layout(Settings):
+class Layout(Bounded):
     """How the state is spread; it can only be given back to a learner spread alike."""
 
     num_ranks: Processes
@@ -49,7 +50,7 @@ class Layout(Settings):
     dtype: str
 
 
-class Manifest(Settings):
+class Manifest(Bounded):
     """What `manifest.json` holds."""
 
     format: Literal[1] = 1
@@ -131,9 +132,9 @@ class CheckpointFolder:
         path = draft / MANIFEST_FILE
         path.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
         for each in (path, draft):
-            _flush(each)
+            flush(each)
         draft.rename(folder)
-        _flush(self._root)
+        flush(self._root)
         self._retire()
 
     def read(self, version: int) -> Checkpoint:
@@ -207,12 +208,3 @@ def kept(versions: tuple[int, ...], marked: set[int], keep: int) -> list[int]:
 
 def _share_name(rank: int) -> str:
     return f"rank-{rank:04d}.safetensors"
-
-
-def _flush(path: Path) -> None:
-    """Have the disk hold this file or folder before going on."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

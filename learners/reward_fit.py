@@ -25,7 +25,6 @@ from learners.config import DeepSpeedConfig, RewardFitConfig
 from learners.engine import Engine
 from protocol.errors import InputError, VersionError
 from protocol.labels import Comparison, FitRequest, RewardVersion
-from protocol.seq_ranges import as_ranges
 from reward_service.batching import check_sequences, raw_scores
 from reward_service.buckets import BatchLimits
 from reward_service.bundle import write_bundle
@@ -111,18 +110,8 @@ class RewardTrainer:
             "reward_model/fit_seconds": seconds,
         }
         version = self._publish(
-            RewardVersion(
-                version=self._version,
-                kind=request.kind,
-                path="",
-                sha256="",
-                ledger_seq=request.ledger_seq,
-                exclusions_sha256=request.exclusions_sha256,
-                labeler_weights=request.labeler_weights,
-                labels_used=request.labels_used,
-                fit_seconds=seconds,
-                metrics=metrics,
-                learned=as_ranges(each.seq for each in request.comparisons),
+            RewardVersion.answering(
+                request, version=self._version, fit_seconds=seconds, metrics=metrics
             )
         )
         self._last = (request, version)

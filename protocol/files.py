@@ -76,6 +76,15 @@ def writing(
         raise _write_problem(path, mend, error) from error
 
 
+def flush(path: Path) -> None:
+    """Have the disk hold this file or folder before going on."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _read_problem(path: Path, what: str, mend: str, error: OSError) -> OSError | ValueError:
     if error.errno in _NO_FILE:
         return MissingError(f"{what}: {path} is not a file; {mend}")

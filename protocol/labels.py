@@ -7,10 +7,10 @@ Times are Unix seconds on the label queue's clock; clients' clocks are stored an
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
 from protocol.messages import ChatMessage, FinishReason, Prompt, Rollout
-from protocol.seq_ranges import SeqRanges
+from protocol.seq_ranges import SeqRanges, as_ranges
 
 QueryKind = Literal["pair", "best_of_k", "ranking"]
 QueryPurpose = Literal["train", "validation", "overlap", "gold", "repeat"]
@@ -313,3 +313,27 @@ class RewardVersion:
     announced_at: float | None = None
     """When the label queue took note of it, its clock; None before that, and in ledgers that do not
     say."""
+
+    @classmethod
+    def answering(
+        cls,
+        request: FitRequest,
+        *,
+        version: int,
+        fit_seconds: float,
+        metrics: dict[str, float] | None = None,
+    ) -> Self:
+        """Return what a fit has made of an order, before its bundle is written anywhere."""
+        return cls(
+            version=version,
+            kind=request.kind,
+            path="",
+            sha256="",
+            ledger_seq=request.ledger_seq,
+            exclusions_sha256=request.exclusions_sha256,
+            labeler_weights=request.labeler_weights,
+            labels_used=request.labels_used,
+            fit_seconds=fit_seconds,
+            metrics=metrics or {},
+            learned=as_ranges(each.seq for each in request.comparisons),
+        )

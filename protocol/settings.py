@@ -1,11 +1,15 @@
-"""The base of every config class: frozen, closed, and finite in every number.
+"""The base of every config class: frozen, closed, finite in every number, and whole when saved.
 
-A class with a number that has no bounds cannot be defined, so that there is nothing to remember:
+A class with a number that has no bounds cannot be defined, nor one with a None that TOML cannot
+say, so that there is nothing to remember:
 
     class Example(Settings):
         width: int = 8                              TypeError where the class is defined
         width: int = Field(default=8, ge=1, le=64)  good
         seed: Seed = 1                              good, by a type that has its bounds
+        marker: str | None = "."                    TypeError: a saved None would read back as "."
+        marker: str = "."                           good, with "" for none
+        marker: str | None = None                   good: what is left out is None
 
 Bounds are generous: they keep out what is no size at all, and leave taste to the user.
 """
@@ -69,8 +73,8 @@ class Closed(BaseModel):
         return given
 
 
-class Settings(Closed):
-    """A section of a config: each of its numbers has a lower and an upper bound.
+class Bounded(Closed):
+    """What each of whose numbers has a lower and an upper bound.
 
     Raises:
         TypeError: When a subclass is defined with a number that lacks one.
@@ -87,6 +91,28 @@ class Settings(Closed):
                         f"{cls.__name__}.{name} is {kind.__name__} with bounds {bounds}: give it "
                         "both, ge or gt and le or lt"
                     )
+
+
+class Settings(Bounded):
+    """A section of a config: bounded, and its file can say all that it may hold.
+
+    TOML has no None: the one way to write it is to leave a key out. So None is a whole field's
+    default, or it is no value of that field.
+
+    Raises:
+        TypeError: When a subclass is defined with a None that is not its field's default.
+    """
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Check the Nones of a class that was just defined."""
+        super().__pydantic_init_subclass__(**kwargs)
+        for name, field in cls.model_fields.items():
+            if _has_unwritable_none(field):
+                raise TypeError(
+                    f"{cls.__name__}.{name} may be None, which TOML cannot say: make None the "
+                    'default of the whole field, or spell it by a value, e.g. ""'
+                )
 
 
 def numbers(field: FieldInfo) -> Iterator[tuple[type, tuple[float, float]]]:
@@ -119,6 +145,23 @@ def _bounds(metadata: list[Any]) -> tuple[float, float]:
         lows += [float(getattr(each, name)) for name in ("ge", "gt") if hasattr(each, name)]
         highs += [float(getattr(each, name)) for name in ("le", "lt") if hasattr(each, name)]
     return max(lows), min(highs)
+
+
+def _has_unwritable_none(field: FieldInfo) -> bool:
+    """Whether a field may hold a None other than the one that leaving its key out gives."""
+    annotation = field.annotation
+    if type(None) not in get_args(annotation):
+        return _holds_none(annotation)
+    is_default = field.default is None and field.default_factory is None
+    parts = [part for part in get_args(annotation) if part is not type(None)]
+    return not is_default or any(map(_holds_none, parts))
+
+
+def _holds_none(annotation: Any) -> bool:
+    """Whether None may stand in a value of a type, or be one."""
+    if annotation in (None, type(None), Any, object):
+        return True
+    return any(map(_holds_none, get_args(annotation)))
 
 
 def _disguised(annotation: Any, value: object) -> str | None:

@@ -8,9 +8,10 @@ from typing import Any
 
 from protocol.errors import InputError
 from protocol.json_object import read_json_object
+from protocol.model_errors import as_model_error
 
 CONFIG_FILE = "tokenizer_config.json"
-TRIAL_TEXT = "a ☃ 7"
+_TRIAL_TEXT = "a ☃ 7"
 """What a tokenizer is tried on once it is loaded: some of it in few vocabularies."""
 _VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 _OPTIONAL_JSON = (
@@ -45,6 +46,23 @@ def read_tokenizer_files(path: Path, num_embeddings: int) -> dict[int, str]:
     if files[0].name != "tokenizer.json":
         return {}
     return _beyond(files[0], config, num_embeddings)
+
+
+def loaded_tokenizer(library: Any, folder: Path) -> Any:
+    """Return the tokenizer of a folder, tried once: some faults show only in use.
+
+    Args:
+        library: The class that loads it, transformers' AutoTokenizer: it is not imported here.
+        folder: A Hugging Face folder.
+
+    Raises:
+        InputError: There is none, or one that cannot be loaded.
+    """
+    with as_model_error(folder, "its tokenizer cannot be loaded"):
+        # Said outright: else the library asks at the terminal whether to run a folder's own code.
+        tokenizer = library.from_pretrained(str(folder), trust_remote_code=False)
+        tokenizer.decode(tokenizer(_TRIAL_TEXT)["input_ids"])
+        return tokenizer
 
 
 def _beyond(file: Path, config: Mapping[str, Any], num_embeddings: int) -> dict[int, str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
 from protocol.errors import BundleCorrupt, InputError, MissingError, NotFinite, VersionError
+from protocol.files import flush
 from protocol.labels import RewardVersion
 from protocol.limits import LARGEST_STORED
 from protocol.model_errors import as_model_error
@@ -94,13 +94,13 @@ def write_bundle(root: Path, model: RewardModel, announcement: RewardVersion) ->
     try:
         written = _write_files(draft, model, replace(announcement, path=str(folder)))
         for path in (*draft.iterdir(), draft):
-            _flush(path)
+            flush(path)
         draft.chmod(0o755)  # mkdtemp's folder is private; other nodes' users may read a run
         draft.rename(folder)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    _flush(root)
+    flush(root)
     return written
 
 
@@ -178,12 +178,3 @@ def _write_files(draft: Path, model: RewardModel, announcement: RewardVersion) -
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Have the disk hold this file or folder before going on."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,10 +8,12 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from protocol.errors import ScoringFailed, SwapTimedOut, TransientError
 from protocol.labels import RewardVersion
 from protocol.messages import Score
+from protocol.retrying import Backoff
 from reward_service.buckets import BatchLimits, buckets
 from reward_service.config import RewardServiceConfig
 
@@ -20,8 +22,8 @@ Submit = Callable[[list[tuple[int, ...]]], Awaitable[list[Score]]]
 Announce = Callable[[RewardVersion], Awaitable[None]]
 """Returns when every live replica serves the version."""
 
-_FIRST_PAUSE_S = 0.05
-"""Half the longest pause before the first retry."""
+_FIRST_PAUSE_S = 0.1
+"""The longest pause before the first retry."""
 _LONGEST_PAUSE_S = 5.0
 
 _log = structlog.get_logger(component="reward_client")
@@ -51,7 +53,10 @@ class RewardClient:
         self._submit = submit
         self._announce = announce
         self._config = config
-        self._rng = rng
+        # From 0 on ("full jitter"), so that clients do not march.
+        self._backoff = Backoff(
+            first_s=_FIRST_PAUSE_S, longest_s=_LONGEST_PAUSE_S, rng=rng, least=0.0
+        )
         self._sleep = sleep
 
     async def score(self, sequences: Sequence[Sequence[int]]) -> list[Score]:
@@ -69,23 +74,30 @@ class RewardClient:
         requests = self._split(sequences)
         answers: list[list[Score]] = [[] for _ in requests]
         waiting = list(range(len(requests)))
-        for attempt in range(self._config.retries + 1):
-            if attempt:
-                await self._sleep(self._pause_s(attempt))
-            results = await asyncio.gather(
-                *(self._attempt([tuple(sequences[i]) for i in requests[r]]) for r in waiting)
-            )
-            for request, result in zip(waiting, results, strict=True):
-                answers[request] = result
-            versions = [_version(answer) for answer in answers]
-            newest = max([1, *versions])
-            waiting = [r for r, version in enumerate(versions) if version < newest]
-            if not waiting:
-                return _in_order(requests, answers)
-        raise ScoringFailed(
-            f"{len(waiting)} of {len(requests)} requests got no score of one reward version in "
-            f"{self._config.retries + 1} attempts"
+        max_attempts = self._config.retries + 1
+        retrying = AsyncRetrying(
+            sleep=self._sleep,
+            wait=self._backoff,
+            stop=stop_after_attempt(max_attempts),
+            retry=retry_if_exception_type(ScoringFailed),
+            reraise=True,
         )
+        async for attempt in retrying:
+            with attempt:
+                results = await asyncio.gather(
+                    *(self._attempt([tuple(sequences[i]) for i in requests[r]]) for r in waiting)
+                )
+                for request, result in zip(waiting, results, strict=True):
+                    answers[request] = result
+                versions = [_version(answer) for answer in answers]
+                newest = max([1, *versions])
+                waiting = [r for r, version in enumerate(versions) if version < newest]
+                if waiting:
+                    raise ScoringFailed(
+                        f"{len(waiting)} of {len(requests)} requests got no score of one reward "
+                        f"version in {max_attempts} attempts"
+                    )
+        return _in_order(requests, answers)
 
     async def swap(self, version: RewardVersion) -> None:
         """Have the service take a version; return when every live replica serves it.
@@ -125,10 +137,6 @@ class RewardClient:
         except (TransientError, TimeoutError) as error:
             _log.warning("scoring_attempt_failed", sequences=len(request), error=repr(error))
             return []
-
-    def _pause_s(self, attempt: int) -> float:
-        """Draw a pause that doubles on average: "full jitter", so that clients do not march."""
-        return self._rng.uniform(0.0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt))
 
 
 def _version(answer: list[Score]) -> int:

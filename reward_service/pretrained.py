@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokeni
 from protocol.errors import InputError
 from protocol.model_errors import as_model_error
 from protocol.model_folder import inspect_model
-from protocol.tokenizer_files import TRIAL_TEXT
+from protocol.tokenizer_files import loaded_tokenizer
 from reward_service.forward import refuse_caps
 
 _NO_CODE: dict[str, Any] = {"trust_remote_code": False}
@@ -62,10 +62,8 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         InputError: There is none, or one that cannot be loaded.
     """
-    with as_model_error(folder, "its tokenizer cannot be loaded"), quiet_library():
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), **_NO_CODE)
-        tokenizer.decode(tokenizer(TRIAL_TEXT)["input_ids"])  # some faults show only in use
-        return tokenizer
+    with quiet_library():
+        return loaded_tokenizer(AutoTokenizer, folder)
 
 
 def without_dropout(config: Any) -> Any:

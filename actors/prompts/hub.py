@@ -6,22 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from actors.prompts.config import PromptsConfig
-from actors.prompts.records import prompt_from_record
+from actors.prompts.records import PromptReader
 from protocol.errors import InputError, MissingError, ResourceError
 from protocol.messages import Prompt
-from protocol.model_folder import ModelFolder
-from protocol.tokenizing import PolicyTokenizer
 
 PATTERN_CHARACTERS = "*?["
 """What datasets does not take literally, even in the path of a folder that is there."""
 
 
-def read_hub(
-    config: PromptsConfig,
-    tokenizer: PolicyTokenizer,
-    longest: int | None,
-    model: ModelFolder | None = None,
-) -> list[Prompt]:
+def read_hub(config: PromptsConfig, reader: PromptReader) -> list[Prompt]:
     """Read all prompts of a dataset's split, from the local cache or the hub.
 
     Raises:
@@ -30,18 +23,8 @@ def read_hub(
         InputError: The dataset is empty or a prompt is bad; the row is named.
     """
     name = f"{config.dataset} [{config.split}]"
-    prompts = [
-        prompt_from_record(
-            record,
-            field=config.field,
-            where=f"{name}, row {number}",
-            prompt_id=f"{config.dataset}-{number:06d}",
-            tokenizer=tokenizer,
-            longest=longest,
-            model=model,
-        )
-        for number, record in enumerate(_rows(config, name))
-    ]
+    rows = enumerate(_rows(config, name))
+    prompts = reader.prompts(rows, each=f"{name}, row", name=config.dataset)
     if not prompts:
         raise InputError(f"{name}: empty: choose another prompts.split or prompts.dataset")
     return prompts

@@ -2,11 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from protocol.chat import read_messages
 from protocol.errors import InputError
 from protocol.messages import ChatMessage, Prompt
 from protocol.model_folder import ModelFolder
 from protocol.tokenizing import PolicyTokenizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptReader:
+    """Makes the records of a source into prompts; fields as arguments of `prompt_from_record`."""
+
+    field: str
+    tokenizer: PolicyTokenizer
+    longest: int | None
+    model: ModelFolder | None = None
+
+    def prompts(
+        self, records: Iterable[tuple[int, object]], *, each: str, name: str
+    ) -> list[Prompt]:
+        """Return the prompts of records that are given with their numbers.
+
+        Args:
+            records: (number, record).
+            each: What errors name before the number, e.g. "prompts.jsonl, line".
+            name: Of the source; the prompts' ids begin with it.
+
+        Raises:
+            InputError: As `prompt_from_record`.
+        """
+        return [
+            prompt_from_record(
+                record,
+                field=self.field,
+                where=f"{each} {number}",
+                prompt_id=f"{name}-{number:06d}",
+                tokenizer=self.tokenizer,
+                longest=self.longest,
+                model=self.model,
+            )
+            for number, record in records
+        ]
 
 
 def prompt_from_record(

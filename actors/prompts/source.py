@@ -15,6 +15,7 @@ import structlog
 from actors.prompts.config import PromptsConfig
 from actors.prompts.hub import read_hub
 from actors.prompts.jsonl import read_jsonl
+from actors.prompts.records import PromptReader
 from actors.prompts.reviews import ReviewPrompts
 from protocol.messages import Prompt
 from protocol.model_folder import ModelFolder
@@ -90,20 +91,23 @@ def build_prompt_source(
     """
     limits = [limit for limit in (config.max_tokens, room_tokens) if limit is not None]
     longest = min(limits, default=None)
-    reader = PolicyTokenizer(tokenizer)
+    policy = PolicyTokenizer(tokenizer)
     if config.source == "reviews":
         return ReviewPrompts(
-            reader, prompt_tokens=config.prompt_tokens, seed=config.seed, longest=longest
+            policy, prompt_tokens=config.prompt_tokens, seed=config.seed, longest=longest
         )
     read = read_jsonl if config.source == "jsonl" else read_hub
-    prompts = read(config, reader, longest, model)
-    _warn_of_control_texts(prompts, reader)
+    prompts = read(
+        config,
+        PromptReader(field=config.field, tokenizer=policy, longest=longest, model=model),
+    )
+    _warn_of_control_texts(prompts, policy)
     return FilePrompts(prompts, seed=config.seed, shuffle=config.shuffle)
 
 
-def _warn_of_control_texts(prompts: Sequence[Prompt], reader: PolicyTokenizer) -> None:
+def _warn_of_control_texts(prompts: Sequence[Prompt], policy: PolicyTokenizer) -> None:
     """Say that plain prompts look as if a chat template had written them: it is not to be so."""
-    found = [prompt.prompt_id for prompt in prompts if reader.reads_like_control(prompt.text)]
+    found = [prompt.prompt_id for prompt in prompts if policy.reads_like_control(prompt.text)]
     if found:
         log.warning(
             "plain prompts hold what reads like control tokens, and are taken for text: give "

@@ -8,8 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from uuid6 import uuid7
 
@@ -18,12 +17,11 @@ from cluster.run_folder import RunFolder
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.records import LabelerToken
 from label_queue.ledger.sql import SqlLedger
-from label_queue.oversight.exclusion import ExclusionPreview, owner_event, preview
+from label_queue.oversight.exclusion import ExclusionPreview, OwnerEvents, preview
 from label_queue.oversight.overview_parts import assessments
 from label_queue.quality.assessment import Assessment
 from label_queue.quality.standing import standings
 from protocol.errors import InputError
-from protocol.labels import LabelEvent
 
 
 class EndedRun:
@@ -43,17 +41,12 @@ class EndedRun:
         self._quality = load_config(folder.config).labels.quality
         SqlLedger.open_to_read(folder.ledger).close()  # a ledger that is not there is not made
         self._ledger = SqlLedger.open(folder.ledger, str(folder.read_state("run_id")["run_id"]))
-        self._clock = clock
+        self._events = OwnerEvents(new_id=lambda: str(uuid7()), clock=clock)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ledger.close()
 
     def labelers(self) -> tuple[Assessment, ...]:
@@ -78,36 +71,20 @@ class EndedRun:
                 f"{', '.join(sorted(known)) or 'nobody'}"
             )
         standing = standings(view.queries, view.events, self._quality)[labeler_id]
-        kind: Literal["exclude", "reinstate"] = (
-            "exclude" if standing.excluded_from is None else "reinstate"
-        )
-        change = self._event(kind, labeler_id, "", from_seq)
+        if standing.excluded_from is None:
+            change = self._events.exclude(labeler_id, "", from_seq)
+        else:
+            change = self._events.reinstate(labeler_id, "")
         return preview(view, LearnedLabels(self._quality), change)
 
     def exclude(self, labeler_id: str, from_seq: int, reason: str) -> ExclusionPreview:
         """Leave somebody's labels out of every fit from now on; see `preview`."""
         changes = self.preview(labeler_id, from_seq)
-        self._ledger.write([self._event("exclude", labeler_id, reason, from_seq)])
+        self._ledger.write([self._events.exclude(labeler_id, reason, from_seq)])
         return changes
 
     def reinstate(self, labeler_id: str, reason: str) -> ExclusionPreview:
         """Undo an exclusion or a suspension; see `preview`."""
         changes = self.preview(labeler_id, 0)
-        self._ledger.write([self._event("reinstate", labeler_id, reason)])
+        self._ledger.write([self._events.reinstate(labeler_id, reason)])
         return changes
-
-    def _event(
-        self,
-        kind: Literal["exclude", "reinstate"],
-        labeler_id: str,
-        reason: str,
-        from_seq: int | None = None,
-    ) -> LabelEvent:
-        return owner_event(
-            kind,
-            labeler_id,
-            reason=reason,
-            event_id=str(uuid7()),
-            at=self._clock(),
-            from_seq=from_seq if kind == "exclude" else None,
-        )

@@ -81,7 +81,7 @@ def _marker(response: ResponseConfig) -> str:
     if response.mode == "end_token":
         named = ", ".join(map(repr, response.end_tokens))
         return f"an end token ({named or 'those of the model'}) within {response.max_tokens} tokens"
-    if response.cut_token is None:
+    if not response.cut_token:
         return f"their length of {response.max_tokens} tokens"
     return (
         f"the cut token {response.cut_token!r} from token {response.cut_after + 1} to "

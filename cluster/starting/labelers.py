@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 from cluster.config import SimulatedLabeler
 from cluster.run_folder import RunFolder
@@ -46,16 +45,11 @@ class SimulatedLabelers:
             for profile in self._profiles:
                 self._processes[profile.name] = self._start(profile)
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._is_ending = True
         for process in self._processes.values():
             process.terminate()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from actors.prompts.jsonl import records
 from actors.prompts.records import prompt_from_record
 from protocol.ending import EndRule
 from protocol.errors import InputError, MissingError
+from protocol.json_lines import line_of, read_json_lines
 from protocol.model_folder import ModelFolder
 from protocol.tokenizing import PolicyTokenizer
 
@@ -41,9 +41,12 @@ def read_normalisation_texts(
     """
     if not path.is_file():
         raise MissingError(f"{path}: no such file: check reward_model.normalisation_path")
+    lines = read_json_lines(
+        path, "reward_model.normalisation_path", "name a JSONL file", takes_nan=True
+    )
     sequences = [
-        _sequence(record, f"{path}, line {number}", tokenizer, rule, longest, model)
-        for number, record in records(path)
+        _sequence(record, line_of(path, number), tokenizer, rule, longest, model)
+        for number, record in lines
     ]
     if len(sequences) < 2:
         raise InputError(f"{path}: {len(sequences)} lines: normalisation needs at least 2")

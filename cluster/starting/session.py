@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import Any
 
 import psutil
@@ -63,16 +62,11 @@ class RaySession:
             self._start_ray()
             self._start_serve()
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._children = psutil.Process().children(recursive=True)
         # A thread that is in Ray when it shuts down takes the whole process with it.
         self._serve_calls.shutdown(cancel_futures=True)

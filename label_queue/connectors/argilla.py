@@ -6,17 +6,14 @@ whole dataset, so that what a webhook lost, or a deletion that told only an id, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-from pydantic import ValidationError
 
 from label_queue.connector_config import ArgillaConfig
 from label_queue.connectors.argilla_values import read_values
 from label_queue.connectors.moments import moment, unix_seconds
 from label_queue.connectors.port import Annotation, OutsideTask, Sweep, Unreadable
-from label_queue.connectors.rows import as_payload, digest_of, problem_of, rows_of, tool_id
+from label_queue.connectors.rows import digest_of, rows_of, tool_id, unreadable
 from label_queue.connectors.tool_client import ToolBody, ToolClient
 from label_queue.connectors.webhooks import StandardWebhook
 from protocol.errors import InvalidLabel, MissingError, TransientError
@@ -78,15 +75,7 @@ class ArgillaConnector:
                 touched.add(query_id)
             read = (_read_response(query_id, body) for body in responses)
             answers += [answer for answer in read if answer is not None]
-        newest = max((a.updated_at for a in answers if isinstance(a, Annotation)), default="")
-        return Sweep(
-            answers=(*answers, *odd),
-            # What an odd row holds is not known, so nothing is missing from the others.
-            is_complete=not odd,
-            offset=json.dumps({"answers": len(answers), "newest": newest}),
-            tasks=tasks,
-            touched=frozenset(touched),
-        )
+        return Sweep.of_whole_tool(answers, odd, tasks=tasks, touched=touched)
 
     async def _all_records(self) -> tuple[list[_Record], list[Unreadable]]:
         """Return all records, and the rows that are none.
@@ -146,7 +135,6 @@ def _read_response(query_id: str, body: object) -> Annotation | Unreadable | Non
     """Return a response, why it says nothing to us, or None for a draft: no answer yet."""
     row = body if isinstance(body, dict) else {"values": body}
     said = {key: row.get(key) for key in ("values", "status", "user_id")}
-    digest = digest_of(said)
     try:
         response = _Response.model_validate(row)
         if response.status == "draft":
@@ -156,22 +144,11 @@ def _read_response(query_id: str, body: object) -> Annotation | Unreadable | Non
         return Annotation(
             external_id=tool_id(response.id),
             updated_at=moment(response.updated_at),
-            payload_sha256=digest,
+            payload_sha256=digest_of(said),
             user=tool_id(response.user_id),
             query_id=query_id,
             answer=read_values(response.values or {}, is_discarded=response.status == "discarded"),
             submitted_at=unix_seconds(response.updated_at),
         )
-    except ValidationError as error:
-        field, message = problem_of(error)
-    except InvalidLabel as error:
-        field, message = error.field or "", error.message
     except ValueError as error:
-        field, message = "updated_at", str(error)
-    return Unreadable(
-        external_id=tool_id(row.get("id")),
-        payload_sha256=digest,
-        field=field,
-        message=message,
-        payload=as_payload(said),
-    )
+        return unreadable(row.get("id"), said, error)

@@ -7,20 +7,17 @@ found.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-from pydantic import ValidationError
 
 from label_queue.connector_config import LabelStudioConfig
 from label_queue.connectors.label_studio_results import read_results
 from label_queue.connectors.moments import moment, unix_seconds
 from label_queue.connectors.port import Annotation, OutsideTask, Sweep, Unreadable
-from label_queue.connectors.rows import as_payload, digest_of, problem_of, rows_of, tool_id
+from label_queue.connectors.rows import digest_of, rows_of, tool_id, unreadable
 from label_queue.connectors.tool_client import ToolBody, ToolClient
 from label_queue.connectors.webhooks import SecretHeader
-from protocol.errors import InvalidLabel, MissingError, TransientError
+from protocol.errors import MissingError, TransientError
 
 LONGEST_ACTIVE_S = 86_400.0
 """A lead time above it is a page left open."""
@@ -82,15 +79,7 @@ class LabelStudioConnector:
             if task.annotations or task.drafts:
                 touched.add(query_id)
             answers += [_read_annotation(query_id, body) for body in task.annotations]
-        newest = max((a.updated_at for a in answers if isinstance(a, Annotation)), default="")
-        return Sweep(
-            answers=(*answers, *odd),
-            # What an odd row holds is not known, so nothing is missing from the others.
-            is_complete=not odd,
-            offset=json.dumps({"answers": len(answers), "newest": newest}),
-            tasks=tasks,
-            touched=frozenset(touched),
-        )
+        return Sweep.of_whole_tool(answers, odd, tasks=tasks, touched=touched)
 
     async def _tasks(self) -> tuple[list[_Task], list[Unreadable]]:
         """Return all tasks, and the rows that are none.
@@ -168,7 +157,6 @@ def _read_annotation(query_id: str, body: object) -> Annotation | Unreadable:
     """
     row = body if isinstance(body, dict) else {"result": body}
     said = {key: row.get(key) for key in ("result", "was_cancelled", "completed_by")}
-    digest = digest_of(said)
     try:
         annotation = _Annotation.model_validate(row)
         seconds = annotation.lead_time
@@ -176,23 +164,12 @@ def _read_annotation(query_id: str, body: object) -> Annotation | Unreadable:
         return Annotation(
             external_id=tool_id(annotation.id),
             updated_at=moment(annotation.updated_at),
-            payload_sha256=digest,
+            payload_sha256=digest_of(said),
             user=annotation.user,
             query_id=query_id,
             answer=read_results(annotation.result, was_cancelled=annotation.was_cancelled),
             submitted_at=unix_seconds(annotation.updated_at),
             active_ms=round(1000 * seconds) if seconds is not None and is_plausible else None,
         )
-    except ValidationError as error:
-        field, message = problem_of(error)
-    except InvalidLabel as error:
-        field, message = error.field or "", error.message
     except ValueError as error:
-        field, message = "updated_at", str(error)
-    return Unreadable(
-        external_id=tool_id(row.get("id")),
-        payload_sha256=digest,
-        field=field,
-        message=message,
-        payload=as_payload(said),
-    )
+        return unreadable(row.get("id"), said, error)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 from protocol.chat import in_one_text
 from protocol.labels import ComparisonQuery, Outcome
@@ -79,6 +80,33 @@ class Sweep:
     """Query ids of the tasks that somebody began to answer."""
     has_more: bool = False
     """Whether the next sweep will bring more at once."""
+
+    @classmethod
+    def of_whole_tool(
+        cls,
+        answers: Sequence[Annotation | Unreadable],
+        odd: Sequence[Unreadable],
+        *,
+        tasks: Mapping[str, str],
+        touched: Iterable[str],
+    ) -> Self:
+        """Return what a reading of all that a tool holds brought.
+
+        Args:
+            answers: To tasks of ours.
+            odd: Rows that are no task at all.
+            tasks: As the field.
+            touched: As the field.
+        """
+        newest = max((a.updated_at for a in answers if isinstance(a, Annotation)), default="")
+        return cls(
+            answers=(*answers, *odd),
+            # What an odd row holds is not known, so nothing is missing from the others.
+            is_complete=not odd,
+            offset=json.dumps({"answers": len(answers), "newest": newest}),
+            tasks=tasks,
+            touched=frozenset(touched),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from label_queue.connectors.port import Unreadable
+from protocol.errors import InvalidLabel
 
 BOM = codecs.BOM_UTF8
 """What some programs put before a text, or before all that they append."""
@@ -96,17 +97,32 @@ def rows_of(model: type[B], rows: Sequence[object]) -> tuple[list[B], list[Unrea
         try:
             good.append(model.model_validate(row))
         except ValidationError as error:
-            odd.append(_unreadable_row(row, error))
+            odd.append(_refused(f"row-{digest_of(row)[:16]}", row, error))
     return good, odd
 
 
-def _unreadable_row(row: object, why: ValidationError) -> Unreadable:
-    field, message = problem_of(why)
-    digest = digest_of(row)
+def unreadable(tools_id: object, said: object, why: ValueError) -> Unreadable:
+    """Return an answer that says nothing to us, known by the tool's own id.
+
+    Args:
+        tools_id: As it came.
+        said: What is kept of it.
+        why: ValidationError, InvalidLabel, or what reading the one moment in it raised.
+    """
+    return _refused(tool_id(tools_id), said, why)
+
+
+def _refused(external_id: str, said: object, why: ValueError) -> Unreadable:
+    if isinstance(why, ValidationError):
+        field, message = problem_of(why)
+    elif isinstance(why, InvalidLabel):
+        field, message = why.field or "", why.message
+    else:
+        field, message = "updated_at", str(why)
     return Unreadable(
-        external_id=f"row-{digest[:16]}",
-        payload_sha256=digest,
+        external_id=external_id,
+        payload_sha256=digest_of(said),
         field=field,
         message=message,
-        payload=as_payload(row),
+        payload=as_payload(said),
     )

@@ -21,6 +21,7 @@ from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.port import Connector, OutsideTask, Sweep
 from label_queue.outside import ConnectorHealth
 from protocol.errors import AndonError
+from protocol.retrying import Backoff
 
 FIRST_BACKOFF_S = 5.0
 PUSH_PATIENCE_S = 300.0
@@ -67,7 +68,9 @@ class ConnectorRunner:
         self._clock = clock
         self._sleep = sleep
         self._wait = wait
-        self._jitter = jitter
+        self._backoff = Backoff(
+            first_s=FIRST_BACKOFF_S, longest_s=config.longest_backoff_s, rng=jitter
+        )
         self._log = structlog.get_logger().bind(component="connector", connector=config.name)
         self._bell = asyncio.Event()
         self._pushed: dict[str, float] = {}
@@ -112,7 +115,7 @@ class ConnectorRunner:
             # What is not ours may quote what it was given.
             why = str(error) if isinstance(error, AndonError) else type(error).__name__
             self._state = f"failing: {why}"
-            pause_s = self._backoff_s()
+            pause_s = self._backoff.pause_s(self._failures_in_a_row)
             self._log.warning(
                 "connector failing",
                 error=self._state,
@@ -162,7 +165,3 @@ class ConnectorRunner:
         unwanted = [task for query_id, task in sweep.tasks.items() if query_id not in wanted]
         if unwanted:
             await self.connector.withdraw(unwanted)
-
-    def _backoff_s(self) -> float:
-        doubled = FIRST_BACKOFF_S * 2.0 ** min(self._failures_in_a_row - 1, 10)
-        return min(self._config.longest_backoff_s, doubled) * self._jitter.uniform(0.5, 1.0)

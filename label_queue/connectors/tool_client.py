@@ -9,18 +9,20 @@ from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
 
 from label_queue.connector_config import HttpSection
 from label_queue.connectors.rows import problem_of
+from label_queue.http_client import BUSY, not_now
 from protocol.errors import AndonError, ConfigError, InputError, MissingError, TransientError
+from protocol.retrying import Backoff, NotNow
 
 MAX_ATTEMPTS = 4
 MAX_DIGITS = 4_000
-FIRST_WAIT_S = 0.5
+FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
-BUSY = frozenset({429, 500, 502, 503, 504})
 UNTOUCHED = frozenset({429, 503})
-"""Of those, the answers that say that the request was not begun."""
+"""Of the busy answers, those that say that the request was not begun."""
 
 
 class ToolBody(BaseModel):
@@ -83,28 +85,49 @@ class ToolClient:
             MissingError: There is nothing at that path.
             InputError: It refuses the request.
         """
-        busy = BUSY if may_repeat else UNTOUCHED
-        why, retry_after_s = "", 0.0
-        for attempt in range(MAX_ATTEMPTS):
-            if attempt:
-                await self._sleep(self._wait_s(attempt, retry_after_s))
-            try:
-                response = await self._http.request(method, path, params=params, json=json)
-            except httpx.TransportError as error:
-                why, retry_after_s = type(error).__name__, 0.0
-                if may_repeat or isinstance(error, httpx.ConnectError):
-                    continue
-                raise TransientError(f"{self._config.name}: {method} {path}: {why}") from error
-            if response.is_success:
-                return response
-            why, retry_after_s = f"status {response.status_code}", _retry_after_s(response)
-            if response.status_code not in busy:
-                raise self._refusal(method, path, response.status_code)
-        raise TransientError(f"{self._config.name}: {method} {path}: {why}, {MAX_ATTEMPTS} times")
+        backoff = Backoff(first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S, rng=self._jitter)
 
-    def _wait_s(self, attempt: int, retry_after_s: float) -> float:
-        backoff_s = FIRST_WAIT_S * 2.0**attempt * self._jitter.uniform(0.5, 1.0)
-        return min(LONGEST_WAIT_S, max(retry_after_s, backoff_s))
+        def wait_s(state: RetryCallState) -> float:
+            return min(LONGEST_WAIT_S, backoff(state))
+
+        retrying = AsyncRetrying(
+            sleep=self._sleep,
+            wait=wait_s,
+            stop=stop_after_attempt(MAX_ATTEMPTS),
+            retry=retry_if_exception_type(NotNow),
+            reraise=True,
+        )
+        try:
+            response: httpx.Response = await retrying(
+                self._send_once, method, path, params, json, may_repeat
+            )
+        except NotNow as busy:
+            raise TransientError(
+                f"{self._config.name}: {method} {path}: {busy}, {MAX_ATTEMPTS} times"
+            ) from None
+        return response
+
+    async def _send_once(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str | int] | None,
+        json: Any,
+        may_repeat: bool,
+    ) -> httpx.Response:
+        """Return a successful answer. Raises as `send`, and NotNow for what may be tried again."""
+        try:
+            response = await self._http.request(method, path, params=params, json=json)
+        except httpx.TransportError as error:
+            why = type(error).__name__
+            if may_repeat or isinstance(error, httpx.ConnectError):
+                raise NotNow(why) from error
+            raise TransientError(f"{self._config.name}: {method} {path}: {why}") from error
+        if response.is_success:
+            return response
+        if response.status_code in (BUSY if may_repeat else UNTOUCHED):
+            raise not_now(response)
+        raise self._refusal(method, path, response.status_code)
 
     def _refusal(self, method: str, path: str, status: int) -> AndonError:
         where = f"{self._config.name}: {method} {path}: status {status}"
@@ -129,11 +152,3 @@ class ToolClient:
 def _integer(digits: str) -> int | float:
     """Return an integer; one too long for Python to read as such as what it is for a number."""
     return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
-
-
-def _retry_after_s(response: httpx.Response) -> float:
-    """Return the seconds the tool asks for; a date, or nothing, asks for none."""
-    try:
-        return max(0.0, float(response.headers.get("retry-after", "0")))
-    except ValueError:
-        return 0.0

@@ -2,6 +2,9 @@
 
 Whatever is proved, a webhook is a doorbell only: its body is neither kept nor believed, and may
 quote a token. What it tells of is fetched by API.
+
+The `standardwebhooks` package is not used: its clock and its tolerance cannot be given, and a body
+that is not UTF-8 or a malformed signature ends it in an error of another kind than a refusal.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -11,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import InputError
-from protocol.files import reading, writing
+from protocol.files import writing
+from protocol.json_lines import line_of, read_json_lines
 
 MEND = "see that its folder exists and you may write there"
 
@@ -52,32 +51,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         InputError: A line is no JSON object; it is named.
         ResourceError: The disk refuses.
     """
-    with reading(path, "the file to import", "name an exported one"):
-        file = path.open("rb")
-    with file:
-        for number in itertools.count(1):
-            with reading(path, "the file to import", "name an exported one"):
-                line = file.readline()
-            if not line:
-                return
-            if line.strip():
-                yield number, _parse(line, at(path, number))
-
-
-def at(path: Path, number: int) -> str:
-    """Return how an error names a line."""
-    return f"{path}, line {number}"
-
-
-def _parse(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON ({error}); export the file anew") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{where}: want one JSON object a line, got {type(value).__name__}")
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+    for number, value in read_json_lines(path, "the file to import", "name an exported one"):
+        if not isinstance(value, dict):
+            raise InputError(
+                f"{line_of(path, number)}: want one JSON object a line, got {type(value).__name__}"
+            )
+        yield number, value

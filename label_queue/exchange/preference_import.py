@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from label_queue.exchange.line_file import at, read_lines
+from label_queue.exchange.line_file import read_lines
 from label_queue.ledger.records import Record
 from protocol.chat import read_messages
 from protocol.distinct import is_comparison
 from protocol.ending import EndRule
 from protocol.errors import InputError
+from protocol.json_lines import line_of
 from protocol.labels import Assignment, Candidate, ComparisonQuery, LabelEvent, Source
 from protocol.messages import ChatMessage
 from protocol.model_folder import ModelFolder
@@ -81,11 +82,11 @@ def read_preferences(
     """
     records: list[Record] = []
     for number, line in read_lines(path):
-        made = _LineReader(line, at(path, number), tokenizer, ends).records(
+        made = _LineReader(line, line_of(path, number), tokenizer, ends).records(
             number, run_id=run_id, at_time=at_time
         )
         if model is not None:
-            _check_fit(made, model, at(path, number))
+            _check_fit(made, model, line_of(path, number))
         records += made
     if not records:
         raise InputError(f"{path}: is empty; want one preference a line")

@@ -18,10 +18,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from label_queue.exchange.line_file import at, read_lines
+from label_queue.exchange.line_file import read_lines
 from label_queue.ledger.records import ConnectorOffset, Ledger, Record
 from protocol.distinct import first_alike
 from protocol.errors import InputError
+from protocol.json_lines import line_of
 from protocol.labels import (
     Assignment,
     ComparisonQuery,
@@ -102,7 +103,7 @@ def read_records(path: Path) -> tuple[str, list[Record]]:
     known = _Known()
     records: list[Record] = []
     for number, line in lines:
-        where = at(path, number)
+        where = line_of(path, number)
         record = _read_record(line, where)
         check = CHECKS.get(type(record))
         if check is not None:
@@ -117,7 +118,7 @@ def _read_header(path: Path, first: tuple[int, dict[str, Any]] | None) -> str:
     if first is None:
         raise InputError(f"{path}: is empty; export the run anew")
     number, header = first
-    where = at(path, number)
+    where = line_of(path, number)
     if not is_header(header) or header.get("format") != FORMAT:
         raise InputError(f"{where}: format: want a header with format {FORMAT!r}")
     if header.get("schema_version") != SCHEMA_VERSION:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from statistics import NormalDist
 
-Z_95 = 1.959964
+Z_95 = NormalDist().inv_cdf(0.975)
 """Two-sided 95 % quantile of the normal distribution."""
 
 
 def wilson_bounds(successes: float, trials: int) -> tuple[float, float]:
     """Return the 95 % bounds of a proportion (Wilson 1927); (0, 1) of no trials.
 
-    (p + z²/2n ± z·√(p(1−p)/n + z²/4n²)) / (1 + z²/n)
+    (p + z²/2n ± z·√(p(1−p)/n + z²/4n²)) / (1 + z²/n). `scipy.stats.binomtest` has the same for
+    whole numbers alone; agreement with peers is a sum of shares, and no whole number.
     """
     if trials == 0:
         return 0.0, 1.0

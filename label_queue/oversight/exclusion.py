@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,40 +12,53 @@ from label_queue.folds.view import LearnedLabels, LedgerView
 from protocol.labels import LabelEvent, Source
 
 
-def owner_event(
-    kind: Literal["exclude", "reinstate"],
-    labeler_id: str,
-    *,
-    reason: str,
-    event_id: str,
-    at: float,
-    from_seq: int | None = None,
-) -> LabelEvent:
-    """Return the event by which an owner excludes somebody, or takes them in again."""
-    return LabelEvent(
-        seq=0,
-        event_id=event_id,
-        type=kind,
-        label_id="",
-        revision=0,
-        assignment_id="",
-        query_id="",
-        labeler_id=labeler_id,
-        outcome=None,
-        choice=None,
-        ranking=None,
-        strength=None,
-        spans=None,
-        comment=None,
-        shown_at=None,
-        first_action_at=None,
-        submitted_at=None,
-        received_at=at,
-        active_ms=None,
-        source=Source(system="owner"),
-        reason=reason,
-        from_seq=from_seq,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerEvents:
+    """The events by which an owner excludes somebody, or takes them in again."""
+
+    new_id: Callable[[], str]
+    clock: Callable[[], float]
+    """Unix seconds."""
+
+    def exclude(self, labeler_id: str, reason: str, from_seq: int | None) -> LabelEvent:
+        """Leave out the labels from a sequence number on; None: all."""
+        return self._event("exclude", labeler_id, reason, from_seq)
+
+    def reinstate(self, labeler_id: str, reason: str) -> LabelEvent:
+        """Take all labels in again."""
+        return self._event("reinstate", labeler_id, reason, None)
+
+    def _event(
+        self,
+        kind: Literal["exclude", "reinstate"],
+        labeler_id: str,
+        reason: str,
+        from_seq: int | None,
+    ) -> LabelEvent:
+        return LabelEvent(
+            seq=0,
+            event_id=self.new_id(),
+            type=kind,
+            label_id="",
+            revision=0,
+            assignment_id="",
+            query_id="",
+            labeler_id=labeler_id,
+            outcome=None,
+            choice=None,
+            ranking=None,
+            strength=None,
+            spans=None,
+            comment=None,
+            shown_at=None,
+            first_action_at=None,
+            submitted_at=None,
+            received_at=self.clock(),
+            active_ms=None,
+            source=Source(system="owner"),
+            reason=reason,
+            from_seq=from_seq,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from label_queue.config import LabelsConfig
 from label_queue.folds.board import ON_TOP
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.group_commit import GroupCommit
-from label_queue.oversight.exclusion import ExclusionPreview, owner_event, preview
+from label_queue.oversight.exclusion import ExclusionPreview, OwnerEvents, preview
 from label_queue.oversight.overview import Disagreement, Moment, Overview
 from label_queue.oversight.overview_parts import assessments, disagreements, history, progress
 from label_queue.quality.assessment import Assessment
@@ -63,7 +62,7 @@ class Oversight:
         self._learned = learned
         self._run_id = run_id
         self._clock = clock
-        self._new_id = new_id
+        self._events = OwnerEvents(new_id=new_id, clock=clock)
         self._burst_s = burst_s
         self._assembling = asyncio.Lock()
         self._newest: Overview | None = None
@@ -162,8 +161,8 @@ class Oversight:
         self._refuse_unknown(labeler_id)
         is_excluded = self._state.history.standings[labeler_id].excluded_from is not None
         if is_excluded:
-            return await self._preview(self._event("reinstate", labeler_id, ""))
-        return await self._preview(self._event("exclude", labeler_id, "", from_seq))
+            return await self._preview(self._events.reinstate(labeler_id, ""))
+        return await self._preview(self._events.exclude(labeler_id, "", from_seq))
 
     async def exclude(self, labeler_id: str, from_seq: int, reason: str) -> ExclusionPreview:
         """Leave somebody's labels out from `from_seq` on; return what it changes. Idempotent.
@@ -171,7 +170,7 @@ class Oversight:
         Raises UnknownTask for somebody never let in.
         """
         self._refuse_unknown(labeler_id)
-        event = self._event("exclude", labeler_id, reason, from_seq)
+        event = self._events.exclude(labeler_id, reason, from_seq)
         changes = await self._preview(event)
         if self._state.history.standings[labeler_id].excluded_from != from_seq:
             await self._commits.write([event])
@@ -183,7 +182,7 @@ class Oversight:
         Raises UnknownTask for somebody never let in.
         """
         self._refuse_unknown(labeler_id)
-        event = self._event("reinstate", labeler_id, reason)
+        event = self._events.reinstate(labeler_id, reason)
         changes = await self._preview(event)
         if self._state.history.standings[labeler_id].state != "active":
             await self._commits.write([event])
@@ -218,22 +217,6 @@ class Oversight:
         has_answered = bool(self._state.history.submits_of(labeler_id))
         if not has_answered and not self._state.access.knows(labeler_id):
             raise UnknownTask(f"nobody called {labeler_id!r} was ever let in: see the list", "id")
-
-    def _event(
-        self,
-        kind: Literal["exclude", "reinstate"],
-        labeler_id: str,
-        reason: str,
-        from_seq: int | None = None,
-    ) -> LabelEvent:
-        return owner_event(
-            kind,
-            labeler_id,
-            reason=reason,
-            event_id=self._new_id(),
-            at=self._clock(),
-            from_seq=from_seq,
-        )
 
     async def _preview(self, event: LabelEvent) -> ExclusionPreview:
         # In a thread, since all labels are gone through several times.

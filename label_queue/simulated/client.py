@@ -18,7 +18,9 @@ import httpx
 import structlog
 from pydantic import TypeAdapter
 from pydantic_core import to_json
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
+from label_queue.http_client import BUSY, not_now
 from label_queue.labeling.run_info import RunInfo
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
 from label_queue.labeling.tasks import Task
@@ -27,6 +29,7 @@ from label_queue.simulated.config import LabelerProfile
 from label_queue.simulated.gold import response_gold
 from protocol.chat import in_one_text
 from protocol.errors import AndonError, Unauthenticated
+from protocol.retrying import Backoff, NotNow
 
 log = structlog.get_logger()
 
@@ -35,9 +38,9 @@ TASK = TypeAdapter(Task)
 ANSWER = TypeAdapter(LabelAnswer)
 """What the API answers, read from JSON."""
 
-RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
 NOT_SERVED = 404
 """What a proxy says of a GET whose service is not up yet, or no more. A POST's is a refusal."""
+FIRST_RETRY_S = 0.1
 LONGEST_RETRY_S = 5.0
 LONGEST_TASK_WAIT_S = 20.0
 ANSWER_TIMEOUT_S = 30.0
@@ -124,7 +127,11 @@ class SimulatedLabeler:
         self._patience_s = patience_s
         self._judgement = random.Random(profile.seed)
         self._stop = asyncio.Event()
-        self._jitter = random.Random(f"jitter-{profile.seed}")  # retries must not move judgement
+        self._backoff = Backoff(
+            first_s=FIRST_RETRY_S,
+            longest_s=LONGEST_RETRY_S,
+            rng=random.Random(f"jitter-{profile.seed}"),  # retries must not move judgement
+        )
 
     async def work(self, stop: asyncio.Event) -> None:
         """Label until the run is over or `stop` is set.
@@ -194,9 +201,8 @@ class SimulatedLabeler:
 
         Raises GaveUp, or where the labeler was told to stop RunOver, when its patience ends.
         """
-        waited = 0.0
-        for attempt in range(1_000_000):
-            retry_after = 0.0
+
+        async def once() -> httpx.Response:
             try:
                 response = await self._http.request(
                     method,
@@ -206,21 +212,32 @@ class SimulatedLabeler:
                     headers={"content-type": "application/json"} if content else None,
                 )
             except httpx.TransportError as error:
-                why = repr(error)
-            else:
-                if not _is_retried(method, response.status_code):
-                    return _known(response)
-                why = f"status {response.status_code}"
-                retry_after = _retry_after_s(response)
-            if waited >= (LAST_PATIENCE_S if self._stop.is_set() else self._patience_s):
-                trouble = f"{method} {path}: {why}, for {waited:.0f} s"
-                raise RunOver(trouble) if self._stop.is_set() else GaveUp(trouble)
-            longest = min(LONGEST_RETRY_S, 0.1 * 2 ** min(attempt, 10))
-            wait_s = max(retry_after, longest * self._jitter.uniform(0.5, 1.0))
-            self.report.retried += 1
-            await self._sleep(wait_s)
-            waited += wait_s
-        raise AssertionError("patience ends long before a million attempts")
+                raise NotNow(repr(error)) from error
+            if _is_retried(method, response.status_code):
+                raise not_now(response)
+            return _known(response)
+
+        def give_up(state: RetryCallState) -> None:
+            why = state.outcome and state.outcome.exception()
+            trouble = f"{method} {path}: {why}, for {state.idle_for:.0f} s"
+            raise RunOver(trouble) if self._stop.is_set() else GaveUp(trouble)
+
+        retrying = AsyncRetrying(
+            sleep=self._sleep,
+            wait=self._backoff,
+            stop=self._is_out_of_patience,
+            retry=retry_if_exception_type(NotNow),
+            before_sleep=self._count_retry,
+            retry_error_callback=give_up,
+        )
+        response: httpx.Response = await retrying(once)
+        return response
+
+    def _is_out_of_patience(self, state: RetryCallState) -> bool:
+        return state.idle_for >= (LAST_PATIENCE_S if self._stop.is_set() else self._patience_s)
+
+    def _count_retry(self, state: RetryCallState) -> None:
+        self.report.retried += 1
 
 
 def _known(response: httpx.Response) -> httpx.Response:
@@ -237,15 +254,7 @@ def _known(response: httpx.Response) -> httpx.Response:
 
 def _is_retried(method: str, status: int) -> bool:
     """Return whether the same request may be answered otherwise in a while."""
-    return status in RETRIED_STATUSES or (method == "GET" and status == NOT_SERVED)
-
-
-def _retry_after_s(response: httpx.Response) -> float:
-    """Return the seconds the server asks for; a date, or nothing, asks for none."""
-    try:
-        return float(response.headers.get("retry-after", "0"))
-    except ValueError:
-        return 0.0
+    return status in BUSY or (method == "GET" and status == NOT_SERVED)
 
 
 async def _cancel(task: asyncio.Task[object]) -> None:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.support.outside_labeler import OutsideLabeler
-from tests.support.run_process import RunProcess, save_chat_model, save_prompts, shared_memory
+from tests.support.run_process import RunProcess, save_inputs, shared_memory
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -27,10 +27,7 @@ Start = Callable[..., RunProcess]
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("inputs")
-    save_chat_model(folder / "policy")
-    save_prompts(folder / "prompts.jsonl")
-    return folder
+    return save_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.support.run_process import RunProcess, save_chat_model, save_prompts
+from tests.support.run_process import RunProcess, save_inputs
 
 NUM_GPUS = torch.cuda.device_count()
 
@@ -23,8 +23,7 @@ Run = Callable[..., RunProcess]
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Run]:
     """Start a run on what devices there are; whatever is left of it at the end is killed."""
-    save_chat_model(tmp_path / "policy")
-    save_prompts(tmp_path / "prompts.jsonl")
+    save_inputs(tmp_path)
     runs: list[RunProcess] = []
 
     def started(*settings: str) -> RunProcess:

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cluster.cli import main
-from tests.support.run_process import run_arguments, save_chat_model, save_prompts
+from tests.support.run_process import run_arguments, save_chat_model, save_inputs
 
 # Checks that need no Ray come before it starts: these tests are quick, and so is the answer.
 pytestmark = pytest.mark.timeout(60)
@@ -21,10 +21,7 @@ pytestmark = pytest.mark.timeout(60)
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("inputs")
-    save_chat_model(folder / "policy")
-    save_prompts(folder / "prompts.jsonl")
-    return folder
+    return save_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from label_queue.exchange.imports import import_file
 from label_queue.ledger.sql import SqlLedger
 from protocol.names import is_run_id, run_id_of
 from tests.support.odd_names import EVERY_CHARACTER, OTHER_CHARACTERS
-from tests.support.run_process import RunProcess, save_chat_model, save_prompts
+from tests.support.run_process import RunProcess, save_inputs
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -36,8 +36,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of an odd name, with a model, prompts, guidelines and gold in it."""
     place = tmp_path_factory.mktemp("odd") / EVERY_CHARACTER
     place.mkdir()
-    save_chat_model(place / "policy")
-    save_prompts(place / "prompts.jsonl")
+    save_inputs(place)
     (place / "guide.md").write_text("# Prefer the longer one\n")
     gold = {"prompt": "the soup was", "candidates": ["good .", "bad ."], "answer": 0}
     (place / "gold.jsonl").write_text(json.dumps(gold) + "\n")

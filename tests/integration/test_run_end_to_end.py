@@ -22,8 +22,7 @@ from tests.support.run_process import (
     RunProcess,
     andon,
     run_arguments,
-    save_chat_model,
-    save_prompts,
+    save_inputs,
     shared_memory,
 )
 from tests.support.wandb_file import read_history
@@ -78,10 +77,7 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("inputs")
-    save_chat_model(folder / "policy")
-    save_prompts(folder / "prompts.jsonl")
-    return folder
+    return save_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 @pytest.fixture(scope="module")

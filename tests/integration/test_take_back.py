@@ -20,7 +20,7 @@ from cluster.report.records import read_run
 from label_queue.ledger.sql import SqlLedger
 from protocol.labels import CordEvent
 from tests.support.outside_labeler import OutsideLabeler, open_client
-from tests.support.run_process import RunProcess, save_chat_model, save_prompts
+from tests.support.run_process import RunProcess, save_inputs
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -73,9 +73,7 @@ def stopped_s(run: RunProcess) -> float:
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
-    inputs = tmp_path_factory.mktemp("inputs")
-    save_chat_model(inputs / "policy")
-    save_prompts(inputs / "prompts.jsonl")
+    inputs = save_inputs(tmp_path_factory.mktemp("inputs"))
     run = RunProcess(inputs, tmp_path_factory.mktemp("runs") / "reviews-1", SETTINGS)
     try:
         yield take_back(run)

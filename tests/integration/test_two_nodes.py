@@ -18,8 +18,7 @@ from tests.support.outside_labeler import OutsideLabeler
 from tests.support.run_process import (
     REPOSITORY,
     RunProcess,
-    save_chat_model,
-    save_prompts,
+    save_inputs,
     wait_until,
 )
 
@@ -76,10 +75,7 @@ def two_nodes() -> Iterator[TwoNodes]:
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("inputs")
-    save_chat_model(folder / "policy")
-    save_prompts(folder / "prompts.jsonl")
-    return folder
+    return save_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 @pytest.fixture

@@ -22,11 +22,11 @@ from protocol.labels import (
     PolicyProvenance,
     RewardVersion,
 )
+from tests.support.label_strategies import owner_events
 from tests.support.labels import (
     make_assignment,
     make_cord_event,
     make_event,
-    make_exclusion,
     make_provenance,
     make_query,
     make_reward,
@@ -64,15 +64,7 @@ LABELS = st.builds(
     st.sampled_from(["choice", "tie", "skip"]),
     st.integers(0, 3),
 )
-OWNER_EVENTS = st.builds(
-    lambda labeler, number, from_seq, reinstate: make_exclusion(
-        labeler, number=number, from_seq=from_seq, reinstate=reinstate
-    ),
-    st.sampled_from(LABELERS),
-    st.integers(0, 5),
-    st.none() | st.integers(0, 10),
-    st.booleans(),
-)
+OWNER_EVENTS = owner_events(LABELERS, last_number=5, last_seq=10)
 VERSIONS = st.builds(
     lambda version, seq, is_warm: make_reward(
         version, ledger_seq=seq, kind="warm" if is_warm else "refit"

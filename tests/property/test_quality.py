@@ -19,6 +19,7 @@ from label_queue.quality.self_agreement import consistency
 from label_queue.quality.standing import standings
 from label_queue.quality.weights import capped, weight_shares
 from protocol.labels import Comparison, DatasetRules, LabelEvent
+from tests.support.label_strategies import owner_events
 from tests.support.labels import make_assignment, make_event, make_exclusion, make_query
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.simulated_labels import ADVERSARIAL, CAREFUL, RANDOM, simulate_comparisons
@@ -62,15 +63,7 @@ LABELS = st.builds(
     st.sampled_from(["choice", "choice", "choice", "tie", "skip"]),
     st.integers(0, 1),
 )
-OWNER_EVENTS = st.builds(
-    lambda labeler, number, from_seq, reinstate: make_exclusion(
-        labeler, number=number, from_seq=from_seq, reinstate=reinstate
-    ),
-    st.sampled_from(LABELERS),
-    st.integers(0, 50),
-    st.none() | st.integers(0, 30),
-    st.booleans(),
-)
+OWNER_EVENTS = owner_events(LABELERS, last_number=50, last_seq=30)
 LEDGERS = st.lists(LABELS | LABELS | LABELS | OWNER_EVENTS, max_size=40).map(
     lambda events: _written(events)
 )

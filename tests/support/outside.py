@@ -12,13 +12,14 @@ from label_queue.config import IntakeConfig
 from label_queue.connector_config import ConnectorConfig, ConnectorSection, HttpSection
 from label_queue.connectors.ingest import IngestCounts, OutsideLabels
 from label_queue.connectors.outposts import Outposts
+from label_queue.connectors.translation import outside_task
 from label_queue.folds.dataset import current_labels
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import Ledger
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.labels import ComparisonQuery, LabelEvent
-from tests.support.labels import ManualClock, make_config
+from tests.support.labels import ManualClock, make_config, make_query
 
 
 class OutsideRun:
@@ -73,6 +74,23 @@ class OutsideRun:
     def total(self, connector: str) -> IngestCounts:
         """Return what became of all answers so far."""
         return self.labels.totals[connector]
+
+
+async def turn(connector: str, outposts: Outposts, *, fails: bool = False) -> None:
+    """One turn of a connector's loop, which a test need not wait for."""
+    await outposts.runner(connector).turn()
+    [health] = outposts.health()
+    assert health.state.startswith("failing: ") == fails, health.state
+
+
+def choices(run: OutsideRun) -> dict[tuple[str, str], str | None]:
+    """Return what was chosen as labels stand, by (labeler, query)."""
+    return {label: event.choice for label, event in run.standing().items()}
+
+
+def shown(connector: str, letter: str, query: int) -> str:
+    """Return the candidate that stands under a letter in the connector's task of a query."""
+    return outside_task(connector, make_query(query)).order["abcd".index(letter)]
 
 
 def open_loopback(config: HttpSection, headers: dict[str, str]) -> httpx.AsyncClient:

@@ -70,6 +70,13 @@ def save_prompts(path: Path) -> Path:
     return path
 
 
+def save_inputs(folder: Path) -> Path:
+    """Write what a person brings to a run: `policy/` and `prompts.jsonl`; return the folder."""
+    save_chat_model(folder / "policy")
+    save_prompts(folder / "prompts.jsonl")
+    return folder
+
+
 def andon(*arguments: str) -> list[str]:
     """Return the command line of `andon ARGUMENTS`."""
     return [sys.executable, "-m", "cluster.cli", *arguments]

@@ -37,8 +37,8 @@ from protocol.labels import (
     LabelEvent,
     PolicyProvenance,
     RewardVersion,
-    Source,
 )
+from tests.support.labels import make_event
 
 BEGAN = 1_000_000.0
 NUM_STEPS = 40
@@ -368,25 +368,14 @@ def make_label(
 ) -> LabelEvent:
     """Return a labeler's choice of a candidate, or a skip for None."""
     assignment = f"{query.query_id}-{labeler}"
-    return LabelEvent(
+    return make_event(
+        query,
+        labeler,
         seq=seq,
-        event_id=f"{assignment}:0",
-        type="submit",
-        label_id=assignment,
-        revision=0,
-        assignment_id=assignment,
-        query_id=query.query_id,
-        labeler_id=labeler,
         outcome="skip" if choice is None else "choice",
-        choice=None if choice is None else query.candidates[choice].candidate_id,
-        ranking=None,
-        strength=None,
-        spans=None,
-        comment=None,
-        shown_at=None,
-        first_action_at=None,
-        submitted_at=None,
+        choice=choice,
         received_at=received_at,
-        active_ms=None,
-        source=Source(system="api"),
+        event_id=f"{assignment}:0",
+        label_id=assignment,
+        assignment_id=assignment,
     )

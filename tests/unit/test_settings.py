@@ -55,6 +55,43 @@ def test_a_class_with_a_number_that_lacks_a_bound_cannot_be_defined(
 
 
 @pytest.mark.parametrize(
+    ("annotation", "default"),
+    [
+        (str | None, "."),
+        (str | None, ...),
+        (str | None, Field(default=".", max_length=3)),
+        (str | None, Field(default_factory=lambda: None)),
+        (Fraction | None, 0.5),
+        (Literal["a", None], "a"),
+        (tuple[str | None, ...], ()),
+        (tuple[str | None, ...] | None, None),
+        (dict[str, str | None], {}),
+        (Annotated[str | None, Field(max_length=3)], "."),
+        (Any, None),
+    ],
+)
+def test_a_class_with_a_none_that_its_file_cannot_say_cannot_be_defined(
+    annotation: Any, default: Any
+) -> None:
+    with pytest.raises(TypeError, match=r"Loose\.x may be None, which TOML cannot say"):
+        define(annotation, default)
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        str | None,
+        Fraction | None,
+        Annotated[str | None, Field(max_length=3)],
+        tuple[str, ...] | None,
+        Example | None,
+    ],
+)
+def test_a_none_that_leaving_the_key_out_says_is_good(annotation: Any) -> None:
+    assert define(annotation, None).model_validate({}).model_dump() == {"x": None}
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         *(("count", value) for value in (0, 11, -1, math.inf, math.nan, 10**400, 1.5)),

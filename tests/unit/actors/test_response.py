@@ -86,6 +86,16 @@ def test_all_tokens_that_read_the_cut_token_cut() -> None:
     assert rule.find(ids).num_kept == len(ids)
 
 
+@pytest.mark.parametrize("kind", sorted(kinds.ALL_KINDS))
+def test_a_run_without_a_cut_token_keeps_every_response_whole(kind: str) -> None:
+    """Also where some token reads as nothing, as two of "unigram" do."""
+    uncut = ResponseConfig(max_tokens=8, cut_token="", cut_after=16)
+    rule = rule_of(kind, uncut, frozenset({1}))
+    assert rule.marker_ids == frozenset()
+    ids = PolicyTokenizer(kinds.ALL_KINDS[kind]()).response_ids("so. it. was. good.", where="")
+    assert rule.find(ids) == Ending(num_kept=len(ids), is_complete=True, finish_reason="length")
+
+
 def test_end_tokens_that_are_named_stand_for_the_models() -> None:
     inner = kinds.gemma()
     named = ResponseConfig(mode="end_token", end_tokens=("<end_of_turn>", "\n"))
@@ -98,7 +108,10 @@ def test_end_tokens_that_are_named_stand_for_the_models() -> None:
 @pytest.mark.parametrize(
     ("response", "says"),
     [
-        (ResponseConfig(cut_token="two words"), r"'two words' is not one .* response\.cut_token"),
+        (
+            ResponseConfig(cut_token="none"),
+            r"'none' is not one .* another response\.cut_token, or \"\" to cut nothing",
+        ),
         (
             ResponseConfig(mode="end_token", end_tokens=("<stop>",)),
             r"'<stop>' is not one token .* response\.end_tokens",
@@ -132,7 +145,7 @@ def test_end_tokens_that_are_no_ids_are_refused_by_file(tmp_path: Path, content:
 
 
 def test_a_cut_that_can_never_come_is_refused() -> None:
-    with pytest.raises(ValidationError, match="cut_after"):
+    with pytest.raises(ValidationError, match=r'cut_after \(16\) must .* with cut_token = ""'):
         ResponseConfig(max_tokens=16, cut_after=16)
 
 

@@ -21,6 +21,14 @@ def test_every_shipped_config_is_valid_and_saved_as_it_was_read(path: Path, tmp_
     assert load_config(tmp_path / "config.toml") == config
 
 
+@pytest.mark.parametrize("override", ["response.cut_token=", 'response.cut_token=""'])
+def test_a_run_without_a_cut_token_is_saved_as_one(override: str, tmp_path: Path) -> None:
+    config = load_config(ROOT / "cluster/demo.toml", (override,))
+    assert config.response.cut_token == ""
+    save_config(config, tmp_path / "config.toml")
+    assert load_config(tmp_path / "config.toml").response.cut_token == ""
+
+
 def test_a_batch_that_the_ranks_cannot_share_is_refused() -> None:
     content = {
         "people": ["ann"],

@@ -22,7 +22,6 @@ from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from protocol.labels import FitRequest, RewardVersion
-from protocol.seq_ranges import as_ranges
 from tests.support.hand_made_run import COVERAGE, FIRST_SAMPLES, fill
 from tests.support.labels import ManualClock, make_cord_event, make_drafts
 from tests.support.messages import make_policy
@@ -147,18 +146,7 @@ class Life:
         request = await asyncio.wait_for(self.queue.policy_loop.next_fit(), 10.0)
         self.clock.now += 5.0
         self.learned.append(
-            RewardVersion(
-                version=len(self.learned) + 1,
-                kind=request.kind,
-                path="",
-                sha256="",
-                ledger_seq=request.ledger_seq,
-                exclusions_sha256=request.exclusions_sha256,
-                labeler_weights=request.labeler_weights,
-                labels_used=request.labels_used,
-                fit_seconds=5.0,
-                learned=as_ranges(each.seq for each in request.comparisons),
-            )
+            RewardVersion.answering(request, version=len(self.learned) + 1, fit_seconds=5.0)
         )
         await self.queue.policy_loop.learned(self.learned[-1])
         return request

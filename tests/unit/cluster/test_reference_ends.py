@@ -41,6 +41,13 @@ def test_the_text_around_cuts_is_shown() -> None:
     ]
 
 
+def test_responses_without_a_cut_end_by_their_length() -> None:
+    uncut = ResponseConfig(max_tokens=24, cut_token="")
+    draws = [drawn("the soup was good. it", EndRule(mode="fixed", marker_ids=frozenset()))]
+    first, *_ = ends_in_words(draws, uncut, TOKENIZER)
+    assert first == "ρ ended 1 of 1 responses, by their length of 24 tokens"
+
+
 def test_few_ends_are_warned_of_with_their_price_and_the_mend() -> None:
     rule = EndRule(mode="end_token", marker_ids=frozenset({END}))
     response = ResponseConfig(mode="end_token", max_tokens=24)

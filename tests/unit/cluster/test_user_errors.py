@@ -198,7 +198,7 @@ def test_a_file_to_import_that_is_none(run: Path, tmp_path: Path) -> None:
     assert "is not a file" in said(tmp_path / "none", tmp_path / "new")
     assert "is not a file" in said(tmp_path, tmp_path / "new")
     (tmp_path / "file").write_bytes(b"\xff\n")
-    assert "file, line 1: not JSON" in said(tmp_path / "file", tmp_path / "new")
+    assert "file, line 1: not UTF-8 text" in said(tmp_path / "file", tmp_path / "new")
     assert "cannot be written" in said(tmp_path / "file", tmp_path / "file")
     assert "already holds a run" in said(tmp_path / "file", run)
     assert "has no name to call the run by" in said(tmp_path / "file", Path("/"))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from scipy.stats import binomtest
 
 from label_queue.figures.agreement import nominal_alpha, wilson_bounds
 
@@ -12,6 +13,13 @@ def test_wilson_bounds_by_hand() -> None:
     low, high = wilson_bounds(7, 10)
     assert low == pytest.approx(0.39678, abs=1e-5)
     assert high == pytest.approx(0.89221, abs=1e-5)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 1), (1, 3), (7, 10), (250, 1000), (9, 9)])
+def test_wilson_bounds_of_whole_numbers_are_scipys(successes: int, trials: int) -> None:
+    interval = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+    bounds = wilson_bounds(successes, trials)
+    assert bounds == pytest.approx((interval.low, interval.high), abs=1e-12)
 
 
 def test_wilson_bounds_stay_in_the_unit_interval() -> None:

@@ -464,7 +464,7 @@ def test_fields_that_queries_no_longer_have_are_passed_over(tmp_path: Path) -> N
         (b"{", "line 1: not JSON"),
         (b"[1]\n", "line 1: want one JSON object a line, got list"),
         (b'{"a": NaN}\n', "line 1: not JSON (NaN"),
-        (b"\xff\xfe", "line 1: not JSON"),
+        (b"\xff\xfe", "line 1: not UTF-8"),
         (b"[" * 100_000, "line 1: not JSON"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from label_queue.config import QualityConfig
 from label_queue.folds.shift import FORCING_SHARE, Shift, contaminated_from, find_shift
 from label_queue.folds.view import LearnedLabels, LedgerView
-from label_queue.oversight.exclusion import owner_event, preview
+from label_queue.oversight.exclusion import OwnerEvents, preview
 from protocol.labels import LabelEvent
 from tests.support.hand_made_ledger import hand_made_view, label_ids
 from tests.support.labels import make_event, make_provenance, make_query, make_reward
@@ -30,14 +30,10 @@ def change(
     number: int = 0,
     from_seq: int | None = None,
 ) -> LabelEvent:
-    return owner_event(
-        kind,
-        labeler_id,
-        reason="at random",
-        event_id=f"owner:{number}",
-        at=2_000.0,
-        from_seq=from_seq,
-    )
+    events = OwnerEvents(new_id=lambda: f"owner:{number}", clock=lambda: 2_000.0)
+    if kind == "reinstate":
+        return events.reinstate(labeler_id, "at random")
+    return events.exclude(labeler_id, "at random", from_seq)
 
 
 def weighted(view: LedgerView, **weights: float) -> LedgerView:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,13 +14,14 @@ from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.label_studio_results import read_results
 from label_queue.connectors.outposts import Outposts
 from label_queue.connectors.port import Answer
-from label_queue.connectors.translation import outside_task
 from label_queue.ledger.records import DeadLetter
 from protocol.errors import ConfigError, InvalidLabel, Unauthenticated, UnknownTask
 from tests.support.labels import ManualClock, make_query
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.metric_proofs import proves
-from tests.support.outside import OutsideRun
+from tests.support.outside import OutsideRun, choices
+from tests.support.outside import shown as shown_by
+from tests.support.outside import turn as turn_of
 from tests.support.recorded_label_studio import (
     PROJECT,
     TOKEN,
@@ -33,6 +35,7 @@ from tests.support.recorded_label_studio import (
 from tests.support.recorded_tool import DROPPED
 
 NAME = "label_studio"
+turn, shown = partial(turn_of, NAME), partial(shown_by, NAME)
 SECRET = "a secret header"
 
 
@@ -76,21 +79,6 @@ async def outposts(
     outposts = run.outposts([config])
     yield outposts
     await outposts.close()
-
-
-async def turn(outposts: Outposts, *, fails: bool = False) -> None:
-    """One turn of the loop, which a test need not wait for."""
-    await outposts.runner(NAME).turn()
-    [health] = outposts.health()
-    assert health.state.startswith("failing: ") == fails, health.state
-
-
-def choices(run: OutsideRun) -> dict[tuple[str, str], str | None]:
-    return {label: event.choice for label, event in run.standing().items()}
-
-
-def shown(letter: str, query: int) -> str:
-    return outside_task(NAME, make_query(query)).order["abcd".index(letter)]
 
 
 async def test_open_queries_become_tasks_once_and_blind(
