@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from uuid6 import uuid7
 
@@ -19,11 +19,11 @@ from label_queue.intake.owner_schemas import ExclusionPreview, LabelerRow
 from label_queue.ledger.records import LabelerToken
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger.view import LearnedLabels, LedgerView
-from label_queue.oversight.exclusion import owner_event, preview
+from label_queue.oversight.exclusion import exclusion, preview, reinstatement
 from label_queue.oversight.overview import labeler_rows
 from label_queue.quality.standing import standings
 from protocol.errors import InputError
-from protocol.labels import LabelEvent
+from protocol.labels import Excluded, LabelChange, Reinstated
 
 
 class EndedRun:
@@ -71,43 +71,36 @@ class EndedRun:
             InputError: Nobody is called so.
         """
         view = LedgerView.of(self._ledger)
-        known = {event.labeler_id for event in view.events if event.label_id}
+        known = {event.labeler_id for event in view.events if isinstance(event, LabelChange)}
         if labeler_id not in known:
             raise InputError(
                 f"{labeler_id!r} gave no label in this run; those who did: "
                 f"{', '.join(sorted(known)) or 'nobody'}"
             )
         standing = standings(view.queries, view.events, self._quality)[labeler_id]
-        kind: Literal["exclude", "reinstate"] = (
-            "exclude" if standing.excluded_from is None else "reinstate"
+        change = (
+            self._exclusion(labeler_id, from_seq, "")
+            if standing.excluded_from is None
+            else self._reinstatement(labeler_id, "")
         )
-        change = self._event(kind, labeler_id, "", from_seq)
         return preview(view, LearnedLabels(self._quality), change)
 
     def exclude(self, labeler_id: str, from_seq: int, reason: str) -> ExclusionPreview:
         """Leave somebody's labels out of every fit from now on; see `preview`."""
         changes = self.preview(labeler_id, from_seq)
-        self._ledger.write([self._event("exclude", labeler_id, reason, from_seq)])
+        self._ledger.write([self._exclusion(labeler_id, from_seq, reason)])
         return changes
 
     def reinstate(self, labeler_id: str, reason: str) -> ExclusionPreview:
         """Undo an exclusion or a suspension; see `preview`."""
         changes = self.preview(labeler_id, 0)
-        self._ledger.write([self._event("reinstate", labeler_id, reason)])
+        self._ledger.write([self._reinstatement(labeler_id, reason)])
         return changes
 
-    def _event(
-        self,
-        kind: Literal["exclude", "reinstate"],
-        labeler_id: str,
-        reason: str,
-        from_seq: int | None = None,
-    ) -> LabelEvent:
-        return owner_event(
-            kind,
-            labeler_id,
-            reason=reason,
-            event_id=str(uuid7()),
-            at=self._clock(),
-            from_seq=from_seq if kind == "exclude" else None,
+    def _exclusion(self, labeler_id: str, from_seq: int, reason: str) -> Excluded:
+        return exclusion(
+            labeler_id, from_seq=from_seq, reason=reason, event_id=str(uuid7()), at=self._clock()
         )
+
+    def _reinstatement(self, labeler_id: str, reason: str) -> Reinstated:
+        return reinstatement(labeler_id, reason=reason, event_id=str(uuid7()), at=self._clock())

@@ -24,7 +24,7 @@ from label_queue.simulated.gold import response_gold
 from label_queue.state import LabelState
 from protocol.errors import InputError
 from protocol.files import reading
-from protocol.labels import Comparison, CordEvent, LabelEvent
+from protocol.labels import AnswerEvent, Comparison, CordEvent
 
 RecordT = TypeVar("RecordT")
 
@@ -136,7 +136,7 @@ class RunRecords:
         return [r for r in self.rollouts if r.step == 0]
 
     @property
-    def labels(self) -> list[LabelEvent]:
+    def labels(self) -> list[AnswerEvent]:
         """The latest revision of every label that stands, by `seq`."""
         labels = current_labels(self.label_side.history.events)
         return sorted(labels.values(), key=lambda event: event.seq)
@@ -227,7 +227,7 @@ def _read_ledger(path: Path, config: RunConfig) -> tuple[LabelState, tuple[CordR
     ledger = SqlLedger.open_to_read(path)
     try:
         label_side.load(ledger)
-        return label_side, _cord_records(ledger.read(CordEvent))
+        return label_side, _cord_records(ledger.cord_events())
     finally:
         ledger.close()
 

@@ -10,7 +10,7 @@ from label_queue.intake.schemas import CordStanding, HeldTasks, LastAnswer, Me
 from label_queue.labeling.submissions import as_submission
 from label_queue.labeling.tasks import as_task
 from label_queue.state import LabelState
-from protocol.labels import CordState, LabelEvent
+from protocol.labels import AnswerEvent, CordState, Submitted
 
 DAY_S = 86_400.0
 
@@ -58,7 +58,7 @@ class OwnWork:
     def _last(self, labeler_id: str) -> LastAnswer | None:
         submits = self._state.history.submits_of(labeler_id)
         event = self._state.history.latest(submits[-1].label_id) if submits else None
-        if event is None or event.type == "retract":
+        if not isinstance(event, AnswerEvent):
             return None
         assignment = self._state.board.assignments[event.assignment_id]
         query = self._state.board.queries[event.query_id]
@@ -68,7 +68,7 @@ class OwnWork:
         )
 
 
-def _received_at(event: LabelEvent) -> float:
+def _received_at(event: Submitted) -> float:
     return event.received_at
 
 

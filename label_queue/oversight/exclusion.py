@@ -5,51 +5,39 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from label_queue.history import states_preference
 from label_queue.intake.owner_schemas import ExclusionPreview
 from label_queue.ledger.view import LearnedLabels, LedgerView
 from label_queue.oversight.lineage import policies_touched, rewards_touched
-from protocol.labels import LabelEvent, Source
+from protocol.labels import Excluded, LabelChange, OwnerEvent, Reinstated, Source
 
 FORCING_SHARE = 0.02
 """Above this share of a fit's weight, what changed forces a refit."""
 
 
-def owner_event(
-    kind: Literal["exclude", "reinstate"],
-    labeler_id: str,
-    *,
-    reason: str,
-    event_id: str,
-    at: float,
-    from_seq: int | None = None,
-) -> LabelEvent:
-    """Return the event by which an owner excludes somebody, or takes them in again."""
-    return LabelEvent(
+def exclusion(labeler_id: str, *, from_seq: int, reason: str, event_id: str, at: float) -> Excluded:
+    """Return the event by which an owner leaves somebody's labels out, from `from_seq` on."""
+    return Excluded(
         seq=0,
         event_id=event_id,
-        type=kind,
-        label_id="",
-        revision=0,
-        assignment_id="",
-        query_id="",
         labeler_id=labeler_id,
-        outcome=None,
-        choice=None,
-        ranking=None,
-        strength=None,
-        spans=None,
-        comment=None,
-        shown_at=None,
-        first_action_at=None,
-        submitted_at=None,
         received_at=at,
-        active_ms=None,
         source=Source(system="owner"),
         reason=reason,
         from_seq=from_seq,
+    )
+
+
+def reinstatement(labeler_id: str, *, reason: str, event_id: str, at: float) -> Reinstated:
+    """Return the event by which an owner takes somebody in again."""
+    return Reinstated(
+        seq=0,
+        event_id=event_id,
+        labeler_id=labeler_id,
+        received_at=at,
+        source=Source(system="owner"),
+        reason=reason,
     )
 
 
@@ -86,7 +74,7 @@ def find_shift(view: LedgerView, learned: LearnedLabels) -> Shift:
     reinstated = {
         event.labeler_id
         for event in view.events
-        if event.type == "reinstate" and event.seq > live.ledger_seq
+        if isinstance(event, Reinstated) and event.seq > live.ledger_seq
     }
     returned = {
         name
@@ -115,16 +103,17 @@ def contaminated_from(
 def preview(
     view: LedgerView,
     learned: LearnedLabels,
-    change: LabelEvent,
+    change: OwnerEvent,
 ) -> ExclusionPreview:
     """Return what an exclusion or reinstatement, not yet written, would change."""
+    from_seq = (change.from_seq or 0) if isinstance(change, Excluded) else 0
     after = view.with_event(change)
     before_set, after_set = learned.training_set(view), learned.training_set(after)
     moved = before_set ^ after_set
     own = {
         name
         for name, label in view.labels().items()
-        if label.labeler_id == change.labeler_id and label.seq >= (change.from_seq or 0)
+        if label.labeler_id == change.labeler_id and label.seq >= from_seq
     }
     by_reward = learned.by_reward(view)
     rewards = rewards_touched(by_reward, own)
@@ -134,7 +123,7 @@ def preview(
     whole = known | (after_set - before_set)
     return ExclusionPreview(
         labeler_id=change.labeler_id,
-        from_seq=change.from_seq or 0,
+        from_seq=from_seq,
         labels=len(moved),
         weight_share=_weight_share(view, moved & whole, whole),
         forces_refit=find_shift(after, learned).forces_refit,
@@ -146,7 +135,9 @@ def preview(
 def _weight_share(view: LedgerView, some: Iterable[str], whole: Iterable[str]) -> float:
     """Return the share of labels in the weight of others, by the weights of the live reward."""
     weights = {} if view.live_reward is None else dict(view.live_reward.labeler_weights)
-    labeler_of = {event.label_id: event.labeler_id for event in view.events}
+    labeler_of = {
+        event.label_id: event.labeler_id for event in view.events if isinstance(event, LabelChange)
+    }
 
     def weight(labels: Iterable[str]) -> float:
         return math.fsum(weights.get(labeler_of[name], 1.0) for name in labels)

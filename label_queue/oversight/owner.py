@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from label_queue.asking.schedule import LabelSchedule
 from label_queue.config import LabelsConfig
@@ -23,7 +22,7 @@ from label_queue.intake.owner_schemas import (
 from label_queue.labeling.board import ON_TOP
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.view import LearnedLabels, LedgerView
-from label_queue.oversight.exclusion import owner_event, preview
+from label_queue.oversight.exclusion import exclusion, preview, reinstatement
 from label_queue.oversight.overview import (
     as_cord_body,
     disagreements,
@@ -35,7 +34,7 @@ from label_queue.quality.gold_tasks import AskMoment, past_template
 from label_queue.state import LabelState
 from protocol.distinct import is_comparison
 from protocol.errors import InvalidLabel, UnknownTask
-from protocol.labels import LabelEvent
+from protocol.labels import Excluded, OwnerEvent, Reinstated
 
 BURST_S = 1.0
 """An overview is assembled anew this often at most, however much changes."""
@@ -181,8 +180,8 @@ class Oversight:
         self._refuse_unknown(labeler_id)
         is_excluded = self._state.history.standings[labeler_id].excluded_from is not None
         if is_excluded:
-            return await self._preview(self._event("reinstate", labeler_id, ""))
-        return await self._preview(self._event("exclude", labeler_id, "", from_seq))
+            return await self._preview(self._reinstatement(labeler_id, ""))
+        return await self._preview(self._exclusion(labeler_id, from_seq, ""))
 
     async def exclude(self, labeler_id: str, from_seq: int, reason: str) -> ExclusionPreview:
         """Leave somebody's labels out from `from_seq` on; return what it changes. Idempotent.
@@ -190,7 +189,7 @@ class Oversight:
         Raises UnknownTask for somebody never let in.
         """
         self._refuse_unknown(labeler_id)
-        event = self._event("exclude", labeler_id, reason, from_seq)
+        event = self._exclusion(labeler_id, from_seq, reason)
         changes = await self._preview(event)
         if self._state.history.standings[labeler_id].excluded_from != from_seq:
             await self._commits.write([event])
@@ -202,7 +201,7 @@ class Oversight:
         Raises UnknownTask for somebody never let in.
         """
         self._refuse_unknown(labeler_id)
-        event = self._event("reinstate", labeler_id, reason)
+        event = self._reinstatement(labeler_id, reason)
         changes = await self._preview(event)
         if self._state.history.standings[labeler_id].state != "active":
             await self._commits.write([event])
@@ -238,22 +237,18 @@ class Oversight:
         if not has_answered and not self._state.access.knows(labeler_id):
             raise UnknownTask(f"nobody called {labeler_id!r} was ever let in: see the list", "id")
 
-    def _event(
-        self,
-        kind: Literal["exclude", "reinstate"],
-        labeler_id: str,
-        reason: str,
-        from_seq: int | None = None,
-    ) -> LabelEvent:
-        return owner_event(
-            kind,
+    def _exclusion(self, labeler_id: str, from_seq: int, reason: str) -> Excluded:
+        return exclusion(
             labeler_id,
+            from_seq=from_seq,
             reason=reason,
             event_id=self._new_id(),
             at=self._clock(),
-            from_seq=from_seq,
         )
 
-    async def _preview(self, event: LabelEvent) -> ExclusionPreview:
+    def _reinstatement(self, labeler_id: str, reason: str) -> Reinstated:
+        return reinstatement(labeler_id, reason=reason, event_id=self._new_id(), at=self._clock())
+
+    async def _preview(self, event: OwnerEvent) -> ExclusionPreview:
         # In a thread, since all labels are gone through several times.
         return await asyncio.to_thread(preview, self._state.view(), self._learned, event)

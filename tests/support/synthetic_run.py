@@ -19,10 +19,10 @@ from protocol.labels import (
     Assignment,
     Candidate,
     ComparisonQuery,
-    LabelEvent,
     PolicyProvenance,
     RewardVersion,
     Source,
+    Submitted,
 )
 
 BEGAN = 1_000_000.0
@@ -356,13 +356,12 @@ def make_assignment(query: ComparisonQuery, labeler: str, created_at: float) -> 
 
 def make_label(
     query: ComparisonQuery, labeler: str, choice: int | None, received_at: float, *, seq: int = 0
-) -> LabelEvent:
+) -> Submitted:
     """Return a labeler's choice of a candidate, or a skip for None."""
     assignment = f"{query.query_id}-{labeler}"
-    return LabelEvent(
+    return Submitted(
         seq=seq,
         event_id=f"{assignment}:0",
-        type="submit",
         label_id=assignment,
         revision=0,
         assignment_id=assignment,

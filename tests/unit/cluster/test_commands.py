@@ -18,6 +18,7 @@ from cluster.run_folder import RunFolder
 from label_queue.ledger.records import LabelerToken
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger.view import LedgerView
+from protocol.labels import Excluded
 from tests.support.hand_made_ledger import fill
 
 EXCLUDE_BOB = ("labelers", "exclude", "bob", "--reason", "clicks")
@@ -194,7 +195,7 @@ def test_an_ended_run_s_labeler_is_excluded_in_its_ledger(ended_run: RunFolder) 
     assert listed.splitlines()[2].split()[:3] == ["bob", "excluded", "3"]
 
     ledger = SqlLedger.open_to_read(ended_run.ledger)
-    (event,) = [event for event in LedgerView.of(ledger).events if event.type == "exclude"]
+    (event,) = [event for event in LedgerView.of(ledger).events if isinstance(event, Excluded)]
     assert (event.labeler_id, event.reason, event.source.system) == ("bob", "clicks", "owner")
     ledger.close()
     again = andon("labelers", "reinstate", "bob", "--reason", "x", "--run", "runs/demo-1", "--yes")

@@ -26,13 +26,22 @@ from label_queue.ledger.records import (
 )
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import InputError, MissingError, ResourceError, UserError
-from protocol.labels import ComparisonQuery, CordEvent, DatasetRules, PolicyProvenance
+from protocol.labels import (
+    ComparisonQuery,
+    DatasetRules,
+    LabelChange,
+    LabelEvent,
+    PolicyProvenance,
+    Pulled,
+)
 from protocol.messages import ChatMessage
 from tests.support.labels import (
+    answers,
     make_assignment,
     make_event,
     make_exclusion,
     make_query,
+    make_retraction,
     make_reward,
 )
 from tests.support.memory_ledger import MemoryLedger
@@ -43,11 +52,13 @@ RANKED = make_query(2, versions=(1, 1, 1), kind="ranking")
 SECRET = "0123456789abcdef" * 4
 
 
-def labelled(*events: Any) -> list[Record]:
+def labelled(*events: LabelEvent) -> list[Record]:
     """Queries and the assignments of their events, then the events."""
     queries = (PAIR, FOUR, RANKED)
     by_id = {query.query_id: query for query in queries}
-    pairs = {(event.query_id, event.labeler_id) for event in events if event.query_id}
+    pairs = {
+        (event.query_id, event.labeler_id) for event in events if isinstance(event, LabelChange)
+    }
     assignments = [make_assignment(by_id[query_id], name) for query_id, name in sorted(pairs)]
     return [*queries, *assignments, *events]
 
@@ -57,17 +68,17 @@ def everything() -> list[Record]:
     return [
         *labelled(
             make_event(PAIR, "ann", strength=2, comment="ünïcode \u2028 text"),
-            make_event(PAIR, "ann", type="revise", revision=1, choice=1, strength=4),
+            make_event(PAIR, "ann", revision=1, choice=1, strength=4),
             make_event(FOUR, "ann", choice=2, spans=(("q1-a", 0, 4, "bad"),)),
             make_event(FOUR, "bob", outcome="tie"),
             make_event(RANKED, "bob", outcome="ranking", ranking=("q2-c", "q2-a", "q2-b")),
             make_event(PAIR, "bob"),
-            make_event(PAIR, "bob", type="retract", revision=1, outcome=None, choice=None),
+            make_retraction(PAIR, "bob", revision=1),
             make_exclusion("bob", from_seq=5),
         ),
         LabelerToken(token_sha256=SECRET, labeler_id="ann", created_at=1.0, expires_at=None),
         TokenRevocation(token_sha256=SECRET, at=2.0, reason="used"),
-        CordEvent(event_id="c1", action="pull", actor="ann", reason="odd", at=3.0),
+        Pulled(event_id="c1", actor="ann", reason="odd", at=3.0),
         make_reward(1, ledger_seq=5),
         PolicyProvenance(
             version=1,
@@ -218,9 +229,9 @@ def test_gold_is_left_out_and_so_are_labels_held_until_it_clears() -> None:
 def test_a_label_counts_as_it_stands() -> None:
     ledger = labelled(
         make_event(PAIR, "ann"),
-        make_event(PAIR, "ann", type="revise", revision=1, choice=1),
+        make_event(PAIR, "ann", revision=1, choice=1),
         make_event(PAIR, "bob"),
-        make_event(PAIR, "bob", type="retract", revision=1, outcome=None, choice=None),
+        make_retraction(PAIR, "bob", revision=1),
     )
     assert pairs_of(trl(ledger)) == [("q0-b", "q0-a")]
 
@@ -553,7 +564,7 @@ def test_preferences_become_labels_of_the_labeler_import(tmp_path: Path) -> None
     query = ledger.queries()[0]
     assert query.prompt_token_ids == (0, 3, 4, 3)
     assert [candidate.token_ids for candidate in query.candidates] == [(4, 1), (6, 1)]
-    events = ledger.events()
+    events = answers(ledger.events())
     assert [(e.labeler_id, e.outcome, e.strength) for e in events] == [
         ("import", "choice", None),
         ("import", "choice", 2),
@@ -655,5 +666,5 @@ def test_another_margin_is_no_strength(tmp_path: Path) -> None:
     path, copy = trl_file(tmp_path, {**PLAIN, "margin": 0.5}), tmp_path / "copy.sqlite"
     import_file(path, copy, run_id=RUN, tokenizer=Words(), at_time=7.0)
     ledger = SqlLedger.open_to_read(copy)
-    assert ledger.events()[0].strength is None
+    assert [event.strength for event in answers(ledger.events())] == [None]
     ledger.close()

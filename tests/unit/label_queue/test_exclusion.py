@@ -13,13 +13,20 @@ from label_queue.oversight.exclusion import (
     FORCING_SHARE,
     Shift,
     contaminated_from,
+    exclusion,
     find_shift,
-    owner_event,
     preview,
+    reinstatement,
 )
-from protocol.labels import LabelEvent
+from protocol.labels import OwnerEvent
 from tests.support.hand_made_ledger import hand_made_view, label_ids
-from tests.support.labels import make_event, make_provenance, make_query, make_reward
+from tests.support.labels import (
+    make_event,
+    make_provenance,
+    make_query,
+    make_retraction,
+    make_reward,
+)
 
 CONFIG = QualityConfig()
 
@@ -34,16 +41,12 @@ def change(
     labeler_id: str = "bob",
     *,
     number: int = 0,
-    from_seq: int | None = None,
-) -> LabelEvent:
-    return owner_event(
-        kind,
-        labeler_id,
-        reason="at random",
-        event_id=f"owner:{number}",
-        at=2_000.0,
-        from_seq=from_seq,
-    )
+    from_seq: int = 0,
+) -> OwnerEvent:
+    reason, event_id, at = "at random", f"owner:{number}", 2_000.0
+    if kind == "reinstate":
+        return reinstatement(labeler_id, reason=reason, event_id=event_id, at=at)
+    return exclusion(labeler_id, from_seq=from_seq, reason=reason, event_id=event_id, at=at)
 
 
 def weighted(view: LedgerView, **weights: float) -> LedgerView:
@@ -88,9 +91,9 @@ def test_labels_not_learned_yet_force_nothing(learned: LearnedLabels) -> None:
 
 
 def test_retracting_or_thinking_better_is_no_exclusion(learned: LearnedLabels) -> None:
-    retracted = make_event(make_query(6), "bob", type="retract", revision=1, choice=None)
-    skipped = make_event(make_query(7), "bob", type="revise", revision=1, outcome="skip")
-    revised = make_event(make_query(9), "bob", type="revise", revision=1, choice=2)
+    retracted = make_retraction(make_query(6), "bob", revision=1)
+    skipped = make_event(make_query(7), "bob", revision=1, outcome="skip")
+    revised = make_event(make_query(9), "bob", revision=1, choice=2)
     assert find_shift(hand_made_view(retracted, skipped, revised), learned) == Shift()
 
 
