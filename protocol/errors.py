@@ -7,7 +7,7 @@ stranger would have caught:
     ├── UserError               what a person gave is wrong; names thing and mend
     │   ├── ConfigError         (ValueError)         an unknown or mistyped key, a bad value
     │   ├── InputError          (ValueError)         a model, prompt or label file in disguise
-    │   │   └── SchemaMismatch      (ValueError)         a file that a newer version wrote
+    │   │   └── SchemaMismatch                       a ledger or export that a newer version wrote
     │   ├── MissingError        (FileNotFoundError)  a path that is not there
     │   └── ResourceError       (OSError)            a port in use, no memory, no disk
     ├── LabelError              an answer to a labeler; carries the HTTP status it becomes
@@ -56,18 +56,7 @@ class InputError(UserError, ValueError):
 
 
 class SchemaMismatch(InputError):
-    """A file whose form is newer than any this version of Andon reads.
-
-    Arguments: the file, and the line where it has lines; the version it says; and ours.
-    """
-
-    def __str__(self) -> str:
-        """Return which file it is, both versions, and what to do."""
-        where, theirs, ours = self.args
-        return (
-            f"{where}: schema_version: is {theirs}, this is {ours}; use the version of Andon that "
-            "wrote it, or a newer one"
-        )
+    """A ledger or an export whose form is newer than any this version of Andon reads."""
 
 
 class MissingError(UserError, FileNotFoundError):

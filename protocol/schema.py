@@ -6,8 +6,21 @@ from collections.abc import Callable
 
 from pydantic_core import PydanticCustomError
 
+from protocol.errors import SchemaMismatch
+
 MEND_NEWER = "use the version of Andon that wrote it, or a newer one"
 MEND_UNKNOWN = "it was changed: put a whole copy back"
+
+
+def newer_than_ours(where: str, theirs: int, ours: int) -> SchemaMismatch:
+    """Return the error to raise for a file of a newer form.
+
+    Args:
+        where: The file, and the line where it has lines.
+        theirs: The version it says.
+        ours: The newest that is read.
+    """
+    return SchemaMismatch(f"{where}: schema_version: is {theirs}, this is {ours}; {MEND_NEWER}")
 
 
 def only(ours: int) -> Callable[[int], int]:

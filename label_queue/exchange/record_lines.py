@@ -22,7 +22,7 @@ from label_queue.exchange.line_file import at, read_lines
 from label_queue.ledger.event_lines import CORD_EVENT, LABEL_EVENT
 from label_queue.ledger.records import ConnectorOffset, Ledger, Record, stream_of
 from protocol.distinct import first_alike
-from protocol.errors import InputError, SchemaMismatch
+from protocol.errors import InputError
 from protocol.labels import (
     AnswerEvent,
     Assignment,
@@ -34,6 +34,7 @@ from protocol.labels import (
     RewardVersion,
 )
 from protocol.names import LONGEST_IDENTIFIER, is_identifier, is_labeler_id, is_run_id
+from protocol.schema import newer_than_ours
 
 FORMAT = "andon"
 SCHEMA_VERSION = 1
@@ -125,7 +126,7 @@ def _read_header(path: Path, first: tuple[int, dict[str, Any]] | None) -> str:
         raise InputError(f"{where}: format: want a header with format {FORMAT!r}")
     says = header.get("schema_version")
     if isinstance(says, int) and says > SCHEMA_VERSION:
-        raise SchemaMismatch(where, says, SCHEMA_VERSION)
+        raise newer_than_ours(where, says, SCHEMA_VERSION)
     if says != SCHEMA_VERSION:
         raise InputError(f"{where}: schema_version: want {SCHEMA_VERSION}, got {says!r}")
     run_id = header.get("run_id")

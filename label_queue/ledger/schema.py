@@ -15,8 +15,8 @@ from pathlib import Path
 from sqlalchemy import Connection, insert, inspect, select, update
 
 from label_queue.ledger.tables import append_only, metadata, run_table
-from protocol.errors import InputError, SchemaMismatch
-from protocol.schema import MEND_UNKNOWN
+from protocol.errors import InputError
+from protocol.schema import MEND_UNKNOWN, newer_than_ours
 
 SCHEMA_VERSION = 2
 
@@ -85,7 +85,7 @@ def find_version(connection: Connection, path: Path) -> int | None:
     if says is None:
         return _by_tables(connection, found)
     if isinstance(says, int) and says > SCHEMA_VERSION:
-        raise SchemaMismatch(str(path), says, SCHEMA_VERSION)
+        raise newer_than_ours(str(path), says, SCHEMA_VERSION)
     if says not in range(1, SCHEMA_VERSION + 1):
         raise InputError(
             f"{path}: schema_version: is {says!r}, and none before {SCHEMA_VERSION} was called so; "

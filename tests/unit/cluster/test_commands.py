@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from click.testing import CliRunner, Result
 from cluster.cli import main
 from cluster.commands.shared import EXIT_USER_ERROR
 from cluster.run_folder import RunFolder
+from label_queue.ledger.event_lines import LabelEventLine
 from label_queue.ledger.records import LabelerToken
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger.view import LedgerView
@@ -235,6 +237,10 @@ def test_trace_from_a_label_a_labeler_and_a_policy(ended_run: RunFolder) -> None
     ]
     told = json.loads(andon("trace", "runs/demo-1", "--label", "q8/ann", "--json").output)
     assert told["policy_versions"] == [3]
+    # As the ledger's own line: whoever reads it finds the fields under the names they always had.
+    [revision] = told["revisions"]
+    assert list(revision) == [field.name for field in fields(LabelEventLine)]
+    assert (revision["type"], revision["seq"], revision["from_seq"]) == ("submit", 9, None)
 
 
 def test_trace_wants_one_thing(ended_run: RunFolder) -> None:

@@ -15,7 +15,7 @@ from label_queue.exchange.export import export_run
 from label_queue.exchange.imports import Imported, import_file
 from label_queue.exchange.line_file import write_lines
 from label_queue.exchange.preferences import Style, preference_lines
-from label_queue.exchange.record_lines import record_lines
+from label_queue.exchange.record_lines import read_records, record_lines
 from label_queue.ledger.dataset import build_dataset, dataset_bytes
 from label_queue.ledger.records import (
     ConnectorOffset,
@@ -25,7 +25,7 @@ from label_queue.ledger.records import (
     TokenRevocation,
 )
 from label_queue.ledger.sql import SqlLedger
-from protocol.errors import InputError, MissingError, ResourceError, UserError
+from protocol.errors import InputError, MissingError, ResourceError, SchemaMismatch, UserError
 from protocol.labels import (
     ComparisonQuery,
     DatasetRules,
@@ -361,6 +361,8 @@ def first(lines: list[dict[str, Any]], kind: str) -> dict[str, Any]:
         (lambda lines: lines.clear(), "is not of our own form"),
         (lambda lines: lines[0].update(format="csv"), "line 1: format: want"),
         (lambda lines: lines[0].update(schema_version=9), "line 1: schema_version: is 9, this is"),
+        (lambda lines: lines[0].pop("schema_version"), "line 1: schema_version: want 1, got None"),
+        (lambda lines: lines[0].update(schema_version="1"), "line 1: schema_version: want 1, got"),
         (lambda lines: lines[0].update(run_id=""), "line 1: run_id: want"),
         (lambda lines: lines[1].update(type="token"), "line 2: type: 'token' is none of"),
         (lambda lines: lines[1].update(more=1), "line 2: more: unknown"),
@@ -415,6 +417,18 @@ def first(lines: list[dict[str, Any]], kind: str) -> dict[str, Any]:
         ),
         (lambda lines: first(lines, "label_event").update(seq=2), "line 10: seq: want 1, got 2"),
         (
+            lambda lines: first(lines, "label_event").update(schema_version=2),
+            "line 10: schema_version: is 2, this is 1; use the version of Andon that wrote it",
+        ),
+        (
+            lambda lines: first(lines, "label_event").update(from_seq=2),
+            "line 10: from_seq: want null: an event of type submit has none",
+        ),
+        (
+            lambda lines: first(lines, "cord_event").update(action="roll_back"),
+            "to_version: an action of roll_back names one",
+        ),
+        (
             lambda lines: first(lines, "label_event").update(assignment_id="none"),
             "line 10: assignment_id: no assignment 'none'",
         ),
@@ -456,6 +470,16 @@ def test_a_bad_file_is_named_by_line_and_field_and_nothing_is_written(
         import_file(path, tmp_path / "copy.sqlite", at_time=0.0)
     assert problem in str(refused.value)
     assert not list(tmp_path.glob("*copy*"))
+
+
+def test_an_export_of_a_newer_version_is_told_from_a_broken_one(tmp_path: Path) -> None:
+    lines = ours(everything())
+    lines[0].update(schema_version=2)
+    path = tmp_path / "newer.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    problem = r"newer\.jsonl, line 1: schema_version: is 2, this is 1; use the version of Andon"
+    with pytest.raises(SchemaMismatch, match=problem):
+        read_records(path)
 
 
 def test_fields_that_queries_no_longer_have_are_passed_over(tmp_path: Path) -> None:
