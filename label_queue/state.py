@@ -20,6 +20,7 @@ from label_queue.ledger.records import (
     Ledger,
     Record,
     TokenRevocation,
+    stream_of,
 )
 from label_queue.outside import NoTools, OutsideTools
 from label_queue.schedule import LabelSchedule
@@ -32,6 +33,7 @@ from protocol.labels import (
     LabelEvent,
     PolicyProvenance,
     RewardVersion,
+    Submitted,
 )
 
 
@@ -68,7 +70,8 @@ class LabelState:
         """What the run said that it is doing now."""
         self.change = Change()
         self.is_closed = False
-        self._take: dict[type[Record], Callable[[Any], None]] = {
+        # By `stream_of` the records.
+        self._take: dict[Any, Callable[[Any], None]] = {
             LabelerToken: self.access.add,
             TokenRevocation: self.access.revoke,
             ComparisonQuery: self.board.add_query,
@@ -89,7 +92,7 @@ class LabelState:
 
     def apply(self, record: Record) -> None:
         """Take in a record that is on disk. One taken in before changes nothing."""
-        self._take[type(record)](record)
+        self._take[stream_of(type(record))](record)
 
     @property
     def policy_version(self) -> int:
@@ -128,7 +131,7 @@ class LabelState:
         if not self.history.apply(event):
             return
         self.board.apply(event)
-        if event.type == "submit":
+        if isinstance(event, Submitted):
             assignment = self.board.assignments[event.assignment_id]
             if event.active_ms is not None:
                 self.terms.observe(event.active_ms / 1000)

@@ -14,15 +14,16 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from learners.config import CheckpointConfig
 from protocol.errors import BundleCorrupt, MissingError, ResourceError, VersionError
 from protocol.files import flush
+from protocol.schema import only
 from protocol.settings import Bounded, Processes, Stored
 
 MANIFEST_FILE = "manifest.json"
@@ -53,7 +54,7 @@ class Layout(Bounded):
 class Manifest(Bounded):
     """What `manifest.json` holds."""
 
-    format: Literal[1] = 1
+    format: Annotated[Stored, AfterValidator(only(1))] = 1
     """Raised when an older reader could misread the folder."""
     position: Position
     layout: Layout

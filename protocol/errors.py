@@ -7,6 +7,7 @@ stranger would have caught:
     ├── UserError               what a person gave is wrong; names thing and mend
     │   ├── ConfigError         (ValueError)         an unknown or mistyped key, a bad value
     │   ├── InputError          (ValueError)         a model, prompt or label file in disguise
+    │   │   └── SchemaMismatch                       a ledger or export that a newer version wrote
     │   ├── MissingError        (FileNotFoundError)  a path that is not there
     │   └── ResourceError       (OSError)            a port in use, no memory, no disk
     ├── LabelError              an answer to a labeler; carries the HTTP status it becomes
@@ -52,6 +53,10 @@ class ConfigError(UserError, ValueError):
 
 class InputError(UserError, ValueError):
     """A model, prompt or label file that is empty or not what it says it is."""
+
+
+class SchemaMismatch(InputError):
+    """A ledger or an export whose form is newer than any this version of Andon reads."""
 
 
 class MissingError(UserError, FileNotFoundError):

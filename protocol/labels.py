@@ -15,9 +15,7 @@ from protocol.seq_ranges import SeqRanges, as_ranges
 QueryKind = Literal["pair", "best_of_k", "ranking"]
 QueryPurpose = Literal["train", "validation", "overlap", "gold", "repeat"]
 Outcome = Literal["choice", "ranking", "tie", "both_bad", "skip", "flag"]
-EventType = Literal["submit", "revise", "retract", "exclude", "reinstate"]
 FitKind = Literal["refit", "warm"]
-CordAction = Literal["pull", "release", "roll_back", "rolled_back"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,21 +146,37 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelEvent:
+class _Event:
     """One line of the ledger. `seq` is given by the ledger and only ever rises."""
 
     seq: int
     event_id: str
     """Idempotency key; for labels "assignment_id:revision"."""
-    type: EventType
+    labeler_id: str
+    """Whose label it is, or whom the owner decided about."""
+    received_at: float
+    """The server's clock."""
+    source: Source
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OfLabel(_Event):
+    """What happened to one label."""
+
     label_id: str
-    """The assignment_id of the label; empty for exclude and reinstate."""
+    """The assignment_id of the label."""
     revision: int
     """From 0, of one label."""
     assignment_id: str
     query_id: str
-    labeler_id: str
-    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer(_OfLabel):
+    """What a labeler says of a query."""
+
+    outcome: Outcome
     choice: str | None
     """The candidate_id chosen."""
     ranking: tuple[str, ...] | None
@@ -178,14 +192,45 @@ class LabelEvent:
     """The client's clock."""
     submitted_at: float | None
     """The client's clock."""
-    received_at: float
-    """The server's clock."""
     active_ms: int | None
-    source: Source
-    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted(_Answer):
+    """The first answer to an assignment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revised(_Answer):
+    """A later answer to it, which takes the place of those before; also after a retraction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retracted(_OfLabel):
+    """A label taken back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excluded(_Event):
+    """The owner leaves a labeler's labels out."""
+
     from_seq: int | None = None
-    """For exclude: labels of this labeler from this sequence number on."""
-    schema_version: int = 1
+    """Labels of theirs from this sequence number on; None: all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reinstated(_Event):
+    """The owner undoes a labeler's exclusion or suspension."""
+
+
+AnswerEvent = Submitted | Revised
+"""What states an answer."""
+LabelChange = AnswerEvent | Retracted
+"""What happens to a label: of these the newest tells how it stands."""
+OwnerEvent = Excluded | Reinstated
+"""What the owner decides about a labeler."""
+LabelEvent = LabelChange | OwnerEvent
+"""One line of the ledger; its written form is in `label_queue.ledger.event_lines`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,20 +288,49 @@ class FitRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CordEvent:
-    """Somebody stopped the line, let it go on, or ordered a rollback. Append-only, by time."""
+class _OnCord:
+    """Something happened to the cord. Append-only, by time."""
 
     event_id: str
     """uuid7."""
-    action: CordAction
     actor: str
     """A labeler's id, "owner", or "guard" where the run itself pulled."""
     reason: str
     at: float
     """The server's clock."""
-    to_version: int | None = None
-    """The policy version to restore (roll_back), the one restored (rolled_back), or the one that a
-    guard offers to restore (pull)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulled(_OnCord):
+    """Somebody stopped the line."""
+
+    offered_rollback: int | None = None
+    """The policy version that a guard offers to restore."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released(_OnCord):
+    """Somebody let the line go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackOrdered(_OnCord):
+    """Somebody ordered a rollback, which stops the line."""
+
+    to_version: int
+    """The policy version to restore."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolledBack(_OnCord):
+    """The learner did what was ordered. The line stays stopped."""
+
+    restored_version: int
+    """The policy version that was restored."""
+
+
+CordEvent = Pulled | Released | RollbackOrdered | RolledBack
+"""What changes how the cord hangs; written as `label_queue.ledger.event_lines` has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

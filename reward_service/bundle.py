@@ -15,9 +15,9 @@ import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
-from pydantic import ValidationError, model_validator
+from pydantic import AfterValidator, ValidationError, model_validator
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
@@ -26,7 +26,8 @@ from protocol.files import flush
 from protocol.labels import RewardVersion
 from protocol.limits import LARGEST_STORED
 from protocol.model_errors import as_model_error
-from protocol.settings import Closed
+from protocol.schema import only
+from protocol.settings import Closed, Stored
 from reward_service.config import RewardModelConfig
 from reward_service.pretrained import quiet_library
 from reward_service.retention import bundle_path
@@ -39,7 +40,7 @@ MANIFEST_FILE = "manifest.json"
 class Manifest(Closed):
     """What `manifest.json` holds."""
 
-    format: Literal[1] = 1
+    format: Annotated[Stored, AfterValidator(only(1))] = 1
     """Raised when an older reader could misread the folder."""
     announcement: RewardVersion
     """As announced; its path is where the bundle was written, not where it may lie now."""

@@ -12,7 +12,7 @@ from label_queue.folds.view import LedgerView
 from label_queue.ledger.sql import SqlLedger
 from label_queue.quality.assessment import assess
 from label_queue.quality.standing import Standings
-from protocol.labels import LabelEvent
+from protocol.labels import LabelEvent, Submitted
 
 LOOK_EVERY_LABELS = 5
 """Of one labeler's, between two looks at their flags."""
@@ -59,7 +59,7 @@ def _suspensions(view: LedgerView, config: QualityConfig) -> dict[str, tuple[int
     found: dict[str, tuple[int, str]] = {}
     for event in view.events:
         name = event.labeler_id
-        given[name] += event.type == "submit"
+        given[name] += isinstance(event, Submitted)
         standings.apply(event)
         standing = standings[name]
         if standing.state == "suspended" and name not in found:

@@ -26,7 +26,7 @@ from label_queue.folds.view import LedgerView
 from label_queue.quality.standing import standings
 from learners.config import DeepSpeedConfig, RewardFitConfig
 from learners.reward_fit import RewardTrainer
-from protocol.labels import Comparison, FitRequest
+from protocol.labels import Comparison, FitRequest, LabelChange, Submitted
 from reward_service.batching import raw_scores
 from reward_service.buckets import BatchLimits
 from reward_service.bundle import load_bundle
@@ -133,7 +133,11 @@ def _refit(
 def _without_gold(view: LedgerView) -> LedgerView:
     """Return the view as if there were no gold: nobody is on probation or suspended."""
     queries = {name: query for name, query in view.queries.items() if query.purpose != "gold"}
-    events = tuple(event for event in view.events if event.query_id in queries)
+    events = tuple(
+        event
+        for event in view.events
+        if isinstance(event, LabelChange) and event.query_id in queries
+    )
     return replace(view, queries=queries, events=events)
 
 
@@ -144,5 +148,5 @@ def _honest_seqs(view: LedgerView) -> set[int]:
     for event in view.events:
         if labels_honestly(event.labeler_id, given[event.labeler_id]):
             honest.add(event.seq)
-        given[event.labeler_id] += event.type == "submit"
+        given[event.labeler_id] += isinstance(event, Submitted)
     return honest

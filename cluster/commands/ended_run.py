@@ -22,6 +22,7 @@ from label_queue.oversight.overview_parts import assessments
 from label_queue.quality.assessment import Assessment
 from label_queue.quality.standing import standings
 from protocol.errors import InputError
+from protocol.labels import LabelChange
 
 
 class EndedRun:
@@ -64,23 +65,24 @@ class EndedRun:
             InputError: Nobody is called so.
         """
         view = LedgerView.of(self._ledger)
-        known = {event.labeler_id for event in view.events if event.label_id}
+        known = {event.labeler_id for event in view.events if isinstance(event, LabelChange)}
         if labeler_id not in known:
             raise InputError(
                 f"{labeler_id!r} gave no label in this run; those who did: "
                 f"{', '.join(sorted(known)) or 'nobody'}"
             )
         standing = standings(view.queries, view.events, self._quality)[labeler_id]
-        if standing.excluded_from is None:
-            change = self._events.exclude(labeler_id, "", from_seq)
-        else:
-            change = self._events.reinstate(labeler_id, "")
+        change = (
+            self._events.exclude(labeler_id, from_seq, "")
+            if standing.excluded_from is None
+            else self._events.reinstate(labeler_id, "")
+        )
         return preview(view, LearnedLabels(self._quality), change)
 
     def exclude(self, labeler_id: str, from_seq: int, reason: str) -> ExclusionPreview:
         """Leave somebody's labels out of every fit from now on; see `preview`."""
         changes = self.preview(labeler_id, from_seq)
-        self._ledger.write([self._events.exclude(labeler_id, reason, from_seq)])
+        self._ledger.write([self._events.exclude(labeler_id, from_seq, reason)])
         return changes
 
     def reinstate(self, labeler_id: str, reason: str) -> ExclusionPreview:

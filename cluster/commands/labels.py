@@ -6,7 +6,7 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -51,7 +51,7 @@ def trace(
     else:
         assert labeler is not None, "one of the three was given"
         found = ledger.of_labeler(labeler)
-    click.echo(json.dumps(asdict(found), indent=2) if as_json else _in_words(found))
+    click.echo(json.dumps(_as_written(found), indent=2) if as_json else _in_words(found))
 
 
 @click.command()
@@ -151,8 +151,20 @@ def import_labels(file: Path, run: Path, model: str | None, config_file: Path | 
         )
 
 
+def _as_written(found: LabelTrace | PolicyTrace | LabelerTrace) -> dict[str, Any]:
+    """Return a trace for JSON, the revisions of a label as the ledger and exports write them."""
+    from label_queue.ledger.event_lines import label_line
+    from label_queue.oversight.trace import LabelTrace
+
+    written = asdict(found)
+    if isinstance(found, LabelTrace):
+        written["revisions"] = [asdict(label_line(event)) for event in found.revisions]
+    return written
+
+
 def _in_words(found: LabelTrace | PolicyTrace | LabelerTrace) -> str:
     from cluster.inert_text import inert
+    from label_queue.ledger.event_lines import label_line
     from label_queue.oversight.trace import LabelTrace, PolicyTrace
 
     if isinstance(found, PolicyTrace):
@@ -172,8 +184,8 @@ def _in_words(found: LabelTrace | PolicyTrace | LabelerTrace) -> str:
         head = [
             f"label {inert(found.label_id)} by {inert(found.labeler_id)}",
             *(
-                f"  seq {event.seq:<13} {event.type} {event.outcome or ''}".rstrip()
-                for event in found.revisions
+                f"  seq {line.seq:<13} {line.type} {line.outcome or ''}".rstrip()
+                for line in map(label_line, found.revisions)
             ),
             f"  written by        policy versions {_spans(found.candidate_versions)}",
         ]

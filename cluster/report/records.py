@@ -37,7 +37,7 @@ from label_queue.schedule import LabelSchedule
 from label_queue.simulated.gold import response_gold
 from label_queue.state import LabelState
 from protocol.files import reading
-from protocol.labels import Comparison, CordEvent, LabelEvent, PolicyProvenance
+from protocol.labels import AnswerEvent, Comparison, CordEvent, PolicyProvenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ class RunRecords:
         return [r for r in self.rollouts if r.step == 0]
 
     @property
-    def labels(self) -> list[LabelEvent]:
+    def labels(self) -> list[AnswerEvent]:
         """The latest revision of every label that stands, by `seq`."""
         labels = current_labels(self.label_side.history.events)
         return sorted(labels.values(), key=lambda event: event.seq)
@@ -160,7 +160,7 @@ def _read_ledger(path: Path, config: RunConfig) -> tuple[LabelState, tuple[CordR
     ledger = SqlLedger.open_to_read(path)
     try:
         label_side.load(ledger)
-        return label_side, _cord_records(ledger.read(CordEvent))
+        return label_side, _cord_records(ledger.cord_events())
     finally:
         ledger.close()
 

@@ -39,7 +39,7 @@ from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import ConnectorOffset, DeadLetter, Record
 from label_queue.state import LabelState
 from protocol.errors import InvalidLabel
-from protocol.labels import Assignment, LabelEvent
+from protocol.labels import Assignment, LabelChange, Retracted, Revised, Submitted
 
 MAX_FIELD_CHARS = 200
 MAX_MESSAGE_CHARS = 1_000
@@ -77,7 +77,7 @@ class _Batch:
     counts: IngestCounts = field(default_factory=IngestCounts)
     records: list[Record] = field(default_factory=list)
     event_ids: set[str] = field(default_factory=set)
-    latest: dict[str, LabelEvent] = field(default_factory=dict)
+    latest: dict[str, LabelChange] = field(default_factory=dict)
     """By label_id."""
     assignments: dict[tuple[str, str], Assignment] = field(default_factory=dict)
     """By (labeler_id, query_id)."""
@@ -88,7 +88,7 @@ class _Batch:
     def name(self) -> str:
         return self.connector.name
 
-    def add(self, event: LabelEvent) -> None:
+    def add(self, event: LabelChange) -> None:
         self.records.append(event)
         self.event_ids.add(event.event_id)
         self.latest[event.label_id] = event
@@ -163,7 +163,7 @@ class OutsideLabels:
             self._assignments.setdefault((assignment.labeler_id, assignment.query_id), assignment)
         self._num_assignments = len(board.assignments)
         for event in islice(history.events, self._num_events, None):
-            if event.source.system in self._label_of:
+            if isinstance(event, LabelChange) and event.source.system in self._label_of:
                 self._label_of[event.source.system][event.source.external_id] = event.label_id
         self._num_events = len(history.events)
 
@@ -191,7 +191,7 @@ class OutsideLabels:
         known = self._label_of[batch.name] | batch.label_of
         label_id = known.get(deletion.external_id)
         latest = None if label_id is None else self._latest_of(label_id, batch)
-        if latest is None or latest.type == "retract":
+        if latest is None or isinstance(latest, Retracted):
             batch.counts.duplicate += 1
         elif _stands_on(latest, batch.name, deletion.external_id):
             self._retract(latest, batch)
@@ -212,7 +212,7 @@ class OutsideLabels:
             self._restore(annotation, present, batch)
         for label_id in set(self._label_of[batch.name].values()):
             latest = self._latest_of(label_id, batch)
-            if latest is None or latest.type == "retract":
+            if latest is None or isinstance(latest, Retracted):
                 continue
             if latest.source.system == batch.name and latest.source.external_id not in present:
                 self._retract(latest, batch)
@@ -226,7 +226,7 @@ class OutsideLabels:
             # It counts as the label of whom its user was before the config was changed.
             batch.counts.duplicate += 1
             return
-        if latest is not None and latest.type != "retract":
+        if latest is not None and not isinstance(latest, Retracted):
             is_ours = latest.source.system == batch.name
             if (is_ours and _age_of(latest) == _age(annotation)) or (not is_ours and is_known):
                 batch.counts.duplicate += 1
@@ -240,7 +240,7 @@ class OutsideLabels:
         self._append(annotation, latest, event_id, batch)
 
     def _append(
-        self, annotation: Annotation, latest: LabelEvent | None, event_id: str, batch: _Batch
+        self, annotation: Annotation, latest: LabelChange | None, event_id: str, batch: _Batch
     ) -> None:
         """Put an answer into the batch, with an assignment where that labeler has none."""
         at = self._clock()
@@ -271,10 +271,10 @@ class OutsideLabels:
             batch.records.append(assignment)
             batch.assignments[assignment.labeler_id, assignment.query_id] = assignment
         batch.add(event)
-        batch.counts.new += event.type == "submit"
-        batch.counts.revised += event.type == "revise"
+        batch.counts.new += isinstance(event, Submitted)
+        batch.counts.revised += isinstance(event, Revised)
 
-    def _retract(self, latest: LabelEvent, batch: _Batch) -> None:
+    def _retract(self, latest: LabelChange, batch: _Batch) -> None:
         batch.add(as_retraction(latest, connector=batch.name, at=self._clock()))
         batch.counts.retracted += 1
 
@@ -306,11 +306,11 @@ class OutsideLabels:
         key = labeler_of(batch.connector, annotation.user), annotation.query_id
         return self._assignments.get(key) or batch.assignments.get(key)
 
-    def _latest(self, annotation: Annotation, batch: _Batch) -> LabelEvent | None:
+    def _latest(self, annotation: Annotation, batch: _Batch) -> LabelChange | None:
         assignment = self._assignment(annotation, batch)
         return None if assignment is None else self._latest_of(assignment.assignment_id, batch)
 
-    def _latest_of(self, label_id: str, batch: _Batch) -> LabelEvent | None:
+    def _latest_of(self, label_id: str, batch: _Batch) -> LabelChange | None:
         return batch.latest.get(label_id) or self._state.history.latest(label_id)
 
 
@@ -319,20 +319,20 @@ def _age(annotation: Annotation) -> tuple[str, str, str]:
     return annotation.updated_at, annotation.external_id, annotation.payload_sha256
 
 
-def _age_of(event: LabelEvent) -> tuple[str, str, str]:
+def _age_of(event: LabelChange) -> tuple[str, str, str]:
     source = event.source
     return source.updated_at, source.external_id, source.payload_sha256
 
 
-def _stands_on(event: LabelEvent, connector: str, external_id: str) -> bool:
+def _stands_on(event: LabelChange, connector: str, external_id: str) -> bool:
     return (event.source.system, event.source.external_id) == (connector, external_id)
 
 
-def _is_stale(connector: str, annotation: Annotation, latest: LabelEvent) -> bool:
+def _is_stale(connector: str, annotation: Annotation, latest: LabelChange) -> bool:
     """Say whether an answer came before what a label's newest event says; without times, never."""
     if latest.source.system != connector or not annotation.updated_at:
         return False
-    if latest.type != "retract":
+    if not isinstance(latest, Retracted):
         return _age(annotation) < _age_of(latest)
     is_deleted = latest.source.external_id == annotation.external_id
     return is_deleted and annotation.updated_at <= latest.source.updated_at

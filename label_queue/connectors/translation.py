@@ -17,7 +17,7 @@ from label_queue.labeling.submissions import (
     check_submission,
 )
 from protocol.errors import InvalidLabel
-from protocol.labels import Assignment, ComparisonQuery, LabelEvent, Source
+from protocol.labels import AnswerEvent, Assignment, ComparisonQuery, LabelChange, Retracted, Source
 from protocol.names import is_labeler_id
 
 
@@ -96,7 +96,7 @@ def as_label_event(
     event_id: str,
     revision: int,
     at: float,
-) -> LabelEvent:
+) -> AnswerEvent:
     """Return an outside answer as an event; the ledger gives it its `seq`.
 
     Raises InvalidLabel, naming the field, if it does not answer the query.
@@ -106,12 +106,10 @@ def as_label_event(
     names = {letter_of(i): name for i, name in enumerate(order)}
     submission = _submission(annotation, assignment, names)
     check_submission(submission, query)
-    event = as_event(submission, assignment, received_at=at, system=connector)
+    event = as_event(submission, assignment, revision=revision, received_at=at, system=connector)
     return replace(
         event,
         event_id=event_id,
-        type="submit" if revision == 0 else "revise",
-        revision=revision,
         source=Source(
             system=connector,
             external_id=annotation.external_id,
@@ -156,25 +154,18 @@ def _submission(
         raise InvalidLabel(f"{field}: {problem['msg']}", field) from error
 
 
-def as_retraction(latest: LabelEvent, *, connector: str, at: float) -> LabelEvent:
+def as_retraction(latest: LabelChange, *, connector: str, at: float) -> Retracted:
     """Return the event that takes a label back; its source names the answer that was deleted."""
     revision = latest.revision + 1
-    return replace(
-        latest,
+    return Retracted(
         seq=0,
         event_id=f"{connector}/{latest.source.external_id}#deleted:{revision}",
-        type="retract",
+        label_id=latest.label_id,
         revision=revision,
-        outcome=None,
-        choice=None,
-        ranking=None,
-        strength=None,
-        spans=None,
-        comment=None,
-        shown_at=None,
-        first_action_at=None,
-        submitted_at=None,
+        assignment_id=latest.assignment_id,
+        query_id=latest.query_id,
+        labeler_id=latest.labeler_id,
         received_at=at,
-        active_ms=None,
+        source=latest.source,
         reason=f"deleted in {connector}",
     )

@@ -23,7 +23,7 @@ from protocol.distinct import is_comparison
 from protocol.ending import EndRule
 from protocol.errors import InputError
 from protocol.json_lines import line_of
-from protocol.labels import Assignment, Candidate, ComparisonQuery, LabelEvent, Source
+from protocol.labels import Assignment, Candidate, ComparisonQuery, Source, Submitted
 from protocol.messages import ChatMessage
 from protocol.model_folder import ModelFolder
 from protocol.tokenizing import PolicyTokenizer
@@ -171,12 +171,11 @@ class _LineReader:
         )
         return [query, assignment, self._event(assignment, at_time)]
 
-    def _event(self, assignment: Assignment, at_time: float) -> LabelEvent:
+    def _event(self, assignment: Assignment, at_time: float) -> Submitted:
         digest = hashlib.sha256(json.dumps(self._line, sort_keys=True).encode()).hexdigest()
-        return LabelEvent(
+        return Submitted(
             seq=0,
             event_id=f"{assignment.assignment_id}:0",
-            type="submit",
             label_id=assignment.assignment_id,
             revision=0,
             assignment_id=assignment.assignment_id,

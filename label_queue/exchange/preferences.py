@@ -36,7 +36,7 @@ from label_queue.ledger.records import Ledger
 from protocol.chat import as_mappings
 from protocol.distinct import are_alike
 from protocol.errors import InputError
-from protocol.labels import Comparison, ComparisonQuery, DatasetRules, LabelEvent
+from protocol.labels import AnswerEvent, Comparison, ComparisonQuery, DatasetRules, LabelEvent
 from protocol.messages import ChatMessage
 
 Style = Literal["conversational", "standard"]
@@ -78,14 +78,12 @@ def preference_lines(
     """
     events = ledger.events()
     queries = {query.query_id: query for query in ledger.queries()}
-    by_seq = {event.seq: event for event in events}
+    strengths = {event.seq: event.strength for event in events if isinstance(event, AnswerEvent)}
     comparisons = _comparisons(queries, events, quality, keep_all)
     pairs = [
         pair
         for comparison in comparisons
-        for pair in preferences(
-            comparison, queries[comparison.query_id], by_seq[comparison.seq].strength
-        )
+        for pair in preferences(comparison, queries[comparison.query_id], strengths[comparison.seq])
     ]
     chosen = _of_one_style(pairs, style)
     has_margin = any(pair.margin is not None for pair in chosen)

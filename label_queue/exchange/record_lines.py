@@ -19,23 +19,27 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from label_queue.exchange.line_file import read_lines
-from label_queue.ledger.records import ConnectorOffset, Ledger, Record
+from label_queue.ledger.event_lines import CORD_EVENT, LABEL_EVENT
+from label_queue.ledger.records import ConnectorOffset, Ledger, Record, stream_of
 from protocol.distinct import first_alike
 from protocol.errors import InputError
 from protocol.json_lines import line_of
 from protocol.labels import (
+    AnswerEvent,
     Assignment,
     ComparisonQuery,
     CordEvent,
+    LabelChange,
     LabelEvent,
     PolicyProvenance,
     RewardVersion,
 )
 from protocol.names import LONGEST_IDENTIFIER, is_identifier, is_labeler_id, is_run_id
+from protocol.schema import newer_than_ours
 
 FORMAT = "andon"
 SCHEMA_VERSION = 1
-RECORD_TYPES: dict[str, type[Record]] = {
+RECORD_TYPES: dict[str, Any] = {
     "query": ComparisonQuery,
     "assignment": Assignment,
     "label_event": LabelEvent,
@@ -51,7 +55,7 @@ RETIRED: Mapping[str, frozenset[str]] = {"query": frozenset({"learned_through", 
 """Fields that earlier exports carry and that say nothing any more: passed over."""
 ADAPTERS: Mapping[str, TypeAdapter[Any]] = {
     name: TypeAdapter(kind) for name, kind in RECORD_TYPES.items()
-}
+} | {"label_event": LABEL_EVENT, "cord_event": CORD_EVENT}
 
 
 def record_lines(ledger: Ledger) -> Iterator[bytes]:
@@ -105,7 +109,7 @@ def read_records(path: Path) -> tuple[str, list[Record]]:
     for number, line in lines:
         where = line_of(path, number)
         record = _read_record(line, where)
-        check = CHECKS.get(type(record))
+        check = CHECKS.get(stream_of(type(record)))
         if check is not None:
             check(record, known, run_id, where)
         records.append(record)
@@ -121,11 +125,11 @@ def _read_header(path: Path, first: tuple[int, dict[str, Any]] | None) -> str:
     where = line_of(path, number)
     if not is_header(header) or header.get("format") != FORMAT:
         raise InputError(f"{where}: format: want a header with format {FORMAT!r}")
-    if header.get("schema_version") != SCHEMA_VERSION:
-        raise InputError(
-            f"{where}: schema_version: is {header.get('schema_version')}, this is "
-            f"{SCHEMA_VERSION}; use the version of Andon that wrote it"
-        )
+    says = header.get("schema_version")
+    if isinstance(says, int) and says > SCHEMA_VERSION:
+        raise newer_than_ours(where, says, SCHEMA_VERSION)
+    if says != SCHEMA_VERSION:
+        raise InputError(f"{where}: schema_version: want {SCHEMA_VERSION}, got {says!r}")
     run_id = header.get("run_id")
     if not isinstance(run_id, str) or not is_run_id(run_id):
         raise InputError(f"{where}: run_id: want a run's id, got {run_id!r}")
@@ -211,19 +215,27 @@ def _check_event(event: LabelEvent, known: _Known, run_id: str, where: str) -> N
     if event.event_id in known.events:
         raise InputError(f"{where}: event_id: {event.event_id!r} comes twice")
     known.events.add(event.event_id)
-    if event.type in ("exclude", "reinstate"):
-        return
+    if isinstance(event, LabelChange):
+        _check_label(event, known, where)
+
+
+def _check_label(event: LabelChange, known: _Known, where: str) -> None:
     assignment = known.assignments.get(event.assignment_id)
     if assignment is None:
         raise InputError(f"{where}: assignment_id: no assignment {event.assignment_id!r} above")
     if (assignment.query_id, assignment.labeler_id) != (event.query_id, event.labeler_id):
         raise InputError(f"{where}: query_id: not that of assignment {event.assignment_id!r}")
+    if isinstance(event, AnswerEvent):
+        _check_answer(event, known, where)
+
+
+def _check_answer(event: AnswerEvent, known: _Known, where: str) -> None:
     names = {candidate.candidate_id for candidate in known.queries[event.query_id].candidates}
     if event.choice is not None and event.choice not in names:
         raise InputError(f"{where}: choice: {event.choice!r} is no candidate of the query")
     if event.ranking is not None and sorted(event.ranking) != sorted(names):
         raise InputError(f"{where}: ranking: want each candidate of the query once")
-    if event.type != "retract" and not _is_whole(event):
+    if not _is_whole(event):
         raise InputError(f"{where}: outcome: {event.outcome!r} lacks what it says")
 
 
@@ -241,13 +253,11 @@ def _check_labeler(where: str, labeler_id: str) -> None:
         raise InputError(f"{where}: labeler_id: want a labeler's id, got {labeler_id!r}")
 
 
-def _is_whole(event: LabelEvent) -> bool:
+def _is_whole(event: AnswerEvent) -> bool:
     """Say whether a label carries exactly what its outcome needs."""
-    return (
-        event.outcome is not None
-        and (event.outcome == "choice") == (event.choice is not None)
-        and (event.outcome == "ranking") == (event.ranking is not None)
-    )
+    return (event.outcome == "choice") == (event.choice is not None) and (
+        event.outcome == "ranking"
+    ) == (event.ranking is not None)
 
 
 def _check_reward(reward: RewardVersion, known: _Known, run_id: str, where: str) -> None:
@@ -261,7 +271,7 @@ def _check_reward(reward: RewardVersion, known: _Known, run_id: str, where: str)
         before = last
 
 
-CHECKS: Mapping[type[Any], Callable[[Any, _Known, str, str], None]] = {
+CHECKS: Mapping[Any, Callable[[Any, _Known, str, str], None]] = {
     ComparisonQuery: _check_query,
     Assignment: _check_assignment,
     LabelEvent: _check_event,

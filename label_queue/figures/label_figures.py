@@ -18,7 +18,7 @@ from label_queue.folds.view import LedgerView
 from label_queue.percentile import percentile
 from label_queue.quality.gold import gold_accuracy
 from label_queue.quality.preference import TRAINING
-from protocol.labels import LabelEvent
+from protocol.labels import AnswerEvent, Submitted
 
 RECENT = 500
 """Labels or queries that a moving figure looks back on."""
@@ -142,7 +142,7 @@ class LabelFigures:
         recent = self._history.received_since(now - ACTIVE_S)
         return self._board.holders(now) | {event.labeler_id for event in recent}
 
-    def _rates(self, recent: Sequence[LabelEvent], now: float) -> dict[str, float]:
+    def _rates(self, recent: Sequence[Submitted], now: float) -> dict[str, float]:
         queries = self._board.queries
         waits = [each.received_at - queries[each.query_id].created_at for each in recent]
         last_minute = self._history.received_since(now - 60.0)
@@ -153,10 +153,10 @@ class LabelFigures:
             **self._shares(recent),
         }
 
-    def _shares(self, recent: Sequence[LabelEvent]) -> dict[str, float]:
+    def _shares(self, recent: Sequence[Submitted]) -> dict[str, float]:
         """Return what recent labels say as they stand: revised ones anew, retracted ones not."""
         latest = [self._history.latest(each.label_id) for each in recent]
-        standing = [each for each in latest if each is not None and each.type != "retract"]
+        standing = [each for each in latest if isinstance(each, AnswerEvent)]
         if not standing:
             return {}
         outcomes = Counter(each.outcome for each in standing)
@@ -175,7 +175,7 @@ class LabelFigures:
             "labelers/max_share": max(labelers.values()) / len(standing),
         }
 
-    def _agreement(self, recent: Sequence[LabelEvent]) -> float:
+    def _agreement(self, recent: Sequence[AnswerEvent]) -> float:
         units: dict[str, list[str]] = defaultdict(list)
         for event in recent:
             comparison = as_comparison(self._board.queries[event.query_id], event)

@@ -24,7 +24,7 @@ from label_queue.folds.history import LabelHistory
 from label_queue.folds.lineage import rewards_behind_each
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.quality.preference import TRAINING
-from protocol.labels import ComparisonQuery, LabelEvent
+from protocol.labels import ComparisonQuery, LabelChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,10 +167,10 @@ class _Arrivals:
         moved = self._moved(view)
         if moved:
             memories = learned.seqs_by_reward(view)
-            events = {event.seq: event for event in view.events}
+            labels = {e.seq: e for e in view.events if isinstance(e, LabelChange)}
             for reward in sorted(moved & memories.keys(), key=self._reached.__getitem__):
                 for seq in sorted(memories[reward]):
-                    self._arrive(events[seq], self._reached[reward])
+                    self._arrive(labels[seq], self._reached[reward])
         return self._latencies
 
     def _moved(self, view: LedgerView) -> set[int]:
@@ -187,7 +187,7 @@ class _Arrivals:
         self._told.clear()
         return moved
 
-    def _arrive(self, label: LabelEvent, at: float) -> None:
+    def _arrive(self, label: LabelChange, at: float) -> None:
         known = self._latencies.get(label.label_id)
         if known is None or at < known.arrived_at:
             self._latencies[label.label_id] = Latency(

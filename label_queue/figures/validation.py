@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from label_queue.figures.agreement import wilson_bounds
-from protocol.labels import ComparisonQuery, LabelEvent
+from protocol.labels import AnswerEvent, ComparisonQuery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class WinRate:
 
 
 def validation_votes(
-    queries: Mapping[str, ComparisonQuery], labels: Iterable[LabelEvent]
+    queries: Mapping[str, ComparisonQuery], labels: Iterable[AnswerEvent]
 ) -> list[ValidationVote]:
     """Return all choices on validation queries, a ranking's first too, in the order of `labels`.
 

@@ -14,7 +14,7 @@ from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
-from protocol.labels import DatasetRules, FitKind, FitRequest, RewardVersion
+from protocol.labels import DatasetRules, FitKind, FitRequest, LabelChange, RewardVersion
 from protocol.seq_ranges import as_ranges
 
 
@@ -147,4 +147,4 @@ class RewardFits:
 def _num_labels(view: LedgerView, request: FitRequest, known: Collection[int]) -> int:
     """Return how many labels the live reward will have learned, one that was revised once."""
     seqs = {each.seq for each in request.comparisons}.union(known)
-    return len({event.label_id for event in view.events if event.seq in seqs})
+    return len({e.label_id for e in view.events if isinstance(e, LabelChange) and e.seq in seqs})

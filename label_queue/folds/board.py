@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from protocol.distinct import is_comparison
-from protocol.labels import Assignment, ComparisonQuery, LabelEvent
+from protocol.labels import Assignment, ComparisonQuery, LabelEvent, Submitted
 
 ON_TOP = ("gold", "repeat")
 """Purposes asked of one labeler on top of the schedule: they are open to nobody else."""
@@ -111,7 +111,7 @@ class QueryBoard:
         A late answer fills a slot if one is open. An answer without a preference fills one too:
         the query that replaces it comes from a newer policy.
         """
-        if event.type != "submit":
+        if not isinstance(event, Submitted):
             return
         self._held.get(event.labeler_id, {}).pop(event.assignment_id, None)
         self._on_top.pop(event.query_id, None)

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import assert_never
 
-from protocol.labels import CordEvent, CordState
+from protocol.labels import (
+    CordEvent,
+    CordState,
+    Pulled,
+    Released,
+    RollbackOrdered,
+    RolledBack,
+)
 
 RELEASED = CordState(is_pulled=False)
 
@@ -15,16 +23,23 @@ def after(state: CordState, event: CordEvent) -> CordState:
     While it is pulled the first reason stands, and a later pull only adds a guard's offer where
     there is none. A rollback pulls the cord, and leaves it pulled when it is done.
     """
-    if event.action == "release":
-        return RELEASED
-    if event.action == "rolled_back":
-        return replace(state, rollback_to=None, offered_rollback=None)
-    if not state.is_pulled:
-        state = CordState(
-            is_pulled=True, pulled_by=event.actor, reason=event.reason, pulled_at=event.at
-        )
-    if event.action == "roll_back":
-        return replace(state, rollback_to=event.to_version)
-    if state.offered_rollback is None:
-        return replace(state, offered_rollback=event.to_version)
-    return state
+    match event:
+        case Released():
+            return RELEASED
+        case RolledBack():
+            return replace(state, rollback_to=None, offered_rollback=None)
+        case RollbackOrdered():
+            return replace(_pulled(state, event), rollback_to=event.to_version)
+        case Pulled():
+            hangs = _pulled(state, event)
+            if hangs.offered_rollback is not None:
+                return hangs
+            return replace(hangs, offered_rollback=event.offered_rollback)
+        case _:
+            assert_never(event)
+
+
+def _pulled(state: CordState, event: Pulled | RollbackOrdered) -> CordState:
+    if state.is_pulled:
+        return state
+    return CordState(is_pulled=True, pulled_by=event.actor, reason=event.reason, pulled_at=event.at)

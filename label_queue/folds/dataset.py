@@ -6,36 +6,53 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from typing import assert_never
 
 from label_queue.config import DEFAULT_QUALITY, QualityConfig
 from label_queue.folds.history import states_preference
 from label_queue.quality.standing import Standings
-from protocol.labels import Comparison, ComparisonQuery, DatasetRules, LabelEvent
+from protocol.labels import (
+    AnswerEvent,
+    Comparison,
+    ComparisonQuery,
+    DatasetRules,
+    Excluded,
+    LabelEvent,
+    Reinstated,
+    Retracted,
+    Revised,
+    Submitted,
+)
 
 
-def current_labels(events: Iterable[LabelEvent]) -> dict[str, LabelEvent]:
+def current_labels(events: Iterable[LabelEvent]) -> dict[str, AnswerEvent]:
     """Fold events, in order, to the latest revision of every label not retracted."""
-    labels: dict[str, LabelEvent] = {}
+    labels: dict[str, AnswerEvent] = {}
     for event in events:
         take_revision(labels, event)
     return labels
 
 
-def take_revision(labels: dict[str, LabelEvent], event: LabelEvent) -> None:
+def take_revision(labels: dict[str, AnswerEvent], event: LabelEvent) -> None:
     """Bring labels by id up to date with the next event: one step of `current_labels`."""
-    if event.type in ("submit", "revise"):
-        labels[event.label_id] = event
-    elif event.type == "retract":
-        labels.pop(event.label_id, None)
+    match event:
+        case Submitted() | Revised():
+            labels[event.label_id] = event
+        case Retracted():
+            labels.pop(event.label_id, None)
+        case Excluded() | Reinstated():
+            pass
+        case _:
+            assert_never(event)
 
 
 def exclusions(events: Iterable[LabelEvent], rules: DatasetRules) -> dict[str, int]:
     """Return the labelers left out, each with the `seq` from which on, sorted by labeler."""
     excluded: dict[str, int] = {}
     for event in events:
-        if event.type == "exclude":
+        if isinstance(event, Excluded):
             excluded[event.labeler_id] = event.from_seq or 0
-        elif event.type == "reinstate":
+        elif isinstance(event, Reinstated):
             excluded.pop(event.labeler_id, None)
     excluded.update(dict.fromkeys(rules.excluded_labelers, 0))
     return dict(sorted(excluded.items()))
@@ -77,18 +94,18 @@ class TrainingFold:
         self._queries = queries
         self._rules = rules
         self._standings = Standings(queries, quality)
-        self._current: dict[str, LabelEvent] = {}
+        self._current: dict[str, AnswerEvent] = {}
 
     def apply(self, event: LabelEvent) -> None:
         """Take the next event."""
         self._standings.apply(event)
         take_revision(self._current, event)
 
-    def labels(self) -> list[LabelEvent]:
+    def labels(self) -> list[AnswerEvent]:
         """Return the labels, as they stand, that enter the training set now."""
         return [label for label in self._current.values() if self._enters(label)]
 
-    def _enters(self, label: LabelEvent) -> bool:
+    def _enters(self, label: AnswerEvent) -> bool:
         return (
             states_preference(label)
             and self._queries[label.query_id].purpose in self._rules.purposes
@@ -97,7 +114,7 @@ class TrainingFold:
         )
 
 
-def as_comparison(query: ComparisonQuery, event: LabelEvent) -> Comparison | None:
+def as_comparison(query: ComparisonQuery, event: AnswerEvent) -> Comparison | None:
     """Return a label as the reward model trains on it, or None if it states no preference."""
     if event.outcome not in ("choice", "ranking", "tie"):
         return None

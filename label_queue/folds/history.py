@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from label_queue.config import QualityConfig
 from label_queue.quality.preference import TRAINING
 from label_queue.quality.standing import Standing, Standings
-from protocol.labels import ComparisonQuery, LabelEvent
+from protocol.labels import (
+    AnswerEvent,
+    ComparisonQuery,
+    LabelChange,
+    LabelEvent,
+    Retracted,
+    Submitted,
+)
 
 PREFERENCES = ("choice", "ranking", "tie")
 """Outcomes that train; the others are stored and asked for anew."""
@@ -33,9 +40,9 @@ class LabelHistory:
         self.num_retracted = 0
         self._queries = queries
         self._by_id: dict[str, LabelEvent] = {}
-        self._latest: dict[str, LabelEvent] = {}
-        self._submits: list[LabelEvent] = []
-        self._submits_of: dict[str, list[LabelEvent]] = defaultdict(list)
+        self._latest: dict[str, LabelChange] = {}
+        self._submits: list[Submitted] = []
+        self._submits_of: dict[str, list[Submitted]] = defaultdict(list)
         self._trainable: dict[str, dict[str, int]] = defaultdict(dict)
         self._settled: dict[str, tuple[Standing, int]] = {}
         """Each labeler's standing when last looked at, and how many of their labels were held."""
@@ -55,20 +62,20 @@ class LabelHistory:
         """Labels that would train now."""
         return len(self.training)
 
-    def newest_submits(self, count: int) -> list[LabelEvent]:
+    def newest_submits(self, count: int) -> list[Submitted]:
         """Return the newest `count` first answers, oldest first."""
         return self._submits[max(0, len(self._submits) - count) :]
 
-    def submits_of(self, labeler_id: str) -> list[LabelEvent]:
+    def submits_of(self, labeler_id: str) -> list[Submitted]:
         """Return a labeler's first answers, oldest first. Not to be changed."""
         return self._submits_of.get(labeler_id, [])
 
-    def label_on(self, labeler_id: str, query_id: str) -> LabelEvent | None:
+    def label_on(self, labeler_id: str, query_id: str) -> Submitted | None:
         """Return a labeler's first answer to a query, or None."""
         own = self.submits_of(labeler_id)
         return next((event for event in own if event.query_id == query_id), None)
 
-    def received_since(self, time: float) -> list[LabelEvent]:
+    def received_since(self, time: float) -> list[Submitted]:
         """Return the first answers received after `time`."""
         return self._submits[bisect_right(self._submits, time, key=lambda e: e.received_at) :]
 
@@ -76,7 +83,7 @@ class LabelHistory:
         """Return the event of that id, if it took effect."""
         return self._by_id.get(event_id)
 
-    def latest(self, label_id: str) -> LabelEvent | None:
+    def latest(self, label_id: str) -> LabelChange | None:
         """Return a label's newest event, which may be its retraction."""
         return self._latest.get(label_id)
 
@@ -86,12 +93,12 @@ class LabelHistory:
             return False
         self.events.append(event)
         self._by_id[event.event_id] = event
-        if event.type == "submit":
+        if isinstance(event, Submitted):
             self._submits.append(event)
             self._submits_of[event.labeler_id].append(event)
-        self.num_retracted += event.type == "retract"
+        self.num_retracted += isinstance(event, Retracted)
         self.standings.apply(event)
-        if event.type in ("submit", "revise", "retract"):
+        if isinstance(event, LabelChange):
             self._latest[event.label_id] = event
             trainable = self._trainable[event.labeler_id]
             if states_preference(event) and self._queries[event.query_id].purpose in TRAINING:
@@ -108,7 +115,10 @@ class LabelHistory:
         standing, own = self.standings[name], self._trainable[name]
         before, held_before = self._settled.get(name, (None, 0))
         has_moved = before is None or not standing.trains_like(before)
-        touched = own if has_moved else own.keys() & {event.label_id}
+        if has_moved:
+            touched = set(own)
+        else:
+            touched = own.keys() & {event.label_id} if isinstance(event, LabelChange) else set()
         for label_id in touched:
             if standing.trains(own[label_id]):
                 self.training.add(label_id)
@@ -121,4 +131,4 @@ class LabelHistory:
 
 def states_preference(event: LabelEvent | None) -> bool:
     """Say whether a label's newest event is one the reward model can learn from."""
-    return event is not None and event.type != "retract" and event.outcome in PREFERENCES
+    return isinstance(event, AnswerEvent) and event.outcome in PREFERENCES

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from label_queue.folds.history import states_preference
 from label_queue.folds.lineage import policies_touched, rewards_touched
 from label_queue.folds.view import LearnedLabels, LedgerView
+from protocol.labels import LabelChange, Reinstated
 
 FORCING_SHARE = 0.02
 """Above this share of a fit's weight, what changed forces a refit."""
@@ -47,7 +48,7 @@ def find_shift(view: LedgerView, learned: LearnedLabels) -> Shift:
     reinstated = {
         event.labeler_id
         for event in view.events
-        if event.type == "reinstate" and event.seq > live.ledger_seq
+        if isinstance(event, Reinstated) and event.seq > live.ledger_seq
     }
     returned = {
         name
@@ -76,7 +77,9 @@ def contaminated_from(
 def weight_share(view: LedgerView, some: Iterable[str], whole: Iterable[str]) -> float:
     """Return the share of labels in the weight of others, by the weights of the live reward."""
     weights = {} if view.live_reward is None else dict(view.live_reward.labeler_weights)
-    labeler_of = {event.label_id: event.labeler_id for event in view.events}
+    labeler_of = {
+        event.label_id: event.labeler_id for event in view.events if isinstance(event, LabelChange)
+    }
 
     def weight(labels: Iterable[str]) -> float:
         return math.fsum(weights.get(labeler_of[name], 1.0) for name in labels)

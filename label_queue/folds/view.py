@@ -12,10 +12,12 @@ from label_queue.folds.lineage import learned_labels
 from label_queue.ledger.records import Ledger
 from label_queue.quality.weights import capped
 from protocol.labels import (
+    AnswerEvent,
     Assignment,
     Comparison,
     ComparisonQuery,
     DatasetRules,
+    LabelChange,
     LabelEvent,
     PolicyProvenance,
     RewardVersion,
@@ -68,7 +70,7 @@ class LedgerView:
         """Return the training set at a sequence number."""
         return build_dataset(self.queries, self.events, seq, DatasetRules(), config)
 
-    def labels(self) -> dict[str, LabelEvent]:
+    def labels(self) -> dict[str, AnswerEvent]:
         """Return all labels by id, as they stand."""
         return current_labels(self.events)
 
@@ -114,7 +116,7 @@ class LearnedLabels:
             return
         unsaid = [reward for reward in new if reward.learned is None]
         lists = self._work_out(view, unsaid) if unsaid else {}
-        names = {event.seq: event.label_id for event in view.events}
+        names = {e.seq: e.label_id for e in view.events if isinstance(e, LabelChange)}
         for reward in new:
             if reward.learned is not None:
                 lists[reward.version] = frozenset(numbers_in(reward.learned))

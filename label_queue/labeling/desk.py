@@ -32,7 +32,7 @@ from protocol.errors import (
     TooFast,
     UnknownTask,
 )
-from protocol.labels import Assignment, ComparisonQuery, LabelEvent
+from protocol.labels import AnswerEvent, Assignment, ComparisonQuery
 
 POLL_S = 1.0
 """Leases run out without an event: a labeler who waits looks again this often."""
@@ -158,8 +158,8 @@ class LabelingDesk:
         request rate and ResourceError when the disk refuses; then none of them was taken.
         """
         self._state.access.admit(labeler_id)
-        results: list[LabelAnswer | LabelError | LabelEvent] = []
-        fresh: dict[str, LabelEvent] = {}
+        results: list[LabelAnswer | LabelError | AnswerEvent] = []
+        fresh: dict[str, AnswerEvent] = {}
         for submission in submissions:
             try:
                 event = self._check(labeler_id, submission, fresh, system)
@@ -170,10 +170,10 @@ class LabelingDesk:
                 fresh.setdefault(event.event_id, event)
                 results.append(event)
         written = await self._commits.write(list(fresh.values())) if fresh else []
-        standing = {e.event_id: e for e in written if isinstance(e, LabelEvent)}
+        standing = {e.event_id: e for e in written if isinstance(e, AnswerEvent)}
         return [
             self._answer(result, standing[result.event_id])
-            if isinstance(result, LabelEvent)
+            if isinstance(result, AnswerEvent)
             else result
             for result in results
         ]
@@ -182,9 +182,9 @@ class LabelingDesk:
         self,
         labeler_id: str,
         submission: LabelSubmission,
-        fresh: dict[str, LabelEvent],
+        fresh: dict[str, AnswerEvent],
         system: str,
-    ) -> LabelEvent:
+    ) -> AnswerEvent:
         """Return the submission as an event for the ledger, or raise the error that refuses it."""
         if submission.run_id not in (None, self._run_id):
             raise InvalidLabel(
@@ -207,9 +207,11 @@ class LabelingDesk:
         expected = 0 if latest is None else latest.revision + 1
         if revision > expected and f"{key}:{revision - 1}" not in fresh:
             raise InvalidLabel(f"revision {expected} must come first", "revision")
-        return as_event(submission, assignment, received_at=self._clock(), system=system)
+        return as_event(
+            submission, assignment, revision=revision, received_at=self._clock(), system=system
+        )
 
-    def _answer(self, sent: LabelEvent, stands: LabelEvent) -> LabelAnswer | LabelError:
+    def _answer(self, sent: AnswerEvent, stands: AnswerEvent) -> LabelAnswer | LabelError:
         if sent.source.payload_sha256 != stands.source.payload_sha256:
             self._state.figures.num_rejected += 1
             return LabelConflict(

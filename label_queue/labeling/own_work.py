@@ -10,7 +10,7 @@ from label_queue.config import LabelsConfig
 from label_queue.labeling.submissions import LabelSubmission, as_submission
 from label_queue.labeling.tasks import Task, as_task
 from label_queue.state import LabelState
-from protocol.labels import CordState, LabelEvent
+from protocol.labels import AnswerEvent, CordState, Submitted
 
 DAY_S = 86_400.0
 
@@ -90,7 +90,7 @@ class OwnWork:
     def _last(self, labeler_id: str) -> LastAnswer | None:
         submits = self._state.history.submits_of(labeler_id)
         event = self._state.history.latest(submits[-1].label_id) if submits else None
-        if event is None or event.type == "retract":
+        if not isinstance(event, AnswerEvent):
             return None
         assignment = self._state.board.assignments[event.assignment_id]
         query = self._state.board.queries[event.query_id]
@@ -100,5 +100,5 @@ class OwnWork:
         )
 
 
-def _received_at(event: LabelEvent) -> float:
+def _received_at(event: Submitted) -> float:
     return event.received_at

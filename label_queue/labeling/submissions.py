@@ -12,7 +12,16 @@ from pydantic_core import to_json
 
 from label_queue.ids import Identifier
 from protocol.errors import InvalidLabel
-from protocol.labels import Assignment, ComparisonQuery, LabelEvent, Outcome, QueryKind, Source
+from protocol.labels import (
+    AnswerEvent,
+    Assignment,
+    ComparisonQuery,
+    Outcome,
+    QueryKind,
+    Revised,
+    Source,
+    Submitted,
+)
 
 OUTCOMES_BY_KIND: dict[QueryKind, tuple[Outcome, ...]] = {
     "pair": ("choice", "tie", "both_bad", "skip", "flag"),
@@ -138,16 +147,29 @@ def payload_sha256(submission: LabelSubmission) -> str:
 
 
 def as_event(
-    submission: LabelSubmission, assignment: Assignment, *, received_at: float, system: str
-) -> LabelEvent:
-    """Return the event of a checked submission; the ledger gives it its `seq`."""
+    submission: LabelSubmission,
+    assignment: Assignment,
+    *,
+    revision: int,
+    received_at: float,
+    system: str,
+) -> AnswerEvent:
+    """Return the event of a checked submission; the ledger gives it its `seq`.
+
+    Args:
+        submission: What was said.
+        assignment: Of whom, and on which query.
+        revision: Of the label; a tool's answers are counted by us, and say none themselves.
+        received_at: Unix seconds, the server's clock.
+        system: What it came through, e.g. "page".
+    """
     spans = submission.spans
-    return LabelEvent(
+    kind = Submitted if revision == 0 else Revised
+    return kind(
         seq=0,
-        event_id=f"{assignment.assignment_id}:{submission.revision}",
-        type="submit" if submission.revision == 0 else "revise",
+        event_id=f"{assignment.assignment_id}:{revision}",
         label_id=assignment.assignment_id,
-        revision=submission.revision,
+        revision=revision,
         assignment_id=assignment.assignment_id,
         query_id=assignment.query_id,
         labeler_id=assignment.labeler_id,
@@ -169,9 +191,8 @@ def as_event(
     )
 
 
-def as_submission(event: LabelEvent) -> LabelSubmission:
+def as_submission(event: AnswerEvent) -> LabelSubmission:
     """Return the answer that a label's event was made of, so that it can be shown and changed."""
-    assert event.outcome is not None
     spans = event.spans
     return LabelSubmission(
         assignment_id=event.assignment_id,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 from protocol.labels import (
     Assignment,
@@ -84,6 +84,17 @@ Record = (
     | DeadLetter
 )
 R = TypeVar("R", bound=Record)
+_UNIONS: dict[Any, Any] = {
+    member: union for union in (LabelEvent, CordEvent) for member in get_args(union)
+}
+
+
+def stream_of(kind: Any) -> Any:
+    """Return what names the stream that holds records of a type: that type, or its union.
+
+    Events of all types are one stream, in one order.
+    """
+    return _UNIONS.get(kind, kind)
 
 
 class Ledger(Protocol):
@@ -110,8 +121,12 @@ class Ledger(Protocol):
         """Return all label events by `seq`, which starts at 1."""
         ...
 
+    def cord_events(self) -> list[CordEvent]:
+        """Return all cord events, as appended."""
+        ...
+
     def read(self, kind: type[R]) -> list[R]:
-        """Return all records of one type, whichever, as appended."""
+        """Return all records of one type, or of a stream that `stream_of` names, as appended."""
         ...
 
     def close(self) -> None:

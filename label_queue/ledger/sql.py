@@ -1,4 +1,4 @@
-"""The ledger in SQL: the only module that speaks it.
+"""The ledger in SQL: this module, `tables` and `schema` are the only ones that speak it.
 
 SQLite in WAL mode with `synchronous=FULL` (NORMAL may lose acknowledged commits at power loss),
 one process (held by a lock file), one connection, and many records to a transaction. Columns
@@ -10,43 +10,32 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from sqlalchemy import (
-    DDL,
-    Column,
     Connection,
     Engine,
-    Float,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
     create_engine,
     event,
     func,
     insert,
-    inspect,
     select,
 )
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import StaticPool
-from sqlalchemy.types import TypeEngine
 
 from label_queue.ledger import file as ledger_file
 from label_queue.ledger.records import (
-    ConnectorOffset,
-    DeadLetter,
-    LabelerToken,
     R,
     Record,
-    TokenRevocation,
+    stream_of,
 )
+from label_queue.ledger.schema import SCHEMA_VERSION, find_version, prepare
+from label_queue.ledger.tables import STREAMS, Stream
 from protocol.errors import InputError, MissingError, ResourceError
 from protocol.files import reading
 from protocol.labels import (
@@ -54,146 +43,11 @@ from protocol.labels import (
     ComparisonQuery,
     CordEvent,
     LabelEvent,
-    PolicyProvenance,
-    RewardVersion,
 )
 
-SCHEMA_VERSION = 2
 MEND_LEDGER = "name the run folder's ledger.sqlite"
 KEYS_PER_SELECT = 500
 """SQLite takes a limited number of bound parameters in one statement."""
-
-metadata = MetaData()
-run_table = Table(
-    "run",
-    metadata,
-    Column("run_id", String, primary_key=True),
-    Column("schema_version", Integer, nullable=False),
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stream:
-    """How one type of record is laid out in its table."""
-
-    table: Table
-    order: str
-    """Rises with every append."""
-    key: str | None
-    """Makes an append idempotent; None where every append counts."""
-    adapter: TypeAdapter[Any]
-
-    @classmethod
-    def of(
-        cls,
-        record: type[Record],
-        name: str,
-        *columns: Column[Any],
-        key: str | None = None,
-        key_type: type[TypeEngine[Any]] = String,
-        order: str = "position",
-    ) -> Self:
-        keys = [] if key is None else [Column(key, key_type, nullable=False, unique=True)]
-        table = Table(
-            name,
-            metadata,
-            Column(order, Integer, primary_key=True),
-            *keys,
-            *columns,
-            Column("body", Text, nullable=False),
-        )
-        return cls(table=table, order=order, key=key, adapter=TypeAdapter(record))
-
-    def row(self, record: Record, position: int) -> dict[str, object]:
-        names = (column.name for column in self.table.columns)
-        fields = (name for name in names if name not in (self.order, "body"))
-        row: dict[str, object] = {name: getattr(record, name) for name in fields}
-        row[self.order] = position
-        row["body"] = self.adapter.dump_json(record).decode()
-        return row
-
-
-def _text(name: str, *, index: bool = False) -> Column[Any]:
-    return Column(name, String, nullable=False, index=index)
-
-
-def _number(name: str) -> Column[Any]:
-    return Column(name, Integer, nullable=False)
-
-
-def _time(name: str) -> Column[Any]:
-    return Column(name, Float, nullable=False)
-
-
-STREAMS: Mapping[type[Any], _Stream] = {
-    ComparisonQuery: _Stream.of(
-        ComparisonQuery, "queries", _text("purpose"), _time("created_at"), key="query_id"
-    ),
-    Assignment: _Stream.of(
-        Assignment,
-        "assignments",
-        _text("query_id", index=True),
-        _text("labeler_id", index=True),
-        _time("created_at"),
-        key="assignment_id",
-    ),
-    LabelEvent: _Stream.of(
-        LabelEvent,
-        "label_events",
-        _text("type"),
-        _text("query_id", index=True),
-        _text("labeler_id", index=True),
-        _time("received_at"),
-        key="event_id",
-        order="seq",
-    ),
-    LabelerToken: _Stream.of(
-        LabelerToken,
-        "tokens",
-        _text("labeler_id"),
-        _text("role"),
-        _text("kind"),
-        key="token_sha256",
-    ),
-    TokenRevocation: _Stream.of(
-        TokenRevocation, "token_revocations", _time("at"), key="token_sha256"
-    ),
-    CordEvent: _Stream.of(
-        CordEvent, "cord_events", _text("action"), _text("actor"), _time("at"), key="event_id"
-    ),
-    RewardVersion: _Stream.of(
-        RewardVersion,
-        "reward_versions",
-        _text("kind"),
-        _number("ledger_seq"),
-        key="version",
-        key_type=Integer,
-    ),
-    PolicyProvenance: _Stream.of(
-        PolicyProvenance,
-        "policy_versions",
-        _number("reward_version"),
-        _number("learned_through"),
-        _time("created_at"),
-        key="version",
-        key_type=Integer,
-    ),
-    ConnectorOffset: _Stream.of(
-        ConnectorOffset, "connector_offsets", _text("connector", index=True), _time("at")
-    ),
-    DeadLetter: _Stream.of(DeadLetter, "dead_letters", _text("labeler_id"), _time("received_at")),
-}
-
-for _table in metadata.tables.values():
-    for _verb in ("UPDATE", "DELETE"):
-        event.listen(
-            _table,
-            "after_create",
-            DDL(  # type: ignore[no-untyped-call]
-                f"CREATE TRIGGER {_table.name}_no_{_verb.lower()} BEFORE {_verb} ON {_table.name} "
-                "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
-            ).execute_if(dialect="sqlite"),
-        )
 
 
 class SqlLedger:
@@ -211,7 +65,8 @@ class SqlLedger:
 
         Raises ResourceError when the folder is missing or on a network filesystem, the disk
         refuses, or another process has the ledger open; InputError when it is another run's or no
-        ledger at all; IntegrityError when SQLite opened any other file.
+        ledger at all, SchemaMismatch when a newer version of Andon wrote it; IntegrityError when
+        SQLite opened any other file. An older version's is brought up to date.
         """
         path = ledger_file.real_path(path)
         ledger_file.refuse_network_filesystem(path)
@@ -221,7 +76,7 @@ class SqlLedger:
                 engine = _engine(path)
                 on_failure.callback(engine.dispose)
                 connection = on_failure.enter_context(engine.connect())
-                _prepare(connection, path, run_id)
+                prepare(connection, path, run_id)
                 ledger = cls(connection, lock, path)
             on_failure.pop_all()
             return ledger
@@ -230,8 +85,10 @@ class SqlLedger:
     def open_to_read(cls, path: Path) -> Self:
         """Open a ledger without writing to it, also while another process does.
 
-        Raises MissingError when there is none, InputError when it is no ledger, ResourceError
-        when the disk refuses, IntegrityError when SQLite opened any other file.
+        Of one that an older version of Andon wrote, a copy in memory is brought up to date.
+        Raises MissingError when there is none, InputError when it is no ledger, SchemaMismatch
+        when a newer version wrote it, ResourceError when the disk refuses, IntegrityError when
+        SQLite opened any other file.
         """
         path = ledger_file.real_path(path)
         with reading(path, "ledger", MEND_LEDGER):
@@ -243,7 +100,14 @@ class SqlLedger:
             on_failure.callback(engine.dispose)
             connection = on_failure.enter_context(engine.connect())
             with connection.begin():
-                _refuse_other_schema(connection, path)
+                version = find_version(connection, path)
+            if version is None:
+                raise InputError(f"{path}: not a label ledger (it holds no tables); name another")
+            if version < SCHEMA_VERSION:
+                engine = _copy_in_memory(connection)
+                on_failure.callback(engine.dispose)
+                connection = on_failure.enter_context(engine.connect())
+                prepare(connection, path, run_id=None)
             ledger = cls(connection, None, path)
             on_failure.pop_all()
             return ledger
@@ -251,7 +115,7 @@ class SqlLedger:
     def write(self, records: Sequence[Record]) -> list[Record]:
         """Append all in one transaction, on disk at return; see `Ledger.write`."""
         last = dict(self._last)
-        rows: dict[type[Record], list[dict[str, object]]] = {kind: [] for kind in STREAMS}
+        rows: dict[Any, list[dict[str, object]]] = {kind: [] for kind in STREAMS}
         written = []
         try:
             with self._connection.begin():
@@ -278,10 +142,17 @@ class SqlLedger:
 
     def events(self) -> list[LabelEvent]:
         """Return all label events by `seq`."""
-        return self.read(LabelEvent)
+        return self._read(LabelEvent)
+
+    def cord_events(self) -> list[CordEvent]:
+        """Return all cord events, as appended."""
+        return self._read(CordEvent)
 
     def read(self, kind: type[R]) -> list[R]:
-        """Return all records of one type, whichever, as appended."""
+        """Return all records of one type or stream, as appended."""
+        return [record for record in self._read(stream_of(kind)) if isinstance(record, kind)]
+
+    def _read(self, kind: Any) -> list[Any]:
         stream = STREAMS[kind]
         statement = select(stream.table.c.body).order_by(stream.table.c[stream.order])
         with _is_ledger(self._path), self._connection.begin():
@@ -295,18 +166,18 @@ class SqlLedger:
         if self._lock is not None:
             self._lock.close()
 
-    def _last_position(self, stream: _Stream) -> int:
+    def _last_position(self, stream: Stream) -> int:
         with self._connection.begin():
             highest = self._connection.scalar(select(func.max(stream.table.c[stream.order])))
         return highest or 0
 
-    def _standing(self, records: Sequence[Record]) -> dict[tuple[type[Record], object], Record]:
+    def _standing(self, records: Sequence[Record]) -> dict[tuple[Any, object], Record]:
         """Return those records already in the ledger under the keys of `records`."""
-        found: dict[tuple[type[Record], object], Record] = {}
+        found: dict[tuple[Any, object], Record] = {}
         for kind, stream in STREAMS.items():
             if stream.key is None:
                 continue
-            keys = [getattr(record, stream.key) for record in records if type(record) is kind]
+            keys = [getattr(each, stream.key) for each in records if stream_of(type(each)) is kind]
             column = stream.table.c[stream.key]
             for start in range(0, len(keys), KEYS_PER_SELECT):
                 chunk = keys[start : start + KEYS_PER_SELECT]
@@ -318,12 +189,12 @@ class SqlLedger:
 
 def _place(
     record: Record,
-    standing: dict[tuple[type[Record], object], Record],
-    last: dict[type[Record], int],
-    rows: Mapping[type[Record], list[dict[str, object]]],
+    standing: dict[tuple[Any, object], Record],
+    last: dict[Any, int],
+    rows: Mapping[Any, list[dict[str, object]]],
 ) -> Record:
     """Return what stands under the record's key, adding a row if that is the record itself."""
-    kind = type(record)
+    kind = stream_of(type(record))
     stream = STREAMS[kind]
     key = (kind, getattr(record, stream.key)) if stream.key else None
     if key in standing:
@@ -370,27 +241,9 @@ def _is_ledger(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _prepare(connection: Connection, path: Path, run_id: str) -> None:
-    """Create the tables, or check that they are of this run and of this code."""
-    with connection.begin():
-        # Checked before anything is created: a ledger that is refused is left as it was.
-        _refuse_other_schema(connection, path)
-        metadata.create_all(connection)
-        row = connection.execute(select(run_table)).one_or_none()
-        if row is None:
-            connection.execute(
-                insert(run_table), {"run_id": run_id, "schema_version": SCHEMA_VERSION}
-            )
-        elif row.run_id != run_id:
-            raise InputError(f"{path}: is the ledger of run {row.run_id!r}, not {run_id!r}")
-
-
-def _refuse_other_schema(connection: Connection, path: Path) -> None:
-    if not inspect(connection).has_table(run_table.name):
-        return
-    written_by = connection.scalar(select(run_table.c.schema_version))
-    if written_by not in (None, SCHEMA_VERSION):
-        raise InputError(
-            f"{path}: written by schema {written_by}, this is {SCHEMA_VERSION}; "
-            "use the version of Andon that wrote it"
-        )
+def _copy_in_memory(connection: Connection) -> Engine:
+    copy = sqlite3.connect(":memory:", check_same_thread=False)
+    source = connection.connection.driver_connection
+    assert isinstance(source, sqlite3.Connection)
+    source.backup(copy)
+    return create_engine("sqlite://", poolclass=StaticPool, creator=lambda: copy)

@@ -8,7 +8,7 @@ from label_queue.folds.lineage import as_provenance
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.state import LabelState
 from protocol.errors import LabelConflict, UnknownTask
-from protocol.labels import CordAction, CordEvent, CordState
+from protocol.labels import CordState, Pulled, Released, RollbackOrdered, RolledBack
 from protocol.messages import PolicyVersion
 
 
@@ -48,7 +48,14 @@ class Cord:
         hangs = self._state.cord
         is_news = offered_rollback is not None and hangs.offered_rollback is None
         if not hangs.is_pulled or is_news:
-            await self._write("pull", actor, reason, offered_rollback)
+            pulled = Pulled(
+                event_id=self._new_id(),
+                actor=actor,
+                reason=reason,
+                at=self._clock(),
+                offered_rollback=offered_rollback,
+            )
+            await self._commits.write([pulled])
         return self._state.cord
 
     async def release(self, actor: str, reason: str) -> CordState:
@@ -60,7 +67,10 @@ class Cord:
                 "release the cord when it is done"
             )
         if hangs.is_pulled:
-            await self._write("release", actor, reason)
+            released = Released(
+                event_id=self._new_id(), actor=actor, reason=reason, at=self._clock()
+            )
+            await self._commits.write([released])
         return self._state.cord
 
     async def order_rollback(self, actor: str, to_version: int, reason: str) -> CordState:
@@ -80,7 +90,14 @@ class Cord:
                 f"{self._state.policy_version}",
                 "to_version",
             )
-        await self._write("roll_back", actor, reason, to_version)
+        order = RollbackOrdered(
+            event_id=self._new_id(),
+            actor=actor,
+            reason=reason,
+            at=self._clock(),
+            to_version=to_version,
+        )
+        await self._commits.write([order])
         return self._state.cord
 
     async def rolled_back(self, policy: PolicyVersion) -> None:
@@ -88,25 +105,12 @@ class Cord:
 
         Idempotent by the version it made.
         """
-        done = CordEvent(
+        assert policy.restored_from is not None, "only a rollback makes such a version"
+        done = RolledBack(
             event_id=f"rolled_back:{policy.version}",
-            action="rolled_back",
             actor="learner",
             reason=f"policy version {policy.version} was made of {policy.restored_from}",
             at=self._clock(),
-            to_version=policy.restored_from,
+            restored_version=policy.restored_from,
         )
         await self._commits.write([as_provenance(policy, self._clock()), done])
-
-    async def _write(
-        self, action: CordAction, actor: str, reason: str, to_version: int | None = None
-    ) -> None:
-        event = CordEvent(
-            event_id=self._new_id(),
-            action=action,
-            actor=actor,
-            reason=reason,
-            at=self._clock(),
-            to_version=to_version,
-        )
-        await self._commits.write([event])

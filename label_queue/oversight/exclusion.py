@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from label_queue.folds.lineage import policies_touched, rewards_touched
 from label_queue.folds.shift import find_shift, weight_share
 from label_queue.folds.view import LearnedLabels, LedgerView
-from protocol.labels import LabelEvent, Source
+from protocol.labels import Excluded, OwnerEvent, Reinstated, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,44 +19,27 @@ class OwnerEvents:
     clock: Callable[[], float]
     """Unix seconds."""
 
-    def exclude(self, labeler_id: str, reason: str, from_seq: int | None) -> LabelEvent:
-        """Leave out the labels from a sequence number on; None: all."""
-        return self._event("exclude", labeler_id, reason, from_seq)
-
-    def reinstate(self, labeler_id: str, reason: str) -> LabelEvent:
-        """Take all labels in again."""
-        return self._event("reinstate", labeler_id, reason, None)
-
-    def _event(
-        self,
-        kind: Literal["exclude", "reinstate"],
-        labeler_id: str,
-        reason: str,
-        from_seq: int | None,
-    ) -> LabelEvent:
-        return LabelEvent(
+    def exclude(self, labeler_id: str, from_seq: int, reason: str) -> Excluded:
+        """Leave somebody's labels out, from a sequence number on."""
+        return Excluded(
             seq=0,
             event_id=self.new_id(),
-            type=kind,
-            label_id="",
-            revision=0,
-            assignment_id="",
-            query_id="",
             labeler_id=labeler_id,
-            outcome=None,
-            choice=None,
-            ranking=None,
-            strength=None,
-            spans=None,
-            comment=None,
-            shown_at=None,
-            first_action_at=None,
-            submitted_at=None,
             received_at=self.clock(),
-            active_ms=None,
             source=Source(system="owner"),
             reason=reason,
             from_seq=from_seq,
+        )
+
+    def reinstate(self, labeler_id: str, reason: str) -> Reinstated:
+        """Take all labels of somebody in again."""
+        return Reinstated(
+            seq=0,
+            event_id=self.new_id(),
+            labeler_id=labeler_id,
+            received_at=self.clock(),
+            source=Source(system="owner"),
+            reason=reason,
         )
 
 
@@ -82,16 +64,17 @@ class ExclusionPreview:
 def preview(
     view: LedgerView,
     learned: LearnedLabels,
-    change: LabelEvent,
+    change: OwnerEvent,
 ) -> ExclusionPreview:
     """Return what an exclusion or reinstatement, not yet written, would change."""
+    from_seq = (change.from_seq or 0) if isinstance(change, Excluded) else 0
     after = view.with_event(change)
     before_set, after_set = learned.training_set(view), learned.training_set(after)
     moved = before_set ^ after_set
     own = {
         name
         for name, label in view.labels().items()
-        if label.labeler_id == change.labeler_id and label.seq >= (change.from_seq or 0)
+        if label.labeler_id == change.labeler_id and label.seq >= from_seq
     }
     by_reward = learned.by_reward(view)
     rewards = rewards_touched(by_reward, own)
@@ -101,7 +84,7 @@ def preview(
     whole = known | (after_set - before_set)
     return ExclusionPreview(
         labeler_id=change.labeler_id,
-        from_seq=change.from_seq or 0,
+        from_seq=from_seq,
         labels=len(moved),
         weight_share=weight_share(view, moved & whole, whole),
         forces_refit=find_shift(after, learned).forces_refit,

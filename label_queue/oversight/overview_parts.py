@@ -16,7 +16,7 @@ from label_queue.quality.preference import TRAINING, best_id
 from label_queue.quality.weights import capped, weight_shares
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
-from protocol.labels import Comparison, LabelEvent
+from protocol.labels import AnswerEvent, Comparison
 
 MAX_DISAGREEMENTS = 20
 MAX_MOMENTS = 120
@@ -92,7 +92,7 @@ def disagreements(view: LedgerView, limit: int = MAX_DISAGREEMENTS) -> tuple[Dis
 
     Rankings differ by their first places; skips and reports say nothing of which is best.
     """
-    votes: dict[str, list[LabelEvent]] = defaultdict(list)
+    votes: dict[str, list[AnswerEvent]] = defaultdict(list)
     for label in view.labels().values():
         is_vote = label.outcome == "tie" or best_id(label) is not None
         if is_vote and view.queries[label.query_id].purpose in TRAINING:
@@ -102,7 +102,7 @@ def disagreements(view: LedgerView, limit: int = MAX_DISAGREEMENTS) -> tuple[Dis
     return tuple(_disagreement(view, given) for given in disputed[:limit])
 
 
-def _disagreement(view: LedgerView, given: list[LabelEvent]) -> Disagreement:
+def _disagreement(view: LedgerView, given: list[AnswerEvent]) -> Disagreement:
     query = view.queries[given[0].query_id]
     return Disagreement(
         query_id=query.query_id,

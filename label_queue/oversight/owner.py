@@ -20,7 +20,7 @@ from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.distinct import is_comparison
 from protocol.errors import InvalidLabel, UnknownTask
-from protocol.labels import LabelEvent
+from protocol.labels import OwnerEvent
 
 BURST_S = 1.0
 """An overview is assembled anew this often at most, however much changes."""
@@ -162,7 +162,7 @@ class Oversight:
         is_excluded = self._state.history.standings[labeler_id].excluded_from is not None
         if is_excluded:
             return await self._preview(self._events.reinstate(labeler_id, ""))
-        return await self._preview(self._events.exclude(labeler_id, "", from_seq))
+        return await self._preview(self._events.exclude(labeler_id, from_seq, ""))
 
     async def exclude(self, labeler_id: str, from_seq: int, reason: str) -> ExclusionPreview:
         """Leave somebody's labels out from `from_seq` on; return what it changes. Idempotent.
@@ -170,7 +170,7 @@ class Oversight:
         Raises UnknownTask for somebody never let in.
         """
         self._refuse_unknown(labeler_id)
-        event = self._events.exclude(labeler_id, reason, from_seq)
+        event = self._events.exclude(labeler_id, from_seq, reason)
         changes = await self._preview(event)
         if self._state.history.standings[labeler_id].excluded_from != from_seq:
             await self._commits.write([event])
@@ -218,6 +218,6 @@ class Oversight:
         if not has_answered and not self._state.access.knows(labeler_id):
             raise UnknownTask(f"nobody called {labeler_id!r} was ever let in: see the list", "id")
 
-    async def _preview(self, event: LabelEvent) -> ExclusionPreview:
+    async def _preview(self, event: OwnerEvent) -> ExclusionPreview:
         # In a thread, since all labels are gone through several times.
         return await asyncio.to_thread(preview, self._state.view(), self._learned, event)

@@ -23,7 +23,7 @@ from label_queue.folds.lineage import (
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import InputError
-from protocol.labels import LabelEvent, PolicyProvenance
+from protocol.labels import LabelChange, PolicyProvenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class LabelTrace:
     label_id: str
     labeler_id: str
     query_id: str
-    revisions: tuple[LabelEvent, ...]
+    revisions: tuple[LabelChange, ...]
     """All that was said, oldest first; the newest stands."""
     candidate_versions: tuple[int, ...]
     """Policy versions that wrote the candidates, in the query's order."""
@@ -86,12 +86,13 @@ class Trace:
 
     def __init__(self, view: LedgerView, config: QualityConfig) -> None:
         self._view = view
+        self._changes = [event for event in view.events if isinstance(event, LabelChange)]
         self._learned = LearnedLabels(config).by_reward(view)
 
     def of_label(self, label_id: str) -> LabelTrace:
         """Trace one label. Raises InputError for an unknown one."""
-        revisions = tuple(event for event in self._view.events if event.label_id == label_id)
-        if not label_id or not revisions:
+        revisions = tuple(event for event in self._changes if event.label_id == label_id)
+        if not revisions:
             raise InputError(f"label {label_id!r}: not in this ledger; name a label_id or a seq")
         query = self._view.queries[revisions[0].query_id]
         rewards = rewards_touched(self._learned, (label_id,))
@@ -107,8 +108,8 @@ class Trace:
 
     def of_event(self, seq: int) -> LabelTrace:
         """Trace the label of an event. Raises InputError where there is none of that number."""
-        for event in self._view.events:
-            if event.seq == seq and event.label_id:
+        for event in self._changes:
+            if event.seq == seq:
                 return self.of_label(event.label_id)
         raise InputError(
             f"seq {seq}: no label has it; this ledger's go from 1 to {self._view.last_seq}"
@@ -116,9 +117,9 @@ class Trace:
 
     def of_labeler(self, labeler_id: str) -> LabelerTrace:
         """Trace all labels of somebody. Raises InputError for somebody who gave none."""
-        events = [e for e in self._view.events if e.labeler_id == labeler_id and e.label_id]
+        events = [event for event in self._changes if event.labeler_id == labeler_id]
         if not events:
-            names = sorted({event.labeler_id for event in self._view.events if event.label_id})
+            names = sorted({event.labeler_id for event in self._changes})
             raise InputError(
                 f"labeler {labeler_id!r}: gave no label here; those who did: {', '.join(names)}"
             )
@@ -145,7 +146,7 @@ class Trace:
             )
         rewards = rewards_behind(line)
         behind = frozenset().union(*(self._learned.get(each, frozenset()) for each in rewards))
-        labelers = {e.label_id: e.labeler_id for e in self._view.events if e.label_id in behind}
+        labelers = {e.label_id: e.labeler_id for e in self._changes if e.label_id in behind}
         counts = Counter(labelers.values())
         return PolicyTrace(
             policy=line[0],

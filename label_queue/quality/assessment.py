@@ -15,7 +15,14 @@ from label_queue.quality.preference import TRAINING, best_id
 from label_queue.quality.self_agreement import SelfAgreement, consistency, self_agreement
 from label_queue.quality.speed import Speed, speed
 from label_queue.quality.standing import LabelerState, Standing, standings
-from protocol.labels import Assignment, ComparisonQuery, LabelEvent
+from protocol.labels import (
+    AnswerEvent,
+    Assignment,
+    ComparisonQuery,
+    LabelEvent,
+    Retracted,
+    Submitted,
+)
 
 Flag = Literal["gold", "drift", "self", "position", "speed", "rate"]
 """What speaks against a labeler: a test, an estimator, or too many requests ("rate")."""
@@ -61,8 +68,8 @@ class Assessment:
 class _Work:
     """One labeler's part of the ledger."""
 
-    submits: list[LabelEvent] = field(default_factory=list)
-    labels: dict[str, LabelEvent] = field(default_factory=dict)
+    submits: list[Submitted] = field(default_factory=list)
+    labels: dict[str, AnswerEvent] = field(default_factory=dict)
     """Latest revisions by label id, those retracted left out."""
 
 
@@ -92,11 +99,11 @@ def assess(
     work: dict[str, _Work] = defaultdict(_Work)
     for event in events:
         own = work[event.labeler_id]
-        if event.type == "submit":
+        if isinstance(event, Submitted):
             own.submits.append(event)
-        if event.type in ("submit", "revise"):
+        if isinstance(event, AnswerEvent):
             own.labels[event.label_id] = event
-        elif event.type == "retract":
+        elif isinstance(event, Retracted):
             own.labels.pop(event.label_id, None)
     peers = peer_agreement(queries, (e for own in work.values() for e in own.labels.values()))
     found: dict[str, Assessment] = {}

@@ -9,7 +9,7 @@ from scipy.special import betaincinv
 
 from label_queue.config import QualityConfig
 from label_queue.quality.run_length import Steps, sequential_bounds
-from protocol.labels import ComparisonQuery, LabelEvent
+from protocol.labels import AnswerEvent, ComparisonQuery
 
 PRIOR_RIGHT, PRIOR_WRONG = 8.0, 2.0
 """The prior Beta(8, 2): as if of ten gold tasks eight had been answered rightly."""
@@ -37,7 +37,7 @@ def gold_accuracy(right: int, wrong: int) -> GoldAccuracy:
     )
 
 
-def is_right(query: ComparisonQuery, label: LabelEvent) -> bool | None:
+def is_right(query: ComparisonQuery, label: AnswerEvent) -> bool | None:
     """Return whether a label answers a gold query rightly; None if it does not answer it.
 
     A ranking is right if its first place is. A tie is wrong: there is a best one. Skips, reports

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from label_queue.quality.preference import TRAINING, stated_best
-from protocol.labels import ComparisonQuery, LabelEvent
+from protocol.labels import AnswerEvent, ComparisonQuery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class PeerAgreement:
 
 
 def peer_agreement(
-    queries: Mapping[str, ComparisonQuery], labels: Iterable[LabelEvent]
+    queries: Mapping[str, ComparisonQuery], labels: Iterable[AnswerEvent]
 ) -> dict[str, PeerAgreement]:
     """Return each labeler's agreement with the others, leave-one-out, where a query is shared.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from label_queue.quality.preference import best_id
-from protocol.labels import Assignment, LabelEvent
+from protocol.labels import AnswerEvent, Assignment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class PositionBias:
 
 
 def position_bias(
-    assignments: Mapping[str, Assignment], labels: Iterable[LabelEvent]
+    assignments: Mapping[str, Assignment], labels: Iterable[AnswerEvent]
 ) -> PositionBias:
     """Return z = (L − Σ 1/K)/√(Σ 1/K·(1 − 1/K)) of one labeler's labels.
 

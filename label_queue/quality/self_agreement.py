@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from label_queue.quality.preference import stated_best
-from protocol.labels import ComparisonQuery, LabelEvent
+from protocol.labels import AnswerEvent, ComparisonQuery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class SelfAgreement:
 
 
 def self_agreement(
-    queries: Mapping[str, ComparisonQuery], labels: Mapping[str, LabelEvent]
+    queries: Mapping[str, ComparisonQuery], labels: Mapping[str, AnswerEvent]
 ) -> SelfAgreement:
     """Compare one labeler's repeats with their first answers.
 

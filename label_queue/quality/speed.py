@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from protocol.chat import in_one_text
-from protocol.labels import Assignment, ComparisonQuery, LabelEvent
+from protocol.labels import AnswerEvent, Assignment, ComparisonQuery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Speed:
 def speed(
     queries: Mapping[str, ComparisonQuery],
     assignments: Mapping[str, Assignment],
-    submits: Iterable[LabelEvent],
+    submits: Iterable[AnswerEvent],
     tokens_per_s: float,
 ) -> Speed:
     """Count one labeler's first answers that came faster than `tokens_per_s` of displayed text.

@@ -18,13 +18,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Literal
+from typing import Literal, assert_never
 
 from label_queue.config import QualityConfig
 from label_queue.quality.drift import cusum
 from label_queue.quality.gold import evidence, is_right, sequential_verdict
 from label_queue.quality.run_length import drift_threshold
-from protocol.labels import ComparisonQuery, LabelEvent
+from protocol.labels import (
+    ComparisonQuery,
+    Excluded,
+    LabelChange,
+    LabelEvent,
+    OwnerEvent,
+    Reinstated,
+    Retracted,
+    Revised,
+    Submitted,
+)
 
 LabelerState = Literal["probation", "active", "suspended", "excluded"]
 GoldAlarm = Literal["gold", "drift"]
@@ -131,7 +141,7 @@ class _Labeler:
             return "suspended"
         return "active" if self.is_vouched or self.tests.is_cleared else "probation"
 
-    def answer(self, event: LabelEvent, right: bool | None, config: QualityConfig) -> None:
+    def answer(self, event: LabelChange, right: bool | None, config: QualityConfig) -> None:
         """Take a gold answer, its revision, or (None) its end. An alarm stays once it is raised."""
         is_new = event.label_id not in self.answers
         if right is not None:
@@ -199,21 +209,26 @@ class Standings:
             labeler = _Labeler(is_vouched=not self._has_gold())
             self._labelers[event.labeler_id] = labeler
         elif not self._changes(event):
-            self._num_submits += event.type == "submit"
+            self._num_submits += isinstance(event, Submitted)
             return
-        self._num_submits += event.type == "submit"
-        if event.type == "exclude":
-            labeler.excluded_from = event.from_seq or 0
-        elif event.type == "reinstate":
-            labeler.reinstate()
-        elif (query := self._queries[event.query_id]).purpose == "gold":
-            right = None if event.type == "retract" else is_right(query, event)
-            labeler.answer(event, right, self._config)
+        self._num_submits += isinstance(event, Submitted)
+        match event:
+            case Excluded():
+                labeler.excluded_from = event.from_seq or 0
+            case Reinstated():
+                labeler.reinstate()
+            case Submitted() | Revised() | Retracted():
+                query = self._queries[event.query_id]
+                if query.purpose == "gold":
+                    right = None if isinstance(event, Retracted) else is_right(query, event)
+                    labeler.answer(event, right, self._config)
+            case _:
+                assert_never(event)
         self._standings[event.labeler_id] = labeler.standing()
 
     def _changes(self, event: LabelEvent) -> bool:
         """Say whether an event of a known labeler can change their standing."""
-        if event.type in ("exclude", "reinstate"):
+        if isinstance(event, OwnerEvent):
             return True
         return self._queries[event.query_id].purpose == "gold"
 

@@ -14,7 +14,7 @@ from label_queue.ledger.records import Role
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
-from protocol.labels import Assignment, LabelEvent
+from protocol.labels import Assignment, LabelChange, Revised, Submitted
 from tests.browser.conftest import Visitor
 from tests.support.labels import make_config, make_reward
 from tests.support.page_server import serve_people
@@ -80,10 +80,10 @@ async def test_ten_tasks_by_keyboard_with_a_refresh_an_undo_and_the_cord(
     await expect(ann.page.get_by_role("alert")).to_contain_text("ann: “it repeats itself”")
     await expect(ann.page.locator("#progress")).to_have_text("10 today · 10 in all")
 
-    events = ledger.read(LabelEvent)
+    events = [event for event in ledger.events() if isinstance(event, LabelChange)]
     assert {event.source.system for event in events} == {"page"}
-    assert [event.type for event in events].count("submit") == 10
-    [revised] = [event for event in events if event.type == "revise"]
+    assert [type(event) for event in events].count(Submitted) == 10
+    [revised] = [event for event in events if isinstance(event, Revised)]
     shown = {a.assignment_id: a.shown_order for a in ledger.read(Assignment)}
     assert revised.choice == shown[revised.assignment_id][3]
     assert len({event.label_id for event in events}) == 10

@@ -12,7 +12,7 @@ import pytest
 
 from label_queue.ledger.sql import SqlLedger
 from protocol.labels import LabelEvent
-from tests.support.labels import make_event, make_query
+from tests.support.labels import changes, make_event, make_query
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -74,8 +74,9 @@ def test_a_client_that_heard_nothing_may_send_again(tmp_path: Path) -> None:
     unheard = [event for event in before if event.event_id not in acknowledged(output)]
     assert unheard, "the kill came after a commit and before its acknowledgement"
     ledger = SqlLedger.open(path, "run-1")
-    number = int(unheard[0].query_id.removeprefix("q"))
-    assert ledger.write([make_event(make_query(number), unheard[0].labeler_id)]) == [unheard[0]]
+    [first, *_] = changes(unheard)
+    number = int(first.query_id.removeprefix("q"))
+    assert ledger.write([make_event(make_query(number), first.labeler_id)]) == [first]
     assert ledger.events() == before
     ledger.close()
 

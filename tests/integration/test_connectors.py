@@ -15,7 +15,7 @@ from label_queue.folds.dataset import current_labels
 from label_queue.ledger.sql import SqlLedger
 from label_queue.schedule import LabelSchedule
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
-from protocol.labels import LabelEvent
+from protocol.labels import AnswerEvent
 from protocol.remote import Remote, spawn
 from tests.support.labels import make_config, make_drafts
 from tests.support.recorded_label_studio import (
@@ -81,7 +81,7 @@ async def ask_for_everything(queue: Remote[LabelQueueShell]) -> None:
             await RemoteLabelQueue(queue).policy_loop.offer(order.order_id, make_drafts(order))
 
 
-def labels_of(path: Path) -> dict[str, LabelEvent]:
+def labels_of(path: Path) -> dict[str, AnswerEvent]:
     reader = SqlLedger.open_to_read(path)
     labels = current_labels(reader.events())
     reader.close()

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from cluster.cli import main
 from cluster.report.records import read_run
 from label_queue.ledger.sql import SqlLedger
-from protocol.labels import CordEvent
+from protocol.labels import Pulled, Released, RollbackOrdered, RolledBack
 from tests.support.outside_labeler import OutsideLabeler, open_client
 from tests.support.run_process import RunProcess, save_inputs
 
@@ -174,11 +174,11 @@ def test_the_reward_was_refitted_without_bob_at_once(seen: Seen) -> None:
 
 def test_the_ledger_tells_who_did_what(seen: Seen) -> None:
     ledger = SqlLedger.open_to_read(seen.run.folder.ledger)
-    cord = [(event.action, event.actor) for event in ledger.read(CordEvent)]
+    cord = [(type(event), event.actor) for event in ledger.cord_events()]
     ledger.close()
-    assert cord[0] == ("pull", "bob")
+    assert cord[0] == (Pulled, "bob")
     assert [step for step in cord if step[1] != "guard"][1:] == [
-        *(("roll_back", "owner"), ("rolled_back", "learner"), ("release", "owner"))
+        *((RollbackOrdered, "owner"), (RolledBack, "learner"), (Released, "owner"))
     ]
 
 

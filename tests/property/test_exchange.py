@@ -12,9 +12,16 @@ from label_queue.exchange.line_file import write_lines
 from label_queue.exchange.record_lines import read_records, record_lines
 from label_queue.folds.dataset import build_dataset, dataset_bytes
 from label_queue.ledger.records import Ledger
-from protocol.labels import DatasetRules, EventType, LabelEvent, Outcome
+from protocol.labels import DatasetRules, LabelEvent, Outcome
 from protocol.messages import ChatMessage
-from tests.support.labels import make_assignment, make_event, make_exclusion, make_query
+from tests.support.labels import (
+    make_assignment,
+    make_event,
+    make_exclusion,
+    make_query,
+    make_reinstatement,
+    make_retraction,
+)
 from tests.support.memory_ledger import MemoryLedger
 
 LABELERS = ("ann", "bob")
@@ -23,7 +30,6 @@ TURNS = st.builds(
     ChatMessage, role=st.sampled_from(["system", "user", "assistant", "tool"]), content=TEXTS
 )
 OUTCOMES: tuple[Outcome, ...] = ("choice", "tie", "skip", "both_bad", "flag")
-CHANGES: tuple[EventType, ...] = ("revise", "retract")
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
 
@@ -52,24 +58,21 @@ def ledgers(draw: st.DrawFn) -> MemoryLedger:
 def events(draw: st.DrawFn, revisions: dict[str, int], number: int) -> LabelEvent:
     labeler = draw(st.sampled_from(LABELERS))
     if draw(st.integers(0, 4)) == 0:
-        return make_exclusion(
-            labeler,
-            number=number,
-            from_seq=draw(st.none() | st.integers(0, 9)),
-            reinstate=draw(st.booleans()),
-        )
+        if draw(st.booleans()):
+            return make_reinstatement(labeler, number=number)
+        from_seq = draw(st.none() | st.integers(0, 9))
+        return make_exclusion(labeler, number=number, from_seq=from_seq)
     query = make_query(draw(st.integers(0, 1)))
     key = f"{query.query_id}/{labeler}"
     revision = revisions.get(key, -1) + 1
     revisions[key] = revision
-    outcome = draw(st.sampled_from(OUTCOMES))
-    kind: EventType = "submit" if revision == 0 else draw(st.sampled_from(CHANGES))
+    if revision and draw(st.booleans()):
+        return make_retraction(query, labeler, revision=revision)
     return make_event(
         query,
         labeler,
-        type=kind,
         revision=revision,
-        outcome=None if kind == "retract" else outcome,
+        outcome=draw(st.sampled_from(OUTCOMES)),
         choice=draw(st.integers(0, 3)),
         comment=draw(st.none() | TEXTS),
         submitted_at=draw(st.none() | NUMBERS),

@@ -15,7 +15,7 @@ from label_queue.connector_config import JsonlConfig
 from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.port import Annotation, Answer, Deletion, Sweep
 from label_queue.connectors.translation import outside_task
-from tests.support.labels import ManualClock, make_query
+from tests.support.labels import ManualClock, changes, make_query
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.outside import OutsideRun
 
@@ -121,7 +121,7 @@ async def play(edits: list[Edit], deliveries: list[tuple[int, str]]) -> None:
     assert counts == IngestCounts(duplicate=counts.duplicate)
     assert len(ledger.events()) == num_events
     revisions: dict[str, int] = {}
-    for event in ledger.events():
+    for event in changes(ledger.events()):
         assert event.revision == revisions.get(event.label_id, -1) + 1
         revisions[event.label_id] = event.revision
 

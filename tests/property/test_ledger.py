@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +20,11 @@ from protocol.labels import (
     DatasetRules,
     LabelEvent,
     PolicyProvenance,
+    Pulled,
+    Released,
     RewardVersion,
+    RollbackOrdered,
+    RolledBack,
 )
 from tests.support.label_strategies import owner_events
 from tests.support.labels import (
@@ -29,6 +33,7 @@ from tests.support.labels import (
     make_event,
     make_provenance,
     make_query,
+    make_retraction,
     make_reward,
 )
 from tests.support.memory_ledger import MemoryLedger
@@ -36,7 +41,7 @@ from tests.support.memory_ledger import MemoryLedger
 QUERIES = {query.query_id: query for query in (make_query(i) for i in range(3))}
 LABELERS = ("ann", "bob")
 TIMES = st.floats(0, 2e9)
-KINDS: tuple[type[Record], ...] = (
+KINDS: tuple[Any, ...] = (
     ComparisonQuery,
     Assignment,
     LabelEvent,
@@ -49,20 +54,21 @@ KINDS: tuple[type[Record], ...] = (
 )
 
 LABELS = st.builds(
-    lambda number, labeler, type, revision, outcome, choice: make_event(
-        QUERIES[f"q{number}"],
-        labeler,
-        type="submit" if revision == 0 else type,
-        revision=revision,
-        outcome=outcome,
-        choice=choice,
+    lambda number, labeler, revision, outcome, choice: make_event(
+        QUERIES[f"q{number}"], labeler, revision=revision, outcome=outcome, choice=choice
     ),
     st.integers(0, 2),
     st.sampled_from(LABELERS),
-    st.sampled_from(["revise", "retract"]),
     st.integers(0, 2),
     st.sampled_from(["choice", "tie", "skip"]),
     st.integers(0, 3),
+) | st.builds(
+    lambda number, labeler, revision: make_retraction(
+        QUERIES[f"q{number}"], labeler, revision=revision
+    ),
+    st.integers(0, 2),
+    st.sampled_from(LABELERS),
+    st.integers(1, 2),
 )
 OWNER_EVENTS = owner_events(LABELERS, last_number=5, last_seq=10)
 VERSIONS = st.builds(
@@ -80,8 +86,16 @@ VERSIONS = st.builds(
 )
 STANDINGS = (
     st.builds(
-        lambda action, number, actor: make_cord_event(action, number, actor=actor),
-        st.sampled_from(["pull", "release"]),
+        lambda kind, number, actor: make_cord_event(kind[0], number, actor=actor, **kind[1]),
+        st.sampled_from(
+            [
+                (Pulled, {}),
+                (Pulled, {"offered_rollback": 2}),
+                (Released, {}),
+                (RollbackOrdered, {"to_version": 1}),
+                (RolledBack, {"restored_version": 1}),
+            ]
+        ),
         st.integers(0, 3),
         st.sampled_from(LABELERS),
     )

@@ -13,7 +13,13 @@ from label_queue.folds.lineage import policies_touched
 from label_queue.ledger.records import Record
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
-from protocol.labels import ComparisonQuery, DatasetRules, LabelEvent, RewardVersion
+from protocol.labels import (
+    AnswerEvent,
+    ComparisonQuery,
+    DatasetRules,
+    LabelChange,
+    RewardVersion,
+)
 from protocol.seq_ranges import numbers_in
 from tests.support.labels import (
     ManualClock,
@@ -23,6 +29,8 @@ from tests.support.labels import (
     make_exclusion,
     make_provenance,
     make_query,
+    make_reinstatement,
+    make_retraction,
     make_reward,
 )
 from tests.support.memory_ledger import MemoryLedger
@@ -85,18 +93,20 @@ class Run:
         event = make_event(query, person, outcome=outcome, received_at=self.now)  # type: ignore[arg-type]
         self.write(make_assignment(query, person), event)
 
-    def labels(self) -> list[LabelEvent]:
-        return [event for event in self.ledger.events() if event.label_id]
+    def labels(self) -> list[LabelChange]:
+        return [event for event in self.ledger.events() if isinstance(event, LabelChange)]
 
-    def do_revise(self, which: int, kind: str = "revise") -> None:
-        newest = {event.label_id: event for event in self.ledger.events() if event.label_id}
-        standing = [event for event in newest.values() if event.type != "retract"]
-        if standing:
-            event = standing[which % len(standing)]
+    def standing(self, which: int) -> AnswerEvent | None:
+        newest = {event.label_id: event for event in self.labels()}
+        standing = [event for event in newest.values() if isinstance(event, AnswerEvent)]
+        return standing[which % len(standing)] if standing else None
+
+    def do_revise(self, which: int) -> None:
+        event = self.standing(which)
+        if event is not None:
             again = make_event(
                 self.live.board.queries[event.query_id],
                 event.labeler_id,
-                type=kind,  # type: ignore[arg-type]
                 revision=event.revision + 1,
                 choice=1,
                 received_at=self.now,
@@ -104,14 +114,22 @@ class Run:
             self.write(again)
 
     def do_retract(self, which: int) -> None:
-        self.do_revise(which, "retract")
+        event = self.standing(which)
+        if event is not None:
+            gone = make_retraction(
+                self.live.board.queries[event.query_id],
+                event.labeler_id,
+                revision=event.revision + 1,
+                received_at=self.now,
+            )
+            self.write(gone)
 
     def do_exclude(self, person: str) -> None:
         event = make_exclusion(person, number=self.last_seq, from_seq=self.last_seq // 2)
         self.write(replace(event, received_at=self.now))
 
     def do_reinstate(self, person: str) -> None:
-        event = make_exclusion(person, number=self.last_seq, reinstate=True)
+        event = make_reinstatement(person, number=self.last_seq)
         self.write(replace(event, received_at=self.now))
 
     def do_fit(self, kind: str, mask: int) -> None:
@@ -148,7 +166,7 @@ class Run:
 
     def training(self, seq: int) -> dict[str, int]:
         """The training set at a sequence number: label ids, each with the revision's own number."""
-        names = {event.seq: event.label_id for event in self.ledger.events()}
+        names = {event.seq: event.label_id for event in self.labels()}
         dataset = build_dataset(
             self.live.board.queries, self.ledger.events(), seq, DatasetRules(), CONFIG.quality
         )
@@ -165,7 +183,7 @@ class Run:
 
     def true_coverage(self) -> dict[str, float]:
         first: RewardVersion | None = self.live.rewards.get(1)
-        names = {event.seq: event.label_id for event in self.ledger.events()}
+        names = {event.seq: event.label_id for event in self.labels()}
         found = {}
         for query in self.ledger.read(ComparisonQuery):
             if first is None or query.purpose == "repeat":
@@ -182,7 +200,7 @@ class Run:
     def true_latencies(self) -> dict[str, float]:
         policies, rewards = self.live.policies.values(), self.live.rewards
         arrived: dict[str, tuple[float, int, float]] = {}
-        for event in self.ledger.events():
+        for event in self.labels():
             taught = [v for v in rewards if event.seq in self.memory(v)]
             times = [
                 self.samples[version]

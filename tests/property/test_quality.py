@@ -18,9 +18,22 @@ from label_queue.quality.reliability import reliabilities
 from label_queue.quality.self_agreement import consistency
 from label_queue.quality.standing import standings
 from label_queue.quality.weights import capped, weight_shares
-from protocol.labels import Comparison, DatasetRules, LabelEvent
+from protocol.labels import (
+    Comparison,
+    DatasetRules,
+    Excluded,
+    LabelEvent,
+    OwnerEvent,
+    Submitted,
+)
 from tests.support.label_strategies import owner_events
-from tests.support.labels import make_assignment, make_event, make_exclusion, make_query
+from tests.support.labels import (
+    make_assignment,
+    make_event,
+    make_exclusion,
+    make_query,
+    make_retraction,
+)
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.simulated_labels import ADVERSARIAL, CAREFUL, RANDOM, simulate_comparisons
 
@@ -48,17 +61,16 @@ ASSIGNMENTS = {
     for each in (make_assignment(q, name) for q in QUERIES.values() for name in LABELERS)
 }
 LABELS = st.builds(
-    lambda number, labeler, type, revision, outcome, choice: make_event(
-        QUERIES[f"q{number}"],
-        labeler,
-        type="submit" if revision == 0 else type,
-        revision=revision,
-        outcome=None if revision and type == "retract" else outcome,
-        choice=choice,
+    lambda number, labeler, retracts, revision, outcome, choice: (
+        make_retraction(QUERIES[f"q{number}"], labeler, revision=revision)
+        if revision and retracts
+        else make_event(
+            QUERIES[f"q{number}"], labeler, revision=revision, outcome=outcome, choice=choice
+        )
     ),
     st.integers(0, 19),
     st.sampled_from(LABELERS),
-    st.sampled_from(["revise", "retract"]),
+    st.booleans(),
     st.sampled_from([0, 0, 0, 1, 2]),
     st.sampled_from(["choice", "choice", "choice", "tie", "skip"]),
     st.integers(0, 1),
@@ -74,9 +86,9 @@ def _written(events: list[LabelEvent]) -> list[LabelEvent]:
     ledger = MemoryLedger()
     given: set[str] = set()
     for event in events:
-        if event.type == "submit":
+        if isinstance(event, Submitted):
             given.add(event.label_id)
-        if event.type in ("submit", "exclude", "reinstate") or event.label_id in given:
+        if isinstance(event, OwnerEvent) or event.label_id in given:
             ledger.write([event])
     return ledger.events()
 
@@ -115,7 +127,7 @@ def test_only_the_owner_lifts_a_suspension(events: list[LabelEvent]) -> None:
         folded.apply(event)
         now = folded[event.labeler_id]
         if before[event.labeler_id].state in ("suspended", "excluded"):
-            is_owners = event.type in ("exclude", "reinstate")
+            is_owners = isinstance(event, OwnerEvent)
             assert is_owners or now.state == before[event.labeler_id].state
         before[event.labeler_id] = now
 
@@ -134,7 +146,7 @@ def test_names_of_labelers_mean_nothing(events: list[LabelEvent], names: list[st
 
 def _renamed(event: LabelEvent, names: dict[str, str]) -> LabelEvent:
     labeler = names[event.labeler_id]
-    if not event.label_id:
+    if isinstance(event, OwnerEvent):
         return replace(event, labeler_id=labeler)
     key = f"{event.query_id}/{labeler}"
     return replace(
@@ -224,7 +236,7 @@ def test_an_excluded_labeler_leaves_no_trace_in_a_refit(events: list[LabelEvent]
 
     def renumbered(event: LabelEvent) -> LabelEvent:
         """The event as that ledger has it: its numbers count no event of bob's."""
-        if event.from_seq is None:
+        if not isinstance(event, Excluded) or event.from_seq is None:
             return event
         return replace(event, from_seq=1 + sum(each.seq < event.from_seq for each in kept))
 

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from functools import reduce
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from label_queue.folds.cord import RELEASED, after
 from label_queue.folds.lineage import ancestry, learned_labels, policies_touched, rewards_behind
-from protocol.labels import CordAction, CordEvent, PolicyProvenance, RewardVersion
+from protocol.labels import (
+    CordEvent,
+    PolicyProvenance,
+    Pulled,
+    Released,
+    RewardVersion,
+    RollbackOrdered,
+    RolledBack,
+)
 from tests.support.labels import make_cord_event, make_provenance, make_reward
 
-ACTIONS: tuple[CordAction, ...] = ("pull", "release", "roll_back", "rolled_back")
-CORD_EVENTS = st.lists(
-    st.tuples(st.sampled_from(ACTIONS), st.integers(0, 3)),
-    max_size=12,
-).map(
+VERSIONS = st.integers(0, 3)
+KINDS: st.SearchStrategy[tuple[Any, dict[str, Any]]] = st.one_of(
+    st.builds(lambda version: (Pulled, {"offered_rollback": version}), st.none() | VERSIONS),
+    st.just((Released, {})),
+    st.builds(lambda version: (RollbackOrdered, {"to_version": version}), VERSIONS),
+    st.builds(lambda version: (RolledBack, {"restored_version": version}), VERSIONS),
+)
+CORD_EVENTS = st.lists(KINDS, max_size=12).map(
     lambda drawn: [
-        make_cord_event(action, i, actor=f"person-{i}", to_version=version)
-        for i, (action, version) in enumerate(drawn)
+        make_cord_event(kind, i, actor=f"person-{i}", **own) for i, (kind, own) in enumerate(drawn)
     ]
 )
 LINES = st.lists(st.tuples(st.integers(1, 4), st.none() | st.integers(0, 8)), max_size=8).map(
@@ -42,9 +53,9 @@ SEQS = st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_siz
 @given(CORD_EVENTS)
 def test_whoever_pulled_first_since_the_last_release_is_named(events: list[CordEvent]) -> None:
     state = reduce(after, events, RELEASED)
-    releases = [i for i, event in enumerate(events) if event.action == "release"]
+    releases = [i for i, event in enumerate(events) if isinstance(event, Released)]
     since = events[releases[-1] + 1 if releases else 0 :]
-    pulls = [event for event in since if event.action in ("pull", "roll_back")]
+    pulls = [event for event in since if isinstance(event, Pulled | RollbackOrdered)]
     assert state.is_pulled == bool(pulls)
     if pulls:
         assert (state.pulled_by, state.pulled_at) == (pulls[0].actor, pulls[0].at)

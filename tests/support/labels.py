@@ -4,30 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from label_queue.config import IntakeConfig, LabelsConfig, QualityConfig, WarmConfig
 from protocol.labels import (
+    AnswerEvent,
     Assignment,
     Candidate,
     Comparison,
     ComparisonQuery,
-    CordAction,
     CordEvent,
-    EventType,
+    Excluded,
     FitKind,
     FitRequest,
+    LabelChange,
     LabelEvent,
     Outcome,
     PolicyProvenance,
     QueryDraft,
     QueryOrder,
     QueryPurpose,
+    Reinstated,
+    Retracted,
+    Revised,
     RewardVersion,
     Source,
+    Submitted,
 )
 from protocol.messages import Prompt
 from protocol.seq_ranges import as_ranges
 from tests.support.messages import make_prompt, make_request, make_rollout
+
+CordT = TypeVar("CordT", bound=CordEvent)
 
 
 class ManualClock:
@@ -119,20 +127,22 @@ def make_event(
     labeler_id: str = "ann",
     *,
     seq: int = 0,
-    type: EventType = "submit",
     revision: int = 0,
-    outcome: Outcome | None = "choice",
+    outcome: Outcome = "choice",
     choice: int | None = 0,
     received_at: float = 1_010.0,
     **changes: object,
-) -> LabelEvent:
-    """The choice of a query's candidate by index; `choice` is ignored by other outcomes."""
+) -> AnswerEvent:
+    """The choice of a query's candidate by index; `choice` is ignored by other outcomes.
+
+    Submitted as revision 0, and revised by all others.
+    """
     assignment_id = f"{query.query_id}/{labeler_id}"
     chosen = query.candidates[choice].candidate_id if choice is not None else None
-    event = LabelEvent(
+    kind = Submitted if revision == 0 else Revised
+    event = kind(
         seq=seq,
         event_id=f"{assignment_id}:{revision}",
-        type=type,
         label_id=assignment_id,
         revision=revision,
         assignment_id=assignment_id,
@@ -154,23 +164,66 @@ def make_event(
     return replace(event, **changes)  # type: ignore[arg-type]
 
 
-def make_exclusion(
-    labeler_id: str, *, number: int = 0, from_seq: int | None = None, reinstate: bool = False
-) -> LabelEvent:
-    """An owner's event about a labeler."""
-    return make_event(
-        make_query(),
-        labeler_id,
-        type="reinstate" if reinstate else "exclude",
-        choice=None,
+def make_retraction(
+    query: ComparisonQuery,
+    labeler_id: str = "ann",
+    *,
+    seq: int = 0,
+    revision: int = 1,
+    received_at: float = 1_010.0,
+) -> Retracted:
+    """The end of a label that `make_event` made."""
+    assignment_id = f"{query.query_id}/{labeler_id}"
+    return Retracted(
+        seq=seq,
+        event_id=f"{assignment_id}:{revision}",
+        label_id=assignment_id,
+        revision=revision,
+        assignment_id=assignment_id,
+        query_id=query.query_id,
+        labeler_id=labeler_id,
+        received_at=received_at,
+        source=Source(system="api"),
+    )
+
+
+def make_exclusion(labeler_id: str, *, number: int = 0, from_seq: int | None = None) -> Excluded:
+    """An owner's event "owner:0" that leaves a labeler out."""
+    return Excluded(
+        seq=0,
         event_id=f"owner:{number}",
-        label_id="",
-        assignment_id="",
-        query_id="",
-        outcome=None,
+        labeler_id=labeler_id,
+        received_at=1_010.0,
+        source=Source(system="owner"),
         from_seq=from_seq,
+    )
+
+
+def make_reinstatement(labeler_id: str, *, number: int = 0) -> Reinstated:
+    """An owner's event "owner:0" that takes a labeler in again."""
+    return Reinstated(
+        seq=0,
+        event_id=f"owner:{number}",
+        labeler_id=labeler_id,
+        received_at=1_010.0,
         source=Source(system="owner"),
     )
+
+
+def answers(events: Iterable[LabelEvent]) -> list[AnswerEvent]:
+    """The events, of which all must be answers."""
+    given = list(events)
+    found = [event for event in given if isinstance(event, AnswerEvent)]
+    assert found == given
+    return found
+
+
+def changes(events: Iterable[LabelEvent]) -> list[LabelChange]:
+    """The events, none of which may be an owner's."""
+    given = list(events)
+    found = [event for event in given if isinstance(event, LabelChange)]
+    assert found == given
+    return found
 
 
 def make_draft(
@@ -256,16 +309,15 @@ def make_reward(
 
 
 def make_cord_event(
-    action: CordAction, number: int = 0, *, actor: str = "ann", to_version: int | None = None
-) -> CordEvent:
-    """Event "cord:0", at 1,000 s and its number."""
-    return CordEvent(
+    kind: type[CordT], number: int = 0, *, actor: str = "ann", **own: object
+) -> CordT:
+    """Event "cord:0", at 1,000 s and its number; `own` are the fields of that kind alone."""
+    return kind(
         event_id=f"cord:{number}",
-        action=action,
         actor=actor,
         reason=f"{actor} saw something",
         at=1_000.0 + number,
-        to_version=to_version,
+        **own,  # type: ignore[arg-type]
     )
 
 

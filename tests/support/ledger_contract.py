@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 from label_queue.ledger.records import (
     ConnectorOffset,
@@ -12,14 +13,17 @@ from label_queue.ledger.records import (
     Record,
     TokenRevocation,
 )
-from protocol.labels import LabelEvent
+from protocol.labels import CordEvent, LabelEvent, Pulled, Released, RollbackOrdered, RolledBack
 from tests.support.contract import Contract
 from tests.support.labels import (
     make_assignment,
     make_cord_event,
     make_event,
+    make_exclusion,
     make_provenance,
     make_query,
+    make_reinstatement,
+    make_retraction,
     make_reward,
 )
 
@@ -43,13 +47,13 @@ class LedgerContract(Contract):
     def test_versions_revocations_and_the_cord_take_effect_once(self, ledger: Ledger) -> None:
         records: list[Record] = [
             TokenRevocation(token_sha256="ab", at=1.0, reason="used"),
-            make_cord_event("pull"),
+            make_cord_event(Pulled),
             make_reward(1, ledger_seq=7),
             make_provenance(3, restored_from=1),
         ]
         again: list[Record] = [
             TokenRevocation(token_sha256="ab", at=2.0, reason="left"),
-            make_cord_event("pull", actor="bob"),
+            make_cord_event(Pulled, actor="bob"),
             make_reward(1, ledger_seq=9),
             make_provenance(3),
         ]
@@ -68,6 +72,46 @@ class LedgerContract(Contract):
         written = ledger.write(events[:2]) + ledger.write(events[2:])
         assert written == [replace(event, seq=i + 1) for i, event in enumerate(events)]
         assert ledger.events() == written
+
+    def test_events_of_all_types_are_one_stream_and_may_be_read_by_type(
+        self, ledger: Ledger
+    ) -> None:
+        query = make_query()
+        events: list[LabelEvent] = [
+            make_event(query),
+            make_exclusion("ann", number=0, from_seq=1),
+            make_event(query, revision=1, outcome="tie"),
+            make_retraction(query, revision=2),
+            make_reinstatement("ann", number=1),
+            make_event(query, revision=3),
+        ]
+        written = ledger.write(events)
+        assert written == [replace(event, seq=i + 1) for i, event in enumerate(events)]
+        assert ledger.events() == written
+        assert ledger.write(events) == written
+        assert ledger.events() == written
+        for kind in get_args(LabelEvent):
+            own = [event for event in written if isinstance(event, kind)]
+            assert own
+            assert ledger.read(kind) == own
+
+    def test_what_happens_to_the_cord_is_one_stream_and_may_be_read_by_type(
+        self, ledger: Ledger
+    ) -> None:
+        events: list[CordEvent] = [
+            make_cord_event(Pulled, 0, offered_rollback=2),
+            make_cord_event(RollbackOrdered, 1, to_version=1),
+            make_cord_event(RolledBack, 2, restored_version=1),
+            make_cord_event(Released, 3),
+            make_cord_event(Pulled, 4),
+        ]
+        assert ledger.write(events) == events
+        assert ledger.write([make_cord_event(Released, 0)]) == events[:1]
+        assert ledger.cord_events() == events
+        for kind in get_args(CordEvent):
+            own = [event for event in events if isinstance(event, kind)]
+            assert own
+            assert ledger.read(kind) == own
 
     def test_an_event_takes_effect_once(self, ledger: Ledger) -> None:
         query = make_query()

@@ -13,6 +13,7 @@ from label_queue.ledger.records import (
     R,
     Record,
     TokenRevocation,
+    stream_of,
 )
 from protocol.errors import ResourceError
 from protocol.labels import (
@@ -24,7 +25,7 @@ from protocol.labels import (
     RewardVersion,
 )
 
-KEYS: dict[type[Any], str | None] = {
+KEYS: dict[Any, str | None] = {
     ComparisonQuery: "query_id",
     Assignment: "assignment_id",
     LabelEvent: "event_id",
@@ -43,7 +44,7 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self.is_full = False
-        self._streams: dict[type[Any], dict[object, Any]] = {kind: {} for kind in KEYS}
+        self._streams: dict[Any, dict[object, Any]] = {kind: {} for kind in KEYS}
 
     def write(self, records: Sequence[Record]) -> list[Record]:
         if self.is_full:
@@ -51,8 +52,8 @@ class MemoryLedger:
         return [self._write(record) for record in records]
 
     def _write(self, record: Record) -> Record:
-        key = KEYS[type(record)]
-        stream = self._streams[type(record)]
+        kind = stream_of(type(record))
+        key, stream = KEYS[kind], self._streams[kind]
         if isinstance(record, LabelEvent):
             record = replace(record, seq=len(stream) + 1)
         standing: Record = stream.setdefault(getattr(record, key) if key else len(stream), record)
@@ -65,10 +66,13 @@ class MemoryLedger:
         return self.read(Assignment)
 
     def events(self) -> list[LabelEvent]:
-        return self.read(LabelEvent)
+        return list(self._streams[LabelEvent].values())
+
+    def cord_events(self) -> list[CordEvent]:
+        return list(self._streams[CordEvent].values())
 
     def read(self, kind: type[R]) -> list[R]:
-        return list(self._streams[kind].values())
+        return [each for each in self._streams[stream_of(kind)].values() if isinstance(each, kind)]
 
     def close(self) -> None:
         return None

@@ -18,7 +18,7 @@ from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import Ledger
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
-from protocol.labels import ComparisonQuery, LabelEvent
+from protocol.labels import AnswerEvent, ComparisonQuery
 from tests.support.labels import ManualClock, make_config, make_query
 
 
@@ -66,7 +66,7 @@ class OutsideRun:
             open_http=open_loopback,
         )
 
-    def standing(self) -> dict[tuple[str, str], LabelEvent]:
+    def standing(self) -> dict[tuple[str, str], AnswerEvent]:
         """Return the labels as they stand, by (labeler, query)."""
         labels = current_labels(self.ledger.events()).values()
         return {(label.labeler_id, label.query_id): label for label in labels}

@@ -31,10 +31,10 @@ from label_queue.folds.lineage import reference_provenance
 from label_queue.ledger.sql import SqlLedger
 from label_queue.schedule import LabelSchedule
 from protocol.labels import (
+    AnswerEvent,
     Assignment,
     Candidate,
     ComparisonQuery,
-    LabelEvent,
     PolicyProvenance,
     RewardVersion,
 )
@@ -365,7 +365,7 @@ def make_assignment(query: ComparisonQuery, labeler: str, created_at: float) -> 
 
 def make_label(
     query: ComparisonQuery, labeler: str, choice: int | None, received_at: float, *, seq: int = 0
-) -> LabelEvent:
+) -> AnswerEvent:
     """Return a labeler's choice of a candidate, or a skip for None."""
     assignment = f"{query.query_id}-{labeler}"
     return make_event(

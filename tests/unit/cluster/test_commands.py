@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from cluster.cli import main
 from cluster.commands.shared import EXIT_USER_ERROR
 from cluster.run_folder import RunFolder
 from label_queue.folds.view import LedgerView
+from label_queue.ledger.event_lines import LabelEventLine
 from label_queue.ledger.records import LabelerToken
 from label_queue.ledger.sql import SqlLedger
+from protocol.labels import Excluded
 from tests.support.hand_made_ledger import fill
 
 EXCLUDE_BOB = ("labelers", "exclude", "bob", "--reason", "clicks")
@@ -194,7 +197,7 @@ def test_an_ended_run_s_labeler_is_excluded_in_its_ledger(ended_run: RunFolder) 
     assert listed.splitlines()[2].split()[:3] == ["bob", "excluded", "3"]
 
     ledger = SqlLedger.open_to_read(ended_run.ledger)
-    (event,) = [event for event in LedgerView.of(ledger).events if event.type == "exclude"]
+    (event,) = [event for event in LedgerView.of(ledger).events if isinstance(event, Excluded)]
     assert (event.labeler_id, event.reason, event.source.system) == ("bob", "clicks", "owner")
     ledger.close()
     again = andon("labelers", "reinstate", "bob", "--reason", "x", "--run", "runs/demo-1", "--yes")
@@ -234,6 +237,10 @@ def test_trace_from_a_label_a_labeler_and_a_policy(ended_run: RunFolder) -> None
     ]
     told = json.loads(andon("trace", "runs/demo-1", "--label", "q8/ann", "--json").output)
     assert told["policy_versions"] == [3]
+    # As the ledger's own line: whoever reads it finds the fields under the names they always had.
+    [revision] = told["revisions"]
+    assert list(revision) == [field.name for field in fields(LabelEventLine)]
+    assert (revision["type"], revision["seq"], revision["from_seq"]) == ("submit", 9, None)
 
 
 def test_trace_wants_one_thing(ended_run: RunFolder) -> None:

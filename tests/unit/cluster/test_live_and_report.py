@@ -21,7 +21,7 @@ from label_queue.labeling.submissions import LabelSubmission
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
-from protocol.labels import FitRequest, RewardVersion
+from protocol.labels import FitRequest, Pulled, Released, RewardVersion, RollbackOrdered, RolledBack
 from tests.support.hand_made_run import COVERAGE, FIRST_SAMPLES, fill
 from tests.support.labels import ManualClock, make_cord_event, make_drafts
 from tests.support.messages import make_policy
@@ -83,11 +83,13 @@ def test_pulls_of_the_cord_are_those_of_the_ledger(folder: RunFolder) -> None:
     ledger = SqlLedger.open(folder.ledger, "run-1")
     ledger.write(
         [
-            make_cord_event("pull", 0),
-            make_cord_event("pull", 1, actor="guard", to_version=2),  # an offer, no second pull
-            make_cord_event("release", 2, actor="owner"),
-            make_cord_event("roll_back", 3, actor="owner", to_version=1),
-            make_cord_event("rolled_back", 4, actor="learner", to_version=1),
+            make_cord_event(Pulled, 0),
+            make_cord_event(
+                Pulled, 1, actor="guard", offered_rollback=2
+            ),  # an offer, no second pull
+            make_cord_event(Released, 2, actor="owner"),
+            make_cord_event(RollbackOrdered, 3, actor="owner", to_version=1),
+            make_cord_event(RolledBack, 4, actor="learner", restored_version=1),
         ]
     )
     ledger.close()

@@ -36,7 +36,7 @@ from cluster.report.records import RunRecords, read_run
 from cluster.report.summary import summarize
 from cluster.run_folder import RunFolder
 from label_queue.ledger.sql import SqlLedger
-from protocol.labels import CordState
+from protocol.labels import CordState, Pulled, Released
 from protocol.messages import StepReport
 from tests.support.labels import make_cord_event
 from tests.support.messages import make_policy
@@ -119,8 +119,8 @@ class Played:
 def write_cord(path: Path) -> None:
     """Write down who pulled the cord and let it go, as the label queue does meanwhile."""
     ledger = SqlLedger.open(path, "run")
-    ledger.write([replace(make_cord_event("pull", 0), at=BEGAN + 89)])
-    ledger.write([replace(make_cord_event("release", 1), at=BEGAN + 110)])
+    ledger.write([replace(make_cord_event(Pulled, 0), at=BEGAN + 89)])
+    ledger.write([replace(make_cord_event(Released, 1), at=BEGAN + 110)])
     ledger.close()
 
 

@@ -30,7 +30,7 @@ from label_queue.ledger.records import (
 from label_queue.queue import LabelQueue
 from protocol.labels import DatasetRules
 from tests.support.fake_people_queue import FakePeopleQueue
-from tests.support.labels import ManualClock, make_config
+from tests.support.labels import ManualClock, answers, make_config
 from tests.support.memory_ledger import KEYS, MemoryLedger
 from tests.unit.label_queue.conftest import MakeQueue
 from tests.unit.label_queue.intake.client import choice, post, take
@@ -93,7 +93,7 @@ def filled(path: str) -> str:
 
 def contents(ledger: MemoryLedger) -> dict[str, list[Any]]:
     """All that a refusal must not change."""
-    return {kind.__name__: ledger.read(kind) for kind in KEYS if kind is not DeadLetter}
+    return {str(kind): ledger.read(kind) for kind in KEYS if kind is not DeadLetter}
 
 
 # --- no, wrong or expired token: 401 ------------------------------------------------------------
@@ -272,7 +272,7 @@ async def test_client_clocks_are_stored_and_order_nothing(
         clock.now += 1.0
         times: dict[str, Any] = dict.fromkeys(("shown_at", "first_action_at", "submitted_at"), now)
         assert (await post(ann, choice(task, **times))).status_code == 200
-    events = ledger.events()
+    events = answers(ledger.events())
     assert [event.submitted_at for event in events] == clocks
     assert [event.received_at for event in events] == [1_001.0, 1_002.0, 1_003.0]
     queries = {query.query_id: query for query in ledger.queries()}

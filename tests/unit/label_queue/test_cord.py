@@ -11,7 +11,15 @@ import pytest
 from label_queue.folds.cord import RELEASED, after
 from label_queue.queue import LabelQueue
 from protocol.errors import LabelConflict, QueueClosed, ResourceError, UnknownTask
-from protocol.labels import CordEvent, CordState, PolicyProvenance
+from protocol.labels import (
+    CordEvent,
+    CordState,
+    PolicyProvenance,
+    Pulled,
+    Released,
+    RollbackOrdered,
+    RolledBack,
+)
 from tests.support.labels import make_cord_event
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.messages import make_policy
@@ -25,27 +33,27 @@ def hangs(*events: CordEvent) -> CordState:
 
 
 def test_the_first_reason_stands_while_it_is_pulled() -> None:
-    state = hangs(make_cord_event("pull"), make_cord_event("pull", 1, actor="bob"))
+    state = hangs(make_cord_event(Pulled), make_cord_event(Pulled, 1, actor="bob"))
     assert state == CordState(
         is_pulled=True, pulled_by="ann", reason="ann saw something", pulled_at=1_000.0
     )
 
 
 def test_a_release_lets_go_and_the_next_pull_counts_anew() -> None:
-    events = [make_cord_event("pull"), make_cord_event("release", 1, actor="owner")]
+    events: list[CordEvent] = [make_cord_event(Pulled), make_cord_event(Released, 1, actor="owner")]
     assert hangs(*events) == RELEASED
-    again = hangs(*events, make_cord_event("pull", 2, actor="bob"))
+    again = hangs(*events, make_cord_event(Pulled, 2, actor="bob"))
     assert (again.pulled_by, again.pulled_at) == ("bob", 1_002.0)
 
 
 def test_a_guard_that_pulls_again_adds_its_offer() -> None:
-    guard = make_cord_event("pull", 1, actor="guard", to_version=0)
-    state = hangs(make_cord_event("pull"), guard, replace(guard, to_version=5))
+    guard = make_cord_event(Pulled, 1, actor="guard", offered_rollback=0)
+    state = hangs(make_cord_event(Pulled), guard, replace(guard, offered_rollback=5))
     assert (state.pulled_by, state.offered_rollback) == ("ann", 0)
 
 
 def test_a_rollback_pulls_and_leaves_it_pulled_when_done() -> None:
-    ordered = make_cord_event("roll_back", actor="owner", to_version=3)
+    ordered = make_cord_event(RollbackOrdered, actor="owner", to_version=3)
     assert hangs(ordered) == CordState(
         is_pulled=True,
         pulled_by="owner",
@@ -53,7 +61,7 @@ def test_a_rollback_pulls_and_leaves_it_pulled_when_done() -> None:
         pulled_at=1_000.0,
         rollback_to=3,
     )
-    done = hangs(ordered, make_cord_event("rolled_back", 1, actor="learner", to_version=3))
+    done = hangs(ordered, make_cord_event(RolledBack, 1, actor="learner", restored_version=3))
     assert (done.is_pulled, done.pulled_by, done.rollback_to) == (True, "owner", None)
 
 
@@ -82,7 +90,7 @@ async def test_pulling_and_releasing_twice_write_once(
         await queue.policy_loop.pull_cord("guard", "NaN")
     for _ in range(2):
         await queue.owner.release_cord("fixed")
-    assert [event.action for event in ledger.read(CordEvent)] == ["pull", "release"]
+    assert [type(event) for event in ledger.cord_events()] == [Pulled, Released]
 
 
 async def test_a_pulled_cord_is_pulled_after_a_restart(make_queue: MakeQueue) -> None:
@@ -119,7 +127,10 @@ async def test_a_rollback_reaches_the_learner_and_is_done_once(
     restored = replace(make_policy(4, 30), restored_from=1)
     await queue.policy_loop.rolled_back(restored)
     await queue.policy_loop.rolled_back(restored)
-    assert [event.action for event in ledger.read(CordEvent)] == ["roll_back", "rolled_back"]
+    assert [type(event).__name__ for event in ledger.cord_events()] == [
+        "RollbackOrdered",
+        "RolledBack",
+    ]
     assert ledger.read(PolicyProvenance)[-1].restored_from == 1
     assert (await queue.policy_loop.cord()).is_pulled
     waiting = asyncio.create_task(queue.policy_loop.pass_cord())

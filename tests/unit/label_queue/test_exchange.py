@@ -15,7 +15,7 @@ from label_queue.exchange.export import export_run
 from label_queue.exchange.imports import Imported, import_file
 from label_queue.exchange.line_file import write_lines
 from label_queue.exchange.preferences import Style, preference_lines
-from label_queue.exchange.record_lines import record_lines
+from label_queue.exchange.record_lines import read_records, record_lines
 from label_queue.folds.dataset import build_dataset, dataset_bytes
 from label_queue.ledger.records import (
     ConnectorOffset,
@@ -25,14 +25,23 @@ from label_queue.ledger.records import (
     TokenRevocation,
 )
 from label_queue.ledger.sql import SqlLedger
-from protocol.errors import InputError, MissingError, ResourceError, UserError
-from protocol.labels import ComparisonQuery, CordEvent, DatasetRules, PolicyProvenance
+from protocol.errors import InputError, MissingError, ResourceError, SchemaMismatch, UserError
+from protocol.labels import (
+    ComparisonQuery,
+    DatasetRules,
+    LabelChange,
+    LabelEvent,
+    PolicyProvenance,
+    Pulled,
+)
 from protocol.messages import ChatMessage
 from tests.support.labels import (
+    answers,
     make_assignment,
     make_event,
     make_exclusion,
     make_query,
+    make_retraction,
     make_reward,
 )
 from tests.support.memory_ledger import MemoryLedger
@@ -43,11 +52,13 @@ RANKED = make_query(2, versions=(1, 1, 1), kind="ranking")
 SECRET = "0123456789abcdef" * 4
 
 
-def labelled(*events: Any) -> list[Record]:
+def labelled(*events: LabelEvent) -> list[Record]:
     """Queries and the assignments of their events, then the events."""
     queries = (PAIR, FOUR, RANKED)
     by_id = {query.query_id: query for query in queries}
-    pairs = {(event.query_id, event.labeler_id) for event in events if event.query_id}
+    pairs = {
+        (event.query_id, event.labeler_id) for event in events if isinstance(event, LabelChange)
+    }
     assignments = [make_assignment(by_id[query_id], name) for query_id, name in sorted(pairs)]
     return [*queries, *assignments, *events]
 
@@ -57,17 +68,17 @@ def everything() -> list[Record]:
     return [
         *labelled(
             make_event(PAIR, "ann", strength=2, comment="ünïcode \u2028 text"),
-            make_event(PAIR, "ann", type="revise", revision=1, choice=1, strength=4),
+            make_event(PAIR, "ann", revision=1, choice=1, strength=4),
             make_event(FOUR, "ann", choice=2, spans=(("q1-a", 0, 4, "bad"),)),
             make_event(FOUR, "bob", outcome="tie"),
             make_event(RANKED, "bob", outcome="ranking", ranking=("q2-c", "q2-a", "q2-b")),
             make_event(PAIR, "bob"),
-            make_event(PAIR, "bob", type="retract", revision=1, outcome=None, choice=None),
+            make_retraction(PAIR, "bob", revision=1),
             make_exclusion("bob", from_seq=5),
         ),
         LabelerToken(token_sha256=SECRET, labeler_id="ann", created_at=1.0, expires_at=None),
         TokenRevocation(token_sha256=SECRET, at=2.0, reason="used"),
-        CordEvent(event_id="c1", action="pull", actor="ann", reason="odd", at=3.0),
+        Pulled(event_id="c1", actor="ann", reason="odd", at=3.0),
         make_reward(1, ledger_seq=5),
         PolicyProvenance(
             version=1,
@@ -218,9 +229,9 @@ def test_gold_is_left_out_and_so_are_labels_held_until_it_clears() -> None:
 def test_a_label_counts_as_it_stands() -> None:
     ledger = labelled(
         make_event(PAIR, "ann"),
-        make_event(PAIR, "ann", type="revise", revision=1, choice=1),
+        make_event(PAIR, "ann", revision=1, choice=1),
         make_event(PAIR, "bob"),
-        make_event(PAIR, "bob", type="retract", revision=1, outcome=None, choice=None),
+        make_retraction(PAIR, "bob", revision=1),
     )
     assert pairs_of(trl(ledger)) == [("q0-b", "q0-a")]
 
@@ -350,6 +361,8 @@ def first(lines: list[dict[str, Any]], kind: str) -> dict[str, Any]:
         (lambda lines: lines.clear(), "is not of our own form"),
         (lambda lines: lines[0].update(format="csv"), "line 1: format: want"),
         (lambda lines: lines[0].update(schema_version=9), "line 1: schema_version: is 9, this is"),
+        (lambda lines: lines[0].pop("schema_version"), "line 1: schema_version: want 1, got None"),
+        (lambda lines: lines[0].update(schema_version="1"), "line 1: schema_version: want 1, got"),
         (lambda lines: lines[0].update(run_id=""), "line 1: run_id: want"),
         (lambda lines: lines[1].update(type="token"), "line 2: type: 'token' is none of"),
         (lambda lines: lines[1].update(more=1), "line 2: more: unknown"),
@@ -404,6 +417,18 @@ def first(lines: list[dict[str, Any]], kind: str) -> dict[str, Any]:
         ),
         (lambda lines: first(lines, "label_event").update(seq=2), "line 10: seq: want 1, got 2"),
         (
+            lambda lines: first(lines, "label_event").update(schema_version=2),
+            "line 10: schema_version: is 2, this is 1; use the version of Andon that wrote it",
+        ),
+        (
+            lambda lines: first(lines, "label_event").update(from_seq=2),
+            "line 10: from_seq: want null: an event of type submit has none",
+        ),
+        (
+            lambda lines: first(lines, "cord_event").update(action="roll_back"),
+            "to_version: an action of roll_back names one",
+        ),
+        (
             lambda lines: first(lines, "label_event").update(assignment_id="none"),
             "line 10: assignment_id: no assignment 'none'",
         ),
@@ -445,6 +470,16 @@ def test_a_bad_file_is_named_by_line_and_field_and_nothing_is_written(
         import_file(path, tmp_path / "copy.sqlite", at_time=0.0)
     assert problem in str(refused.value)
     assert not list(tmp_path.glob("*copy*"))
+
+
+def test_an_export_of_a_newer_version_is_told_from_a_broken_one(tmp_path: Path) -> None:
+    lines = ours(everything())
+    lines[0].update(schema_version=2)
+    path = tmp_path / "newer.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    problem = r"newer\.jsonl, line 1: schema_version: is 2, this is 1; use the version of Andon"
+    with pytest.raises(SchemaMismatch, match=problem):
+        read_records(path)
 
 
 def test_fields_that_queries_no_longer_have_are_passed_over(tmp_path: Path) -> None:
@@ -553,7 +588,7 @@ def test_preferences_become_labels_of_the_labeler_import(tmp_path: Path) -> None
     query = ledger.queries()[0]
     assert query.prompt_token_ids == (0, 3, 4, 3)
     assert [candidate.token_ids for candidate in query.candidates] == [(4, 1), (6, 1)]
-    events = ledger.events()
+    events = answers(ledger.events())
     assert [(e.labeler_id, e.outcome, e.strength) for e in events] == [
         ("import", "choice", None),
         ("import", "choice", 2),
@@ -655,5 +690,5 @@ def test_another_margin_is_no_strength(tmp_path: Path) -> None:
     path, copy = trl_file(tmp_path, {**PLAIN, "margin": 0.5}), tmp_path / "copy.sqlite"
     import_file(path, copy, run_id=RUN, tokenizer=Words(), at_time=7.0)
     ledger = SqlLedger.open_to_read(copy)
-    assert ledger.events()[0].strength is None
+    assert [event.strength for event in answers(ledger.events())] == [None]
     ledger.close()

@@ -11,9 +11,15 @@ from label_queue.config import QualityConfig
 from label_queue.folds.shift import FORCING_SHARE, Shift, contaminated_from, find_shift
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.oversight.exclusion import OwnerEvents, preview
-from protocol.labels import LabelEvent
+from protocol.labels import OwnerEvent
 from tests.support.hand_made_ledger import hand_made_view, label_ids
-from tests.support.labels import make_event, make_provenance, make_query, make_reward
+from tests.support.labels import (
+    make_event,
+    make_provenance,
+    make_query,
+    make_retraction,
+    make_reward,
+)
 
 CONFIG = QualityConfig()
 
@@ -28,12 +34,12 @@ def change(
     labeler_id: str = "bob",
     *,
     number: int = 0,
-    from_seq: int | None = None,
-) -> LabelEvent:
+    from_seq: int = 0,
+) -> OwnerEvent:
     events = OwnerEvents(new_id=lambda: f"owner:{number}", clock=lambda: 2_000.0)
     if kind == "reinstate":
         return events.reinstate(labeler_id, "at random")
-    return events.exclude(labeler_id, "at random", from_seq)
+    return events.exclude(labeler_id, from_seq, "at random")
 
 
 def weighted(view: LedgerView, **weights: float) -> LedgerView:
@@ -78,9 +84,9 @@ def test_labels_not_learned_yet_force_nothing(learned: LearnedLabels) -> None:
 
 
 def test_retracting_or_thinking_better_is_no_exclusion(learned: LearnedLabels) -> None:
-    retracted = make_event(make_query(6), "bob", type="retract", revision=1, choice=None)
-    skipped = make_event(make_query(7), "bob", type="revise", revision=1, outcome="skip")
-    revised = make_event(make_query(9), "bob", type="revise", revision=1, choice=2)
+    retracted = make_retraction(make_query(6), "bob", revision=1)
+    skipped = make_event(make_query(7), "bob", revision=1, outcome="skip")
+    revised = make_event(make_query(9), "bob", revision=1, choice=2)
     assert find_shift(hand_made_view(retracted, skipped, revised), learned) == Shift()
 
 

@@ -8,7 +8,13 @@ from label_queue.config import DEFAULT_QUALITY
 from label_queue.folds.dataset import build_dataset
 from label_queue.folds.history import LabelHistory
 from protocol.labels import DatasetRules, LabelEvent
-from tests.support.labels import make_event, make_exclusion, make_query
+from tests.support.labels import (
+    make_event,
+    make_exclusion,
+    make_query,
+    make_reinstatement,
+    make_retraction,
+)
 
 QUERIES = {f"q{n}": make_query(n) for n in range(20)}
 GOLD = {
@@ -54,7 +60,7 @@ def test_a_suspended_labelers_labels_are_held_until_they_are_reinstated() -> Non
     assert told.counts == (0, 5)
     told.add(make_event(QUERIES["q5"]))  # a task they still held
     assert told.counts == (0, 6)
-    told.add(make_exclusion("ann", reinstate=True))
+    told.add(make_reinstatement("ann"))
     assert told.counts == (6, 0)
 
 
@@ -65,7 +71,7 @@ def test_an_excluded_labelers_later_labels_do_not_count() -> None:
     assert told.counts == (3, 0)
     told.add(make_exclusion("ann", number=1, from_seq=0))
     assert told.counts == (0, 0)
-    told.add(make_exclusion("ann", number=2, reinstate=True))
+    told.add(make_reinstatement("ann", number=2))
     assert told.counts == (5, 0)
 
 
@@ -81,11 +87,11 @@ def test_probation_ends_with_all_labels_counting() -> None:
 def test_a_revision_to_no_preference_and_back() -> None:
     told = Told()
     told.add(make_event(QUERIES["q0"]))
-    told.add(make_event(QUERIES["q0"], type="revise", revision=1, outcome="skip"))
+    told.add(make_event(QUERIES["q0"], revision=1, outcome="skip"))
     assert told.counts == (0, 0)
-    told.add(make_event(QUERIES["q0"], type="revise", revision=2, outcome="tie"))
+    told.add(make_event(QUERIES["q0"], revision=2, outcome="tie"))
     assert told.counts == (1, 0)
-    told.add(make_event(QUERIES["q0"], type="retract", revision=3, outcome=None, choice=None))
+    told.add(make_retraction(QUERIES["q0"], revision=3))
     assert told.counts == (0, 0)
 
 

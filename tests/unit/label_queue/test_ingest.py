@@ -14,8 +14,8 @@ from label_queue.connectors.port import Annotation, Answer, Deletion, Sweep, Unr
 from label_queue.connectors.translation import outside_task
 from label_queue.ledger.records import ConnectorOffset, DeadLetter
 from protocol.errors import ResourceError
-from protocol.labels import Assignment
-from tests.support.labels import ManualClock, make_query
+from protocol.labels import Assignment, Revised, Submitted
+from tests.support.labels import ManualClock, changes, make_query
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.outside import OutsideRun
 
@@ -83,7 +83,8 @@ async def test_an_answer_becomes_an_assignment_and_a_label(run: OutsideRun) -> N
     assert assignment.labeler_id == "jsonl:7"
     assert assignment.shown_order == outside_task(TOOL, make_query(0)).order
     [event] = run.ledger.events()
-    assert (event.type, event.revision, event.choice) == ("submit", 0, shown("b"))
+    assert isinstance(event, Submitted)
+    assert (event.revision, event.choice) == (0, shown("b"))
     assert event.assignment_id == event.label_id == assignment.assignment_id
     assert (event.source.system, event.source.external_id) == (TOOL, "1")
     assert event.event_id == "jsonl/1@2026-01-01T00:01:00.000000Z#sha-b"
@@ -124,9 +125,9 @@ async def test_a_change_is_a_revision_and_an_older_one_is_stale(run: OutsideRun)
     assert await run.labels.ingest(TOOL, follow(said("c", at=2))) == IngestCounts(stale=1)
 
     assert choices(run) == {("jsonl:7", "q0"): shown("b")}
-    assert [(event.type, event.revision) for event in run.ledger.events()] == [
-        ("submit", 0),
-        ("revise", 1),
+    assert [(type(event), event.revision) for event in changes(run.ledger.events())] == [
+        (Submitted, 0),
+        (Revised, 1),
     ]
 
 
@@ -191,7 +192,7 @@ async def test_of_two_answers_of_one_labeler_the_newest_stands_and_then_the_othe
     await run.labels.ingest(TOOL, whole(old, new))
     await run.labels.ingest(TOOL, whole(old, new))
     assert choices(run) == {("jsonl:7", "q0"): shown("b")}
-    assert [event.revision for event in run.ledger.events()] == [0, 1, 2]
+    assert [event.revision for event in changes(run.ledger.events())] == [0, 1, 2]
 
 
 async def test_a_copy_that_lags_behind_does_not_take_a_change_back(run: OutsideRun) -> None:

@@ -27,8 +27,9 @@ from tests.support.labels import (
     make_assignment,
     make_config,
     make_event,
-    make_exclusion,
     make_query,
+    make_reinstatement,
+    make_retraction,
 )
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.metric_proofs import proves
@@ -40,7 +41,7 @@ NOW = 1_100.0
 
 def fill(ledger: MemoryLedger) -> None:
     for number, labeler in enumerate(("ann", "bob")):
-        ledger.write([make_exclusion(labeler, reinstate=True, number=number)])
+        ledger.write([make_reinstatement(labeler, number=number)])
     made = {0: 1_000.0, 1: 1_000.0, 2: 1_020.0, 3: 1_030.0, 4: 1_040.0, 5: 1_040.0}
     purposes = {0: "overlap", 1: "overlap", 4: "gold", 5: "gold"}
     queries = {
@@ -70,8 +71,8 @@ def fill(ledger: MemoryLedger) -> None:
     ledger.write([make_query(6, num_wanted=3), make_query(7, purpose="gold", gold_answer="q7-a")])
     ledger.write(
         [
-            make_event(queries[0], "bob", type="revise", revision=1, choice=0, received_at=1_093.0),
-            make_event(queries[1], "bob", type="retract", revision=1, received_at=1_094.0),
+            make_event(queries[0], "bob", revision=1, choice=0, received_at=1_093.0),
+            make_retraction(queries[1], "bob", revision=1, received_at=1_094.0),
         ]
     )
 

@@ -16,7 +16,7 @@ from label_queue.connectors.outposts import Outposts
 from label_queue.connectors.port import Answer
 from label_queue.ledger.records import DeadLetter
 from protocol.errors import ConfigError, InvalidLabel, Unauthenticated, UnknownTask
-from tests.support.labels import ManualClock, make_query
+from tests.support.labels import ManualClock, answers, make_query
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.metric_proofs import proves
 from tests.support.outside import OutsideRun, choices
@@ -106,7 +106,7 @@ async def test_answers_come_back_page_by_page_and_once(
 
     assert choices(run) == {(f"{NAME}:7", f"q{i}"): shown("b", i) for i in range(5)}
     assert len(run.ledger.events()) == 5
-    event = run.ledger.events()[0]
+    event = answers(run.ledger.events())[0]
     assert event.active_ms == 4288
     assert event.source.updated_at == "2026-01-01T00:00:00.500000Z"
     pages = [r.query["page"] for r in tool.received if r.method == "GET"][-3:]

@@ -13,7 +13,13 @@ from label_queue.folds.dataset import (
     exclusions_sha256,
 )
 from protocol.labels import DatasetRules, LabelEvent
-from tests.support.labels import make_event, make_exclusion, make_query
+from tests.support.labels import (
+    make_event,
+    make_exclusion,
+    make_query,
+    make_reinstatement,
+    make_retraction,
+)
 from tests.support.ledger_contract import LedgerContract
 from tests.support.memory_ledger import MemoryLedger
 
@@ -35,8 +41,8 @@ def test_latest_revision_stands_until_it_is_retracted() -> None:
     query = make_query()
     events = numbered(
         make_event(query, choice=0),
-        make_event(query, type="revise", revision=1, choice=2),
-        make_event(query, type="retract", revision=2, outcome="choice", choice=None),
+        make_event(query, revision=1, choice=2),
+        make_retraction(query, revision=2),
     )
     assert current_labels(events[:1])["q0/ann"].choice == "q0-a"
     assert current_labels(events[:2])["q0/ann"].choice == "q0-c"
@@ -48,7 +54,7 @@ def test_dataset_at_an_earlier_sequence_number_does_not_change_later() -> None:
     events = numbered(
         make_event(query, choice=0),
         make_event(make_query(1), choice=1),
-        make_event(query, type="revise", revision=1, choice=3),
+        make_event(query, revision=1, choice=3),
     )
     early = build_dataset(QUERIES, events[:2], 2, RULES)
     assert build_dataset(QUERIES, events, 2, RULES) == early
@@ -81,7 +87,7 @@ def test_exclusion_holds_from_a_sequence_number_on_and_can_be_undone() -> None:
         make_event(make_query(1), "ann"),
         make_event(make_query(2), "bob"),
         make_exclusion("bob", number=0, from_seq=2),
-        make_exclusion("bob", number=1, reinstate=True),
+        make_reinstatement("bob", number=1),
     )
     assert [c.seq for c in build_dataset(QUERIES, events, 3, RULES)] == [1, 2, 3]
     assert [c.seq for c in build_dataset(QUERIES, events, 4, RULES)] == [1, 2]

@@ -5,7 +5,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,10 @@ from sqlalchemy import Engine, event
 
 from label_queue.ledger.file import refuse_network_filesystem
 from label_queue.ledger.records import ConnectorOffset, DeadLetter, LabelerToken, TokenRevocation
-from label_queue.ledger.sql import STREAMS, SqlLedger, _engine
+from label_queue.ledger.sql import SqlLedger, _engine
+from label_queue.ledger.tables import STREAMS
 from protocol.errors import InputError, MissingError, ResourceError
-from protocol.labels import ComparisonQuery, RewardVersion
+from protocol.labels import ComparisonQuery, Pulled, RewardVersion
 from tests.support.labels import (
     make_assignment,
     make_cord_event,
@@ -74,7 +74,7 @@ def test_streams_are_append_only(ledger: SqlLedger, path: Path, table: str) -> N
             make_event(query),
             LabelerToken(token_sha256="ab", labeler_id="ann", created_at=1.0, expires_at=None),
             TokenRevocation(token_sha256="ab", at=1.0, reason="left"),
-            make_cord_event("pull"),
+            make_cord_event(Pulled),
             make_reward(1, ledger_seq=1),
             make_provenance(1),
             ConnectorOffset(connector="c", offset="1", at=1.0),
@@ -86,21 +86,6 @@ def test_streams_are_append_only(ledger: SqlLedger, path: Path, table: str) -> N
         for statement in (f"UPDATE {table} SET {column} = 7", f"DELETE FROM {table}"):
             with pytest.raises(sqlite3.IntegrityError, match="append-only"):
                 connection.execute(statement)
-
-
-def test_refuses_another_schema_and_leaves_it_as_it_was(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE run (run_id VARCHAR, schema_version INTEGER)")
-        connection.execute("INSERT INTO run VALUES ('run-1', 1)")
-        connection.commit()
-    before = path.read_bytes()
-    for refused in (partial(SqlLedger.open, path, "run-1"), partial(SqlLedger.open_to_read, path)):
-        with pytest.raises(InputError, match="written by schema 1, this is 2; use the version"):
-            refused()
-    with closing(sqlite3.connect(path)) as connection:
-        [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_master")
-    assert tables == 1
-    assert path.read_bytes()[100:] == before[100:]  # the header says that it is read by WAL now
 
 
 def test_a_failed_write_appends_nothing(ledger: SqlLedger) -> None:
@@ -178,7 +163,7 @@ def test_an_error_of_any_kind_at_opening_frees_the_lock(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("label_queue.ledger.sql._prepare", lambda *_: 1 / 0)
+        patch.setattr("label_queue.ledger.sql.prepare", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             SqlLedger.open(path, "run-1")
     SqlLedger.open(path, "run-1").close()

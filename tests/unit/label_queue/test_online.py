@@ -115,7 +115,7 @@ def test_a_revised_label_has_the_latency_of_what_was_learned_first() -> None:
     ledger = MemoryLedger()
     fill(ledger)
     query = ledger.read(ComparisonQuery)[0]
-    ledger.write([make_event(query, "ann", type="revise", revision=1, received_at=500.0)])
+    ledger.write([make_event(query, "ann", revision=1, received_at=500.0)])
     online = read(ledger).figures.online()
     assert seconds(online) == LATENCIES
     assert online.num_waiting == NUM_WAITING

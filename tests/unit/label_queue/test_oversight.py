@@ -18,7 +18,15 @@ from label_queue.oversight.overview_parts import history
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from protocol.errors import InvalidLabel, QueueClosed, TooFast, UnknownTask
-from protocol.labels import Comparison, ComparisonQuery, FitKind, FitRequest, LabelEvent
+from protocol.labels import (
+    Comparison,
+    ComparisonQuery,
+    Excluded,
+    FitKind,
+    FitRequest,
+    Reinstated,
+    Submitted,
+)
 from tests.support.hand_made_ledger import fill
 from tests.support.labels import (
     ManualClock,
@@ -226,10 +234,11 @@ async def test_excluding_and_reinstating_are_events_that_say_what_they_change(
     queue = make_queue()
     shown = await queue.owner.preview_exclusion("bob", 8)
     assert (shown.labels, shown.reward_versions, shown.policy_versions) == (2, (1, 2), (1, 3))
-    assert ledger.events()[-1].type == "submit"
+    assert isinstance(ledger.events()[-1], Submitted)
     assert await queue.owner.exclude("bob", 8, "at random") == shown
     event = ledger.events()[-1]
-    assert (event.type, event.labeler_id, event.from_seq) == ("exclude", "bob", 8)
+    assert isinstance(event, Excluded)
+    assert (event.labeler_id, event.from_seq) == ("bob", 8)
     assert (event.reason, event.source.system) == ("at random", "owner")
     assert (await queue.people.run_info()).labels_received == 9
     assert (await queue.owner.exclude("bob", 8, "again")).labels == 0
@@ -237,7 +246,7 @@ async def test_excluding_and_reinstating_are_events_that_say_what_they_change(
     assert back.labels == 2
     assert await queue.owner.reinstate("bob", "it was another") == back
     assert (await queue.owner.reinstate("bob", "again")).labels == 0
-    assert [e.type for e in ledger.events()[-2:]] == ["exclude", "reinstate"]
+    assert [type(e) for e in ledger.events()[-2:]] == [Excluded, Reinstated]
     assert (await queue.people.run_info()).labels_received == 11
 
 
@@ -446,7 +455,7 @@ async def test_nobody_is_asked_gold_made_of_what_they_answered(make_queue: MakeQ
             await choose(queue, name, 0)
 
     def asked(labeler_id: str) -> list[str]:
-        events: list[LabelEvent] = queue.state.history.submits_of(labeler_id)
+        events: list[Submitted] = queue.state.history.submits_of(labeler_id)
         return [queue.state.board.queries[event.query_id].purpose for event in events]
 
     assert "gold" not in asked("ann")

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from label_queue.config import LeaseConfig, QualityConfig
+from label_queue.connectors.translation import as_retraction
 from label_queue.labeling.guidelines import read_guidelines
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission, Span
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from protocol.errors import InputError, MissingError
-from protocol.labels import LabelEvent, Outcome
+from protocol.labels import LabelChange, Outcome
 from tests.support.labels import ManualClock, make_config
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.present import present
@@ -94,9 +95,8 @@ async def test_a_label_taken_back_elsewhere_is_no_last_answer(
     await answer_orders(queue)
     await label(queue, 1, "ann")
     [given] = ledger.events()
-    fields = {name: getattr(given, name) for name in LabelEvent.__slots__}
-    gone = {"type": "retract", "revision": 1, "event_id": f"{given.label_id}:1"}
-    ledger.write([LabelEvent(**{**fields, **gone})])
+    assert isinstance(given, LabelChange)
+    ledger.write([as_retraction(given, connector="jsonl", at=given.received_at + 1.0)])
     assert (await make_queue().people.me("ann")).last is None
 
 

@@ -82,7 +82,7 @@ def test_a_refit_without_them_and_a_rollback_clean_what_comes_after() -> None:
 
 
 def test_a_revised_label_is_one_label() -> None:
-    revised = make_event(make_query(6), "bob", type="revise", revision=1, choice=2)
+    revised = make_event(make_query(6), "bob", revision=1, choice=2)
     trace = Trace(hand_made_view(revised, make_reward(3, ledger_seq=12)), CONFIG)
     label = trace.of_event(12)
     assert [event.revision for event in label.revisions] == [0, 1]

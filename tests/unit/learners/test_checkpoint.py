@@ -89,7 +89,7 @@ def test_a_manifest_that_is_none_is_named(tmp_path: Path) -> None:
     write(folder, 3)
     path = tmp_path / "v000003" / MANIFEST_FILE
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
-    with pytest.raises(BundleCorrupt, match="format"):
+    with pytest.raises(BundleCorrupt, match=r"format: is 2, this is 1; use the version of Andon"):
         folder.read(3)
 
 

@@ -106,7 +106,11 @@ def test_a_pickle_is_refused_even_with_its_digest(written: RewardVersion) -> Non
 
 @pytest.mark.parametrize(
     ("content", "named"),
-    [("", "file"), ("{}", "announcement"), ('{"format": 2}', "format")],
+    [
+        ("", "file"),
+        ("{}", "announcement"),
+        ('{"format": 2}', "format: is 2, this is 1; use the version of Andon"),
+    ],
 )
 def test_a_manifest_that_cannot_be_read_is_named(
     written: RewardVersion, content: str, named: str

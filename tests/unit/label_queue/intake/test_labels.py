@@ -12,7 +12,8 @@ from label_queue.intake.labels_api import NDJSON
 from label_queue.intake.schemas import LineAnswer
 from label_queue.labeling.run_info import RunInfo
 from label_queue.queue import LabelQueue
-from tests.support.labels import ManualClock, make_config
+from protocol.labels import Revised, Submitted
+from tests.support.labels import ManualClock, answers, make_config
 from tests.support.memory_ledger import MemoryLedger
 from tests.unit.label_queue.conftest import MakeQueue
 from tests.unit.label_queue.intake.client import choice, client_of, post, take
@@ -53,7 +54,7 @@ async def test_a_label_is_in_the_ledger_when_it_is_acknowledged(
     body["spans"] = [{"candidate_id": body["choice"], "start": 0, "end": 4, "mark": "good"}]
     answer = await post(ann, body)
     assert answer.status_code == 200
-    [event] = ledger.events()
+    [event] = answers(ledger.events())
     assert answer.json() == {
         "event_id": f"{task.assignment_id}:0",
         "seq": 1,
@@ -103,7 +104,7 @@ async def test_a_change_of_mind_is_the_next_revision(
     assert (early.status_code, early.json()["field"]) == (422, "revision")
     await post(ann, choice(task, 0))
     assert (await post(ann, choice(task, 1, revision=1))).status_code == 200
-    assert [event.type for event in ledger.events()] == ["submit", "revise"]
+    assert [type(event) for event in ledger.events()] == [Submitted, Revised]
     assert (await queue.people.run_info()).labels_received == 1
 
 
@@ -150,7 +151,7 @@ async def test_a_batch_is_answered_line_by_line(
         (4, 200),
         (5, 200),
     ]
-    assert [event.revision for event in ledger.events()] == [0, 0, 1]
+    assert [event.revision for event in answers(ledger.events())] == [0, 0, 1]
 
 
 async def test_a_heartbeat_renews_the_lease(ann: httpx.AsyncClient, clock: ManualClock) -> None:

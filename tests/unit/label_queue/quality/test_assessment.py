@@ -10,7 +10,13 @@ from label_queue.config import DEFAULT_QUALITY, QualityConfig
 from label_queue.quality.assessment import Assessment, assess
 from label_queue.quality.gold_tasks import AskMoment, repetition
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent
-from tests.support.labels import make_assignment, make_event, make_exclusion, make_query
+from tests.support.labels import (
+    make_assignment,
+    make_event,
+    make_exclusion,
+    make_query,
+    make_retraction,
+)
 
 MOMENT = AskMoment(now=2_000.0, labels=20)
 
@@ -140,7 +146,7 @@ def test_a_retracted_label_is_gone_and_an_exclusion_shown() -> None:
     record = Record()
     record.ask(make_query(0))
     record.ask(make_query(1))
-    record.add(make_event(make_query(1), type="retract", revision=1, outcome=None, choice=None))
+    record.add(make_retraction(make_query(1), revision=1))
     record.add(make_exclusion("ann", from_seq=2))
     ann = assess(record.queries, record.assignments, record.events, DEFAULT_QUALITY)["ann"]
     assert (ann.state, ann.labels, ann.excluded_from) == ("excluded", 1, 2)

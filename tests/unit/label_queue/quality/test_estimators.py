@@ -11,7 +11,7 @@ from label_queue.quality.peers import peer_agreement
 from label_queue.quality.position import position_bias
 from label_queue.quality.self_agreement import consistency, self_agreement
 from label_queue.quality.speed import num_displayed_tokens, speed
-from protocol.labels import Assignment, ComparisonQuery, LabelEvent
+from protocol.labels import AnswerEvent, Assignment, ComparisonQuery
 from tests.support.labels import make_assignment, make_event, make_query
 
 PAIR = (1, 1)
@@ -22,7 +22,7 @@ MOMENT = AskMoment(now=2_000.0, labels=20)
 
 def answered_twice(
     number: int, first: int, second: int
-) -> tuple[list[ComparisonQuery], list[LabelEvent]]:
+) -> tuple[list[ComparisonQuery], list[AnswerEvent]]:
     query = make_query(number, versions=PAIR)
     again = repetition(query, f"again-{number}", MOMENT)
     return [query, again], [make_event(query, choice=first), make_event(again, choice=second)]
@@ -30,7 +30,7 @@ def answered_twice(
 
 def test_repeats_agree_if_they_name_the_same_candidate() -> None:
     queries: dict[str, ComparisonQuery] = {}
-    labels: dict[str, LabelEvent] = {}
+    labels: dict[str, AnswerEvent] = {}
     for number, (first, second) in enumerate([(0, 0), (1, 1), (0, 1), (1, 1)]):
         asked, answers = answered_twice(number, first, second)
         queries |= {query.query_id: query for query in asked}
@@ -68,7 +68,7 @@ def test_consistency_of_pairs() -> None:
 def test_repeats_of_different_k_are_weighed_by_their_chance() -> None:
     # K − 1 = 3/(1 + 1/3 + 1/3) = 1.8
     queries: dict[str, ComparisonQuery] = {}
-    labels: dict[str, LabelEvent] = {}
+    labels: dict[str, AnswerEvent] = {}
     for number, versions in enumerate([PAIR, (1,) * 4, (1,) * 4]):
         query = make_query(number, versions=versions)
         again = repetition(query, f"again-{number}", MOMENT)
@@ -116,7 +116,7 @@ def test_gold_is_no_common_ground() -> None:
 
 def shown(
     count: int, num_first: int, versions: tuple[int, ...] = PAIR
-) -> tuple[dict[str, Assignment], list[LabelEvent]]:
+) -> tuple[dict[str, Assignment], list[AnswerEvent]]:
     """`count` labels, of which `num_first` choose what was shown first."""
     queries = [make_query(number, versions=versions) for number in range(count)]
     assignments = [make_assignment(query) for query in queries]

@@ -9,7 +9,13 @@ import pytest
 from label_queue.config import DEFAULT_QUALITY
 from label_queue.quality.standing import Standings, standings
 from protocol.labels import ComparisonQuery, LabelEvent
-from tests.support.labels import make_event, make_exclusion, make_query
+from tests.support.labels import (
+    make_event,
+    make_exclusion,
+    make_query,
+    make_reinstatement,
+    make_retraction,
+)
 
 RIGHT, WRONG = 0, 1
 
@@ -46,7 +52,10 @@ class Ledger:
 
     def owner(self, *, reinstate: bool = False, from_seq: int | None = None) -> None:
         number = len(self.events)
-        self.add(make_exclusion("ann", number=number, from_seq=from_seq, reinstate=reinstate))
+        if reinstate:
+            self.add(make_reinstatement("ann", number=number))
+        else:
+            self.add(make_exclusion("ann", number=number, from_seq=from_seq))
 
     @property
     def standings(self) -> Standings:
@@ -179,12 +188,12 @@ def test_a_revised_gold_answer_counts_as_it_stands() -> None:
     ledger = Ledger()
     ledger.gold(WRONG, WRONG, WRONG)
     first = ledger.queries["q100"]
-    ledger.add(make_event(first, type="revise", revision=1, choice=RIGHT))
+    ledger.add(make_event(first, revision=1, choice=RIGHT))
     standing = ledger.standings["ann"]
     assert (standing.gold_right, standing.gold_wrong) == (1, 2)
     ledger.gold(WRONG)  # 3 · 1.386 − 0.405 = 3.75
     assert ledger.state == "probation"
-    ledger.add(make_event(first, type="retract", revision=2, choice=None, outcome=None))
+    ledger.add(make_retraction(first, revision=2))
     assert ledger.standings["ann"].gold_right == 0
 
 
