@@ -152,14 +152,20 @@ def learner_rank(
     stop([rank])
 
 
+@pytest.fixture(scope="module")
+def shared_standing() -> Standing:
+    """Where `learner_rank` stands."""
+    return Standing()
+
+
 class TestRemoteLearner(LearnerContract, of=RemoteLearner):
     @pytest.fixture
     def learner(self, learner_rank: Remote[LearnerRank]) -> RemoteLearner:
         return RemoteLearner(RankGroup([learner_rank]))
 
-    @pytest.fixture(scope="class")
-    def standing(self) -> Standing:
-        return Standing()
+    @pytest.fixture
+    def standing(self, shared_standing: Standing) -> Standing:
+        return shared_standing
 
     def batch(self, step: int) -> ExperienceBatch:
         return inputs.experience_batch(step)

@@ -6,7 +6,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -171,7 +171,7 @@ class LabelQueueContract(Contract):
 
     async def test_closing_wakes_whoever_waits(self, sides: Sides) -> None:
         await sides.fill()
-        calls = [
+        calls: list[asyncio.Future[Any]] = [
             await waiting(sides.loop.wait_until_allowed(0)),
             await waiting(sides.loop.next_fit()),
             await waiting(sides.loop.next_orders(LONG_S)),

@@ -105,6 +105,8 @@ class OwnRolloutActorContract(RolloutActorContract):
         draws = [asyncio.create_task(actor.generate([each])) for each in asked]
         again = asyncio.create_task(actor.generate(asked))
         await actor.load_policy(self.policy(next(versions)))
+        for _ in range(20):
+            await asyncio.sleep(0)
         assert not any(draw.done() for draw in (*draws, again))
         may_end.set()
         [first], [second] = await asyncio.gather(*draws)

@@ -25,7 +25,7 @@ class TestSharedMemoryPublisher(WeightPublisherContract, of=SharedMemoryPublishe
 
     def read(self, publisher: WeightPublisher, version: int, ref: WeightsRef) -> dict[str, Tensor]:
         assert isinstance(ref, WeightsFile)
-        return load_file(ref.path)
+        return dict(load_file(ref.path))
 
 
 class TestObjectStorePublisher(WeightPublisherContract, of=ObjectStorePublisher):
@@ -41,7 +41,7 @@ class TestObjectStorePublisher(WeightPublisherContract, of=ObjectStorePublisher)
 
     def read(self, publisher: WeightPublisher, version: int, ref: WeightsRef) -> dict[str, Tensor]:
         assert isinstance(ref, StoredWeights)
-        return load(self._stored[cast(int, ref.stored)])
+        return dict(load(self._stored[cast(int, ref.stored)]))
 
 
 class TestIpcPublisher(WeightPublisherContract, of=IpcPublisher):
