@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import json
 import math
@@ -13,8 +14,9 @@ from pathlib import Path
 from actors.engine import Sample
 from actors.weights import Weights
 from protocol.errors import InputError
-from protocol.messages import Sampling
+from protocol.messages import PolicyVersion, Probe, Sampling, WeightsFile
 
+PROBE_TOKENS = (5, 3, 4, 6, 7, 2)
 WORDS = ("<pad>", "<eos>", ".", "good", "bad", "soup", "very", "the")
 
 
@@ -37,6 +39,32 @@ def log_softmax(logits: Sequence[float], temperature: float = 1.0) -> list[float
     top = max(scaled)
     norm = top + math.log(sum(math.exp(logit - top) for logit in scaled))
     return [logit - norm for logit in scaled]
+
+
+def fake_policy(
+    version: int, folder: Path, *, lm_head: bool = True, probe_of: int | None = None
+) -> PolicyVersion:
+    """Publish weights `version`, with the probe of weights `probe_of` (else their own)."""
+    content = fake_weights(version, lm_head=lm_head)
+    path = folder / f"v{version}"
+    path.write_bytes(content)
+    table = bigram_logits(version if probe_of is None else probe_of)
+    pairs = itertools.pairwise(PROBE_TOKENS)
+    return PolicyVersion(
+        version=version,
+        episodes=0,
+        weights=WeightsFile(
+            path=str(path),
+            sha256=hashlib.sha256(content).hexdigest(),
+            num_bytes=len(content),
+        ),
+        probe=Probe(
+            token_ids=PROBE_TOKENS,
+            logprobs=tuple(log_softmax(table[before])[token] for before, token in pairs),
+        ),
+        reward_version=0,
+        learned_through=0,
+    )
 
 
 class FakeEngine:

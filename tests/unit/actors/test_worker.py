@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,19 +22,21 @@ from protocol.errors import (
 )
 from protocol.messages import (
     PolicyVersion,
-    Probe,
     Prompt,
     RolloutRequest,
     Sampling,
-    WeightsFile,
 )
 from protocol.ports import RolloutActor
-from tests.support.fake_engine import FakeEngine, bigram_logits, fake_weights, log_softmax
+from tests.support.fake_engine import (
+    PROBE_TOKENS,
+    FakeEngine,
+    fake_policy,
+    fake_weights,
+)
 from tests.support.messages import weights_path
 from tests.support.rollout_actor_contract import OwnRolloutActorContract
 
 RESPONSE = ResponseConfig(max_tokens=8, cut_after=2)
-PROBE_TOKENS = (5, 3, 4, 6, 7, 2)
 
 
 class ManualClock:
@@ -73,32 +73,6 @@ def request(number: int = 0, *, prompt: tuple[int, ...] = (5, 6, 7)) -> RolloutR
     )
 
 
-def policy(
-    version: int, folder: Path, *, lm_head: bool = True, probe_of: int | None = None
-) -> PolicyVersion:
-    """Publish weights `version`, with the probe of weights `probe_of` (else their own)."""
-    content = fake_weights(version, lm_head=lm_head)
-    path = folder / f"v{version}"
-    path.write_bytes(content)
-    table = bigram_logits(version if probe_of is None else probe_of)
-    pairs = itertools.pairwise(PROBE_TOKENS)
-    return PolicyVersion(
-        version=version,
-        episodes=0,
-        weights=WeightsFile(
-            path=str(path),
-            sha256=hashlib.sha256(content).hexdigest(),
-            num_bytes=len(content),
-        ),
-        probe=Probe(
-            token_ids=PROBE_TOKENS,
-            logprobs=tuple(log_softmax(table[before])[token] for before, token in pairs),
-        ),
-        reward_version=0,
-        learned_through=0,
-    )
-
-
 def overwrite(announced: PolicyVersion, content: bytes) -> None:
     weights_path(announced).write_bytes(content)
 
@@ -114,10 +88,10 @@ class TestRolloutWorker(OwnRolloutActorContract, of=RolloutWorker):
         return worker
 
     def policy(self, version: int) -> PolicyVersion:
-        return policy(version, self._folder)
+        return fake_policy(version, self._folder)
 
     def misprinted(self, version: int) -> PolicyVersion:
-        return policy(version, self._folder, probe_of=version + 1)
+        return fake_policy(version, self._folder, probe_of=version + 1)
 
     def hold(self, actor: RolloutActor) -> asyncio.Event:
         self._engine.hold_at = 3
@@ -244,23 +218,23 @@ async def test_an_empty_prompt_is_named(worker: RolloutWorker) -> None:
 async def test_the_starting_model_is_proved_without_a_load(
     worker: RolloutWorker, engine: FakeEngine, tmp_path: Path
 ) -> None:
-    assert await worker.load_policy(policy(0, tmp_path)) == pytest.approx(0, abs=1e-12)
+    assert await worker.load_policy(fake_policy(0, tmp_path)) == pytest.approx(0, abs=1e-12)
     assert engine.num_loads == 0
 
 
 async def test_loading_what_is_held_does_nothing(
     worker: RolloutWorker, engine: FakeEngine, tmp_path: Path
 ) -> None:
-    first = await worker.load_policy(policy(3, tmp_path))
-    assert await worker.load_policy(policy(3, tmp_path)) == first
+    first = await worker.load_policy(fake_policy(3, tmp_path))
+    assert await worker.load_policy(fake_policy(3, tmp_path)) == first
     assert engine.num_loads == 1
     assert worker.stats().policy_version == 3
 
 
 async def test_versions_never_go_backward(worker: RolloutWorker, tmp_path: Path) -> None:
-    await worker.load_policy(policy(3, tmp_path))
+    await worker.load_policy(fake_policy(3, tmp_path))
     with pytest.raises(VersionError, match=r"holds policy version 3 .* load 2"):
-        await worker.load_policy(policy(2, tmp_path))
+        await worker.load_policy(fake_policy(2, tmp_path))
 
 
 async def test_tokens_after_a_load_in_flight_carry_the_new_version(
@@ -269,7 +243,7 @@ async def test_tokens_after_a_load_in_flight_carry_the_new_version(
     engine.hold_at = 3
     draw = asyncio.create_task(worker.generate([request(0)]))
     await engine.held.wait()
-    await worker.load_policy(policy(2, tmp_path))
+    await worker.load_policy(fake_policy(2, tmp_path))
     engine.release.set()
     [rollout] = await draw
     assert rollout.policy_versions == (0, 0, 0, 2, 2, 2, 2, 2)
@@ -278,46 +252,46 @@ async def test_tokens_after_a_load_in_flight_carry_the_new_version(
 async def test_bytes_that_were_not_announced_are_not_loaded(
     worker: RolloutWorker, engine: FakeEngine, tmp_path: Path
 ) -> None:
-    announced = policy(1, tmp_path)
+    announced = fake_policy(1, tmp_path)
     overwrite(announced, fake_weights(9))
     with pytest.raises(BundleCorrupt, match="policy version 1"):
         await worker.load_policy(announced)
     assert engine.num_loads == 0
-    assert await worker.load_policy(policy(2, tmp_path)) < 1e-9
+    assert await worker.load_policy(fake_policy(2, tmp_path)) < 1e-9
 
 
 async def test_a_version_no_longer_published_can_be_skipped(
     worker: RolloutWorker, tmp_path: Path
 ) -> None:
-    gone = policy(1, tmp_path)
+    gone = fake_policy(1, tmp_path)
     withdraw(gone)
     with pytest.raises(MissingError, match="policy version 1"):
         await worker.load_policy(gone)
-    assert await worker.load_policy(policy(2, tmp_path)) < 1e-9
+    assert await worker.load_policy(fake_policy(2, tmp_path)) < 1e-9
 
 
 async def test_weights_that_differ_from_the_learners_stop_the_line(
     worker: RolloutWorker, tmp_path: Path
 ) -> None:
     with pytest.raises(ProbeMismatch, match=r"policy version 1.*nats at token \d.*another model"):
-        await worker.load_policy(policy(1, tmp_path, probe_of=2))
+        await worker.load_policy(fake_policy(1, tmp_path, probe_of=2))
     with pytest.raises(ProbeMismatch):
         await worker.generate([request(0)])
     with pytest.raises(ProbeMismatch):
-        await worker.load_policy(policy(3, tmp_path))
+        await worker.load_policy(fake_policy(3, tmp_path))
 
 
 async def test_a_missing_output_head_is_named_as_the_cause(
     worker: RolloutWorker, tmp_path: Path
 ) -> None:
     with pytest.raises(ProbeMismatch, match=r"no lm_head\.weight"):
-        await worker.load_policy(policy(1, tmp_path, lm_head=False, probe_of=2))
+        await worker.load_policy(fake_policy(1, tmp_path, lm_head=False, probe_of=2))
 
 
 async def test_a_probe_that_is_not_a_number_is_a_mismatch(
     worker: RolloutWorker, tmp_path: Path
 ) -> None:
-    announced = policy(1, tmp_path)
+    announced = fake_policy(1, tmp_path)
     logprobs = (announced.probe.logprobs[0], float("nan"), *announced.probe.logprobs[2:])
     probe = replace(announced.probe, logprobs=logprobs)
     with pytest.raises(ProbeMismatch, match="nan nats at token 2"):
@@ -330,7 +304,7 @@ async def test_a_probe_as_long_as_the_context_is_compared_where_it_fits(
     engine = FakeEngine(context_length=len(PROBE_TOKENS))
     worker = RolloutWorker("rollout-0", engine, RESPONSE, RolloutConfig(), clock=clock)
     await worker.start()
-    assert await worker.load_policy(policy(1, tmp_path)) < 1e-9
+    assert await worker.load_policy(fake_policy(1, tmp_path)) < 1e-9
 
 
 class SlowScore(FakeEngine):
@@ -354,7 +328,9 @@ async def test_no_rollout_leaves_before_its_weights_are_proved(
     engine = SlowScore()
     worker = RolloutWorker("rollout-0", engine, RESPONSE, RolloutConfig(), clock=clock)
     await worker.start()
-    load = asyncio.create_task(worker.load_policy(policy(1, tmp_path, probe_of=1 if good else 2)))
+    load = asyncio.create_task(
+        worker.load_policy(fake_policy(1, tmp_path, probe_of=1 if good else 2))
+    )
     await engine.scoring.wait()
     draw = asyncio.create_task(worker.generate([request(0)]))
     for _ in range(100):  # turns of the event loop, of which a draw needs about 15
@@ -377,11 +353,11 @@ async def test_a_load_whose_caller_goes_away_is_finished(
     engine = SlowScore()
     worker = RolloutWorker("rollout-0", engine, RESPONSE, RolloutConfig(), clock=clock)
     await worker.start()
-    load = asyncio.create_task(worker.load_policy(policy(1, tmp_path)))
+    load = asyncio.create_task(worker.load_policy(fake_policy(1, tmp_path)))
     await engine.scoring.wait()
     load.cancel()
     engine.let_go.set()
-    assert await worker.load_policy(policy(1, tmp_path)) < 1e-9
+    assert await worker.load_policy(fake_policy(1, tmp_path)) < 1e-9
     assert engine.num_loads == 1
 
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 
 import pytest
 
 from label_queue.config import LabelsConfig, Mode
+from label_queue.ledger.records import Record
+from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from tests.support.labels import ManualClock, make_config
@@ -42,3 +45,20 @@ async def make_queue(clock: ManualClock, ledger: MemoryLedger) -> AsyncIterator[
 @pytest.fixture
 def queue(make_queue: MakeQueue) -> LabelQueue:
     return make_queue()
+
+
+MakeLedger = Callable[[Sequence[Record]], Path]
+
+
+@pytest.fixture
+def make_ledger(tmp_path: Path) -> MakeLedger:
+    """Ledger files of run-1 with these records."""
+
+    def make(records: Sequence[Record]) -> Path:
+        path = tmp_path / "ledger.sqlite"
+        ledger = SqlLedger.open(path, "run-1")
+        ledger.write(records)
+        ledger.close()
+        return path
+
+    return make

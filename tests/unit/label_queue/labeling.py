@@ -40,3 +40,22 @@ async def label(
             choice=task.candidates[0].candidate_id if outcome == "choice" else None,
         )
         assert isinstance(await submit(queue, submission, labeler_id), LabelAnswer)
+
+
+async def choose(queue: LabelQueue, labeler_id: str, index: int | None) -> str:
+    """Answer the next task with a candidate by the query's own index, or a tie; return its id."""
+    task = await queue.people.next_task(labeler_id, 0.0)
+    assert task is not None
+    assignment = queue.state.board.assignments[task.assignment_id]
+    query = queue.state.board.queries[assignment.query_id]
+    await queue.people.submit(
+        labeler_id,
+        [
+            LabelSubmission(
+                assignment_id=task.assignment_id,
+                outcome="tie" if index is None else "choice",
+                choice=None if index is None else query.candidates[index].candidate_id,
+            )
+        ],
+    )
+    return query.query_id

@@ -11,11 +11,9 @@ import pytest
 
 from label_queue.connector_config import LabelStudioConfig
 from label_queue.connectors.ingest import IngestCounts
-from label_queue.connectors.label_studio_results import read_results
 from label_queue.connectors.outposts import Outposts
-from label_queue.connectors.port import Answer
 from label_queue.ledger.records import DeadLetter
-from protocol.errors import ConfigError, InvalidLabel, Unauthenticated, UnknownTask
+from protocol.errors import ConfigError, Unauthenticated, UnknownTask
 from tests.support.labels import ManualClock, answers, make_query
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.metric_proofs import proves
@@ -28,9 +26,7 @@ from tests.support.recorded_label_studio import (
     RecordedLabelStudio,
     created_hook,
     deleted_hook,
-    pairwise,
     pick,
-    rank,
 )
 from tests.support.recorded_tool import DROPPED
 
@@ -336,59 +332,3 @@ async def test_an_annotation_that_says_nothing_is_refused_and_the_others_count(
     assert choices(run) == {(f"{NAME}:7", "q2"): shown("a", 2)}
     letters = run.ledger.read(DeadLetter)
     assert [letter.field for letter in letters] == ["result", "updated_at"]
-
-
-RATING = {"type": "rating", "value": {"rating": 3}}
-COMMENT = {"type": "textarea", "value": {"text": ["because", "so"]}}
-SPAN = {"type": "labels", "to_name": "b", "value": {"start": 1, "end": 4, "labels": ["bad"]}}
-
-
-@pytest.mark.parametrize(
-    ("items", "answer"),
-    [
-        (pairwise("left"), Answer(outcome="choice", choice="a")),
-        (pairwise("right"), Answer(outcome="choice", choice="b")),
-        (pick("d"), Answer(outcome="choice", choice="d")),
-        (pick("tie"), Answer(outcome="tie")),
-        (pick("both_bad"), Answer(outcome="both_bad")),
-        (rank("b", "a"), Answer(outcome="ranking", ranking=("b", "a"))),
-        (
-            [*pick("a"), RATING, COMMENT, SPAN],
-            Answer(
-                outcome="choice",
-                choice="a",
-                strength=3,
-                comment="because\nso",
-                spans=(("b", 1, 4, "bad"),),
-            ),
-        ),
-        ([*pick("tie"), RATING], Answer(outcome="tie")),
-    ],
-)
-def test_results_are_read_by_their_tags(items: list[dict[str, Any]], answer: Answer) -> None:
-    assert read_results(items, was_cancelled=False) == answer
-
-
-def test_a_cancelled_annotation_is_a_skip() -> None:
-    assert read_results(pick("a"), was_cancelled=True) == Answer(outcome="skip")
-
-
-@pytest.mark.parametrize(
-    ("items", "field"),
-    [
-        ([], "result"),
-        ([*pick("a"), *pick("b")], "result"),
-        ([*pairwise("left"), *pick("tie")], "result"),
-        ([{"type": "brush", "value": {}}], "result.0.type"),
-        ([{"value": {}}], "result.0.type"),
-        (pairwise("both"), "result.0.value"),
-        ([{"type": "choices", "value": {"choices": [3]}}], "result.0.value"),
-        ([{"type": "ranker", "value": {"ranker": {}}}], "result.0.value"),
-        ([{"type": "labels", "to_name": "a", "value": {"labels": ["ugly"]}}], "result.0.value"),
-        ([{"type": "rating"}], "result.0.value"),
-    ],
-)
-def test_results_that_say_nothing_name_the_item(items: list[dict[str, Any]], field: str) -> None:
-    with pytest.raises(InvalidLabel) as refused:
-        read_results(items, was_cancelled=False)
-    assert refused.value.field == field
