@@ -36,7 +36,7 @@ from learners.engine import free_port, join_ranks, leave_ranks
 FOLDER = Path("runs/ten-labelers")
 HOST = "127.0.0.1"
 BASE_MODEL = BaseModelConfig(width=64, layers=2, num_texts=8_000)
-"""A tenth of the demo's, so that many rewards can be fitted."""
+"""A base model of a tenth of the demo's size, so that many rewards can be fitted."""
 
 
 class Experiment:
