@@ -51,8 +51,8 @@ class RunSection(Settings):
     name: Annotated[str, AfterValidator(check_run_name)] = "run"
     """Names the run's folder and its page in wandb."""
     seed: Seed = 1
-    """Of sampling, minibatches and asking. Prompts, reward fits and simulated labelers have seeds
-    of their own."""
+    """Seed of sampling, minibatches and asking. Prompts, reward fits and simulated labelers have
+    seeds of their own."""
     mode: Literal["online", "offline"] = "online"
     """online: labels all through training. offline: all labels first, collected from ρ."""
     episodes: Count = 2_048_000
@@ -65,12 +65,12 @@ class ClusterConfig(Settings):
     """Where the parts run, and the address of the two HTTP faces."""
 
     address: str | None = None
-    """Of a Ray cluster; none: the one RAY_ADDRESS names, else a private session."""
+    """Address of a Ray cluster; None: the one RAY_ADDRESS names, else a private session."""
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8000, ge=0, le=65535)
-    """0 takes a free port."""
+    """Port of both HTTP faces; 0 takes a free one."""
     object_store_gib: float = Field(default=0.25, ge=0.075, le=1_000_000)
-    """Of a private session; shared memory. Ray takes no less than 75 MiB."""
+    """Shared memory for a private session's object store. Ray takes no less than 75 MiB."""
     cpus_per_part: float = Field(default=1.0, gt=0, le=10_000)
     """Logical CPUs each process is placed with."""
     gpus_per_actor: Devices = 0.0
@@ -110,7 +110,7 @@ class RunConfig(Settings):
     run: RunSection = RunSection()
     prompts: PromptsConfig
     policy: PolicyConfig | None = None
-    """ρ, where training starts; or else `base_model`."""
+    """The policy ρ that training starts from; None: one is made as `base_model` says."""
     response: ResponseConfig = ResponseConfig()
     rollouts: RolloutConfig = RolloutConfig()
     ppo: PPOConfig = PPOConfig()
@@ -126,7 +126,7 @@ class RunConfig(Settings):
     people: tuple[LabelerId, ...] = ()
     """People who label over HTTP; each gets a token in the run's folder."""
     base_model: BaseModelConfig | None = None
-    """How to make a small ρ on generated reviews, as the demo does."""
+    """How to make a small ρ on generated reviews, as the demo does; None: `policy` names one."""
     cluster: ClusterConfig = ClusterConfig()
     metrics: MetricsConfig = MetricsConfig()
 

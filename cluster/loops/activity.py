@@ -18,13 +18,13 @@ class Standing:
     learner: Doing | None
     """What the learner does or waits for; None before it begins, and between two things."""
     learner_for_s: float
-    """How long it has, in seconds; of no meaning for None."""
+    """Seconds for which the learner has done so; of no meaning where `learner` is None."""
     has_learned: bool
     """Whether the first PPO step has begun."""
     has_reward: bool
     """Whether a reward version is served: before it nothing can be scored."""
     fit: FitKind | None
-    """The fit the reward trainer is at; None: none."""
+    """Kind of the fit that the reward trainer is at; None: it is at none."""
     is_cord_pulled: bool
 
 

@@ -32,7 +32,7 @@ class RolloutFleet:
         self._actors = actors
         self._pusher = pusher
         self._pushed = 0
-        """The last version that was sent; with 0, which is ρ, the actors start."""
+        """The last policy version that was sent; the actors start with 0, which is ρ."""
         self._requests_per_call = requests_per_call
         self._running = [0] * len(actors)
 

@@ -39,7 +39,7 @@ class Timekeeper:
         self.learner = LearnerTime()
         self.actors = ActorsTime()
         self.cord = CordState(is_pulled=False)
-        """As it was last said to hang."""
+        """How the cord hangs, as last told."""
 
     @property
     def wall_s(self) -> float:

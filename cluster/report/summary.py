@@ -16,9 +16,9 @@ Figure = float | int | str | dict[str, str] | None
 Summary = dict[str, Figure]
 
 FINAL_PARTS_GOLD = 10
-"""The last tenth of the episodes is what the policy has become."""
+"""Parts of the episodes, of which the last shows what the policy has become."""
 FINAL_PARTS_KL = 3
-"""In the last third the KL controller has settled."""
+"""Parts of the steps, in the last of which the KL controller has settled."""
 
 REASONS = {
     "run_id": "run.json has none",
@@ -45,7 +45,7 @@ REASONS = {
     "learner_idle": "no PPO step was taken",
     "actor_idle": "the actors' idle time was not measured",
 }
-"""Why a figure may be null, by its name; those that are not here never are."""
+"""Why a figure may be null, by its name; those that are not listed never are."""
 
 
 def summarize(run: RunRecords) -> Summary:

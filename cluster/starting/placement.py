@@ -39,7 +39,7 @@ from reward_service.shell import build_reward_app, connect, start_announcer
 NUM_PINNED_PROMPTS = 8
 SHARED_MEMORY = Path("/dev/shm")
 NUM_SINGLE_PARTS = 4
-"""Label queue, metrics hub, base model, and Serve's own."""
+"""Parts that there is one of: label queue, metrics hub, base model, and Serve's own."""
 
 
 class Placement:
@@ -70,7 +70,7 @@ class Placement:
         self._stops = AsyncExitStack()
         """Asks each part to stop, and waits for it."""
         self._removals = ExitStack()
-        """Takes away what parts stand on, and them with it."""
+        """Takes away what parts stand on, and the parts with it."""
         self.actors: list[RemoteActor] = []
         self.parts: Parts
         self.policy: PolicyVersion

@@ -54,7 +54,7 @@ class RaySession:
         self._children: list[psutil.Process] = []
         self._serve_calls = ThreadPoolExecutor(thread_name_prefix="serve")
         self.http_port = 0
-        """Of both HTTP faces, once the session is open."""
+        """Port of both HTTP faces, once the session is open."""
 
     def __enter__(self) -> RaySession:
         self.http_port = free_port(self._config.http_host, self._config.http_port)

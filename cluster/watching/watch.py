@@ -65,7 +65,7 @@ class Watch:
         self._memory = memory
         self._cord = CordState(is_pulled=False)
         self._untold: list[tuple[int, float]] = []
-        """Policy versions first sampled, and when, that the label queue was not told of yet."""
+        """Policy versions first sampled, and when, that the label queue was not yet told of."""
         self._phase = ""
         self.stop_reason: str | None = None
         """Why the run was stopped before its end, if it was."""
