@@ -102,7 +102,7 @@ class LabelQueue:
         self.commits = commits
         """The one way to the ledger."""
         self.clock = clock
-        """Unix seconds."""
+        """Returns the present time, Unix seconds."""
         self.new_id = new_id
         self._asker = Asker(
             state, commits, config, schedule, run_id=run_id, rng=rng, clock=clock, new_id=new_id

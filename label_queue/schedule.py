@@ -19,15 +19,15 @@ class LabelSchedule:
     """
 
     total: int
-    """N."""
+    """N, labels wanted over the run."""
     initial: int
-    """N₀; equal to N when all labels come before RL."""
+    """N₀, labels wanted before RL; equal to N when all come before it."""
     num_episodes: int
     """N_π, episodes of the whole run."""
     refits: int
     shape: Literal["quadratic", "hyperbolic"] = "quadratic"
     hyperbolic_episodes: int = 2_000
-    """c."""
+    """c of the hyperbolic form."""
 
     @classmethod
     def of(cls, config: LabelsConfig, *, num_episodes: int, mode: Mode) -> LabelSchedule:

@@ -56,16 +56,16 @@ class LabelState:
         self.cord = RELEASED
         self._cord_events: set[str] = set()
         self.rewards: dict[int, RewardVersion] = {}
-        """Those learned, by version, rising."""
+        """Reward versions that were learned, by version, rising."""
         self.policies: dict[int, PolicyProvenance] = {}
-        """Those told of, by version, rising."""
+        """Policy versions that the label queue was told of, by version, rising."""
         self.connector_offsets: dict[str, str] = {}
         """How far each outside source was read."""
         self.outside: OutsideTools = NoTools()
         """What reads the outside tools, once it is there."""
         self.num_dead_letters = 0
         self.episodes = 0
-        """The run's clock, n of l(n)."""
+        """Episodes trained so far, the run's clock: n of l(n)."""
         self.activity = ""
         """What the run said that it is doing now."""
         self.change = Change()

@@ -20,7 +20,7 @@ from protocol.labels import ComparisonQuery, QueryDraft, QueryOrder
 from protocol.messages import Rollout
 
 POLL_S = 1.0
-"""Leases and orders run out without an event: whoever waits looks again this often."""
+"""How often whoever waits looks again: leases and orders run out without an event."""
 
 
 class Asker:

@@ -40,7 +40,7 @@ ALL_ALIKE = (
 class _Placed:
     order: QueryOrder
     num_slots: int
-    """Answers its queries will want."""
+    """Answers that the order's queries will want."""
     placed_at: float
 
 
@@ -64,7 +64,7 @@ class OrderBook:
         self._made: Counter[QueryPurpose] = Counter()
         self._answered_at = -math.inf
         self._barren: list[str] = []
-        """Why, of the last orders that brought no query."""
+        """Why each of the last orders brought no query."""
 
     def made(self, purpose: QueryPurpose) -> None:
         """Count a query that was made; gold and repeats come on top of the mix."""
@@ -173,7 +173,7 @@ class QueryMoment:
     labels: int
     """Labels received so far."""
     ledger_seq: int
-    """The newest label event's."""
+    """Sequence number of the newest label event."""
     num_wanted: int
 
 

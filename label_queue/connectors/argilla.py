@@ -19,7 +19,7 @@ from label_queue.connectors.webhooks import StandardWebhook
 from protocol.errors import InvalidLabel, MissingError, TransientError
 
 MAX_DELETED_AT_ONCE = 100
-"""Argilla's own limit."""
+"""Tasks deleted in one request: Argilla's own limit."""
 
 
 class _Record(ToolBody):

@@ -20,7 +20,7 @@ from label_queue.connectors.webhooks import SecretHeader
 from protocol.errors import MissingError, TransientError
 
 LONGEST_ACTIVE_S = 86_400.0
-"""A lead time above it is a page left open."""
+"""Longest lead time that is believed: a longer one is that of a page left open."""
 
 
 class _Task(ToolBody):

@@ -22,7 +22,7 @@ MAX_DIGITS = 4_000
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
 UNTOUCHED = frozenset({429, 503})
-"""Of the busy answers, those that say that the request was not begun."""
+"""Statuses, among those in `BUSY`, that say that the request was not begun."""
 
 
 class ToolBody(BaseModel):

@@ -19,7 +19,7 @@ from protocol.errors import ConfigError, Unauthenticated
 
 SECRET_HEADER = "x-andon-hook-secret"
 TOLERANCE_S = 300.0
-"""A webhook of more than five minutes ago, or of so far ahead, is refused."""
+"""Age from which a webhook is refused; so is one from as far ahead."""
 MAX_TIMESTAMP_DIGITS = 20
 SECRET_PREFIX = "whsec_"
 

@@ -48,7 +48,7 @@ class Preference:
     """One response preferred to another."""
 
     prompt: str
-    """A plain one; empty for a chat."""
+    """The plain prompt; empty for a chat."""
     messages: tuple[ChatMessage, ...]
     """The chat; empty for a plain prompt."""
     chosen: str

@@ -23,7 +23,7 @@ from protocol.labels import AnswerEvent, Submitted
 RECENT = 500
 """Labels or queries that a moving figure looks back on."""
 ACTIVE_S = 300.0
-"""For so long after a label a labeler counts as active."""
+"""How long after a label a labeler counts as active."""
 
 
 class LabelFigures:

@@ -32,7 +32,7 @@ class LedgerView:
     queries: Mapping[str, ComparisonQuery]
     assignments: Mapping[str, Assignment]
     events: tuple[LabelEvent, ...]
-    """By `seq`."""
+    """Label events, by `seq`."""
     rewards: tuple[RewardVersion, ...]
     policies: tuple[PolicyProvenance, ...]
 

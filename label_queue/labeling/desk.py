@@ -35,7 +35,7 @@ from protocol.errors import (
 from protocol.labels import AnswerEvent, Assignment, ComparisonQuery
 
 POLL_S = 1.0
-"""Leases run out without an event: a labeler who waits looks again this often."""
+"""How often a labeler who waits looks again: leases run out without an event."""
 
 
 class LabelingDesk:

@@ -28,7 +28,7 @@ class LastAnswer:
 
     task: Task
     submission: LabelSubmission
-    """As it stands; a change of mind is this with `revision` one higher."""
+    """The answer as it stands; a change of mind is this with `revision` one higher."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +37,12 @@ class Me:
 
     labeler_id: str
     labels: int
-    """Given so far."""
+    """Labels given so far."""
     labels_today: int
-    """In the last 24 hours."""
+    """Labels given in the last 24 hours."""
     last: LastAnswer | None
     guidelines: str
-    """Markdown from the config; empty if there is none."""
+    """Markdown of the guidelines, from the config; empty if there are none."""
     guideline_version: str
     cord: CordState
 

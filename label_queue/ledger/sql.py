@@ -47,7 +47,7 @@ from protocol.labels import (
 
 MEND_LEDGER = "name the run folder's ledger.sqlite"
 KEYS_PER_SELECT = 500
-"""SQLite takes a limited number of bound parameters in one statement."""
+"""Keys looked up at once: SQLite takes a limited number of bound parameters in one statement."""
 
 
 class SqlLedger:

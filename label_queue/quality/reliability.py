@@ -22,16 +22,16 @@ from label_queue.quality.weights import label_digest
 from protocol.labels import Comparison
 
 PRIOR_TRUE, PRIOR_NOISE = 5.1, 0.9
-"""Beta prior of a: mean 0.85 and worth six answers whose truth is known."""
+"""Beta prior of a reliability a: mean 0.85 and worth six answers whose truth is known."""
 FLOOR = 0.02
-"""No reliability is below it: a lies in (0, 1]."""
+"""Lowest reliability: a lies in (0, 1]."""
 MAX_ROUNDS, SETTLED = 5, 0.01
-"""Of rewards and reliabilities in turn, and the change at which they end."""
+"""Rounds of rewards and reliabilities in turn, at most, and the change below which they end."""
 MAX_GROUPS, MAX_LEARNED = 10, 1_500
 PENALTY = 0.3
-"""Of the small reward's L2."""
+"""Strength of the small reward's L2 penalty."""
 _GRID: Floats = (np.arange(200) + 0.5) / 200
-"""Values of a over which its posterior is summed."""
+"""Values of a reliability a over which its posterior is summed."""
 _LOG_PRIOR: Floats = (PRIOR_TRUE - 1) * np.log(_GRID) + (PRIOR_NOISE - 1) * np.log1p(-_GRID)
 
 
