@@ -231,8 +231,7 @@ class LabelsConfig(Settings):
     query_expiry_s: Seconds = 3600.0
     """An unclaimed query's life; it also ends after one refit interval of newer labels."""
     when_starved: Literal["wait", "continue"] = "wait"
-    """What happens when labels fall behind l(n): the learner waits, or trains on with what there
-    is."""
+    """What the learner does when labels fall behind l(n): wait, or train on with what there is."""
 
     guidelines: AnyPath | None = None
     """A Markdown file that labelers are shown; read once, at the start."""

@@ -40,7 +40,7 @@ class Exclude(Reason):
     """Leave a labeler's labels out of every fit from now on."""
 
     from_seq: Stored = 0
-    """Sequence number from which on their labels are left out; 0: all."""
+    """Sequence number from which on the labeler's labels are left out; 0: all."""
 
 
 class Rollback(Reason):
