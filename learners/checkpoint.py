@@ -36,10 +36,10 @@ class Position(Bounded):
     num_steps: Stored
     """PPO steps from ρ to here: the position in the stream that orders minibatches."""
     episodes: Stored
-    """The run's clock when it was written; a rollback does not set it back."""
+    """The run's clock when the checkpoint was written; a rollback does not set it back."""
     kl_coefficient: float = Field(ge=0, le=sys.float_info.max)
     reward_version: Stored
-    """That the last step trained on; 0 for ρ."""
+    """Reward version that the last step trained on; 0 for ρ."""
     learned_through: Stored
 
 
@@ -55,14 +55,15 @@ class Manifest(Bounded):
     """What `manifest.json` holds."""
 
     format: Annotated[Stored, AfterValidator(only(1))] = 1
-    """Raised when an older reader could misread the folder."""
+    """Version of the format; raised when an older reader could misread the folder."""
     position: Position
     layout: Layout
     next_reward: Stored | None
-    """The reward version that the next step was the first to train on, if that is why it was
-    written: this is then the last policy that is clean of whatever that version learned."""
+    """The reward version that the next step was the first to train on, if that is why the
+    checkpoint was written: it then holds the last policy that is clean of whatever that version
+    learned."""
     sha256: tuple[str, ...]
-    """[W] of the ranks' files."""
+    """[W], SHA-256 of each rank's file, in hex."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

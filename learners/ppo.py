@@ -38,9 +38,9 @@ class Evaluation:
     """What the models said of a batch before the step; all [B, T], the same on every rank."""
 
     proximal_logprobs: Tensor
-    """Of the policy at the step's start, π_prox."""
+    """Log-probabilities under π_prox, the policy at the step's start."""
     reference_logprobs: Tensor
-    """Of ρ."""
+    """Log-probabilities under ρ."""
     values: Tensor
     entropy: Tensor
 
@@ -50,9 +50,10 @@ class Targets:
     """What the optimizer steps of one batch aim at; all [B, T]."""
 
     proximal_logprobs: Tensor
-    """Of the policy at the step's start, π_prox."""
+    """Log-probabilities under π_prox, the policy at the step's start."""
     center_logprobs: Tensor
-    """Of the policy the ratio is clipped around: π_prox, or the behaviour policy when naive."""
+    """Log-probabilities under the policy the ratio is clipped around: π_prox, or the behaviour
+    policy when naive."""
     weights: Tensor
     old_values: Tensor
     advantages: Tensor
@@ -116,7 +117,8 @@ class PPOLearner:
         )
         self._version = 0
         self._num_steps = 0
-        """From ρ to the present weights; less than the version once there was a rollback."""
+        """PPO steps from ρ to the present weights; fewer than the version once there was a
+        rollback."""
         self._episodes = 0
         self._reward_version = 0
         self._learned_through = 0

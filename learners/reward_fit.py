@@ -34,7 +34,7 @@ from reward_service.normalisation import normalise
 from reward_service.reward_model import RewardModel
 
 _LIMITS = BatchLimits(max_tokens=16_384, max_sequences=256)
-"""Of a forward pass without gradients."""
+"""Limits of a forward pass without gradients."""
 
 
 class RewardTrainer:
