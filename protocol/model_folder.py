@@ -24,7 +24,7 @@ _CONTEXT_KEYS = (
     *("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len"),
     *("max_seq_length", "seq_length", "seq_len", "n_ctx", "model_max_length"),
 )
-"""What architectures call their context; the first that is there counts."""
+"""Keys by which architectures name their context; the first that is there counts."""
 _EMBEDDINGS = (
     *("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight"),
     "tok_embeddings.weight",
@@ -40,13 +40,13 @@ class ModelFolder:
 
     path: Path
     architecture: str
-    """E.g. "GPT2LMHeadModel"."""
+    """Name of the model's class, e.g. "GPT2LMHeadModel"."""
     context_length: int | None
     """Tokens of prompt and response together; None: the config names no bound."""
     is_stretched: bool
     """Whether the config scales positions, so that engines may allow a longer context."""
     num_embeddings: int
-    """Token ids are below this."""
+    """Size of the embedding: token ids are below it."""
     ids_beyond: Mapping[int, str]
     """Tokens that the tokenizer knows and the model does not, by id; texts must not hold them."""
 
