@@ -23,9 +23,9 @@ class _Replica:
     """What a replica said of itself when it last polled."""
 
     loaded: int
-    """Its reward version; 0 before the first."""
+    """Reward version that the replica has loaded; 0 before the first."""
     polled_at: float
-    """On the announcer's clock, seconds."""
+    """When the replica last polled, seconds on the announcer's clock."""
 
 
 class Announcer:

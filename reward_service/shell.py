@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _POLLS_PER_HEARTBEAT = 4
-"""So that one lost poll does not make a replica look dead."""
+"""Polls within `heartbeat_timeout_s`: with several, one lost poll does not make a replica look
+dead."""
 
 _log = structlog.get_logger(component="reward_service")
 
@@ -101,7 +102,7 @@ class _ScoringRequest:
 
     sequences: Sequence[Sequence[int]]
     cost: int
-    """Of `max_batch_size`, as `_cost` counts it."""
+    """How much of `max_batch_size` the call takes, as `_cost` counts it."""
 
 
 def _cost(sequences: Sequence[Sequence[int]], config: RewardServiceConfig) -> int:
