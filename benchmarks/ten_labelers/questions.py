@@ -44,7 +44,7 @@ class Question:
 
     @property
     def margin(self) -> float:
-        """By how much the best beats the second."""
+        """The lead of the best candidate's gold score over the second's."""
         first, second = sorted(self.utilities, reverse=True)[:2]
         return first - second
 
