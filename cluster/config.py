@@ -140,7 +140,7 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _base_model_can_be_made_and_used(self) -> Self:
-        """Said before minutes are spent on making it."""
+        """Refuse a base model that is of no use, before minutes are spent on making it."""
         recipe = self.base_model
         if recipe is None:
             return self

@@ -14,7 +14,7 @@ from protocol.labels import QueryDraft, QueryOrder
 from protocol.messages import Prompt, Purpose, Rollout, RolloutRequest, Sampling
 from protocol.ports import PromptSource
 
-# A response without its cut token is never sent to people [Z], nor one alike another of its query;
+# A response without its cut token is never sent to people [Z], nor one like another of its query;
 # it is drawn again, this often.
 MAX_REDRAWS = 8
 

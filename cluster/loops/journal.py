@@ -113,7 +113,7 @@ class Journal:
                 self._recordings.write(FIRST_SAMPLES, record)
 
     def drafted(self, rollouts: Sequence[Rollout], num_alike: int) -> None:
-        """Drafts came, and so far `num_alike` responses were set aside as alike another."""
+        """Drafts came, and so far `num_alike` responses were set aside as like another."""
         self._rows.drafted(num_alike)
         self.rollouts_finished(rollouts)
 

@@ -45,7 +45,7 @@ class MetricRows:
         return dict(self._latest)
 
     def drafted(self, num_alike: int) -> None:
-        """So far `num_alike` responses were set aside as alike another."""
+        """So far `num_alike` responses were set aside as like another."""
         self._alike = {"labels/redrawn": num_alike}
 
     def scoring_failed(self, count: int) -> None:

@@ -48,7 +48,7 @@ class Timekeeper:
 
     @property
     def until(self) -> float:
-        """Until when time counts, Unix seconds: now, or when the loops ended."""
+        """The moment until which time counts, Unix seconds: now, or when the loops ended."""
         return self._ended_at or self._now()
 
     @property

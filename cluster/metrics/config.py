@@ -33,4 +33,4 @@ class MetricsConfig(Settings):
     wandb_project: Annotated[str, AfterValidator(_check_project)] = "andon"
     """The wandb project the run belongs to, without its entity: WANDB_ENTITY names that."""
     prometheus: bool = False
-    """Also export through Ray's metrics agent, as gauges named `andon_policy_loss`."""
+    """Whether Ray's metrics agent exports the rows too, as gauges such as `andon_policy_loss`."""

@@ -49,7 +49,7 @@ REASONS = {
 
 
 def summarize(run: RunRecords) -> Summary:
-    """Return every headline figure, and under "unknown" why those that are null are.
+    """Return every headline figure, and under "unknown" why any of them are null.
 
     Of a run that has not ended, the figures are those so far.
     """

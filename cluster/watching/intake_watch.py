@@ -26,7 +26,7 @@ TITLE = "the labelling API fails"
 
 
 class IntakeWatch:
-    """Looks every few seconds.
+    """Asks the labelling API every few seconds how it is.
 
     Args:
         failures: What the API failed at.

@@ -40,7 +40,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def newest_running(runs: Path) -> Path:
-    """Return the run among the folders of `runs` that began last of those going on.
+    """Return the run that began last, of those in the folder `runs` that are going on.
 
     One whose `run.json` cannot be read keeps nobody from the others.
 
