@@ -101,7 +101,7 @@ RunLength = Annotated[float, Field(ge=1, le=1e9)]
 class QualityConfig(Settings):
     """How labelers are judged. The defaults are those the estimators' figures were worked out for.
 
-    Of the sequential test p₁ and p₀ are a good and a bad labeler's share of right gold answers.
+    In the sequential test p₁ and p₀ are a good and a bad labeler's share of right gold answers.
     """
 
     gold: GoldConfig = GoldConfig()

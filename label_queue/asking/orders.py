@@ -257,7 +257,7 @@ def _is_whole(draft: QueryDraft) -> bool:
 
 
 def _candidate(query_id: str, rollout: Rollout) -> Candidate:
-    """Return a rollout as a candidate. Raises NotFinite for a log-probability that is none.
+    """Return a rollout as a candidate. Raises NotFinite for a NaN or infinity.
 
     The id is a digest, as rollout ids tell ρ from π; whoever has the rollouts can recompute it.
     """

@@ -78,7 +78,7 @@ class ArgillaConnector:
         return Sweep.of_whole_tool(answers, odd, tasks=tasks, touched=touched)
 
     async def _all_records(self) -> tuple[list[_Record], list[Unreadable]]:
-        """Return all records, and the rows that are none.
+        """Return all records, and the rows that are no records.
 
         Raises TransientError if the dataset changed while it was read.
         """

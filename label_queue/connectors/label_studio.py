@@ -82,7 +82,7 @@ class LabelStudioConnector:
         return Sweep.of_whole_tool(answers, odd, tasks=tasks, touched=touched)
 
     async def _tasks(self) -> tuple[list[_Task], list[Unreadable]]:
-        """Return all tasks, and the rows that are none.
+        """Return all tasks, and the rows that are no tasks.
 
         Raises TransientError if the project changed while it was read.
         """

@@ -150,5 +150,5 @@ class ToolClient:
 
 
 def _integer(digits: str) -> int | float:
-    """Return an integer; one too long for Python to read as such as what it is for a number."""
+    """Return an integer; as a float where it is too long for Python to read as an integer."""
     return int(digits) if len(digits) <= MAX_DIGITS else float(digits)

@@ -25,7 +25,7 @@ SECRET_PREFIX = "whsec_"
 
 
 class SecretHeader:
-    """For tools that sign nothing and can be told to send a header: `X-Andon-Hook-Secret`."""
+    """Proof of tools that sign nothing but can be told to send a header: `X-Andon-Hook-Secret`."""
 
     def __init__(self, secret: str | None) -> None:
         """Take the secret; without one every webhook is refused."""

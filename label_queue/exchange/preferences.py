@@ -57,7 +57,7 @@ class Preference:
 
     @property
     def style(self) -> Style:
-        """Of the file in which it is written without loss."""
+        """Style of the file in which the preference is written without loss."""
         return "conversational" if self.messages else "standard"
 
 

@@ -29,7 +29,7 @@ from protocol.labels import ComparisonQuery, LabelChange
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """Of the training set when a query was made, how much its candidates' policy had learned."""
+    """How much of the training set the policy behind a query had learned when it was made."""
 
     query_id: str
     created_at: float
@@ -39,7 +39,7 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """From a label's receipt to the first response sampled from a policy that had learned it."""
+    """Time from a label's receipt to the first response of a policy that had learned it."""
 
     label_id: str
     seq: int

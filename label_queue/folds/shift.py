@@ -29,7 +29,7 @@ class Shift:
 
     @property
     def forces_refit(self) -> bool:
-        """Whether to wait for the next regular refit would be too long."""
+        """Whether waiting for the next regular refit would take too long."""
         return self.weight_share > FORCING_SHARE
 
 

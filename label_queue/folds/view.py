@@ -84,7 +84,7 @@ class LearnedLabels:
     """
 
     def __init__(self, config: QualityConfig) -> None:
-        """Take how the run's labelers are judged: for ledgers that say no lists."""
+        """Take how the run's labelers are judged, for versions that came without a list."""
         self._config = config
         self._lists: dict[int, frozenset[int]] = {}
         self._labels: dict[int, frozenset[str]] = {}

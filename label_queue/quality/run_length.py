@@ -199,7 +199,7 @@ def sequential_test(steps: Steps, accuracy: float, config: QualityConfig) -> Wal
 
 
 def sequential_bounds(config: QualityConfig) -> tuple[float, float]:
-    """Return the sums from which on down somebody is good, and up bad, nats.
+    """Return the sums at which somebody is called good, going down, and bad, going up; nats.
 
     log(β/(1 − α)) and log((1 − β)/α), α being how often a good labeler is called bad, β how often a
     bad one good (Wald 1945, "Sequential Tests of Statistical Hypotheses").

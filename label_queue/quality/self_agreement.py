@@ -12,7 +12,7 @@ from protocol.labels import AnswerEvent, ComparisonQuery
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfAgreement:
-    """Of the queries asked twice, how many were answered alike."""
+    """How many of the queries asked twice were answered alike."""
 
     agreed: int = 0
     num_repeats: int = 0
