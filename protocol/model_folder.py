@@ -213,7 +213,7 @@ def _num_embeddings(
 
 
 def _check_head(path: Path, config: Mapping[str, Any], tensors: Mapping[str, StoredTensor]) -> None:
-    """Refuse a model of its own output head that lacks it: each load would draw another."""
+    """Refuse a model that lacks its own output head: each load would draw another."""
     if config.get("tie_word_embeddings") is False and not any(
         name.endswith(_HEADS) for name in tensors
     ):

@@ -74,7 +74,7 @@ class Closed(BaseModel):
 
 
 class Bounded(Closed):
-    """What each of whose numbers has a lower and an upper bound.
+    """A model each of whose numbers has a lower and an upper bound.
 
     Raises:
         TypeError: When a subclass is defined with a number that lacks one.

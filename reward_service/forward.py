@@ -42,7 +42,7 @@ def hidden_states(backbone: Any, input_ids: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def check_forward(model: Any, folder: Path) -> None:
-    """Refuse a model whose hidden states or log-probabilities we would compute otherwise than it.
+    """Refuse a model whose hidden states or log-probabilities we would compute differently.
 
     Two random sequences are run as a padded batch our way, and in the library's plain arithmetic
     with the padding masked. They differ where attention's fast path leaves something out (a cap, a
