@@ -131,13 +131,26 @@ class CheckpointFolder:
         manifest = Manifest(
             position=position, layout=self._layout, next_reward=next_reward, sha256=sha256
         )
-        path = draft / MANIFEST_FILE
-        path.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        for each in (path, draft):
-            flush(each)
+        self._write_manifest(draft, manifest)
         draft.rename(folder)
         flush(self._root)
         self._retire()
+
+    def mark(self, version: int, next_reward: int) -> None:
+        """Note of a kept version that the next step was the first on a reward. Rank 0 alone."""
+        manifest = self._manifest(version).model_copy(update={"next_reward": next_reward})
+        self._write_manifest(self.folder(version), manifest)
+
+    def forget_after(self, version: int) -> None:
+        """Remove every checkpoint of a later version, finished or not. Rank 0 alone.
+
+        What a run that died kept without ever announcing it: its number will be another's.
+        """
+        for draft in self._root.glob(".draft-v[0-9]*"):
+            shutil.rmtree(draft)
+        for later in self.versions():
+            if later > version:
+                shutil.rmtree(self.folder(later))
 
     def read(self, version: int) -> Checkpoint:
         """Return this rank's share of a checkpoint, proved against its digest.
@@ -181,6 +194,14 @@ class CheckpointFolder:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"])
             raise BundleCorrupt(f"{path}: {field or 'file'}: {first['msg']}") from error
+
+    def _write_manifest(self, folder: Path, manifest: Manifest) -> None:
+        """Write a folder's manifest so that a reader sees the old one or this one."""
+        path, draft = folder / MANIFEST_FILE, folder / f".{MANIFEST_FILE}"
+        draft.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        flush(draft)
+        draft.rename(path)
+        flush(folder)
 
     def _draft(self, version: int) -> Path:
         return self._root / f".draft-v{version:06d}"

@@ -139,6 +139,15 @@ class LearnerRank(Rank):
         """Go back to how a version was and publish it as the next; see `PPOLearner.restore`."""
         return self._started.restore(version)
 
+    def keep(self) -> int | None:
+        """Write a checkpoint of the present version and return it, on rank 0. May come twice."""
+        version = self._started.keep()
+        return version if self._rank == 0 else None
+
+    def resume(self, version: int, publish_as: int) -> PolicyVersion | None:
+        """Go on where another learner kept a version; see `PPOLearner.resume`."""
+        return self._started.resume(version, publish_as)
+
     def send(self, version: int) -> None:
         """Send a published version to all actors, where weights are pushed; rank 0 has it to do.
 
