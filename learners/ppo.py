@@ -191,16 +191,25 @@ class PPOLearner:
             MissingError: There is no checkpoint of this version; nothing was changed.
             BundleCorrupt: It is not what was written; nothing was changed.
         """
-        checkpoint = self._agreed(version)
-        self._engine.restore(checkpoint.state)
-        position = checkpoint.position
-        self._kl.restore(position.kl_coefficient)
-        self._num_steps = position.num_steps
-        self._reward_version = position.reward_version
-        self._learned_through = position.learned_through
+        self._take_back(self._agreed(version))
         self._version += 1
-        self._last = None
         return self.announce(restored_from=version)
+
+    def resume(self, version: int) -> PolicyVersion | None:
+        """Go on as the learner would have that wrote a checkpoint, and publish its version again.
+
+        For a learner that was just made: unlike after `restore`, version and episodes are those of
+        the checkpoint. Returns the announcement on rank 0, None elsewhere.
+
+        Raises:
+            MissingError: There is no checkpoint of this version; nothing was changed.
+            BundleCorrupt: It is not what was written; nothing was changed.
+        """
+        checkpoint = self._agreed(version)
+        self._take_back(checkpoint)
+        self._version = checkpoint.position.version
+        self._episodes = checkpoint.position.episodes
+        return self.announce()
 
     def save(self, folder: Path) -> None:
         """Write the policy as a Hugging Face folder, on rank 0. May be called again."""
@@ -236,6 +245,15 @@ class PPOLearner:
                 learned_through=self._learned_through,
             )
             self._checkpoints.complete(position, next_reward if is_last_before else None, digests)
+
+    def _take_back(self, checkpoint: Checkpoint) -> None:
+        self._engine.restore(checkpoint.state)
+        position = checkpoint.position
+        self._kl.restore(position.kl_coefficient)
+        self._num_steps = position.num_steps
+        self._reward_version = position.reward_version
+        self._learned_through = position.learned_through
+        self._last = None
 
     def _agreed(self, version: int) -> Checkpoint:
         """Read a checkpoint on every rank; if one cannot, none goes on."""
