@@ -74,10 +74,11 @@ def replay(
     chosen = PARTS[part]
     allowed = chosen.tolerance if tolerance is None else tolerance
     found = Findings.of(chosen.load()(recording, Window(first=first, last=last), allowed))
-    if not found.num_compared and not found.skipped:
+    if not found.num_compared:
+        why = "; ".join(f"{count}: {reason}" for reason, count in found.skipped.items())
         raise InputError(
-            f"{run} has no record of what the {part} did in these versions: name others with "
-            "--from and --until"
+            f"{run}: nothing of what the {part} did in these versions can be replayed "
+            f"({why or 'there is no record of any'}): name others with --from and --until"
         )
     how = "bit for bit" if allowed == 0 else f"within {allowed:g}"
     first_line, *rest = found.in_words(with_difference=diff)
