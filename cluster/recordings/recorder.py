@@ -107,6 +107,11 @@ class Recorder:
         self._write(crossing, ANSWERED, number, crossing.answers, as_recorded(answer))
         return answer
 
+    def wait(self) -> None:
+        """Block until all that was recorded so far is written."""
+        self._thread.submit(lambda: None).result()
+        self._refuse_after_failure()
+
     def close(self) -> None:
         """Write what waits and seal all segments. May be called twice."""
         self._thread.shutdown(wait=True)
