@@ -54,6 +54,9 @@ class RolloutConfig(Settings):
     """Rollout actors, one engine each."""
     requests_per_call: Count = 16
     """Rollout requests the controller hands an actor at once."""
+    seed_requests: bool = False
+    """Give each request a seed of its own, made of `run.seed` and its id: then its response can be
+    drawn again, whichever actor draws it. Always so where `recording.record` names "rollouts"."""
     torch_threads: Processes = 1
     """Threads of an engine on CPU. One: a busy neighbour halves a two-thread process."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -7,6 +7,7 @@ import click
 from cluster.commands.labels import export, import_labels, trace
 from cluster.commands.line import cord, resume, rollback
 from cluster.commands.people import label, labelers
+from cluster.commands.replay import replay
 from cluster.commands.runs import demo, report, run, status, stop
 
 
@@ -22,7 +23,7 @@ def main() -> None:
 
 
 for command in (
-    *(demo, run, status, stop, report),
+    *(demo, run, status, stop, report, replay),
     *(label, labelers),
     *(cord, resume, rollback),
     *(trace, export, import_labels),

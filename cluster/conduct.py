@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -15,9 +16,12 @@ from cluster.config import RunConfig
 from cluster.controller import Controller
 from cluster.inert_text import shell_word
 from cluster.loops.journal import Journal
+from cluster.loops.recorded import recorded
 from cluster.loops.reference_ends import ends_in_words
 from cluster.metrics.remote import RemoteSink
 from cluster.metrics.shell import MetricsShell
+from cluster.recordings.recorder import Recorder
+from cluster.recordings.segment_files import FOLDER
 from cluster.recordings.streams import Recordings
 from cluster.report.records import read_run
 from cluster.report.summary import summarize
@@ -64,6 +68,7 @@ async def conduct(
         hub = await _start_hub(config, folder)
         journal = stack.enter_context(_open_journal(config, folder, hub))
         watch = Watch(config, folder, journal, display, memory)
+        recorder = stack.enter_context(_open_recorder(config, folder))
 
         watch.show("preparing the base model")
         policy_path, base_model_s = await starting_policy(config, cache)
@@ -72,7 +77,8 @@ async def conduct(
         if texts is None:
             texts = await asyncio.to_thread(read_texts, config, policy_path)
         async with Placement(config, folder, session, policy_path, texts) as placement:
-            controller = Controller(config, placement.parts, journal, placement.policy)
+            parts = recorded(placement.parts, recorder)
+            controller = Controller(config, parts, journal, placement.policy)
             watch.show("sampling the base model")
             reference = await controller.draw_reference()
             _tell(console, await asyncio.to_thread(_ends, controller, config, policy_path))
@@ -171,3 +177,13 @@ def _open_journal(
     with closing(RemoteSink(hub)) as sink, closing(Recordings(folder.recordings)) as recordings:
         gold = response_gold if config.prompts.source == "reviews" else None
         yield Journal(recordings, sink, gold, began_at=folder.began_at)
+
+
+@contextmanager
+def _open_recorder(config: RunConfig, folder: RunFolder) -> Iterator[Recorder | None]:
+    """Record what crosses a process, if the config asks for it."""
+    if not config.recording.record:
+        yield None
+        return
+    with closing(Recorder(folder.recordings / FOLDER, config.recording, time.time)) as recorder:
+        yield recorder

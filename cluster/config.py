@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 from actors.config import ResponseConfig, RolloutConfig
 from actors.prompts.config import PromptsConfig
 from cluster.metrics.config import MetricsConfig
+from cluster.recordings.config import RecordingConfig
 from label_queue.config import LabelsConfig
 from label_queue.ids import LabelerId
 from label_queue.simulated.config import LabelerProfile
@@ -129,6 +130,12 @@ class RunConfig(Settings):
     """How to make a small ρ on generated reviews, as the demo does; None: `policy` names one."""
     cluster: ClusterConfig = ClusterConfig()
     metrics: MetricsConfig = MetricsConfig()
+    recording: RecordingConfig = RecordingConfig()
+
+    @property
+    def seeds_requests(self) -> bool:
+        """Whether each rollout request brings a seed, so that its response can be drawn again."""
+        return self.rollouts.seed_requests or "rollouts" in self.recording.record
 
     @model_validator(mode="after")
     def _starts_from_one_policy(self) -> Self:

@@ -76,11 +76,6 @@ class AgreedCheckpoints:
         assert checkpoint is not None, "it was read, or there was a failure"
         return checkpoint
 
-    def forget_after(self, version: int) -> None:
-        """Remove what was kept of later versions, which were never announced."""
-        if self._engine.rank == 0:
-            self._folder.forget_after(version)
-
     def _is_kept(self, version: int) -> bool:
         """Whether a version is on disk, as rank 0 sees it: all must do the same."""
         return bool(self._summed(self._engine.rank == 0 and version in self.versions()))

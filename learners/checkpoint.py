@@ -141,17 +141,6 @@ class CheckpointFolder:
         manifest = self._manifest(version).model_copy(update={"next_reward": next_reward})
         self._write_manifest(self.folder(version), manifest)
 
-    def forget_after(self, version: int) -> None:
-        """Remove every checkpoint of a later version, finished or not. Rank 0 alone.
-
-        What a run that died kept without ever announcing it: its number will be another's.
-        """
-        for draft in self._root.glob(".draft-v[0-9]*"):
-            shutil.rmtree(draft)
-        for later in self.versions():
-            if later > version:
-                shutil.rmtree(self.folder(later))
-
     def read(self, version: int) -> Checkpoint:
         """Return this rank's share of a checkpoint, proved against its digest.
 

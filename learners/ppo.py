@@ -185,26 +185,26 @@ class PPOLearner:
         self._checkpoints.keep(self._position())
         return self._version
 
-    def resume(self, version: int, publish_as: int) -> PolicyVersion | None:
+    def resume(self, version: int, publish_as: int | None = None) -> PolicyVersion | None:
         """Go on where another learner kept `version`, its clock and all; publish the weights.
 
         To be called once, before any step. Returns the announcement on rank 0, None elsewhere.
 
         Args:
             version: The version that was kept.
-            publish_as: The number its weights get: `version`, or where later versions of the lost
-                learner were announced a higher one than any of theirs.
+            publish_as: The number its weights get: `version` unless given; where later versions of
+                a lost learner were announced, a higher one than any of theirs.
 
         Raises:
             VersionError: `publish_as` is below `version`; nothing was changed.
             MissingError: There is no checkpoint of this version; nothing was changed.
             BundleCorrupt: It is not what was written; nothing was changed.
         """
+        publish_as = version if publish_as is None else publish_as
         if publish_as < version:
             raise VersionError(f"policy version {version} cannot become {publish_as}")
         self._episodes = self._go_back(version).episodes
         self._version = publish_as
-        self._checkpoints.forget_after(publish_as)
         return self.announce(restored_from=None if publish_as == version else version)
 
     def restore(self, version: int) -> PolicyVersion | None:

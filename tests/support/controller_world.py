@@ -10,6 +10,8 @@ from cluster.controller import Controller
 from cluster.loops.fleet import RolloutFleet
 from cluster.loops.journal import Journal
 from cluster.loops.parts import Parts
+from cluster.loops.recorded import recorded
+from cluster.recordings.recorder import Recorder
 from cluster.recordings.streams import Recordings
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_policy
@@ -63,6 +65,7 @@ class World:
         actors: Sequence[FakeActor] = (),
         config: RunConfig | None = None,
         labelers: Sequence[str] = ("ann",),
+        recorder: Recorder | None = None,
     ) -> None:
         self.config = config or small_config()
         self.actors = list(actors) or [FakeActor(), FakeActor()]
@@ -74,6 +77,7 @@ class World:
         for name in labelers:
             self.people.keep_labeling(name)
         self.sink = MemorySink()
+        self._recorder = recorder
         self._recordings = Recordings(folder)
         self._journal = Journal(self._recordings, self.sink, now=lambda: 100.0)
 
@@ -87,7 +91,9 @@ class World:
             reward_service=self.service,
             labels=self.labels,
         )
-        return Controller(self.config, parts, self._journal, make_policy())
+        return Controller(
+            self.config, recorded(parts, self._recorder), self._journal, make_policy()
+        )
 
     @property
     def progress(self) -> list[int]:
