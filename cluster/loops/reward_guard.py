@@ -42,7 +42,7 @@ class RewardGuard:
         self._is_settled = asyncio.Event()
         self._is_settled.set()
         self.least_version = 0
-        """Of the last forced refit: nothing scored by an older reward may be trained on."""
+        """Of the last forced or sole refit: nothing an older reward scored may be trained on."""
         self.num_forced = 0
         """Forced refits whose swap has begun so far."""
 
@@ -64,6 +64,8 @@ class RewardGuard:
         """Swap a version in; of a forced refit, judge it before another step is taken."""
         if not request.is_forced:
             await self._swap(version)
+            if request.is_sole:
+                self.least_version = version.version
             return
         self._is_settled.clear()
         self.num_forced += 1

@@ -69,7 +69,11 @@ class World:
         self.learner = FakeLearner()
         self.service = FakeRewardService()
         self.trainer = FakeRewardTrainer()
-        self.people = LabelSide(self.config.labels, num_episodes=self.config.run.episodes)
+        self.people = LabelSide(
+            self.config.labels,
+            num_episodes=self.config.run.episodes,
+            mode=self.config.run.mode,
+        )
         self.labels = self.people.loop
         for name in labelers:
             self.people.keep_labeling(name)
