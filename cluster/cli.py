@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cluster.commands.alone import fit_reward, train
 from cluster.commands.labels import export, import_labels, trace
 from cluster.commands.line import cord, resume, rollback
 from cluster.commands.people import label, labelers
@@ -23,6 +24,7 @@ def main() -> None:
 
 for command in (
     *(demo, run, status, stop, report),
+    *(fit_reward, train),
     *(label, labelers),
     *(cord, resume, rollback),
     *(trace, export, import_labels),

@@ -67,7 +67,9 @@ async def conduct(
 
         watch.show("preparing the base model")
         policy_path, base_model_s = await starting_policy(config, cache)
-        folder.update_state(base_model_s=base_model_s, url=session.url)
+        folder.update_state(
+            base_model_s=base_model_s, url=session.url, policy_path=str(policy_path)
+        )
         watch.show("starting actors, learner, reward service and label queue")
         if texts is None:
             texts = await asyncio.to_thread(read_texts, config, policy_path)
@@ -87,7 +89,7 @@ async def conduct(
                 ],
             )
             with SimulatedLabelers(config.labelers, session.url, folder) as labelers:
-                note = f"label at {session.url}/ · andon label {shell_word(folder.path)}"
+                note = _note(config, session.url, folder.path)
                 async with _as_owner(session.url, folder) as http, asyncio.TaskGroup() as group:
                     intake = IntakeWatch(
                         placement.labels.intake_failures, http, journal.alarmed, watch.alarm
@@ -114,6 +116,13 @@ async def conduct(
         # What the report will say goes to wandb too, while its run is still open.
         journal.summarize(summarize(read_run(folder.path)))
         watch.show("stopping")
+
+
+def _note(config: RunConfig, url: str, path: Path) -> str:
+    """Return where people go who label, or, where nobody does, who oversee the run."""
+    command = "andon label" if config.run.mode != "fixed" else "andon label --owner"
+    whom = "label at" if config.run.mode != "fixed" else "oversee at"
+    return f"{whom} {url}/ · {command} {shell_word(path)}"
 
 
 def _tell(console: Console, lines: Sequence[str]) -> None:

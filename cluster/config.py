@@ -200,8 +200,13 @@ class RunConfig(Settings):
                 "run.reward names the reward of mode 'fixed': set both, or neither; "
                 "`andon train CONFIG.toml --reward BUNDLE` does"
             )
-        for name in ("people", "labelers"):
-            if is_fixed and getattr(self, name):
+        labeling = {
+            "people": self.people,
+            "labelers": self.labelers,
+            "labels.connectors": self.labels.connectors,
+        }
+        for name, those in labeling.items():
+            if is_fixed and those:
                 raise ValueError(f"mode 'fixed' has no use for {name}: nobody labels; remove them")
         return self
 

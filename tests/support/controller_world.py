@@ -31,7 +31,7 @@ def small_config(labels: Mapping[str, object] | None = None, **run: object) -> R
     """Five steps and 40 labels, 10 of them before RL; refits at 10, 20 and 30, no warm updates."""
     return parse_config(
         {
-            "people": ["ann"],
+            "people": [] if run.get("mode") == "fixed" else ["ann"],
             "run": {"episodes": 5 * BATCH, "max_policy_lag": 1, **run},
             "prompts": {"source": "reviews"},
             "policy": {"path": "model"},
