@@ -7,6 +7,7 @@ import click
 from cluster.commands.alone import fit_reward, train
 from cluster.commands.labels import export, import_labels, trace
 from cluster.commands.line import cord, resume, rollback
+from cluster.commands.looking import inspect
 from cluster.commands.people import label, labelers
 from cluster.commands.runs import demo, report, run, status, stop
 
@@ -23,7 +24,7 @@ def main() -> None:
 
 
 for command in (
-    *(demo, run, status, stop, report),
+    *(demo, run, status, inspect, stop, report),
     *(fit_reward, train),
     *(label, labelers),
     *(cord, resume, rollback),

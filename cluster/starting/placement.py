@@ -33,10 +33,10 @@ from learners.config import PolicyConfig
 from learners.shell import LearnerRank, RewardTrainerRank
 from protocol.messages import PolicyVersion, Prompt
 from protocol.ports import RewardTrainer
-from protocol.remote import spawn
+from protocol.remote import Remote, spawn
 from protocol.seeds import derived_seed
 from reward_service.client import RewardClient
-from reward_service.shell import build_reward_app, connect, start_announcer
+from reward_service.shell import AnnouncerShell, build_reward_app, connect, start_announcer
 
 NUM_PINNED_PROMPTS = 8
 SHARED_MEMORY = Path("/dev/shm")
@@ -78,6 +78,7 @@ class Placement:
         self.policy: PolicyVersion
         """Version 0, as the learner published it."""
         self.labels: RemoteLabelQueue
+        self.announcer: Remote[AnnouncerShell]
         self.learner: RemoteLearner
         self._reward_ranks: RankGroup[RewardTrainerRank] | None = None
 
@@ -219,7 +220,7 @@ class Placement:
 
     async def _start_reward_service(self, pinned: list[Prompt]) -> RewardClient:
         config = self._config.reward_service
-        announcer = start_announcer("reward-announcer", config)
+        announcer = self.announcer = start_announcer("reward-announcer", config)
         app = build_reward_app(
             announcer=announcer,
             policy_path=self._policy_path,
