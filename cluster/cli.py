@@ -7,7 +7,7 @@ import click
 from cluster.commands.alone import fit_reward, train
 from cluster.commands.labels import export, import_labels, trace
 from cluster.commands.line import cord, resume, rollback
-from cluster.commands.looking import inspect
+from cluster.commands.looking import doctor, inspect
 from cluster.commands.people import label, labelers
 from cluster.commands.runs import demo, report, run, status, stop
 
@@ -26,6 +26,7 @@ def main() -> None:
 for command in (
     *(demo, run, status, inspect, stop, report),
     *(fit_reward, train),
+    doctor,
     *(label, labelers),
     *(cord, resume, rollback),
     *(trace, export, import_labels),

@@ -114,7 +114,7 @@ async def conduct(
                     watching.cancel()
                     hearing.cancel()
                     inspecting.cancel()
-                    inspector.write()
+                    inspector.end()
                     await labelers.stop()
                     minding.cancel()
                 acknowledged = labelers.num_acknowledged() if config.labelers else None

@@ -42,3 +42,37 @@ def inspect(run: Path | None, as_json: bool) -> None:
         click.echo(describe(found))
     if not found.is_well:
         sys.exit(EXIT_FAILED)
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Leave out what starts processes: Ray and vLLM.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=Path(),
+    help="Where runs will be: its disk is looked at. Default: here.",
+)
+@json_option
+@one_line_errors
+def doctor(quick: bool, folder: Path, as_json: bool) -> None:
+    """Say whether this machine will do, line by line, and how to mend what will not.
+
+    Looks at versions, memory, threads, ports, disk, SQLite and GPU; then starts Ray, and asks vLLM
+    and the trainer for the log-probabilities of a tiny model made on the spot. Exit code 0, or 1
+    where something would keep runs from working; a warning keeps nobody from anything.
+
+    Example: andon doctor --quick
+    """
+    from dataclasses import asdict
+
+    from cluster.doctor.examination import examine
+
+    findings = []
+    for finding in examine(folder, is_quick=quick):
+        findings.append(finding)
+        if not as_json:
+            click.echo(str(finding))
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    if any(finding.verdict == "failure" for finding in findings):
+        sys.exit(EXIT_FAILED)

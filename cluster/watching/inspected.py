@@ -11,11 +11,13 @@ from typing import Any
 from cluster.inert_text import inert
 from cluster.loops.staleness import RolloutState
 from cluster.run_folder import RunFolder
-from cluster.watching.picture import PartPicture, Picture, read_picture
+from cluster.watching.picture import LearnerPicture, PartPicture, Picture, read_picture
 from cluster.watching.status import ENDED, read_state
 
 SILENT_S = 5.0
 """A driver, or a part of a run, that was not heard for longer is said to be silent."""
+ENDING_S = 120.0
+"""So long a driver whose loops have ended may take to save the policy and stop the parts."""
 
 _LEARNER = {
     "step": "takes a PPO step",
@@ -53,7 +55,8 @@ class Inspection:
             return False
         if self.state["state"] in ENDED or self.silent_s is None:
             return True
-        return self.silent_s <= SILENT_S
+        has_ended = self.picture is not None and self.picture.has_ended
+        return self.silent_s <= (ENDING_S if has_ended else SILENT_S)
 
 
 def inspect(path: Path, now: float | None = None) -> Inspection:
@@ -95,18 +98,15 @@ def _headline(inspection: Inspection) -> str:
         return (
             f"silent: process {picture.pid} is there and says nothing; {heard}. What it did then:"
         )
+    if picture.has_ended:
+        return f"its loops have ended ({inspection.state.get('activity', 'stopping')}); {heard}"
     return f"{picture.activity}; {heard}"
 
 
 def _lines(inspection: Inspection) -> Iterator[tuple[str, str]]:
     picture, state = inspection.picture, inspection.state
     if picture is not None:
-        learner = picture.learner
-        yield (
-            "learner",
-            f"{_LEARNER.get(learner.doing or '', 'is between two things')}, for "
-            f"{learner.for_s:.0f} s; policy v{learner.policy_version}, {learner.episodes} episodes",
-        )
+        yield "learner", _learner(picture.learner)
         yield "reward trainer", _trainer(picture)
         yield "rollouts", _rollouts(picture)
         for name, part in sorted(picture.parts.items(), key=_place):
@@ -125,6 +125,14 @@ def _place(named: tuple[str, PartPicture]) -> tuple[int, int, str]:
     """Return where a part is shown: as a rollout goes, and rollout-2 before rollout-10."""
     name, part = named
     return ("actor", "rewards", "labels").index(part.kind), len(name), name
+
+
+def _learner(learner: LearnerPicture) -> str:
+    """Return what the learner does; of a state that another version adds, its name."""
+    doing = "is between two things"
+    if learner.doing is not None:
+        doing = f"{_LEARNER.get(learner.doing, learner.doing)}, for {learner.for_s:.0f} s"
+    return f"{doing}; policy v{learner.policy_version}, {learner.episodes} episodes"
 
 
 def _trainer(picture: Picture) -> str:

@@ -112,6 +112,7 @@ class Inspector:
         self._listeners: dict[str, Listener] = {}
         self._fit_since: float | None = None
         self._cannot_write = False
+        self._has_ended = False
 
     def listen_to(self, name: str, kind: Kind, ask: Ask) -> None:
         """Add a part; before `watch`."""
@@ -125,6 +126,11 @@ class Inspector:
             while True:
                 self.write()
                 await asyncio.sleep(INTERVAL_S)
+
+    def end(self) -> None:
+        """Write for the last time, and say so: the loops have ended."""
+        self._has_ended = True
+        self.write()
 
     def write(self) -> None:
         """Write down how all stands now. A disk that refuses ends no run: it is said once."""
@@ -160,5 +166,6 @@ class Inspector:
             is_cord_pulled=standing.is_cord_pulled,
             rollouts={state: self._rollouts()[state] for state in RolloutState},
             parts={name: each.picture() for name, each in self._listeners.items()},
+            has_ended=self._has_ended,
             trouble=self._trouble(),
         )

@@ -74,6 +74,8 @@ class Picture(_Part):
     """How many of the policy loop's are in each state."""
     parts: dict[str, PartPicture]
     """By name."""
+    has_ended: bool = False
+    """Whether the loops have: the run saves its policy and stops its parts, and writes no more."""
     trouble: str = ""
     """What keeps people from labelling; empty where nothing does."""
 

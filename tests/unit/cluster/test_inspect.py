@@ -224,6 +224,17 @@ def test_a_silent_run_is_told_from_one_that_goes_on(
     assert andon(str(folder.path)).exit_code == EXIT_FAILED
 
 
+def test_a_run_that_is_being_stopped_is_not_called_silent(
+    inspector: Inspector, folder: RunFolder, clock: Clock
+) -> None:
+    folder.update_state(activity="saving the policy")
+    inspector.end()
+    found = inspect(folder.path, now=clock.now + 60.0)
+    assert found.is_well
+    assert "its loops have ended (saving the policy); last heard 60 s ago" in describe(found)
+    assert not inspect(folder.path, now=clock.now + 200.0).is_well
+
+
 def test_a_dead_run_is_told_with_the_last_it_said(inspector: Inspector, folder: RunFolder) -> None:
     inspector.write()
     folder.update_state(pid=2**31 - 1)
