@@ -12,7 +12,7 @@ import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
@@ -21,7 +21,7 @@ from actors.config import ResponseConfig, RolloutConfig
 from actors.prompts.config import PromptsConfig
 from cluster.metrics.config import MetricsConfig
 from cluster.recordings.config import RecordingConfig
-from label_queue.config import LabelsConfig
+from label_queue.config import LabelsConfig, Mode
 from label_queue.ids import LabelerId
 from label_queue.simulated.config import LabelerProfile
 from learners.config import (
@@ -54,8 +54,13 @@ class RunSection(Settings):
     seed: Seed = 1
     """Seed of sampling, minibatches and asking. Prompts, reward fits and simulated labelers have
     seeds of their own."""
-    mode: Literal["online", "offline"] = "online"
-    """online: labels all through training. offline: all labels first, collected from ρ."""
+    mode: Mode = "online"
+    """online: labels all through training. batched: `labels.rounds` times a batch of labels of the
+    policy of the moment, one fit, and training with the reward frozen. offline: all labels first,
+    collected from ρ. fixed: none; the reward is `run.reward`."""
+    reward: str | None = None
+    """Folder of the reward version that mode "fixed" trains against, e.g. one of `andon fit-reward`
+    or runs/demo-1/reward/v000009. `andon train` sets both."""
     episodes: Count = 2_048_000
     """N_π, responses trained on in all. [Z: 2 M for style tasks; here a multiple of the batch]"""
     max_policy_lag: int = Field(default=2, ge=0, le=10_000)
@@ -121,7 +126,7 @@ class RunConfig(Settings):
     reward_fit: RewardFitConfig = RewardFitConfig()
     reward_trainer: DeepSpeedConfig = DeepSpeedConfig()
     reward_service: RewardServiceConfig = RewardServiceConfig()
-    labels: LabelsConfig
+    labels: LabelsConfig = LabelsConfig()
     labelers: tuple[SimulatedLabeler, ...] = ()
     """Simulated labelers, each a process of its own; none when people label."""
     people: tuple[LabelerId, ...] = ()
@@ -189,9 +194,33 @@ class RunConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _labels_keep_pace(self) -> Self:
+        num_steps = self.run.episodes // self.ppo.batch_size
+        self.labels.check_pace(self.run.mode, num_steps=num_steps)
+        return self
+
+    @model_validator(mode="after")
+    def _reward_is_given_where_nobody_labels(self) -> Self:
+        is_fixed = self.run.mode == "fixed"
+        if is_fixed != (self.run.reward is not None):
+            raise ValueError(
+                "run.reward names the reward of mode 'fixed': set both, or neither; "
+                "`andon train CONFIG.toml --reward BUNDLE` does"
+            )
+        labeling = {
+            "people": self.people,
+            "labelers": self.labelers,
+            "labels.connectors": self.labels.connectors,
+        }
+        for name, those in labeling.items():
+            if is_fixed and those:
+                raise ValueError(f"mode 'fixed' has no use for {name}: nobody labels; remove them")
+        return self
+
+    @model_validator(mode="after")
     def _somebody_labels(self) -> Self:
         names = [*(labeler.name for labeler in self.labelers), *self.people]
-        if not names:
+        if not names and self.run.mode != "fixed":
             raise ValueError(
                 'nobody labels: name people, e.g. people = ["ann"], or add simulated [[labelers]]'
             )

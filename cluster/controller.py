@@ -74,6 +74,7 @@ class Controller:
         )
         self._scorer = ResponseScorer(parts.reward_service, config.response.missing_cut_score)
         self._bound = StalenessBound(config.ppo.batch_size, config.run.max_policy_lag)
+        self.rollout_states = self._bound.counts
         seed = config.run.seed if config.seeds_requests else None
         self.drafter = Drafter(parts.fleet, parts.query_prompts, self._sampling, seed)
         self._guard = RewardGuard(parts.reward_service, parts.labels, parts.learner, journal)

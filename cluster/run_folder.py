@@ -38,6 +38,7 @@ class RunFolder:
         self.state = path / "run.json"
         self.ledger = path / "ledger.sqlite"
         self.metrics = path / "metrics.jsonl"
+        self.inspection = path / "inspect.json"
         self.policies = path / "policy"
         self.rewards = path / "reward"
         self.recordings = path / "recordings"

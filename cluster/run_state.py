@@ -50,6 +50,8 @@ class RunState(_Part):
     cord: Cord | None = None
     versions: dict[str, str] | None = None
     base_model_s: float | None = None
+    policy_path: str | None = None
+    """ρ's folder, as the run found or made it."""
     peak_memory_bytes: int | None = None
     labels_acknowledged: int | None = None
 

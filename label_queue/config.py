@@ -12,8 +12,9 @@ from label_queue.connector_config import ConnectorConfig, refuse_same_names
 from protocol.labels import QueryKind
 from protocol.settings import Count, Fraction, Seconds, Settings, Share
 
-Mode = Literal["online", "offline"]
-"""Whether labels come all through training or all before it; only the schedule differs."""
+Mode = Literal["online", "batched", "offline", "fixed"]
+"""Labels all through training, in rounds between stretches of it, all of them before it, or none at
+all, against a reward that is given; only the schedule and what it asks for differ."""
 
 AnyPath = Annotated[Path, AfterValidator(Path.absolute)]
 """Path of a file; absolute, since the actor that reads it may run in another folder."""
@@ -209,7 +210,11 @@ class LabelsConfig(Settings):
     hyperbolic_episodes: Count = 2_000
     """c of the hyperbolic form of l(n)."""
     refits: Annotated[int, Field(ge=1, le=1_000_000)] = 20
-    """Fits from scratch: one before RL, the others evenly spaced in labels."""
+    """Fits from scratch: one before RL, the others evenly spaced in labels. Online only."""
+    rounds: Annotated[int, Field(ge=2, le=1_000_000)] = 5
+    """R of mode "batched": how often labels are collected, the reward is fitted once and then held
+    for N_π/R episodes. The first round collects N₀ labels, each other (N − N₀)/(R − 1); `shape`,
+    `refits`, `ahead` and `warm` have no say there."""
     warm: WarmConfig = WarmConfig()
 
     kind: QueryKind = "best_of_k"
@@ -252,10 +257,42 @@ class LabelsConfig(Settings):
             raise ValueError("num_candidates must be 2 for kind = 'pair'")
         if self.validation_share + self.overlap_share >= 1:
             raise ValueError("validation_share + overlap_share must stay below 1")
+        return self
+
+    def check_pace(self, mode: Mode, *, num_steps: int) -> None:
+        """Raise ValueError where the numbers do not go with how a mode asks for labels.
+
+        Args:
+            mode: Of the run.
+            num_steps: PPO steps of the run.
+        """
+        if mode == "online":
+            self._check_stream()
+        elif mode == "batched":
+            self._check_rounds(num_steps)
+
+    def _check_stream(self) -> None:
         interval = (self.total - self.initial) / self.refits
         if 0 < interval < self.ahead:
             raise ValueError(
-                f"ahead ({self.ahead}) is above the labels between two refits ({interval:.0f}): "
-                "queries would expire unanswered; lower ahead or refits"
+                f"labels: ahead ({self.ahead}) is above the labels between two refits "
+                f"({interval:.0f}): queries would expire unanswered; lower ahead or refits"
             )
-        return self
+
+    def _check_rounds(self, num_steps: int) -> None:
+        if self.rounds > num_steps:
+            raise ValueError(
+                f"labels.rounds {self.rounds} is above the {num_steps} steps of the run "
+                "(run.episodes / ppo.batch_size), and each round is followed by one at least: "
+                "lower it"
+            )
+        if self.total - self.initial < self.rounds - 1:
+            raise ValueError(
+                f"labels.total {self.total} leaves no label for each of {self.rounds} rounds: the "
+                f"first takes labels.initial {self.initial}; raise it, or lower one of these"
+            )
+        if self.when_starved != "wait":
+            raise ValueError(
+                "labels.when_starved 'continue' is for mode 'online': in rounds training waits for "
+                "the labels of its round; set it to 'wait'"
+            )

@@ -66,6 +66,8 @@ class LabelState:
         self.num_dead_letters = 0
         self.episodes = 0
         """Episodes trained so far, the run's clock: n of l(n)."""
+        self.points_learned = 0
+        """How many of the schedule's refit points the last refit has passed, as it was told."""
         self.activity = ""
         """What the run said that it is doing now."""
         self.change = Change()

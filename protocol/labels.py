@@ -101,6 +101,8 @@ class QueryOrder:
     prompts: tuple[Prompt, ...]
     """[num_drafts] where the prompts are given (validation: those of the reference samples);
     empty where the prompt source chooses."""
+    least_version: int = 0
+    """The policy version that responses come from, or a newer one; 0: whatever the actors hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,6 +287,8 @@ class FitRequest:
     refit forced by an exclusion; None where no policy was, or nothing was excluded."""
     is_forced: bool = False
     """Whether an exclusion or reinstatement made the fit due: both rewards are then compared."""
+    is_sole: bool = False
+    """Whether nothing that an older reward scored may be trained on once this one is served."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,10 @@ class AnnouncerShell:
         """Return the live replicas and the version each serves. Does not block."""
         return self._announcer.replicas
 
+    async def standing(self) -> dict[str, Any]:
+        """Return what is announced, and who serves what. Does not block."""
+        return self._announcer.standing()
+
     async def next_version(
         self, replica_id: str, loaded: RewardVersion | None
     ) -> RewardVersion | None:

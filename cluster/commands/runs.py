@@ -40,10 +40,10 @@ folder_option = click.option(
 )
 @click.option(
     "--mode",
-    type=click.Choice(["online", "offline"]),
+    type=click.Choice(["online", "batched", "offline"]),
     default="online",
     show_default=True,
-    help="Labels all through training, or all of them before it.",
+    help="Labels all through training, in rounds between, or all of them before it.",
 )
 @set_option
 @one_line_errors

@@ -54,6 +54,7 @@ class Drafter:
         Of one whose responses stay alike, however often they are drawn, the draft holds some that
         are: who gave the order drops it, and so knows why it brought nothing.
         """
+        await self._fleet.wait_for_version(order.least_version)
         prompts = order.prompts or self._prompts.draw(order.num_drafts)
         drawn = await self.draw_complete(prompts, order.num_candidates, "query")
         return [

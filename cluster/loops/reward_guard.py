@@ -42,8 +42,8 @@ class RewardGuard:
         self._is_settled = asyncio.Event()
         self._is_settled.set()
         self.least_version = 0
-        """Reward version of the last forced refit: nothing scored by an older one may be trained
-        on."""
+        """Reward version of the last forced or sole refit: nothing that an older one scored may be
+        trained on."""
         self.num_forced = 0
         """Forced refits whose swap has begun so far."""
 
@@ -65,6 +65,8 @@ class RewardGuard:
         """Swap a version in; of a forced refit, judge it before another step is taken."""
         if not request.is_forced:
             await self._swap(version)
+            if request.is_sole:
+                self.least_version = version.version
             return
         self._is_settled.clear()
         self.num_forced += 1

@@ -97,10 +97,12 @@ def _quality(run: RunRecords) -> Summary:
 
 
 def _labels(run: RunRecords) -> Summary:
+    is_given = run.config.run.mode == "fixed"
+    refits = [] if is_given else [each for each in run.rewards if each.kind == "refit"]
     return {
         "labels_acknowledged": run.state.get("labels_acknowledged"),
         "labels_in_ledger": run.label_side.history.num_submitted,
-        "reward_refits": sum(reward.kind == "refit" for reward in run.rewards),
+        "reward_refits": len(refits),
         "reward_versions": len({reward.version for reward in run.rewards}),
         "labelers_excluded": sum(row.state == "excluded" for row in run.labelers),
         "cord_pulls": sum(event.action == "pull" for event in run.cord),

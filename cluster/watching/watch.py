@@ -71,6 +71,11 @@ class Watch:
         """Why the run was stopped before its end, if it was."""
         self._trouble = ""
 
+    @property
+    def trouble(self) -> str:
+        """What keeps people from labelling now; "" when nothing does."""
+        return self._trouble
+
     def alarm(self, trouble: str) -> None:
         """Show from now on what keeps people from labelling; "" when nothing does."""
         self._trouble = trouble

@@ -111,7 +111,13 @@ class OrderBook:
         return max(1, min(self._config.overlap_labelers, num_labelers))
 
     def place(
-        self, num_slots: int, *, now: float, num_labelers: int, with_validation: bool
+        self,
+        num_slots: int,
+        *,
+        now: float,
+        num_labelers: int,
+        with_validation: bool,
+        least_version: int = 0,
     ) -> list[QueryOrder]:
         """Place orders whose queries want about `num_slots` answers, one order a purpose.
 
@@ -127,7 +133,10 @@ class OrderBook:
             purpose = _furthest_behind(shares, standing + counts)
             counts[purpose] += 1
             num_slots -= self.labelers_wanted(purpose, num_labelers)
-        orders = [self._order(purpose, count) for purpose, count in sorted(counts.items())]
+        orders = [
+            replace(self._order(purpose, count), least_version=least_version)
+            for purpose, count in sorted(counts.items())
+        ]
         for order in orders:
             slots = order.num_queries * self.labelers_wanted(order.purpose, num_labelers)
             self._placed[order.order_id] = _Placed(order=order, num_slots=slots, placed_at=now)

@@ -18,14 +18,14 @@ class RetrainingPlan:
     """Refits from scratch at the schedule's points; warm updates of the live model between.
 
     The refit is the truth and wins over a warm update; points passed during a fit are made up for
-    by one refit. Where all labels come before RL there is one refit and the reward stays frozen.
+    by one refit. Where all labels come before RL, or in rounds, the reward stays frozen after each.
     In every case a refit can be forced: once labels that were learned are taken back.
     """
 
     def __init__(self, schedule: LabelSchedule, warm: WarmConfig) -> None:
         self._points = schedule.refit_points
         self._warm = warm
-        self._is_frozen_after_first = schedule.initial == schedule.total
+        self._can_update_warmly = schedule.updates_warmly and warm.every_labels > 0
         self._points_passed = 0
         self._has_learned = False
         self._labels_learned = 0
@@ -38,14 +38,18 @@ class RetrainingPlan:
         if bisect_right(self._points, labels) > self._points_passed:
             return "refit"
         new = labels - self._labels_learned
-        if self._points_passed == 0 or not self._updates_warmly or new <= 0:
+        if self._points_passed == 0 or not self._can_update_warmly or new <= 0:
             return None
         is_due = new >= self._warm.every_labels or now - self._learned_at >= self._warm.every_s
         return "warm" if is_due else None
 
     def next_check_s(self, labels: int, now: float) -> float | None:
         """Return the seconds after which time alone may make a fit due; None: it never will."""
-        if self._points_passed == 0 or not self._updates_warmly or labels <= self._labels_learned:
+        if (
+            self._points_passed == 0
+            or not self._can_update_warmly
+            or labels <= self._labels_learned
+        ):
             return None
         return max(0.0, self._learned_at + self._warm.every_s - now)
 
@@ -58,8 +62,9 @@ class RetrainingPlan:
         self._learned_at = now
 
     @property
-    def _updates_warmly(self) -> bool:
-        return self._warm.every_labels > 0 and not self._is_frozen_after_first
+    def points_passed(self) -> int:
+        """How many of the schedule's points the last refit has passed: of rounds, those fitted."""
+        return self._points_passed
 
 
 def make_request(

@@ -38,6 +38,7 @@ class RewardFits:
         self._seed = seed
         self._clock = clock
         self._learned = learned
+        self._schedule = schedule
         self._plan = RetrainingPlan(schedule, config.warm)
         self._resume()
         self._lock = asyncio.Lock()
@@ -65,7 +66,8 @@ class RewardFits:
 
     async def _begin(self, kind: FitKind, labels: int) -> None:
         request = await self._request(kind)
-        if request.comparisons:
+        # Against a fixed reward nobody labels: the one fit there is gives it out as it is.
+        if request.comparisons or self._schedule.total == 0:
             self._pending, self._pending_labels = request, labels
         else:
             # All that is new was left out by the cap on a labeler's weight.
@@ -99,7 +101,11 @@ class RewardFits:
             quality=self._config.quality,
             gold=gold,
         )
-        request = replace(request, labels_used=_num_labels(view, request, known))
+        request = replace(
+            request,
+            labels_used=_num_labels(view, request, known),
+            is_sole=self._schedule.num_rounds is not None,
+        )
         if not shift.forces_refit:
             return request
         first = await asyncio.to_thread(contaminated_from, view, self._learned, shift.left)
@@ -142,6 +148,7 @@ class RewardFits:
 
     def _note(self, version: RewardVersion, *, labels: int) -> None:
         self._plan.learned(version.kind, labels=labels, now=self._clock())
+        self._state.points_learned = self._plan.points_passed
 
 
 def _num_labels(view: LedgerView, request: FitRequest, known: Collection[int]) -> int:

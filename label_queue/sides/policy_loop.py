@@ -76,7 +76,6 @@ class PolicyLoopSide:
         Idempotent by version; the run's clock never goes back. With the first version that is
         told, version 0 (ρ) is written down too.
         """
-        self._state.episodes = max(self._state.episodes, episodes)
         known, now = self._state.policies, self._clock()
         fresh: list[Record] = []
         if 0 not in known and policy.version != 0:
@@ -85,12 +84,15 @@ class PolicyLoopSide:
             fresh.append(as_provenance(policy, now))
         if fresh:
             await self._commits.write(fresh)
+        # Not before: who asks for the labels of this moment asks the policy of this moment.
+        self._state.episodes = max(self._state.episodes, episodes)
         self._state.change.notify()
 
     async def wait_until_allowed(self, episodes: int) -> float:
         """Block while fewer than l(n) labels have come, n = `episodes`; return seconds waited.
 
-        With when_starved = "continue" only the first N₀ are waited for. Returns early when a
+        With when_starved = "continue" only the first N₀ are waited for. In rounds, at the first
+        step of one, until the reward has learned that round's labels too. Returns early when a
         rollback is ordered, which the learner does at the cord. Idempotent. Raises QueueClosed once
         the queue is closed.
         """

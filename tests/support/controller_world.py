@@ -33,7 +33,7 @@ def small_config(labels: Mapping[str, object] | None = None, **run: object) -> R
     """Five steps and 40 labels, 10 of them before RL; refits at 10, 20 and 30, no warm updates."""
     return parse_config(
         {
-            "people": ["ann"],
+            "people": [] if run.get("mode") == "fixed" else ["ann"],
             "run": {"episodes": 5 * BATCH, "max_policy_lag": 1, **run},
             "prompts": {"source": "reviews"},
             "policy": {"path": "model"},
@@ -72,7 +72,11 @@ class World:
         self.learner = FakeLearner()
         self.service = FakeRewardService()
         self.trainer = FakeRewardTrainer()
-        self.people = LabelSide(self.config.labels, num_episodes=self.config.run.episodes)
+        self.people = LabelSide(
+            self.config.labels,
+            num_episodes=self.config.run.episodes,
+            mode=self.config.run.mode,
+        )
         self.labels = self.people.loop
         for name in labelers:
             self.people.keep_labeling(name)
