@@ -170,9 +170,9 @@ class LabelingDesk:
                 fresh.setdefault(event.event_id, event)
                 results.append(event)
         written = await self._commits.write(list(fresh.values())) if fresh else []
-        standing = {e.event_id: e for e in written if isinstance(e, AnswerEvent)}
+        stored = {e.event_id: e for e in written if isinstance(e, AnswerEvent)}
         return [
-            self._answer(result, standing[result.event_id])
+            self._answer(result, stored[result.event_id])
             if isinstance(result, AnswerEvent)
             else result
             for result in results
@@ -211,17 +211,17 @@ class LabelingDesk:
             submission, assignment, revision=revision, received_at=self._clock(), system=system
         )
 
-    def _answer(self, sent: AnswerEvent, stands: AnswerEvent) -> LabelAnswer | LabelError:
-        if sent.source.payload_sha256 != stands.source.payload_sha256:
+    def _answer(self, sent: AnswerEvent, stored: AnswerEvent) -> LabelAnswer | LabelError:
+        if sent.source.payload_sha256 != stored.source.payload_sha256:
             self._state.figures.num_rejected += 1
             return LabelConflict(
                 f"{sent.event_id} was answered before, differently: send a change of mind as "
                 f"revision {sent.revision + 1}",
                 "revision",
             )
-        if sent.received_at != stands.received_at:
+        if sent.received_at != stored.received_at:
             self._state.figures.num_duplicates += 1
-        return LabelAnswer(event_id=stands.event_id, seq=stands.seq, received_at=stands.received_at)
+        return LabelAnswer(event_id=stored.event_id, seq=stored.seq, received_at=stored.received_at)
 
     async def heartbeat(self, labeler_id: str, assignment_id: str) -> float:
         """Renew a lease; return when it ends now. Idempotent.

@@ -84,7 +84,7 @@ VERSIONS = st.builds(
     st.integers(0, 3),
     st.none() | st.just(0),
 )
-STANDINGS = (
+CORD_AND_ACCESS = (
     st.builds(
         lambda kind, number, actor: make_cord_event(kind[0], number, actor=actor, **kind[1]),
         st.sampled_from(
@@ -141,7 +141,7 @@ class LedgerMachine(RuleBasedStateMachine):
         query = QUERIES[f"q{number}"]
         self.write([query, make_assignment(query, labeler)])
 
-    @rule(records=st.lists(VERSIONS | STANDINGS, max_size=4), events=EVENTS)
+    @rule(records=st.lists(VERSIONS | CORD_AND_ACCESS, max_size=4), events=EVENTS)
     def write_other_streams(self, records: list[Record], events: list[LabelEvent]) -> None:
         self.write([*records, *events, *records])
 

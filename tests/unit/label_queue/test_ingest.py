@@ -72,7 +72,7 @@ def shown(letter: str, query: int = 0) -> str:
 
 
 def choices(run: OutsideRun) -> dict[tuple[str, str], str | None]:
-    return {label: event.choice for label, event in run.standing().items()}
+    return {label: event.choice for label, event in run.current_labels().items()}
 
 
 async def test_an_answer_becomes_an_assignment_and_a_label(run: OutsideRun) -> None:
