@@ -155,7 +155,7 @@ class Journal:
     def rewards_compared(
         self, version: int, correlation: float | None, num_compared: int, verdict: Verdict
     ) -> None:
-        """A reward fitted after an exclusion was held against the one before it."""
+        """A reward fitted after an exclusion was compared with the one before it."""
         record = ComparisonRecord(
             version=version,
             correlation=correlation,

@@ -1,6 +1,6 @@
 """Fakes of the controller's parts: they keep the ports' promises and remember what was asked.
 
-That they do is held by the contract suites beside them, which the real parts pass too. The label
+That they do is checked by the contract suites beside them, which the real parts pass too. The label
 queue has no fake: see `real_queue`.
 """
 
@@ -76,7 +76,9 @@ class FakeActor:
         await asyncio.sleep(0)
         self._refuse_unproved()
         if policy.version < self.version:
-            raise VersionError(f"version {self.version} is held, {policy.version} was to be loaded")
+            raise VersionError(
+                f"version {policy.version} is older than {self.version}, the one loaded"
+            )
         if policy.probe != PROBE:
             self._failure = ProbeMismatch(f"the probe of version {policy.version} is another")
         self._refuse_unproved()
