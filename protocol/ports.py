@@ -24,19 +24,10 @@ from protocol.messages import (
 
 
 class PromptSource(Protocol):
-    """An endless, seeded stream of prompts that can be resumed from a cursor."""
+    """An endless, seeded stream of prompts."""
 
     def draw(self, count: int) -> list[Prompt]:
-        """Return the next `count` prompts and move the cursor, however they are asked for."""
-        ...
-
-    @property
-    def cursor(self) -> int:
-        """How many prompts were drawn so far."""
-        ...
-
-    def seek(self, cursor: int) -> None:
-        """Go to where `cursor` prompts had been drawn, forward or back."""
+        """Return the next `count` prompts: the same stream, however it is cut into calls."""
         ...
 
 

@@ -39,7 +39,7 @@ class RewardFits:
         self._clock = clock
         self._learned = learned
         self._plan = RetrainingPlan(schedule, config.warm)
-        self._resume()
+        self._catch_up()
         self._lock = asyncio.Lock()
         self._pending: FitRequest | None = None
         self._pending_labels = 0
@@ -132,7 +132,7 @@ class RewardFits:
         self._pending = None
         self._state.change.notify()
 
-    def _resume(self) -> None:
+    def _catch_up(self) -> None:
         """Go on after the last refit and the live version, where there are any."""
         view = self._state.view()
         refits = [version for version in view.rewards if version.kind == "refit"]

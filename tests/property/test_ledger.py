@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from label_queue.folds.dataset import build_dataset, dataset_bytes
+from label_queue.folds.dataset import build_dataset
 from label_queue.ledger.records import ConnectorOffset, LabelerToken, Record, TokenRevocation
 from label_queue.ledger.sql import SqlLedger
 from protocol.labels import (
@@ -26,6 +26,7 @@ from protocol.labels import (
     RollbackOrdered,
     RolledBack,
 )
+from tests.support.canonical_json import dataset_bytes
 from tests.support.label_strategies import owner_events
 from tests.support.labels import (
     make_assignment,

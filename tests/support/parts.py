@@ -32,18 +32,11 @@ class FakePrompts:
     """Prompt number n is "p-n"."""
 
     def __init__(self) -> None:
-        self._cursor = 0
-
-    @property
-    def cursor(self) -> int:
-        return self._cursor
+        self._num_drawn = 0
 
     def draw(self, count: int) -> list[Prompt]:
-        self._cursor += count
-        return [make_prompt(n) for n in range(self._cursor - count, self._cursor)]
-
-    def seek(self, cursor: int) -> None:
-        self._cursor = cursor
+        self._num_drawn += count
+        return [make_prompt(n) for n in range(self._num_drawn - count, self._num_drawn)]
 
 
 class FakeActor:
