@@ -151,7 +151,7 @@ def _inspector(
     """Return what keeps `inspect.json`, told whom to ask."""
     inspector = Inspector(
         folder.inspection,
-        standing=journal.standing,
+        loop_state=journal.loop_state,
         rollouts=controller.rollout_states,
         latest=lambda: journal.latest,
         trouble=lambda: watch.trouble,

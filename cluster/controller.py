@@ -223,7 +223,7 @@ class Controller:
             # Before the swap: the first score of the new version may come while it returns.
             self._ledger_seq_of_reward[version.version] = version.ledger_seq
             await self._guard.serve(version, request)
-            await self._parts.labels.learned(version)
+            await self._parts.labels.reward_served(version)
             self._journal.reward_served(version)
             self._has_reward.set()
 

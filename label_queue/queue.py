@@ -17,7 +17,7 @@ From an answer in the browser to the fit that learns it. In brackets, what each 
                               loop ── pass_cord                │ FitRequest
                               [the owner's release]       the reward trainer fits, replicas swap
                                                                │
-                                                         loop ── learned ──▶ ledger, state
+                                                         loop ── reward_served ──▶ ledger, state
 
 And from what the run wants to know to the question on the page:
 

@@ -56,7 +56,7 @@ class LabelState:
         self.cord = RELEASED
         self._cord_events: set[str] = set()
         self.rewards: dict[int, RewardVersion] = {}
-        """Reward versions that were learned, by version, rising."""
+        """Reward versions that were served, by version, rising."""
         self.policies: dict[int, PolicyProvenance] = {}
         """Policy versions that the label queue was told of, by version, rising."""
         self.connector_offsets: dict[str, str] = {}
@@ -103,7 +103,7 @@ class LabelState:
 
     @property
     def reward_version(self) -> int:
-        """The newest that was learned; 0 before the first."""
+        """The newest that was served; 0 before the first."""
         return max(self.rewards, default=0)
 
     @property
@@ -120,7 +120,7 @@ class LabelState:
         )
 
     def view(self) -> LedgerView:
-        """Return what the ledger holds now, held still."""
+        """Return a snapshot of the ledger."""
         return LedgerView(
             queries=dict(self.board.queries),
             assignments=dict(self.board.assignments),

@@ -177,14 +177,14 @@ def _read_shards(index: Path) -> dict[str, StoredTensor]:
         file = index.parent / name
         if Path(name).name != name or not file.is_file():
             raise InputError(f"{index} names {name}, which is not there: fetch the model again")
-        held = stored_tensors(file)
-        lacking = {tensor for tensor, place in places.items() if place == name} - set(held)
+        stored = stored_tensors(file)
+        lacking = {tensor for tensor, place in places.items() if place == name} - set(stored)
         if lacking:
             raise InputError(
                 f"{file} lacks {min(lacking)}, which {index.name} says it holds: fetch the model "
                 "again"
             )
-        found |= held
+        found |= stored
     return found
 
 
@@ -194,12 +194,12 @@ def _num_embeddings(
     """Return how many tokens the model knows, by its config and, where it can be told, weights."""
     inner = config.get("text_config")
     said = config.get("vocab_size", inner.get("vocab_size") if isinstance(inner, dict) else None)
-    held = {
+    sizes = {
         tensor.shape[0]
         for name, tensor in tensors.items()
         if name.endswith(_EMBEDDINGS) and len(tensor.shape) == 2
     }
-    rows = held.pop() if len(held) == 1 else None
+    rows = sizes.pop() if len(sizes) == 1 else None
     if said is None and rows is not None:
         return rows
     if type(said) is not int or said < 1:

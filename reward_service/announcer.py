@@ -44,7 +44,7 @@ class Announcer:
         Args:
             heartbeat_timeout_s: A replica that has not polled for longer is forgotten.
             now: A monotonic clock, in seconds.
-            served: The version to begin with, e.g. of a resumed run.
+            served: The version to begin with; None: none yet.
         """
         self._heartbeat_timeout_s = heartbeat_timeout_s
         self._now = now

@@ -225,7 +225,7 @@ def start_announcer(
     Args:
         name: E.g. "reward-announcer".
         config: Heartbeats, and how many bundles are kept.
-        served: The version to begin with, e.g. of a resumed run.
+        served: The version to begin with; None: none yet.
     """
     # All its methods may be called twice, and replicas tell a restarted one where the run is.
     options = {"name": name, "num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}

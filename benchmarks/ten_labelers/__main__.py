@@ -40,7 +40,7 @@ BASE_MODEL = BaseModelConfig(width=64, layers=2, num_texts=8_000)
 
 
 class Experiment:
-    """The sessions of one setting, each held once."""
+    """The sessions of one setting, each run once."""
 
     def __init__(self, labels: int, num_candidates: int) -> None:
         """Make the base model if it is not there yet. `join_ranks` comes first."""
@@ -74,7 +74,7 @@ class Experiment:
         return dict(self._once(f"fits-{seed:03d}", fit))
 
     def _session(self, name: str, seed: int, *, stops_the_bad: bool) -> list[Detection]:
-        """Return who was found out in a session, holding it if need be."""
+        """Return who was found out in a session, running it if need be."""
         found = self._once(
             name, lambda: [asdict(each) for each in self._hold(seed, name, stops_the_bad)]
         )

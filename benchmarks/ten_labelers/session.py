@@ -116,10 +116,10 @@ async def _ask(queue: LabelQueue, rng: random.Random, tokenizer: Any) -> None:
 
 
 async def _play_trainer(queue: LabelQueue) -> None:
-    """Announce every fit that is ordered, unlearned."""
+    """Announce every fit that is ordered, though none is trained."""
     for version in count(1):
         order = await queue.policy_loop.next_fit()
-        await queue.policy_loop.learned(
+        await queue.policy_loop.reward_served(
             RewardVersion(
                 version=version,
                 kind=order.kind,

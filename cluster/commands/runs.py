@@ -80,11 +80,11 @@ def run(config: Path, folder: Path | None, overrides: tuple[str, ...]) -> None:
 @json_option
 @one_line_errors
 def status(run: Path, as_json: bool) -> None:
-    """Say how the run in folder RUN stands."""
+    """Show the status of the run in folder RUN."""
     from cluster.watching.status import describe, read_status
 
-    standing = read_status(run)
-    click.echo(describe(standing, as_json=as_json))
+    found = read_status(run)
+    click.echo(describe(found, as_json=as_json))
 
 
 @click.command()

@@ -95,7 +95,7 @@ class MetricRows:
         )
 
     def rewards_compared(self, version: int, correlation: float) -> None:
-        """A reward fitted after an exclusion was held against the one before it."""
+        """A reward fitted after an exclusion was compared with the one before it."""
         self._write(
             {
                 "reward_model/version": version,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
-from cluster.loops.activity import Standing
+from cluster.loops.activity import LoopState
 from cluster.loops.time_spent import ActorsTime, Doing, LearnerTime
 from cluster.recordings.records import ActorLook, Span
 from cluster.recordings.streams import ACTORS, FITS, LEARNER, Recordings
@@ -123,12 +123,12 @@ class Timekeeper:
         """Take note that the last step is done: what is waited for from here on is no idleness."""
         self._ended_at = self._now()
 
-    def standing(self) -> Standing:
-        """Return how the loops stand now."""
-        return Standing(
+    def loop_state(self) -> LoopState:
+        """Return what the loops are doing now."""
+        return LoopState(
             learner=self.learner.doing,
             learner_for_s=self._now() - self.learner.doing_since,
-            has_learned=self.is_learning,
+            is_learning=self.is_learning,
             has_reward=self._has_reward,
             fit=self._fit,
             is_cord_pulled=self.cord.is_pulled,

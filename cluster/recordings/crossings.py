@@ -118,14 +118,16 @@ SET_PROGRESS = Crossing(
 NEXT_FIT = Crossing(
     name="labels.next_fit", stream="labels", asks=_NOTHING, answers=TypeAdapter(FitRequest)
 )
-LEARNED = Crossing(name="labels.learned", stream="labels", asks=_REWARD, answers=_NOTHING)
+REWARD_SERVED = Crossing(
+    name="labels.reward_served", stream="labels", asks=_REWARD, answers=_NOTHING
+)
 ROLLED_BACK = Crossing(name="labels.rolled_back", stream="labels", asks=_POLICY, answers=_NOTHING)
 
 CROSSINGS = {
     each.name: each
     for each in (
         *(GENERATE, LOAD_POLICY, SCORE, SWAP, STEP, RESTORE, FIT),
-        *(ADD_REFERENCE, NEXT_ORDERS, OFFER, SET_PROGRESS, NEXT_FIT, LEARNED, ROLLED_BACK),
+        *(ADD_REFERENCE, NEXT_ORDERS, OFFER, SET_PROGRESS, NEXT_FIT, REWARD_SERVED, ROLLED_BACK),
     )
 }
 """All of them, by name."""

@@ -9,10 +9,10 @@ from typing import Any
 
 from cluster.recordings.crossings import (
     ADD_REFERENCE,
-    LEARNED,
     NEXT_FIT,
     NEXT_ORDERS,
     OFFER,
+    REWARD_SERVED,
     ROLLED_BACK,
     SET_PROGRESS,
     Offer,
@@ -64,8 +64,10 @@ class _RecordedPolicyLoop(PolicyLoopSide):
     async def next_fit(self) -> FitRequest:
         return await self._recorder.through(NEXT_FIT, None, self._side.next_fit(), itself)
 
-    async def learned(self, version: RewardVersion) -> None:
-        await self._recorder.through(LEARNED, version, self._side.learned(version), itself)
+    async def reward_served(self, version: RewardVersion) -> None:
+        await self._recorder.through(
+            REWARD_SERVED, version, self._side.reward_served(version), itself
+        )
 
 
 def recorded_policy_loop(side: PolicyLoopSide, recorder: Recorder) -> PolicyLoopSide:

@@ -100,7 +100,7 @@ class RewardRecord(RewardVersion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonRecord:
-    """A reward fitted after an exclusion was held against the one before it."""
+    """A reward fitted after an exclusion was compared with the one before it."""
 
     version: int
     """Version of the newer reward."""

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cluster.recordings.crossings import LEARNED, NEXT_FIT, SET_PROGRESS
+from cluster.recordings.crossings import NEXT_FIT, REWARD_SERVED, SET_PROGRESS
 from cluster.recordings.exchanges import Exchange
 from cluster.replay.difference import ABSENT, first_difference
 from cluster.replay.outcome import Outcome, Window
@@ -80,8 +80,8 @@ class _FreshQueue:
         loop = self._queue.policy_loop
         if exchange.crossing is SET_PROGRESS:
             await loop.set_progress(exchange.ask.episodes, exchange.ask.policy)
-        elif exchange.crossing is LEARNED:
-            await loop.learned(exchange.ask)
+        elif exchange.crossing is REWARD_SERVED:
+            await loop.reward_served(exchange.ask)
             self.num_learned += 1
         else:
             await self._queue.commits.write(self._people.through(exchange.answer.ledger_seq))
@@ -145,5 +145,5 @@ def _moves(recording: Recording) -> Iterator[Exchange]:
             if exchange.answer != last:
                 last = exchange.answer
                 yield exchange
-        elif exchange.crossing in (SET_PROGRESS, LEARNED):
+        elif exchange.crossing in (SET_PROGRESS, REWARD_SERVED):
             yield exchange

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import structlog
 
-from cluster.loops.activity import Standing, activity
+from cluster.loops.activity import LoopState, activity
 from cluster.loops.staleness import RolloutState
 from cluster.run_folder import write_json
 from cluster.watching.picture import LearnerPicture, PartPicture, Picture
@@ -86,7 +86,7 @@ class Inspector:
 
     Args:
         path: Of the file.
-        standing: How the loops stand.
+        loop_state: How the loops stand.
         rollouts: How many rollouts are in each state.
         latest: The last value of each metric, for the newest policy version and its episodes.
         trouble: What keeps people from labelling.
@@ -97,14 +97,14 @@ class Inspector:
         self,
         path: Path,
         *,
-        standing: Callable[[], Standing],
+        loop_state: Callable[[], LoopState],
         rollouts: Callable[[], Counter[RolloutState]],
         latest: Callable[[], Mapping[str, float]],
         trouble: Callable[[], str],
         now: Callable[[], float] = time.time,
     ) -> None:
         self._path = path
-        self._standing = standing
+        self._loop_state = loop_state
         self._rollouts = rollouts
         self._latest = latest
         self._trouble = trouble
@@ -144,8 +144,8 @@ class Inspector:
 
     def picture(self) -> Picture:
         """Return how all stands now."""
-        standing, now = self._standing(), self._now()
-        if standing.fit is None:
+        loop_state, now = self._loop_state(), self._now()
+        if loop_state.fit is None:
             self._fit_since = None
         elif self._fit_since is None:
             self._fit_since = now
@@ -153,17 +153,17 @@ class Inspector:
         return Picture(
             at=now,
             pid=os.getpid(),
-            activity=activity(standing),
+            activity=activity(loop_state),
             learner=LearnerPicture(
-                doing=standing.learner,
-                for_s=standing.learner_for_s if standing.learner is not None else 0.0,
+                doing=loop_state.learner,
+                for_s=loop_state.learner_for_s if loop_state.learner is not None else 0.0,
                 policy_version=int(latest.get("policy/version", 0)),
                 episodes=int(latest.get("policy/episodes", 0)),
             ),
-            fit=standing.fit,
+            fit=loop_state.fit,
             fit_for_s=None if self._fit_since is None else now - self._fit_since,
-            has_reward=standing.has_reward,
-            is_cord_pulled=standing.is_cord_pulled,
+            has_reward=loop_state.has_reward,
+            is_cord_pulled=loop_state.is_cord_pulled,
             rollouts={state: self._rollouts()[state] for state in RolloutState},
             parts={name: each.picture() for name, each in self._listeners.items()},
             has_ended=self._has_ended,

@@ -111,7 +111,7 @@ class Watch:
         while True:
             await asyncio.sleep(INTERVAL_S)
             await self.look(labels, actors)
-            words = activity(self._journal.standing())
+            words = activity(self._journal.loop_state())
             self.show(words, note)
             await labels.tell_activity(words)
             self.stop_reason = self._folder.stop_requested()

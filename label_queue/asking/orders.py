@@ -125,12 +125,12 @@ class OrderBook:
         its share comes next. There is no validation without reference responses.
         """
         counts: Counter[QueryPurpose] = Counter()
-        standing = Counter(self._made)
+        so_far = Counter(self._made)
         for placed in self._placed.values():
-            standing[placed.order.purpose] += placed.order.num_queries
+            so_far[placed.order.purpose] += placed.order.num_queries
         shares = self._shares(with_validation and len(self._pool) > 0)
         while num_slots > 0 and counts.total() < self._config.max_order:
-            purpose = _furthest_behind(shares, standing + counts)
+            purpose = _furthest_behind(shares, so_far + counts)
             counts[purpose] += 1
             num_slots -= self.labelers_wanted(purpose, num_labelers)
         orders = [

@@ -247,8 +247,8 @@ class OutsideLabels:
         try:
             known_query = self._state.board.queries.get(annotation.query_id)
             query = find_query(annotation, known_query)
-            held = self._assignment(annotation, batch)
-            assignment = held or as_assignment(
+            leased = self._assignment(annotation, batch)
+            assignment = leased or as_assignment(
                 batch.connector,
                 annotation.user,
                 query,
@@ -267,7 +267,7 @@ class OutsideLabels:
         except InvalidLabel as error:
             self._refuse(_as_unreadable(annotation, error), batch)
             return
-        if held is None:
+        if leased is None:
             batch.records.append(assignment)
             batch.assignments[assignment.labeler_id, assignment.query_id] = assignment
         batch.add(event)

@@ -40,7 +40,7 @@ class RewardFits:
         self._learned = learned
         self._schedule = schedule
         self._plan = RetrainingPlan(schedule, config.warm)
-        self._resume()
+        self._catch_up()
         self._lock = asyncio.Lock()
         self._pending: FitRequest | None = None
         self._pending_labels = 0
@@ -71,7 +71,7 @@ class RewardFits:
             self._pending, self._pending_labels = request, labels
         else:
             # All that is new was left out by the cap on a labeler's weight.
-            self._plan.learned("warm", labels=labels, now=self._clock())
+            self._plan.fitted("warm", labels=labels, now=self._clock())
 
     async def _look_for_shift(self) -> None:
         """Find how the training set moved, anew only where somebody's standing changed."""
@@ -116,8 +116,8 @@ class RewardFits:
         live = view.live_reward
         return frozenset() if live is None else self._learned.seqs_by_reward(view)[live.version]
 
-    async def learned(self, version: RewardVersion) -> None:
-        """Write down a reward version and end the pending fit; see `PolicyLoopSide.learned`."""
+    async def reward_served(self, version: RewardVersion) -> None:
+        """Write down a reward version, which ends the pending fit."""
         if version.version in self._state.rewards:
             return
         pending, now = self._pending, self._clock()
@@ -138,7 +138,7 @@ class RewardFits:
         self._pending = None
         self._state.change.notify()
 
-    def _resume(self) -> None:
+    def _catch_up(self) -> None:
         """Go on after the last refit and the live version, where there are any."""
         view = self._state.view()
         refits = [version for version in view.rewards if version.kind == "refit"]
@@ -147,7 +147,7 @@ class RewardFits:
             self._note(version, labels=labels)
 
     def _note(self, version: RewardVersion, *, labels: int) -> None:
-        self._plan.learned(version.kind, labels=labels, now=self._clock())
+        self._plan.fitted(version.kind, labels=labels, now=self._clock())
         self._state.points_learned = self._plan.points_passed
 
 

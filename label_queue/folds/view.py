@@ -1,4 +1,4 @@
-"""A ledger held still, so that questions about it are pure functions, in whatever thread."""
+"""A snapshot of a ledger, so that questions about it are pure functions, in whatever thread."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from protocol.seq_ranges import numbers_in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerView:
-    """What a ledger held at one moment."""
+    """What a ledger contained at one moment."""
 
     queries: Mapping[str, ComparisonQuery]
     assignments: Mapping[str, Assignment]
@@ -71,7 +71,7 @@ class LedgerView:
         return build_dataset(self.queries, self.events, seq, DatasetRules(), config)
 
     def labels(self) -> dict[str, AnswerEvent]:
-        """Return all labels by id, as they stand."""
+        """Return the current labels, by id."""
         return current_labels(self.events)
 
 

@@ -64,12 +64,12 @@ class OwnWork:
         self._clock = clock
 
     def held_tasks(self, labeler_id: str) -> HeldTasks:
-        """Return the tasks a labeler holds and has not answered, oldest first; renews nothing."""
+        """Return the unanswered tasks a labeler has on lease, oldest first; renews nothing."""
         board = self._state.board
         return HeldTasks(
             tasks=tuple(
                 as_task(board.queries[assignment.query_id], assignment, until)
-                for assignment, until in board.held_by(labeler_id, self._clock())
+                for assignment, until in board.leased_by(labeler_id, self._clock())
             )
         )
 

@@ -18,7 +18,7 @@ from protocol.messages import PolicyVersion, Rollout
 
 
 class PolicyLoopSide:
-    """next_orders → offer; wait_until_allowed → pass_cord; next_fit → learned."""
+    """next_orders → offer; wait_until_allowed → pass_cord; next_fit → reward_served."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class PolicyLoopSide:
     # --- what to learn -----------------------------------------------------------------------
 
     async def next_fit(self) -> FitRequest:
-        """Block until a fit is due and return it; the same one until `learned` is called.
+        """Block until a fit is due and return it; the same one until `reward_served` is called.
 
         A refit from scratch wins over a warm update, and is due at once when labels that carried
         more than 2 % of what the live reward learned were taken back. Raises QueueClosed once the
@@ -129,9 +129,9 @@ class PolicyLoopSide:
         """
         return await self._fits.next_fit()
 
-    async def learned(self, version: RewardVersion) -> None:
+    async def reward_served(self, version: RewardVersion) -> None:
         """Take the announcement of a reward version, on disk at return. Idempotent by version."""
-        await self._fits.learned(version)
+        await self._fits.reward_served(version)
 
     # --- figures -----------------------------------------------------------------------------
 

@@ -62,7 +62,7 @@ async def test_an_order_that_brings_prompts_takes_none_from_the_source() -> None
     drafts = await drawing.drafter.fill(order(1, 2, prompts=(make_prompt(7),)))
 
     assert [draft.prompt.prompt_id for draft in drafts] == ["p-7"]
-    assert drawing.prompts.cursor == 0
+    assert drawing.prompts.draw(1) == [make_prompt(0)]
 
 
 async def test_only_what_did_not_end_is_drawn_again() -> None:

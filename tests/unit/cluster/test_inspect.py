@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from cluster.cli import main
 from cluster.commands.shared import EXIT_FAILED, EXIT_USER_ERROR
-from cluster.loops.activity import Standing
+from cluster.loops.activity import LoopState
 from cluster.loops.staleness import RolloutState
 from cluster.run_folder import RunFolder
 from cluster.watching import inspector as module
@@ -25,10 +25,10 @@ from cluster.watching.inspector import Inspector
 from cluster.watching.picture import Picture, read_picture
 from protocol.errors import ActorDied, ResourceError
 
-STANDING = Standing(
+LOOP_STATE = LoopState(
     learner="labels",
     learner_for_s=3.0,
-    has_learned=True,
+    is_learning=True,
     has_reward=True,
     fit="refit",
     is_cord_pulled=False,
@@ -103,7 +103,7 @@ def parts() -> dict[str, Part]:
 def inspector(folder: RunFolder, clock: Clock, parts: dict[str, Part]) -> Inspector:
     made = Inspector(
         folder.inspection,
-        standing=lambda: STANDING,
+        loop_state=lambda: LOOP_STATE,
         rollouts=lambda: ROLLOUTS,
         latest=lambda: LATEST,
         trouble=lambda: "",

@@ -21,12 +21,12 @@ from cluster.recordings.crossings import (
     ADD_REFERENCE,
     FIT,
     GENERATE,
-    LEARNED,
     LOAD_POLICY,
     NEXT_FIT,
     NEXT_ORDERS,
     OFFER,
     RESTORE,
+    REWARD_SERVED,
     SCORE,
     SET_PROGRESS,
     STEP,
@@ -178,7 +178,7 @@ async def test_a_controller_runs_the_same_on_record(tmp_path: Path) -> None:
     assert len(world.learner.batches) == 5
     assert [each.ask for each in of(FIT)] == world.trainer.requests
     assert [each.answer for each in of(NEXT_FIT)][: len(of(FIT))] == world.trainer.requests
-    assert len(of(LEARNED)) == len(of(SWAP)) == len(of(FIT))
+    assert len(of(REWARD_SERVED)) == len(of(SWAP)) == len(of(FIT))
     assert [each.ask.policy.version for each in of(SET_PROGRESS)] == [1, 2, 3, 4, 5]
     orders = {order.order_id for each in of(NEXT_ORDERS) for order in each.answer}
     assert {each.ask.order_id for each in of(OFFER)} <= orders

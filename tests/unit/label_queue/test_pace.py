@@ -22,7 +22,7 @@ def rounds(make_queue: MakeQueue) -> LabelQueue:
 
 async def fit(queue: LabelQueue, version: int) -> FitRequest:
     request = await queue.policy_loop.next_fit()
-    await queue.policy_loop.learned(make_reward(version, ledger_seq=request.ledger_seq))
+    await queue.policy_loop.reward_served(make_reward(version, ledger_seq=request.ledger_seq))
     return request
 
 
