@@ -27,9 +27,9 @@ class Judgement:
 
     num_comparisons: int
     num_decided: int
-    """Of these, those that name a best; ties name none."""
+    """Comparisons that name a best; ties name none."""
     num_hits: int
-    """Of those, in how many the top score is the labeler's best."""
+    """Decided comparisons in which the top score is the labeler's best."""
     loss: float
     """Mean over comparisons and heads, nats; every labeler is trusted alike."""
     chance: float | None

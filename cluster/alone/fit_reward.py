@@ -34,13 +34,13 @@ class FitOrder:
     ledger: Path
     """ledger.sqlite, of a run that goes on or has ended."""
     config: RunConfig
-    """Of which the sections reward_model, reward_fit, reward_trainer and labels.quality count."""
+    """Run config; its sections reward_model, reward_fit, reward_trainer and labels.quality count."""
     policy: Path
     """ρ, a folder."""
     out: Path
     """A folder that holds no fit yet."""
     validation_share: float
-    """Of the queries, held out to judge by."""
+    """Share of the queries that is held out to judge by, in [0, 1)."""
     until_seq: int | None
     """The last label event that counts; None: the newest."""
 

@@ -15,7 +15,7 @@ class Finding:
 
     verdict: Verdict
     name: str
-    """Of what was looked at, e.g. "disk"."""
+    """Name of what was looked at, e.g. "disk"."""
     text: str
     """What was found."""
     mend: str = ""

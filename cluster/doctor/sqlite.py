@@ -13,7 +13,7 @@ from protocol.errors import IntegrityError
 MENDED = (3, 51, 3)
 """From here on a reset of the write-ahead log cannot lose what several connections wrote."""
 SERIALIZED = 3
-"""Of `sqlite3.threadsafety`: a connection may be used from any thread."""
+"""Value of `sqlite3.threadsafety` with which a connection may be used from any thread."""
 FULL = 2
 """`PRAGMA synchronous`: a commit is on disk when it returns."""
 

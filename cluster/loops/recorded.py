@@ -36,6 +36,10 @@ class RecordedFleet(RolloutFleet):
         asked = tuple(requests)
         return await self._recorder.through(GENERATE, asked, self._fleet.generate(requests), tuple)
 
+    async def wait_for_version(self, version: int) -> None:
+        """See `RolloutFleet`; nothing crosses a process."""
+        await self._fleet.wait_for_version(version)
+
     async def load_policy(self, policy: PolicyVersion) -> float:
         """See `RolloutFleet`."""
         return await self._recorder.through(

@@ -19,7 +19,7 @@ class RecordingConfig(Settings):
     record: tuple[CrossingStream, ...] = ()
     """E.g. ["batches", "labels"]; empty: nothing is. "rollouts" gives each request a seed."""
     max_gib: float = Field(default=10.0, ge=0.001, le=1_000_000)
-    """Of disk, GiB, for all streams together; the oldest go first."""
+    """Disk for all streams together, GiB; the oldest segments go first."""
 
     @property
     def max_bytes(self) -> int:

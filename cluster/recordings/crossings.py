@@ -43,7 +43,7 @@ class Crossing(Generic[AskT, AnswerT]):
     asks: TypeAdapter[AskT]
     answers: TypeAdapter[AnswerT]
     version: int = 1
-    """Of the schema that is written; all up to it are read."""
+    """Schema version that is written; all up to it are read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

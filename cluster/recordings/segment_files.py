@@ -11,7 +11,7 @@ from cluster.recordings.crossings import StreamName
 from cluster.recordings.segments import LIVE, SEALED, SegmentWriter, read_segment
 
 FOLDER = "crossings"
-"""Of segments, in a run's folder of recordings."""
+"""Folder of the segments, in a run's folder of recordings."""
 _NAME = re.compile(rf"(\d+)-([a-z]+){re.escape(SEALED)}({re.escape(LIVE)})?")
 
 

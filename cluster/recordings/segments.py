@@ -40,7 +40,7 @@ _HEAD = struct.Struct("<BQ")
 _CHUNK_HEAD = struct.Struct("<QQQII")
 """A chunk's times, size and checksum, and the length of its compression's name."""
 _LONGEST_NAME = 16
-"""Of a compression; those of MCAP have four letters."""
+"""Letters that the name of a compression has at most; those of MCAP have four."""
 _CHECKSUM_BYTES = 4
 _LONGEST_OTHER = 256
 """Bytes of a record that is no chunk: the file's header, and the end of its data."""
@@ -54,7 +54,7 @@ class StoredMessage:
 
     topic: str
     version: int
-    """Of the message's schema."""
+    """Version of the message's schema."""
     schema: bytes
     """JSON schema of the content."""
     sequence: int

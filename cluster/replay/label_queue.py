@@ -132,7 +132,7 @@ class _Unwritten:
 
 
 _RANK: dict[type, int] = {LabelerToken: 0, ComparisonQuery: 1, Assignment: 2, TokenRevocation: 3}
-"""Of two records of one moment, which comes first."""
+"""Which of two records of one moment comes first: the lower."""
 
 
 def _moves(recording: Recording) -> Iterator[Exchange]:

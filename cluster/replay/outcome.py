@@ -46,7 +46,7 @@ class Findings:
     num_compared: int
     num_different: int
     first: Outcome | None
-    """Of those that differ."""
+    """First message that differs; None: none does."""
     skipped: dict[str, int]
     """How many were not made again, by the reason."""
 

@@ -19,7 +19,8 @@ class Part:
     load: Callable[[], Replay]
     """Imports what it is made of, and returns how it is replayed."""
     tolerance: float
-    """Of floats, unless another is given; 0: bit for bit."""
+    """Largest difference of two floats that pass for the same, unless another is given; 0: bit for
+    bit."""
 
 
 def _learner() -> Replay:

@@ -25,7 +25,7 @@ from learners.weights import SharedMemoryPublisher
 from protocol.messages import PolicyVersion, Rollout, RolloutRequest
 
 OF_ITS_OWN = ("actor_id", "started_at", "finished_at")
-"""Of a rollout: who drew it and when."""
+"""Fields of a rollout that say who drew it and when, and may differ."""
 
 
 def replay_rollouts(recording: Recording, window: Window, tolerance: float) -> Iterator[Outcome]:
