@@ -34,7 +34,7 @@ class FitOrder:
     ledger: Path
     """ledger.sqlite, of a run that goes on or has ended."""
     config: RunConfig
-    """Run config; its sections reward_model, reward_fit, reward_trainer and labels.quality count."""
+    """Run config, of which reward_model, reward_fit, reward_trainer and labels.quality count."""
     policy: Path
     """ρ, a folder."""
     out: Path
