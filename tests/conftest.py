@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
-from cluster.starting.environment import SHARED_MACHINE
+from cluster.starting.environment import LOOPBACK_ONLY, RAY_DEFAULTS, SHARED_MACHINE
 
 # Before torch or any engine process reads them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,3 +22,12 @@ for name, value in SHARED_MACHINE.items():
 # How long an example takes says how busy the machine is, and nothing about what is tested.
 settings.register_profile("andon", deadline=None)
 settings.load_profile("andon")
+
+
+@pytest.fixture(autouse=True)
+def _ray_settings_stay() -> Iterator[None]:
+    """Let no test leave a switch of Ray's behind: the Ray of a later test would not fit itself."""
+    names = (*RAY_DEFAULTS, *LOOPBACK_ONLY)
+    before = {name: os.environ.get(name) for name in names}
+    yield
+    assert {name: os.environ.get(name) for name in names} == before

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.doctor.finding import Finding, failure, ok
-from cluster.starting.environment import prepare_environment
+from cluster.starting.environment import run_environment
 
 TIMEOUT_S = 300.0
 Run = Callable[[str, tuple[str, ...]], Mapping[str, Any] | str]
@@ -23,11 +23,11 @@ Run = Callable[[str, tuple[str, ...]], Mapping[str, Any] | str]
 
 def run_trial(module: str, arguments: tuple[str, ...], timeout_s: float = TIMEOUT_S) -> Any:
     """Run a trial; see `Run`. What it starts it ends itself; it is killed when the time is up."""
-    prepare_environment(None)
     command = [sys.executable, "-m", module, *arguments]
     try:
         done = subprocess.run(
             command,
+            env=run_environment(None),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -54,15 +54,21 @@ LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 def prepare_environment(address: str | None) -> None:
     """Set what the run's processes inherit; what the user has set stays.
 
+    For the driver alone: a process that has read Ray's settings already does not read them again,
+    and would start one that does not fit it.
+
     Args:
         address: Of a Ray cluster to join, if the config names one.
     """
+    os.environ.update(run_environment(address))
+
+
+def run_environment(address: str | None) -> dict[str, str]:
+    """Return this process's environment as a run's processes have it; see `prepare_environment`."""
     settings = {**ONE_THREAD, **QUIET, **ONE_SESSION, **SHARED_MACHINE}
     if cluster_address(address) is None:
         settings |= RAY_DEFAULTS | LOOPBACK_ONLY
-    for name, value in settings.items():
-        os.environ.setdefault(name, value)
-    _keep_proxies_from_loopback()
+    return {**settings, **os.environ, **_no_proxy_before_loopback()}
 
 
 def cluster_address(address: str | None) -> str | None:
@@ -74,16 +80,16 @@ def cluster_address(address: str | None) -> str | None:
     return None if named in ("", "local") else named
 
 
-def _keep_proxies_from_loopback() -> None:
-    """Add this machine to what is reached without a proxy; what the user has listed stays."""
+def _no_proxy_before_loopback() -> dict[str, str]:
+    """Return the lists of what is reached without a proxy: the user's own, and this machine."""
     listed = [part.strip() for name in NO_PROXY_VARIABLES for part in _listed(name)]
     if "*" in listed:
-        return
+        return {}
     names = ",".join(dict.fromkeys((*filter(None, listed), *LOOPBACK)))
-    for name in NO_PROXY_VARIABLES:
-        os.environ[name] = names
+    lists = dict.fromkeys(NO_PROXY_VARIABLES, names)
     if GRPC_NO_PROXY in os.environ:
-        os.environ[GRPC_NO_PROXY] = ",".join((*_listed(GRPC_NO_PROXY), *LOOPBACK))
+        lists[GRPC_NO_PROXY] = ",".join((*_listed(GRPC_NO_PROXY), *LOOPBACK))
+    return lists
 
 
 def _listed(name: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 import socket
@@ -222,6 +223,19 @@ def test_a_trial_says_what_it_found_or_why_it_could_not(
     assert run_trial("well", ()) == {"seconds": 3}
     assert run_trial("ill", ()) == "RuntimeError: no room"
     assert run_trial("slow", (), timeout_s=0.5) == "no answer within 0.5 s"
+
+
+def test_a_trial_has_a_run_s_environment_and_this_process_keeps_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{':'.join(sys.path)}")
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    (tmp_path / "says.py").write_text(
+        'import json, os\nprint(json.dumps({"mode": os.environ["RAY_AUTH_MODE"]}))\n'
+    )
+    before = dict(os.environ)
+    assert run_trial("says", ()) == {"mode": "token"}
+    assert dict(os.environ) == before
 
 
 def test_ray() -> None:
