@@ -26,6 +26,21 @@ from tests.support.parts import FakeActor
 URL = "http://testserver"
 
 
+@pytest.fixture
+def running(tmp_path: Path) -> RunFolder:
+    """The folder of a run whose process is this one."""
+    made = RunFolder.create(tmp_path / "demo-1")
+    made.update_state(
+        state="running",
+        mode="online",
+        seed=1,
+        pid=os.getpid(),
+        pid_started_at=psutil.Process().create_time(),
+        host=os.uname().nodename,
+    )
+    return made
+
+
 class LiveRun:
     """A run folder whose run "goes on" in this process, and the queue behind its HTTP face."""
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from click.testing import CliRunner, Result
 
@@ -62,19 +61,9 @@ class Part:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> RunFolder:
-    """A run whose process is this one."""
-    made = RunFolder.create(tmp_path / "demo-1")
-    made.update_state(
-        state="running",
-        mode="online",
-        seed=1,
-        pid=os.getpid(),
-        pid_started_at=psutil.Process().create_time(),
-        host=os.uname().nodename,
-        activity="training",
-    )
-    return made
+def folder(running: RunFolder) -> RunFolder:
+    running.update_state(activity="training")
+    return running
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,19 +18,9 @@ from protocol.errors import MissingError, ResourceError
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> RunFolder:
-    """A run whose process is this one."""
-    made = RunFolder.create(tmp_path / "demo-1")
-    made.update_state(
-        state="running",
-        mode="online",
-        seed=1,
-        pid=os.getpid(),
-        pid_started_at=psutil.Process().create_time(),
-        host=os.uname().nodename,
-        url="http://127.0.0.1:8000",
-    )
-    return made
+def folder(running: RunFolder) -> RunFolder:
+    running.update_state(url="http://127.0.0.1:8000")
+    return running
 
 
 def test_status_has_the_last_value_of_every_metric(folder: RunFolder) -> None:
