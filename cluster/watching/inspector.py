@@ -149,7 +149,7 @@ class Inspector:
             self._fit_since = None
         elif self._fit_since is None:
             self._fit_since = now
-        latest = self._latest()
+        latest, rollouts = self._latest(), self._rollouts()
         return Picture(
             at=now,
             pid=os.getpid(),
@@ -164,7 +164,7 @@ class Inspector:
             fit_for_s=None if self._fit_since is None else now - self._fit_since,
             has_reward=loop_state.has_reward,
             is_cord_pulled=loop_state.is_cord_pulled,
-            rollouts={state: self._rollouts()[state] for state in RolloutState},
+            rollouts={state: rollouts[state] for state in RolloutState},
             parts={name: each.picture() for name, each in self._listeners.items()},
             has_ended=self._has_ended,
             trouble=self._trouble(),
