@@ -9,11 +9,13 @@ one knows that a file found inside is nobody's.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -58,6 +60,12 @@ def built_alone(build: Callable[P, R]) -> Callable[P, R]:
 
 
 def _own_folder() -> Path:
-    """Return where ops lie; those of other releases, which may not fit, lie elsewhere."""
+    """Return where ops lie: a folder for each installation, since a build names its sources' place.
+
+    Two that shared one would each build anew what the other has built.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "andon" / f"ops-torch{version('torch')}-deepspeed{version('deepspeed')}"
+    found = find_spec("deepspeed")
+    assert found is not None, "DeepSpeed is installed with us"
+    place = hashlib.sha256(f"{found.origin} {version('torch')}".encode()).hexdigest()[:12]
+    return cache / "andon" / f"ops-deepspeed{version('deepspeed')}-{place}"
