@@ -24,10 +24,13 @@ settings.register_profile("andon", deadline=None)
 settings.load_profile("andon")
 
 
+LEFT_TO_RUNS = (*RAY_DEFAULTS, *LOOPBACK_ONLY, "LOCAL_RANK")
+"""Variables that a run sets for its own processes, for good."""
+
+
 @pytest.fixture(autouse=True)
-def _ray_settings_stay() -> Iterator[None]:
-    """Let no test leave a switch of Ray's behind: the Ray of a later test would not fit itself."""
-    names = (*RAY_DEFAULTS, *LOOPBACK_ONLY)
-    before = {name: os.environ.get(name) for name in names}
+def _a_run_s_variables_stay() -> Iterator[None]:
+    """Let no test leave one behind: a later Ray would not fit itself, a trainer look for ranks."""
+    before = {name: os.environ.get(name) for name in LEFT_TO_RUNS}
     yield
-    assert {name: os.environ.get(name) for name in names} == before
+    assert {name: os.environ.get(name) for name in LEFT_TO_RUNS} == before

@@ -73,6 +73,7 @@ def test_who_builds_is_waited_for(tmp_path: Path) -> None:
 
 def test_deepspeed_builds_inside_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    monkeypatch.setenv("LOCAL_RANK", "0")  # which it sets for the ranks' processes, for good
     _import_deepspeed()
     from deepspeed.ops.op_builder.builder import OpBuilder
 
