@@ -84,12 +84,11 @@ async def label_all(
 
 async def whole_way(queue: Remote[LabelQueueShell], url: str, clients: int, pause_s: float) -> None:
     """Have every query labelled over HTTP and print how it went."""
-    while orders := await RemoteLabelQueue(queue).policy_loop.next_orders(0.0):
+    sides = RemoteLabelQueue(queue)
+    while orders := await sides.policy_loop.next_orders(0.0):
         for order in orders:
-            await RemoteLabelQueue(queue).policy_loop.offer(order.order_id, make_drafts(order))
-    tokens = [
-        await RemoteLabelQueue(queue).owner.add_labeler(f"labeler-{i}") for i in range(clients)
-    ]
+            await sides.policy_loop.offer(order.order_id, make_drafts(order))
+    tokens = [await sides.owner.add_labeler(f"labeler-{i}") for i in range(clients)]
     connections = [
         open_client(
             httpx.AsyncClient, url, headers={"Authorization": f"Bearer {token}"}, timeout=60
@@ -102,7 +101,7 @@ async def whole_way(queue: Remote[LabelQueueShell], url: str, clients: int, paus
     elapsed = perf_counter() - started
     for connection in connections:
         await connection.aclose()
-    commit_p95_s = await RemoteLabelQueue(queue).policy_loop.ledger_commit_p95_s()
+    commit_p95_s = await sides.policy_loop.ledger_commit_p95_s()
     click.echo(f"over HTTP, {clients} clients: {done / elapsed:.0f} labels/s of {done}")
     click.echo(f"  POST labels: {posts}\n  GET tasks/next: {tasks}")
     click.echo(f"  ledger commit p95 {1e3 * commit_p95_s:.1f} ms")

@@ -150,18 +150,19 @@ async def measure(
     queue: Remote[LabelQueueShell], url: str, folder: Path, arguments: argparse.Namespace
 ) -> Tally:
     """Let everybody label, then print how it went."""
-    while orders := await RemoteLabelQueue(queue).policy_loop.next_orders(0.0):
+    sides = RemoteLabelQueue(queue)
+    while orders := await sides.policy_loop.next_orders(0.0):
         for order in orders:
-            await RemoteLabelQueue(queue).policy_loop.offer(order.order_id, make_drafts(order))
+            await sides.policy_loop.offer(order.order_id, make_drafts(order))
     profiles = {
         f"labeler-{seed:03d}": LabelerProfile(seconds_per_label=arguments.thinking, seed=seed)
         for seed in range(arguments.labelers)
     }
-    tokens = {name: await RemoteLabelQueue(queue).owner.add_labeler(name) for name in profiles}
+    tokens = {name: await sides.owner.add_labeler(name) for name in profiles}
     tally = Tally()
     async with AsyncExitStack() as stack:
         if arguments.owner:
-            owner = await RemoteLabelQueue(queue).owner.add_labeler("owner", "owner")
+            owner = await sides.owner.add_labeler("owner", "owner")
             await stack.enter_async_context(watching_owner(url, owner))
         cpu, started = CpuTimes(), perf_counter()
         await asyncio.gather(
@@ -172,7 +173,7 @@ async def measure(
         )
         elapsed = perf_counter() - started
     print_figures(tally, elapsed)
-    commit_p95_s = await RemoteLabelQueue(queue).policy_loop.ledger_commit_p95_s()
+    commit_p95_s = await sides.policy_loop.ledger_commit_p95_s()
     click.echo(f"  ledger commit: p95 {1e3 * commit_p95_s:.1f} ms")
     async with open_client(httpx.AsyncClient, url) as http:
         document = (await http.get("/openapi.json")).json()

@@ -17,7 +17,8 @@ from label_queue.schedule import LabelSchedule
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from protocol.labels import AnswerEvent
 from protocol.remote import Remote, spawn
-from tests.support.labels import make_config, make_drafts
+from tests.support.label_queue_contract import fill
+from tests.support.labels import make_config
 from tests.support.recorded_label_studio import (
     PROJECT,
     TOKEN,
@@ -75,12 +76,6 @@ def port(ray_session: None) -> Iterator[int]:
     serve.shutdown()
 
 
-async def ask_for_everything(queue: Remote[LabelQueueShell]) -> None:
-    while orders := await RemoteLabelQueue(queue).policy_loop.next_orders(0.0):
-        for order in orders:
-            await RemoteLabelQueue(queue).policy_loop.offer(order.order_id, make_drafts(order))
-
-
 def labels_of(path: Path) -> dict[str, AnswerEvent]:
     reader = SqlLedger.open_to_read(path)
     labels = current_labels(reader.events())
@@ -101,7 +96,8 @@ async def test_labels_of_a_tool_survive_a_killed_queue(
     episodes = next(n for n in range(1_000) if schedule.wanted(n) == 4)
     queue = start_queue(path, config)
     await queue.ask(LabelQueueShell.start_connectors)
-    await ask_for_everything(queue)
+    sides = RemoteLabelQueue(queue)
+    await fill(sides)
     serve.run(build_intake_app(queue, config), name="labels", route_prefix="/")
     hooks = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False)
 
@@ -114,7 +110,7 @@ async def test_labels_of_a_tool_survive_a_killed_queue(
     made = [tool.annotate(query_id, pick("b")) for query_id in query_ids[:3]]
     assert await ring(created_hook(made[0]), {}) == 401
     assert [await ring(created_hook(each), PROOF) for each in made + made] == [200] * 6
-    await RemoteLabelQueue(queue).policy_loop.wait_until_allowed(0)
+    await sides.policy_loop.wait_until_allowed(0)
 
     ray.kill(queue.handle)
     tool.delete(made[0])
@@ -122,16 +118,17 @@ async def test_labels_of_a_tool_survive_a_killed_queue(
     later = [tool.annotate(query_id, pick("a"), user=8) for query_id in query_ids[3:5]]
     queue = start_queue(path, config)
     await queue.ask(LabelQueueShell.start_connectors)
-    await ask_for_everything(queue)
-    await RemoteLabelQueue(queue).policy_loop.wait_until_allowed(episodes)
+    sides = RemoteLabelQueue(queue)
+    await fill(sides)
+    await sides.policy_loop.wait_until_allowed(episodes)
 
     labels = labels_of(path)
     assert sorted(labels) == sorted(query_ids[1:5])
     assert [labels[query_id].revision for query_id in query_ids[1:5]] == [1, 0, 0, 0]
     assert {labels[query_id].labeler_id for query_id in query_ids[3:5]} == {"label_studio:8"}
-    [health] = (await RemoteLabelQueue(queue).owner.overview()).connectors
+    [health] = (await sides.owner.overview()).connectors
     assert health.state == "ok"
-    assert (await RemoteLabelQueue(queue).policy_loop.stats())["labels/connector_failures"] == 0
+    assert (await sides.policy_loop.stats())["labels/connector_failures"] == 0
 
     serve.run(build_intake_app(queue, config), name="labels", route_prefix="/")
     tool.delete(later[0])

@@ -16,8 +16,8 @@ from label_queue.ledger.sql import SqlLedger
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from protocol.errors import ResourceError, Unauthenticated, UnknownTask
 from protocol.remote import Remote, spawn
-from tests.support.label_queue_contract import LabelQueueContract, Sides
-from tests.support.labels import make_config, make_drafts
+from tests.support.label_queue_contract import LabelQueueContract, SidedQueue, fill
+from tests.support.labels import make_config
 from tests.support.present import present
 
 # Ray Serve warns of its own use of pydantic when it is imported, which the fixtures do.
@@ -72,12 +72,6 @@ def address(queue: Remote[LabelQueueShell], http_port: int) -> Iterator[str]:
     serve.delete("labels")
 
 
-async def ask_for_everything(queue: Remote[LabelQueueShell]) -> None:
-    while orders := await RemoteLabelQueue(queue).policy_loop.next_orders(0.0):
-        for order in orders:
-            await RemoteLabelQueue(queue).policy_loop.offer(order.order_id, make_drafts(order))
-
-
 async def label_until_done(client: httpx.AsyncClient) -> list[str]:
     """Label as a curl user would; return the event ids acknowledged."""
     acknowledged: list[str] = []
@@ -99,8 +93,9 @@ async def label_until_done(client: httpx.AsyncClient) -> list[str]:
 async def test_concurrent_labelers_lose_no_label(
     queue: Remote[LabelQueueShell], address: str, ledger_path: Path
 ) -> None:
-    await ask_for_everything(queue)
-    tokens = [await RemoteLabelQueue(queue).owner.add_labeler(f"labeler-{i}") for i in range(8)]
+    sides = RemoteLabelQueue(queue)
+    await fill(sides)
+    tokens = [await sides.owner.add_labeler(f"labeler-{i}") for i in range(8)]
     clients = [
         open_client(httpx.AsyncClient, address, headers={"Authorization": f"Bearer {token}"})
         for token in tokens
@@ -116,15 +111,16 @@ async def test_concurrent_labelers_lose_no_label(
     assert sorted(event.event_id for event in reader.events()) == sorted(event_ids)
     reader.close()
     assert info["labels_received"] == 110
-    request = await RemoteLabelQueue(queue).policy_loop.next_fit()
+    request = await sides.policy_loop.next_fit()
     assert (request.kind, request.labels_used) == ("refit", 110)
 
 
 async def test_refusals_keep_their_status_across_ray(
     queue: Remote[LabelQueueShell], address: str
 ) -> None:
-    await ask_for_everything(queue)
-    ann, bob = [await RemoteLabelQueue(queue).owner.add_labeler(name) for name in ("ann", "bob")]
+    sides = RemoteLabelQueue(queue)
+    await fill(sides)
+    ann, bob = [await sides.owner.add_labeler(name) for name in ("ann", "bob")]
     headers = {"Authorization": f"Bearer {ann}"}
     async with open_client(httpx.AsyncClient, address) as client:
         unknown = await client.get("/api/v1/run", headers={"Authorization": "Bearer none"})
@@ -148,15 +144,17 @@ async def test_an_actor_killed_and_started_again_knows_every_label(
     import ray
 
     first = start_queue(ledger_path)
-    token = await RemoteLabelQueue(first).owner.add_labeler("ann")
-    await ask_for_everything(first)
-    task = present(await RemoteLabelQueue(first).people.next_task("ann", 0.0))
+    before = RemoteLabelQueue(first)
+    token = await before.owner.add_labeler("ann")
+    await fill(before)
+    task = present(await before.people.next_task("ann", 0.0))
     with pytest.raises(ResourceError, match="another process has this ledger open"):
         SqlLedger.open(ledger_path, "run-1")
     ray.kill(first.handle)
     second = start_queue(ledger_path)
-    assert (await RemoteLabelQueue(second).people.authenticate(token)).labeler_id == "ann"
-    assert await RemoteLabelQueue(second).people.heartbeat("ann", task.assignment_id) > 0
+    after = RemoteLabelQueue(second)
+    assert (await after.people.authenticate(token)).labeler_id == "ann"
+    assert await after.people.heartbeat("ann", task.assignment_id) > 0
     await second.ask(LabelQueueShell.close)
     ray.kill(second.handle)
 
@@ -171,7 +169,7 @@ async def test_the_owners_side_crosses_ray_too(
     with pytest.raises(Unauthenticated, match="used or revoked"):
         await people.open_link(admission.link.removeprefix("/enter/"))
     assert (await people.authenticate(session)).labeler_id == "ann"
-    await ask_for_everything(queue)
+    await fill(sides)
     task = await people.next_task("ann", 0.0)
     assert task is not None
     assert (await people.held_tasks("ann")).tasks == (task,)
@@ -195,9 +193,8 @@ class TestRemoteLabelQueue(LabelQueueContract, of="RemoteLabelQueue"):
         yield
         ray.kill(self._queue.handle)
 
-    async def open(self) -> Sides:
-        sides = RemoteLabelQueue(self._queue)
-        return Sides(loop=sides.policy_loop, people=sides.people, owner=sides.owner)
+    async def open(self) -> RemoteLabelQueue:
+        return RemoteLabelQueue(self._queue)
 
-    async def close(self, sides: Sides) -> None:
+    async def close(self, queue: SidedQueue) -> None:
         await self._queue.ask(LabelQueueShell.close)

@@ -59,8 +59,9 @@ async def events(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, Any]]:
 async def test_the_owner_comes_in_and_sees_a_pull_of_the_cord_as_it_happens(
     queue: Remote[LabelQueueShell], address: str
 ) -> None:
-    olga = await RemoteLabelQueue(queue).owner.admit("olga", "owner")
-    ann = await RemoteLabelQueue(queue).owner.admit("ann", "labeler")
+    host = RemoteLabelQueue(queue).owner
+    olga = await host.admit("olga", "owner")
+    ann = await host.admit("ann", "labeler")
     async with (
         httpx.AsyncClient(base_url=address, timeout=30.0, trust_env=False) as owner,
         httpx.AsyncClient(base_url=address, timeout=30.0, trust_env=False) as labeler,

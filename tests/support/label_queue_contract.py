@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
 
 import pytest
 
@@ -24,30 +24,35 @@ LONG_S = 60.0
 """Longer than any test takes."""
 
 
-@dataclass
-class Sides:
-    """One queue as the policy loop has it, and as people and the owner have it."""
+class SidedQueue(Protocol):
+    """A label queue, in this process or in its own."""
 
-    loop: PolicyLoopSide
-    people: PeopleSide
-    owner: OwnerSide
+    @property
+    def policy_loop(self) -> PolicyLoopSide: ...
 
-    async def fill(self) -> None:
-        """Be the policy loop until nothing is lacking."""
-        while orders := await self.loop.next_orders(0.0):
-            for order in orders:
-                assert await self.loop.offer(order.order_id, make_drafts(order)) > 0
+    @property
+    def people(self) -> PeopleSide: ...
 
-    async def label(self, count: int) -> None:
-        for _ in range(count):
-            task = await self.people.next_task("ann", LONG_S)
-            assert task is not None
-            choice = task.candidates[0].candidate_id
-            first = LabelSubmission(
-                assignment_id=task.assignment_id, outcome="choice", choice=choice
-            )
-            [answer] = await self.people.submit("ann", [first])
-            assert isinstance(answer, LabelAnswer)
+    @property
+    def owner(self) -> OwnerSide: ...
+
+
+async def fill(queue: SidedQueue) -> None:
+    """Be the policy loop until nothing is lacking."""
+    while orders := await queue.policy_loop.next_orders(0.0):
+        for order in orders:
+            assert await queue.policy_loop.offer(order.order_id, make_drafts(order)) > 0
+
+
+async def label(queue: SidedQueue, count: int) -> None:
+    """Be ann, who names the first candidate best."""
+    for _ in range(count):
+        task = await queue.people.next_task("ann", LONG_S)
+        assert task is not None
+        choice = task.candidates[0].candidate_id
+        first = LabelSubmission(assignment_id=task.assignment_id, outcome="choice", choice=choice)
+        [answer] = await queue.people.submit("ann", [first])
+        assert isinstance(answer, LabelAnswer)
 
 
 async def waiting(call: Awaitable[T]) -> asyncio.Future[T]:
@@ -67,118 +72,118 @@ class LabelQueueContract(Contract):
     """Subclasses give a queue of `make_config()` over 100 episodes: 40 labels, 10 before RL."""
 
     @abstractmethod
-    async def open(self) -> Sides:
+    async def open(self) -> SidedQueue:
         """Open one over an empty ledger."""
 
     @abstractmethod
-    async def close(self, sides: Sides) -> None:
+    async def close(self, queue: SidedQueue) -> None:
         """Close it. Called twice at times."""
 
     @pytest.fixture
-    async def sides(self) -> AsyncIterator[Sides]:
-        sides = await self.open()
-        yield sides
-        await self.close(sides)
+    async def queue(self) -> AsyncIterator[SidedQueue]:
+        queue = await self.open()
+        yield queue
+        await self.close(queue)
 
-    async def test_orders_come_when_queries_are_wanted(self, sides: Sides) -> None:
-        orders = await sides.loop.next_orders(LONG_S)
+    async def test_orders_come_when_queries_are_wanted(self, queue: SidedQueue) -> None:
+        orders = await queue.policy_loop.next_orders(LONG_S)
         assert sum(order.num_queries for order in orders) == 10 + 4
-        assert await sides.loop.next_orders(0.0) == []
-        more = await waiting(sides.loop.next_orders(LONG_S))
-        await sides.loop.set_progress(50, make_policy(1, 50))
+        assert await queue.policy_loop.next_orders(0.0) == []
+        more = await waiting(queue.policy_loop.next_orders(LONG_S))
+        await queue.policy_loop.set_progress(50, make_policy(1, 50))
         assert sum(order.num_queries for order in await end_of(more)) == 22
 
-    async def test_the_first_answer_to_an_order_counts(self, sides: Sides) -> None:
-        [order] = await sides.loop.next_orders(LONG_S)
+    async def test_the_first_answer_to_an_order_counts(self, queue: SidedQueue) -> None:
+        [order] = await queue.policy_loop.next_orders(LONG_S)
         drafts = make_drafts(order)
         num_made = order.num_queries - 2
-        assert await sides.loop.offer(order.order_id, drafts[2:]) == num_made
-        assert await sides.loop.offer(order.order_id, drafts) == num_made
-        assert (await sides.loop.stats())["labels/outstanding"] == num_made
-        assert await sides.loop.offer("no order of this queue", drafts) == 0
+        assert await queue.policy_loop.offer(order.order_id, drafts[2:]) == num_made
+        assert await queue.policy_loop.offer(order.order_id, drafts) == num_made
+        assert (await queue.policy_loop.stats())["labels/outstanding"] == num_made
+        assert await queue.policy_loop.offer("no order of this queue", drafts) == 0
 
-    async def test_the_learner_waits_for_the_labels_of_its_episode(self, sides: Sides) -> None:
-        allowed = await waiting(sides.loop.wait_until_allowed(0))
-        await sides.fill()
-        await sides.label(9)
+    async def test_the_learner_waits_for_the_labels_of_its_episode(self, queue: SidedQueue) -> None:
+        allowed = await waiting(queue.policy_loop.wait_until_allowed(0))
+        await fill(queue)
+        await label(queue, 9)
         assert not allowed.done()
-        await sides.label(1)
+        await label(queue, 1)
         assert await end_of(allowed) > 0.0
-        assert await sides.loop.wait_until_allowed(0) >= 0.0
+        assert await queue.policy_loop.wait_until_allowed(0) >= 0.0
 
-    async def test_a_rollback_lets_the_learner_through_to_the_cord(self, sides: Sides) -> None:
-        await sides.loop.set_progress(10, make_policy(1, 10))
-        allowed = await waiting(sides.loop.wait_until_allowed(10))
-        await sides.owner.order_rollback(1, "it swears")
+    async def test_a_rollback_lets_the_learner_through_to_the_cord(self, queue: SidedQueue) -> None:
+        await queue.policy_loop.set_progress(10, make_policy(1, 10))
+        allowed = await waiting(queue.policy_loop.wait_until_allowed(10))
+        await queue.owner.order_rollback(1, "it swears")
         await end_of(allowed)
-        assert await sides.loop.pass_cord() == 1
+        assert await queue.policy_loop.pass_cord() == 1
 
-    async def test_the_runs_clock_never_goes_back(self, sides: Sides) -> None:
-        await sides.loop.set_progress(50, make_policy(2, 50))
-        await sides.loop.set_progress(50, make_policy(2, 50))
-        await sides.loop.set_progress(20, make_policy(1, 20))
-        assert (await sides.loop.stats())["labels/scheduled"] == 10 + 22
+    async def test_the_runs_clock_never_goes_back(self, queue: SidedQueue) -> None:
+        await queue.policy_loop.set_progress(50, make_policy(2, 50))
+        await queue.policy_loop.set_progress(50, make_policy(2, 50))
+        await queue.policy_loop.set_progress(20, make_policy(1, 20))
+        assert (await queue.policy_loop.stats())["labels/scheduled"] == 10 + 22
 
-    async def test_a_fit_is_the_same_until_its_reward_is_served(self, sides: Sides) -> None:
-        due = await waiting(sides.loop.next_fit())
-        await sides.fill()
-        await sides.label(10)
+    async def test_a_fit_is_the_same_until_its_reward_is_served(self, queue: SidedQueue) -> None:
+        due = await waiting(queue.policy_loop.next_fit())
+        await fill(queue)
+        await label(queue, 10)
         first = await end_of(due)
         assert (first.kind, first.labels_used, len(first.comparisons)) == ("refit", 10, 10)
-        await sides.label(1)
-        assert await sides.loop.next_fit() == first
+        await label(queue, 1)
+        assert await queue.policy_loop.next_fit() == first
         reward = make_reward(1, ledger_seq=first.ledger_seq)
-        await sides.loop.reward_served(reward)
-        await sides.loop.reward_served(reward)
-        following = await waiting(sides.loop.next_fit())
-        await sides.label(2)
+        await queue.policy_loop.reward_served(reward)
+        await queue.policy_loop.reward_served(reward)
+        following = await waiting(queue.policy_loop.next_fit())
+        await label(queue, 2)
         assert (await end_of(following)).kind == "warm"
 
-    async def test_the_cord_holds_until_it_is_released(self, sides: Sides) -> None:
-        assert await sides.loop.pass_cord() is None
-        await sides.loop.pull_cord("guard", "the reward turned", 3)
-        await sides.loop.pull_cord("ann", "me too", 4)
-        cord = await sides.loop.cord()
+    async def test_the_cord_holds_until_it_is_released(self, queue: SidedQueue) -> None:
+        assert await queue.policy_loop.pass_cord() is None
+        await queue.policy_loop.pull_cord("guard", "the reward turned", 3)
+        await queue.policy_loop.pull_cord("ann", "me too", 4)
+        cord = await queue.policy_loop.cord()
         assert (cord.is_pulled, cord.pulled_by, cord.reason) == (True, "guard", "the reward turned")
         assert (cord.offered_rollback, cord.rollback_to) == (3, None)
-        passing = await waiting(sides.loop.pass_cord())
-        await sides.owner.release_cord("mended")
+        passing = await waiting(queue.policy_loop.pass_cord())
+        await queue.owner.release_cord("mended")
         assert await end_of(passing) is None
-        assert not (await sides.loop.cord()).is_pulled
+        assert not (await queue.policy_loop.cord()).is_pulled
 
     async def test_a_rollback_is_given_out_until_it_is_done_and_the_cord_stays(
-        self, sides: Sides
+        self, queue: SidedQueue
     ) -> None:
         for version in (1, 2, 3):
-            await sides.loop.set_progress(10 * version, make_policy(version, 10 * version))
-        await sides.loop.pull_cord("ann", "it swears")
-        passing = await waiting(sides.loop.pass_cord())
-        await sides.owner.order_rollback(2, "it was better then")
+            await queue.policy_loop.set_progress(10 * version, make_policy(version, 10 * version))
+        await queue.policy_loop.pull_cord("ann", "it swears")
+        passing = await waiting(queue.policy_loop.pass_cord())
+        await queue.owner.order_rollback(2, "it was better then")
         assert await end_of(passing) == 2
-        assert await sides.loop.pass_cord() == 2
+        assert await queue.policy_loop.pass_cord() == 2
         restored = replace(make_policy(4, 30), restored_from=2)
-        await sides.loop.rolled_back(restored)
-        await sides.loop.rolled_back(restored)
-        assert (await sides.loop.cord()).rollback_to is None
-        passing = await waiting(sides.loop.pass_cord())
-        await sides.owner.release_cord("it is better again")
+        await queue.policy_loop.rolled_back(restored)
+        await queue.policy_loop.rolled_back(restored)
+        assert (await queue.policy_loop.cord()).rollback_to is None
+        passing = await waiting(queue.policy_loop.pass_cord())
+        await queue.owner.release_cord("it is better again")
         assert await end_of(passing) is None
 
-    async def test_references_may_be_given_twice(self, sides: Sides) -> None:
+    async def test_references_may_be_given_twice(self, queue: SidedQueue) -> None:
         rollouts = [make_rollout(make_request(number, "reference")) for number in range(4)]
-        await sides.loop.add_reference(rollouts)
-        await sides.loop.add_reference(rollouts)
-        await sides.fill()
-        assert (await sides.loop.stats())["labels/outstanding"] == 10 + 4
+        await queue.policy_loop.add_reference(rollouts)
+        await queue.policy_loop.add_reference(rollouts)
+        await fill(queue)
+        assert (await queue.policy_loop.stats())["labels/outstanding"] == 10 + 4
 
-    async def test_closing_wakes_whoever_waits(self, sides: Sides) -> None:
-        await sides.fill()
+    async def test_closing_wakes_whoever_waits(self, queue: SidedQueue) -> None:
+        await fill(queue)
         calls: list[asyncio.Future[Any]] = [
-            await waiting(sides.loop.wait_until_allowed(0)),
-            await waiting(sides.loop.next_fit()),
-            await waiting(sides.loop.next_orders(LONG_S)),
+            await waiting(queue.policy_loop.wait_until_allowed(0)),
+            await waiting(queue.policy_loop.next_fit()),
+            await waiting(queue.policy_loop.next_orders(LONG_S)),
         ]
-        await self.close(sides)
+        await self.close(queue)
         for call in calls:
             with pytest.raises(QueueClosed):
                 await end_of(call)

@@ -38,12 +38,12 @@ from cluster.run_folder import RunFolder
 from label_queue.ledger.sql import SqlLedger
 from protocol.labels import CordState, Pulled, Released
 from protocol.messages import StepReport
+from tests.support.journal_desk import make_batch, make_reward, make_stats
 from tests.support.labels import make_cord_event
 from tests.support.messages import make_policy
 from tests.support.metric_proofs import proves
 from tests.support.present import present
 from tests.support.synthetic_run import synthetic_config
-from tests.unit.cluster.test_journal import make_batch, make_reward, make_stats
 
 BEGAN = 1_000.0
 

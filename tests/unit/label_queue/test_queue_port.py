@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from label_queue.queue import LabelQueue
-from tests.support.label_queue_contract import LabelQueueContract, Sides
+from tests.support.label_queue_contract import LabelQueueContract, SidedQueue
 from tests.support.real_queue import LabelSide
 
 
 class TestLabelQueue(LabelQueueContract, of=LabelQueue):
-    async def open(self) -> Sides:
+    async def open(self) -> LabelQueue:
         self._queue = LabelSide().queue
-        queue = self._queue
-        return Sides(loop=queue.policy_loop, people=queue.people, owner=queue.owner)
+        return self._queue
 
-    async def close(self, sides: Sides) -> None:
+    async def close(self, queue: SidedQueue) -> None:
         await self._queue.close()
