@@ -18,10 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from inspect import iscoroutinefunction
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
+from protocol import fault_points
 from protocol.errors import ActorDied
 
 T = TypeVar("T")
@@ -120,7 +121,8 @@ def side_of(actor: Remote[SidesT], side: type[T]) -> T:
     def over_there(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         @wraps(method)
         async def call(_: T, *args: Any, **kwargs: Any) -> Any:
-            return await actor.ask(Sides.on_side, side, method, args, kwargs)
+            ask = partial(actor.ask, Sides.on_side, side, method, args, kwargs)
+            return await fault_points.call(f"{side.__name__}.{method.__name__}", ask)
 
         return call
 

@@ -26,6 +26,7 @@ from label_queue.labeling.run_info import RunInfo
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
 from label_queue.labeling.tasks import Task
 from protocol.errors import InvalidLabel, LabelError, TooFast
+from protocol.fault_points import reached
 from protocol.labels import CordState
 
 NDJSON = "application/x-ndjson"
@@ -90,6 +91,7 @@ async def _post_one(request: Request, labeler_id: str) -> Response:
         await _reject(request, labeler_id, error, raw)
         raise
     [answer] = await people_of(request).submit(labeler_id, [submission], _system(request))
+    await reached("intake.reply")
     if isinstance(answer, LabelError):
         raise answer
     return Response(to_json(answer), media_type=JSON)

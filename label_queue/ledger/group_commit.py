@@ -11,6 +11,7 @@ from time import perf_counter
 from label_queue.ledger.records import Ledger, Record
 from label_queue.percentile import percentile
 from protocol.errors import ResourceError
+from protocol.fault_points import reached
 
 
 class GroupCommit:
@@ -53,6 +54,7 @@ class GroupCommit:
                 written = await loop.run_in_executor(self._thread, self._ledger.write, records)
                 for record in written:
                     self._apply(record)
+                await reached("ledger.acknowledge")
             except BaseException as error:
                 # Nobody else can tell the writers: an unanswered one would wait for ever.
                 for _, future in group:

@@ -37,6 +37,7 @@ from label_queue.ledger.records import (
 from label_queue.ledger.schema import SCHEMA_VERSION, find_version, prepare
 from label_queue.ledger.tables import STREAMS, Stream
 from protocol.errors import InputError, MissingError, ResourceError
+from protocol.fault_points import reach
 from protocol.files import reading
 from protocol.labels import (
     Assignment,
@@ -125,6 +126,8 @@ class SqlLedger:
                 for kind, fresh in rows.items():
                     if fresh:
                         self._connection.execute(insert(STREAMS[kind].table), fresh)
+                reach("ledger.before_commit")
+            reach("ledger.after_commit")
         except OperationalError as error:
             raise ResourceError(
                 f"{self._path}: labels cannot be stored ({error.orig}); free space on its disk"
