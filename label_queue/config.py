@@ -221,6 +221,8 @@ class LabelsConfig(Settings):
     """How many; never more than there are."""
     max_order: Count = 32
     """Queries in one order to the policy loop."""
+    disk_reserve_bytes: CountOrZero = 64 * 1024 * 1024
+    """Free on the ledger's disk, below which no step is taken: what is left is for labels."""
     order_timeout_s: Seconds = 120.0
     """An order is placed anew when it, and any other, has gone unanswered for so long."""
     query_expiry_s: Seconds = 3600.0

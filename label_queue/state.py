@@ -68,6 +68,8 @@ class LabelState:
         """The run's clock, n of l(n)."""
         self.activity = ""
         """What the run said that it is doing now."""
+        self.trouble = ""
+        """What people must do for the run to go on; "" where it does."""
         self.change = Change()
         self.is_closed = False
         # By `stream_of` the records.

@@ -10,6 +10,7 @@ stranger would have caught:
     │   │   └── SchemaMismatch                       a ledger or export that a newer version wrote
     │   ├── MissingError        (FileNotFoundError)  a path that is not there
     │   └── ResourceError       (OSError)            a port in use, no memory, no disk
+    │       └── DiskFull                             no room, a quota or a limit on files: 507
     ├── LabelError              an answer to a labeler; carries the HTTP status it becomes
     │   ├── Unauthenticated     401
     │   ├── Forbidden           (PermissionError)    403
@@ -73,6 +74,10 @@ class ResourceError(UserError, OSError):
     def __str__(self) -> str:
         """Return the message alone: OSError would print its errno tuple."""
         return " ".join(str(part) for part in self.args)
+
+
+class DiskFull(ResourceError):
+    """A disk without room, a quota that is used up, or a limit on the size of files."""
 
 
 class LabelError(AndonError):

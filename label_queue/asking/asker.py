@@ -20,7 +20,8 @@ from protocol.labels import ComparisonQuery, QueryDraft, QueryOrder
 from protocol.messages import Rollout
 
 POLL_S = 1.0
-"""Leases and orders run out without an event: whoever waits looks again this often."""
+"""Leases and orders run out, and disks are freed, without an event: whoever waits looks again this
+often."""
 
 
 class Asker:
@@ -133,7 +134,7 @@ class Asker:
             queries.append(self._maker.make(order, selection, moment))
             oldest = min(rollout.oldest_version for rollout in draft.rollouts)
             self._state.figures.query_made(self._state.policy_version - oldest)
-        await self._commits.write(queries)
+        await self._commits.write_patiently(queries)
         cause = "" if queries else why_none(drafts)
         self._orders.answered(order_id, len(queries), now=self._clock(), cause=cause)
         self._state.change.notify()
@@ -150,9 +151,11 @@ class Asker:
             wanted = self._schedule.initial
         started = time.monotonic()
         self._state.change.notify()
-        while self._state.history.num_preferences < wanted:
+        while (
+            is_full := bool(self._commits.room.want())
+        ) or self._state.history.num_preferences < wanted:
             self._state.refuse_if_closed()
             if self._state.cord.rollback_to is not None:
                 break  # the learner does it at the cord, which lets no step pass before
-            await self._state.change.wait()
+            await self._state.change.wait(POLL_S if is_full else None)
         return time.monotonic() - started

@@ -37,7 +37,7 @@ router = APIRouter(prefix="/api/v1", tags=["labels"])
 @router.get(
     "/tasks/next",
     response_model=Task,
-    responses={204: {"description": "Nothing to label yet"}, **refusals(401, 422, 429, 503)},
+    responses={204: {"description": "Nothing to label yet"}, **refusals(401, 422, 429, 503, 507)},
 )
 async def next_task(
     request: Request, labeler_id: Labeler, wait_s: Annotated[float, Query(ge=0, le=3600)] = 0.0
@@ -63,7 +63,7 @@ async def held_tasks(request: Request, labeler_id: Labeler) -> HeldTasks:
             "description": "On disk. For a batch, what became of each line",
             "content": {NDJSON: {"schema": {"$ref": "#/components/schemas/LineAnswer"}}},
         },
-        **refusals(401, 403, 409, 413, 422, 429, 503),
+        **refusals(401, 403, 409, 413, 422, 429, 503, 507),
     },
 )
 async def post_labels(request: Request, labeler_id: Labeler) -> Response:
@@ -167,7 +167,7 @@ async def me(request: Request, labeler_id: Labeler) -> Me:
     "/cord",
     response_model_exclude=NOT_FOR_LABELERS,
     openapi_extra=body_schema(CordPull),
-    responses=refusals(401, 403, 413, 422, 429, 503),
+    responses=refusals(401, 403, 413, 422, 429, 503, 507),
 )
 async def pull_cord(
     request: Request, labeler_id: Labeler, body: Annotated[CordPull, Depends(body_of(CordPull))]

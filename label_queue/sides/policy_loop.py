@@ -84,14 +84,15 @@ class PolicyLoopSide:
         if policy.version not in known:
             fresh.append(as_provenance(policy, now))
         if fresh:
-            await self._commits.write(fresh)
+            await self._commits.write_patiently(fresh)
         self._state.change.notify()
 
     async def wait_until_allowed(self, episodes: int) -> float:
         """Block while fewer than l(n) labels have come, n = `episodes`; return seconds waited.
 
-        With when_starved = "continue" only the first N₀ are waited for. Returns early when a
-        rollback is ordered, which the learner does at the cord. Idempotent. Raises QueueClosed once
+        With when_starved = "continue" only the first N₀ are waited for. Blocks too
+        while the ledger's disk is full. Returns early when a rollback is ordered, which the learner
+        does at the cord. Idempotent. Raises QueueClosed once
         the queue is closed.
         """
         return await self._asker.wait_until_allowed(episodes)
@@ -142,6 +143,17 @@ class PolicyLoopSide:
         if words != self._state.activity:
             self._state.activity = words
             self._state.change.notify()
+
+    async def want_of_room(self) -> str:
+        """Return what people must do because the ledger's disk is full; "" while it is not.
+
+        Noted for the owner's page, too.
+        """
+        words = self._commits.room.want()
+        if words != self._state.trouble:
+            self._state.trouble = words
+            self._state.change.notify()
+        return words
 
     async def stats(self) -> dict[str, float]:
         """Return the metrics on the axis `labels/seq` that are defined by now."""
