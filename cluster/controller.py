@@ -32,6 +32,7 @@ that ends before the run is over is an error and stops the run.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 from collections.abc import Callable, Coroutine, Sequence
 
@@ -199,8 +200,8 @@ class Controller:
 
     async def queries(self) -> None:
         """Orders of the label queue → drafts of the current policy."""
-        while True:
-            for order in await self._parts.labels.next_orders(timeout_s=5.0):
+        for number in itertools.count():
+            for order in await self._parts.labels.next_orders(timeout_s=5.0, call=str(number)):
                 drafts = await self.drafter.fill(order)
                 rollouts = [rollout for draft in drafts for rollout in draft.rollouts]
                 self._journal.drafted(rollouts, self.drafter.num_alike)
@@ -259,7 +260,8 @@ class Controller:
     async def _roll_back(self, version: int) -> None:
         """Restore a policy version, or the newest checkpoint before it; drop what came after."""
         kept = await self._parts.learner.checkpoints()
-        policy = await self._parts.learner.restore(max(v for v in kept if v <= version))
+        restored = max(v for v in kept if v <= version)
+        policy = await self._parts.learner.restore(restored, step=self._policy.version)
         self._bound.roll_back(policy)
         await self._take_over(policy)
         await self._parts.labels.rolled_back(policy)

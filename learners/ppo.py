@@ -121,6 +121,8 @@ class PPOLearner:
         self._reward_version = 0
         self._learned_through = 0
         self._last: tuple[int, StepReport | None] | None = None
+        self._last_restore: tuple[tuple[int, int], PolicyVersion | None] | None = None
+        """Of the last rollback: the version restored and the one left; its answer."""
 
     def announce(self, restored_from: int | None = None) -> PolicyVersion | None:
         """Publish the present weights; return their announcement on rank 0, None elsewhere."""
@@ -180,17 +182,25 @@ class PPOLearner:
         """Return the policy versions that can be restored, oldest first."""
         return self._checkpoints.versions()
 
-    def restore(self, version: int) -> PolicyVersion | None:
+    def restore(self, version: int, step: int | None = None) -> PolicyVersion | None:
         """Go back to how a version was, bit for bit, and publish it as the next version.
 
         Weights, critic, optimizer, KL coefficient and random states go back, and with them the
         order of minibatches; the version and the episodes, which the learning rate follows, do not.
-        Returns the announcement on rank 0, None elsewhere.
+        Returns the announcement on rank 0, None elsewhere. The same `step` again, the version left
+        behind, with the same `version` returns the first answer and restores nothing.
 
         Raises:
+            VersionError: `step` is not the newest version; nothing was changed.
             MissingError: There is no checkpoint of this version; nothing was changed.
             BundleCorrupt: It is not what was written; nothing was changed.
         """
+        if step is not None and self._last_restore is not None:
+            key, answer = self._last_restore
+            if key == (version, step):
+                return answer
+        if step not in (None, self._version):
+            raise VersionError(f"version {step} was to be left, and {self._version} is the newest")
         checkpoint = self._agreed(version)
         self._engine.restore(checkpoint.state)
         position = checkpoint.position
@@ -198,9 +208,11 @@ class PPOLearner:
         self._num_steps = position.num_steps
         self._reward_version = position.reward_version
         self._learned_through = position.learned_through
-        self._version += 1
+        left, self._version = self._version, self._version + 1
         self._last = None
-        return self.announce(restored_from=version)
+        policy = self.announce(restored_from=version)
+        self._last_restore = ((version, left), policy)
+        return policy
 
     def save(self, folder: Path) -> None:
         """Write the policy as a Hugging Face folder, on rank 0. May be called again."""

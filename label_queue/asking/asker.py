@@ -54,6 +54,9 @@ class Asker:
             config, run_id=run_id, selector=selector, pool=self._pool, new_id=new_id, rng=rng
         )
         self._offers: dict[str, asyncio.Task[int]] = {}
+        self._asking = asyncio.Lock()
+        self._asked: tuple[str, list[QueryOrder]] | None = None
+        """The last named call for orders, and its answer."""
         for query in state.board.queries.values():
             self.query_written(query)
 
@@ -71,8 +74,16 @@ class Asker:
             )
         self._state.change.notify()
 
-    async def next_orders(self, timeout_s: float) -> list[QueryOrder]:
+    async def next_orders(self, timeout_s: float, call: str | None = None) -> list[QueryOrder]:
         """Return what must be drawn; see `PolicyLoopSide.next_orders`."""
+        if call is None:
+            return await self._place_orders(timeout_s)
+        async with self._asking:  # the same call again, while the first still waits, waits for it
+            if self._asked is None or self._asked[0] != call:
+                self._asked = (call, await self._place_orders(timeout_s))
+            return self._asked[1]
+
+    async def _place_orders(self, timeout_s: float) -> list[QueryOrder]:
         deadline = time.monotonic() + timeout_s
         while True:
             self._state.refuse_if_closed()

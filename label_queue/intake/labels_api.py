@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import Annotated, Literal
+from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic_core import to_json
@@ -130,7 +131,7 @@ def _system(request: Request) -> Literal["api", "page"]:
 async def _reject(request: Request, labeler_id: str, error: LabelError, raw: bytes) -> None:
     limits: IntakeConfig = request.app.state.limits
     payload = raw[: limits.dead_letter_chars].decode(errors="replace")
-    await people_of(request).reject(labeler_id, error, payload)
+    await people_of(request).reject(labeler_id, error, payload, uuid4().hex)
 
 
 def _line_answer(number: int, result: LabelAnswer | LabelError) -> LineAnswer:

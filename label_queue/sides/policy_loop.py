@@ -48,14 +48,15 @@ class PolicyLoopSide:
         """
         self._asker.add_reference(rollouts)
 
-    async def next_orders(self, timeout_s: float) -> list[QueryOrder]:
+    async def next_orders(self, timeout_s: float, call: str | None = None) -> list[QueryOrder]:
         """Return what must be drawn so that l(n) + ahead labels stay asked for.
 
-        Blocks until something is lacking, at most `timeout_s` (then: empty). Not idempotent: what
-        is returned counts as under way until it is answered by `offer` or times out. Raises
-        QueueClosed once the queue is closed.
+        Blocks until something is lacking, at most `timeout_s` (then: empty). What is returned
+        counts as under way until it is answered by `offer` or times out. Idempotent by `call`, the
+        caller's name for this one: the last one again gets the first answer; without a name every
+        call is another. Raises QueueClosed once the queue is closed.
         """
-        return await self._asker.next_orders(timeout_s)
+        return await self._asker.next_orders(timeout_s, call)
 
     async def offer(self, order_id: str, drafts: Sequence[QueryDraft]) -> int:
         """Answer an order; return how many queries were made of the drafts.

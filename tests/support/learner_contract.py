@@ -64,6 +64,22 @@ class LearnerContract(Contract):
                 await learner.step(self.batch(step))
         await self.take_steps(learner, standing, 1)
 
+    async def test_the_same_rollback_again_is_the_first_answer(
+        self, learner: Learner, standing: Standing
+    ) -> None:
+        await self.take_steps(learner, standing, 2)
+        kept = await learner.checkpoints()
+        first = await learner.restore(kept[0], standing.version)
+        assert await learner.restore(kept[0], standing.version) == first
+        standing.version += 1
+        assert first.version == standing.version
+        with pytest.raises(VersionError):
+            await learner.restore(kept[0], standing.version + 1)
+        second = await learner.restore(kept[0], standing.version)  # another rollback, to the same
+        standing.version += 1
+        assert second.version == standing.version
+        await self.take_steps(learner, standing, 1)
+
     async def test_what_is_restored_is_a_new_version(
         self, learner: Learner, standing: Standing
     ) -> None:

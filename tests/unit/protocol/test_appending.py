@@ -22,7 +22,7 @@ class Disk:
         self.room = 10**9
         self.error = errno.ENOSPC
         self._write = os.write
-        monkeypatch.setattr(appending.os, "write", self.write)
+        monkeypatch.setattr("protocol.appending.os.write", self.write)
 
     def write(self, descriptor: int, content: bytes) -> int:
         if self.room == 0:
