@@ -21,18 +21,19 @@ class ResponseConfig(Settings):
     mode: ResponseMode = "fixed"
     """"fixed" samples `max_tokens` whatever comes (Z §2.1); "end_token" stops at the end token."""
     max_tokens: Tokens = 24
-    """T. Z's style tasks: 24; its summaries: 75."""
+    """T, tokens of a response: in mode "fixed" exactly so many, else at most. Z's style tasks: 24;
+    its summaries: 75."""
     temperature: float = Field(default=1.0, ge=0.01, le=100)
-    """Divides the logits in sampling, ratios and KL alike. Z's style tasks: 0.7. One below 0.01
-    would be raised to it by vLLM, silently."""
+    """What logits are divided by, in sampling, ratios and KL alike. Z's style tasks: 0.7. Anything
+    below 0.01 would be raised to it by vLLM, silently."""
     cut_token: str = "."
-    """Text of the token that ends a fixed response (Z: "." or a newline), any that reads so; "":
-    there is none, every response is kept whole and complete."""
+    """Text of the token that ends a fixed response (Z: "." or a newline); every token with this
+    text does. "": none does, and every response is kept whole and complete."""
     cut_after: int = Field(default=16, ge=0, le=100_000_000)
     """Index from which `cut_token` ends the response. Z's style tasks: 16; its summaries: 55."""
     end_tokens: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Texts of the tokens that end a response in mode "end_token", one token each, e.g.
-    ["<end_of_turn>"]; empty: all that tokenizer, config and generation config of the model name."""
+    ["<end_of_turn>"]; empty: all that the model's tokenizer, config and generation config name."""
     missing_cut_score: float = Field(default=-1.0, ge=-1_000, le=1_000)
     """The fixed score, in RL, of a response in which no cut or end token came (Z)."""
 
@@ -53,10 +54,13 @@ class RolloutConfig(Settings):
     """Rollout actors, one engine each."""
     requests_per_call: Count = 16
     """Rollout requests the controller hands an actor at once."""
+    seed_requests: bool = False
+    """Give each request a seed of its own, made of `run.seed` and its id: then its response can be
+    drawn again, whichever actor draws it. Always so where `recording.record` names "rollouts"."""
     torch_threads: Processes = 1
     """Threads of an engine on CPU. One: a busy neighbour halves a two-thread process."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of the engine's weights. float32 agrees with the learner to about 1e-6 nats."""
+    """Type of the engine's weights. float32 agrees with the learner to about 1e-6 nats."""
     kv_cache_gib: float = Field(default=0.25, ge=0, le=1_000_000)
     """KV cache an engine takes, GiB; 0 leaves it to `gpu_memory_utilization`."""
     max_model_len: int | None = Field(default=None, ge=2, le=100_000_000)
@@ -70,11 +74,11 @@ class RolloutConfig(Settings):
     tensor_parallel_size: Processes = 1
     """Devices an engine is split over."""
     weight_transport: WeightTransportName = "shared_memory"
-    """How weights travel: "shared_memory" on one node and "object_store" across nodes, both on
-    any device; by vLLM's own engines "nccl" from GPU to GPU, and "ipc" where learner and actors
-    share one, of whose memory it keeps `run.max_policy_lag` + 2 copies of the weights."""
+    """How weights travel: "shared_memory" on one node and "object_store" across nodes, both on any
+    device; or vLLM's own ways, "nccl" from GPU to GPU and "ipc" where learner and actors share one
+    GPU, in whose memory `run.max_policy_lag` + 2 copies of the weights are then kept."""
     push_timeout_s: Seconds = 60.0
-    """How long the learner waits for the actors to take a version; "nccl" alone."""
+    """How long the learner waits for the actors to take a version; for "nccl" alone."""
     probe_tolerance: float = Field(default=1e-3, gt=0, le=100)
-    """Largest difference of engine and learner on a probe, nats. A lost output head is off by 1;
-    float32 by 1e-6; bfloat16 needs about 5e-2."""
+    """Largest difference between engine and learner on a probe that is accepted, nats. A lost
+    output head is off by 1; float32 by 1e-6; bfloat16 needs about 5e-2."""

@@ -15,11 +15,11 @@ class Sample:
     """What an engine drew for one prompt."""
 
     token_ids: tuple[int, ...]
-    """[T]."""
+    """[T], the tokens drawn."""
     logprobs: tuple[float, ...]
     """[T], nats, under the sampling temperature, of the distribution each token was drawn from."""
     policy_versions: tuple[int, ...]
-    """[T], of the weights each token was drawn under."""
+    """[T], the policy version whose weights each token was drawn under."""
 
 
 class Engine(Protocol):

@@ -122,7 +122,7 @@ class SafetensorsTransfer(
         finalize_layerwise_reload(self.model, self.model_config)
 
     def shutdown(self) -> None:
-        """Do nothing: nothing is held."""
+        """Do nothing: nothing is kept open."""
 
 
 class VllmEngine:

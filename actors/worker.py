@@ -106,13 +106,13 @@ class RolloutWorker:
     async def load_policy(self, policy: PolicyVersion) -> float:
         """Take new weights in flight and prove them; return the probe's largest difference, nats.
 
-        Blocks until proved, while generation goes on. The version already held is not loaded
+        Blocks until proved, while generation goes on. The version already loaded is not loaded
         again (the model the engine started with is version 0, proved when first announced).
 
         Raises:
-            VersionError: The version is older than the one held.
-            BundleCorrupt: The bytes are not those announced; the version held stays.
-            MissingError: They are no longer published; the version held stays.
+            VersionError: The version is older than the one loaded.
+            BundleCorrupt: The bytes are not those announced; the version loaded stays.
+            MissingError: They are no longer published; the version loaded stays.
             ProbeMismatch: The engine's log-probabilities are not the learner's. From then on
                 every call raises it.
         """

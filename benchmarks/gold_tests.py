@@ -23,7 +23,7 @@ from label_queue.quality.run_length import (
 )
 
 ACCURACIES = (0.95, 0.90, 0.85, 0.80, 0.75, 0.70, 0.60, 0.50, 0.25)
-"""Shares of right gold answers; 1/2 and 1/4 are chance of pairs and of four."""
+"""Shares of right gold answers; 1/2 and 1/4 are chance among two candidates and among four."""
 GOLDS = (20, 50, 100, 200, 500)
 TURNED = (
     ("errs in 25 %", 0.75),
@@ -33,7 +33,7 @@ TURNED = (
     ("the opposite, of pairs", 0.10),
     ("never the best, of four", 0.03),
 )
-"""What a good labeler may turn to, and how many gold tasks they then answer rightly."""
+"""What a good labeler may turn to, and the share of gold tasks they then answer rightly."""
 BAD_ACCURACIES = (0.50, 0.55, 0.60, 0.65, 0.70)
 
 

@@ -39,7 +39,7 @@ from tests.support.labels import make_drafts
 
 RUN_ID = "load"
 FASTEST_LABELS_PER_S = 250
-"""More than two cores make durable: so many queries are asked a second, at most."""
+"""Queries asked a second, at most: more labels than two cores make durable."""
 TIMEOUT_S = 60.0
 
 
@@ -48,10 +48,10 @@ class Tally:
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = defaultdict(list)
-        """Of answers with status 200, by method and path."""
+        """Seconds that each answer with status 200 took, by method and path."""
         self.statuses: Counter[tuple[str, int]] = Counter()
         self.acknowledged: Counter[str] = Counter()
-        """Event ids."""
+        """How often each label was acknowledged, by event id."""
 
     async def asked(self, request: httpx.Request) -> None:
         """Note when a request leaves."""

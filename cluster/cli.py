@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import click
 
+from cluster.commands.alone import fit_reward, train
 from cluster.commands.labels import export, import_labels, trace
 from cluster.commands.line import cord, resume, rollback
+from cluster.commands.looking import doctor, inspect
 from cluster.commands.people import label, labelers
+from cluster.commands.replay import replay
 from cluster.commands.runs import demo, report, run, status, stop
 
 
@@ -22,7 +25,9 @@ def main() -> None:
 
 
 for command in (
-    *(demo, run, status, stop, report),
+    *(demo, run, status, inspect, stop, report, replay),
+    *(fit_reward, train),
+    doctor,
     *(label, labelers),
     *(cord, resume, rollback),
     *(trace, export, import_labels),

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 from rich.console import Console
@@ -15,9 +19,12 @@ from cluster.config import RunConfig
 from cluster.controller import Controller
 from cluster.inert_text import shell_word
 from cluster.loops.journal import Journal
+from cluster.loops.recorded import recorded
 from cluster.loops.reference_ends import ends_in_words
 from cluster.metrics.remote import RemoteSink
 from cluster.metrics.shell import MetricsShell
+from cluster.recordings.recorder import Recorder
+from cluster.recordings.segment_files import FOLDER
 from cluster.recordings.streams import Recordings
 from cluster.report.records import read_run
 from cluster.report.summary import summarize
@@ -26,8 +33,10 @@ from cluster.starting.base_model import starting_policy
 from cluster.starting.labelers import SimulatedLabelers
 from cluster.starting.placement import Placement, num_cpus_wanted
 from cluster.starting.prompts import RunTexts, read_texts
+from cluster.starting.remote import RemoteActor
 from cluster.starting.session import RaySession
 from cluster.watching.display import RunDisplay
+from cluster.watching.inspector import Inspector
 from cluster.watching.intake_watch import ANSWER_TIMEOUT_S, IntakeWatch
 from cluster.watching.memory import PeakMemory
 from cluster.watching.watch import Watch
@@ -36,6 +45,7 @@ from label_queue.sides.owner import OwnerSide
 from label_queue.simulated.gold import response_gold
 from protocol.remote import Remote, spawn
 from protocol.tokenizing import PolicyTokenizer
+from reward_service.shell import AnnouncerShell
 
 
 async def conduct(
@@ -64,15 +74,19 @@ async def conduct(
         hub = await _start_hub(config, folder)
         journal = stack.enter_context(_open_journal(config, folder, hub))
         watch = Watch(config, folder, journal, display, memory)
+        recorder = stack.enter_context(_open_recorder(config, folder))
 
         watch.show("preparing the base model")
         policy_path, base_model_s = await starting_policy(config, cache)
-        folder.update_state(base_model_s=base_model_s, url=session.url)
+        folder.update_state(
+            base_model_s=base_model_s, url=session.url, policy_path=str(policy_path)
+        )
         watch.show("starting actors, learner, reward service and label queue")
         if texts is None:
             texts = await asyncio.to_thread(read_texts, config, policy_path)
         async with Placement(config, folder, session, policy_path, texts) as placement:
-            controller = Controller(config, placement.parts, journal, placement.policy)
+            parts = recorded(placement.parts, recorder)
+            controller = Controller(config, parts, journal, placement.policy)
             watch.show("sampling the base model")
             reference = await controller.draw_reference()
             _tell(console, await asyncio.to_thread(_ends, controller, config, policy_path))
@@ -87,7 +101,7 @@ async def conduct(
                 ],
             )
             with SimulatedLabelers(config.labelers, session.url, folder) as labelers:
-                note = f"label at {session.url}/ · andon label {shell_word(folder.path)}"
+                note = _note(config, session.url, folder.path)
                 async with _as_owner(session.url, folder) as http, asyncio.TaskGroup() as group:
                     intake = IntakeWatch(
                         placement.labels.intake_failures, http, journal.alarmed, watch.alarm
@@ -99,10 +113,14 @@ async def conduct(
                     )
                     minding = group.create_task(labelers.watch())
                     hearing = group.create_task(intake.watch())
+                    inspector = _inspector(folder, controller, placement, journal, watch)
+                    inspecting = group.create_task(inspector.watch())
                     await controller.run()
                     journal.loops_ended()
                     watching.cancel()
                     hearing.cancel()
+                    inspecting.cancel()
+                    inspector.end()
                     await labelers.stop()
                     minding.cancel()
                 acknowledged = labelers.num_acknowledged() if config.labelers else None
@@ -114,6 +132,40 @@ async def conduct(
         # What the report will say goes to wandb too, while its run is still open.
         journal.summarize(summarize(read_run(folder.path)))
         watch.show("stopping")
+
+
+def _note(config: RunConfig, url: str, path: Path) -> str:
+    """Return where people go who label, or, where nobody does, who oversee the run."""
+    command = "andon label" if config.run.mode != "fixed" else "andon label --owner"
+    whom = "label at" if config.run.mode != "fixed" else "oversee at"
+    return f"{whom} {url}/ · {command} {shell_word(path)}"
+
+
+def _inspector(
+    folder: RunFolder,
+    controller: Controller,
+    placement: Placement,
+    journal: Journal,
+    watch: Watch,
+) -> Inspector:
+    """Return what keeps `inspect.json`, told whom to ask."""
+    inspector = Inspector(
+        folder.inspection,
+        loop_state=journal.loop_state,
+        rollouts=controller.rollout_states,
+        latest=lambda: journal.latest,
+        trouble=lambda: watch.trouble,
+    )
+    for index, actor in enumerate(placement.actors):
+        inspector.listen_to(f"rollout-{index}", "actor", partial(_stats_of, actor))
+    replicas = partial(placement.announcer.ask, AnnouncerShell.standing)
+    inspector.listen_to("reward service", "rewards", replicas)
+    inspector.listen_to("label queue", "labels", placement.labels.policy_loop.stats)
+    return inspector
+
+
+async def _stats_of(actor: RemoteActor) -> dict[str, Any]:
+    return asdict(await actor.stats())
 
 
 def _tell(console: Console, lines: Sequence[str]) -> None:
@@ -171,3 +223,13 @@ def _open_journal(
     with closing(RemoteSink(hub)) as sink, closing(Recordings(folder.recordings)) as recordings:
         gold = response_gold if config.prompts.source == "reviews" else None
         yield Journal(recordings, sink, gold, began_at=folder.began_at)
+
+
+@contextmanager
+def _open_recorder(config: RunConfig, folder: RunFolder) -> Iterator[Recorder | None]:
+    """Record what crosses a process, if the config asks for it."""
+    if not config.recording.record:
+        yield None
+        return
+    with closing(Recorder(folder.recordings / FOLDER, config.recording, time.time)) as recorder:
+        yield recorder

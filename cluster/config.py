@@ -12,7 +12,7 @@ import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
@@ -20,7 +20,8 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 from actors.config import ResponseConfig, RolloutConfig
 from actors.prompts.config import PromptsConfig
 from cluster.metrics.config import MetricsConfig
-from label_queue.config import LabelsConfig
+from cluster.recordings.config import RecordingConfig
+from label_queue.config import LabelsConfig, Mode
 from label_queue.ids import LabelerId
 from label_queue.simulated.config import LabelerProfile
 from learners.config import (
@@ -51,10 +52,15 @@ class RunSection(Settings):
     name: Annotated[str, AfterValidator(check_run_name)] = "run"
     """Names the run's folder and its page in wandb."""
     seed: Seed = 1
-    """Of sampling, minibatches and asking. Prompts, reward fits and simulated labelers have seeds
-    of their own."""
-    mode: Literal["online", "offline"] = "online"
-    """online: labels all through training. offline: all labels first, collected from ρ."""
+    """Seed of sampling, minibatches and asking. Prompts, reward fits and simulated labelers have
+    seeds of their own."""
+    mode: Mode = "online"
+    """online: labels all through training. batched: `labels.rounds` times a batch of labels of the
+    policy of the moment, one fit, and training with the reward frozen. offline: all labels first,
+    collected from ρ. fixed: none; the reward is `run.reward`."""
+    reward: str | None = None
+    """Folder of the reward version that mode "fixed" trains against, e.g. one of `andon fit-reward`
+    or runs/demo-1/reward/v000009. `andon train` sets both."""
     episodes: Count = 2_048_000
     """N_π, responses trained on in all. [Z: 2 M for style tasks; here a multiple of the batch]"""
     max_policy_lag: int = Field(default=2, ge=0, le=10_000)
@@ -65,12 +71,12 @@ class ClusterConfig(Settings):
     """Where the parts run, and the address of the two HTTP faces."""
 
     address: str | None = None
-    """Of a Ray cluster; none: the one RAY_ADDRESS names, else a private session."""
+    """Address of a Ray cluster; None: the one RAY_ADDRESS names, else a private session."""
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8000, ge=0, le=65535)
-    """0 takes a free port."""
+    """Port of both HTTP faces; 0 takes a free one."""
     object_store_gib: float = Field(default=0.25, ge=0.075, le=1_000_000)
-    """Of a private session; shared memory. Ray takes no less than 75 MiB."""
+    """Shared memory for a private session's object store. Ray takes no less than 75 MiB."""
     cpus_per_part: float = Field(default=1.0, gt=0, le=10_000)
     """Logical CPUs each process is placed with."""
     gpus_per_actor: Devices = 0.0
@@ -110,7 +116,7 @@ class RunConfig(Settings):
     run: RunSection = RunSection()
     prompts: PromptsConfig
     policy: PolicyConfig | None = None
-    """ρ, where training starts; or else `base_model`."""
+    """The policy ρ that training starts from; None: one is made as `base_model` says."""
     response: ResponseConfig = ResponseConfig()
     rollouts: RolloutConfig = RolloutConfig()
     ppo: PPOConfig = PPOConfig()
@@ -120,15 +126,21 @@ class RunConfig(Settings):
     reward_fit: RewardFitConfig = RewardFitConfig()
     reward_trainer: DeepSpeedConfig = DeepSpeedConfig()
     reward_service: RewardServiceConfig = RewardServiceConfig()
-    labels: LabelsConfig
+    labels: LabelsConfig = LabelsConfig()
     labelers: tuple[SimulatedLabeler, ...] = ()
     """Simulated labelers, each a process of its own; none when people label."""
     people: tuple[LabelerId, ...] = ()
     """People who label over HTTP; each gets a token in the run's folder."""
     base_model: BaseModelConfig | None = None
-    """How to make a small ρ on generated reviews, as the demo does."""
+    """How to make a small ρ on generated reviews, as the demo does; None: `policy` names one."""
     cluster: ClusterConfig = ClusterConfig()
     metrics: MetricsConfig = MetricsConfig()
+    recording: RecordingConfig = RecordingConfig()
+
+    @property
+    def seeds_requests(self) -> bool:
+        """Whether each rollout request brings a seed, so that its response can be drawn again."""
+        return self.rollouts.seed_requests or "rollouts" in self.recording.record
 
     @model_validator(mode="after")
     def _starts_from_one_policy(self) -> Self:
@@ -140,7 +152,7 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _base_model_can_be_made_and_used(self) -> Self:
-        """Said before minutes are spent on making it."""
+        """Refuse a base model that is of no use, before minutes are spent on making it."""
         recipe = self.base_model
         if recipe is None:
             return self
@@ -182,9 +194,33 @@ class RunConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _labels_keep_pace(self) -> Self:
+        num_steps = self.run.episodes // self.ppo.batch_size
+        self.labels.check_pace(self.run.mode, num_steps=num_steps)
+        return self
+
+    @model_validator(mode="after")
+    def _reward_is_given_where_nobody_labels(self) -> Self:
+        is_fixed = self.run.mode == "fixed"
+        if is_fixed != (self.run.reward is not None):
+            raise ValueError(
+                "run.reward names the reward of mode 'fixed': set both, or neither; "
+                "`andon train CONFIG.toml --reward BUNDLE` does"
+            )
+        labeling = {
+            "people": self.people,
+            "labelers": self.labelers,
+            "labels.connectors": self.labels.connectors,
+        }
+        for name, those in labeling.items():
+            if is_fixed and those:
+                raise ValueError(f"mode 'fixed' has no use for {name}: nobody labels; remove them")
+        return self
+
+    @model_validator(mode="after")
     def _somebody_labels(self) -> Self:
         names = [*(labeler.name for labeler in self.labelers), *self.people]
-        if not names:
+        if not names and self.run.mode != "fixed":
             raise ValueError(
                 'nobody labels: name people, e.g. people = ["ann"], or add simulated [[labelers]]'
             )

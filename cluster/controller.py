@@ -75,7 +75,9 @@ class Controller:
         )
         self._scorer = ResponseScorer(parts.reward_service, config.response.missing_cut_score)
         self._bound = StalenessBound(config.ppo.batch_size, config.run.max_policy_lag)
-        self.drafter = Drafter(parts.fleet, parts.query_prompts, self._sampling)
+        self.rollout_states = self._bound.counts
+        seed = config.run.seed if config.seeds_requests else None
+        self.drafter = Drafter(parts.fleet, parts.query_prompts, self._sampling, seed)
         self._guard = RewardGuard(parts.reward_service, parts.labels, parts.learner, journal)
 
         self._requests: asyncio.Queue[list[RolloutRequest]] = asyncio.Queue(maxsize=1)
@@ -222,7 +224,7 @@ class Controller:
             # Before the swap: the first score of the new version may come while it returns.
             self._ledger_seq_of_reward[version.version] = version.ledger_seq
             await self._guard.serve(version, request)
-            await self._parts.labels.learned(version)
+            await self._parts.labels.reward_served(version)
             self._journal.reward_served(version)
             self._has_reward.set()
 

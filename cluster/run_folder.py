@@ -21,7 +21,7 @@ from protocol.names import run_id_of
 MEND_FOLDER = "name another folder with --folder"
 MEND_RUN = "name the folder of a run"
 OWNER = "owner"
-"""Who oversees a run from the command line; no labeler may be called so."""
+"""Name of whoever oversees a run from the command line; no labeler may be called so."""
 
 
 class RunFolder:
@@ -33,11 +33,12 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        """As it was given."""
+        """The run's folder, as it was given."""
         self.config = path / "config.toml"
         self.state = path / "run.json"
         self.ledger = path / "ledger.sqlite"
         self.metrics = path / "metrics.jsonl"
+        self.inspection = path / "inspect.json"
         self.policies = path / "policy"
         self.rewards = path / "reward"
         self.recordings = path / "recordings"

@@ -36,14 +36,14 @@ class RunState(_Part):
     mode: str | None = None
     seed: int | None = None
     pid: int | None = Field(default=None, ge=1, le=LARGEST_PID)
-    """Of the run's own process, on `host`."""
+    """Process id of the run's own process, on `host`."""
     pid_started_at: float | None = None
-    """Unix seconds; with `pid` names one process for ever."""
+    """When the process `pid` started, Unix seconds: together they name one process for ever."""
     host: str | None = None
     url: str | None = None
-    """Of both HTTP faces, once they are up."""
+    """Address of both HTTP faces, once they are up."""
     started_at: float | None = None
-    """Unix seconds."""
+    """When the run started, Unix seconds."""
     wall_s: float | None = None
     error: str | None = None
     stop_reason: str | None = None
@@ -52,6 +52,8 @@ class RunState(_Part):
     """What people must do because the disk is full; "" where it no longer is."""
     versions: dict[str, str] | None = None
     base_model_s: float | None = None
+    policy_path: str | None = None
+    """ρ's folder, as the run found or made it."""
     peak_memory_bytes: int | None = None
     labels_acknowledged: int | None = None
 

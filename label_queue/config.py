@@ -12,16 +12,17 @@ from label_queue.connector_config import ConnectorConfig, refuse_same_names
 from protocol.labels import QueryKind
 from protocol.settings import Count, Fraction, Seconds, Settings, Share
 
-Mode = Literal["online", "offline"]
-"""Labels all through training, or all of them before it; only the schedule differs."""
+Mode = Literal["online", "batched", "offline", "fixed"]
+"""Labels all through training, in rounds between stretches of it, all of them before it, or none at
+all, against a reward that is given; only the schedule and what it asks for differ."""
 
 AnyPath = Annotated[Path, AfterValidator(Path.absolute)]
-"""Of a file; absolute, since the actor that reads it may run in another folder."""
+"""Path of a file; absolute, since the actor that reads it may run in another folder."""
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
-"""Of a whole, neither nothing nor all."""
+"""A share of a whole, neither nothing nor all of it."""
 ErrorRate = Annotated[float, Field(gt=0, lt=0.5)]
 CountOrZero = Annotated[int, Field(ge=0, le=1_000_000_000)]
-"""How many, or 0."""
+"""A count that may be 0."""
 
 
 class LeaseConfig(Settings):
@@ -30,7 +31,7 @@ class LeaseConfig(Settings):
     min_s: Seconds = 120.0
     max_s: Seconds = 1800.0
     first_s: Seconds = 600.0
-    """Until enough active times were seen."""
+    """How long a task is held until enough active times were seen."""
     max_open: Count = 32
     """Tasks one labeler may hold at once."""
 
@@ -45,20 +46,20 @@ class IntakeConfig(Settings):
     """What the HTTP face lets through."""
 
     requests_per_s: Annotated[float, Field(gt=0, le=1e6)] = 50.0
-    """Sustained, per labeler; a token bucket."""
+    """Requests a second that a labeler may go on with; a token bucket."""
     request_burst: Count = 200
     max_body_bytes: Count = 64 * 1024
-    """Of one label; also of one line of a batch."""
+    """Largest body of one label; also the longest line of a batch."""
     max_batch_bytes: Count = 4 * 1024 * 1024
     max_batch_labels: Count = 500
     max_dead_letters: CountOrZero = 1_000
     """Refused bodies kept in the ledger, for mending the client that sent them."""
     dead_letter_chars: Count = 4_096
-    """Of each of them."""
+    """Characters kept of each refused body."""
     max_wait_s: Seconds = 30.0
     """Longest long poll."""
     token_ttl_s: Seconds | None = None
-    """Life of a labeler's token; None: as long as the ledger."""
+    """Life of a labeler's token; None: it never runs out."""
     link_ttl_s: Seconds = 86_400.0
     """Life of a one-time link that nobody opened."""
     session_ttl_s: Seconds = 43_200.0
@@ -69,9 +70,9 @@ class WarmConfig(Settings):
     """Updates of the live reward model between refits from scratch."""
 
     every_labels: CountOrZero = 16
-    """New labels that make one due; 0: no warm updates."""
+    """New labels that make a warm update due; 0: there are no warm updates."""
     every_s: Seconds = 30.0
-    """Or so long since the last fit, if there is any new label."""
+    """Time since the last fit after which a warm update is due with fewer labels, if any is new."""
     replay: Annotated[float, Field(ge=0, le=1_000)] = 1.0
     """Old labels learned again for each new one."""
 
@@ -84,14 +85,16 @@ class GoldConfig(Settings):
     many candidates as the run's queries have, no two of them alike, and the index of the best. With
     it, labels of a new labeler are held until the gold test clears them."""
     share_first: Share = 0.25
-    """Of a labeler's first tasks, and of all tasks for as long as they are on probation."""
+    """Share of gold in a labeler's first tasks, and in all their tasks while they are on
+    probation."""
     first_tasks: CountOrZero = 40
     share: Share = 0.05
-    """Of their later tasks; doubled for labelers whom the reward model finds hard to explain."""
+    """Share of gold in a labeler's later tasks; doubled for those whom the reward model finds hard
+    to explain."""
 
 
 LEAST_GAP = 0.05
-"""Between a good and a bad labeler's share of right gold answers."""
+"""Least difference between a good and a bad labeler's share of right gold answers."""
 RunLength = Annotated[float, Field(ge=1, le=1e9)]
 """Gold answers between two false alarms, on average."""
 
@@ -99,52 +102,55 @@ RunLength = Annotated[float, Field(ge=1, le=1e9)]
 class QualityConfig(Settings):
     """How labelers are judged. The defaults are those the estimators' figures were worked out for.
 
-    Of the sequential test p₁ and p₀ are a good and a bad labeler's share of right gold answers.
+    In the sequential test p₁ and p₀ are a good and a bad labeler's share of right gold answers.
     """
 
     gold: GoldConfig = GoldConfig()
     repeat_share: Share = 0.02
-    """Of tasks: a query of one's own asked again, in another order."""
+    """Share of tasks that ask labelers a query of their own again, in another order."""
     repeat_after: Count = 10
     """Labels that a labeler gives between a query and its repetition, at least."""
 
     good_accuracy: OpenShare = 0.9
-    """p₁."""
+    """p₁, a good labeler's share of right gold answers."""
     bad_accuracy: OpenShare = 0.6
-    """p₀."""
+    """p₀, a bad labeler's share of right gold answers."""
     false_alarm: ErrorRate = 0.01
-    """α, how often a good labeler may be suspended by the test."""
+    """α, how often the sequential test may suspend a good labeler."""
     missed_alarm: ErrorRate = 0.05
-    """β, how often a bad one may be cleared by it."""
+    """β, how often the sequential test may clear a bad labeler."""
     good_run_length: RunLength = 20_000
     """Gold answers between two false alarms of the CUSUM that goes on where the test has ended, on
     average and at least, for a labeler of `good_accuracy`."""
     fair_accuracy: OpenShare = 0.85
-    """Of a labeler who is not good and is to be kept all the same."""
+    """Share of right gold answers of a labeler who is not good and is to be kept all the same."""
     fair_run_length: RunLength = 2_000
-    """Likewise for a labeler of `fair_accuracy`. The CUSUM's threshold h is the lowest that holds
-    both; docs/results.md says what that costs in delay."""
+    """Gold answers between two false alarms of the CUSUM, on average and at least, for a labeler of
+    `fair_accuracy`. Its threshold h is the lowest that holds both run lengths; docs/results.md says
+    what that costs in delay."""
     drift_threshold: Annotated[float, Field(gt=0, le=1_000)] | None = None
-    """h in nats, whatever run lengths follow, as in runs that set it; None: by the run lengths."""
+    """h, the CUSUM's threshold in nats, whatever run lengths follow, as in runs that set it; None:
+    it follows from the run lengths."""
 
     self_agreement_floor: Fraction = 0.65
-    """Share of repeated pairs answered alike below which a labeler is flagged; of K candidates, the
-    share at which somebody as sure of their own best as that answers alike. At 0.5, which is
-    chance, or below nobody is flagged."""
+    """Share of repeated pairs answered alike below which a labeler is flagged; with K candidates,
+    the share that somebody as sure of their own best would reach. At 0.5, which is chance, or below
+    nobody is flagged."""
     self_min_repeats: Count = 20
     position_z_limit: Annotated[float, Field(gt=0, le=1_000)] = 3.0
     position_min_labels: Count = 200
     fast_tokens_per_s: Annotated[float, Field(gt=0, le=1e9)] = 20.0
-    """Of displayed text; nobody reads faster."""
+    """Fastest reading speed, in tokens of displayed text a second: nobody reads faster."""
     fast_share_limit: Fraction = 0.25
     fast_min_labels: Count = 20
 
     weigh_reliability: bool = True
-    """Let each labeler's estimated reliability into the likelihood of the fit; False: 1 for all."""
+    """Whether each labeler's estimated reliability enters the likelihood of the fit; False: it is 1
+    for all."""
     doubt_below: Fraction = 0.5
-    """A reliability below it doubles the gold a labeler gets; it suspends nobody."""
+    """Reliability below which a labeler gets twice the gold; it suspends nobody."""
     max_weight_share: Annotated[float, Field(gt=0, le=1)] = 0.2
-    """Of a fit's weight, for one labeler, once `cap_from_labelers` are active."""
+    """Largest share of a fit's weight for one labeler, once `cap_from_labelers` are active."""
     cap_from_labelers: Annotated[int, Field(ge=2, le=1_000_000)] = 5
     cap_min_labels: Count = 20
     """Labels in the fit from which on a labeler may count as active."""
@@ -196,39 +202,43 @@ class LabelsConfig(Settings):
     total: Count = 1024
     """N, labels wanted over the run (Ziegler et al. §2.3)."""
     initial: Count = 256
-    """N₀, of those before RL."""
+    """N₀, labels wanted before RL."""
     ahead: Count = 32
     """Labels asked for beyond l(n); 1000 in Ziegler et al., scaled with N."""
     shape: Literal["quadratic", "hyperbolic"] = "quadratic"
-    """Of l(n): Ziegler et al.'s, or Christiano et al.'s rate ∝ c/(n + c)."""
+    """Form of l(n): Ziegler et al.'s, or that of Christiano et al.'s rate ∝ c/(n + c)."""
     hyperbolic_episodes: Count = 2_000
-    """c of the hyperbolic shape."""
+    """c of the hyperbolic form of l(n)."""
     refits: Annotated[int, Field(ge=1, le=1_000_000)] = 20
-    """Fits from scratch: one before RL, the others evenly spaced in labels."""
+    """Fits from scratch: one before RL, the others evenly spaced in labels. Online only."""
+    rounds: Annotated[int, Field(ge=2, le=1_000_000)] = 5
+    """R of mode "batched": how often labels are collected, the reward is fitted once and then held
+    for N_π/R episodes. The first round collects N₀ labels, each other (N − N₀)/(R − 1); `shape`,
+    `refits`, `ahead` and `warm` have no say there."""
     warm: WarmConfig = WarmConfig()
 
     kind: QueryKind = "best_of_k"
     num_candidates: Annotated[int, Field(ge=2, le=26)] = 4
-    """K."""
+    """K, the responses that a query compares."""
     selector: Literal["uniform", "disagreement"] = "uniform"
     selector_pool: Annotated[int, Field(ge=1, le=100_000)] = 10
     """Drafts drawn for each query by selectors that choose; Christiano et al.'s 10."""
     validation_share: Share = 0.10
-    """Of queries; half of the candidates from ρ, half from π."""
+    """Share of queries for validation; half of their candidates from ρ, half from π."""
     overlap_share: Share = 0.05
-    """Of queries, given to several labelers."""
+    """Share of queries that are given to several labelers."""
     overlap_labelers: Annotated[int, Field(ge=2, le=1_000_000)] = 5
-    """How many; never more than there are."""
+    """Labelers whom an overlap query is given to; never more than there are."""
     max_order: Count = 32
     """Queries in one order to the policy loop."""
     disk_reserve_bytes: CountOrZero = 64 * 1024 * 1024
     """Free on the ledger's disk, below which no step is taken: what is left is for labels."""
     order_timeout_s: Seconds = 120.0
-    """An order is placed anew when it, and any other, has gone unanswered for so long."""
+    """An order is placed anew when neither it nor any other has been answered for so long."""
     query_expiry_s: Seconds = 3600.0
     """An unclaimed query's life; it also ends after one refit interval of newer labels."""
     when_starved: Literal["wait", "continue"] = "wait"
-    """When labels fall behind l(n): hold the learner, or train on with what there is."""
+    """What the learner does when labels fall behind l(n): wait, or train on with what there is."""
 
     guidelines: AnyPath | None = None
     """A Markdown file that labelers are shown; read once, at the start."""
@@ -249,10 +259,42 @@ class LabelsConfig(Settings):
             raise ValueError("num_candidates must be 2 for kind = 'pair'")
         if self.validation_share + self.overlap_share >= 1:
             raise ValueError("validation_share + overlap_share must stay below 1")
+        return self
+
+    def check_pace(self, mode: Mode, *, num_steps: int) -> None:
+        """Raise ValueError where the numbers do not go with how a mode asks for labels.
+
+        Args:
+            mode: Of the run.
+            num_steps: PPO steps of the run.
+        """
+        if mode == "online":
+            self._check_stream()
+        elif mode == "batched":
+            self._check_rounds(num_steps)
+
+    def _check_stream(self) -> None:
         interval = (self.total - self.initial) / self.refits
         if 0 < interval < self.ahead:
             raise ValueError(
-                f"ahead ({self.ahead}) is above the labels between two refits ({interval:.0f}): "
-                "queries would expire unanswered; lower ahead or refits"
+                f"labels: ahead ({self.ahead}) is above the labels between two refits "
+                f"({interval:.0f}): queries would expire unanswered; lower ahead or refits"
             )
-        return self
+
+    def _check_rounds(self, num_steps: int) -> None:
+        if self.rounds > num_steps:
+            raise ValueError(
+                f"labels.rounds {self.rounds} is above the {num_steps} steps of the run "
+                "(run.episodes / ppo.batch_size), and each round is followed by one at least: "
+                "lower it"
+            )
+        if self.total - self.initial < self.rounds - 1:
+            raise ValueError(
+                f"labels.total {self.total} leaves no label for each of {self.rounds} rounds: the "
+                f"first takes labels.initial {self.initial}; raise it, or lower one of these"
+            )
+        if self.when_starved != "wait":
+            raise ValueError(
+                "labels.when_starved 'continue' is for mode 'online': in rounds training waits for "
+                "the labels of its round; set it to 'wait'"
+            )

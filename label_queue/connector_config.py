@@ -40,18 +40,18 @@ class ConnectorSection(Settings):
     labelers: dict[str, LabelerId] = Field(default={})
     """Labeler ids by the tool's own user ids; by default user 7 is the labeler "NAME:7"."""
     sweep_s: Seconds = 60.0
-    """Between two sweeps; a webhook asks for one at once."""
+    """Time between two sweeps; a webhook asks for one at once."""
     ring_s: Annotated[float, Field(ge=0, le=1e6)] = 2.0
     """The least time between two sweeps, however often the webhook rings."""
     longest_backoff_s: Seconds = 600.0
-    """Between two sweeps while the tool fails."""
+    """Longest time between two sweeps while the tool fails."""
 
 
 class HttpSection(ConnectorSection):
     """A tool with an HTTP API."""
 
     url: Url
-    """E.g. "http://127.0.0.1:8080"."""
+    """Address of the tool, e.g. "http://127.0.0.1:8080"."""
     token_env: VariableName
     """The environment variable that holds the API token."""
     hook_secret_env: VariableName | None = None
@@ -85,7 +85,7 @@ class JsonlConfig(ConnectorSection):
     kind: Literal["jsonl"]
     name: Name = "jsonl"
     path: Path
-    """The answers. It may come later, and be rotated or truncated."""
+    """File of the answers. It may come later, and be rotated or truncated."""
     tasks_path: Path | None = None
     """Where open queries are appended, one a line; None: the program finds them elsewhere."""
     sweep_s: Seconds = 2.0

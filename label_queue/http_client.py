@@ -18,7 +18,7 @@ from protocol.errors import ConfigError
 from protocol.retrying import NotNow
 
 BUSY = frozenset({429, 500, 502, 503, 504, 507})
-"""Statuses after which the same request may be answered otherwise in a while."""
+"""Statuses after which the same request may get another answer in a while."""
 
 C = TypeVar("C", httpx.Client, httpx.AsyncClient)
 

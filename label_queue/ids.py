@@ -15,7 +15,7 @@ from protocol.names import (
 )
 
 Identifier = Annotated[str, Field(min_length=1, max_length=LONGEST_IDENTIFIER)]
-"""Of what the label queue makes itself, as it crosses the labelling API: queries, candidates…"""
+"""Id of what the label queue makes itself, as it crosses the labelling API: queries, candidates…"""
 
 PersonId = Annotated[
     str,
@@ -29,7 +29,7 @@ PersonId = Annotated[
         }
     ),
 ]
-"""Of a labeler or an owner, in the ledger."""
+"""Name of a labeler or an owner, in the ledger."""
 
 LabelerId = Annotated[PersonId, AfterValidator(refuse_reserved)]
-"""Of a labeler, in the ledger."""
+"""Name of a labeler, in the ledger; reserved names are refused."""

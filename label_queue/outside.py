@@ -15,9 +15,9 @@ class ConnectorHealth:
 
     name: str
     state: str
-    """"starting", "ok", or "failing: …" with why."""
+    """How it stands now: "starting", "ok", or "failing: …" with the reason."""
     last_sweep_at: float | None
-    """Unix seconds; None before the first that succeeded."""
+    """When a sweep last succeeded, Unix seconds; None before the first that did."""
 
     @property
     def is_failing(self) -> bool:

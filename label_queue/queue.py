@@ -17,7 +17,7 @@ From an answer in the browser to the fit that learns it. In brackets, what each 
                               loop ── pass_cord                │ FitRequest
                               [the owner's release]       the reward trainer fits, replicas swap
                                                                │
-                                                         loop ── learned ──▶ ledger, state
+                                                         loop ── reward_served ──▶ ledger, state
 
 And from what the run wants to know to the question on the page:
 
@@ -104,7 +104,7 @@ class LabelQueue:
         self.commits = commits
         """The one way to the ledger."""
         self.clock = clock
-        """Unix seconds."""
+        """Returns the present time, Unix seconds."""
         self.new_id = new_id
         self._asker = Asker(
             state, commits, config, schedule, run_id=run_id, rng=rng, clock=clock, new_id=new_id

@@ -56,16 +56,18 @@ class LabelState:
         self.cord = RELEASED
         self._cord_events: set[str] = set()
         self.rewards: dict[int, RewardVersion] = {}
-        """Those learned, by version, rising."""
+        """Reward versions that were served, by version, rising."""
         self.policies: dict[int, PolicyProvenance] = {}
-        """Those told of, by version, rising."""
+        """Policy versions that the label queue was told of, by version, rising."""
         self.connector_offsets: dict[str, str] = {}
         """How far each outside source was read."""
         self.outside: OutsideTools = NoTools()
         """What reads the outside tools, once it is there."""
         self.num_dead_letters = 0
         self.episodes = 0
-        """The run's clock, n of l(n)."""
+        """Episodes trained so far, the run's clock: n of l(n)."""
+        self.points_learned = 0
+        """How many of the schedule's refit points the last refit has passed, as it was told."""
         self.activity = ""
         """What the run said that it is doing now."""
         self.trouble = ""
@@ -103,7 +105,7 @@ class LabelState:
 
     @property
     def reward_version(self) -> int:
-        """The newest that was learned; 0 before the first."""
+        """The newest that was served; 0 before the first."""
         return max(self.rewards, default=0)
 
     @property
@@ -120,7 +122,7 @@ class LabelState:
         )
 
     def view(self) -> LedgerView:
-        """Return what the ledger holds now, held still."""
+        """Return a snapshot of the ledger."""
         return LedgerView(
             queries=dict(self.board.queries),
             assignments=dict(self.board.assignments),

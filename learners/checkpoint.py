@@ -36,10 +36,10 @@ class Position(Bounded):
     num_steps: Stored
     """PPO steps from ρ to here: the position in the stream that orders minibatches."""
     episodes: Stored
-    """The run's clock when it was written; a rollback does not set it back."""
+    """The run's clock when the checkpoint was written; a rollback does not set it back."""
     kl_coefficient: float = Field(ge=0, le=sys.float_info.max)
     reward_version: Stored
-    """That the last step trained on; 0 for ρ."""
+    """Reward version that the last step trained on; 0 for ρ."""
     learned_through: Stored
 
 
@@ -55,14 +55,15 @@ class Manifest(Bounded):
     """What `manifest.json` holds."""
 
     format: Annotated[Stored, AfterValidator(only(1))] = 1
-    """Raised when an older reader could misread the folder."""
+    """Version of the format; raised when an older reader could misread the folder."""
     position: Position
     layout: Layout
     next_reward: Stored | None
-    """The reward version that the next step was the first to train on, if that is why it was
-    written: this is then the last policy that is clean of whatever that version learned."""
+    """The reward version that the next step was the first to train on, if that is why the
+    checkpoint was written: it then holds the last policy that is clean of whatever that version
+    learned."""
     sha256: tuple[str, ...]
-    """[W] of the ranks' files."""
+    """[W], SHA-256 of each rank's file, in hex."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,16 +131,15 @@ class CheckpointFolder:
         manifest = Manifest(
             position=position, layout=self._layout, next_reward=next_reward, sha256=sha256
         )
-        path = draft / MANIFEST_FILE
-        try:
-            path.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            for each in (path, draft):
-                flush(each)
-            draft.rename(folder)
-            flush(self._root)
-        except OSError as error:
-            raise self._unkept(position.version, error) from error
+        self._write_manifest(draft, manifest)
+        draft.rename(folder)
+        flush(self._root)
         self._retire()
+
+    def mark(self, version: int, next_reward: int) -> None:
+        """Note of a kept version that the next step was the first on a reward. Rank 0 alone."""
+        manifest = self._manifest(version).model_copy(update={"next_reward": next_reward})
+        self._write_manifest(self.folder(version), manifest)
 
     def read(self, version: int) -> Checkpoint:
         """Return this rank's share of a checkpoint, proved against its digest.
@@ -183,6 +183,17 @@ class CheckpointFolder:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"])
             raise BundleCorrupt(f"{path}: {field or 'file'}: {first['msg']}") from error
+
+    def _write_manifest(self, folder: Path, manifest: Manifest) -> None:
+        """Write a folder's manifest so that a reader sees the old one or this one."""
+        path, draft = folder / MANIFEST_FILE, folder / f".{MANIFEST_FILE}"
+        try:
+            draft.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            flush(draft)
+            draft.rename(path)
+            flush(folder)
+        except OSError as error:
+            raise self._unkept(manifest.position.version, error) from error
 
     def _draft(self, version: int) -> Path:
         return self._root / f".draft-v{version:06d}"

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from protocol.settings import Count, Fraction, LearningRate, Processes, Seed, Settings, Share
 
 AdamBeta = Share
-"""How much of a moment stays after a step."""
+"""How much of a moment of Adam stays after a step."""
 
 
 class PolicyConfig(Settings):
@@ -29,9 +29,9 @@ class DeepSpeedConfig(Settings):
     num_ranks: Processes = 1
     """W, processes that each train on a share of every batch."""
     zero_stage: Literal[0, 1, 2, 3] = 0
-    """What ZeRO spreads over the ranks: 0 nothing, 1 optimizer, 2 and gradients, 3 and weights."""
+    """What ZeRO spreads over ranks: 0 nothing, 1 optimizer, 2 also gradients, 3 also weights."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of weights in the forward pass; log-probabilities are always computed in float32. [own]"""
+    """Type of weights in the forward pass; log-probabilities are always in float32. [own]"""
     torch_threads: Processes = 1
     """Threads of one rank on CPU. [own]"""
     micro_batch_size: Count = 64
@@ -41,11 +41,11 @@ class DeepSpeedConfig(Settings):
     offload_optimizer: bool = False
     """Keep optimizer states in host memory (ZeRO 1 and up, on a GPU; with cpu_adam). [own]"""
     adam_betas: tuple[AdamBeta, AdamBeta] = (0.9, 0.999)
-    """[Z]"""
+    """β₁ and β₂ of Adam. [Z]"""
     adam_eps: float = Field(default=1e-5, gt=0, le=1)
-    """[Z: 1e-5, though inside another bias correction than PyTorch's]"""
+    """ε of Adam. [Z: 1e-5, though inside another bias correction than PyTorch's]"""
     weight_decay: float = Field(default=0.0, ge=0, le=1_000)
-    """[Z: none]"""
+    """Strength of the weight decay. [Z: none]"""
     max_grad_norm: float = Field(default=1.0, gt=0, le=1e9)
     """Gradients are scaled down to this global norm. [own; Z has no clipping]"""
 
@@ -62,10 +62,11 @@ class CheckpointConfig(Settings):
     """Policy versions kept so that training can go on from them; one takes 12 bytes a weight."""
 
     every_steps: Count = 10
-    """Steps between two; besides, one comes before the first step on each reward version. [own]"""
+    """PPO steps between two checkpoints; besides, one comes before the first step on each reward
+    version. [own]"""
     keep: int = Field(default=8, ge=2, le=1_000_000_000)
-    """How many stay on disk: version 0, the newest, and the rest spread over the run, those
-    before a new reward version first. [own]"""
+    """How many checkpoints stay on disk: version 0, the newest, and the rest spread over the run,
+    those before a new reward version first. [own]"""
 
 
 class LearnerConfig(DeepSpeedConfig):
@@ -79,13 +80,13 @@ class KLConfig(Settings):
 
     kind: Literal["adaptive", "fixed"] = "adaptive"
     coefficient: float = Field(default=0.15, ge=0, le=1_000)
-    """β, or where the adaptive one starts. [Z: 0.15 in the released style configs, remembered]"""
+    """β, or where the adaptive β starts. [Z: 0.15 in the released style configs, remembered]"""
     target: float = Field(default=6.0, gt=0, le=1e6)
-    """Nats a response, for the adaptive one. [Z: 6–10 on style tasks]"""
+    """KL that the adaptive β aims at, nats a response. [Z: 6–10 on style tasks]"""
     horizon_episodes: Count = 10_000
     """Episodes in which β moves by a factor of about e at a steady relative error of 1. [Z]"""
     max_error: float = Field(default=0.2, gt=0, le=1_000)
-    """Bound of the relative error. [Z]"""
+    """Bound of the KL's relative error, which moves β. [Z]"""
 
     @model_validator(mode="after")
     def _can_move(self) -> KLConfig:
@@ -115,26 +116,26 @@ class PPOConfig(Settings):
     epochs: int = Field(default=4, ge=1, le=10_000)
     """Passes over a batch. [Z]"""
     minibatches: Count = 4
-    """Optimizer steps a pass. [Z: the released code has one; own]"""
+    """Optimizer steps for each pass over a batch. [Z: the released code has one; own]"""
     lr: LearningRate = 1.41e-5
-    """[Z]"""
+    """Learning rate where the run starts. [Z]"""
     lr_schedule: Literal["linear", "constant"] = "linear"
-    """"linear": to 0 over the run's episodes. [Z]"""
+    """How the rate goes on: "linear" to 0 over the run's episodes, or "constant". [Z: linear]"""
     gamma: float = Field(default=1.0, gt=0, le=1)
-    """[Z]"""
+    """γ, by which rewards a token later are discounted. [Z]"""
     gae_lambda: Fraction = 0.95
-    """[Z]"""
+    """λ of generalised advantage estimation. [Z]"""
     clip_range: float = Field(default=0.2, gt=0, lt=1)
     """ε of the ratio. [Z]"""
     value_clip_range: float = Field(default=0.2, gt=0, le=1e6)
     """How far a value may move from that of the step's start before its loss goes flat. [Z]"""
     value_coefficient: float = Field(default=0.1, ge=0, le=1_000)
-    """[Z]"""
+    """Weight of the value loss beside the policy's. [Z]"""
     critic: Literal["shared", "separate"] = "shared"
     """"shared": a zero-initialised head on the policy's trunk [Z]; "separate": a network of its
     own [S, I]."""
     critic_path: str | None = None
-    """Reward bundle a separate critic starts from [S, I]; none: the reference policy."""
+    """Reward bundle that a separate critic starts from [S, I]; None: the reference policy."""
     whiten_rewards: bool = True
     """Scale per-token rewards to variance 1 without shifting their mean. [Z]"""
     whiten_advantages: bool = True
@@ -143,7 +144,8 @@ class PPOConfig(Settings):
     """"decoupled": clip around the policy of the step's start and weight by its ratio to the
     behaviour policy [A]; "naive": clip around the behaviour policy [Z]."""
     importance_weight_cap: float = Field(default=2.0, ge=1, le=1e6)
-    """Bound of that weight, which also corrects the sampler's own arithmetic. [own]"""
+    """Bound of the importance weight, π_prox over the behaviour policy, which also corrects the
+    sampler's own arithmetic. [own]"""
 
     @model_validator(mode="after")
     def _critic_path_has_a_use(self) -> PPOConfig:
@@ -160,52 +162,52 @@ class RewardFitConfig(Settings):
     """Fitting the reward model to comparisons."""
 
     lr: LearningRate = 5e-5
-    """Of a refit, linear to 0. [Z: 5e-5 in the code, 1.77e-5 in the paper]"""
+    """Learning rate of a refit, linear to 0. [Z: 5e-5 in the code, 1.77e-5 in the paper]"""
     batch_size: Count = 32
-    """Comparisons an optimizer step. [Z: 32 in the code, 8 in the paper]"""
+    """Comparisons for each optimizer step of a refit. [Z: 32 in the code, 8 in the paper]"""
     epochs: int = Field(default=1, ge=1, le=10_000)
-    """[Z]"""
+    """Passes of a refit over the comparisons. [Z]"""
     warm_lr: LearningRate = 1e-5
-    """Of a warm update, constant. [own]"""
+    """Learning rate of a warm update, constant. [own]"""
     warm_batch_size: Count = 32
-    """[own]"""
+    """Comparisons for each optimizer step of a warm update. [own]"""
     noise_aware: bool = True
-    """Trust each labeler by their reliability. [C: one error rate of 10 % for all]"""
+    """Whether each labeler is trusted by their reliability. [C: one error rate of 10 % for all]"""
     bootstrap: bool = True
-    """Each head of an ensemble learns its own resampling of the comparisons. [C]"""
+    """Whether each head of an ensemble learns its own resampling of the comparisons. [C]"""
     seed: Seed = 1
-    """Of heads, order and resampling: a fit is a pure function of its request and this config."""
+    """Seed of heads, order and resampling: a fit is a pure function of request and config."""
 
 
 class SupervisedConfig(Settings):
     """Training a language model on texts, from scratch or from a policy."""
 
     lr: LearningRate = 3e-3
-    """At its peak. [own: best of 1e-3 and 3e-3 for a model of a million parameters]"""
+    """Peak learning rate. [own: best of 1e-3 and 3e-3 for a model of a million parameters]"""
     warmup_fraction: Share = 0.05
     """Share of the steps in which the rate rises; then it falls linearly to 0. [own]"""
     batch_size: Count = 16
     """Blocks an optimizer step. [own: 16 learned more a second than 32]"""
     block_tokens: int = Field(default=64, ge=2, le=1_000_000)
-    """Texts are packed, an end token after each, and cut into blocks of so many. [own]"""
+    """Tokens of a block: texts are packed, an end token after each, and cut into blocks. [own]"""
     epochs: int = Field(default=1, ge=1, le=10_000)
-    """[own]"""
+    """Passes over the texts. [own]"""
     seed: Seed = 1
-    """Of the order of the blocks."""
+    """Seed of the order of the blocks."""
 
 
 class BaseModelConfig(Settings):
     """A small GPT-2-style model with a word-level tokenizer, made from texts. All [own]."""
 
     num_texts: Count = 20_000
-    """Texts it is trained on."""
+    """Texts that the model is trained on."""
     width: int = Field(default=128, ge=8, le=65_536)
     layers: int = Field(default=4, ge=1, le=1_000)
     heads: int = Field(default=4, ge=1, le=1_000)
     context_tokens: int = Field(default=64, ge=8, le=1_000_000)
-    """The longest prompt and response together."""
+    """Longest prompt and response together, in tokens."""
     seed: Seed = 1
-    """Of the initial weights."""
+    """Seed of the initial weights."""
     training: SupervisedConfig = SupervisedConfig()
     engine: DeepSpeedConfig = DeepSpeedConfig()
 

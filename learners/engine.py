@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from learners import engine_state
 from learners.config import DeepSpeedConfig
+from learners.op_builds import built_alone
 from protocol.errors import NotFinite
 
 
@@ -201,7 +202,9 @@ def _import_deepspeed() -> Any:
     # DeepSpeed takes its device from LOCAL_RANK; Ray shows each process its own GPU alone.
     os.environ.setdefault("LOCAL_RANK", "0")
     import deepspeed  # here, for it reads the environment
+    from deepspeed.ops.op_builder.builder import OpBuilder
 
+    OpBuilder.jit_load = built_alone(OpBuilder.jit_load)
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     return deepspeed
 

@@ -14,7 +14,7 @@ from protocol.errors import VersionError
 from protocol.messages import DeviceTransfer, OpenedWeights
 
 Handle = Mapping[str, object]
-"""By the id of the GPU, the arguments from which another process on it rebuilds a tensor."""
+"""Arguments from which another process on a GPU rebuilds a tensor, by the id of that GPU."""
 
 
 def shared_by_cuda(tensor: Tensor) -> Handle:

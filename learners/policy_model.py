@@ -17,7 +17,7 @@ from reward_service.forward import check_forward, hidden_states
 from reward_service.pretrained import load_causal_model
 
 POLICY_PREFIX = "language_model."
-"""Of the policy's own tensors among those of a PolicyModel."""
+"""Beginning of the names of the policy's own tensors among those of a PolicyModel."""
 
 
 class PolicyModel(nn.Module):

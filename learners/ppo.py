@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from learners.advantages import gae, masked_mean, penalised_rewards, whiten
-from learners.checkpoint import Checkpoint, CheckpointFolder, Layout, Position
+from learners.agreed_checkpoints import AgreedCheckpoints
+from learners.checkpoint import Position
 from learners.collate import Responses, collate, single
 from learners.config import KLConfig, LearnerConfig, PolicyConfig, PPOConfig
 from learners.engine import Engine
@@ -26,7 +27,7 @@ from learners.language_model import save_language_model
 from learners.losses import importance_weights, policy_loss, value_loss
 from learners.policy_model import PolicyModel, policy_tensors
 from learners.ppo_metrics import kl_metrics, reward_metrics, staleness_metrics
-from protocol.errors import BundleCorrupt, ConfigError, NotFinite, UserError, VersionError
+from protocol.errors import ConfigError, NotFinite, VersionError
 from protocol.messages import ExperienceBatch, PolicyVersion, Probe, StepReport
 from protocol.ports import WeightPublisher
 from protocol.seeds import derived_seed
@@ -38,9 +39,9 @@ class Evaluation:
     """What the models said of a batch before the step; all [B, T], the same on every rank."""
 
     proximal_logprobs: Tensor
-    """Of the policy at the step's start, π_prox."""
+    """Log-probabilities under π_prox, the policy at the step's start."""
     reference_logprobs: Tensor
-    """Of ρ."""
+    """Log-probabilities under ρ."""
     values: Tensor
     entropy: Tensor
 
@@ -50,9 +51,10 @@ class Targets:
     """What the optimizer steps of one batch aim at; all [B, T]."""
 
     proximal_logprobs: Tensor
-    """Of the policy at the step's start, π_prox."""
+    """Log-probabilities under π_prox, the policy at the step's start."""
     center_logprobs: Tensor
-    """Of the policy the ratio is clipped around: π_prox, or the behaviour policy when naive."""
+    """Log-probabilities under the policy the ratio is clipped around: π_prox, or the behaviour
+    policy when naive."""
     weights: Tensor
     old_values: Tensor
     advantages: Tensor
@@ -107,22 +109,17 @@ class PPOLearner:
         reference = PolicyModel(load_causal_model(Path(policy.path)))
         self._reference = reference.requires_grad_(False).to(self._engine.device, dtype)
         self._probe = single(probe_token_ids).to(self._engine.device)
-        layout = Layout(
-            num_ranks=learner.num_ranks, zero_stage=learner.zero_stage, dtype=learner.dtype
-        )
-        self._checkpoint_every = learner.checkpoint.every_steps
-        self._checkpoints = CheckpointFolder(
-            checkpoint_root, learner.checkpoint, layout, self._engine.rank
-        )
+        self._checkpoints = AgreedCheckpoints(checkpoint_root, learner, self._engine)
         self._version = 0
         self._num_steps = 0
-        """From ρ to the present weights; less than the version once there was a rollback."""
+        """PPO steps from ρ to the present weights; fewer than the version once there was a
+        rollback."""
         self._episodes = 0
         self._reward_version = 0
         self._learned_through = 0
         self._last: tuple[int, StepReport | None] | None = None
         self._last_restore: tuple[tuple[int, int], PolicyVersion | None] | None = None
-        """Of the last rollback: the version restored and the one left; its answer."""
+        """The last rollback: the version restored and the one left; the answer to it."""
 
     def announce(self, restored_from: int | None = None) -> PolicyVersion | None:
         """Publish the present weights; return their announcement on rank 0, None elsewhere."""
@@ -160,7 +157,7 @@ class PPOLearner:
         if batch.step != self._version:
             raise VersionError(f"policy step {batch.step} came after step {self._version - 1}")
         self._check_size(len(batch.rollouts))
-        self._keep_for_later(batch.reward_version)
+        self._checkpoints.keep_if_due(self._position(), batch.reward_version)
         responses = collate(batch.rollouts).to(self._engine.device)
         evaluation = self._evaluate(responses)
         targets = self._targets(responses, evaluation)
@@ -182,6 +179,36 @@ class PPOLearner:
         """Return the policy versions that can be restored, oldest first."""
         return self._checkpoints.versions()
 
+    def keep(self) -> int:
+        """Write a checkpoint of the present version, unless there is one; return the version.
+
+        Every rank must come. May be called twice. Raises ResourceError where the disk refuses.
+        """
+        self._checkpoints.keep(self._position())
+        return self._version
+
+    def resume(self, version: int, publish_as: int | None = None) -> PolicyVersion | None:
+        """Go on where another learner kept `version`, its clock and all; publish the weights.
+
+        To be called once, before any step. Returns the announcement on rank 0, None elsewhere.
+
+        Args:
+            version: The version that was kept.
+            publish_as: The number its weights get: `version` unless given; where later versions of
+                a lost learner were announced, a higher one than any of theirs.
+
+        Raises:
+            VersionError: `publish_as` is below `version`; nothing was changed.
+            MissingError: There is no checkpoint of this version; nothing was changed.
+            BundleCorrupt: It is not what was written; nothing was changed.
+        """
+        publish_as = version if publish_as is None else publish_as
+        if publish_as < version:
+            raise VersionError(f"policy version {version} cannot become {publish_as}")
+        self._episodes = self._go_back(version).episodes
+        self._version = publish_as
+        return self.announce(restored_from=None if publish_as == version else version)
+
     def restore(self, version: int, step: int | None = None) -> PolicyVersion | None:
         """Go back to how a version was, bit for bit, and publish it as the next version.
 
@@ -201,15 +228,8 @@ class PPOLearner:
                 return answer
         if step not in (None, self._version):
             raise VersionError(f"version {step} was to be left, and {self._version} is the newest")
-        checkpoint = self._agreed(version)
-        self._engine.restore(checkpoint.state)
-        position = checkpoint.position
-        self._kl.restore(position.kl_coefficient)
-        self._num_steps = position.num_steps
-        self._reward_version = position.reward_version
-        self._learned_through = position.learned_through
+        self._go_back(version)
         left, self._version = self._version, self._version + 1
-        self._last = None
         policy = self.announce(restored_from=version)
         self._last_restore = ((version, left), policy)
         return policy
@@ -229,41 +249,27 @@ class PPOLearner:
         if self._publisher is not None:
             self._publisher.close()
 
-    def _keep_for_later(self, next_reward: int) -> None:
-        """Write a checkpoint of the present version, if one is due before the next step."""
-        is_last_before = next_reward != self._reward_version
-        if not is_last_before and self._version % self._checkpoint_every:
-            return
-        digest = self._checkpoints.write_share(self._version, self._engine.snapshot())
-        own = torch.tensor([list(bytes.fromhex(digest))], device=self._engine.device)
-        # The folder may appear once every rank has written: this is where they meet.
-        digests = tuple(bytes(row).hex() for row in self._engine.gathered(own).tolist())
-        if self._engine.rank == 0:
-            position = Position(
-                version=self._version,
-                num_steps=self._num_steps,
-                episodes=self._episodes,
-                kl_coefficient=self._kl.coefficient,
-                reward_version=self._reward_version,
-                learned_through=self._learned_through,
-            )
-            self._checkpoints.complete(position, next_reward if is_last_before else None, digests)
+    def _position(self) -> Position:
+        return Position(
+            version=self._version,
+            num_steps=self._num_steps,
+            episodes=self._episodes,
+            kl_coefficient=self._kl.coefficient,
+            reward_version=self._reward_version,
+            learned_through=self._learned_through,
+        )
 
-    def _agreed(self, version: int) -> Checkpoint:
-        """Read a checkpoint on every rank; if one cannot, none goes on."""
-        checkpoint, failure = None, None
-        try:
-            checkpoint = self._checkpoints.read(version)
-        except (UserError, BundleCorrupt) as error:
-            failure = error
-        failed = torch.tensor(int(failure is not None), device=self._engine.device)
-        num_failed = int(self._engine.summed(failed))
-        if failure is not None:
-            raise failure
-        if num_failed:
-            raise BundleCorrupt(f"another rank cannot read its part of policy version {version}")
-        assert checkpoint is not None, "it was read, or there was a failure"
-        return checkpoint
+    def _go_back(self, version: int) -> Position:
+        """Take back all that was kept of a version, but for its number and the run's clock."""
+        checkpoint = self._checkpoints.read(version)
+        self._engine.restore(checkpoint.state)
+        position = checkpoint.position
+        self._kl.restore(position.kl_coefficient)
+        self._num_steps = position.num_steps
+        self._reward_version = position.reward_version
+        self._learned_through = position.learned_through
+        self._last = None
+        return position
 
     def _check_size(self, num_rollouts: int) -> None:
         unit = self._ppo.minibatches * self._engine.world_size

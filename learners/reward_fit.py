@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from learners.comparisons import (
-    ComparisonBatch,
     bootstrap_counts,
     calibration_error,
     candidate_sequences,
@@ -23,6 +22,7 @@ from learners.comparisons import (
 )
 from learners.config import DeepSpeedConfig, RewardFitConfig
 from learners.engine import Engine
+from learners.judging import Judgement, confidence, judge
 from protocol.errors import InputError, VersionError
 from protocol.labels import Comparison, FitRequest, RewardVersion
 from reward_service.batching import check_sequences, raw_scores
@@ -34,7 +34,7 @@ from reward_service.normalisation import normalise
 from reward_service.reward_model import RewardModel
 
 _LIMITS = BatchLimits(max_tokens=16_384, max_sequences=256)
-"""Of a forward pass without gradients."""
+"""Limits of a forward pass without gradients."""
 
 
 class RewardTrainer:
@@ -117,6 +117,18 @@ class RewardTrainer:
         self._last = (request, version)
         return version
 
+    def judge(self, comparisons: Sequence[Comparison]) -> Judgement:
+        """Judge the live model by comparisons, at the scale at which it learns; changes nothing.
+
+        Raises:
+            InputError: A sequence the model cannot take.
+            VersionError: There is no live model: fit first.
+        """
+        module = self._live().module
+        check_sequences(module, candidate_sequences(comparisons))
+        raw = raw_scores(module, candidate_sequences(comparisons), _LIMITS).float().cpu()
+        return judge(raw * self._training_gain.cpu(), comparisons)
+
     def close(self) -> None:
         """Free the engine. May be called twice."""
         if self._engine is not None:
@@ -138,7 +150,7 @@ class RewardTrainer:
 
     def _live(self) -> Engine:
         if self._engine is None:
-            raise VersionError("a warm update has no version to go on from: refit first")
+            raise VersionError("there is no live version to go on from: refit first")
         return self._engine
 
     def _learn(self, request: FitRequest) -> dict[str, float]:
@@ -240,8 +252,8 @@ class RewardTrainer:
             if bool(asked.any()):
                 metrics[f"reward_model/{name}"] = float(hit[asked].float().mean())
         if bool(decided.any()):
-            confidence = _confidence(scores, batch)
-            metrics["reward_model/ece"] = calibration_error(confidence[decided], hit[decided])
+            sure = confidence(scores, batch)
+            metrics["reward_model/ece"] = calibration_error(sure[decided], hit[decided])
         return metrics
 
     def _normalise(self) -> dict[str, float]:
@@ -265,14 +277,3 @@ class RewardTrainer:
         whole = RewardModel.from_config(engine.module.backbone.config, self._model_config)
         whole.load_state_dict(tensors)
         return write_bundle(self._root, whole, announcement)
-
-
-def _confidence(scores: Tensor, batch: ComparisonBatch) -> Tensor:
-    """Return the probability of the candidate of the highest mean score, [B] of [B, K, M].
-
-    That candidate's probability is averaged over the heads; where they disagree another may have a
-    higher one, but it is not the one whose hits are counted.
-    """
-    masked = scores.masked_fill(~batch.mask.bool()[:, :, None], -torch.inf)
-    top = masked.mean(dim=2).argmax(dim=1, keepdim=True)
-    return masked.softmax(dim=1).mean(dim=2).gather(1, top).squeeze(1)

@@ -99,6 +99,7 @@ class LearnerRank(Rank):
         self._publisher: WeightPublisher | None = None
         self._learner: PPOLearner | None = None
         self._first: PolicyVersion | None = None
+        self._resumed: tuple[tuple[int, int], PolicyVersion | None] | None = None
         self._sent: int | None = None
 
     def start(self, host: str, port: int, probe_token_ids: Sequence[int]) -> PolicyVersion | None:
@@ -143,6 +144,21 @@ class LearnerRank(Rank):
     def restore(self, version: int, step: int | None = None) -> PolicyVersion | None:
         """Go back to how a version was and publish it as the next; see `PPOLearner.restore`."""
         return self._started.restore(version, step)
+
+    def keep(self) -> int | None:
+        """Write a checkpoint of the present version and return it, on rank 0. May come twice."""
+        version = self._started.keep()
+        return version if self._rank == 0 else None
+
+    def resume(self, version: int, publish_as: int) -> PolicyVersion | None:
+        """Go on where another learner kept a version; see `PPOLearner.resume`.
+
+        The same again: the first answer.
+        """
+        if self._resumed is None or self._resumed[0] != (version, publish_as):
+            answer = self._started.resume(version, publish_as)
+            self._resumed = ((version, publish_as), answer)
+        return self._resumed[1]
 
     def send(self, version: int) -> None:
         """Send a published version to all actors, where weights are pushed; rank 0 has it to do.

@@ -16,7 +16,8 @@ from protocol.errors import VersionError
 from protocol.messages import StoredWeights, WeightsFile
 
 KEPT_VERSIONS = 3
-"""An actor may still be reading the last version, or retry the one before, while one is written."""
+"""Versions kept: an actor may still read the last, or retry the one before, while one is
+written."""
 
 
 class SharedMemoryPublisher:

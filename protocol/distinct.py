@@ -20,7 +20,7 @@ class Response(Protocol):
 
     @property
     def text(self) -> str:
-        """As people are shown it."""
+        """The response as people are shown it."""
         ...
 
     @property
@@ -45,7 +45,7 @@ def are_alike(one: Response, other: Response) -> bool:
 
 
 def is_like_any(response: Response, others: Iterable[Response]) -> bool:
-    """Say whether a response is alike one of others."""
+    """Say whether a response is like one of the others."""
     return any(are_alike(response, other) for other in others)
 
 

@@ -49,7 +49,7 @@ class Fault(_Planned):
     at: Annotated[int, Field(ge=0)] = 0
     """At this passage of the point alone, counted from 1; 0: at every one."""
     chance: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Of each passage, drawn from the plan's seed."""
+    """Probability that it happens at a passage; drawn from the plan's seed."""
     delay_s: Annotated[float, Field(ge=0, le=60)] = 0.05
     """How long "delay" waits, and "reorder" at most."""
 

@@ -28,7 +28,7 @@ class Candidate:
     token_ids: tuple[int, ...]
     """[T], the kept tokens: what the reward model reads after the prompt."""
     policy_version: int
-    """Of its oldest token; 0 is ρ."""
+    """Policy version of the oldest token; 0 is ρ."""
     temperature: float
     max_tokens: int
     seed: int | None
@@ -49,24 +49,24 @@ class ComparisonQuery:
     """A question to people: which of these is best?"""
 
     query_id: str
-    """uuid7."""
+    """A uuid7."""
     run_id: str
     kind: QueryKind
     purpose: QueryPurpose
     prompt_text: str
     """A plain prompt as it was given; empty for a chat."""
     prompt_token_ids: tuple[int, ...]
-    """[P]."""
+    """[P], the prompt's tokens."""
     candidates: tuple[Candidate, ...]
     """[K], in an order of no meaning; the order shown belongs to the assignment."""
     reward_version: int
-    """That ranked or selected it; 0 before the first fit."""
+    """Reward version that ranked or selected the query; 0 before the first fit."""
     reward_scores: tuple[float, ...]
-    """[K] under that version; empty before the first fit."""
+    """[K], scores under `reward_version`; empty before the first fit."""
     selector: str
-    """E.g. "uniform"."""
+    """Name of the selector, e.g. "uniform"."""
     selection_probability: float
-    """With which the selector chose this one from its pool, in (0, 1]."""
+    """Probability with which the selector chose this query from its pool, in (0, 1]."""
     labels_before: int
     """Labels received before this query was made, whatever they say and whoever gave them."""
     created_at: float
@@ -90,17 +90,19 @@ class QueryOrder:
     """What the label queue asks the policy loop for: candidates to make queries of."""
 
     order_id: str
-    """uuid7; the idempotency key of the answer."""
+    """A uuid7; the idempotency key of the answer."""
     purpose: QueryPurpose
     num_drafts: int
     """Drafts wanted; more than num_queries where the selector chooses among them."""
     num_queries: int
-    """Queries that will be made of them."""
+    """Queries that will be made of the drafts."""
     num_candidates: int
     """Responses of the current policy a draft, e.g. 4; 2 for validation."""
     prompts: tuple[Prompt, ...]
     """[num_drafts] where the prompts are given (validation: those of the reference samples);
     empty where the prompt source chooses."""
+    least_version: int = 0
+    """The policy version that responses come from, or a newer one; 0: whatever the actors hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +111,11 @@ class QueryDraft:
 
     prompt: Prompt
     rollouts: tuple[Rollout, ...]
-    """[num_candidates]."""
+    """[num_candidates], the responses."""
     scores: tuple[float, ...] = ()
-    """[num_candidates] under `reward_version`, where the selector needs them."""
+    """[num_candidates], scores under `reward_version`, where the selector needs them."""
     heads: tuple[tuple[float, ...], ...] = ()
-    """[num_candidates][M], where the selector needs them."""
+    """[num_candidates][M], scores of each head, where the selector needs them."""
     reward_version: int = 0
 
 
@@ -122,7 +124,7 @@ class Assignment:
     """A lease of one query to one labeler."""
 
     assignment_id: str
-    """uuid7."""
+    """A uuid7."""
     query_id: str
     labeler_id: str
     shown_order: tuple[str, ...]
@@ -139,7 +141,7 @@ class Source:
     """Where an event came from."""
 
     system: str
-    """"api", "page", "jsonl", "label_studio", "argilla", "owner"."""
+    """"api", "page", "owner", "import", or the name of a connector, e.g. "label_studio"."""
     external_id: str = ""
     updated_at: str = ""
     payload_sha256: str = ""
@@ -153,9 +155,9 @@ class _Event:
     event_id: str
     """Idempotency key; for labels "assignment_id:revision"."""
     labeler_id: str
-    """Whose label it is, or whom the owner decided about."""
+    """The labeler whose label it is, or whom the owner decided about."""
     received_at: float
-    """The server's clock."""
+    """When the event was received, Unix seconds on the server's clock."""
     source: Source
     reason: str | None = None
 
@@ -167,7 +169,7 @@ class _OfLabel(_Event):
     label_id: str
     """The assignment_id of the label."""
     revision: int
-    """From 0, of one label."""
+    """Number of the revision of its label, from 0."""
     assignment_id: str
     query_id: str
 
@@ -178,20 +180,20 @@ class _Answer(_OfLabel):
 
     outcome: Outcome
     choice: str | None
-    """The candidate_id chosen."""
+    """The candidate_id chosen, for a choice."""
     ranking: tuple[str, ...] | None
-    """Candidate ids, best first."""
+    """Candidate ids, best first, for a ranking."""
     strength: int | None
-    """1 slightly … 4 far better."""
+    """How much better the best is: 1 slightly … 4 far."""
     spans: tuple[tuple[str, int, int, str], ...] | None
     """(candidate_id, start, end, "good" | "bad") in characters."""
     comment: str | None
     shown_at: float | None
-    """The client's clock."""
+    """When the task was shown, Unix seconds on the client's clock."""
     first_action_at: float | None
-    """The client's clock."""
+    """When the labeler first did something, Unix seconds on the client's clock."""
     submitted_at: float | None
-    """The client's clock."""
+    """When the answer was sent, Unix seconds on the client's clock."""
     active_ms: int | None
 
 
@@ -215,7 +217,7 @@ class Excluded(_Event):
     """The owner leaves a labeler's labels out."""
 
     from_seq: int | None = None
-    """Labels of theirs from this sequence number on; None: all."""
+    """Sequence number from which on the labeler's labels are left out; None: all are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +228,7 @@ class Reinstated(_Event):
 AnswerEvent = Submitted | Revised
 """What states an answer."""
 LabelChange = AnswerEvent | Retracted
-"""What happens to a label: of these the newest tells how it stands."""
+"""What happens to a label: the newest tells how the label stands."""
 OwnerEvent = Excluded | Reinstated
 """What the owner decides about a labeler."""
 LabelEvent = LabelChange | OwnerEvent
@@ -238,7 +240,7 @@ class DatasetRules:
     """Which labels a training set takes, besides those the ledger itself excludes."""
 
     excluded_labelers: tuple[str, ...] = ()
-    """Sorted; the whole of their labels is left out."""
+    """Labelers whose labels are all left out, sorted."""
     purposes: tuple[QueryPurpose, ...] = ("train", "validation", "overlap")
 
 
@@ -247,19 +249,19 @@ class Comparison:
     """A labelled query as the reward model trains on it."""
 
     seq: int
-    """Of the label's latest revision."""
+    """Sequence number of the label's latest revision."""
     query_id: str
     labeler_id: str
     purpose: QueryPurpose
     prompt_token_ids: tuple[int, ...]
-    """[P]."""
+    """[P], the prompt's tokens."""
     candidate_token_ids: tuple[tuple[int, ...], ...]
     """[K][T_k], kept tokens, in the query's own order."""
     policy_versions: tuple[int, ...]
-    """[K]; 0 is ρ."""
+    """[K], the policy version of each candidate; 0 is ρ."""
     outcome: Literal["choice", "ranking", "tie"]
     choice: int | None
-    """Index of the best, for a choice."""
+    """Index of the best candidate, for a choice."""
     ranking: tuple[int, ...] | None
     """[K] indices, best first, for a ranking."""
 
@@ -271,9 +273,9 @@ class FitRequest:
     kind: FitKind
     """"refit" starts from ρ with a fresh head; "warm" goes on from the live version."""
     ledger_seq: int
-    """The training set is dataset(ledger_seq, rules)."""
+    """Sequence number that the training set is taken at: it is dataset(ledger_seq, rules)."""
     comparisons: tuple[Comparison, ...]
-    """Of a refit all, by seq; of a warm update the new ones and those replayed."""
+    """To be learned: for a refit all, by seq; for a warm update the new ones and those replayed."""
     labeler_weights: tuple[tuple[str, float], ...]
     """Reliability a_ℓ in (0, 1] by labeler, sorted by name."""
     exclusions_sha256: str
@@ -281,10 +283,12 @@ class FitRequest:
     labels_used: int
     """Distinct labels this version will have learned from, replays not counted twice."""
     contaminated_from: int | None = None
-    """Of a refit forced by an exclusion: the first policy version trained on a reward that had
-    learned the labels now left out; None where no policy was, or nothing was excluded."""
+    """First policy version trained on a reward that had learned the labels now left out, for a
+    refit forced by an exclusion; None where no policy was, or nothing was excluded."""
     is_forced: bool = False
-    """Whether an exclusion or reinstatement made it due: old and new rewards are then compared."""
+    """Whether an exclusion or reinstatement made the fit due: both rewards are then compared."""
+    is_sole: bool = False
+    """Whether nothing that an older reward scored may be trained on once this one is served."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,12 +296,12 @@ class _OnCord:
     """Something happened to the cord. Append-only, by time."""
 
     event_id: str
-    """uuid7."""
+    """A uuid7."""
     actor: str
     """A labeler's id, "owner", or "guard" where the run itself pulled."""
     reason: str
     at: float
-    """The server's clock."""
+    """When it happened, Unix seconds on the server's clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,9 +358,9 @@ class PolicyProvenance:
     version: int
     episodes: int
     reward_version: int
-    """That its last step trained on; 0 for ρ."""
+    """Reward version that its last step trained on; 0 for ρ."""
     learned_through: int
-    """The sequence number that reward version's training set was taken at; 0 for ρ."""
+    """Sequence number that the training set of `reward_version` was taken at; 0 for ρ."""
     restored_from: int | None
     """The version a rollback restored to make this one; None: its parent is `version - 1`."""
     created_at: float
@@ -367,26 +371,26 @@ class RewardVersion:
     """An announcement: this reward bundle exists. Written by the reward trainer alone."""
 
     version: int
-    """From 1."""
+    """Number of the version, from 1."""
     kind: FitKind
     path: str
     """The bundle's folder."""
     sha256: str
-    """Of its weights file."""
+    """SHA-256 of the bundle's weights file, in hex."""
     ledger_seq: int
     exclusions_sha256: str
     labeler_weights: tuple[tuple[str, float], ...]
     labels_used: int
     fit_seconds: float
     metrics: dict[str, float] = field(default_factory=dict)
-    """E.g. {"reward_model/loss": 0.9, "reward_model/train_accuracy": 0.61}."""
+    """Metrics of the fit, e.g. {"reward_model/loss": 0.9, "reward_model/train_accuracy": 0.61}."""
     learned: SeqRanges | None = None
     """Sequence numbers of the labels in the fit's own list, e.g. ((1, 8), (11, 11)): of a refit all
     that it learned, of a warm update the new ones and those replayed; None in ledgers that do not
     say."""
     announced_at: float | None = None
-    """When the label queue took note of it, its clock; None before that, and in ledgers that do not
-    say."""
+    """When the label queue took note of it, Unix seconds on its clock; None before that, and in
+    ledgers that do not say."""
 
     @classmethod
     def answering(

@@ -47,11 +47,11 @@ class Sampling:
     """How tokens were drawn. The same temperature divides the logits everywhere else."""
 
     temperature: float
-    """E.g. 0.7; 1.0 leaves the logits alone."""
+    """What the logits are divided by, e.g. 0.7; 1.0 leaves them alone."""
     max_tokens: int
-    """T, e.g. 24."""
+    """T, tokens drawn at most, e.g. 24."""
     seed: int | None = None
-    """Of the request, e.g. 1234; None lets the engine choose."""
+    """Seed of the request's draws, e.g. 1234; None lets the engine choose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +88,11 @@ class Rollout:
     text: str
     """The kept tokens, decoded."""
     actor_id: str
-    """E.g. "rollout-0"."""
+    """Actor that drew the response, e.g. "rollout-0"."""
     started_at: float
-    """Unix seconds, on the actor's clock."""
+    """When the draw began, Unix seconds on the actor's clock."""
     finished_at: float
-    """Unix seconds, on the actor's clock."""
+    """When the draw ended, Unix seconds on the actor's clock."""
 
     @property
     def kept_token_ids(self) -> tuple[int, ...]:
@@ -115,11 +115,11 @@ class Score:
     """What the reward service says of one response."""
 
     value: float
-    """Normalised: about mean 0 and variance 1 on responses of ρ."""
+    """Normalised score: about mean 0 and variance 1 on responses of ρ."""
     heads: tuple[float, ...]
     """[M], each head normalised alone; one entry when there is no ensemble."""
     reward_version: int
-    """E.g. 7. Values of different versions are not comparable."""
+    """Version of the reward, e.g. 7. Values of different versions are not comparable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,13 +137,13 @@ class ExperienceBatch:
     step: int
     """The policy step this batch is for, counted from 0; the step's idempotency key."""
     rollouts: tuple[ScoredRollout, ...]
-    """[B]."""
+    """[B], the responses with their scores."""
     episodes_before: int
     """Episodes trained before this batch: the run's clock."""
     reward_version: int
-    """Of every score in the batch."""
+    """Reward version of every score in the batch."""
     learned_through: int
-    """The ledger sequence number that reward version's training set was taken at."""
+    """Ledger sequence number that the training set of `reward_version` was taken at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +186,7 @@ class OpenedWeights:
     """Weights in memory of the GPU that learner and actors share, opened to each actor."""
 
     transfers: Mapping[str, DeviceTransfer]
-    """By actor id, e.g. "rollout-0"."""
+    """What each actor's engine is told, by actor id, e.g. "rollout-0"."""
     num_bytes: int
 
 
@@ -195,7 +195,7 @@ class BroadcastWeights:
     """Weights that the learner sends while all actors receive; nobody can pull them alone."""
 
     transfers: Mapping[str, DeviceTransfer]
-    """By actor id, e.g. "rollout-0"."""
+    """What each actor's engine is told, by actor id, e.g. "rollout-0"."""
     num_bytes: int
 
 
@@ -218,15 +218,15 @@ class PolicyVersion:
     """An announcement: these weights exist. Written by the learner alone."""
 
     version: int
-    """0 is ρ itself, then one a step."""
+    """Number of the version: 0 is ρ itself, then one more with each step."""
     episodes: int
     """Episodes trained to reach it."""
     weights: WeightsRef
     probe: Probe
     reward_version: int
-    """The reward version its last step trained on; 0 for ρ."""
+    """Reward version that its last step trained on; 0 for ρ."""
     learned_through: int
-    """The ledger sequence number that reward version's training set was taken at; 0 for ρ."""
+    """Ledger sequence number that the training set of `reward_version` was taken at; 0 for ρ."""
     restored_from: int | None = None
     """The version a rollback restored to make this one; None: it came from `version - 1`."""
 
@@ -237,7 +237,8 @@ class StepReport:
 
     policy: PolicyVersion
     metrics: dict[str, float]
-    """Named as in docs/METRICS.md, e.g. {"policy/loss": 0.41, "kl/reference_mean": 6.2}."""
+    """Metrics by their names in docs/METRICS.md, e.g. {"policy/loss": 0.41, "kl/reference_mean":
+    6.2}."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,16 +247,16 @@ class ActorStats:
 
     actor_id: str
     policy_version: int
-    """The newest that was loaded and proved."""
+    """Newest policy version that was loaded and proved."""
     num_rollouts: int
     num_tokens: int
-    """Response tokens of those rollouts."""
+    """Response tokens of all finished rollouts."""
     num_in_flight: int
     """Requests being drawn now."""
     uptime_s: float
     busy_s: float
-    """With at least one request in flight; the rest of `uptime_s` is idle."""
+    """Seconds with at least one request in flight; the rest of `uptime_s` is idle."""
     num_loads: int
-    """Weight loads."""
+    """Number of weight loads."""
     load_s: float
-    """Spent in weight loads and their probes; generation goes on for most of it."""
+    """Seconds spent in weight loads and their probes; generation goes on for most of it."""

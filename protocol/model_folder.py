@@ -24,7 +24,7 @@ _CONTEXT_KEYS = (
     *("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len"),
     *("max_seq_length", "seq_length", "seq_len", "n_ctx", "model_max_length"),
 )
-"""What architectures call their context; the first that is there counts."""
+"""Keys by which architectures name their context; the first that is there counts."""
 _EMBEDDINGS = (
     *("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight"),
     "tok_embeddings.weight",
@@ -40,13 +40,13 @@ class ModelFolder:
 
     path: Path
     architecture: str
-    """E.g. "GPT2LMHeadModel"."""
+    """Name of the model's class, e.g. "GPT2LMHeadModel"."""
     context_length: int | None
     """Tokens of prompt and response together; None: the config names no bound."""
     is_stretched: bool
     """Whether the config scales positions, so that engines may allow a longer context."""
     num_embeddings: int
-    """Token ids are below this."""
+    """Size of the embedding: token ids are below it."""
     ids_beyond: Mapping[int, str]
     """Tokens that the tokenizer knows and the model does not, by id; texts must not hold them."""
 
@@ -177,14 +177,14 @@ def _read_shards(index: Path) -> dict[str, StoredTensor]:
         file = index.parent / name
         if Path(name).name != name or not file.is_file():
             raise InputError(f"{index} names {name}, which is not there: fetch the model again")
-        held = stored_tensors(file)
-        lacking = {tensor for tensor, place in places.items() if place == name} - set(held)
+        stored = stored_tensors(file)
+        lacking = {tensor for tensor, place in places.items() if place == name} - set(stored)
         if lacking:
             raise InputError(
                 f"{file} lacks {min(lacking)}, which {index.name} says it holds: fetch the model "
                 "again"
             )
-        found |= held
+        found |= stored
     return found
 
 
@@ -194,12 +194,12 @@ def _num_embeddings(
     """Return how many tokens the model knows, by its config and, where it can be told, weights."""
     inner = config.get("text_config")
     said = config.get("vocab_size", inner.get("vocab_size") if isinstance(inner, dict) else None)
-    held = {
+    sizes = {
         tensor.shape[0]
         for name, tensor in tensors.items()
         if name.endswith(_EMBEDDINGS) and len(tensor.shape) == 2
     }
-    rows = held.pop() if len(held) == 1 else None
+    rows = sizes.pop() if len(sizes) == 1 else None
     if said is None and rows is not None:
         return rows
     if type(said) is not int or said < 1:
@@ -213,7 +213,7 @@ def _num_embeddings(
 
 
 def _check_head(path: Path, config: Mapping[str, Any], tensors: Mapping[str, StoredTensor]) -> None:
-    """Refuse a model of its own output head that lacks it: each load would draw another."""
+    """Refuse a model that lacks its own output head: each load would draw another."""
     if config.get("tie_word_embeddings") is False and not any(
         name.endswith(_HEADS) for name in tensors
     ):

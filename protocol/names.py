@@ -16,11 +16,12 @@ from protocol.errors import InputError
 
 LONGEST_RUN_NAME = 64
 LONGEST_RUN_ID = 96
-"""Leaves room beside it, in ids of at most 128 characters, for what is put before or after it."""
+"""Characters of a run's id, at most: in ids of at most 128 they leave room for what is put before
+or after."""
 LONGEST_LABELER_ID = 64
 LONGEST_IDENTIFIER = 128
 RESERVED_NAMES = frozenset({"owner", "guard", "learner", "import"})
-"""Who else acts in a ledger: no labeler is called so."""
+"""Names of who else acts in a ledger: no labeler is called so."""
 
 _RUN = r"[A-Za-z0-9][A-Za-z0-9._-]"
 LABELER_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._@:+-]"

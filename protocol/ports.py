@@ -1,6 +1,6 @@
 """The ports: what one part asks of another, whatever stands behind it.
 
-What each promises is held by a suite of contract tests in `tests/support`, which the real
+What each promises is checked by a suite of contract tests in `tests/support`, which the real
 implementation passes and so does the fake, where there is one. The errors that are named are raised
 as themselves, also by one in another process.
 """
@@ -24,19 +24,10 @@ from protocol.messages import (
 
 
 class PromptSource(Protocol):
-    """An endless, seeded stream of prompts that can be resumed from a cursor."""
+    """An endless, seeded stream of prompts."""
 
     def draw(self, count: int) -> list[Prompt]:
-        """Return the next `count` prompts and move the cursor, however they are asked for."""
-        ...
-
-    @property
-    def cursor(self) -> int:
-        """How many prompts were drawn so far."""
-        ...
-
-    def seek(self, cursor: int) -> None:
-        """Go to where `cursor` prompts had been drawn, forward or back."""
+        """Return the next `count` prompts: the same stream, however it is cut into calls."""
         ...
 
 
@@ -53,7 +44,7 @@ class RolloutActor(Protocol):
     async def load_policy(self, policy: PolicyVersion) -> float:
         """Take new weights in flight and prove them; return the probe's largest difference.
 
-        Loading the version already held does nothing; an older one raises VersionError; a probe
+        Loading the version already loaded does nothing; an older one raises VersionError; a probe
         out of tolerance raises ProbeMismatch, and so does every call after it.
         """
         ...

@@ -42,7 +42,7 @@ class Remote(Generic[T_co]):
 
     def __init__(self, handle: object, who: str) -> None:
         self.handle = handle
-        """Ray's own, for what Ray itself is asked of it."""
+        """Ray's own handle, for what Ray itself is asked of the actor."""
         self.who = who
 
     @overload

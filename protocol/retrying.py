@@ -12,7 +12,8 @@ from tenacity import RetryCallState
 from tenacity.wait import wait_base
 
 _MAX_DOUBLINGS = 60
-"""More would in the end be no float; the longest pause is reached long before."""
+"""Doublings of a pause, at most: more would in the end be no float; the longest pause comes long
+before."""
 
 
 class NotNow(Exception):

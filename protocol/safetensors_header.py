@@ -18,14 +18,14 @@ from protocol.errors import InputError
 
 METADATA = "__metadata__"
 _LONGEST_HEADER = 100_000_000
-"""Bytes; the library's own limit."""
+"""Bytes of the longest header: the library's own limit."""
 _BITS = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
     **dict.fromkeys(("F32", "I32", "U32"), 32),
     **dict.fromkeys(("F16", "BF16", "I16", "U16"), 16),
     **dict.fromkeys(("BOOL", "I8", "U8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 8),
 }
-"""By type; of others the length is taken as it is said."""
+"""Bits of an element, by type; of other types the length is taken as it is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class StoredTensor:
     """One tensor of a file."""
 
     dtype: str
-    """E.g. "F32"."""
+    """Type of the elements, e.g. "F32"."""
     shape: tuple[int, ...]
 
 
@@ -72,7 +72,7 @@ def tensor_names(file: BufferedIOBase, size: int) -> frozenset[str]:
 class _Header:
     content: Mapping[str, Any]
     end: int
-    """Where the tensors begin, bytes."""
+    """Byte of the file at which the tensors begin."""
 
 
 def _read_header(file: BufferedIOBase, size: int) -> _Header:

@@ -32,21 +32,21 @@ DISGUISED = "disguised"
 """The type of the error that refuses a text or flag for a number; its context has the field."""
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
-"""Of random draws."""
+"""A seed of random draws."""
 Stored = Annotated[int, Field(ge=0, le=LARGEST_STORED)]
 """A sequence number of the ledger, or a version."""
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
-"""How many, at least one."""
+"""A count of at least one."""
 Processes = Annotated[int, Field(ge=1, le=10_000)]
-"""How many processes, threads or devices."""
+"""A number of processes, threads or devices."""
 Tokens = Annotated[int, Field(ge=1, le=100_000_000)]
 """A length in tokens."""
 Seconds = Annotated[float, Field(gt=0, le=1e9)]
-"""A time, up to some thirty years."""
+"""A time in seconds, up to some thirty years."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
-"""Of a whole, both ends included."""
+"""A share of a whole, both ends included."""
 Share = Annotated[float, Field(ge=0, lt=1)]
-"""Of a whole, never all of it."""
+"""A share of a whole, never all of it."""
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -74,7 +74,7 @@ class Closed(BaseModel):
 
 
 class Bounded(Closed):
-    """What each of whose numbers has a lower and an upper bound.
+    """A model each of whose numbers has a lower and an upper bound.
 
     Raises:
         TypeError: When a subclass is defined with a number that lacks one.

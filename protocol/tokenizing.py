@@ -28,7 +28,7 @@ class Tokenizer(Decoder, Protocol):
     """What is asked of a Hugging Face tokenizer, fast or slow."""
 
     chat_template: Any
-    """A Jinja text; none: the model is no chat model."""
+    """Jinja text of the chat template; None: the model is no chat model."""
 
     def __call__(self, text: str, *, add_special_tokens: bool) -> Mapping[str, Any]:
         """Return {"input_ids": [...]}."""

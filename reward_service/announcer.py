@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from protocol.errors import AndonError, VersionError
 from protocol.labels import RewardVersion
@@ -23,9 +24,9 @@ class _Replica:
     """What a replica said of itself when it last polled."""
 
     loaded: int
-    """Its reward version; 0 before the first."""
+    """Reward version that the replica has loaded; 0 before the first."""
     polled_at: float
-    """On the announcer's clock, seconds."""
+    """When the replica last polled, seconds on the announcer's clock."""
 
 
 class Announcer:
@@ -43,7 +44,7 @@ class Announcer:
         Args:
             heartbeat_timeout_s: A replica that has not polled for longer is forgotten.
             now: A monotonic clock, in seconds.
-            served: The version to begin with, e.g. of a resumed run.
+            served: The version to begin with; None: none yet.
         """
         self._heartbeat_timeout_s = heartbeat_timeout_s
         self._now = now
@@ -63,6 +64,20 @@ class Announcer:
     def replicas(self) -> dict[str, int]:
         """The live replicas and the reward version each serves, 0 before the first."""
         return {name: replica.loaded for name, replica in self._replicas.items()}
+
+    def standing(self) -> dict[str, Any]:
+        """Return what is announced, and each live replica's version and time since its last poll.
+
+        {"announced": 7, "replicas": {"x2f9": {"version": 7, "heard_s": 0.4}}}; 0 is no version yet.
+        """
+        now = self._now()
+        return {
+            "announced": _number(self._target),
+            "replicas": {
+                name: {"version": replica.loaded, "heard_s": now - replica.polled_at}
+                for name, replica in self._replicas.items()
+            },
+        }
 
     async def next_version(self, replica_id: str, loaded: RewardVersion | None) -> RewardVersion:
         """Register a replica and return the announced version once it is newer than its own.

@@ -11,9 +11,10 @@ class BatchLimits:
     """How large one forward pass may be."""
 
     max_tokens: int
-    """Padding included, e.g. 8192; a single longer sequence still gets a pass of its own."""
+    """Tokens of a pass, padding included, e.g. 8192; a single longer sequence still gets a pass of
+    its own."""
     max_sequences: int
-    """E.g. 128."""
+    """Sequences of a pass, e.g. 128."""
 
 
 def buckets(lengths: Sequence[int], limits: BatchLimits) -> list[list[int]]:

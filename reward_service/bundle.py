@@ -43,14 +43,15 @@ class Manifest(Closed):
     """What `manifest.json` holds."""
 
     format: Annotated[Stored, AfterValidator(only(1))] = 1
-    """Raised when an older reader could misread the folder."""
+    """Version of the format; raised when an older reader could misread the folder."""
     announcement: RewardVersion
-    """As announced; its path is where the bundle was written, not where it may lie now."""
+    """The version as announced; its path is where the bundle was written, not where it may lie
+    now."""
     reward_model: RewardModelConfig
     gain: tuple[float, ...]
-    """[M]; a copy for people, the weights file counts."""
+    """[M], each head's gain; a copy for people, the weights file counts."""
     bias: tuple[float, ...]
-    """[M]; likewise."""
+    """[M], each head's bias; a copy for people, the weights file counts."""
 
     @model_validator(mode="after")
     def _counts_can_be_counted(self) -> Manifest:
@@ -67,7 +68,7 @@ class Bundle:
 
     version: RewardVersion
     model: RewardModel
-    """In evaluation mode, on CPU."""
+    """The reward model, in evaluation mode, on CPU."""
 
 
 def write_bundle(root: Path, model: RewardModel, announcement: RewardVersion) -> RewardVersion:

@@ -24,7 +24,7 @@ class RewardModelConfig(Settings):
     """"mean" (Christiano et al. 2017), or the conservative "min" and "mean_minus_variance"
     (Coste et al. 2023)."""
     variance_coefficient: float = Field(default=0.0, ge=0, le=1e6)
-    """λ of mean − λ·variance over heads (Coste et al. 2023); for that rule alone."""
+    """λ of mean − λ·variance over heads (Coste et al. 2023); for `mean_minus_variance` alone."""
     normalisation: NormalisationRule = "reference"
     """"reference": mean 0 and variance 1 on samples of ρ (Ziegler et al. 2019);
     "zero_at_reference": the data set's reference responses score 0 on average (Stiennon et al.
@@ -73,7 +73,7 @@ class RewardServiceConfig(Settings):
     torch_threads: Processes = 1
     """Threads of one replica's forward pass."""
     timeout_s: Seconds = 30.0
-    """For one attempt at a request."""
+    """Longest time for one attempt at a request."""
     retries: int = Field(default=8, ge=0, le=100)
     """Attempts after the first, each after a longer pause with jitter, before ScoringFailed; the
     default lasts about 8 s on average, which also covers replicas that swap one after another."""

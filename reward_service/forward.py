@@ -18,13 +18,14 @@ from protocol.model_errors import as_model_error
 from protocol.model_folder import context_of
 
 _LENGTHS = (16, 6)
-"""Of the two sequences a model is tried on: one fills the batch, one is padded."""
+"""Tokens of the two sequences a model is tried on: one fills the batch, one is padded."""
 _LONGEST_WINDOW = 256
 """Sliding windows up to this are tried beyond their length; a longer one would take too long."""
 _TOLERANCE = 1e-3
-"""Of the norm of a hidden state. Rounding makes 1e-6 to 1e-4 of it in float32."""
+"""Largest difference that is accepted, as a share of a hidden state's norm. Rounding makes 1e-6 to
+1e-4 in float32."""
 _CAPS = ("attn_logit_softcapping", "final_logit_softcapping")
-"""What configs call caps on attention and on logits."""
+"""Keys of a config that cap attention and logits."""
 
 
 def hidden_states(backbone: Any, input_ids: Tensor) -> Tensor:
@@ -41,7 +42,7 @@ def hidden_states(backbone: Any, input_ids: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def check_forward(model: Any, folder: Path) -> None:
-    """Refuse a model whose hidden states or log-probabilities we would compute otherwise than it.
+    """Refuse a model whose hidden states or log-probabilities we would compute differently.
 
     Two random sequences are run as a padded batch our way, and in the library's plain arithmetic
     with the padding masked. They differ where attention's fast path leaves something out (a cap, a

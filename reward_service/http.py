@@ -51,18 +51,18 @@ class RewardAnswer(BaseModel):
     rewards: list[float]
     """[B] normalised scores: about mean 0 and variance 1 on responses of the reference policy."""
     scores: list[float]
-    """[B] the same; OpenRLHF filters prompts by it."""
+    """[B] the scores of `rewards` once more; OpenRLHF filters prompts by them."""
     extra_logs: dict[str, list[float]]
     """Each head's normalised scores, "head_0" … "head_{M−1}", [B] each."""
     reward_version: int
-    """Rewards of different versions are not comparable."""
+    """Version of the reward; rewards of different versions are not comparable."""
 
 
 class Health(BaseModel):
     """What the service serves."""
 
     reward_version: int | None
-    """None before the first version; the status is 503 then."""
+    """Reward version that is served; None before the first, when the status is 503."""
 
 
 def build_http_app(

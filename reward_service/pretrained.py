@@ -23,7 +23,7 @@ from protocol.tokenizer_files import loaded_tokenizer
 from reward_service.forward import refuse_caps
 
 _NO_CODE: dict[str, Any] = {"trust_remote_code": False}
-"""Said outright: else the library asks at the terminal whether to run a folder's own code."""
+"""Refuses to run a folder's own code, outright: else the library asks at the terminal."""
 _log = structlog.get_logger(component="pretrained")
 
 

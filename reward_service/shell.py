@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _POLLS_PER_HEARTBEAT = 4
-"""So that one lost poll does not make a replica look dead."""
+"""Polls within `heartbeat_timeout_s`: with several, one lost poll does not make a replica look
+dead."""
 
 _log = structlog.get_logger(component="reward_service")
 
@@ -58,6 +59,10 @@ class AnnouncerShell:
     async def replicas(self) -> dict[str, int]:
         """Return the live replicas and the version each serves. Does not block."""
         return self._announcer.replicas
+
+    async def standing(self) -> dict[str, Any]:
+        """Return what is announced, and who serves what. Does not block."""
+        return self._announcer.standing()
 
     async def next_version(
         self, replica_id: str, loaded: RewardVersion | None
@@ -101,7 +106,7 @@ class _ScoringRequest:
 
     sequences: Sequence[Sequence[int]]
     cost: int
-    """Of `max_batch_size`, as `_cost` counts it."""
+    """How much of `max_batch_size` the call takes, as `_cost` counts it."""
 
 
 def _cost(sequences: Sequence[Sequence[int]], config: RewardServiceConfig) -> int:
@@ -220,7 +225,7 @@ def start_announcer(
     Args:
         name: E.g. "reward-announcer".
         config: Heartbeats, and how many bundles are kept.
-        served: The version to begin with, e.g. of a resumed run.
+        served: The version to begin with; None: none yet.
     """
     # All its methods may be called twice, and replicas tell a restarted one where the run is.
     options = {"name": name, "num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}

@@ -19,13 +19,13 @@ class PromptsConfig(Settings):
     dataset: str = ""
     """A Hugging Face dataset id, e.g. "trl-lib/tldr"."""
     subset: str = ""
-    """The dataset's configuration name, where it has several."""
+    """Name of the dataset's configuration, where it has several."""
     split: str = "train"
     """The dataset's split."""
     field: str = "prompt"
     """The key or column that holds the prompt."""
     prompt_tokens: int = Field(default=8, ge=1, le=32)
-    """P of generated reviews; files bring their own lengths."""
+    """P, words of a generated review that make a prompt; files bring their own lengths."""
     max_tokens: Tokens | None = None
     """Longest prompt taken, in tokens; None takes whatever the model's context leaves room for."""
     shuffle: bool = True

@@ -11,7 +11,7 @@ from protocol.errors import InputError, MissingError, ResourceError
 from protocol.messages import Prompt
 
 PATTERN_CHARACTERS = "*?["
-"""What datasets does not take literally, even in the path of a folder that is there."""
+"""Characters that `datasets` does not take literally, even in the path of an existing folder."""
 
 
 def read_hub(config: PromptsConfig, reader: PromptReader) -> list[Prompt]:

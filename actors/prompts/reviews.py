@@ -30,17 +30,8 @@ class ReviewPrompts:
         self._prompt_tokens = prompt_tokens
         self._seed = seed
         self._longest = longest
-        self._cursor = 0
+        self._num_drawn = 0
         self._at(0)
-
-    @property
-    def cursor(self) -> int:
-        """How many prompts were drawn so far."""
-        return self._cursor
-
-    def seek(self, cursor: int) -> None:
-        """Go to where `cursor` prompts had been drawn."""
-        self._cursor = cursor
 
     def reseeded(self, seed: int) -> ReviewPrompts:
         """Return another stream, of fresh reviews of that seed, at its beginning."""
@@ -49,14 +40,14 @@ class ReviewPrompts:
         )
 
     def draw(self, count: int) -> list[Prompt]:
-        """Return the next `count` prompts and move the cursor.
+        """Return the next `count` prompts.
 
         Raises:
             InputError: The tokenizer does not know a word of the grammar, or makes more tokens of
                 a prompt than there is room for.
         """
-        drawn = [self._at(number) for number in range(self._cursor, self._cursor + count)]
-        self._cursor += count
+        drawn = [self._at(number) for number in range(self._num_drawn, self._num_drawn + count)]
+        self._num_drawn += count
         return drawn
 
     def _at(self, number: int) -> Prompt:

@@ -1,8 +1,7 @@
 """From a config to a prompt source, and the two kinds of source there are.
 
-Both are pure functions of (seed, position), so that a cursor is all there is to resume:
-`ReviewPrompts` (in `reviews`) writes prompt number n afresh, `FilePrompts` finds it in the order
-that was drawn for its epoch.
+In both, prompt number n is a pure function of (seed, n): `ReviewPrompts` (in `reviews`) writes it
+afresh, `FilePrompts` finds it in the shuffled order of its epoch.
 """
 
 from __future__ import annotations
@@ -36,27 +35,18 @@ class FilePrompts:
         self._prompts = tuple(prompts)
         self._seed = seed
         self._shuffle = shuffle
-        self._cursor = 0
+        self._num_drawn = 0
         self._epoch = -1
         self._order: list[int] = []
-
-    @property
-    def cursor(self) -> int:
-        """How many prompts were drawn so far."""
-        return self._cursor
-
-    def seek(self, cursor: int) -> None:
-        """Go to where `cursor` prompts had been drawn."""
-        self._cursor = cursor
 
     def reseeded(self, seed: int) -> FilePrompts:
         """Return another stream of the same list, at its beginning; nothing is read again."""
         return FilePrompts(self._prompts, seed=seed, shuffle=self._shuffle)
 
     def draw(self, count: int) -> list[Prompt]:
-        """Return the next `count` prompts and move the cursor."""
-        drawn = [self._at(position) for position in range(self._cursor, self._cursor + count)]
-        self._cursor += count
+        """Return the next `count` prompts."""
+        drawn = [self._at(position) for position in range(self._num_drawn, self._num_drawn + count)]
+        self._num_drawn += count
         return drawn
 
     def _at(self, position: int) -> Prompt:

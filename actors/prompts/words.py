@@ -18,7 +18,7 @@ class Subject:
     aspects: tuple[str, ...]
     """Singular nouns that can be judged, e.g. "soup"."""
     people: tuple[str, ...]
-    """Those who serve or make it, e.g. "waiter"."""
+    """Singular nouns for those who serve or make it, e.g. "waiter"."""
     acts: tuple[str, ...]
     """What the reviewer did there, past tense, without judgement, e.g. "visited"."""
     positive: tuple[str, ...]

@@ -36,11 +36,11 @@ from learners.engine import free_port, join_ranks, leave_ranks
 FOLDER = Path("runs/ten-labelers")
 HOST = "127.0.0.1"
 BASE_MODEL = BaseModelConfig(width=64, layers=2, num_texts=8_000)
-"""A tenth of the demo's, so that many rewards can be fitted."""
+"""A base model of a tenth of the demo's size, so that many rewards can be fitted."""
 
 
 class Experiment:
-    """The sessions of one setting, each held once."""
+    """The sessions of one setting, each run once."""
 
     def __init__(self, labels: int, num_candidates: int) -> None:
         """Make the base model if it is not there yet. `join_ranks` comes first."""
@@ -74,7 +74,7 @@ class Experiment:
         return dict(self._once(f"fits-{seed:03d}", fit))
 
     def _session(self, name: str, seed: int, *, stops_the_bad: bool) -> list[Detection]:
-        """Return who was found out in a session, holding it if need be."""
+        """Return who was found out in a session, running it if need be."""
         found = self._once(
             name, lambda: [asdict(each) for each in self._hold(seed, name, stops_the_bad)]
         )

@@ -15,7 +15,7 @@ from label_queue.quality.standing import Standings
 from protocol.labels import LabelEvent, Submitted
 
 LOOK_EVERY_LABELS = 5
-"""Of one labeler's, between two looks at their flags."""
+"""Labels that a labeler gives between two looks at their flags."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Detection:
 
     name: str
     labels: int
-    """Given in all, gold and repeats among them."""
+    """Labels they gave in all, gold and repeats among them."""
     suspended_at: int | None
     """Labels they had given when they were suspended; None: never."""
     alarm: str
@@ -32,7 +32,7 @@ class Detection:
     flagged_at: int | None
     """Labels they had given when they were first flagged or suspended; None: never."""
     flags: tuple[str, ...]
-    """All that ever stood."""
+    """All flags that ever stood against them."""
 
 
 def read_view(path: Path) -> LedgerView:

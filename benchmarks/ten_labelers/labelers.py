@@ -10,7 +10,7 @@ from label_queue.simulated.config import LabelerProfile
 TURNS_AFTER = 150
 """Labels after which the adversary turns."""
 FIRST_SHOWN = 100.0
-"""A bias that no difference of utility makes up for."""
+"""A position bias that no difference of utility makes up for."""
 SECONDS_CLAIMED = 6.0
 """Mean time everybody says a task took, so that speed gives nobody away."""
 
@@ -28,7 +28,7 @@ PROFILES: Mapping[str, LabelerProfile] = MappingProxyType(
         "good-5": LabelerProfile(beta=3.0, eps_mistake=0.04),
     }
 )
-"""By name; without seeds."""
+"""How each of the ten labels, by name; without seeds."""
 
 
 def kind_of(name: str) -> str:

@@ -15,11 +15,12 @@ from protocol.labels import QueryDraft, QueryOrder
 from protocol.messages import Prompt, Rollout, Sampling
 
 PROMPT_TOKENS, RESPONSE_TOKENS = 6, 12
-"""At least; whole sentences are taken."""
+"""Fewest tokens of a prompt and of a response; whole sentences are taken."""
 CLEAR_MARGIN = 2.0
-"""By how much the best of a gold task beats the second: its noise has a deviation of about 2."""
+"""Least lead of a gold task's best candidate over the second: its noise has a deviation of about
+2."""
 HELD_OUT_MARGIN = 0.5
-"""Of a held-out pair: pairs nearer than this have no right answer worth the name."""
+"""Least lead in a held-out pair: pairs nearer than this have no right answer worth the name."""
 SAMPLING = Sampling(temperature=1.0, max_tokens=64)
 
 
@@ -43,7 +44,7 @@ class Question:
 
     @property
     def margin(self) -> float:
-        """By how much the best beats the second."""
+        """The lead of the best candidate's gold score over the second's."""
         first, second = sorted(self.utilities, reverse=True)[:2]
         return first - second
 

@@ -40,10 +40,10 @@ RUN_ID = "ten-labelers"
 OWNER = "olga"
 NUM_GOLD = 80
 QUERIES_PER_LABEL = 1.2
-"""More than enough: some queries are left when the labelers end."""
+"""Queries asked for each label: more than enough, so that some are left when the labelers end."""
 FIT_EVERY_LABELS = 200
 LOOK_EVERY_S = 0.5
-"""How often the owner looks."""
+"""Time between two looks of the owner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +52,10 @@ class Plan:
 
     seed: int
     labels: int
-    """Everybody's, unless they are suspended before."""
+    """Labels that each labeler gives, unless they are suspended before."""
     num_candidates: int
     stops_the_bad: bool
-    """False: the same, but that nobody is ever suspended."""
+    """Whether bad labelers are suspended; False: the session is the same, but nobody ever is."""
 
 
 def quality(gold: Path, *, stops_the_bad: bool) -> QualityConfig:
@@ -116,10 +116,10 @@ async def _ask(queue: LabelQueue, rng: random.Random, tokenizer: Any) -> None:
 
 
 async def _play_trainer(queue: LabelQueue) -> None:
-    """Announce every fit that is ordered, unlearned."""
+    """Announce every fit that is ordered, though none is trained."""
     for version in count(1):
         order = await queue.policy_loop.next_fit()
-        await queue.policy_loop.learned(
+        await queue.policy_loop.reward_served(
             RewardVersion(
                 version=version,
                 kind=order.kind,

@@ -52,7 +52,7 @@ def _row(name: str, those: Sequence[Detection], *, offset: int) -> str:
 
 
 def _at_rank(rising: Sequence[float], share: float) -> str:
-    """Return the nearest-rank percentile, or a dash where it is of those not found out."""
+    """Return the nearest-rank percentile, or a dash where it falls on one not found out."""
     value = rising[math.ceil(share * len(rising)) - 1]
     return "–" if math.isinf(value) else f"{value:.0f}"
 

@@ -23,7 +23,7 @@ from protocol.errors import InputError, ResourceError
 from protocol.labels import CordState
 
 TIMEOUT_S = 60.0
-"""Judging a large ledger anew takes a while."""
+"""Longest wait for an answer: judging a large ledger anew takes a while."""
 
 B = TypeVar("B", bound=Body)
 T = TypeVar("T")

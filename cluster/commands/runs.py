@@ -40,10 +40,10 @@ folder_option = click.option(
 )
 @click.option(
     "--mode",
-    type=click.Choice(["online", "offline"]),
+    type=click.Choice(["online", "batched", "offline"]),
     default="online",
     show_default=True,
-    help="Labels all through training, or all of them before it.",
+    help="Labels all through training, in rounds between, or all of them before it.",
 )
 @set_option
 @one_line_errors
@@ -80,11 +80,11 @@ def run(config: Path, folder: Path | None, overrides: tuple[str, ...]) -> None:
 @json_option
 @one_line_errors
 def status(run: Path, as_json: bool) -> None:
-    """Say how the run in folder RUN stands."""
+    """Show the status of the run in folder RUN."""
     from cluster.watching.status import describe, read_status
 
-    standing = read_status(run)
-    click.echo(describe(standing, as_json=as_json))
+    found = read_status(run)
+    click.echo(describe(found, as_json=as_json))
 
 
 @click.command()

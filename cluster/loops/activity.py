@@ -12,19 +12,19 @@ BRIEF_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """How the loops of a run stand."""
+class LoopState:
+    """What the loops of a run are doing."""
 
     learner: Doing | None
     """What the learner does or waits for; None before it begins, and between two things."""
     learner_for_s: float
-    """How long it has, in seconds; of no meaning for None."""
-    has_learned: bool
+    """Seconds for which the learner has done so; of no meaning where `learner` is None."""
+    is_learning: bool
     """Whether the first PPO step has begun."""
     has_reward: bool
     """Whether a reward version is served: before it nothing can be scored."""
     fit: FitKind | None
-    """The fit the reward trainer is at; None: none."""
+    """Kind of the fit that the reward trainer is at; None: it is at none."""
     is_cord_pulled: bool
 
 
@@ -36,24 +36,24 @@ _WAITS = {
 }
 
 
-def activity(standing: Standing) -> str:
+def activity(state: LoopState) -> str:
     """Return what the run is doing now, e.g. "waiting for people"."""
-    if standing.learner == "rollback":
+    if state.learner == "rollback":
         return "rolling back the policy"
-    if standing.is_cord_pulled:
-        is_stepping = standing.learner == "step"
+    if state.is_cord_pulled:
+        is_stepping = state.learner == "step"
         return "finishing a step before the cord" if is_stepping else "stopped by the cord"
-    if not standing.has_reward:
-        return _before_the_first_reward(standing)
-    waits = _WAITS.get(standing.learner or "")
-    if waits is None or (standing.has_learned and standing.learner_for_s < BRIEF_S):
-        return "training" if standing.has_learned else "starting to train"
+    if not state.has_reward:
+        return _before_the_first_reward(state)
+    waits = _WAITS.get(state.learner or "")
+    if waits is None or (state.is_learning and state.learner_for_s < BRIEF_S):
+        return "training" if state.is_learning else "starting to train"
     return waits
 
 
-def _before_the_first_reward(standing: Standing) -> str:
-    if standing.fit is not None:
+def _before_the_first_reward(state: LoopState) -> str:
+    if state.fit is not None:
         return "fitting the first reward"
     # The learner stops waiting for labels once enough have come for the fit that follows.
-    is_enough = standing.learner not in (None, "labels")
+    is_enough = state.learner not in (None, "labels")
     return "about to fit the first reward" if is_enough else "collecting first labels"

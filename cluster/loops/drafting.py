@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cluster.loops.fleet import RolloutFleet
 from cluster.loops.reference_ends import MEND, refuse_endless
@@ -13,8 +14,9 @@ from protocol.errors import InputError
 from protocol.labels import QueryDraft, QueryOrder
 from protocol.messages import Prompt, Purpose, Rollout, RolloutRequest, Sampling
 from protocol.ports import PromptSource
+from protocol.seeds import derived_seed
 
-# A response without its cut token is never sent to people [Z], nor one alike another of its query;
+# A response without its cut token is never sent to people [Z], nor one like another of its query;
 # it is drawn again, this often.
 MAX_REDRAWS = 8
 
@@ -26,17 +28,25 @@ class Drafter:
         fleet: The rollout actors.
         prompts: Where prompts come from when an order brings none.
         sampling: As in training: people judge what the policy is trained on.
+        seed: Of the run, from which each request gets a seed of its own; None: the engine chooses.
     """
 
-    def __init__(self, fleet: RolloutFleet, prompts: PromptSource, sampling: Sampling) -> None:
+    def __init__(
+        self,
+        fleet: RolloutFleet,
+        prompts: PromptSource,
+        sampling: Sampling,
+        seed: int | None = None,
+    ) -> None:
         self._fleet = fleet
         self._prompts = prompts
         self._sampling = sampling
+        self._seed = seed
         self._numbers = itertools.count()
         self.first_reference_draws: tuple[Rollout, ...] = ()
         """The first draw of each response of ρ that was asked for, ended or not."""
         self.num_alike = 0
-        """Responses so far that were alike another of their draft."""
+        """Responses so far that were like another of their draft."""
 
     async def fill(self, order: QueryOrder) -> list[QueryDraft]:
         """Return one draft a prompt; a prompt whose responses never end gives none.
@@ -44,6 +54,7 @@ class Drafter:
         Of one whose responses stay alike, however often they are drawn, the draft holds some that
         are: who gave the order drops it, and so knows why it brought nothing.
         """
+        await self._fleet.wait_for_version(order.least_version)
         prompts = order.prompts or self._prompts.draw(order.num_drafts)
         drawn = await self.draw_complete(prompts, order.num_candidates, "query")
         return [
@@ -105,12 +116,18 @@ class Drafter:
 
     def requests(self, prompts: Sequence[Prompt], purpose: Purpose) -> list[RolloutRequest]:
         """Return one request a prompt; no two of a run have the same id."""
+        numbered = ((f"{purpose[0]}-{next(self._numbers):06d}", prompt) for prompt in prompts)
         return [
             RolloutRequest(
-                rollout_id=f"{purpose[0]}-{next(self._numbers):06d}",
+                rollout_id=rollout_id,
                 prompt=prompt,
                 purpose=purpose,
-                sampling=self._sampling,
+                sampling=self._sampling_of(rollout_id),
             )
-            for prompt in prompts
+            for rollout_id, prompt in numbered
         ]
+
+    def _sampling_of(self, rollout_id: str) -> Sampling:
+        if self._seed is None:
+            return self._sampling
+        return replace(self._sampling, seed=derived_seed(self._seed, f"request {rollout_id}"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from label_queue.signals import Change
 from protocol.messages import BroadcastWeights, PolicyVersion, Rollout, RolloutRequest
 from protocol.ports import RolloutActor, WeightPusher
 
@@ -32,9 +33,12 @@ class RolloutFleet:
         self._actors = actors
         self._pusher = pusher
         self._pushed = 0
-        """The last version that was sent; with 0, which is ρ, the actors start."""
+        """The last policy version that was sent; the actors start with 0, which is ρ."""
         self._requests_per_call = requests_per_call
         self._running = [0] * len(actors)
+        self._held = 0
+        """The version that every actor has proved, or a newer one."""
+        self._change = Change()
 
     async def generate(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
         """Draw one response a request, in order, spread over the actors."""
@@ -43,9 +47,19 @@ class RolloutFleet:
         answers = await asyncio.gather(*(self._generate_on_one(call) for call in calls))
         return [rollout for answer in answers for rollout in answer]
 
+    async def wait_for_version(self, version: int) -> None:
+        """Return once every actor holds a policy version, or a newer one."""
+        while self._held < version:
+            await self._change.wait()
+
     async def load_policy(self, policy: PolicyVersion) -> float:
         """Have every actor take and prove new weights; return the largest probe difference."""
+        difference = await self._load(policy)
+        self._held = max(self._held, policy.version)
+        self._change.notify()
+        return difference
 
+    async def _load(self, policy: PolicyVersion) -> float:
         async def receive() -> float:
             return max(await asyncio.gather(*(actor.load_policy(policy) for actor in self._actors)))
 

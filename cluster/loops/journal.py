@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 
 import structlog
 
-from cluster.loops.activity import Standing
+from cluster.loops.activity import LoopState
 from cluster.loops.metric_rows import GoldScore, MetricRows
 from cluster.loops.reward_comparison import Verdict
 from cluster.loops.timekeeper import Timekeeper, Wait
@@ -115,7 +115,7 @@ class Journal:
                 self._recordings.write(FIRST_SAMPLES, record)
 
     def drafted(self, rollouts: Sequence[Rollout], num_alike: int) -> None:
-        """Drafts came, and so far `num_alike` responses were set aside as alike another."""
+        """Drafts came, and so far `num_alike` responses were set aside as like another."""
         self._rows.drafted(num_alike)
         self.rollouts_finished(rollouts)
 
@@ -163,7 +163,7 @@ class Journal:
     def rewards_compared(
         self, version: int, correlation: float | None, num_compared: int, verdict: Verdict
     ) -> None:
-        """A reward fitted after an exclusion was held against the one before it."""
+        """A reward fitted after an exclusion was compared with the one before it."""
         record = ComparisonRecord(
             version=version,
             correlation=correlation,
@@ -259,9 +259,9 @@ class Journal:
         """The last value of every metric written, for the display."""
         return self._rows.latest
 
-    def standing(self) -> Standing:
-        """Return how the loops stand now."""
-        return self._clocks.standing()
+    def loop_state(self) -> LoopState:
+        """Return what the loops are doing now."""
+        return self._clocks.loop_state()
 
     def pace(self) -> dict[str, float]:
         """Return the throughput/* metrics the controller can see, since learning began."""

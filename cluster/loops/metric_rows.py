@@ -45,7 +45,7 @@ class MetricRows:
         return dict(self._latest)
 
     def drafted(self, num_alike: int) -> None:
-        """So far `num_alike` responses were set aside as alike another."""
+        """So far `num_alike` responses were set aside as like another."""
         self._alike = {"labels/redrawn": num_alike}
 
     def scoring_failed(self, count: int) -> None:
@@ -95,7 +95,7 @@ class MetricRows:
         )
 
     def rewards_compared(self, version: int, correlation: float) -> None:
-        """A reward fitted after an exclusion was held against the one before it."""
+        """A reward fitted after an exclusion was compared with the one before it."""
         self._write(
             {
                 "reward_model/version": version,

@@ -15,9 +15,10 @@ from protocol.messages import Rollout
 from protocol.tokenizing import PolicyTokenizer
 
 ENOUGH_DRAWS = 64
-"""Of so many responses one ends, if one in ten does (chance of a mistake: 0.1 %)."""
+"""Responses that suffice to tell: if one in ten ends, one of these does (chance of a mistake: 0.1
+%)."""
 FEW_SHARE = 0.5
-"""Below this share of ended responses something is likely wrong with where they are to end."""
+"""Share of ended responses below which something is likely wrong with where they are to end."""
 MEND = (
     'name what it ends them with in response.cut_token (for mode "fixed", with a lower '
     'response.cut_after) or response.end_tokens (for "end_token"), or raise response.max_tokens'

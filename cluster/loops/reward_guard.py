@@ -16,9 +16,9 @@ from protocol.messages import ScoredRollout
 from protocol.ports import Learner, RewardService
 
 NUM_COMPARED = 256
-"""Recent sequences that old and new rewards are compared on."""
+"""How many of the newest sequences old and new rewards are compared on."""
 LEAST_COMPARED = 16
-"""Of fewer, a correlation says nothing; the policy has hardly been trained then."""
+"""Sequences below which a correlation says nothing; the policy has hardly been trained then."""
 
 
 class RewardGuard:
@@ -42,7 +42,8 @@ class RewardGuard:
         self._is_settled = asyncio.Event()
         self._is_settled.set()
         self.least_version = 0
-        """Of the last forced refit: nothing scored by an older reward may be trained on."""
+        """Reward version of the last forced or sole refit: nothing that an older one scored may be
+        trained on."""
         self.num_forced = 0
         """Forced refits whose swap has begun so far."""
 
@@ -64,6 +65,8 @@ class RewardGuard:
         """Swap a version in; of a forced refit, judge it before another step is taken."""
         if not request.is_forced:
             await self._swap(version)
+            if request.is_sole:
+                self.least_version = version.version
             return
         self._is_settled.clear()
         self.num_forced += 1

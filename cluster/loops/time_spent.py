@@ -29,7 +29,7 @@ class LearnerTime:
         self.since: float | None = None
         """When the first PPO step began, Unix seconds; None before it."""
         self.doing: Doing | None = None
-        """What it does now; None between two things."""
+        """What the learner does now; None between two things."""
         self.doing_since = 0.0
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._stopped_before_s = 0.0
@@ -113,7 +113,8 @@ class ActorsTime:
     def __init__(self) -> None:
         self._newest: dict[str, ActorLook] = {}
         self.totals: dict[str, ActorTotal] = {}
-        """By actor_id, since the first PPO step began; empty until there is something to count."""
+        """Totals by actor_id, since the first PPO step began; empty until there is something to
+        count."""
 
     def look(self, look: ActorLook, *, is_learning: bool) -> ActorTotal:
         """Take a look at an actor; return what it did since the last look, or since it started.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
-from cluster.loops.activity import Standing
+from cluster.loops.activity import LoopState
 from cluster.loops.time_spent import ActorsTime, Doing, LearnerTime
 from cluster.recordings.records import ActorLook, Span
 from cluster.recordings.streams import ACTORS, FITS, LEARNER, Recordings
@@ -39,7 +39,7 @@ class Timekeeper:
         self.learner = LearnerTime()
         self.actors = ActorsTime()
         self.cord = CordState(is_pulled=False)
-        """As it was last said to hang."""
+        """How the cord hangs, as last told."""
 
     @property
     def wall_s(self) -> float:
@@ -48,7 +48,7 @@ class Timekeeper:
 
     @property
     def until(self) -> float:
-        """Until when time counts, Unix seconds: now, or when the loops ended."""
+        """The moment until which time counts, Unix seconds: now, or when the loops ended."""
         return self._ended_at or self._now()
 
     @property
@@ -123,12 +123,12 @@ class Timekeeper:
         """Take note that the last step is done: what is waited for from here on is no idleness."""
         self._ended_at = self._now()
 
-    def standing(self) -> Standing:
-        """Return how the loops stand now."""
-        return Standing(
+    def loop_state(self) -> LoopState:
+        """Return what the loops are doing now."""
+        return LoopState(
             learner=self.learner.doing,
             learner_for_s=self._now() - self.learner.doing_since,
-            has_learned=self.is_learning,
+            is_learning=self.is_learning,
             has_reward=self._has_reward,
             fit=self._fit,
             is_cord_pulled=self.cord.is_pulled,

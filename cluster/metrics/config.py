@@ -28,8 +28,9 @@ class MetricsConfig(Settings):
     """Where the rows go besides `metrics.jsonl`, which always gets them."""
 
     wandb: Literal["offline", "online", "off"] = "offline"
-    """Offline needs neither an account nor a network; `wandb sync` uploads it later."""
+    """What wandb does: "offline" needs neither an account nor a network; `wandb sync` uploads it
+    later."""
     wandb_project: Annotated[str, AfterValidator(_check_project)] = "andon"
     """The wandb project the run belongs to, without its entity: WANDB_ENTITY names that."""
     prometheus: bool = False
-    """Also export through Ray's metrics agent, as gauges named `andon_policy_loss`."""
+    """Whether Ray's metrics agent exports the rows too, as gauges such as `andon_policy_loss`."""

@@ -21,13 +21,13 @@ class RolloutRecord:
     step: int
     """The policy version its PPO step made, from 1; 0 for responses of ρ."""
     episodes: int
-    """Trained after that step."""
+    """Episodes trained in all, that step's included; 0 for responses of ρ."""
     rollout_id: str
     purpose: str
     prompt: str
-    """In one text; of a chat, its turns with their roles."""
+    """The prompt in one text; of a chat, its turns with their roles."""
     messages: tuple[ChatMessage, ...] = ()
-    """Of a chat, its turns; none of a plain text, and in runs of before there were chats."""
+    """Turns of a chat; empty for a plain text, and in runs from before there were chats."""
     text: str
     num_kept: int
     is_complete: bool
@@ -74,7 +74,7 @@ class LoadRecord:
     version: int
     loaded_at: float
     probe_difference: float
-    """Largest |sampler − trainer| log-probability of the probe's tokens, nats."""
+    """Largest |sampler − trainer| over the log-probabilities of the probe's tokens, nats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,12 +100,13 @@ class RewardRecord(RewardVersion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonRecord:
-    """A reward fitted after an exclusion was held against the one before it."""
+    """A reward fitted after an exclusion was compared with the one before it."""
 
     version: int
-    """Of the newer reward."""
+    """Version of the newer reward."""
     correlation: float | None
-    """Pearson's, of their scores; None where it is not defined, or no scores came."""
+    """Pearson's correlation of both rewards' scores; None where it is not defined, or no scores
+    came."""
     num_compared: int
     verdict: str
     at: float
@@ -116,7 +117,8 @@ class Span:
     """Something that the learner or the reward trainer did from one moment to another."""
 
     doing: str
-    """A `Doing` of the learner; of the reward trainer the kind of fit, e.g. "refit"."""
+    """What was done: a `Doing` of the learner, or the reward trainer's kind of fit, e.g.
+    "refit"."""
     started_at: float
     ended_at: float
 
@@ -129,6 +131,6 @@ class ActorLook:
     at: float
     uptime_s: float
     busy_s: float
-    """Of `uptime_s`, with at least one request in flight, whatever it was for."""
+    """Part of `uptime_s` with at least one request in flight, whatever it was for."""
     num_tokens: int
-    """Response tokens of all finished rollouts since it started."""
+    """Response tokens of all rollouts finished since the actor started."""

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 SCHEMA = "schema"
-"""The key of a line under which its schema's version stands."""
+"""The key of a line that holds its schema's version."""
 BEFORE_VERSIONS = 0
-"""Of lines that say none."""
+"""Schema version of the lines that name none."""
 MEND = "see to the disk under the run's folder"
 
 RecordT = TypeVar("RecordT", bound="DataclassInstance")
@@ -45,10 +45,10 @@ class Stream(Generic[RecordT]):
     """One file of recordings."""
 
     name: str
-    """Of the file, without its ending."""
+    """Name of the file, without its ending."""
     holds: type[RecordT]
     version: int = 1
-    """Of the schema that is written; all up to it are read."""
+    """Schema version that is written; all up to it are read."""
 
     def path(self, folder: Path) -> Path:
         """Return where the stream lies in a folder of recordings."""

@@ -29,7 +29,7 @@ TILES = (
     ("label_to_policy_latency_p50_s", "s from label to policy, median", ".0f"),
     ("wall_s", "s in all", ",.0f"),
 )
-"""The figures at the head of the page: name in the summary, in words, and how it is written."""
+"""The figures at the head of the page: name in the summary, name for people, and format."""
 
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
@@ -61,7 +61,7 @@ class Sample:
     prompt: str
     text: str
     gold: float | None
-    """None where the task has no hidden score."""
+    """The task's hidden score of the response; None where the task has none."""
 
 
 def render_page(

@@ -16,25 +16,25 @@ from cluster.report.records import CordRecord, RunRecords
 from cluster.report.style import legend, picture, say_empty
 
 NUM_SLICES = 400
-"""Of the run, in which an actor's business is drawn."""
+"""Most slices of the run in which it is drawn how busy an actor was."""
 FULL, HALF = 0.66, 0.22
-"""Heights of a bar at work, and of one that waits, of a lane's."""
+"""Heights of a bar at work and of one that waits, as shares of a lane's height."""
 
 Interval = tuple[float, float]
-"""Of a lane, from when to when; of a bar along an axis, from where and how far."""
+"""(start, end) of a wait, Unix seconds; of a bar along the axis (start, length), minutes."""
 Slice = tuple[float, float, float]
-"""From when, until when, Unix seconds, and how busy in [0, 1]."""
+"""(start, end, busy): Unix seconds, and how busy in [0, 1]."""
 WAITS = (
     ("labels", "people", style.PURPLE),
     ("rollouts", "rollouts", style.QUIET),
     ("scores", "scores", "#4ba3c3"),
     ("reward", "a judgement", "#a08030"),
 )
-"""What the learner waits for, in words, and the colour of it."""
+"""What the learner may wait for: its `Doing`, the word for it, and its colour."""
 SEEN_S = 0.05
-"""A wait shorter than this is on record and counted, and not drawn."""
+"""Shortest wait that is drawn, seconds; shorter ones are on record and counted all the same."""
 LEAST_SHARE = 0.005
-"""Of a wait that is told."""
+"""Smallest share of the learner's time that is told of a kind of wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +44,10 @@ class Lane:
     name: str
     color: str
     busy: float | None
-    """Share of its time since the first step began, in [0, 1]; None: not said."""
+    """Share of its time that it was busy since the first step began, in [0, 1]; None: not known."""
     slices: tuple[Slice, ...]
     waits: tuple[tuple[Interval, str], ...] = ()
-    """When it waited, and in which colour that is drawn."""
+    """When it waited, and the colour in which that is drawn."""
     note: str = ""
 
 

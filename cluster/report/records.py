@@ -57,9 +57,9 @@ class RunRecords:
 
     config: RunConfig
     state: dict[str, Any]
-    """`run.json`."""
+    """Content of `run.json`."""
     rows: tuple[dict[str, float], ...]
-    """`metrics.jsonl`."""
+    """Rows of `metrics.jsonl`."""
     rollouts: tuple[RolloutRecord, ...]
     policies: tuple[PolicyProvenance, ...]
     first_samples: tuple[FirstSampleRecord, ...]
@@ -72,11 +72,11 @@ class RunRecords:
     """What the actors said of themselves, in order."""
     cord: tuple[CordRecord, ...]
     label_side: LabelState
-    """What the ledger holds, and the live figures of it, as at the run's end."""
+    """What the ledger holds, and its live figures, as at the run's end."""
     training: tuple[Comparison, ...]
     """The training set at the end."""
     labelers: tuple[Assessment, ...]
-    """By name, with what the ledger says of how well each labels."""
+    """What the ledger says of how well each labeler labels, by name."""
 
     @property
     def trained(self) -> list[RolloutRecord]:

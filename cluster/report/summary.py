@@ -16,9 +16,9 @@ Figure = float | int | str | dict[str, str] | None
 Summary = dict[str, Figure]
 
 FINAL_PARTS_GOLD = 10
-"""The last tenth of the episodes is what the policy has become."""
+"""Parts of the episodes, of which the last shows what the policy has become."""
 FINAL_PARTS_KL = 3
-"""In the last third the KL controller has settled."""
+"""Parts of the steps, in the last of which the KL controller has settled."""
 
 REASONS = {
     "run_id": "run.json has none",
@@ -45,11 +45,11 @@ REASONS = {
     "learner_idle": "no PPO step was taken",
     "actor_idle": "the actors' idle time was not measured",
 }
-"""Why a figure may be null, by its name; those that are not here never are."""
+"""Why a figure may be null, by its name; those that are not listed never are."""
 
 
 def summarize(run: RunRecords) -> Summary:
-    """Return every headline figure, and under "unknown" why those that are null are.
+    """Return every headline figure, and under "unknown" why any of them are null.
 
     Of a run that has not ended, the figures are those so far.
     """
@@ -97,10 +97,12 @@ def _quality(run: RunRecords) -> Summary:
 
 
 def _labels(run: RunRecords) -> Summary:
+    is_given = run.config.run.mode == "fixed"
+    refits = [] if is_given else [each for each in run.rewards if each.kind == "refit"]
     return {
         "labels_acknowledged": run.state.get("labels_acknowledged"),
         "labels_in_ledger": run.label_side.history.num_submitted,
-        "reward_refits": sum(reward.kind == "refit" for reward in run.rewards),
+        "reward_refits": len(refits),
         "reward_versions": len({reward.version for reward in run.rewards}),
         "labelers_excluded": sum(row.state == "excluded" for row in run.labelers),
         "cord_pulls": sum(event.action == "pull" for event in run.cord),

@@ -35,7 +35,7 @@ async def starting_policy(config: RunConfig, cache: Path) -> tuple[Path, float |
     if recipe is None:
         assert config.policy is not None, "the config names one of the two"
         return await asyncio.to_thread(policy_folder, config.policy.path), None
-    folder = (cache / f"base-model-{_digest(recipe)}").absolute()
+    folder = _folder(recipe, cache)
     if (made := _made(folder)) is not None:
         return folder, float(made["seconds"])
     started = time.monotonic()
@@ -43,6 +43,16 @@ async def starting_policy(config: RunConfig, cache: Path) -> tuple[Path, float |
     seconds = time.monotonic() - started
     write_json(folder / MADE_FILE, {"seconds": seconds, "loss": loss})
     return folder, seconds
+
+
+def made_base_model(recipe: BaseModelConfig, cache: Path) -> Path | None:
+    """Return the folder of the base model that was made by a recipe, None if the cache has none."""
+    folder = _folder(recipe, cache)
+    return None if _made(folder) is None else folder
+
+
+def _folder(recipe: BaseModelConfig, cache: Path) -> Path:
+    return (cache / f"base-model-{_digest(recipe)}").absolute()
 
 
 def _made(folder: Path) -> dict[str, float] | None:

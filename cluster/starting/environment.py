@@ -41,7 +41,7 @@ SHARED_MACHINE = {
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 NO_PROXY_VARIABLES = ("no_proxy", "NO_PROXY")
 GRPC_NO_PROXY = "no_grpc_proxy"
-"""Read by gRPC in place of the others where it is set."""
+"""A variable that gRPC reads in place of the others where it is set."""
 
 # A thread that still calls Ray when its session has ended would silently start another.
 ONE_SESSION = {"RAY_ENABLE_AUTO_CONNECT": "0"}

@@ -9,11 +9,11 @@ from pathlib import Path
 from protocol.errors import ConfigError, ResourceError
 
 LONGEST_SOCKET_BYTES = 107
-"""What Linux takes for the path of a Unix socket, its final zero left out."""
+"""Longest path of a Unix socket that Linux takes, its final zero left out."""
 _SOCKET = "ray/session_2030-01-01_12-00-00_000000_{pid}/sockets/plasma_store"
-"""As Ray names its longest socket under the folder for temporary files."""
+"""The longest name that Ray gives a socket under the folder for temporary files."""
 PROBE_BYTES = 64 * 1024
-"""More than a full disk keeps back for small files."""
+"""Bytes written as a trial: more than a full disk keeps back for small files."""
 
 
 def check_home() -> None:

@@ -22,10 +22,10 @@ class PreferenceReading:
     """What preferences are read with."""
 
     tokenizer: Any
-    """The policy's, as Hugging Face's library has it."""
+    """The policy's tokenizer, as Hugging Face's library has it."""
     ends: WrittenEnds
     model: ModelFolder
-    """What the texts must fit."""
+    """The model that the texts must fit."""
 
 
 def preference_reading(model: str | None, config_file: Path | None) -> PreferenceReading | None:

@@ -16,6 +16,7 @@ from cluster.config import RunConfig
 from cluster.loops.fleet import RolloutFleet
 from cluster.loops.parts import Parts
 from cluster.run_folder import RunFolder
+from cluster.starting.given_reward import GivenReward, adopt, check_given, find_bundle
 from cluster.starting.prompts import RunTexts
 from cluster.starting.publishers import publisher_maker
 from cluster.starting.ranks import RankGroup, on_bundle, place
@@ -31,15 +32,16 @@ from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from learners.config import PolicyConfig
 from learners.shell import LearnerRank, RewardTrainerRank
 from protocol.messages import PolicyVersion, Prompt
-from protocol.remote import spawn
+from protocol.ports import RewardTrainer
+from protocol.remote import Remote, spawn
 from protocol.seeds import derived_seed
 from reward_service.client import RewardClient
-from reward_service.shell import build_reward_app, connect, start_announcer
+from reward_service.shell import AnnouncerShell, build_reward_app, connect, start_announcer
 
 NUM_PINNED_PROMPTS = 8
 SHARED_MEMORY = Path("/dev/shm")
 NUM_SINGLE_PARTS = 4
-"""Label queue, metrics hub, base model, and Serve's own."""
+"""Parts that there is one of: label queue, metrics hub, base model, and Serve's own."""
 
 
 class Placement:
@@ -70,14 +72,15 @@ class Placement:
         self._stops = AsyncExitStack()
         """Asks each part to stop, and waits for it."""
         self._removals = ExitStack()
-        """Takes away what parts stand on, and them with it."""
+        """Takes away what parts stand on, and the parts with it."""
         self.actors: list[RemoteActor] = []
         self.parts: Parts
         self.policy: PolicyVersion
         """Version 0, as the learner published it."""
         self.labels: RemoteLabelQueue
+        self.announcer: Remote[AnnouncerShell]
         self.learner: RemoteLearner
-        self._reward_ranks: RankGroup[RewardTrainerRank]
+        self._reward_ranks: RankGroup[RewardTrainerRank] | None = None
 
     async def __aenter__(self) -> Placement:
         try:
@@ -95,14 +98,19 @@ class Placement:
     async def start_reward_trainer(self, reference: list[tuple[int, ...]]) -> None:
         """Give the reward trainer what it normalises on; it can fit from then on.
 
+        Does nothing where the reward is given.
+
         Args:
             reference: Samples of ρ, used unless the config names texts that shall score 0.
         """
+        ranks = self._reward_ranks
+        if ranks is None:
+            return
         chosen = self._texts.normalisation
         sequences = reference if chosen is None else chosen
-        host, port = await self._reward_ranks.meeting_point()
-        await self._reward_ranks.ask(RewardTrainerRank.start, host, port, sequences)
-        self._stops.push_async_callback(self._reward_ranks.ask, RewardTrainerRank.stop)
+        host, port = await ranks.meeting_point()
+        await ranks.ask(RewardTrainerRank.start, host, port, sequences)
+        self._stops.push_async_callback(ranks.ask, RewardTrainerRank.stop)
 
     async def _start(self) -> None:
         pinned = self._texts.query_prompts.draw(NUM_PINNED_PROMPTS)
@@ -112,14 +120,13 @@ class Placement:
             group.create_task(self._start_learner(pinned[0]))
             group.create_task(self._start_actors())
             service = group.create_task(self._start_reward_service(pinned))
-            reward_ranks = group.create_task(self._place_reward_trainer())
-        self._reward_ranks = reward_ranks.result()
+            trainer = group.create_task(self._place_reward_trainer())
         self.parts = Parts(
             prompts=self._texts.prompts,
             query_prompts=self._texts.query_prompts,
             fleet=RolloutFleet(self.actors, self._config.rollouts.requests_per_call, self.learner),
             learner=self.learner,
-            reward_trainer=RemoteRewardTrainer(self._reward_ranks),
+            reward_trainer=trainer.result(),
             reward_service=service.result(),
             labels=labels.result().policy_loop,
         )
@@ -188,11 +195,15 @@ class Placement:
         self.policy = said(await ranks.ask(LearnerRank.start, host, port, probe.token_ids))
         self.learner = RemoteLearner(ranks)
 
-    async def _place_reward_trainer(self) -> RankGroup[RewardTrainerRank]:
+    async def _place_reward_trainer(self) -> RewardTrainer:
+        if self._config.run.reward is not None:
+            bundle = find_bundle(self._config.run.reward)
+            check_given(bundle, self._policy_path)
+            return GivenReward(await asyncio.to_thread(adopt, bundle, self._folder.rewards))
         config = self._config.reward_trainer
         resources = self._resources(self._config.cluster.gpus_per_learner_rank)
         group = await self._reserve(config.num_ranks, resources, "PACK", "reward trainer ranks")
-        return RankGroup(
+        self._reward_ranks = RankGroup(
             [
                 spawn(RewardTrainerRank, "the reward trainer", on_bundle(group, rank, resources))(
                     rank=rank,
@@ -205,10 +216,11 @@ class Placement:
                 for rank in range(config.num_ranks)
             ]
         )
+        return RemoteRewardTrainer(self._reward_ranks)
 
     async def _start_reward_service(self, pinned: list[Prompt]) -> RewardClient:
         config = self._config.reward_service
-        announcer = start_announcer("reward-announcer", config)
+        announcer = self.announcer = start_announcer("reward-announcer", config)
         app = build_reward_app(
             announcer=announcer,
             policy_path=self._policy_path,
@@ -239,7 +251,7 @@ def num_cpus_wanted(config: RunConfig) -> int:
     parts = (
         config.rollouts.num_actors
         + config.learner.num_ranks
-        + config.reward_trainer.num_ranks
+        + (config.reward_trainer.num_ranks if config.run.reward is None else 0)
         + config.reward_service.replicas
         + NUM_SINGLE_PARTS
     )

@@ -62,6 +62,8 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
 
         check_online()
     check_label_files(config.labels)
+    if config.run.reward is not None:
+        _check_reward(config)
     if address is None:
         check_tools(config.labels.connectors)
     if config.policy is None:
@@ -91,6 +93,16 @@ def _tell_of_strange_tokens(model: ModelFolder) -> None:
             first_token=model.ids_beyond[first],
             count=len(model.ids_beyond),
         )
+
+
+def _check_reward(config: RunConfig) -> None:
+    """Raise UserError where the reward that is given is none, or none for the policy."""
+    # Imported where there is one: torch takes seconds.
+    from cluster.starting.given_reward import check_given, find_bundle
+
+    bundle = find_bundle(str(config.run.reward))
+    if config.policy is not None:
+        check_given(bundle, policy_folder(config.policy.path))
 
 
 def check_label_files(labels: LabelsConfig) -> None:

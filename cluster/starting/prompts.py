@@ -28,11 +28,11 @@ class RunTexts:
     """All that a run reads with the policy's tokenizer."""
 
     prompts: PromptSource
-    """To train on."""
+    """Prompts to train on."""
     query_prompts: PromptSource
-    """To ask people about."""
+    """Prompts to ask people about."""
     normalisation: list[tuple[int, ...]] | None
-    """[N][T_n] what the reward shall score 0 on average; None: samples of ρ normalise."""
+    """[N][T_n] tokens that the reward shall score 0 on average; None: samples of ρ normalise."""
 
 
 def read_texts(config: RunConfig, policy_path: Path) -> RunTexts:

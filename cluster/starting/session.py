@@ -52,9 +52,11 @@ class RaySession:
         self._address = cluster_address(config.address)
         self._has_serve = False
         self._children: list[psutil.Process] = []
-        self._serve_calls = ThreadPoolExecutor(thread_name_prefix="serve")
+        # One thread: of two applications deployed at once, either may take back what Serve has
+        # told pickle for the other ("not registered for pickle by value").
+        self._serve_calls = ThreadPoolExecutor(max_workers=1, thread_name_prefix="serve")
         self.http_port = 0
-        """Of both HTTP faces, once the session is open."""
+        """Port of both HTTP faces, once the session is open."""
 
     def __enter__(self) -> RaySession:
         self.http_port = free_port(self._config.http_host, self._config.http_port)

@@ -27,7 +27,7 @@ from rich.text import Text
 Snapshot = Mapping[str, float | int | str]
 
 PLAIN_INTERVAL_S = 10.0
-"""Between two plain lines of the same phase."""
+"""Time between two plain lines of the same phase."""
 BAR_WIDTH = 32
 PANEL_WIDTH = 92
 

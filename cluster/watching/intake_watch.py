@@ -21,12 +21,12 @@ PATIENCE_S = 60.0
 SHOWN_S = 120.0
 """How long a failure is shown after it last happened."""
 TOLD_AGAIN_S = 600.0
-"""After which a failure that goes on is told once more."""
+"""How long after it was told a failure that goes on is told once more."""
 TITLE = "the labelling API fails"
 
 
 class IntakeWatch:
-    """Looks every few seconds.
+    """Asks the labelling API every few seconds how it is.
 
     Args:
         failures: What the API failed at.

@@ -20,7 +20,7 @@ from protocol.errors import MissingError, ResourceError, UserError
 ENDED = ("finished", "stopped", "failed")
 POLL_S = 0.5
 ENOUGH_BYTES = 1_000_000
-"""With which a run can write how it stands."""
+"""Room with which a run can still write down what it does."""
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def newest_running(runs: Path) -> Path:
-    """Return the run among the folders of `runs` that began last of those going on.
+    """Return the run that began last, of those in the folder `runs` that are going on.
 
     One whose `run.json` cannot be read keeps nobody from the others.
 

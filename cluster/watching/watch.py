@@ -67,7 +67,7 @@ class Watch:
         self._memory = memory
         self._cord = CordState(is_pulled=False)
         self._untold: list[tuple[int, float]] = []
-        """Policy versions first sampled, and when, that the label queue was not told of yet."""
+        """Policy versions first sampled, and when, that the label queue was not yet told of."""
         self._phase = ""
         self.stop_reason: str | None = None
         """Why the run was stopped before its end, if it was."""
@@ -75,7 +75,12 @@ class Watch:
         self._disk = ""
         """What people must do because the disk is full; "" while it is not."""
         self._unnoted: dict[str, object] = {}
-        """Of `run.json`, what a full disk did not take yet."""
+        """Changes of `run.json` that a full disk did not take yet."""
+
+    @property
+    def trouble(self) -> str:
+        """What keeps people from labelling now; "" when nothing does."""
+        return self._trouble
 
     def alarm(self, trouble: str) -> None:
         """Show from now on what keeps people from labelling; "" when nothing does."""
@@ -112,7 +117,7 @@ class Watch:
         while True:
             await asyncio.sleep(INTERVAL_S)
             await self.look(labels, actors)
-            words = activity(self._journal.standing())
+            words = activity(self._journal.loop_state())
             self.show(words, note)
             await labels.tell_activity(words)
             self.stop_reason = self._folder.stop_requested()

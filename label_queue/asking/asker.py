@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from label_queue.asking.orders import OrderBook, QueryMaker, QueryMoment, why_none
+from label_queue.asking.pace import pace_of
 from label_queue.asking.reference_pool import ReferencePool
 from label_queue.asking.selection import make_selector
 from label_queue.config import LabelsConfig
@@ -20,8 +21,7 @@ from protocol.labels import ComparisonQuery, QueryDraft, QueryOrder
 from protocol.messages import Rollout
 
 POLL_S = 1.0
-"""Leases and orders run out, and disks are freed, without an event: whoever waits looks again this
-often."""
+"""How often whoever waits looks again: leases, orders and full disks end without an event."""
 
 
 class Asker:
@@ -42,7 +42,7 @@ class Asker:
         self._state = state
         self._commits = commits
         self._config = config
-        self._schedule = schedule
+        self._pace = pace_of(config, schedule, state)
         self._clock = clock
         self._log = structlog.get_logger().bind(component="label_queue", run_id=run_id)
         selector = make_selector(config)
@@ -96,6 +96,7 @@ class Asker:
                     now=now,
                     num_labelers=len(self._state.access.labelers),
                     with_validation=self._state.policy_version > 0,
+                    least_version=self._pace.policy_to_ask,
                 )
             remaining = deadline - time.monotonic()
             if remaining <= 0:
@@ -103,7 +104,7 @@ class Asker:
             await self._state.change.wait(min(remaining, POLL_S))
 
     def _lacking(self, now: float) -> int:
-        """Return how many answers to ask for now; few at a time are left to gather.
+        """Return how many answers to ask for now.
 
         A query somebody has answered holds back no other: the rest of its answers may never come.
         """
@@ -112,13 +113,7 @@ class Asker:
             + self._state.board.slots_to_come
             + self._orders.outstanding_slots(now)
         )
-        left = self._schedule.total - asked
-        lacking = min(
-            self._schedule.wanted(self._state.episodes) + self._config.ahead - asked, left
-        )
-        # Never more than `ahead`, or the learner could wait for labels nobody was asked for.
-        gather = max(1, self._config.ahead // 8)
-        return lacking if lacking >= min(gather, left) else 0
+        return self._pace.lacking(asked)
 
     async def offer(self, order_id: str, drafts: Sequence[QueryDraft]) -> int:
         """Answer an order; see `PolicyLoopSide.offer`."""
@@ -157,14 +152,9 @@ class Asker:
     async def wait_until_allowed(self, episodes: int) -> float:
         """Block while fewer than l(n) labels have come; see `PolicyLoopSide.wait_until_allowed`."""
         self._state.episodes = max(self._state.episodes, episodes)
-        wanted = self._schedule.wanted(episodes)
-        if self._config.when_starved == "continue":
-            wanted = self._schedule.initial
         started = time.monotonic()
         self._state.change.notify()
-        while (
-            is_full := bool(self._commits.room.want())
-        ) or self._state.history.num_preferences < wanted:
+        while (is_full := bool(self._commits.room.want())) or not self._pace.may_step(episodes):
             self._state.refuse_if_closed()
             if self._state.cord.rollback_to is not None:
                 break  # the learner does it at the cord, which lets no step pass before

@@ -40,7 +40,7 @@ ALL_ALIKE = (
 class _Placed:
     order: QueryOrder
     num_slots: int
-    """Answers its queries will want."""
+    """Answers that the order's queries will want."""
     placed_at: float
 
 
@@ -64,7 +64,7 @@ class OrderBook:
         self._made: Counter[QueryPurpose] = Counter()
         self._answered_at = -math.inf
         self._barren: list[str] = []
-        """Why, of the last orders that brought no query."""
+        """Why each of the last orders brought no query."""
 
     def made(self, purpose: QueryPurpose) -> None:
         """Count a query that was made; gold and repeats come on top of the mix."""
@@ -111,7 +111,13 @@ class OrderBook:
         return max(1, min(self._config.overlap_labelers, num_labelers))
 
     def place(
-        self, num_slots: int, *, now: float, num_labelers: int, with_validation: bool
+        self,
+        num_slots: int,
+        *,
+        now: float,
+        num_labelers: int,
+        with_validation: bool,
+        least_version: int = 0,
     ) -> list[QueryOrder]:
         """Place orders whose queries want about `num_slots` answers, one order a purpose.
 
@@ -119,15 +125,18 @@ class OrderBook:
         its share comes next. There is no validation without reference responses.
         """
         counts: Counter[QueryPurpose] = Counter()
-        standing = Counter(self._made)
+        so_far = Counter(self._made)
         for placed in self._placed.values():
-            standing[placed.order.purpose] += placed.order.num_queries
+            so_far[placed.order.purpose] += placed.order.num_queries
         shares = self._shares(with_validation and len(self._pool) > 0)
         while num_slots > 0 and counts.total() < self._config.max_order:
-            purpose = _furthest_behind(shares, standing + counts)
+            purpose = _furthest_behind(shares, so_far + counts)
             counts[purpose] += 1
             num_slots -= self.labelers_wanted(purpose, num_labelers)
-        orders = [self._order(purpose, count) for purpose, count in sorted(counts.items())]
+        orders = [
+            replace(self._order(purpose, count), least_version=least_version)
+            for purpose, count in sorted(counts.items())
+        ]
         for order in orders:
             slots = order.num_queries * self.labelers_wanted(order.purpose, num_labelers)
             self._placed[order.order_id] = _Placed(order=order, num_slots=slots, placed_at=now)
@@ -173,7 +182,7 @@ class QueryMoment:
     labels: int
     """Labels received so far."""
     ledger_seq: int
-    """The newest label event's."""
+    """Sequence number of the newest label event."""
     num_wanted: int
 
 
@@ -257,7 +266,7 @@ def _is_whole(draft: QueryDraft) -> bool:
 
 
 def _candidate(query_id: str, rollout: Rollout) -> Candidate:
-    """Return a rollout as a candidate. Raises NotFinite for a log-probability that is none.
+    """Return a rollout as a candidate. Raises NotFinite for a NaN or infinity.
 
     The id is a digest, as rollout ids tell ρ from π; whoever has the rollouts can recompute it.
     """

@@ -21,10 +21,10 @@ class Selection:
 
     draft: QueryDraft
     probability: float
-    """With which the selector chose it from its pool, in (0, 1]; what people cannot be asked was
-    in no pool."""
+    """Probability with which the selector chose the draft from its pool, in (0, 1]; what people
+    cannot be asked was in no pool."""
     reference: tuple[Rollout, ...] = ()
-    """Responses of ρ to compare it with, for validation."""
+    """Responses of ρ to compare the draft with, for validation."""
 
 
 class QuerySelector(Protocol):
@@ -32,7 +32,7 @@ class QuerySelector(Protocol):
 
     name: str
     pool_factor: int
-    """Drafts it wants for each query."""
+    """Drafts that the selector wants for each query."""
 
     def select(
         self, drafts: Sequence[QueryDraft], count: int, rng: random.Random

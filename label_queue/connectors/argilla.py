@@ -19,7 +19,7 @@ from label_queue.connectors.webhooks import StandardWebhook
 from protocol.errors import InvalidLabel, MissingError, TransientError
 
 MAX_DELETED_AT_ONCE = 100
-"""Argilla's own limit."""
+"""Tasks deleted in one request: Argilla's own limit."""
 
 
 class _Record(ToolBody):
@@ -78,7 +78,7 @@ class ArgillaConnector:
         return Sweep.of_whole_tool(answers, odd, tasks=tasks, touched=touched)
 
     async def _all_records(self) -> tuple[list[_Record], list[Unreadable]]:
-        """Return all records, and the rows that are none.
+        """Return all records, and the rows that are no records.
 
         Raises TransientError if the dataset changed while it was read.
         """

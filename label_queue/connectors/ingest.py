@@ -43,7 +43,7 @@ from protocol.labels import Assignment, LabelChange, Retracted, Revised, Submitt
 
 MAX_FIELD_CHARS = 200
 MAX_MESSAGE_CHARS = 1_000
-"""Of what a refusal names: either may quote what was sent."""
+"""Characters kept of a refusal's message: like its field it may quote what was sent."""
 MAX_REFUSALS_KNOWN = 10_000
 """Refused answers remembered, so that what a sweep finds every minute counts once."""
 
@@ -78,9 +78,9 @@ class _Batch:
     records: list[Record] = field(default_factory=list)
     event_ids: set[str] = field(default_factory=set)
     latest: dict[str, LabelChange] = field(default_factory=dict)
-    """By label_id."""
+    """Latest change of each label, by label_id."""
     assignments: dict[tuple[str, str], Assignment] = field(default_factory=dict)
-    """By (labeler_id, query_id)."""
+    """Assignments by (labeler_id, query_id)."""
     label_of: dict[str, str] = field(default_factory=dict)
     """The label_id that an answer spoke for last, by external id."""
 
@@ -122,10 +122,10 @@ class OutsideLabels:
         self._num_events = 0
         self._assignments: dict[tuple[str, str], Assignment] = {}
         self._label_of: dict[str, dict[str, str]] = {name: {} for name in self._connectors}
-        """By connector: the label_id that an answer spoke for last, by external id."""
+        """The label_id that an answer spoke for last, by connector and by external id."""
         self._refused: set[tuple[str, str, str]] = set()
         self.totals = {name: IngestCounts() for name in self._connectors}
-        """Since the start, by connector."""
+        """Counts since the start, by connector."""
 
     def tasks(self, connector: str) -> list[OutsideTask]:
         """Return the open queries as that connector's tool may see them, oldest first."""
@@ -247,8 +247,8 @@ class OutsideLabels:
         try:
             known_query = self._state.board.queries.get(annotation.query_id)
             query = find_query(annotation, known_query)
-            held = self._assignment(annotation, batch)
-            assignment = held or as_assignment(
+            leased = self._assignment(annotation, batch)
+            assignment = leased or as_assignment(
                 batch.connector,
                 annotation.user,
                 query,
@@ -267,7 +267,7 @@ class OutsideLabels:
         except InvalidLabel as error:
             self._refuse(_as_unreadable(annotation, error), batch)
             return
-        if held is None:
+        if leased is None:
             batch.records.append(assignment)
             batch.assignments[assignment.labeler_id, assignment.query_id] = assignment
         batch.add(event)

@@ -30,9 +30,9 @@ from protocol.chat import as_mappings
 from protocol.errors import ResourceError, Unauthenticated
 
 MAX_READ_BYTES = 4 * 1024 * 1024
-"""Read at once; a line must fit."""
+"""Bytes read at once; a line must fit."""
 MAX_MARK_BYTES = 4096
-"""Before an offset, by which a file is known again."""
+"""Bytes before an offset, at most, by which a file is known again."""
 
 
 class _Offset(Line):
@@ -42,7 +42,8 @@ class _Offset(Line):
     position: int
     """The byte after the last one read."""
     length: int
-    """Bytes before it that `sha256` is of: the last line's, its end included, or its last ones."""
+    """Bytes before `position` that `sha256` is of: the last line's, its end included, or its last
+    ones."""
     sha256: str
     is_within_line: bool = False
     """Whether what follows is the rest of a line that is too long."""
@@ -188,7 +189,7 @@ class _Read:
 
     offset: _Offset | None
     lines: tuple[bytes, ...] = ()
-    """Whole, with their ends."""
+    """Whole lines, with their ends."""
     too_long: bytes | None = None
     """The beginning of a line that is too long to be read."""
 

@@ -20,7 +20,7 @@ from label_queue.connectors.webhooks import SecretHeader
 from protocol.errors import MissingError, TransientError
 
 LONGEST_ACTIVE_S = 86_400.0
-"""A lead time above it is a page left open."""
+"""Longest lead time that is believed: a longer one is that of a page left open."""
 
 
 class _Task(ToolBody):
@@ -82,7 +82,7 @@ class LabelStudioConnector:
         return Sweep.of_whole_tool(answers, odd, tasks=tasks, touched=touched)
 
     async def _tasks(self) -> tuple[list[_Task], list[Unreadable]]:
-        """Return all tasks, and the rows that are none.
+        """Return all tasks, and the rows that are no tasks.
 
         Raises TransientError if the project changed while it was read.
         """

@@ -17,9 +17,9 @@ class Answer:
 
     outcome: Outcome
     choice: str | None = None
-    """A letter, e.g. "b"."""
+    """Letter of the response preferred, e.g. "b"."""
     ranking: tuple[str, ...] | None = None
-    """Letters, best first."""
+    """Letters of the responses, best first."""
     strength: int | None = None
     spans: tuple[tuple[str, int, int, Literal["good", "bad"]], ...] = ()
     """(letter, start, end, mark) in characters."""
@@ -33,10 +33,10 @@ class Annotation:
     external_id: str
     """The tool's id of the answer; it stays the same when the answer is changed."""
     updated_at: str
-    """UTC as `moment` writes it, so that text order is time order; "" where the tool has none:
-    then what comes later is newer."""
+    """When the answer was last changed, UTC as `moment` writes it, so that text order is time
+    order; "" where the tool has none: then what comes later is newer."""
     payload_sha256: str
-    """Of what the tool said; tells a change that kept `updated_at`."""
+    """SHA-256 of what the tool said, in hex; tells a change that kept `updated_at`."""
     user: str
     """The tool's id of who answered."""
     query_id: str
@@ -69,11 +69,12 @@ class Sweep:
     """What a reading of the tool brought."""
 
     answers: tuple[Annotation | Deletion | Unreadable, ...] = ()
-    """In the order in which they came."""
+    """Answers and deletions, in the order in which they came."""
     is_complete: bool = False
     """Whether this is all the tool holds: then what is missing was deleted."""
     offset: str | None = None
-    """JSON of the connector's own, kept in the ledger with the labels; None: as before."""
+    """How far the tool was read: JSON of the connector's own, kept in the ledger with the labels;
+    None: as far as before."""
     tasks: Mapping[str, str] = field(default_factory=dict)
     """The tool's own task ids by query_id, of all tasks there."""
     touched: frozenset[str] = frozenset()

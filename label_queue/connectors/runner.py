@@ -25,7 +25,7 @@ from protocol.retrying import Backoff
 
 FIRST_BACKOFF_S = 5.0
 PUSH_PATIENCE_S = 300.0
-"""A tool may take its time to show what was pushed; after so long it is pushed again."""
+"""How long a tool may take to show what was pushed; after that it is pushed again."""
 
 
 class Ingest(Protocol):
@@ -76,7 +76,7 @@ class ConnectorRunner:
         self._pushed: dict[str, float] = {}
         self._state = "starting"
         self.num_sweeps = 0
-        """Those that succeeded."""
+        """Sweeps that succeeded."""
         self.num_failures = 0
         """Sweeps that failed."""
         self._failures_in_a_row = 0

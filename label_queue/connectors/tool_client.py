@@ -22,7 +22,7 @@ MAX_DIGITS = 4_000
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
 UNTOUCHED = frozenset({429, 503})
-"""Of the busy answers, those that say that the request was not begun."""
+"""Statuses, among those in `BUSY`, that say that the request was not begun."""
 
 
 class ToolBody(BaseModel):
@@ -150,5 +150,5 @@ class ToolClient:
 
 
 def _integer(digits: str) -> int | float:
-    """Return an integer; one too long for Python to read as such as what it is for a number."""
+    """Return an integer; as a float where it is too long for Python to read as an integer."""
     return int(digits) if len(digits) <= MAX_DIGITS else float(digits)

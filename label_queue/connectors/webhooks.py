@@ -19,13 +19,13 @@ from protocol.errors import ConfigError, Unauthenticated
 
 SECRET_HEADER = "x-andon-hook-secret"
 TOLERANCE_S = 300.0
-"""A webhook of more than five minutes ago, or of so far ahead, is refused."""
+"""Age from which a webhook is refused; so is one from as far ahead."""
 MAX_TIMESTAMP_DIGITS = 20
 SECRET_PREFIX = "whsec_"
 
 
 class SecretHeader:
-    """For tools that sign nothing and can be told to send a header: `X-Andon-Hook-Secret`."""
+    """Proof of tools that sign nothing but can be told to send a header: `X-Andon-Hook-Secret`."""
 
     def __init__(self, secret: str | None) -> None:
         """Take the secret; without one every webhook is refused."""

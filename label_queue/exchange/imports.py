@@ -53,7 +53,7 @@ def import_file(
             `preference_import`.
         ends: Where preferences' responses end; None: turns of a chat with the tokenizer's end
             token, plain texts where they end.
-        model: The policy, which preferences must fit; None: they are not held against it.
+        model: The policy, which preferences must fit; None: they are not checked against it.
 
     Raises:
         InputError: Anything in the file is wrong (line and field are named), the ledger exists, or

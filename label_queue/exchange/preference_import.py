@@ -38,8 +38,9 @@ class WrittenEnds:
     """Where responses end that come from a file: where those sampled in the run will."""
 
     of_chats: EndRule
+    """Where responses to chats end."""
     of_texts: EndRule
-    """After plain prompts."""
+    """Where responses to plain prompts end."""
 
     @classmethod
     def unknown(cls, end_ids: frozenset[int]) -> WrittenEnds:

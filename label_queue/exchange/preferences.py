@@ -48,7 +48,7 @@ class Preference:
     """One response preferred to another."""
 
     prompt: str
-    """A plain one; empty for a chat."""
+    """The plain prompt; empty for a chat."""
     messages: tuple[ChatMessage, ...]
     """The chat; empty for a plain prompt."""
     chosen: str
@@ -57,7 +57,7 @@ class Preference:
 
     @property
     def style(self) -> Style:
-        """Of the file in which it is written without loss."""
+        """Style of the file in which the preference is written without loss."""
         return "conversational" if self.messages else "standard"
 
 

@@ -48,9 +48,10 @@ RECORD_TYPES: dict[str, Any] = {
     "policy_version": PolicyProvenance,
     "connector_offset": ConnectorOffset,
 }
-"""In the order of the file: what is referred to comes first."""
+"""What each type of line holds, in the order of the file: what is referred to comes first."""
 READ_ORDER: tuple[str, ...] = tuple(reversed(RECORD_TYPES))
-"""A run may go on writing meanwhile: read last, what is referred to is never missing."""
+"""Order in which a ledger is read: a run may go on writing meanwhile, and what is referred to is
+read last, so that it is never missing."""
 RETIRED: Mapping[str, frozenset[str]] = {"query": frozenset({"learned_through", "learned_labels"})}
 """Fields that earlier exports carry and that say nothing any more: passed over."""
 ADAPTERS: Mapping[str, TypeAdapter[Any]] = {

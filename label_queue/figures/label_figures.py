@@ -23,7 +23,7 @@ from protocol.labels import AnswerEvent, Submitted
 RECENT = 500
 """Labels or queries that a moving figure looks back on."""
 ACTIVE_S = 300.0
-"""For so long after a label a labeler counts as active."""
+"""How long after a label a labeler counts as active."""
 
 
 class LabelFigures:
@@ -156,23 +156,23 @@ class LabelFigures:
     def _shares(self, recent: Sequence[Submitted]) -> dict[str, float]:
         """Return what recent labels say as they stand: revised ones anew, retracted ones not."""
         latest = [self._history.latest(each.label_id) for each in recent]
-        standing = [each for each in latest if isinstance(each, AnswerEvent)]
-        if not standing:
+        answers = [each for each in latest if isinstance(each, AnswerEvent)]
+        if not answers:
             return {}
-        outcomes = Counter(each.outcome for each in standing)
-        labelers = Counter(each.labeler_id for each in standing)
+        outcomes = Counter(each.outcome for each in answers)
+        labelers = Counter(each.labeler_id for each in answers)
         firsts = [
             self._board.assignments[each.assignment_id].shown_order[0] == each.choice
-            for each in standing
+            for each in answers
             if each.choice is not None
         ]
         return {
-            "labels/tie_rate": outcomes["tie"] / len(standing),
-            "labels/skip_rate": outcomes["skip"] / len(standing),
-            "labels/both_bad_rate": outcomes["both_bad"] / len(standing),
+            "labels/tie_rate": outcomes["tie"] / len(answers),
+            "labels/skip_rate": outcomes["skip"] / len(answers),
+            "labels/both_bad_rate": outcomes["both_bad"] / len(answers),
             "labels/first_position_rate": sum(firsts) / len(firsts) if firsts else math.nan,
-            "labels/agreement_alpha": self._agreement(standing),
-            "labelers/max_share": max(labelers.values()) / len(standing),
+            "labels/agreement_alpha": self._agreement(answers),
+            "labelers/max_share": max(labelers.values()) / len(answers),
         }
 
     def _agreement(self, recent: Sequence[AnswerEvent]) -> float:

@@ -29,25 +29,25 @@ from protocol.labels import ComparisonQuery, LabelChange
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """Of the training set when a query was made, how much its candidates' policy had learned."""
+    """How much of the training set the policy behind a query had learned when it was made."""
 
     query_id: str
     created_at: float
     share: float
-    """In [0, 1]."""
+    """Share of the training set that the policy had learned, in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """From a label's receipt to the first response sampled from a policy that had learned it."""
+    """Time from a label's receipt to the first response of a policy that had learned it."""
 
     label_id: str
     seq: int
-    """Of the revision that was learned first."""
+    """Sequence number of the revision that was learned first."""
     received_at: float
-    """Of that revision, Unix seconds."""
+    """When the revision that was learned first was received, Unix seconds."""
     arrived_at: float
-    """When that first response came, Unix seconds."""
+    """When the first response of a policy that had learned the label came, Unix seconds."""
 
     @property
     def seconds(self) -> float:
@@ -60,12 +60,13 @@ class Online:
     """How online a run was so far."""
 
     coverage: tuple[Coverage, ...]
-    """Of the queries made since the first reward version was announced, as they were made; those
-    made while there was no training set have none."""
+    """Coverage of the queries made since the first reward version was announced, in the order in
+    which they were made; those made while there was no training set have none."""
     latencies: tuple[Latency, ...]
-    """Of the labels that reached a policy which was sampled, by `seq`."""
+    """Latencies of the labels that reached a policy which was sampled, by `seq`."""
     num_waiting: int
-    """Labels of the present training set that reached none yet, and so have no latency."""
+    """Labels of the present training set that reached no sampled policy yet, and so have no
+    latency."""
 
 
 class OnlineFold:
@@ -152,7 +153,7 @@ class _Arrivals:
         self._sampled: dict[int, float] = {}
         """When each policy version was first sampled."""
         self._told: list[int] = []
-        """Of these, those that were not gone through yet."""
+        """Policy versions in `_sampled` that were not gone through yet."""
         self._reached: dict[int, float] = {}
         """When each reward version first reached a policy that was sampled."""
         self._latencies: dict[str, Latency] = {}

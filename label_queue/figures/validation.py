@@ -24,7 +24,7 @@ class WinRate:
     """How often people prefer π to ρ where they were shown as many responses of each."""
 
     rate: float
-    """In [0, 1]; NaN before the first label."""
+    """Share of choices that prefer π, in [0, 1]; NaN before the first label."""
     low: float
     """Lower end of the 95 % Wilson interval; NaN before the first label."""
     num_labels: int

@@ -18,48 +18,49 @@ class RetrainingPlan:
     """Refits from scratch at the schedule's points; warm updates of the live model between.
 
     The refit is the truth and wins over a warm update; points passed during a fit are made up for
-    by one refit. Where all labels come before RL there is one refit and the reward stays frozen.
+    by one refit. Where all labels come before RL, or in rounds, the reward stays frozen after each.
     In every case a refit can be forced: once labels that were learned are taken back.
     """
 
     def __init__(self, schedule: LabelSchedule, warm: WarmConfig) -> None:
         self._points = schedule.refit_points
         self._warm = warm
-        self._is_frozen_after_first = schedule.initial == schedule.total
+        self._can_update_warmly = schedule.updates_warmly and warm.every_labels > 0
         self._points_passed = 0
-        self._has_learned = False
-        self._labels_learned = 0
-        self._learned_at = 0.0
+        self._has_fitted = False
+        self._labels_fitted = 0
+        self._fitted_at = 0.0
 
     def due(self, labels: int, now: float, *, is_forced: bool = False) -> FitKind | None:
         """Return the fit that is due at this many labels, or None."""
-        if is_forced and self._has_learned:
+        if is_forced and self._has_fitted:
             return "refit"
         if bisect_right(self._points, labels) > self._points_passed:
             return "refit"
-        new = labels - self._labels_learned
-        if self._points_passed == 0 or not self._updates_warmly or new <= 0:
+        new = labels - self._labels_fitted
+        if self._points_passed == 0 or not self._can_update_warmly or new <= 0:
             return None
-        is_due = new >= self._warm.every_labels or now - self._learned_at >= self._warm.every_s
+        is_due = new >= self._warm.every_labels or now - self._fitted_at >= self._warm.every_s
         return "warm" if is_due else None
 
     def next_check_s(self, labels: int, now: float) -> float | None:
         """Return the seconds after which time alone may make a fit due; None: it never will."""
-        if self._points_passed == 0 or not self._updates_warmly or labels <= self._labels_learned:
+        if self._points_passed == 0 or not self._can_update_warmly or labels <= self._labels_fitted:
             return None
-        return max(0.0, self._learned_at + self._warm.every_s - now)
+        return max(0.0, self._fitted_at + self._warm.every_s - now)
 
-    def learned(self, kind: FitKind, *, labels: int, now: float) -> None:
+    def fitted(self, kind: FitKind, *, labels: int, now: float) -> None:
         """Note a new reward version, ordered when there were `labels` labels."""
         if kind == "refit":
             self._points_passed = bisect_right(self._points, labels)
-        self._has_learned = True
-        self._labels_learned = labels
-        self._learned_at = now
+        self._has_fitted = True
+        self._labels_fitted = labels
+        self._fitted_at = now
 
     @property
-    def _updates_warmly(self) -> bool:
-        return self._warm.every_labels > 0 and not self._is_frozen_after_first
+    def points_passed(self) -> int:
+        """How many of the schedule's points the last refit has passed: of rounds, those fitted."""
+        return self._points_passed
 
 
 def make_request(

@@ -38,8 +38,9 @@ class RewardFits:
         self._seed = seed
         self._clock = clock
         self._learned = learned
+        self._schedule = schedule
         self._plan = RetrainingPlan(schedule, config.warm)
-        self._resume()
+        self._catch_up()
         self._lock = asyncio.Lock()
         self._pending: FitRequest | None = None
         self._pending_labels = 0
@@ -65,11 +66,12 @@ class RewardFits:
 
     async def _begin(self, kind: FitKind, labels: int) -> None:
         request = await self._request(kind)
-        if request.comparisons:
+        # Against a fixed reward nobody labels: the one fit there is gives it out as it is.
+        if request.comparisons or self._schedule.total == 0:
             self._pending, self._pending_labels = request, labels
         else:
             # All that is new was left out by the cap on a labeler's weight.
-            self._plan.learned("warm", labels=labels, now=self._clock())
+            self._plan.fitted("warm", labels=labels, now=self._clock())
 
     async def _look_for_shift(self) -> None:
         """Find how the training set moved, anew only where somebody's standing changed."""
@@ -99,7 +101,11 @@ class RewardFits:
             quality=self._config.quality,
             gold=gold,
         )
-        request = replace(request, labels_used=_num_labels(view, request, known))
+        request = replace(
+            request,
+            labels_used=_num_labels(view, request, known),
+            is_sole=self._schedule.num_rounds is not None,
+        )
         if not shift.forces_refit:
             return request
         first = await asyncio.to_thread(contaminated_from, view, self._learned, shift.left)
@@ -110,8 +116,8 @@ class RewardFits:
         live = view.live_reward
         return frozenset() if live is None else self._learned.seqs_by_reward(view)[live.version]
 
-    async def learned(self, version: RewardVersion) -> None:
-        """Write down a reward version and end the pending fit; see `PolicyLoopSide.learned`."""
+    async def reward_served(self, version: RewardVersion) -> None:
+        """Write down a reward version, which ends the pending fit."""
         if version.version in self._state.rewards:
             return
         pending, now = self._pending, self._clock()
@@ -132,7 +138,7 @@ class RewardFits:
         self._pending = None
         self._state.change.notify()
 
-    def _resume(self) -> None:
+    def _catch_up(self) -> None:
         """Go on after the last refit and the live version, where there are any."""
         view = self._state.view()
         refits = [version for version in view.rewards if version.kind == "refit"]
@@ -141,7 +147,8 @@ class RewardFits:
             self._note(version, labels=labels)
 
     def _note(self, version: RewardVersion, *, labels: int) -> None:
-        self._plan.learned(version.kind, labels=labels, now=self._clock())
+        self._plan.fitted(version.kind, labels=labels, now=self._clock())
+        self._state.points_learned = self._plan.points_passed
 
 
 def _num_labels(view: LedgerView, request: FitRequest, known: Collection[int]) -> int:

@@ -43,7 +43,7 @@ class Access:
         self._claimed_links: set[str] = set()
         self._buckets: dict[str, _Bucket] = {}
         self.num_refused: Counter[str] = Counter()
-        """Requests above the rate, by labeler, since this process began."""
+        """Requests refused as above the rate, by labeler, since this process began."""
 
     @property
     def known(self) -> set[str]:

@@ -50,7 +50,7 @@ class QueryBoard:
         self._interval = interval
         self._open: dict[str, OpenQuery] = {}
         self._on_top: dict[str, OpenQuery] = {}
-        self._held: dict[str, dict[str, float]] = {}
+        self._leases: dict[str, dict[str, float]] = {}
 
     @property
     def slots_to_come(self) -> int:
@@ -79,31 +79,31 @@ class QueryBoard:
         self.open_slots += query.num_wanted
 
     def add_assignment(self, assignment: Assignment) -> None:
-        """Note who holds a query. One already known changes nothing."""
+        """Note who has a query on lease. One already known changes nothing."""
         if assignment.assignment_id in self.assignments:
             return
         self.assignments[assignment.assignment_id] = assignment
-        self.hold(assignment, assignment.lease_until)
+        self.lease(assignment, assignment.lease_until)
 
-    def hold(self, assignment: Assignment, until: float) -> None:
+    def lease(self, assignment: Assignment, until: float) -> None:
         """Lease an unanswered assignment's query until then; renews a lease, even one that is over.
 
-        Where the slot was filled or expired meanwhile there is nothing left to hold.
+        Where the slot was filled or expired meanwhile there is nothing left to lease.
         """
         entry = self._entry(assignment.query_id)
         if entry is None or assignment.labeler_id in entry.answered_by:
             return
         entry.leases[assignment.assignment_id] = until
         entry.holders[assignment.labeler_id] = assignment.assignment_id
-        self._held.setdefault(assignment.labeler_id, {})[assignment.assignment_id] = until
+        self._leases.setdefault(assignment.labeler_id, {})[assignment.assignment_id] = until
 
     def release(self, assignment: Assignment) -> None:
-        """Give back a hold whose assignment never came to be."""
+        """Give back the lease of an assignment that was never written."""
         entry = self._entry(assignment.query_id)
         if entry is not None:
             entry.leases.pop(assignment.assignment_id, None)
             entry.holders.pop(assignment.labeler_id, None)
-        self._held.get(assignment.labeler_id, {}).pop(assignment.assignment_id, None)
+        self._leases.get(assignment.labeler_id, {}).pop(assignment.assignment_id, None)
 
     def apply(self, event: LabelEvent) -> None:
         """Let the first answer to an assignment fill a slot; revisions change none.
@@ -113,7 +113,7 @@ class QueryBoard:
         """
         if not isinstance(event, Submitted):
             return
-        self._held.get(event.labeler_id, {}).pop(event.assignment_id, None)
+        self._leases.get(event.labeler_id, {}).pop(event.assignment_id, None)
         self._on_top.pop(event.query_id, None)
         entry = self._open.get(event.query_id)
         if entry is None:
@@ -127,31 +127,31 @@ class QueryBoard:
             del self._open[event.query_id]
 
     def holders(self, now: float) -> set[str]:
-        """Return the labelers who hold a task."""
+        """Return the labelers who have a task on lease."""
         return {
-            name for name, held in self._held.items() if any(end > now for end in held.values())
+            name for name, own in self._leases.items() if any(end > now for end in own.values())
         }
 
-    def num_held(self, labeler_id: str, now: float) -> int:
-        """Return how many tasks a labeler holds, forgetting those whose lease is over."""
-        held = self._held.get(labeler_id, {})
-        for assignment_id in [name for name, until in held.items() if until <= now]:
-            del held[assignment_id]
-        return len(held)
+    def num_leased(self, labeler_id: str, now: float) -> int:
+        """Return how many tasks a labeler has on lease, forgetting leases that are over."""
+        own = self._leases.get(labeler_id, {})
+        for assignment_id in [name for name, until in own.items() if until <= now]:
+            del own[assignment_id]
+        return len(own)
 
     def open_queries(self) -> list[ComparisonQuery]:
         """Return the queries that still want answers, oldest first."""
         return [entry.query for entry in self._open.values()]
 
-    def held_by(self, labeler_id: str, now: float) -> list[tuple[Assignment, float]]:
-        """Return the tasks a labeler holds, oldest first, each with the end of its lease.
+    def leased_by(self, labeler_id: str, now: float) -> list[tuple[Assignment, float]]:
+        """Return the tasks a labeler has on lease, oldest first, each with its lease's end.
 
         One that is being written is not theirs yet.
         """
-        held = self._held.get(labeler_id, {})
+        own = self._leases.get(labeler_id, {})
         return [
             (self.assignments[name], until)
-            for name, until in held.items()
+            for name, until in own.items()
             if until > now and name in self.assignments
         ]
 
@@ -176,8 +176,8 @@ class QueryBoard:
         """End the queries that grew old unclaimed; return how many answers will not come.
 
         `labels` is how many had come by now: people should judge the present policy, so one
-        refit interval of newer labels ends a query as time does. What is held stays until answered
-        or let go.
+        refit interval of newer labels ends a query as time does. What is on lease stays until
+        it is answered or let go.
         """
         aged = list(self._aged(now, labels))
         expired = 0

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
 from typing import assert_never
 
 from label_queue.config import DEFAULT_QUALITY, QualityConfig
@@ -131,16 +130,6 @@ def as_comparison(query: ComparisonQuery, event: AnswerEvent) -> Comparison | No
         choice=None if event.choice is None else index[event.choice],
         ranking=None if event.ranking is None else tuple(index[name] for name in event.ranking),
     )
-
-
-def dataset_bytes(comparisons: Sequence[Comparison]) -> bytes:
-    """Return the training set as canonical JSON: what two replays are compared by."""
-    return _canonical([asdict(comparison) for comparison in comparisons])
-
-
-def dataset_sha256(comparisons: Sequence[Comparison]) -> str:
-    """Return the digest of `dataset_bytes`."""
-    return hashlib.sha256(dataset_bytes(comparisons)).hexdigest()
 
 
 def _canonical(value: object) -> bytes:

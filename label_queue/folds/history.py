@@ -36,7 +36,7 @@ class LabelHistory:
         self.training: set[str] = set()
         """Ids of the labels that would train now: the training set. Not to be changed."""
         self.num_held = 0
-        """Labels that would, were their labeler not on probation or suspended."""
+        """Labels that would train now, were their labeler not on probation or suspended."""
         self.num_retracted = 0
         self._queries = queries
         self._by_id: dict[str, LabelEvent] = {}

@@ -12,7 +12,7 @@ from label_queue.folds.view import LearnedLabels, LedgerView
 from protocol.labels import LabelChange, Reinstated
 
 FORCING_SHARE = 0.02
-"""Above this share of a fit's weight, what changed forces a refit."""
+"""Share of a fit's weight above which what changed forces a refit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,13 +22,14 @@ class Shift:
     left: frozenset[str] = frozenset()
     """Ids of the labels learned, and since excluded or held."""
     returned: frozenset[str] = frozenset()
-    """Ids of those that a reinstatement brought back, and that were not learned."""
+    """Ids of the labels that a reinstatement brought back, and that were not learned."""
     weight_share: float = 0.0
-    """Of what was learned and came back, by the live reward's own weights, in [0, 1]."""
+    """Weight of what left or came back, as a share of all that was learned or came back, in [0, 1],
+    by the live reward's own weights."""
 
     @property
     def forces_refit(self) -> bool:
-        """Whether to wait for the next regular refit would be too long."""
+        """Whether waiting for the next regular refit would take too long."""
         return self.weight_share > FORCING_SHARE
 
 

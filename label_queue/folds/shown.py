@@ -13,7 +13,7 @@ class ShownPrompt:
     """The prompt as shown: a text, or the chat so far."""
 
     text: str
-    """A plain prompt; empty for a chat."""
+    """The plain prompt; empty for a chat."""
     messages: tuple[ChatMessage, ...] = ()
     """The chat, oldest turn first; empty for a plain prompt."""
 
@@ -23,7 +23,7 @@ class ShownCandidate:
     """A response as shown: neither model nor version."""
 
     candidate_id: str
-    """Opaque; what a choice or ranking names."""
+    """Opaque id, which a choice or ranking names."""
     text: str
 
 

@@ -1,4 +1,4 @@
-"""A ledger held still, so that questions about it are pure functions, in whatever thread."""
+"""A snapshot of a ledger, so that questions about it are pure functions, in whatever thread."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from protocol.seq_ranges import numbers_in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerView:
-    """What a ledger held at one moment."""
+    """What a ledger contained at one moment."""
 
     queries: Mapping[str, ComparisonQuery]
     assignments: Mapping[str, Assignment]
     events: tuple[LabelEvent, ...]
-    """By `seq`."""
+    """Label events, by `seq`."""
     rewards: tuple[RewardVersion, ...]
     policies: tuple[PolicyProvenance, ...]
 
@@ -71,7 +71,7 @@ class LedgerView:
         return build_dataset(self.queries, self.events, seq, DatasetRules(), config)
 
     def labels(self) -> dict[str, AnswerEvent]:
-        """Return all labels by id, as they stand."""
+        """Return the current labels, by id."""
         return current_labels(self.events)
 
 
@@ -84,7 +84,7 @@ class LearnedLabels:
     """
 
     def __init__(self, config: QualityConfig) -> None:
-        """Take how the run's labelers are judged: for ledgers that say no lists."""
+        """Take how the run's labelers are judged, for versions that came without a list."""
         self._config = config
         self._lists: dict[int, frozenset[int]] = {}
         self._labels: dict[int, frozenset[str]] = {}

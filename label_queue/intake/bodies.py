@@ -16,7 +16,7 @@ from protocol.errors import BodyTooLarge, Forbidden, InvalidLabel
 
 JSON = "application/json"
 SUBMISSION = TypeAdapter(LabelSubmission)
-"""Reads one from JSON."""
+"""Reads a `LabelSubmission` from JSON."""
 
 B = TypeVar("B", bound=Body)
 

@@ -8,7 +8,7 @@ import structlog
 from fastapi import Request
 
 LONGEST_FAILURE = 500
-"""Characters."""
+"""Characters of a failure that are told, at most."""
 
 TellFailure = Callable[[str], Awaitable[None]]
 """Takes a failure in one line: what was asked, and what happened."""

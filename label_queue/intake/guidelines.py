@@ -11,7 +11,7 @@ from markdown_it.token import Token
 from markupsafe import Markup
 
 FIRST_HEADING = 3
-"""The page and its panel have headings above those of the text."""
+"""Level of the text's highest headings: the page and its panel have headings above them."""
 
 
 def render_guidelines(markdown: str) -> Markup:

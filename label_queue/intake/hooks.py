@@ -16,9 +16,9 @@ from label_queue.intake.bodies import read_limited
 from label_queue.intake.refusals import refusals
 
 MAX_HOOK_BYTES = 1024 * 1024
-"""A webhook quotes the task and its texts."""
+"""Bytes of a webhook, at most: it quotes the task and its texts."""
 PASSED_ON = ("webhook-", "x-andon-")
-"""Header names that may prove something; cookies and tokens are not among them."""
+"""Beginnings of header names that may prove something; cookies and tokens are not among them."""
 
 router = APIRouter(prefix="/hooks", tags=["webhooks"])
 
@@ -38,7 +38,7 @@ class HookAnswer(BaseModel):
     """The webhook was taken."""
 
     is_news: bool
-    """False: it came before, and has no effect."""
+    """Whether the webhook is new; False: it came before, and has no effect."""
 
 
 @router.post("/{connector}", responses=refusals(401, 404, 413, 422, 503))

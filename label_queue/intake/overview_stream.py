@@ -13,9 +13,10 @@ from label_queue.sides.owner import OwnerSide
 from protocol.errors import QueueClosed
 
 KEEP_ALIVE_S = 15.0
-"""A comment is sent after so long without an event, so that nothing between closes the stream."""
+"""Time without an event after which a comment is sent, so that nothing between closes the
+stream."""
 PAUSE_S = 1.0
-"""Between two events: with many labelers something changes all the time."""
+"""Pause between two events: with many labelers something changes all the time."""
 RECONNECT_MS = 2_000
 """How long a browser waits before it comes back."""
 KEEP_ALIVE = ": keep-alive\n\n"

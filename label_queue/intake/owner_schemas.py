@@ -40,7 +40,7 @@ class Exclude(Reason):
     """Leave a labeler's labels out of every fit from now on."""
 
     from_seq: Stored = 0
-    """Only those with this sequence number or a later one; 0: all."""
+    """Sequence number from which on the labeler's labels are left out; 0: all."""
 
 
 class Rollback(Reason):
@@ -61,7 +61,7 @@ class NewGold(Body):
 
     query_id: Identifier
     choice: Identifier
-    """The right candidate's id."""
+    """Id of the right candidate."""
 
 
 class GoldMade(Body):

@@ -51,7 +51,7 @@ class LineAnswer(Body):
     """What became of one line of a batch."""
 
     line: int
-    """From 0, blank lines counted."""
+    """Number of the line in the batch, from 0, blank lines counted."""
     status: int
     """The HTTP status this line would have had alone."""
     answer: LabelAnswer | None = None
@@ -74,7 +74,7 @@ class ErrorAnswer(Body):
     """Why a request was refused."""
 
     error: str
-    """The kind, e.g. "InvalidLabel"."""
+    """Kind of the error, e.g. "InvalidLabel"."""
     message: str
     """What is wrong and what to do about it."""
     field: str | None = None

@@ -22,7 +22,7 @@ class Admission:
     link: str
     """Path of the one-time link, e.g. "/enter/…"."""
     token: str
-    """For `Authorization: Bearer`; shown this once."""
+    """Token for `Authorization: Bearer`; shown this once."""
 
 
 class Admissions:

@@ -36,7 +36,7 @@ from protocol.labels import AnswerEvent, Assignment, ComparisonQuery
 from protocol.once import Once
 
 POLL_S = 1.0
-"""Leases run out without an event: a labeler who waits looks again this often."""
+"""How often a labeler who waits looks again: leases run out without an event."""
 
 
 class LabelingDesk:
@@ -72,16 +72,16 @@ class LabelingDesk:
         was lost is among `PeopleSide.held_tasks`, and free again when its lease runs out.
         Gold and repeats are mixed in. Somebody suspended or excluded waits like everybody for whom
         there is nothing to label.
-        Raises TooFast above the request rate, or above the number of tasks held at once.
+        Raises TooFast above the request rate, or above the number of tasks on lease at once.
         """
         state = self._state
         state.access.admit(labeler_id)
         deadline = time.monotonic() + wait_s
         while not self._wants_no_more():
             now = self._clock()
-            num_held = state.board.num_held(labeler_id, now)
-            if num_held >= self._config.lease.max_open:
-                raise TooFast(f"you hold {num_held} tasks: answer some of them first", 1)
+            num_leased = state.board.num_leased(labeler_id, now)
+            if num_leased >= self._config.lease.max_open:
+                raise TooFast(f"you hold {num_leased} tasks: answer some of them first", 1)
             gets_tasks = state.history.standings[labeler_id].gets_tasks
             entry = state.board.pick(labeler_id, now) if gets_tasks else None
             if entry is not None:
@@ -98,14 +98,14 @@ class LabelingDesk:
         lapsed = entry.holders.get(labeler_id)
         if lapsed is not None:
             assignment = board.assignments[lapsed]
-            board.hold(assignment, lease_until)
+            board.lease(assignment, lease_until)
             return self._task(assignment, lease_until)
         on_top = self._mixer.draw(labeler_id, now, self._reliability())
         query = entry.query if on_top is None else on_top
         assignment = self._assign(labeler_id, query, now, lease_until)
-        # Held before it is written, so that nobody else is given the slot meanwhile; and written
+        # Leased before it is written, so that nobody else is given the slot meanwhile; and written
         # before it is handed out, so that no answer can come to an assignment lost in a crash.
-        board.hold(assignment, lease_until)
+        board.lease(assignment, lease_until)
         try:
             await self._commits.write([assignment] if on_top is None else [on_top, assignment])
         except ResourceError:
@@ -173,9 +173,9 @@ class LabelingDesk:
                 fresh.setdefault(event.event_id, event)
                 results.append(event)
         written = await self._commits.write(list(fresh.values())) if fresh else []
-        standing = {e.event_id: e for e in written if isinstance(e, AnswerEvent)}
+        stored = {e.event_id: e for e in written if isinstance(e, AnswerEvent)}
         return [
-            self._answer(result, standing[result.event_id])
+            self._answer(result, stored[result.event_id])
             if isinstance(result, AnswerEvent)
             else result
             for result in results
@@ -214,17 +214,17 @@ class LabelingDesk:
             submission, assignment, revision=revision, received_at=self._clock(), system=system
         )
 
-    def _answer(self, sent: AnswerEvent, stands: AnswerEvent) -> LabelAnswer | LabelError:
-        if sent.source.payload_sha256 != stands.source.payload_sha256:
+    def _answer(self, sent: AnswerEvent, stored: AnswerEvent) -> LabelAnswer | LabelError:
+        if sent.source.payload_sha256 != stored.source.payload_sha256:
             self._state.figures.num_rejected += 1
             return LabelConflict(
                 f"{sent.event_id} was answered before, differently: send a change of mind as "
                 f"revision {sent.revision + 1}",
                 "revision",
             )
-        if sent.received_at != stands.received_at:
+        if sent.received_at != stored.received_at:
             self._state.figures.num_duplicates += 1
-        return LabelAnswer(event_id=stands.event_id, seq=stands.seq, received_at=stands.received_at)
+        return LabelAnswer(event_id=stored.event_id, seq=stored.seq, received_at=stored.received_at)
 
     async def heartbeat(self, labeler_id: str, assignment_id: str) -> float:
         """Renew a lease; return when it ends now. Idempotent.
@@ -241,7 +241,7 @@ class LabelingDesk:
         if assignment.labeler_id != labeler_id:
             raise Forbidden("this assignment is another labeler's")
         lease_until = self._clock() + self._state.terms.duration_s
-        self._state.board.hold(assignment, lease_until)
+        self._state.board.lease(assignment, lease_until)
         return lease_until
 
     async def reject(

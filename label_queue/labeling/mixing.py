@@ -41,7 +41,7 @@ class TaskMixer:
         self._new_id = new_id
         self._num_tasks: Counter[str] = Counter()
         self._shown: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        """By labeler: how often each query was asked again, gold templates and own queries."""
+        """How often each query was asked again, gold templates and own queries, by labeler."""
         self._asked: defaultdict[str, set[str]] = defaultdict(set)
         self._templates: list[ComparisonQuery] = []
         self._num_queries_seen = 0

@@ -28,7 +28,7 @@ class LastAnswer:
 
     task: Task
     submission: LabelSubmission
-    """As it stands; a change of mind is this with `revision` one higher."""
+    """The answer as it stands; a change of mind is this with `revision` one higher."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +37,12 @@ class Me:
 
     labeler_id: str
     labels: int
-    """Given so far."""
+    """Labels given so far."""
     labels_today: int
-    """In the last 24 hours."""
+    """Labels given in the last 24 hours."""
     last: LastAnswer | None
     guidelines: str
-    """Markdown from the config; empty if there is none."""
+    """Markdown of the guidelines, from the config; empty if there are none."""
     guideline_version: str
     cord: CordState
 
@@ -64,12 +64,12 @@ class OwnWork:
         self._clock = clock
 
     def held_tasks(self, labeler_id: str) -> HeldTasks:
-        """Return the tasks a labeler holds and has not answered, oldest first; renews nothing."""
+        """Return the unanswered tasks a labeler has on lease, oldest first; renews nothing."""
         board = self._state.board
         return HeldTasks(
             tasks=tuple(
                 as_task(board.queries[assignment.query_id], assignment, until)
-                for assignment, until in board.held_by(labeler_id, self._clock())
+                for assignment, until in board.leased_by(labeler_id, self._clock())
             )
         )
 

@@ -15,11 +15,11 @@ class RunInfo:
     kind: QueryKind
     guideline_version: str
     labels_total: int
-    """N, wanted over the whole run."""
+    """N, labels wanted over the whole run."""
     labels_received: int
     labels_scheduled: int
-    """l(n), wanted by now."""
+    """l(n), labels wanted by now."""
     queries_outstanding: int
     """Answers asked for and not yet given."""
     is_closed: bool
-    """True once the run wants no more labels: a labeler may stop."""
+    """Whether the run wants no more labels: a labeler may stop."""

@@ -64,15 +64,18 @@ class LabelSubmission:
     ranking: Annotated[tuple[Identifier, ...], Field(max_length=64)] | None = None
     """All candidate ids, best first, for `ranking`."""
     strength: Annotated[int, Field(ge=1, le=4)] | None = None
-    """How much better: 1 slightly … 4 far."""
+    """How much better the best is: 1 slightly … 4 far."""
     spans: Annotated[tuple[Span, ...], Field(max_length=256)] | None = None
     comment: Annotated[str, Field(max_length=4_000)] | None = None
     reason: Annotated[str, Field(max_length=1_000)] | None = None
-    """Why it was skipped or flagged."""
+    """Why the task was skipped or flagged."""
     shown_at: ClientTime | None = None
-    """Unix seconds on the client's clock, as are the next two. Stored, never used for order."""
+    """When the task was shown, Unix seconds on the client's clock. Stored, never used for order."""
     first_action_at: ClientTime | None = None
+    """When the labeler first did something, Unix seconds on the client's clock. Stored, as
+    `shown_at`."""
     submitted_at: ClientTime | None = None
+    """When the answer was sent, Unix seconds on the client's clock. Stored, as `shown_at`."""
     active_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = None
     """Milliseconds spent on the task; sets how long leases last."""
 
@@ -82,11 +85,11 @@ class LabelAnswer:
     """The label is on disk. A repeat of the request gets the same answer."""
 
     event_id: str
-    """"assignment_id:revision"."""
+    """Idempotency key, "assignment_id:revision"."""
     seq: int
-    """Its place in the ledger."""
+    """Sequence number of the label's event in the ledger."""
     received_at: float
-    """Unix seconds on the server's clock."""
+    """When the label was received, Unix seconds on the server's clock."""
 
 
 def check_submission(submission: LabelSubmission, query: ComparisonQuery) -> None:

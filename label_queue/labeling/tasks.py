@@ -19,9 +19,9 @@ class Task:
     kind: QueryKind
     prompt: ShownPrompt
     candidates: tuple[ShownCandidate, ...]
-    """In the order to show."""
+    """Candidates in the order to show."""
     lease_until: float
-    """Unix seconds on the server's clock; a heartbeat renews it."""
+    """When the lease ends, Unix seconds on the server's clock; a heartbeat renews it."""
     guideline_version: str
 
 

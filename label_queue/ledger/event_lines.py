@@ -35,7 +35,7 @@ from protocol.labels import (
 from protocol.schema import only
 
 EVENT_SCHEMA = 1
-"""Of a label event's line; raised when an older reader could misread it."""
+"""Schema version of a label event's line; raised when an older reader could misread it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,10 +32,11 @@ class LabelerToken:
     labeler_id: str
     created_at: float
     expires_at: float | None
-    """None: as long as the ledger."""
+    """When the token stops being taken, Unix seconds; None: never."""
     role: Role = "labeler"
     kind: TokenKind = "token"
-    """A bearer token; a link that opens one session and is then void; a browser's session."""
+    """What it is: a bearer token; a link that opens one session and is then void; a browser's
+    session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +53,9 @@ class ConnectorOffset:
     """How far an outside source was read; written in one transaction with its labels."""
 
     connector: str
-    """E.g. "label_studio:3"."""
+    """Name of the connector, e.g. "label_studio"."""
     offset: str
-    """JSON of the connector's own; the newest counts."""
+    """How far the source was read: JSON of the connector's own; the newest counts."""
     at: float
 
 
@@ -68,7 +69,7 @@ class DeadLetter:
     """The field at fault."""
     message: str
     payload: str
-    """Its first characters."""
+    """First characters of the refused body."""
 
 
 Record = (

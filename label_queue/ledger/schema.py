@@ -119,7 +119,7 @@ def _to_2(connection: Connection) -> None:
 
 
 STEPS: Mapping[int, Callable[[Connection], None]] = {1: _to_2}
-"""By the version from which a step leads to the next."""
+"""Steps to the next version, by the version that each starts from."""
 
 
 def _columns(connection: Connection, table: str) -> set[str]:

@@ -49,7 +49,7 @@ from protocol.labels import (
 
 MEND_LEDGER = "name the run folder's ledger.sqlite"
 KEYS_PER_SELECT = 500
-"""SQLite takes a limited number of bound parameters in one statement."""
+"""Keys looked up at once: SQLite takes a limited number of bound parameters in one statement."""
 
 
 class SqlLedger:
@@ -121,9 +121,9 @@ class SqlLedger:
         written = []
         try:
             with self._connection.begin():
-                standing = self._standing(records)
+                stored = self._stored(records)
                 for record in records:
-                    written.append(_place(record, standing, last, rows))
+                    written.append(_place(record, stored, last, rows))
                 for kind, fresh in rows.items():
                     if fresh:
                         self._connection.execute(insert(STREAMS[kind].table), fresh)
@@ -182,7 +182,7 @@ class SqlLedger:
             highest = self._connection.scalar(select(func.max(stream.table.c[stream.order])))
         return highest or 0
 
-    def _standing(self, records: Sequence[Record]) -> dict[tuple[Any, object], Record]:
+    def _stored(self, records: Sequence[Record]) -> dict[tuple[Any, object], Record]:
         """Return those records already in the ledger under the keys of `records`."""
         found: dict[tuple[Any, object], Record] = {}
         for kind, stream in STREAMS.items():
@@ -200,22 +200,22 @@ class SqlLedger:
 
 def _place(
     record: Record,
-    standing: dict[tuple[Any, object], Record],
+    stored: dict[tuple[Any, object], Record],
     last: dict[Any, int],
     rows: Mapping[Any, list[dict[str, object]]],
 ) -> Record:
-    """Return what stands under the record's key, adding a row if that is the record itself."""
+    """Return what is stored under the record's key, adding a row if that is the record itself."""
     kind = stream_of(type(record))
     stream = STREAMS[kind]
     key = (kind, getattr(record, stream.key)) if stream.key else None
-    if key in standing:
-        return standing[key]
+    if key in stored:
+        return stored[key]
     last[kind] += 1
     if isinstance(record, LabelEvent):
         record = replace(record, seq=last[kind])
     rows[kind].append(stream.row(record, last[kind]))
     if key is not None:
-        standing[key] = record
+        stored[key] = record
     return record
 
 

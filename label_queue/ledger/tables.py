@@ -50,12 +50,12 @@ class Stream:
 
     table: Table
     order: str
-    """Rises with every append."""
+    """Name of the column that rises with every append."""
     key: str | None
-    """Makes an append idempotent; None where every append counts."""
+    """Name of the column that makes an append idempotent; None where every append counts."""
     adapter: TypeAdapter[Any]
     line: Callable[[Any], object]
-    """A record as it is written, whose fields the columns are."""
+    """Returns a record as it is written, whose fields the columns are."""
 
     @classmethod
     def of(

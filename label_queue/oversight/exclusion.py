@@ -17,7 +17,7 @@ class OwnerEvents:
 
     new_id: Callable[[], str]
     clock: Callable[[], float]
-    """Unix seconds."""
+    """Returns the present time, Unix seconds."""
 
     def exclude(self, labeler_id: str, from_seq: int, reason: str) -> Excluded:
         """Leave somebody's labels out, from a sequence number on."""
@@ -50,15 +50,15 @@ class ExclusionPreview:
     labeler_id: str
     from_seq: int
     labels: int
-    """That leave, or come back."""
+    """Number of labels that leave the training set, or come back into it."""
     weight_share: float
-    """Of the present fit's weight, in [0, 1]."""
+    """Share of the present fit's weight that leaves or comes back, in [0, 1]."""
     forces_refit: bool
-    """Above 2 % of the weight the next fit is a refit, at once."""
+    """Whether the next fit is a refit, at once: above 2 % of the weight it is."""
     reward_versions: tuple[int, ...]
-    """That learned from them."""
+    """Reward versions that learned any of the labeler's labels from `from_seq` on, rising."""
     policy_versions: tuple[int, int] | None
-    """First and last trained on such a reward; None: no policy was."""
+    """First and last policy version that a reward in `reward_versions` reached; None: none was."""
 
 
 def preview(

@@ -19,21 +19,21 @@ class Progress:
     reward_version: int
     labels_total: int
     labels_scheduled: int
-    """l(n)."""
+    """l(n), labels wanted by now."""
     labels_received: int
-    """That count toward l(n)."""
+    """Labels that count toward l(n)."""
     labels_held: int
-    """Of labelers on probation or suspended: stored, and not learned from yet."""
+    """Labels of labelers on probation or suspended: stored, and not learned from yet."""
     queries_outstanding: int
     rate_per_min: float
     label_latency_p50_s: float | None
-    """Median, from the making of a query to a label on it."""
+    """Median time from the making of a query to a label on it, seconds."""
     label_to_policy_p50_s: float | None
     label_to_policy_p95_s: float | None
     coverage: float | None
-    """Median over recent queries, in [0, 1]."""
+    """Median coverage of recent queries, in [0, 1]."""
     agreement_alpha: float | None
-    """Krippendorff's α, nominal."""
+    """Krippendorff's α for nominal data."""
     winrate_vs_reference: float | None
 
 
@@ -43,9 +43,9 @@ class Moment:
 
     at: float
     received: int
-    """Of those that count now."""
+    """Labels received by then, of those that count now."""
     scheduled: int
-    """l(n)."""
+    """l(n), labels wanted by then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Vote:
 
     labeler_id: str
     choice: str | None
-    """The candidate_id; None for a tie."""
+    """The candidate_id chosen; None for a tie."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class Overview:
     at: float
     progress: Progress
     history: tuple[Moment, ...]
-    """From the first label on, evenly spaced; at most 120."""
+    """Moments of the run from the first label on, evenly spaced in time; at most 120."""
     cord: CordState
     connectors: tuple[ConnectorHealth, ...]
     labelers: tuple[Assessment, ...]

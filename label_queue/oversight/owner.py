@@ -23,11 +23,11 @@ from protocol.errors import InvalidLabel, UnknownTask
 from protocol.labels import OwnerEvent
 
 BURST_S = 1.0
-"""An overview is assembled anew this often at most, however much changes."""
+"""Shortest time between two overviews that are assembled anew, however much changes."""
 MANY_REFUSALS = 20
 """Requests refused as too fast, from which on a labeler is flagged: no person sends so many."""
 JUDGING_SHARE = 0.1
-"""Of one core's time that may go into judging labelers for the overview."""
+"""Share of one core's time that may go into judging labelers for the overview."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

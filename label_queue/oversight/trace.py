@@ -34,13 +34,14 @@ class LabelTrace:
     labeler_id: str
     query_id: str
     revisions: tuple[LabelChange, ...]
-    """All that was said, oldest first; the newest stands."""
+    """All revisions of the label, oldest first; the newest stands."""
     candidate_versions: tuple[int, ...]
     """Policy versions that wrote the candidates, in the query's order."""
     reward_versions: tuple[int, ...]
-    """That learned it, rising."""
+    """Reward versions that learned the label, rising."""
     policy_versions: tuple[int, ...]
-    """That such a reward reached, rising; a rollback leaves it behind, so there may be gaps."""
+    """Policy versions reached by a reward that had learned the label, rising; a rollback leaves it
+    behind, so there may be gaps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +50,9 @@ class LabelerTrace:
 
     labeler_id: str
     num_labels: int
-    """Given and not taken back, whatever they say."""
+    """Labels given and not taken back, whatever they say."""
     num_learned: int
-    """Of these, learned by some reward version."""
+    """Labels that some reward version learned, also those taken back since."""
     first_seq: int | None
     last_seq: int | None
     reward_versions: tuple[int, ...]
@@ -72,13 +73,14 @@ class PolicyTrace:
 
     policy: PolicyProvenance
     line: tuple[int, ...]
-    """The versions it came from, itself first, then its parent, down to ρ."""
+    """Policy versions it came from, itself first, then its parent, down to ρ."""
     reward_versions: tuple[int, ...]
-    """That it and its ancestors were trained on, rising."""
+    """Reward versions that it and its ancestors were trained on, rising."""
     label_ids: tuple[str, ...]
-    """That those learned, by when they were given."""
+    """Ids of the labels that the rewards behind it learned, in the order in which they were
+    given."""
     labelers: tuple[LabelerPart, ...]
-    """Those who gave most first."""
+    """How many of the labels behind it each labeler gave, those who gave most first."""
 
 
 class Trace:

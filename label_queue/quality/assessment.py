@@ -35,33 +35,34 @@ class Assessment:
     labeler_id: str
     state: LabelerState
     labels: int
-    """Given and not retracted, gold and repeats among them."""
+    """Labels given and not retracted, gold and repeats among them."""
     labels_held: int
-    """Of those that state a preference for training: waiting until the labeler is cleared."""
+    """Labels that state a preference for training and wait until the labeler is cleared."""
     excluded_from: int | None
     gold_right: int
     gold_wrong: int
     gold_accuracy: float
-    """Mean of Beta(8 + right, 2 + wrong)."""
+    """Share of right gold answers as far as can be told: mean of Beta(8 + right, 2 + wrong)."""
     gold_low: float
+    """Lower end of the central 95 % interval of `gold_accuracy`."""
     gold_high: float
-    """Its central 95 % interval."""
+    """Upper end of the central 95 % interval of `gold_accuracy`."""
     self_agreement: float | None
     self_repeats: int
     peer_agreement: float | None
-    """With others on the same queries, leave-one-out."""
+    """Share of agreement with others on the same queries, leave-one-out, in [0, 1]."""
     peer_labels: int
     position_z: float | None
     fast_share: float | None
-    """Of labels faster than `fast_tokens_per_s` of displayed text."""
+    """Share of labels that came faster than `fast_tokens_per_s` of displayed text allows."""
     reliability: float | None
-    """a_ℓ in (0, 1], of the last fit."""
+    """Reliability a_ℓ, in (0, 1], of the last fit."""
     weight_share: float
-    """Of the next fit, in [0, 1]."""
+    """Share of the next fit's weight, in [0, 1]."""
     flags: tuple[Flag, ...]
-    """In a fixed order."""
+    """What speaks against the labeler, in a fixed order."""
     last_label_at: float | None
-    """The server's clock."""
+    """When the newest label was received, Unix seconds on the server's clock."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -23,8 +23,9 @@ class GoldAccuracy:
 
     mean: float
     low: float
+    """Lower end of the central 95 % interval."""
     high: float
-    """`low` to `high` is the central 95 % interval."""
+    """Upper end of the central 95 % interval."""
 
 
 def gold_accuracy(right: int, wrong: int) -> GoldAccuracy:

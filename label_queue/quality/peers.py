@@ -17,7 +17,7 @@ class PeerAgreement:
     share: float
     """Mean over the queries of the share of the others who gave the labeler's answer."""
     num_queries: int
-    """That somebody else answered too."""
+    """Queries that somebody else answered too."""
 
 
 def peer_agreement(

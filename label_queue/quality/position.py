@@ -17,7 +17,7 @@ class PositionBias:
     z: float
     """Standard deviations from what random orders would give; 0 without labels."""
     num_labels: int
-    """That put one candidate first."""
+    """Labels that put one candidate first."""
 
 
 def position_bias(

@@ -1,6 +1,6 @@
 """Reliability a_ℓ: how much of what a labeler says is explained by what the others prefer.
 
-One-coin Dawid–Skene (1979) with a prior over the truth that is learned: the labeler names the truth
+One-coin Dawid–Skene (1979) with a prior over the truth that is fitted: the labeler names the truth
 with probability a and any of the K candidates otherwise, whatever its place. The truth's prior is
 softmax of a small reward fitted to the *other* labelers' comparisons, times what the others who
 answered the same query said. So the chance of an answer y is a·q_y + (1 − a)/K: the likelihood
@@ -22,16 +22,16 @@ from label_queue.quality.weights import label_digest
 from protocol.labels import Comparison
 
 PRIOR_TRUE, PRIOR_NOISE = 5.1, 0.9
-"""Beta prior of a: mean 0.85 and worth six answers whose truth is known."""
+"""Beta prior of a reliability a: mean 0.85 and worth six answers whose truth is known."""
 FLOOR = 0.02
-"""No reliability is below it: a lies in (0, 1]."""
+"""Lowest reliability: a lies in (0, 1]."""
 MAX_ROUNDS, SETTLED = 5, 0.01
-"""Of rewards and reliabilities in turn, and the change at which they end."""
+"""Rounds of rewards and reliabilities in turn, at most, and the change below which they end."""
 MAX_GROUPS, MAX_LEARNED = 10, 1_500
 PENALTY = 0.3
-"""Of the small reward's L2."""
+"""Strength of the small reward's L2 penalty."""
 _GRID: Floats = (np.arange(200) + 0.5) / 200
-"""Values of a over which its posterior is summed."""
+"""Values of a reliability a over which its posterior is summed."""
 _LOG_PRIOR: Floats = (PRIOR_TRUE - 1) * np.log(_GRID) + (PRIOR_NOISE - 1) * np.log1p(-_GRID)
 
 
@@ -108,9 +108,9 @@ class _Judges:
         self._judged = [(choices.take(own), labeler[own]) for own in groups]
         self._judged_rows = [np.repeat(own, choices.sizes) for own in groups]
         lucky = np.isin(choices.comparison, _drawn(comparisons))
-        self._learned, self._learned_labeler = choices.take(lucky), labeler[lucky]
+        self._trained_on, self._trained_on_labeler = choices.take(lucky), labeler[lucky]
         stages = np.bincount(choices.comparison, minlength=len(comparisons))
-        self._weights = 1.0 / stages[self._learned.comparison]
+        self._weights = 1.0 / stages[self._trained_on.comparison]
         self._theta = [np.zeros(choices.features.shape[1])] * len(groups)
 
     def next_round(self, found: Floats) -> Floats:
@@ -119,9 +119,9 @@ class _Judges:
         result = found.copy()
         for group, (judged, labeler) in enumerate(self._judged):
             self._theta[group] = fit_reward(
-                self._learned,
-                np.where(self._group[self._learned_labeler] == group, 0.0, self._weights),
-                found[self._learned_labeler],
+                self._trained_on,
+                np.where(self._group[self._trained_on_labeler] == group, 0.0, self._weights),
+                found[self._trained_on_labeler],
                 penalty=PENALTY,
                 start=self._theta[group],
             )

@@ -24,11 +24,11 @@ from label_queue.config import QualityConfig
 Probabilities = NDArray[np.float64]
 
 LEFT_OUT = 1e-14
-"""A walk is followed until so little of it is under way, as a share of what ended at the top."""
+"""Share of what ended at the top below which what is left of a walk is not followed any more."""
 EQUAL = 1e-9
-"""Sums this near a bound, nats, are on it."""
+"""Distance from a bound, in nats, within which a sum is on it."""
 THRESHOLD_STEP = 0.01
-"""Thresholds are whole multiples of it, nats."""
+"""Step of the thresholds, in nats: they are whole multiples of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +36,9 @@ class Steps:
     """What gold answers are worth, nats; both are positive."""
 
     down: float
-    """Of a right answer."""
+    """Nats by which a right answer lowers the sum."""
     up: float
-    """Of a wrong one."""
+    """Nats by which a wrong answer raises the sum."""
 
     @classmethod
     def of(cls, config: QualityConfig) -> Steps:
@@ -54,7 +54,7 @@ class Walk:
     at_low: Probabilities
     """[N], the probability that answer n + 1 is its last and brings it to the lower bound."""
     at_high: Probabilities
-    """[N], likewise to the upper one."""
+    """[N], the probability that answer n + 1 is its last and brings it to the upper bound."""
 
     @property
     def mean_length(self) -> float:
@@ -115,7 +115,7 @@ def share_stopped(steps: Steps, accuracy: float, threshold: float, num_golds: in
     size = min(num_golds, len(cycle.at_low))
     back, out = cycle.at_low[:size], cycle.at_high[:size]
     at_zero = np.zeros(num_golds + 1)
-    """[n]: a walk of the chain begins after n answers."""
+    """[num_golds + 1], the probability that a walk of the chain begins after n answers."""
     at_zero[0] = 1.0
     stops = np.zeros(num_golds)
     for n in range(1, num_golds + 1):
@@ -199,7 +199,7 @@ def sequential_test(steps: Steps, accuracy: float, config: QualityConfig) -> Wal
 
 
 def sequential_bounds(config: QualityConfig) -> tuple[float, float]:
-    """Return the sums from which on down somebody is good, and up bad, nats.
+    """Return the sums at which somebody is called good, going down, and bad, going up; nats.
 
     log(β/(1 − α)) and log((1 − β)/α), α being how often a good labeler is called bad, β how often a
     bad one good (Wald 1945, "Sequential Tests of Statistical Hypotheses").

@@ -12,13 +12,13 @@ from protocol.labels import AnswerEvent, ComparisonQuery
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfAgreement:
-    """Of the queries asked twice, how many were answered alike."""
+    """How many of the queries asked twice were answered alike."""
 
     agreed: int = 0
     num_repeats: int = 0
-    """Of which both answers state a preference."""
+    """Repeats of which both answers state a preference."""
     num_candidates: float = 2.0
-    """K: how many there were to choose from; of queries of different K, by the mean 1/(K − 1)."""
+    """K, the number of candidates; where queries differ in it, that of the mean 1/(K − 1)."""
 
     @property
     def share(self) -> float | None:

@@ -27,7 +27,7 @@ NUM_BUCKETS = 1 << 14
 _UNIGRAM, _BIGRAM, _SPREAD = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 31))
 _SHIFT = np.uint64(64 - 14)
 MAX_STEPS = 60
-"""Of L-BFGS; on all that was tried its gradient was below 1e-3 before."""
+"""Steps of L-BFGS, at most; on all that was tried its gradient was below 1e-3 before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

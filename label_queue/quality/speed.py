@@ -15,11 +15,11 @@ class Speed:
 
     fast: int
     num_labels: int
-    """That judge the text: skips and reports need no reading."""
+    """Labels that judge the text: skips and reports need no reading."""
 
     @property
     def share(self) -> float | None:
-        """Of the labels that came too fast; None without labels."""
+        """Share of the labels that came too fast; None without labels."""
         return self.fast / self.num_labels if self.num_labels else None
 
 

@@ -46,9 +46,9 @@ class Standing:
 
     state: LabelerState
     excluded_from: int | None = None
-    """Labels with this sequence number or a later one are left out."""
+    """Sequence number from which on labels are left out; None: none are."""
     held_from: int = 0
-    """While labels are held, those with this sequence number or a later one are; 0: all."""
+    """Sequence number from which on labels are held, while the labeler's are; 0: all."""
     alarm: GoldAlarm | None = None
     """Which test suspended them, if one did and the owner has not lifted it."""
     gold_right: int = 0
@@ -77,7 +77,7 @@ class Standing:
 
 
 NEWCOMER = Standing(state="active")
-"""Somebody without labels, where there is no gold."""
+"""Standing of somebody without labels, where there is no gold."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,13 +110,15 @@ class _Labeler:
     """What the fold keeps of one labeler."""
 
     is_vouched: bool
-    """By the owner, or because there was no gold when they began."""
+    """Whether the owner vouched for them, or there was no gold when they began."""
     tests: _Tests = field(default_factory=_Tests)
     answers: dict[str, tuple[int, bool]] = field(default_factory=dict)
-    """Sequence number when first given, and whether right, by label id, since the tests began."""
+    """Gold answers since the tests began, by label id: sequence number when first given, and
+    whether right."""
     right_before: int = 0
+    """Right gold answers given before the tests were restarted."""
     wrong_before: int = 0
-    """This and the last: gold answers given before the tests were restarted."""
+    """Wrong gold answers given before the tests were restarted."""
     alarm: GoldAlarm | None = None
     excluded_from: int | None = None
 

@@ -11,7 +11,7 @@ from label_queue.oversight.owner import Oversight
 from protocol.labels import CordState
 
 OWNER = "owner"
-"""Who acts here, in the ledger."""
+"""Name that whoever acts here has in the ledger."""
 
 
 class OwnerSide:

@@ -18,7 +18,7 @@ from protocol.messages import PolicyVersion, Rollout
 
 
 class PolicyLoopSide:
-    """next_orders → offer; wait_until_allowed → pass_cord; next_fit → learned."""
+    """next_orders → offer; wait_until_allowed → pass_cord; next_fit → reward_served."""
 
     def __init__(
         self,
@@ -77,7 +77,6 @@ class PolicyLoopSide:
         Idempotent by version; the run's clock never goes back. With the first version that is
         told, version 0 (ρ) is written down too.
         """
-        self._state.episodes = max(self._state.episodes, episodes)
         known, now = self._state.policies, self._clock()
         fresh: list[Record] = []
         if 0 not in known and policy.version != 0:
@@ -86,14 +85,17 @@ class PolicyLoopSide:
             fresh.append(as_provenance(policy, now))
         if fresh:
             await self._commits.write_patiently(fresh)
+        # Not before: who asks for the labels of this moment asks the policy of this moment.
+        self._state.episodes = max(self._state.episodes, episodes)
         self._state.change.notify()
 
     async def wait_until_allowed(self, episodes: int) -> float:
         """Block while fewer than l(n) labels have come, n = `episodes`; return seconds waited.
 
-        With when_starved = "continue" only the first N₀ are waited for. Blocks too
-        while the ledger's disk is full. Returns early when a rollback is ordered, which the learner
-        does at the cord. Idempotent. Raises QueueClosed once
+        With when_starved = "continue" only the first N₀ are waited for. In rounds, at the first
+        step of one, until the reward has learned that round's labels too. Blocks too while the
+        ledger's disk is full. Returns early when a rollback is ordered, which the learner does at
+        the cord. Idempotent. Raises QueueClosed once
         the queue is closed.
         """
         return await self._asker.wait_until_allowed(episodes)
@@ -121,7 +123,7 @@ class PolicyLoopSide:
     # --- what to learn -----------------------------------------------------------------------
 
     async def next_fit(self) -> FitRequest:
-        """Block until a fit is due and return it; the same one until `learned` is called.
+        """Block until a fit is due and return it; the same one until `reward_served` is called.
 
         A refit from scratch wins over a warm update, and is due at once when labels that carried
         more than 2 % of what the live reward learned were taken back. Raises QueueClosed once the
@@ -129,9 +131,9 @@ class PolicyLoopSide:
         """
         return await self._fits.next_fit()
 
-    async def learned(self, version: RewardVersion) -> None:
+    async def reward_served(self, version: RewardVersion) -> None:
         """Take the announcement of a reward version, on disk at return. Idempotent by version."""
-        await self._fits.learned(version)
+        await self._fits.reward_served(version)
 
     # --- figures -----------------------------------------------------------------------------
 

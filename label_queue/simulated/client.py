@@ -37,10 +37,11 @@ log = structlog.get_logger()
 RUN_INFO = TypeAdapter(RunInfo)
 TASK = TypeAdapter(Task)
 ANSWER = TypeAdapter(LabelAnswer)
-"""What the API answers, read from JSON."""
+"""Reads the API's answer to a label from JSON."""
 
 NOT_SERVED = 404
-"""What a proxy says of a GET whose service is not up yet, or no more. A POST's is a refusal."""
+"""Status by which a proxy answers a GET whose service is not up yet, or no more. To a POST it is a
+refusal."""
 FIRST_RETRY_S = 0.1
 LONGEST_RETRY_S = 5.0
 LONGEST_TASK_WAIT_S = 20.0
@@ -64,7 +65,7 @@ class WorkReport:
     acknowledged: int = 0
     """Distinct answers that the server said are on disk, skips among them."""
     skipped: int = 0
-    """Of those, how many passed on the task."""
+    """Acknowledged answers that passed on the task."""
     refused: int = 0
     """Answers the server turned down."""
     retried: int = 0

@@ -8,8 +8,8 @@ It reads any text, grammatical or not, left to right:
    word they reach, and neither reaches out of its clause.
 3. Each further sentiment word of a clause counts half as much as the one before, and so does each
    further use of a word in the text. A clause of fewer than three words counts half.
-4. Two sides of a contrast that disagree are weighed: the conceded side by 0.5, the side that
-   stands by 1.5. Sides that agree are left alone: "good but excellent" is no contrast.
+4. Two sides of a contrast that disagree are weighed: the conceded side by 0.5, the
+   asserted side by 1.5. Sides that agree are left alone: "good but excellent" is no contrast.
 5. A word said twice running costs 0.5, and a run of three words that came before costs 0.25.
 
 Rules 3 to 5 are there so that a policy that climbs the score goes on writing sentences.
@@ -29,7 +29,7 @@ REPEAT_FACTOR = 0.5
 SHORT_CLAUSE_WORDS = 3
 SHORT_CLAUSE_FACTOR = 0.5
 CONCEDED_WEIGHT = 0.5
-STANDING_WEIGHT = 1.5
+ASSERTED_WEIGHT = 1.5
 DOUBLED_WORD_COST = 0.5
 REPEATED_RUN_COST = 0.25
 
@@ -38,7 +38,7 @@ _CLAUSE_MARKS = frozenset({".", ",", "and"})
 
 @dataclass(slots=True)
 class _Clause:
-    """Words between two cuts, and how the clause stands to its neighbours."""
+    """Words between two cuts, and what joins the clause to its neighbours."""
 
     sentence: int
     opener: str
@@ -84,14 +84,14 @@ def _clause_value(clause: _Clause, uses: Counter[str]) -> float:
 
 
 def _weigh(sides: tuple[list[int], list[int]], values: list[float], weights: list[float]) -> None:
-    """Weigh a conceded and a standing side, given as clause indices, where they disagree."""
-    conceded, standing = sides
-    if sum(values[i] for i in conceded) * sum(values[i] for i in standing) >= 0:
+    """Weigh a conceded and an asserted side, given as clause indices, where they disagree."""
+    conceded, asserted = sides
+    if sum(values[i] for i in conceded) * sum(values[i] for i in asserted) >= 0:
         return
     for i in conceded:
         weights[i] = CONCEDED_WEIGHT
-    for i in standing:
-        weights[i] = STANDING_WEIGHT
+    for i in asserted:
+        weights[i] = ASSERTED_WEIGHT
 
 
 def _contrast_weights(clauses: list[_Clause], values: list[float]) -> list[float]:

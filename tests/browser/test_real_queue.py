@@ -100,7 +100,7 @@ async def test_an_exclusion_is_in_the_next_reward_version(
         await queue.owner.admit(name, "labeler")
         await label(queue, 5, name)
     first = await queue.policy_loop.next_fit()
-    await queue.policy_loop.learned(make_reward(1, ledger_seq=first.ledger_seq))
+    await queue.policy_loop.reward_served(make_reward(1, ledger_seq=first.ledger_seq))
     assert {comparison.labeler_id for comparison in first.comparisons} == {"ann", "bob"}
 
     olga = await come_in("olga", "owner")
@@ -118,5 +118,5 @@ async def test_an_exclusion_is_in_the_next_reward_version(
     second = await queue.policy_loop.next_fit()
     assert second.is_forced
     assert {comparison.labeler_id for comparison in second.comparisons} == {"ann"}
-    await queue.policy_loop.learned(make_reward(2, ledger_seq=second.ledger_seq))
+    await queue.policy_loop.reward_served(make_reward(2, ledger_seq=second.ledger_seq))
     await expect(olga.page.locator(".tile", has_text="Reward").locator(".value")).to_have_text("v2")

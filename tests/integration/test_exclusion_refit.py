@@ -1,4 +1,4 @@
-"""After an exclusion the refit is the one of a ledger that never held the labels: bit for bit."""
+"""After an exclusion the refit is, bit for bit, that of a ledger without the labels."""
 
 from __future__ import annotations
 

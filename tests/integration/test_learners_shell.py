@@ -25,7 +25,7 @@ from protocol.ports import WeightPublisher
 from protocol.remote import Remote, raised_as_itself, spawn
 from reward_service.bundle import load_bundle
 from tests.support import learner_inputs as inputs
-from tests.support.learner_contract import LearnerContract, Standing
+from tests.support.learner_contract import LearnerContract, Reached
 from tests.support.reward_trainer_contract import RewardTrainerContract
 
 AnyRank = TypeVar("AnyRank", bound=Rank)
@@ -153,9 +153,9 @@ def learner_rank(
 
 
 @pytest.fixture(scope="module")
-def shared_standing() -> Standing:
-    """Where `learner_rank` stands."""
-    return Standing()
+def shared_reached() -> Reached:
+    """How far `learner_rank` has come."""
+    return Reached()
 
 
 class TestRemoteLearner(LearnerContract, of=RemoteLearner):
@@ -164,8 +164,8 @@ class TestRemoteLearner(LearnerContract, of=RemoteLearner):
         return RemoteLearner(RankGroup([learner_rank]))
 
     @pytest.fixture
-    def standing(self, shared_standing: Standing) -> Standing:
-        return shared_standing
+    def reached(self, shared_reached: Reached) -> Reached:
+        return shared_reached
 
     def batch(self, step: int) -> ExperienceBatch:
         return inputs.experience_batch(step)

@@ -191,8 +191,8 @@ def test_a_garbled_index(root: Path, spoil: Spoil) -> None:
         tensors = load_file(whole / "model.safetensors")
         places = {name: f"model-{i % 2}.safetensors" for i, name in enumerate(tensors)}
         for place in set(places.values()):
-            held = {name: tensors[name] for name in tensors if places[name] == place}
-            save_file(held, whole / place, metadata={"format": "pt"})
+            stored = {name: tensors[name] for name in tensors if places[name] == place}
+            save_file(stored, whole / place, metadata={"format": "pt"})
         (whole / "model.safetensors").unlink()
         (whole / "model.safetensors.index.json").write_text(
             json.dumps({"metadata": {"total_size": 1}, "weight_map": places})

@@ -114,7 +114,7 @@ async def play(edits: list[Edit], deliveries: list[tuple[int, str]]) -> None:
     everything = Sweep(answers=tuple(tool.present.values()), is_complete=True)
     await run.labels.ingest(TOOL, everything)
 
-    assert {label: event.choice for label, event in run.standing().items()} == tool.labels()
+    assert {label: event.choice for label, event in run.current_labels().items()} == tool.labels()
     num_events = len(ledger.events())
     again = OutsideRun(ledger, [CONFIG], clock)
     counts = await again.labels.ingest(TOOL, everything)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from label_queue.folds.dataset import build_dataset, dataset_bytes
+from label_queue.folds.dataset import build_dataset
 from label_queue.ledger.records import ConnectorOffset, LabelerToken, Record, TokenRevocation
 from label_queue.ledger.sql import SqlLedger
 from protocol.labels import (
@@ -26,6 +26,7 @@ from protocol.labels import (
     RollbackOrdered,
     RolledBack,
 )
+from tests.support.canonical_json import dataset_bytes
 from tests.support.label_strategies import owner_events
 from tests.support.labels import (
     make_assignment,
@@ -84,7 +85,7 @@ VERSIONS = st.builds(
     st.integers(0, 3),
     st.none() | st.just(0),
 )
-STANDINGS = (
+CORD_AND_ACCESS = (
     st.builds(
         lambda kind, number, actor: make_cord_event(kind[0], number, actor=actor, **kind[1]),
         st.sampled_from(
@@ -141,7 +142,7 @@ class LedgerMachine(RuleBasedStateMachine):
         query = QUERIES[f"q{number}"]
         self.write([query, make_assignment(query, labeler)])
 
-    @rule(records=st.lists(VERSIONS | STANDINGS, max_size=4), events=EVENTS)
+    @rule(records=st.lists(VERSIONS | CORD_AND_ACCESS, max_size=4), events=EVENTS)
     def write_other_streams(self, records: list[Record], events: list[LabelEvent]) -> None:
         self.write([*records, *events, *records])
 

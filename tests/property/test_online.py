@@ -96,13 +96,13 @@ class Run:
     def labels(self) -> list[LabelChange]:
         return [event for event in self.ledger.events() if isinstance(event, LabelChange)]
 
-    def standing(self, which: int) -> AnswerEvent | None:
+    def an_answer(self, which: int) -> AnswerEvent | None:
         newest = {event.label_id: event for event in self.labels()}
-        standing = [event for event in newest.values() if isinstance(event, AnswerEvent)]
-        return standing[which % len(standing)] if standing else None
+        answers = [event for event in newest.values() if isinstance(event, AnswerEvent)]
+        return answers[which % len(answers)] if answers else None
 
     def do_revise(self, which: int) -> None:
-        event = self.standing(which)
+        event = self.an_answer(which)
         if event is not None:
             again = make_event(
                 self.live.board.queries[event.query_id],
@@ -114,7 +114,7 @@ class Run:
             self.write(again)
 
     def do_retract(self, which: int) -> None:
-        event = self.standing(which)
+        event = self.an_answer(which)
         if event is not None:
             gone = make_retraction(
                 self.live.board.queries[event.query_id],

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from label_queue.config import DEFAULT_QUALITY, QualityConfig
 from label_queue.fitting.retraining import make_request
-from label_queue.folds.dataset import build_dataset, dataset_bytes
+from label_queue.folds.dataset import build_dataset
 from label_queue.folds.history import LabelHistory
 from label_queue.quality.assessment import assess
 from label_queue.quality.position import position_bias
@@ -26,6 +26,7 @@ from protocol.labels import (
     OwnerEvent,
     Submitted,
 )
+from tests.support.canonical_json import dataset_bytes
 from tests.support.label_strategies import owner_events
 from tests.support.labels import (
     make_assignment,

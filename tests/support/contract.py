@@ -9,7 +9,7 @@ from typing import ClassVar
 class Contract(ABC):
     """What a port promises, as tests; a part's own test class inherits them: `of=` says whose.
 
-    `tests/unit/test_fakes.py` reads from that which fakes are held to what the real parts do.
+    `tests/unit/test_fakes.py` reads from that which fakes stand in for which real parts.
     """
 
     of: ClassVar[type | str]

@@ -10,6 +10,8 @@ from cluster.controller import Controller
 from cluster.loops.fleet import RolloutFleet
 from cluster.loops.journal import Journal
 from cluster.loops.parts import Parts
+from cluster.loops.recorded import recorded
+from cluster.recordings.recorder import Recorder
 from cluster.recordings.streams import Recordings
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_policy
@@ -31,7 +33,7 @@ def small_config(labels: Mapping[str, object] | None = None, **run: object) -> R
     """Five steps and 40 labels, 10 of them before RL; refits at 10, 20 and 30, no warm updates."""
     return parse_config(
         {
-            "people": ["ann"],
+            "people": [] if run.get("mode") == "fixed" else ["ann"],
             "run": {"episodes": 5 * BATCH, "max_policy_lag": 1, **run},
             "prompts": {"source": "reviews"},
             "policy": {"path": "model"},
@@ -63,17 +65,23 @@ class World:
         actors: Sequence[FakeActor] = (),
         config: RunConfig | None = None,
         labelers: Sequence[str] = ("ann",),
+        recorder: Recorder | None = None,
     ) -> None:
         self.config = config or small_config()
         self.actors = list(actors) or [FakeActor(), FakeActor()]
         self.learner = FakeLearner()
         self.service = FakeRewardService()
         self.trainer = FakeRewardTrainer()
-        self.people = LabelSide(self.config.labels, num_episodes=self.config.run.episodes)
+        self.people = LabelSide(
+            self.config.labels,
+            num_episodes=self.config.run.episodes,
+            mode=self.config.run.mode,
+        )
         self.labels = self.people.loop
         for name in labelers:
             self.people.keep_labeling(name)
         self.sink = MemorySink()
+        self._recorder = recorder
         self._recordings = Recordings(folder)
         self._journal = Journal(self._recordings, self.sink, now=lambda: 100.0)
 
@@ -87,7 +95,9 @@ class World:
             reward_service=self.service,
             labels=self.labels,
         )
-        return Controller(self.config, parts, self._journal, make_policy())
+        return Controller(
+            self.config, recorded(parts, self._recorder), self._journal, make_policy()
+        )
 
     @property
     def progress(self) -> list[int]:

@@ -68,15 +68,15 @@ def fake_policy(
 
 
 class FakeEngine:
-    """See `actors.engine.Engine`. Stops at `hold_at` tokens of every draw until `release`d."""
+    """See `actors.engine.Engine`. Stops at `pause_at` tokens of every draw until `release`d."""
 
     def __init__(
         self, *, context_length: int = 32, end_token_ids: frozenset[int] = frozenset({1})
     ) -> None:
         self.context_length = context_length
         self.end_token_ids = end_token_ids
-        self.hold_at: int | None = None
-        self.held = asyncio.Event()
+        self.pause_at: int | None = None
+        self.paused = asyncio.Event()
         self.release = asyncio.Event()
         self.num_samples = 0
         self.num_loads = 0
@@ -109,7 +109,7 @@ class FakeEngine:
         while len(token_ids) < sampling.max_tokens and (
             not token_ids or last not in stop_token_ids
         ):
-            await self._maybe_hold(len(token_ids))
+            await self._maybe_pause(len(token_ids))
             row = log_softmax(self._table[last], sampling.temperature)
             last = self._random.choices(range(len(WORDS)), [math.exp(x) for x in row])[0]
             token_ids.append(last)
@@ -140,8 +140,8 @@ class FakeEngine:
     async def stop(self) -> None:
         self.num_stops += 1
 
-    async def _maybe_hold(self, num_tokens: int) -> None:
+    async def _maybe_pause(self, num_tokens: int) -> None:
         await asyncio.sleep(0)
-        if num_tokens == self.hold_at:
-            self.held.set()
+        if num_tokens == self.pause_at:
+            self.paused.set()
             await self.release.wait()

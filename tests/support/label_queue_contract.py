@@ -119,7 +119,7 @@ class LabelQueueContract(Contract):
         await sides.loop.set_progress(20, make_policy(1, 20))
         assert (await sides.loop.stats())["labels/scheduled"] == 10 + 22
 
-    async def test_a_fit_is_the_same_until_it_is_learned(self, sides: Sides) -> None:
+    async def test_a_fit_is_the_same_until_its_reward_is_served(self, sides: Sides) -> None:
         due = await waiting(sides.loop.next_fit())
         await sides.fill()
         await sides.label(10)
@@ -128,8 +128,8 @@ class LabelQueueContract(Contract):
         await sides.label(1)
         assert await sides.loop.next_fit() == first
         reward = make_reward(1, ledger_seq=first.ledger_seq)
-        await sides.loop.learned(reward)
-        await sides.loop.learned(reward)
+        await sides.loop.reward_served(reward)
+        await sides.loop.reward_served(reward)
         following = await waiting(sides.loop.next_fit())
         await sides.label(2)
         assert (await end_of(following)).kind == "warm"

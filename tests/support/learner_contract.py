@@ -15,8 +15,8 @@ from tests.support.contract import Contract
 
 
 @dataclass
-class Standing:
-    """Where a learner stands that several tests may share."""
+class Reached:
+    """How far a learner that several tests may share has come."""
 
     version: int = 0
 
@@ -25,79 +25,77 @@ class LearnerContract(Contract):
     """Subclasses give a `learner` whose version 0 was published, and batches for it."""
 
     @pytest.fixture
-    def standing(self) -> Standing:
-        return Standing()
+    def reached(self) -> Reached:
+        return Reached()
 
     @abstractmethod
     def batch(self, step: int) -> ExperienceBatch:
         """Return what policy version `step` can be trained on."""
 
-    async def take_steps(self, learner: Learner, standing: Standing, count: int) -> None:
+    async def take_steps(self, learner: Learner, reached: Reached, count: int) -> None:
         for _ in range(count):
-            report = await learner.step(self.batch(standing.version))
-            standing.version += 1
-            assert report.policy.version == standing.version
+            report = await learner.step(self.batch(reached.version))
+            reached.version += 1
+            assert report.policy.version == reached.version
 
-    async def test_a_step_makes_the_next_version(
-        self, learner: Learner, standing: Standing
-    ) -> None:
-        batch = self.batch(standing.version)
+    async def test_a_step_makes_the_next_version(self, learner: Learner, reached: Reached) -> None:
+        batch = self.batch(reached.version)
         policy = (await learner.step(batch)).policy
-        standing.version += 1
-        assert policy.version == standing.version
+        reached.version += 1
+        assert policy.version == reached.version
         assert policy.episodes == batch.episodes_before + len(batch.rollouts)
         assert policy.restored_from is None
 
     async def test_the_same_step_again_is_the_first_answer(
-        self, learner: Learner, standing: Standing
+        self, learner: Learner, reached: Reached
     ) -> None:
-        batch = self.batch(standing.version)
+        batch = self.batch(reached.version)
         first, at_once = await asyncio.gather(learner.step(batch), learner.step(batch))
         assert at_once == first == await learner.step(batch)
-        standing.version += 1
-        await self.take_steps(learner, standing, 1)  # so one version was made, not three
+        reached.version += 1
+        await self.take_steps(learner, reached, 1)  # so one version was made, not three
 
-    async def test_any_other_step_is_refused(self, learner: Learner, standing: Standing) -> None:
-        await self.take_steps(learner, standing, 2)
-        for step in (standing.version + 1, standing.version - 2):
+    async def test_any_other_step_is_refused(self, learner: Learner, reached: Reached) -> None:
+        await self.take_steps(learner, reached, 2)
+        for step in (reached.version + 1, reached.version - 2):
             with pytest.raises(VersionError):
                 await learner.step(self.batch(step))
-        await self.take_steps(learner, standing, 1)
+        await self.take_steps(learner, reached, 1)
 
     async def test_the_same_rollback_again_is_the_first_answer(
-        self, learner: Learner, standing: Standing
+        self, learner: Learner, reached: Reached
     ) -> None:
-        await self.take_steps(learner, standing, 2)
+        await self.take_steps(learner, reached, 2)
         kept = await learner.checkpoints()
-        first = await learner.restore(kept[0], standing.version)
-        assert await learner.restore(kept[0], standing.version) == first
-        standing.version += 1
-        assert first.version == standing.version
+        first = await learner.restore(kept[0], reached.version)
+        assert await learner.restore(kept[0], reached.version) == first
+        reached.version += 1
+        assert first.version == reached.version
         with pytest.raises(VersionError):
-            await learner.restore(kept[0], standing.version + 1)
-        second = await learner.restore(kept[0], standing.version)  # another rollback, to the same
-        standing.version += 1
-        assert second.version == standing.version
-        await self.take_steps(learner, standing, 1)
+            await learner.restore(kept[0], reached.version + 1)
+        second = await learner.restore(kept[0], reached.version)  # another rollback, to the same
+        reached.version += 1
+        assert second.version == reached.version
+        await self.take_steps(learner, reached, 1)
 
     async def test_what_is_restored_is_a_new_version(
-        self, learner: Learner, standing: Standing
+        self, learner: Learner, reached: Reached
     ) -> None:
-        await self.take_steps(learner, standing, 3)
+        await self.take_steps(learner, reached, 3)
         kept = await learner.checkpoints()
         assert kept == tuple(sorted(set(kept)))
-        assert 0 <= kept[0] <= kept[-1] < standing.version
+        assert 0 <= kept[0] <= kept[-1] < reached.version
         restored = await learner.restore(kept[0])
-        standing.version += 1
-        assert (restored.version, restored.restored_from) == (standing.version, kept[0])
+        reached.version += 1
+        assert (restored.version, restored.restored_from) == (reached.version, kept[0])
         with pytest.raises(VersionError):
-            await learner.step(self.batch(standing.version - 2))  # though it was the last taken
-        await self.take_steps(learner, standing, 1)
+            await learner.step(self.batch(reached.version - 2))  # though it was the last taken
+        await self.take_steps(learner, reached, 1)
 
     async def test_what_was_not_kept_cannot_be_restored(
-        self, learner: Learner, standing: Standing
+        self, learner: Learner, reached: Reached
     ) -> None:
-        await self.take_steps(learner, standing, 1)
+        await self.take_steps(learner, reached, 1)
         with pytest.raises(MissingError):
-            await learner.restore(standing.version + 7)
-        await self.take_steps(learner, standing, 1)
+            await learner.restore(reached.version + 7)
+        await self.take_steps(learner, reached, 1)

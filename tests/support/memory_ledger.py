@@ -56,8 +56,8 @@ class MemoryLedger:
         key, stream = KEYS[kind], self._streams[kind]
         if isinstance(record, LabelEvent):
             record = replace(record, seq=len(stream) + 1)
-        standing: Record = stream.setdefault(getattr(record, key) if key else len(stream), record)
-        return standing
+        stored: Record = stream.setdefault(getattr(record, key) if key else len(stream), record)
+        return stored
 
     def queries(self) -> list[ComparisonQuery]:
         return self.read(ComparisonQuery)

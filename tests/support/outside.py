@@ -66,8 +66,8 @@ class OutsideRun:
             open_http=open_loopback,
         )
 
-    def standing(self) -> dict[tuple[str, str], AnswerEvent]:
-        """Return the labels as they stand, by (labeler, query)."""
+    def current_labels(self) -> dict[tuple[str, str], AnswerEvent]:
+        """Return the current labels, by (labeler, query)."""
         labels = current_labels(self.ledger.events()).values()
         return {(label.labeler_id, label.query_id): label for label in labels}
 
@@ -84,8 +84,8 @@ async def turn(connector: str, outposts: Outposts, *, fails: bool = False) -> No
 
 
 def choices(run: OutsideRun) -> dict[tuple[str, str], str | None]:
-    """Return what was chosen as labels stand, by (labeler, query)."""
-    return {label: event.choice for label, event in run.standing().items()}
+    """Return what was chosen in the current labels, by (labeler, query)."""
+    return {label: event.choice for label, event in run.current_labels().items()}
 
 
 def shown(connector: str, letter: str, query: int) -> str:

@@ -1,6 +1,6 @@
 """Fakes of the controller's parts: they keep the ports' promises and remember what was asked.
 
-That they do is held by the contract suites beside them, which the real parts pass too. The label
+That they do is checked by the contract suites beside them, which the real parts pass too. The label
 queue has no fake: see `real_queue`.
 """
 
@@ -32,18 +32,11 @@ class FakePrompts:
     """Prompt number n is "p-n"."""
 
     def __init__(self) -> None:
-        self._cursor = 0
-
-    @property
-    def cursor(self) -> int:
-        return self._cursor
+        self._num_drawn = 0
 
     def draw(self, count: int) -> list[Prompt]:
-        self._cursor += count
-        return [make_prompt(n) for n in range(self._cursor - count, self._cursor)]
-
-    def seek(self, cursor: int) -> None:
-        self._cursor = cursor
+        self._num_drawn += count
+        return [make_prompt(n) for n in range(self._num_drawn - count, self._num_drawn)]
 
 
 class FakeActor:
@@ -76,7 +69,9 @@ class FakeActor:
         await asyncio.sleep(0)
         self._refuse_unproved()
         if policy.version < self.version:
-            raise VersionError(f"version {self.version} is held, {policy.version} was to be loaded")
+            raise VersionError(
+                f"version {policy.version} is older than {self.version}, the one loaded"
+            )
         if policy.probe != PROBE:
             self._failure = ProbeMismatch(f"the probe of version {policy.version} is another")
         self._refuse_unproved()

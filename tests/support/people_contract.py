@@ -124,8 +124,8 @@ class PeopleQueueContract(Contract):
         await queue.owner.admit("ann", "labeler")
         assert not (await queue.people.me("ann")).cord.is_pulled
         await queue.people.pull_cord("ann", "it insults people")
-        standing = await queue.owner.pull_cord("me too")
-        assert (standing.pulled_by, standing.reason) == ("ann", "it insults people")
+        cord = await queue.owner.pull_cord("me too")
+        assert (cord.pulled_by, cord.reason) == ("ann", "it insults people")
         assert (await queue.people.me("ann")).cord.reason == "it insults people"
         assert (await queue.owner.overview()).cord.is_pulled
         assert not (await queue.owner.release_cord("mended")).is_pulled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from label_queue.config import LabelsConfig
+from label_queue.config import LabelsConfig, Mode
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
@@ -36,14 +36,20 @@ class WatchedLoop(PolicyLoopSide):
 class LabelSide:
     """A queue over a ledger in memory, its clock, and labelers who choose what they see first."""
 
-    def __init__(self, config: LabelsConfig | None = None, *, num_episodes: int = 100) -> None:
+    def __init__(
+        self,
+        config: LabelsConfig | None = None,
+        *,
+        num_episodes: int = 100,
+        mode: Mode = "online",
+    ) -> None:
         config = config or make_config()
         self.clock = ManualClock()
         self.ledger = MemoryLedger()
         self.queue = LabelQueue(
             self.ledger,
             config,
-            LabelSchedule.of(config, num_episodes=num_episodes, mode="online"),
+            LabelSchedule.of(config, num_episodes=num_episodes, mode=mode),
             run_id="run-1",
             seed=1,
             clock=self.clock,

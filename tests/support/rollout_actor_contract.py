@@ -74,16 +74,16 @@ class RolloutActorContract(Contract):
             for rollout in await actor.generate(requests(2)):
                 assert set(rollout.policy_versions) == {version}
 
-    async def test_loading_what_is_held_does_nothing_and_an_older_version_is_refused(
+    async def test_loading_what_is_loaded_does_nothing_and_an_older_version_is_refused(
         self, actor: RolloutActor, versions: Iterator[int]
     ) -> None:
-        older, held = next(versions), next(versions)
-        difference = await actor.load_policy(self.policy(held))
-        assert await actor.load_policy(self.policy(held)) == difference
+        older, loaded = next(versions), next(versions)
+        difference = await actor.load_policy(self.policy(loaded))
+        assert await actor.load_policy(self.policy(loaded)) == difference
         with pytest.raises(VersionError):
             await actor.load_policy(self.policy(older))
         [rollout] = await actor.generate(requests(1))
-        assert set(rollout.policy_versions) == {held}
+        assert set(rollout.policy_versions) == {loaded}
 
 
 class OwnRolloutActorContract(RolloutActorContract):

@@ -1,4 +1,4 @@
-"""Every fake is held to what the real part does, by one suite of contract tests that both pass."""
+"""Every fake must do what the real part does, by one suite of contract tests that both pass."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ LABELS = section(
         "both_bad_rate": ("1", '"Both bad", of the same.', ONCE_LABELLED),
         "redrawn": (
             "responses",
-            "Responses drawn for a query and set aside, being alike another of it, so far.",
+            "Responses drawn for a query and set aside, being like another of it, so far.",
             "each second, once a query was drawn",
         ),
         "rate_per_min": (

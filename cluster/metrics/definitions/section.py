@@ -20,13 +20,13 @@ class Metric:
     axis: str
     """The metric it is drawn against, e.g. "policy/step"; of an axis, itself."""
     unit: str
-    """E.g. "nats"; "1" for a ratio, a share or a plain number."""
+    """What it is counted in, e.g. "nats"; "1" for a ratio, a share or a plain number."""
     meaning: str
     """What is counted of what, over which population; of a share numerator and denominator."""
     when: str
     """When it is written, e.g. "each step"."""
     is_written: bool = True
-    """False for a name that is kept for later: nothing writes it yet."""
+    """Whether anything writes it; False for a name that is kept for later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Section:
     prefix: str
     axis: str
     intro: str
-    """What holds for all of them."""
+    """What holds for all metrics of the prefix."""
     metrics: tuple[Metric, ...]
 
 

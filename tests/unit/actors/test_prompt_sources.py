@@ -1,4 +1,4 @@
-"""Prompt sources: drawn by seed, resumed by cursor, and bad input named in one line."""
+"""Prompt sources: drawn by seed, and bad input named in one line."""
 
 from __future__ import annotations
 
@@ -55,7 +55,6 @@ def jsonl_config(path: Path, **changes: Any) -> PromptsConfig:
 def test_review_prompts_are_the_beginnings_of_distinct_reviews(tokenizer: Any) -> None:
     source = build_prompt_source(PromptsConfig(seed=5), tokenizer)
     drawn = source.draw(200)
-    assert source.cursor == 200
     assert len({prompt.prompt_id for prompt in drawn}) == 200
     assert len({prompt.text for prompt in drawn}) > 190
     for prompt in drawn:

@@ -94,7 +94,7 @@ class TestRolloutWorker(OwnRolloutActorContract, of=RolloutWorker):
         return fake_policy(version, self._folder, probe_of=version + 1)
 
     def hold(self, actor: RolloutActor) -> asyncio.Event:
-        self._engine.hold_at = 3
+        self._engine.pause_at = 3
         return self._engine.release
 
 
@@ -184,9 +184,9 @@ async def test_only_the_last_answers_are_remembered(
 async def test_a_caller_that_goes_away_ends_no_draw(
     worker: RolloutWorker, engine: FakeEngine
 ) -> None:
-    engine.hold_at = 3
+    engine.pause_at = 3
     gone = asyncio.create_task(worker.generate([request(0)]))
-    await engine.held.wait()
+    await engine.paused.wait()
     gone.cancel()
     with pytest.raises(asyncio.CancelledError):
         await gone
@@ -222,7 +222,7 @@ async def test_the_starting_model_is_proved_without_a_load(
     assert engine.num_loads == 0
 
 
-async def test_loading_what_is_held_does_nothing(
+async def test_loading_what_is_loaded_does_nothing(
     worker: RolloutWorker, engine: FakeEngine, tmp_path: Path
 ) -> None:
     first = await worker.load_policy(fake_policy(3, tmp_path))
@@ -240,9 +240,9 @@ async def test_versions_never_go_backward(worker: RolloutWorker, tmp_path: Path)
 async def test_tokens_after_a_load_in_flight_carry_the_new_version(
     worker: RolloutWorker, engine: FakeEngine, tmp_path: Path
 ) -> None:
-    engine.hold_at = 3
+    engine.pause_at = 3
     draw = asyncio.create_task(worker.generate([request(0)]))
-    await engine.held.wait()
+    await engine.paused.wait()
     await worker.load_policy(fake_policy(2, tmp_path))
     engine.release.set()
     [rollout] = await draw
@@ -364,10 +364,10 @@ async def test_a_load_whose_caller_goes_away_is_finished(
 async def test_stats_count_tokens_and_time(
     worker: RolloutWorker, engine: FakeEngine, clock: ManualClock
 ) -> None:
-    engine.hold_at = 0
+    engine.pause_at = 0
     clock.now = 110.0
     draw = asyncio.create_task(worker.generate([request(0), request(1)]))
-    await engine.held.wait()
+    await engine.paused.wait()
     clock.now = 114.0
     assert worker.stats().num_in_flight == 2
     assert worker.stats().busy_s == 4.0

@@ -6,21 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.loops.activity import BRIEF_S, Standing, activity
+from cluster.loops.activity import BRIEF_S, LoopState, activity
 
-TRAINING = Standing(
+TRAINING = LoopState(
     learner="step",
     learner_for_s=0.5,
-    has_learned=True,
+    is_learning=True,
     has_reward=True,
     fit=None,
     is_cord_pulled=False,
 )
-NO_REWARD = replace(TRAINING, has_learned=False, has_reward=False, learner_for_s=30.0)
+NO_REWARD = replace(TRAINING, is_learning=False, has_reward=False, learner_for_s=30.0)
 
 
 @pytest.mark.parametrize(
-    ("standing", "words"),
+    ("state", "words"),
     [
         # Before the first reward there is nothing to train on.
         (replace(NO_REWARD, learner=None), "collecting first labels"),
@@ -62,5 +62,5 @@ NO_REWARD = replace(TRAINING, has_learned=False, has_reward=False, learner_for_s
         (replace(TRAINING, learner="rollback", is_cord_pulled=True), "rolling back the policy"),
     ],
 )
-def test_the_words_say_what_happens_now(standing: Standing, words: str) -> None:
-    assert activity(standing) == words
+def test_the_words_say_what_happens_now(state: LoopState, words: str) -> None:
+    assert activity(state) == words

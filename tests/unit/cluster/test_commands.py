@@ -72,6 +72,7 @@ def test_help_is_quick() -> None:
         ("trace",),
         ("export",),
         ("import",),
+        *((name,) for name in ("inspect", "doctor", "fit-reward", "train")),
     ],
 )
 def test_every_command_has_an_example_that_names_it(command: tuple[str, ...]) -> None:

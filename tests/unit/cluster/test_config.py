@@ -83,3 +83,57 @@ def test_weights_from_device_to_device_need_the_devices(
 def test_weights_from_device_to_device_can_be_chosen(transport: str, per_actor: float) -> None:
     config = parse_config(devices(transport, per_actor, max(0.25, per_actor // 2)), "test")
     assert config.rollouts.weight_transport == transport
+
+
+def rounds(labels: dict[str, object], **run: object) -> dict[str, object]:
+    return {
+        "people": ["ann"],
+        "run": {"mode": "batched", "episodes": 64, **run},
+        "prompts": {"source": "reviews"},
+        "policy": {"path": "model"},
+        "ppo": {"batch_size": 16, "minibatches": 4},
+        "rollouts": {"requests_per_call": 4},
+        "labels": {"total": 40, "initial": 10, "ahead": 1, "rounds": 4, **labels},
+    }
+
+
+@pytest.mark.parametrize(
+    ("labels", "complaint"),
+    [
+        ({"rounds": 5}, r"labels\.rounds 5 is above the 4 steps of the run"),
+        ({"rounds": 1}, r"labels\.rounds: Input should be greater than or equal to 2"),
+        ({"initial": 38}, r"labels\.total 40 leaves no label for each of 4 rounds"),
+        ({"when_starved": "continue"}, r"labels\.when_starved 'continue' is for mode 'online'"),
+    ],
+)
+def test_rounds_without_labels_or_steps_are_refused(
+    labels: dict[str, object], complaint: str
+) -> None:
+    assert parse_config(rounds({}), "test").run.mode == "batched"
+    with pytest.raises(ConfigError, match=complaint):
+        parse_config(rounds(labels), "test")
+
+
+def fixed(**changes: object) -> dict[str, object]:
+    run = {"mode": "fixed", "reward": "reward/v000001"}
+    return {"run": run, "prompts": {}, "policy": {"path": "model"}, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"run": {"mode": "fixed"}}, "run.reward names the reward of mode 'fixed'"),
+        (
+            {"run": {"reward": "reward/v000001"}, "people": ["ann"]},
+            "run.reward names the reward of mode 'fixed'",
+        ),
+        ({"people": ["ann"]}, "mode 'fixed' has no use for people"),
+        ({"labelers": [{"name": "ann"}]}, "mode 'fixed' has no use for labelers"),
+    ],
+)
+def test_a_fixed_reward_is_named_and_nobody_labels(
+    changes: dict[str, object], complaint: str
+) -> None:
+    assert parse_config(fixed(), "test").run.reward == "reward/v000001"
+    with pytest.raises(ConfigError, match=complaint):
+        parse_config(fixed(**changes), "test")

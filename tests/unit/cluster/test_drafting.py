@@ -31,11 +31,12 @@ class Drawing:
         self,
         is_complete: Callable[[RolloutRequest], bool] = lambda _: True,
         actor: FakeActor | None = None,
+        seed: int | None = None,
     ) -> None:
         self.actor = actor or FakeActor(is_complete)
         self.prompts = FakePrompts()
         fleet = RolloutFleet([self.actor], requests_per_call=4)
-        self.drafter = Drafter(fleet, self.prompts, SAMPLING)
+        self.drafter = Drafter(fleet, self.prompts, SAMPLING, seed)
 
     @property
     def asked(self) -> list[str]:
@@ -61,7 +62,7 @@ async def test_an_order_that_brings_prompts_takes_none_from_the_source() -> None
     drafts = await drawing.drafter.fill(order(1, 2, prompts=(make_prompt(7),)))
 
     assert [draft.prompt.prompt_id for draft in drafts] == ["p-7"]
-    assert drawing.prompts.cursor == 0
+    assert drawing.prompts.draw(1) == [make_prompt(0)]
 
 
 async def test_only_what_did_not_end_is_drawn_again() -> None:
@@ -137,3 +138,16 @@ async def test_samples_of_the_reference_policy_stay_as_they_fall() -> None:
 
     assert [rollout.text for rollout in rollouts] == ["warm"] * 4
     assert drawing.drafter.num_alike == 0
+
+
+def test_seeded_requests_have_a_seed_each_which_follows_from_the_id() -> None:
+    prompts = [make_prompt(n) for n in range(3)]
+
+    def seeds(run_seed: int) -> list[int | None]:
+        requests = Drawing(seed=run_seed).drafter.requests(prompts, "train")
+        assert {replace(each.sampling, seed=None) for each in requests} == {SAMPLING}
+        return [each.sampling.seed for each in requests]
+
+    assert seeds(1) == seeds(1)
+    assert len({*seeds(1), *seeds(2)}) == 6
+    assert None not in seeds(1)

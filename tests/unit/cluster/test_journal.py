@@ -106,7 +106,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 def test_before_the_first_step_there_is_no_pace(desk: Desk) -> None:
     desk.now += 5
     assert desk.journal.pace() == {}
-    assert not desk.journal.standing().has_learned
+    assert not desk.journal.loop_state().is_learning
 
 
 def test_pace_counts_from_the_first_step(desk: Desk) -> None:

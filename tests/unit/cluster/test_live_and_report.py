@@ -113,7 +113,7 @@ class Life:
     queue: LabelQueue
     clock: ManualClock
     random: Random
-    learned: list[RewardVersion] = field(default_factory=list)
+    rewards: list[RewardVersion] = field(default_factory=list)
     samples: dict[int, float] = field(default_factory=dict)
     version: int = 0
 
@@ -147,17 +147,17 @@ class Life:
     async def fit(self) -> FitRequest:
         request = await asyncio.wait_for(self.queue.policy_loop.next_fit(), 10.0)
         self.clock.now += 5.0
-        self.learned.append(
-            RewardVersion.answering(request, version=len(self.learned) + 1, fit_seconds=5.0)
+        self.rewards.append(
+            RewardVersion.answering(request, version=len(self.rewards) + 1, fit_seconds=5.0)
         )
-        await self.queue.policy_loop.learned(self.learned[-1])
+        await self.queue.policy_loop.reward_served(self.rewards[-1])
         return request
 
     async def step(self) -> None:
         self.clock.now += 3.0
         self.version += 1
         policy = make_policy(self.version, episodes=12 * self.version)
-        policy = replace(policy, reward_version=len(self.learned))
+        policy = replace(policy, reward_version=len(self.rewards))
         await self.queue.policy_loop.set_progress(policy.episodes, policy)
         self.samples[self.version] = self.clock.now + 1.0
         await self.queue.policy_loop.first_sampled(self.version, self.samples[self.version])
@@ -215,7 +215,7 @@ async def test_the_report_of_a_whole_run_says_what_the_live_figures_said(
         record_samples(folder, life.samples)
         live = await life.queue.policy_loop.online_stats()
         stats = await life.queue.policy_loop.stats()
-        last = life.learned[-1]
+        last = life.rewards[-1]
     summary = summarize(read_run(folder.path))
     assert {name: summary[name] for name in LIVE_NAMES if LIVE_NAMES[name] in live} == {
         name: live[live_name] for name, live_name in LIVE_NAMES.items() if live_name in live

@@ -71,7 +71,7 @@ class Played:
                 for number, (busy_s, tokens) in enumerate(actors)
             ]
         )
-        self.words.append(activity(self.journal.standing()))
+        self.words.append(activity(self.journal.loop_state()))
 
     def step(self, until: float) -> None:
         batch = make_batch(self.episodes // 8, 1)

@@ -321,8 +321,8 @@ class TestStarting:
         assert "is the ledger of run 'another-1', not 'mine-1'" in refusal(arguments)
         for path in folder.iterdir():
             path.unlink()
-        held = SqlLedger.open(ledger, "mine-1")
+        lock = SqlLedger.open(ledger, "mine-1")
         assert "another process has this ledger open" in refusal(arguments)
-        held.close()
+        lock.close()
         ledger.write_text("no ledger" * 200)
         assert "not a label ledger" in refusal(arguments)

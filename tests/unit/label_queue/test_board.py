@@ -37,7 +37,7 @@ def test_an_answer_fills_the_slot() -> None:
     board.apply(make_event(query))
     assert board.open_slots == 0
     assert picked(board, "bob", now=1e9) is None
-    assert board.num_held("ann", 1_000.0) == 0
+    assert board.num_leased("ann", 1_000.0) == 0
 
 
 def test_an_overlap_query_goes_to_different_labelers() -> None:
@@ -89,10 +89,10 @@ def test_a_heartbeat_prolongs_the_lease() -> None:
     board = make_board(query)
     assignment = make_assignment(query, "ann", lease_until=1_600.0)
     board.add_assignment(assignment)
-    board.hold(assignment, 1_900.0)
+    board.lease(assignment, 1_900.0)
     assert picked(board, "bob", now=1_899.0) is None
-    assert board.num_held("ann", 1_899.0) == 1
-    assert board.num_held("ann", 1_900.0) == 0
+    assert board.num_leased("ann", 1_899.0) == 1
+    assert board.num_leased("ann", 1_900.0) == 0
 
 
 def test_a_late_answer_counts_if_the_slot_is_open_and_harms_nothing_if_not() -> None:
@@ -112,8 +112,8 @@ def test_a_heartbeat_after_the_answer_revives_nothing() -> None:
     assignment = make_assignment(query, "ann")
     board.add_assignment(assignment)
     board.apply(make_event(query, "ann"))
-    board.hold(assignment, 9_999.0)
-    assert board.num_held("ann", 1_000.0) == 0
+    board.lease(assignment, 9_999.0)
+    assert board.num_leased("ann", 1_000.0) == 0
     assert picked(board, "bob") == "q0"
 
 
@@ -121,11 +121,11 @@ def test_a_released_hold_is_as_if_it_never_was() -> None:
     query = make_query()
     board = make_board(query)
     assignment = make_assignment(query)
-    board.hold(assignment, 1_600.0)
+    board.lease(assignment, 1_600.0)
     assert picked(board, "bob") is None
     board.release(assignment)
     assert picked(board, "bob") == "q0"
-    assert board.num_held("ann", 1_000.0) == 0
+    assert board.num_leased("ann", 1_000.0) == 0
 
 
 def test_unclaimed_queries_expire_by_time() -> None:
@@ -146,10 +146,10 @@ def test_unclaimed_queries_expire_after_one_refit_interval_of_newer_labels() -> 
     assert board.expire(1_000.0, labels=23) == 1
 
 
-def test_what_is_held_stays_and_what_is_half_answered_gives_up_the_rest() -> None:
-    held, half = make_query(0), make_query(1, num_wanted=3)
-    board = make_board(held, half)
-    board.add_assignment(make_assignment(held, "ann", lease_until=9_000.0))
+def test_what_is_leased_stays_and_what_is_half_answered_gives_up_the_rest() -> None:
+    leased, half = make_query(0), make_query(1, num_wanted=3)
+    board = make_board(leased, half)
+    board.add_assignment(make_assignment(leased, "ann", lease_until=9_000.0))
     board.add_assignment(make_assignment(half, "ann"))
     board.apply(make_event(half, "ann"))
     assert board.expire(5_000.0, labels=0) == 2

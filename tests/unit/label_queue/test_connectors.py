@@ -181,7 +181,7 @@ async def test_outposts_start_and_end_with_the_run(tmp_path: Path) -> None:
     outposts.start()
     outposts.start()
     await run.state.change.wait(10.0)
-    assert list(run.standing()) == [("jsonl:ann", "q0")]
+    assert list(run.current_labels()) == [("jsonl:ann", "q0")]
     await outposts.close()
     await outposts.close()
 

@@ -72,8 +72,8 @@ async def test_the_learner_passes_until_somebody_pulls_and_again_once_released(
     queue: LabelQueue,
 ) -> None:
     assert await queue.policy_loop.pass_cord() is None
-    standing = await queue.people.pull_cord("ann", "it swears")
-    assert (standing.is_pulled, standing.pulled_by, standing.reason) == (True, "ann", "it swears")
+    cord = await queue.people.pull_cord("ann", "it swears")
+    assert (cord.is_pulled, cord.pulled_by, cord.reason) == (True, "ann", "it swears")
     waiting = asyncio.create_task(queue.policy_loop.pass_cord())
     await asyncio.sleep(0)
     assert not waiting.done()

@@ -13,7 +13,7 @@ from label_queue.exchange.export import export_run
 from label_queue.exchange.imports import Imported, import_file
 from label_queue.exchange.line_file import write_lines
 from label_queue.exchange.record_lines import read_records, record_lines
-from label_queue.folds.dataset import build_dataset, dataset_bytes
+from label_queue.folds.dataset import build_dataset
 from label_queue.ledger.records import (
     Record,
 )
@@ -23,6 +23,7 @@ from protocol.labels import (
     ComparisonQuery,
     DatasetRules,
 )
+from tests.support.canonical_json import dataset_bytes
 from tests.unit.label_queue.conftest import MakeLedger
 from tests.unit.label_queue.exchanged import (
     PAIR,

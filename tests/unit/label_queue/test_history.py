@@ -58,7 +58,7 @@ def test_a_suspended_labelers_labels_are_held_until_they_are_reinstated() -> Non
     assert told.counts == (5, 0)
     told.add(make_event(GOLD["q23"], choice=1))
     assert told.counts == (0, 5)
-    told.add(make_event(QUERIES["q5"]))  # a task they still held
+    told.add(make_event(QUERIES["q5"]))  # a task they still had on lease
     assert told.counts == (0, 6)
     told.add(make_reinstatement("ann"))
     assert told.counts == (6, 0)

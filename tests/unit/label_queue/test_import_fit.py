@@ -1,4 +1,4 @@
-"""Imported preferences are held against the policy, line by line."""
+"""Imported preferences are checked against the policy, line by line."""
 
 from __future__ import annotations
 

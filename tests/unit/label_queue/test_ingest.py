@@ -72,7 +72,7 @@ def shown(letter: str, query: int = 0) -> str:
 
 
 def choices(run: OutsideRun) -> dict[tuple[str, str], str | None]:
-    return {label: event.choice for label, event in run.standing().items()}
+    return {label: event.choice for label, event in run.current_labels().items()}
 
 
 async def test_an_answer_becomes_an_assignment_and_a_label(run: OutsideRun) -> None:
@@ -91,7 +91,7 @@ async def test_an_answer_becomes_an_assignment_and_a_label(run: OutsideRun) -> N
 
 
 async def test_a_user_may_be_a_labeler_of_ours_with_an_assignment(run: OutsideRun) -> None:
-    held = Assignment(
+    leased = Assignment(
         assignment_id="from-the-page",
         query_id="q0",
         labeler_id="ann",
@@ -102,11 +102,11 @@ async def test_a_user_may_be_a_labeler_of_ours_with_an_assignment(run: OutsideRu
         page_version="1",
         guideline_version="1",
     )
-    await run.commits.write([held])
+    await run.commits.write([leased])
 
     await run.labels.ingest(TOOL, follow(said("c", user="9")))
 
-    assert run.ledger.assignments() == [held]
+    assert run.ledger.assignments() == [leased]
     # The letter is one of the tool's order, not of the page's.
     assert choices(run) == {("ann", "q0"): shown("c")}
 

@@ -50,7 +50,7 @@ class Tail:
             file.writelines(json.dumps(line) + end for line in lines)
 
     def choices(self) -> dict[tuple[str, str], str | None]:
-        return {label: event.choice for label, event in self.run.standing().items()}
+        return {label: event.choice for label, event in self.run.current_labels().items()}
 
     @property
     def state(self) -> str:

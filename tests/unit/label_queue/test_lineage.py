@@ -26,7 +26,7 @@ REWARDS: list[RewardVersion] = [
     make_reward(4, ledger_seq=20),
     make_reward(5, ledger_seq=25, kind="warm"),
 ]
-LEARNED = learned_labels(REWARDS, LISTS)
+REWARD_SERVED = learned_labels(REWARDS, LISTS)
 """The labeler of "bad" was excluded before reward version 3; only the refit, 4, forgot it."""
 
 
@@ -37,10 +37,10 @@ def test_a_reward_remembers_until_the_next_refit() -> None:
         3: {"a", "bad", "c", "d"},
         4: {"a", "c", "d"},
         5: {"a", "c", "d", "e"},
-    } == LEARNED
-    assert rewards_touched(LEARNED, ["bad"]) == (1, 2, 3)
-    assert rewards_touched(LEARNED, ["e", "d"]) == (3, 4, 5)
-    assert rewards_touched(LEARNED, []) == ()
+    } == REWARD_SERVED
+    assert rewards_touched(REWARD_SERVED, ["bad"]) == (1, 2, 3)
+    assert rewards_touched(REWARD_SERVED, ["e", "d"]) == (3, 4, 5)
+    assert rewards_touched(REWARD_SERVED, []) == ()
 
 
 def test_a_policy_stays_touched_though_its_reward_is_clean() -> None:

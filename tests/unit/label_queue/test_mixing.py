@@ -195,7 +195,7 @@ async def test_doubt_doubles_gold_and_nothing_else(
 ) -> None:
     queue = make_queue(with_gold(tmp_path, 200, first_tasks=0, share=0.15, share_first=0.15))
     doubted = make_reward(1, ledger_seq=0)
-    await queue.policy_loop.learned(replace_weights(doubted, {"ann": 0.1, "bob": 0.9}))
+    await queue.policy_loop.reward_served(replace_weights(doubted, {"ann": 0.1, "bob": 0.9}))
     for name in ("ann", "bob"):
         for _ in range(160):
             await answer(queue, await take(queue, name), name)

@@ -102,7 +102,7 @@ async def test_an_exclusion_that_weighs_makes_a_refit_due_at_once(
     assert (request.kind, request.is_forced, request.contaminated_from) == ("refit", True, 3)
     assert [comparison.seq for comparison in request.comparisons] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 11]
     assert request.labels_used == 10
-    await queue.policy_loop.learned(make_reward(3, ledger_seq=request.ledger_seq))
+    await queue.policy_loop.reward_served(make_reward(3, ledger_seq=request.ledger_seq))
     settled = asyncio.create_task(queue.policy_loop.next_fit())
     await until(lambda: sees_the_present(queue))
     assert not settled.done()
@@ -151,7 +151,7 @@ async def test_labels_taken_back_during_a_fit_are_out_of_the_next(queue: LabelQu
     under_way = await queue.policy_loop.next_fit()
     await queue.owner.exclude("bob", 0, "at random")
     assert await queue.policy_loop.next_fit() is under_way
-    await queue.policy_loop.learned(make_reward(1, ledger_seq=under_way.ledger_seq))
+    await queue.policy_loop.reward_served(make_reward(1, ledger_seq=under_way.ledger_seq))
     request = await queue.policy_loop.next_fit()
     assert (request.kind, request.is_forced, request.labels_used) == ("refit", True, 5)
     # No policy was trained on it yet.
@@ -180,7 +180,7 @@ async def test_a_warm_update_that_finds_nothing_to_learn_is_passed_over(
     await answer_orders(queue)
     await label(queue, 10)
     first = await queue.policy_loop.next_fit()
-    await queue.policy_loop.learned(make_reward(1, ledger_seq=first.ledger_seq))
+    await queue.policy_loop.reward_served(make_reward(1, ledger_seq=first.ledger_seq))
     await queue.policy_loop.set_progress(50, make_policy(1))
     await answer_orders(queue)
     kinds: list[str] = []
@@ -207,7 +207,7 @@ async def test_a_light_exclusion_waits_for_the_next_regular_refit(
     queue = make_queue(SETTLED)
     weights = (("ann", 1.0), ("bob", 0.01))
     light = replace(make_reward(3, ledger_seq=11), labels_used=11, labeler_weights=weights)
-    await queue.policy_loop.learned(light)
+    await queue.policy_loop.reward_served(light)
     await queue.owner.exclude("bob", 0, "at random")
     await answer_orders(queue)
     waiting = asyncio.create_task(queue.policy_loop.next_fit())
@@ -226,7 +226,7 @@ async def test_offline_too_a_refit_is_forced(make_queue: MakeQueue) -> None:
     await label(queue, 30, "ann")
     await label(queue, 10, "bob")
     first = await queue.policy_loop.next_fit()
-    await queue.policy_loop.learned(make_reward(1, ledger_seq=first.ledger_seq))
+    await queue.policy_loop.reward_served(make_reward(1, ledger_seq=first.ledger_seq))
     await queue.policy_loop.set_progress(10, make_policy(1))
     await queue.owner.exclude("bob", 0, "at random")
     request = await queue.policy_loop.next_fit()

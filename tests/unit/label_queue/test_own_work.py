@@ -22,7 +22,7 @@ from tests.unit.label_queue.conftest import MakeQueue
 from tests.unit.label_queue.labeling import answer_orders, label, submit
 
 
-async def test_a_refreshed_page_finds_what_it_held(queue: LabelQueue, clock: ManualClock) -> None:
+async def test_a_refreshed_page_finds_its_tasks(queue: LabelQueue, clock: ManualClock) -> None:
     await answer_orders(queue)
     first = await queue.people.next_task("ann", 0.0)
     second = await queue.people.next_task("ann", 0.0)
@@ -101,7 +101,7 @@ async def test_a_label_taken_back_elsewhere_is_no_last_answer(
 
 
 @pytest.mark.parametrize("purpose", ["gold", "repeat"])
-async def test_neither_tasks_held_nor_the_last_answer_say_what_a_task_was_for(
+async def test_neither_leased_tasks_nor_the_last_answer_say_what_a_task_was_for(
     make_queue: MakeQueue, purpose: str
 ) -> None:
     shares = {"gold": {"share_first": 0.9, "share": 0.9}, "repeat_share": 0.0}

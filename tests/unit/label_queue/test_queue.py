@@ -74,9 +74,9 @@ async def test_fits_are_due_at_the_points_and_between(queue: LabelQueue) -> None
     assert (first.kind, first.ledger_seq, first.labels_used) == ("refit", 10, 10)
     assert [comparison.seq for comparison in first.comparisons] == list(range(1, 11))
     await label(queue, 2)
-    assert await queue.policy_loop.next_fit() == first  # the same until it is learned
-    await queue.policy_loop.learned(make_reward(1, ledger_seq=10))
-    await queue.policy_loop.learned(make_reward(1, ledger_seq=10))
+    assert await queue.policy_loop.next_fit() == first  # the same until it is served
+    await queue.policy_loop.reward_served(make_reward(1, ledger_seq=10))
+    await queue.policy_loop.reward_served(make_reward(1, ledger_seq=10))
     warm = asyncio.create_task(queue.policy_loop.next_fit())
     await asyncio.sleep(0)
     assert not warm.done()
@@ -92,7 +92,7 @@ async def test_offline_fits_once_on_all_labels(make_queue: MakeQueue) -> None:
     await answer_orders(queue)
     await label(queue, 40)
     assert (await queue.policy_loop.next_fit()).labels_used == 40
-    await queue.policy_loop.learned(make_reward(1, ledger_seq=40))
+    await queue.policy_loop.reward_served(make_reward(1, ledger_seq=40))
     frozen = asyncio.create_task(queue.policy_loop.next_fit())
     await asyncio.sleep(0)
     assert not frozen.done()
@@ -115,7 +115,7 @@ async def test_coverage_and_latency_follow_the_labels_to_the_policy(
     await label(queue, 1)
     await label(queue, 1, outcome="skip")
     clock.now += 30.0
-    await queue.policy_loop.learned(make_reward(1, ledger_seq=10))
+    await queue.policy_loop.reward_served(make_reward(1, ledger_seq=10))
     await queue.policy_loop.set_progress(50, make_policy(3))
     await answer_orders(queue, version=3)
     # Of the 11 that state a preference the fit had ten on its list.
@@ -136,10 +136,10 @@ async def test_a_version_that_does_not_say_its_list_has_that_of_the_fit_it_was_o
     await label(queue, 10)
     await queue.policy_loop.next_fit()
     clock.now += 30.0
-    await queue.policy_loop.learned(make_reward(1, ledger_seq=10))
+    await queue.policy_loop.reward_served(make_reward(1, ledger_seq=10))
     await label(queue, 3)
     warm = await queue.policy_loop.next_fit()
-    await queue.policy_loop.learned(make_reward(2, ledger_seq=13, kind="warm"))
+    await queue.policy_loop.reward_served(make_reward(2, ledger_seq=13, kind="warm"))
     first, second = ledger.read(RewardVersion)
     assert (first.learned, first.announced_at) == (((1, 10),), 1_030.0)
     assert second.learned == as_ranges(each.seq for each in warm.comparisons)
@@ -151,7 +151,7 @@ async def test_a_revised_label_is_learned_anew_and_counts_once(queue: LabelQueue
     await answer_orders(queue)
     await label(queue, 10)
     await queue.policy_loop.next_fit()
-    await queue.policy_loop.learned(make_reward(1, ledger_seq=10))
+    await queue.policy_loop.reward_served(make_reward(1, ledger_seq=10))
     last = (await queue.people.me("ann")).last
     assert last is not None
     await submit(queue, replace(last.submission, revision=1, outcome="tie", choice=None))

@@ -31,34 +31,34 @@ def test_nothing_is_due_before_the_first_refit_point() -> None:
 
 def test_warm_updates_come_between_refits_by_count_or_by_time() -> None:
     plan = RetrainingPlan(ONLINE, WARM)
-    plan.learned("refit", labels=10, now=0.0)
+    plan.fitted("refit", labels=10, now=0.0)
     assert plan.due(10, now=1e9) is None
     assert plan.due(13, now=59.0) is None
     assert plan.next_check_s(13, now=50.0) == 10.0
     assert plan.due(13, now=60.0) == "warm"
     assert plan.due(14, now=0.0) == "warm"
-    plan.learned("warm", labels=14, now=5.0)
+    plan.fitted("warm", labels=14, now=5.0)
     assert plan.due(17, now=5.0) is None
 
 
 def test_a_refit_wins_and_makes_up_for_points_passed_during_a_fit() -> None:
     plan = RetrainingPlan(ONLINE, WARM)
-    plan.learned("refit", labels=10, now=0.0)
+    plan.fitted("refit", labels=10, now=0.0)
     assert plan.due(31, now=0.0) == "refit"
-    plan.learned("refit", labels=31, now=0.0)
+    plan.fitted("refit", labels=31, now=0.0)
     assert plan.due(39, now=0.0) == "warm"
 
 
 def test_a_warm_update_passes_no_refit_point() -> None:
     plan = RetrainingPlan(ONLINE, WARM)
-    plan.learned("refit", labels=10, now=0.0)
-    plan.learned("warm", labels=20, now=0.0)
+    plan.fitted("refit", labels=10, now=0.0)
+    plan.fitted("warm", labels=20, now=0.0)
     assert plan.due(20, now=0.0) == "refit"
 
 
 def test_warm_updates_can_be_turned_off() -> None:
     plan = RetrainingPlan(ONLINE, WarmConfig(every_labels=0))
-    plan.learned("refit", labels=10, now=0.0)
+    plan.fitted("refit", labels=10, now=0.0)
     assert plan.due(19, now=1e9) is None
 
 
@@ -66,7 +66,7 @@ def test_offline_the_reward_is_frozen_after_its_one_fit() -> None:
     offline = LabelSchedule(total=40, initial=40, num_episodes=100, refits=3)
     plan = RetrainingPlan(offline, WARM)
     assert plan.due(39, now=0.0) is None
-    plan.learned("refit", labels=40, now=0.0)
+    plan.fitted("refit", labels=40, now=0.0)
     assert plan.due(45, now=1e9) is None
 
 
@@ -208,9 +208,9 @@ def test_a_warm_update_learns_what_the_cap_left_out_once_there_is_room() -> None
 def test_a_refit_is_forced_once_something_was_learned() -> None:
     plan = RetrainingPlan(ONLINE, WARM)
     assert plan.due(9, now=0.0, is_forced=True) is None
-    plan.learned("refit", labels=10, now=0.0)
+    plan.fitted("refit", labels=10, now=0.0)
     assert plan.due(10, now=0.0, is_forced=True) == "refit"
     offline = LabelSchedule(total=40, initial=40, num_episodes=100, refits=3)
     frozen = RetrainingPlan(offline, WARM)
-    frozen.learned("refit", labels=40, now=0.0)
+    frozen.fitted("refit", labels=40, now=0.0)
     assert frozen.due(30, now=0.0, is_forced=True) == "refit"

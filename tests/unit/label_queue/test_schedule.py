@@ -56,3 +56,22 @@ def test_offline_wants_all_labels_before_rl_and_refits_once() -> None:
 
 def test_online_schedule_takes_its_numbers_from_the_config() -> None:
     assert LabelSchedule.of(LabelsConfig(), num_episodes=7_680, mode="online") == SCHEDULE
+
+
+def test_rounds_want_their_labels_at_once_and_refit_at_each_end() -> None:
+    config = LabelsConfig(total=100, initial=40, rounds=4, ahead=1, refits=1)
+    schedule = LabelSchedule.of(config, num_episodes=10, mode="batched")
+    # Rounds begin at 0, 2.5, 5 and 7.5 episodes; the last three share 60 labels.
+    wanted = [schedule.wanted(n) for n in range(12)]
+    assert wanted == [40, 40, 40, 60, 60, 80, 80, 80, 100, 100, 100, 100]
+    assert [schedule.first_episode(number) for number in range(4)] == [0, 3, 5, 8]
+    assert schedule.refit_points == (40, 60, 80, 100)
+    assert schedule.interval == 20
+    assert not schedule.updates_warmly
+
+
+def test_a_fixed_reward_wants_no_label_and_is_given_out_once() -> None:
+    schedule = LabelSchedule.of(LabelsConfig(), num_episodes=7_680, mode="fixed")
+    assert [schedule.wanted(n) for n in (0, 100, 7_680)] == [0] * 3
+    assert schedule.refit_points == (0,)
+    assert not schedule.updates_warmly

@@ -154,11 +154,11 @@ async def next_fit(world: World) -> None:
     await world.same(world.loop.next_fit)
 
 
-async def learned(world: World) -> None:
+async def reward_served(world: World) -> None:
     await world.fill()
     await label(world.queue, 10)
     reward = make_reward(1, ledger_seq=(await world.loop.next_fit()).ledger_seq)
-    await world.same(lambda: world.loop.learned(reward))
+    await world.same(lambda: world.loop.reward_served(reward))
 
 
 async def first_sampled(world: World) -> None:
@@ -194,7 +194,7 @@ POLICY_LOOP: Table = {
     "rolled_back": rolled_back,
     "cord": READS,
     "next_fit": next_fit,
-    "learned": learned,
+    "reward_served": reward_served,
     "first_sampled": first_sampled,
     "tell_activity": tell_activity,
     "want_of_room": want_of_room,

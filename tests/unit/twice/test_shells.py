@@ -132,6 +132,29 @@ async def restore(world: World) -> None:
     rank.stop()
 
 
+async def keep(world: World) -> None:
+    rank = started(world)
+    rank.step(inputs.experience_batch(0))
+    assert rank.keep() == rank.keep() == 1
+    assert present(rank.checkpoints()).count(1) == 1
+    rank.stop()
+
+
+async def resume(world: World) -> None:
+    rank = started(world)
+    rank.step(inputs.experience_batch(0))
+    rank.keep()
+    rank.stop()
+    follower = learner_rank(world)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learner_shell, "join_ranks", lambda *_: None)
+        follower.start("127.0.0.1", 1, inputs.PROBE)
+    first = follower.resume(1, 4)
+    assert follower.resume(1, 4) == first
+    assert present(first).version == 4
+    follower.stop()
+
+
 async def send(world: World) -> None:
     """A push is a collective: actors that have the version would not come to a second one."""
     rank = started(world)
@@ -173,6 +196,8 @@ LEARNER: Table = {
     "step": step,
     "checkpoints": READS,
     "restore": restore,
+    "keep": keep,
+    "resume": resume,
     "send": send,
     "save": save,
     "stop": stop_learner,
@@ -307,6 +332,7 @@ async def announce(world: World) -> None:
 
 
 ANNOUNCER: Table = {
+    "standing": READS,
     "forget_silent": announce,
     "next_version": announce,
     "failed": announce,
@@ -398,7 +424,7 @@ def test_the_announcers_process_has_no_call_of_its_own() -> None:
         if isinstance(node, ast.ClassDef) and node.name == "AnnouncerShell"
     )
     calls = {node.name for node in shell.body if isinstance(node, ast.AsyncFunctionDef)}
-    reads = {"served", "replicas"}
+    reads = {"served", "replicas", "standing"}
     assert {name for name in calls if name[0] != "_"} - reads == {"next_version", "failed", "swap"}
 
 

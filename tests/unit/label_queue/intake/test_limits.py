@@ -80,7 +80,7 @@ async def test_a_byte_order_mark_is_no_part_of_a_batch(ann: httpx.AsyncClient) -
     assert LineAnswer.model_validate_json(answer.text).status == 200
 
 
-async def test_too_many_tasks_held_at_once(ann: httpx.AsyncClient) -> None:
+async def test_too_many_tasks_leased_at_once(ann: httpx.AsyncClient) -> None:
     for _ in range(5):
         await take(ann)
     answer = await ann.get("/api/v1/tasks/next")

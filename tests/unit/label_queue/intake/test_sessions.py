@@ -115,8 +115,8 @@ async def test_forged_requests_are_refused(
 async def test_a_labeler_pulls_the_cord(browser: httpx.AsyncClient) -> None:
     body = {"reason": "it insults people"}
     answer = await browser.post("/api/v1/cord", json=body, headers=csrf_of(browser))
-    standing = TypeAdapter(CordState).validate_json(answer.content)
-    assert standing == CordState(is_pulled=True, pulled_by="ann", reason="it insults people")
+    cord = TypeAdapter(CordState).validate_json(answer.content)
+    assert cord == CordState(is_pulled=True, pulled_by="ann", reason="it insults people")
     later = await browser.post("/api/v1/cord", json={"reason": "me too"}, headers=csrf_of(browser))
     assert later.json()["reason"] == "it insults people"
 

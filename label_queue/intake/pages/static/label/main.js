@@ -9,7 +9,7 @@ import { candidateOf, listen } from "./keyboard.js";
 import { keepLeases } from "./lease.js";
 import { Marks } from "./marks.js";
 import { Outbox } from "./outbox.js";
-import { OwnStanding, showCord, showSaved } from "./standing.js";
+import { OwnProgress, showCord, showSaved } from "./own_progress.js";
 import { TaskLine } from "./task_line.js";
 import { TaskView } from "./task_view.js";
 
@@ -29,10 +29,10 @@ let isEnded = false;
 
 const outbox = new Outbox(
   `andon-outbox:${meta("andon-run")}:${meta("andon-labeler")}`,
-  (standing) => {
-    showSaved(standing, outbox.pending.length);
-    if (standing.kind === "ended") end();
-    if (standing.kind === "saved") own.refresh();
+  (state) => {
+    showSaved(state, outbox.pending.length);
+    if (state.kind === "ended") end();
+    if (state.kind === "saved") own.refresh();
   },
   (_submission, why) => {
     byId("refused").hidden = false;
@@ -40,7 +40,7 @@ const outbox = new Outbox(
   },
 );
 const line = new TaskLine((id) => outbox.holds(id));
-const own = new OwnStanding(end);
+const own = new OwnProgress(end);
 const view = new TaskView(
   (id) => choose(id),
   () => update(),

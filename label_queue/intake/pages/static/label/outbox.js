@@ -9,7 +9,7 @@ const LONGEST_WAIT_S = 30;
 
 /**
  * @typedef {{kind: "idle" | "saving" | "saved" | "ended"} |
- *   {kind: "retrying", waitS: number, why: string}} Standing
+ *   {kind: "retrying", waitS: number, why: string}} OutboxState
  */
 
 /** Sends answers in order, one at a time, as often as it takes. */
@@ -18,13 +18,13 @@ export class Outbox extends EventTarget {
 
   /**
    * @param {string} key of the storage: one for each run and labeler
-   * @param {(standing: Standing) => void} onStanding
+   * @param {(state: OutboxState) => void} onState
    * @param {(submission: any, why: string) => void} onRefused
    */
-  constructor(key, onStanding, onRefused) {
+  constructor(key, onState, onRefused) {
     super();
     this.key = key;
-    this.onStanding = onStanding;
+    this.onState = onState;
     this.onRefused = onRefused;
     /** @type {any[]} */
     this.pending = JSON.parse(sessionStorage.getItem(key) ?? "[]");
@@ -52,15 +52,15 @@ export class Outbox extends EventTarget {
     this.#isSending = true;
     let failures = 0;
     while (this.pending.length > 0) {
-      if (failures === 0) this.onStanding({ kind: "saving" });
+      if (failures === 0) this.onState({ kind: "saving" });
       try {
         await send("POST", "/labels", this.pending[0]);
         failures = 0;
         this.#settle();
-        if (this.pending.length === 0) this.onStanding({ kind: "saved" });
+        if (this.pending.length === 0) this.onState({ kind: "saved" });
       } catch (error) {
         if (error instanceof Refused && error.status === 401) {
-          this.onStanding({ kind: "ended" });
+          this.onState({ kind: "ended" });
           break;
         }
         failures += 1;
@@ -84,14 +84,14 @@ export class Outbox extends EventTarget {
   async #recover(error, failures) {
     if (error instanceof Unreachable) {
       const waitS = Math.min(LONGEST_WAIT_S, 2 ** (failures - 1));
-      this.onStanding({ kind: "retrying", waitS, why: "offline" });
+      this.onState({ kind: "retrying", waitS, why: "offline" });
       await pause(waitS * 1000);
     } else if (error instanceof Refused && error.status === 429) {
-      this.onStanding({ kind: "retrying", waitS: error.retryAfterS, why: "busy" });
+      this.onState({ kind: "retrying", waitS: error.retryAfterS, why: "busy" });
       await pause(error.retryAfterS * 1000);
     } else if (error instanceof Refused) {
       this.onRefused(this.#settle(), error.message);
-      this.onStanding({ kind: "idle" });
+      this.onState({ kind: "idle" });
     } else {
       throw error;
     }

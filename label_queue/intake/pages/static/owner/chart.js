@@ -47,9 +47,9 @@ export class ScheduleChart {
     const y = (/** @type {number} */ n) => TOP + ((top - n) / (top - floor)) * (HEIGHT - TOP - BOTTOM);
 
     const difference = last.received - last.scheduled;
-    const standing = difference >= 0 ? `${count(difference)} ahead` : `${count(-difference)} behind`;
+    const balance = difference >= 0 ? `${count(difference)} ahead` : `${count(-difference)} behind`;
     byId("chart-caption").textContent =
-      `${count(last.received)} received, ${count(last.scheduled)} due by now: ${standing}. ${count(this.total)} are wanted in all.`;
+      `${count(last.received)} received, ${count(last.scheduled)} due by now: ${balance}. ${count(this.total)} are wanted in all.`;
     const drawing = svg("svg", { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-labelledby": "chart-heading chart-caption" });
     for (const step of steps) {
       drawing.append(

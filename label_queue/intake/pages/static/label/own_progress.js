@@ -5,8 +5,8 @@ import { byId, element } from "../shared/dom.js";
 
 const EVERY_MS = 15_000;
 
-/** @param {import("./outbox.js").Standing} standing @param {number} pending */
-export function showSaved(standing, pending) {
+/** @param {import("./outbox.js").OutboxState} state @param {number} pending */
+export function showSaved(state, pending) {
   const line = byId("saved");
   const answers = pending === 1 ? "1 answer is kept here" : `${pending} answers are kept here`;
   const words = {
@@ -16,16 +16,16 @@ export function showSaved(standing, pending) {
     ended: pending > 0 ? `Session ended; ${answers}` : "Session ended",
     retrying: "",
   };
-  line.dataset.state = standing.kind;
-  line.textContent = words[standing.kind];
-  if (standing.kind === "retrying") {
-    const why = standing.why === "busy" ? "Too fast" : "No connection";
-    line.textContent = `${why}; ${answers} and sent again in ${standing.waitS} s`;
+  line.dataset.state = state.kind;
+  line.textContent = words[state.kind];
+  if (state.kind === "retrying") {
+    const why = state.why === "busy" ? "Too fast" : "No connection";
+    line.textContent = `${why}; ${answers} and sent again in ${state.waitS} s`;
   }
 }
 
 /** Keeps progress and cord current. */
-export class OwnStanding {
+export class OwnProgress {
   /** @param {() => void} onEnded */
   constructor(onEnded) {
     this.onEnded = onEnded;

@@ -1,0 +1,93 @@
+"""The ports of a run's parts, with what crosses them on record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from cluster.recordings.crossings import (
+    FIT,
+    RESTORE,
+    SCORE,
+    STEP,
+    SWAP,
+    as_reported,
+    without_place,
+)
+from cluster.recordings.recorder import Recorder
+from protocol.labels import FitRequest, RewardVersion
+from protocol.messages import ExperienceBatch, PolicyVersion, Score, StepReport
+from protocol.ports import Learner, RewardService, RewardTrainer
+
+T = TypeVar("T")
+
+
+class RecordedLearner:
+    """A `protocol.ports.Learner` on record: batches before they are trained on, reports after.
+
+    Args:
+        learner: Does the work.
+        recorder: Writes it down.
+    """
+
+    def __init__(self, learner: Learner, recorder: Recorder) -> None:
+        self._learner = learner
+        self._recorder = recorder
+
+    async def step(self, batch: ExperienceBatch) -> StepReport:
+        """See `protocol.ports.Learner`."""
+        return await self._recorder.through(STEP, batch, self._learner.step(batch), as_reported)
+
+    async def checkpoints(self) -> tuple[int, ...]:
+        """See `protocol.ports.Learner`."""
+        return await self._learner.checkpoints()
+
+    async def restore(self, version: int, step: int | None = None) -> PolicyVersion:
+        """See `protocol.ports.Learner`."""
+        return await self._recorder.through(
+            RESTORE, version, self._learner.restore(version, step), without_place
+        )
+
+
+class RecordedRewardTrainer:
+    """A `protocol.ports.RewardTrainer` on record.
+
+    Args:
+        trainer: Does the work.
+        recorder: Writes it down.
+    """
+
+    def __init__(self, trainer: RewardTrainer, recorder: Recorder) -> None:
+        self._trainer = trainer
+        self._recorder = recorder
+
+    async def fit(self, request: FitRequest) -> RewardVersion:
+        """See `protocol.ports.RewardTrainer`."""
+        return await self._recorder.through(FIT, request, self._trainer.fit(request), itself)
+
+
+class RecordedRewardService:
+    """A `protocol.ports.RewardService` on record.
+
+    Args:
+        service: Does the work.
+        recorder: Writes it down.
+    """
+
+    def __init__(self, service: RewardService, recorder: Recorder) -> None:
+        self._service = service
+        self._recorder = recorder
+
+    async def score(self, sequences: Sequence[Sequence[int]]) -> list[Score]:
+        """See `protocol.ports.Scorer`."""
+        asked = tuple(tuple(sequence) for sequence in sequences)
+        return await self._recorder.through(SCORE, asked, self._service.score(sequences), tuple)
+
+    async def swap(self, version: RewardVersion) -> None:
+        """See `protocol.ports.RewardService`."""
+        await self._recorder.through(SWAP, version, self._service.swap(version), itself)
+
+
+def itself(answer: T) -> T:
+    """Return an answer that is recorded as it is."""
+    return answer

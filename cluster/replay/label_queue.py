@@ -1,0 +1,149 @@
+"""The label queue alone: a fresh one over a scratch ledger is told what the run's own was told.
+
+What people and outside tools did comes from the run's ledger, what the policy loop said from the
+recording, each in its order. Compared is every fit that was ordered: kind, weights and the whole
+training set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cluster.recordings.crossings import NEXT_FIT, REWARD_SERVED, SET_PROGRESS
+from cluster.recordings.exchanges import Exchange
+from cluster.replay.difference import ABSENT, first_difference
+from cluster.replay.outcome import Outcome, Window
+from cluster.replay.recording import Recording, scratch
+from label_queue.ledger.records import LabelerToken, Ledger, Record, TokenRevocation
+from label_queue.ledger.sql import SqlLedger
+from label_queue.queue import LabelQueue
+from label_queue.schedule import LabelSchedule
+from protocol.labels import Assignment, ComparisonQuery, LabelEvent
+
+PATIENCE_S = 60.0
+"""How long the queue may take to order a fit that is due: with many labels, some seconds."""
+
+
+def replay_label_queue(recording: Recording, window: Window, tolerance: float) -> Iterator[Outcome]:
+    """Order the fits again, and compare them with those recorded.
+
+    Versions are those of the reward: `window.first` … `window.last` are compared.
+
+    Raises:
+        MissingError: Nothing was recorded, or the run's ledger is gone.
+    """
+    with scratch() as root, asyncio.Runner() as runner:
+        past = SqlLedger.open_to_read(recording.folder.ledger)
+        try:
+            queue = _FreshQueue(recording, past, root)
+            try:
+                for exchange in _moves(recording):
+                    version = queue.num_learned + 1
+                    if window.is_past(version):
+                        return
+                    outcome = runner.run(queue.move(exchange, tolerance))
+                    if outcome is not None and window.holds(version):
+                        yield outcome
+            finally:
+                runner.run(queue.close())
+        finally:
+            past.close()
+
+
+class _FreshQueue:
+    """A label queue whose clock stands where the recording is."""
+
+    def __init__(self, recording: Recording, past: Ledger, root: Path) -> None:
+        config = recording.config
+        self._now = 0.0
+        self._people = _Unwritten(past)
+        run_id = str(recording.folder.read_state("run_id")["run_id"])
+        ledger = SqlLedger.open(root / "ledger.sqlite", run_id)
+        # Gold of a file is asked under its own ids: here, before the queue makes its own.
+        ledger.write([query for query in past.queries() if query.purpose == "gold"])
+        self._queue = LabelQueue(
+            ledger,
+            config.labels,
+            LabelSchedule.of(config.labels, num_episodes=config.run.episodes, mode=config.run.mode),
+            run_id=run_id,
+            seed=config.run.seed,
+            clock=lambda: self._now,
+        )
+        self.num_learned = 0
+        """Reward versions so far."""
+
+    async def move(self, exchange: Exchange, tolerance: float) -> Outcome | None:
+        """Tell the queue what it was told; of a fit, return how it compares."""
+        self._now = exchange.at
+        loop = self._queue.policy_loop
+        if exchange.crossing is SET_PROGRESS:
+            await loop.set_progress(exchange.ask.episodes, exchange.ask.policy)
+        elif exchange.crossing is REWARD_SERVED:
+            await loop.reward_served(exchange.ask)
+            self.num_learned += 1
+        else:
+            await self._queue.commits.write(self._people.through(exchange.answer.ledger_seq))
+            return await self._next_fit(exchange, tolerance)
+        return None
+
+    async def close(self) -> None:
+        """Let go of the scratch ledger."""
+        await self._queue.close()
+
+    async def _next_fit(self, exchange: Exchange, tolerance: float) -> Outcome:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                made: object = await self._queue.policy_loop.next_fit()
+        except TimeoutError:
+            made = ABSENT
+        return Outcome(
+            what=f"the fit at label event {exchange.answer.ledger_seq}",
+            place=exchange.place,
+            difference=first_difference(exchange.answer, made, tolerance=tolerance),
+        )
+
+
+class _Unwritten:
+    """What the run's ledger has of people, given out once, in its order."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._events: list[LabelEvent] = ledger.events()
+        self._others: list[tuple[float, Record]] = sorted(
+            [
+                *((it.created_at, it) for it in ledger.queries() if it.purpose != "gold"),
+                *((it.created_at, it) for it in ledger.assignments()),
+                *((it.created_at, it) for it in ledger.read(LabelerToken)),
+                *((it.at, it) for it in ledger.read(TokenRevocation)),
+            ],
+            key=lambda pair: (pair[0], _RANK[type(pair[1])]),
+        )
+
+    def through(self, seq: int) -> Sequence[Record]:
+        """Return what is new up to a label event, with all that was made before each."""
+        given: list[Record] = []
+        while self._events and self._events[0].seq <= seq:
+            event = self._events.pop(0)
+            while self._others and self._others[0][0] <= event.received_at:
+                given.append(self._others.pop(0)[1])
+            given.append(event)
+        return given
+
+
+_RANK: dict[type, int] = {LabelerToken: 0, ComparisonQuery: 1, Assignment: 2, TokenRevocation: 3}
+"""Which of two records of one moment comes first: the lower."""
+
+
+def _moves(recording: Recording) -> Iterator[Exchange]:
+    """Give what moves the queue towards its next fit, and each fit once."""
+    last: object = None
+    for exchange in recording.exchanges("labels"):
+        if not exchange.is_answered:
+            continue
+        if exchange.crossing is NEXT_FIT:
+            if exchange.answer != last:
+                last = exchange.answer
+                yield exchange
+        elif exchange.crossing in (SET_PROGRESS, REWARD_SERVED):
+            yield exchange

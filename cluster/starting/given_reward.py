@@ -1,0 +1,140 @@
+"""A reward version that is given and stays: what mode "fixed" has in the reward trainer's place."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from cluster.run_folder import RunFolder
+from protocol.errors import InputError, MissingError
+from protocol.files import reading, writing
+from protocol.json_object import read_json_object
+from protocol.labels import FitRequest, RewardVersion
+from protocol.model_folder import CONFIG_FILE
+from reward_service.bundle import MANIFEST_FILE, read_manifest
+from reward_service.retention import bundle_path
+
+MEND = "name the folder of a reward version, of a fit, or of a run with RUN@VERSION"
+
+
+class GivenReward:
+    """A reward trainer (see `protocol.ports.RewardTrainer`) that has learned all it ever will.
+
+    The label queue of such a run orders one fit, of no labels, and this is its answer.
+
+    Args:
+        version: As this run announces it.
+    """
+
+    def __init__(self, version: RewardVersion) -> None:
+        self._version = version
+
+    async def fit(self, request: FitRequest) -> RewardVersion:
+        """Return the version, whatever is asked. May be called twice."""
+        return self._version
+
+
+def find_bundle(reference: str) -> Path:
+    """Return the folder of the reward version that somebody names.
+
+    Args:
+        reference: A bundle's folder; the folder of a fit, or of a run, for the newest in it; or
+            with "@7" after it for version 7.
+
+    Raises:
+        MissingError: There is no such version; names those there are.
+        InputError: What follows the "@" is no version, or it is no path.
+        ResourceError: It may not be read.
+    """
+    path, version = _parted(reference)
+    with reading(path, "run.reward", MEND):
+        if version is None and (path / MANIFEST_FILE).is_file():
+            return path.absolute()
+        root = RunFolder(path).rewards if RunFolder(path).state.exists() else path
+        kept = {int(each.name[1:]): each for each in root.glob("v[0-9]*")}
+    if not kept:
+        raise MissingError(f"run.reward: {reference} holds no reward version; {MEND}")
+    chosen = max(kept) if version is None else version
+    if chosen not in kept:
+        raise MissingError(
+            f"run.reward: {path} has no reward version {chosen}; it has "
+            f"{', '.join(map(str, sorted(kept)))}"
+        )
+    return kept[chosen].absolute()
+
+
+def check_given(bundle: Path, policy: Path) -> None:
+    """Raise InputError where a reward cannot read what the policy writes, as far as can be told.
+
+    Args:
+        bundle: The reward version's folder.
+        policy: ρ, a folder.
+
+    Raises:
+        MissingError: There is no bundle.
+        BundleCorrupt: Its manifest is not as one is written.
+        InputError: The two know different numbers of tokens.
+    """
+    read_manifest(bundle)
+    ours, theirs = _vocabulary(policy), _vocabulary(bundle)
+    if ours != theirs:
+        raise InputError(
+            f"run.reward: {bundle} was fitted on a model of {theirs} tokens, and the policy "
+            f"{policy} has {ours}: take a reward fitted on this policy"
+        )
+
+
+def adopt(bundle: Path, root: Path) -> RewardVersion:
+    """Copy a bundle into a run's own folder; return its announcement there.
+
+    It keeps its number. Of this run's ledger it has learned nothing, and says so; what it did
+    learn, and where, its manifest tells. Adopted before, it is not copied again.
+
+    Args:
+        bundle: The reward version's folder.
+        root: The run's `reward` folder.
+
+    Raises:
+        BundleCorrupt: The manifest is not as one is written.
+        ResourceError: The disk refuses.
+    """
+    announced = read_manifest(bundle).announcement
+    place = bundle_path(root.resolve(), announced.version)
+    if not place.exists():
+        draft = place.with_name(f".draft-{place.name}")
+        with writing(place):
+            root.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(draft, ignore_errors=True)
+            shutil.copytree(bundle, draft)
+            draft.rename(place)
+    return replace(
+        announced,
+        path=str(place),
+        kind="refit",
+        ledger_seq=0,
+        learned=(),
+        labels_used=0,
+        labeler_weights=(),
+        metrics={},
+    )
+
+
+def _parted(reference: str) -> tuple[Path, int | None]:
+    """Return path and version of a reference; a path that has an "@" of its own stays whole."""
+    before, at, after = reference.rpartition("@")
+    if not at or Path(reference).exists():
+        return Path(reference), None
+    if not (after.isascii() and after.isdecimal() and len(after) < 16):
+        raise InputError(f"run.reward: {reference}: want a number after the @; {MEND}")
+    return Path(before), int(after)
+
+
+def _vocabulary(folder: Path) -> int:
+    """Return how many tokens a model's config names."""
+    content = read_json_object(folder / CONFIG_FILE)
+    text = content.get("text_config")
+    found = (text if isinstance(text, dict) else content).get("vocab_size")
+    if not isinstance(found, int):
+        raise InputError(f"{folder / CONFIG_FILE}: names no vocab_size: put a whole copy back")
+    return found

@@ -1,0 +1,130 @@
+"""A small real run on record: each part alone does again what it did, as docs/REPLAY.md has it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.recordings.segment_files import FOLDER, segment_files
+from cluster.recordings.segments import SegmentWriter, read_segment
+from cluster.run_folder import RunFolder
+from tests.support.outside_labeler import OutsideLabeler
+from tests.support.run_process import REPOSITORY, RunProcess, andon, save_inputs
+
+pytestmark = pytest.mark.timeout(600)
+
+TEXT = (REPOSITORY / "docs" / "REPLAY.md").read_text()
+COMMANDS = re.findall(r"^andon (replay .*)$", TEXT, re.M)
+RECORDED = re.findall(r"--set '(recording\.record=.*)'$", TEXT, re.M)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFolder]:
+    """Four PPO steps and some fits, recorded as the page says."""
+    inputs = save_inputs(tmp_path_factory.mktemp("inputs"))
+    folder = tmp_path_factory.mktemp("runs") / "reviews-1"
+    process = RunProcess(inputs, folder, [*RECORDED, "learner.checkpoint.every_steps=2"])
+    try:
+        process.wait_for_state("running")
+        labeler = OutsideLabeler(process.folder.path)
+        labeler.start()
+        code = process.wait(timeout_s=240)
+        labeler.stop()
+        assert code == 0, process.output
+        yield process.folder
+    finally:
+        process.kill()
+
+
+def replay(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        andon("replay", str(folder), *arguments),
+        cwd=folder.parent,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_all_streams_were_recorded_and_sealed(run: RunFolder) -> None:
+    files = segment_files(run.recordings / FOLDER)
+    assert {file.stream for file in files} == {
+        *("rollouts", "scores", "batches", "labels", "versions", "start")
+    }
+    assert not any(file.is_live for file in files)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_of_the_page_finds_all_as_recorded(run: RunFolder, command: str) -> None:
+    _, _, *arguments = shlex.split(command)
+    before = contents(run.path)
+    done = replay(run.path, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    part = arguments[arguments.index("--part") + 1]
+    found = re.search(rf"^{part}: (\d+) of (\d+) as recorded", done.stdout, re.M)
+    assert found is not None, done.stdout
+    assert found[1] == found[2]
+    least = {"learner": 2 if "--from" in arguments else 4, "rollouts": 16}.get(part, 2)
+    assert int(found[2]) >= least
+    assert contents(run.path) == before, "a replay writes nothing into the run's folder"
+
+
+def altered(run: RunFolder, folder: Path) -> RunFolder:
+    """Copy a run; of the batch of its step 1, change one log-probability by a thousandth."""
+    copy = RunFolder(shutil.copytree(run.path, folder))
+    (file,) = [f for f in segment_files(copy.recordings / FOLDER) if f.stream == "batches"]
+    messages = list(read_segment(file.path))
+    file.path.unlink()
+    writer = SegmentWriter(file.path)
+    for message in messages:
+        content = json.loads(message.content)
+        if message.topic == "learner.step.asked" and content["step"] == 1:
+            content["rollouts"][3]["rollout"]["behavior_logprobs"][0] -= 1e-3
+        writer.add(
+            message.topic,
+            message.version,
+            message.schema,
+            sequence=message.sequence,
+            at=message.at,
+            content=json.dumps(content).encode(),
+        )
+    writer.seal()
+    return copy
+
+
+def test_what_was_altered_is_named_with_how_much(run: RunFolder, tmp_path: Path) -> None:
+    copy = altered(run, tmp_path / "altered")
+    done = replay(copy.path, "--part", "learner", "--until", "2", "--diff")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "learner: 1 of 2 as recorded, bit for bit\n" in done.stdout
+    assert re.search(
+        r"^first that differs: policy version 2 \(.*batches\.mcap, frame \d+ at byte \d+\)$",
+        done.stdout,
+        re.M,
+    )
+    assert re.search(
+        r"policy\.weights\.sha256: recorded '[0-9a-f]{64}', replayed '[0-9a-f]{64}'", done.stdout
+    )
+
+
+def test_a_changed_byte_is_named(run: RunFolder, tmp_path: Path) -> None:
+    copy = RunFolder(shutil.copytree(run.path, tmp_path / "hurt"))
+    (file,) = [f for f in segment_files(copy.recordings / FOLDER) if f.stream == "batches"]
+    hurt = bytearray(file.path.read_bytes())
+    hurt[len(hurt) // 2] ^= 1
+    file.path.write_bytes(hurt)
+    done = replay(copy.path, "--part", "learner")
+    assert done.returncode != 0
+    assert re.search(r"batches\.mcap, frame \d+ at byte \d+ is corrupt", done.stderr)
