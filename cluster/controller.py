@@ -37,7 +37,7 @@ import math
 from collections.abc import Callable, Coroutine, Sequence
 
 from cluster.config import RunConfig
-from cluster.loops.drafting import Drafter
+from cluster.loops.drafting import Drafter, draw_prompts
 from cluster.loops.journal import Journal
 from cluster.loops.parts import Parts
 from cluster.loops.reward_guard import RewardGuard
@@ -139,7 +139,7 @@ class Controller:
         """Prompt source → requests, as many as the staleness bound has room for."""
         while True:
             count = await self._bound.wait_for_room(self._config.rollouts.requests_per_call)
-            requests = self.drafter.requests(self._parts.prompts.draw(count), "train")
+            requests = self.drafter.requests(draw_prompts(self._parts.prompts, count), "train")
             self._bound.admit(requests)
             await self._requests.put(requests)
 

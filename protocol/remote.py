@@ -23,7 +23,11 @@ from inspect import iscoroutinefunction
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from protocol import fault_points
-from protocol.errors import ActorDied
+from protocol.errors import ActorDied, MemoryShort
+
+MEND_MEMORY = "use fewer actors or replicas, smaller batches, or a machine with more memory"
+KILLED_FOR_MEMORY = ("NODE_OUT_OF_MEMORY", "running low on memory")
+"""What Ray says of a process that its memory monitor ended."""
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -138,15 +142,24 @@ def side_of(actor: Remote[SidesT], side: type[T]) -> T:
 
 @contextmanager
 def raised_as_itself(who: str) -> Iterator[None]:
-    """Raise what another process raised, without Ray's wrapping; ActorDied where it is gone."""
+    """Raise what another process raised, without Ray's wrapping; ActorDied where it is gone.
+
+    MemoryShort where that was for want of memory.
+    """
     from ray.exceptions import RayActorError, RayTaskError
 
     try:
         yield
     except RayTaskError as error:
-        raise error.cause from error
+        cause = error.cause
+        if isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError":
+            lines = str(cause).strip().splitlines() or ["no more was to be had"]
+            raise MemoryShort(f"{who} ran out of memory: {lines[0]}; {MEND_MEMORY}") from error
+        raise cause from error
     except RayActorError as error:
         lines = str(error).strip().splitlines()
         # Of what a constructor raised Ray keeps the traceback alone, whose last line says it.
         words = f"did not start: {lines[-1]}" if error.actor_init_failed else f"died: {lines[0]}"
+        if any(sign in str(error) for sign in KILLED_FOR_MEMORY):
+            raise MemoryShort(f"{who} was ended for want of memory; {MEND_MEMORY}") from error
         raise ActorDied(f"{who} {words}") from error

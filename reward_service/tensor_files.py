@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from protocol.files import writing
 
 _SYSTEM_CODE = re.compile(r"\((?:os error|.*\bcode:) (\d+)")
-"""Finds the number of a system's error, as the library words it: "(os error 28)", "(Os { code: 28, … })"."""
+"""Finds the number of a system error in the words of the library: "(os error 28)"."""
 
 
 @contextmanager

@@ -17,12 +17,15 @@ from cluster.loops.journal import Journal
 from cluster.run_folder import RunFolder
 from cluster.watching.display import RunDisplay
 from cluster.watching.memory import PeakMemory
+from cluster.watching.starvation import Starvation
 from label_queue.sides.policy_loop import PolicyLoopSide
 from protocol.errors import DiskFull
 from protocol.labels import CordState
 from protocol.messages import ActorStats
 
 INTERVAL_S = 1.0
+VERSIONS = ("policy/version", "reward_model/version")
+"""Metrics that rise with what the learner and the reward trainer make."""
 
 
 class WatchedActor(Protocol):
@@ -74,6 +77,9 @@ class Watch:
         self._trouble = ""
         self._disk = ""
         """What people must do because the disk is full; "" while it is not."""
+        self._starvation = Starvation(journal.alarmed)
+        self._progress: tuple[float | None, ...] = ()
+        """What the parts have given so far."""
         self._unnoted: dict[str, object] = {}
         """Changes of `run.json` that a full disk did not take yet."""
 
@@ -117,7 +123,9 @@ class Watch:
         while True:
             await asyncio.sleep(INTERVAL_S)
             await self.look(labels, actors)
-            words = activity(self._journal.loop_state())
+            state = self._journal.loop_state()
+            self._starvation.look(state, self._progress)
+            words = activity(state)
             self.show(words, note)
             await labels.tell_activity(words)
             self.stop_reason = self._folder.stop_requested()
@@ -138,6 +146,8 @@ class Watch:
         self._heed_disk(await labels.want_of_room())
         stats = await asyncio.gather(*(actor.stats() for actor in actors))
         self._journal.actors_stood(stats)
+        versions = [self._journal.latest.get(name) for name in VERSIONS]
+        self._progress = (sum(each.num_rollouts for each in stats), *versions)
         self._journal.system_stood(
             {
                 "system/rss_bytes": self._memory.current_bytes,
