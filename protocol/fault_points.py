@@ -12,6 +12,7 @@ that a test starts; or from `planned`, in this one. Why points are in the code a
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -20,45 +21,60 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal, Self, TypeVar
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Literal, Self, TypeVar, get_args
 
 from protocol.errors import ActorDied
 
 T = TypeVar("T")
 
 VARIABLE = "ANDON_FAULT_PLAN"
+LONGEST_DELAY_S = 60.0
 
 Action = Literal["kill", "delay", "lose_request", "lose_answer", "duplicate", "reorder"]
 
 
-class _Planned(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Fault(_Planned):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
     """What happens at a point, and when."""
 
-    point: str = Field(min_length=1)
+    point: str
     """Its name; "*" and "?" stand for any letters."""
     action: Action
     """End this process with SIGKILL; wait; lose a call on its way, or the answer to it; make a call
     twice; let the next call to the point go first. Where no call is made, both losses are one."""
-    at: Annotated[int, Field(ge=0)] = 0
+    at: int = 0
     """At this passage of the point alone, counted from 1; 0: at every one."""
-    chance: Annotated[float, Field(ge=0, le=1)] = 1.0
+    chance: float = 1.0
     """Probability that it happens at a passage; drawn from the plan's seed."""
-    delay_s: Annotated[float, Field(ge=0, le=60)] = 0.05
+    delay_s: float = 0.05
     """How long "delay" waits, and "reorder" at most."""
 
+    def __post_init__(self) -> None:
+        if self.action not in get_args(Action):
+            raise ValueError(f"action: {self.action!r} is none of {', '.join(get_args(Action))}")
+        if not (self.at >= 0 and 0 <= self.chance <= 1 and 0 <= self.delay_s <= LONGEST_DELAY_S):
+            raise ValueError(f"{self}: want at >= 0, chance in [0, 1], delay_s up to a minute")
 
-class FaultPlan(_Planned):
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultPlan:
     """Faults of one process; the same plan breaks it alike, whatever else it does."""
 
     seed: int = 0
     faults: tuple[Fault, ...] = ()
+
+    def to_json(self) -> str:
+        """Return the plan as `ANDON_FAULT_PLAN` holds it."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return a plan. Raises ValueError or TypeError where the text is none."""
+        content = json.loads(text)
+        faults = tuple(Fault(**each) for each in content.pop("faults", ()))
+        return cls(faults=faults, **content)
 
     @classmethod
     def from_environment(cls) -> Self | None:
@@ -66,7 +82,7 @@ class FaultPlan(_Planned):
         text = os.environ.get(VARIABLE)
         if text is None:
             return None
-        plan = cls.model_validate_json(text)
+        plan = cls.from_json(text)
         # Nobody must take what follows for the system's own doing.
         print(f"{VARIABLE} is set: faults are made on purpose", file=sys.stderr)  # noqa: T201
         return plan

@@ -33,7 +33,7 @@ def run_writer(
     writer = subprocess.run(
         [sys.executable, "-m", "tests.faults.ledger_writer", str(path)],
         cwd=REPOSITORY,
-        env={**os.environ, VARIABLE: plan.model_dump_json()},
+        env={**os.environ, VARIABLE: plan.to_json()},
         capture_output=True,
         timeout=60,
         preexec_fn=limit_files,
