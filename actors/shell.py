@@ -55,7 +55,7 @@ class RolloutActorShell:
         )
 
     async def start(self) -> None:
-        """Start the engine: blocks for about half a minute. Called once; raises UserError."""
+        """Start the engine: blocks for about half a minute; again: nothing. Raises UserError."""
         await self._worker.start()
 
     async def generate(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:

@@ -72,11 +72,16 @@ class RolloutWorker:
         self._load_s = 0.0
 
     async def start(self) -> None:
-        """Start the engine and find the tokens that end responses. Called once.
+        """Start the engine and find the tokens that end responses. Called again it does nothing.
 
         Raises:
             UserError: The model, the config or the machine's memory does not allow it.
         """
+        async with self._loading:
+            if self._end_rule is None:
+                await self._start()
+
+    async def _start(self) -> None:
         await self._engine.start()
         self._end_rule = end_rule(
             self._response,

@@ -32,11 +32,12 @@ that ends before the run is over is an error and stops the run.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 from collections.abc import Callable, Coroutine, Sequence
 
 from cluster.config import RunConfig
-from cluster.loops.drafting import Drafter
+from cluster.loops.drafting import Drafter, draw_prompts
 from cluster.loops.journal import Journal
 from cluster.loops.parts import Parts
 from cluster.loops.reward_guard import RewardGuard
@@ -138,7 +139,7 @@ class Controller:
         """Prompt source → requests, as many as the staleness bound has room for."""
         while True:
             count = await self._bound.wait_for_room(self._config.rollouts.requests_per_call)
-            requests = self.drafter.requests(self._parts.prompts.draw(count), "train")
+            requests = self.drafter.requests(draw_prompts(self._parts.prompts, count), "train")
             self._bound.admit(requests)
             await self._requests.put(requests)
 
@@ -201,8 +202,8 @@ class Controller:
 
     async def queries(self) -> None:
         """Orders of the label queue → drafts of the current policy."""
-        while True:
-            for order in await self._parts.labels.next_orders(timeout_s=5.0):
+        for number in itertools.count():
+            for order in await self._parts.labels.next_orders(timeout_s=5.0, call=str(number)):
                 drafts = await self.drafter.fill(order)
                 rollouts = [rollout for draft in drafts for rollout in draft.rollouts]
                 self._journal.drafted(rollouts, self.drafter.num_alike)
@@ -261,7 +262,8 @@ class Controller:
     async def _roll_back(self, version: int) -> None:
         """Restore a policy version, or the newest checkpoint before it; drop what came after."""
         kept = await self._parts.learner.checkpoints()
-        policy = await self._parts.learner.restore(max(v for v in kept if v <= version))
+        restored = max(v for v in kept if v <= version)
+        policy = await self._parts.learner.restore(restored, step=self._policy.version)
         self._bound.roll_back(policy)
         await self._take_over(policy)
         await self._parts.labels.rolled_back(policy)

@@ -48,6 +48,8 @@ class RunState(_Part):
     error: str | None = None
     stop_reason: str | None = None
     cord: Cord | None = None
+    disk: str | None = None
+    """What people must do because the disk is full; "" where it no longer is."""
     versions: dict[str, str] | None = None
     base_model_s: float | None = None
     policy_path: str | None = None

@@ -231,6 +231,8 @@ class LabelsConfig(Settings):
     """Labelers whom an overlap query is given to; never more than there are."""
     max_order: Count = 32
     """Queries in one order to the policy loop."""
+    disk_reserve_bytes: CountOrZero = 64 * 1024 * 1024
+    """Free on the ledger's disk, below which no step is taken: what is left is for labels."""
     order_timeout_s: Seconds = 120.0
     """An order is placed anew when neither it nor any other has been answered for so long."""
     query_expiry_s: Seconds = 3600.0

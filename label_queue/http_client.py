@@ -17,7 +17,7 @@ import httpx
 from protocol.errors import ConfigError
 from protocol.retrying import NotNow
 
-BUSY = frozenset({429, 500, 502, 503, 504})
+BUSY = frozenset({429, 500, 502, 503, 504, 507})
 """Statuses after which the same request may get another answer in a while."""
 
 C = TypeVar("C", httpx.Client, httpx.AsyncClient)

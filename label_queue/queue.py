@@ -51,6 +51,7 @@ from label_queue.labeling.desk import LabelingDesk
 from label_queue.labeling.own_work import OwnWork
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import Ledger, Record
+from label_queue.ledger.room import DiskRoom
 from label_queue.oversight.cord import Cord
 from label_queue.oversight.owner import Oversight
 from label_queue.quality.gold_tasks import AskMoment, new_templates
@@ -96,7 +97,8 @@ class LabelQueue:
         moment = AskMoment(now=clock(), labels=state.history.num_submitted)
         for record in ledger.write(new_templates(config, state.board.queries, run_id, moment)):
             state.apply(record)
-        commits = GroupCommit(ledger, self._apply)
+        room = DiskRoom(ledger.free_bytes, config.disk_reserve_bytes, ledger.where)
+        commits = GroupCommit(ledger, self._apply, room)
         self.state = state
         """What the ledger says, ready to be asked."""
         self.commits = commits

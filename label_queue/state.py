@@ -70,6 +70,8 @@ class LabelState:
         """How many of the schedule's refit points the last refit has passed, as it was told."""
         self.activity = ""
         """What the run said that it is doing now."""
+        self.trouble = ""
+        """What people must do for the run to go on; "" where it does."""
         self.change = Change()
         self.is_closed = False
         # By `stream_of` the records.

@@ -21,8 +21,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from learners.config import CheckpointConfig
-from protocol.errors import BundleCorrupt, MissingError, ResourceError, VersionError
-from protocol.files import flush
+from protocol.errors import BundleCorrupt, DiskFull, MissingError, ResourceError, VersionError
+from protocol.files import flush, is_full
 from protocol.schema import only
 from protocol.settings import Bounded, Processes, Stored
 
@@ -98,7 +98,8 @@ class CheckpointFolder:
         """Write this rank's file into the folder's draft, flushed to disk; return its digest.
 
         Raises:
-            ResourceError: The disk refuses.
+            DiskFull: There is no room for it.
+            ResourceError: The disk refuses otherwise.
         """
         path = self._draft(version) / _share_name(self._rank)
         payload: bytes = save(state)
@@ -110,10 +111,7 @@ class CheckpointFolder:
                 os.fsync(file.fileno())
         except OSError as error:
             path.unlink(missing_ok=True)
-            raise ResourceError(
-                f"policy version {version} cannot be kept ({error}): free space on the disk of "
-                f"{self._root}, or lower learner.checkpoint.keep"
-            ) from error
+            raise self._unkept(version, error) from error
         return hashlib.sha256(payload).hexdigest()
 
     def complete(
@@ -123,6 +121,8 @@ class CheckpointFolder:
 
         Raises:
             VersionError: The version was written before.
+            DiskFull: There is no room for the manifest; the folder does not appear.
+            ResourceError: The disk refuses otherwise.
         """
         folder = self.folder(position.version)
         if folder.exists():
@@ -187,13 +187,23 @@ class CheckpointFolder:
     def _write_manifest(self, folder: Path, manifest: Manifest) -> None:
         """Write a folder's manifest so that a reader sees the old one or this one."""
         path, draft = folder / MANIFEST_FILE, folder / f".{MANIFEST_FILE}"
-        draft.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        flush(draft)
-        draft.rename(path)
-        flush(folder)
+        try:
+            draft.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            flush(draft)
+            draft.rename(path)
+            flush(folder)
+        except OSError as error:
+            raise self._unkept(manifest.position.version, error) from error
 
     def _draft(self, version: int) -> Path:
         return self._root / f".draft-v{version:06d}"
+
+    def _unkept(self, version: int, error: OSError) -> ResourceError:
+        kind = DiskFull if is_full(error) else ResourceError
+        return kind(
+            f"policy version {version} cannot be kept ({error}): free space on the disk of "
+            f"{self._root}, or lower learner.checkpoint.keep"
+        )
 
     def _retire(self) -> None:
         versions = self.versions()

@@ -11,6 +11,8 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor
 
+from protocol.files import writing
+
 WEIGHTS_FILE = "model.safetensors"
 GENERATION_FILE = "generation_config.json"
 
@@ -35,20 +37,26 @@ def save_language_model(
         tokenizer: Saved beside them.
         started_from: The folder of the model that training started from, whose generation config
             goes along: it may name end tokens that nothing else does.
+
+    Raises:
+        DiskFull: There is no room for it; what was there stays.
+        ResourceError: The disk refuses otherwise.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
     try:
-        config.save_pretrained(draft)
-        tokenizer.save_pretrained(draft)
-        unshared = {name: tensor.clone() for name, tensor in tensors.items()}
-        (draft / WEIGHTS_FILE).write_bytes(save(unshared, metadata={"format": "pt"}))
-        if started_from is not None and (started_from / GENERATION_FILE).is_file():
-            shutil.copyfile(started_from / GENERATION_FILE, draft / GENERATION_FILE)
-        draft.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        draft.rename(folder)
+        with writing(folder):
+            config.save_pretrained(draft)
+            tokenizer.save_pretrained(draft)
+            unshared = {name: tensor.clone() for name, tensor in tensors.items()}
+            (draft / WEIGHTS_FILE).write_bytes(save(unshared, metadata={"format": "pt"}))
+            if started_from is not None and (started_from / GENERATION_FILE).is_file():
+                shutil.copyfile(started_from / GENERATION_FILE, draft / GENERATION_FILE)
+            draft.chmod(0o755)
+            if folder.exists():
+                shutil.rmtree(folder)
+            draft.rename(folder)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise

@@ -118,6 +118,8 @@ class PPOLearner:
         self._reward_version = 0
         self._learned_through = 0
         self._last: tuple[int, StepReport | None] | None = None
+        self._last_restore: tuple[tuple[int, int], PolicyVersion | None] | None = None
+        """The last rollback: the version restored and the one left; the answer to it."""
 
     def announce(self, restored_from: int | None = None) -> PolicyVersion | None:
         """Publish the present weights; return their announcement on rank 0, None elsewhere."""
@@ -207,20 +209,30 @@ class PPOLearner:
         self._version = publish_as
         return self.announce(restored_from=None if publish_as == version else version)
 
-    def restore(self, version: int) -> PolicyVersion | None:
+    def restore(self, version: int, step: int | None = None) -> PolicyVersion | None:
         """Go back to how a version was, bit for bit, and publish it as the next version.
 
         Weights, critic, optimizer, KL coefficient and random states go back, and with them the
         order of minibatches; the version and the episodes, which the learning rate follows, do not.
-        Returns the announcement on rank 0, None elsewhere.
+        Returns the announcement on rank 0, None elsewhere. The same `step` again, the version left
+        behind, with the same `version` returns the first answer and restores nothing.
 
         Raises:
+            VersionError: `step` is not the newest version; nothing was changed.
             MissingError: There is no checkpoint of this version; nothing was changed.
             BundleCorrupt: It is not what was written; nothing was changed.
         """
+        if step is not None and self._last_restore is not None:
+            key, answer = self._last_restore
+            if key == (version, step):
+                return answer
+        if step not in (None, self._version):
+            raise VersionError(f"version {step} was to be left, and {self._version} is the newest")
         self._go_back(version)
-        self._version += 1
-        return self.announce(restored_from=version)
+        left, self._version = self._version, self._version + 1
+        policy = self.announce(restored_from=version)
+        self._last_restore = ((version, left), policy)
+        return policy
 
     def save(self, folder: Path) -> None:
         """Write the policy as a Hugging Face folder, on rank 0. May be called again."""

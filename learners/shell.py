@@ -98,9 +98,12 @@ class LearnerRank(Rank):
         self._make_publisher = make_publisher
         self._publisher: WeightPublisher | None = None
         self._learner: PPOLearner | None = None
+        self._first: PolicyVersion | None = None
+        self._resumed: tuple[tuple[int, int], PolicyVersion | None] | None = None
+        self._sent: int | None = None
 
     def start(self, host: str, port: int, probe_token_ids: Sequence[int]) -> PolicyVersion | None:
-        """Meet the other ranks, load π = ρ and publish version 0. To be called once.
+        """Meet the other ranks, load π = ρ and publish version 0; again: the first answer.
 
         Args:
             host: Rank 0's address.
@@ -111,6 +114,8 @@ class LearnerRank(Rank):
             MissingError: There is no such model.
             InputError: It cannot be trained here.
         """
+        if self._learner is not None:
+            return self._first
         self._join(host, port)
         if self._rank == 0:
             self._publisher = self._make_publisher()
@@ -125,7 +130,8 @@ class LearnerRank(Rank):
             publisher=self._publisher,
             seed=self._seed,
         )
-        return self._learner.announce()
+        self._first = self._learner.announce()
+        return self._first
 
     def step(self, batch: ExperienceBatch) -> StepReport | None:
         """Run one PPO step; idempotent by `batch.step`. Errors as `PPOLearner.step`."""
@@ -135,9 +141,9 @@ class LearnerRank(Rank):
         """Return the policy versions that can be restored, oldest first, on rank 0."""
         return self._started.checkpoints() if self._rank == 0 else None
 
-    def restore(self, version: int) -> PolicyVersion | None:
+    def restore(self, version: int, step: int | None = None) -> PolicyVersion | None:
         """Go back to how a version was and publish it as the next; see `PPOLearner.restore`."""
-        return self._started.restore(version)
+        return self._started.restore(version, step)
 
     def keep(self) -> int | None:
         """Write a checkpoint of the present version and return it, on rank 0. May come twice."""
@@ -145,24 +151,35 @@ class LearnerRank(Rank):
         return version if self._rank == 0 else None
 
     def resume(self, version: int, publish_as: int) -> PolicyVersion | None:
-        """Go on where another learner kept a version; see `PPOLearner.resume`."""
-        return self._started.resume(version, publish_as)
+        """Go on where another learner kept a version; see `PPOLearner.resume`.
+
+        The same again: the first answer.
+        """
+        if self._resumed is None or self._resumed[0] != (version, publish_as):
+            answer = self._started.resume(version, publish_as)
+            self._resumed = ((version, publish_as), answer)
+        return self._resumed[1]
 
     def send(self, version: int) -> None:
         """Send a published version to all actors, where weights are pushed; rank 0 has it to do.
 
-        Errors as `protocol.ports.PushingPublisher.send`.
+        The version sent last is not sent again: the actors have it, and would not come. Errors as
+        `protocol.ports.PushingPublisher.send`.
         """
-        if self._publisher is not None:
+        if self._publisher is not None and version != self._sent:
             assert isinstance(self._publisher, PushingPublisher), "these actors pull"
             self._publisher.send(version)
+            self._sent = version
 
     def save(self, folder: str) -> None:
         """Write the present policy as a Hugging Face folder. May be called again."""
         self._started.save(Path(folder))
 
     def stop(self) -> None:
-        """Free memory, what is published, and the process group. Also after a failed `start`."""
+        """Free memory, what is published, and the process group. Also after a failed `start`.
+
+        May be called twice.
+        """
         if self._learner is not None:
             self._learner.close()
         leave_ranks()
@@ -201,15 +218,18 @@ class RewardTrainerRank(Rank):
         self._fit = fit
         self._deepspeed = deepspeed
         self._root = root
+        self._trainer: RewardTrainer | None = None
 
     def start(self, host: str, port: int, reference_sequences: Sequence[Sequence[int]]) -> None:
-        """Meet the other ranks and take the samples of ρ that normalise. To be called once.
+        """Meet the other ranks and take the samples of ρ that normalise; again: nothing more.
 
         Args:
             host: Rank 0's address.
             port: Rank 0's port.
             reference_sequences: [N][T_n] prompt + kept response, N 256 by default.
         """
+        if self._trainer is not None:
+            return
         self._join(host, port)
         self._trainer = RewardTrainer(
             policy_path=self._policy_path,
@@ -223,11 +243,13 @@ class RewardTrainerRank(Rank):
 
     def fit(self, request: FitRequest) -> RewardVersion | None:
         """Fit and write a bundle; the same request again: the first answer."""
+        assert self._trainer is not None, "start() first"
         return self._trainer.fit(request)
 
     def stop(self) -> None:
-        """Free memory and the process group."""
-        self._trainer.close()
+        """Free memory and the process group. May be called twice, and after a failed `start`."""
+        if self._trainer is not None:
+            self._trainer.close()
         leave_ranks()
 
 
@@ -242,12 +264,18 @@ class SupervisedRank(Rank):
     def __init__(self, *, rank: int, config: BaseModelConfig) -> None:
         super().__init__(rank, config.engine)
         self._config = config
+        self._loss: float | None = None
 
     def start(self, host: str, port: int, texts: Sequence[str], folder: Path) -> float:
-        """Meet the other ranks, train on texts, write a Hugging Face folder; return the loss."""
-        self._join(host, port)
-        return train_base_model(texts, self._config, folder)
+        """Meet the other ranks, train on texts, write a Hugging Face folder; return the loss.
+
+        Called again it trains nothing more, and returns the same.
+        """
+        if self._loss is None:
+            self._join(host, port)
+            self._loss = train_base_model(texts, self._config, folder)
+        return self._loss
 
     def stop(self) -> None:
-        """Leave the process group."""
+        """Leave the process group. May be called twice."""
         leave_ranks()

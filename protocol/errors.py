@@ -10,6 +10,7 @@ stranger would have caught:
     │   │   └── SchemaMismatch                       a ledger or export that a newer version wrote
     │   ├── MissingError        (FileNotFoundError)  a path that is not there
     │   └── ResourceError       (OSError)            a port in use, no memory, no disk
+    │       └── DiskFull                             no room, a quota or a limit on files: 507
     ├── LabelError              an answer to a labeler; carries the HTTP status it becomes
     │   ├── Unauthenticated     401
     │   ├── Forbidden           (PermissionError)    403
@@ -26,7 +27,10 @@ stranger would have caught:
     │   ├── EngineDied          (RuntimeError)       a rollout actor's vLLM engine core
     │   ├── DeploymentFailed    (RuntimeError)       a Serve application did not start
     │   ├── LabelerFailed       (RuntimeError)       a simulated labeler ended with an error
+    │   ├── MemoryShort         (MemoryError)        a part had not the memory it needs
     │   └── WeightsNotTaken     (TimeoutError)       actors did not take weights that were pushed
+    ├── PromptsExhausted        (EOFError)           a prompt source came to its end
+    ├── LoopStarved             (TimeoutError)       a loop waits for a part that gives nothing
     ├── QueueClosed             (RuntimeError)       the label queue was closed: the run is over
     └── IntegrityError          something that must hold does not; the line stops
         ├── ProbeMismatch       (RuntimeError)       the engine's weights are others
@@ -73,6 +77,10 @@ class ResourceError(UserError, OSError):
     def __str__(self) -> str:
         """Return the message alone: OSError would print its errno tuple."""
         return " ".join(str(part) for part in self.args)
+
+
+class DiskFull(ResourceError):
+    """A disk without room, a quota that is used up, or a limit on the size of files."""
 
 
 class LabelError(AndonError):
@@ -171,8 +179,20 @@ class LabelerFailed(PartFailed, RuntimeError):
     """The process of a simulated labeler ended with an error."""
 
 
+class MemoryShort(PartFailed, MemoryError):
+    """A part did not get the memory it needs, of the machine or of its GPU."""
+
+
 class WeightsNotTaken(PartFailed, TimeoutError):
     """Rollout actors did not take pushed weights in time; nothing can be pushed after that."""
+
+
+class PromptsExhausted(AndonError, EOFError):
+    """A prompt source, which must be endless, gave fewer prompts than it was asked for."""
+
+
+class LoopStarved(AndonError, TimeoutError):
+    """A loop has long waited for a part of the run that gives nothing. Says which."""
 
 
 class QueueClosed(AndonError, RuntimeError):

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from protocol.errors import AndonError, InputError, MissingError, ResourceError
+from protocol.errors import AndonError, DiskFull, InputError, MissingError, ResourceError
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 _NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM = (*_NO_SPACE, errno.EFBIG)
 
 
 @contextmanager
@@ -64,7 +65,8 @@ def writing(
 
     Raises:
         InputError: Its path is none, or leads through what is no folder.
-        ResourceError: The disk is full or read-only, or this user may not write there.
+        DiskFull: The disk is full, or a quota or limit reached.
+        ResourceError: The disk is read-only, or this user may not write there.
     """
     try:
         yield
@@ -74,6 +76,11 @@ def writing(
         raise InputError(f"{path}: is not UTF-8 text; {mend}") from error
     except OSError as error:
         raise _write_problem(path, mend, error) from error
+
+
+def is_full(error: OSError) -> bool:
+    """Return whether an error is one of a disk, quota or limit that leaves no room."""
+    return error.errno in _NO_ROOM
 
 
 def flush(path: Path) -> None:
@@ -100,7 +107,11 @@ def _read_problem(path: Path, what: str, mend: str, error: OSError) -> OSError |
 def _write_problem(path: Path, mend: str, error: OSError) -> OSError | ValueError:
     where = path if error.filename is None else os.fsdecode(error.filename)
     if error.errno in _NO_SPACE:
-        return ResourceError(f"{where}: cannot be written: its disk is full; free space there")
+        return DiskFull(f"{where}: cannot be written: its disk is full; free space there")
+    if error.errno == errno.EFBIG:
+        return DiskFull(
+            f"{where}: cannot be written ({error.strerror}); raise the limit on files (ulimit -f)"
+        )
     if error.errno in (*_NO_PATH, errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
         return InputError(f"{where}: cannot be written ({error.strerror}); {mend}")
     return ResourceError(f"{where}: cannot be written ({error.strerror}); {mend}")

@@ -130,11 +130,13 @@ class Learner(Protocol):
         """Return the policy versions that can be restored, oldest first."""
         ...
 
-    async def restore(self, version: int) -> PolicyVersion:
+    async def restore(self, version: int, step: int | None = None) -> PolicyVersion:
         """Take back policy, critic, optimizer and KL coefficient of `version`; publish a new one.
 
-        Versions only rise: the new one is the next, and names `version` in `restored_from`. Raises
-        MissingError where there is no checkpoint of it.
+        Versions only rise: the new one is the next, and names `version` in `restored_from`. `step`
+        is the version that is left behind: the same again, with the same `version`, gets the first
+        answer; without it every call makes a version. Raises MissingError where there is no
+        checkpoint, VersionError where `step` is not the newest version.
         """
         ...
 

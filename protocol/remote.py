@@ -18,11 +18,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from inspect import iscoroutinefunction
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
-from protocol.errors import ActorDied
+from protocol import fault_points
+from protocol.errors import ActorDied, MemoryShort
+
+MEND_MEMORY = "use fewer actors or replicas, smaller batches, or a machine with more memory"
+KILLED_FOR_MEMORY = ("NODE_OUT_OF_MEMORY", "running low on memory")
+"""What Ray says of a process that its memory monitor ended."""
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -120,7 +125,8 @@ def side_of(actor: Remote[SidesT], side: type[T]) -> T:
     def over_there(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         @wraps(method)
         async def call(_: T, *args: Any, **kwargs: Any) -> Any:
-            return await actor.ask(Sides.on_side, side, method, args, kwargs)
+            ask = partial(actor.ask, Sides.on_side, side, method, args, kwargs)
+            return await fault_points.call(f"{side.__name__}.{method.__name__}", ask)
 
         return call
 
@@ -136,15 +142,24 @@ def side_of(actor: Remote[SidesT], side: type[T]) -> T:
 
 @contextmanager
 def raised_as_itself(who: str) -> Iterator[None]:
-    """Raise what another process raised, without Ray's wrapping; ActorDied where it is gone."""
+    """Raise what another process raised, without Ray's wrapping; ActorDied where it is gone.
+
+    MemoryShort where that was for want of memory.
+    """
     from ray.exceptions import RayActorError, RayTaskError
 
     try:
         yield
     except RayTaskError as error:
-        raise error.cause from error
+        cause = error.cause
+        if isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError":
+            lines = str(cause).strip().splitlines() or ["no more was to be had"]
+            raise MemoryShort(f"{who} ran out of memory: {lines[0]}; {MEND_MEMORY}") from error
+        raise cause from error
     except RayActorError as error:
         lines = str(error).strip().splitlines()
         # Of what a constructor raised Ray keeps the traceback alone, whose last line says it.
         words = f"did not start: {lines[-1]}" if error.actor_init_failed else f"died: {lines[0]}"
+        if any(sign in str(error) for sign in KILLED_FOR_MEMORY):
+            raise MemoryShort(f"{who} was ended for want of memory; {MEND_MEMORY}") from error
         raise ActorDied(f"{who} {words}") from error

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
 from protocol.errors import BundleCorrupt, InputError, MissingError, NotFinite, VersionError
-from protocol.files import flush
+from protocol.files import flush, writing
 from protocol.labels import RewardVersion
 from protocol.limits import LARGEST_STORED
 from protocol.model_errors import as_model_error
@@ -32,9 +32,11 @@ from reward_service.config import RewardModelConfig
 from reward_service.pretrained import quiet_library
 from reward_service.retention import bundle_path
 from reward_service.reward_model import RewardModel
+from reward_service.tensor_files import writing_tensors
 
 WEIGHTS_FILE = "model.safetensors"
 MANIFEST_FILE = "manifest.json"
+MEND_DISK = "see to the disk of the run's reward folder"
 
 
 class Manifest(Closed):
@@ -83,22 +85,26 @@ def write_bundle(root: Path, model: RewardModel, announcement: RewardVersion) ->
     Raises:
         VersionError: The version is below 1 or was written before.
         NotFinite: A weight or a metric is NaN or infinity.
+        DiskFull: There is no room for it; nothing is left behind.
+        ResourceError: The disk refuses otherwise.
     """
     if announcement.version < 1:
         raise VersionError(f"reward versions start at 1, not {announcement.version}")
     _check_finite(model, announcement)
     root = root.resolve()
-    root.mkdir(parents=True, exist_ok=True)
+    with writing(root, MEND_DISK):
+        root.mkdir(parents=True, exist_ok=True)
     folder = bundle_path(root, announcement.version)
     if folder.exists():
         raise VersionError(f"reward version {announcement.version} was written before: {folder}")
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=root))
     try:
-        written = _write_files(draft, model, replace(announcement, path=str(folder)))
-        for path in (*draft.iterdir(), draft):
-            flush(path)
-        draft.chmod(0o755)  # mkdtemp's folder is private; other nodes' users may read a run
-        draft.rename(folder)
+        with writing_tensors(folder, MEND_DISK):
+            written = _write_files(draft, model, replace(announcement, path=str(folder)))
+            for path in (*draft.iterdir(), draft):
+                flush(path)
+            draft.chmod(0o755)  # mkdtemp's folder is private; other nodes' users may read a run
+            draft.rename(folder)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
+from cluster.commands.exit_codes import EXIT_FAILED
 from cluster.commands.shared import (
-    EXIT_FAILED,
     json_option,
     newest_run_argument,
     one_line_errors,

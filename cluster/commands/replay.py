@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
+from cluster.commands.exit_codes import EXIT_FAILED
 from cluster.commands.shared import (
-    EXIT_FAILED,
     STORED,
     one_line_errors,
     run_argument,

@@ -11,16 +11,12 @@ from typing import ParamSpec
 
 import click
 
+from cluster.commands.exit_codes import EXIT_INTERRUPTED, exit_code_of
 from cluster.failure import first_cause
 from cluster.inert_text import one_line
-from protocol.errors import UserError
 from protocol.limits import LARGEST_STORED
 
 P = ParamSpec("P")
-
-EXIT_FAILED = 1
-EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
 
 WAIT_S = click.FloatRange(0, 1e9)
 """Seconds to wait; with `refuse_nan`."""
@@ -61,7 +57,7 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
             if cause is None:
                 raise
             click.echo(f"andon: {one_line(str(cause))}", err=True)
-            sys.exit(EXIT_USER_ERROR if isinstance(cause, UserError) else EXIT_FAILED)
+            sys.exit(exit_code_of(cause))
 
     return guarded
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from cluster.loops.fleet import RolloutFleet
 from cluster.loops.reference_ends import MEND, refuse_endless
 from protocol.distinct import is_like_any
-from protocol.errors import InputError
+from protocol.errors import InputError, PromptsExhausted
 from protocol.labels import QueryDraft, QueryOrder
 from protocol.messages import Prompt, Purpose, Rollout, RolloutRequest, Sampling
 from protocol.ports import PromptSource
@@ -19,6 +19,21 @@ from protocol.seeds import derived_seed
 # A response without its cut token is never sent to people [Z], nor one like another of its query;
 # it is drawn again, this often.
 MAX_REDRAWS = 8
+
+
+def draw_prompts(source: PromptSource, count: int) -> list[Prompt]:
+    """Return the next `count` prompts of a source, which promises to be endless.
+
+    Raises:
+        PromptsExhausted: There were fewer: the loop that draws would turn for ever.
+    """
+    prompts = source.draw(count)
+    if len(prompts) < count:
+        raise PromptsExhausted(
+            f"the prompt source is exhausted: it gave {len(prompts)} of {count} prompts; give one "
+            "that begins again at its end"
+        )
+    return prompts
 
 
 class Drafter:
@@ -55,7 +70,7 @@ class Drafter:
         are: who gave the order drops it, and so knows why it brought nothing.
         """
         await self._fleet.wait_for_version(order.least_version)
-        prompts = order.prompts or self._prompts.draw(order.num_drafts)
+        prompts = order.prompts or draw_prompts(self._prompts, order.num_drafts)
         drawn = await self.draw_complete(prompts, order.num_candidates, "query")
         return [
             QueryDraft(prompt=prompt, rollouts=tuple(rollouts))
@@ -74,7 +89,7 @@ class Drafter:
             InputError: ρ does not end its responses, so there is nothing to compare.
         """
         num_prompts = max(num_prompts, math.ceil(num_rollouts / num_each))
-        prompts = self._prompts.draw(num_prompts)
+        prompts = draw_prompts(self._prompts, num_prompts)
         drawn = await self.draw_complete(prompts, num_each, "reference")
         rollouts = [rollout for group in drawn if len(group) == num_each for rollout in group]
         if not rollouts:

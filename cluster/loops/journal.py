@@ -37,13 +37,14 @@ from cluster.recordings.streams import (
 from label_queue.folds.lineage import as_provenance
 from protocol.labels import CordState, FitKind, RewardVersion
 from protocol.messages import ActorStats, ExperienceBatch, PolicyVersion, Rollout, StepReport
+from protocol.once import Once
 from protocol.ports import MetricSink
 
 log = structlog.get_logger(__name__)
 
 
 class Journal:
-    """Takes note of a run, and keeps its time.
+    """Takes note of a run, and keeps its time. A version that is told of again is no news.
 
     Args:
         recordings: Where what happened goes.
@@ -66,6 +67,7 @@ class Journal:
         self._now = now
         self._clocks = Timekeeper(recordings, now, began_at)
         self._rows = MetricRows(metrics, self._clocks, gold)
+        self._told = Once()
         self._sampled: set[int] = set()
         self._newly_sampled: list[tuple[int, float]] = []
 
@@ -128,6 +130,8 @@ class Journal:
 
     def step_done(self, batch: ExperienceBatch, report: StepReport, num_dropped: int) -> None:
         """The learner made a version."""
+        if not self._told.is_first(f"version {report.policy.version}"):
+            return
         policy = report.policy
         for scored in batch.rollouts:
             record = RolloutRecord.of(
@@ -139,6 +143,8 @@ class Journal:
 
     def policy_loaded(self, policy: PolicyVersion, probe_difference: float) -> None:
         """Every actor holds a version, and its probe agreed within `probe_difference` nats."""
+        if not self._told.is_first(f"loaded {policy.version}"):
+            return
         record = LoadRecord(
             version=policy.version, loaded_at=self._now(), probe_difference=probe_difference
         )
@@ -147,6 +153,8 @@ class Journal:
 
     def reward_served(self, version: RewardVersion) -> None:
         """Every replica of the reward service serves a version."""
+        if not self._told.is_first(f"served {version.version}"):
+            return
         self._clocks.reward_served()
         self._recordings.write(REWARDS, RewardRecord.of(version, served_at=self._now()))
         self._rows.reward_served(version)
@@ -187,6 +195,8 @@ class Journal:
 
     def rolled_back(self, policy: PolicyVersion, asked_for: int) -> None:
         """The learner went back to an older version and published it as a new one."""
+        if not self._told.is_first(f"version {policy.version}"):
+            return
         self._recordings.write(POLICIES, as_provenance(policy, self._now()))
         self._rows.rolled_back(policy)
         text = f"policy version {policy.version} is version {policy.restored_from} again"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cluster.json_lines import MEND, read_rows
 from cluster.metrics.names import Row
+from protocol.appending import AppendedFile
 from protocol.errors import InputError
 from protocol.files import writing
 
@@ -15,7 +16,7 @@ MEND_DISK = "see to the disk under the run's folder"
 
 
 class JsonlSink:
-    """Appends rows to a file and flushes each.
+    """Appends rows to a file and flushes each; while the disk is full they wait (`AppendedFile`).
 
     A last line that a crash left half written is cut off when the file is opened again.
 
@@ -24,19 +25,15 @@ class JsonlSink:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         with writing(path, MEND_DISK):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab")
-            content = path.read_bytes()
-            self._file.truncate(content.rfind(b"\n") + 1)
+        self._file = AppendedFile(path, MEND_DISK)
+        self._file.cut_broken_line()
 
     def write(self, row: Row) -> None:
         """Append one row. Raises ResourceError where the disk refuses."""
         line = json.dumps(dict(row), ensure_ascii=False, allow_nan=False)
-        with writing(self._path, MEND_DISK):
-            self._file.write(line.encode() + b"\n")
-            self._file.flush()
+        self._file.append(line.encode() + b"\n")
 
     def alert(self, title: str, text: str) -> None:
         """Do nothing: the hub has logged it."""
@@ -45,7 +42,7 @@ class JsonlSink:
         """Do nothing: the report writes them to `summary.json`."""
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file. Raises DiskFull where rows still wait for room."""
         self._file.close()
 
 

@@ -31,14 +31,12 @@ class RemoteSink:
 
     def write(self, row: Row) -> None:
         """Send one row."""
-        self._sent.append(
-            self._hub.send(MetricsShell.write, f"driver-{next(self._keys)}", dict(row))
-        )
+        self._sent.append(self._hub.send(MetricsShell.write, self._key(), dict(row)))
         self._settle(timeout_s=0)
 
     def alert(self, title: str, text: str) -> None:
         """Send an alert."""
-        self._sent.append(self._hub.send(MetricsShell.alert, title, text))
+        self._sent.append(self._hub.send(MetricsShell.alert, self._key(), title, text))
 
     def summarize(self, figures: Mapping[str, float | int | str | None]) -> None:
         """Send closing figures."""
@@ -48,6 +46,10 @@ class RemoteSink:
         """Wait for everything sent, and close the hub."""
         self._sent.append(self._hub.send(MetricsShell.close))
         self._settle(timeout_s=None)
+
+    def _key(self) -> str:
+        """Return what makes the next call count once."""
+        return f"driver-{next(self._keys)}"
 
     def _settle(self, timeout_s: float | None) -> None:
         """Take back what the hub has answered; raises what it raised."""

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cluster.metrics.config import MetricsConfig
-from cluster.metrics.hub import open_hub
+from cluster.metrics.hub import MetricsHub, open_hub
 from cluster.metrics.names import Row
+from protocol.once import Once
 
 
 class MetricsShell:
@@ -34,14 +35,17 @@ class MetricsShell:
         self._run_id = run_id
         self._run_config = run_config
         self._began_at = began_at
-        self._taken: set[str] = set()
+        self._hub: MetricsHub | None = None
+        self._taken = Once()
 
     def open(self) -> None:
-        """Open all sinks; blocks until wandb has started. Call it once, first.
+        """Open all sinks; blocks until wandb has started. Call it first; again, it does nothing.
 
         Raises:
             ResourceError: wandb cannot be reached, and the config wants it online.
         """
+        if self._hub is not None:
+            return
         self._hub = open_hub(
             self._config,
             folder=self._folder,
@@ -53,17 +57,23 @@ class MetricsShell:
     def write(self, key: str, row: Row) -> None:
         """Write a row; does not block the sender. The same key again does nothing."""
         if key not in self._taken:
-            self._hub.write(row)
+            self._opened.write(row)
             self._taken.add(key)
 
-    def alert(self, title: str, text: str) -> None:
-        """Send an alert; called twice, it is sent twice."""
-        self._hub.alert(title, text)
+    def alert(self, key: str, title: str, text: str) -> None:
+        """Send an alert. The same key again does nothing."""
+        if self._taken.is_first(key):
+            self._opened.alert(title, text)
 
     def summarize(self, figures: Mapping[str, float | int | str | None]) -> None:
         """Set closing figures; may be called again, the last value stands."""
-        self._hub.summarize(figures)
+        self._opened.summarize(figures)
 
     def close(self) -> None:
-        """Flush everything; blocks until the files are complete. Call it once, at the end."""
-        self._hub.close()
+        """Flush everything; blocks until the files are complete. May be called twice."""
+        self._opened.close()
+
+    @property
+    def _opened(self) -> MetricsHub:
+        assert self._hub is not None, "open() first"
+        return self._hub

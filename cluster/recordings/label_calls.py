@@ -39,9 +39,9 @@ class _RecordedPolicyLoop(PolicyLoopSide):
             ADD_REFERENCE, asked, self._side.add_reference(rollouts), itself
         )
 
-    async def next_orders(self, timeout_s: float) -> list[QueryOrder]:
+    async def next_orders(self, timeout_s: float, call: str | None = None) -> list[QueryOrder]:
         return await self._recorder.through(
-            NEXT_ORDERS, None, self._side.next_orders(timeout_s), tuple
+            NEXT_ORDERS, None, self._side.next_orders(timeout_s, call), tuple
         )
 
     async def offer(self, order_id: str, drafts: Sequence[QueryDraft]) -> int:

@@ -42,10 +42,10 @@ class RecordedLearner:
         """See `protocol.ports.Learner`."""
         return await self._learner.checkpoints()
 
-    async def restore(self, version: int) -> PolicyVersion:
+    async def restore(self, version: int, step: int | None = None) -> PolicyVersion:
         """See `protocol.ports.Learner`."""
         return await self._recorder.through(
-            RESTORE, version, self._learner.restore(version), without_place
+            RESTORE, version, self._learner.restore(version, step), without_place
         )
 
 

@@ -7,9 +7,10 @@ the time before they did, and has the fields of version 1. Of a newer version no
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,8 +24,8 @@ from cluster.recordings.records import (
     RolloutRecord,
     Span,
 )
+from protocol.appending import AppendedFile
 from protocol.errors import InputError
-from protocol.files import writing
 from protocol.labels import PolicyProvenance
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ ACTORS = Stream(name="actors", holds=ActorLook)
 
 
 class Recordings:
-    """Appends to the streams of a run, each line flushed as it is written.
+    """Appends to the streams of a run, each line flushed; while the disk is full they wait.
 
     Args:
         folder: Where the streams lie.
@@ -76,24 +77,21 @@ class Recordings:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files: dict[str, TextIO] = {}
+        self._files: dict[str, AppendedFile] = {}
 
     def write(self, stream: Stream[RecordT], record: RecordT) -> None:
         """Append one record to its stream. Raises ResourceError where the disk refuses."""
         line = json.dumps({SCHEMA: stream.version, **asdict(record)}, ensure_ascii=False) + "\n"
-        path = stream.path(self._folder)
-        with writing(path, MEND):
-            if stream.name not in self._files:
-                self._files[stream.name] = path.open("a", encoding="utf-8")
-            file = self._files[stream.name]
-            file.write(line)
-            file.flush()
+        if stream.name not in self._files:
+            self._files[stream.name] = AppendedFile(stream.path(self._folder), MEND)
+        self._files[stream.name].append(line.encode())
 
     def close(self) -> None:
-        """Close all streams."""
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
+        """Close all streams. Raises DiskFull where records still wait for room."""
+        with ExitStack() as all_files:
+            for file in self._files.values():
+                all_files.callback(file.close)
+            self._files.clear()
 
 
 def read(folder: Path, stream: Stream[RecordT]) -> tuple[RecordT, ...]:

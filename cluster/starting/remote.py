@@ -78,10 +78,10 @@ class RemoteLearner:
         async with self._turn:
             return said(await self._ranks.ask(LearnerRank.checkpoints))
 
-    async def restore(self, version: int) -> PolicyVersion:
+    async def restore(self, version: int, step: int | None = None) -> PolicyVersion:
         """See `protocol.ports.Learner`."""
         async with self._turn:
-            return said(await self._ranks.ask(LearnerRank.restore, version))
+            return said(await self._ranks.ask(LearnerRank.restore, version, step))
 
     async def push(self, version: int, receive: Callable[[], Awaitable[float]]) -> float:
         """See `protocol.ports.WeightPusher`."""

@@ -49,6 +49,8 @@ class IntakeWatch:
         self._alert = alert
         self._show = show
         self._now = now
+        self._told_through = 0
+        """How far the failures were taken."""
         self._answered_at = now()
         self._failed_at = float("-inf")
         self._told: dict[str, float] = {}
@@ -63,7 +65,8 @@ class IntakeWatch:
 
     async def look(self) -> None:
         """Look once."""
-        for failure, count in (await self._failures.take()).items():
+        self._told_through, failures = await self._failures.take(self._told_through)
+        for failure, count in failures.items():
             self._tell(f"{failure} ({count} times)" if count > 1 else failure, key=failure)
         trouble = await self._trouble()
         if trouble is None:

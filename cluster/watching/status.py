@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from protocol.errors import MissingError, ResourceError, UserError
 
 ENDED = ("finished", "stopped", "failed")
 POLL_S = 0.5
+ENOUGH_BYTES = 1_000_000
+"""Room with which a run can still write down what it does."""
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -94,6 +97,8 @@ def describe(status: dict[str, Any], *, as_json: bool) -> str:
     if (cord := status.get("cord") or {}).get("is_pulled"):
         who, why = inert(cord["pulled_by"]), inert(cord["reason"])
         lines.append(f"  cord              pulled by {who}: {why}")
+    if not is_over and (trouble := status.get("disk") or _full_disk(Path(status["folder"]))):
+        lines.append(f"  disk              {inert(trouble)}")
     shown = (
         ("episodes", "policy/episodes", ".0f"),
         ("policy version", "policy/version", ".0f"),
@@ -107,6 +112,13 @@ def describe(status: dict[str, Any], *, as_json: bool) -> str:
     )
     lines += [f"  {name:<17} {metrics[key]:{form}}" for name, key, form in shown if key in metrics]
     return "\n".join(lines)
+
+
+def _full_disk(folder: Path) -> str:
+    """Return that a run's disk is full, which the run could then not write down; "" else."""
+    if shutil.disk_usage(folder).free >= ENOUGH_BYTES:
+        return ""
+    return f"the disk of {folder} is full: free space on it, and the run goes on by itself"
 
 
 def request_stop(path: Path, reason: str, timeout_s: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
@@ -16,11 +17,15 @@ from cluster.loops.journal import Journal
 from cluster.run_folder import RunFolder
 from cluster.watching.display import RunDisplay
 from cluster.watching.memory import PeakMemory
+from cluster.watching.starvation import Starvation
 from label_queue.sides.policy_loop import PolicyLoopSide
+from protocol.errors import DiskFull
 from protocol.labels import CordState
 from protocol.messages import ActorStats
 
 INTERVAL_S = 1.0
+VERSIONS = ("policy/version", "reward_model/version")
+"""Metrics that rise with what the learner and the reward trainer make."""
 
 
 class WatchedActor(Protocol):
@@ -70,6 +75,13 @@ class Watch:
         self.stop_reason: str | None = None
         """Why the run was stopped before its end, if it was."""
         self._trouble = ""
+        self._disk = ""
+        """What people must do because the disk is full; "" while it is not."""
+        self._starvation = Starvation(journal.alarmed)
+        self._progress: tuple[float | None, ...] = ()
+        """What the parts have given so far."""
+        self._unnoted: dict[str, object] = {}
+        """Changes of `run.json` that a full disk did not take yet."""
 
     @property
     def trouble(self) -> str:
@@ -84,7 +96,7 @@ class Watch:
         """Show the present state under a phase's name; `run.json` tells it to others."""
         if phase != self._phase:
             self._phase = phase
-            self._folder.update_state(activity=phase)
+            self._note(activity=phase)
         snapshot: dict[str, float | int | str] = {
             **self._journal.latest,
             "phase": phase,
@@ -93,7 +105,7 @@ class Watch:
         }
         if note:
             snapshot["note"] = note
-        alarms = [inert(self._trouble)] if self._trouble else []
+        alarms = [inert(words) for words in (self._disk, self._trouble) if words]
         if self._cord.is_pulled:
             alarms.append(describe_cord(self._cord, self._folder.path))
         if alarms:
@@ -111,7 +123,9 @@ class Watch:
         while True:
             await asyncio.sleep(INTERVAL_S)
             await self.look(labels, actors)
-            words = activity(self._journal.loop_state())
+            state = self._journal.loop_state()
+            self._starvation.look(state, self._progress)
+            words = activity(state)
             self.show(words, note)
             await labels.tell_activity(words)
             self.stop_reason = self._folder.stop_requested()
@@ -127,8 +141,13 @@ class Watch:
             del self._untold[0]  # told twice does no harm, never told would
         self._journal.labels_stood(await labels.stats(), await labels.online_stats())
         self._take_note_of(await labels.cord())
+        if self._unnoted:
+            self._note()
+        self._heed_disk(await labels.want_of_room())
         stats = await asyncio.gather(*(actor.stats() for actor in actors))
         self._journal.actors_stood(stats)
+        versions = [self._journal.latest.get(name) for name in VERSIONS]
+        self._progress = (sum(each.num_rollouts for each in stats), *versions)
         self._journal.system_stood(
             {
                 "system/rss_bytes": self._memory.current_bytes,
@@ -142,7 +161,24 @@ class Watch:
         self._journal.cord_stood(cord)
         if cord != self._cord:
             self._cord = cord
-            self._folder.update_state(cord=asdict(cord))
+            self._note(cord=asdict(cord))
+
+    def _heed_disk(self, words: str) -> None:
+        """Tell people when the disk is full, and when it has room again: the steps wait for it."""
+        if words != self._disk:
+            self._disk = words
+            self._note(disk=words)
+            if words:
+                self._journal.alarmed("the disk is full", words)
+            else:
+                self._journal.alarmed("the disk has room again", "the run goes on")
+
+    def _note(self, **changes: object) -> None:
+        """Write into `run.json`, as soon as the disk has room for it."""
+        self._unnoted.update(changes)
+        with suppress(DiskFull):
+            self._folder.update_state(**self._unnoted)
+            self._unnoted.clear()
 
 
 def describe_cord(cord: CordState, run: Path) -> str:

@@ -21,7 +21,7 @@ from protocol.labels import ComparisonQuery, QueryDraft, QueryOrder
 from protocol.messages import Rollout
 
 POLL_S = 1.0
-"""How often whoever waits looks again: leases and orders run out without an event."""
+"""How often whoever waits looks again: leases, orders and full disks end without an event."""
 
 
 class Asker:
@@ -54,6 +54,9 @@ class Asker:
             config, run_id=run_id, selector=selector, pool=self._pool, new_id=new_id, rng=rng
         )
         self._offers: dict[str, asyncio.Task[int]] = {}
+        self._asking = asyncio.Lock()
+        self._asked: tuple[str, list[QueryOrder]] | None = None
+        """The last named call for orders, and its answer."""
         for query in state.board.queries.values():
             self.query_written(query)
 
@@ -71,8 +74,16 @@ class Asker:
             )
         self._state.change.notify()
 
-    async def next_orders(self, timeout_s: float) -> list[QueryOrder]:
+    async def next_orders(self, timeout_s: float, call: str | None = None) -> list[QueryOrder]:
         """Return what must be drawn; see `PolicyLoopSide.next_orders`."""
+        if call is None:
+            return await self._place_orders(timeout_s)
+        async with self._asking:  # the same call again, while the first still waits, waits for it
+            if self._asked is None or self._asked[0] != call:
+                self._asked = (call, await self._place_orders(timeout_s))
+            return self._asked[1]
+
+    async def _place_orders(self, timeout_s: float) -> list[QueryOrder]:
         deadline = time.monotonic() + timeout_s
         while True:
             self._state.refuse_if_closed()
@@ -129,7 +140,7 @@ class Asker:
             queries.append(self._maker.make(order, selection, moment))
             oldest = min(rollout.oldest_version for rollout in draft.rollouts)
             self._state.figures.query_made(self._state.policy_version - oldest)
-        await self._commits.write(queries)
+        await self._commits.write_patiently(queries)
         cause = "" if queries else why_none(drafts)
         self._orders.answered(order_id, len(queries), now=self._clock(), cause=cause)
         self._state.change.notify()
@@ -143,9 +154,9 @@ class Asker:
         self._state.episodes = max(self._state.episodes, episodes)
         started = time.monotonic()
         self._state.change.notify()
-        while not self._pace.may_step(episodes):
+        while (is_full := bool(self._commits.room.want())) or not self._pace.may_step(episodes):
             self._state.refuse_if_closed()
             if self._state.cord.rollback_to is not None:
                 break  # the learner does it at the cord, which lets no step pass before
-            await self._state.change.wait()
+            await self._state.change.wait(POLL_S if is_full else None)
         return time.monotonic() - started

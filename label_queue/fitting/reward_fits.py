@@ -126,7 +126,7 @@ class RewardFits:
             own_list = as_ranges(each.seq for each in pending.comparisons)
         # Its metrics are in the run's metrics, and may be no number, which JSON has no word for.
         noted = replace(version, metrics={}, learned=own_list, announced_at=now)
-        await self._commits.write([noted])
+        await self._commits.write_patiently([noted])
         if pending is None or pending.ledger_seq != version.ledger_seq:
             view = self._state.view()
             dataset = await asyncio.to_thread(

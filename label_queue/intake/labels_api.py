@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import Annotated, Literal
+from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic_core import to_json
@@ -26,6 +27,7 @@ from label_queue.labeling.run_info import RunInfo
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
 from label_queue.labeling.tasks import Task
 from protocol.errors import InvalidLabel, LabelError, TooFast
+from protocol.fault_points import reached
 from protocol.labels import CordState
 
 NDJSON = "application/x-ndjson"
@@ -36,7 +38,7 @@ router = APIRouter(prefix="/api/v1", tags=["labels"])
 @router.get(
     "/tasks/next",
     response_model=Task,
-    responses={204: {"description": "Nothing to label yet"}, **refusals(401, 422, 429, 503)},
+    responses={204: {"description": "Nothing to label yet"}, **refusals(401, 422, 429, 503, 507)},
 )
 async def next_task(
     request: Request, labeler_id: Labeler, wait_s: Annotated[float, Query(ge=0, le=3600)] = 0.0
@@ -62,7 +64,7 @@ async def held_tasks(request: Request, labeler_id: Labeler) -> HeldTasks:
             "description": "On disk. For a batch, what became of each line",
             "content": {NDJSON: {"schema": {"$ref": "#/components/schemas/LineAnswer"}}},
         },
-        **refusals(401, 403, 409, 413, 422, 429, 503),
+        **refusals(401, 403, 409, 413, 422, 429, 503, 507),
     },
 )
 async def post_labels(request: Request, labeler_id: Labeler) -> Response:
@@ -90,6 +92,7 @@ async def _post_one(request: Request, labeler_id: str) -> Response:
         await _reject(request, labeler_id, error, raw)
         raise
     [answer] = await people_of(request).submit(labeler_id, [submission], _system(request))
+    await reached("intake.reply")
     if isinstance(answer, LabelError):
         raise answer
     return Response(to_json(answer), media_type=JSON)
@@ -128,7 +131,7 @@ def _system(request: Request) -> Literal["api", "page"]:
 async def _reject(request: Request, labeler_id: str, error: LabelError, raw: bytes) -> None:
     limits: IntakeConfig = request.app.state.limits
     payload = raw[: limits.dead_letter_chars].decode(errors="replace")
-    await people_of(request).reject(labeler_id, error, payload)
+    await people_of(request).reject(labeler_id, error, payload, uuid4().hex)
 
 
 def _line_answer(number: int, result: LabelAnswer | LabelError) -> LineAnswer:
@@ -165,7 +168,7 @@ async def me(request: Request, labeler_id: Labeler) -> Me:
     "/cord",
     response_model_exclude=NOT_FOR_LABELERS,
     openapi_extra=body_schema(CordPull),
-    responses=refusals(401, 403, 413, 422, 429, 503),
+    responses=refusals(401, 403, 413, 422, 429, 503, 507),
 )
 async def pull_cord(
     request: Request, labeler_id: Labeler, body: Annotated[CordPull, Depends(body_of(CordPull))]

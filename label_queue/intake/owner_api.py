@@ -28,7 +28,7 @@ from protocol.limits import LARGEST_STORED
 
 router = APIRouter(prefix="/api/v1/owner", tags=["owner"])
 READ = refusals(401, 403, 429, 503)
-WRITE = refusals(401, 403, 404, 409, 413, 422, 429, 503)
+WRITE = refusals(401, 403, 404, 409, 413, 422, 429, 503, 507)
 
 
 @router.get("/overview", responses=READ)

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from label_queue.intake.failures import tell_of
 from label_queue.intake.rendering import render
 from label_queue.intake.schemas import ErrorAnswer
-from protocol.errors import InvalidLabel, LabelError, QueueClosed, ResourceError
+from protocol.errors import DiskFull, InvalidLabel, LabelError, QueueClosed, ResourceError
 
 REFUSALS = {
     401: "No token or session, or one that is wrong, expired or revoked",
@@ -26,12 +26,17 @@ REFUSALS = {
     422: "A field is wrong; `field` names it",
     429: "Too fast; Retry-After says how long to wait",
     503: "Nothing was stored; try again later",
+    507: "The disk of the run is full and nothing was stored; try again later",
 }
 PAGE_MESSAGES = {
     404: "There is no such page.",
     405: "This page cannot be used in that way.",
 }
 RETRY_AFTER_S = 5
+MEND_FULL = (
+    "the disk of the run is full: nothing was stored, and nothing that was is lost; the run's "
+    "owner must free space on it, then send this again"
+)
 
 
 def refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
@@ -48,6 +53,7 @@ def add_refusals(app: FastAPI) -> None:
     """Let the application turn errors into answers."""
     app.add_exception_handler(LabelError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_query)
+    app.add_exception_handler(DiskFull, _refuse_full)
     app.add_exception_handler(ResourceError, _refuse_unstored)
     app.add_exception_handler(QueueClosed, _refuse_ended)
     app.add_exception_handler(HTTPException, _refuse_route)
@@ -89,13 +95,18 @@ async def _refuse_unstored(request: Request, error: Exception) -> Response:
     return _unavailable(request, ResourceError.__name__, "nothing was stored: try again")
 
 
+async def _refuse_full(request: Request, error: Exception) -> Response:
+    await tell_of(request, error)
+    return _unavailable(request, DiskFull.__name__, MEND_FULL, status=507)
+
+
 async def _refuse_ended(request: Request, error: Exception) -> Response:
     return _unavailable(request, QueueClosed.__name__, "the run has ended: nothing was stored")
 
 
-def _unavailable(request: Request, name: str, message: str) -> Response:
+def _unavailable(request: Request, name: str, message: str, status: int = 503) -> Response:
     headers = {"Retry-After": str(RETRY_AFTER_S)}
-    return _answer(request, 503, ErrorAnswer(error=name, message=message), headers)
+    return _answer(request, status, ErrorAnswer(error=name, message=message), headers)
 
 
 async def _refuse_route(request: Request, error: Exception) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 from fastapi import FastAPI
 from ray import serve
@@ -24,7 +25,7 @@ def build_intake_app(queue: Remote[LabelQueueShell], config: LabelsConfig) -> An
 
     async def tell_failure(failure: str) -> None:
         # Not awaited: whoever waits for an answer has waited long enough.
-        queue.send(Sides.on_side, IntakeFailures, IntakeFailures.add, (failure,), {})
+        queue.send(Sides.on_side, IntakeFailures, IntakeFailures.add, (failure, uuid4().hex), {})
 
     def build() -> FastAPI:
         keep_replica_off_other_interfaces()

@@ -33,6 +33,7 @@ from protocol.errors import (
     UnknownTask,
 )
 from protocol.labels import AnswerEvent, Assignment, ComparisonQuery
+from protocol.once import Once
 
 POLL_S = 1.0
 """How often a labeler who waits looks again: leases run out without an event."""
@@ -61,12 +62,14 @@ class LabelingDesk:
         self._rng = rng
         self._clock = clock
         self._new_id = new_id
+        self._rejected = Once()
         self._mixer = TaskMixer(state.board, state.history, config.quality, rng=rng, new_id=new_id)
 
     async def next_task(self, labeler_id: str, wait_s: float) -> Task | None:
         """Lease a query to a labeler; wait up to `wait_s` for one, else return None.
 
-        Not idempotent: each call leases another query, or goes on with one whose lease ran out.
+        Each call leases another query, or goes on with one whose lease ran out. One whose answer
+        was lost is among `PeopleSide.held_tasks`, and free again when its lease runs out.
         Gold and repeats are mixed in. Somebody suspended or excluded waits like everybody for whom
         there is nothing to label.
         Raises TooFast above the request rate, or above the number of tasks on lease at once.
@@ -241,8 +244,15 @@ class LabelingDesk:
         self._state.board.lease(assignment, lease_until)
         return lease_until
 
-    async def reject(self, labeler_id: str, error: LabelError, payload: str) -> None:
-        """Count a body refused at the door and keep a copy. Raises TooFast above the rate."""
+    async def reject(
+        self, labeler_id: str, error: LabelError, payload: str, rejection_id: str | None = None
+    ) -> None:
+        """Count a body refused at the door and keep a copy. Raises TooFast above the rate.
+
+        Idempotent by `rejection_id`; without one every call counts.
+        """
+        if not self._rejected.is_first(rejection_id):
+            return
         self._state.access.admit(labeler_id)
         await self._bury(labeler_id, error, payload)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from protocol.errors import InputError, IntegrityError, ResourceError
+from protocol.errors import DiskFull, InputError, IntegrityError, ResourceError
 
 NETWORK_FILESYSTEMS = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "gfs2"}
@@ -22,6 +22,8 @@ DISK_ERRORS = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 )
 """Primary result codes that tell of the disk or of access to it, and not of what the file holds."""
+FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE})
+"""Extended result codes of files that could not grow: no room, a quota, a limit on files."""
 LONGEST_PATH_BYTES = 512 - len("-journal")
 """SQLite's limit on a file's name, less the longest ending it gives to the files beside it."""
 
@@ -69,6 +71,13 @@ def sqlite_problem(path: Path, error: BaseException | None) -> InputError | Reso
     if getattr(error, "sqlite_errorcode", 0) & 0xFF in DISK_ERRORS:
         return ResourceError(f"{path}: cannot be opened ({error}); {MEND_DISK}")
     return InputError(f"{path}: not a label ledger ({error}); name another")
+
+
+def unstored(path: Path, error: BaseException | None) -> ResourceError:
+    """Return the error to raise where SQLite could not commit."""
+    is_full = getattr(error, "sqlite_errorcode", 0) in FULL
+    kind = DiskFull if is_full else ResourceError
+    return kind(f"{path}: labels cannot be stored ({error}); free space on its disk")
 
 
 def _prove_file(database: sqlite3.Connection, path: Path) -> None:

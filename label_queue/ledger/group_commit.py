@@ -9,8 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
 from label_queue.ledger.records import Ledger, Record
+from label_queue.ledger.room import DiskRoom
 from label_queue.percentile import percentile
-from protocol.errors import ResourceError
+from protocol.errors import DiskFull, ResourceError
+from protocol.fault_points import reached
+
+TRIED_AGAIN_S = 1.0
+"""After which the run's own records are tried again where there was no room."""
 
 
 class GroupCommit:
@@ -21,8 +26,12 @@ class GroupCommit:
     ahead of the disk, and a writer that was cancelled meanwhile loses nothing.
     """
 
-    def __init__(self, ledger: Ledger, apply: Callable[[Record], None]) -> None:
+    def __init__(
+        self, ledger: Ledger, apply: Callable[[Record], None], room: DiskRoom | None = None
+    ) -> None:
         self._ledger = ledger
+        self.room = room or DiskRoom(ledger.free_bytes, 0, ledger.where)
+        """Whether the disk has room for more."""
         self._apply = apply
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._waiting: list[tuple[Sequence[Record], asyncio.Future[list[Record]]]] = []
@@ -33,7 +42,8 @@ class GroupCommit:
     async def write(self, records: Sequence[Record]) -> list[Record]:
         """Return what stands in the ledger under each record's key, once it is on disk.
 
-        Raises ResourceError, for the whole group, when the disk refuses, or after `close`.
+        Raises DiskFull, for the whole group, where there is no room, and ResourceError when the
+        disk refuses otherwise, or after `close`.
         """
         if self._is_closed:
             raise ResourceError("the label queue is closed: the run is over")
@@ -42,6 +52,17 @@ class GroupCommit:
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush())
         return await future
+
+    async def write_patiently(self, records: Sequence[Record]) -> list[Record]:
+        """Write what the run itself must have written: wait for room as long as there is none.
+
+        Raises as `write`, but for DiskFull.
+        """
+        while True:
+            try:
+                return await self.write(records)
+            except DiskFull:
+                await asyncio.sleep(TRIED_AGAIN_S)
 
     async def _flush(self) -> None:
         loop = asyncio.get_running_loop()
@@ -53,7 +74,10 @@ class GroupCommit:
                 written = await loop.run_in_executor(self._thread, self._ledger.write, records)
                 for record in written:
                     self._apply(record)
+                await reached("ledger.acknowledge")
             except BaseException as error:
+                if isinstance(error, DiskFull):
+                    self.room.refused()
                 # Nobody else can tell the writers: an unanswered one would wait for ever.
                 for _, future in group:
                     if not future.done():
@@ -61,6 +85,7 @@ class GroupCommit:
                 if not isinstance(error, Exception):
                     raise
                 continue
+            self.room.stored()
             self._commit_s.append(perf_counter() - started)
             start = 0
             for batch, future in group:

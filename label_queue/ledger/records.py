@@ -105,8 +105,8 @@ class Ledger(Protocol):
         """Append all records in one transaction, on disk at return. Blocks; idempotent.
 
         Returns, for each, what stands in the ledger under its key: a label event with the `seq`
-        it was given, or, for a key used before, the record that came first. Raises ResourceError
-        when the disk refuses; then nothing was appended.
+        it was given, or, for a key used before, the record that came first. Raises DiskFull
+        where there is no room, ResourceError when the disk refuses; then nothing was appended.
         """
         ...
 
@@ -128,6 +128,15 @@ class Ledger(Protocol):
 
     def read(self, kind: type[R]) -> list[R]:
         """Return all records of one type, or of a stream that `stream_of` names, as appended."""
+        ...
+
+    def free_bytes(self) -> float:
+        """Return how much room there is where the ledger lies."""
+        ...
+
+    @property
+    def where(self) -> str:
+        """Where that is, for people."""
         ...
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ serve whoever asks the ledger questions in SQL; the JSON body is the record itse
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -36,7 +37,8 @@ from label_queue.ledger.records import (
 )
 from label_queue.ledger.schema import SCHEMA_VERSION, find_version, prepare
 from label_queue.ledger.tables import STREAMS, Stream
-from protocol.errors import InputError, MissingError, ResourceError
+from protocol.errors import InputError, MissingError
+from protocol.fault_points import reach
 from protocol.files import reading
 from protocol.labels import (
     Assignment,
@@ -125,10 +127,10 @@ class SqlLedger:
                 for kind, fresh in rows.items():
                     if fresh:
                         self._connection.execute(insert(STREAMS[kind].table), fresh)
+                reach("ledger.before_commit")
+            reach("ledger.after_commit")
         except OperationalError as error:
-            raise ResourceError(
-                f"{self._path}: labels cannot be stored ({error.orig}); free space on its disk"
-            ) from error
+            raise ledger_file.unstored(self._path, error.orig) from error
         self._last = last
         return written
 
@@ -158,6 +160,15 @@ class SqlLedger:
         with _is_ledger(self._path), self._connection.begin():
             bodies = self._connection.scalars(statement).all()
             return [stream.adapter.validate_json(body) for body in bodies]
+
+    def free_bytes(self) -> float:
+        """Return how much room the ledger's disk has."""
+        return shutil.disk_usage(self._path.parent).free
+
+    @property
+    def where(self) -> str:
+        """The ledger's folder."""
+        return str(self._path.parent)
 
     def close(self) -> None:
         """Close the connection and give the lock back."""

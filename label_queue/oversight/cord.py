@@ -113,4 +113,4 @@ class Cord:
             at=self._clock(),
             restored_version=policy.restored_from,
         )
-        await self._commits.write([as_provenance(policy, self._clock()), done])
+        await self._commits.write_patiently([as_provenance(policy, self._clock()), done])

@@ -85,3 +85,5 @@ class Overview:
     is_closed: bool
     activity: str = ""
     """What the run is doing now, e.g. "waiting for people"; empty before it said so."""
+    trouble: str = ""
+    """What must be done for the run to go on, e.g. that its disk be freed; empty where it does."""

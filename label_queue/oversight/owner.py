@@ -118,6 +118,7 @@ class Oversight:
             disagreements=self._judged.disagreements,
             is_closed=self._state.is_closed,
             activity=self._state.activity,
+            trouble=self._state.trouble,
         )
         self._assembled_at = time.monotonic()
         return self._newest

@@ -64,9 +64,11 @@ class PeopleSide:
         """Renew a lease and return when it ends; see `LabelingDesk.heartbeat`."""
         return await self._desk.heartbeat(labeler_id, assignment_id)
 
-    async def reject(self, labeler_id: str, error: LabelError, payload: str) -> None:
+    async def reject(
+        self, labeler_id: str, error: LabelError, payload: str, rejection_id: str | None = None
+    ) -> None:
         """Count a body refused at the door; see `LabelingDesk.reject`."""
-        await self._desk.reject(labeler_id, error, payload)
+        await self._desk.reject(labeler_id, error, payload, rejection_id)
 
     async def run_info(self) -> RunInfo:
         """Return what labelers may know of the run."""

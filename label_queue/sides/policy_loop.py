@@ -48,14 +48,15 @@ class PolicyLoopSide:
         """
         self._asker.add_reference(rollouts)
 
-    async def next_orders(self, timeout_s: float) -> list[QueryOrder]:
+    async def next_orders(self, timeout_s: float, call: str | None = None) -> list[QueryOrder]:
         """Return what must be drawn so that l(n) + ahead labels stay asked for.
 
-        Blocks until something is lacking, at most `timeout_s` (then: empty). Not idempotent: what
-        is returned counts as under way until it is answered by `offer` or times out. Raises
-        QueueClosed once the queue is closed.
+        Blocks until something is lacking, at most `timeout_s` (then: empty). What is returned
+        counts as under way until it is answered by `offer` or times out. Idempotent by `call`, the
+        caller's name for this one: the last one again gets the first answer; without a name every
+        call is another. Raises QueueClosed once the queue is closed.
         """
-        return await self._asker.next_orders(timeout_s)
+        return await self._asker.next_orders(timeout_s, call)
 
     async def offer(self, order_id: str, drafts: Sequence[QueryDraft]) -> int:
         """Answer an order; return how many queries were made of the drafts.
@@ -83,7 +84,7 @@ class PolicyLoopSide:
         if policy.version not in known:
             fresh.append(as_provenance(policy, now))
         if fresh:
-            await self._commits.write(fresh)
+            await self._commits.write_patiently(fresh)
         # Not before: who asks for the labels of this moment asks the policy of this moment.
         self._state.episodes = max(self._state.episodes, episodes)
         self._state.change.notify()
@@ -92,8 +93,9 @@ class PolicyLoopSide:
         """Block while fewer than l(n) labels have come, n = `episodes`; return seconds waited.
 
         With when_starved = "continue" only the first N₀ are waited for. In rounds, at the first
-        step of one, until the reward has learned that round's labels too. Returns early when a
-        rollback is ordered, which the learner does at the cord. Idempotent. Raises QueueClosed once
+        step of one, until the reward has learned that round's labels too. Blocks too while the
+        ledger's disk is full. Returns early when a rollback is ordered, which the learner does at
+        the cord. Idempotent. Raises QueueClosed once
         the queue is closed.
         """
         return await self._asker.wait_until_allowed(episodes)
@@ -144,6 +146,17 @@ class PolicyLoopSide:
         if words != self._state.activity:
             self._state.activity = words
             self._state.change.notify()
+
+    async def want_of_room(self) -> str:
+        """Return what people must do because the ledger's disk is full; "" while it is not.
+
+        Noted for the owner's page, too.
+        """
+        words = self._commits.room.want()
+        if words != self._state.trouble:
+            self._state.trouble = words
+            self._state.change.notify()
+        return words
 
     async def stats(self) -> dict[str, float]:
         """Return the metrics on the axis `labels/seq` that are defined by now."""

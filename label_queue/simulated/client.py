@@ -29,6 +29,7 @@ from label_queue.simulated.config import LabelerProfile
 from label_queue.simulated.gold import response_gold
 from protocol.chat import in_one_text
 from protocol.errors import AndonError, Unauthenticated
+from protocol.files import is_full
 from protocol.retrying import Backoff, NotNow
 
 log = structlog.get_logger()
@@ -73,8 +74,13 @@ class WorkReport:
     def write(self, path: Path) -> None:
         """Replace the file at `path` by this report, so that a reader never sees half of it."""
         draft = path.with_suffix(path.suffix + ".tmp")
-        draft.write_text(json.dumps(asdict(self)) + "\n")
-        draft.replace(path)
+        try:
+            draft.write_text(json.dumps(asdict(self)) + "\n")
+            draft.replace(path)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            # The next report says it too; the log may lie on the same disk.
 
 
 def answer_to(
@@ -128,6 +134,7 @@ class SimulatedLabeler:
         self._patience_s = patience_s
         self._judgement = random.Random(profile.seed)
         self._stop = asyncio.Event()
+        self._is_full = False
         self._backoff = Backoff(
             first_s=FIRST_RETRY_S,
             longest_s=LONGEST_RETRY_S,
@@ -214,6 +221,7 @@ class SimulatedLabeler:
                 )
             except httpx.TransportError as error:
                 raise NotNow(repr(error)) from error
+            self._is_full = response.status_code == httpx.codes.INSUFFICIENT_STORAGE
             if _is_retried(method, response.status_code):
                 raise not_now(response)
             return _known(response)
@@ -235,6 +243,8 @@ class SimulatedLabeler:
         return response
 
     def _is_out_of_patience(self, state: RetryCallState) -> bool:
+        if self._is_full and not self._stop.is_set():
+            state.idle_for = 0  # the run waits for room on its disk, and so do those who label
         return state.idle_for >= (LAST_PATIENCE_S if self._stop.is_set() else self._patience_s)
 
     def _count_retry(self, state: RetryCallState) -> None:

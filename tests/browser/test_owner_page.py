@@ -185,6 +185,17 @@ async def test_the_cord_from_pull_to_release(people: FakePeopleQueue, enter: Ent
     assert people.decisions == [("pull", "owner", "it repeats itself"), ("release", "mended")]
 
 
+async def test_a_full_disk_is_said_with_what_to_do(people: FakePeopleQueue, enter: Enter) -> None:
+    olga = await enter("olga", "owner")
+    heading, text = olga.page.locator("#cord-heading"), olga.page.locator("#cord-text")
+    people.show(trouble="the disk of /runs/a is full: free space on it")
+    await expect(heading).to_have_text("The line waits for room on its disk")
+    await expect(text).to_have_text("The disk of /runs/a is full: free space on it.")
+    people.show(trouble="")
+    await expect(heading).to_have_text("The line is running")
+    await expect(text).to_have_text("Now training.")
+
+
 async def test_a_rollback_that_is_offered(people: FakePeopleQueue, enter: Enter) -> None:
     pulled = CordState(
         is_pulled=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import subprocess
@@ -11,24 +12,28 @@ from pathlib import Path
 import pytest
 
 from label_queue.ledger.sql import SqlLedger
+from protocol.fault_points import VARIABLE, Fault, FaultPlan
 from protocol.labels import LabelEvent
 from tests.support.labels import changes, make_event, make_query
 
 REPOSITORY = Path(__file__).parents[2]
+POINTS = ("ledger.before_commit", "ledger.after_commit", "ledger.acknowledge", "written")
 
 
 def run_writer(
     path: Path, point: str, count: int, file_bytes: int | None = None
 ) -> tuple[int, str]:
-    """Run the writer to its end, which the fuse or the disk decides; return code and output."""
+    """Run the writer to its end, which the plan or the disk decides; return code and output."""
+    plan = FaultPlan(faults=(Fault(point=point, action="kill", at=count),))
 
     def limit_files() -> None:
         if file_bytes is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
 
     writer = subprocess.run(
-        [sys.executable, "-m", "tests.faults.ledger_writer", str(path), point, str(count)],
+        [sys.executable, "-m", "tests.faults.ledger_writer", str(path)],
         cwd=REPOSITORY,
+        env={**os.environ, VARIABLE: plan.to_json()},
         capture_output=True,
         timeout=60,
         preexec_fn=limit_files,
@@ -49,7 +54,7 @@ def stored(path: Path) -> list[LabelEvent]:
     return events
 
 
-@pytest.mark.parametrize("point", ["before_commit", "after_commit", "after_acknowledge"])
+@pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("count", [3, 40])
 def test_every_acknowledged_label_is_there_exactly_once_after_a_kill(
     tmp_path: Path, point: str, count: int
@@ -68,7 +73,7 @@ def test_every_acknowledged_label_is_there_exactly_once_after_a_kill(
 
 def test_a_client_that_heard_nothing_may_send_again(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
-    code, output = run_writer(path, "after_commit", 10)
+    code, output = run_writer(path, "ledger.after_commit", 10)
     assert code == -signal.SIGKILL, output
     before = stored(path)
     unheard = [event for event in before if event.event_id not in acknowledged(output)]

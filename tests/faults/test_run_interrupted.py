@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cluster.commands.exit_codes import EXIT_PART_FAILED
 from tests.support.outside_labeler import OutsideLabeler
 from tests.support.run_process import RunProcess, save_inputs, shared_memory
 
@@ -95,7 +96,7 @@ def test_a_run_whose_engine_dies_says_so_and_ends(start: Start) -> None:
     wait_for_training(run)
     (engine, *_) = named(run, "VLLM::EngineCore")
     engine.kill()
-    assert run.wait(timeout_s=60) == 1, run.output
+    assert run.wait(timeout_s=60) == EXIT_PART_FAILED, run.output
     labeler.stop()
     assert run.error_output == "andon: the vLLM engine core died: its log names the cause\n"
     assert run.state["state"] == "failed"

@@ -116,7 +116,7 @@ def test_shell_writes_each_key_once(tmp_path: Path) -> None:
             shell.send(MetricsShell.write, "policy-4", row),
         ]
     )
-    ray.get(shell.send(MetricsShell.alert, "line stopped", "by a test"))
+    ray.get(shell.send(MetricsShell.alert, "alert-1", "line stopped", "by a test"))
     ray.get(shell.send(MetricsShell.summarize, {"episodes": 512}))
     ray.get(shell.send(MetricsShell.close))
     ray.kill(shell.handle)

@@ -145,7 +145,9 @@ class FakePeopleQueue(PeopleSide):
             raise Forbidden("another labeler's")
         return given
 
-    async def reject(self, labeler_id: str, error: LabelError, payload: str) -> None:
+    async def reject(
+        self, labeler_id: str, error: LabelError, payload: str, rejection_id: str | None = None
+    ) -> None:
         self.rejected.append(payload)
 
     async def run_info(self) -> RunInfo:

@@ -62,6 +62,22 @@ class LearnerContract(Contract):
                 await learner.step(self.batch(step))
         await self.take_steps(learner, reached, 1)
 
+    async def test_the_same_rollback_again_is_the_first_answer(
+        self, learner: Learner, reached: Reached
+    ) -> None:
+        await self.take_steps(learner, reached, 2)
+        kept = await learner.checkpoints()
+        first = await learner.restore(kept[0], reached.version)
+        assert await learner.restore(kept[0], reached.version) == first
+        reached.version += 1
+        assert first.version == reached.version
+        with pytest.raises(VersionError):
+            await learner.restore(kept[0], reached.version + 1)
+        second = await learner.restore(kept[0], reached.version)  # another rollback, to the same
+        reached.version += 1
+        assert second.version == reached.version
+        await self.take_steps(learner, reached, 1)
+
     async def test_what_is_restored_is_a_new_version(
         self, learner: Learner, reached: Reached
     ) -> None:

@@ -15,7 +15,7 @@ from label_queue.ledger.records import (
     TokenRevocation,
     stream_of,
 )
-from protocol.errors import ResourceError
+from protocol.errors import DiskFull
 from protocol.labels import (
     Assignment,
     ComparisonQuery,
@@ -48,7 +48,7 @@ class MemoryLedger:
 
     def write(self, records: Sequence[Record]) -> list[Record]:
         if self.is_full:
-            raise ResourceError("memory: labels cannot be stored (full); free space on its disk")
+            raise DiskFull("memory: labels cannot be stored (full); free space on its disk")
         return [self._write(record) for record in records]
 
     def _write(self, record: Record) -> Record:
@@ -73,6 +73,13 @@ class MemoryLedger:
 
     def read(self, kind: type[R]) -> list[R]:
         return [each for each in self._streams[stream_of(kind)].values() if isinstance(each, kind)]
+
+    def free_bytes(self) -> float:
+        return 0.0 if self.is_full else 1e12
+
+    @property
+    def where(self) -> str:
+        return "memory"
 
     def close(self) -> None:
         return None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from click.testing import CliRunner
 
 from cluster.cli import main
-from cluster.commands.shared import EXIT_FAILED, EXIT_USER_ERROR
+from cluster.commands.exit_codes import EXIT_DONE, TABLE
 
 
 def refusal(arguments: Sequence[str], stdin: str | None = None) -> str:
@@ -15,7 +15,7 @@ def refusal(arguments: Sequence[str], stdin: str | None = None) -> str:
     result = CliRunner().invoke(main, arguments, input=stdin)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise AssertionError(f"andon {arguments}: a traceback") from result.exception
-    assert result.exit_code in (EXIT_FAILED, EXIT_USER_ERROR), result.output
+    assert result.exit_code in {line.code for line in TABLE} - {EXIT_DONE}, result.output
     (line,) = result.stderr.splitlines()
     assert line.startswith("andon: "), line
     assert line.isprintable()

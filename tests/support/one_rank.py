@@ -21,8 +21,8 @@ class OneRankLearner:
     async def checkpoints(self) -> tuple[int, ...]:
         return self._rank.checkpoints()
 
-    async def restore(self, version: int) -> PolicyVersion:
-        return present(self._rank.restore(version))
+    async def restore(self, version: int, step: int | None = None) -> PolicyVersion:
+        return present(self._rank.restore(version, step))
 
 
 class OneRankTrainer:

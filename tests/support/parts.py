@@ -92,6 +92,7 @@ class FakeLearner:
         self.newest = 0
         self._episodes = 0
         self._last: tuple[int, StepReport] | None = None
+        self._last_restore: tuple[tuple[int, int], PolicyVersion] | None = None
         self._turn = asyncio.Lock()
 
     async def step(self, batch: ExperienceBatch) -> StepReport:
@@ -113,14 +114,21 @@ class FakeLearner:
     async def checkpoints(self) -> tuple[int, ...]:
         return tuple(range(0, self.newest, 2))
 
-    async def restore(self, version: int) -> PolicyVersion:
+    async def restore(self, version: int, step: int | None = None) -> PolicyVersion:
         async with self._turn:
+            if self._last_restore is not None and self._last_restore[0] == (version, step):
+                return self._last_restore[1]
+            if step not in (None, self.newest):
+                raise VersionError(f"version {step} was to be left, and is not the newest")
             if version not in await self.checkpoints():
                 raise MissingError(f"no checkpoint of policy version {version}")
             self.restored.append(version)
             self.newest += 1
             self._last = None
-            return replace(make_policy(self.newest, self._episodes), restored_from=version)
+            made = make_policy(self.newest, self._episodes)
+            policy = replace(made, restored_from=version)
+            self._last_restore = ((version, self.newest - 1), policy)
+            return policy
 
 
 class FakeRewardService:

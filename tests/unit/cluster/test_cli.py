@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from cluster.cli import main
-from cluster.commands.shared import EXIT_FAILED, EXIT_USER_ERROR
+from cluster.commands.exit_codes import EXIT_INTEGRITY, EXIT_USER_ERROR
 from protocol.errors import InputError, LoopEnded
 
 
@@ -22,7 +22,7 @@ def failing_run(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(InputError("no such cut token"), EXIT_USER_ERROR), (LoopEnded("it died"), EXIT_FAILED)],
+    [(InputError("no such cut token"), EXIT_USER_ERROR), (LoopEnded("it died"), EXIT_INTEGRITY)],
 )
 def test_our_error_is_one_line_whatever_closing_raised_after_it(
     monkeypatch: pytest.MonkeyPatch, error: Exception, code: int

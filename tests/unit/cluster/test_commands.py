@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cluster.cli import main
-from cluster.commands.shared import EXIT_USER_ERROR
+from cluster.commands.exit_codes import EXIT_USER_ERROR
 from cluster.run_folder import RunFolder
 from label_queue.folds.view import LedgerView
 from label_queue.ledger.event_lines import LabelEventLine

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from cluster.cli import main
-from cluster.commands.shared import EXIT_FAILED
+from cluster.commands.exit_codes import EXIT_FAILED
 from cluster.doctor import machine, sqlite
 from cluster.doctor.finding import Finding, failure, ok, warning
 from cluster.doctor.packages import CONSTRAINTS, check_packages, check_python

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cluster.cli import main
-from cluster.commands.shared import EXIT_USER_ERROR
+from cluster.commands.exit_codes import EXIT_USER_ERROR
 from cluster.config import parse_config, save_config
 from cluster.run_folder import RunFolder
 from label_queue.ledger.sql import SqlLedger

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cluster.cli import main
-from cluster.commands.shared import EXIT_FAILED, EXIT_USER_ERROR
+from cluster.commands.exit_codes import EXIT_FAILED, EXIT_USER_ERROR
 from cluster.loops.activity import LoopState
 from cluster.loops.staleness import RolloutState
 from cluster.run_folder import RunFolder

@@ -23,9 +23,9 @@ class Surroundings(IntakeFailures):
             self, http, lambda *alert: self.alerts.append(alert), self.shown.append, lambda: self.at
         )
 
-    async def take(self) -> dict[str, int]:
+    async def take(self, told: int) -> tuple[int, dict[str, int]]:
         taken, self.failures = self.failures, {}
-        return taken
+        return told + 1, taken
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         assert request.url.path == "/api/v1/run"

@@ -160,8 +160,10 @@ def test_a_row_never_says_two_things_by_one_name(desk: Desk) -> None:
     served = make_reward(2)
     desk.journal.reward_served(replace(served, metrics={"reward_model/labels_used": 18}))
     assert desk.last_row["reward_model/labels_used"] == 18
-    with pytest.raises(AssertionError, match="reward_model/labels_used: 17 and 18"):
-        desk.journal.reward_served(replace(served, metrics={"reward_model/labels_used": 17}))
+    with pytest.raises(AssertionError, match="reward_model/labels_used: 17 and 27"):
+        desk.journal.reward_served(
+            replace(make_reward(3), metrics={"reward_model/labels_used": 17})
+        )
     report = StepReport(policy=make_policy(1, 8), metrics={"policy/episodes": 16})
     with pytest.raises(AssertionError, match="policy/episodes: 16 and 8"):
         desk.journal.step_done(make_batch(0, 1), report, 0)

@@ -19,6 +19,7 @@ from cluster.run_folder import RunFolder
 from cluster.watching import watch
 from cluster.watching.display import RunDisplay
 from cluster.watching.memory import PeakMemory
+from protocol.errors import DiskFull
 from protocol.labels import CordState
 from protocol.messages import ActorStats
 from tests.support.memory_sink import MemorySink
@@ -65,6 +66,9 @@ class Queue:
     async def cord(self) -> CordState:
         pulled = CordState(is_pulled=True, pulled_by="ann", reason="it rhymes", pulled_at=7.0)
         return pulled if self.num_looks == 2 else CordState(is_pulled=False)
+
+    async def want_of_room(self) -> str:
+        return "free space" if self.num_looks == 2 else ""
 
     async def ledger_commit_p95_s(self) -> float:
         return 0.002
@@ -129,7 +133,12 @@ async def test_a_stop_request_ends_the_controller_and_the_watch(
     # The cord hung pulled at the second look, and was released by the third.
     assert "stopped by the cord" in out.getvalue()
     assert f"cord pulled by ann: it rhymes · to go on: andon resume {tmp_path}" in out.getvalue()
-    assert [title for title, _ in sink.alerts] == ["cord pulled by ann", "cord released"]
+    assert [title for title, _ in sink.alerts] == [
+        *("cord pulled by ann", "the disk is full"),
+        *("cord released", "the disk has room again"),
+    ]
+    assert "free space" in out.getvalue()
+    assert folder.read_state()["disk"] == ""
     assert folder.read_state()["cord"]["is_pulled"] is False
 
 
@@ -167,3 +176,33 @@ def test_an_offered_rollback_is_told_with_its_command() -> None:
         "to go back first: andon rollback runs/demo-1 --to 40",
         "to go on: andon resume runs/demo-1",
     ]
+
+
+async def test_what_a_full_disk_keeps_out_of_run_json_is_written_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder.create(tmp_path)
+    content = {"people": ["ann"], "policy": {"path": "model"}, "prompts": {}, "labels": {}}
+    config = parse_config({**content, "run": {"episodes": 5120}}, "test")
+    journal = Journal(Recordings(folder.recordings), MemorySink(), now=lambda: 100.0)
+    display = RunDisplay(Console(file=io.StringIO(), width=100), "demo-1")
+    watching = watch.Watch(config, folder, journal, display, PeakMemory())
+
+    class Full(Queue):
+        async def want_of_room(self) -> str:
+            return "the disk is full" if self.num_looks < 3 else ""
+
+    def refuse(**_: object) -> None:
+        raise DiskFull("run.json: its disk is full")
+
+    queue: Any = Full(folder)
+    with monkeypatch.context() as full:
+        full.setattr(folder, "update_state", refuse)
+        watching.show("training")
+        await watching.look(queue, [])
+    assert not folder.state.exists()
+    await watching.look(queue, [])
+    assert folder.read_state()["activity"] == "training"
+    assert folder.read_state()["disk"] == "the disk is full"
+    await watching.look(queue, [])
+    assert folder.read_state()["disk"] == ""

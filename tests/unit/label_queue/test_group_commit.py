@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from label_queue.ledger import group_commit
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import Record
-from protocol.errors import ResourceError
+from protocol.errors import DiskFull, ResourceError
 from tests.support.labels import make_event, make_query
 from tests.support.memory_ledger import MemoryLedger
 
@@ -67,12 +68,32 @@ async def test_a_refused_commit_reaches_all_its_writers_and_later_ones_succeed()
     results = await asyncio.gather(
         *(commits.write([event]) for event in EVENTS), return_exceptions=True
     )
-    assert [type(result) for result in results] == [ResourceError] * 6
+    assert [type(result) for result in results] == [DiskFull] * 6
     assert applied == []
     ledger.is_full = False
     await commits.write(EVENTS)
     assert len(applied) == 6
     await commits.close()
+
+
+async def test_what_the_run_must_have_written_waits_for_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(group_commit, "TRIED_AGAIN_S", 0)
+    ledger, applied = MemoryLedger(), list[Record]()
+    commits = GroupCommit(ledger, applied.append)
+    ledger.is_full = True
+    waiting = asyncio.create_task(commits.write_patiently(EVENTS))
+    with pytest.raises(DiskFull):
+        await commits.write(EVENTS[:1])
+    assert commits.room.want()
+    assert not waiting.done()
+    ledger.is_full = False
+    assert await waiting == applied == ledger.events()
+    assert commits.room.want() == ""
+    await commits.close()
+    with pytest.raises(ResourceError, match="the run is over"):
+        await commits.write_patiently(EVENTS)
 
 
 async def test_closing_twice_is_allowed() -> None:

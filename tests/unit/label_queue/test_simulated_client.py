@@ -190,6 +190,14 @@ async def test_lost_answers_and_busy_servers_are_retried_and_count_once(
     assert all(0 < wait <= 5 for wait in waits[:3])
 
 
+async def test_a_full_disk_is_waited_for_however_long(label: Labeling, waits: list[float]) -> None:
+    intake = ScriptedIntake(1)
+    intake.faults = [httpx.Response(507, headers={"retry-after": "5"}) for _ in range(100)]
+    report = await label(intake, seconds_per_label=0)
+    assert report == {"acknowledged": 1, "skipped": 0, "refused": 0, "retried": 100}
+    assert sum(waits) > 400
+
+
 async def test_refused_answers_are_counted_and_do_not_stop_the_work(label: Labeling) -> None:
     intake = ScriptedIntake(3)
     intake.label_statuses = {"a-1": 422, "a-2": 409}

@@ -11,7 +11,7 @@ import torch
 
 from learners.checkpoint import MANIFEST_FILE, CheckpointFolder, Layout, Position, kept
 from learners.config import CheckpointConfig
-from protocol.errors import BundleCorrupt, MissingError, ResourceError, VersionError
+from protocol.errors import BundleCorrupt, DiskFull, MissingError, VersionError
 
 LAYOUT = Layout(num_ranks=1, zero_stage=0, dtype="float32")
 
@@ -114,7 +114,7 @@ def test_a_full_disk_is_said_so_and_leaves_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", refuse)
-    with pytest.raises(ResourceError, match=r"lower learner\.checkpoint\.keep"):
+    with pytest.raises(DiskFull, match=r"lower learner\.checkpoint\.keep"):
         write(make_folder(tmp_path), 3)
     assert list(tmp_path.rglob("*.safetensors")) == []
 

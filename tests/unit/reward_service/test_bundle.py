@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+import errno
 import json
+import resource
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from protocol.errors import BundleCorrupt, MissingError, NotFinite, VersionError
+from protocol.errors import (
+    BundleCorrupt,
+    DiskFull,
+    MissingError,
+    NotFinite,
+    ResourceError,
+    VersionError,
+)
 from protocol.labels import RewardVersion
 from reward_service.bundle import MANIFEST_FILE, WEIGHTS_FILE, load_bundle, write_bundle
 from reward_service.retention import bundle_path, retire_bundles
@@ -73,12 +82,26 @@ def test_what_is_not_finite_is_never_written(reference: Path, tmp_path: Path) ->
 def test_a_write_that_fails_leaves_nothing(
     reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full_disk(descriptor: int) -> None:
-        raise OSError("no space left on device")
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("os.fsync", full_disk)
-    with pytest.raises(OSError, match="no space left"):
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(ResourceError, match=r"v000001: cannot be written \(Input/output error\)"):
         write_bundle(tmp_path, make_reward_model(reference), make_reward_version(1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensors_that_find_no_room_are_called_so_and_leave_nothing(
+    reference: Path, tmp_path: Path
+) -> None:
+    model = make_reward_model(reference)
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, unlimited[1]))
+    try:
+        with pytest.raises(DiskFull, match=r"cannot be written"):
+            write_bundle(tmp_path, model, make_reward_version(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     assert list(tmp_path.iterdir()) == []
 
 

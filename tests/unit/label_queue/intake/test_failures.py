@@ -35,8 +35,8 @@ async def test_a_failure_is_told_with_its_cause(accept: str) -> None:
         body = ErrorAnswer.model_validate_json(answer.content)
         assert "128" not in body.message
     what = "GET /api/v1/tasks/next: RuntimeError: run_id: String should have at most 128 characters"
-    assert await told.take() == {what: 2}
-    assert await told.take() == {}
+    assert await told.take(0) == (1, {what: 2})
+    assert await told.take(1) == (2, {})
 
 
 async def test_labels_that_cannot_be_stored_are_told_too() -> None:
@@ -53,7 +53,7 @@ async def test_labels_that_cannot_be_stored_are_told_too() -> None:
     client = TestClient(build_app(queue, IntakeConfig(), tell))
     answer = client.get("/api/v1/tasks/next", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 503
-    (failure,) = await told.take()
+    _, (failure,) = await told.take(0)
     assert failure.endswith("ResourceError: labels cannot be stored (disk is full)")
 
 
@@ -66,11 +66,24 @@ async def test_a_refusal_is_no_failure() -> None:
     client = TestClient(build_app(FakePeopleQueue(), IntakeConfig(), tell))
     assert client.get("/api/v1/tasks/next").status_code == 401
     assert client.get("/nowhere").status_code == 404
-    assert await told.take() == {}
+    assert await told.take(0) == (1, {})
 
 
 async def test_of_very_many_kinds_the_oldest_is_forgotten() -> None:
     told = IntakeFailures()
     for number in range(MOST_KINDS + 1):
         await told.add(str(number))
-    assert list(await told.take()) == [str(number) for number in range(1, MOST_KINDS + 1)]
+    assert list((await told.take(0))[1]) == [str(number) for number in range(1, MOST_KINDS + 1)]
+
+
+async def test_what_was_told_and_lost_is_told_again_and_what_came_meanwhile_next() -> None:
+    failures = IntakeFailures()
+    for failure in ("a", "a", "b"):
+        await failures.add(failure)
+    first = await failures.take(0)
+    assert first == (1, {"a": 2, "b": 1})
+    await failures.add("a")
+    await failures.add("c")
+    assert await failures.take(0) == first
+    assert await failures.take(1) == (2, {"a": 1, "c": 1})
+    assert await failures.take(2) == (3, {})

@@ -106,8 +106,10 @@ async def test_a_full_disk_acknowledges_nothing_and_later_takes_the_same_label(
     task = await take(ann)
     ledger.is_full = True
     refused = await post(ann, choice(task))
-    assert (refused.status_code, refused.json()["error"]) == (503, "ResourceError")
-    assert (await ann.get("/api/v1/tasks/next")).status_code == 503
+    assert (refused.status_code, refused.json()["error"]) == (507, "DiskFull")
+    assert "must free space" in refused.json()["message"]
+    assert refused.headers["Retry-After"]
+    assert (await ann.get("/api/v1/tasks/next")).status_code == 507
     ledger.is_full = False
     assert (await post(ann, choice(task))).status_code == 200
     assert (await take(ann)).query_id  # the slot whose lease failed is free

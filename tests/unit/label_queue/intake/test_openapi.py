@@ -8,9 +8,9 @@ import httpx
 
 READ = {"200", "401", "429", "503"}
 OWNER_READ = READ | {"403"}
-WRITE = {"200", "401", "403", "404", "409", "413", "422", "429", "503"}
+WRITE = {"200", "401", "403", "404", "409", "413", "422", "429", "503", "507"}
 ANSWERS = {
-    ("get", "tasks/next"): READ | {"204", "422"},
+    ("get", "tasks/next"): READ | {"204", "422", "507"},
     ("get", "tasks/held"): READ,
     ("post", "labels"): WRITE - {"404"},
     ("post", "assignments/{assignment_id}/heartbeat"): READ | {"403", "404", "422"},

@@ -8,14 +8,17 @@ import { ago } from "./format.js";
  * @param {number} now
  * @param {boolean} isClosed
  * @param {string} activity What the run is doing now, e.g. "waiting for people".
+ * @param {string} trouble What must be done for it to go on; "" where it does.
  */
-export function showCord(cord, now, isClosed, activity) {
+export function showCord(cord, now, isClosed, activity, trouble) {
   byId("cord").dataset.state = cord.is_pulled ? "stopped" : "running";
   const heading = cord.is_pulled
     ? `The line is stopped by ${cord.pulled_by}`
-    : isClosed ? "The run wants no more labels" : "The line is running";
+    : isClosed ? "The run wants no more labels"
+      : trouble === "" ? "The line is running" : "The line waits for room on its disk";
   write(byId("cord-heading"), heading);
-  write(byId("cord-text"), cord.is_pulled ? whyStopped(cord, now) : sentence(activity));
+  const said = cord.is_pulled ? whyStopped(cord, now) : trouble === "" ? sentence(activity) : "";
+  write(byId("cord-text"), [said, warning(trouble)].filter((part) => part !== "").join(" "));
   byId("pull").hidden = cord.is_pulled;
   byId("release").hidden = !cord.is_pulled;
   byId("release").disabled = cord.rollback_to !== null;
@@ -27,6 +30,11 @@ export function showCord(cord, now, isClosed, activity) {
 /** @param {string} words */
 function sentence(words) {
   return words === "" ? "" : `Now ${words}.`;
+}
+
+/** @param {string} trouble */
+function warning(trouble) {
+  return trouble === "" ? "" : `${trouble[0]?.toUpperCase()}${trouble.slice(1)}.`;
 }
 
 /**

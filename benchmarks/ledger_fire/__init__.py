@@ -1,0 +1,1 @@
+"""The ledger by itself under fire: writers killed, disks cut off."""

@@ -1,0 +1,438 @@
+"""All that is asked of the label queue, asked twice: the second call finds the first one's work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+
+from label_queue.config import GoldConfig, QualityConfig
+from label_queue.connectors.outposts import Outposts
+from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
+from label_queue.ledger.records import Record, stream_of
+from label_queue.queue import LabelQueue
+from label_queue.schedule import LabelSchedule
+from label_queue.shell import LabelQueueShell
+from label_queue.sides.intake_failures import IntakeFailures
+from label_queue.sides.owner import OwnerSide
+from label_queue.sides.people import PeopleSide
+from label_queue.sides.policy_loop import PolicyLoopSide
+from protocol.errors import InvalidLabel, Unauthenticated
+from tests.support.labels import ManualClock, make_config, make_drafts, make_reward
+from tests.support.memory_ledger import MemoryLedger
+from tests.support.messages import make_policy, make_request, make_rollout
+from tests.support.twice import READS, Scenario, Table, check_table, scenarios
+from tests.unit.label_queue.labeling import answer_orders, label
+
+
+class World:
+    """A label queue over a ledger in memory, with an owner, a labeler and tasks."""
+
+    def __init__(self) -> None:
+        config = make_config(
+            total=80,
+            validation_share=0.25,
+            quality=QualityConfig(repeat_share=0.0, gold=GoldConfig()),
+        )
+        self.clock = ManualClock()
+        self.ledger = MemoryLedger()
+        schedule = LabelSchedule.of(config, num_episodes=100, mode="online")
+        self.queue = LabelQueue(
+            self.ledger, config, schedule, run_id="run-1", seed=1, clock=self.clock
+        )
+        self.outposts = Outposts.of(self.queue, config, run_id="run-1")
+
+    @property
+    def loop(self) -> PolicyLoopSide:
+        return self.queue.policy_loop
+
+    @property
+    def people(self) -> PeopleSide:
+        return self.queue.people
+
+    @property
+    def owner(self) -> OwnerSide:
+        return self.queue.owner
+
+    def records(self) -> list[Record]:
+        """All that is on disk."""
+        kinds = {stream_of(kind): None for kind in get_args(Record)}
+        return [record for kind in kinds for record in self.ledger.read(kind)]
+
+    async def twice(self, make: Callable[[], Awaitable[Any]]) -> Any:
+        """Call twice, time going on between; assert that the second call wrote nothing.
+
+        Return both answers.
+        """
+        first = await make()
+        written = self.records()
+        self.clock.now += 1
+        second = await make()
+        assert self.records() == written
+        return first, second
+
+    async def same(self, make: Callable[[], Awaitable[Any]]) -> Any:
+        """Call twice, and assert that the answer was the same, too; return it."""
+        first, second = await self.twice(make)
+        assert first == second
+        return first
+
+    async def fill(self) -> None:
+        await self.owner.add_labeler("ann")
+        await answer_orders(self.queue)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    world = World()
+    yield world
+    await world.outposts.close()
+    await world.queue.close()
+
+
+# ── the policy loop ──────────────────────────────────────────────────────────────────────────────
+
+
+async def add_reference(world: World) -> None:
+    rollouts = [make_rollout(make_request(number, "reference")) for number in range(4)]
+    pool = world.queue._asker._pool
+    await world.loop.add_reference(rollouts)
+    size = len(pool)
+    await world.loop.add_reference(rollouts)
+    assert len(pool) == size
+
+
+async def next_orders(world: World) -> None:
+    orders = await world.same(lambda: world.loop.next_orders(0.0, "call-1"))
+    assert orders
+    both = await asyncio.gather(
+        world.loop.next_orders(0.01, "call-2"), world.loop.next_orders(0.01, "call-2")
+    )
+    assert list(both) == [[], []]  # what is under way is not ordered again
+    await world.loop.set_progress(50, make_policy(1, 50))
+    first = asyncio.create_task(world.loop.next_orders(60.0, "call-3"))
+    second = asyncio.create_task(world.loop.next_orders(60.0, "call-3"))
+    assert await first == await second != []
+
+
+async def offer(world: World) -> None:
+    [order] = await world.loop.next_orders(0.0)
+    drafts = make_drafts(order)
+    assert await world.same(lambda: world.loop.offer(order.order_id, drafts)) == order.num_queries
+
+
+async def set_progress(world: World) -> None:
+    await world.same(lambda: world.loop.set_progress(8, make_policy(1, 8)))
+    await world.loop.set_progress(4, make_policy(1, 4))
+    assert world.queue.state.episodes == 8
+
+
+async def wait_until_allowed(world: World) -> None:
+    await world.fill()
+    await label(world.queue, 10)
+    await world.twice(lambda: world.loop.wait_until_allowed(0))
+
+
+async def pull_cord(world: World) -> None:
+    await world.same(lambda: world.loop.pull_cord("guard", "it turned", 3))
+
+
+async def rolled_back(world: World) -> None:
+    await world.loop.set_progress(8, make_policy(1, 8))
+    await world.owner.order_rollback(1, "it rhymes")
+    restored = replace(make_policy(2, 8), restored_from=1)
+    await world.same(lambda: world.loop.rolled_back(restored))
+    assert (await world.loop.cord()).rollback_to is None
+
+
+async def next_fit(world: World) -> None:
+    await world.fill()
+    await label(world.queue, 10)
+    await world.same(world.loop.next_fit)
+
+
+async def reward_served(world: World) -> None:
+    await world.fill()
+    await label(world.queue, 10)
+    reward = make_reward(1, ledger_seq=(await world.loop.next_fit()).ledger_seq)
+    await world.same(lambda: world.loop.reward_served(reward))
+
+
+async def first_sampled(world: World) -> None:
+    await world.loop.first_sampled(1, 5.0)
+    stats = await world.loop.stats()
+    await world.loop.first_sampled(1, 6.0)
+    assert await world.loop.stats() == stats
+
+
+async def tell_activity(world: World) -> None:
+    await world.loop.tell_activity("training")
+    changes = world.queue.state.change.count
+    await world.loop.tell_activity("training")
+    assert world.queue.state.change.count == changes
+
+
+async def want_of_room(world: World) -> None:
+    world.ledger.is_full = True
+    words = await world.loop.want_of_room()
+    changes = world.queue.state.change.count
+    assert await world.loop.want_of_room() == words
+    assert world.queue.state.change.count == changes
+
+
+POLICY_LOOP: Table = {
+    "add_reference": add_reference,
+    "next_orders": next_orders,
+    "offer": offer,
+    "set_progress": set_progress,
+    "wait_until_allowed": wait_until_allowed,
+    "pass_cord": READS,
+    "pull_cord": pull_cord,
+    "rolled_back": rolled_back,
+    "cord": READS,
+    "next_fit": next_fit,
+    "reward_served": reward_served,
+    "first_sampled": first_sampled,
+    "tell_activity": tell_activity,
+    "want_of_room": want_of_room,
+    "stats": READS,
+    "online_stats": READS,
+    "ledger_commit_p95_s": READS,
+    "winrate": READS,
+    "coverage": READS,
+}
+
+# ── people ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def open_link(world: World) -> None:
+    """Once means once: whoever lost the answer asks the owner for another link."""
+    code = (await world.owner.admit("ann", "labeler")).link.removeprefix("/enter/")
+    await world.people.open_link(code)
+    written = world.records()
+    with pytest.raises(Unauthenticated):
+        await world.people.open_link(code)
+    assert world.records() == written
+
+
+async def leave(world: World) -> None:
+    code = (await world.owner.admit("ann", "labeler")).link.removeprefix("/enter/")
+    session = await world.people.open_link(code)
+    await world.same(lambda: world.people.leave(session))
+
+
+async def next_task(world: World) -> None:
+    """What a lost answer leased is listed as held, and given again when its lease ends."""
+    await world.fill()
+    lost = await world.people.next_task("ann", 0.0)
+    taken = await world.people.next_task("ann", 0.0)
+    assert lost is not None
+    assert taken is not None
+    assert lost.assignment_id != taken.assignment_id
+    held = {task.assignment_id for task in (await world.people.held_tasks("ann")).tasks}
+    assert held == {lost.assignment_id, taken.assignment_id}
+    world.clock.now += 3_600
+    again = await world.people.next_task("ann", 0.0)
+    assert again is None or again.assignment_id in held
+
+
+async def submit(world: World) -> None:
+    await world.fill()
+    task = await world.people.next_task("ann", 0.0)
+    assert task is not None
+    answer = LabelSubmission(
+        assignment_id=task.assignment_id,
+        outcome="choice",
+        choice=task.candidates[0].candidate_id,
+    )
+    [given] = await world.same(lambda: world.people.submit("ann", [answer, answer][:1]))
+    assert isinstance(given, LabelAnswer)
+
+
+async def heartbeat(world: World) -> None:
+    await world.fill()
+    task = await world.people.next_task("ann", 0.0)
+    assert task is not None
+    first, second = await world.twice(lambda: world.people.heartbeat("ann", task.assignment_id))
+    assert second == first + 1  # a second later, for a second longer
+
+
+async def reject(world: World) -> None:
+    await world.fill()
+    error = InvalidLabel("no such field", "choise")
+    await world.same(lambda: world.people.reject("ann", error, "{", "request-1"))
+    assert (await world.loop.stats())["labels/rejected"] == 1
+
+
+async def pull_as_labeler(world: World) -> None:
+    await world.fill()
+    await world.same(lambda: world.people.pull_cord("ann", "it rhymes"))
+
+
+PEOPLE: Table = {
+    "authenticate": READS,
+    "open_link": open_link,
+    "leave": leave,
+    "next_task": next_task,
+    "submit": submit,
+    "heartbeat": heartbeat,
+    "reject": reject,
+    "run_info": READS,
+    "held_tasks": READS,
+    "me": READS,
+    "pull_cord": pull_as_labeler,
+}
+
+# ── the owner ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def add_labeler(world: World) -> None:
+    """A token that nobody heard opens nothing to anybody; the labeler is one, not two."""
+    first = await world.owner.add_labeler("ann")
+    second = await world.owner.add_labeler("ann")
+    for token in (first, second):
+        assert (await world.people.authenticate(token)).labeler_id == "ann"
+    assert list(world.queue.state.access.labelers) == ["ann"]
+    await world.owner.revoke("ann", "left")
+    for token in (first, second):
+        with pytest.raises(Unauthenticated):
+            await world.people.authenticate(token)
+
+
+async def admit(world: World) -> None:
+    """As for a token: a link that nobody heard ends by itself, and with all others of its owner."""
+    lost, heard = [await world.owner.admit("ann", "labeler") for _ in range(2)]
+    assert list(world.queue.state.access.labelers) == ["ann"]
+    await world.people.open_link(heard.link.removeprefix("/enter/"))
+    await world.owner.revoke("ann", "left")
+    with pytest.raises(Unauthenticated):
+        await world.people.open_link(lost.link.removeprefix("/enter/"))
+
+
+async def revoke(world: World) -> None:
+    await world.owner.admit("ann", "labeler")
+    await world.same(lambda: world.owner.revoke("ann", "left"))
+
+
+async def exclude(world: World) -> None:
+    await world.fill()
+    await label(world.queue, 3)
+    await world.twice(lambda: world.owner.exclude("ann", 1, "random"))
+
+
+async def reinstate(world: World) -> None:
+    await exclude(world)
+    await world.twice(lambda: world.owner.reinstate("ann", "it was somebody else"))
+
+
+async def pull_as_owner(world: World) -> None:
+    await world.same(lambda: world.owner.pull_cord("it rhymes"))
+
+
+async def release_cord(world: World) -> None:
+    await world.owner.pull_cord("it rhymes")
+    await world.same(lambda: world.owner.release_cord("mended"))
+
+
+async def order_rollback(world: World) -> None:
+    await world.loop.set_progress(8, make_policy(1, 8))
+    await world.same(lambda: world.owner.order_rollback(1, "it was better then"))
+
+
+async def make_gold(world: World) -> None:
+    await world.fill()
+    await label(world.queue, 1)
+    query = next(iter(world.queue.state.board.queries.values()))
+    choice = query.candidates[0].candidate_id
+    await world.same(lambda: world.owner.make_gold(query.query_id, choice))
+
+
+OWNER: Table = {
+    "overview": READS,
+    "wait_for_overview": READS,
+    "add_labeler": add_labeler,
+    "admit": admit,
+    "revoke": revoke,
+    "preview_exclusion": READS,
+    "exclude": exclude,
+    "reinstate": reinstate,
+    "pull_cord": pull_as_owner,
+    "release_cord": release_cord,
+    "order_rollback": order_rollback,
+    "make_gold": make_gold,
+}
+
+# ── the others ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def add_failure(world: World) -> None:
+    failures = IntakeFailures()
+    for _ in range(2):
+        await failures.add("GET /: it", "request-1")
+    assert await failures.take(0) == (1, {"GET /: it": 1})
+
+
+async def take_failures(world: World) -> None:
+    failures = IntakeFailures()
+    await failures.add("GET /: it")
+    assert await failures.take(0) == await failures.take(0) == (1, {"GET /: it": 1})
+    assert await failures.take(1) == (2, {})
+
+
+async def start_connectors(world: World) -> None:
+    world.outposts.start()
+    tasks = list(world.outposts._tasks)
+    world.outposts.start()
+    assert world.outposts._tasks == tasks
+
+
+async def close_all(world: World) -> None:
+    for _ in range(2):
+        await world.outposts.close()
+        await world.queue.close()
+
+
+FAILURES: Table = {"add": add_failure, "take": take_failures}
+SHELL: Table = {
+    "on_side": READS,  # calls what the tables of the sides name
+    "start_connectors": start_connectors,
+    "close": close_all,
+}
+TOOLS: Table = {
+    "start": start_connectors,
+    "runner": READS,
+    "ring": READS,  # what came before is told by its id: tests/unit/label_queue/test_webhooks.py
+    "health": READS,
+    "stats": READS,
+    "close": close_all,
+}
+TABLES: dict[type, Table] = {
+    PolicyLoopSide: POLICY_LOOP,
+    PeopleSide: PEOPLE,
+    OwnerSide: OWNER,
+    IntakeFailures: FAILURES,
+    LabelQueueShell: SHELL,
+    Outposts: TOOLS,
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_every_method_says_what_a_second_call_does(kind: type) -> None:
+    check_table(kind, TABLES[kind])
+
+
+ALL = {
+    f"{kind.__name__}.{name}": table[name]
+    for kind, table in TABLES.items()
+    for name in scenarios(table)
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_a_second_call_finds_what_the_first_did(world: World, name: str) -> None:
+    scenario: Scenario | None = ALL[name]
+    assert scenario is not None
+    await scenario(world)
