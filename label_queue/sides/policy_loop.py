@@ -104,9 +104,21 @@ class PolicyLoopSide:
         """
         return await self._cord.pass_by()
 
-    async def pull_cord(self, actor: str, reason: str, offered_rollback: int | None = None) -> None:
-        """Stop the line; see `Cord.pull`."""
-        await self._cord.pull(actor, reason, offered_rollback)
+    async def wait_released(self) -> None:
+        """Block while the cord is pulled, whatever is ordered; see `Cord.wait_released`."""
+        await self._cord.wait_released()
+
+    async def pull_cord(
+        self,
+        actor: str,
+        reason: str,
+        offered_rollback: int | None = None,
+        *,
+        guard: str = "",
+        evidence: str = "",
+    ) -> None:
+        """Stop the line, or add a reason for which it stands; see `Cord.pull`."""
+        await self._cord.pull(actor, reason, offered_rollback, guard=guard, evidence=evidence)
 
     async def rolled_back(self, policy: PolicyVersion) -> None:
         """Note that the ordered rollback was done; see `Cord.rolled_back`."""

@@ -21,6 +21,7 @@ from protocol.labels import (
     LabelEvent,
     PolicyProvenance,
     Pulled,
+    ReasonReleased,
     Released,
     RewardVersion,
     RollbackOrdered,
@@ -92,6 +93,7 @@ STANDINGS = (
                 (Pulled, {}),
                 (Pulled, {"offered_rollback": 2}),
                 (Released, {}),
+                (ReasonReleased, {"pull_id": "cord:1"}),
                 (RollbackOrdered, {"to_version": 1}),
                 (RolledBack, {"restored_version": 1}),
             ]

@@ -142,8 +142,14 @@ class LabelQueueContract(Contract):
         assert (cord.is_pulled, cord.pulled_by, cord.reason) == (True, "guard", "the reward turned")
         assert (cord.offered_rollback, cord.rollback_to) == (3, None)
         passing = await waiting(sides.loop.pass_cord())
+        left = await waiting(sides.loop.wait_released())
         await sides.owner.release_cord("mended")
+        cord = await sides.loop.cord()
+        assert (cord.is_pulled, cord.pulled_by, cord.offered_rollback) == (True, "ann", 4)
+        assert not passing.done()
+        await sides.owner.release_cord("a typo", cord.reasons[0].pull_id)
         assert await end_of(passing) is None
+        assert await end_of(left) is None
         assert not (await sides.loop.cord()).is_pulled
 
     async def test_a_rollback_is_given_out_until_it_is_done_and_the_cord_stays(

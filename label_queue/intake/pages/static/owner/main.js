@@ -27,7 +27,7 @@ const disagreements = new Disagreements(acts.makeGold);
 /** @param {any} overview */
 function show(overview) {
   newest = overview;
-  showCord(overview.cord, overview.at, overview.is_closed, overview.activity);
+  showCord(overview.cord, overview.at, overview.is_closed, overview.activity, acts.releaseOne);
   chart.show(overview);
   showTiles(overview.progress);
   showConnectors(overview.connectors, overview.at);
