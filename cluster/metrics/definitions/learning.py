@@ -62,6 +62,11 @@ KL = section(
     {
         "reference_mean": ("nats", "Mean of it over the batch; what the controller steers."),
         "reference_max": ("nats", "Largest of the batch."),
+        "reference_std": (
+            "nats",
+            "Population standard deviation of the same: how sure the mean is, which a guard on its "
+            "sign must know.",
+        ),
         "coefficient": ("1/nat", "β of this step, before the controller moves it."),
         "target": ("nats", "What the controller steers the mean to."),
     },
