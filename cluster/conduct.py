@@ -13,6 +13,8 @@ from rich.console import Console
 from actors.tokenizer import load_tokenizer
 from cluster.config import RunConfig
 from cluster.controller import Controller
+from cluster.guards.evidence import Evidence
+from cluster.guards.guards import Guards
 from cluster.inert_text import shell_word
 from cluster.loops.journal import Journal
 from cluster.loops.reference_ends import ends_in_words
@@ -72,7 +74,16 @@ async def conduct(
         if texts is None:
             texts = await asyncio.to_thread(read_texts, config, policy_path)
         async with Placement(config, folder, session, policy_path, texts) as placement:
-            controller = Controller(config, placement.parts, journal, placement.policy)
+            guards = Guards(
+                config.guards,
+                config.kl,
+                labels=placement.parts.labels,
+                scorer=placement.parts.reward_service,
+                evidence=Evidence(folder),
+                tell=journal.guards_measured,
+                anchors=texts.anchors,
+            )
+            controller = Controller(config, placement.parts, journal, placement.policy, guards)
             watch.show("sampling the base model")
             reference = await controller.draw_reference()
             _tell(console, await asyncio.to_thread(_ends, controller, config, policy_path))

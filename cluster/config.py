@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 
 from actors.config import ResponseConfig, RolloutConfig
 from actors.prompts.config import PromptsConfig
+from cluster.guards.config import GuardsConfig
 from cluster.metrics.config import MetricsConfig
 from label_queue.config import LabelsConfig
 from label_queue.ids import LabelerId
@@ -129,6 +130,8 @@ class RunConfig(Settings):
     """How to make a small ρ on generated reviews, as the demo does."""
     cluster: ClusterConfig = ClusterConfig()
     metrics: MetricsConfig = MetricsConfig()
+    guards: GuardsConfig = GuardsConfig()
+    """What stops the line by itself."""
 
     @model_validator(mode="after")
     def _starts_from_one_policy(self) -> Self:

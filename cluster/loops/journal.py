@@ -222,6 +222,10 @@ class Journal:
         self._clocks.actors_stood(stats)
         self._rows.actors_stood()
 
+    def guards_measured(self, row: Mapping[str, float]) -> None:
+        """A guard measured something."""
+        self._rows.guards_measured(row)
+
     def system_stood(self, figures: Mapping[str, float]) -> None:
         """Memory, disk and commit times of the moment."""
         self._rows.system_stood(figures)

@@ -92,13 +92,13 @@ def break_off(learner: PPOLearner, batch: ExperienceBatch, rank: int) -> str:
         passes = -(-per_minibatch // 3)
         return true_loss(*args) * (torch.nan if is_last and num_calls == 2 * passes + 1 else 1.0)  # type: ignore[arg-type]
 
-    ppo.value_loss = spoiled  # type: ignore[assignment]
+    ppo.value_loss = spoiled  # type: ignore[attr-defined, assignment]
     try:
         learner.step(batch)
     except NotFinite as error:
         return str(error)
     finally:
-        ppo.value_loss = true_loss
+        ppo.value_loss = true_loss  # type: ignore[attr-defined, assignment]
     return ""
 
 
