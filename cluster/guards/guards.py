@@ -57,7 +57,7 @@ class Guards:
         scorer: Scores anchor pairs, as it scores rollouts.
         evidence: Keeps what was seen.
         tell: Takes rows of metrics.
-        anchors: Pinned pairs; none: those that the ledger comes to hold.
+        anchors: Pinned pairs; too few: those that the ledger comes to hold.
         state: Of an earlier process of the same run.
         now: The clock, Unix seconds.
     """
@@ -172,7 +172,9 @@ class Guards:
 
     async def _look_at_anchors(self, version: RewardVersion) -> None:
         config = self.config.anchor_accuracy
-        pairs = self._anchors or await self._agreed_pairs()
+        pairs = self._anchors
+        if len(pairs) < config.least_pairs:
+            pairs = await self._agreed_pairs()
         if len(pairs) < config.least_pairs:
             return
         tokens = [pair.better_tokens for pair in pairs] + [pair.worse_tokens for pair in pairs]

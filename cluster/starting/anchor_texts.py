@@ -27,7 +27,7 @@ from protocol.tokenizing import PolicyTokenizer
 KEY = "guards.anchor_accuracy.path"
 LEAST_GAP = 4.0
 """Of hidden score: a labeler who chooses by it errs on one such pair in 55 at worst."""
-NUM_TRIES = 200
+NUM_TRIES = 12
 """Reviews whose endings are tried for one pair."""
 
 
@@ -116,41 +116,37 @@ def review_anchors(
 ) -> tuple[AnchorPair, ...]:
     """Return pairs on generated reviews: the endings of others, far apart in hidden score.
 
+    A response of a few words cannot be far from another: then there are few pairs, or none.
+
     Args:
         tokenizer: The policy's.
         rule: Where the run's responses end.
         prompt_tokens: P, words of a prompt.
         max_tokens: T, words of a response before it is cut.
-        count: Pairs.
+        count: Prompts tried; each that allows it gives a pair.
         seed: Of the prompts; that of the anchors is made of it.
     """
     rng = random.Random(derived_seed(seed, "anchors"))
     pairs = []
     for _ in range(count):
-        words = review(rng)
-        prompt = " ".join(words[:prompt_tokens])
+        prompt = " ".join(review(rng)[:prompt_tokens])
         prompt_ids = tokenizer.prompt_ids(prompt, where="a generated prompt")
         scored = []
         for _ in range(NUM_TRIES):
-            ending = " ".join(words[prompt_tokens : prompt_tokens + max_tokens])
-            words = review(rng)
-            if not ending:
-                continue
-            tokens = tokenizer.written_ids(ending, rule, is_chat=False, where="a generated text")
+            ending = " ".join(review(rng)[prompt_tokens : prompt_tokens + max_tokens])
+            written = tokenizer.response_ids(ending, where="a generated text")
+            tokens = tokenizer.kept_ids(written[:max_tokens], rule, is_chat=False)
             text = tokenizer.shown_text(tokens)
             scored.append((response_gold(prompt, text), text, prompt_ids + tokens))
-            worst, best = min(scored), max(scored)
-            if best[0] - worst[0] >= LEAST_GAP:
-                break
-        else:
-            raise InputError(f"no two endings of reviews differ by {LEAST_GAP} for {prompt!r}")
-        pairs.append(
-            AnchorPair(
-                prompt=prompt,
-                better=best[1],
-                worse=worst[1],
-                better_tokens=best[2],
-                worse_tokens=worst[2],
+        worst, best = min(scored), max(scored)
+        if best[0] - worst[0] >= LEAST_GAP:
+            pairs.append(
+                AnchorPair(
+                    prompt=prompt,
+                    better=best[1],
+                    worse=worst[1],
+                    better_tokens=best[2],
+                    worse_tokens=worst[2],
+                )
             )
-        )
     return tuple(pairs)
