@@ -122,8 +122,8 @@ async def test_a_penalty_that_pays_for_kl_runs_away(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def flipped(*args: Any) -> Tensor:
-        *others, coefficient = args
-        return penalised_rewards(*others, -coefficient)
+        scores, policy, reference, mask, coefficient = args
+        return penalised_rewards(scores, policy, reference, mask, -coefficient)
 
     monkeypatch.setattr("learners.ppo.penalised_rewards", flipped)
     _, guards = await make_run().run(30)

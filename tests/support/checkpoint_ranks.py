@@ -98,7 +98,7 @@ def break_off(learner: PPOLearner, batch: ExperienceBatch, rank: int) -> str:
     except NotFinite as error:
         return str(error)
     finally:
-        ppo.value_loss = true_loss  # type: ignore[attr-defined, assignment]
+        ppo.value_loss = true_loss  # type: ignore[attr-defined]
     return ""
 
 

@@ -294,9 +294,10 @@ class FakeOwner(OwnerSide):
         return cord
 
     async def order_rollback(self, to_version: int, reason: str) -> CordState:
-        cord = replace(
-            self._queue.pull("owner", reason), rollback_to=to_version, offered_rollback=None
-        )
+        cord = self._queue.shown_overview.cord
+        if not cord.is_pulled:
+            cord = self._queue.pull("owner", reason)
+        cord = replace(cord, rollback_to=to_version, offered_rollback=None)
         self._queue.decisions.append(("roll_back", str(to_version), reason))
         self._queue.show(cord=cord)
         return cord

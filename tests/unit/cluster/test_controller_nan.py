@@ -95,7 +95,8 @@ async def test_where_the_guard_is_off_nan_in_a_step_ends_the_run(make_world: Mak
 async def test_nan_in_a_fit_keeps_the_reward_version_before_it_and_the_fit_is_done_later(
     world: World,
 ) -> None:
-    fit, failed = world.trainer.fit, []
+    fit = world.trainer.fit
+    failed: list[FitRequest] = []
 
     async def second_is_nan(request: FitRequest) -> RewardVersion:
         if world.people.rewards and not failed:

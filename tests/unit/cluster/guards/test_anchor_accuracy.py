@@ -17,8 +17,8 @@ from cluster.guards.anchor_accuracy import (
 from cluster.guards.verdict import Verdict
 
 CLEAN = (
-    *(0.645, 0.648, 0.648, 0.648, 0.652, 0.676, 0.664, 0.660),
-    *(0.668, 0.699, 0.680, 0.723, 0.715, 0.699, 0.656, 0.785),
+    *(0.678, 0.675, 0.682, 0.698, 0.698, 0.737, 0.769, 0.780),
+    *(0.757, 0.780, 0.792, 0.851, 0.855, 0.831, 0.812, 0.878),
 )
 """Of the reward versions of a demo run, of 256 to 770 labels, on the generator's own 256 pairs."""
 
@@ -67,11 +67,11 @@ def test_a_reward_turned_round_trips_it_at_its_second_version() -> None:
     found = judged([scored(1 - accuracy) for accuracy in CLEAN[:4]])
     assert [each is not None for each in found] == [False, True, False, True]
     assert found[1] is not None
-    assert "orders 90 of 256 anchor pairs rightly" in found[1].reason
+    assert "orders 83 of 256 anchor pairs rightly" in found[1].reason
     assert "wrong way round" in found[1].reason
-    assert found[1].figures["accuracy"] == pytest.approx(90 / 256)
+    assert found[1].figures["accuracy"] == pytest.approx(83 / 256)
     worst = found[1].samples[0]
-    assert (worst.prompt, worst.note, worst.figures) == ("p255", "better", {"score": -166.0})
+    assert (worst.prompt, worst.note, worst.figures) == ("p255", "better", {"score": -173.0})
 
 
 def test_a_reward_that_was_above_chance_must_stay_there() -> None:

@@ -40,9 +40,11 @@ class Desk:
         self.sink = MemorySink()
         self.guards = self.make()
 
-    def make(self, state: GuardsState | None = None, **config: object) -> Guards:
+    def make(
+        self, state: GuardsState | None = None, config: Mapping[str, object] | None = None
+    ) -> Guards:
         return Guards(
-            GuardsConfig.model_validate(config),
+            GuardsConfig.model_validate(config or {}),
             KLConfig(target=6.0),
             labels=self.people.loop,
             scorer=self.service,
@@ -145,7 +147,7 @@ async def test_each_guard_has_a_reason_of_its_own_behind_a_labeler_s(desk: Desk)
 
 @pytest.mark.parametrize("name", ["kl_sign", "kl_runaway", "logprob_mismatch"])
 async def test_a_guard_that_is_off_does_not_look(desk: Desk, name: str) -> None:
-    desk.guards = desk.make(**{name: {"is_on": False}})
+    desk.guards = desk.make(config={name: {"is_on": False}})
     metrics = {
         "kl_sign": NEGATIVE,
         "kl_runaway": {"kl/reference_mean": 99.0},
@@ -209,7 +211,7 @@ async def test_nan_pulls_the_cord_with_the_responses_that_have_it(desk: Desk) ->
 
 
 async def test_where_that_guard_is_off_nan_is_the_error_it_was(desk: Desk) -> None:
-    desk.guards = desk.make(not_finite={"is_on": False})
+    desk.guards = desk.make(config={"not_finite": {"is_on": False}})
     with pytest.raises(NotFinite, match="loss"):
         await desk.guards.step_broken(NotFinite("the loss is nan"), make_batch(0))
     assert await desk.open_reasons() == []
