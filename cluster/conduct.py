@@ -17,6 +17,8 @@ from rich.console import Console
 from actors.tokenizer import load_tokenizer
 from cluster.config import RunConfig
 from cluster.controller import Controller
+from cluster.guards.evidence import Evidence
+from cluster.guards.guards import Guards
 from cluster.inert_text import shell_word
 from cluster.loops.journal import Journal
 from cluster.loops.recorded import recorded
@@ -85,8 +87,17 @@ async def conduct(
         if texts is None:
             texts = await asyncio.to_thread(read_texts, config, policy_path)
         async with Placement(config, folder, session, policy_path, texts) as placement:
+            guards = Guards(
+                config.guards,
+                config.kl,
+                labels=placement.parts.labels,
+                scorer=placement.parts.reward_service,
+                evidence=Evidence(folder),
+                tell=journal.guards_measured,
+                anchors=texts.anchors,
+            )
             parts = recorded(placement.parts, recorder)
-            controller = Controller(config, parts, journal, placement.policy)
+            controller = Controller(config, parts, journal, placement.policy, guards)
             watch.show("sampling the base model")
             reference = await controller.draw_reference()
             _tell(console, await asyncio.to_thread(_ends, controller, config, policy_path))

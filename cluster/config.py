@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 
 from actors.config import ResponseConfig, RolloutConfig
 from actors.prompts.config import PromptsConfig
+from cluster.guards.config import GuardsConfig
 from cluster.metrics.config import MetricsConfig
 from cluster.recordings.config import RecordingConfig
 from label_queue.config import LabelsConfig, Mode
@@ -136,6 +137,8 @@ class RunConfig(Settings):
     cluster: ClusterConfig = ClusterConfig()
     metrics: MetricsConfig = MetricsConfig()
     recording: RecordingConfig = RecordingConfig()
+    guards: GuardsConfig = GuardsConfig()
+    """What stops the line by itself."""
 
     @property
     def seeds_requests(self) -> bool:

@@ -9,7 +9,7 @@
                     (of the current policy)   (people)                      │
                     ScoredRollout ◀────────────── hot swap ◀────────────────┘
 
-    the cord        a labeler, the owner or the guard pulls ─▶ no step ─▶ the owner releases
+    the cord        a labeler, the owner or a guard pulls ─▶ no step ─▶ the owner releases
                     (all else goes on)                            │
                     PolicyVersion restored, later rollouts dropped ◀── the owner orders a rollback
 
@@ -37,13 +37,14 @@ import math
 from collections.abc import Callable, Coroutine, Sequence
 
 from cluster.config import RunConfig
+from cluster.guards.guards import Guards
 from cluster.loops.drafting import Drafter, draw_prompts
 from cluster.loops.journal import Journal
 from cluster.loops.parts import Parts
 from cluster.loops.reward_guard import RewardGuard
 from cluster.loops.scoring import ResponseScorer, scored_sequence, with_one_reward_version
 from cluster.loops.staleness import StalenessBound
-from protocol.errors import LoopEnded, ScoringFailed
+from protocol.errors import LoopEnded, NotFinite, ScoringFailed
 from protocol.messages import (
     ExperienceBatch,
     PolicyVersion,
@@ -62,10 +63,16 @@ class Controller:
         parts: The started parts.
         journal: Takes note of all that happens.
         policy: Version 0, as the learner published it.
+        guards: Pull the cord by themselves.
     """
 
     def __init__(
-        self, config: RunConfig, parts: Parts, journal: Journal, policy: PolicyVersion
+        self,
+        config: RunConfig,
+        parts: Parts,
+        journal: Journal,
+        policy: PolicyVersion,
+        guards: Guards,
     ) -> None:
         self._config = config
         self._parts = parts
@@ -78,7 +85,10 @@ class Controller:
         self.rollout_states = self._bound.counts
         seed = config.run.seed if config.seeds_requests else None
         self.drafter = Drafter(parts.fleet, parts.query_prompts, self._sampling, seed)
-        self._guard = RewardGuard(parts.reward_service, parts.labels, parts.learner, journal)
+        self._guards = guards
+        self._guard = RewardGuard(
+            parts.reward_service, parts.labels, parts.learner, journal, guards
+        )
 
         self._requests: asyncio.Queue[list[RolloutRequest]] = asyncio.Queue(maxsize=1)
         self._rollouts: asyncio.Queue[list[Rollout]] = asyncio.Queue()
@@ -158,8 +168,10 @@ class Controller:
                 rollouts += self._rollouts.get_nowait()
             try:
                 scored = await self._scorer.score(rollouts)
-            except ScoringFailed as error:
-                self._drop_unscored(rollouts, error)
+            except (ScoringFailed, NotFinite) as error:
+                await self._drop_unscored(rollouts, error)
+                if isinstance(error, NotFinite):  # not again and again while people look
+                    await self._parts.labels.pass_cord()
                 continue
             self._guard.remember(scored)
             self._bound.add(scored)
@@ -175,8 +187,8 @@ class Controller:
             try:
                 with self._journal.waiting("scores"):
                     scored = await with_one_reward_version(scored, self._scorer.score)
-            except ScoringFailed as error:
-                self._drop_unscored([each.rollout for each in scored], error)
+            except (ScoringFailed, NotFinite) as error:
+                await self._drop_unscored([each.rollout for each in scored], error)
                 continue
             if await self._pass_cord():
                 self._bound.put_back(scored)  # what the rollback leaves behind is refused
@@ -210,20 +222,27 @@ class Controller:
                 try:
                     if order.num_drafts > order.num_queries and self._has_reward.is_set():
                         drafts = await self._scorer.score_drafts(drafts)
+                    await self._parts.labels.offer(order.order_id, drafts)
                 except ScoringFailed as error:
                     self._journal.scoring_failed(len(rollouts), error)
-                    continue  # an order left unanswered is placed again
-                await self._parts.labels.offer(order.order_id, drafts)
+                except NotFinite as error:
+                    await self._guards.unscored(error, rollouts)
+                # An order left unanswered is placed again.
 
     async def reward(self) -> None:
         """Labels → reward versions, swapped into the service while it serves."""
         while True:
             request = await self._parts.labels.next_fit()
-            with self._journal.fitting(request.kind):
-                version = await self._parts.reward_trainer.fit(request)
-            # Before the swap: the first score of the new version may come while it returns.
-            self._ledger_seq_of_reward[version.version] = version.ledger_seq
-            await self._guard.serve(version, request)
+            try:
+                with self._journal.fitting(request.kind):
+                    version = await self._parts.reward_trainer.fit(request)
+                # Before the swap: the first score of the new version may come while it returns.
+                self._ledger_seq_of_reward[version.version] = version.ledger_seq
+                await self._guard.serve(version, request)
+            except NotFinite as error:
+                await self._guards.fit_broken(error, request)
+                await self._parts.labels.wait_released()
+                continue  # the version before stays live, and the same fit is due
             await self._parts.labels.reward_served(version)
             self._journal.reward_served(version)
             self._has_reward.set()
@@ -237,8 +256,12 @@ class Controller:
         self._journal.rollouts_finished(rollouts)
         await self._rollouts.put(rollouts)
 
-    def _drop_unscored(self, rollouts: Sequence[Rollout], error: ScoringFailed) -> None:
+    async def _drop_unscored(
+        self, rollouts: Sequence[Rollout], error: ScoringFailed | NotFinite
+    ) -> None:
         """Drop rollouts without a score, and give their slots to others."""
+        if isinstance(error, NotFinite):
+            await self._guards.unscored(error, rollouts)
         self._journal.scoring_failed(len(rollouts), error)
         self._bound.drop(rollouts)
 
@@ -260,22 +283,42 @@ class Controller:
             # Else a forced refit began meanwhile: the reward of this batch may be condemned.
 
     async def _roll_back(self, version: int) -> None:
+        """Do the rollback that was ordered."""
+        await self._parts.labels.rolled_back(await self._restore(version))
+
+    async def _restore(self, version: int) -> PolicyVersion:
         """Restore a policy version, or the newest checkpoint before it; drop what came after."""
         kept = await self._parts.learner.checkpoints()
         restored = max(v for v in kept if v <= version)
         policy = await self._parts.learner.restore(restored, step=self._policy.version)
         self._bound.roll_back(policy)
         await self._take_over(policy)
-        await self._parts.labels.rolled_back(policy)
         self._journal.rolled_back(policy, asked_for=version)
+        return policy
+
+    async def _break_off(self, batch: ExperienceBatch, error: NotFinite) -> None:
+        """Stop the line where a step met NaN, drop its batch, and mend the learner at once.
+
+        From a checkpoint: a copy in memory would cost as much again at every step, to save the few
+        steps since, and what is on disk has been proved to restore bit for bit.
+        """
+        await self._guards.step_broken(error, batch)
+        self._bound.drop([each.rollout for each in batch.rollouts])
+        with self._journal.rolling_back():
+            await self._restore(batch.step)
 
     async def _step(self, batch: ExperienceBatch) -> None:
         self._journal.step_begun(batch, self._bound.num_waiting)
-        with self._journal.learning():
-            report = await self._parts.learner.step(batch)
+        try:
+            with self._journal.learning():
+                report = await self._parts.learner.step(batch)
+        except NotFinite as error:
+            await self._break_off(batch, error)
+            return
         self._bound.trained(batch.rollouts)
         await self._take_over(report.policy)
         self._journal.step_done(batch, report, self._bound.num_refused)
+        await self._guards.step_done(batch, report)
 
     async def _take_over(self, policy: PolicyVersion) -> None:
         """Go on with a new version: the learner's next step, the clock, and soon the actors."""

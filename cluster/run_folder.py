@@ -43,6 +43,7 @@ class RunFolder:
         self.rewards = path / "reward"
         self.recordings = path / "recordings"
         self.report = path / "report"
+        self.guards = path / "guards"
         self.wandb = path / "wandb"
         self.logs = path / "logs"
         self.tokens = path / "tokens"

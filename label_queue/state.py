@@ -165,6 +165,10 @@ class LabelState:
     def _take_dead_letter(self, letter: DeadLetter) -> None:
         self.num_dead_letters += 1
 
+    def knows_cord_event(self, event_id: str) -> bool:
+        """Whether the cord ever had such an event."""
+        return event_id in self._cord_events
+
     def refuse_if_closed(self) -> None:
         """Raise QueueClosed once the queue is closed."""
         if self.is_closed:

@@ -115,10 +115,14 @@ class Engine:
             is_last: Whether `step` follows; gradients meet then.
 
         Raises:
-            NotFinite: The loss is NaN or infinite; nothing was changed.
+            NotFinite: The loss is NaN or infinite, on the one rank there is; nothing was changed.
+                With several, the others wait for this rank in a collective: it goes on with
+                gradients that are NaN, and all ranks learn of it at once in `step`.
         """
         if not bool(torch.isfinite(loss)):
-            raise NotFinite(f"the loss on rank {self.rank} is {loss.item()}")
+            if self.world_size == 1:
+                raise NotFinite(f"the loss on rank {self.rank} is {loss.item()}")
+            loss = loss * torch.nan
         self._engine.set_gradient_accumulation_boundary(is_last)
         self._engine.backward(loss * self.world_size)
 
@@ -140,6 +144,11 @@ class Engine:
         norm = float(self._engine.get_global_grad_norm())
         _check_norm(norm)
         return norm
+
+    def discard_gradients(self) -> None:
+        """Forget what `backward` has added up since the last step, as after a NotFinite."""
+        self._engine.optimizer.zero_grad(set_to_none=True)
+        self._engine.module.zero_grad(set_to_none=True)
 
     def gathered(self, rows: Tensor) -> Tensor:
         """Return the rows of all ranks in batch order, undoing `share`: [N, …] from [N/W, …]."""

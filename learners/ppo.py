@@ -9,7 +9,8 @@ W ranks do what one would, within float tolerance. Shapes: B sequences, T respon
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -125,6 +126,8 @@ class PPOLearner:
         """Publish the present weights; return their announcement on rank 0, None elsewhere."""
         with torch.no_grad():
             logprobs, _, _ = self._engine.module(*self._probe.model_inputs())
+        if not bool(logprobs.isfinite().all()):
+            raise NotFinite(f"policy version {self._version} gives its probe NaN or infinity")
         tensors = self._engine.full_tensors()
         if self._publisher is None or tensors is None:
             return None
@@ -149,8 +152,8 @@ class PPOLearner:
         Raises:
             VersionError: The step is older than the last, or skips one.
             ConfigError: The batch cannot be cut evenly into minibatches and ranks.
-            NotFinite: NaN or infinity in a score, log-probability, loss or gradient. No version is
-                published, and the learner must be started again from the last one.
+            NotFinite: NaN or infinity in a score, log-probability, loss, gradient or metric. No
+                version is published, and the weights may have moved halfway: `restore` comes next.
         """
         if self._last is not None and batch.step == self._last[0]:
             return self._last[1]
@@ -163,6 +166,7 @@ class PPOLearner:
         targets = self._targets(responses, evaluation)
         metrics = self._metrics(batch, responses, evaluation)
         metrics |= self._optimize(batch, responses, targets)
+        _check_finite(metrics)
         self._kl.update(metrics["kl/reference_mean"], len(batch.rollouts))
         self._version += 1
         self._num_steps += 1
@@ -170,7 +174,11 @@ class PPOLearner:
         self._reward_version = batch.reward_version
         self._learned_through = batch.learned_through
         metrics |= {"policy/version": self._version, "policy/episodes": self._episodes}
-        policy = self.announce()
+        try:
+            policy = self.announce()
+        except NotFinite:
+            self._version -= 1  # it was never made
+            raise
         report = StepReport(policy=policy, metrics=metrics) if policy is not None else None
         self._last = (batch.step, report)
         return report
@@ -262,6 +270,7 @@ class PPOLearner:
     def _go_back(self, version: int) -> Position:
         """Take back all that was kept of a version, but for its number and the run's clock."""
         checkpoint = self._checkpoints.read(version)
+        self._engine.discard_gradients()  # of a step that was broken off
         self._engine.restore(checkpoint.state)
         position = checkpoint.position
         self._kl.restore(position.kl_coefficient)
@@ -395,3 +404,9 @@ class PPOLearner:
             ),
             "policy/entropy": float(masked_mean(evaluation.entropy, responses.mask)),
         }
+
+
+def _check_finite(metrics: Mapping[str, float]) -> None:
+    broken = sorted(name for name, value in metrics.items() if not math.isfinite(value))
+    if broken:
+        raise NotFinite(f"{broken[0]} of the step is {metrics[broken[0]]}")

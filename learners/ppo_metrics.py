@@ -33,6 +33,7 @@ def kl_metrics(
     return {
         "kl/reference_mean": float(kl.mean()),
         "kl/reference_max": float(kl.max()),
+        "kl/reference_std": float(kl.std(correction=0)),
         "kl/coefficient": coefficient,
         "kl/target": target,
         "reward/kl_penalty": coefficient * float(kl.mean()),

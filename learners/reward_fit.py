@@ -7,6 +7,7 @@ Shapes: B comparisons, K candidates, M heads.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,8 +24,8 @@ from learners.comparisons import (
 from learners.config import DeepSpeedConfig, RewardFitConfig
 from learners.engine import Engine
 from learners.judging import Judgement, confidence, judge
-from protocol.errors import InputError, VersionError
-from protocol.labels import Comparison, FitRequest, RewardVersion
+from protocol.errors import InputError, NotFinite, VersionError
+from protocol.labels import Comparison, FitKind, FitRequest, RewardVersion
 from reward_service.batching import check_sequences, raw_scores
 from reward_service.buckets import BatchLimits
 from reward_service.bundle import write_bundle
@@ -35,6 +36,16 @@ from reward_service.reward_model import RewardModel
 
 _LIMITS = BatchLimits(max_tokens=16_384, max_sequences=256)
 """Limits of a forward pass without gradients."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """What a fit may spoil, as it was before."""
+
+    state: dict[str, Tensor] | None
+    """This rank's share of the live model, of a warm update."""
+    gain: Tensor
+    scores: Tensor | None
 
 
 class RewardTrainer:
@@ -88,34 +99,19 @@ class RewardTrainer:
             InputError: No comparisons, a sequence the model cannot take, or an architecture whose
                 scores cannot be computed.
             VersionError: A warm update before any refit.
-            NotFinite: NaN or infinity in a loss, gradient or score. Nothing is published.
+            NotFinite: NaN or infinity in a loss, gradient or score. Nothing is published, and
+                warm updates go on from the version before.
         """
         if self._last is not None and request == self._last[0]:
             return self._last[1]
         if not request.comparisons:
             raise InputError("a reward fit got no comparisons: wait for labels")
-        started = self._clock()
-        metrics = self._judge_unlearned(request.comparisons)
-        if request.kind == "refit":
-            self._start_afresh()
-        metrics |= self._learn(request)
-        metrics |= self._normalise()
-        self._learned |= {each.query_id for each in request.comparisons}
-        self._version += 1
-        seconds = self._clock() - started
-        metrics |= {
-            "reward_model/version": self._version,
-            "reward_model/labels_used": request.labels_used,
-            "reward_model/ledger_seq": request.ledger_seq,
-            "reward_model/fit_seconds": seconds,
-        }
-        version = self._publish(
-            RewardVersion.answering(
-                request, version=self._version, fit_seconds=seconds, metrics=metrics
-            )
-        )
-        self._last = (request, version)
-        return version
+        kept = self._keep(request.kind)
+        try:
+            return self._fit(request)
+        except NotFinite:
+            self._go_back(kept)
+            raise
 
     def judge(self, comparisons: Sequence[Comparison]) -> Judgement:
         """Judge the live model by comparisons, at the scale at which it learns; changes nothing.
@@ -134,6 +130,47 @@ class RewardTrainer:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+
+    def _fit(self, request: FitRequest) -> RewardVersion | None:
+        started = self._clock()
+        metrics = self._judge_unlearned(request.comparisons)
+        if request.kind == "refit":
+            self._start_afresh()
+        metrics |= self._learn(request)
+        metrics |= self._normalise()
+        number = self._version + 1
+        seconds = self._clock() - started
+        metrics |= {
+            "reward_model/version": number,
+            "reward_model/labels_used": request.labels_used,
+            "reward_model/ledger_seq": request.ledger_seq,
+            "reward_model/fit_seconds": seconds,
+        }
+        version = self._publish(
+            RewardVersion.answering(request, version=number, fit_seconds=seconds, metrics=metrics)
+        )
+        self._version = number
+        self._learned |= {each.query_id for each in request.comparisons}
+        self._last = (request, version)
+        return version
+
+    def _keep(self, kind: FitKind) -> _Kept:
+        """Keep what a fit may spoil. A warm update moves the live model; a refit makes another."""
+        state = self._engine.snapshot() if kind == "warm" and self._engine is not None else None
+        return _Kept(state=state, gain=self._training_gain, scores=self._reference_scores)
+
+    def _go_back(self, kept: _Kept) -> None:
+        """Take back what a fit that was broken off has done.
+
+        After a refit there is no model to go on from: it is due until it is done.
+        """
+        self._training_gain, self._reference_scores = kept.gain, kept.scores
+        if kept.state is None:
+            self.close()
+        elif self._engine is not None:
+            self._engine.discard_gradients()
+            self._engine.restore(kept.state)
+            normalise(self._engine.module, self._reference_sequences, _LIMITS)
 
     def _start_afresh(self) -> None:
         """Take ρ and fresh heads, normalised: scores of variance 1 are the scale fits start at."""

@@ -46,18 +46,28 @@ def pull(run: Path | None, reason: str) -> None:
 @click.option("--reason", default="looked into", show_default=True, help="Kept in the ledger.")
 @one_line_errors
 def resume(run: Path | None, reason: str) -> None:
-    """Release the cord of RUN: the learner goes on.
+    """Release the oldest reason for which the cord of RUN is pulled.
+
+    With the last reason the learner goes on; what is left is said.
 
     RUN is a run's folder; by default the newest under runs/ that is going on.
 
     Example: andon resume runs/demo-1 --reason "bob is excluded"
     """
     from cluster.commands.owner_client import OwnerClient
+    from cluster.inert_text import inert, shell_word
 
     path = chosen_run(run)
     with OwnerClient.of_run(path) as client:
-        client.release_cord(reason)
-    click.echo(f"{path}: the line goes on")
+        cord = client.release_cord(reason)
+    if not cord.is_pulled:
+        click.echo(f"{path}: the line goes on")
+        return
+    click.echo(f"{path}: that reason is released, and the line still stands:")
+    for each in cord.reasons:
+        who = f"guard {each.guard}" if each.guard else each.actor
+        click.echo(f"  pulled by {inert(who)}: {inert(each.reason)}")
+    click.echo(f"to release the next: andon resume {shell_word(path)}")
 
 
 @click.command()

@@ -13,7 +13,7 @@ from cluster.run_folder import OWNER, RunFolder
 from cluster.run_state import refuse_lack
 from cluster.watching.status import ENDED, read_state
 from label_queue.http_client import open_client
-from label_queue.intake.owner_schemas import Exclude, NewLabeler, Reason, Rollback
+from label_queue.intake.owner_schemas import Exclude, NewLabeler, Reason, Release, Rollback
 from label_queue.intake.schemas import Body, ErrorAnswer
 from label_queue.labeling.admissions import Admission
 from label_queue.ledger.records import Role
@@ -102,9 +102,10 @@ class OwnerClient:
         """Stop the line."""
         return self._ask("POST", "/cord/pull", CordState, _checked(Reason, reason=reason))
 
-    def release_cord(self, reason: str) -> CordState:
-        """Let the line go on."""
-        return self._ask("POST", "/cord/release", CordState, _checked(Reason, reason=reason))
+    def release_cord(self, reason: str, pull_id: str | None = None) -> CordState:
+        """Take one reason away, the one shown unless another is named; return how it hangs then."""
+        body = _checked(Release, reason=reason, pull_id=pull_id)
+        return self._ask("POST", "/cord/release", CordState, body)
 
     def roll_back(self, to_version: int, reason: str) -> CordState:
         """Order the learner back to an older policy version; the cord stays pulled."""

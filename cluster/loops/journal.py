@@ -35,7 +35,7 @@ from cluster.recordings.streams import (
     Recordings,
 )
 from label_queue.folds.lineage import as_provenance
-from protocol.labels import CordState, FitKind, RewardVersion
+from protocol.labels import CordReason, CordState, FitKind, RewardVersion
 from protocol.messages import ActorStats, ExperienceBatch, PolicyVersion, Rollout, StepReport
 from protocol.once import Once
 from protocol.ports import MetricSink
@@ -214,18 +214,11 @@ class Journal:
         """The label queue said how the cord hangs; a change is told to people."""
         before = self._clocks.cord
         self._clocks.cord_stood(cord)
-        if cord.is_pulled and cord.pulled_at != before.pulled_at:
-            offer = ""
-            if cord.offered_rollback is not None:
-                offer = f"; policy version {cord.offered_rollback} is offered for a rollback"
-            self.alarmed(f"cord pulled by {cord.pulled_by}", f"{cord.reason}{offer}")
-        elif cord.offered_rollback is not None and before.offered_rollback is None:
-            self.alarmed(
-                "a rollback is offered",
-                f"the cord was pulled by {cord.pulled_by} already; the guard offers policy version "
-                f"{cord.offered_rollback}",
-            )
-        elif before.is_pulled and not cord.is_pulled:
+        told = {each.pull_id for each in before.reasons}
+        for each in cord.reasons:
+            if each.pull_id not in told:
+                self.alarmed(f"cord pulled by {puller(each)}", _in_words(each))
+        if before.is_pulled and not cord.is_pulled:
             self.alarmed("cord released", f"it was pulled by {before.pulled_by}")
         if cord.is_pulled or before.is_pulled:
             self._rows.cord_stood(cord)
@@ -238,6 +231,10 @@ class Journal:
         """The actors said what they did since they started; it counts from learning on."""
         self._clocks.actors_stood(stats)
         self._rows.actors_stood()
+
+    def guards_measured(self, row: Mapping[str, float]) -> None:
+        """A guard measured something."""
+        self._rows.guards_measured(row)
 
     def system_stood(self, figures: Mapping[str, float]) -> None:
         """Memory, disk and commit times of the moment."""
@@ -271,3 +268,16 @@ class Journal:
         """Return, once each, (version, sampled at) of policy versions first sampled since."""
         fresh, self._newly_sampled = self._newly_sampled, []
         return fresh
+
+
+def puller(reason: CordReason) -> str:
+    """Return who pulled the cord for a reason: a person, or a guard by its name."""
+    return f"{reason.actor} {reason.guard}" if reason.guard else reason.actor
+
+
+def _in_words(reason: CordReason) -> str:
+    """Return a reason, what its guard offers, and where to see what it saw."""
+    words = reason.reason
+    if reason.offered_rollback is not None:
+        words += f"; policy version {reason.offered_rollback} is offered for a rollback"
+    return f"{words}; evidence in {reason.evidence}" if reason.evidence else words

@@ -136,6 +136,10 @@ class MetricRows:
                 }
             )
 
+    def guards_measured(self, row: Mapping[str, float]) -> None:
+        """A guard measured something."""
+        self._write(row)
+
     def system_stood(self, figures: Mapping[str, float]) -> None:
         """Memory, disk and commit times of the moment."""
         self._write(figures)

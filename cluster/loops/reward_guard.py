@@ -1,4 +1,8 @@
-"""How a reward version comes to be served, and the guard over those fitted after an exclusion."""
+"""How a reward version comes to be served and is held against the one before it.
+
+A refit that an exclusion forced is judged here, before another step is taken; what other versions
+say of the same responses goes to the guards, while training goes on.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,19 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
+from cluster.guards.guards import PULLER, Guards
+from cluster.guards.reward_turned import TwiceScored
 from cluster.loops.journal import Journal
 from cluster.loops.reward_comparison import judge, pearson_correlation
 from cluster.loops.scoring import scored_sequence
 from label_queue.sides.policy_loop import PolicyLoopSide
-from protocol.errors import ScoringFailed, SwapTimedOut
+from protocol.errors import NotFinite, ScoringFailed, SwapTimedOut
 from protocol.labels import FitRequest, RewardVersion
-from protocol.messages import ScoredRollout
+from protocol.messages import Rollout, Score, ScoredRollout
 from protocol.ports import Learner, RewardService
 
+FORCED_REFIT = "forced_refit"
+"""The name under which it pulls the cord."""
 NUM_COMPARED = 256
 """How many of the newest sequences old and new rewards are compared on."""
 LEAST_COMPARED = 16
@@ -29,16 +37,23 @@ class RewardGuard:
         labels: Whose cord is pulled.
         learner: Whose checkpoints are offered.
         journal: Takes note.
+        guards: Look at every other version.
     """
 
     def __init__(
-        self, service: RewardService, labels: PolicyLoopSide, learner: Learner, journal: Journal
+        self,
+        service: RewardService,
+        labels: PolicyLoopSide,
+        learner: Learner,
+        journal: Journal,
+        guards: Guards,
     ) -> None:
         self._service = service
         self._labels = labels
         self._learner = learner
         self._journal = journal
-        self._recent: deque[tuple[int, ...]] = deque(maxlen=NUM_COMPARED)
+        self._guards = guards
+        self._recent: deque[Rollout] = deque(maxlen=NUM_COMPARED)
         self._is_settled = asyncio.Event()
         self._is_settled.set()
         self.least_version = 0
@@ -49,8 +64,7 @@ class RewardGuard:
 
     def remember(self, scored: Sequence[ScoredRollout]) -> None:
         """Keep the newest whole responses, to compare rewards on."""
-        whole = (each.rollout for each in scored if each.rollout.is_complete)
-        self._recent.extend(scored_sequence(rollout) for rollout in whole)
+        self._recent.extend(each.rollout for each in scored if each.rollout.is_complete)
 
     async def settled(self) -> int:
         """Wait while a forced refit is swapped in and not yet judged; return `num_forced`.
@@ -62,22 +76,44 @@ class RewardGuard:
         return self.num_forced
 
     async def serve(self, version: RewardVersion, request: FitRequest) -> None:
-        """Swap a version in; of a forced refit, judge it before another step is taken."""
-        if not request.is_forced:
-            await self._swap(version)
-            if request.is_sole:
-                self.least_version = version.version
+        """Swap a version in; of a forced refit, judge it before another step is taken.
+
+        Raises NotFinite where a replica will not take it, and the version before it stays.
+        """
+        if request.is_forced:
+            self._is_settled.clear()
+            self.num_forced += 1
+            try:
+                await self._serve_forced(version, request)
+            finally:
+                self._is_settled.set()
+            await self._guards.reward_served(version)
             return
-        self._is_settled.clear()
-        self.num_forced += 1
-        sequences = list(self._recent)
-        has_enough = len(sequences) >= LEAST_COMPARED
-        before = await self._scores(sequences) if has_enough else []
+        config = self._guards.config.reward_turned
+        rollouts = list(self._recent) if config.is_on else []
+        is_compared = len(rollouts) >= config.least_responses
+        before = await self._scores(rollouts) if is_compared else []
+        await self._swap(version)
+        if request.is_sole:
+            self.least_version = version.version
+        after = await self._scores(rollouts) if before else []
+        responses = [
+            TwiceScored(
+                prompt=rollout.prompt.text, response=rollout.text, before=old.value, after=new.value
+            )
+            for rollout, old, new in zip(rollouts, before, after, strict=bool(before and after))
+        ]
+        await self._guards.reward_served(version, responses)
+
+    async def _serve_forced(self, version: RewardVersion, request: FitRequest) -> None:
+        rollouts = list(self._recent)
+        has_enough = len(rollouts) >= LEAST_COMPARED
+        before = await self._scores(rollouts) if has_enough else []
         await self._swap(version)
         self.least_version = version.version
         if has_enough:
-            await self._judge(version, request, before, await self._scores(sequences))
-        self._is_settled.set()
+            after = await self._scores(rollouts)
+            await self._judge(version, request, _values(before), _values(after))
 
     async def _judge(
         self,
@@ -98,10 +134,11 @@ class RewardGuard:
         found = "could not be compared with" if correlation is None else "differs much from"
         told = "" if correlation is None else f" (correlation {correlation:.2f})"
         await self._labels.pull_cord(
-            "guard",
+            PULLER,
             f"reward version {version.version}, fitted without labels taken back, {found} the one "
             f"the policy was trained on{told}",
             offered,
+            guard=FORCED_REFIT,
         )
 
     async def _last_clean(self, contaminated_from: int | None) -> int | None:
@@ -111,13 +148,15 @@ class RewardGuard:
         versions = await self._learner.checkpoints()
         return max((v for v in versions if v < contaminated_from), default=None)
 
-    async def _scores(self, sequences: Sequence[tuple[int, ...]]) -> list[float]:
+    async def _scores(self, rollouts: Sequence[Rollout]) -> list[Score]:
         """Score with the live reward; none where no score can be had."""
         try:
-            return [score.value for score in await self._service.score(sequences)]
+            return await self._service.score([scored_sequence(each) for each in rollouts])
         except ScoringFailed as error:
             self._journal.comparison_failed(error)
-            return []
+        except NotFinite as error:
+            await self._guards.unscored(error, rollouts)
+        return []
 
     async def _swap(self, version: RewardVersion) -> None:
         """Swap a version in; where replicas are late, the announcement stands and is waited for."""
@@ -125,3 +164,7 @@ class RewardGuard:
             await self._service.swap(version)
         except SwapTimedOut:
             await self._service.swap(version)
+
+
+def _values(scores: Sequence[Score]) -> list[float]:
+    return [score.value for score in scores]

@@ -14,6 +14,8 @@ from actors.prompts.source import build_prompt_source
 from actors.response import end_rule
 from actors.tokenizer import load_tokenizer
 from cluster.config import RunConfig
+from cluster.guards.anchor_accuracy import AnchorPair
+from cluster.starting.anchor_texts import read_anchor_pairs, review_anchors
 from cluster.starting.normalisation_texts import read_normalisation_texts
 from protocol.ending import EndRule
 from protocol.errors import ConfigError
@@ -33,6 +35,8 @@ class RunTexts:
     """Prompts to ask people about."""
     normalisation: list[tuple[int, ...]] | None
     """[N][T_n] tokens that the reward shall score 0 on average; None: samples of ρ normalise."""
+    anchors: tuple[AnchorPair, ...] = ()
+    """Pairs of known order, for a guard; none: the ledger's."""
 
 
 def read_texts(config: RunConfig, policy_path: Path) -> RunTexts:
@@ -47,6 +51,7 @@ def read_texts(config: RunConfig, policy_path: Path) -> RunTexts:
         prompts=prompts,
         query_prompts=query_prompts,
         normalisation=normalisation_sequences(config, policy_path),
+        anchors=anchor_pairs(config, policy_path),
     )
 
 
@@ -88,6 +93,35 @@ def normalisation_sequences(config: RunConfig, policy_path: Path) -> list[tuple[
     reader = PolicyTokenizer(load_tokenizer(policy_path))
     rule = written_end_rule(config.response, reader, model)
     return read_normalisation_texts(Path(path), reader, rule, context, model)
+
+
+def anchor_pairs(config: RunConfig, policy_path: Path) -> tuple[AnchorPair, ...]:
+    """Return the pairs of the config's file, or those of the generator; none: the ledger's.
+
+    Those of the generator are ordered by the score that simulated labelers label by: they are
+    taken only where nobody else labels, and people may want something else.
+
+    Raises:
+        UserError: The file is missing or not what it says.
+    """
+    wanted = config.guards.anchor_accuracy
+    is_ours = config.prompts.source == "reviews" and bool(config.labelers) and not config.people
+    if not wanted.is_on or not (wanted.path or is_ours):
+        return ()
+    model = inspect_model(policy_path)
+    reader = PolicyTokenizer(load_tokenizer(policy_path))
+    rule = written_end_rule(config.response, reader, model)
+    if not wanted.path:
+        return review_anchors(
+            reader,
+            rule,
+            prompt_tokens=config.prompts.prompt_tokens,
+            max_tokens=config.response.max_tokens,
+            count=wanted.num_pairs,
+            seed=config.prompts.seed,
+        )
+    context = _run_context(config, model)
+    return read_anchor_pairs(Path(wanted.path), reader, rule, context, model)
 
 
 def written_end_rule(

@@ -95,8 +95,7 @@ def describe(status: dict[str, Any], *, as_json: bool) -> str:
         command = f"andon label {shell_word(Path(status['folder']))}"
         lines.append(f"  labelling         {status['url']}/ ({command})")
     if (cord := status.get("cord") or {}).get("is_pulled"):
-        who, why = inert(cord["pulled_by"]), inert(cord["reason"])
-        lines.append(f"  cord              pulled by {who}: {why}")
+        lines += [f"  cord              {line}" for line in _reasons(cord)]
     if not is_over and (trouble := status.get("disk") or _full_disk(Path(status["folder"]))):
         lines.append(f"  disk              {inert(trouble)}")
     shown = (
@@ -119,6 +118,16 @@ def _full_disk(folder: Path) -> str:
     if shutil.disk_usage(folder).free >= ENOUGH_BYTES:
         return ""
     return f"the disk of {folder} is full: free space on it, and the run goes on by itself"
+
+
+def _reasons(cord: dict[str, Any]) -> list[str]:
+    """Return a line for each reason of a pulled cord; of one, in runs of before there were more."""
+    lines = []
+    for each in cord.get("reasons") or [{"actor": cord["pulled_by"], **cord}]:
+        who = inert(" ".join(filter(None, (each["actor"], each.get("guard")))))
+        seen = f" (see {inert(each['evidence'])})" if each.get("evidence") else ""
+        lines.append(f"pulled by {who}: {inert(each['reason'])}{seen}")
+    return lines
 
 
 def request_stop(path: Path, reason: str, timeout_s: float) -> str:

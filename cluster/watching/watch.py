@@ -13,7 +13,7 @@ from typing import Protocol
 from cluster.config import RunConfig
 from cluster.inert_text import inert, shell_word
 from cluster.loops.activity import activity
-from cluster.loops.journal import Journal
+from cluster.loops.journal import Journal, puller
 from cluster.run_folder import RunFolder
 from cluster.watching.display import RunDisplay
 from cluster.watching.memory import PeakMemory
@@ -184,7 +184,11 @@ class Watch:
 def describe_cord(cord: CordState, run: Path) -> str:
     """Return who pulled the cord and why, and what to do about it."""
     path = shell_word(run)
-    lines = [f"cord pulled by {inert(cord.pulled_by)}: {inert(cord.reason)}"]
+    lines = []
+    for each in cord.reasons:
+        lines.append(f"cord pulled by {inert(puller(each))}: {inert(each.reason)}")
+        if each.evidence:
+            lines.append(f"what it saw: {shell_word(run / each.evidence)}")
     if cord.rollback_to is not None:
         lines.append(f"rolling back to policy version {cord.rollback_to}")
     elif cord.offered_rollback is not None:

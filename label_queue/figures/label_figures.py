@@ -9,6 +9,7 @@ from statistics import median
 
 from label_queue.config import QualityConfig
 from label_queue.figures.agreement import nominal_alpha
+from label_queue.figures.known_order import KnownPair, known_pairs, lost_votes
 from label_queue.figures.online import Online, OnlineFold
 from label_queue.figures.validation import ValidationVote, WinRate, validation_votes, winrate
 from label_queue.folds.board import QueryBoard
@@ -58,11 +59,23 @@ class LabelFigures:
 
         Ties, queries in which π was still ρ, and labels that are held or excluded are left out.
         """
+        return validation_votes(self._board.queries, self._counting())
+
+    def known_pairs(self, most: int, least_votes: int) -> list[KnownPair]:
+        """Return pairs of known order; see `known_order.known_pairs`."""
+        labels = self._counting()
+        return known_pairs(self._board.queries, labels, most=most, least_votes=least_votes)
+
+    def lost_votes(self, most: int) -> list[KnownPair]:
+        """Return the newest validation votes that π lost; see `known_order.lost_votes`."""
+        return lost_votes(self._board.queries, self._counting(), most)
+
+    def _counting(self) -> list[AnswerEvent]:
+        """Return the labels that count, as they stand, by `seq`."""
         labels = current_labels(self._history.events).values()
         standings = self._history.standings
         counting = (e for e in labels if standings[e.labeler_id].trains(e.seq))
-        queries = self._board.queries
-        return validation_votes(queries, sorted(counting, key=lambda each: each.seq))
+        return sorted(counting, key=lambda each: each.seq)
 
     def winrate(self, last: int | None = None) -> WinRate:
         """Return π's win rate over ρ on validation labels, of all or of the newest `last`.

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from label_queue.figures.agreement import wilson_bounds
+from label_queue.figures.known_order import first_choice
 from protocol.labels import AnswerEvent, ComparisonQuery
 
 
@@ -43,7 +44,7 @@ def validation_votes(
         query = queries[label.query_id]
         versions = {c.candidate_id: c.policy_version for c in query.candidates}
         is_even = 2 * list(versions.values()).count(0) == len(versions)
-        best = label.ranking[0] if label.ranking else label.choice
+        best = first_choice(label)
         if query.purpose == "validation" and is_even and best is not None:
             votes.append(ValidationVote(received_at=label.received_at, is_win=versions[best] > 0))
     return votes

@@ -7,8 +7,10 @@ from typing import assert_never
 
 from protocol.labels import (
     CordEvent,
+    CordReason,
     CordState,
     Pulled,
+    ReasonReleased,
     Released,
     RollbackOrdered,
     RolledBack,
@@ -20,26 +22,54 @@ RELEASED = CordState(is_pulled=False)
 def after(state: CordState, event: CordEvent) -> CordState:
     """Return how the cord hangs after an event: one step of the fold over them.
 
-    While it is pulled the first reason stands, and a later pull only adds a guard's offer where
-    there is none. A rollback pulls the cord, and leaves it pulled when it is done.
+    Every pull is a reason of its own, and the line stands until each is released; the oldest is
+    shown first, and so is the oldest offer of a rollback. A rollback pulls the cord where it is not
+    pulled, and leaves it pulled when it is done.
     """
     match event:
         case Released():
             return RELEASED
+        case ReasonReleased():
+            if state.rollback_to is not None:  # ordered in the moment of the release: it stands
+                return state
+            left = tuple(each for each in state.reasons if each.pull_id != event.pull_id)
+            return _hanging(left, state)
         case RolledBack():
-            return replace(state, rollback_to=None, offered_rollback=None)
+            kept = tuple(replace(each, offered_rollback=None) for each in state.reasons)
+            return replace(state, rollback_to=None, offered_rollback=None, reasons=kept)
         case RollbackOrdered():
-            return replace(_pulled(state, event), rollback_to=event.to_version)
+            hangs = state if state.is_pulled else _hanging((_reason(event),), state)
+            return replace(hangs, rollback_to=event.to_version)
         case Pulled():
-            hangs = _pulled(state, event)
-            if hangs.offered_rollback is not None:
-                return hangs
-            return replace(hangs, offered_rollback=event.offered_rollback)
+            return _hanging((*state.reasons, _reason(event)), state)
         case _:
             assert_never(event)
 
 
-def _pulled(state: CordState, event: Pulled | RollbackOrdered) -> CordState:
-    if state.is_pulled:
-        return state
-    return CordState(is_pulled=True, pulled_by=event.actor, reason=event.reason, pulled_at=event.at)
+def _hanging(reasons: tuple[CordReason, ...], state: CordState) -> CordState:
+    """Return how the cord hangs for these reasons, with the order under way, if any."""
+    if not reasons:
+        return RELEASED
+    first = reasons[0]
+    offers = [each.offered_rollback for each in reasons if each.offered_rollback is not None]
+    return CordState(
+        is_pulled=True,
+        pulled_by=first.actor,
+        reason=first.reason,
+        pulled_at=first.at,
+        rollback_to=state.rollback_to,
+        offered_rollback=offers[0] if offers else None,
+        reasons=reasons,
+    )
+
+
+def _reason(event: Pulled | RollbackOrdered) -> CordReason:
+    plain = CordReason(pull_id=event.event_id, actor=event.actor, reason=event.reason, at=event.at)
+    if isinstance(event, RollbackOrdered):
+        return plain
+    return replace(
+        plain,
+        guard=event.guard,
+        evidence=event.evidence,
+        offered_rollback=event.offered_rollback,
+    )

@@ -14,7 +14,7 @@ from pydantic.json_schema import models_json_schema
 from label_queue.config import IntakeConfig
 from label_queue.intake import assets, hooks, labels_api, owner_api, page_routes
 from label_queue.intake.failures import TellFailure
-from label_queue.intake.owner_schemas import Exclude, NewGold, NewLabeler, Reason, Rollback
+from label_queue.intake.owner_schemas import Exclude, NewGold, NewLabeler, Reason, Release, Rollback
 from label_queue.intake.refusals import add_refusals
 from label_queue.intake.schemas import CordPull, LineAnswer
 from label_queue.labeling.submissions import LabelSubmission
@@ -28,6 +28,7 @@ BODIES: tuple[type[Any], ...] = (
     NewLabeler,
     Exclude,
     Reason,
+    Release,
     Rollback,
     NewGold,
 )

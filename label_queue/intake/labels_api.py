@@ -173,5 +173,8 @@ async def me(request: Request, labeler_id: Labeler) -> Me:
 async def pull_cord(
     request: Request, labeler_id: Labeler, body: Annotated[CordPull, Depends(body_of(CordPull))]
 ) -> CordState:
-    """Stop the line: the learner pauses before its next step. The first reason stands."""
+    """Stop the line: the learner pauses before its next step.
+
+    Each labeler has one open reason; the oldest is the one shown.
+    """
     return await people_of(request).pull_cord(labeler_id, body.reason)

@@ -16,6 +16,7 @@ from label_queue.intake.owner_schemas import (
     NewGold,
     NewLabeler,
     Reason,
+    Release,
     Rollback,
 )
 from label_queue.intake.refusals import refusals
@@ -130,12 +131,12 @@ async def pull(
     return await owner_of(request).pull_cord(body.reason)
 
 
-@router.post("/cord/release", openapi_extra=body_schema(Reason), responses=WRITE)
+@router.post("/cord/release", openapi_extra=body_schema(Release), responses=WRITE)
 async def release(
-    request: Request, owner: Owner, body: Annotated[Reason, Depends(body_of(Reason))]
+    request: Request, owner: Owner, body: Annotated[Release, Depends(body_of(Release))]
 ) -> CordState:
-    """Let the line go on."""
-    return await owner_of(request).release_cord(body.reason)
+    """Take one reason for the stop away; the line goes on when none is left."""
+    return await owner_of(request).release_cord(body.reason, body.pull_id)
 
 
 @router.post("/rollback", openapi_extra=body_schema(Rollback), responses=WRITE)

@@ -8,7 +8,7 @@
     POST /api/v1/owner/labelers/{id}/reinstate  Reason    → 200 ExclusionPreview
     POST /api/v1/owner/labelers/{id}/revoke     Reason    → 204 its tokens, links, sessions are void
     POST /api/v1/owner/cord/pull                Reason    → 200 CordState
-    POST /api/v1/owner/cord/release             Reason    → 200 CordState
+    POST /api/v1/owner/cord/release             Release   → 200 CordState
     POST /api/v1/owner/rollback                 Rollback  → 200 CordState
     POST /api/v1/owner/gold                     NewGold   → 200 GoldMade
 
@@ -34,6 +34,13 @@ class Reason(Body):
     """Why; it is kept in the ledger."""
 
     reason: ReasonText
+
+
+class Release(Reason):
+    """Take away one of the reasons for which the cord is pulled; with the last the line goes on."""
+
+    pull_id: Identifier | None = None
+    """Which, by its `pull_id` in the cord's state; none: the one shown, which is the oldest."""
 
 
 class Exclude(Reason):

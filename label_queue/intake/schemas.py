@@ -37,7 +37,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from label_queue.labeling.submissions import STRICT, LabelAnswer
 
-NOT_FOR_LABELERS = {"pulled_at", "rollback_to", "offered_rollback"}
+NOT_FOR_LABELERS = {"pulled_at", "rollback_to", "offered_rollback", "reasons"}
 """Fields of the cord's state that are the owner's to see."""
 
 

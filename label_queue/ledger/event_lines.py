@@ -23,6 +23,7 @@ from protocol.labels import (
     LabelEvent,
     Outcome,
     Pulled,
+    ReasonReleased,
     Reinstated,
     Released,
     Retracted,
@@ -72,11 +73,16 @@ class CordEventLine:
     """A cord event as it is written."""
 
     event_id: str
-    action: Literal["pull", "release", "roll_back", "rolled_back"]
+    action: Literal["pull", "release", "release_one", "roll_back", "rolled_back"]
+    """A release of one reason has a word of its own: who does not know that others are left cannot
+    read it, instead of taking the line for running."""
     actor: str
     reason: str
     at: float
     to_version: int | None = None
+    guard: str | None = None
+    evidence: str | None = None
+    pull_id: str | None = None
 
 
 LABEL_TYPES: Mapping[str, type[Any]] = {
@@ -89,6 +95,7 @@ LABEL_TYPES: Mapping[str, type[Any]] = {
 CORD_TYPES: Mapping[str, type[Any]] = {
     "pull": Pulled,
     "release": Released,
+    "release_one": ReasonReleased,
     "roll_back": RollbackOrdered,
     "rolled_back": RolledBack,
 }
@@ -98,6 +105,12 @@ TO_VERSION: Mapping[type[Any], str] = {
     RolledBack: "restored_version",
 }
 """The field whose value is written as to_version."""
+_CORD_TEXTS: Mapping[str, tuple[type[Any], str | None]] = {
+    "guard": (Pulled, ""),
+    "evidence": (Pulled, ""),
+    "pull_id": (ReasonReleased, None),
+}
+"""Of the texts that one type alone has: which, and what it is where the line says none."""
 _NAMES: Mapping[type[Any], tuple[str, ...]] = {
     kind: tuple(each.name for each in fields(kind)) for kind in LABEL_TYPES.values()
 }
@@ -141,6 +154,11 @@ def label_event(line: LabelEventLine) -> LabelEvent:
 def cord_line(event: CordEvent) -> CordEventLine:
     """Return a cord event as it is written."""
     name = TO_VERSION.get(type(event))
+    texts = {
+        field: getattr(event, field) or None
+        for field, (kind, _) in _CORD_TEXTS.items()
+        if isinstance(event, kind)
+    }
     return CordEventLine(
         event_id=event.event_id,
         action=_WORDS[type(event)],  # type: ignore[arg-type]
@@ -148,13 +166,15 @@ def cord_line(event: CordEvent) -> CordEventLine:
         reason=event.reason,
         at=event.at,
         to_version=None if name is None else getattr(event, name),
+        **texts,
     )
 
 
 def cord_event(line: CordEventLine) -> CordEvent:
     """Return the event of a line.
 
-    Raises ValidationError, naming the field, where its to_version is not as its action has it.
+    Raises ValidationError, naming the field, where the line says what its action has not, or not
+    what it must say.
     """
     kind = CORD_TYPES[line.action]
     name = TO_VERSION.get(kind)
@@ -162,7 +182,15 @@ def cord_event(line: CordEventLine) -> CordEvent:
         raise _refusal("to_version", line.to_version, f"an action of {line.action} has none")
     if kind in (RollbackOrdered, RolledBack) and line.to_version is None:
         raise _refusal("to_version", None, f"an action of {line.action} names one")
-    own = {} if name is None else {name: line.to_version}
+    own: dict[str, Any] = {} if name is None else {name: line.to_version}
+    for field, (owner, blank) in _CORD_TEXTS.items():
+        said = getattr(line, field)
+        if owner is not kind and said is not None:
+            raise _refusal(field, said, f"an action of {line.action} has none")
+        if owner is kind:
+            own[field] = blank if said is None else said
+            if own[field] is None:
+                raise _refusal(field, None, f"an action of {line.action} names one")
     event: CordEvent = kind(
         event_id=line.event_id, actor=line.actor, reason=line.reason, at=line.at, **own
     )

@@ -8,7 +8,7 @@ from label_queue.folds.lineage import as_provenance
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.state import LabelState
 from protocol.errors import LabelConflict, UnknownTask
-from protocol.labels import CordState, Pulled, Released, RollbackOrdered, RolledBack
+from protocol.labels import CordState, Pulled, ReasonReleased, RollbackOrdered, RolledBack
 from protocol.messages import PolicyVersion
 
 
@@ -40,35 +40,65 @@ class Cord:
         self._state.refuse_if_closed()
         return None
 
-    async def pull(self, actor: str, reason: str, offered_rollback: int | None = None) -> CordState:
-        """Stop the line, on disk at return.
+    async def wait_released(self) -> None:
+        """Block while the cord is pulled, whatever is ordered meanwhile.
 
-        Pulling a pulled cord changes nothing, except that a first offer of a rollback is kept.
+        Raises QueueClosed once the queue is closed.
         """
-        hangs = self._state.cord
-        is_news = offered_rollback is not None and hangs.offered_rollback is None
-        if not hangs.is_pulled or is_news:
+        while self._state.cord.is_pulled:
+            self._state.refuse_if_closed()
+            await self._state.change.wait()
+        self._state.refuse_if_closed()
+
+    async def pull(
+        self,
+        actor: str,
+        reason: str,
+        offered_rollback: int | None = None,
+        *,
+        guard: str = "",
+        evidence: str = "",
+    ) -> CordState:
+        """Stop the line, or add a reason for which it stands; on disk at return.
+
+        Everybody, and every guard, has one open reason at most: their second pull changes nothing.
+        """
+        if not any((each.actor, each.guard) == (actor, guard) for each in self._state.cord.reasons):
             pulled = Pulled(
                 event_id=self._new_id(),
                 actor=actor,
                 reason=reason,
                 at=self._clock(),
                 offered_rollback=offered_rollback,
+                guard=guard,
+                evidence=evidence,
             )
             await self._commits.write([pulled])
         return self._state.cord
 
-    async def release(self, actor: str, reason: str) -> CordState:
-        """Let the line go on. Idempotent. Raises LabelConflict while a rollback is under way."""
+    async def release(self, actor: str, reason: str, pull_id: str | None = None) -> CordState:
+        """Take one reason away: the one named, else the one shown, which is the oldest.
+
+        The line goes on when none is left. Idempotent. Raises LabelConflict while a rollback is
+        under way, UnknownTask for a pull that never was.
+        """
         hangs = self._state.cord
         if hangs.rollback_to is not None:
             raise LabelConflict(
                 f"the rollback to policy version {hangs.rollback_to} is under way: "
                 "release the cord when it is done"
             )
-        if hangs.is_pulled:
-            released = Released(
-                event_id=self._new_id(), actor=actor, reason=reason, at=self._clock()
+        if pull_id is not None and not self._state.knows_cord_event(pull_id):
+            raise UnknownTask(f"nobody pulled the cord by the name of {pull_id!r}", "pull_id")
+        open_ids = [each.pull_id for each in hangs.reasons]
+        named = pull_id or next(iter(open_ids), None)
+        if named in open_ids:
+            released = ReasonReleased(
+                event_id=self._new_id(),
+                actor=actor,
+                reason=reason,
+                at=self._clock(),
+                pull_id=named,
             )
             await self._commits.write([released])
         return self._state.cord

@@ -58,9 +58,9 @@ class OwnerSide:
         """Stop the line, as the owner; see `Cord.pull`."""
         return await self._cord.pull(OWNER, reason)
 
-    async def release_cord(self, reason: str) -> CordState:
-        """Let the line go on; see `Cord.release`."""
-        return await self._cord.release(OWNER, reason)
+    async def release_cord(self, reason: str, pull_id: str | None = None) -> CordState:
+        """Take one reason away, the oldest unless one is named; see `Cord.release`."""
+        return await self._cord.release(OWNER, reason, pull_id)
 
     async def order_rollback(self, to_version: int, reason: str) -> CordState:
         """Pull the cord if need be and order a rollback; see `Cord.order_rollback`."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from label_queue.asking.asker import Asker
-from label_queue.figures.validation import WinRate
+from label_queue.figures.known_order import KnownPair
+from label_queue.figures.validation import ValidationVote, WinRate
 from label_queue.fitting.reward_fits import RewardFits
 from label_queue.folds.lineage import as_provenance, reference_provenance
 from label_queue.ledger.group_commit import GroupCommit
@@ -108,9 +109,21 @@ class PolicyLoopSide:
         """
         return await self._cord.pass_by()
 
-    async def pull_cord(self, actor: str, reason: str, offered_rollback: int | None = None) -> None:
-        """Stop the line; see `Cord.pull`."""
-        await self._cord.pull(actor, reason, offered_rollback)
+    async def wait_released(self) -> None:
+        """Block while the cord is pulled, whatever is ordered; see `Cord.wait_released`."""
+        await self._cord.wait_released()
+
+    async def pull_cord(
+        self,
+        actor: str,
+        reason: str,
+        offered_rollback: int | None = None,
+        *,
+        guard: str = "",
+        evidence: str = "",
+    ) -> None:
+        """Stop the line, or add a reason for which it stands; see `Cord.pull`."""
+        await self._cord.pull(actor, reason, offered_rollback, guard=guard, evidence=evidence)
 
     async def rolled_back(self, policy: PolicyVersion) -> None:
         """Note that the ordered rollback was done; see `Cord.rolled_back`."""
@@ -175,6 +188,18 @@ class PolicyLoopSide:
     async def winrate(self, last: int | None = None) -> WinRate:
         """Return π's win rate over ρ on validation labels, of all or of the newest `last`."""
         return self._state.figures.winrate(last)
+
+    async def validation_votes(self) -> tuple[ValidationVote, ...]:
+        """Return all choices between π and ρ that count, in the order of the ledger."""
+        return tuple(self._state.figures.validation_votes())
+
+    async def lost_votes(self, most: int) -> tuple[KnownPair, ...]:
+        """Return the newest of them that π lost, with what was shown."""
+        return tuple(self._state.figures.lost_votes(most))
+
+    async def known_pairs(self, most: int, least_votes: int) -> tuple[KnownPair, ...]:
+        """Return pairs of known order: by gold, or where so many labelers agree on one best."""
+        return tuple(self._state.figures.known_pairs(most, least_votes))
 
     async def coverage(self) -> tuple[float, ...]:
         """Return, for each query made since the first reward version, how much it had learned."""

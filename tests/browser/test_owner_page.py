@@ -9,9 +9,10 @@ import pytest
 from playwright.async_api import Locator, expect
 
 from label_queue.outside import ConnectorHealth
-from protocol.labels import CordState
+from protocol.labels import Pulled
 from tests.browser.conftest import DESKTOP, PHONE, Enter, Visitor
 from tests.support.fake_people_queue import FakePeopleQueue
+from tests.support.labels import make_cord
 from tests.support.overview import make_labeler, make_progress
 
 
@@ -197,14 +198,10 @@ async def test_a_full_disk_is_said_with_what_to_do(people: FakePeopleQueue, ente
 
 
 async def test_a_rollback_that_is_offered(people: FakePeopleQueue, enter: Enter) -> None:
-    pulled = CordState(
-        is_pulled=True,
-        pulled_by="guard",
-        reason="rewards changed",
-        pulled_at=990.0,
-        offered_rollback=20,
+    pull = Pulled(
+        event_id="c1", actor="guard", reason="rewards changed", at=990.0, offered_rollback=20
     )
-    people.show(cord=pulled)
+    people.show(cord=make_cord(pull))
     olga = await enter("olga", "owner")
     await olga.page.get_by_role("button", name="Roll back to policy v20").click()
     await expect(olga.page.get_by_label("To which policy version? It is v36 now.")).to_have_value(
@@ -214,6 +211,40 @@ async def test_a_rollback_that_is_offered(people: FakePeopleQueue, enter: Enter)
     assert people.decisions == [("roll_back", "20", "before bob")]
     await expect(olga.page.locator("#cord-text")).to_contain_text("Going back to policy v20")
     await expect(olga.page.locator("#release")).to_be_disabled()
+
+
+async def test_several_reasons_are_shown_and_released_one_by_one(
+    people: FakePeopleQueue, enter: Enter
+) -> None:
+    seen = "guards/0001-kl_sign.json"
+    pulls = (
+        Pulled(event_id="c1", actor="ann", reason="typo", at=980.0),
+        Pulled(
+            event_id="c2",
+            actor="guard",
+            reason="the KL is negative",
+            at=990.0,
+            guard="kl_sign",
+            evidence=seen,
+        ),
+    )
+    people.pull_ids |= {"c1", "c2"}
+    people.show(cord=make_cord(*pulls))
+    olga = await enter("olga", "owner")
+    reasons = olga.page.locator("#cord-reasons li")
+    await expect(reasons).to_have_count(2)
+    await expect(reasons.nth(1)).to_contain_text("guard kl_sign: “the KL is negative”")
+    await expect(reasons.nth(1)).to_contain_text(seen)
+    await expect(olga.page.locator("#release")).to_be_hidden()
+    await olga.page.get_by_role("button", name="Release the reason of ann").click()
+    await confirm(olga, "Release it", "only a typo")
+    await expect(olga.page.locator("#cord-heading")).to_have_text("The line is stopped by guard")
+    await expect(reasons).to_have_count(1)
+    await expect(reasons).to_contain_text(seen)
+    await olga.page.get_by_role("button", name="Let the line go on").click()
+    await confirm(olga, "Let it go on", "mended")
+    await expect(olga.page.locator("#cord-heading")).to_have_text("The line is running")
+    await expect(reasons).to_have_count(0)
 
 
 async def test_gold_is_made_of_a_disagreement(people: FakePeopleQueue, enter: Enter) -> None:

@@ -21,6 +21,7 @@ from protocol.labels import (
     LabelEvent,
     PolicyProvenance,
     Pulled,
+    ReasonReleased,
     Released,
     RewardVersion,
     RollbackOrdered,
@@ -93,6 +94,7 @@ CORD_AND_ACCESS = (
                 (Pulled, {}),
                 (Pulled, {"offered_rollback": 2}),
                 (Released, {}),
+                (ReasonReleased, {"pull_id": "cord:1"}),
                 (RollbackOrdered, {"to_version": 1}),
                 (RolledBack, {"restored_version": 1}),
             ]

@@ -14,6 +14,7 @@ from protocol.labels import (
     CordEvent,
     PolicyProvenance,
     Pulled,
+    ReasonReleased,
     Released,
     RewardVersion,
     RollbackOrdered,
@@ -25,6 +26,7 @@ VERSIONS = st.integers(0, 3)
 KINDS: st.SearchStrategy[tuple[Any, dict[str, Any]]] = st.one_of(
     st.builds(lambda version: (Pulled, {"offered_rollback": version}), st.none() | VERSIONS),
     st.just((Released, {})),
+    st.builds(lambda number: (ReasonReleased, {"pull_id": f"cord:{number}"}), st.integers(0, 11)),
     st.builds(lambda version: (RollbackOrdered, {"to_version": version}), VERSIONS),
     st.builds(lambda version: (RolledBack, {"restored_version": version}), VERSIONS),
 )
@@ -53,9 +55,21 @@ SEQS = st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_siz
 @given(CORD_EVENTS)
 def test_whoever_pulled_first_since_the_last_release_is_named(events: list[CordEvent]) -> None:
     state = reduce(after, events, RELEASED)
-    releases = [i for i, event in enumerate(events) if isinstance(event, Released)]
-    since = events[releases[-1] + 1 if releases else 0 :]
-    pulls = [event for event in since if isinstance(event, Pulled | RollbackOrdered)]
+    still_open: dict[str, CordEvent] = {}
+    is_rolling_back = False
+    for event in events:
+        if isinstance(event, Pulled) or (isinstance(event, RollbackOrdered) and not still_open):
+            still_open[event.event_id] = event
+        if isinstance(event, Released):
+            still_open.clear()
+        elif isinstance(event, ReasonReleased) and not is_rolling_back:
+            still_open.pop(event.pull_id, None)
+        if isinstance(event, RollbackOrdered):
+            is_rolling_back = True
+        elif isinstance(event, Released | RolledBack):
+            is_rolling_back = False
+    pulls = list(still_open.values())
+    assert [each.pull_id for each in state.reasons] == list(still_open)
     assert state.is_pulled == bool(pulls)
     if pulls:
         assert (state.pulled_by, state.pulled_at) == (pulls[0].actor, pulls[0].at)

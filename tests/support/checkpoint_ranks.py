@@ -14,11 +14,12 @@ from pathlib import Path
 
 import torch
 
+from learners import losses, ppo
 from learners.config import CheckpointConfig, PolicyConfig
 from learners.engine import join_ranks, leave_ranks
 from learners.ppo import PPOLearner
 from learners.weights import SharedMemoryPublisher
-from protocol.errors import BundleCorrupt
+from protocol.errors import BundleCorrupt, NotFinite
 from protocol.messages import ExperienceBatch, ScoredRollout, StepReport
 from tests.support import learner_inputs as inputs
 from tests.support.learner_ranks import HOST
@@ -67,12 +68,38 @@ def train(learner: PPOLearner, rank: int, folder: Path) -> dict[str, object]:
     except BundleCorrupt as error:
         refusal = str(error)
     after = learner.step(moved(inputs.experience_batch(2), by=8))
+    broken = break_off(learner, moved(inputs.experience_batch(3), by=8), rank)
+    learner.restore(2)
+    mended = learner.step(moved(inputs.experience_batch(2), by=10))
     return {
         "versions": learner.checkpoints(),
         "restored": policy and [policy.version, policy.restored_from, policy.episodes],
-        "steps": [told(report) for report in (*reports, after)],
+        "steps": [told(report) for report in (*reports, after, mended)],
+        "broken": broken,
         "refusal": refusal,
     }
+
+
+def break_off(learner: PPOLearner, batch: ExperienceBatch, rank: int) -> str:
+    """Give the last rank alone a NaN, in the third minibatch; return what this rank says of it."""
+    is_last = rank == torch.distributed.get_world_size() - 1
+    true_loss, num_calls = losses.value_loss, 0
+
+    def spoiled(*args: torch.Tensor) -> torch.Tensor:
+        nonlocal num_calls
+        num_calls += 1
+        per_minibatch = 16 // 2 // torch.distributed.get_world_size()
+        passes = -(-per_minibatch // 3)
+        return true_loss(*args) * (torch.nan if is_last and num_calls == 2 * passes + 1 else 1.0)  # type: ignore[arg-type]
+
+    ppo.value_loss = spoiled  # type: ignore[attr-defined, assignment]
+    try:
+        learner.step(batch)
+    except NotFinite as error:
+        return str(error)
+    finally:
+        ppo.value_loss = true_loss  # type: ignore[attr-defined]
+    return ""
 
 
 def moved(batch: ExperienceBatch, by: int) -> ExperienceBatch:

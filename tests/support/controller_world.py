@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from cluster.config import RunConfig, parse_config
 from cluster.controller import Controller
+from cluster.guards.anchor_accuracy import AnchorPair
+from cluster.guards.evidence import Evidence
+from cluster.guards.guards import Guards
 from cluster.loops.fleet import RolloutFleet
 from cluster.loops.journal import Journal
 from cluster.loops.parts import Parts
 from cluster.loops.recorded import recorded
 from cluster.recordings.recorder import Recorder
 from cluster.recordings.streams import Recordings
+from cluster.run_folder import RunFolder
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_policy
 from tests.support.parts import (
@@ -82,6 +88,8 @@ class World:
             self.people.keep_labeling(name)
         self.sink = MemorySink()
         self._recorder = recorder
+        self.folder = RunFolder(folder)
+        self.anchors: tuple[AnchorPair, ...] = ()
         self._recordings = Recordings(folder)
         self._journal = Journal(self._recordings, self.sink, now=lambda: 100.0)
 
@@ -95,9 +103,24 @@ class World:
             reward_service=self.service,
             labels=self.labels,
         )
-        return Controller(
-            self.config, recorded(parts, self._recorder), self._journal, make_policy()
+        parts = recorded(parts, self._recorder)
+        return Controller(self.config, parts, self._journal, make_policy(), self._guards())
+
+    def _guards(self) -> Guards:
+        return Guards(
+            self.config.guards,
+            self.config.kl,
+            labels=self.labels,
+            scorer=self.service,
+            evidence=Evidence(self.folder),
+            tell=self._journal.guards_measured,
+            anchors=self.anchors,
+            now=lambda: 100.0,
         )
+
+    def evidence(self) -> list[dict[str, Any]]:
+        """What guards kept, in order."""
+        return [json.loads(path.read_text()) for path in sorted(self.folder.guards.glob("*"))]
 
     @property
     def progress(self) -> list[int]:

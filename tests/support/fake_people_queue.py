@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from label_queue.folds.access import Identity
+from label_queue.folds.cord import after
 from label_queue.labeling.admissions import Admission
 from label_queue.labeling.own_work import HeldTasks, LastAnswer, Me
 from label_queue.labeling.run_info import RunInfo
@@ -24,10 +25,8 @@ from label_queue.oversight.overview import Overview
 from label_queue.sides.owner import OwnerSide
 from label_queue.sides.people import PeopleSide
 from protocol.errors import Forbidden, LabelConflict, LabelError, Unauthenticated, UnknownTask
-from protocol.labels import CordState
+from protocol.labels import CordState, Pulled, ReasonReleased
 from tests.support.overview import changed, make_overview
-
-NO_CORD = CordState(is_pulled=False)
 
 
 @dataclass(slots=True)
@@ -58,6 +57,7 @@ class FakePeopleQueue(PeopleSide):
         self.identities: dict[str, Identity] = {}
         self.links: dict[str, Identity] = {}
         self.numbers = itertools.count(1)
+        self.pull_ids: set[str] = set()
         self._seqs = itertools.count(1)
 
     # --- who ---------------------------------------------------------------------------------
@@ -198,16 +198,13 @@ class FakePeopleQueue(PeopleSide):
         return self.pull(labeler_id, reason)
 
     def pull(self, actor: str, reason: str) -> CordState:
-        if not self.shown_overview.cord.is_pulled:
+        cord = self.shown_overview.cord
+        if all(each.actor != actor for each in cord.reasons):
             self.decisions.append(("pull", actor, reason))
-            self.show(
-                cord=CordState(
-                    is_pulled=True,
-                    pulled_by=actor,
-                    reason=reason,
-                    pulled_at=self.shown_overview.at,
-                )
-            )
+            pull_id = f"pull-{len(self.pull_ids)}"
+            pulled = Pulled(event_id=pull_id, actor=actor, reason=reason, at=self.shown_overview.at)
+            self.pull_ids.add(pull_id)
+            self.show(cord=after(cord, pulled))
         return self.shown_overview.cord
 
 
@@ -282,17 +279,27 @@ class FakeOwner(OwnerSide):
     async def pull_cord(self, reason: str) -> CordState:
         return self._queue.pull("owner", reason)
 
-    async def release_cord(self, reason: str) -> CordState:
-        if self._queue.shown_overview.cord.rollback_to is not None:
+    async def release_cord(self, reason: str, pull_id: str | None = None) -> CordState:
+        cord = self._queue.shown_overview.cord
+        if cord.rollback_to is not None:
             raise LabelConflict("a rollback is under way: wait for it")
+        if pull_id is not None and pull_id not in self._queue.pull_ids:
+            raise UnknownTask("nobody pulled the cord by that name", "pull_id")
         self._queue.decisions.append(("release", reason))
-        self._queue.show(cord=NO_CORD)
-        return NO_CORD
+        if cord.reasons:
+            named = pull_id or cord.reasons[0].pull_id
+            released = ReasonReleased(
+                event_id="", actor="owner", reason=reason, at=0.0, pull_id=named
+            )
+            cord = after(cord, released)
+        self._queue.show(cord=cord)
+        return cord
 
     async def order_rollback(self, to_version: int, reason: str) -> CordState:
-        cord = replace(
-            self._queue.pull("owner", reason), rollback_to=to_version, offered_rollback=None
-        )
+        cord = self._queue.shown_overview.cord
+        if not cord.is_pulled:
+            cord = self._queue.pull("owner", reason)
+        cord = replace(cord, rollback_to=to_version, offered_rollback=None)
         self._queue.decisions.append(("roll_back", str(to_version), reason))
         self._queue.show(cord=cord)
         return cord

@@ -147,8 +147,14 @@ class LabelQueueContract(Contract):
         assert (cord.is_pulled, cord.pulled_by, cord.reason) == (True, "guard", "the reward turned")
         assert (cord.offered_rollback, cord.rollback_to) == (3, None)
         passing = await waiting(queue.policy_loop.pass_cord())
+        left = await waiting(queue.policy_loop.wait_released())
         await queue.owner.release_cord("mended")
+        cord = await queue.policy_loop.cord()
+        assert (cord.is_pulled, cord.pulled_by, cord.offered_rollback) == (True, "ann", 4)
+        assert not passing.done()
+        await queue.owner.release_cord("a typo", cord.reasons[0].pull_id)
         assert await end_of(passing) is None
+        await end_of(left)
         assert not (await queue.policy_loop.cord()).is_pulled
 
     async def test_a_rollback_is_given_out_until_it_is_done_and_the_cord_stays(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import TypeVar
 
 from label_queue.config import IntakeConfig, LabelsConfig, QualityConfig, WarmConfig
+from label_queue.folds.cord import RELEASED, after
 from protocol.labels import (
     AnswerEvent,
     Assignment,
@@ -14,6 +16,7 @@ from protocol.labels import (
     Comparison,
     ComparisonQuery,
     CordEvent,
+    CordState,
     Excluded,
     FitKind,
     FitRequest,
@@ -21,6 +24,7 @@ from protocol.labels import (
     LabelEvent,
     Outcome,
     PolicyProvenance,
+    Pulled,
     QueryDraft,
     QueryOrder,
     QueryPurpose,
@@ -319,6 +323,11 @@ def make_cord_event(
         at=1_000.0 + number,
         **own,  # type: ignore[arg-type]
     )
+
+
+def make_cord(*pulls: Pulled) -> CordState:
+    """How the cord hangs after these pulls."""
+    return reduce(after, pulls, RELEASED)
 
 
 def make_provenance(

@@ -13,7 +13,15 @@ from label_queue.ledger.records import (
     Record,
     TokenRevocation,
 )
-from protocol.labels import CordEvent, LabelEvent, Pulled, Released, RollbackOrdered, RolledBack
+from protocol.labels import (
+    CordEvent,
+    LabelEvent,
+    Pulled,
+    ReasonReleased,
+    Released,
+    RollbackOrdered,
+    RolledBack,
+)
 from tests.support.contract import Contract
 from tests.support.labels import (
     make_assignment,
@@ -104,6 +112,7 @@ class LedgerContract(Contract):
             make_cord_event(RolledBack, 2, restored_version=1),
             make_cord_event(Released, 3),
             make_cord_event(Pulled, 4),
+            make_cord_event(ReasonReleased, 5, pull_id="cord:4"),
         ]
         assert ledger.write(events) == events
         assert ledger.write([make_cord_event(Released, 0)]) == events[:1]

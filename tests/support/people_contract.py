@@ -127,8 +127,13 @@ class PeopleQueueContract(Contract):
         cord = await queue.owner.pull_cord("me too")
         assert (cord.pulled_by, cord.reason) == ("ann", "it insults people")
         assert (await queue.people.me("ann")).cord.reason == "it insults people"
-        assert (await queue.owner.overview()).cord.is_pulled
-        assert not (await queue.owner.release_cord("mended")).is_pulled
+        shown = (await queue.owner.overview()).cord
+        assert [each.actor for each in shown.reasons] == ["ann", "owner"]
+        left = await queue.owner.release_cord("mended")
+        assert (left.is_pulled, left.pulled_by) == (True, "owner")
+        assert not (await queue.owner.release_cord("mended", left.reasons[0].pull_id)).is_pulled
+        with pytest.raises(UnknownTask):
+            await queue.owner.release_cord("which?", "no-such-pull")
         assert not (await queue.people.me("ann")).cord.is_pulled
 
     async def test_nobody_can_be_excluded_who_is_not_there(self) -> None:

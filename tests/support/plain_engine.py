@@ -53,6 +53,9 @@ class PlainEngine:
         self.num_steps += 1
         return norm
 
+    def discard_gradients(self) -> None:
+        self._optimizer.zero_grad()
+
     def gathered(self, rows: Tensor) -> Tensor:
         return rows
 

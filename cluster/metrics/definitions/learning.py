@@ -62,6 +62,11 @@ KL = section(
     {
         "reference_mean": ("nats", "Mean of it over the batch; what the controller steers."),
         "reference_max": ("nats", "Largest of the batch."),
+        "reference_std": (
+            "nats",
+            "Population standard deviation of the same: how sure the mean is, which a guard on its "
+            "sign must know.",
+        ),
         "coefficient": ("1/nat", "β of this step, before the controller moves it."),
         "target": ("nats", "What the controller steers the mean to."),
     },
@@ -205,6 +210,19 @@ REWARD_MODEL = section(
             "normalise them.",
             "each version after the first",
         ),
+        "correlation_on_recent": (
+            "1",
+            "Pearson's correlation of its scores with its predecessor's on up to 256 recent "
+            "complete responses of the policy, both by the reward service.",
+            "each version not refitted because of an exclusion, once there are enough responses",
+        ),
+        "anchor_accuracy": (
+            "1",
+            "Anchor pairs, of known order, whose better response it scores higher, of all; equal "
+            "scores count half.",
+            "each version, once there are enough pairs",
+        ),
+        "anchor_pairs": ("pairs", "How many pairs that is of.", "with `anchor_accuracy`"),
         "correlation_after_exclusion": (
             "1",
             "Pearson's correlation of its scores with its predecessor's on recent complete "

@@ -47,6 +47,11 @@ CORD = section(
             "s",
             "Time the learner has stood at the pulled cord since the run began.",
         ),
+        "guard_trips": (
+            "trips",
+            "How often a guard has pulled the cord since the run began.",
+            "each time one does",
+        ),
     },
 )
 

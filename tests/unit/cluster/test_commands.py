@@ -173,6 +173,17 @@ def test_the_cord_is_pulled_and_released(live_run: Any) -> None:
     assert live_run.queue.decisions[-1] == ("release", "looked into")
 
 
+def test_reasons_are_released_one_by_one_and_what_is_left_is_said(live_run: Any) -> None:
+    live_run.queue.pull("ann", "typo")
+    live_run.queue.pull("guard", "the KL is negative")
+    assert andon("resume").output.splitlines() == [
+        "runs/demo-1: that reason is released, and the line still stands:",
+        "  pulled by guard: the KL is negative",
+        "to release the next: andon resume runs/demo-1",
+    ]
+    assert andon("resume").output == "runs/demo-1: the line goes on\n"
+
+
 def test_rollback_takes_only_what_was_kept(live_run: Any) -> None:
     for version in (0, 20):
         (live_run.folder.policies / f"v{version:06d}").mkdir()

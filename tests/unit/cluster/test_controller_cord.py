@@ -134,6 +134,8 @@ async def test_what_the_reward_taken_back_has_scored_is_scored_again(
     assert world.learner.batches == []
 
     await world.people.queue.owner.release_cord("bob is gone")
+    # All sequences here are alike, so the rewards cannot be compared, and the guard pulled too.
+    await world.people.queue.owner.release_cord("they are alike")
     await asyncio.wait_for(running, 5)
     assert {batch.reward_version for batch in world.learner.batches} == {2}
     assert len(world.learner.batches) == 5

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import ScoringFailed
-from protocol.labels import CordState
+from protocol.labels import CordState, Pulled
 from protocol.messages import ChatMessage, Prompt, StepReport
 from tests.support.journal_desk import START, Desk, make_batch, make_reward, make_stats
+from tests.support.labels import make_cord
 from tests.support.messages import make_policy, make_request, make_rollout
 from tests.support.metric_proofs import proves
 
@@ -169,9 +170,16 @@ def test_a_row_never_says_two_things_by_one_name(desk: Desk) -> None:
         desk.journal.step_done(make_batch(0, 1), report, 0)
 
 
-def pulled(**changes: object) -> CordState:
-    state = CordState(is_pulled=True, pulled_by="ann", reason="it shouts", pulled_at=START + 4)
-    return replace(state, **changes)  # type: ignore[arg-type]
+PULL = Pulled(event_id="c1", actor="ann", reason="it shouts", at=START + 4)
+GUARDS = Pulled(
+    event_id="c2",
+    actor="guard",
+    reason="the KL is negative",
+    at=START + 5,
+    offered_rollback=40,
+    guard="kl_sign",
+    evidence="guards/0001-kl_sign.json",
+)
 
 
 @proves("cord/is_pulled")
@@ -180,7 +188,7 @@ def test_a_pulled_cord_is_told_once_with_its_reason_and_so_is_its_release(desk: 
     desk.journal.cord_stood(hanging)
     assert desk.sink.rows == []
     desk.now += 5
-    for state in (pulled(), pulled(), pulled(rollback_to=3)):
+    for state in (make_cord(PULL), make_cord(PULL), replace(make_cord(PULL), rollback_to=3)):
         desk.journal.cord_stood(state)
     desk.now += 60
     desk.journal.cord_stood(hanging)
@@ -193,20 +201,25 @@ def test_a_pulled_cord_is_told_once_with_its_reason_and_so_is_its_release(desk: 
     assert [row["cord/is_pulled"] for row in desk.sink.rows] == [1.0, 1.0, 1.0, 0.0]
 
 
-def test_an_offer_to_go_back_is_told_with_the_pull(desk: Desk) -> None:
-    desk.journal.cord_stood(pulled(pulled_by="guard", offered_rollback=40))
-    ((title, text),) = desk.sink.alerts
-    assert title == "cord pulled by guard"
-    assert text == "it shouts; policy version 40 is offered for a rollback"
+def test_an_offer_to_go_back_and_the_evidence_are_told_with_a_guards_pull(desk: Desk) -> None:
+    desk.journal.cord_stood(make_cord(GUARDS))
+    assert desk.sink.alerts == [
+        (
+            "cord pulled by guard kl_sign",
+            "the KL is negative; policy version 40 is offered for a rollback; "
+            "evidence in guards/0001-kl_sign.json",
+        )
+    ]
 
 
-def test_an_offer_that_comes_to_a_pulled_cord_is_told_too(desk: Desk) -> None:
-    desk.journal.cord_stood(pulled())
-    desk.journal.cord_stood(pulled(offered_rollback=40))
-    desk.journal.cord_stood(pulled(offered_rollback=40))
+def test_a_reason_that_comes_to_a_pulled_cord_is_told_too(desk: Desk) -> None:
+    desk.journal.cord_stood(make_cord(PULL))
+    desk.journal.cord_stood(make_cord(PULL, GUARDS))
+    desk.journal.cord_stood(make_cord(PULL, GUARDS))
+    desk.journal.cord_stood(make_cord(GUARDS))
     assert [title for title, _ in desk.sink.alerts] == [
         "cord pulled by ann",
-        "a rollback is offered",
+        "cord pulled by guard kl_sign",
     ]
 
 
@@ -216,7 +229,7 @@ def test_standing_at_the_cord_is_neither_idle_nor_slow(desk: Desk) -> None:
     desk.step(make_batch(0, 1))
     with desk.journal.waiting("cord"):
         desk.now += 100
-        desk.journal.cord_stood(pulled())
+        desk.journal.cord_stood(make_cord(PULL))
         # Still standing there: the time counts already.
         assert desk.last_row["cord/stopped_s"] == 100.0
         assert desk.journal.pace()["throughput/learner_idle"] == 0.0

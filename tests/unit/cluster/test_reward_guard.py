@@ -9,11 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from cluster.guards.config import GuardsConfig
+from cluster.guards.evidence import Evidence
+from cluster.guards.guards import Guards
 from cluster.loops.journal import Journal
 from cluster.loops.reward_guard import LEAST_COMPARED, RewardGuard
 from cluster.metrics.hub import MetricsHub
 from cluster.recordings.streams import Recordings
-from protocol.errors import ScoringFailed, SwapTimedOut
+from cluster.run_folder import RunFolder
+from learners.config import KLConfig
+from protocol.errors import NotFinite, ScoringFailed, SwapTimedOut
 from protocol.labels import CordState, FitRequest, RewardVersion
 from protocol.messages import Score
 from tests.support.labels import make_fit
@@ -38,7 +43,15 @@ class World:
         self.sink = MemorySink()
         self.recordings = Recordings(folder)
         journal = Journal(self.recordings, MetricsHub([self.sink], lambda: 0.0), now=lambda: 1.0)
-        self.guard = RewardGuard(self.service, self.people.loop, self.learner, journal)
+        guards = Guards(
+            GuardsConfig(),
+            KLConfig(),
+            labels=self.people.loop,
+            scorer=self.service,
+            evidence=Evidence(RunFolder(folder)),
+            tell=journal.guards_measured,
+        )
+        self.guard = RewardGuard(self.service, self.people.loop, self.learner, journal, guards)
         self.trainer = FakeRewardTrainer()
 
     def remember(self, count: int = LEAST_COMPARED) -> None:
@@ -144,6 +157,36 @@ async def test_a_regular_fit_and_one_of_too_few_rollouts_are_not_judged(
     assert world.sink.rows == []
     # What the older reward scored is not trained on after an exclusion, judged or not.
     assert world.guard.least_version == int(is_forced)
+
+
+@proves("reward_model/correlation_on_recent", "cord/guard_trips")
+async def test_any_version_that_goes_against_the_one_before_it_stops_the_line(world: World) -> None:
+    world.remember(64)
+    world.score_by(lambda x: float(x), lambda x: 5.0 - 2.0 * x)
+    await world.serve(request(is_forced=False))
+    cord = await world.cord()
+    [reason] = cord.reasons
+    assert (reason.actor, reason.guard) == ("guard", "reward_turned")
+    assert "64 recent responses correlate at -1.00" in reason.reason
+    rows = [{k: v for k, v in row.items() if k != "time/wall_s"} for row in world.sink.rows]
+    assert rows == [
+        {
+            "reward_model/version": 1,
+            "reward_model/correlation_on_recent": pytest.approx(-1.0),
+        },
+        {"cord/guard_trips": 1},
+    ]
+
+
+async def test_a_version_that_is_not_taken_lets_steps_go_on_and_says_so(world: World) -> None:
+    async def refused(_: RewardVersion) -> None:
+        raise NotFinite("reward version 1 scores the validation sequence as NaN")
+
+    world.service.swap = refused  # type: ignore[method-assign, assignment]
+    with pytest.raises(NotFinite):
+        await world.serve(request())
+    await asyncio.wait_for(world.guard.settled(), 5)
+    assert world.guard.least_version == 0
 
 
 async def test_replicas_that_are_late_are_waited_for_once_more(world: World) -> None:

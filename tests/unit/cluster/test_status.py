@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,8 @@ from cluster.run_folder import RunFolder
 from cluster.watching import status
 from cluster.watching.status import describe, read_status, request_stop
 from protocol.errors import MissingError, ResourceError
+from protocol.labels import Pulled
+from tests.support.labels import make_cord
 
 
 @pytest.fixture
@@ -89,6 +92,20 @@ def test_a_pulled_cord_is_said_with_its_reason_as_plain_text(folder: RunFolder) 
     folder.update_state(cord=cord)
     line = "  cord              pulled by ann: it shouts \\x1b[2Jat me"
     assert line in describe(read_status(folder.path), as_json=False).splitlines()
+
+
+def test_every_reason_of_a_pulled_cord_is_said_with_its_evidence(folder: RunFolder) -> None:
+    seen = "guards/0001-kl_sign.json"
+    pulls = (
+        Pulled(event_id="c1", actor="ann", reason="typo", at=1.0),
+        Pulled(
+            event_id="c2", actor="guard", reason="KL is −1", at=2.0, guard="kl_sign", evidence=seen
+        ),
+    )
+    folder.update_state(cord=asdict(make_cord(*pulls)))
+    lines = describe(read_status(folder.path), as_json=False).splitlines()
+    assert "  cord              pulled by ann: typo" in lines
+    assert f"  cord              pulled by guard kl_sign: KL is −1 (see {seen})" in lines
 
 
 def test_an_ended_run_says_why_and_offers_no_labelling(folder: RunFolder) -> None:

@@ -20,8 +20,9 @@ from cluster.watching import watch
 from cluster.watching.display import RunDisplay
 from cluster.watching.memory import PeakMemory
 from protocol.errors import DiskFull
-from protocol.labels import CordState
+from protocol.labels import CordState, Pulled
 from protocol.messages import ActorStats
+from tests.support.labels import make_cord
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_rollout
 from tests.support.metric_proofs import proves
@@ -64,8 +65,8 @@ class Queue:
         self.told.append(words)
 
     async def cord(self) -> CordState:
-        pulled = CordState(is_pulled=True, pulled_by="ann", reason="it rhymes", pulled_at=7.0)
-        return pulled if self.num_looks == 2 else CordState(is_pulled=False)
+        pull = Pulled(event_id="c1", actor="ann", reason="it rhymes", at=7.0)
+        return make_cord(pull) if self.num_looks == 2 else CordState(is_pulled=False)
 
     async def want_of_room(self) -> str:
         return "free space" if self.num_looks == 2 else ""
@@ -170,9 +171,23 @@ async def test_what_an_interrupted_look_did_not_tell_the_next_one_tells(tmp_path
 
 
 def test_an_offered_rollback_is_told_with_its_command() -> None:
-    cord = CordState(is_pulled=True, pulled_by="guard", reason="it moved", offered_rollback=40)
+    pulls = (
+        Pulled(
+            event_id="c1",
+            actor="guard",
+            reason="it moved",
+            at=1.0,
+            offered_rollback=40,
+            guard="reward_turned",
+            evidence="guards/0001-reward_turned.json",
+        ),
+        Pulled(event_id="c2", actor="ann", reason="typo", at=2.0),
+    )
+    cord = make_cord(*pulls)
     assert watch.describe_cord(cord, Path("runs/demo-1")).splitlines() == [
-        "cord pulled by guard: it moved",
+        "cord pulled by guard reward_turned: it moved",
+        "what it saw: runs/demo-1/guards/0001-reward_turned.json",
+        "cord pulled by ann: typo",
         "to go back first: andon rollback runs/demo-1 --to 40",
         "to go on: andon resume runs/demo-1",
     ]

@@ -13,9 +13,11 @@ from label_queue.queue import LabelQueue
 from protocol.errors import LabelConflict, QueueClosed, ResourceError, UnknownTask
 from protocol.labels import (
     CordEvent,
+    CordReason,
     CordState,
     PolicyProvenance,
     Pulled,
+    ReasonReleased,
     Released,
     RollbackOrdered,
     RolledBack,
@@ -32,11 +34,48 @@ def hangs(*events: CordEvent) -> CordState:
     return reduce(after, events, RELEASED)
 
 
-def test_the_first_reason_stands_while_it_is_pulled() -> None:
-    state = hangs(make_cord_event(Pulled), make_cord_event(Pulled, 1, actor="bob"))
-    assert state == CordState(
-        is_pulled=True, pulled_by="ann", reason="ann saw something", pulled_at=1_000.0
+def reason_of(number: int, actor: str, **own: object) -> CordReason:
+    return CordReason(
+        pull_id=f"cord:{number}",
+        actor=actor,
+        reason=f"{actor} saw something",
+        at=1_000.0 + number,
+        **own,  # type: ignore[arg-type]
     )
+
+
+def test_every_reason_is_kept_and_the_oldest_is_shown() -> None:
+    guard = make_cord_event(
+        Pulled, 1, actor="guard", guard="kl_sign", evidence="guards/0001-kl_sign.json"
+    )
+    assert hangs(make_cord_event(Pulled), guard) == CordState(
+        is_pulled=True,
+        pulled_by="ann",
+        reason="ann saw something",
+        pulled_at=1_000.0,
+        reasons=(
+            reason_of(0, "ann"),
+            reason_of(1, "guard", guard="kl_sign", evidence="guards/0001-kl_sign.json"),
+        ),
+    )
+
+
+@pytest.mark.parametrize(("released", "left"), [("cord:0", "bob"), ("cord:1", "ann")])
+def test_a_reason_goes_by_its_own_name_and_the_line_with_the_last(released: str, left: str) -> None:
+    both: list[CordEvent] = [make_cord_event(Pulled), make_cord_event(Pulled, 1, actor="bob")]
+    one = make_cord_event(ReasonReleased, 2, actor="owner", pull_id=released)
+    state = hangs(*both, one)
+    assert (state.is_pulled, state.pulled_by) == (True, left)
+    assert hangs(*both, one, one) == state
+    last = make_cord_event(ReasonReleased, 3, pull_id=state.reasons[0].pull_id)
+    assert hangs(*both, one, last) == RELEASED
+
+
+def test_a_release_that_crosses_an_order_to_roll_back_leaves_the_order() -> None:
+    order = make_cord_event(RollbackOrdered, 1, to_version=3)
+    late = make_cord_event(ReasonReleased, 2, pull_id="cord:0")
+    state = hangs(make_cord_event(Pulled), order, late)
+    assert (state.is_pulled, state.rollback_to) == (True, 3)
 
 
 def test_a_release_lets_go_and_the_next_pull_counts_anew() -> None:
@@ -60,6 +99,7 @@ def test_a_rollback_pulls_and_leaves_it_pulled_when_done() -> None:
         reason="owner saw something",
         pulled_at=1_000.0,
         rollback_to=3,
+        reasons=(reason_of(0, "owner"),),
     )
     done = hangs(ordered, make_cord_event(RolledBack, 1, actor="learner", restored_version=3))
     assert (done.is_pulled, done.pulled_by, done.rollback_to) == (True, "owner", None)
@@ -78,7 +118,10 @@ async def test_the_learner_passes_until_somebody_pulls_and_again_once_released(
     await asyncio.sleep(0)
     assert not waiting.done()
     assert (await queue.owner.pull_cord("me too")).pulled_by == "ann"
-    assert not (await queue.owner.release_cord("fixed")).is_pulled
+    assert (await queue.owner.release_cord("fixed")).pulled_by == "owner"
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert not (await queue.owner.release_cord("mine too")).is_pulled
     assert await waiting is None
     assert await queue.policy_loop.cord() == RELEASED
 
@@ -90,7 +133,40 @@ async def test_pulling_and_releasing_twice_write_once(
         await queue.policy_loop.pull_cord("guard", "NaN")
     for _ in range(2):
         await queue.owner.release_cord("fixed")
-    assert [type(event) for event in ledger.cord_events()] == [Pulled, Released]
+    assert [type(event) for event in ledger.cord_events()] == [Pulled, ReasonReleased]
+
+
+async def test_each_person_and_each_guard_has_one_open_reason(queue: LabelQueue) -> None:
+    for guard in ("kl_sign", "not_finite", "kl_sign"):
+        await queue.policy_loop.pull_cord("guard", f"{guard} saw it", guard=guard)
+    for reason in ("it swears", "it shouts"):
+        await queue.people.pull_cord("ann", reason)
+    cord = await queue.policy_loop.cord()
+    assert [(each.guard or each.actor, each.reason) for each in cord.reasons] == [
+        ("kl_sign", "kl_sign saw it"),
+        ("not_finite", "not_finite saw it"),
+        ("ann", "it swears"),
+    ]
+
+
+async def test_a_guards_reason_outlives_the_release_of_a_labelers_typo(
+    queue: LabelQueue, make_queue: MakeQueue
+) -> None:
+    await queue.people.pull_cord("ann", "typo")
+    await queue.policy_loop.pull_cord("guard", "NaN", guard="not_finite", evidence="guards/1.json")
+    typo = (await queue.policy_loop.cord()).reasons[0].pull_id
+    for _ in range(2):
+        left = await queue.owner.release_cord("only a typo", typo)
+    assert [each.guard for each in left.reasons] == ["not_finite"]
+    assert (left.is_pulled, left.reason) == (True, "NaN")
+    assert await make_queue().policy_loop.cord() == left
+
+
+async def test_a_release_of_what_nobody_pulled_is_refused(queue: LabelQueue) -> None:
+    await queue.owner.pull_cord("stop")
+    with pytest.raises(UnknownTask, match="'no-such-pull'"):
+        await queue.owner.release_cord("which?", "no-such-pull")
+    assert (await queue.policy_loop.cord()).is_pulled
 
 
 async def test_a_pulled_cord_is_pulled_after_a_restart(make_queue: MakeQueue) -> None:

@@ -30,6 +30,7 @@ from protocol.labels import (
     Excluded,
     LabelEvent,
     Pulled,
+    ReasonReleased,
     Reinstated,
     Released,
     Retracted,
@@ -132,12 +133,15 @@ LINES = {
 CORD: dict[str, CordEvent] = {
     "pull": Pulled(event_id="c1", actor="guard", reason="odd", at=1.5, offered_rollback=3),
     "release": Released(event_id="c2", actor="owner", reason="looked", at=2.5),
+    "release_one": ReasonReleased(
+        event_id="c5", actor="owner", reason="typo", at=2.7, pull_id="c1"
+    ),
     "roll_back": RollbackOrdered(event_id="c3", actor="owner", reason="bad", at=3.5, to_version=4),
     "rolled_back": RolledBack(
         event_id="c4", actor="learner", reason="done", at=4.5, restored_version=4
     ),
 }
-CORD_LINES = {
+OLDER_CORD_LINES = {
     "pull": '{"event_id":"c1","action":"pull","actor":"guard","reason":"odd","at":1.5,'
     '"to_version":3}',
     "release": '{"event_id":"c2","action":"release","actor":"owner","reason":"looked","at":2.5,'
@@ -147,6 +151,13 @@ CORD_LINES = {
     "rolled_back": '{"event_id":"c4","action":"rolled_back","actor":"learner","reason":"done",'
     '"at":4.5,"to_version":4}',
 }
+"""As they were before there were several reasons."""
+NO_TEXTS = ',"guard":null,"evidence":null,"pull_id":null}'
+CORD_LINES = {word: line[:-1] + NO_TEXTS for word, line in OLDER_CORD_LINES.items()} | {
+    "release_one": '{"event_id":"c5","action":"release_one","actor":"owner","reason":"typo",'
+    '"at":2.7,"to_version":null,"guard":null,"evidence":null,"pull_id":"c1"}',
+}
+CORD_LINES = {word: CORD_LINES[word] for word in CORD}
 
 
 def changed(line: str, **changes: object) -> str:
@@ -179,6 +190,32 @@ def test_a_cord_event_is_written_and_read_as_ever(word: str) -> None:
     assert CORD_EVENT.dump_json(CORD[word]).decode() == CORD_LINES[word]
     assert CORD_EVENT.validate_json(CORD_LINES[word], strict=True) == CORD[word]
     assert cord_line(CORD[word]).action == word
+
+
+@pytest.mark.parametrize("word", OLDER_CORD_LINES)
+def test_a_cord_line_of_an_older_ledger_is_read(word: str) -> None:
+    assert CORD_EVENT.validate_json(OLDER_CORD_LINES[word], strict=True) == CORD[word]
+
+
+def test_a_guards_pull_says_which_and_where_its_evidence_is() -> None:
+    pulled = Pulled(
+        event_id="c1", actor="guard", reason="odd", at=1.5, guard="kl_sign", evidence="guards/1"
+    )
+    assert CORD_EVENT.validate_json(CORD_EVENT.dump_json(pulled)) == pulled
+
+
+@pytest.mark.parametrize(
+    ("word", "changes", "field", "problem"),
+    [
+        ("release", {"guard": "kl_sign"}, "guard", "an action of release has none"),
+        ("pull", {"pull_id": "c0"}, "pull_id", "an action of pull has none"),
+        ("release_one", {"pull_id": None}, "pull_id", "an action of release_one names one"),
+    ],
+)
+def test_a_cord_line_with_another_actions_texts_is_named(
+    word: str, changes: dict[str, object], field: str, problem: str
+) -> None:
+    assert problem_of(CORD_EVENT, changed(CORD_LINES[word], **changes)) == (field, problem)
 
 
 @pytest.mark.parametrize(

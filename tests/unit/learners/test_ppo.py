@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from learners.config import KLConfig, PolicyConfig, PPOConfig
+from learners.losses import value_loss
 from learners.ppo import PPOLearner
 from learners.weights import SharedMemoryPublisher
 from protocol.errors import ConfigError, MissingError, NotFinite, VersionError
@@ -353,3 +354,56 @@ def test_a_version_without_a_checkpoint_is_missing_and_changes_nothing(learner: 
     report = learner.step(inputs.experience_batch(1))
     assert report is not None
     assert report.policy.version == 2
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, at_call: int) -> None:
+    """Make the value loss of one micro-batch NaN."""
+    calls = iter(range(10_000))
+
+    def spoiled(*args: Any) -> torch.Tensor:
+        return value_loss(*args) * (torch.nan if next(calls) == at_call else 1.0)
+
+    monkeypatch.setattr("learners.ppo.value_loss", spoiled)
+
+
+@pytest.mark.parametrize("at_call", [0, 1, 5])
+def test_after_a_step_broken_off_by_nan_a_restore_leaves_nothing_of_it(
+    learner: PPOLearner,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at_call: int,
+) -> None:
+    """Call 1 has gradients of call 0 beside it; call 5 is past an optimizer step."""
+    spoil(monkeypatch, at_call)
+    with pytest.raises(NotFinite, match="loss on rank 0 is nan"):
+        learner.step(inputs.experience_batch(0))
+    restored = learner.restore(0)
+    assert restored is not None
+    assert (restored.version, restored.restored_from, restored.episodes) == (1, 0, 0)
+    again = learner.step(replace(inputs.experience_batch(0), step=1))
+    clean = make(model_folder, tmp_path / "clean", monkeypatch).step(inputs.experience_batch(0))
+    assert again is not None
+    assert clean is not None
+    assert digest_of(again.policy.weights) == digest_of(clean.policy.weights)
+
+
+def test_a_version_that_gives_its_probe_no_number_is_not_published(
+    learner: PPOLearner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last optimizer step of all is the one that spoils the weights."""
+    step = PlainEngine.step
+    engine: Any = learner._engine
+
+    def spoiling(self: PlainEngine, lr: float) -> float:
+        norm = step(self, lr)
+        if self.num_steps == inputs.PPO.epochs * inputs.PPO.minibatches:
+            next(iter(self.module.parameters())).data.fill_(torch.nan)
+        return norm
+
+    monkeypatch.setattr(type(engine), "step", spoiling)
+    with pytest.raises(NotFinite, match="policy version 1 gives its probe"):
+        learner.step(inputs.experience_batch(0))
+    restored = learner.restore(0)
+    assert restored is not None
+    assert (restored.version, restored.restored_from) == (1, 0)

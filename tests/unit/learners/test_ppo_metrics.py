@@ -56,13 +56,21 @@ def responses() -> Responses:
     return collate(BATCH.rollouts)
 
 
-@proves("kl/reference_mean", "kl/reference_max", "kl/coefficient", "kl/target", "reward/kl_penalty")
+@proves(
+    "kl/reference_mean",
+    "kl/reference_max",
+    "kl/reference_std",
+    "kl/coefficient",
+    "kl/target",
+    "reward/kl_penalty",
+)
 def test_the_kl_that_is_paid_is_the_one_that_is_controlled(responses: Responses) -> None:
     found = kl_metrics(responses, REFERENCE, coefficient=0.2, target=6.0)
     # Of what sampled: (1 + 0.5), (0 + 1), (−0.5 − 0.5).
     assert found == {
         "kl/reference_mean": pytest.approx(0.5),
         "kl/reference_max": pytest.approx(1.5),
+        "kl/reference_std": pytest.approx(((1.0 + 0.25 + 2.25) / 3) ** 0.5),
         "kl/coefficient": 0.2,
         "kl/target": 6.0,
         "reward/kl_penalty": pytest.approx(0.1),

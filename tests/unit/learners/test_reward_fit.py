@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from learners.comparisons import comparison_losses
 from learners.config import PPOConfig, RewardFitConfig
 from learners.policy_model import PolicyModel
 from learners.reward_fit import RewardTrainer
-from protocol.errors import InputError, VersionError
-from protocol.labels import Comparison
+from protocol.errors import InputError, NotFinite, VersionError
+from protocol.labels import Comparison, FitKind, RewardVersion
 from protocol.seq_ranges import as_ranges
 from reward_service.bundle import load_bundle
 from reward_service.config import RewardModelConfig
@@ -173,3 +175,34 @@ def test_a_critic_can_start_from_a_bundle(trainer: RewardTrainer, model_folder: 
             bundle(sequence[:, :3], torch.ones(1, 3, dtype=torch.int64))
         ).mean(dim=1)
     torch.testing.assert_close(values[0, 0], scores[0])
+
+
+@pytest.mark.parametrize("kind", ["warm", "refit"])
+def test_after_a_fit_broken_off_by_nan_the_next_is_as_if_it_had_not_been(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: FitKind
+) -> None:
+    def versions(root: Path, *, spoiled: bool) -> list[RewardVersion]:
+        trainer = make(model_folder, root, monkeypatch)
+        made = [present(trainer.fit(inputs.fit_request(count=8)))]
+        second = inputs.fit_request(kind, count=9, first=8)
+        if spoiled:
+            calls = iter(range(10_000))
+
+            def nan_at_the_third(*args: Any) -> torch.Tensor:
+                return comparison_losses(*args) * (torch.nan if next(calls) == 2 else 1.0)
+
+            with monkeypatch.context() as patch:
+                patch.setattr("learners.reward_fit.comparison_losses", nan_at_the_third)
+                with pytest.raises(NotFinite):
+                    trainer.fit(second)
+        return [*made, present(trainer.fit(second))]
+
+    clean = versions(tmp_path / "clean", spoiled=False)
+    mended = versions(tmp_path / "mended", spoiled=True)
+    assert [each.version for each in mended] == [1, 2]
+    assert [each.sha256 for each in mended] == [each.sha256 for each in clean]
+    if kind == "warm":  # after a refit broken off there is no live model to judge by
+        clean_metrics, metrics = ({**each[1].metrics} for each in (clean, mended))
+        clean_metrics.pop("reward_model/fit_seconds")
+        metrics.pop("reward_model/fit_seconds")
+        assert metrics == clean_metrics

@@ -132,6 +132,20 @@ export function pull() {
   });
 }
 
+/**
+ * Take one reason away; with the last of them the line goes on.
+ * @param {any} reason CordReason
+ */
+export function releaseOne(reason) {
+  const who = reason.guard === "" ? reason.actor : `guard ${reason.guard}`;
+  decide({
+    heading: `Release the reason of ${who}?`,
+    text: `“${reason.reason}” The line goes on when no reason is left.`,
+    confirm: "Release it",
+    act: (why) => send("POST", "/owner/cord/release", { reason: why, pull_id: reason.pull_id }),
+  });
+}
+
 /** Let the line go on. */
 export function release() {
   decide({

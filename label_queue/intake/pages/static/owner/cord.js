@@ -1,7 +1,9 @@
 /** The cord: one lamp for the whole line. */
 
-import { byId } from "../shared/dom.js";
+import { byId, element } from "../shared/dom.js";
 import { ago } from "./format.js";
+
+let shownReasons = "";
 
 /**
  * @param {any} cord CordBody
@@ -9,8 +11,9 @@ import { ago } from "./format.js";
  * @param {boolean} isClosed
  * @param {string} activity What the run is doing now, e.g. "waiting for people".
  * @param {string} trouble What must be done for it to go on; "" where it does.
+ * @param {(reason: any) => void} onRelease Asked to take one reason away.
  */
-export function showCord(cord, now, isClosed, activity, trouble) {
+export function showCord(cord, now, isClosed, activity, trouble, onRelease) {
   byId("cord").dataset.state = cord.is_pulled ? "stopped" : "running";
   const heading = cord.is_pulled
     ? `The line is stopped by ${cord.pulled_by}`
@@ -19,12 +22,40 @@ export function showCord(cord, now, isClosed, activity, trouble) {
   write(byId("cord-heading"), heading);
   const said = cord.is_pulled ? whyStopped(cord, now) : trouble === "" ? sentence(activity) : "";
   write(byId("cord-text"), [said, warning(trouble)].filter((part) => part !== "").join(" "));
+  const several = cord.reasons.length > 1;
+  showReasons(several || cord.reasons.some((/** @type {any} */ each) => each.evidence !== "") ? cord : { reasons: [] }, onRelease);
   byId("pull").hidden = cord.is_pulled;
-  byId("release").hidden = !cord.is_pulled;
+  byId("release").hidden = !cord.is_pulled || several;
   byId("release").disabled = cord.rollback_to !== null;
   byId("rollback").hidden = !cord.is_pulled || cord.rollback_to !== null;
   byId("rollback").textContent =
     cord.offered_rollback === null ? "Roll back …" : `Roll back to policy v${cord.offered_rollback} …`;
+}
+
+/**
+ * List the reasons that are open, each with what its guard saw and a button of its own.
+ * @param {any} cord
+ * @param {(reason: any) => void} onRelease
+ */
+function showReasons(cord, onRelease) {
+  // Made anew only when it changes, so that a button is not taken from under the pointer.
+  const key = JSON.stringify([cord.reasons, cord.rollback_to]);
+  if (key === shownReasons) return;
+  shownReasons = key;
+  byId("cord-reasons").hidden = cord.reasons.length === 0;
+  byId("cord-reasons").replaceChildren(...cord.reasons.map((/** @type {any} */ each) => {
+    const who = each.guard === "" ? each.actor : `guard ${each.guard}`;
+    const words = element("span", {}, element("strong", {}, who), `: “${each.reason}”`);
+    if (each.evidence !== "") words.append(" What it saw is kept in ", element("code", {}, each.evidence), ".");
+    const item = element("li", {}, words);
+    if (cord.reasons.length > 1) {
+      const button = element("button", { type: "button", "aria-label": `Release the reason of ${who}` }, "Release");
+      button.disabled = cord.rollback_to !== null;
+      button.addEventListener("click", () => onRelease(each));
+      item.append(" ", button);
+    }
+    return item;
+  }));
 }
 
 /** @param {string} words */

@@ -27,7 +27,10 @@ const disagreements = new Disagreements(acts.makeGold);
 /** @param {any} overview */
 function show(overview) {
   newest = overview;
-  showCord(overview.cord, overview.at, overview.is_closed, overview.activity, overview.trouble);
+  showCord(
+    overview.cord, overview.at, overview.is_closed, overview.activity, overview.trouble,
+    acts.releaseOne,
+  );
   chart.show(overview);
   showTiles(overview.progress);
   showConnectors(overview.connectors, overview.at);

@@ -1,0 +1,161 @@
+"""Runs the demo once for each injection and seed, until a guard stops it or it ends.
+
+    python -m benchmarks.guard_injections --seeds 1 2 3
+    python -m benchmarks.guard_injections --injections score_sign clean --seeds 1
+    python -m benchmarks.guard_injections --quick
+
+Each result is a file under `runs/guard-injections/`; what is there already is read, not run again,
+so that an interrupted series goes on. The table is Markdown, as in docs/results.md. A run of the
+demo takes about ten minutes of two cores; `--quick` is one injection in a run of a few steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.guard_injections.breaks import INJECTIONS
+from cluster.metrics.jsonl_sink import read_metrics
+from cluster.run_folder import RunFolder
+
+ROOT = Path(__file__).parents[2]
+FOLDER = Path("runs/guard-injections")
+POLL_S = 0.5
+STOP_S = 180.0
+"""For a run that was told to end."""
+QUICK = "nan_gradient"
+QUICK_SETTINGS = (
+    "run.episodes=512",
+    "base_model.num_texts=1500",
+    "ppo.batch_size=32",
+    "ppo.minibatches=4",
+    "rollouts.num_actors=1",
+    "reward_model.num_normalisation_samples=32",
+    "labels.total=48",
+    "labels.initial=16",
+    "labels.ahead=4",
+    "labels.refits=2",
+)
+"""A demo of a minute or two. Its 16 losses a step put the NaN into the third step, too."""
+
+
+def _reasons(state: dict[str, Any]) -> list[dict[str, Any]]:
+    return list((state.get("cord") or {}).get("reasons", []))
+
+
+def guards_of(state: dict[str, Any]) -> list[str]:
+    """Return the guards that hold the cord, by `run.json`."""
+    return [each["guard"] for each in _reasons(state) if each["actor"] == "guard"]
+
+
+def outcome_of(run: RunFolder, state: dict[str, Any]) -> dict[str, Any]:
+    """Return what became of a run, from its folder."""
+    rows = list(read_metrics(run.metrics)) if run.metrics.exists() else []
+    golds = [row["reward/gold_mean"] for row in rows if "reward/gold_mean" in row]
+    episodes = [row["policy/episodes"] for row in rows if "policy/episodes" in row]
+    return {
+        "guards": guards_of(state),
+        "reasons": [each["reason"] for each in _reasons(state)],
+        "ended_by": state.get("error", ""),
+        "episodes": episodes[-1] if episodes else 0,
+        "gold_first": golds[0] if golds else None,
+        "gold_last": golds[-1] if golds else None,
+        "gold_lost": max(golds) - golds[-1] if golds else None,
+        "kept": sorted(path.name for path in run.guards.glob("*.json")),
+    }
+
+
+def injected_run(name: str, seed: int, folder: Path, settings: Sequence[str]) -> dict[str, Any]:
+    """Run the demo, broken, until a guard has pulled the cord or it ends."""
+    injection = INJECTIONS[name]
+    overrides = [
+        part for setting in (*settings, *injection.settings) for part in ("--set", setting)
+    ]
+    paths = (str(Path(__file__).parent / "startup"), str(ROOT), os.environ.get("PYTHONPATH", ""))
+    environment = {
+        **os.environ,
+        "ANDON_INJECTION": name,
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+    }
+    command = [sys.executable, "-m", "cluster.cli", "demo", "--folder", str(folder)]
+    log = folder.with_suffix(".log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*command, "--seed", str(seed), *overrides],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        run, state = RunFolder(folder), dict[str, Any]()
+        try:
+            while process.poll() is None:
+                time.sleep(POLL_S)
+                state = run.read_state() if run.state.exists() else {}
+                if any(
+                    each["actor"] == "guard"
+                    for each in (state.get("cord") or {}).get("reasons", [])
+                ):
+                    break
+            else:
+                state = run.read_state() if run.state.exists() else {}
+        finally:
+            process.terminate()
+            process.wait(STOP_S)
+    return {"injection": name, "seed": seed, **outcome_of(run, state)}
+
+
+def table(results: Sequence[dict[str, Any]]) -> str:
+    """Return results as a Markdown table."""
+    lines = [
+        "| injection | seed | stopped by | episodes | gold at first | at the stop | lost |",
+        "| --- | ---: | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for each in results:
+        stopped = ", ".join(each["guards"]) or each["ended_by"].partition(":")[0] or "nothing"
+        golds = [
+            "–" if each[key] is None else f"{each[key]:+.2f}"
+            for key in ("gold_first", "gold_last", "gold_lost")
+        ]
+        lines.append(
+            f"| {each['injection']} | {each['seed']} | {stopped} | {each['episodes']:.0f} | "
+            f"{' | '.join(golds)} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run what the command line asks for and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument(
+        "--injections", nargs="+", choices=sorted(INJECTIONS), default=list(INJECTIONS)
+    )
+    parser.add_argument("--quick", action="store_true", help=f"only {QUICK}, in a very short run")
+    arguments = parser.parse_args()
+    names, seeds = arguments.injections, arguments.seeds
+    settings: tuple[str, ...] = ()
+    if arguments.quick:
+        names, seeds, settings = [QUICK], seeds[:1], QUICK_SETTINGS
+    results = []
+    for name in names:
+        for seed in seeds:
+            folder = FOLDER / f"{'quick-' if arguments.quick else ''}{name}-{seed}"
+            kept = folder.with_suffix(".json")
+            if not kept.exists():
+                result = injected_run(name, seed, folder, settings)
+                kept.write_text(json.dumps(result, indent=2) + "\n")
+            results.append(json.loads(kept.read_text()))
+    sys.stdout.write(table(results) + "\n")
+
+
+if __name__ == "__main__":
+    main()

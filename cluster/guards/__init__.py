@@ -1,0 +1,1 @@
+"""What stops the line by itself: one guard a module, and what asks them."""

@@ -1,0 +1,65 @@
+"""A KL far above its target: the penalty does not hold the policy any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from cluster.guards.verdict import Verdict
+from protocol.settings import Count, Settings
+
+NAME = "kl_runaway"
+
+
+class KLRunawayConfig(Settings):
+    """From where on, and for how long."""
+
+    is_on: bool = True
+    times_target: float = Field(default=3.0, gt=1, le=1e6)
+    """Of kl.target, where the coefficient is adaptive. Clean runs of the demo overshoot to 1.4
+    times while the controller finds its coefficient. [own]"""
+    limit_nats: float = Field(default=0.0, ge=0, le=1e6)
+    """The limit itself, in place of the above; also for a fixed coefficient, which has no target.
+    0: none."""
+    num_steps: Count = 2
+    """Steps in a row above it. [own]"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KLRunawayState:
+    """Steps in a row that were above the limit."""
+
+    num_above: int = 0
+
+
+def limit_of(config: KLRunawayConfig, target: float, *, is_adaptive: bool) -> float | None:
+    """Return the limit in nats; None where there is none."""
+    if config.limit_nats > 0:
+        return config.limit_nats
+    return config.times_target * target if is_adaptive else None
+
+
+def judge(
+    config: KLRunawayConfig,
+    state: KLRunawayState,
+    metrics: Mapping[str, float],
+    limit: float | None,
+) -> tuple[KLRunawayState, Verdict | None]:
+    """Take a step's metrics, of which `kl/reference_mean` is read."""
+    mean = metrics.get("kl/reference_mean")
+    if mean is None or limit is None:
+        return state, None
+    if mean <= limit:
+        return KLRunawayState(), None
+    state = KLRunawayState(num_above=state.num_above + 1)
+    if state.num_above < config.num_steps:
+        return state, None
+    verdict = Verdict(
+        guard=NAME,
+        reason=f"the KL to the reference is {mean:.1f} nats, above {limit:.1f} for "
+        f"{state.num_above} steps: the penalty does not hold the policy",
+        figures={"mean": mean, "threshold": limit, "num_steps": state.num_above},
+    )
+    return KLRunawayState(), verdict

@@ -1,0 +1,43 @@
+"""What the guards remember from step to step, as a checkpoint of a run can keep it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from cluster.guards.anchor_accuracy import AnchorAccuracyState
+from cluster.guards.kl_runaway import KLRunawayState
+from cluster.guards.kl_sign import KLSignState
+from cluster.guards.logprob_mismatch import LogprobMismatchState
+from cluster.guards.winrate import WinrateState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardsState:
+    """Of each guard that has a memory. Plain numbers, so that JSON holds it."""
+
+    anchor_accuracy: AnchorAccuracyState = field(default_factory=AnchorAccuracyState)
+    winrate: WinrateState = field(default_factory=WinrateState)
+    kl_sign: KLSignState = field(default_factory=KLSignState)
+    kl_runaway: KLRunawayState = field(default_factory=KLRunawayState)
+    logprob_mismatch: LogprobMismatchState = field(default_factory=LogprobMismatchState)
+    num_trips: int = 0
+    """How often a guard has pulled the cord."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+    @classmethod
+    def of_json(cls, content: object) -> GuardsState:
+        """Return what `as_json` gave, also after a round through text.
+
+        Raises:
+            ValidationError: It is something else.
+        """
+        return _ADAPTER.validate_python(content)
+
+
+_ADAPTER = TypeAdapter(GuardsState)

@@ -1,0 +1,71 @@
+"""π against ρ in the eyes of people: the win rate on validation labels must not fall below ½.
+
+The one guard that asks people, so that it sees whatever the reward, the learner or a connector
+turned around. It is told every vote in order and looks after each, so a bound for one look would
+trip by accident sooner or later; this one is a CUSUM, whose false alarms are a stated number of
+votes apart (see `confidence.longest_fall`). It forgets wins of long ago, which a mean would not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from cluster.guards.confidence import longest_fall, wilson
+from cluster.guards.verdict import Verdict
+from label_queue.figures.validation import ValidationVote
+from protocol.settings import Settings
+
+NAME = "winrate"
+Z_95 = 1.96
+
+
+class WinrateConfig(Settings):
+    """How low, and how rarely by accident."""
+
+    is_on: bool = True
+    worst_rate: float = Field(default=0.3, gt=0, lt=0.5)
+    """The win rate that the guard is quickest to find, by Wald's test. [own]"""
+    votes_to_false_alarm: float = Field(default=10_000.0, ge=10, le=1e12)
+    """A policy that people like exactly as well as ρ trips it once in so many votes at most; one
+    they prefer, less often by far. At a win rate of 0.1 some 37 votes trip it, at 0.3 some 112.
+    [own]"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WinrateState:
+    """Votes up to a moment are done with: a person has seen what they said."""
+
+    since: float = 0.0
+    """Unix seconds."""
+
+
+def judge(
+    config: WinrateConfig, state: WinrateState, votes: Sequence[ValidationVote]
+) -> tuple[WinrateState, Verdict | None]:
+    """Take all votes that count now, in order; those of excluded labelers are no longer there."""
+    new = [each for each in votes if each.received_at > state.since]
+    wins = [each.is_win for each in new]
+    fall, begin = longest_fall(wins, config.worst_rate)
+    threshold = math.log(config.votes_to_false_alarm)
+    if fall < threshold:
+        return state, None
+    lost = wins[begin:]
+    rate = sum(lost) / len(lost)
+    _, high = wilson(sum(lost), len(lost), Z_95)
+    verdict = Verdict(
+        guard=NAME,
+        reason=f"people prefer the base model: the policy won {sum(lost)} of the last {len(lost)} "
+        f"validation votes ({rate:.0%}, at most {high:.0%})",
+        figures={
+            "rate": rate,
+            "high": high,
+            "num_votes": len(lost),
+            "fall": fall,
+            "threshold": threshold,
+        },
+    )
+    return WinrateState(since=new[-1].received_at), verdict

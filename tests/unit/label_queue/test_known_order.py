@@ -1,0 +1,73 @@
+"""Pairs of known order: gold says one, and so do people who agree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from label_queue.figures.known_order import known_pairs, lost_votes
+from protocol.labels import AnswerEvent, ComparisonQuery
+from tests.support.labels import make_event, make_query
+
+
+def query(number: int, **changes: object) -> ComparisonQuery:
+    return replace(make_query(number), **changes)  # type: ignore[arg-type]
+
+
+def votes(asked: ComparisonQuery, *choices: int) -> list[AnswerEvent]:
+    return [
+        replace(make_event(asked, choice=choice), labeler_id=f"labeler-{n}")
+        for n, choice in enumerate(choices)
+    ]
+
+
+def found(queries: list[ComparisonQuery], labels: list[AnswerEvent]) -> list[tuple[str, str, str]]:
+    by_id = {each.query_id: each for each in queries}
+    pairs = known_pairs(by_id, labels, most=10, least_votes=3)
+    return [(each.query_id, each.better, each.worse) for each in pairs]
+
+
+def test_enough_people_who_agree_tell_a_pair() -> None:
+    agreed, disputed, few = query(0), query(1), query(2)
+    labels = [*votes(agreed, 1, 1, 1), *votes(disputed, 0, 1, 1), *votes(few, 1, 1)]
+    texts = [each.text for each in agreed.candidates]
+    [pair] = found([agreed, disputed, few], labels)
+    assert pair[:2] == (agreed.query_id, texts[1])
+    assert pair[2] in texts
+    assert pair[2] != texts[1]
+
+
+def test_a_gold_answer_needs_no_votes_and_its_repetitions_are_no_pairs() -> None:
+    gold = query(0, purpose="gold")
+    gold = replace(gold, gold_answer=gold.candidates[0].candidate_id)
+    asked = replace(gold, query_id="asked-again", repeat_of=gold.query_id)
+    [pair] = found([gold, asked], [])
+    assert pair[:2] == (gold.query_id, gold.candidates[0].text)
+
+
+def test_a_pair_is_read_with_its_prompt_and_only_where_its_tokens_are_known() -> None:
+    known = query(0)
+    unknown = query(
+        1, candidates=tuple(replace(each, token_ids=()) for each in query(1).candidates)
+    )
+    labels = [*votes(known, 0, 0, 0), *votes(unknown, 0, 0, 0)]
+    by_id = {each.query_id: each for each in (known, unknown)}
+    [pair] = known_pairs(by_id, labels, most=10, least_votes=3)
+    assert pair.better_tokens == known.prompt_token_ids + known.candidates[0].token_ids
+
+
+def test_no_more_than_are_wanted_and_those_of_the_oldest_queries() -> None:
+    queries = [query(number) for number in range(4)]
+    labels = [vote for each in queries for vote in votes(each, 0, 0, 0)]
+    by_id = {each.query_id: each for each in queries}
+    pairs = known_pairs(by_id, labels, most=2, least_votes=3)
+    assert [pair.query_id for pair in pairs] == [each.query_id for each in queries[:2]]
+
+
+def test_a_lost_vote_shows_what_the_base_model_wrote_better() -> None:
+    asked = query(0, purpose="validation")
+    rho, pi, *rest = asked.candidates
+    both = (replace(rho, policy_version=0), replace(pi, policy_version=7), *rest)
+    asked = replace(asked, candidates=both)
+    lost, won = votes(asked, 0, 1)
+    [pair] = lost_votes({asked.query_id: asked}, [lost, won], 4)
+    assert (pair.better, pair.worse) == (rho.text, pi.text)
