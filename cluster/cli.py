@@ -6,11 +6,11 @@ import click
 
 from cluster.commands.alone import fit_reward, train
 from cluster.commands.labels import export, import_labels, trace
-from cluster.commands.line import cord, resume, rollback
+from cluster.commands.line import cord, rollback
 from cluster.commands.looking import doctor, inspect
 from cluster.commands.people import label, labelers
 from cluster.commands.replay import replay
-from cluster.commands.runs import demo, report, run, status, stop
+from cluster.commands.runs import demo, report, resume, run, status, stop
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,11 +25,11 @@ def main() -> None:
 
 
 for command in (
-    *(demo, run, status, inspect, stop, report, replay),
+    *(demo, run, resume, status, inspect, stop, report, replay),
     *(fit_reward, train),
     doctor,
     *(label, labelers),
-    *(cord, resume, rollback),
+    *(cord, rollback),
     *(trace, export, import_labels),
 ):
     main.add_command(command)

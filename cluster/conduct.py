@@ -20,9 +20,12 @@ from cluster.controller import Controller
 from cluster.guards.evidence import Evidence
 from cluster.guards.guards import Guards
 from cluster.inert_text import shell_word
+from cluster.loops.checkpoints import RunCheckpoints
 from cluster.loops.journal import Journal
 from cluster.loops.recorded import recorded
 from cluster.loops.reference_ends import ends_in_words
+from cluster.loops.scoring import scored_sequence
+from cluster.metrics.jsonl_sink import read_metrics
 from cluster.metrics.remote import RemoteSink
 from cluster.metrics.shell import MetricsShell
 from cluster.recordings.recorder import Recorder
@@ -36,6 +39,7 @@ from cluster.starting.labelers import SimulatedLabelers
 from cluster.starting.placement import Placement, num_cpus_wanted
 from cluster.starting.prompts import RunTexts, read_texts
 from cluster.starting.remote import RemoteActor
+from cluster.starting.resumption import Resumption, keep_reference
 from cluster.starting.session import RaySession
 from cluster.watching.display import RunDisplay
 from cluster.watching.inspector import Inspector
@@ -45,13 +49,19 @@ from cluster.watching.watch import Watch
 from label_queue.http_client import open_client
 from label_queue.sides.owner import OwnerSide
 from label_queue.simulated.gold import response_gold
+from protocol.messages import PolicyVersion
 from protocol.remote import Remote, spawn
 from protocol.tokenizing import PolicyTokenizer
 from reward_service.shell import AnnouncerShell
 
 
 async def conduct(
-    config: RunConfig, folder: RunFolder, cache: Path, console: Console, texts: RunTexts | None
+    config: RunConfig,
+    folder: RunFolder,
+    cache: Path,
+    console: Console,
+    texts: RunTexts | None,
+    resumption: Resumption | None = None,
 ) -> None:
     """Run until the last episode is trained or the run is stopped.
 
@@ -61,6 +71,7 @@ async def conduct(
         cache: Where a base model is kept.
         console: Where progress is shown.
         texts: Prompts and the like, if they were read already.
+        resumption: What a run goes on from; None: it begins.
 
     Raises:
         UserError: What was given cannot be run.
@@ -74,7 +85,20 @@ async def conduct(
             RaySession(config.cluster, folder.run_id, num_cpus_wanted(config))
         )
         hub = await _start_hub(config, folder)
-        journal = stack.enter_context(_open_journal(config, folder, hub))
+        sink = stack.enter_context(closing(RemoteSink(hub)))
+        journal = stack.enter_context(_open_journal(config, folder, sink))
+        if resumption is not None:
+            journal.resume(
+                read_metrics(folder.metrics),
+                resumption.checkpoint.num_unscored,
+                ended_at=resumption.ended_at,
+            )
+        checkpoints = RunCheckpoints(
+            folder.checkpoints,
+            folder.policies,
+            every_steps=config.learner.checkpoint.every_steps,
+            settle=sink.settle,
+        )
         watch = Watch(config, folder, journal, display, memory)
         recorder = stack.enter_context(_open_recorder(config, folder))
 
@@ -86,7 +110,8 @@ async def conduct(
         watch.show("starting actors, learner, reward service and label queue")
         if texts is None:
             texts = await asyncio.to_thread(read_texts, config, policy_path)
-        async with Placement(config, folder, session, policy_path, texts) as placement:
+        reward = None if resumption is None else resumption.reward
+        async with Placement(config, folder, session, policy_path, texts, reward) as placement:
             guards = Guards(
                 config.guards,
                 config.kl,
@@ -95,13 +120,24 @@ async def conduct(
                 evidence=Evidence(folder),
                 tell=journal.guards_measured,
                 anchors=texts.anchors,
+                state=None if resumption is None else resumption.checkpoint.guards,
             )
             parts = recorded(placement.parts, recorder)
-            controller = Controller(config, parts, journal, placement.policy, guards)
-            watch.show("sampling the base model")
-            reference = await controller.draw_reference()
-            _tell(console, await asyncio.to_thread(_ends, controller, config, policy_path))
-            await placement.start_reward_trainer(reference)
+            if resumption is None:
+                controller = Controller(
+                    config, parts, journal, placement.policy, guards, checkpoints
+                )
+                watch.show("sampling the base model")
+                reference = await controller.draw_reference()
+                await asyncio.to_thread(keep_reference, folder, reference)
+                _tell(console, await asyncio.to_thread(_ends, controller, config, policy_path))
+            else:
+                watch.show("taking up the checkpoint")
+                policy = await _restored(placement, resumption)
+                kept, reference = resumption.checkpoint, list(resumption.reference)
+                controller = Controller(config, parts, journal, policy, guards, checkpoints, kept)
+                await controller.resume(reference, reward)
+            await placement.start_reward_trainer([scored_sequence(each) for each in reference])
             links = await _admit(config, folder, placement.labels.owner)
             folder.update_state(state="running")
             _tell(
@@ -143,6 +179,14 @@ async def conduct(
         # What the report will say goes to wandb too, while its run is still open.
         journal.summarize(summarize(read_run(folder.path)))
         watch.show("stopping")
+
+
+async def _restored(placement: Placement, resumption: Resumption) -> PolicyVersion:
+    """Have the learner go on where it was kept; return the policy version at which it stands."""
+    at = resumption.checkpoint.policy_version
+    if at == resumption.publish_as == 0:
+        return placement.policy
+    return await placement.learner.resume(at, resumption.publish_as)
 
 
 def _note(config: RunConfig, url: str, path: Path) -> str:
@@ -193,14 +237,19 @@ def _ends(controller: Controller, config: RunConfig, policy_path: Path) -> list[
 async def _admit(config: RunConfig, folder: RunFolder, owner: OwnerSide) -> dict[str, str]:
     """Let owner and labelers in; return the paths of the people's one-time links, by name.
 
-    Their tokens go into files of their own, which only the user who runs this may read.
+    Their tokens go into files of their own, which only the user who runs this may read. Whoever has
+    one already, since the run was resumed, keeps it, and with it their sessions.
     """
-    admitted = await owner.admit(OWNER, "owner")
-    folder.write_token(OWNER, admitted.token)
+    if not folder.has_token(OWNER):
+        admitted = await owner.admit(OWNER, "owner")
+        folder.write_token(OWNER, admitted.token)
     for labeler in config.labelers:
-        folder.write_token(labeler.name, await owner.add_labeler(labeler.name))
+        if not folder.has_token(labeler.name):
+            folder.write_token(labeler.name, await owner.add_labeler(labeler.name))
     links = {}
     for name in config.people:
+        if folder.has_token(name):
+            continue
         admission = await owner.admit(name, "labeler")
         folder.write_token(name, admission.token)
         links[name] = admission.link
@@ -227,11 +276,9 @@ async def _start_hub(config: RunConfig, folder: RunFolder) -> Remote[MetricsShel
 
 
 @contextmanager
-def _open_journal(
-    config: RunConfig, folder: RunFolder, hub: Remote[MetricsShell]
-) -> Iterator[Journal]:
-    """Open the recordings; close them and the hub at the end."""
-    with closing(RemoteSink(hub)) as sink, closing(Recordings(folder.recordings)) as recordings:
+def _open_journal(config: RunConfig, folder: RunFolder, sink: RemoteSink) -> Iterator[Journal]:
+    """Open the recordings; close them at the end."""
+    with closing(Recordings(folder.recordings)) as recordings:
         gold = response_gold if config.prompts.source == "reviews" else None
         yield Journal(recordings, sink, gold, began_at=folder.began_at)
 

@@ -38,21 +38,19 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from cluster.config import RunConfig
 from cluster.guards.guards import Guards
+from cluster.loops.checkpoints import RunCheckpoint, RunCheckpoints
+from cluster.loops.cut import RunCut
 from cluster.loops.drafting import Drafter, draw_prompts
 from cluster.loops.journal import Journal
 from cluster.loops.parts import Parts
+from cluster.loops.policy_steps import PolicySteps
+from cluster.loops.prompt_cursor import PromptCursor
 from cluster.loops.reward_guard import RewardGuard
-from cluster.loops.scoring import ResponseScorer, scored_sequence, with_one_reward_version
+from cluster.loops.scoring import ResponseScorer, with_one_reward_version
 from cluster.loops.staleness import StalenessBound
 from protocol.errors import LoopEnded, NotFinite, ScoringFailed
-from protocol.messages import (
-    ExperienceBatch,
-    PolicyVersion,
-    Rollout,
-    RolloutRequest,
-    Sampling,
-    ScoredRollout,
-)
+from protocol.labels import RewardVersion
+from protocol.messages import PolicyVersion, Rollout, RolloutRequest, Sampling
 
 
 class Controller:
@@ -62,8 +60,10 @@ class Controller:
         config: The resolved config.
         parts: The started parts.
         journal: Takes note of all that happens.
-        policy: Version 0, as the learner published it.
+        policy: The version at which the learner stands; 0 at the beginning of a run.
         guards: Pull the cord by themselves.
+        checkpoints: Where the run's checkpoints go.
+        resumed: The one to go on from; `resume` comes before `run` then.
     """
 
     def __init__(
@@ -73,46 +73,68 @@ class Controller:
         journal: Journal,
         policy: PolicyVersion,
         guards: Guards,
+        checkpoints: RunCheckpoints,
+        resumed: RunCheckpoint | None = None,
     ) -> None:
         self._config = config
         self._parts = parts
         self._journal = journal
+        self._guards = guards
         self._sampling = Sampling(
             temperature=config.response.temperature, max_tokens=config.response.max_tokens
         )
         self._scorer = ResponseScorer(parts.reward_service, config.response.missing_cut_score)
         self._bound = StalenessBound(config.ppo.batch_size, config.run.max_policy_lag)
         self.rollout_states = self._bound.counts
+        self._prompts = PromptCursor(parts.prompts)
         seed = config.run.seed if config.seeds_requests else None
         self.drafter = Drafter(parts.fleet, parts.query_prompts, self._sampling, seed)
-        self._guards = guards
-        self._guard = RewardGuard(
+        self._reward_guard = RewardGuard(
             parts.reward_service, parts.labels, parts.learner, journal, guards
+        )
+        self._steps = PolicySteps(
+            parts,
+            journal,
+            policy,
+            bound=self._bound,
+            reward_guard=self._reward_guard,
+            guards=guards,
+            keep=self._keep,
+            is_due=checkpoints.is_due,
+        )
+        self._cut = RunCut(
+            parts.learner,
+            checkpoints,
+            journal,
+            guards,
+            bound=self._bound,
+            drafter=self.drafter,
+            prompts=self._prompts,
+            reward_guard=self._reward_guard,
+            steps=self._steps,
         )
 
         self._requests: asyncio.Queue[list[RolloutRequest]] = asyncio.Queue(maxsize=1)
         self._rollouts: asyncio.Queue[list[Rollout]] = asyncio.Queue()
         self._has_reward = asyncio.Event()
-        self._has_newer_policy = asyncio.Event()
         self._over = asyncio.Event()
-        self._stepping = asyncio.Lock()
+        if resumed is not None:
+            undrawn, unscored = self._cut.take_up(resumed)
+            self._requests.put_nowait(undrawn)
+            self._rollouts.put_nowait(unscored)
 
-        self._policy = policy
-        self._episodes = 0
-        self._ledger_seq_of_reward: dict[int, int] = {}
-
-    async def draw_reference(self) -> list[tuple[int, ...]]:
+    async def draw_reference(self) -> list[Rollout]:
         """Prove that the actors hold ρ, and sample it: for validation queries and normalisation.
 
         Returns:
-            The scored sequences, prompt and kept response, of about `num_normalisation_samples`
-            responses or more; prompts whose responses do not end give none.
+            About `num_normalisation_samples` responses or more; prompts whose responses do not end
+            give none.
 
         Raises:
             ProbeMismatch: An actor's ρ is not the learner's.
             InputError: ρ does not end its responses, so there is nothing to compare.
         """
-        self._journal.policy_loaded(self._policy, await self._parts.fleet.load_policy(self._policy))
+        await self._load_policy()
         labels = self._config.labels
         rollouts = await self.drafter.draw_reference(
             num_each=max(2, labels.num_candidates // 2),
@@ -121,21 +143,45 @@ class Controller:
         )
         await self._parts.labels.add_reference(rollouts)
         self._journal.reference_drawn(rollouts)
-        return [scored_sequence(rollout) for rollout in rollouts]
+        return rollouts
+
+    async def resume(self, reference: Sequence[Rollout], reward: RewardVersion | None) -> None:
+        """Prove that the actors hold the policy that is gone on from, and tell the label side.
+
+        Args:
+            reference: What `draw_reference` returned at the beginning of the run.
+            reward: The version that the reward service began with; None: none yet.
+
+        Raises:
+            ProbeMismatch: An actor's weights are not the learner's.
+        """
+        await self._load_policy()
+        await self._parts.labels.add_reference(reference)
+        policy = self._steps.policy
+        self._journal.resumed(policy)
+        if policy.version > 0:
+            await self._parts.labels.set_progress(policy.episodes, policy)
+        if reward is not None:
+            self._steps.ledger_seq_of_reward[reward.version] = reward.ledger_seq
+            await self._serve(reward)
 
     async def run(self) -> None:
         """Run all loops until the last episode is trained or `stop` is called.
 
+        A checkpoint is written before the first step and after the last.
+
         Raises:
             ExceptionGroup: A loop failed or ended early; the others are cancelled first.
         """
+        await self._keep()
         policy_loop = (self.prompts, self.rollouts, self.scoring, self.learning, self.weights)
         label_loop = (self.queries, self.reward)
         loops = policy_loop + label_loop
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._endless(loop), name=loop.__name__) for loop in loops]
             await self._over.wait()
-            async with self._stepping:  # a step under way is finished, and told, first
+            async with self._steps.under_way:  # a step under way is finished, and told, first
+                await self._keep()
                 for task in tasks:
                     task.cancel()
 
@@ -149,7 +195,7 @@ class Controller:
         """Prompt source → requests, as many as the staleness bound has room for."""
         while True:
             count = await self._bound.wait_for_room(self._config.rollouts.requests_per_call)
-            requests = self.drafter.requests(draw_prompts(self._parts.prompts, count), "train")
+            requests = self.drafter.requests(draw_prompts(self._prompts, count), "train")
             self._bound.admit(requests)
             await self._requests.put(requests)
 
@@ -160,12 +206,18 @@ class Controller:
                 running.create_task(self._generate(await self._requests.get()))
 
     async def scoring(self) -> None:
-        """Rollouts → scored rollouts, in batches as large as have gathered meanwhile."""
+        """Rollouts → scored rollouts, in batches as large as have gathered meanwhile.
+
+        With lag 0 the learner waits for the whole batch anyway: it is scored at once, so that no
+        score depends on which rollouts came together.
+        """
         await self._has_reward.wait()
+        is_synchronous = self._config.run.max_policy_lag == 0
         while True:
             rollouts = await self._rollouts.get()
-            while not self._rollouts.empty():
-                rollouts += self._rollouts.get_nowait()
+            while not self._rollouts.empty() or (is_synchronous and self._bound.is_filling):
+                rollouts += await self._rollouts.get()
+            rollouts = self._bound.in_order(rollouts)
             try:
                 scored = await self._scorer.score(rollouts)
             except (ScoringFailed, NotFinite) as error:
@@ -173,42 +225,37 @@ class Controller:
                 if isinstance(error, NotFinite):  # not again and again while people look
                     await self._parts.labels.pass_cord()
                 continue
-            self._guard.remember(scored)
+            self._reward_guard.remember(scored)
             self._bound.add(scored)
 
     async def learning(self) -> None:
         """Scored rollouts → policy versions, never ahead of the labels, nor past a pulled cord."""
-        batch_size = self._config.ppo.batch_size
-        while self._episodes < self._config.run.episodes:
+        while (episodes := self._steps.policy.episodes) < self._config.run.episodes:
             with self._journal.waiting("labels"):
-                await self._parts.labels.wait_until_allowed(self._episodes)
+                await self._parts.labels.wait_until_allowed(episodes)
             with self._journal.waiting("rollouts"):
-                scored = await self._bound.take(batch_size, self._policy.version)
+                version = self._steps.policy.version
+                scored = await self._bound.take(self._config.ppo.batch_size, version)
             try:
                 with self._journal.waiting("scores"):
                     scored = await with_one_reward_version(scored, self._scorer.score)
             except (ScoringFailed, NotFinite) as error:
                 await self._drop_unscored([each.rollout for each in scored], error)
                 continue
-            if await self._pass_cord():
+            if await self._steps.pass_cord():
                 self._bound.put_back(scored)  # what the rollback leaves behind is refused
-            elif scored[0].score.reward_version < self._guard.least_version:
+            elif scored[0].score.reward_version < self._reward_guard.least_version:
                 await self._rollouts.put(self._bound.score_again(scored))
             else:
-                async with self._stepping:
-                    await self._step(self._batch(scored))
+                await self._steps.step(scored)
         self._over.set()
 
     async def weights(self) -> None:
         """Policy versions → actors: each newest version is loaded in flight, proved, announced."""
         while True:
-            await self._has_newer_policy.wait()
-            self._has_newer_policy.clear()
-            policy = self._policy
-            with self._journal.timing("weight_sync"):
-                difference = await self._parts.fleet.load_policy(policy)
-            self._bound.announce(policy.version)
-            self._journal.policy_loaded(policy, difference)
+            await self._steps.is_newer.wait()
+            self._steps.is_newer.clear()
+            await self._load_policy()
 
     # ── the label loop ───────────────────────────────────────────────────────────────────────
 
@@ -237,17 +284,28 @@ class Controller:
                 with self._journal.fitting(request.kind):
                     version = await self._parts.reward_trainer.fit(request)
                 # Before the swap: the first score of the new version may come while it returns.
-                self._ledger_seq_of_reward[version.version] = version.ledger_seq
-                await self._guard.serve(version, request)
+                self._steps.ledger_seq_of_reward[version.version] = version.ledger_seq
+                await self._reward_guard.serve(version, request)
             except NotFinite as error:
                 await self._guards.fit_broken(error, request)
                 await self._parts.labels.wait_released()
                 continue  # the version before stays live, and the same fit is due
-            await self._parts.labels.reward_served(version)
-            self._journal.reward_served(version)
-            self._has_reward.set()
+            await self._serve(version)
 
     # ── steps of the loops ───────────────────────────────────────────────────────────────────
+
+    async def _serve(self, version: RewardVersion) -> None:
+        """Tell of a reward version that every replica serves; rollouts can be scored from here."""
+        await self._parts.labels.reward_served(version)
+        self._journal.reward_served(version)
+        self._has_reward.set()
+
+    async def _load_policy(self) -> None:
+        policy = self._steps.policy
+        with self._journal.timing("weight_sync"):
+            difference = await self._parts.fleet.load_policy(policy)
+        self._bound.announce(policy.version)
+        self._journal.policy_loaded(policy, difference)
 
     async def _generate(self, requests: Sequence[RolloutRequest]) -> None:
         self._bound.drawing(requests)
@@ -265,77 +323,8 @@ class Controller:
         self._journal.scoring_failed(len(rollouts), error)
         self._bound.drop(rollouts)
 
-    async def _pass_cord(self) -> bool:
-        """Wait while the cord is pulled, doing the rollbacks ordered; return whether one was."""
-        was_rolled_back = False
-        while True:
-            with self._journal.waiting("reward"):
-                num_judged = await self._guard.settled()
-            with self._journal.waiting("cord"):
-                version = await self._parts.labels.pass_cord()
-            if version is not None:
-                async with self._stepping:
-                    with self._journal.rolling_back():
-                        await self._roll_back(version)
-                was_rolled_back = True
-            elif self._guard.num_forced == num_judged:
-                return was_rolled_back
-            # Else a forced refit began meanwhile: the reward of this batch may be condemned.
-
-    async def _roll_back(self, version: int) -> None:
-        """Do the rollback that was ordered."""
-        await self._parts.labels.rolled_back(await self._restore(version))
-
-    async def _restore(self, version: int) -> PolicyVersion:
-        """Restore a policy version, or the newest checkpoint before it; drop what came after."""
-        kept = await self._parts.learner.checkpoints()
-        restored = max(v for v in kept if v <= version)
-        policy = await self._parts.learner.restore(restored, step=self._policy.version)
-        self._bound.roll_back(policy)
-        await self._take_over(policy)
-        self._journal.rolled_back(policy, asked_for=version)
-        return policy
-
-    async def _break_off(self, batch: ExperienceBatch, error: NotFinite) -> None:
-        """Stop the line where a step met NaN, drop its batch, and mend the learner at once.
-
-        From a checkpoint: a copy in memory would cost as much again at every step, to save the few
-        steps since, and what is on disk has been proved to restore bit for bit.
-        """
-        await self._guards.step_broken(error, batch)
-        self._bound.drop([each.rollout for each in batch.rollouts])
-        with self._journal.rolling_back():
-            await self._restore(batch.step)
-
-    async def _step(self, batch: ExperienceBatch) -> None:
-        self._journal.step_begun(batch, self._bound.num_waiting)
-        try:
-            with self._journal.learning():
-                report = await self._parts.learner.step(batch)
-        except NotFinite as error:
-            await self._break_off(batch, error)
-            return
-        self._bound.trained(batch.rollouts)
-        await self._take_over(report.policy)
-        self._journal.step_done(batch, report, self._bound.num_refused)
-        await self._guards.step_done(batch, report)
-
-    async def _take_over(self, policy: PolicyVersion) -> None:
-        """Go on with a new version: the learner's next step, the clock, and soon the actors."""
-        self._episodes = policy.episodes
-        self._policy = policy
-        await self._parts.labels.set_progress(policy.episodes, policy)
-        self._has_newer_policy.set()
-
-    def _batch(self, scored: Sequence[ScoredRollout]) -> ExperienceBatch:
-        reward_version = scored[0].score.reward_version
-        return ExperienceBatch(
-            step=self._policy.version,
-            rollouts=tuple(scored),
-            episodes_before=self._episodes,
-            reward_version=reward_version,
-            learned_through=self._ledger_seq_of_reward[reward_version],
-        )
+    async def _keep(self) -> None:
+        await self._cut.keep()
 
     async def _endless(self, loop: Callable[[], Coroutine[None, None, None]]) -> None:
         await loop()

@@ -25,10 +25,13 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         return []
     # Not by splitlines: what people and models wrote may hold other line ends.
     lines = text.split("\n")[:-1]  # the last one may be half written
-    return [_parse(f"{path}, line {number}", line) for number, line in enumerate(lines, start=1)]
+    return [
+        parse_line(f"{path}, line {number}", line) for number, line in enumerate(lines, start=1)
+    ]
 
 
-def _parse(where: str, line: str) -> dict[str, Any]:
+def parse_line(where: str, line: str) -> dict[str, Any]:
+    """Return what a line holds; raises InputError, which names `where`, if that is no object."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -9,24 +9,33 @@ import platform
 import signal
 import time
 import traceback
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import distributions, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
+import structlog
 from rich.console import Console
 
-from cluster.config import RunConfig, save_config
+from cluster.config import RunConfig, load_config, save_config
 from cluster.failure import first_cause
 from cluster.run_folder import RunFolder
 from cluster.starting.environment import prepare_environment
+from cluster.starting.ports import free_port
 from cluster.starting.preflight import check_before_start
 from cluster.watching.closing_words import closing_words
+from protocol.errors import ResourceError
 from protocol.files import reading
 from protocol.names import run_id_of
 
+if TYPE_CHECKING:
+    from cluster.starting.prompts import RunTexts
+    from cluster.starting.resumption import Resumption
+
 RUNS = Path("runs")
+log = structlog.get_logger(__name__)
 VERSIONS_OF = ("andon", "torch", "ray", "deepspeed", "transformers", "wandb")
 
 
@@ -46,30 +55,98 @@ def run_to_end(config: RunConfig, path: Path | None) -> None:
     texts = check_before_start(config, path, RUNS)
     folder = RunFolder.create(path)
     save_config(config, folder.config)
-    here = psutil.Process()
     folder.update_state(
+        **_process(),
         run_id=run_id,
         name=config.run.name,
         seed=config.run.seed,
         mode=config.run.mode,
         state="starting",
-        pid=here.pid,
-        pid_started_at=here.create_time(),
-        host=os.uname().nodename,
         started_at=time.time(),
-        versions={name: version(name) for name in VERSIONS_OF}
-        | {"vllm": _vllm_version(), "python": platform.python_version()},
     )
+    _conduct_to_end(config, folder, texts, None)
+
+
+def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None) -> None:
+    """Go on with a run that was stopped, was interrupted or died; then report.
+
+    Args:
+        path: The run's folder.
+        overrides: Keys of the config that are to be others from now on, as for `andon run`.
+        from_version: The checkpoint to go on from; None: the newest.
+
+    Raises:
+        UserError: It cannot be resumed, or not so; nothing was changed.
+        BundleCorrupt: The checkpoint is not what was written; the one before it is named.
+    """
+    folder = RunFolder.existing(path)
+    state = folder.read_state("run_id", "started_at")
+    before = load_config(folder.config)
+    config = load_config(folder.config, tuple(overrides))
+    prepare_environment(config.cluster.address)
+    # What reads a reward version imports torch, which takes seconds.
+    from cluster.starting.lost_work import set_aside
+    from cluster.starting.resumption import read_resumption, refuse_changes
+
+    refuse_changes(before, config)
+    resumption = read_resumption(folder, config, from_version)
+    at_its_port = _at_the_old_port(config, state)
+    texts = check_before_start(at_its_port, path, RUNS)
+    set_aside(folder, resumption.checkpoint.policy_version)
+    folder.forget_stop()
+    save_config(config, folder.config)
+    resumed_at = [*state.get("resumed_at", ()), time.time()]
+    folder.update_state(
+        **_process(), state="starting", stop_reason=None, error=None, resumed_at=resumed_at
+    )
+    _conduct_to_end(at_its_port, folder, texts, resumption)
+
+
+def _conduct_to_end(
+    config: RunConfig, folder: RunFolder, texts: RunTexts | None, resumption: Resumption | None
+) -> None:
     # Ray is imported only now: what it reads from the environment has just been set.
     from cluster.conduct import conduct
 
     console = Console()
     with _accounting(folder):
-        asyncio.run(_until_terminated(conduct(config, folder, RUNS, console, texts)))
+        run = conduct(config, folder, RUNS, console, texts, resumption)
+        asyncio.run(_until_terminated(run))
     from cluster.report.write import write_report
 
     page = write_report(folder.path)
     console.print(closing_words(folder, page), markup=False, highlight=False, soft_wrap=True)
+
+
+def _process() -> dict[str, object]:
+    """Return what `run.json` says of this process, which is the run's own."""
+    here = psutil.Process()
+    return {
+        "pid": here.pid,
+        "pid_started_at": here.create_time(),
+        "host": os.uname().nodename,
+        "versions": {name: version(name) for name in VERSIONS_OF}
+        | {"vllm": _vllm_version(), "python": platform.python_version()},
+    }
+
+
+def _at_the_old_port(config: RunConfig, state: Mapping[str, Any]) -> RunConfig:
+    """Return the config with the port at which the run was met before, if that is free.
+
+    Only for one that took any: so the pages that people have open find the run again.
+    """
+    url = state.get("url")
+    if config.cluster.http_port or url is None:
+        return config
+    port = int(str(url).rpartition(":")[2])
+    try:
+        free_port(config.cluster.http_host, port)
+    except ResourceError as error:
+        log.warning("the run has another address now: pages must be opened anew", why=str(error))
+        return config
+    return config.model_copy(
+        update={"cluster": config.cluster.model_copy(update={"http_port": port})}
+    )
 
 
 async def _until_terminated(run: Coroutine[None, None, None]) -> None:

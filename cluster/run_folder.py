@@ -40,6 +40,7 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.inspection = path / "inspect.json"
         self.policies = path / "policy"
+        self.checkpoints = path / "checkpoints"
         self.rewards = path / "reward"
         self.recordings = path / "recordings"
         self.report = path / "report"
@@ -124,7 +125,7 @@ class RunFolder:
         state = self.read_state() if self.state.exists() else {}
         write_json(self.state, {**state, **changes})
 
-    def checkpoints(self) -> tuple[int, ...]:
+    def restorable(self) -> tuple[int, ...]:
         """Return the policy versions that can be restored, oldest first."""
         return tuple(sorted(int(path.name[1:]) for path in self.policies.glob("v[0-9]*")))
 
@@ -134,6 +135,10 @@ class RunFolder:
         with writing(file):
             file.touch(mode=0o600)
             file.write_text(token + "\n", encoding="utf-8")
+
+    def has_token(self, name: str) -> bool:
+        """Whether somebody's token is kept."""
+        return (self.tokens / name).is_file()
 
     def read_token(self, name: str) -> str:
         """Return somebody's token.
@@ -155,6 +160,11 @@ class RunFolder:
     def request_stop(self, reason: str) -> None:
         """Ask the run to stop. May be asked twice. Raises ResourceError where that is forbidden."""
         write_json(self._stop, {"reason": reason})
+
+    def forget_stop(self) -> None:
+        """Take back a request to stop, which was done; the run goes on."""
+        with writing(self._stop):
+            self._stop.unlink(missing_ok=True)
 
     def stop_requested(self) -> str | None:
         """Return the reason of a stop request, or None.

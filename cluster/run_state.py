@@ -44,6 +44,10 @@ class RunState(_Part):
     """Address of both HTTP faces, once they are up."""
     started_at: float | None = None
     """When the run started, Unix seconds."""
+    ended_at: float | None = None
+    """When it ended, Unix seconds, if it could say so."""
+    resumed_at: list[float] | None = None
+    """When it was resumed, Unix seconds, each time."""
     wall_s: float | None = None
     error: str | None = None
     stop_reason: str | None = None

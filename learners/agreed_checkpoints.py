@@ -34,13 +34,17 @@ class AgreedCheckpoints:
         return self._folder.versions()
 
     def keep(self, position: Position) -> None:
-        """Write a checkpoint of where the learner stands, unless there is one.
+        """Write a checkpoint of where the learner stands, for one of the whole run.
+
+        One that is there already is noted to be one.
 
         Raises:
             ResourceError: The disk refuses.
         """
         if not self._is_kept(position.version):
-            self._write(position, None)
+            self._write(position, None, is_cut=True)
+        elif self._engine.rank == 0:
+            self._folder.mark_cut(position.version)
 
     def keep_if_due(self, position: Position, next_reward: int) -> None:
         """Write one before a step that trains on a reward version, where the config wants one.
@@ -80,13 +84,13 @@ class AgreedCheckpoints:
         """Whether a version is on disk, as rank 0 sees it: all must do the same."""
         return bool(self._summed(self._engine.rank == 0 and version in self.versions()))
 
-    def _write(self, position: Position, next_reward: int | None) -> None:
+    def _write(self, position: Position, next_reward: int | None, *, is_cut: bool = False) -> None:
         digest = self._folder.write_share(position.version, self._engine.snapshot())
         own = torch.tensor([list(bytes.fromhex(digest))], device=self._engine.device)
         # The folder may appear once every rank has written: this is where they meet.
         digests = tuple(bytes(row).hex() for row in self._engine.gathered(own).tolist())
         if self._engine.rank == 0:
-            self._folder.complete(position, next_reward, digests)
+            self._folder.complete(position, next_reward, digests, is_cut=is_cut)
 
     def _summed(self, is_so: bool) -> int:
         """Return on how many ranks something is so."""

@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -62,6 +63,8 @@ class Manifest(Bounded):
     """The reward version that the next step was the first to train on, if that is why the
     checkpoint was written: it then holds the last policy that is clean of whatever that version
     learned."""
+    is_cut: bool = False
+    """Whether a checkpoint of the whole run names this one; a run is resumed from the newest."""
     sha256: tuple[str, ...]
     """[W], SHA-256 of each rank's file, in hex."""
 
@@ -115,7 +118,12 @@ class CheckpointFolder:
         return hashlib.sha256(payload).hexdigest()
 
     def complete(
-        self, position: Position, next_reward: int | None, sha256: tuple[str, ...]
+        self,
+        position: Position,
+        next_reward: int | None,
+        sha256: tuple[str, ...],
+        *,
+        is_cut: bool = False,
     ) -> None:
         """Once all ranks have written, make the folder appear, and retire old ones. Rank 0 alone.
 
@@ -129,7 +137,11 @@ class CheckpointFolder:
             raise VersionError(f"policy version {position.version} was written before: {folder}")
         draft = self._draft(position.version)
         manifest = Manifest(
-            position=position, layout=self._layout, next_reward=next_reward, sha256=sha256
+            position=position,
+            layout=self._layout,
+            next_reward=next_reward,
+            is_cut=is_cut,
+            sha256=sha256,
         )
         self._write_manifest(draft, manifest)
         draft.rename(folder)
@@ -138,8 +150,11 @@ class CheckpointFolder:
 
     def mark(self, version: int, next_reward: int) -> None:
         """Note of a kept version that the next step was the first on a reward. Rank 0 alone."""
-        manifest = self._manifest(version).model_copy(update={"next_reward": next_reward})
-        self._write_manifest(self.folder(version), manifest)
+        self._note(version, next_reward=next_reward)
+
+    def mark_cut(self, version: int) -> None:
+        """Note of a kept version that a checkpoint of the whole run names it. Rank 0 alone."""
+        self._note(version, is_cut=True)
 
     def read(self, version: int) -> Checkpoint:
         """Return this rank's share of a checkpoint, proved against its digest.
@@ -205,23 +220,35 @@ class CheckpointFolder:
             f"{self._root}, or lower learner.checkpoint.keep"
         )
 
+    def _note(self, version: int, **changes: object) -> None:
+        manifest = self._manifest(version).model_copy(update=changes)
+        self._write_manifest(self.folder(version), manifest)
+
     def _retire(self) -> None:
         versions = self.versions()
-        marked = {v for v in versions if self._manifest(v).next_reward is not None}
-        for version in set(versions) - set(kept(versions, marked, self._config.keep)):
+        manifests = {version: self._manifest(version) for version in versions}
+        marked = {v for v, each in manifests.items() if each.next_reward is not None}
+        # Two: the newest one's file of the run is written after this, and may never be.
+        cuts = [v for v, each in manifests.items() if each.is_cut][-2:]
+        for version in set(versions) - set(kept(versions, marked, self._config.keep, cuts)):
             shutil.rmtree(self.folder(version))
 
 
-def kept(versions: tuple[int, ...], marked: set[int], keep: int) -> list[int]:
+def kept(
+    versions: tuple[int, ...], marked: set[int], keep: int, cuts: Collection[int] = ()
+) -> list[int]:
     """Return which of some versions, rising, stay when only `keep` may: always ρ and the newest.
 
-    The oldest of those not `marked` go first: a marked one is the last before a reward version,
-    and what a rollback wants. Then goes the one whose neighbours are nearest to each other, the
-    older of two alike, so that the rest stay spread over the whole run.
+    So do the `cuts`, from which the run may have to be resumed. The oldest of those not `marked` go
+    first: a marked one is the last before a reward version, and what a rollback wants. Then goes
+    the one whose neighbours are nearest to each other, the older of two alike, so that the rest
+    stay spread over the whole run.
     """
     left = list(versions)
     while len(left) > keep:
-        inner = range(1, len(left) - 1)
+        inner = [i for i in range(1, len(left) - 1) if left[i] not in cuts]
+        if not inner:
+            break
         plain = [i for i in inner if left[i] not in marked]
         gone = plain[0] if plain else min(inner, key=lambda i: left[i + 1] - left[i - 1])
         del left[gone]

@@ -106,6 +106,8 @@ class PPOLearner:
         self._kl = KLController(kl)
         self._kl_target = kl.target
         self._engine = Engine(PolicyModel.from_pretrained(Path(policy.path), ppo), learner)
+        # For what draws by itself, e.g. a model's dropout.
+        torch.manual_seed(derived_seed(seed, "learner", self._engine.rank))
         dtype = getattr(torch, learner.dtype)
         reference = PolicyModel(load_causal_model(Path(policy.path)))
         self._reference = reference.requires_grad_(False).to(self._engine.device, dtype)

@@ -30,6 +30,10 @@ class PromptSource(Protocol):
         """Return the next `count` prompts: the same stream, however it is cut into calls."""
         ...
 
+    def skip(self, count: int) -> None:
+        """Pass over the next `count` prompts, without the cost of making them."""
+        ...
+
 
 class RolloutActor(Protocol):
     """One generation engine."""
@@ -128,6 +132,24 @@ class Learner(Protocol):
 
     async def checkpoints(self) -> tuple[int, ...]:
         """Return the policy versions that can be restored, oldest first."""
+        ...
+
+    async def keep(self) -> int:
+        """Write a checkpoint of the present version, unless there is one; return the version.
+
+        Raises ResourceError where the disk refuses.
+        """
+        ...
+
+    async def resume(self, version: int, publish_as: int) -> PolicyVersion:
+        """Go on where another learner kept `version`, its clock and all; publish the weights.
+
+        Comes before any step. `publish_as` is the number they get: `version`, or a higher one
+        where later versions of the other learner had been announced; those are never used again.
+        The same again: the first answer. Raises MissingError where there is no checkpoint,
+        BundleCorrupt where it is not what was written, VersionError where `publish_as` is below
+        `version`.
+        """
         ...
 
     async def restore(self, version: int, step: int | None = None) -> PolicyVersion:

@@ -50,6 +50,10 @@ class ReviewPrompts:
         self._num_drawn += count
         return drawn
 
+    def skip(self, count: int) -> None:
+        """Pass over the next `count` prompts."""
+        self._num_drawn += count
+
     def _at(self, number: int) -> Prompt:
         words = review(random.Random(f"{self._seed}-{number}"))[: self._prompt_tokens]
         text = " ".join(words)

@@ -49,6 +49,10 @@ class FilePrompts:
         self._num_drawn += count
         return drawn
 
+    def skip(self, count: int) -> None:
+        """Pass over the next `count` prompts."""
+        self._num_drawn += count
+
     def _at(self, position: int) -> Prompt:
         epoch, index = divmod(position, len(self._prompts))
         if epoch != self._epoch:

@@ -17,7 +17,7 @@ from cluster.commands.shared import (
 
 @click.group()
 def cord() -> None:
-    """Stop the line. `andon resume` lets it go on."""
+    """Stop the line, and let it go on."""
 
 
 @cord.command()
@@ -38,21 +38,21 @@ def pull(run: Path | None, reason: str) -> None:
     with OwnerClient.of_run(path) as client:
         cord = client.pull_cord(reason)
     click.echo(f"the cord is pulled by {inert(cord.pulled_by)}: {inert(cord.reason)}")
-    click.echo(f"to go on: andon resume {shell_word(path)}")
+    click.echo(f"to go on: andon cord release {shell_word(path)}")
 
 
-@click.command()
+@cord.command()
 @newest_run_argument
 @click.option("--reason", default="looked into", show_default=True, help="Kept in the ledger.")
 @one_line_errors
-def resume(run: Path | None, reason: str) -> None:
+def release(run: Path | None, reason: str) -> None:
     """Release the oldest reason for which the cord of RUN is pulled.
 
     With the last reason the learner goes on; what is left is said.
 
     RUN is a run's folder; by default the newest under runs/ that is going on.
 
-    Example: andon resume runs/demo-1 --reason "bob is excluded"
+    Example: andon cord release runs/demo-1 --reason "bob is excluded"
     """
     from cluster.commands.owner_client import OwnerClient
     from cluster.inert_text import inert, shell_word
@@ -67,7 +67,7 @@ def resume(run: Path | None, reason: str) -> None:
     for each in cord.reasons:
         who = f"guard {each.guard}" if each.guard else each.actor
         click.echo(f"  pulled by {inert(who)}: {inert(each.reason)}")
-    click.echo(f"to release the next: andon resume {shell_word(path)}")
+    click.echo(f"to release the next: andon cord release {shell_word(path)}")
 
 
 @click.command()
@@ -85,7 +85,7 @@ def rollback(run: Path, to_version: int, reason: str) -> None:
     """Restore policy, critic, optimizer and KL coefficient of an older policy version.
 
     Pulls the cord if nobody has. The learner makes a new version of the old one, before its next
-    step, and drops the rollouts made after; the cord stays pulled until `andon resume`.
+    step, and drops the rollouts made after; the cord stays pulled until `andon cord release`.
 
     Example: andon rollback runs/demo-1 --to 40 --reason "bob taught it to shout"
     """
@@ -95,7 +95,7 @@ def rollback(run: Path, to_version: int, reason: str) -> None:
     from protocol.errors import MissingError
 
     with OwnerClient.of_run(run) as client:
-        kept = RunFolder(run).checkpoints()
+        kept = RunFolder(run).restorable()
         if to_version not in kept:
             raise MissingError(
                 f"policy version {to_version} was not kept: take one of "
@@ -103,4 +103,4 @@ def rollback(run: Path, to_version: int, reason: str) -> None:
             )
         client.roll_back(to_version, reason)
     click.echo(f"{run}: going back to policy version {to_version} before the next step")
-    click.echo(f"then, to go on: andon resume {shell_word(run)}")
+    click.echo(f"then, to go on: andon cord release {shell_word(run)}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cluster.commands.shared import (
+    STORED,
     WAIT_S,
     json_option,
     one_line_errors,
@@ -73,6 +74,35 @@ def run(config: Path, folder: Path | None, overrides: tuple[str, ...]) -> None:
     from cluster.run import run_to_end
 
     run_to_end(load_config(config, overrides), folder)
+
+
+@click.command()
+@run_argument
+@click.option(
+    "--from",
+    "from_version",
+    type=STORED,
+    help="Go on from the checkpoint of this policy version. Default: the newest.",
+)
+@set_option
+@one_line_errors
+def resume(run: Path, from_version: int | None, overrides: tuple[str, ...]) -> None:
+    """Go on with the run in folder RUN, which was stopped, was interrupted or died.
+
+    All that was labelled is there; training goes on from the newest checkpoint, and what came after
+    it is set aside under RUN/lost. A run that still goes on is left alone. To release a pulled
+    cord: `andon cord release`.
+
+    Example: andon resume runs/demo-1 --set rollouts.num_actors=3
+    """
+    from cluster.watching.status import is_going_on
+
+    if is_going_on(run):
+        click.echo(f"{run} goes on by itself; see `andon status`")
+        return
+    from cluster.run import resume_to_end
+
+    resume_to_end(run, overrides, from_version)
 
 
 @click.command()

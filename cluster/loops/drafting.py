@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from cluster.loops.fleet import RolloutFleet
+from cluster.loops.prompt_cursor import PromptCursor
 from cluster.loops.reference_ends import MEND, refuse_endless
 from protocol.distinct import is_like_any
 from protocol.errors import InputError, PromptsExhausted
@@ -36,6 +37,18 @@ def draw_prompts(source: PromptSource, count: int) -> list[Prompt]:
     return prompts
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrafterState:
+    """How far the drafter is, as a checkpoint keeps it."""
+
+    num_requests: dict[Purpose, int] = field(default_factory=dict)
+    """Requests made so far, for each purpose."""
+    num_prompts: int = 0
+    """Prompts of its own stream that were drawn."""
+    num_resumed: int = 0
+    """How often the run was resumed: names requests for people apart from those that were lost."""
+
+
 class Drafter:
     """Draws responses for people to compare, and the samples of ρ that normalise the reward.
 
@@ -54,10 +67,11 @@ class Drafter:
         seed: int | None = None,
     ) -> None:
         self._fleet = fleet
-        self._prompts = prompts
+        self._prompts = PromptCursor(prompts)
         self._sampling = sampling
         self._seed = seed
-        self._numbers = itertools.count()
+        self._num_requests: Counter[Purpose] = Counter()
+        self._num_resumed = 0
         self.first_reference_draws: tuple[Rollout, ...] = ()
         """The first draw of each response of ρ that was asked for, ended or not."""
         self.num_alike = 0
@@ -130,17 +144,40 @@ class Drafter:
         return [(kept + spare)[:num_responses] for kept, spare in zip(complete, alike, strict=True)]
 
     def requests(self, prompts: Sequence[Prompt], purpose: Purpose) -> list[RolloutRequest]:
-        """Return one request a prompt; no two of a run have the same id."""
-        numbered = ((f"{purpose[0]}-{next(self._numbers):06d}", prompt) for prompt in prompts)
-        return [
-            RolloutRequest(
-                rollout_id=rollout_id,
-                prompt=prompt,
-                purpose=purpose,
-                sampling=self._sampling_of(rollout_id),
+        """Return one request a prompt; no two that are ever trained on or asked have the same id.
+
+        What is trained on is drawn again after a resume, under its old id; of what people are asked
+        the ledger may hold some that no checkpoint knows.
+        """
+        again = "" if purpose == "train" or not self._num_resumed else str(self._num_resumed)
+        requests = []
+        for prompt in prompts:
+            rollout_id = f"{purpose[0]}{again}-{self._num_requests[purpose]:06d}"
+            self._num_requests[purpose] += 1
+            requests.append(
+                RolloutRequest(
+                    rollout_id=rollout_id,
+                    prompt=prompt,
+                    purpose=purpose,
+                    sampling=self._sampling_of(rollout_id),
+                )
             )
-            for rollout_id, prompt in numbered
-        ]
+        return requests
+
+    @property
+    def state(self) -> DrafterState:
+        """How far it is, for a checkpoint."""
+        return DrafterState(
+            num_requests=dict(self._num_requests),
+            num_prompts=self._prompts.num_drawn,
+            num_resumed=self._num_resumed,
+        )
+
+    def resume(self, state: DrafterState) -> None:
+        """Go on from what was kept, before anything was drawn."""
+        self._num_requests = Counter(state.num_requests)
+        self._prompts.skip(state.num_prompts - self._prompts.num_drawn)
+        self._num_resumed = state.num_resumed + 1
 
     def _sampling_of(self, rollout_id: str) -> Sampling:
         if self._seed is None:

@@ -9,7 +9,7 @@ needed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import structlog
@@ -70,6 +70,31 @@ class Journal:
         self._told = Once()
         self._sampled: set[int] = set()
         self._newly_sampled: list[tuple[int, float]] = []
+
+    def resume(
+        self, rows: Iterable[Mapping[str, float]], num_unscored: int, *, ended_at: float
+    ) -> None:
+        """Go on with a run that was interrupted; the time in between counts for nothing.
+
+        Args:
+            rows: Its rows of metrics, oldest first.
+            num_unscored: Rollouts that were dropped for want of a score.
+            ended_at: When it was interrupted, Unix seconds, as well as that is known.
+        """
+        self._rows.resume(rows, num_unscored)
+        self._clocks.resume(ended_at)
+        for load in self._recordings.read(LOADS):
+            self._told.add(f"loaded {load.version}")
+        for reward in self._recordings.read(REWARDS):
+            self._told.add(f"served {reward.version}")
+        for sample in self._recordings.read(FIRST_SAMPLES):
+            self._sampled.add(sample.version)
+            self._newly_sampled.append((sample.version, sample.sampled_at))
+
+    @property
+    def num_unscored(self) -> int:
+        """Rollouts dropped for want of a score since the start."""
+        return self._rows.num_unscored
 
     # ── how long it takes ────────────────────────────────────────────────────────────────────
 
@@ -203,6 +228,13 @@ class Journal:
         if policy.restored_from != asked_for:
             text += f", the newest kept of those up to {asked_for}, which was asked for"
         self.alarmed("the policy was rolled back", text)
+
+    def resumed(self, policy: PolicyVersion) -> None:
+        """The run goes on from a checkpoint; as another version where later ones were lost."""
+        if policy.restored_from is not None:
+            self._recordings.write(POLICIES, as_provenance(policy, self._now()))
+            self._rows.rolled_back(policy)
+        log.info("resumed", policy_version=policy.version, restored_from=policy.restored_from)
 
     def alarmed(self, title: str, text: str) -> None:
         """Something needs a person who is not looking."""

@@ -6,7 +6,7 @@ anything can see them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
 from cluster.loops.timekeeper import Timekeeper
@@ -43,6 +43,19 @@ class MetricRows:
     def latest(self) -> Row:
         """The last value of every metric written."""
         return dict(self._latest)
+
+    @property
+    def num_unscored(self) -> int:
+        """Rollouts dropped for want of a score since the start."""
+        return self._num_unscored
+
+    def resume(self, rows: Iterable[Mapping[str, float]], num_unscored: int) -> None:
+        """Go on after the rows that were written before, oldest first."""
+        for row in rows:
+            self._latest.update(row)
+        self._num_unscored = num_unscored
+        self._reward_version = int(self._latest.get("reward_model/version", 0))
+        self._policy_version = int(self._latest.get("policy/version", 0))
 
     def drafted(self, num_alike: int) -> None:
         """So far `num_alike` responses were set aside as like another."""

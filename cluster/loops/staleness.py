@@ -12,14 +12,18 @@ earliest, at policy version ⌊(n − 1)/B⌋; so it may start once the actors h
 ⌊(n − 1)/B⌋ − η. *The learner's door*: what is older than η versions when it would be trained on is
 dropped and counted. So is, after a rollback, whatever the versions left behind have written.
 
-Whatever was in the line once keeps its place in it, put back or scored again.
+First admitted, first trained on: each has its place in the line from its admission on, and keeps
+it, put back or scored again. So with η = 0 a batch is in the order of its prompts, whoever was
+faster.
+What a checkpoint keeps of it is `BoundState`.
 """
 
 from __future__ import annotations
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from label_queue.signals import Change
@@ -57,6 +61,31 @@ _DROPPED_FROM = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundState:
+    """Everything the bound knows between two steps, as a checkpoint keeps it.
+
+    Rollouts are in the order of their places in the line.
+    """
+
+    version: int
+    """The learner's policy version."""
+    num_skipped: int = 0
+    """Policy versions that no batch was trained for: those that a rollback or a resume made."""
+    left_behind: tuple[tuple[int, int], ...] = ()
+    """First and last policy version of each stretch whose rollouts are refused."""
+    num_trained: int = 0
+    """Rollouts trained on since the start."""
+    num_refused: int = 0
+    """Rollouts refused at the learner's door since the start."""
+    undrawn: tuple[tuple[int, RolloutRequest], ...] = ()
+    """(place, request) of rollouts that no actor has returned yet: they are drawn anew."""
+    unscored: tuple[tuple[int, Rollout], ...] = ()
+    """(place, rollout) of those without a score."""
+    scored: tuple[tuple[int, ScoredRollout], ...] = ()
+    """(place, scored rollout) of those in the line."""
+
+
 class StalenessBound:
     """Knows each rollout's state by name, and lets none through that is too stale.
 
@@ -73,8 +102,12 @@ class StalenessBound:
         self._max_policy_lag = max_policy_lag
         self._states: dict[str, RolloutState] = {}
         self._places: dict[str, int] = {}
+        self._requests: dict[str, RolloutRequest] = {}
+        """What is being drawn, or is to be."""
+        self._unscored: dict[str, Rollout] = {}
         self._next_place = 0
         self._line: list[ScoredRollout] = []
+        self._taken: dict[str, ScoredRollout] = {}
         self._left_behind: list[range] = []
         self._version = 0
         self._num_skipped = 0
@@ -118,7 +151,11 @@ class StalenessBound:
     def admit(self, requests: Sequence[RolloutRequest]) -> None:
         """Admit rollouts, for which there must be room."""
         assert len(requests) <= self.room(), "more rollouts admitted than may arrive in time"
-        self._move((each.rollout_id for each in requests), RolloutState.ADMITTED)
+        for each in requests:
+            self._move(each.rollout_id, RolloutState.ADMITTED)
+            self._requests[each.rollout_id] = each
+            self._places[each.rollout_id] = self._next_place
+            self._next_place += 1
 
     def announce(self, version: int) -> None:
         """Version announced: every actor now holds `version`, which makes room.
@@ -135,14 +172,27 @@ class StalenessBound:
 
     def drawing(self, requests: Sequence[RolloutRequest]) -> None:
         """Note that an actor was given these requests."""
-        self._move((each.rollout_id for each in requests), RolloutState.BEING_DRAWN)
+        for each in requests:
+            self._move(each.rollout_id, RolloutState.BEING_DRAWN)
 
     def drawn(self, rollouts: Sequence[Rollout]) -> None:
         """Note that these came from an actor, and wait for their scores."""
-        self._move((each.rollout_id for each in rollouts), RolloutState.BEING_SCORED)
+        for each in rollouts:
+            self._move(each.rollout_id, RolloutState.BEING_SCORED)
+            del self._requests[each.rollout_id]
+            self._unscored[each.rollout_id] = each
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether more rollouts will come before the actors take another version."""
+        return bool(self._requests) or self.room() > 0
+
+    def in_order(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
+        """Return rollouts in the order in which they were admitted."""
+        return sorted(rollouts, key=lambda each: self._places[each.rollout_id])
 
     def add(self, scored: Sequence[ScoredRollout]) -> None:
-        """Put scored rollouts into the line: new ones at its end, others at the place they had."""
+        """Put scored rollouts into the line, each at its place."""
         self._enter_line(scored, RolloutState.WAITING)
 
     def drop(self, rollouts: Sequence[Rollout]) -> None:
@@ -155,12 +205,14 @@ class StalenessBound:
     # ── the learner's door ───────────────────────────────────────────────────────────────────
 
     async def take(self, count: int, policy_version: int) -> list[ScoredRollout]:
-        """Wait for `count` rollouts fit to train on at `policy_version`; first in, first out."""
+        """Wait for `count` rollouts fit to train on at `policy_version`, the first in the line."""
         while True:
             self._refuse_unfit(policy_version)
             if len(self._line) >= count:
                 taken, self._line = self._line[:count], self._line[count:]
-                self._move((_id(each) for each in taken), RolloutState.BEING_TRAINED_ON)
+                for each in taken:
+                    self._move(_id(each), RolloutState.BEING_TRAINED_ON)
+                    self._taken[_id(each)] = each
                 return taken
             await self._change.wait()
 
@@ -170,7 +222,10 @@ class StalenessBound:
 
     def score_again(self, scored: Sequence[ScoredRollout]) -> list[Rollout]:
         """Return the rollouts, taken and not trained on, to have them scored by a newer reward."""
-        self._move((_id(each) for each in scored), RolloutState.BEING_SCORED)
+        for each in scored:
+            self._move(_id(each), RolloutState.BEING_SCORED)
+            del self._taken[_id(each)]
+            self._unscored[_id(each)] = each.rollout
         return [each.rollout for each in scored]
 
     def trained(self, scored: Sequence[ScoredRollout]) -> None:
@@ -190,6 +245,57 @@ class StalenessBound:
         self._left_behind.append(range(restored.restored_from + 1, restored.version))
         self._refuse_unfit(restored.version)
 
+    # ── over a restart ───────────────────────────────────────────────────────────────────────
+
+    def state_at(self, version: int) -> BoundState:
+        """Return what is to be kept, at the learner's policy version.
+
+        What the learner has taken and not trained on is in the line again.
+        """
+        in_line = [*self._line, *self._taken.values()]
+        return BoundState(
+            version=version,
+            num_skipped=self._num_skipped,
+            left_behind=tuple((gone.start, gone.stop - 1) for gone in self._left_behind),
+            num_trained=self.num_trained,
+            num_refused=self.num_refused,
+            undrawn=tuple((self._places[i], each) for i, each in self._requests.items()),
+            unscored=tuple((self._places[i], each) for i, each in self._unscored.items()),
+            scored=tuple((self._places[_id(each)], each) for each in in_line),
+        )
+
+    def resume(self, state: BoundState, version: int) -> None:
+        """Go on from what was kept, before anything was admitted; the bound is in force at once.
+
+        What is `undrawn` is to be drawn, and what is `unscored` to be scored, by whoever resumes.
+
+        Args:
+            state: What was kept.
+            version: The number under which the policy goes on: that of `state`, or a higher one
+                where later versions, now lost, had been announced.
+        """
+        assert not self._states, "a bound is resumed before it is used"
+        self._num_skipped = state.num_skipped + version - state.version
+        self._left_behind = [range(first, last + 1) for first, last in state.left_behind]
+        if version > state.version:
+            self._left_behind.append(range(state.version + 1, version))
+        self.num_trained, self.num_refused = state.num_trained, state.num_refused
+        for place, request in state.undrawn:
+            self._enter(request.rollout_id, RolloutState.ADMITTED, place)
+            self._requests[request.rollout_id] = request
+        for place, rollout in state.unscored:
+            self._enter(rollout.rollout_id, RolloutState.BEING_SCORED, place)
+            self._unscored[rollout.rollout_id] = rollout
+        for place, scored in sorted(state.scored, key=lambda entry: entry[0]):
+            self._enter(_id(scored), RolloutState.WAITING, place)
+            self._line.append(scored)
+        self._next_place = max(self._places.values(), default=-1) + 1
+        self._refuse_unfit(version)
+
+    def _enter(self, rollout_id: str, state: RolloutState, place: int) -> None:
+        self._states[rollout_id] = state
+        self._places[rollout_id] = place
+
     def _refuse_unfit(self, policy_version: int) -> None:
         unfit = [
             each.rollout for each in self._line if not self._is_fit(each.rollout, policy_version)
@@ -204,25 +310,25 @@ class StalenessBound:
         return is_fresh and not any(v in gone for gone in self._left_behind for v in wrote)
 
     def _enter_line(self, scored: Sequence[ScoredRollout], state: RolloutState) -> None:
-        self._move((_id(each) for each in scored), state)
         for each in scored:
-            if _id(each) not in self._places:
-                self._places[_id(each)] = self._next_place
-                self._next_place += 1
+            self._move(_id(each), state)
+            self._unscored.pop(_id(each), None)
+            self._taken.pop(_id(each), None)
             insort(self._line, each, key=lambda scored: self._places[_id(scored)])
         self._change.notify()
 
-    def _move(self, rollout_ids: Iterable[str], state: RolloutState) -> None:
-        for rollout_id in rollout_ids:
-            before = self._states.get(rollout_id)
-            assert before in _BEFORE[state], f"{rollout_id} cannot be {state}: it is {before}"
-            self._states[rollout_id] = state
+    def _move(self, rollout_id: str, state: RolloutState) -> None:
+        before = self._states.get(rollout_id)
+        assert before in _BEFORE[state], f"{rollout_id} cannot be {state}: it is {before}"
+        self._states[rollout_id] = state
 
     def _end(self, rollout_id: str, end: str, before: frozenset[RolloutState]) -> None:
         state = self._states.get(rollout_id)
         assert state in before, f"{rollout_id} cannot have been {end}: it is {state}"
         del self._states[rollout_id]
-        self._places.pop(rollout_id, None)
+        del self._places[rollout_id]
+        self._unscored.pop(rollout_id, None)
+        self._taken.pop(rollout_id, None)
 
 
 def _id(scored: ScoredRollout) -> str:

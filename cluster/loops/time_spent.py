@@ -17,8 +17,11 @@ from typing import Literal
 
 from cluster.recordings.records import ActorLook, Span
 
-Doing = Literal["labels", "rollouts", "scores", "reward", "passing", "cord", "step", "rollback"]
-"""What the learner waits for, or does. "passing" is finding out that the cord hangs free."""
+Doing = Literal[
+    "labels", "rollouts", "scores", "reward", "passing", "cord", "step", "rollback", "down"
+]
+"""What the learner waits for, or does. "passing" is finding out that the cord hangs free; "down" is
+the time between the end of a run and its resume."""
 WORK: tuple[Doing, ...] = ("step", "rollback")
 
 
@@ -71,12 +74,12 @@ class LearnerTime:
         return self._stopped_before_s + waiting_s + self.seconds("cord", until=until)
 
     def running_s(self, until: float) -> float:
-        """Return the seconds since the first step began, those at the pulled cord left out.
+        """Return the seconds since the first step began, without those that nobody is idle in.
 
-        While the cord is pulled the line is meant to stand, and nobody is idle or slow.
+        While the cord is pulled the line is meant to stand, and while the run is down it does.
         """
         assert self.since is not None, "the first step has not begun"
-        return max(until - self.since - self.seconds("cord", until=until), 1e-9)
+        return max(until - self.since - self.seconds("cord", "down", until=until), 1e-9)
 
     def busy(self, until: float) -> float:
         """Return the share of `running_s` in which it took steps or rolled back, in [0, 1]."""

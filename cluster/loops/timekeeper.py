@@ -65,6 +65,19 @@ class Timekeeper:
         """Return how long a thing that `timing` times has taken so far, in seconds."""
         return self._seconds[what]
 
+    def resume(self, ended_at: float) -> None:
+        """Go on with the times on record; since `ended_at`, Unix seconds, nobody worked."""
+        now = self._now()
+        spans = self._recordings.read(LEARNER)
+        ended_at = max([ended_at, *(span.ended_at for span in spans)])
+        self.learner = LearnerTime.replayed(spans, until=now)
+        if ended_at < now:
+            self.learner.begin("down", ended_at)
+            self._record(self.learner.end(now))
+        since = self.learner.since
+        for look in self._recordings.read(ACTORS):
+            self.actors.look(look, is_learning=since is not None and look.at >= since)
+
     @contextmanager
     def waiting(self, what: Wait) -> Iterator[None]:
         """Time the learner waiting, e.g. for "labels"; at the cord only while that is pulled."""

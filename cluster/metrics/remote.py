@@ -42,6 +42,10 @@ class RemoteSink:
         """Send closing figures."""
         self._sent.append(self._hub.send(MetricsShell.summarize, dict(figures)))
 
+    def settle(self) -> None:
+        """Wait until the hub has everything that was sent, and has written it."""
+        self._settle(timeout_s=None)
+
     def close(self) -> None:
         """Wait for everything sent, and close the hub."""
         self._sent.append(self._hub.send(MetricsShell.close))

@@ -42,6 +42,14 @@ class RecordedLearner:
         """See `protocol.ports.Learner`."""
         return await self._learner.checkpoints()
 
+    async def keep(self) -> int:
+        """See `protocol.ports.Learner`; a replay keeps what it wants."""
+        return await self._learner.keep()
+
+    async def resume(self, version: int, publish_as: int) -> PolicyVersion:
+        """See `protocol.ports.Learner`; it comes before a run's parts are on record."""
+        return await self._learner.resume(version, publish_as)
+
     async def restore(self, version: int, step: int | None = None) -> PolicyVersion:
         """See `protocol.ports.Learner`."""
         return await self._recorder.through(

@@ -86,6 +86,10 @@ class Recordings:
             self._files[stream.name] = AppendedFile(stream.path(self._folder), MEND)
         self._files[stream.name].append(line.encode())
 
+    def read(self, stream: Stream[RecordT]) -> tuple[RecordT, ...]:
+        """Return what is on record of a stream; see `read`."""
+        return read(self._folder, stream)
+
     def close(self) -> None:
         """Close all streams. Raises DiskFull where records still wait for room."""
         with ExitStack() as all_files:

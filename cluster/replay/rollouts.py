@@ -147,7 +147,7 @@ def _why_not(recording: Recording, rollout: Rollout) -> str:
         return "its request had no seed"
     if rollout.newest_version != version:
         return "its weights changed while it was drawn"
-    if version > 0 and version not in recording.folder.checkpoints():
+    if version > 0 and version not in recording.folder.restorable():
         return "no checkpoint of its policy version was kept"
     if version > 0 and recording.config.learner.num_ranks > 1:
         return "its checkpoint is spread over several ranks"

@@ -31,6 +31,7 @@ from label_queue.intake.shell import build_intake_app
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from learners.config import PolicyConfig
 from learners.shell import LearnerRank, RewardTrainerRank
+from protocol.labels import RewardVersion
 from protocol.messages import PolicyVersion, Prompt
 from protocol.ports import RewardTrainer
 from protocol.remote import Remote, spawn
@@ -53,6 +54,7 @@ class Placement:
         session: An open Ray session.
         policy_path: ρ, a folder.
         texts: What the run reads with ρ's tokenizer.
+        reward: The reward version that is served from the start, of a run that goes on.
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class Placement:
         session: RaySession,
         policy_path: Path,
         texts: RunTexts,
+        reward: RewardVersion | None = None,
     ) -> None:
         self._config = config
         self._folder = folder
         self._session = session
         self._policy_path = policy_path
         self._texts = texts
+        self._reward = reward
         self._actor_ids = [f"rollout-{index}" for index in range(config.rollouts.num_actors)]
         self._stops = AsyncExitStack()
         """Asks each part to stop, and waits for it."""
@@ -220,7 +224,7 @@ class Placement:
 
     async def _start_reward_service(self, pinned: list[Prompt]) -> RewardClient:
         config = self._config.reward_service
-        announcer = self.announcer = start_announcer("reward-announcer", config)
+        announcer = self.announcer = start_announcer("reward-announcer", config, self._reward)
         app = build_reward_app(
             announcer=announcer,
             policy_path=self._policy_path,

@@ -83,6 +83,16 @@ class RemoteLearner:
         async with self._turn:
             return said(await self._ranks.ask(LearnerRank.restore, version, step))
 
+    async def keep(self) -> int:
+        """See `protocol.ports.Learner`."""
+        async with self._turn:
+            return said(await self._ranks.ask(LearnerRank.keep))
+
+    async def resume(self, version: int, publish_as: int) -> PolicyVersion:
+        """See `protocol.ports.Learner`."""
+        async with self._turn:
+            return said(await self._ranks.ask(LearnerRank.resume, version, publish_as))
+
     async def push(self, version: int, receive: Callable[[], Awaitable[float]]) -> float:
         """See `protocol.ports.WeightPusher`."""
         async with self._turn, asyncio.TaskGroup() as both:

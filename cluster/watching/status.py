@@ -42,6 +42,11 @@ def read_state(path: Path) -> dict[str, Any]:
     return state
 
 
+def is_going_on(path: Path) -> bool:
+    """Return whether the run's own process is there and has not ended. Raises as `read_state`."""
+    return read_state(path)["state"] not in (*ENDED, "dead")
+
+
 def newest_running(runs: Path) -> Path:
     """Return the run that began last, of those in the folder `runs` that are going on.
 

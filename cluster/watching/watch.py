@@ -193,5 +193,5 @@ def describe_cord(cord: CordState, run: Path) -> str:
         lines.append(f"rolling back to policy version {cord.rollback_to}")
     elif cord.offered_rollback is not None:
         lines.append(f"to go back first: andon rollback {path} --to {cord.offered_rollback}")
-    lines.append(f"to go on: andon resume {path}")
+    lines.append(f"to go on: andon cord release {path}")
     return "\n".join(lines)

@@ -107,9 +107,9 @@ def take_back(run: RunProcess) -> Seen:
     stood = stopped_s(run)
     run.wait_for(lambda: stopped_s(run) > stood + 1, "a second more at the cord")
     before_resume, labels_after = versions(run), len(me.acknowledged)
-    answers["resume"] = owner("resume", run)
+    answers["resume"] = owner("cord", "release", run)
     while "still stands" in answers["resume"]:  # the guard over the refit may have pulled, too
-        answers["resume"] = owner("resume", run)
+        answers["resume"] = owner("cord", "release", run)
     code = run.wait(timeout_s=180)
     me.stop()
     assert me.refusals == bob.refusals == []

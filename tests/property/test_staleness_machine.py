@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from pydantic import TypeAdapter
 
-from cluster.loops.staleness import RolloutState, StalenessBound
+from cluster.loops.staleness import BoundState, RolloutState, StalenessBound
 from protocol.messages import Rollout, RolloutRequest, ScoredRollout
 from tests.support.messages import (
     make_policy,
@@ -21,6 +23,8 @@ from tests.support.messages import (
 
 # Turns of the event loop in which everything that can go on has gone on.
 TURNS = 4
+
+STATES = TypeAdapter(BoundState)
 
 
 class StalenessMachine(RuleBasedStateMachine):
@@ -165,6 +169,30 @@ class StalenessMachine(RuleBasedStateMachine):
         self.put_back()
         self.settle()
 
+    # ── over a restart ───────────────────────────────────────────────────────────────────────
+
+    @rule(num_lost=st.integers(0, 2))
+    def restart(self, num_lost: int) -> None:
+        """All goes on from a checkpoint; versions after it may have been announced and lost."""
+        if self.taking is not None or self.taken:
+            return
+        if self.waiting_for_room is not None:
+            self.waiting_for_room.cancel()
+            self.waiting_for_room = None
+            self.go_on()
+        kept = json.dumps(STATES.dump_python(self.bound.state_at(self.version), mode="json"))
+        self.left_behind |= set(range(self.version + 1, self.version + num_lost))
+        self.version += num_lost
+        self.bound = StalenessBound(self.batch_size, self.max_policy_lag)
+        self.bound.resume(STATES.validate_json(kept), self.version)
+        again = self.admitted + [request for request, _ in self.in_flight]
+        self.admitted = sorted(again, key=lambda each: self.place[each.rollout_id])
+        self.in_flight = []
+        self.put_back_ids = set()
+        self.refuse_unfit()
+        self.bound.announce(self.version)
+        self.settle()
+
     # ── several at once ──────────────────────────────────────────────────────────────────────
 
     @rule(num_behind=st.integers(1, 3), num_steps=st.integers(1, 3))
@@ -248,12 +276,12 @@ class StalenessMachine(RuleBasedStateMachine):
             self.bound.admit(requests)
             self.admitted += requests
             self.num_started += granted
+            for request in requests:
+                self.place[request.rollout_id] = len(self.place)
             self.waiting_for_room = None
 
     def enter_line(self, scored: list[ScoredRollout]) -> None:
-        """Into the line of the model: at its end, or at the place it had."""
-        for each in scored:
-            self.place.setdefault(each.rollout.rollout_id, len(self.place))
+        """Into the line of the model, in the order of admission."""
         entered = [*self.line, *scored]
         self.line = sorted(entered, key=lambda each: self.place[each.rollout.rollout_id])
 

@@ -12,6 +12,7 @@ from cluster.controller import Controller
 from cluster.guards.anchor_accuracy import AnchorPair
 from cluster.guards.evidence import Evidence
 from cluster.guards.guards import Guards
+from cluster.loops.checkpoints import RunCheckpoint, RunCheckpoints
 from cluster.loops.fleet import RolloutFleet
 from cluster.loops.journal import Journal
 from cluster.loops.parts import Parts
@@ -90,6 +91,9 @@ class World:
         self._recorder = recorder
         self.folder = RunFolder(folder)
         self.anchors: tuple[AnchorPair, ...] = ()
+        self.checkpoints = RunCheckpoints(folder / "checkpoints", folder / "policy", every_steps=2)
+        self.policy = make_policy()
+        self.resumed: RunCheckpoint | None = None
         self._recordings = Recordings(folder)
         self._journal = Journal(self._recordings, self.sink, now=lambda: 100.0)
 
@@ -104,7 +108,15 @@ class World:
             labels=self.labels,
         )
         parts = recorded(parts, self._recorder)
-        return Controller(self.config, parts, self._journal, make_policy(), self._guards())
+        return Controller(
+            self.config,
+            parts,
+            self._journal,
+            self.policy,
+            self._guards(),
+            self.checkpoints,
+            self.resumed,
+        )
 
     def _guards(self) -> Guards:
         return Guards(
@@ -116,6 +128,7 @@ class World:
             tell=self._journal.guards_measured,
             anchors=self.anchors,
             now=lambda: 100.0,
+            state=None if self.resumed is None else self.resumed.guards,
         )
 
     def evidence(self) -> list[dict[str, Any]]:

@@ -38,6 +38,9 @@ class FakePrompts:
         self._num_drawn += count
         return [make_prompt(n) for n in range(self._num_drawn - count, self._num_drawn)]
 
+    def skip(self, count: int) -> None:
+        self._num_drawn += count
+
 
 class FakeActor:
     """Answers at once, unless `may_answer` is cleared, under the version it holds.
@@ -90,6 +93,8 @@ class FakeLearner:
         self.batches: list[ExperienceBatch] = []
         self.restored: list[int] = []
         self.newest = 0
+        self.kept: dict[int, int] = {}
+        """Episodes of the versions that `keep` kept."""
         self._episodes = 0
         self._last: tuple[int, StepReport] | None = None
         self._last_restore: tuple[tuple[int, int], PolicyVersion] | None = None
@@ -112,15 +117,31 @@ class FakeLearner:
             return report
 
     async def checkpoints(self) -> tuple[int, ...]:
-        return tuple(range(0, self.newest, 2))
+        return tuple(sorted({*range(0, self.newest, 2), *self.kept}))
+
+    async def keep(self) -> int:
+        async with self._turn:
+            self.kept[self.newest] = self._episodes
+            return self.newest
+
+    async def resume(self, version: int, publish_as: int) -> PolicyVersion:
+        async with self._turn:
+            if publish_as < version:
+                raise VersionError(f"policy version {version} cannot become {publish_as}")
+            if version not in self.kept:
+                raise MissingError(f"no checkpoint of policy version {version}")
+            self.newest, self._episodes = publish_as, self.kept[version]
+            policy = make_policy(publish_as, self._episodes)
+            return policy if publish_as == version else replace(policy, restored_from=version)
 
     async def restore(self, version: int, step: int | None = None) -> PolicyVersion:
+        kept = await self.checkpoints()
         async with self._turn:
             if self._last_restore is not None and self._last_restore[0] == (version, step):
                 return self._last_restore[1]
             if step not in (None, self.newest):
                 raise VersionError(f"version {step} was to be left, and is not the newest")
-            if version not in await self.checkpoints():
+            if version not in kept:
                 raise MissingError(f"no checkpoint of policy version {version}")
             self.restored.append(version)
             self.newest += 1

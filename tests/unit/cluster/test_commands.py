@@ -68,6 +68,7 @@ def test_help_is_quick() -> None:
         *(("labelers", name) for name in ("add", "list", "exclude", "reinstate", "revoke")),
         ("cord", "pull"),
         ("resume",),
+        ("cord", "release"),
         ("rollback",),
         ("trace",),
         ("export",),
@@ -167,21 +168,21 @@ def test_reinstate_and_revoke(live_run: Any) -> None:
 def test_the_cord_is_pulled_and_released(live_run: Any) -> None:
     assert andon("cord", "pull", "--reason", "it\x1b[2J shouts").output.splitlines() == [
         "the cord is pulled by owner: it\\x1b[2J shouts",
-        "to go on: andon resume runs/demo-1",
+        "to go on: andon cord release runs/demo-1",
     ]
-    assert andon("resume").output == "runs/demo-1: the line goes on\n"
+    assert andon("cord", "release").output == "runs/demo-1: the line goes on\n"
     assert live_run.queue.decisions[-1] == ("release", "looked into")
 
 
 def test_reasons_are_released_one_by_one_and_what_is_left_is_said(live_run: Any) -> None:
     live_run.queue.pull("ann", "typo")
     live_run.queue.pull("guard", "the KL is negative")
-    assert andon("resume").output.splitlines() == [
+    assert andon("cord", "release").output.splitlines() == [
         "runs/demo-1: that reason is released, and the line still stands:",
         "  pulled by guard: the KL is negative",
-        "to release the next: andon resume runs/demo-1",
+        "to release the next: andon cord release runs/demo-1",
     ]
-    assert andon("resume").output == "runs/demo-1: the line goes on\n"
+    assert andon("cord", "release").output == "runs/demo-1: the line goes on\n"
 
 
 def test_rollback_takes_only_what_was_kept(live_run: Any) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from cluster.loops.scoring import scored_sequence
 from protocol.errors import InputError, ProbeMismatch
 from protocol.messages import PolicyVersion
 from tests.support.controller_world import World, small_config
@@ -54,7 +55,8 @@ async def test_the_first_draws_of_the_reference_are_told_from_the_redrawn(
 
 
 async def test_reference_samples_normalise_the_reward_and_wait_for_validation(world: World) -> None:
-    sequences = await world.controller().draw_reference()
+    drawn = await world.controller().draw_reference()
+    sequences = [scored_sequence(each) for each in drawn]
 
     # The prompt's three tokens and the three kept of the response.
     assert sequences[0] == (1, 2, 3, 4, 11, 6)

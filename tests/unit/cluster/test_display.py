@@ -88,10 +88,10 @@ def test_a_terminal_gets_the_live_panel() -> None:
 
 def test_an_alarm_comes_before_all_else() -> None:
     terminal = Terminal(is_terminal=True)
-    alarm = "cord pulled by ann: it shouts\nto go on: andon resume runs/demo-1"
+    alarm = "cord pulled by ann: it shouts\nto go on: andon cord release runs/demo-1"
     with terminal.display:
         terminal.display.show({**SNAPSHOT, "alarm": alarm})
     shown = terminal.out.getvalue()
     assert "cord pulled by ann: it shouts" in shown
-    assert shown.index("andon resume runs/demo-1") < shown.index("training")
+    assert shown.index("andon cord release runs/demo-1") < shown.index("training")
     assert "cord pulled by ann: it shouts · to go on" in plain_line({**SNAPSHOT, "alarm": alarm})

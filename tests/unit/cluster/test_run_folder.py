@@ -70,4 +70,4 @@ def test_checkpoints_are_the_versions_on_disk(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path)
     for name in ("v000010", "v000000", ".draft-v000020", "final"):
         (folder.policies / name).mkdir()
-    assert folder.checkpoints() == (0, 10)
+    assert folder.restorable() == (0, 10)

@@ -21,7 +21,17 @@ from tests.support.synthetic_run import SyntheticRun
 
 READERS = ("status", "report", "trace", "export", "labelers")
 """Commands that read a run which has ended."""
-EVERY_COMMAND = (*READERS, "stop", "label", "pull", "resume", "rollback", "exclude", "revoke")
+EVERY_COMMAND = (
+    *READERS,
+    "stop",
+    "label",
+    "pull",
+    "release",
+    "resume",
+    "rollback",
+    "exclude",
+    "revoke",
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +60,7 @@ def command(name: str, run: Path) -> list[str]:
         "stop": ["stop", str(run)],
         "label": ["label", str(run), "--no-open"],
         "pull": ["cord", "pull", str(run), *reason],
+        "release": ["cord", "release", str(run)],
         "resume": ["resume", str(run)],
         "rollback": ["rollback", str(run), "--to", "0", *reason],
         "exclude": ["labelers", "exclude", "ada", "--yes", "--run", str(run), *reason],

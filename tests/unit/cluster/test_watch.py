@@ -133,7 +133,9 @@ async def test_a_stop_request_ends_the_controller_and_the_watch(
     assert folder.read_state()["activity"] == "collecting first labels"
     # The cord hung pulled at the second look, and was released by the third.
     assert "stopped by the cord" in out.getvalue()
-    assert f"cord pulled by ann: it rhymes · to go on: andon resume {tmp_path}" in out.getvalue()
+    assert (
+        f"cord pulled by ann: it rhymes · to go on: andon cord release {tmp_path}" in out.getvalue()
+    )
     assert [title for title, _ in sink.alerts] == [
         *("cord pulled by ann", "the disk is full"),
         *("cord released", "the disk has room again"),
@@ -189,7 +191,7 @@ def test_an_offered_rollback_is_told_with_its_command() -> None:
         "what it saw: runs/demo-1/guards/0001-reward_turned.json",
         "cord pulled by ann: typo",
         "to go back first: andon rollback runs/demo-1 --to 40",
-        "to go on: andon resume runs/demo-1",
+        "to go on: andon cord release runs/demo-1",
     ]
 
 

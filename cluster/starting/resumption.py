@@ -1,0 +1,165 @@
+"""What a run that was stopped, or died, goes on from: read from its folder before all else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from cluster.config import RunConfig
+from cluster.loops.checkpoints import RunCheckpoint, RunCheckpoints
+from cluster.run_folder import RunFolder
+from cluster.starting.given_reward import adopt, find_bundle
+from label_queue.ledger.sql import SqlLedger
+from protocol.errors import BundleCorrupt, ConfigError, InputError
+from protocol.files import flush, read_text, writing
+from protocol.labels import PolicyProvenance, RewardVersion
+from protocol.messages import Rollout
+from reward_service.bundle import read_manifest
+from reward_service.retention import bundle_path
+
+REFERENCE_FILE = "reference.json"
+_ROLLOUTS = TypeAdapter(list[Rollout])
+FIXED: Mapping[str, str] = {
+    "run.seed": "the run's random draws go on from it",
+    "run.mode": "its labels were scheduled by it",
+    "run.reward": "what the policy was trained on would be another",
+    "policy": "the weights go on from it",
+    "base_model": "the weights go on from it",
+    "prompts": "the place in the stream of prompts would be another's",
+    "ppo.batch_size": "the staleness bound counts in batches",
+    "ppo.critic": "the critic's weights are of the other kind",
+    "reward_model": "the reward's weights are of it",
+    "learner.num_ranks": "the optimizer's state lies in as many parts as there were ranks",
+    "learner.zero_stage": "the optimizer's state is parted by it",
+    "learner.dtype": "the weights are kept in it",
+}
+"""Keys, and whole sections, that a resumed run must have as it had them; and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumption:
+    """Everything that a run goes on from."""
+
+    checkpoint: RunCheckpoint
+    publish_as: int
+    """Number under which the policy goes on: the checkpoint's, or above all that were announced."""
+    reward: RewardVersion | None
+    """The reward version that was served last; None before the first."""
+    reference: tuple[Rollout, ...]
+    """The samples of ρ that were drawn at the beginning."""
+    ended_at: float
+    """When the run ended or was last heard of, Unix seconds."""
+
+
+def run_checkpoints(folder: RunFolder) -> RunCheckpoints:
+    """Return a run's checkpoints, for reading."""
+    return RunCheckpoints(folder.checkpoints, folder.policies)
+
+
+def read_resumption(folder: RunFolder, config: RunConfig, version: int | None) -> Resumption:
+    """Read what a run goes on from.
+
+    Args:
+        folder: The run's; no process of it is left.
+        config: As it goes on.
+        version: The checkpoint to go on from; None: the newest.
+
+    Raises:
+        InputError: There is no checkpoint, or all episodes are trained.
+        MissingError: There is none of this version.
+        BundleCorrupt: It is not what was written; the one before it is named.
+    """
+    checkpoints = run_checkpoints(folder)
+    found = checkpoints.versions()
+    if not found:
+        raise InputError(
+            f"{folder.path} was ended before its first checkpoint, and trained nothing: start it "
+            "anew with `andon run`, in another folder"
+        )
+    checkpoint = checkpoints.read(found[-1] if version is None else version)
+    if checkpoint.episodes >= config.run.episodes:
+        raise InputError(
+            f"{folder.path} has trained all its {checkpoint.episodes} episodes: see its report, or "
+            "give it more with --set run.episodes=N"
+        )
+    announced = _announced(folder.ledger)
+    at = checkpoint.policy_version
+    return Resumption(
+        checkpoint=checkpoint,
+        publish_as=at if announced <= at else announced + 1,
+        reward=_newest_reward(folder, config),
+        reference=tuple(_read_reference(folder.checkpoints / REFERENCE_FILE)),
+        ended_at=_ended_at(folder),
+    )
+
+
+def refuse_changes(before: RunConfig, after: RunConfig) -> None:
+    """Raise ConfigError where a resumed run was given what it cannot go on with; names the key."""
+    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+    for key, why in FIXED.items():
+        had, wanted = _at(old, key), _at(new, key)
+        if had != wanted:
+            raise ConfigError(
+                f"{key} of a resumed run must stay {had!r}, not {wanted!r}: {why}; leave it, or "
+                "start another run"
+            )
+
+
+def keep_reference(folder: RunFolder, rollouts: list[Rollout]) -> None:
+    """Write down the samples of ρ, which a resumed run must have again, flushed to disk."""
+    path = folder.checkpoints / REFERENCE_FILE
+    draft = path.with_name(f".draft-{path.name}")
+    with writing(path):
+        path.parent.mkdir(exist_ok=True)
+        draft.write_bytes(_ROLLOUTS.dump_json(rollouts))
+        flush(draft)
+        draft.rename(path)
+        flush(path.parent)
+
+
+def _read_reference(path: Path) -> list[Rollout]:
+    text = read_text(path, "the samples of the base model", "put it back")
+    try:
+        return _ROLLOUTS.validate_json(text)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise BundleCorrupt(f"{path}: {place}: {problem['msg']}") from error
+
+
+def _announced(ledger_path: Path) -> int:
+    """Return the newest policy version that anybody was told of."""
+    ledger = SqlLedger.open_to_read(ledger_path)
+    try:
+        return max((each.version for each in ledger.read(PolicyProvenance)), default=0)
+    finally:
+        ledger.close()
+
+
+def _newest_reward(folder: RunFolder, config: RunConfig) -> RewardVersion | None:
+    """Return the newest reward version on disk: the one served, or about to be."""
+    versions = sorted(int(path.name[1:]) for path in folder.rewards.glob("v[0-9]*"))
+    if not versions:
+        return None
+    if config.run.reward is not None:
+        return adopt(find_bundle(config.run.reward), folder.rewards)
+    bundle = bundle_path(folder.rewards.resolve(), versions[-1])
+    return replace(read_manifest(bundle).announcement, path=str(bundle))
+
+
+def _ended_at(folder: RunFolder) -> float:
+    """Return when a run ended, or when it last wrote a metric."""
+    said = folder.read_state().get("ended_at")
+    written = folder.metrics.stat().st_mtime if folder.metrics.exists() else folder.began_at
+    return written if said is None else float(said)
+
+
+def _at(content: Mapping[str, Any], key: str) -> Any:
+    found: Any = content
+    for part in key.split("."):
+        found = found[part]
+    return found

@@ -1,0 +1,195 @@
+"""`andon resume`: a run that was killed or stopped ends as if nobody had touched it, bit for bit.
+
+With the reward fixed, lag 0, a seed for each request and one rank, so that there is nothing to
+decide but what a checkpoint must hold.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from cluster.metrics.jsonl_sink import read_metrics
+from cluster.run_folder import RunFolder
+from label_queue.ledger.sql import SqlLedger
+from protocol.labels import PolicyProvenance
+from tests.support.run_process import RunProcess, andon, save_inputs
+
+pytestmark = pytest.mark.timeout(900)
+
+STEPS = 6
+BATCH = 16
+LABELER = 'labelers=[{name = "robot", seconds_per_label = 0.05}]'
+REPEATABLE = (
+    *("run.mode=fixed", "people=[]", f"run.episodes={STEPS * BATCH}", "run.max_policy_lag=0"),
+    *("rollouts.seed_requests=true", "rollouts.num_actors=1", "learner.checkpoint.every_steps=1"),
+)
+OF_TIME = ("time/", "throughput/", "system/", "cord/", "labels/")
+"""Metrics that say how long things took, or how often somebody looked."""
+TIMED = {"rollout/tokens_per_s", "staleness/reward_lag", "rollout/queue_depth"}
+
+Start = Callable[..., RunProcess]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="module")
+def reward(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose first reward version the others are trained on."""
+    run = RunProcess(inputs, tmp_path_factory.mktemp("reward") / "run-1", (LABELER,))
+    try:
+        assert run.wait(timeout_s=300) == 0, run.output
+    finally:
+        run.kill()
+    return run.folder.path
+
+
+@pytest.fixture(scope="module")
+def start(
+    inputs: Path, reward: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], RunProcess]]:
+    """Start a run that can be repeated; what is left of it at the end is killed."""
+    place, runs = tmp_path_factory.mktemp("runs"), []
+
+    def started(name: str) -> RunProcess:
+        settings = (*REPEATABLE, f"run.reward={reward}@1")
+        runs.append(RunProcess(inputs, place / name, settings))
+        return runs[-1]
+
+    yield started
+    for run in runs:
+        run.kill()
+
+
+@pytest.fixture(scope="module")
+def whole(start: Start) -> RunFolder:
+    """A run that nobody interrupted."""
+    run = start("whole")
+    assert run.wait(timeout_s=300) == 0, run.output
+    return run.folder
+
+
+def resumed(folder: RunFolder, *arguments: str) -> str:
+    command = andon("resume", str(folder.path), *arguments)
+    ended = subprocess.run(
+        command, cwd=folder.path.parent, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def num_steps(run: RunFolder) -> int:
+    policies = run.recordings / "policies.jsonl"
+    return len(policies.read_text().splitlines()) if policies.exists() else 0
+
+
+def weights(run: RunFolder) -> dict[str, Any]:
+    return load_file(run.policies / "final" / "model.safetensors")
+
+
+def rows_of_steps(run: RunFolder) -> list[dict[str, float]]:
+    """The rows of metrics of all steps, but for what tells the time."""
+    return [
+        {
+            name: value
+            for name, value in row.items()
+            if not name.startswith(OF_TIME) and name not in TIMED
+        }
+        for row in read_metrics(run.metrics)
+        if "policy/loss" in row
+    ]
+
+
+def rollouts_of(run: RunFolder) -> list[tuple[object, ...]]:
+    lines = (run.recordings / "rollouts.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    return [(each["step"], each["prompt"], each["text"], each["score"]) for each in found]
+
+
+def versions(run: RunFolder) -> list[tuple[int, int, int | None]]:
+    ledger = SqlLedger.open_to_read(run.ledger)
+    try:
+        return [(p.version, p.episodes, p.restored_from) for p in ledger.read(PolicyProvenance)]
+    finally:
+        ledger.close()
+
+
+def assert_same(run: RunFolder, whole: RunFolder) -> None:
+    assert rows_of_steps(run) == rows_of_steps(whole)
+    assert sorted(map(repr, rollouts_of(run))) == sorted(map(repr, rollouts_of(whole)))
+    assert versions(run) == versions(whole)
+    ours, theirs = weights(run), weights(whole)
+    assert ours.keys() == theirs.keys()
+    assert all(bool((ours[name] == theirs[name]).all()) for name in theirs)
+    last, theirs_last = (
+        json.loads((each.policies / f"v{STEPS:06d}" / "manifest.json").read_text())
+        for each in (run, whole)
+    )
+    assert last == theirs_last  # weights, moments and random state by their digests; KL coefficient
+
+
+def test_the_same_run_twice_is_the_same(start: Start, whole: RunFolder) -> None:
+    again = start("again")
+    assert again.wait(timeout_s=300) == 0, again.output
+    assert_same(again.folder, whole)
+
+
+@pytest.mark.parametrize("at", [1, 4])
+def test_a_run_killed_at_a_step_ends_as_if_it_had_not_been(
+    start: Start, whole: RunFolder, at: int
+) -> None:
+    run = start(f"killed-{at}")
+    run.wait_for(lambda: num_steps(run.folder) >= at, f"step {at}")
+    run.process.kill()
+    run.process.wait()
+    run.wait_for_silence(timeout_s=120)
+    assert num_steps(run.folder) < STEPS, "it was killed too late to show anything"
+    resumed(run.folder)
+    assert_same(run.folder, whole)
+
+
+def test_a_run_stopped_and_stopped_again_ends_as_if_it_had_not_been(
+    start: Start, whole: RunFolder
+) -> None:
+    run = start("stopped")
+    run.wait_for(lambda: num_steps(run.folder) >= 1, "a step")
+    run.process.send_signal(signal.SIGINT)
+    run.wait(timeout_s=60)
+    run.wait_for_silence(timeout_s=60)
+    resumed(run.folder)
+    assert_same(run.folder, whole)
+    assert len(run.state["resumed_at"]) == 1
+
+
+def changed(folder: RunFolder, *arguments: str) -> str:
+    ended = subprocess.run(
+        andon("resume", str(folder.path), *arguments), capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    return ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--set", "run.seed=7"], "run.seed of a resumed run must stay"),
+        ([], "has trained all its"),
+        (["--from", "99"], "no checkpoint of version 99"),
+    ],
+)
+def test_what_cannot_be_resumed_is_refused_by_name(
+    whole: RunFolder, arguments: Sequence[str], says: str
+) -> None:
+    before = whole.state.read_bytes()
+    assert says in changed(whole, *arguments)
+    assert whole.state.read_bytes() == before
