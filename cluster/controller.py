@@ -35,6 +35,7 @@ import asyncio
 import itertools
 import math
 from collections.abc import Callable, Coroutine, Sequence
+from uuid import uuid4
 
 from cluster.config import RunConfig
 from cluster.guards.guards import Guards
@@ -261,8 +262,10 @@ class Controller:
 
     async def queries(self) -> None:
         """Orders of the label queue → drafts of the current policy."""
+        mine = uuid4().hex  # another controller of this run may have asked before
         for number in itertools.count():
-            for order in await self._parts.labels.next_orders(timeout_s=5.0, call=str(number)):
+            call = f"{mine}-{number}"
+            for order in await self._parts.labels.next_orders(timeout_s=5.0, call=call):
                 drafts = await self.drafter.fill(order)
                 rollouts = [rollout for draft in drafts for rollout in draft.rollouts]
                 self._journal.drafted(rollouts, self.drafter.num_alike)

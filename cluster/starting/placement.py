@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 from contextlib import AsyncExitStack, ExitStack
+from functools import partial
 from pathlib import Path
 
 from ray.util.placement_group import PlacementGroup, remove_placement_group
@@ -148,8 +149,8 @@ class Placement:
         self._stops.push_async_callback(queue.ask, LabelQueueShell.close)
         self.labels = RemoteLabelQueue(queue)
         await queue.ask(LabelQueueShell.start_connectors)
-        app = build_intake_app(queue, self._config.labels)
-        await self._session.deploy(app, "labels", "/")
+        build = partial(build_intake_app, queue, self._config.labels)
+        await self._session.deploy(build, "labels", "/")
         return self.labels
 
     async def _start_actors(self) -> None:
@@ -225,14 +226,15 @@ class Placement:
     async def _start_reward_service(self, pinned: list[Prompt]) -> RewardClient:
         config = self._config.reward_service
         announcer = self.announcer = start_announcer("reward-announcer", config, self._reward)
-        app = build_reward_app(
+        build = partial(
+            build_reward_app,
             announcer=announcer,
             policy_path=self._policy_path,
             validation=[prompt.token_ids for prompt in pinned],
             config=config,
             actor_options=self._actor_options(),
         )
-        handle = await self._session.deploy(app, "reward", "/reward")
+        handle = await self._session.deploy(build, "reward", "/reward")
         return connect(handle, announcer, config, self._config.run.seed)
 
     async def _reserve(

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -85,8 +86,12 @@ class RaySession:
         """Address of both HTTP faces."""
         return url_of(self._config.http_host, self.http_port)
 
-    async def deploy(self, app: serve.Application, name: str, route_prefix: str) -> Any:
-        """Run a Serve application of this run; return its handle once it is healthy.
+    async def deploy(
+        self, build: Callable[[], serve.Application], name: str, route_prefix: str
+    ) -> Any:
+        """Build and run a Serve application of this run; return its handle once it is healthy.
+
+        It is built in the one thread that deploys: building tells pickle of modules, too.
 
         Serve's own wait for that cannot be ended, so it is asked again and again: the end of the
         session waits for the one short call that is under way.
@@ -94,11 +99,12 @@ class RaySession:
         Raises:
             DeploymentFailed: It could not be started.
         """
-        target = serve.RunTarget(app, f"{self.run_id}-{name}", route_prefix)
-        loop = asyncio.get_running_loop()
-        handle = await loop.run_in_executor(self._serve_calls, _begin_deployment, target)
+        app_name, loop = f"{self.run_id}-{name}", asyncio.get_running_loop()
+        handle = await loop.run_in_executor(
+            self._serve_calls, _begin_deployment, build, app_name, route_prefix
+        )
         while True:
-            if await loop.run_in_executor(self._serve_calls, _is_running, target.name):
+            if await loop.run_in_executor(self._serve_calls, _is_running, app_name):
                 return handle
             await asyncio.sleep(DEPLOYMENT_POLL_S)
 
@@ -171,7 +177,8 @@ def _not_started(error: Exception, address: str | None) -> ResourceError:
     )
 
 
-def _begin_deployment(target: serve.RunTarget) -> Any:
+def _begin_deployment(build: Callable[[], serve.Application], name: str, prefix: str) -> Any:
+    target = serve.RunTarget(build(), name, prefix)
     (handle,) = serve.run_many(
         [target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False
     )

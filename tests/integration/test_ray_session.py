@@ -80,7 +80,7 @@ async def test_ray_is_shut_down_after_the_last_call_has_returned(
     session: RaySession, install: Install
 ) -> None:
     serve = install(FakeServe())
-    deploying = asyncio.create_task(session.deploy(object(), "reward", "/reward"))
+    deploying = asyncio.create_task(session.deploy(object, "reward", "/reward"))
     await asyncio.to_thread(serve.is_called.wait)
     deploying.cancel()
     ending = asyncio.create_task(asyncio.to_thread(session.__exit__, None, None, None))
@@ -95,7 +95,7 @@ async def test_ray_is_shut_down_after_the_last_call_has_returned(
 async def test_an_application_is_waited_for(session: RaySession, install: Install) -> None:
     serve = install(FakeServe("NOT_STARTED", "DEPLOYING", "RUNNING"))
     serve.may_return.set()
-    assert await session.deploy(object(), "reward", "/reward") is HANDLE
+    assert await session.deploy(object, "reward", "/reward") is HANDLE
 
 
 async def test_an_application_that_cannot_start_says_why(
@@ -104,4 +104,4 @@ async def test_an_application_that_cannot_start_says_why(
     serve = install(FakeServe("DEPLOYING", "DEPLOY_FAILED"))
     serve.may_return.set()
     with pytest.raises(DeploymentFailed, match="run-1-reward did not start: no such model"):
-        await session.deploy(object(), "reward", "/reward")
+        await session.deploy(object, "reward", "/reward")

@@ -20,6 +20,7 @@ from cluster.loops.recorded import recorded
 from cluster.recordings.recorder import Recorder
 from cluster.recordings.streams import Recordings
 from cluster.run_folder import RunFolder
+from tests.support.memory_ledger import MemoryLedger
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_policy
 from tests.support.parts import (
@@ -76,17 +77,11 @@ class World:
     ) -> None:
         self.config = config or small_config()
         self.actors = list(actors) or [FakeActor(), FakeActor()]
-        self.learner = FakeLearner()
+        self.learner = FakeLearner(folder / "policy")
         self.service = FakeRewardService()
         self.trainer = FakeRewardTrainer()
-        self.people = LabelSide(
-            self.config.labels,
-            num_episodes=self.config.run.episodes,
-            mode=self.config.run.mode,
-        )
-        self.labels = self.people.loop
-        for name in labelers:
-            self.people.keep_labeling(name)
+        self._labelers = labelers
+        self.start_label_side()
         self.sink = MemorySink()
         self._recorder = recorder
         self.folder = RunFolder(folder)
@@ -96,6 +91,18 @@ class World:
         self.resumed: RunCheckpoint | None = None
         self._recordings = Recordings(folder)
         self._journal = Journal(self._recordings, self.sink, now=lambda: 100.0)
+
+    def start_label_side(self, ledger: MemoryLedger | None = None) -> None:
+        """Start the label queue, on a ledger that may hold something, and who labels."""
+        self.people = LabelSide(
+            self.config.labels,
+            num_episodes=self.config.run.episodes,
+            mode=self.config.run.mode,
+            ledger=ledger,
+        )
+        self.labels = self.people.loop
+        for name in self._labelers:
+            self.people.keep_labeling(name)
 
     def controller(self) -> Controller:
         parts = Parts(

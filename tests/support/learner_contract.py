@@ -92,6 +92,16 @@ class LearnerContract(Contract):
             await learner.step(self.batch(reached.version - 2))  # though it was the last taken
         await self.take_steps(learner, reached, 1)
 
+    async def test_what_is_kept_can_be_restored(self, learner: Learner, reached: Reached) -> None:
+        await self.take_steps(learner, reached, 1)
+        assert await learner.keep() == reached.version
+        assert await learner.keep() == reached.version
+        assert (await learner.checkpoints()).count(reached.version) == 1
+        await self.take_steps(learner, reached, 1)
+        restored = await learner.restore(reached.version - 1)
+        reached.version += 1
+        assert (restored.version, restored.restored_from) == (reached.version, reached.version - 2)
+
     async def test_what_was_not_kept_cannot_be_restored(
         self, learner: Learner, reached: Reached
     ) -> None:

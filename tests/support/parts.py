@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from protocol.errors import InputError, MissingError, ProbeMismatch, ScoringFailed, VersionError
 from protocol.labels import FitRequest, RewardVersion
@@ -87,9 +88,13 @@ class FakeActor:
 
 
 class FakeLearner:
-    """Keeps a checkpoint of every second version. `batches` are those trained on, each once."""
+    """Keeps a checkpoint of every second version. `batches` are those trained on, each once.
 
-    def __init__(self) -> None:
+    What `keep` keeps is a folder under `root`, where there is one, with the episodes in it.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._root = root
         self.batches: list[ExperienceBatch] = []
         self.restored: list[int] = []
         self.newest = 0
@@ -122,12 +127,19 @@ class FakeLearner:
     async def keep(self) -> int:
         async with self._turn:
             self.kept[self.newest] = self._episodes
+            if self._root is not None:
+                folder = self._root / f"v{self.newest:06d}"
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "episodes").write_text(str(self._episodes))
             return self.newest
 
     async def resume(self, version: int, publish_as: int) -> PolicyVersion:
         async with self._turn:
             if publish_as < version:
                 raise VersionError(f"policy version {version} cannot become {publish_as}")
+            if self._root is not None:
+                for folder in self._root.glob("v*"):
+                    self.kept[int(folder.name[1:])] = int((folder / "episodes").read_text())
             if version not in self.kept:
                 raise MissingError(f"no checkpoint of policy version {version}")
             self.newest, self._episodes = publish_as, self.kept[version]
@@ -181,18 +193,19 @@ class FakeRewardTrainer:
 
     def __init__(self) -> None:
         self.requests: list[FitRequest] = []
-        self._last: RewardVersion | None = None
+        self.last: RewardVersion | None = None
+        """The newest version."""
 
     async def fit(self, request: FitRequest) -> RewardVersion:
         await asyncio.sleep(0)
-        if self._last is not None and request == self.requests[-1]:
-            return self._last
+        if self.last is not None and request == self.requests[-1]:
+            return self.last
         if not request.comparisons:
             raise InputError("a reward fit got no comparisons: wait for labels")
         if request.kind == "warm" and not self.requests:
             raise VersionError("a warm update has no version to go on from: refit first")
         self.requests.append(request)
-        self._last = RewardVersion(
+        self.last = RewardVersion(
             version=len(self.requests),
             kind=request.kind,
             path="",
@@ -204,4 +217,4 @@ class FakeRewardTrainer:
             fit_seconds=0.1,
             learned=as_ranges(each.seq for each in request.comparisons),
         )
-        return self._last
+        return self.last

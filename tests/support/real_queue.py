@@ -42,10 +42,11 @@ class LabelSide:
         *,
         num_episodes: int = 100,
         mode: Mode = "online",
+        ledger: MemoryLedger | None = None,
     ) -> None:
         config = config or make_config()
         self.clock = ManualClock()
-        self.ledger = MemoryLedger()
+        self.ledger = ledger or MemoryLedger()
         self.queue = LabelQueue(
             self.ledger,
             config,

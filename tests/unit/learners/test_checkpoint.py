@@ -107,6 +107,21 @@ def test_few_are_kept(tmp_path: Path) -> None:
     assert folder.versions() == (0, 14, 30)
 
 
+def test_what_a_run_goes_on_from_stays(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, keep=3)
+    write(folder, 0)
+    write(folder, 10)
+    folder.mark_cut(10)
+    for version in (11, 12, 13):
+        write(folder, version, next_reward=version)
+    # 13 is the newest; 12 and 11 were marked, and 10 was not, but the run's own file names it.
+    assert folder.versions() == (0, 10, 13)
+    for version in (20, 30):
+        digest = folder.write_share(version, {"weight/a": torch.zeros(1)})
+        folder.complete(position(version), None, (digest,), is_cut=True)
+    assert folder.versions() == (0, 20, 30)
+
+
 def test_a_full_disk_is_said_so_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

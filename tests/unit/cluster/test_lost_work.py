@@ -1,0 +1,73 @@
+"""What belongs to steps that are taken again is set aside, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cluster.run_folder import RunFolder
+from cluster.starting.lost_work import set_aside
+from protocol.errors import InputError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    folder = RunFolder.create(tmp_path / "run-1")
+    write(
+        folder.metrics,
+        {"policy/step": 9},
+        {"policy/step": 10},
+        {"labels/seq": 70},
+        {"policy/step": 11},
+    )
+    write(
+        folder.recordings / "rollouts.jsonl", {"step": 0}, {"step": 10}, {"step": 11}, {"step": 11}
+    )
+    write(folder.recordings / "policies.jsonl", {"version": 10}, {"version": 11})
+    write(folder.recordings / "rewards.jsonl", {"version": 20})
+    write(folder.recordings / "learner.jsonl", {"doing": "step"})
+    return folder
+
+
+def write(path: Path, *rows: object) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def rows(path: Path) -> list[object]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_rows_of_later_steps_go_and_the_rest_stays(folder: RunFolder) -> None:
+    assert set_aside(folder, 10) == 4
+    assert rows(folder.metrics) == [{"policy/step": 9}, {"policy/step": 10}, {"labels/seq": 70}]
+    assert rows(folder.recordings / "rollouts.jsonl") == [{"step": 0}, {"step": 10}]
+    assert rows(folder.recordings / "policies.jsonl") == [{"version": 10}]
+    assert rows(folder.recordings / "rewards.jsonl") == [{"version": 20}]
+    assert rows(folder.path / "lost" / "metrics.jsonl") == [{"policy/step": 11}]
+    assert rows(folder.path / "lost" / "rollouts.jsonl") == [{"step": 11}, {"step": 11}]
+
+
+def test_again_there_is_nothing_more(folder: RunFolder) -> None:
+    set_aside(folder, 10)
+    before = {path: path.read_bytes() for path in folder.path.rglob("*.jsonl")}
+    assert set_aside(folder, 10) == 0
+    assert {path: path.read_bytes() for path in folder.path.rglob("*.jsonl")} == before
+
+
+def test_a_line_that_a_crash_left_half_written_is_dropped_in_every_stream(
+    folder: RunFolder,
+) -> None:
+    for path in (folder.metrics, folder.recordings / "learner.jsonl"):
+        with path.open("a") as file:
+            file.write('{"policy/st')
+    set_aside(folder, 10)
+    assert rows(folder.metrics)[-1] == {"labels/seq": 70}
+    assert rows(folder.recordings / "learner.jsonl") == [{"doing": "step"}]
+
+
+def test_a_line_that_is_no_row_is_named(folder: RunFolder) -> None:
+    folder.metrics.write_text('{"policy/step": 9}\nnonsense\n')
+    with pytest.raises(InputError, match=r"metrics\.jsonl, line 2: not JSON"):
+        set_aside(folder, 10)
