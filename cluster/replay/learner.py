@@ -73,7 +73,7 @@ def one_rank() -> Iterator[None]:
 
 def first_start(recording: Recording, window: Window) -> int:
     """Return the policy version to begin at."""
-    kept = [v for v in recording.folder.checkpoints() if v <= window.first]
+    kept = [v for v in recording.folder.restorable() if v <= window.first]
     return max(kept, default=0)
 
 
@@ -115,7 +115,7 @@ def copy_checkpoint(recording: Recording, version: int, root: Path) -> None:
     if not kept.exists():
         raise MissingError(
             f"policy version {version} was not kept: {recording.folder.policies} has "
-            f"{', '.join(map(str, recording.folder.checkpoints())) or 'none'}"
+            f"{', '.join(map(str, recording.folder.restorable())) or 'none'}"
         )
     shutil.copytree(kept, root / name)
 
@@ -183,7 +183,7 @@ def _probe(recording: Recording) -> tuple[int, ...]:
 
 def _check_start(recording: Recording, wanted: int, start: int, *, is_first: bool) -> None:
     """Refuse to start where nothing was kept to start from."""
-    kept = recording.folder.checkpoints()
+    kept = recording.folder.restorable()
     if is_first and wanted > start and wanted not in kept:
         later = [version for version in kept if version >= wanted]
         raise InputError(

@@ -28,6 +28,7 @@ _LEARNER = {
     "reward": "waits for a forced refit to be judged",
     "cord": "stands at the cord, until the owner releases it",
     "passing": "passes the cord",
+    "down": "is down, until the run is resumed",
 }
 
 

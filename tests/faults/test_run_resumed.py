@@ -11,10 +11,10 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from safetensors.torch import load_file
+from torch import Tensor
 
 from cluster.metrics.jsonl_sink import read_metrics
 from cluster.run_folder import RunFolder
@@ -93,8 +93,9 @@ def num_steps(run: RunFolder) -> int:
     return len(policies.read_text().splitlines()) if policies.exists() else 0
 
 
-def weights(run: RunFolder) -> dict[str, Any]:
-    return load_file(run.policies / "final" / "model.safetensors")
+def weights(run: RunFolder) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = load_file(run.policies / "final" / "model.safetensors")
+    return tensors
 
 
 def rows_of_steps(run: RunFolder) -> list[dict[str, float]]:

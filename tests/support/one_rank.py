@@ -21,6 +21,12 @@ class OneRankLearner:
     async def checkpoints(self) -> tuple[int, ...]:
         return self._rank.checkpoints()
 
+    async def keep(self) -> int:
+        return self._rank.keep()
+
+    async def resume(self, version: int, publish_as: int) -> PolicyVersion:
+        return present(self._rank.resume(version, publish_as))
+
     async def restore(self, version: int, step: int | None = None) -> PolicyVersion:
         return present(self._rank.restore(version, step))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def make_checkpoint(version: int) -> RunCheckpoint:
             unscored=((8, make_rollout(make_request(8), version)),),
             scored=((7, make_scored(make_rollout(make_request(7), version), 0.1 + 0.2)),),
         ),
-        drafter=DrafterState(num_requests=Counter(train=12, query=3), num_prompts=5, num_resumed=1),
+        drafter=DrafterState(num_requests={"train": 12, "query": 3}, num_prompts=5, num_resumed=1),
         num_prompts=12,
         guards=GuardsState(kl_sign=KLSignState(), num_trips=2),
         least_reward_version=1,

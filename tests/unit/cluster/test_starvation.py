@@ -100,6 +100,9 @@ def test_a_prompt_source_that_ends_is_an_error() -> None:
         def draw(self, count: int) -> list[Prompt]:
             return [make_prompt(number) for number in range(min(count, 3))]
 
+        def skip(self, count: int) -> None:
+            raise AssertionError("nothing is skipped here")
+
     assert len(draw_prompts(Ending(), 3)) == 3
     with pytest.raises(PromptsExhausted, match="3 of 8 prompts; give one that begins again"):
         draw_prompts(Ending(), 8)

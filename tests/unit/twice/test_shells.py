@@ -28,6 +28,7 @@ from protocol.messages import StepReport
 from reward_service.announcer import Announcer
 from tests.support import learner_inputs as inputs
 from tests.support.fake_engine import FakeEngine, fake_policy
+from tests.support.journal_desk import make_batch, make_reward
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_policy
 from tests.support.plain_engine import PlainEngine
@@ -36,7 +37,6 @@ from tests.support.reward import make_reward_version
 from tests.support.rollout_actor_contract import requests
 from tests.support.tiny_model import save_tiny_model
 from tests.support.twice import LOCAL, READS, Table, check_table, scenarios
-from tests.unit.cluster.test_journal import make_batch, make_reward
 
 ROOT = Path(__file__).parents[3]
 
