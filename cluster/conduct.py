@@ -19,7 +19,7 @@ from cluster.config import RunConfig
 from cluster.controller import Controller
 from cluster.guards.evidence import Evidence
 from cluster.guards.guards import Guards
-from cluster.inert_text import shell_word
+from cluster.inert_text import inert, shell_word
 from cluster.loops.checkpoints import RunCheckpoints
 from cluster.loops.journal import Journal
 from cluster.loops.recorded import recorded
@@ -38,9 +38,9 @@ from cluster.starting.base_model import starting_policy
 from cluster.starting.labelers import SimulatedLabelers
 from cluster.starting.placement import Placement, num_cpus_wanted
 from cluster.starting.prompts import RunTexts, read_texts
-from cluster.starting.remote import RemoteActor
 from cluster.starting.resumption import Resumption, keep_reference
 from cluster.starting.session import RaySession
+from cluster.supervision.restarts import Restarts
 from cluster.watching.display import RunDisplay
 from cluster.watching.inspector import Inspector
 from cluster.watching.intake_watch import ANSWER_TIMEOUT_S, IntakeWatch
@@ -49,6 +49,7 @@ from cluster.watching.watch import Watch
 from label_queue.http_client import open_client
 from label_queue.sides.owner import OwnerSide
 from label_queue.simulated.gold import response_gold
+from protocol.errors import PartFailed
 from protocol.messages import PolicyVersion
 from protocol.remote import Remote, spawn
 from protocol.tokenizing import PolicyTokenizer
@@ -110,8 +111,11 @@ async def conduct(
         watch.show("starting actors, learner, reward service and label queue")
         if texts is None:
             texts = await asyncio.to_thread(read_texts, config, policy_path)
+        restarts = Restarts(config.cluster.restarts, partial(_restarted, journal, console))
         reward = None if resumption is None else resumption.reward
-        async with Placement(config, folder, session, policy_path, texts, reward) as placement:
+        async with Placement(
+            config, folder, session, policy_path, texts, restarts, reward
+        ) as placement:
             guards = Guards(
                 config.guards,
                 config.kl,
@@ -147,7 +151,7 @@ async def conduct(
                     for name, link in links.items()
                 ],
             )
-            with SimulatedLabelers(config.labelers, session.url, folder) as labelers:
+            with SimulatedLabelers(config.labelers, session.url, folder, restarts) as labelers:
                 note = _note(config, session.url, folder.path)
                 async with _as_owner(session.url, folder) as http, asyncio.TaskGroup() as group:
                     intake = IntakeWatch(
@@ -155,7 +159,10 @@ async def conduct(
                     )
                     watching = group.create_task(
                         watch.watch(
-                            controller, placement.labels.policy_loop, placement.actors, note
+                            controller,
+                            placement.labels.policy_loop,
+                            lambda: placement.actors,
+                            note,
                         )
                     )
                     minding = group.create_task(labelers.watch())
@@ -172,7 +179,7 @@ async def conduct(
                     minding.cancel()
                 acknowledged = labelers.num_acknowledged() if config.labelers else None
             # The last figures in the metrics are those of the report.
-            await watch.look(placement.labels.policy_loop, placement.actors)
+            await watch.look(placement.labels.policy_loop, lambda: placement.actors)
             folder.update_state(labels_acknowledged=acknowledged, stop_reason=watch.stop_reason)
             watch.show("saving the policy")
             await placement.learner.save(str((folder.policies / "final").resolve()))
@@ -211,16 +218,23 @@ def _inspector(
         latest=lambda: journal.latest,
         trouble=lambda: watch.trouble,
     )
-    for index, actor in enumerate(placement.actors):
-        inspector.listen_to(f"rollout-{index}", "actor", partial(_stats_of, actor))
+    for index in range(len(placement.actors)):
+        inspector.listen_to(f"rollout-{index}", "actor", partial(_stats_of, placement, index))
     replicas = partial(placement.announcer.ask, AnnouncerShell.standing)
     inspector.listen_to("reward service", "rewards", replicas)
     inspector.listen_to("label queue", "labels", placement.labels.policy_loop.stats)
     return inspector
 
 
-async def _stats_of(actor: RemoteActor) -> dict[str, Any]:
-    return asdict(await actor.stats())
+async def _stats_of(placement: Placement, index: int) -> dict[str, Any]:
+    """Ask the actor that has this place now, which may not be the one that had it before."""
+    return asdict(await placement.actors[index].stats())
+
+
+def _restarted(journal: Journal, console: Console, part: str, cause: PartFailed) -> None:
+    """Say of a part that died that it is started again."""
+    journal.restarted(part, cause)
+    _tell(console, [inert(f"{part} is started again: {cause}")])
 
 
 def _tell(console: Console, lines: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ from actors.prompts.config import PromptsConfig
 from cluster.guards.config import GuardsConfig
 from cluster.metrics.config import MetricsConfig
 from cluster.recordings.config import RecordingConfig
+from cluster.supervision.config import RestartsConfig
 from label_queue.config import LabelsConfig, Mode
 from label_queue.ids import LabelerId
 from label_queue.simulated.config import LabelerProfile
@@ -84,6 +85,8 @@ class ClusterConfig(Settings):
     gpus_per_learner_rank: Devices = 0.0
     worker_logs: bool = False
     """Show what the worker processes print."""
+    restarts: RestartsConfig = RestartsConfig()
+    """What is done about parts that fall away."""
 
     @model_validator(mode="after")
     def _gpus_are_whole_or_parts_of_one(self) -> Self:

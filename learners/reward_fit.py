@@ -7,12 +7,13 @@ Shapes: B comparisons, K candidates, M heads.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from learners.checkpoint import Layout
 from learners.comparisons import (
     bootstrap_counts,
     calibration_error,
@@ -24,11 +25,13 @@ from learners.comparisons import (
 from learners.config import DeepSpeedConfig, RewardFitConfig
 from learners.engine import Engine
 from learners.judging import Judgement, confidence, judge
+from learners.reward_state import RewardStates, Share, digest_of
 from protocol.errors import InputError, NotFinite, VersionError
+from protocol.fault_points import reach
 from protocol.labels import Comparison, FitKind, FitRequest, RewardVersion
 from reward_service.batching import check_sequences, raw_scores
 from reward_service.buckets import BatchLimits
-from reward_service.bundle import write_bundle
+from reward_service.bundle import read_manifest, write_bundle
 from reward_service.config import RewardModelConfig
 from reward_service.forward import check_forward
 from reward_service.normalisation import normalise
@@ -59,6 +62,14 @@ class RewardTrainer:
         root: The run's `reward` folder, where bundles go.
         reference_sequences: [N][T_n] prompt + kept response of samples of ρ, which normalise.
         clock: Seconds, for `fit_seconds`.
+        keeps_state: Write beside each version what another trainer can go on from.
+        resume_from: The bundle in `root` to go on from, of a trainer that kept its state: the next
+            version is the one after, a warm update begins where that trainer stood, bit for bit,
+            and the fit that made the bundle is known again.
+
+    Raises:
+        MissingError: There is no bundle at `resume_from`, or no state beside it.
+        BundleCorrupt: They are not what was written, or of a trainer spread otherwise.
 
     `engine.join_ranks` comes first. Every rank calls every method, in the same order.
     """
@@ -73,6 +84,8 @@ class RewardTrainer:
         root: Path,
         reference_sequences: Sequence[Sequence[int]],
         clock: Callable[[], float],
+        keeps_state: bool = False,
+        resume_from: Path | None = None,
     ) -> None:
         self._policy_path = policy_path
         self._model_config = model
@@ -86,7 +99,11 @@ class RewardTrainer:
         self._reference_scores: Tensor | None = None
         self._learned: set[str] = set()
         self._version = 0
-        self._last: tuple[FitRequest, RewardVersion | None] | None = None
+        self._last: tuple[str, RewardVersion | None] | None = None
+        """The digest of the last request that was fitted, and the answer."""
+        self._keeps_state = keeps_state
+        if resume_from is not None:
+            self._resume(resume_from)
 
     def fit(self, request: FitRequest) -> RewardVersion | None:
         """Fit or update, normalise, write a bundle; return its announcement on rank 0, else None.
@@ -102,7 +119,7 @@ class RewardTrainer:
             NotFinite: NaN or infinity in a loss, gradient or score. Nothing is published, and
                 warm updates go on from the version before.
         """
-        if self._last is not None and request == self._last[0]:
+        if self._last is not None and digest_of(request) == self._last[0]:
             return self._last[1]
         if not request.comparisons:
             raise InputError("a reward fit got no comparisons: wait for labels")
@@ -137,6 +154,7 @@ class RewardTrainer:
         if request.kind == "refit":
             self._start_afresh()
         metrics |= self._learn(request)
+        reach("reward_fit.learned")
         metrics |= self._normalise()
         number = self._version + 1
         seconds = self._clock() - started
@@ -146,12 +164,16 @@ class RewardTrainer:
             "reward_model/ledger_seq": request.ledger_seq,
             "reward_model/fit_seconds": seconds,
         }
+        learned = self._learned | {each.query_id for each in request.comparisons}
+        if self._keeps_state:
+            self._write_state(number, request, learned)
         version = self._publish(
             RewardVersion.answering(request, version=number, fit_seconds=seconds, metrics=metrics)
         )
+        reach("reward_fit.published")
         self._version = number
-        self._learned |= {each.query_id for each in request.comparisons}
-        self._last = (request, version)
+        self._learned = learned
+        self._last = (digest_of(request), version)
         return version
 
     def _keep(self, kind: FitKind) -> _Kept:
@@ -171,6 +193,44 @@ class RewardTrainer:
             self._engine.discard_gradients()
             self._engine.restore(kept.state)
             normalise(self._engine.module, self._reference_sequences, _LIMITS)
+
+    def _write_state(self, version: int, request: FitRequest, learned: set[str]) -> None:
+        """Keep what another trainer goes on from; before the bundle, which promises that it can."""
+        engine = self._live()
+        share = Share(
+            engine=engine.snapshot(),
+            gain=self._training_gain,
+            reference_scores=self._reference_scores,
+        )
+        states = self._states(engine)
+        own = bytes.fromhex(states.write_share(version, share))
+        # The folder may appear once every rank has written: this is where they meet.
+        rows = engine.gathered(torch.tensor([list(own)], device=engine.device))
+        if engine.rank == 0:
+            digests = tuple(bytes(row).hex() for row in rows.tolist())
+            states.complete(version, request, learned, digests)
+
+    def _resume(self, bundle: Path) -> None:
+        """Take the place of the trainer that published a bundle as its last."""
+        announcement = replace(read_manifest(bundle).announcement, path=str(bundle))
+        generator = torch.Generator().manual_seed(self._config.seed)
+        model = RewardModel.from_reference(self._policy_path, self._model_config, generator)
+        engine = self._engine = Engine(model, self._deepspeed)
+        manifest, share = self._states(engine).read(announcement.version)
+        engine.restore(share.engine)
+        normalise(engine.module, self._reference_sequences, _LIMITS)
+        self._training_gain = share.gain.to(engine.module.gain)
+        self._reference_scores = share.reference_scores
+        self._learned = set(manifest.learned)
+        self._version = announcement.version
+        self._last = (manifest.request_sha256, announcement if engine.rank == 0 else None)
+
+    def _states(self, engine: Engine) -> RewardStates:
+        config = self._deepspeed
+        layout = Layout(
+            num_ranks=config.num_ranks, zero_stage=config.zero_stage, dtype=config.dtype
+        )
+        return RewardStates(self._root, layout, engine.rank)
 
     def _start_afresh(self) -> None:
         """Take ρ and fresh heads, normalised: scores of variance 1 are the scale fits start at."""

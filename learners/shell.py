@@ -220,13 +220,24 @@ class RewardTrainerRank(Rank):
         self._root = root
         self._trainer: RewardTrainer | None = None
 
-    def start(self, host: str, port: int, reference_sequences: Sequence[Sequence[int]]) -> None:
+    def start(
+        self,
+        host: str,
+        port: int,
+        reference_sequences: Sequence[Sequence[int]],
+        resume_from: Path | None = None,
+    ) -> None:
         """Meet the other ranks and take the samples of ρ that normalise; again: nothing more.
 
         Args:
             host: Rank 0's address.
             port: Rank 0's port.
             reference_sequences: [N][T_n] prompt + kept response, N 256 by default.
+            resume_from: The newest bundle, of ranks that are no more; see `RewardTrainer`.
+
+        Raises:
+            MissingError: There is no such bundle, or no state of a trainer beside it.
+            BundleCorrupt: They are not what was written, or of a trainer spread otherwise.
         """
         if self._trainer is not None:
             return
@@ -239,6 +250,8 @@ class RewardTrainerRank(Rank):
             root=self._root,
             reference_sequences=reference_sequences,
             clock=time.monotonic,
+            keeps_state=True,
+            resume_from=resume_from,
         )
 
     def fit(self, request: FitRequest) -> RewardVersion | None:

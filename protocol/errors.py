@@ -27,6 +27,7 @@ stranger would have caught:
     │   ├── EngineDied          (RuntimeError)       a rollout actor's vLLM engine core
     │   ├── DeploymentFailed    (RuntimeError)       a Serve application did not start
     │   ├── LabelerFailed       (RuntimeError)       a simulated labeler ended with an error
+    │   ├── LabelerDied         (RuntimeError)       a simulated labeler was killed by a signal
     │   ├── MemoryShort         (MemoryError)        a part had not the memory it needs
     │   └── WeightsNotTaken     (TimeoutError)       actors did not take weights that were pushed
     ├── PromptsExhausted        (EOFError)           a prompt source came to its end
@@ -177,6 +178,10 @@ class DeploymentFailed(PartFailed, RuntimeError):
 
 class LabelerFailed(PartFailed, RuntimeError):
     """The process of a simulated labeler ended with an error."""
+
+
+class LabelerDied(PartFailed, RuntimeError):
+    """A signal ended the process of a simulated labeler, which said nothing of its own."""
 
 
 class MemoryShort(PartFailed, MemoryError):

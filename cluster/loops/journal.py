@@ -22,6 +22,7 @@ from cluster.recordings.records import (
     ComparisonRecord,
     FirstSampleRecord,
     LoadRecord,
+    RestartRecord,
     RewardRecord,
     RolloutRecord,
 )
@@ -30,6 +31,7 @@ from cluster.recordings.streams import (
     FIRST_SAMPLES,
     LOADS,
     POLICIES,
+    RESTARTS,
     REWARDS,
     ROLLOUTS,
     Recordings,
@@ -69,6 +71,8 @@ class Journal:
         self._rows = MetricRows(metrics, self._clocks, gold)
         self._told = Once()
         self._sampled: set[int] = set()
+        self.num_restarts = 0
+        """Parts that were started again so far."""
         self._newly_sampled: list[tuple[int, float]] = []
 
     def resume(
@@ -235,6 +239,17 @@ class Journal:
             self._recordings.write(POLICIES, as_provenance(policy, self._now()))
             self._rows.rolled_back(policy)
         log.info("resumed", policy_version=policy.version, restored_from=policy.restored_from)
+
+    def restarted(self, part: str, cause: Exception) -> None:
+        """A part died and is started again."""
+        self.num_restarts += 1
+        self._recordings.write(
+            RESTARTS,
+            RestartRecord(
+                part=part, cause=f"{type(cause).__name__}: {cause}", restarted_at=self._now()
+            ),
+        )
+        log.warning("part started again", part=part, error=str(cause))
 
     def alarmed(self, title: str, text: str) -> None:
         """Something needs a person who is not looking."""

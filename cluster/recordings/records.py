@@ -134,3 +134,14 @@ class ActorLook:
     """Part of `uptime_s` with at least one request in flight, whatever it was for."""
     num_tokens: int
     """Response tokens of all rollouts finished since the actor started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartRecord:
+    """A part of the run died and was started again."""
+
+    part: str
+    """Names it, e.g. "rollout actor rollout-0"."""
+    cause: str
+    """The type of the error, and what it said."""
+    restarted_at: float

@@ -20,6 +20,7 @@ from cluster.recordings.records import (
     ComparisonRecord,
     FirstSampleRecord,
     LoadRecord,
+    RestartRecord,
     RewardRecord,
     RolloutRecord,
     Span,
@@ -66,6 +67,7 @@ LEARNER = Stream(name="learner", holds=Span)
 FITS = Stream(name="fits", holds=Span)
 """What the reward trainer did."""
 ACTORS = Stream(name="actors", holds=ActorLook)
+RESTARTS = Stream(name="restarts", holds=RestartRecord)
 
 
 class Recordings:

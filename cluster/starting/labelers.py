@@ -12,7 +12,9 @@ from pathlib import Path
 
 from cluster.config import SimulatedLabeler
 from cluster.run_folder import RunFolder
-from protocol.errors import LabelerFailed
+from cluster.supervision.config import RestartsConfig
+from cluster.supervision.restarts import Restarts
+from protocol.errors import LabelerDied, LabelerFailed
 from protocol.files import writing
 
 STOP_TIMEOUT_S = 10.0
@@ -26,6 +28,7 @@ class SimulatedLabelers:
         profiles: Who labels, and how well.
         url: The intake's address, e.g. "http://127.0.0.1:8000".
         folder: The run's, with a token file for each; reports and logs go there.
+        restarts: How often one that a signal has ended may be started again.
     """
 
     def __init__(
@@ -33,10 +36,12 @@ class SimulatedLabelers:
         profiles: Sequence[SimulatedLabeler],
         url: str,
         folder: RunFolder,
+        restarts: Restarts | None = None,
     ) -> None:
         self._profiles = profiles
         self._url = url
         self._folder = folder
+        self._restarts = restarts or Restarts(RestartsConfig())
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._is_ending = False
 
@@ -67,25 +72,45 @@ class SimulatedLabelers:
     async def watch(self) -> None:
         """Return when all have ended by themselves, or are told to.
 
+        One that a signal has ended, as an out-of-memory killer's, is started again.
+
         Raises:
             LabelerFailed: One gave up or failed: without its labels the run would wait for ever.
+            LabelerDied: One was ended more often than it may be started again.
         """
-        # Polled: a thread that waited for each would leave none to others on a small machine.
+        minding = [asyncio.ensure_future(self._mind(name)) for name in self._processes]
+        try:
+            await asyncio.gather(*minding)
+        finally:
+            for each in minding:
+                each.cancel()
+
+    async def _mind(self, name: str) -> None:
         while not self._is_ending:
-            codes = {name: process.poll() for name, process in self._processes.items()}
-            for name, code in codes.items():
-                if code and not self._is_ending:
-                    raise LabelerFailed(
-                        f"simulated labeler {name} ended with {self._why(name, code)}"
-                    )
-            if None not in codes.values():
+            # Polled: a thread that waited for each would leave none to others on a small machine.
+            code = self._processes[name].poll()
+            if code == 0:
                 return
+            if code is not None:
+                await self._restart(name, code)
             await asyncio.sleep(POLL_S)
+
+    async def _restart(self, name: str, code: int) -> None:
+        who = f"simulated labeler {name}"
+        if code > 0:
+            raise LabelerFailed(f"{who} ended with {self._why(name, code)}")
+        died = LabelerDied(f"{who} was ended by signal {-code}; see {self._log(name)}")
+        await self._restarts.allow(who, died)
+        if not self._is_ending:
+            self._processes[name] = self._start(self._profile(name))
 
     def num_acknowledged(self) -> int:
         """Distinct labels the labelers saw acknowledged, by their own count."""
         reports = (self._report(profile) for profile in self._profiles)
         return sum(json.loads(r.read_bytes())["acknowledged"] for r in reports if r.exists())
+
+    def _profile(self, name: str) -> SimulatedLabeler:
+        return next(profile for profile in self._profiles if profile.name == name)
 
     def _why(self, name: str, code: int) -> str:
         """Return an exit code and the last thing its process said."""
@@ -100,7 +125,7 @@ class SimulatedLabelers:
         # Absolute: a relative path may begin with a dash.
         token_file = self._folder.tokens.absolute() / profile.name
         with writing(self._log(profile.name)):
-            log = self._log(profile.name).open("wb")
+            log = self._log(profile.name).open("ab")
         with log:
             return subprocess.Popen(
                 [

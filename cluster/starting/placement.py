@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 from pathlib import Path
@@ -22,12 +23,15 @@ from cluster.starting.prompts import RunTexts
 from cluster.starting.publishers import publisher_maker
 from cluster.starting.ranks import RankGroup, on_bundle, place
 from cluster.starting.remote import (
+    REWARD_TRAINER,
     RemoteActor,
     RemoteLearner,
     RemoteRewardTrainer,
     said,
 )
+from cluster.starting.rollout_actors import RolloutActors
 from cluster.starting.session import RaySession
+from cluster.supervision.restarts import Restarts
 from label_queue.intake.shell import build_intake_app
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from learners.config import PolicyConfig
@@ -55,6 +59,7 @@ class Placement:
         session: An open Ray session.
         policy_path: ρ, a folder.
         texts: What the run reads with ρ's tokenizer.
+        restarts: How often a part that dies may be started again.
         reward: The reward version that is served from the start, of a run that goes on.
     """
 
@@ -65,6 +70,7 @@ class Placement:
         session: RaySession,
         policy_path: Path,
         texts: RunTexts,
+        restarts: Restarts,
         reward: RewardVersion | None = None,
     ) -> None:
         self._config = config
@@ -73,19 +79,25 @@ class Placement:
         self._policy_path = policy_path
         self._texts = texts
         self._reward = reward
+        self._restarts = restarts
         self._actor_ids = [f"rollout-{index}" for index in range(config.rollouts.num_actors)]
         self._stops = AsyncExitStack()
         """Asks each part to stop, and waits for it."""
         self._removals = ExitStack()
         """Takes away what parts stand on, and the parts with it."""
-        self.actors: list[RemoteActor] = []
+        self._rollout_actors: RolloutActors
         self.parts: Parts
         self.policy: PolicyVersion
         """Version 0, as the learner published it."""
         self.labels: RemoteLabelQueue
         self.announcer: Remote[AnnouncerShell]
         self.learner: RemoteLearner
-        self._reward_ranks: RankGroup[RewardTrainerRank] | None = None
+        self._reward_trainer: RemoteRewardTrainer | None = None
+
+    @property
+    def actors(self) -> Sequence[RemoteActor]:
+        """The rollout actors there are now, by index; ask anew, for they may be replaced."""
+        return self._rollout_actors.actors
 
     async def __aenter__(self) -> Placement:
         try:
@@ -108,14 +120,11 @@ class Placement:
         Args:
             reference: Samples of ρ, used unless the config names texts that shall score 0.
         """
-        ranks = self._reward_ranks
-        if ranks is None:
+        if self._reward_trainer is None:
             return
         chosen = self._texts.normalisation
-        sequences = reference if chosen is None else chosen
-        host, port = await ranks.meeting_point()
-        await ranks.ask(RewardTrainerRank.start, host, port, sequences)
-        self._stops.push_async_callback(ranks.ask, RewardTrainerRank.stop)
+        await self._reward_trainer.start(reference if chosen is None else chosen)
+        self._stops.push_async_callback(self._reward_trainer.stop)
 
     async def _start(self) -> None:
         pinned = self._texts.query_prompts.draw(NUM_PINNED_PROMPTS)
@@ -129,7 +138,7 @@ class Placement:
         self.parts = Parts(
             prompts=self._texts.prompts,
             query_prompts=self._texts.query_prompts,
-            fleet=RolloutFleet(self.actors, self._config.rollouts.requests_per_call, self.learner),
+            fleet=self._fleet(),
             learner=self.learner,
             reward_trainer=trainer.result(),
             reward_service=service.result(),
@@ -157,20 +166,34 @@ class Placement:
         config = self._config.rollouts
         resources = self._resources(self._config.cluster.gpus_per_actor)
         group = await self._reserve(config.num_actors, resources, "SPREAD", "rollout actors")
-        for index, actor_id in enumerate(self._actor_ids):
+
+        def spawned(index: int, number: int) -> Remote[RolloutActorShell]:
+            actor_id, seed = self._actor_ids[index], self._config.run.seed
             who, options = f"rollout actor {actor_id}", on_bundle(group, index, resources)
-            shell = spawn(RolloutActorShell, who, options)(
+            return spawn(RolloutActorShell, who, options)(
                 actor_id,
                 str(self._policy_path),
                 self._config.response,
                 config,
-                # No two actors of a run may draw alike.
-                derived_seed(self._config.run.seed, "rollouts", index),
+                # No two actors of a run may draw alike, nor one that replaces another.
+                derived_seed(seed, f"rollouts after {number}" if number else "rollouts", index),
             )
-            actor = RemoteActor(shell)
-            self._stops.push_async_callback(actor.stop)
-            self.actors.append(actor)
-        await asyncio.gather(*(actor.start() for actor in self.actors))
+
+        self._rollout_actors = RolloutActors(config.num_actors, spawned, self._restarts)
+        self._stops.push_async_callback(self._rollout_actors.stop)
+        await self._rollout_actors.start()
+
+    def _fleet(self) -> RolloutFleet:
+        fleet = RolloutFleet(
+            self.actors,
+            self._config.rollouts.requests_per_call,
+            self.learner,
+            replace=self._rollout_actors.replace,
+            restarts=self._restarts,
+            timeout_s=self._config.cluster.restarts.rollout_timeout_s,
+        )
+        self._stops.push_async_callback(fleet.close)
+        return fleet
 
     async def _start_learner(self, probe: Prompt) -> None:
         config = self._config.learner
@@ -208,20 +231,29 @@ class Placement:
         config = self._config.reward_trainer
         resources = self._resources(self._config.cluster.gpus_per_learner_rank)
         group = await self._reserve(config.num_ranks, resources, "PACK", "reward trainer ranks")
-        self._reward_ranks = RankGroup(
-            [
-                spawn(RewardTrainerRank, "the reward trainer", on_bundle(group, rank, resources))(
-                    rank=rank,
-                    policy_path=self._policy_path,
-                    model=self._config.reward_model,
-                    fit=self._config.reward_fit,
-                    deepspeed=config,
-                    root=self._folder.rewards.resolve(),
-                )
-                for rank in range(config.num_ranks)
-            ]
+
+        def placed() -> RankGroup[RewardTrainerRank]:
+            return RankGroup(
+                [
+                    spawn(RewardTrainerRank, REWARD_TRAINER, on_bundle(group, rank, resources))(
+                        rank=rank,
+                        policy_path=self._policy_path,
+                        model=self._config.reward_model,
+                        fit=self._config.reward_fit,
+                        deepspeed=config,
+                        root=self._folder.rewards.resolve(),
+                    )
+                    for rank in range(config.num_ranks)
+                ]
+            )
+
+        self._reward_trainer = RemoteRewardTrainer(
+            placed,
+            self._folder.rewards.resolve(),
+            self._restarts,
+            self._config.cluster.restarts.fit_timeout_s,
         )
-        return RemoteRewardTrainer(self._reward_ranks)
+        return self._reward_trainer
 
     async def _start_reward_service(self, pinned: list[Prompt]) -> RewardClient:
         config = self._config.reward_service

@@ -11,7 +11,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from learners.shell import Rank
-from protocol.errors import ResourceError
+from protocol.errors import AndonError, PartFailed, ResourceError
 from protocol.remote import Remote
 
 AnyRank = TypeVar("AnyRank", bound=Rank)
@@ -19,6 +19,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 PLACEMENT_TIMEOUT_S = 60.0
+DEATH_IS_TOLD_S = 10.0
+"""How long Ray may take to tell of a process that is gone."""
 
 
 async def place(bundles: Sequence[dict[str, float]], strategy: str, what: str) -> PlacementGroup:
@@ -70,20 +72,35 @@ class RankGroup(Generic[AnyRank]):
     ) -> R:
         """Call a method on all ranks at once; they meet in collectives, so all must be called.
 
+        The first error is raised, though others still wait for that rank in a collective.
+
         Raises:
             ActorDied: A rank's process is gone.
         """
-        answers: list[R] = await asyncio.gather(
-            *(rank.ask(method, *args, **kwargs) for rank in self._ranks)
-        )
+        calls = [asyncio.ensure_future(rank.ask(method, *args, **kwargs)) for rank in self._ranks]
+        try:
+            answers: list[R] = await asyncio.gather(*calls)
+        except AndonError:
+            raise
+        except Exception:
+            # A rank may miss another in a collective before Ray has told that this one is dead.
+            await asyncio.wait(calls, timeout=DEATH_IS_TOLD_S, return_when=asyncio.ALL_COMPLETED)
+            for call in calls:
+                if call.done() and isinstance(death := call.exception(), PartFailed):
+                    raise death from None
+            raise
         return answers[0]
 
     async def meeting_point(self) -> tuple[str, int]:
         """Return where the ranks can meet in one process group: rank 0's address and a port."""
         return await self._ranks[0].ask(Rank.address)
 
-    def end(self, group: PlacementGroup) -> None:
-        """End the ranks' processes and give their places back."""
+    def kill(self) -> None:
+        """End the ranks' processes at once. May be called twice."""
         for rank in self._ranks:
             ray.kill(rank.handle)
+
+    def end(self, group: PlacementGroup) -> None:
+        """End the ranks' processes and give their places back."""
+        self.kill()
         remove_placement_group(group)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
+
+import ray
 
 from actors.shell import RolloutActorShell
 from cluster.starting.ranks import RankGroup
+from cluster.supervision.restarts import Restarts
 from learners.shell import LearnerRank, RewardTrainerRank
+from protocol.errors import ActorDied, PartFailed
 from protocol.labels import FitRequest, RewardVersion
 from protocol.messages import (
     ActorStats,
@@ -19,8 +25,14 @@ from protocol.messages import (
     StepReport,
 )
 from protocol.remote import Remote
+from reward_service.retention import newest_bundle
 
 R = TypeVar("R")
+
+REWARD_TRAINER = "the reward trainer"
+"""Names its ranks in errors."""
+START_TIMEOUT_S = 1200.0
+"""How long a rollout actor's process may take to come up and load its model."""
 
 
 class RemoteActor:
@@ -33,9 +45,24 @@ class RemoteActor:
     def __init__(self, actor: Remote[RolloutActorShell]) -> None:
         self._actor = actor
 
+    @property
+    def who(self) -> str:
+        """Names it in errors, e.g. "rollout actor rollout-0"."""
+        return self._actor.who
+
     async def start(self) -> None:
-        """Start its engine."""
-        await self._actor.ask(RolloutActorShell.start)
+        """Start its engine.
+
+        Raises:
+            ActorDied: It is gone, or did not start in `START_TIMEOUT_S`.
+        """
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await self._actor.ask(RolloutActorShell.start)
+        except TimeoutError as error:
+            raise ActorDied(
+                f"the run waited {START_TIMEOUT_S:g} s for {self.who} to start its engine"
+            ) from error
 
     async def generate(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
         """See `protocol.ports.RolloutActor`."""
@@ -52,6 +79,10 @@ class RemoteActor:
     async def stop(self) -> None:
         """End its engine."""
         await self._actor.ask(RolloutActorShell.stop)
+
+    def kill(self) -> None:
+        """End its process at once, and its engine with it. May be called twice."""
+        ray.kill(self._actor.handle)
 
 
 class RemoteLearner:
@@ -106,18 +137,90 @@ class RemoteLearner:
 
 
 class RemoteRewardTrainer:
-    """The reward trainer's ranks as one.
+    """The reward trainer's ranks as one; when one of them dies, all are started again.
+
+    The new ranks go on from the last version that was published, and are asked the same fit again.
+    If it was that very fit, they answer what the old ones would have.
 
     Args:
-        ranks: All of them.
+        place: Makes the ranks, not yet started; each time new ones.
+        root: The run's `reward` folder.
+        restarts: How often that may be.
+        timeout_s: After how long a fit that does not end is given up, and its ranks with it.
     """
 
-    def __init__(self, ranks: RankGroup[RewardTrainerRank]) -> None:
-        self._ranks = ranks
+    def __init__(
+        self,
+        place: Callable[[], RankGroup[RewardTrainerRank]],
+        root: Path,
+        restarts: Restarts,
+        timeout_s: float,
+    ) -> None:
+        self._place = place
+        self._root = root
+        self._restarts = restarts
+        self._timeout_s = timeout_s
+        self._ranks = place()
+        self._sequences: Sequence[Sequence[int]] | None = None
+        self._is_started = False
+
+    async def start(self, sequences: Sequence[Sequence[int]]) -> None:
+        """Give the ranks the samples of ρ that normalise; they can fit from then on.
+
+        Args:
+            sequences: [N][T_n] prompt + kept response.
+        """
+        self._sequences = sequences
+        await self._insist(self._begin)
 
     async def fit(self, request: FitRequest) -> RewardVersion:
         """See `protocol.ports.RewardTrainer`."""
-        return said(await self._ranks.ask(RewardTrainerRank.fit, request))
+
+        async def fit() -> RewardVersion:
+            await self._begin()
+            return said(await self._ranks.ask(RewardTrainerRank.fit, request))
+
+        return await self._insist(fit)
+
+    async def stop(self) -> None:
+        """Free their memory; dead ranks have none."""
+        with suppress(PartFailed):
+            await self._ranks.ask(RewardTrainerRank.stop)
+
+    async def _begin(self) -> None:
+        if self._is_started:
+            return
+        assert self._sequences is not None, "start() first"
+        host, port = await self._ranks.meeting_point()
+        resume_from = newest_bundle(self._root)
+        await self._ranks.ask(
+            RewardTrainerRank.start, host, port, self._sequences, resume_from=resume_from
+        )
+        self._is_started = True
+
+    async def _insist(self, call: Callable[[], Awaitable[R]]) -> R:
+        """Return what a call returns, also where ranks die in it, as often as that is allowed."""
+        while True:
+            try:
+                return await self._in_time(call)
+            except PartFailed as error:
+                await self._restarts.allow(REWARD_TRAINER, error)
+            # One that lives waits for the dead in a collective, and answers nothing.
+            self._ranks.kill()
+            self._ranks, self._is_started = self._place(), False
+
+    async def _in_time(self, call: Callable[[], Awaitable[R]]) -> R:
+        deadline = asyncio.timeout(self._timeout_s)
+        try:
+            async with deadline:
+                return await call()
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise ActorDied(
+                f"the controller waited {self._timeout_s:g} s for {REWARD_TRAINER} to end a fit, "
+                "and takes it for dead"
+            ) from error
 
 
 def said(answer: R | None) -> R:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -19,11 +19,13 @@ from cluster.watching.display import RunDisplay
 from cluster.watching.memory import PeakMemory
 from cluster.watching.starvation import Starvation
 from label_queue.sides.policy_loop import PolicyLoopSide
-from protocol.errors import DiskFull
+from protocol.errors import DiskFull, PartFailed
 from protocol.labels import CordState
 from protocol.messages import ActorStats
 
 INTERVAL_S = 1.0
+PATIENCE_S = 5.0
+"""How long an actor may take to say how it stands."""
 VERSIONS = ("policy/version", "reward_model/version")
 """Metrics that rise with what the learner and the reward trainer make."""
 
@@ -116,10 +118,17 @@ class Watch:
         self,
         controller: Stoppable,
         labels: PolicyLoopSide,
-        actors: Sequence[WatchedActor],
+        actors: Callable[[], Sequence[WatchedActor]],
         note: str,
     ) -> None:
-        """Look once a second, for ever; end the controller when a stop is asked for."""
+        """Look once a second, for ever; end the controller when a stop is asked for.
+
+        Args:
+            controller: Is ended.
+            labels: Is asked how it stands.
+            actors: Gives those there are at the moment, and so are they.
+            note: Shown beside what the run is doing.
+        """
         while True:
             await asyncio.sleep(INTERVAL_S)
             await self.look(labels, actors)
@@ -133,7 +142,9 @@ class Watch:
                 controller.stop()
                 return
 
-    async def look(self, labels: PolicyLoopSide, actors: Sequence[WatchedActor]) -> None:
+    async def look(
+        self, labels: PolicyLoopSide, actors: Callable[[], Sequence[WatchedActor]]
+    ) -> None:
         """Ask all parts once how they stand, and write it down."""
         self._untold += self._journal.newly_sampled()
         while self._untold:
@@ -144,7 +155,8 @@ class Watch:
         if self._unnoted:
             self._note()
         self._heed_disk(await labels.want_of_room())
-        stats = await asyncio.gather(*(actor.stats() for actor in actors))
+        answers = await asyncio.gather(*(_stats_of(actor) for actor in actors()))
+        stats = [each for each in answers if each is not None]
         self._journal.actors_stood(stats)
         versions = [self._journal.latest.get(name) for name in VERSIONS]
         self._progress = (sum(each.num_rollouts for each in stats), *versions)
@@ -153,6 +165,7 @@ class Watch:
                 "system/rss_bytes": self._memory.current_bytes,
                 "system/disk_free_bytes": shutil.disk_usage(self._folder.path).free,
                 "system/ledger_commit_p95_s": await labels.ledger_commit_p95_s(),
+                "system/restarts": self._journal.num_restarts,
             }
         )
 
@@ -179,6 +192,15 @@ class Watch:
         with suppress(DiskFull):
             self._folder.update_state(**self._unnoted)
             self._unnoted.clear()
+
+
+async def _stats_of(actor: WatchedActor) -> ActorStats | None:
+    """Ask an actor how it stands; None of one that is dead, hangs, or has not come up yet."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await actor.stats()
+    except (TimeoutError, PartFailed):
+        return None  # whether that ends the run is decided where its work is asked for
 
 
 def describe_cord(cord: CordState, run: Path) -> str:

@@ -3,6 +3,9 @@
 The labeler ends when the run is closed or when it is told to stop. It gives up, which is no such
 end, when the server does not answer, or fails, for longer than its patience. An answer on its way
 is always brought to its end, so what is counted as acknowledged is what the server said is on disk.
+
+One that was killed goes on with the count of its report when it is started again. Its last answer
+may be missing there, acknowledged or still on its way: so it asks the server how many are on disk.
 """
 
 from __future__ import annotations
@@ -70,6 +73,11 @@ class WorkReport:
     """Answers the server turned down."""
     retried: int = 0
     """Requests sent again."""
+
+    @classmethod
+    def read(cls, path: Path) -> WorkReport | None:
+        """Return the report of whoever worked under this name before; None where there is none."""
+        return cls(**json.loads(path.read_bytes())) if path.exists() else None
 
     def write(self, path: Path) -> None:
         """Replace the file at `path` by this report, so that a reader never sees half of it."""
@@ -148,9 +156,13 @@ class SimulatedLabeler:
             Unauthenticated: The server does not know the token.
         """
         self._stop = stop
-        self.report.write(self._report_path)
+        before = WorkReport.read(self._report_path)
+        if before is None:
+            self.report.write(self._report_path)
         stopped = asyncio.create_task(stop.wait())
         try:
+            if before is not None:
+                await self._go_on(before)
             while not stop.is_set():
                 prepared = asyncio.create_task(self._prepare())
                 await asyncio.wait({prepared, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -166,6 +178,18 @@ class SimulatedLabeler:
         finally:
             await _cancel(stopped)
             self.report.write(self._report_path)
+
+    async def _go_on(self, before: WorkReport) -> None:
+        """Take up the work of a process that was killed."""
+        self.report = before
+        response = await self._request("GET", "/api/v1/me")
+        if response.is_success:
+            # More than the report knows of, by an answer that was on its way; never fewer, or one
+            # that was acknowledged is lost, and that must show.
+            before.acknowledged = max(before.acknowledged, int(response.json()["labels"]))
+            before.write(self._report_path)
+        # What it drew before must not be drawn again: its mistakes would come in the same order.
+        self._judgement = random.Random(f"{self._profile.seed} after {before.acknowledged}")
 
     async def _prepare(self) -> LabelSubmission | None:
         """Claim a task, spend the time it takes, and return the answer; None if there is none."""

@@ -88,8 +88,10 @@ def test_nothing_outlives_a_driver_that_is_killed(start: Start) -> None:
     run.wait_for_silence(timeout_s=20, but=RAY_AGENTS)
 
 
-def test_a_run_whose_engine_dies_says_so_and_ends(start: Start) -> None:
-    run = start()
+def test_a_run_whose_engine_dies_and_that_may_start_none_again_says_so_and_ends(
+    start: Start,
+) -> None:
+    run = start("cluster.restarts.max_restarts=0")
     run.wait_for_state("running")
     labeler = OutsideLabeler(run.folder.path)
     labeler.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -16,6 +17,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cluster.starting.ranks import RankGroup
 from cluster.starting.remote import RemoteLearner, RemoteRewardTrainer, said
+from cluster.supervision.config import RestartsConfig
+from cluster.supervision.restarts import Restarts
 from learners.config import BaseModelConfig, PolicyConfig, SupervisedConfig
 from learners.shell import LearnerRank, Rank, RewardTrainerRank, SupervisedRank
 from learners.weights import ObjectStorePublisher, SharedMemoryPublisher
@@ -171,19 +174,33 @@ class TestRemoteLearner(LearnerContract, of=RemoteLearner):
         return inputs.experience_batch(step)
 
 
+def trainer_rank_of(model: Path, root: Path) -> Remote[RewardTrainerRank]:
+    return spawn(RewardTrainerRank, "the reward trainer", {})(
+        rank=0,
+        policy_path=model,
+        model=inputs.REWARD_MODEL,
+        fit=inputs.REWARD_FIT,
+        deepspeed=inputs.engine_config(1, 0),
+        root=root,
+    )
+
+
+def remote_trainer(
+    place: Callable[[], RankGroup[RewardTrainerRank]], root: Path, told: list[str] | None = None
+) -> RemoteRewardTrainer:
+    causes: list[str] = [] if told is None else told
+    restarts = Restarts(
+        RestartsConfig(first_pause_s=0.01), lambda part, cause: causes.append(str(cause))
+    )
+    return RemoteRewardTrainer(place, root, restarts, timeout_s=300.0)
+
+
 @pytest.fixture(scope="module")
 def trainer_rank(
     ray_session: None, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Remote[RewardTrainerRank]]:
     """One rank that tests share."""
-    rank = spawn(RewardTrainerRank, "the reward trainer", {})(
-        rank=0,
-        policy_path=tiny_model,
-        model=inputs.REWARD_MODEL,
-        fit=inputs.REWARD_FIT,
-        deepspeed=inputs.engine_config(1, 0),
-        root=tmp_path_factory.mktemp("run") / "reward",
-    )
+    rank = trainer_rank_of(tiny_model, tmp_path_factory.mktemp("run") / "reward")
     call([rank], RewardTrainerRank.start, *meet([rank]), inputs.reference_sequences())
     yield rank
     call([rank], RewardTrainerRank.stop)
@@ -192,8 +209,56 @@ def trainer_rank(
 
 class TestRemoteRewardTrainer(RewardTrainerContract, of=RemoteRewardTrainer):
     @pytest.fixture
-    def trainer(self, trainer_rank: Remote[RewardTrainerRank]) -> RemoteRewardTrainer:
-        return RemoteRewardTrainer(RankGroup([trainer_rank]))
+    async def trainer(self, trainer_rank: Remote[RewardTrainerRank]) -> RemoteRewardTrainer:
+        trainer = remote_trainer(lambda: RankGroup([trainer_rank]), Path("nowhere"))
+        await trainer.start(inputs.reference_sequences())
+        return trainer
+
+
+async def test_a_reward_trainer_that_is_killed_goes_on_in_another_process(
+    ray_session: None, tiny_model: Path, tmp_path: Path
+) -> None:
+    """The very fit that was killed is done, the next warm update as if nothing had happened."""
+    requests = [
+        inputs.fit_request(),
+        inputs.fit_request("warm", count=5, first=11),
+        inputs.fit_request("warm", count=4, first=16),
+    ]
+    told: list[str] = []
+
+    async def fitted(root: Path, kill_before: int | None) -> list[str]:
+        placed: list[RankGroup[RewardTrainerRank]] = []
+
+        def place() -> RankGroup[RewardTrainerRank]:
+            placed.append(RankGroup([trainer_rank_of(tiny_model, root)]))
+            return placed[-1]
+
+        trainer = remote_trainer(place, root, told)
+        await trainer.start(inputs.reference_sequences())
+        digests = []
+        for number, request in enumerate(requests):
+            if number == kill_before:
+                fit = asyncio.create_task(trainer.fit(request))
+                await asyncio.sleep(0.05)
+                placed[-1].kill()
+                version = await fit
+                assert await trainer.fit(request) == version
+            else:
+                version = await trainer.fit(request)
+            assert version.version == number + 1
+            digests.append(version.sha256)
+        placed[-1].kill()
+        # What the next trainer is asked first it has already done.
+        assert await trainer.fit(requests[-1]) == version
+        await trainer.stop()
+        placed[-1].kill()
+        return digests
+
+    undisturbed = await fitted(tmp_path / "undisturbed", None)
+    assert len(told) == 1
+    assert await fitted(tmp_path / "killed", 2) == undisturbed
+    assert len(told) == 3
+    assert all("the reward trainer died" in each for each in told)
 
 
 def test_base_model_from_texts(ray_session: None, tmp_path: Path) -> None:

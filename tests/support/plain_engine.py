@@ -75,9 +75,11 @@ class PlainEngine:
     def restore(self, state: dict[str, Tensor]) -> None:
         for name, parameter in self.module.named_parameters():
             parameter.copy_(state[f"weight/{name}"])
-        for index, moments in enumerate(self._moments()):
-            for key, x in moments.items():
-                x.copy_(state.get(f"moment/{index}/{key}", torch.zeros_like(x)))
+        for index, parameter in enumerate(self.module.parameters()):
+            own, prefix = self._optimizer.state[parameter], f"moment/{index}/"
+            saved = {k.removeprefix(prefix): x for k, x in state.items() if k.startswith(prefix)}
+            for key in own.keys() | saved.keys():
+                own[key] = saved[key].clone() if key in saved else torch.zeros_like(own[key])
 
     def _moments(self) -> list[dict[str, Tensor]]:
         return [self._optimizer.state.get(p, {}) for p in self.module.parameters()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cluster.metrics.definitions.section import WALL_S, Later, section
+from cluster.metrics.definitions.section import WALL_S, section
 
 THROUGHPUT = section(
     "throughput",
@@ -63,8 +63,8 @@ SYSTEM = section(
     {
         "restarts": (
             "restarts",
-            "Processes started again, so far.",
-            Later(why="a process that dies ends the run"),
+            "Parts of the run that died and were started again, so far: each time one, also where "
+            "several processes are one part. `recordings/restarts.jsonl` names them.",
         ),
         "rss_bytes": (
             "bytes",

@@ -14,12 +14,12 @@ from rich.console import Console
 from cluster.config import parse_config
 from cluster.loops.journal import Journal
 from cluster.metrics.hub import MetricsHub
-from cluster.recordings.streams import Recordings
+from cluster.recordings.streams import ACTORS, RESTARTS, Recordings, read
 from cluster.run_folder import RunFolder
 from cluster.watching import watch
 from cluster.watching.display import RunDisplay
 from cluster.watching.memory import PeakMemory
-from protocol.errors import DiskFull
+from protocol.errors import ActorDied, DiskFull
 from protocol.labels import CordState, Pulled
 from protocol.messages import ActorStats
 from tests.support.labels import make_cord
@@ -80,6 +80,21 @@ class Actor:
         return STATS
 
 
+def one_actor() -> list[Actor]:
+    return [Actor()]
+
+
+class DeadActor:
+    async def stats(self) -> ActorStats:
+        raise ActorDied("rollout actor rollout-1 died")
+
+
+class MuteActor:
+    async def stats(self) -> ActorStats:
+        await asyncio.Event().wait()
+        raise AssertionError("nobody waits so long")
+
+
 class StoppedOnce:
     """The controller's one method that a watch may call."""
 
@@ -103,12 +118,11 @@ async def test_a_stop_request_ends_the_controller_and_the_watch(
     display = RunDisplay(Console(file=out, width=100), "demo-1")
     queue: Any = Queue(folder)
     controller: Any = StoppedOnce()
-    actors: Any = [Actor()]
     memory = PeakMemory()
     memory.current_bytes = 3 * 2**20
     watching = watch.Watch(config, folder, journal, display, memory)
 
-    await asyncio.wait_for(watching.watch(controller, queue, actors, "label at …"), 10)
+    await asyncio.wait_for(watching.watch(controller, queue, one_actor, "label at …"), 10)
     recordings.close()
 
     assert controller.num_stops == 1
@@ -160,16 +174,44 @@ async def test_what_an_interrupted_look_did_not_tell_the_next_one_tells(tmp_path
             await asyncio.Event().wait()
 
     deaf: Any = Deaf(folder)
-    actors: Any = [Actor()]
-    interrupted = asyncio.create_task(watching.look(deaf, actors))
+    interrupted = asyncio.create_task(watching.look(deaf, one_actor))
     await asyncio.sleep(0)
     interrupted.cancel()
     with pytest.raises(asyncio.CancelledError):
         await interrupted
     queue: Any = Queue(folder)
-    await watching.look(queue, actors)
+    await watching.look(queue, one_actor)
     recordings.close()
     assert queue.sampled == [(0, 11.0)]
+
+
+@proves("system/restarts")
+async def test_actors_are_looked_at_anew_and_the_dead_and_the_mute_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "PATIENCE_S", 0.01)
+    folder = RunFolder.create(tmp_path)
+    content = {"people": ["ann"], "policy": {"path": "model"}, "prompts": {}, "labels": {}}
+    config = parse_config({**content, "run": {"episodes": 5120}}, "test")
+    sink, recordings = MemorySink(), Recordings(folder.recordings)
+    journal = Journal(recordings, MetricsHub([sink], lambda: 0.0), now=lambda: 100.0)
+    display = RunDisplay(Console(file=io.StringIO(), width=100), "demo-1")
+    watching = watch.Watch(config, folder, journal, display, PeakMemory())
+    queue: Any = Queue(folder)
+    there: list[Any] = [MuteActor(), DeadActor()]
+    await watching.look(queue, lambda: there)
+    journal.restarted("rollout actor rollout-1", ActorDied("rollout actor rollout-1 died"))
+    journal.restarted("the reward trainer", ActorDied("the reward trainer died"))
+    there[1] = Actor()
+    await watching.look(queue, lambda: there)
+    recordings.close()
+    assert [each.actor_id for each in read(folder.recordings, ACTORS)] == ["rollout-0"]
+    counts = [row["system/restarts"] for row in sink.rows if "system/restarts" in row]
+    assert counts == [0, 2]
+    assert [(each.part, each.cause) for each in read(folder.recordings, RESTARTS)] == [
+        ("rollout actor rollout-1", "ActorDied: rollout actor rollout-1 died"),
+        ("the reward trainer", "ActorDied: the reward trainer died"),
+    ]
 
 
 def test_an_offered_rollback_is_told_with_its_command() -> None:
@@ -216,10 +258,10 @@ async def test_what_a_full_disk_keeps_out_of_run_json_is_written_once_there_is_r
     with monkeypatch.context() as full:
         full.setattr(folder, "update_state", refuse)
         watching.show("training")
-        await watching.look(queue, [])
+        await watching.look(queue, list)
     assert not folder.state.exists()
-    await watching.look(queue, [])
+    await watching.look(queue, list)
     assert folder.read_state()["activity"] == "training"
     assert folder.read_state()["disk"] == "the disk is full"
-    await watching.look(queue, [])
+    await watching.look(queue, list)
     assert folder.read_state()["disk"] == ""

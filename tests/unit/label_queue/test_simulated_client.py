@@ -47,6 +47,8 @@ class ScriptedIntake:
         self.claimed = 0
         self.labels: dict[str, dict[str, Any]] = {}
         self.posts = 0
+        self.num_on_disk = 0
+        """Labels of this labeler's that are on disk, as it is told."""
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         assert request.headers["authorization"] == "Bearer secret"
@@ -54,6 +56,8 @@ class ScriptedIntake:
             return self._label(json.loads(request.content))
         if self.faults:
             return self._fault()
+        if request.url.path == "/api/v1/me":
+            return httpx.Response(200, json={"labeler_id": "ann", "labels": self.num_on_disk})
         if request.url.path == "/api/v1/run":
             return httpx.Response(200, json=self._run())
         assert request.url.path == "/api/v1/tasks/next"
@@ -116,9 +120,15 @@ def label(tmp_path: Path, waits: list[float]) -> Labeling:
         waits.append(seconds)
 
     async def run(
-        intake: ScriptedIntake, *, stop: asyncio.Event | None = None, **profile: Any
+        intake: ScriptedIntake,
+        *,
+        stop: asyncio.Event | None = None,
+        goes_on: bool = False,
+        **profile: Any,
     ) -> dict[str, int]:
         path = tmp_path / "report.json"
+        if not goes_on:
+            path.unlink(missing_ok=True)
         async with httpx.AsyncClient(
             transport=httpx.MockTransport(intake),
             base_url="http://intake",
@@ -265,6 +275,38 @@ async def test_told_to_stop_it_leaves_an_idle_wait(label: Labeling) -> None:
         raise AssertionError("unreachable")
 
     assert (await label(never_a_task, stop=stop))["acknowledged"] == 0
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "counted"),
+    [
+        pytest.param(5, 5 + 2, id="all in the report"),
+        pytest.param(6, 6 + 2, id="the last acknowledged, or under way, when it was killed"),
+        pytest.param(4, 5 + 2, id="one that was acknowledged is lost, and that must show"),
+    ],
+)
+async def test_one_that_was_killed_goes_on_with_its_count(
+    label: Labeling, tmp_path: Path, on_disk: int, counted: int
+) -> None:
+    before = {"acknowledged": 5, "skipped": 2, "refused": 1, "retried": 3}
+    (tmp_path / "report.json").write_text(json.dumps(before))
+    intake = ScriptedIntake(2)
+    intake.num_on_disk = on_disk
+    report = await label(intake, goes_on=True)
+    assert report == {**before, "acknowledged": counted}
+
+
+async def test_one_that_goes_on_does_not_err_as_it_did_before(
+    label: Labeling, tmp_path: Path
+) -> None:
+    """Its mistakes are drawn by another stream, else each restart would bring the same ones."""
+    first, again = ScriptedIntake(40), ScriptedIntake(40)
+    await label(first, beta=0.2)
+    assert json.loads((tmp_path / "report.json").read_text())["acknowledged"] == 40
+    again.num_on_disk = 40
+    await label(again, goes_on=True, beta=0.2)
+    said = [[body["choice"] for body in intake.labels.values()] for intake in (first, again)]
+    assert said[0] != said[1]
 
 
 async def test_the_same_seed_gives_the_same_answers_whatever_the_network_does(

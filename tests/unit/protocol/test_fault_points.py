@@ -15,7 +15,10 @@ from protocol.errors import ActorDied
 from protocol.fault_points import VARIABLE, Fault, FaultPlan, planned, reach, reached
 
 ROOT = Path(__file__).parents[3]
-POINTS = {"ledger.before_commit", "ledger.after_commit", "ledger.acknowledge", "intake.reply"}
+POINTS = {
+    *("ledger.before_commit", "ledger.after_commit", "ledger.acknowledge", "intake.reply"),
+    *("reward_fit.learned", "reward_fit.published"),
+}
 """Those named in the code; beside them every method of a side."""
 
 

@@ -1,0 +1,55 @@
+"""What is done about an error of a part: decided by its type, never by its message.
+
+PartFailed          replace: the process is gone, another takes its place
+  MemoryShort       … once: what was not enough twice will not be enough the third time
+  DeploymentFailed  stop: Serve has tried, and says why it cannot
+  LabelerFailed     stop: the labeler itself says that it cannot go on
+  WeightsNotTaken   stop: the collective is broken, and nothing can be pushed after that
+TransientError      retry: the same call, of the same part
+all others          stop: a user's mistake, or something that must hold and does not
+
+What is replaced too often ends the run all the same: see `restarts.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from protocol.errors import (
+    DeploymentFailed,
+    LabelerFailed,
+    MemoryShort,
+    PartFailed,
+    TransientError,
+    WeightsNotTaken,
+)
+
+_FINAL = (DeploymentFailed, LabelerFailed, WeightsNotTaken)
+
+
+class Decision(StrEnum):
+    """What is done about an error."""
+
+    RETRY = "retry"
+    """Ask the same part again, with the same arguments."""
+    REPLACE = "replace"
+    """End what is left of the part, and start another in its place."""
+    STOP = "stop"
+    """End the run with this error."""
+
+
+def decide(error: BaseException, earlier: Sequence[BaseException] = ()) -> Decision:
+    """Return what is done about an error.
+
+    Args:
+        error: What a part raised, or what was raised in its name.
+        earlier: For what the same part was replaced of late.
+    """
+    if isinstance(error, MemoryShort) and any(isinstance(each, MemoryShort) for each in earlier):
+        return Decision.STOP
+    if isinstance(error, PartFailed) and not isinstance(error, _FINAL):
+        return Decision.REPLACE
+    if isinstance(error, TransientError):
+        return Decision.RETRY
+    return Decision.STOP

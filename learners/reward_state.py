@@ -1,0 +1,186 @@
+"""What a reward trainer goes on from in another process: `reward/trainer/v000007/`.
+
+    rank-0000.safetensors   that rank's weights, moments and random state; the gain it learns at
+    trainer.json            what was learned and from which request, and the digest of each file
+
+The folder appears whole or not at all, and before the bundle of its version does: whoever finds a
+bundle as the newest finds this too. The two newest are kept, for the newest may have no bundle yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, ValidationError
+from pydantic_core import to_json
+from safetensors.torch import load, save
+from torch import Tensor
+
+from learners.checkpoint import Layout
+from protocol.errors import BundleCorrupt, MissingError
+from protocol.files import flush, writing
+from protocol.labels import FitRequest
+from protocol.schema import only
+from protocol.settings import Bounded, Stored
+
+FOLDER = "trainer"
+MANIFEST_FILE = "trainer.json"
+KEPT = 2
+MEND_DISK = "see to the disk of the run's reward folder"
+
+_ENGINE, _GAIN, _SCORES = "engine/", "gain", "reference_scores"
+
+
+class Manifest(Bounded):
+    """What `trainer.json` holds."""
+
+    format: Annotated[Stored, AfterValidator(only(1))] = 1
+    """Version of the format; raised when an older reader could misread the folder."""
+    version: Stored
+    """The reward version that was fitted."""
+    layout: Layout
+    request_sha256: str
+    """Digest of the fit that made the version, by which the same request is known again."""
+    learned: tuple[str, ...]
+    """Ids of all queries that the trainer has learned from, in any version."""
+    sha256: tuple[str, ...]
+    """[W], SHA-256 of each rank's file, in hex."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """One rank's part of a trainer's state."""
+
+    engine: dict[str, Tensor]
+    """As `learners.engine.Engine.snapshot` gave it."""
+    gain: Tensor
+    """[M], the scale at which warm updates learn."""
+    reference_scores: Tensor | None
+    """[N], the last version's scores of ρ's samples."""
+
+
+class RewardStates:
+    """The states of a run's reward trainer, as one rank sees them. All must see the same disk.
+
+    Args:
+        root: The run's `reward` folder.
+        layout: Of this trainer.
+        rank: Of this process; rank 0 completes a folder and retires old ones.
+    """
+
+    def __init__(self, root: Path, layout: Layout, rank: int) -> None:
+        self._root = root / FOLDER
+        self._layout = layout
+        self._rank = rank
+
+    def write_share(self, version: int, share: Share) -> str:
+        """Write this rank's file into the folder's draft, flushed to disk; return its digest.
+
+        Raises:
+            DiskFull: There is no room for it.
+            ResourceError: The disk refuses otherwise.
+        """
+        tensors = {f"{_ENGINE}{name}": tensor for name, tensor in share.engine.items()}
+        tensors[_GAIN] = share.gain.detach().cpu().contiguous()
+        if share.reference_scores is not None:
+            tensors[_SCORES] = share.reference_scores.contiguous()
+        payload: bytes = save(tensors)
+        path = self._draft(version) / _share_name(self._rank)
+        with writing(path, MEND_DISK):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                file.write(payload)
+                file.flush()
+                os.fsync(file.fileno())
+        return hashlib.sha256(payload).hexdigest()
+
+    def complete(
+        self, version: int, request: FitRequest, learned: Iterable[str], sha256: tuple[str, ...]
+    ) -> None:
+        """Once all ranks have written, make the folder appear, and retire old ones. Rank 0 alone.
+
+        A state of that version whose bundle never came, since the trainer died, gives way.
+
+        Raises:
+            DiskFull: There is no room for the manifest; the folder does not appear.
+            ResourceError: The disk refuses otherwise.
+        """
+        draft, folder = self._draft(version), self.folder(version)
+        manifest = Manifest(
+            version=version,
+            layout=self._layout,
+            request_sha256=digest_of(request),
+            learned=tuple(sorted(learned)),
+            sha256=sha256,
+        )
+        with writing(folder, MEND_DISK):
+            path = draft / MANIFEST_FILE
+            path.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            for each in (path, draft):
+                flush(each)
+            shutil.rmtree(folder, ignore_errors=True)
+            draft.rename(folder)
+            flush(self._root)
+        for old in sorted(self._root.glob("v[0-9]*"))[:-KEPT]:
+            shutil.rmtree(old)
+
+    def read(self, version: int) -> tuple[Manifest, Share]:
+        """Return what is kept of a version, this rank's share proved against its digest.
+
+        Raises:
+            MissingError: Nothing is.
+            BundleCorrupt: A file is missing or unreadable, is not the one that was written, or is
+                of a trainer spread otherwise.
+        """
+        folder = self.folder(version)
+        manifest = _manifest(folder)
+        if manifest.layout != self._layout:
+            raise BundleCorrupt(
+                f"{folder} is of a trainer with {manifest.layout}, this one has {self._layout}"
+            )
+        path = folder / _share_name(self._rank)
+        payload = path.read_bytes() if path.is_file() else b""
+        if hashlib.sha256(payload).hexdigest() != manifest.sha256[self._rank]:
+            raise BundleCorrupt(f"{path} is not what was written, by its digest")
+        tensors = load(payload)
+        engine = {
+            name.removeprefix(_ENGINE): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(_ENGINE)
+        }
+        share = Share(engine=engine, gain=tensors[_GAIN], reference_scores=tensors.get(_SCORES))
+        return manifest, share
+
+    def folder(self, version: int) -> Path:
+        """Return where the state of a version lies, or would."""
+        return self._root / f"v{version:06d}"
+
+    def _draft(self, version: int) -> Path:
+        return self._root / f".draft-v{version:06d}"
+
+
+def digest_of(request: FitRequest) -> str:
+    """Return the SHA-256 by which a request is known again, in hex."""
+    return hashlib.sha256(to_json(request)).hexdigest()
+
+
+def _manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        raise MissingError(f"no state of a reward trainer at {folder}: it cannot go on from there")
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise BundleCorrupt(f"{path}: {field or 'file'}: {first['msg']}") from error
+
+
+def _share_name(rank: int) -> str:
+    return f"rank-{rank:04d}.safetensors"

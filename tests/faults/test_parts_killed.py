@@ -1,0 +1,183 @@
+"""`kill -9` of one part of a real run after another: it goes on, and what it writes is whole."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cluster.metrics.jsonl_sink import read_metrics
+from cluster.recordings.records import RestartRecord
+from cluster.recordings.streams import POLICIES, RESTARTS, REWARDS, ROLLOUTS, read
+from label_queue.ledger.sql import SqlLedger
+from protocol.fault_points import VARIABLE, Fault, FaultPlan
+from protocol.labels import Submitted
+from tests.support.run_process import RunProcess, andon, save_inputs
+
+pytestmark = pytest.mark.timeout(1500)
+
+PATIENCE_S = 400.0
+"""For a part to come back where two cores do all."""
+MAX_POLICY_LAG = 2
+LONG = (
+    "run.episodes=65536",
+    "labels.total=4096",
+    "labels.initial=6",
+    f"run.max_policy_lag={MAX_POLICY_LAG}",
+    "cluster.restarts.first_pause_s=0.1",
+    'labelers=[{name = "robot", seconds_per_label = 0.2}]',
+)
+
+
+def named(run: RunProcess, start: str) -> list[psutil.Process]:
+    """Return the run's processes whose name starts so; the kernel keeps 15 characters of it."""
+    return [each for each in run.descendants() if each.name().startswith(start[:15])]
+
+
+def labelers(run: RunProcess) -> list[psutil.Process]:
+    return [each for each in run.descendants() if "label_queue.simulated" in each.cmdline()]
+
+
+def restarts(run: RunProcess) -> tuple[RestartRecord, ...]:
+    path = RESTARTS.path(run.folder.recordings)
+    return read(run.folder.recordings, RESTARTS) if path.exists() else ()
+
+
+def num_steps(run: RunProcess) -> int:
+    path = POLICIES.path(run.folder.recordings)
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def drawn_by(run: RunProcess, actor_id: str, since: float) -> bool:
+    rollouts = read(run.folder.recordings, ROLLOUTS)
+    return any(each.actor_id == actor_id and each.started_at > since for each in rollouts)
+
+
+def kill_and_see(run: RunProcess, process: psutil.Process, part: str) -> RestartRecord:
+    """Kill a process, and wait until its part, whose name starts so, was started again."""
+    before = len(restarts(run))
+    process.kill()
+    run.wait_for(lambda: len(restarts(run)) > before, f"{part} to be started again", PATIENCE_S)
+    told = restarts(run)[-1]
+    assert told.part.startswith(part)
+    assert f"{told.part} is started again" in run.output
+    return told
+
+
+def wait_for_return(run: RunProcess, told: RestartRecord) -> None:
+    """Wait until an actor that was started again draws what is trained on."""
+    actor_id = told.part.split()[-1]
+    run.wait_for(
+        lambda: drawn_by(run, actor_id, told.restarted_at), f"{actor_id} to draw", PATIENCE_S
+    )
+
+
+def wait_for_steps(run: RunProcess, count: int = 4) -> None:
+    before = num_steps(run)
+    run.wait_for(lambda: num_steps(run) >= before + count, f"{count} more steps", PATIENCE_S)
+
+
+def actor_of(engine: psutil.Process) -> psutil.Process:
+    parent = engine.parent()
+    assert parent is not None, "an engine has its actor"
+    return parent
+
+
+def check_records(run: RunProcess) -> None:
+    """No version twice, no step or rollout counted twice, none too old, no row doubled."""
+    folder = run.folder.recordings
+    policies = [each.version for each in read(folder, POLICIES)]
+    assert policies == list(range(1, len(policies) + 1))
+    rewards = [each.version for each in read(folder, REWARDS)]
+    assert rewards == list(range(1, len(rewards) + 1))
+    trained = [each for each in read(folder, ROLLOUTS) if each.step]
+    assert len({each.rollout_id for each in trained}) == len(trained)
+    assert max(each.policy_lag for each in trained) <= MAX_POLICY_LAG
+    assert all(each.score is not None for each in trained)
+    rows = read_metrics(run.folder.metrics)
+    steps = [row["policy/step"] for row in rows if "policy/loss" in row]
+    assert len(set(steps)) == len(steps)
+    fits = [row["reward_model/version"] for row in rows if "reward_model/loss" in row]
+    assert len(set(fits)) == len(fits)
+
+
+def check_labels(run: RunProcess) -> None:
+    """What the labeler counted as acknowledged is what the ledger holds."""
+    ledger = SqlLedger.open_to_read(run.folder.ledger)
+    labels = [event.event_id for event in ledger.events() if isinstance(event, Submitted)]
+    ledger.close()
+    assert len(set(labels)) == len(labels)
+    assert run.state["labels_acknowledged"] == len(labels) > 0
+
+
+def test_a_run_goes_on_whatever_part_is_killed(tmp_path: Path) -> None:
+    run = RunProcess(save_inputs(tmp_path / "inputs"), tmp_path / "run-1", LONG)
+    try:
+        run.wait_for(lambda: num_steps(run) > 2, "the first steps", PATIENCE_S)
+        engines = named(run, "VLLM::EngineCore")
+        assert len(engines) == 2
+
+        # An actor; its engine goes with it, and the other actor draws meanwhile.
+        first = kill_and_see(run, actor_of(engines[0]), "rollout actor")
+        wait_for_steps(run)
+        wait_for_return(run, first)
+
+        # An engine alone.
+        assert not engines[0].is_running()
+        second = kill_and_see(run, engines[1], "rollout actor")
+        assert second.part != first.part
+        assert second.cause.startswith("EngineDied")
+        wait_for_steps(run)
+        wait_for_return(run, second)
+
+        # The labeler, and the reward trainer, which is missed at its next fit.
+        (labeler,) = labelers(run)
+        kill_and_see(run, labeler, "simulated labeler robot")
+        (trainer,) = named(run, "ray::RewardTrainerRank")
+        fitted = len(read(run.folder.recordings, REWARDS))
+        kill_and_see(run, trainer, "the reward trainer")
+        run.wait_for(
+            lambda: len(read(run.folder.recordings, REWARDS)) > fitted + 1,
+            "rewards of the new reward trainer",
+            PATIENCE_S,
+        )
+        wait_for_steps(run)
+        subprocess.run(andon("stop", str(run.folder.path)), check=True, timeout=300)
+        assert run.wait(timeout_s=300) == 0, run.output
+    finally:
+        run.kill()
+    check_records(run)
+    check_labels(run)
+    rows = read_metrics(run.folder.metrics)
+    assert [row["system/restarts"] for row in rows if "system/restarts" in row][-1] == 4
+    run.wait_for_silence(timeout_s=10)
+
+
+def test_a_reward_trainer_that_dies_within_every_fit_but_one_makes_the_same_versions(
+    tmp_path: Path,
+) -> None:
+    """Each of its processes dies when it has learned for the second time, nothing yet on disk."""
+    plan = FaultPlan(faults=(Fault(point="reward_fit.learned", action="kill", at=2),))
+    run = RunProcess(
+        save_inputs(tmp_path / "inputs"),
+        tmp_path / "run-1",
+        (
+            'labelers=[{name = "robot", seconds_per_label = 0.05}]',
+            f"run.max_policy_lag={MAX_POLICY_LAG}",
+            "cluster.restarts.first_pause_s=0.1",
+        ),
+        {VARIABLE: plan.to_json()},
+    )
+    try:
+        assert run.wait(timeout_s=900) == 0, run.output
+    finally:
+        run.kill()
+    assert run.state["state"] == "finished"
+    told = restarts(run)
+    rewards = read(run.folder.recordings, REWARDS)
+    assert {each.part for each in told} == {"the reward trainer"}
+    assert len(told) == len(rewards) - 1 > 0
+    check_records(run)
+    check_labels(run)
