@@ -9,24 +9,21 @@ import platform
 import signal
 import time
 import traceback
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import distributions, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
-import structlog
 from rich.console import Console
 
 from cluster.config import RunConfig, load_config, save_config
 from cluster.failure import first_cause
 from cluster.run_folder import RunFolder
 from cluster.starting.environment import prepare_environment
-from cluster.starting.ports import free_port
 from cluster.starting.preflight import check_before_start
 from cluster.watching.closing_words import closing_words
-from protocol.errors import ResourceError
 from protocol.files import reading
 from protocol.names import run_id_of
 
@@ -35,7 +32,6 @@ if TYPE_CHECKING:
     from cluster.starting.resumption import Resumption
 
 RUNS = Path("runs")
-log = structlog.get_logger(__name__)
 VERSIONS_OF = ("andon", "torch", "ray", "deepspeed", "transformers", "wandb")
 
 
@@ -86,11 +82,11 @@ def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None
     prepare_environment(config.cluster.address)
     # What reads a reward version imports torch, which takes seconds.
     from cluster.starting.lost_work import set_aside
-    from cluster.starting.resumption import read_resumption, refuse_changes
+    from cluster.starting.resumption import at_the_old_port, read_resumption, refuse_changes
 
     refuse_changes(before, config)
     resumption = read_resumption(folder, config, from_version)
-    at_its_port = _at_the_old_port(config, state)
+    at_its_port = at_the_old_port(config, state)
     texts = check_before_start(at_its_port, path, RUNS)
     set_aside(folder, resumption.checkpoint.policy_version)
     folder.forget_stop()
@@ -106,11 +102,11 @@ def _conduct_to_end(
     config: RunConfig, folder: RunFolder, texts: RunTexts | None, resumption: Resumption | None
 ) -> None:
     # Ray is imported only now: what it reads from the environment has just been set.
-    from cluster.conduct import conduct
+    from cluster.whole_restarts import conduct_through_deaths
 
     console = Console()
     with _accounting(folder):
-        run = conduct(config, folder, RUNS, console, texts, resumption)
+        run = conduct_through_deaths(config, folder, RUNS, console, texts, resumption)
         asyncio.run(_until_terminated(run))
     from cluster.report.write import write_report
 
@@ -128,25 +124,6 @@ def _process() -> dict[str, object]:
         "versions": {name: version(name) for name in VERSIONS_OF}
         | {"vllm": _vllm_version(), "python": platform.python_version()},
     }
-
-
-def _at_the_old_port(config: RunConfig, state: Mapping[str, Any]) -> RunConfig:
-    """Return the config with the port at which the run was met before, if that is free.
-
-    Only for one that took any: so the pages that people have open find the run again.
-    """
-    url = state.get("url")
-    if config.cluster.http_port or url is None:
-        return config
-    port = int(str(url).rpartition(":")[2])
-    try:
-        free_port(config.cluster.http_host, port)
-    except ResourceError as error:
-        log.warning("the run has another address now: pages must be opened anew", why=str(error))
-        return config
-    return config.model_copy(
-        update={"cluster": config.cluster.model_copy(update={"http_port": port})}
-    )
 
 
 async def _until_terminated(run: Coroutine[None, None, None]) -> None:

@@ -28,6 +28,7 @@ stranger would have caught:
     │   ├── DeploymentFailed    (RuntimeError)       a Serve application did not start
     │   ├── LabelerFailed       (RuntimeError)       a simulated labeler ended with an error
     │   ├── LabelerDied         (RuntimeError)       a simulated labeler was killed by a signal
+    │   ├── TooManyRestarts     (RuntimeError)       a part that dies whenever it is started again
     │   ├── MemoryShort         (MemoryError)        a part had not the memory it needs
     │   └── WeightsNotTaken     (TimeoutError)       actors did not take weights that were pushed
     ├── PromptsExhausted        (EOFError)           a prompt source came to its end
@@ -182,6 +183,10 @@ class LabelerFailed(PartFailed, RuntimeError):
 
 class LabelerDied(PartFailed, RuntimeError):
     """A signal ended the process of a simulated labeler, which said nothing of its own."""
+
+
+class TooManyRestarts(PartFailed, RuntimeError):
+    """A part was started again as often as it may be, and died each time. Says of what."""
 
 
 class MemoryShort(PartFailed, MemoryError):

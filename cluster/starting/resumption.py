@@ -7,19 +7,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from cluster.config import RunConfig
 from cluster.loops.checkpoints import RunCheckpoint, RunCheckpoints
 from cluster.run_folder import RunFolder
 from cluster.starting.given_reward import adopt, find_bundle
+from cluster.starting.ports import free_port
 from label_queue.ledger.sql import SqlLedger
-from protocol.errors import BundleCorrupt, ConfigError, InputError
+from protocol.errors import BundleCorrupt, ConfigError, InputError, ResourceError
 from protocol.files import flush, read_text, writing
 from protocol.labels import PolicyProvenance, RewardVersion
 from protocol.messages import Rollout
 from reward_service.bundle import read_manifest
-from reward_service.retention import bundle_path
+from reward_service.retention import newest_bundle
+
+log = structlog.get_logger(__name__)
 
 REFERENCE_FILE = "reference.json"
 _ROLLOUTS = TypeAdapter(list[Rollout])
@@ -36,6 +40,9 @@ FIXED: Mapping[str, str] = {
     "learner.num_ranks": "the optimizer's state lies in as many parts as there were ranks",
     "learner.zero_stage": "the optimizer's state is parted by it",
     "learner.dtype": "the weights are kept in it",
+    "reward_trainer.num_ranks": "the optimizer's state lies in as many parts as there were ranks",
+    "reward_trainer.zero_stage": "the optimizer's state is parted by it",
+    "reward_trainer.dtype": "the weights are kept in it",
 }
 """Keys, and whole sections, that a resumed run must have as it had them; and why."""
 
@@ -109,6 +116,25 @@ def refuse_changes(before: RunConfig, after: RunConfig) -> None:
             )
 
 
+def at_the_old_port(config: RunConfig, state: Mapping[str, Any]) -> RunConfig:
+    """Return the config with the port at which the run was met before, if that is free.
+
+    Only for one that took any: so the pages that people have open find the run again.
+    """
+    url = state.get("url")
+    if config.cluster.http_port or url is None:
+        return config
+    port = int(str(url).rpartition(":")[2])
+    try:
+        free_port(config.cluster.http_host, port)
+    except ResourceError as error:
+        log.warning("the run has another address now: pages must be opened anew", why=str(error))
+        return config
+    return config.model_copy(
+        update={"cluster": config.cluster.model_copy(update={"http_port": port})}
+    )
+
+
 def keep_reference(folder: RunFolder, rollouts: list[Rollout]) -> None:
     """Write down the samples of ρ, which a resumed run must have again, flushed to disk."""
     path = folder.checkpoints / REFERENCE_FILE
@@ -142,12 +168,11 @@ def _announced(ledger_path: Path) -> int:
 
 def _newest_reward(folder: RunFolder, config: RunConfig) -> RewardVersion | None:
     """Return the newest reward version on disk: the one served, or about to be."""
-    versions = sorted(int(path.name[1:]) for path in folder.rewards.glob("v[0-9]*"))
-    if not versions:
+    bundle = newest_bundle(folder.rewards.resolve())
+    if bundle is None:
         return None
     if config.run.reward is not None:
         return adopt(find_bundle(config.run.reward), folder.rewards)
-    bundle = bundle_path(folder.rewards.resolve(), versions[-1])
     return replace(read_manifest(bundle).announcement, path=str(bundle))
 
 

@@ -4,7 +4,8 @@ PartFailed          replace: the process is gone, another takes its place
   MemoryShort       … once: what was not enough twice will not be enough the third time
   DeploymentFailed  stop: Serve has tried, and says why it cannot
   LabelerFailed     stop: the labeler itself says that it cannot go on
-  WeightsNotTaken   stop: the collective is broken, and nothing can be pushed after that
+  TooManyRestarts   stop: it was replaced again and again
+  WeightsNotTaken   stop, or replace all parts: the collective is broken, and takes nothing more
 TransientError      retry: the same call, of the same part
 all others          stop: a user's mistake, or something that must hold and does not
 
@@ -21,11 +22,13 @@ from protocol.errors import (
     LabelerFailed,
     MemoryShort,
     PartFailed,
+    TooManyRestarts,
     TransientError,
     WeightsNotTaken,
 )
 
-_FINAL = (DeploymentFailed, LabelerFailed, WeightsNotTaken)
+_FINAL = (DeploymentFailed, LabelerFailed, TooManyRestarts)
+_FINAL_FOR_A_PART = (*_FINAL, WeightsNotTaken)
 
 
 class Decision(StrEnum):
@@ -39,16 +42,20 @@ class Decision(StrEnum):
     """End the run with this error."""
 
 
-def decide(error: BaseException, earlier: Sequence[BaseException] = ()) -> Decision:
+def decide(
+    error: BaseException, earlier: Sequence[BaseException] = (), *, is_whole: bool = False
+) -> Decision:
     """Return what is done about an error.
 
     Args:
         error: What a part raised, or what was raised in its name.
         earlier: For what the same part was replaced of late.
+        is_whole: Whether it is all parts together that would be replaced.
     """
+    final = _FINAL if is_whole else _FINAL_FOR_A_PART
     if isinstance(error, MemoryShort) and any(isinstance(each, MemoryShort) for each in earlier):
         return Decision.STOP
-    if isinstance(error, PartFailed) and not isinstance(error, _FINAL):
+    if isinstance(error, PartFailed) and not isinstance(error, final):
         return Decision.REPLACE
     if isinstance(error, TransientError):
         return Decision.RETRY

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cluster.supervision.config import RestartsConfig
 from cluster.supervision.decision import Decision, decide
-from protocol.errors import PartFailed
+from protocol.errors import PartFailed, TooManyRestarts
 from protocol.retrying import Backoff
 
 Tell = Callable[[str, PartFailed], None]
@@ -61,22 +61,23 @@ class Restarts:
         self.counts: Counter[str] = Counter()
         """How often each part was started again since the run began."""
 
-    async def allow(self, part: str, error: Exception) -> None:
+    async def allow(self, part: str, error: Exception, *, is_whole: bool = False) -> None:
         """Return after a pause if a part that failed shall be started again; else raise.
 
         Args:
             part: Names it, e.g. "rollout actor rollout-0".
             error: Why it failed.
+            is_whole: Whether the part is all of the run.
 
         Raises:
-            PartFailed: It has been started again as often as the config allows: the first cause
-                of these, in words that say how often and of what.
+            TooManyRestarts: It has been started again as often as the config allows: says of what
+                first, how often and of what at last.
             Exception: `error` itself, where nothing is mended by starting the part again.
         """
         recent = self._recent[part]
         while recent and recent[0].at <= self._now() - self._config.window_s:
             recent.popleft()
-        decision = decide(error, [each.cause for each in recent])
+        decision = decide(error, [each.cause for each in recent], is_whole=is_whole)
         if decision is not Decision.REPLACE or not isinstance(error, PartFailed):
             raise error
         if not self._config.max_restarts:
@@ -88,13 +89,13 @@ class Restarts:
         self._tell(part, error)
         await self._sleep(self._backoff.pause_s(len(recent)))
 
-    def _too_often(self, part: str, last: PartFailed) -> PartFailed:
+    def _too_often(self, part: str, last: PartFailed) -> TooManyRestarts:
         """Return the first cause, saying that it was not the last."""
         causes = [each.cause for each in self._recent[part]]
         of_what = Counter(type(each).__name__ for each in (*causes, last))
         told = ", ".join(f"{count}× {name}" for name, count in of_what.items())
         first = causes[0]
-        return type(first)(
+        return TooManyRestarts(
             f"{first}; {part} was started again {len(causes)} times within "
             f"{self._config.window_s:g} s and failed each time ({told}), at last: {last}"
         )

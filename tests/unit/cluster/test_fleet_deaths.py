@@ -18,6 +18,7 @@ from protocol.errors import (
     MissingError,
     ProbeMismatch,
     ResourceError,
+    TooManyRestarts,
 )
 from protocol.messages import PolicyVersion, Rollout, RolloutRequest
 from tests.support.collective import Collective, CollectiveActor, pushed_policy
@@ -259,7 +260,9 @@ async def test_too_many_deaths_end_the_run_with_the_first_cause() -> None:
         world.fleet.generate([make_request()]),
         world.fleet.load_policy(make_policy(1)),
     ):
-        with pytest.raises(EngineDied, match=r"core died; .* started again 2 times .*: death 3"):
+        with pytest.raises(
+            TooManyRestarts, match=r"core died; .* started again 2 times .*: death 3"
+        ):
             await call
 
 

@@ -26,6 +26,7 @@ from protocol.errors import (
     ProbeMismatch,
     ScoringFailed,
     SwapTimedOut,
+    TooManyRestarts,
     TransientError,
     WeightsNotTaken,
 )
@@ -109,11 +110,20 @@ async def test_what_a_restart_does_not_mend_is_raised_as_it_is(error: Exception)
     assert not account.restarts.counts
 
 
+async def test_what_breaks_the_collective_is_mended_by_all_parts_alone() -> None:
+    account, error = Account(), WeightsNotTaken("nobody came")
+    with pytest.raises(WeightsNotTaken):
+        await account.restarts.allow("actor 0", error)
+    await account.restarts.allow("the run", error, is_whole=True)
+    with pytest.raises(TooManyRestarts):
+        await account.restarts.allow("the run", TooManyRestarts("again"), is_whole=True)
+
+
 async def test_past_the_limit_the_first_cause_says_how_often_and_of_what() -> None:
     account = Account(max_restarts=2, window_s=100.0)
     await account.restarts.allow("actor 0", EngineDied("the engine died"))
     await account.restarts.allow("actor 0", ActorDied("it died"))
-    with pytest.raises(EngineDied) as raised:
+    with pytest.raises(TooManyRestarts) as raised:
         await account.restarts.allow("actor 0", ActorDied("it died again"))
     assert str(raised.value) == (
         "the engine died; actor 0 was started again 2 times within 100 s and failed each time "
@@ -127,7 +137,7 @@ async def test_the_limit_holds_for_a_window() -> None:
     await account.restarts.allow("actor 0", ActorDied("first"))
     account.now = 100.5
     await account.restarts.allow("actor 0", ActorDied("second"))
-    with pytest.raises(ActorDied, match=r"^second; actor 0 was started again 1 times"):
+    with pytest.raises(TooManyRestarts, match=r"^second; actor 0 was started again 1 times"):
         await account.restarts.allow("actor 0", ActorDied("third"))
 
 
@@ -158,7 +168,7 @@ async def test_pauses_double_up_to_the_longest_and_no_window_holds_more_than_the
         recent = [each for each in allowed if each > at - window_s]
         try:
             await account.restarts.allow("actor 0", ActorDied("it died"))
-        except ActorDied:
+        except TooManyRestarts:
             assert len(recent) == limit
             continue
         allowed.append(at)

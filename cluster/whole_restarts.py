@@ -1,0 +1,68 @@
+"""A run that loses what cannot be replaced while the rest goes on: it goes on from a checkpoint.
+
+The learner's ranks are of this kind: the rollouts under way, the clock and the bound belong to the
+version they stood at. So does a part that was started again too often for its own good, but then
+the run ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import structlog
+from rich.console import Console
+
+from cluster.conduct import conduct
+from cluster.config import RunConfig
+from cluster.failure import first_cause
+from cluster.inert_text import inert
+from cluster.run_folder import RunFolder
+from cluster.starting.lost_work import set_aside
+from cluster.starting.prompts import RunTexts
+from cluster.starting.resumption import (
+    Resumption,
+    at_the_old_port,
+    read_resumption,
+    run_checkpoints,
+)
+from cluster.supervision.restarts import Restarts
+from protocol.errors import PartFailed
+
+WHOLE_RUN = "the run"
+"""Its name among the parts that are started again."""
+
+log = structlog.get_logger(__name__)
+
+
+async def conduct_through_deaths(
+    config: RunConfig,
+    folder: RunFolder,
+    cache: Path,
+    console: Console,
+    texts: RunTexts | None,
+    resumption: Resumption | None,
+) -> None:
+    """Conduct a run; where it loses a part, go on from its newest checkpoint. As `conduct` else.
+
+    Raises:
+        PartFailed: There is no checkpoint yet, or it happened too often.
+    """
+    restarts = Restarts(config.cluster.restarts)
+    while True:
+        try:
+            await conduct(config, folder, cache, console, texts, resumption)
+            return
+        except Exception as error:
+            cause = first_cause(error)
+            if not isinstance(cause, PartFailed) or not run_checkpoints(folder).versions():
+                raise
+            await restarts.allow(WHOLE_RUN, cause, is_whole=True)
+        resumption = await asyncio.to_thread(read_resumption, folder, config, None)
+        version = resumption.checkpoint.policy_version
+        await asyncio.to_thread(set_aside, folder, version)
+        words = f"{inert(str(cause))}: all parts start again, from the checkpoint of v{version}"
+        console.print(words, markup=False, highlight=False, soft_wrap=True)
+        log.warning("the run starts again", cause=str(cause), policy_version=version)
+        config, texts = at_the_old_port(config, folder.read_state()), None
+        folder.update_state(state="starting")
