@@ -280,7 +280,7 @@ async def test_who_waits_while_the_last_replacement_fails_is_told() -> None:
     await settle()
     world.may_start.set()
     for outcome in await asyncio.gather(*calls, return_exceptions=True):
-        assert isinstance(outcome, ActorDied)
+        assert isinstance(outcome, TooManyRestarts)
         assert "started again 1 times" in str(outcome)
 
 

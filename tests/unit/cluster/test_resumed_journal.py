@@ -1,0 +1,74 @@
+"""A journal that goes on with an interrupted run: its figures are those of the whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.journal_desk import START, Desk, make_batch, make_reward, make_stats
+from tests.support.messages import make_policy, make_request, make_rollout
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A run that learned for 10 s, of which it waited 4, and then was killed."""
+    desk = Desk(tmp_path)
+    desk.journal.policy_loaded(make_policy(0), 1e-6)
+    desk.journal.reward_served(make_reward(1))
+    desk.journal.rollouts_finished([make_rollout(make_request(1), 0)])
+    desk.journal.actors_stood([make_stats(5.0, 5.0, 0)])
+    with desk.journal.learning():
+        desk.now += 6
+    desk.step(make_batch(0, 1))
+    with desk.journal.waiting("rollouts"):
+        desk.now += 4
+    desk.journal.actors_stood([make_stats(15.0, 10.0, 500)])
+    desk.recordings.close()
+    return tmp_path
+
+
+@pytest.fixture
+def desk(folder: Path) -> Iterator[Desk]:
+    """The same run, resumed 1,000 s later."""
+    desk = Desk(folder)
+    desk.now = START + 10 + 1000
+    rows = [{"policy/version": 1.0, "policy/episodes": 8.0, "reward_model/version": 1.0}]
+    desk.journal.resume(rows, num_unscored=3, ended_at=START + 10)
+    yield desk
+    desk.recordings.close()
+
+
+def test_the_time_in_between_is_neither_work_nor_idleness(desk: Desk) -> None:
+    pace = desk.journal.pace()
+    assert pace["throughput/learner_idle"] == pytest.approx(0.4)
+    assert pace["throughput/episodes_per_s"] == pytest.approx(8 / 10)
+    with desk.journal.learning():
+        desk.now += 6
+    assert desk.journal.pace()["throughput/learner_idle"] == pytest.approx(4 / 16)
+    spans = desk.recorded("learner")
+    assert [span["doing"] for span in spans] == ["step", "rollouts", "down", "step"]
+
+
+def test_actors_that_are_others_go_on_with_the_sums(desk: Desk) -> None:
+    desk.journal.actors_stood([make_stats(10.0, 10.0, 100)])
+    assert desk.last_row["throughput/generation_s"] == pytest.approx(5 + 10)
+
+
+def test_what_was_told_is_not_told_again(desk: Desk) -> None:
+    desk.journal.policy_loaded(make_policy(0), 1e-6)
+    desk.journal.reward_served(make_reward(1))
+    desk.journal.rollouts_finished([make_rollout(make_request(2), 0)])
+    assert desk.sink.rows == []
+    assert len(desk.recorded("loads")) == 1
+    assert len(desk.recorded("first_samples")) == 1
+
+
+def test_the_label_queue_is_told_anew_when_each_version_was_sampled(desk: Desk) -> None:
+    assert [version for version, _ in desk.journal.newly_sampled()] == [0]
+
+
+def test_what_was_dropped_stays_counted(desk: Desk) -> None:
+    desk.step(make_batch(1, 1), num_dropped=2)
+    assert desk.last_row["staleness/dropped"] == 5

@@ -1,0 +1,61 @@
+"""What a resumed run must have as it had it, each key refused by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cluster.config import RunConfig, parse_config
+from cluster.starting.resumption import FIXED, refuse_changes
+from protocol.errors import ConfigError
+
+
+def config(**parts: dict[str, Any]) -> RunConfig:
+    content: dict[str, dict[str, Any]] = {
+        "run": {"episodes": 1024, "seed": 1},
+        "prompts": {"source": "reviews"},
+        "policy": {"path": "model"},
+        "labels": {"total": 300},
+        "ppo": {"batch_size": 64},
+    }
+    for part, changes in parts.items():
+        content[part] = {**content.get(part, {}), **changes}
+    return parse_config({"people": ["ann"], **content}, "test")
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "key"),
+    [
+        ("run", {"seed": 2}, "run.seed"),
+        ("run", {"mode": "offline"}, "run.mode"),
+        ("policy", {"path": "other"}, "policy"),
+        ("prompts", {"seed": 3}, "prompts"),
+        ("ppo", {"batch_size": 128}, "ppo.batch_size"),
+        ("ppo", {"critic": "separate"}, "ppo.critic"),
+        ("reward_model", {"num_heads": 3}, "reward_model"),
+        ("learner", {"num_ranks": 2}, "learner.num_ranks"),
+        ("learner", {"zero_stage": 2}, "learner.zero_stage"),
+        ("learner", {"dtype": "bfloat16"}, "learner.dtype"),
+        ("reward_trainer", {"num_ranks": 2}, "reward_trainer.num_ranks"),
+    ],
+)
+def test_what_it_cannot_go_on_with_is_refused(part: str, changes: dict[str, Any], key: str) -> None:
+    assert key in FIXED
+    with pytest.raises(ConfigError, match=rf"^{key} of a resumed run must stay"):
+        refuse_changes(config(), config(**{part: changes}))
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        ("rollouts", {"num_actors": 3}),
+        ("run", {"episodes": 2048}),
+        ("run", {"max_policy_lag": 2}),
+        ("ppo", {"lr": 1e-5}),
+        ("labels", {"total": 400}),
+        ("learner", {"checkpoint": {"every_steps": 5}}),
+    ],
+)
+def test_what_it_can_go_on_with_is_not(part: str, changes: dict[str, Any]) -> None:
+    refuse_changes(config(), config(**{part: changes}))
