@@ -39,6 +39,7 @@ from uuid import uuid4
 
 from cluster.config import RunConfig
 from cluster.guards.guards import Guards
+from cluster.loops.answering import OrderAnswers
 from cluster.loops.checkpoints import RunCheckpoint, RunCheckpoints
 from cluster.loops.cut import RunCut
 from cluster.loops.drafting import Drafter, draw_prompts
@@ -81,7 +82,7 @@ class Controller:
         self._parts = parts
         self._journal = journal
         self._guards = guards
-        self._sampling = Sampling(
+        sampling = Sampling(
             temperature=config.response.temperature, max_tokens=config.response.max_tokens
         )
         self._scorer = ResponseScorer(parts.reward_service, config.response.missing_cut_score)
@@ -89,7 +90,7 @@ class Controller:
         self.rollout_states = self._bound.counts
         self._prompts = PromptCursor(parts.prompts)
         seed = config.run.seed if config.seeds_requests else None
-        self.drafter = Drafter(parts.fleet, parts.query_prompts, self._sampling, seed)
+        self.drafter = Drafter(parts.fleet, parts.query_prompts, sampling, seed)
         self._reward_guard = RewardGuard(
             parts.reward_service, parts.labels, parts.learner, journal, guards
         )
@@ -118,11 +119,16 @@ class Controller:
         self._requests: asyncio.Queue[list[RolloutRequest]] = asyncio.Queue(maxsize=1)
         self._rollouts: asyncio.Queue[list[Rollout]] = asyncio.Queue()
         self._has_reward = asyncio.Event()
+        self._answers = OrderAnswers(
+            self.drafter, self._scorer, self._has_reward.is_set, parts.labels, journal, guards
+        )
         self._over = asyncio.Event()
         if resumed is not None:
             undrawn, unscored = self._cut.take_up(resumed)
-            self._requests.put_nowait(undrawn)
-            self._rollouts.put_nowait(unscored)
+            if undrawn:
+                self._requests.put_nowait(undrawn)
+            if unscored:
+                self._rollouts.put_nowait(unscored)
 
     async def draw_reference(self) -> list[Rollout]:
         """Prove that the actors hold ρ, and sample it: for validation queries and normalisation.
@@ -266,18 +272,7 @@ class Controller:
         for number in itertools.count():
             call = f"{mine}-{number}"
             for order in await self._parts.labels.next_orders(timeout_s=5.0, call=call):
-                drafts = await self.drafter.fill(order)
-                rollouts = [rollout for draft in drafts for rollout in draft.rollouts]
-                self._journal.drafted(rollouts, self.drafter.num_alike)
-                try:
-                    if order.num_drafts > order.num_queries and self._has_reward.is_set():
-                        drafts = await self._scorer.score_drafts(drafts)
-                    await self._parts.labels.offer(order.order_id, drafts)
-                except ScoringFailed as error:
-                    self._journal.scoring_failed(len(rollouts), error)
-                except NotFinite as error:
-                    await self._guards.unscored(error, rollouts)
-                # An order left unanswered is placed again.
+                await self._answers.answer(order)
 
     async def reward(self) -> None:
         """Labels → reward versions, swapped into the service while it serves."""

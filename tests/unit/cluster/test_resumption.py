@@ -16,7 +16,7 @@ def config(**parts: dict[str, Any]) -> RunConfig:
         "run": {"episodes": 1024, "seed": 1},
         "prompts": {"source": "reviews"},
         "policy": {"path": "model"},
-        "labels": {"total": 300},
+        "labels": {"total": 1000},
         "ppo": {"batch_size": 64},
     }
     for part, changes in parts.items():
@@ -53,7 +53,7 @@ def test_what_it_cannot_go_on_with_is_refused(part: str, changes: dict[str, Any]
         ("run", {"episodes": 2048}),
         ("run", {"max_policy_lag": 2}),
         ("ppo", {"lr": 1e-5}),
-        ("labels", {"total": 400}),
+        ("labels", {"total": 1200}),
         ("learner", {"checkpoint": {"every_steps": 5}}),
     ],
 )

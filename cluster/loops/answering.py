@@ -1,0 +1,56 @@
+"""From an order of the label queue to its answer: drafts of the current policy, scored if asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cluster.guards.guards import Guards
+from cluster.loops.drafting import Drafter
+from cluster.loops.journal import Journal
+from cluster.loops.scoring import ResponseScorer
+from label_queue.sides.policy_loop import PolicyLoopSide
+from protocol.errors import NotFinite, ScoringFailed
+from protocol.labels import QueryOrder
+
+
+class OrderAnswers:
+    """Answers orders; one left unanswered, for want of a score, is placed again.
+
+    Args:
+        drafter: Draws the responses.
+        scorer: Scores drafts, where more are ordered than will be asked about.
+        has_reward: Whether there is a reward yet.
+        labels: Who gave the order.
+        journal: Takes note.
+        guards: Stop the line for a score that is no number.
+    """
+
+    def __init__(
+        self,
+        drafter: Drafter,
+        scorer: ResponseScorer,
+        has_reward: Callable[[], bool],
+        labels: PolicyLoopSide,
+        journal: Journal,
+        guards: Guards,
+    ) -> None:
+        self._drafter = drafter
+        self._scorer = scorer
+        self._has_reward = has_reward
+        self._labels = labels
+        self._journal = journal
+        self._guards = guards
+
+    async def answer(self, order: QueryOrder) -> None:
+        """Draw what was ordered and hand it in."""
+        drafts = await self._drafter.fill(order)
+        rollouts = [rollout for draft in drafts for rollout in draft.rollouts]
+        self._journal.drafted(rollouts, self._drafter.num_alike)
+        try:
+            if order.num_drafts > order.num_queries and self._has_reward():
+                drafts = await self._scorer.score_drafts(drafts)
+            await self._labels.offer(order.order_id, drafts)
+        except ScoringFailed as error:
+            self._journal.scoring_failed(len(rollouts), error)
+        except NotFinite as error:
+            await self._guards.unscored(error, rollouts)
