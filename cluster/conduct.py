@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from rich.console import Console
 from actors.tokenizer import load_tokenizer
 from cluster.config import RunConfig
 from cluster.controller import Controller
+from cluster.ending import Ending
 from cluster.guards.evidence import Evidence
 from cluster.guards.guards import Guards
 from cluster.inert_text import inert, shell_word
@@ -55,6 +56,9 @@ from protocol.remote import Remote, spawn
 from protocol.tokenizing import PolicyTokenizer
 from reward_service.shell import AnnouncerShell
 
+LAST_LOOK_S = 5.0
+"""For the parts to say how they stand at the end: one that hangs must not hold up the saving."""
+
 
 async def conduct(
     config: RunConfig,
@@ -62,6 +66,7 @@ async def conduct(
     cache: Path,
     console: Console,
     texts: RunTexts | None,
+    ending: Ending,
     resumption: Resumption | None = None,
 ) -> None:
     """Run until the last episode is trained or the run is stopped.
@@ -72,6 +77,7 @@ async def conduct(
         cache: Where a base model is kept.
         console: Where progress is shown.
         texts: Prompts and the like, if they were read already.
+        ending: Says when the run is to stop.
         resumption: What a run goes on from; None: it begins.
 
     Raises:
@@ -85,6 +91,7 @@ async def conduct(
         session = stack.enter_context(
             RaySession(config.cluster, folder.run_id, num_cpus_wanted(config))
         )
+        ending.at_the_cut(session.end_at_once)
         hub = await _start_hub(config, folder)
         sink = stack.enter_context(closing(RemoteSink(hub)))
         journal = stack.enter_context(_open_journal(config, folder, sink))
@@ -158,18 +165,14 @@ async def conduct(
                         placement.labels.intake_failures, http, journal.alarmed, watch.alarm
                     )
                     watching = group.create_task(
-                        watch.watch(
-                            controller,
-                            placement.labels.policy_loop,
-                            lambda: placement.actors,
-                            note,
-                        )
+                        watch.watch(placement.labels.policy_loop, lambda: placement.actors, note)
                     )
                     minding = group.create_task(labelers.watch())
                     hearing = group.create_task(intake.watch())
                     inspector = _inspector(folder, controller, placement, journal, watch)
                     inspecting = group.create_task(inspector.watch())
-                    await controller.run()
+                    with ending.finishing_by(controller.stop):
+                        await controller.run()
                     journal.loops_ended()
                     watching.cancel()
                     hearing.cancel()
@@ -179,8 +182,11 @@ async def conduct(
                     minding.cancel()
                 acknowledged = labelers.num_acknowledged() if config.labelers else None
             # The last figures in the metrics are those of the report.
-            await watch.look(placement.labels.policy_loop, lambda: placement.actors)
-            folder.update_state(labels_acknowledged=acknowledged, stop_reason=watch.stop_reason)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_LOOK_S):
+                    await watch.look(placement.labels.policy_loop, lambda: placement.actors)
+            stop_reason = ending.reason if ending.has_stopped else None
+            folder.update_state(labels_acknowledged=acknowledged, stop_reason=stop_reason)
             watch.show("saving the policy")
             await placement.learner.save(str((folder.policies / "final").resolve()))
         # What the report will say goes to wandb too, while its run is still open.

@@ -87,6 +87,10 @@ class ClusterConfig(Settings):
     """Show what the worker processes print."""
     restarts: RestartsConfig = RestartsConfig()
     """What is done about parts that fall away."""
+    stop_s: float = Field(default=15.0, ge=1, le=86_400)
+    """Seconds a run that is stopped may take: two thirds for the step under way and for saving the
+    policy. Then it is ended where it stands, and 4 s after all of it what still runs is killed:
+    by default within 20 s, which is less than services are given as a rule."""
 
     @model_validator(mode="after")
     def _gpus_are_whole_or_parts_of_one(self) -> Self:

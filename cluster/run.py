@@ -6,10 +6,9 @@ import asyncio
 import itertools
 import os
 import platform
-import signal
 import time
 import traceback
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import distributions, version
 from pathlib import Path
@@ -19,7 +18,9 @@ import psutil
 from rich.console import Console
 
 from cluster.config import RunConfig, load_config, save_config
+from cluster.ending import Ending
 from cluster.failure import first_cause
+from cluster.interrupted import Interrupted
 from cluster.run_folder import RunFolder
 from cluster.starting.environment import prepare_environment
 from cluster.starting.preflight import check_before_start
@@ -89,7 +90,6 @@ def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None
     at_its_port = at_the_old_port(config, state)
     texts = check_before_start(at_its_port, path, RUNS)
     set_aside(folder, resumption.checkpoint.policy_version)
-    folder.forget_stop()
     save_config(config, folder.config)
     resumed_at = [*state.get("resumed_at", ()), time.time()]
     folder.update_state(
@@ -101,13 +101,22 @@ def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None
 def _conduct_to_end(
     config: RunConfig, folder: RunFolder, texts: RunTexts | None, resumption: Resumption | None
 ) -> None:
-    # Ray is imported only now: what it reads from the environment has just been set.
-    from cluster.whole_restarts import conduct_through_deaths
-
     console = Console()
-    with _accounting(folder):
-        run = conduct_through_deaths(config, folder, RUNS, console, texts, resumption)
-        asyncio.run(_until_terminated(run))
+    with Ending(folder, config.cluster.stop_s) as ending:
+        with _accounting(folder, ending):
+            # Ray is imported only now: what it reads from the environment has just been set.
+            from cluster.whole_restarts import conduct_through_deaths
+
+            ending.run(
+                conduct_through_deaths(config, folder, RUNS, console, texts, ending, resumption)
+            )
+        _report(folder, console)
+        if ending.has_stopped and ending.signal_number is not None:
+            raise Interrupted(ending.signal_number)
+
+
+def _report(folder: RunFolder, console: Console) -> None:
+    """Write the report of a run that has ended, and say what it says."""
     from cluster.report.write import write_report
 
     page = write_report(folder.path)
@@ -126,34 +135,42 @@ def _process() -> dict[str, object]:
     }
 
 
-async def _until_terminated(run: Coroutine[None, None, None]) -> None:
-    """Run a coroutine; a termination signal cancels it like Ctrl-C, so that it cleans up."""
-    task = asyncio.ensure_future(run)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    await task
-
-
 @contextmanager
-def _accounting(folder: RunFolder) -> Iterator[None]:
-    """Write down how a run ended and how long it took, however it ended."""
+def _accounting(folder: RunFolder, ending: Ending) -> Iterator[None]:
+    """Write down how a run ended and how long it took, however it ended.
+
+    One that was stopped is no error, whatever broke when it was ended where it stood.
+    """
     started = time.monotonic()
     ended: dict[str, object] = {"state": "failed"}
     try:
         yield
-        was_stopped = folder.read_state().get("stop_reason") is not None
-        ended = {"state": "stopped" if was_stopped else "finished"}
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        ended = {"state": "stopped", "stop_reason": "interrupted"}
-        raise KeyboardInterrupt from None
+        ended = _stopped(ending) if ending.has_stopped else {"state": "finished"}
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        ending.interrupted_by(error)
+        ended = _stopped(ending)
     except BaseException as error:
+        if ending.is_cancelled:
+            ended = _stopped(ending)
+            _keep_traceback(folder)
+            return
         cause = first_cause(error) or error
         ended["error"] = f"{type(cause).__name__}: {cause}"
-        # Where the disk is what failed, the error itself must not be hidden.
-        with suppress(OSError):
-            (folder.logs / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        _keep_traceback(folder)
         raise
     finally:
         folder.update_state(ended_at=time.time(), wall_s=time.monotonic() - started, **ended)
+        ending.told()
+
+
+def _stopped(ending: Ending) -> dict[str, object]:
+    return {"state": "stopped", "stop_reason": ending.reason}
+
+
+def _keep_traceback(folder: RunFolder) -> None:
+    # Where the disk is what failed, the error itself must not be hidden.
+    with suppress(OSError):
+        (folder.logs / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
 
 
 def _vllm_version() -> str:

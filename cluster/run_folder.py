@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,8 @@ from protocol.names import run_id_of
 
 MEND_FOLDER = "name another folder with --folder"
 MEND_RUN = "name the folder of a run"
+_UPDATING = threading.Lock()
+"""Of the threads of the one process that changes a run's state."""
 OWNER = "owner"
 """Name of whoever oversees a run from the command line; no labeler may be called so."""
 
@@ -122,8 +125,9 @@ class RunFolder:
             InputError: What is there is garbled.
             ResourceError: The disk refuses.
         """
-        state = self.read_state() if self.state.exists() else {}
-        write_json(self.state, {**state, **changes})
+        with _UPDATING:
+            state = self.read_state() if self.state.exists() else {}
+            write_json(self.state, {**state, **changes})
 
     def restorable(self) -> tuple[int, ...]:
         """Return the policy versions that can be restored, oldest first."""
@@ -157,12 +161,15 @@ class RunFolder:
             raise InputError(f"{file} holds no token: take it from where the run wrote it")
         return token
 
-    def request_stop(self, reason: str) -> None:
-        """Ask the run to stop. May be asked twice. Raises ResourceError where that is forbidden."""
-        write_json(self._stop, {"reason": reason})
+    def request_stop(self, reason: str, *, at_once: bool = False) -> None:
+        """Ask the run to stop, or to stop at once. May be asked twice, and more urgently.
+
+        Raises ResourceError where that is forbidden.
+        """
+        write_json(self._stop, {"reason": reason, "at_once": at_once})
 
     def forget_stop(self) -> None:
-        """Take back a request to stop, which was done; the run goes on."""
+        """Take back what was asked of a run that has ended since."""
         with writing(self._stop):
             self._stop.unlink(missing_ok=True)
 
@@ -177,6 +184,13 @@ class RunFolder:
             return None
         except (ValueError, LookupError, TypeError, RecursionError):
             return f"{self._stop} is there, without a reason"
+
+    def is_stop_urgent(self) -> bool:
+        """Return whether a stop request is not to wait for the step under way."""
+        try:
+            return json.loads(self._stop.read_bytes())["at_once"] is True
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            return False
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from cluster.conduct import conduct
 from cluster.config import RunConfig
+from cluster.ending import Ending
 from cluster.failure import first_cause
 from cluster.inert_text import inert
 from cluster.run_folder import RunFolder
@@ -41,6 +42,7 @@ async def conduct_through_deaths(
     cache: Path,
     console: Console,
     texts: RunTexts | None,
+    ending: Ending,
     resumption: Resumption | None,
 ) -> None:
     """Conduct a run; where it loses a part, go on from its newest checkpoint. As `conduct` else.
@@ -51,12 +53,14 @@ async def conduct_through_deaths(
     restarts = Restarts(config.cluster.restarts)
     while True:
         try:
-            await conduct(config, folder, cache, console, texts, resumption)
+            await conduct(config, folder, cache, console, texts, ending, resumption)
             return
         except Exception as error:
             cause = first_cause(error)
-            if not isinstance(cause, PartFailed) or not run_checkpoints(folder).versions():
+            is_mended_so = isinstance(cause, PartFailed) and not ending.has_stopped
+            if not is_mended_so or not run_checkpoints(folder).versions():
                 raise
+            assert isinstance(cause, PartFailed), "as was just asked"
             await restarts.allow(WHOLE_RUN, cause, is_whole=True)
         resumption = await asyncio.to_thread(read_resumption, folder, config, None)
         version = resumption.checkpoint.policy_version

@@ -24,8 +24,10 @@ EXIT_DISK_FULL = 5
 EXIT_MEMORY_SHORT = 6
 EXIT_PROMPTS_EXHAUSTED = 7
 EXIT_STARVED = 8
+EXIT_HUNG_UP = 129
 EXIT_INTERRUPTED = 130
-"""As shells have it: 128 and the number of SIGINT."""
+EXIT_TERMINATED = 143
+"""As shells have it: 128 and the number of SIGHUP, SIGINT and SIGTERM."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,9 @@ TABLE = (
     ExitCode(code=EXIT_INTEGRITY, name="integrity", raised=IntegrityError),
     ExitCode(code=EXIT_PART_FAILED, name="part failed", raised=PartFailed),
     ExitCode(code=EXIT_FAILED, name="failed", raised=AndonError),
+    ExitCode(code=EXIT_HUNG_UP, name="hung up", raised=None),
     ExitCode(code=EXIT_INTERRUPTED, name="interrupted", raised=None),
+    ExitCode(code=EXIT_TERMINATED, name="terminated", raised=None),
 )
 """The narrower error first."""
 

@@ -125,16 +125,22 @@ def status(run: Path, as_json: bool) -> None:
     "timeout_s",
     type=WAIT_S,
     callback=refuse_nan,
-    default=120.0,
-    show_default=True,
-    help="Seconds to wait.",
+    help="Seconds to wait. Default: 120, or 25 with --now.",
+)
+@click.option(
+    "--now",
+    is_flag=True,
+    help="Do not wait for the current step, and kill a run that does not react in time.",
 )
 @one_line_errors
-def stop(run: Path, reason: str, timeout_s: float) -> None:
-    """Stop the run in folder RUN after its current step, and wait until it has ended."""
-    from cluster.watching.status import request_stop
+def stop(run: Path, reason: str, timeout_s: float | None, now: bool) -> None:
+    """Stop the run in folder RUN after its current step, and wait until it has ended.
 
-    click.echo(request_stop(run, reason, timeout_s))
+    The step and the saving of the policy get two thirds of cluster.stop_s; see there.
+    """
+    from cluster.watching.stopping import request_stop
+
+    click.echo(request_stop(run, reason, timeout_s, at_once=now))
 
 
 @click.command()

@@ -14,6 +14,7 @@ import click
 from cluster.commands.exit_codes import EXIT_INTERRUPTED, exit_code_of
 from cluster.failure import first_cause
 from cluster.inert_text import one_line
+from cluster.interrupted import Interrupted
 from protocol.limits import LARGEST_STORED
 
 P = ParamSpec("P")
@@ -24,9 +25,11 @@ STORED = click.IntRange(0, LARGEST_STORED)
 """A sequence number of the ledger, or a version."""
 
 
-def refuse_nan(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
+def refuse_nan(
+    _context: click.Context, _parameter: click.Parameter, value: float | None
+) -> float | None:
     """Refuse NaN, which is in every range of click's; with it no waiting would ever end."""
-    if math.isnan(value):
+    if value is not None and math.isnan(value):
         raise click.BadParameter("want a number of seconds")
     return value
 
@@ -48,9 +51,9 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             click.echo("andon: stopped", err=True)
-            sys.exit(EXIT_INTERRUPTED)
+            sys.exit(error.exit_code if isinstance(error, Interrupted) else EXIT_INTERRUPTED)
         except (Exception, BaseExceptionGroup) as error:
             # What a part raises while it is closed may hide ours, which is then its context.
             cause = first_cause(error)

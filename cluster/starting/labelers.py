@@ -139,6 +139,8 @@ class SimulatedLabelers:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                # A signal to the driver's process group is the driver's: it ends them in order.
+                start_new_session=True,
             )
 
     def _report(self, profile: SimulatedLabeler) -> Path:

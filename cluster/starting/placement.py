@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from cluster.loops.fleet import RolloutFleet
 from cluster.loops.parts import Parts
 from cluster.run_folder import RunFolder
 from cluster.starting.given_reward import GivenReward, adopt, check_given, find_bundle
+from cluster.starting.part_stops import PartStops
 from cluster.starting.prompts import RunTexts
 from cluster.starting.publishers import publisher_maker
 from cluster.starting.ranks import RankGroup, on_bundle, place
@@ -81,8 +82,7 @@ class Placement:
         self._reward = reward
         self._restarts = restarts
         self._actor_ids = [f"rollout-{index}" for index in range(config.rollouts.num_actors)]
-        self._stops = AsyncExitStack()
-        """Asks each part to stop, and waits for it."""
+        self._stops = PartStops()
         self._removals = ExitStack()
         """Takes away what parts stand on, and the parts with it."""
         self._rollout_actors: RolloutActors
@@ -201,6 +201,7 @@ class Placement:
         # Runs of one name in two places must not meet in it; and a killed rank leaves it behind.
         shared_folder = SHARED_MEMORY / f"andon-{self._session.run_id}-{os.getpid()}"
         self._removals.callback(shutil.rmtree, shared_folder, ignore_errors=True)
+        self._session.mind_folder(shared_folder)
         group = await self._reserve(config.num_ranks, resources, "PACK", "learner ranks")
         ranks = RankGroup(
             [

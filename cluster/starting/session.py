@@ -10,8 +10,11 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -24,11 +27,17 @@ from ray.serve.schema import LoggingConfig as ServeLoggingConfig
 from cluster.config import ClusterConfig
 from cluster.starting.environment import cluster_address
 from cluster.starting.folders import ray_temp
+from cluster.starting.own_sessions import own_sessions
 from cluster.starting.ports import free_port, no_ray_cluster, url_of
+from cluster.starting.undertaker import Undertaker
 from protocol.errors import DeploymentFailed, ResourceError
 from reward_service.serve_patch import check_serve_patch
 
 DEPLOYMENT_POLL_S = 0.5
+SERVE_CALL_S = 10.0
+"""What a call to Serve may take that is under way when the session ends."""
+REAP_S = 3.0
+"""What the processes of a private session may take to end once its node has."""
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +61,7 @@ class RaySession:
         self._num_cpus = num_cpus
         self._address = cluster_address(config.address)
         self._has_serve = False
-        self._children: list[psutil.Process] = []
+        self._undertaker: Undertaker | None = None
         # One thread: of two applications deployed at once, either may take back what Serve has
         # told pickle for the other ("not registered for pickle by value").
         self._serve_calls = ThreadPoolExecutor(max_workers=1, thread_name_prefix="serve")
@@ -62,6 +71,7 @@ class RaySession:
     def __enter__(self) -> RaySession:
         self.http_port = free_port(self._config.http_host, self._config.http_port)
         try:
+            self._undertaker = Undertaker()
             self._start_ray()
             self._start_serve()
         except BaseException:
@@ -70,16 +80,30 @@ class RaySession:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._children = psutil.Process().children(recursive=True)
-        # A thread that is in Ray when it shuts down takes the whole process with it.
-        self._serve_calls.shutdown(cancel_futures=True)
+        started = [] if self._address is not None else self._descendants()
+        self._wait_for_serve_calls()
         if ray.is_initialized():
             if self._address is not None and self._has_serve:
                 # A private session ends with everything in it; this cluster goes on.
                 serve.shutdown()
             ray.shutdown()
-        if self._address is None:
-            self._reap()
+        _reap(started)
+        if self._undertaker is not None:
+            self._undertaker.close()
+
+    def mind_folder(self, path: Path) -> None:
+        """Have a folder removed also where this process is killed."""
+        if self._undertaker is not None:
+            self._undertaker.mind_folder(path)
+
+    def end_at_once(self) -> None:
+        """Kill what this process started, and wait for nothing; whoever asks ends this process.
+
+        What is missed the undertaker ends. May be called in any thread.
+        """
+        for process in self._descendants():
+            with suppress(psutil.Error):
+                process.kill()
 
     @property
     def url(self) -> str:
@@ -124,15 +148,16 @@ class RaySession:
             }
         else:
             options["address"] = self._address
-        on_sigterm = signal.getsignal(signal.SIGTERM)
+        assert self._undertaker is not None
         try:
-            ray.init(**options)
+            with own_sessions(self._undertaker.mind_session):
+                ray.init(**options)
         except Exception as error:
             # Ray raises whatever it stumbled over, of no type of its own.
             raise _not_started(error, self._address) from error
         finally:
-            # Ray takes this signal for itself and ends the process on the spot.
-            signal.signal(signal.SIGTERM, on_sigterm)
+            # Ray's core takes this signal behind Python's back, to abort; so it is taken again.
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
 
     def _start_serve(self) -> None:
         check_serve_patch()
@@ -147,13 +172,35 @@ class RaySession:
             logging_config=ServeLoggingConfig(log_level="WARNING", enable_access_log=False),
         )
 
-    def _reap(self) -> None:
-        """End what a private session left running, by handle: its own descendants only."""
-        _, alive = psutil.wait_procs(self._children, timeout=10)
-        for process in alive:
-            log.warning("process outlived its session", pid=process.pid)
+    def _wait_for_serve_calls(self) -> None:
+        """Wait for the calls under way: a thread that is in Ray when it shuts down ends us all."""
+        waiting = threading.Thread(
+            target=self._serve_calls.shutdown, kwargs={"cancel_futures": True}, daemon=True
+        )
+        waiting.start()
+        waiting.join(SERVE_CALL_S)
+        if waiting.is_alive() and self._address is None:
+            log.warning("Serve does not answer and is killed", waited_s=SERVE_CALL_S)
+            for process in self._descendants():
+                if process.ppid() != os.getpid():  # not Ray's node, without which Ray ends us
+                    process.kill()
+            waiting.join(SERVE_CALL_S)
+
+    def _descendants(self) -> list[psutil.Process]:
+        """Return all that this process started and that runs, but the undertaker."""
+        own = psutil.Process().children(recursive=True)
+        spared = None if self._undertaker is None else self._undertaker.pid
+        return [process for process in own if process.pid != spared]
+
+
+def _reap(started: list[psutil.Process]) -> None:
+    """End what a private session left running, by handle: its own descendants only."""
+    _, alive = psutil.wait_procs(started, timeout=REAP_S)
+    for process in alive:
+        log.warning("process outlived its session", pid=process.pid)
+        with suppress(psutil.NoSuchProcess):
             process.kill()
-        psutil.wait_procs(alive, timeout=5)
+    psutil.wait_procs(alive, timeout=REAP_S)
 
 
 def _not_started(error: Exception, address: str | None) -> ResourceError:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,9 @@ from cluster.inert_text import inert, shell_word
 from cluster.metrics.jsonl_sink import read_metrics
 from cluster.run_folder import RunFolder
 from cluster.run_state import refuse_lack
-from protocol.errors import MissingError, ResourceError, UserError
+from protocol.errors import MissingError, UserError
 
 ENDED = ("finished", "stopped", "failed")
-POLL_S = 0.5
 ENOUGH_BYTES = 1_000_000
 """Room with which a run can still write down what it does."""
 
@@ -92,7 +92,9 @@ def describe(status: dict[str, Any], *, as_json: bool) -> str:
         return json.dumps(status, indent=2, sort_keys=True)
     metrics, is_over = status["metrics"], status["state"] in (*ENDED, "dead")
     lines = [f"{status['folder']}: {status['state']} ({status['mode']}, seed {status['seed']})"]
-    if reason := status.get("error") or status.get("stop_reason"):
+    if status["state"] == "dead":
+        lines.append(f"  reason            {driver_death(Path(status['folder']), status)}")
+    elif reason := status.get("error") or status.get("stop_reason"):
         lines.append(f"  reason            {reason}")
     if status.get("activity") and not is_over:
         lines.append(f"  now               {status['activity']}")
@@ -135,39 +137,40 @@ def _reasons(cord: dict[str, Any]) -> list[str]:
     return lines
 
 
-def request_stop(path: Path, reason: str, timeout_s: float) -> str:
-    """Ask a run to stop and wait until it has.
-
-    Raises:
-        MissingError: The folder holds no run.
-        ResourceError: It had not ended after `timeout_s`.
-    """
-    folder = RunFolder.existing(path)
-    status = read_status(path)
-    if status["state"] in (*ENDED, "dead"):
-        return f"{path}: already {status['state']}"
-    folder.request_stop(reason)
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        state = read_status(path)["state"]
-        if state in (*ENDED, "dead"):
-            return f"{path}: {state}"
-        time.sleep(POLL_S)
-    raise ResourceError(
-        f"{path} had not ended after {timeout_s:g} s: see {folder.logs}, or wait with a longer "
-        "--timeout"
+def driver_death(path: Path, state: Mapping[str, Any]) -> str:
+    """Return what to say of a run that is "dead": when it was last heard, and what to do."""
+    folder = RunFolder(path)
+    written = [file.stat().st_mtime for file in (folder.state, folder.inspection) if file.exists()]
+    heard = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(max(written)))
+    return (
+        f"its driver (process {state['pid']}) died; last heard at {heard}; "
+        f"andon resume {shell_word(path)} goes on from its last checkpoint"
     )
 
 
-def _is_alive(state: dict[str, Any]) -> bool:
-    """Whether the run's own process still runs; unknown, and taken as yes, on another host."""
-    if state["host"] != os.uname().nodename:
-        return True
+def driver_process(state: Mapping[str, Any]) -> psutil.Process | None:
+    """Return the run's own process, or None where it is gone.
+
+    Raises:
+        AccessDenied: psutil's; it is there, and another user's.
+    """
     try:
+        process = psutil.Process(state["pid"])
         # Pids are used again: the same process must have started when the run says it did.
-        started_at: float = psutil.Process(state["pid"]).create_time()
-        return abs(started_at - float(state["pid_started_at"])) < 1
+        is_it = abs(process.create_time() - float(state["pid_started_at"])) < 1
+        return process if is_it and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.NoSuchProcess:
-        return False
+        return None
+
+
+def is_here(state: Mapping[str, Any]) -> bool:
+    """Return whether a run's own process is on this machine, if anywhere."""
+    return bool(state["host"] == os.uname().nodename)
+
+
+def _is_alive(state: Mapping[str, Any]) -> bool:
+    """Whether the run's own process still runs; unknown, and taken as yes, on another host."""
+    try:
+        return not is_here(state) or driver_process(state) is not None
     except psutil.AccessDenied:
         return True  # another user's: it is there

@@ -1,4 +1,4 @@
-"""The eyes of a run: once a second, how all parts stand, and whether anyone wants it stopped."""
+"""The eyes of a run: once a second, how all parts stand."""
 
 from __future__ import annotations
 
@@ -38,16 +38,8 @@ class WatchedActor(Protocol):
         ...
 
 
-class Stoppable(Protocol):
-    """What is asked of the controller."""
-
-    def stop(self) -> None:
-        """End the run after the current step."""
-        ...
-
-
 class Watch:
-    """Gathers metrics from the parts, feeds the display, and heeds stop requests.
+    """Gathers metrics from the parts and feeds the display.
 
     Args:
         config: The resolved config.
@@ -74,8 +66,6 @@ class Watch:
         self._untold: list[tuple[int, float]] = []
         """Policy versions first sampled, and when, that the label queue was not yet told of."""
         self._phase = ""
-        self.stop_reason: str | None = None
-        """Why the run was stopped before its end, if it was."""
         self._trouble = ""
         self._disk = ""
         """What people must do because the disk is full; "" while it is not."""
@@ -116,15 +106,13 @@ class Watch:
 
     async def watch(
         self,
-        controller: Stoppable,
         labels: PolicyLoopSide,
         actors: Callable[[], Sequence[WatchedActor]],
         note: str,
     ) -> None:
-        """Look once a second, for ever; end the controller when a stop is asked for.
+        """Look once a second, for ever.
 
         Args:
-            controller: Is ended.
             labels: Is asked how it stands.
             actors: Gives those there are at the moment, and so are they.
             note: Shown beside what the run is doing.
@@ -137,10 +125,6 @@ class Watch:
             words = activity(state)
             self.show(words, note)
             await labels.tell_activity(words)
-            self.stop_reason = self._folder.stop_requested()
-            if self.stop_reason is not None:
-                controller.stop()
-                return
 
     async def look(
         self, labels: PolicyLoopSide, actors: Callable[[], Sequence[WatchedActor]]

@@ -7,15 +7,14 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from cluster.run_folder import RunFolder
 from cluster.watching import status
-from cluster.watching.status import describe, read_status, request_stop
-from protocol.errors import MissingError, ResourceError
+from cluster.watching.status import describe, read_status
+from protocol.errors import MissingError
 from protocol.labels import Pulled
 from tests.support.labels import make_cord
 
@@ -119,51 +118,3 @@ def test_an_ended_run_says_why_and_offers_no_labelling(folder: RunFolder) -> Non
 def test_a_status_as_json_is_the_status(folder: RunFolder) -> None:
     found = read_status(folder.path)
     assert json.loads(describe(found, as_json=True)) == found
-
-
-def test_a_run_that_has_ended_is_not_asked_to_stop(folder: RunFolder) -> None:
-    folder.update_state(state="finished")
-    assert request_stop(folder.path, "enough", 60) == f"{folder.path}: already finished"
-    assert folder.stop_requested() is None
-
-
-class Clock:
-    """Time that passes only while somebody sleeps; the run stops after `stops_after_s`."""
-
-    def __init__(self, folder: RunFolder, stops_after_s: float) -> None:
-        self.now = 0.0
-        self._folder = folder
-        self._stops_after_s = stops_after_s
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        if self.now >= self._stops_after_s:
-            assert self._folder.stop_requested() == "enough"
-            self._folder.update_state(state="stopped")
-
-
-def set_clock(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
-    here = SimpleNamespace(monotonic=clock.monotonic, sleep=clock.sleep)
-    monkeypatch.setattr(status, "time", here)
-
-
-def test_a_stop_waits_until_the_run_has_ended(
-    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = Clock(folder, stops_after_s=3.0)
-    set_clock(monkeypatch, clock)
-    assert request_stop(folder.path, "enough", 60) == f"{folder.path}: stopped"
-    assert clock.now == 3.0
-
-
-def test_a_run_that_does_not_stop_in_time_is_told_with_the_mend(
-    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    set_clock(monkeypatch, Clock(folder, stops_after_s=61.0))
-    with pytest.raises(ResourceError, match=r"had not ended after 60 s: see .*--timeout") as told:
-        request_stop(folder.path, "enough", 60)
-    assert "\n" not in str(told.value)
-    assert folder.stop_requested() == "enough"

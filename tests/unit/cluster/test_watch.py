@@ -1,4 +1,4 @@
-"""The watch over a run: what it hands on, and that a stop request is heeded."""
+"""The watch over a run: what it hands on."""
 
 from __future__ import annotations
 
@@ -41,21 +41,19 @@ STATS = ActorStats(
 
 
 class Queue:
-    """The label queue, which a person asks to stop the run when it has been looked at thrice."""
+    """The label queue, which has been looked at enough at the third time."""
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self) -> None:
         self.sampled: list[tuple[int, float]] = []
         self.num_looks = 0
         self.told: list[str] = []
-        self._folder = folder
+        self.is_enough = asyncio.Event()
 
     async def first_sampled(self, version: int, at: float) -> None:
         self.sampled.append((version, at))
 
     async def stats(self) -> dict[str, float]:
         self.num_looks += 1
-        if self.num_looks == 3:
-            self._folder.request_stop("enough seen")
         return {"labels/seq": self.num_looks, "labels/accepted": 10.0 * self.num_looks}
 
     async def online_stats(self) -> dict[str, float]:
@@ -63,6 +61,9 @@ class Queue:
 
     async def tell_activity(self, words: str) -> None:
         self.told.append(words)
+        if self.num_looks == 3:
+            self.is_enough.set()
+            await asyncio.Event().wait()
 
     async def cord(self) -> CordState:
         pull = Pulled(event_id="c1", actor="ann", reason="it rhymes", at=7.0)
@@ -95,17 +96,8 @@ class MuteActor:
         raise AssertionError("nobody waits so long")
 
 
-class StoppedOnce:
-    """The controller's one method that a watch may call."""
-
-    num_stops = 0
-
-    def stop(self) -> None:
-        self.num_stops += 1
-
-
 @proves("system/rss_bytes", "system/disk_free_bytes", "system/ledger_commit_p95_s")
-async def test_a_stop_request_ends_the_controller_and_the_watch(
+async def test_what_the_parts_say_is_handed_on_at_every_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "INTERVAL_S", 0)
@@ -116,17 +108,16 @@ async def test_a_stop_request_ends_the_controller_and_the_watch(
     journal = Journal(recordings, MetricsHub([sink], lambda: 0.0), now=lambda: 100.0)
     journal.rollouts_finished([make_rollout()])
     display = RunDisplay(Console(file=out, width=100), "demo-1")
-    queue: Any = Queue(folder)
-    controller: Any = StoppedOnce()
+    queue: Any = Queue()
     memory = PeakMemory()
     memory.current_bytes = 3 * 2**20
     watching = watch.Watch(config, folder, journal, display, memory)
 
-    await asyncio.wait_for(watching.watch(controller, queue, one_actor, "label at …"), 10)
+    task = asyncio.create_task(watching.watch(queue, one_actor, "label at …"))
+    await asyncio.wait_for(queue.is_enough.wait(), 10)
+    task.cancel()
     recordings.close()
 
-    assert controller.num_stops == 1
-    assert watching.stop_reason == "enough seen"
     assert queue.num_looks == 3
     # The version's first rollout is told once, however often the watch looks.
     assert queue.sampled == [(0, 11.0)]
@@ -173,13 +164,13 @@ async def test_what_an_interrupted_look_did_not_tell_the_next_one_tells(tmp_path
         async def first_sampled(self, version: int, at: float) -> None:
             await asyncio.Event().wait()
 
-    deaf: Any = Deaf(folder)
+    deaf: Any = Deaf()
     interrupted = asyncio.create_task(watching.look(deaf, one_actor))
     await asyncio.sleep(0)
     interrupted.cancel()
     with pytest.raises(asyncio.CancelledError):
         await interrupted
-    queue: Any = Queue(folder)
+    queue: Any = Queue()
     await watching.look(queue, one_actor)
     recordings.close()
     assert queue.sampled == [(0, 11.0)]
@@ -197,7 +188,7 @@ async def test_actors_are_looked_at_anew_and_the_dead_and_the_mute_are_passed_ov
     journal = Journal(recordings, MetricsHub([sink], lambda: 0.0), now=lambda: 100.0)
     display = RunDisplay(Console(file=io.StringIO(), width=100), "demo-1")
     watching = watch.Watch(config, folder, journal, display, PeakMemory())
-    queue: Any = Queue(folder)
+    queue: Any = Queue()
     there: list[Any] = [MuteActor(), DeadActor()]
     await watching.look(queue, lambda: there)
     journal.restarted("rollout actor rollout-1", ActorDied("rollout actor rollout-1 died"))
@@ -254,7 +245,7 @@ async def test_what_a_full_disk_keeps_out_of_run_json_is_written_once_there_is_r
     def refuse(**_: object) -> None:
         raise DiskFull("run.json: its disk is full")
 
-    queue: Any = Full(folder)
+    queue: Any = Full()
     with monkeypatch.context() as full:
         full.setattr(folder, "update_state", refuse)
         watching.show("training")

@@ -1,0 +1,134 @@
+"""Cleans up behind a driver that was killed: a process of its own that sleeps until then.
+
+A driver that ends as it should leaves nothing. One that is killed can do nothing any more, and what
+it started is not all told by the kernel: Ray's agents call for a minute before they give up, a
+process that was stopped never hears of it, and weights stay in shared memory. So the driver tells
+this process, through a pipe, what is its own; when the pipe closes, for whatever reason, that ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+GRACE_S = 2.0
+"""For what ends by itself when its node is gone, the label queue's last commit among it."""
+KILL_S = 10.0
+"""For the kernel to end what was killed."""
+POLL_S = 0.1
+
+
+class Undertaker:
+    """The driver's end.
+
+    It may be killed itself: the run goes on, and nobody cleans up if the driver is killed too.
+    """
+
+    def __init__(self) -> None:
+        # A session of its own: what ends the driver's process group must not end this.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def mind_session(self, leader: int) -> None:
+        """End, some day, every process of the session of that leader, which runs and is ours."""
+        self._tell({"session": leader, "began_at": psutil.Process(leader).create_time()})
+
+    def mind_folder(self, path: Path) -> None:
+        """Remove, some day, a folder."""
+        self._tell({"folder": str(path.absolute())})
+
+    def close(self, timeout_s: float = GRACE_S + KILL_S) -> None:
+        """Let it do its work now, and wait for it. May be called twice."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _tell(self, line: Mapping[str, object]) -> None:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(line).encode() + b"\n")
+            self._process.stdin.flush()
+
+
+def members(sessions: Mapping[int, float]) -> list[psutil.Process]:
+    """Return the living processes of some sessions.
+
+    Args:
+        sessions: When each began, Unix seconds, by its leader's pid. While a process of it lives,
+            the kernel gives the number to no other; what is older than it is not of it.
+    """
+    found = []
+    for process in psutil.process_iter():
+        # A process may end, or be another user's.
+        with suppress(psutil.Error, OSError):
+            began_at = sessions.get(os.getsid(process.pid))
+            if began_at is None or process.create_time() < began_at - 1:
+                continue
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def end(sessions: Mapping[int, float]) -> None:
+    """End every process of some sessions: by itself for a while, then by force."""
+    patient_until = time.monotonic() + GRACE_S
+    while members(sessions) and time.monotonic() < patient_until:
+        time.sleep(POLL_S)
+    give_up_at = time.monotonic() + KILL_S
+    while (left := members(sessions)) and time.monotonic() < give_up_at:
+        for process in left:  # again and again: one may have started another meanwhile
+            with suppress(psutil.Error):
+                process.kill()
+        time.sleep(POLL_S)
+
+
+def work(lines: Iterable[str]) -> None:
+    """Read what there is to mind until the driver is gone, then end and remove it."""
+    sessions: dict[int, float] = {}
+    folders: list[str] = []
+    for line in lines:
+        told = json.loads(line)
+        if "session" in told:
+            sessions[told["session"]] = told["began_at"]
+        else:
+            folders.append(told["folder"])
+    end(sessions)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _whole_lines(stream: IO[str]) -> Iterable[str]:
+    """Yield lines; not the last one where the driver was killed while it wrote it."""
+    return (line for line in stream if line.endswith("\n"))
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    work(_whole_lines(sys.stdin))
