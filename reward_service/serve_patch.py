@@ -1,9 +1,10 @@
-"""The one patch of Ray Serve's inside: a replica's inner port stays where Ray itself listens.
+"""All that is touched of Ray Serve's inside: a replica's inner port, and a session that has ended.
 
 Serve opens that port on all interfaces, and it takes pickles from whoever asks; no setting of Serve
 moves it. So the function by which `ray.serve._private.replica` binds it is replaced, in the
-replica's own process. That name is private: the patch is made for one version of Ray, and refuses
-any other rather than leave the port open unseen.
+replica's own process, by one that binds it where Ray itself listens. And Serve is told to forget a
+session, which it does not do by itself. These names are private: the patch is made for one version
+of Ray, and refuses any other rather than leave the port open unseen.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import ray
 from ray._common.tls_utils import add_port_to_grpc_server
+from ray.serve import context
 from ray.serve._private import replica
 
 from protocol.errors import ResourceError
@@ -19,6 +21,7 @@ from protocol.errors import ResourceError
 MADE_FOR = "2.60"
 """The minor version of Ray whose `_private.replica` was read; patch releases keep it."""
 _PATCHED = "add_port_to_grpc_server"
+_DISCONNECT = "_disconnect"
 
 
 def check_serve_patch() -> None:
@@ -27,12 +30,22 @@ def check_serve_patch() -> None:
     Raises:
         ResourceError: It was made for another version, or Serve no longer binds its port this way.
     """
-    if not ray.__version__.startswith(f"{MADE_FOR}.") or not hasattr(replica, _PATCHED):
+    is_known = hasattr(replica, _PATCHED) and hasattr(context, _DISCONNECT)
+    if not ray.__version__.startswith(f"{MADE_FOR}.") or not is_known:
         raise ResourceError(
             f"Ray {ray.__version__} is installed, and Serve's inner port can be kept off the "
             f"network in {MADE_FOR} alone: install ray=={MADE_FOR}.*, or read how "
             f"ray.serve._private.replica binds its port and bring {__name__} up to date"
         )
+
+
+def forget_serve() -> None:
+    """Have Serve forget the session that has ended, in this process. May be called twice.
+
+    It keeps the controller's handle until it sees another job's id, and the jobs of all private
+    sessions have the same: without this a second one would ask the controller of the first.
+    """
+    getattr(context, _DISCONNECT)()
 
 
 def keep_replica_off_other_interfaces() -> None:

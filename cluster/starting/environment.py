@@ -14,6 +14,8 @@ QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
+    # A run forks only to start other programs: gRPC need not stand by, and say when it cannot.
+    "GRPC_ENABLE_FORK_SUPPORT": "0",
 }
 
 # What Ray would otherwise tell the user to decide, or decide against a run's own processes: tokens

@@ -31,7 +31,7 @@ from cluster.starting.own_sessions import own_sessions
 from cluster.starting.ports import free_port, no_ray_cluster, url_of
 from cluster.starting.undertaker import Undertaker
 from protocol.errors import DeploymentFailed, ResourceError
-from reward_service.serve_patch import check_serve_patch
+from reward_service.serve_patch import check_serve_patch, forget_serve
 
 DEPLOYMENT_POLL_S = 0.5
 SERVE_CALL_S = 10.0
@@ -87,6 +87,7 @@ class RaySession:
                 # A private session ends with everything in it; this cluster goes on.
                 serve.shutdown()
             ray.shutdown()
+        forget_serve()
         _reap(started)
         if self._undertaker is not None:
             self._undertaker.close()
