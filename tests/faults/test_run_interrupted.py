@@ -20,7 +20,7 @@ from protocol.labels import Submitted
 from tests.support.outside_labeler import OutsideLabeler
 from tests.support.run_process import RunProcess, andon, save_inputs, shared_memory, wait_until
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 LONG = ("run.episodes=4096", "labels.total=64")
 """More than a test waits for."""
@@ -54,7 +54,7 @@ def start(inputs: Path, tmp_path: Path) -> Iterator[Start]:
 
 def wait_for_training(run: RunProcess) -> None:
     policies = run.folder.recordings / "policies.jsonl"
-    run.wait_for(policies.exists, "the first PPO step")
+    run.wait_for(policies.exists, "the first PPO step", timeout_s=600)
 
 
 def named(run: RunProcess, name: str) -> list[psutil.Process]:
