@@ -107,11 +107,13 @@ def _kill(folder: RunFolder, driver: psutil.Process, reason: str) -> str:
     """Kill a driver; what it started ends with it. Write down what it could not."""
     try:
         driver.kill()
-        driver.wait(DIES_S)
     except psutil.NoSuchProcess:
         pass
-    except (psutil.AccessDenied, psutil.TimeoutExpired) as error:
-        raise ResourceError(f"process {driver.pid} cannot be killed ({error})") from error
+    except psutil.AccessDenied as error:
+        raise ResourceError(f"process {driver.pid} is another user's") from error
+    # Not psutil's wait: whoever started the driver may leave it a zombie.
+    if _wait(folder.path, DIES_S) is None:
+        raise ResourceError(f"process {driver.pid} was killed and has not ended: see the machine")
     # Nobody else writes to it any more.
     folder.update_state(state="stopped", stop_reason=reason, ended_at=time.time())
     return f"{folder.path}: stopped ({reason})"

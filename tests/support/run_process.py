@@ -136,6 +136,8 @@ class RunProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
+                # A group of its own, as a terminal gives it: a test may signal all of it.
+                process_group=0,
             )
 
     @property
@@ -196,6 +198,10 @@ class RunProcess:
             wait_until(lambda: not left(), "the end of all processes", timeout_s)
         except AssertionError as error:
             raise AssertionError(f"{error}; left: {left()}") from None
+
+    def signal_group(self, number: int) -> None:
+        """Send a signal to the run's process group, as a terminal, `timeout` and systemd do."""
+        os.killpg(self.process.pid, number)
 
     def kill(self) -> None:
         """End whatever is left; for the end of a test, however it went."""

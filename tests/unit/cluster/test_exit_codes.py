@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 from cluster.cli import main
 from cluster.commands.exit_codes import TABLE, exit_code_of
+from cluster.interrupted import Interrupted
 from protocol import errors
 from protocol.errors import (
     ActorDied,
@@ -78,6 +80,8 @@ def test_every_error_of_ours_has_a_code() -> None:
 
 def test_an_interruption_and_a_fault_of_andons_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ends_with(monkeypatch, KeyboardInterrupt()) == (130, "andon: stopped\n")
+    for number, code in ((signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        assert ends_with(monkeypatch, Interrupted(number)) == (code, "andon: stopped\n")
     assert ends_with(monkeypatch, ZeroDivisionError()) == (1, "")
 
 

@@ -55,6 +55,12 @@ def test_a_stop_request_is_seen_and_the_last_reason_stands(tmp_path: Path) -> No
     folder.request_stop("enough seen")
     RunFolder(tmp_path).request_stop("the KL is too high")
     assert folder.stop_requested() == "the KL is too high"
+    assert not folder.is_stop_urgent()
+    folder.request_stop("the KL is too high", at_once=True)
+    assert folder.is_stop_urgent()
+    folder.forget_stop()
+    assert folder.stop_requested() is None
+    assert not folder.is_stop_urgent()
 
 
 def test_a_token_is_for_whoever_started_the_run_alone(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -112,6 +114,19 @@ def test_an_ended_run_says_why_and_offers_no_labelling(folder: RunFolder) -> Non
     assert describe(read_status(folder.path), as_json=False).splitlines() == [
         f"{folder.path}: failed (online, seed 1)",
         "  reason            NotFinite: loss is nan",
+    ]
+
+
+def test_of_a_dead_run_it_is_said_when_it_was_last_heard_and_what_to_do(folder: RunFolder) -> None:
+    folder.update_state(pid_started_at=0.0)
+    folder.inspection.write_text("{}")
+    heard = time.mktime((2026, 11, 26, 13, 45, 12, 0, 0, -1))
+    os.utime(folder.state, (heard - 60, heard - 60))
+    os.utime(folder.inspection, (heard, heard))
+    assert describe(read_status(folder.path), as_json=False).splitlines()[:2] == [
+        f"{folder.path}: dead (online, seed 1)",
+        f"  reason            its driver (process {os.getpid()}) died; last heard at "
+        f"2026-11-26 13:45:12; andon resume {folder.path} goes on from its last checkpoint",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -42,6 +43,19 @@ class Clock:
         if self.now >= self._stops_after_s:
             assert self._folder.stop_requested() == "enough"
             self._folder.update_state(state="stopped")
+
+
+class ClockThatKnowsDeath(Clock):
+    """Of a run that never stops; once its driver is to be killed, no time passes before it is."""
+
+    def __init__(self, folder: RunFolder, pid: int) -> None:
+        super().__init__(folder, stops_after_s=1e9)
+        self._pid = pid
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if self.now > stopping.AT_ONCE_S:
+            os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
 
 
 def set_clock(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
@@ -91,11 +105,11 @@ def test_a_driver_that_does_not_react_is_told_with_its_process_and_what_ends_it(
 def test_at_once_a_driver_that_does_not_react_is_killed_and_that_is_written_down(
     folder: RunFolder, driver: psutil.Popen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_clock(monkeypatch, Clock(folder, stops_after_s=1e9))
+    set_clock(monkeypatch, ClockThatKnowsDeath(folder, driver.pid))
     reason = "enough; killed: it did not react for 25 s"
     said = request_stop(folder.path, "enough", at_once=True)
     assert said == f"{folder.path}: stopped ({reason})"
-    assert not driver.is_running()
+    assert driver.status() == psutil.STATUS_ZOMBIE  # nobody has asked for its exit code
     state = folder.read_state()
     assert (state["state"], state["stop_reason"], state["ended_at"]) == ("stopped", reason, 7.0)
     assert folder.is_stop_urgent()
