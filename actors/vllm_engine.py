@@ -31,6 +31,7 @@ from actors.config import RolloutConfig
 from actors.end_tokens import model_end_ids
 from actors.engine import Sample
 from actors.literal_path import literal_path
+from actors.liveness import while_alive
 from actors.memory import GIB, check_kv_cache
 from actors.tokenizer import load_tokenizer
 from actors.weights import Weights, transfer_info
@@ -245,24 +246,25 @@ class VllmEngine:
         vLLM marks each token with the version in force, and changes the mark while paused, so
         no token carries another version than the one it was drawn under.
         """
-        from vllm.distributed.weight_transfer.base import (
-            WeightTransferInitRequest,
-            WeightTransferUpdateRequest,
-        )
-
         llm = self._running
         with _death_is_named():
-            if isinstance(weights, DeviceTransfer) and not self._met_trainer:
-                init = WeightTransferInitRequest(dict(weights.init_info))
-                await llm.init_weight_transfer_engine(init)
-                self._met_trainer = True
-            await llm.pause_generation(mode="keep", clear_cache=False)
-            try:
-                await llm.start_weight_update()
-                await llm.update_weights(WeightTransferUpdateRequest(dict(transfer_info(weights))))
-                await llm.finish_weight_update(weight_version=str(version))
-            finally:
-                await llm.resume_generation()
+            await while_alive(self._load(llm, version, weights), lambda: bool(llm.errored))
+
+    async def _load(self, llm: AsyncLLM, version: int, weights: Weights) -> None:
+        from vllm.distributed.weight_transfer import base
+
+        if isinstance(weights, DeviceTransfer) and not self._met_trainer:
+            init = base.WeightTransferInitRequest(dict(weights.init_info))
+            await llm.init_weight_transfer_engine(init)
+            self._met_trainer = True
+        await llm.pause_generation(mode="keep", clear_cache=False)
+        try:
+            await llm.start_weight_update()
+            update = base.WeightTransferUpdateRequest(dict(transfer_info(weights)))
+            await llm.update_weights(update)
+            await llm.finish_weight_update(weight_version=str(version))
+        finally:
+            await llm.resume_generation()
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return what people are shown of tokens; see the port."""
