@@ -139,4 +139,4 @@ def test_what_ends_by_itself_is_given_the_time(
     monkeypatch.setattr("cluster.starting.undertaker.time.sleep", sleep)
     monkeypatch.setattr("cluster.starting.undertaker.time.monotonic", lambda: 0.0)
     work([f'{{"session": {daemon.leader.pid}, "began_at": {daemon.leader.create_time()}}}\n'])
-    assert len(waited) == 3
+    assert len(waited) >= 3  # force would have ended it after one
