@@ -14,7 +14,7 @@ from __future__ import annotations
 from enum import Enum, auto
 
 STEP_SHARE = 2 / 3
-"""Of the time for stopping, what the step under way gets; the rest is for the parts to stop."""
+"""Share of the time for stopping that the step under way gets; the rest is for the parts."""
 CUT_AFTER_S = 4.0
 """After the last urge: what the session needs to end on a quiet machine, and a second to spare."""
 SAME_REQUEST_S = 1.0

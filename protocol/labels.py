@@ -373,7 +373,7 @@ class CordState:
 
     is_pulled: bool
     pulled_by: str = ""
-    """Of the oldest open reason, as are the next two."""
+    """Who pulled for the oldest open reason; the next two are of that reason, too."""
     reason: str = ""
     pulled_at: float = 0.0
     rollback_to: int | None = None

@@ -15,7 +15,8 @@ from typing import Any
 Patch = Callable[[Any], None]
 
 NAN_AT_CALL = 40
-"""Of the value loss in one process; in the demo that is halfway through the third step."""
+"""Number of the call of the value loss, in one process, that is broken; in the demo halfway through
+the third step."""
 SPOILED_FROM = 3
 """The first reward version whose heads are zeroed as it is loaded."""
 
@@ -28,7 +29,7 @@ class Injection:
     """`--set` overrides."""
     module: str = ""
     patch: Patch | None = None
-    """Of `module`, in whatever process imports it."""
+    """Breaks `module`, in whatever process imports it."""
 
 
 def _rewards(change: Callable[..., Any]) -> Patch:

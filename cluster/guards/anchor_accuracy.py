@@ -37,9 +37,9 @@ class AnchorAccuracyConfig(Settings):
     least_votes: int = Field(default=3, ge=2, le=1_000)
     """Labelers who must have answered a query for its comparison to become a pair. [own]"""
     standard_errors: float = Field(default=3.0, ge=1, le=100)
-    """Of Wilson's bounds, for a reward to be above chance once, or below it. [own]"""
+    """Standard errors of Wilson's bounds, for a reward to be above chance once, or below. [own]"""
     kept_standard_errors: float = Field(default=1.645, ge=0, le=100)
-    """Of the lower bound that must stay above ½ after that. Fewer, so that a reward at the very
+    """Standard errors of the lower bound that must stay above ½ after that. Fewer, so that a reward at the very
     edge does not fall off it by accident: on a clean demo run of few labels 68 to 88 % of 256 pairs
     were right, 59 % are above chance, and below 55 % they are not any more. [own]"""
     num_versions: Count = 2

@@ -13,7 +13,7 @@ from cluster.guards.verdict import Verdict
 from cluster.run_folder import RunFolder, write_json
 
 FORMAT = 1
-"""Of a file; raised when an older reader could misread it."""
+"""Version of the form of a file; raised when an older reader could misread it."""
 
 
 class Evidence:

@@ -110,7 +110,7 @@ _CORD_TEXTS: Mapping[str, tuple[type[Any], str | None]] = {
     "evidence": (Pulled, ""),
     "pull_id": (ReasonReleased, None),
 }
-"""Of the texts that one type alone has: which, and what it is where the line says none."""
+"""Text that one type alone has: its name, and what it is where the line says none."""
 _NAMES: Mapping[type[Any], tuple[str, ...]] = {
     kind: tuple(each.name for each in fields(kind)) for kind in LABEL_TYPES.values()
 }

@@ -15,7 +15,7 @@ from cluster.run_folder import RunFolder
 from cluster.starting.labelers import SimulatedLabelers
 from cluster.supervision.config import RestartsConfig
 from cluster.supervision.restarts import Restarts
-from protocol.errors import LabelerDied, LabelerFailed
+from protocol.errors import LabelerFailed, TooManyRestarts
 
 
 def stand_in(program: str) -> subprocess.Popen[bytes]:
@@ -123,7 +123,7 @@ async def test_a_labeler_that_is_killed_too_often_ends_the_run(
         labelers._profiles = [SimulatedLabeler(name="ann")]
         monkeypatch.setattr(labelers, "_start", lambda _: stand_in(killed))
         labelers._processes["ann"] = stand_in(killed)
-        with pytest.raises(LabelerDied, match=r"signal 9; .* was started again 1 times"):
+        with pytest.raises(TooManyRestarts, match=r"signal 9; .* was started again 1 times"):
             await asyncio.wait_for(labelers.watch(), 30)
 
 

@@ -15,7 +15,7 @@ from cluster.starting.remote import RemoteRewardTrainer
 from cluster.supervision.config import RestartsConfig
 from cluster.supervision.restarts import Restarts
 from learners.shell import RewardTrainerRank
-from protocol.errors import ActorDied, InputError, NotFinite
+from protocol.errors import ActorDied, InputError, NotFinite, TooManyRestarts
 from protocol.labels import FitRequest, RewardVersion
 from protocol.remote import Remote
 from tests.support.labels import make_fit
@@ -201,7 +201,7 @@ async def test_ranks_that_die_too_often_end_the_run(tmp_path: Path) -> None:
     world = World(tmp_path / "reward", max_restarts=1)
     await world.trainer.start(SEQUENCES)
     world.fits = [raising(DEAD), raising(DEAD)]
-    with pytest.raises(ActorDied, match="the reward trainer was started again 1 times"):
+    with pytest.raises(TooManyRestarts, match="the reward trainer was started again 1 times"):
         await world.trainer.fit(make_fit())
 
 

@@ -14,6 +14,7 @@ from cluster.recordings.records import (
     ComparisonRecord,
     FirstSampleRecord,
     LoadRecord,
+    RestartRecord,
     RewardRecord,
     RolloutRecord,
     Span,
@@ -106,6 +107,11 @@ LINES: dict[str, tuple[Any, str]] = {
     "fits": (
         Span(doing="warm", started_at=1.0, ended_at=2.5),
         '{"schema": 1, "doing": "warm", "started_at": 1.0, "ended_at": 2.5}',
+    ),
+    "restarts": (
+        RestartRecord(part="rollout actor rollout-0", cause="ActorDied: gone", restarted_at=4.0),
+        '{"schema": 1, "part": "rollout actor rollout-0", "cause": "ActorDied: gone", '
+        '"restarted_at": 4.0}',
     ),
     "actors": (
         ActorLook(actor_id="rollout-1", at=3.0, uptime_s=2.0, busy_s=1.0, num_tokens=7),

@@ -192,6 +192,7 @@ POLICY_LOOP: Table = {
     "pass_cord": READS,
     "pull_cord": pull_cord,
     "rolled_back": rolled_back,
+    "wait_released": READS,
     "cord": READS,
     "next_fit": next_fit,
     "reward_served": reward_served,
@@ -203,6 +204,9 @@ POLICY_LOOP: Table = {
     "ledger_commit_p95_s": READS,
     "winrate": READS,
     "coverage": READS,
+    "validation_votes": READS,
+    "lost_votes": READS,
+    "known_pairs": READS,
 }
 
 # ── people ───────────────────────────────────────────────────────────────────────────────────────

@@ -385,7 +385,7 @@ async def journal(world: World) -> None:
     assert len(read(world.folder, LOADS)) == len(read(world.folder, REWARDS)) == 1
 
 
-RECORDINGS: Table = {"write": LOCAL, "close": journal}
+RECORDINGS: Table = {"write": LOCAL, "read": READS, "close": journal}
 VERSIONED = dict.fromkeys(("step_done", "policy_loaded", "reward_served", "rolled_back"), journal)
 
 TABLES: dict[type, Table] = {
