@@ -22,7 +22,7 @@ from protocol.names import run_id_of
 MEND_FOLDER = "name another folder with --folder"
 MEND_RUN = "name the folder of a run"
 _UPDATING = threading.Lock()
-"""Turn of the threads of the one process that changes a run's state."""
+"""Held by the thread that changes `run.json`, in the one process that does."""
 OWNER = "owner"
 """Name of whoever oversees a run from the command line; no labeler may be called so."""
 

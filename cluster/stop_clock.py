@@ -14,7 +14,7 @@ from __future__ import annotations
 from enum import Enum, auto
 
 STEP_SHARE = 2 / 3
-"""Share of the time for stopping that the step under way gets; the rest is for the parts."""
+"""What the step under way gets of the time for stopping; the parts get the rest."""
 CUT_AFTER_S = 4.0
 """After the last urge: what the session needs to end on a quiet machine, and a second to spare."""
 SAME_REQUEST_S = 1.0

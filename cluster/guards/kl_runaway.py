@@ -18,8 +18,8 @@ class KLRunawayConfig(Settings):
 
     is_on: bool = True
     times_target: float = Field(default=3.0, gt=1, le=1e6)
-    """Multiple of kl.target, where the coefficient is adaptive. Clean runs of the demo overshoot to 1.4
-    times while the controller finds its coefficient. [own]"""
+    """Multiple of kl.target, where the coefficient is adaptive. Clean runs of the demo overshoot to
+    1.4 times while the controller finds its coefficient. [own]"""
     limit_nats: float = Field(default=0.0, ge=0, le=1e6)
     """The limit itself, in place of the above; also for a fixed coefficient, which has no target.
     0: none."""

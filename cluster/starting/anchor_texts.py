@@ -26,7 +26,7 @@ from protocol.tokenizing import PolicyTokenizer
 
 KEY = "guards.anchor_accuracy.path"
 LEAST_GAP = 4.0
-"""Least difference of the hidden scores: a labeler who chooses by it errs on one such pair in 55 at worst."""
+"""Least difference of the hidden scores: at worst a labeler errs on one such pair in 55."""
 NUM_TRIES = 12
 """Reviews whose endings are tried for one pair."""
 

@@ -50,4 +50,6 @@ def closing_words(folder: RunFolder, page: Path) -> str:
     lines.append(f"  report      {page}")
     if any(folder.wandb.glob("offline-run-*")):
         lines.append(f"  wandb       wandb sync {shell_word(folder.wandb)}/offline-run-*")
+    if folder.read_state()["state"] == "stopped":
+        lines.append(f"  to go on    andon resume {shell_word(folder.path)}")
     return "\n".join(lines)

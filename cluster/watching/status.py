@@ -96,6 +96,8 @@ def describe(status: dict[str, Any], *, as_json: bool) -> str:
         lines.append(f"  reason            {driver_death(Path(status['folder']), status)}")
     elif reason := status.get("error") or status.get("stop_reason"):
         lines.append(f"  reason            {reason}")
+        if status["state"] in ("stopped", "failed"):
+            lines.append(f"  to go on          andon resume {shell_word(Path(status['folder']))}")
     if status.get("activity") and not is_over:
         lines.append(f"  now               {status['activity']}")
     if status.get("url") and status["state"] not in ENDED:
