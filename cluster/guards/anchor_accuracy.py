@@ -40,8 +40,8 @@ class AnchorAccuracyConfig(Settings):
     """Standard errors of Wilson's bounds, for a reward to be above chance once, or below. [own]"""
     kept_standard_errors: float = Field(default=1.645, ge=0, le=100)
     """Standard errors of the lower bound that must stay above ½ after that. Fewer, so that a reward
-    at the very edge does not fall off it by accident: on a clean demo run of few labels 68 to 88 % of
-    256 pairs were right, 59 % are above chance, and below 55 % they are not any more. [own]"""
+    at the very edge does not fall off it by accident: on a clean demo run of few labels 68 to 88 %
+    of 256 pairs were right, 59 % are above chance, and below 55 % they are not any more. [own]"""
     num_versions: Count = 2
     """Versions in a row that must be below chance, or no longer above it. [own]"""
 

@@ -114,6 +114,7 @@ def test_an_ended_run_says_why_and_offers_no_labelling(folder: RunFolder) -> Non
     assert describe(read_status(folder.path), as_json=False).splitlines() == [
         f"{folder.path}: failed (online, seed 1)",
         "  reason            NotFinite: loss is nan",
+        f"  to go on          andon resume {folder.path}",
     ]
 
 
