@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import mmap
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,12 @@ from protocol.files import flush, writing
 
 LOST = "lost"
 """Folder of the lines that were set aside, under the run's."""
+OUT_OF_ORDER = 100
+"""Versions by which lines may be out of order at most: what is older than that is not looked at, so
+that a run of weeks goes on as soon as one of minutes."""
 Row = Mapping[str, Any]
+VersionOf = Callable[[Row], float]
+"""Returns the policy version a line belongs to; -1 for none."""
 
 
 def set_aside(folder: RunFolder, version: int) -> int:
@@ -34,48 +41,72 @@ def set_aside(folder: RunFolder, version: int) -> int:
         InputError: A line is no JSON object; it is named.
         ResourceError: The disk refuses; nothing is lost.
     """
-    after: Mapping[Path, Callable[[Row], bool]] = {
-        folder.metrics: lambda row: _number(row, "policy/step") > version,
-        ROLLOUTS.path(folder.recordings): lambda row: _number(row, "step") > version,
+    versions: Mapping[Path, VersionOf] = {
+        folder.metrics: lambda row: _number(row, "policy/step"),
+        ROLLOUTS.path(folder.recordings): lambda row: _number(row, "step"),
         **{
-            stream.path(folder.recordings): lambda row: _number(row, "version") > version
+            stream.path(folder.recordings): lambda row: _number(row, "version")
             for stream in (POLICIES, LOADS, FIRST_SAMPLES)
         },
     }
-    rest = set(folder.recordings.glob("*.jsonl")) - set(after)
     count = 0
-    for path in sorted({*after, *rest}):
+    for path, version_of in versions.items():
         if path.exists():
-            is_lost = after.get(path, lambda _: False)
-            count += _part(path, folder.path / LOST / path.name, is_lost)
+            count += _part(path, folder.path / LOST / path.name, version_of, version)
+    for path in folder.recordings.glob("*.jsonl"):
+        _cut_torn_line(path)
     return count
 
 
-def _part(path: Path, lost_path: Path, is_lost: Callable[[Row], bool]) -> int:
+def _part(path: Path, lost_path: Path, version_of: VersionOf, version: int) -> int:
     """Move the lost lines of a file to the end of another; the file is replaced at once."""
-    whole, end, torn = path.read_bytes().rpartition(b"\n")
-    lines = whole.split(b"\n") if end else []
-    lost = [
-        line
-        for number, line in enumerate(lines, start=1)
-        if is_lost(parse_line(f"{path}, line {number}", line.decode()))
-    ]
-    if not lost and not torn:
+    _cut_torn_line(path)
+    tail: list[tuple[int, bytes, bool]] = []
+    for offset, line in _backwards(path):
+        of = version_of(parse_line(f"{path}, byte {offset}", line.decode()))
+        if 0 <= of < version - OUT_OF_ORDER:
+            break
+        tail.append((offset, line, of > version))
+    lost = [offset for offset, _, is_lost in tail if is_lost]
+    if not lost:
         return 0
-    gone = set(lost)
-    kept = b"".join(line + b"\n" for line in lines if line not in gone)
+    first = min(lost)
+    again = sorted(entry for entry in tail if entry[0] >= first)
     draft = path.with_name(f".draft-{path.name}")
     with writing(path):
-        if lost:
-            lost_path.parent.mkdir(exist_ok=True)
-            with lost_path.open("ab") as file:
-                file.write(b"".join(line + b"\n" for line in lost))
-            flush(lost_path)
-        draft.write_bytes(kept)
+        lost_path.parent.mkdir(exist_ok=True)
+        with lost_path.open("ab") as file:
+            file.write(b"".join(line for _, line, is_lost in again if is_lost))
+        flush(lost_path)
+        shutil.copyfile(path, draft)
+        with draft.open("r+b") as file:
+            file.truncate(first)
+            file.seek(first)
+            file.write(b"".join(line for _, line, is_lost in again if not is_lost))
         flush(draft)
         draft.rename(path)
         flush(path.parent)
     return len(lost)
+
+
+def _backwards(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Give the lines of a file, ends included, each with its offset, the last first."""
+    if path.stat().st_size == 0:  # which cannot be mapped
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        end = len(content)
+        while end > 0:
+            start = content.rfind(b"\n", 0, end - 1) + 1
+            yield start, content[start:end]
+            end = start
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Cut off a last line that a crash left half written."""
+    end = next(_backwards(path), None)
+    if end is not None and not end[1].endswith(b"\n"):
+        with writing(path), path.open("r+b") as file:
+            file.truncate(end[0])
 
 
 def _number(row: Row, name: str) -> float:

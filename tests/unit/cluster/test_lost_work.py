@@ -49,6 +49,19 @@ def test_rows_of_later_steps_go_and_the_rest_stays(folder: RunFolder) -> None:
     assert rows(folder.path / "lost" / "rollouts.jsonl") == [{"step": 11}, {"step": 11}]
 
 
+def test_a_row_that_came_late_stays(folder: RunFolder) -> None:
+    write(folder.metrics, {"policy/step": 11}, {"policy/step": 10, "late": 1}, {"labels/seq": 3})
+    set_aside(folder, 10)
+    assert rows(folder.metrics) == [{"policy/step": 10, "late": 1}, {"labels/seq": 3}]
+
+
+def test_of_a_long_run_the_end_alone_is_read(folder: RunFolder) -> None:
+    lines = [f'{{"policy/step": {number}}}\n' for number in range(1000)]
+    folder.metrics.write_text("nonsense that nobody looks at\n" + "".join(lines))
+    assert set_aside(folder, 990) == 9
+    assert folder.metrics.read_text().endswith('{"policy/step": 990}\n')
+
+
 def test_again_there_is_nothing_more(folder: RunFolder) -> None:
     set_aside(folder, 10)
     before = {path: path.read_bytes() for path in folder.path.rglob("*.jsonl")}
@@ -69,5 +82,5 @@ def test_a_line_that_a_crash_left_half_written_is_dropped_in_every_stream(
 
 def test_a_line_that_is_no_row_is_named(folder: RunFolder) -> None:
     folder.metrics.write_text('{"policy/step": 9}\nnonsense\n')
-    with pytest.raises(InputError, match=r"metrics\.jsonl, line 2: not JSON"):
+    with pytest.raises(InputError, match=r"metrics\.jsonl, byte 18: not JSON"):
         set_aside(folder, 10)

@@ -1,0 +1,1 @@
+"""A run whose processes are killed at random, all through it."""

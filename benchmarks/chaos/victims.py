@@ -1,0 +1,44 @@
+"""The processes of a run, by kind: which may be killed, and which are left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+
+import psutil
+
+KINDS: dict[str, str] = {
+    "rollout actor": "ray::RolloutActor",
+    "engine core": "VLLM::EngineCor",
+    "learner rank": "ray::LearnerRank",
+    "reward trainer rank": "ray::RewardTrainerRank",
+    "reward replica": "-reward:RewardReplica",
+    "intake replica": "-labels:label_intake",
+    "Serve's controller": "ray::ServeController",
+    "Serve's proxy": "ray::ProxyActor",
+    "label queue": "ray::LabelQueueShell",
+    "reward announcer": "ray::AnnouncerShell",
+    "metrics hub": "ray::MetricsShell",
+    "simulated labeler": "label_queue.simulated",
+}
+"""What the command line of a process of each kind holds."""
+DRIVER = "driver"
+
+
+def processes(driver: psutil.Process) -> dict[str, list[psutil.Process]]:
+    """Return the living processes of a run by kind; the driver is one of its own."""
+    found: dict[str, list[psutil.Process]] = {kind: [] for kind in KINDS}
+    with suppress(psutil.Error):
+        found[DRIVER] = [driver] if driver.is_running() else []
+        for process in driver.children(recursive=True):
+            with suppress(psutil.Error):
+                kind = kind_of(process.cmdline())
+                if kind is not None and process.status() != psutil.STATUS_ZOMBIE:
+                    found[kind].append(process)
+    return found
+
+
+def kind_of(command: Iterable[str]) -> str | None:
+    """Return the kind of process that has a command line; None: Ray's own, or starting."""
+    line = " ".join(command)
+    return next((kind for kind, sign in KINDS.items() if sign in line), None)
