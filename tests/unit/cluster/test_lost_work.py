@@ -82,5 +82,5 @@ def test_a_line_that_a_crash_left_half_written_is_dropped_in_every_stream(
 
 def test_a_line_that_is_no_row_is_named(folder: RunFolder) -> None:
     folder.metrics.write_text('{"policy/step": 9}\nnonsense\n')
-    with pytest.raises(InputError, match=r"metrics\.jsonl, byte 18: not JSON"):
+    with pytest.raises(InputError, match=r"metrics\.jsonl, byte 19: not JSON"):
         set_aside(folder, 10)
