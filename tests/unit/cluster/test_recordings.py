@@ -14,6 +14,7 @@ from cluster.recordings.records import (
     ComparisonRecord,
     FirstSampleRecord,
     LoadRecord,
+    RestartRecord,
     RewardRecord,
     RolloutRecord,
     Span,
@@ -111,6 +112,11 @@ LINES: dict[str, tuple[Any, str]] = {
         ActorLook(actor_id="rollout-1", at=3.0, uptime_s=2.0, busy_s=1.0, num_tokens=7),
         '{"schema": 1, "actor_id": "rollout-1", "at": 3.0, "uptime_s": 2.0, "busy_s": 1.0, '
         '"num_tokens": 7}',
+    ),
+    "restarts": (
+        RestartRecord(part="the reward trainer", cause="ActorDied: it died", restarted_at=3.0),
+        '{"schema": 1, "part": "the reward trainer", "cause": "ActorDied: it died", '
+        '"restarted_at": 3.0}',
     ),
 }
 ALL: dict[str, Stream[Any]] = {
