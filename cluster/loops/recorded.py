@@ -50,6 +50,10 @@ class RecordedFleet(RolloutFleet):
             LOAD_POLICY, without_place(policy), self._fleet.load_policy(policy), itself
         )
 
+    async def close(self) -> None:
+        """See `RolloutFleet`; nothing crosses a process."""
+        await self._fleet.close()
+
 
 def recorded(parts: Parts, recorder: Recorder | None) -> Parts:
     """Return the parts with what crosses them on record; without a recorder, as they are."""

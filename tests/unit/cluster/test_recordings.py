@@ -118,6 +118,11 @@ LINES: dict[str, tuple[Any, str]] = {
         '{"schema": 1, "actor_id": "rollout-1", "at": 3.0, "uptime_s": 2.0, "busy_s": 1.0, '
         '"num_tokens": 7}',
     ),
+    "restarts": (
+        RestartRecord(part="the reward trainer", cause="ActorDied: it died", restarted_at=3.0),
+        '{"schema": 1, "part": "the reward trainer", "cause": "ActorDied: it died", '
+        '"restarted_at": 3.0}',
+    ),
 }
 ALL: dict[str, Stream[Any]] = {
     each.name: each for each in vars(streams).values() if isinstance(each, Stream)
