@@ -40,10 +40,6 @@ class RecordedFleet(RolloutFleet):
         """See `RolloutFleet`; nothing crosses a process."""
         await self._fleet.wait_for_version(version)
 
-    async def close(self) -> None:
-        """See `RolloutFleet`."""
-        await self._fleet.close()
-
     async def load_policy(self, policy: PolicyVersion) -> float:
         """See `RolloutFleet`."""
         return await self._recorder.through(

@@ -108,11 +108,6 @@ LINES: dict[str, tuple[Any, str]] = {
         Span(doing="warm", started_at=1.0, ended_at=2.5),
         '{"schema": 1, "doing": "warm", "started_at": 1.0, "ended_at": 2.5}',
     ),
-    "restarts": (
-        RestartRecord(part="rollout actor rollout-0", cause="ActorDied: gone", restarted_at=4.0),
-        '{"schema": 1, "part": "rollout actor rollout-0", "cause": "ActorDied: gone", '
-        '"restarted_at": 4.0}',
-    ),
     "actors": (
         ActorLook(actor_id="rollout-1", at=3.0, uptime_s=2.0, busy_s=1.0, num_tokens=7),
         '{"schema": 1, "actor_id": "rollout-1", "at": 3.0, "uptime_s": 2.0, "busy_s": 1.0, '
