@@ -83,19 +83,24 @@ def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None
     prepare_environment(config.cluster.address)
     # What reads a reward version imports torch, which takes seconds.
     from cluster.starting.lost_work import set_aside
-    from cluster.starting.resumption import at_the_old_port, read_resumption, refuse_changes
+    from cluster.starting.resumption import (
+        at_the_old_port,
+        read_resumption,
+        refuse_changes,
+        with_own_reward,
+    )
 
     refuse_changes(before, config)
     resumption = read_resumption(folder, config, from_version)
-    at_its_port = at_the_old_port(config, state)
-    texts = check_before_start(at_its_port, path, RUNS)
+    as_it_goes_on = at_the_old_port(with_own_reward(config, folder), state)
+    texts = check_before_start(as_it_goes_on, path, RUNS)
     set_aside(folder, resumption.checkpoint.policy_version)
     save_config(config, folder.config)
     resumed_at = [*state.get("resumed_at", ()), time.time()]
     folder.update_state(
         **_process(), state="starting", stop_reason=None, error=None, resumed_at=resumed_at
     )
-    _conduct_to_end(at_its_port, folder, texts, resumption)
+    _conduct_to_end(as_it_goes_on, folder, texts, resumption)
 
 
 def _conduct_to_end(

@@ -95,8 +95,12 @@ class RunFolder:
 
     @property
     def run_id(self) -> str:
-        """The run's id, by the folder's name; raises InputError where it can have none."""
-        return run_id_of(self.path)
+        """The run's id, which it keeps where its folder is moved.
+
+        Before it has one, by the folder's name; raises InputError where that can be none.
+        """
+        said = self.read_state().get("run_id") if self.state.exists() else None
+        return run_id_of(self.path) if said is None else str(said)
 
     def read_state(self, *needed: str) -> dict[str, Any]:
         """Return `run.json`.

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from cluster.config import RunConfig
 from cluster.loops.checkpoints import RunCheckpoint, RunCheckpoints
 from cluster.run_folder import RunFolder
-from cluster.starting.given_reward import adopt, find_bundle
+from cluster.starting.given_reward import adopt
 from cluster.starting.ports import free_port
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import BundleCorrupt, ConfigError, InputError, ResourceError
@@ -116,6 +116,17 @@ def refuse_changes(before: RunConfig, after: RunConfig) -> None:
             )
 
 
+def with_own_reward(config: RunConfig, folder: RunFolder) -> RunConfig:
+    """Return the config of a run with a given reward so that it takes its own copy of that.
+
+    The one it was copied from may be gone, or the run on another machine.
+    """
+    bundle = newest_bundle(folder.rewards.resolve())
+    if config.run.reward is None or bundle is None:
+        return config
+    return config.model_copy(update={"run": config.run.model_copy(update={"reward": str(bundle)})})
+
+
 def at_the_old_port(config: RunConfig, state: Mapping[str, Any]) -> RunConfig:
     """Return the config with the port at which the run was met before, if that is free.
 
@@ -172,7 +183,7 @@ def _newest_reward(folder: RunFolder, config: RunConfig) -> RewardVersion | None
     if bundle is None:
         return None
     if config.run.reward is not None:
-        return adopt(find_bundle(config.run.reward), folder.rewards)
+        return adopt(bundle, folder.rewards)
     return replace(read_manifest(bundle).announcement, path=str(bundle))
 
 

@@ -172,6 +172,19 @@ def test_a_run_stopped_and_stopped_again_ends_as_if_it_had_not_been(
     assert len(run.state["resumed_at"]) == 1
 
 
+def test_a_run_goes_on_in_another_folder_with_more_actors(start: Start, whole: RunFolder) -> None:
+    run = start("before")
+    run.wait_for(lambda: num_steps(run.folder) >= 1, "a step")
+    run.process.kill()
+    run.process.wait()
+    run.wait_for_silence(timeout_s=120)
+    moved = RunFolder(run.folder.path.rename(run.folder.path.with_name("after")))
+    resumed(moved, "--set", "rollouts.num_actors=2")
+    # Who draws a response is no matter, as each brings its seed.
+    assert_same(moved, whole)
+    assert moved.read_state()["run_id"] == "before"
+
+
 def changed(folder: RunFolder, *arguments: str) -> str:
     ended = subprocess.run(
         andon("resume", str(folder.path), *arguments), capture_output=True, text=True, check=False
