@@ -33,7 +33,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 from collections.abc import Callable, Coroutine, Sequence
 from uuid import uuid4
 
@@ -142,12 +141,8 @@ class Controller:
             InputError: ρ does not end its responses, so there is nothing to compare.
         """
         await self._load_policy()
-        labels = self._config.labels
-        rollouts = await self.drafter.draw_reference(
-            num_each=max(2, labels.num_candidates // 2),
-            num_rollouts=self._config.reward_model.num_normalisation_samples,
-            num_prompts=math.ceil(labels.total * labels.validation_share),
-        )
+        num_samples = self._config.reward_model.num_normalisation_samples
+        rollouts = await self.drafter.draw_reference(self._config.labels, num_samples)
         await self._parts.labels.add_reference(rollouts)
         self._journal.reference_drawn(rollouts)
         return rollouts

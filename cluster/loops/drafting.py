@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from cluster.loops.fleet import RolloutFleet
 from cluster.loops.prompt_cursor import PromptCursor
 from cluster.loops.reference_ends import MEND, refuse_endless
+from label_queue.config import LabelsConfig
 from protocol.distinct import is_like_any
 from protocol.errors import InputError, PromptsExhausted
 from protocol.labels import QueryDraft, QueryOrder
@@ -92,17 +93,18 @@ class Drafter:
             if len(rollouts) == order.num_candidates
         ]
 
-    async def draw_reference(
-        self, *, num_each: int, num_rollouts: int, num_prompts: int
-    ) -> list[Rollout]:
-        """Sample ρ: `num_each` complete responses to each prompt that gives so many.
+    async def draw_reference(self, labels: LabelsConfig, num_rollouts: int) -> list[Rollout]:
+        """Sample ρ: half of K complete responses to each prompt that gives so many.
 
-        Prompts are drawn for at least `num_rollouts`, and at least `num_prompts` of them.
+        Prompts are drawn for at least `num_rollouts`, and for as many validation queries as the
+        labels will need.
 
         Raises:
             InputError: ρ does not end its responses, so there is nothing to compare.
         """
-        num_prompts = max(num_prompts, math.ceil(num_rollouts / num_each))
+        num_each = max(2, labels.num_candidates // 2)
+        num_queries = math.ceil(labels.total * labels.validation_share)
+        num_prompts = max(num_queries, math.ceil(num_rollouts / num_each))
         prompts = draw_prompts(self._prompts, num_prompts)
         drawn = await self.draw_complete(prompts, num_each, "reference")
         rollouts = [rollout for group in drawn if len(group) == num_each for rollout in group]

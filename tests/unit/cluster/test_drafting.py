@@ -9,6 +9,7 @@ from cluster.loops.drafting import MAX_REDRAWS, Drafter
 from cluster.loops.fleet import RolloutFleet
 from protocol.labels import QueryOrder
 from protocol.messages import Prompt, Rollout, RolloutRequest
+from tests.support.labels import make_config
 from tests.support.messages import SAMPLING, make_prompt, make_rollout
 from tests.support.parts import FakeActor, FakePrompts
 
@@ -134,7 +135,7 @@ async def test_who_gave_the_order_is_shown_responses_that_stay_alike() -> None:
 async def test_samples_of_the_reference_policy_stay_as_they_fall() -> None:
     drawing = Drawing(actor=Says("warm"))
 
-    rollouts = await drawing.drafter.draw_reference(num_each=2, num_rollouts=4, num_prompts=2)
+    rollouts = await drawing.drafter.draw_reference(make_config(num_candidates=4), 4)
 
     assert [rollout.text for rollout in rollouts] == ["warm"] * 4
     assert drawing.drafter.num_alike == 0
