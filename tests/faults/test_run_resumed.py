@@ -24,7 +24,7 @@ from tests.support.run_process import RunProcess, andon, save_inputs
 
 pytestmark = pytest.mark.timeout(900)
 
-STEPS = 6
+STEPS = 8
 BATCH = 16
 LABELER = 'labelers=[{name = "robot", seconds_per_label = 0.05}]'
 REPEATABLE = (
@@ -55,15 +55,16 @@ def reward(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def start(
-    inputs: Path, reward: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], RunProcess]]:
-    """Start a run that can be repeated; what is left of it at the end is killed."""
+def start(inputs: Path, reward: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Start a run that can be repeated, or go on with one; what is left at the end is killed."""
     place, runs = tmp_path_factory.mktemp("runs"), []
 
-    def started(name: str) -> RunProcess:
-        settings = (*REPEATABLE, f"run.reward={reward}@1")
-        runs.append(RunProcess(inputs, place / name, settings))
+    def started(name: str, *options: str) -> RunProcess:
+        if (place / name).exists():
+            runs.append(RunProcess.resumed(place / name, *options))
+        else:
+            settings = (*REPEATABLE, f"run.reward={reward}@1")
+            runs.append(RunProcess(inputs, place / name, settings))
         return runs[-1]
 
     yield started
@@ -75,17 +76,8 @@ def start(
 def whole(start: Start) -> RunFolder:
     """A run that nobody interrupted."""
     run = start("whole")
-    assert run.wait(timeout_s=300) == 0, run.output
+    assert run.wait(timeout_s=600) == 0, run.output
     return run.folder
-
-
-def resumed(folder: RunFolder, *arguments: str) -> str:
-    command = andon("resume", str(folder.path), *arguments)
-    ended = subprocess.run(
-        command, cwd=folder.path.parent, capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
 
 
 def num_steps(run: RunFolder) -> int:
@@ -139,50 +131,40 @@ def assert_same(run: RunFolder, whole: RunFolder) -> None:
     assert last == theirs_last  # weights, moments and random state by their digests; KL coefficient
 
 
-def test_the_same_run_twice_is_the_same(start: Start, whole: RunFolder) -> None:
-    again = start("again")
-    assert again.wait(timeout_s=300) == 0, again.output
-    assert_same(again.folder, whole)
+def wait_for_step(run: RunProcess, step: int) -> None:
+    run.wait_for(lambda: num_steps(run.folder) >= step, f"step {step}", timeout_s=600)
+    assert num_steps(run.folder) < STEPS, "it went too far to show anything"
 
 
-@pytest.mark.parametrize("at", [1, 4])
-def test_a_run_killed_at_a_step_ends_as_if_it_had_not_been(
-    start: Start, whole: RunFolder, at: int
-) -> None:
-    run = start(f"killed-{at}")
-    run.wait_for(lambda: num_steps(run.folder) >= at, f"step {at}")
+def die(run: RunProcess) -> None:
     run.process.kill()
     run.process.wait()
     run.wait_for_silence(timeout_s=120)
-    assert num_steps(run.folder) < STEPS, "it was killed too late to show anything"
-    resumed(run.folder)
-    assert_same(run.folder, whole)
 
 
-def test_a_run_stopped_and_stopped_again_ends_as_if_it_had_not_been(
+def test_a_run_killed_killed_again_moved_and_stopped_ends_as_if_nobody_had_touched_it(
     start: Start, whole: RunFolder
 ) -> None:
-    run = start("stopped")
-    run.wait_for(lambda: num_steps(run.folder) >= 1, "a step")
-    run.process.send_signal(signal.SIGINT)
-    run.wait(timeout_s=60)
+    run = start("touched")
+    wait_for_step(run, 1)
+    die(run)
+    run = start("touched")
+    wait_for_step(run, 2)
+    die(run)
+    # In another folder, with another number of actors: who draws a response is no matter, as each
+    # brings its seed.
+    run.folder.path.rename(run.folder.path.with_name("moved"))
+    run = start("moved", "--set", "rollouts.num_actors=2")
+    wait_for_step(run, 4)
+    run.process.send_signal(signal.SIGTERM)
+    assert run.wait(timeout_s=120) == 128 + signal.SIGTERM, run.output
     run.wait_for_silence(timeout_s=60)
-    resumed(run.folder)
+    run = start("moved")
+    assert run.wait(timeout_s=600) == 0, run.output
+    assert run.error_output == ""
     assert_same(run.folder, whole)
-    assert len(run.state["resumed_at"]) == 1
-
-
-def test_a_run_goes_on_in_another_folder_with_more_actors(start: Start, whole: RunFolder) -> None:
-    run = start("before")
-    run.wait_for(lambda: num_steps(run.folder) >= 1, "a step")
-    run.process.kill()
-    run.process.wait()
-    run.wait_for_silence(timeout_s=120)
-    moved = RunFolder(run.folder.path.rename(run.folder.path.with_name("after")))
-    resumed(moved, "--set", "rollouts.num_actors=2")
-    # Who draws a response is no matter, as each brings its seed.
-    assert_same(moved, whole)
-    assert moved.read_state()["run_id"] == "before"
+    assert run.state["run_id"] == "touched"
+    assert len(run.state["resumed_at"]) == 3
 
 
 def changed(folder: RunFolder, *arguments: str) -> str:

@@ -124,13 +124,25 @@ class RunProcess:
         settings: Iterable[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
+        self._begin(folder, run_arguments(inputs, folder, settings), environment)
+
+    @classmethod
+    def resumed(cls, folder: Path, *options: str) -> RunProcess:
+        """Start `andon resume` of a run in a folder."""
+        run = cls.__new__(cls)
+        run._begin(folder, ["resume", str(folder), *options], None)
+        return run
+
+    def _begin(
+        self, folder: Path, arguments: Iterable[str], environment: Mapping[str, str] | None
+    ) -> None:
         self.folder = RunFolder(folder)
         self._stdout = folder.with_name(f"{folder.name}.stdout")
         self._stderr = folder.with_name(f"{folder.name}.stderr")
         self._seen: set[psutil.Process] = set()
         with self._stdout.open("w") as stdout, self._stderr.open("w") as stderr:
             self.process = psutil.Popen(
-                andon(*run_arguments(inputs, folder, settings)),
+                andon(*arguments),
                 cwd=folder.parent,
                 env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL,
