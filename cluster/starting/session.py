@@ -18,6 +18,7 @@ import ray
 import structlog
 from ray import serve
 from ray.serve.config import HTTPOptions
+from ray.serve.schema import ApplicationStatusOverview
 from ray.serve.schema import LoggingConfig as ServeLoggingConfig
 
 from cluster.config import ClusterConfig
@@ -28,6 +29,10 @@ from protocol.errors import DeploymentFailed, ResourceError
 from reward_service.serve_patch import check_serve_patch
 
 DEPLOYMENT_POLL_S = 0.5
+ROOM_TIMEOUT_S = 30.0
+"""How long a deployment may go without room after Serve has first said so, itself after 30 s."""
+NO_ROOM = "to be scheduled"
+"""What Serve's message says of replicas that no node has room for, and of no others."""
 
 log = structlog.get_logger(__name__)
 
@@ -89,17 +94,30 @@ class RaySession:
         """Run a Serve application of this run; return its handle once it is healthy.
 
         Serve's own wait for that cannot be ended, so it is asked again and again: the end of the
-        session waits for the one short call that is under way.
+        session waits for the one short call that is under way. A replica may load its model for
+        as long as it takes; one that no node has room for is waited for `ROOM_TIMEOUT_S`.
 
         Raises:
-            DeploymentFailed: It could not be started.
+            DeploymentFailed: It could not be started, or the cluster has no room for it.
         """
         target = serve.RunTarget(app, f"{self.run_id}-{name}", route_prefix)
         loop = asyncio.get_running_loop()
         handle = await loop.run_in_executor(self._serve_calls, _begin_deployment, target)
+        short_since: float | None = None
         while True:
-            if await loop.run_in_executor(self._serve_calls, _is_running, target.name):
+            overview = await loop.run_in_executor(self._serve_calls, _overview, target.name)
+            if overview.status == "RUNNING":
                 return handle
+            shortage = _shortage(overview)
+            if shortage is None:
+                short_since = None
+            elif short_since is None:
+                short_since = loop.time()
+            elif loop.time() - short_since >= ROOM_TIMEOUT_S:
+                raise DeploymentFailed(
+                    f"{target.name} waited for room on the cluster, and there is none: {shortage}; "
+                    "lower the number of processes or add nodes"
+                )
             await asyncio.sleep(DEPLOYMENT_POLL_S)
 
     def _start_ray(self) -> None:
@@ -178,8 +196,17 @@ def _begin_deployment(target: serve.RunTarget) -> Any:
     return handle
 
 
-def _is_running(name: str) -> bool:
+def _overview(name: str) -> ApplicationStatusOverview:
     overview = serve.status().applications[name]
     if overview.status == "DEPLOY_FAILED":
         raise DeploymentFailed(f"{name} did not start: {overview.message}")
-    return bool(overview.status == "RUNNING")
+    return overview
+
+
+def _shortage(overview: ApplicationStatusOverview) -> str | None:
+    """Return what a deployment lacks that no node has room for, in Serve's words, or None."""
+    for deployment in overview.deployments.values():
+        if NO_ROOM in deployment.message:
+            _, lead, figures = deployment.message.partition("Resources required")
+            return (lead + figures).partition(". Use ")[0] or deployment.message
+    return None
