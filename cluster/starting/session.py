@@ -206,7 +206,8 @@ def _overview(name: str) -> ApplicationStatusOverview:
 def _shortage(overview: ApplicationStatusOverview) -> str | None:
     """Return what a deployment lacks that no node has room for, in Serve's words, or None."""
     for deployment in overview.deployments.values():
-        if NO_ROOM in deployment.message:
-            _, lead, figures = deployment.message.partition("Resources required")
-            return (lead + figures).partition(". Use ")[0] or deployment.message
+        message: str = deployment.message
+        if NO_ROOM in message:
+            _, lead, figures = message.partition("Resources required")
+            return (lead + figures).partition(". Use ")[0] or message
     return None
