@@ -22,6 +22,7 @@ import ray
 import structlog
 from ray import serve
 from ray.serve.config import HTTPOptions
+from ray.serve.schema import ApplicationStatusOverview
 from ray.serve.schema import LoggingConfig as ServeLoggingConfig
 
 from cluster.config import ClusterConfig
@@ -38,6 +39,10 @@ SERVE_CALL_S = 10.0
 """What a call to Serve may take that is under way when the session ends."""
 REAP_S = 3.0
 """What the processes of a private session may take to end once its node has."""
+ROOM_TIMEOUT_S = 30.0
+"""How long a deployment may go without room after Serve has first said so, itself after 30 s."""
+NO_ROOM = "to be scheduled"
+"""What Serve's message says of replicas that no node has room for, and of no others."""
 
 log = structlog.get_logger(__name__)
 
@@ -119,18 +124,31 @@ class RaySession:
         It is built in the one thread that deploys: building tells pickle of modules, too.
 
         Serve's own wait for that cannot be ended, so it is asked again and again: the end of the
-        session waits for the one short call that is under way.
+        session waits for the one short call that is under way. A replica may load its model for
+        as long as it takes; one that no node has room for is waited for `ROOM_TIMEOUT_S`.
 
         Raises:
-            DeploymentFailed: It could not be started.
+            DeploymentFailed: It could not be started, or the cluster has no room for it.
         """
         app_name, loop = f"{self.run_id}-{name}", asyncio.get_running_loop()
         handle = await loop.run_in_executor(
             self._serve_calls, _begin_deployment, build, app_name, route_prefix
         )
+        short_since: float | None = None
         while True:
-            if await loop.run_in_executor(self._serve_calls, _is_running, app_name):
+            overview = await loop.run_in_executor(self._serve_calls, _overview, app_name)
+            if overview.status == "RUNNING":
                 return handle
+            shortage = _shortage(overview)
+            if shortage is None:
+                short_since = None
+            elif short_since is None:
+                short_since = loop.time()
+            elif loop.time() - short_since >= ROOM_TIMEOUT_S:
+                raise DeploymentFailed(
+                    f"{app_name} waited for room on the cluster, and there is none: {shortage}; "
+                    "lower the number of processes or add nodes"
+                )
             await asyncio.sleep(DEPLOYMENT_POLL_S)
 
     def _start_ray(self) -> None:
@@ -233,8 +251,18 @@ def _begin_deployment(build: Callable[[], serve.Application], name: str, prefix:
     return handle
 
 
-def _is_running(name: str) -> bool:
+def _overview(name: str) -> ApplicationStatusOverview:
     overview = serve.status().applications[name]
     if overview.status == "DEPLOY_FAILED":
         raise DeploymentFailed(f"{name} did not start: {overview.message}")
-    return bool(overview.status == "RUNNING")
+    return overview
+
+
+def _shortage(overview: ApplicationStatusOverview) -> str | None:
+    """Return what a deployment lacks that no node has room for, in Serve's words, or None."""
+    for deployment in overview.deployments.values():
+        message: str = deployment.message
+        if NO_ROOM in message:
+            _, lead, figures = message.partition("Resources required")
+            return (lead + figures).partition(". Use ")[0] or message
+    return None

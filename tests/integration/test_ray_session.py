@@ -26,7 +26,10 @@ HANDLE = object()
 
 
 class FakeServe:
-    """Starts an application when it may, and then tells of the given states, one each time."""
+    """Starts an application when it may, and then tells of the given states, one each time.
+
+    A state is Serve's name of it, or "NAME: what it says of the deployment".
+    """
 
     def __init__(self, *states: str) -> None:
         self.log: list[str] = []
@@ -44,7 +47,9 @@ class FakeServe:
         return [HANDLE]
 
     def status(self) -> Any:
-        overview = SimpleNamespace(status=next(self._states), message="no such model")
+        state, _, said = next(self._states).partition(": ")
+        deployments = {"Replica": SimpleNamespace(message=said)}
+        overview = SimpleNamespace(status=state, message="no such model", deployments=deployments)
         return SimpleNamespace(applications={self._name: overview})
 
 
@@ -105,3 +110,34 @@ async def test_an_application_that_cannot_start_says_why(
     serve.may_return.set()
     with pytest.raises(DeploymentFailed, match="run-1-reward did not start: no such model"):
         await session.deploy(object, "reward", "/reward")
+
+
+NO_ROOM = (
+    "DEPLOYING: Deployment 'Replica' has 1 replicas that have taken more than 30s to be scheduled. "
+    'This may be due to much. Resources required for each replica: {"CPU": 1.0}, total resources '
+    'available: {"CPU": 0.0}. Use `ray status` for more details.'
+)
+SLOW = "DEPLOYING: Deployment 'Replica' has 1 replicas that have taken more than 30s to initialize."
+
+
+async def test_an_application_without_room_says_what_it_lacks(
+    session: RaySession, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.starting.session.ROOM_TIMEOUT_S", 0.0)
+    serve = install(FakeServe(NO_ROOM, NO_ROOM))
+    serve.may_return.set()
+    lacks = (
+        r"run-1-labels waited for room .* each replica: \{\"CPU\": 1.0\}, total resources "
+        r"available: \{\"CPU\": 0.0\}; lower"
+    )
+    with pytest.raises(DeploymentFailed, match=lacks):
+        await session.deploy(object, "labels", "/")
+
+
+async def test_a_slow_start_is_waited_for_and_so_is_room_that_comes(
+    session: RaySession, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.starting.session.ROOM_TIMEOUT_S", 0.0)
+    serve = install(FakeServe(NO_ROOM, SLOW, SLOW, NO_ROOM, "RUNNING"))
+    serve.may_return.set()
+    assert await session.deploy(object, "reward", "/reward") is HANDLE
