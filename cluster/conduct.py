@@ -28,7 +28,7 @@ from cluster.loops.reference_ends import ends_in_words
 from cluster.loops.scoring import scored_sequence
 from cluster.metrics.jsonl_sink import read_metrics
 from cluster.metrics.remote import RemoteSink
-from cluster.metrics.shell import MetricsShell
+from cluster.metrics.shell import HUB_OPTIONS, MetricsShell
 from cluster.recordings.recorder import Recorder
 from cluster.recordings.segment_files import FOLDER
 from cluster.recordings.streams import Recordings
@@ -139,8 +139,7 @@ async def conduct(
                     config, parts, journal, placement.policy, guards, checkpoints
                 )
                 watch.show("sampling the base model")
-                reference = await controller.draw_reference()
-                await asyncio.to_thread(keep_reference, folder, reference)
+                reference = await controller.draw_reference(partial(keep_reference, folder))
                 _tell(console, await asyncio.to_thread(_ends, controller, config, policy_path))
             else:
                 watch.show("taking up the checkpoint")
@@ -284,7 +283,7 @@ def _as_owner(url: str, folder: RunFolder) -> httpx.AsyncClient:
 
 async def _start_hub(config: RunConfig, folder: RunFolder) -> Remote[MetricsShell]:
     """Start the metrics hub and open its sinks."""
-    hub = spawn(MetricsShell, "the metrics hub", {"num_cpus": 0})(
+    hub = spawn(MetricsShell, "the metrics hub", HUB_OPTIONS)(
         config.metrics,
         str(folder.path.resolve()),
         folder.run_id,

@@ -129,8 +129,13 @@ class Controller:
             if unscored:
                 self._rollouts.put_nowait(unscored)
 
-    async def draw_reference(self) -> list[Rollout]:
+    async def draw_reference(
+        self, keep: Callable[[list[Rollout]], None] = lambda _: None
+    ) -> list[Rollout]:
         """Prove that the actors hold ρ, and sample it: for validation queries and normalisation.
+
+        Args:
+            keep: Writes the samples down before anybody else has them.
 
         Returns:
             About `num_normalisation_samples` responses or more; prompts whose responses do not end
@@ -143,6 +148,7 @@ class Controller:
         await self._load_policy()
         num_samples = self._config.reward_model.num_normalisation_samples
         rollouts = await self.drafter.draw_reference(self._config.labels, num_samples)
+        keep(rollouts)
         await self._parts.labels.add_reference(rollouts)
         self._journal.reference_drawn(rollouts)
         return rollouts

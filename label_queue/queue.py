@@ -38,7 +38,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from uuid6 import uuid7
 
@@ -61,6 +61,7 @@ from label_queue.sides.people import PeopleSide
 from label_queue.sides.policy_loop import PolicyLoopSide
 from label_queue.state import LabelState
 from protocol.labels import ComparisonQuery
+from protocol.messages import Rollout
 
 
 def new_uuid7() -> str:
@@ -134,6 +135,19 @@ class LabelQueue:
             state, admissions=admissions, desk=desk, own_work=own_work, cord=cord
         )
         self.owner = OwnerSide(admissions=admissions, oversight=oversight, cord=cord)
+
+    def take_in(
+        self, reference: Sequence[Rollout], first_samples: Iterable[tuple[int, float]]
+    ) -> None:
+        """Take what was told to the queue before it was restarted, and is not in the ledger.
+
+        Args:
+            reference: As `PolicyLoopSide.add_reference` had it.
+            first_samples: (version, at), as `PolicyLoopSide.first_sampled` had them.
+        """
+        self._asker.add_reference(reference)
+        for version, at in first_samples:
+            self.state.figures.first_sampled(version, at)
 
     def _apply(self, record: Record) -> None:
         """Take in what was written: called in the ledger's order, before any writer hears of it."""

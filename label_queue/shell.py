@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from label_queue.config import LabelsConfig, Mode
 from label_queue.connectors.outposts import Outposts
@@ -14,10 +17,37 @@ from label_queue.sides.intake_failures import IntakeFailures
 from label_queue.sides.owner import OwnerSide
 from label_queue.sides.people import PeopleSide
 from label_queue.sides.policy_loop import PolicyLoopSide
+from protocol.messages import Rollout
 from protocol.remote import Remote, Sides, side_of
 
-QUEUE_OPTIONS = {"num_cpus": 0, "max_concurrency": 2_000}
-"""What `spawn` starts the queue with: calls that wait cost nothing but a place among these."""
+T = TypeVar("T")
+R = TypeVar("R")
+
+QUEUE_OPTIONS = {
+    "num_cpus": 0,
+    # Calls that wait cost nothing but a place among these.
+    "max_concurrency": 2_000,
+    # What a second call does is said for every method (tests/unit/twice), so Ray may repeat those
+    # that a dead queue left unanswered: who waits only waits longer.
+    "max_restarts": -1,
+    "max_task_retries": -1,
+}
+"""What `spawn` starts the queue with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recollection:
+    """What the queue was told and the ledger does not hold; a restarted queue is told again."""
+
+    reference: tuple[Rollout, ...] = ()
+    """Samples of ρ, for validation queries."""
+    first_samples: tuple[tuple[int, float], ...] = ()
+    """(policy version, when it was first sampled, Unix seconds)."""
+
+
+def recall_nothing() -> Recollection:
+    """Return nothing: for a queue whose run keeps nothing."""
+    return Recollection()
 
 
 class LabelQueueShell(Sides):
@@ -35,10 +65,12 @@ class LabelQueueShell(Sides):
         episodes: int,
         mode: Mode,
         seed: int,
+        recall: Callable[[], Recollection] = recall_nothing,
     ) -> None:
         """Open or make the run's ledger.
 
-        `episodes` is N_π, those of the whole run. Raises ResourceError or InputError where the
+        `episodes` is N_π, those of the whole run; `recall` reads what else is to be known, and is
+        called at every start. Raises ResourceError or InputError where the
         ledger cannot be opened, MissingError where the guidelines are not there, ConfigError where
         the secret of an outside tool is not.
         """
@@ -50,6 +82,8 @@ class LabelQueueShell(Sides):
             seed=seed,
             guidelines=read_guidelines(config.guidelines),
         )
+        recollection = recall()
+        self._queue.take_in(recollection.reference, recollection.first_samples)
         self._outposts = Outposts.of(self._queue, config, run_id=run_id)
         super().__init__(
             self._queue.policy_loop,
@@ -62,6 +96,14 @@ class LabelQueueShell(Sides):
     async def start_connectors(self) -> None:
         """Begin to read the outside tools. Idempotent."""
         self._outposts.start()
+
+    async def on_side(
+        self, side: type[T], method: Callable[..., Awaitable[R]], args: Any, kwargs: Any
+    ) -> R:
+        """See `Sides`; whoever asks first after a restart has the outside tools read again."""
+        if not self._queue.state.is_closed:
+            self._outposts.start()
+        return await super().on_side(side, method, args, kwargs)
 
     async def close(self) -> None:
         """Let go of the tools and the ledger; nothing more is taken in. Idempotent."""

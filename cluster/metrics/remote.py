@@ -11,7 +11,11 @@ import ray
 
 from cluster.metrics.names import Row
 from cluster.metrics.shell import MetricsShell
+from protocol.errors import ActorDied
 from protocol.remote import Remote, raised_as_itself
+
+SILENT_S = 300.0
+"""How long the hub may take for one row: a restart, or a wandb that starts, takes a minute."""
 
 
 class RemoteSink:
@@ -43,23 +47,31 @@ class RemoteSink:
         self._sent.append(self._hub.send(MetricsShell.summarize, dict(figures)))
 
     def settle(self) -> None:
-        """Wait until the hub has everything that was sent, and has written it."""
-        self._settle(timeout_s=None)
+        """Wait until the hub has everything that was sent, and has written it.
+
+        Raises:
+            ActorDied: It is gone for good, or was silent for `SILENT_S`.
+        """
+        self._settle(SILENT_S, must_end=True)
 
     def close(self) -> None:
         """Wait for everything sent, and close the hub."""
         self._sent.append(self._hub.send(MetricsShell.close))
-        self._settle(timeout_s=None)
+        self._settle(SILENT_S, must_end=True)
 
     def _key(self) -> str:
         """Return what makes the next call count once."""
         return f"driver-{next(self._keys)}"
 
-    def _settle(self, timeout_s: float | None) -> None:
+    def _settle(self, timeout_s: float, *, must_end: bool = False) -> None:
         """Take back what the hub has answered; raises what it raised."""
         while self._sent:
             done, _ = ray.wait([self._sent[0]], timeout=timeout_s)
-            if not done:
+            if not done and not must_end:
                 return
+            if not done:
+                raise ActorDied(
+                    f"the run waited {timeout_s:g} s for {self._hub.who} to write what it was sent"
+                )
             with raised_as_itself(self._hub.who):
                 ray.get(self._sent.popleft())

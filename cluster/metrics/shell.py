@@ -7,12 +7,20 @@ from pathlib import Path
 
 from cluster.metrics.config import MetricsConfig
 from cluster.metrics.hub import MetricsHub, open_hub
+from cluster.metrics.jsonl_sink import read_metrics
 from cluster.metrics.names import Row
 from protocol.once import Once
+
+HUB_OPTIONS = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}
+"""What `spawn` starts the hub with: Ray repeats, in their order, the calls a dead hub left open."""
+NUM_BEFORE = 1_000
+"""More rows than wait for an answer at any time."""
 
 
 class MetricsShell:
     """Calls a `MetricsHub`, once `open` has made it. Calls are taken one at a time, in order.
+
+    Killed, it is started again, opens the same files and takes what it has not answered.
 
     Args:
         config: Which sinks.
@@ -37,6 +45,8 @@ class MetricsShell:
         self._began_at = began_at
         self._hub: MetricsHub | None = None
         self._taken = Once()
+        self._before: list[dict[str, float]] = []
+        """The last rows in the file when it was opened: one may come again after a restart."""
 
     def open(self) -> None:
         """Open all sinks; blocks until wandb has started. Call it first; again, it does nothing.
@@ -46,6 +56,7 @@ class MetricsShell:
         """
         if self._hub is not None:
             return
+        self._before = read_metrics(self._folder / "metrics.jsonl")[-NUM_BEFORE:]
         self._hub = open_hub(
             self._config,
             folder=self._folder,
@@ -55,9 +66,15 @@ class MetricsShell:
         )
 
     def write(self, key: str, row: Row) -> None:
-        """Write a row; does not block the sender. The same key again does nothing."""
+        """Write a row; does not block the sender. The same key again does nothing.
+
+        Nor does a row that is in the file already, as one is whose answer died with the process:
+        rows carry their time, so no two are alike.
+        """
         if key not in self._taken:
-            self._opened.write(row)
+            hub = self._opened
+            if row not in self._before:
+                hub.write(row)
             self._taken.add(key)
 
     def alert(self, key: str, title: str, text: str) -> None:
@@ -75,5 +92,6 @@ class MetricsShell:
 
     @property
     def _opened(self) -> MetricsHub:
-        assert self._hub is not None, "open() first"
+        self.open()  # again, after a restart
+        assert self._hub is not None, "it was opened"
         return self._hub

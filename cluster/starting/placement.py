@@ -30,6 +30,7 @@ from cluster.starting.remote import (
     RemoteRewardTrainer,
     said,
 )
+from cluster.starting.resumption import recollect
 from cluster.starting.rollout_actors import RolloutActors
 from cluster.starting.session import RaySession
 from cluster.supervision.restarts import Restarts
@@ -154,6 +155,7 @@ class Placement:
             episodes=self._config.run.episodes,
             mode=self._config.run.mode,
             seed=self._config.run.seed,
+            recall=partial(recollect, self._folder.path.resolve()),
         )
         self._stops.push_async_callback(queue.ask, LabelQueueShell.close)
         self.labels = RemoteLabelQueue(queue)

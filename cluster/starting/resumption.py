@@ -12,10 +12,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from cluster.config import RunConfig
 from cluster.loops.checkpoints import RunCheckpoint, RunCheckpoints
+from cluster.recordings.streams import FIRST_SAMPLES, read
 from cluster.run_folder import RunFolder
 from cluster.starting.given_reward import adopt
 from cluster.starting.ports import free_port
 from label_queue.ledger.sql import SqlLedger
+from label_queue.shell import Recollection
 from protocol.errors import BundleCorrupt, ConfigError, InputError, ResourceError
 from protocol.files import flush, read_text, writing
 from protocol.labels import PolicyProvenance, RewardVersion
@@ -166,6 +168,17 @@ def _read_reference(path: Path) -> list[Rollout]:
         problem = error.errors(include_url=False)[0]
         place = ".".join(map(str, problem["loc"]))
         raise BundleCorrupt(f"{path}: {place}: {problem['msg']}") from error
+
+
+def recollect(folder: Path) -> Recollection:
+    """Return what a run's folder keeps of what a restarted label queue must be told again."""
+    run = RunFolder(folder)
+    path = run.checkpoints / REFERENCE_FILE
+    samples = read(run.recordings, FIRST_SAMPLES)
+    return Recollection(
+        reference=tuple(_read_reference(path)) if path.exists() else (),
+        first_samples=tuple((each.version, each.sampled_at) for each in samples),
+    )
 
 
 def _announced(ledger_path: Path) -> int:

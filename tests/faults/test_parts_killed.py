@@ -32,6 +32,18 @@ LONG = (
 )
 
 
+KINDS = {
+    "the metrics hub": "ray::MetricsShell",
+    "the label queue": "ray::LabelQueueShell",
+    "the reward announcer": "ray::AnnouncerShell",
+    "the reward replica": "-reward:RewardReplica",
+    "the intake replica": "-labels:label_intake",
+    "Serve's proxy": "ray::ProxyActor",
+    "Serve's controller": "ray::ServeController",
+}
+"""What the command line of each holds."""
+
+
 def named(run: RunProcess, start: str) -> list[psutil.Process]:
     """Return the run's processes whose name starts so; the kernel keeps 15 characters of it."""
     there = run.process.children(recursive=True)
@@ -115,6 +127,36 @@ def check_labels(run: RunProcess) -> None:
     assert run.state["labels_acknowledged"] == len(labels) > 0
 
 
+def those(run: RunProcess, kind: str) -> list[psutil.Process]:
+    there = run.process.children(recursive=True)
+    return [each for each in there if KINDS[kind] in " ".join(line_of(each))]
+
+
+def line_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def num_labels(run: RunProcess) -> int:
+    ledger = SqlLedger.open_to_read(run.folder.ledger)
+    try:
+        return sum(isinstance(event, Submitted) for event in ledger.events())
+    finally:
+        ledger.close()
+
+
+def kill_and_go_on(run: RunProcess, kind: str) -> None:
+    """Kill a process; wait for another of its kind, and for labels and steps after that."""
+    (victim,) = those(run, kind)
+    victim.kill()
+    run.wait_for(lambda: bool(those(run, kind)), f"another of {kind}", PATIENCE_S)
+    labels = num_labels(run)
+    run.wait_for(lambda: num_labels(run) > labels + 3, f"labels after {kind}", PATIENCE_S)
+    wait_for_steps(run)
+
+
 def test_a_run_goes_on_whatever_part_is_killed(tmp_path: Path) -> None:
     run = RunProcess(save_inputs(tmp_path / "inputs"), tmp_path / "run-1", LONG)
     try:
@@ -147,6 +189,10 @@ def test_a_run_goes_on_whatever_part_is_killed(tmp_path: Path) -> None:
             PATIENCE_S,
         )
         wait_for_steps(run)
+
+        # What there is one of: Ray and Serve start it again, and who waits for it waits longer.
+        for kind in KINDS:
+            kill_and_go_on(run, kind)
         subprocess.run(andon("stop", str(run.folder.path)), check=True, timeout=300)
         assert run.wait(timeout_s=300) == 0, run.output
     finally:
