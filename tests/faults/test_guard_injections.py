@@ -222,7 +222,7 @@ async def test_nan_in_a_gradient_stops_the_line_and_the_real_learner_goes_on(
         await settle()
     kept = [each for each in world.evidence() if each["guard"] == "not_finite"]
     assert "step on policy version 2 met NaN" in kept[0]["reason"]
-    assert world.people.policies[-1].restored_from == 0
+    assert world.people.policies[-1].restored_from == 2
     assert world.progress[-1] == 2 * BATCH
 
     while not running.done():
