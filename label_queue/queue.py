@@ -29,9 +29,9 @@ And from what the run wants to know to the question on the page:
 
 The owner's side reads the same folds (`oversight/`) and writes its own records: exclusions, the
 cord, gold. All state changes on one event loop, in the ledger's order. What is in memory is a fold
-over the ledger, rebuilt at the start; only the orders under way, the leases' renewals, the
-reference responses, when each policy was first sampled and the moving figures must be given anew
-after a crash.
+over the ledger, rebuilt at the start. The reference responses, and when each policy was first
+sampled, are in the run's folder (`take_in`). Only the orders under way, the leases' renewals and
+the moving figures are lost in a crash.
 """
 
 from __future__ import annotations

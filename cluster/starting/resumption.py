@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,9 @@ from reward_service.retention import newest_bundle
 log = structlog.get_logger(__name__)
 
 REFERENCE_FILE = "reference.json"
+LET_GO_S = 30.0
+"""What a killed driver's label queue may take to end, on a busy machine."""
+POLL_S = 0.2
 _ROLLOUTS = TypeAdapter(list[Rollout])
 FIXED: Mapping[str, str] = {
     "run.seed": "the run's random draws go on from it",
@@ -116,6 +120,24 @@ def refuse_changes(before: RunConfig, after: RunConfig) -> None:
                 f"{key} of a resumed run must stay {had!r}, not {wanted!r}: {why}; leave it, or "
                 "start another run"
             )
+
+
+def wait_for_ledger(folder: RunFolder, timeout_s: float = LET_GO_S) -> None:
+    """Wait until the processes of a driver that was just killed have let go of the ledger.
+
+    Raises:
+        ResourceError: Something holds it for longer than `timeout_s`.
+        InputError: It is another run's, or none.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            SqlLedger.open(folder.ledger, folder.run_id).close()
+            return
+        except ResourceError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(POLL_S)
 
 
 def with_own_reward(config: RunConfig, folder: RunFolder) -> RunConfig:

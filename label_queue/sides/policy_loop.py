@@ -45,7 +45,7 @@ class PolicyLoopSide:
     async def add_reference(self, rollouts: Sequence[Rollout]) -> None:
         """Take responses of ρ for validation queries, half of K or more a prompt.
 
-        Idempotent by rollout id. After a restart they must be given again.
+        Idempotent by rollout id. A queue that is restarted takes them from the run's folder.
         """
         self._asker.add_reference(rollouts)
 
@@ -151,7 +151,7 @@ class PolicyLoopSide:
     # --- figures -----------------------------------------------------------------------------
 
     async def first_sampled(self, version: int, at: float) -> None:
-        """Note when the first rollout of a policy version came. To be told anew after a restart."""
+        """Note when the first rollout of a policy version came; the first time told counts."""
         self._state.figures.first_sampled(version, at)
 
     async def tell_activity(self, words: str) -> None:

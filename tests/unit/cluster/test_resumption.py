@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster.config import RunConfig, parse_config
-from cluster.starting.resumption import FIXED, refuse_changes
-from protocol.errors import ConfigError
+from cluster.run_folder import RunFolder
+from cluster.starting.resumption import FIXED, refuse_changes, wait_for_ledger
+from label_queue.ledger.sql import SqlLedger
+from protocol.errors import ConfigError, ResourceError
 
 
 def config(**parts: dict[str, Any]) -> RunConfig:
@@ -59,3 +63,21 @@ def test_what_it_cannot_go_on_with_is_refused(part: str, changes: dict[str, Any]
 )
 def test_what_it_can_go_on_with_is_not(part: str, changes: dict[str, Any]) -> None:
     refuse_changes(config(), config(**{part: changes}))
+
+
+def test_a_ledger_that_is_let_go_is_waited_for(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run-1")
+    held = SqlLedger.open(folder.ledger, folder.run_id)
+    waiting = threading.Thread(target=wait_for_ledger, args=(folder, 60.0))
+    waiting.start()
+    held.close()
+    waiting.join(30.0)
+    assert not waiting.is_alive()
+
+
+def test_a_ledger_that_is_held_is_an_error(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run-1")
+    held = SqlLedger.open(folder.ledger, folder.run_id)
+    with pytest.raises(ResourceError):
+        wait_for_ledger(folder, 0.0)
+    held.close()
