@@ -85,6 +85,7 @@ def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None
     from cluster.starting.lost_work import set_aside
     from cluster.starting.resumption import (
         at_the_old_port,
+        kept_version,
         read_resumption,
         refuse_changes,
         wait_for_ledger,
@@ -96,7 +97,7 @@ def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None
     resumption = read_resumption(folder, config, from_version)
     as_it_goes_on = at_the_old_port(with_own_reward(config, folder), state)
     texts = check_before_start(as_it_goes_on, path, RUNS)
-    set_aside(folder, resumption.checkpoint.policy_version)
+    set_aside(folder, kept_version(resumption))
     save_config(config, folder.config)
     resumed_at = [*state.get("resumed_at", ()), time.time()]
     folder.update_state(

@@ -24,8 +24,8 @@ from cluster.starting.prompts import RunTexts
 from cluster.starting.resumption import (
     Resumption,
     at_the_old_port,
+    kept_version,
     read_resumption,
-    run_checkpoints,
 )
 from cluster.supervision.restarts import Restarts
 from protocol.errors import PartFailed
@@ -48,7 +48,7 @@ async def conduct_through_deaths(
     """Conduct a run; where it loses a part, go on from its newest checkpoint. As `conduct` else.
 
     Raises:
-        PartFailed: There is no checkpoint yet, or it happened too often.
+        PartFailed: It happened too often, or is not mended by a start.
     """
     restarts = Restarts(config.cluster.restarts)
     while True:
@@ -57,15 +57,14 @@ async def conduct_through_deaths(
             return
         except Exception as error:
             cause = first_cause(error)
-            is_mended_so = isinstance(cause, PartFailed) and not ending.has_stopped
-            if not is_mended_so or not run_checkpoints(folder).versions():
+            if not isinstance(cause, PartFailed) or ending.has_stopped:
                 raise
-            assert isinstance(cause, PartFailed), "as was just asked"
             await restarts.allow(WHOLE_RUN, cause, is_whole=True)
         resumption = await asyncio.to_thread(read_resumption, folder, config, None)
-        version = resumption.checkpoint.policy_version
+        version = kept_version(resumption)
         await asyncio.to_thread(set_aside, folder, version)
-        words = f"{inert(str(cause))}: all parts start again, from the checkpoint of v{version}"
+        where = "the beginning" if resumption is None else f"the checkpoint of v{version}"
+        words = f"{inert(str(cause))}: all parts start again, from {where}"
         console.print(words, markup=False, highlight=False, soft_wrap=True)
         log.warning("the run starts again", cause=str(cause), policy_version=version)
         config, texts = at_the_old_port(config, folder.read_state()), None

@@ -24,6 +24,7 @@ stranger would have caught:
     │   └── SwapTimedOut        (TimeoutError)       a reward version is not served everywhere yet
     ├── PartFailed              a process of the run fell away, or did not come up; names which
     │   ├── ActorDied           (RuntimeError)       a Ray actor's process
+    │   │   └── StartFailed                          what it raised while it was made, in words
     │   ├── EngineDied          (RuntimeError)       a rollout actor's vLLM engine core
     │   ├── DeploymentFailed    (RuntimeError)       a Serve application did not start
     │   ├── LabelerFailed       (RuntimeError)       a simulated labeler ended with an error
@@ -167,6 +168,10 @@ class PartFailed(AndonError):
 
 class ActorDied(PartFailed, RuntimeError):
     """The process of a Ray actor is gone: killed, out of memory, or its node is."""
+
+
+class StartFailed(ActorDied):
+    """The constructor of a Ray actor raised, and would again. Its words are in the message."""
 
 
 class EngineDied(PartFailed, RuntimeError):

@@ -23,7 +23,7 @@ from inspect import iscoroutinefunction
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from protocol import fault_points
-from protocol.errors import ActorDied, MemoryShort
+from protocol.errors import ActorDied, MemoryShort, StartFailed
 
 MEND_MEMORY = "use fewer actors or replicas, smaller batches, or a machine with more memory"
 KILLED_FOR_MEMORY = ("NODE_OUT_OF_MEMORY", "running low on memory")
@@ -162,4 +162,5 @@ def raised_as_itself(who: str) -> Iterator[None]:
         words = f"did not start: {lines[-1]}" if error.actor_init_failed else f"died: {lines[0]}"
         if any(sign in str(error) for sign in KILLED_FOR_MEMORY):
             raise MemoryShort(f"{who} was ended for want of memory; {MEND_MEMORY}") from error
-        raise ActorDied(f"{who} {words}") from error
+        kind = StartFailed if error.actor_init_failed else ActorDied
+        raise kind(f"{who} {words}") from error

@@ -73,8 +73,8 @@ def run_checkpoints(folder: RunFolder) -> RunCheckpoints:
     return RunCheckpoints(folder.checkpoints, folder.policies)
 
 
-def read_resumption(folder: RunFolder, config: RunConfig, version: int | None) -> Resumption:
-    """Read what a run goes on from.
+def read_resumption(folder: RunFolder, config: RunConfig, version: int | None) -> Resumption | None:
+    """Read what a run goes on from; None where it had no checkpoint yet, and begins anew.
 
     Args:
         folder: The run's; no process of it is left.
@@ -82,17 +82,14 @@ def read_resumption(folder: RunFolder, config: RunConfig, version: int | None) -
         version: The checkpoint to go on from; None: the newest.
 
     Raises:
-        InputError: There is no checkpoint, or all episodes are trained.
+        InputError: All episodes are trained.
         MissingError: There is none of this version.
         BundleCorrupt: It is not what was written; the one before it is named.
     """
     checkpoints = run_checkpoints(folder)
     found = checkpoints.versions()
-    if not found:
-        raise InputError(
-            f"{folder.path} was ended before its first checkpoint, and trained nothing: start it "
-            "anew with `andon run`, in another folder"
-        )
+    if not found and version is None:
+        return None
     checkpoint = checkpoints.read(found[-1] if version is None else version)
     if checkpoint.episodes >= config.run.episodes:
         raise InputError(
@@ -108,6 +105,11 @@ def read_resumption(folder: RunFolder, config: RunConfig, version: int | None) -
         reference=tuple(_read_reference(folder.checkpoints / REFERENCE_FILE)),
         ended_at=_ended_at(folder),
     )
+
+
+def kept_version(resumption: Resumption | None) -> int:
+    """Return the policy version that a run goes on from; -1 where it begins anew."""
+    return -1 if resumption is None else resumption.checkpoint.policy_version
 
 
 def refuse_changes(before: RunConfig, after: RunConfig) -> None:

@@ -4,6 +4,7 @@ PartFailed          replace: the process is gone, another takes its place
   MemoryShort       … once: what was not enough twice will not be enough the third time
   DeploymentFailed  stop: Serve has tried, and says why it cannot
   LabelerFailed     stop: the labeler itself says that it cannot go on
+  StartFailed       stop: what was raised while a part was made would be raised again
   TooManyRestarts   stop: it was replaced again and again
   WeightsNotTaken   stop, or replace all parts: the collective is broken, and takes nothing more
 TransientError      retry: the same call, of the same part
@@ -22,12 +23,13 @@ from protocol.errors import (
     LabelerFailed,
     MemoryShort,
     PartFailed,
+    StartFailed,
     TooManyRestarts,
     TransientError,
     WeightsNotTaken,
 )
 
-_FINAL = (DeploymentFailed, LabelerFailed, TooManyRestarts)
+_FINAL = (DeploymentFailed, LabelerFailed, StartFailed, TooManyRestarts)
 _FINAL_FOR_A_PART = (*_FINAL, WeightsNotTaken)
 
 

@@ -151,7 +151,7 @@ class PolicyLoopSide:
     # --- figures -----------------------------------------------------------------------------
 
     async def first_sampled(self, version: int, at: float) -> None:
-        """Note when the first rollout of a policy version came; the first time told counts."""
+        """Note when the first rollout of a policy version came; the earliest time told counts."""
         self._state.figures.first_sampled(version, at)
 
     async def tell_activity(self, words: str) -> None:

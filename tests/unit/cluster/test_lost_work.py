@@ -62,6 +62,13 @@ def test_of_a_long_run_the_end_alone_is_read(folder: RunFolder) -> None:
     assert folder.metrics.read_text().endswith('{"policy/step": 990}\n')
 
 
+def test_of_a_run_that_begins_anew_all_steps_go(folder: RunFolder) -> None:
+    write(folder.metrics, {"policy/step": 0}, {"labels/seq": 3})
+    set_aside(folder, -1)
+    assert rows(folder.metrics) == [{"labels/seq": 3}]
+    assert rows(folder.recordings / "rollouts.jsonl") == []
+
+
 def test_again_there_is_nothing_more(folder: RunFolder) -> None:
     set_aside(folder, 10)
     before = {path: path.read_bytes() for path in folder.path.rglob("*.jsonl")}
