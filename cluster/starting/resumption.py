@@ -82,7 +82,7 @@ def read_resumption(folder: RunFolder, config: RunConfig, version: int | None) -
         version: The checkpoint to go on from; None: the newest.
 
     Raises:
-        InputError: All episodes are trained.
+        InputError: The run has finished, and all its episodes are trained.
         MissingError: There is none of this version.
         BundleCorrupt: It is not what was written; the one before it is named.
     """
@@ -91,7 +91,9 @@ def read_resumption(folder: RunFolder, config: RunConfig, version: int | None) -
     if not found and version is None:
         return None
     checkpoint = checkpoints.read(found[-1] if version is None else version)
-    if checkpoint.episodes >= config.run.episodes:
+    # One that died while it saved its policy has that to do yet.
+    is_over = folder.read_state().get("state") == "finished"
+    if is_over and checkpoint.episodes >= config.run.episodes:
         raise InputError(
             f"{folder.path} has trained all its {checkpoint.episodes} episodes: see its report, or "
             "give it more with --set run.episodes=N"
