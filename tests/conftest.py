@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,13 @@ os.environ.setdefault("DS_ACCELERATOR", "cpu")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 for name, value in SHARED_MACHINE.items():
     os.environ.setdefault(name, value)  # the sessions that tests start bear a busy machine as well
+
+# Whoever starts the tests in the background, or under `nohup`, has these ignored, and so would all
+# that is started here: what is handled begins anew in another program.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 # How long an example takes says how busy the machine is, and nothing about what is tested.
 settings.register_profile("andon", deadline=None)
