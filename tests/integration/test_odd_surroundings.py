@@ -20,6 +20,9 @@ from tests.support.run_process import RunProcess, save_inputs
 
 pytestmark = pytest.mark.timeout(900)
 
+PRAISE = "very good and the staff were kind . i loved the soup ."
+BLAME = "very bad and the staff were rude . i hated the soup ."
+"""So far apart that the labeler, who chooses by chance, never errs: who errs is suspended."""
 LABELER = "a.b_c@d:e+f-1"
 NOWHERE = "127.0.0.1:1"
 PROXIES = {
@@ -38,7 +41,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place.mkdir()
     save_inputs(place)
     (place / "guide.md").write_text("# Prefer the longer one\n")
-    gold = {"prompt": "the soup was", "candidates": ["good .", "bad ."], "answer": 0}
+    gold = {"prompt": "the soup was", "candidates": [PRAISE, BLAME], "answer": 0}
     (place / "gold.jsonl").write_text(json.dumps(gold) + "\n")
     return place
 
