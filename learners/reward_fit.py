@@ -26,7 +26,7 @@ from learners.config import DeepSpeedConfig, RewardFitConfig
 from learners.engine import Engine
 from learners.judging import Judgement, confidence, judge
 from learners.reward_state import RewardStates, Share, digest_of
-from protocol.errors import InputError, NotFinite, VersionError
+from protocol.errors import InputError, NotFinite, ResourceError, VersionError
 from protocol.fault_points import reach
 from protocol.labels import Comparison, FitKind, FitRequest, RewardVersion
 from reward_service.batching import check_sequences, raw_scores
@@ -118,6 +118,7 @@ class RewardTrainer:
             VersionError: A warm update before any refit.
             NotFinite: NaN or infinity in a loss, gradient or score. Nothing is published, and
                 warm updates go on from the version before.
+            DiskFull: There is no room for what it writes. As above; it may be asked again.
         """
         if self._last is not None and digest_of(request) == self._last[0]:
             return self._last[1]
@@ -126,7 +127,7 @@ class RewardTrainer:
         kept = self._keep(request.kind)
         try:
             return self._fit(request)
-        except NotFinite:
+        except (NotFinite, ResourceError):
             self._go_back(kept)
             raise
 
