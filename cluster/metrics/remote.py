@@ -56,6 +56,7 @@ class RemoteSink:
 
     def close(self) -> None:
         """Wait for everything sent, and close the hub."""
+        self._settle(SILENT_S, must_end=True)  # after a restart calls may overtake each other
         self._sent.append(self._hub.send(MetricsShell.close))
         self._settle(SILENT_S, must_end=True)
 
