@@ -12,8 +12,8 @@ from cluster.metrics.names import Row
 from protocol.once import Once
 
 HUB_OPTIONS = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}
-"""What `spawn` starts the hub with: Ray repeats the calls that a dead hub left open. They may come in
-another order then; a row says when it was made."""
+"""What `spawn` starts the hub with: Ray repeats the calls that a dead hub left open. They may come
+in another order then; a row says when it was made."""
 NUM_BEFORE = 1_000
 """More rows than wait for an answer at any time."""
 
