@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from label_queue.config import LabelsConfig, Mode
 from label_queue.connectors.outposts import Outposts
 from label_queue.labeling.guidelines import read_guidelines
-from label_queue.ledger.sql import SqlLedger
+from label_queue.ledger.opening import open_when_free
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from label_queue.sides.intake_failures import IntakeFailures
@@ -75,7 +75,8 @@ class LabelQueueShell(Sides):
         the secret of an outside tool is not.
         """
         self._queue = LabelQueue(
-            SqlLedger.open(Path(ledger_path), run_id),
+            # Ray makes an actor whose constructor raised no second time.
+            open_when_free(Path(ledger_path), run_id),
             config,
             LabelSchedule.of(config, num_episodes=episodes, mode=mode),
             run_id=run_id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from cluster.recordings.streams import FIRST_SAMPLES, read
 from cluster.run_folder import RunFolder
 from cluster.starting.given_reward import adopt
 from cluster.starting.ports import free_port
+from label_queue.ledger.opening import LET_GO_S, open_when_free
 from label_queue.ledger.sql import SqlLedger
 from label_queue.shell import Recollection
 from protocol.errors import BundleCorrupt, ConfigError, InputError, ResourceError
@@ -29,9 +29,6 @@ from reward_service.retention import newest_bundle
 log = structlog.get_logger(__name__)
 
 REFERENCE_FILE = "reference.json"
-LET_GO_S = 30.0
-"""What a killed driver's label queue may take to end, on a busy machine."""
-POLL_S = 0.2
 _ROLLOUTS = TypeAdapter(list[Rollout])
 FIXED: Mapping[str, str] = {
     "run.seed": "the run's random draws go on from it",
@@ -133,15 +130,7 @@ def wait_for_ledger(folder: RunFolder, timeout_s: float = LET_GO_S) -> None:
         ResourceError: Something holds it for longer than `timeout_s`.
         InputError: It is another run's, or none.
     """
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            SqlLedger.open(folder.ledger, folder.run_id).close()
-            return
-        except ResourceError:
-            if time.monotonic() >= deadline:
-                raise
-        time.sleep(POLL_S)
+    open_when_free(folder.ledger, folder.run_id, timeout_s).close()
 
 
 def with_own_reward(config: RunConfig, folder: RunFolder) -> RunConfig:
