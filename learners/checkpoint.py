@@ -9,7 +9,6 @@ A folder appears whole or not at all, and nothing in it is a pickle.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import sys
 from collections.abc import Collection
@@ -17,13 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationError
-from safetensors.torch import load, save
+from pydantic import AfterValidator, Field
+from safetensors.torch import load
 from torch import Tensor
 
 from learners.config import CheckpointConfig
+from learners.shares import share_name, write_share
 from protocol.errors import BundleCorrupt, DiskFull, MissingError, ResourceError, VersionError
 from protocol.files import flush, is_full
+from protocol.manifests import parse_manifest
 from protocol.schema import only
 from protocol.settings import Bounded, Processes, Stored
 
@@ -104,18 +105,12 @@ class CheckpointFolder:
             DiskFull: There is no room for it.
             ResourceError: The disk refuses otherwise.
         """
-        path = self._draft(version) / _share_name(self._rank)
-        payload: bytes = save(state)
+        path = self._draft(version) / share_name(self._rank)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as file:
-                file.write(payload)
-                file.flush()
-                os.fsync(file.fileno())
+            return write_share(path, state)
         except OSError as error:
             path.unlink(missing_ok=True)
             raise self._unkept(version, error) from error
-        return hashlib.sha256(payload).hexdigest()
 
     def complete(
         self,
@@ -170,7 +165,7 @@ class CheckpointFolder:
             raise BundleCorrupt(
                 f"{folder} is of a learner with {manifest.layout}, this one has {self._layout}"
             )
-        path = folder / _share_name(self._rank)
+        path = folder / share_name(self._rank)
         if not path.is_file():
             raise BundleCorrupt(f"{folder} has no {path.name}")
         payload = path.read_bytes()
@@ -192,12 +187,7 @@ class CheckpointFolder:
             raise MissingError(
                 f"no checkpoint of policy version {version}: there are {known} in {self._root}"
             )
-        try:
-            return Manifest.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise BundleCorrupt(f"{path}: {field or 'file'}: {first['msg']}") from error
+        return parse_manifest(path, Manifest)
 
     def _write_manifest(self, folder: Path, manifest: Manifest) -> None:
         """Write a folder's manifest so that a reader sees the old one or this one."""
@@ -253,7 +243,3 @@ def kept(
         gone = plain[0] if plain else min(inner, key=lambda i: left[i + 1] - left[i - 1])
         del left[gone]
     return left
-
-
-def _share_name(rank: int) -> str:
-    return f"rank-{rank:04d}.safetensors"

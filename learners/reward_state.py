@@ -10,22 +10,23 @@ bundle as the newest finds this too. The two newest are kept, for the newest may
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator
 from pydantic_core import to_json
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor
 
 from learners.checkpoint import Layout
+from learners.shares import share_name, write_share
 from protocol.errors import BundleCorrupt, MissingError
 from protocol.files import flush, writing
 from protocol.labels import FitRequest
+from protocol.manifests import parse_manifest
 from protocol.schema import only
 from protocol.settings import Bounded, Stored
 
@@ -90,15 +91,9 @@ class RewardStates:
         tensors[_GAIN] = share.gain.detach().cpu().contiguous()
         if share.reference_scores is not None:
             tensors[_SCORES] = share.reference_scores.contiguous()
-        payload: bytes = save(tensors)
-        path = self._draft(version) / _share_name(self._rank)
+        path = self._draft(version) / share_name(self._rank)
         with writing(path, MEND_DISK):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as file:
-                file.write(payload)
-                file.flush()
-                os.fsync(file.fileno())
-        return hashlib.sha256(payload).hexdigest()
+            return write_share(path, tensors)
 
     def complete(
         self, version: int, request: FitRequest, learned: Iterable[str], sha256: tuple[str, ...]
@@ -144,7 +139,7 @@ class RewardStates:
             raise BundleCorrupt(
                 f"{folder} is of a trainer with {manifest.layout}, this one has {self._layout}"
             )
-        path = folder / _share_name(self._rank)
+        path = folder / share_name(self._rank)
         payload = path.read_bytes() if path.is_file() else b""
         if hashlib.sha256(payload).hexdigest() != manifest.sha256[self._rank]:
             raise BundleCorrupt(f"{path} is not what was written, by its digest")
@@ -174,13 +169,4 @@ def _manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_FILE
     if not path.is_file():
         raise MissingError(f"no state of a reward trainer at {folder}: it cannot go on from there")
-    try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise BundleCorrupt(f"{path}: {field or 'file'}: {first['msg']}") from error
-
-
-def _share_name(rank: int) -> str:
-    return f"rank-{rank:04d}.safetensors"
+    return parse_manifest(path, Manifest)

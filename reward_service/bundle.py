@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, ValidationError, model_validator
+from pydantic import AfterValidator, model_validator
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
@@ -25,6 +25,7 @@ from protocol.errors import BundleCorrupt, InputError, MissingError, NotFinite, 
 from protocol.files import flush, writing
 from protocol.labels import RewardVersion
 from protocol.limits import LARGEST_STORED
+from protocol.manifests import parse_manifest
 from protocol.model_errors import as_model_error
 from protocol.schema import only
 from protocol.settings import Closed, Stored
@@ -122,12 +123,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_FILE
     if not path.is_file():
         raise MissingError(f"no reward bundle at {folder}: {MANIFEST_FILE} is not there")
-    try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise BundleCorrupt(f"{path}: {field or 'file'}: {first['msg']}") from error
+    return parse_manifest(path, Manifest)
 
 
 def load_bundle(folder: Path) -> Bundle:

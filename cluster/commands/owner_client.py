@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cluster.run_folder import OWNER, RunFolder
 from cluster.run_state import refuse_lack
-from cluster.watching.status import ENDED, read_state
+from cluster.watching.status import OVER, read_state
 from label_queue.http_client import open_client
 from label_queue.intake.owner_schemas import Exclude, NewLabeler, Reason, Release, Rollback
 from label_queue.intake.schemas import Body, ErrorAnswer
@@ -57,7 +57,7 @@ class OwnerClient:
             ResourceError: The run has ended, or does not label yet.
         """
         state = read_state(run)
-        if state["state"] in (*ENDED, "dead"):
+        if state["state"] in OVER:
             raise ResourceError(f"{run} is {state['state']}: this can only be done while it runs")
         if state["state"] != "running":
             raise ResourceError(f"{run} is still starting: try again when people can label")

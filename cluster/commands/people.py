@@ -196,9 +196,9 @@ def _owner_of(run: Path) -> OwnerClient | EndedRun:
     """Return the owner's hand on a run: over HTTP while it goes on, else in its ledger."""
     from cluster.commands.ended_run import EndedRun
     from cluster.commands.owner_client import OwnerClient
-    from cluster.watching.status import ENDED, read_state
+    from cluster.watching.status import OVER, read_state
 
-    has_ended = read_state(run)["state"] in (*ENDED, "dead")
+    has_ended = read_state(run)["state"] in OVER
     return EndedRun(run) if has_ended else OwnerClient.of_run(run)
 
 

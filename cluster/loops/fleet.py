@@ -19,10 +19,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from cluster.supervision.config import RestartsConfig
+from cluster.supervision.deadlines import answered_within
 from cluster.supervision.decision import Decision, decide
 from cluster.supervision.restarts import Restarts
 from label_queue.signals import Change
-from protocol.errors import ActorDied, MissingError, PartFailed
+from protocol.errors import MissingError, PartFailed
 from protocol.messages import BroadcastWeights, PolicyVersion, Rollout, RolloutRequest
 from protocol.ports import RolloutActor, WeightPusher
 
@@ -178,17 +179,12 @@ class RolloutFleet:
             await self._change.wait()
 
     async def _in_time(self, call: Awaitable[T], seat: _Seat, what: str) -> T:
-        deadline = asyncio.timeout(self._timeout_s)
-        try:
-            async with deadline:
-                return await call
-        except TimeoutError as error:
-            if not deadline.expired():
-                raise
-            raise ActorDied(
-                f"the controller waited {self._timeout_s:g} s for {_name(seat.index)} to {what}, "
-                "and takes it for dead"
-            ) from error
+        silent = (
+            f"the controller waited {self._timeout_s:g} s for {_name(seat.index)} to {what}, "
+            "and takes it for dead"
+        )
+        async with answered_within(self._timeout_s, silent):
+            return await call
 
     def _live(self) -> list[_Seat]:
         return [seat for seat in self._seats if seat.is_live]

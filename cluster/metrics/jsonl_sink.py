@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from cluster.json_lines import MEND, read_rows
+from cluster.json_lines import MEND, lines_backwards, parse_line, read_rows
 from cluster.metrics.names import Row
 from protocol.appending import AppendedFile
 from protocol.errors import InputError
@@ -44,6 +46,19 @@ class JsonlSink:
     def close(self) -> None:
         """Close the file. Raises DiskFull where rows still wait for room."""
         self._file.close()
+
+
+def last_rows(path: Path, most: int) -> list[dict[str, Any]]:
+    """Return the last whole rows of a metrics file, the newest first; none if there is no file.
+
+    Raises InputError where one of them is no JSON object.
+    """
+    if not path.exists():
+        return []
+    whole = (entry for entry in lines_backwards(path) if entry[1].endswith(b"\n"))
+    return [
+        parse_line(f"{path}, byte {offset}", line.decode()) for offset, line in islice(whole, most)
+    ]
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:

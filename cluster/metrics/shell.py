@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cluster.metrics.config import MetricsConfig
 from cluster.metrics.hub import MetricsHub, open_hub
-from cluster.metrics.jsonl_sink import read_metrics
+from cluster.metrics.jsonl_sink import last_rows
 from cluster.metrics.names import Row
 from protocol.once import Once
 
@@ -46,7 +46,7 @@ class MetricsShell:
         self._began_at = began_at
         self._hub: MetricsHub | None = None
         self._taken = Once()
-        self._before: list[dict[str, float]] = []
+        self._before: frozenset[frozenset[tuple[str, object]]] = frozenset()
         """The last rows in the file when it was opened: one may come again after a restart."""
 
     def open(self) -> None:
@@ -57,7 +57,9 @@ class MetricsShell:
         """
         if self._hub is not None:
             return
-        self._before = read_metrics(self._folder / "metrics.jsonl")[-NUM_BEFORE:]
+        self._before = frozenset(
+            frozenset(row.items()) for row in last_rows(self._folder / "metrics.jsonl", NUM_BEFORE)
+        )
         self._hub = open_hub(
             self._config,
             folder=self._folder,
@@ -74,7 +76,7 @@ class MetricsShell:
         """
         if key not in self._taken:
             hub = self._opened
-            if row not in self._before:
+            if frozenset(row.items()) not in self._before:
                 hub.write(row)
             self._taken.add(key)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import mmap
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cluster.json_lines import parse_line
+from cluster.json_lines import lines_backwards, parse_line
 from cluster.recordings.streams import FIRST_SAMPLES, LOADS, POLICIES, ROLLOUTS
 from cluster.run_folder import RunFolder
 from protocol.files import flush, writing
@@ -62,7 +61,7 @@ def _part(path: Path, lost_path: Path, version_of: VersionOf, version: int) -> i
     """Move the lost lines of a file to the end of another; the file is replaced at once."""
     _cut_torn_line(path)
     tail: list[tuple[int, bytes, bool]] = []
-    for offset, line in _backwards(path):
+    for offset, line in lines_backwards(path):
         of = version_of(parse_line(f"{path}, byte {offset}", line.decode()))
         if 0 <= of < version - OUT_OF_ORDER:
             break
@@ -89,21 +88,9 @@ def _part(path: Path, lost_path: Path, version_of: VersionOf, version: int) -> i
     return len(lost)
 
 
-def _backwards(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Give the lines of a file, ends included, each with its offset, the last first."""
-    if path.stat().st_size == 0:  # which cannot be mapped
-        return
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        end = len(content)
-        while end > 0:
-            start = content.rfind(b"\n", 0, end - 1) + 1
-            yield start, content[start:end]
-            end = start
-
-
 def _cut_torn_line(path: Path) -> None:
     """Cut off a last line that a crash left half written."""
-    end = next(_backwards(path), None)
+    end = next(lines_backwards(path), None)
     if end is not None and not end[1].endswith(b"\n"):
         with writing(path), path.open("r+b") as file:
             file.truncate(end[0])

@@ -12,9 +12,10 @@ import ray
 
 from actors.shell import RolloutActorShell
 from cluster.starting.ranks import RankGroup
+from cluster.supervision.deadlines import answered_within
 from cluster.supervision.restarts import Restarts
 from learners.shell import LearnerRank, RewardTrainerRank
-from protocol.errors import ActorDied, PartFailed
+from protocol.errors import PartFailed
 from protocol.labels import FitRequest, RewardVersion
 from protocol.messages import (
     ActorStats,
@@ -56,13 +57,9 @@ class RemoteActor:
         Raises:
             ActorDied: It is gone, or did not start in `START_TIMEOUT_S`.
         """
-        try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                await self._actor.ask(RolloutActorShell.start)
-        except TimeoutError as error:
-            raise ActorDied(
-                f"the run waited {START_TIMEOUT_S:g} s for {self.who} to start its engine"
-            ) from error
+        silent = f"the run waited {START_TIMEOUT_S:g} s for {self.who} to start its engine"
+        async with answered_within(START_TIMEOUT_S, silent):
+            await self._actor.ask(RolloutActorShell.start)
 
     async def generate(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
         """See `protocol.ports.RolloutActor`."""
@@ -210,17 +207,12 @@ class RemoteRewardTrainer:
             self._ranks, self._is_started = self._place(), False
 
     async def _in_time(self, call: Callable[[], Awaitable[R]]) -> R:
-        deadline = asyncio.timeout(self._timeout_s)
-        try:
-            async with deadline:
-                return await call()
-        except TimeoutError as error:
-            if not deadline.expired():
-                raise
-            raise ActorDied(
-                f"the controller waited {self._timeout_s:g} s for {REWARD_TRAINER} to end a fit, "
-                "and takes it for dead"
-            ) from error
+        silent = (
+            f"the controller waited {self._timeout_s:g} s for {REWARD_TRAINER} to end a fit, "
+            "and takes it for dead"
+        )
+        async with answered_within(self._timeout_s, silent):
+            return await call()
 
 
 def said(answer: R | None) -> R:

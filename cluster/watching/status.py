@@ -19,6 +19,8 @@ from cluster.run_state import refuse_lack
 from protocol.errors import MissingError, UserError
 
 ENDED = ("finished", "stopped", "failed")
+OVER = (*ENDED, "dead")
+"""States in which no process of a run goes on."""
 ENOUGH_BYTES = 1_000_000
 """Room with which a run can still write down what it does."""
 
@@ -44,7 +46,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 def is_going_on(path: Path) -> bool:
     """Return whether the run's own process is there and has not ended. Raises as `read_state`."""
-    return read_state(path)["state"] not in (*ENDED, "dead")
+    return read_state(path)["state"] not in OVER
 
 
 def newest_running(runs: Path) -> Path:
@@ -60,7 +62,7 @@ def newest_running(runs: Path) -> Path:
     for file in sorted(runs.glob("*/run.json")):
         try:
             state = read_state(file.parent)
-            if state["state"] not in (*ENDED, "dead"):
+            if state["state"] not in OVER:
                 refuse_lack(file, state, "started_at")
                 began_at[file.parent] = float(state["started_at"])
         except UserError as error:
@@ -90,7 +92,7 @@ def describe(status: dict[str, Any], *, as_json: bool) -> str:
     """Return a status as text for a person, or as JSON."""
     if as_json:
         return json.dumps(status, indent=2, sort_keys=True)
-    metrics, is_over = status["metrics"], status["state"] in (*ENDED, "dead")
+    metrics, is_over = status["metrics"], status["state"] in OVER
     lines = [f"{status['folder']}: {status['state']} ({status['mode']}, seed {status['seed']})"]
     if status["state"] == "dead":
         lines.append(f"  reason            {driver_death(Path(status['folder']), status)}")

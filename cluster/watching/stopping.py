@@ -12,7 +12,7 @@ import psutil
 from cluster.inert_text import shell_word
 from cluster.run_folder import RunFolder
 from cluster.watching.status import (
-    ENDED,
+    OVER,
     driver_death,
     driver_process,
     is_here,
@@ -64,7 +64,7 @@ def request_stop(
 
 
 def _has_ended(state: Mapping[str, Any]) -> bool:
-    return state["state"] in (*ENDED, "dead")
+    return state["state"] in OVER
 
 
 def _how_it_ended(path: Path, state: Mapping[str, Any], before: str = "") -> str:

@@ -182,7 +182,7 @@ def test_where_the_disk_is_full_no_version_appears(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("learners.reward_state.os.fsync", full)
+        patch.setattr("learners.shares.os.fsync", full)
         with pytest.raises(DiskFull):
             trainer.fit(WARM)
     assert [path.name for path in desk.root.glob("v*")] == ["v000001"]

@@ -1,0 +1,30 @@
+"""The end of a wait for a part: who is silent for too long is taken for dead."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from protocol.errors import ActorDied
+
+
+@asynccontextmanager
+async def answered_within(timeout_s: float, silent: str) -> AsyncIterator[None]:
+    """Wait for a part in the block, and no longer; a timeout of its own passes as it is.
+
+    Args:
+        timeout_s: How long it may take.
+        silent: What is said where it takes longer: who waited for whom, and for what.
+
+    Raises:
+        ActorDied: It took longer.
+    """
+    deadline = asyncio.timeout(timeout_s)
+    try:
+        async with deadline:
+            yield
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        raise ActorDied(silent) from error
