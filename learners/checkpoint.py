@@ -24,9 +24,9 @@ from learners.config import CheckpointConfig
 from learners.shares import share_name, write_share
 from protocol.errors import BundleCorrupt, DiskFull, MissingError, ResourceError, VersionError
 from protocol.files import flush, is_full
-from protocol.manifests import parse_manifest
 from protocol.schema import only
 from protocol.settings import Bounded, Processes, Stored
+from reward_service.manifests import parse_manifest
 
 MANIFEST_FILE = "manifest.json"
 

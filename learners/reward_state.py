@@ -26,9 +26,9 @@ from learners.shares import share_name, write_share
 from protocol.errors import BundleCorrupt, MissingError
 from protocol.files import flush, writing
 from protocol.labels import FitRequest
-from protocol.manifests import parse_manifest
 from protocol.schema import only
 from protocol.settings import Bounded, Stored
+from reward_service.manifests import parse_manifest
 
 FOLDER = "trainer"
 MANIFEST_FILE = "trainer.json"

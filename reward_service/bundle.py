@@ -25,11 +25,11 @@ from protocol.errors import BundleCorrupt, InputError, MissingError, NotFinite, 
 from protocol.files import flush, writing
 from protocol.labels import RewardVersion
 from protocol.limits import LARGEST_STORED
-from protocol.manifests import parse_manifest
 from protocol.model_errors import as_model_error
 from protocol.schema import only
 from protocol.settings import Closed, Stored
 from reward_service.config import RewardModelConfig
+from reward_service.manifests import parse_manifest
 from reward_service.pretrained import quiet_library
 from reward_service.retention import bundle_path
 from reward_service.reward_model import RewardModel

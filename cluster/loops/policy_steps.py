@@ -90,11 +90,14 @@ class PolicySteps:
                 return
             self._bound.trained(batch.rollouts)
             self.policy = report.policy
+            is_due = self._is_due(self.policy.version)
+            if not is_due:
+                await self._announce()  # so that the actors have it while the guards look
             self._journal.step_done(batch, report, self._bound.num_refused)
             await self._guards.step_done(batch, report)
-            if self._is_due(self.policy.version):
+            if is_due:
                 await self._keep()
-            await self._announce()
+                await self._announce()
 
     async def _break_off(self, batch: ExperienceBatch, error: NotFinite) -> None:
         """Stop the line where a step met NaN, drop its batch, and mend the learner at once.
