@@ -1,7 +1,8 @@
 /** How long somebody truly looked at a task: the page visible, and they not gone. */
 
 const IDLE_MS = 60_000;
-const SIGNS = ["pointermove", "pointerdown", "keydown", "wheel", "scroll", "touchmove"];
+// Not "scroll": the page scrolls by itself where a new task comes.
+const SIGNS = ["pointermove", "pointerdown", "keydown", "wheel", "touchmove"];
 
 /** Counts active time. Reading without touching anything counts for a minute at most. */
 export class Attention {
