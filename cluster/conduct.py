@@ -41,7 +41,9 @@ from cluster.starting.placement import Placement, num_cpus_wanted
 from cluster.starting.prompts import RunTexts, read_texts
 from cluster.starting.resumption import Resumption, keep_reference
 from cluster.starting.session import RaySession
+from cluster.supervision.deadlines import START_TIMEOUT_S, answered_within
 from cluster.supervision.restarts import Restarts
+from cluster.supervision.signs_of_life import SignsOfLife
 from cluster.watching.display import RunDisplay
 from cluster.watching.inspector import Inspector
 from cluster.watching.intake_watch import ANSWER_TIMEOUT_S, IntakeWatch
@@ -167,6 +169,9 @@ async def conduct(
                         watch.watch(placement.labels.policy_loop, lambda: placement.actors, note)
                     )
                     minding = group.create_task(labelers.watch())
+                    singles = (hub, placement.label_queue, placement.announcer)
+                    signs = SignsOfLife(singles, restarts, config.cluster.restarts)
+                    listening = group.create_task(signs.watch())
                     hearing = group.create_task(intake.watch())
                     inspector = _inspector(folder, controller, placement, journal, watch)
                     inspecting = group.create_task(inspector.watch())
@@ -174,6 +179,7 @@ async def conduct(
                         await controller.run()
                     journal.loops_ended()
                     watching.cancel()
+                    listening.cancel()
                     hearing.cancel()
                     inspecting.cancel()
                     inspector.end()
@@ -290,7 +296,9 @@ async def _start_hub(config: RunConfig, folder: RunFolder) -> Remote[MetricsShel
         config.model_dump(mode="json"),
         folder.began_at,
     )
-    await hub.ask(MetricsShell.open)
+    silent = f"the run waited {START_TIMEOUT_S:g} s for {hub.who} to open its files and wandb"
+    async with answered_within(START_TIMEOUT_S, silent):
+        await hub.ask(MetricsShell.open)
     return hub
 
 

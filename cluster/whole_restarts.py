@@ -8,6 +8,9 @@ the run ends.
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -18,6 +21,8 @@ from cluster.config import RunConfig
 from cluster.ending import Ending
 from cluster.failure import first_cause
 from cluster.inert_text import inert
+from cluster.recordings.records import RestartRecord
+from cluster.recordings.streams import RESTARTS, Recordings
 from cluster.run_folder import RunFolder
 from cluster.starting.lost_work import set_aside
 from cluster.starting.prompts import RunTexts
@@ -50,7 +55,7 @@ async def conduct_through_deaths(
     Raises:
         PartFailed: It happened too often, or is not mended by a start.
     """
-    restarts = Restarts(config.cluster.restarts)
+    restarts = Restarts(config.cluster.restarts, partial(_record, folder))
     while True:
         try:
             await conduct(config, folder, cache, console, texts, ending, resumption)
@@ -69,3 +74,8 @@ async def conduct_through_deaths(
         log.warning("the run starts again", cause=str(cause), policy_version=version)
         config, texts = at_the_old_port(config, folder.read_state()), None
         folder.update_state(state="starting")
+
+
+def _record(folder: RunFolder, part: str, cause: PartFailed) -> None:
+    with closing(Recordings(folder.recordings)) as recordings:
+        recordings.write(RESTARTS, RestartRecord.of(part, cause, time.time()))

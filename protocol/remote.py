@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from functools import partial, wraps
 from inspect import iscoroutinefunction
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from uuid import uuid4
 
 from protocol import fault_points
 from protocol.errors import ActorDied, MemoryShort, StartFailed
@@ -28,6 +29,8 @@ from protocol.errors import ActorDied, MemoryShort, StartFailed
 MEND_MEMORY = "use fewer actors or replicas, smaller batches, or a machine with more memory"
 KILLED_FOR_MEMORY = ("NODE_OUT_OF_MEMORY", "running low on memory")
 """What Ray says of a process that its memory monitor ended."""
+
+_THIS_PROCESS = uuid4().hex
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -97,7 +100,15 @@ def spawn(make: Callable[P, T], who: str, options: Mapping[str, Any]) -> Callabl
     return start
 
 
-class Sides:
+class StartedAgain:
+    """What an actor inherits that Ray itself starts again when its process is gone."""
+
+    def incarnation(self) -> str:
+        """Return what names this process, and no other before or after it. Does not block."""
+        return _THIS_PROCESS
+
+
+class Sides(StartedAgain):
     """What an actor with several callers inherits: a call names a side's method, and goes there."""
 
     def __init__(self, *sides: object) -> None:

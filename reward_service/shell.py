@@ -23,7 +23,7 @@ from ray.serve.exceptions import RayServeException
 from protocol.errors import ActorDied, AndonError, NotFinite, ScoringFailed
 from protocol.labels import RewardVersion
 from protocol.messages import Score
-from protocol.remote import Remote, raised_as_itself, spawn
+from protocol.remote import Remote, StartedAgain, raised_as_itself, spawn
 from protocol.tokenizing import PolicyTokenizer
 from reward_service.announcer import Announcer
 from reward_service.buckets import BatchLimits
@@ -42,7 +42,7 @@ dead."""
 _log = structlog.get_logger(component="reward_service")
 
 
-class AnnouncerShell:
+class AnnouncerShell(StartedAgain):
     """The announcer as an async actor: adds time limits to its waits and a clock that forgets."""
 
     def __init__(self, config: RewardServiceConfig, served: RewardVersion | None) -> None:

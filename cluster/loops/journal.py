@@ -71,8 +71,8 @@ class Journal:
         self._rows = MetricRows(metrics, self._clocks, gold)
         self._told = Once()
         self._sampled: set[int] = set()
-        self.num_restarts = 0
-        """Parts that were started again so far."""
+        self.num_restarts = len(recordings.read(RESTARTS))
+        """Parts that were started again since the run first began."""
         self._newly_sampled: list[tuple[int, float]] = []
 
     def resume(
@@ -245,9 +245,7 @@ class Journal:
         self.num_restarts += 1
         self._recordings.write(
             RESTARTS,
-            RestartRecord(
-                part=part, cause=f"{type(cause).__name__}: {cause}", restarted_at=self._now()
-            ),
+            RestartRecord.of(part, cause, self._now()),
         )
         log.warning("part started again", part=part, error=str(cause))
 

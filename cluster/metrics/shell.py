@@ -10,6 +10,7 @@ from cluster.metrics.hub import MetricsHub, open_hub
 from cluster.metrics.jsonl_sink import last_rows
 from cluster.metrics.names import Row
 from protocol.once import Once
+from protocol.remote import StartedAgain
 
 HUB_OPTIONS = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}
 """What `spawn` starts the hub with: Ray repeats the calls that a dead hub left open. They may come
@@ -18,7 +19,7 @@ NUM_BEFORE = 1_000
 """More rows than wait for an answer at any time."""
 
 
-class MetricsShell:
+class MetricsShell(StartedAgain):
     """Calls a `MetricsHub`, once `open` has made it. Calls are taken one at a time, in order.
 
     Killed, it is started again, opens the same files and takes what it has not answered.

@@ -145,3 +145,8 @@ class RestartRecord:
     cause: str
     """The type of the error, and what it said."""
     restarted_at: float
+
+    @classmethod
+    def of(cls, part: str, cause: Exception, at: float) -> RestartRecord:
+        """Return the record of a part that is started again at a time, Unix seconds."""
+        return cls(part=part, cause=f"{type(cause).__name__}: {cause}", restarted_at=at)

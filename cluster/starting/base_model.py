@@ -75,7 +75,8 @@ async def _train(config: RunConfig, recipe: BaseModelConfig, folder: Path) -> fl
                 rank=rank, config=recipe
             )
             for rank in range(recipe.engine.num_ranks)
-        ]
+        ],
+        config.cluster.restarts.fit_timeout_s,
     )
     host, port = await ranks.meeting_point()
     loss = await ranks.ask(SupervisedRank.start, host, port, texts, folder)

@@ -33,6 +33,7 @@ from cluster.starting.remote import (
 from cluster.starting.resumption import recollect
 from cluster.starting.rollout_actors import RolloutActors
 from cluster.starting.session import RaySession
+from cluster.supervision.deadlines import START_TIMEOUT_S, answered_within
 from cluster.supervision.restarts import Restarts
 from label_queue.intake.shell import build_intake_app
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
@@ -91,6 +92,8 @@ class Placement:
         self.policy: PolicyVersion
         """Version 0, as the learner published it."""
         self.labels: RemoteLabelQueue
+        self.label_queue: Remote[LabelQueueShell]
+        """Its process."""
         self.announcer: Remote[AnnouncerShell]
         self.learner: RemoteLearner
         self._reward_trainer: RemoteRewardTrainer | None = None
@@ -158,8 +161,10 @@ class Placement:
             recall=partial(recollect, self._folder.path.resolve()),
         )
         self._stops.push_async_callback(queue.ask, LabelQueueShell.close)
-        self.labels = RemoteLabelQueue(queue)
-        await queue.ask(LabelQueueShell.start_connectors)
+        self.labels, self.label_queue = RemoteLabelQueue(queue), queue
+        silent = f"the run waited {START_TIMEOUT_S:g} s for {queue.who} to open its ledger"
+        async with answered_within(START_TIMEOUT_S, silent):
+            await queue.ask(LabelQueueShell.start_connectors)
         build = partial(build_intake_app, queue, self._config.labels)
         await self._session.deploy(build, "labels", "/")
         return self.labels
@@ -219,7 +224,8 @@ class Placement:
                     make_publisher=publisher_maker(self._config, self._actor_ids, shared_folder),
                 )
                 for rank in range(config.num_ranks)
-            ]
+            ],
+            self._config.cluster.restarts.step_timeout_s,
         )
         self._stops.push_async_callback(ranks.ask, LearnerRank.stop)
         host, port = await ranks.meeting_point()
@@ -247,14 +253,12 @@ class Placement:
                         root=self._folder.rewards.resolve(),
                     )
                     for rank in range(config.num_ranks)
-                ]
+                ],
+                self._config.cluster.restarts.fit_timeout_s,
             )
 
         self._reward_trainer = RemoteRewardTrainer(
-            placed,
-            self._folder.rewards.resolve(),
-            self._restarts,
-            self._config.cluster.restarts.fit_timeout_s,
+            placed, self._folder.rewards.resolve(), self._restarts
         )
         return self._reward_trainer
 

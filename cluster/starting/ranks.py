@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from cluster.supervision.deadlines import answered_within
 from learners.shell import Rank
 from protocol.errors import AndonError, PartFailed, ResourceError
 from protocol.remote import Remote
@@ -62,10 +64,12 @@ class RankGroup(Generic[AnyRank]):
 
     Args:
         ranks: Rank 0 first.
+        timeout_s: After how long without an answer to a call they are taken for dead.
     """
 
-    def __init__(self, ranks: Sequence[Remote[AnyRank]]) -> None:
+    def __init__(self, ranks: Sequence[Remote[AnyRank]], timeout_s: float) -> None:
         self._ranks = ranks
+        self._timeout_s = timeout_s
 
     async def ask(
         self, method: Callable[Concatenate[AnyRank, P], R], *args: P.args, **kwargs: P.kwargs
@@ -75,8 +79,14 @@ class RankGroup(Generic[AnyRank]):
         The first error is raised, though others still wait for that rank in a collective.
 
         Raises:
-            ActorDied: A rank's process is gone.
+            ActorDied: A rank's process is gone, or silent for too long.
         """
+        async with self._answered(method.__name__):
+            return await self._ask_all(method, *args, **kwargs)
+
+    async def _ask_all(
+        self, method: Callable[Concatenate[AnyRank, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
         calls = [asyncio.ensure_future(rank.ask(method, *args, **kwargs)) for rank in self._ranks]
         try:
             answers: list[R] = await asyncio.gather(*calls)
@@ -93,7 +103,15 @@ class RankGroup(Generic[AnyRank]):
 
     async def meeting_point(self) -> tuple[str, int]:
         """Return where the ranks can meet in one process group: rank 0's address and a port."""
-        return await self._ranks[0].ask(Rank.address)
+        async with self._answered("come up"):
+            return await self._ranks[0].ask(Rank.address)
+
+    def _answered(self, what: str) -> AbstractAsyncContextManager[None]:
+        silent = (
+            f"the run waited {self._timeout_s:g} s for {self._ranks[0].who} to {what}, and takes "
+            "it for dead"
+        )
+        return answered_within(self._timeout_s, silent)
 
     def kill(self) -> None:
         """End the ranks' processes at once. May be called twice."""

@@ -12,7 +12,7 @@ import ray
 
 from actors.shell import RolloutActorShell
 from cluster.starting.ranks import RankGroup
-from cluster.supervision.deadlines import answered_within
+from cluster.supervision.deadlines import START_TIMEOUT_S, answered_within
 from cluster.supervision.restarts import Restarts
 from learners.shell import LearnerRank, RewardTrainerRank
 from protocol.errors import PartFailed
@@ -32,8 +32,6 @@ R = TypeVar("R")
 
 REWARD_TRAINER = "the reward trainer"
 """Names its ranks in errors."""
-START_TIMEOUT_S = 1200.0
-"""How long a rollout actor's process may take to come up and load its model."""
 
 
 class RemoteActor:
@@ -143,7 +141,6 @@ class RemoteRewardTrainer:
         place: Makes the ranks, not yet started; each time new ones.
         root: The run's `reward` folder.
         restarts: How often that may be.
-        timeout_s: After how long a fit that does not end is given up, and its ranks with it.
     """
 
     def __init__(
@@ -151,12 +148,10 @@ class RemoteRewardTrainer:
         place: Callable[[], RankGroup[RewardTrainerRank]],
         root: Path,
         restarts: Restarts,
-        timeout_s: float,
     ) -> None:
         self._place = place
         self._root = root
         self._restarts = restarts
-        self._timeout_s = timeout_s
         self._ranks = place()
         self._sequences: Sequence[Sequence[int]] | None = None
         self._is_started = False
@@ -199,20 +194,12 @@ class RemoteRewardTrainer:
         """Return what a call returns, also where ranks die in it, as often as that is allowed."""
         while True:
             try:
-                return await self._in_time(call)
+                return await call()
             except PartFailed as error:
                 await self._restarts.allow(REWARD_TRAINER, error)
             # One that lives waits for the dead in a collective, and answers nothing.
             self._ranks.kill()
             self._ranks, self._is_started = self._place(), False
-
-    async def _in_time(self, call: Callable[[], Awaitable[R]]) -> R:
-        silent = (
-            f"the controller waited {self._timeout_s:g} s for {REWARD_TRAINER} to end a fit, "
-            "and takes it for dead"
-        )
-        async with answered_within(self._timeout_s, silent):
-            return await call()
 
 
 def said(answer: R | None) -> R:

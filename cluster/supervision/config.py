@@ -23,5 +23,10 @@ class RestartsConfig(Settings):
     """After how long an actor that gives no answer to a call is taken for dead: longer than all
     the responses take that wait in its queue, and well below the half hour after which a run
     that waits for them gives up."""
+    step_timeout_s: Seconds = 3600.0
+    """After how long a learner that does not end a step, or its start, is taken for dead."""
     fit_timeout_s: Seconds = 14_400.0
     """After how long a reward trainer that does not end its fit is taken for dead."""
+    silence_timeout_s: Seconds = 300.0
+    """After how long the label queue, the metrics hub or the reward announcer is taken for dead
+    that gives no sign of life."""

@@ -8,6 +8,9 @@ from contextlib import asynccontextmanager
 
 from protocol.errors import ActorDied
 
+START_TIMEOUT_S = 1200.0
+"""How long a process of the run may take to come up, and to load its model."""
+
 
 @asynccontextmanager
 async def answered_within(timeout_s: float, silent: str) -> AsyncIterator[None]:

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from cluster.metrics.jsonl_sink import read_metrics
+from cluster.recordings.streams import RESTARTS, read
 from cluster.run_folder import RunFolder
 from label_queue.folds.view import LedgerView
 from label_queue.ledger.sql import SqlLedger
@@ -58,6 +59,14 @@ def test_the_run_ends_as_it_should(run: RunProcess) -> None:
     assert "all parts start again, from the checkpoint of v" in run.output
     assert run.error_output == ""
     assert versions(run.folder)[-1][1] == STEPS * BATCH
+
+
+def test_it_is_on_record_that_all_parts_were_started_again(run: RunProcess) -> None:
+    told = read(run.folder.recordings, RESTARTS)
+    assert [each.part for each in told] == ["the run"]
+    assert told[0].cause.startswith("ActorDied: the learner died")
+    rows = read_metrics(run.folder.metrics)
+    assert [row["system/restarts"] for row in rows if "system/restarts" in row][-1] == 1
 
 
 def test_every_step_counts_once(run: RunProcess) -> None:

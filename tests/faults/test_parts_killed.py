@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from pathlib import Path
+from signal import SIGKILL, SIGSTOP, Signals
 
 import psutil
 import pytest
@@ -28,10 +30,12 @@ LONG = (
     "labels.initial=6",
     f"run.max_policy_lag={MAX_POLICY_LAG}",
     "cluster.restarts.first_pause_s=0.1",
+    "cluster.restarts.silence_timeout_s=30",
     'labelers=[{name = "robot", seconds_per_label = 0.2}]',
 )
 
 
+STARTED_BY_RAY = ("the metrics hub", "the label queue", "the reward announcer")
 KINDS = {
     "the metrics hub": "ray::MetricsShell",
     "the label queue": "ray::LabelQueueShell",
@@ -147,11 +151,11 @@ def num_labels(run: RunProcess) -> int:
         ledger.close()
 
 
-def kill_and_go_on(run: RunProcess, kind: str) -> None:
+def kill_and_go_on(run: RunProcess, kind: str, by: Signals = SIGKILL) -> None:
     """Kill a process; wait for another of its kind, and for labels and steps after that."""
     (victim,) = those(run, kind)
-    victim.kill()
-    run.wait_for(lambda: bool(those(run, kind)), f"another of {kind}", PATIENCE_S)
+    victim.send_signal(by)
+    run.wait_for(lambda: those(run, kind) not in ([], [victim]), f"another of {kind}", PATIENCE_S)
     labels = num_labels(run)
     run.wait_for(lambda: num_labels(run) > labels + 3, f"labels after {kind}", PATIENCE_S)
     wait_for_steps(run)
@@ -193,6 +197,8 @@ def test_a_run_goes_on_whatever_part_is_killed(tmp_path: Path) -> None:
         # What there is one of: Ray and Serve start it again, and who waits for it waits longer.
         for kind in KINDS:
             kill_and_go_on(run, kind)
+        # One that lives and says nothing is ended, and started again as well.
+        kill_and_go_on(run, "the label queue", SIGSTOP)
         subprocess.run(andon("stop", str(run.folder.path)), check=True, timeout=300)
         assert run.wait(timeout_s=300) == 0, run.output
     finally:
@@ -200,7 +206,9 @@ def test_a_run_goes_on_whatever_part_is_killed(tmp_path: Path) -> None:
     check_records(run)
     check_labels(run)
     rows = read_metrics(run.folder.metrics)
-    assert [row["system/restarts"] for row in rows if "system/restarts" in row][-1] == 4
+    told = [each.part for each in restarts(run)]
+    assert [row["system/restarts"] for row in rows if "system/restarts" in row][-1] == len(told)
+    assert Counter(told[4:]) == {**dict.fromkeys(STARTED_BY_RAY, 1), "the label queue": 2}
     run.wait_for_silence(timeout_s=10)
 
 

@@ -164,7 +164,7 @@ def shared_reached() -> Reached:
 class TestRemoteLearner(LearnerContract, of=RemoteLearner):
     @pytest.fixture
     def learner(self, learner_rank: Remote[LearnerRank]) -> RemoteLearner:
-        return RemoteLearner(RankGroup([learner_rank]))
+        return RemoteLearner(RankGroup([learner_rank], timeout_s=300.0))
 
     @pytest.fixture
     def reached(self, shared_reached: Reached) -> Reached:
@@ -192,7 +192,7 @@ def remote_trainer(
     restarts = Restarts(
         RestartsConfig(first_pause_s=0.01), lambda part, cause: causes.append(str(cause))
     )
-    return RemoteRewardTrainer(place, root, restarts, timeout_s=300.0)
+    return RemoteRewardTrainer(place, root, restarts)
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +210,9 @@ def trainer_rank(
 class TestRemoteRewardTrainer(RewardTrainerContract, of=RemoteRewardTrainer):
     @pytest.fixture
     async def trainer(self, trainer_rank: Remote[RewardTrainerRank]) -> RemoteRewardTrainer:
-        trainer = remote_trainer(lambda: RankGroup([trainer_rank]), Path("nowhere"))
+        trainer = remote_trainer(
+            lambda: RankGroup([trainer_rank], timeout_s=300.0), Path("nowhere")
+        )
         await trainer.start(inputs.reference_sequences())
         return trainer
 
@@ -230,7 +232,7 @@ async def test_a_reward_trainer_that_is_killed_goes_on_in_another_process(
         placed: list[RankGroup[RewardTrainerRank]] = []
 
         def place() -> RankGroup[RewardTrainerRank]:
-            placed.append(RankGroup([trainer_rank_of(tiny_model, root)]))
+            placed.append(RankGroup([trainer_rank_of(tiny_model, root)], 300.0))
             return placed[-1]
 
         trainer = remote_trainer(place, root, told)

@@ -25,7 +25,7 @@ class World:
     def __init__(self) -> None:
         self.collective = Collective(3)
         self.rank = CollectiveRank(self.collective)
-        self.learner = RemoteLearner(RankGroup([Remote(self.rank, "the learner")]))
+        self.learner = RemoteLearner(RankGroup([Remote(self.rank, "the learner")], 60.0))
         self.actors = [CollectiveActor(self.collective, name) for name in ("ann", "bob")]
         self.fleet = RolloutFleet(self.actors, 4, self.learner)
 

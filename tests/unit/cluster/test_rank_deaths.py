@@ -64,8 +64,8 @@ async def never() -> None:
     await asyncio.Event().wait()
 
 
-def group(*ranks: Rank) -> RankGroup[RewardTrainerRank]:
-    return RankGroup([Remote(rank, "the reward trainer") for rank in ranks])
+def group(*ranks: Rank, timeout_s: float = 60.0) -> RankGroup[RewardTrainerRank]:
+    return RankGroup([Remote(rank, "the reward trainer") for rank in ranks], timeout_s)
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +113,8 @@ class World:
             RestartsConfig(max_restarts=max_restarts, first_pause_s=0.001),
             lambda part, cause: self.told.append(f"{part}: {cause}"),
         )
-        self.trainer = RemoteRewardTrainer(self._place, root, restarts, timeout_s)
+        self._timeout_s = timeout_s
+        self.trainer = RemoteRewardTrainer(self._place, root, restarts)
 
     def _place(self) -> RankGroup[RewardTrainerRank]:
         first = Rank(address=lambda: ("127.0.0.1", 1))
@@ -123,7 +124,7 @@ class World:
         )
         first.answers["fit"] = lambda: self._fit(first)
         self.placed.append((first, second))
-        return group(first, second)
+        return group(first, second, timeout_s=self._timeout_s)
 
     async def _fit(self, rank: Rank) -> RewardVersion:
         request: FitRequest = rank.calls[-1][1][0]
@@ -180,8 +181,8 @@ async def test_a_fit_that_does_not_end_is_given_up(tmp_path: Path) -> None:
     world.fits = [never]
     assert (await world.trainer.fit(make_fit())).version == 1
     assert world.told == [
-        "the reward trainer: the controller waited 0.05 s for the reward trainer to end a fit, "
-        "and takes it for dead"
+        "the reward trainer: the run waited 0.05 s for the reward trainer to fit, and takes it "
+        "for dead"
     ]
     assert world.placed[0][0].is_killed
 
