@@ -32,6 +32,30 @@ settings.register_profile("andon", deadline=None)
 settings.load_profile("andon")
 
 
+WHOLE_RUNS = frozenset(
+    (
+        "test_alone",
+        "test_demo",
+        "test_odd_surroundings",
+        "test_replay",
+        "test_take_back",
+        "test_two_nodes",
+    )
+)
+"""Modules of the integration tier that start whole runs, besides those named test_run_…; the others
+start single parts. So do all tests of faults."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell pytest-xdist what may go side by side: never two whole runs, nor a module's tests."""
+    for item in items:
+        tier, module = item.path.parent.name, item.path.stem
+        is_run = tier == "faults" or module.startswith("test_run_") or module in WHOLE_RUNS
+        group = "whole runs" if is_run else "parts" if tier == "integration" else f"{tier}/{module}"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 LEFT_TO_RUNS = (*RAY_DEFAULTS, *LOOPBACK_ONLY, "LOCAL_RANK")
 """Variables that a run sets for its own processes, for good."""
 

@@ -18,15 +18,16 @@ from torch import Tensor
 
 from cluster.metrics.jsonl_sink import read_metrics
 from cluster.run_folder import RunFolder
+from cluster.watching.status import describe, read_status
 from label_queue.ledger.sql import SqlLedger
 from protocol.labels import PolicyProvenance
-from tests.support.run_process import RunProcess, andon, save_inputs
+from tests.support.reward import write_reward_versions
+from tests.support.run_process import RunProcess, andon, save_inputs, shared_memory, wait_until
 
 pytestmark = pytest.mark.timeout(900)
 
 STEPS = 8
 BATCH = 16
-LABELER = 'labelers=[{name = "robot", seconds_per_label = 0.05}]'
 REPEATABLE = (
     *("run.mode=fixed", "people=[]", f"run.episodes={STEPS * BATCH}", "run.max_policy_lag=0"),
     *("rollouts.seed_requests=true", "rollouts.num_actors=1", "learner.checkpoint.every_steps=1"),
@@ -45,13 +46,10 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reward(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run whose first reward version the others are trained on."""
-    run = RunProcess(inputs, tmp_path_factory.mktemp("reward") / "run-1", (LABELER,))
-    try:
-        assert run.wait(timeout_s=300) == 0, run.output
-    finally:
-        run.kill()
-    return run.folder.path
+    """The reward version that all are trained on."""
+    folder = tmp_path_factory.mktemp("reward")
+    write_reward_versions(folder, inputs / "policy", 1)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -137,18 +135,30 @@ def wait_for_step(run: RunProcess, step: int) -> None:
 
 
 def die(run: RunProcess) -> None:
+    """Kill the driver; what it started, weights in memory too, goes by itself."""
     run.process.kill()
     run.process.wait()
     run.wait_for_silence(timeout_s=120)
+    wait_until(lambda: shared_memory(run) == [], "no weights in memory", timeout_s=10)
+    status = read_status(run.folder.path)
+    assert status["state"] == "dead"
+    words = f"its driver (process {run.process.pid}) died; last heard at "
+    assert words in describe(status, as_json=False)
 
 
-def test_a_run_killed_killed_again_moved_and_stopped_ends_as_if_nobody_had_touched_it(
+def kill_learner(run: RunProcess) -> None:
+    """Kill a rank of the learner: all parts start again, in the same process."""
+    (rank,) = run.named("ray::LearnerRank")
+    rank.kill()
+    run.wait_for(lambda: "all parts start again" in run.output, "a new start", timeout_s=300)
+
+
+def test_a_run_whose_processes_were_killed_moved_and_stopped_ends_as_if_nobody_had_touched_it(
     start: Start, whole: RunFolder
 ) -> None:
     run = start("touched")
     wait_for_step(run, 1)
-    die(run)
-    run = start("touched")
+    kill_learner(run)
     wait_for_step(run, 2)
     die(run)
     # In another folder, with another number of actors: who draws a response is no matter, as each
@@ -164,7 +174,7 @@ def test_a_run_killed_killed_again_moved_and_stopped_ends_as_if_nobody_had_touch
     assert run.error_output == ""
     assert_same(run.folder, whole)
     assert run.state["run_id"] == "touched"
-    assert len(run.state["resumed_at"]) == 3
+    assert len(run.state["resumed_at"]) == 2
 
 
 def changed(folder: RunFolder, *arguments: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ from learners.config import BaseModelConfig, PolicyConfig, SupervisedConfig
 from learners.shell import LearnerRank, Rank, RewardTrainerRank, SupervisedRank
 from learners.weights import ObjectStorePublisher, SharedMemoryPublisher
 from protocol.errors import VersionError
+from protocol.fault_points import VARIABLE, Fault, FaultPlan
 from protocol.messages import ExperienceBatch, StoredWeights, WeightsFile
 from protocol.ports import WeightPublisher
 from protocol.remote import Remote, raised_as_itself, spawn
@@ -174,8 +174,12 @@ class TestRemoteLearner(LearnerContract, of=RemoteLearner):
         return inputs.experience_batch(step)
 
 
-def trainer_rank_of(model: Path, root: Path) -> Remote[RewardTrainerRank]:
-    return spawn(RewardTrainerRank, "the reward trainer", {})(
+def trainer_rank_of(
+    model: Path, root: Path, faults: FaultPlan | None = None
+) -> Remote[RewardTrainerRank]:
+    variables = {} if faults is None else {VARIABLE: faults.to_json()}
+    options = {"runtime_env": {"env_vars": variables}}
+    return spawn(RewardTrainerRank, "the reward trainer", options)(
         rank=0,
         policy_path=model,
         model=inputs.REWARD_MODEL,
@@ -217,7 +221,7 @@ class TestRemoteRewardTrainer(RewardTrainerContract, of=RemoteRewardTrainer):
         return trainer
 
 
-async def test_a_reward_trainer_that_is_killed_goes_on_in_another_process(
+async def test_a_reward_trainer_that_dies_in_every_fit_but_the_first_goes_on_in_others(
     ray_session: None, tiny_model: Path, tmp_path: Path
 ) -> None:
     """The very fit that was killed is done, the next warm update as if nothing had happened."""
@@ -228,25 +232,23 @@ async def test_a_reward_trainer_that_is_killed_goes_on_in_another_process(
     ]
     told: list[str] = []
 
-    async def fitted(root: Path, kill_before: int | None) -> list[str]:
+    # Each process but the undisturbed dies when it has learned for the second time, and nothing of
+    # that is on disk yet.
+    second = FaultPlan(faults=(Fault(point="reward_fit.learned", action="kill", at=2),))
+
+    async def fitted(root: Path, faults: FaultPlan | None) -> list[str]:
         placed: list[RankGroup[RewardTrainerRank]] = []
 
         def place() -> RankGroup[RewardTrainerRank]:
-            placed.append(RankGroup([trainer_rank_of(tiny_model, root)], 300.0))
+            placed.append(RankGroup([trainer_rank_of(tiny_model, root, faults)], 300.0))
             return placed[-1]
 
         trainer = remote_trainer(place, root, told)
         await trainer.start(inputs.reference_sequences())
         digests = []
         for number, request in enumerate(requests):
-            if number == kill_before:
-                fit = asyncio.create_task(trainer.fit(request))
-                await asyncio.sleep(0.05)
-                placed[-1].kill()
-                version = await fit
-                assert await trainer.fit(request) == version
-            else:
-                version = await trainer.fit(request)
+            version = await trainer.fit(request)
+            assert await trainer.fit(request) == version
             assert version.version == number + 1
             digests.append(version.sha256)
         placed[-1].kill()
@@ -258,8 +260,8 @@ async def test_a_reward_trainer_that_is_killed_goes_on_in_another_process(
 
     undisturbed = await fitted(tmp_path / "undisturbed", None)
     assert len(told) == 1
-    assert await fitted(tmp_path / "killed", 2) == undisturbed
-    assert len(told) == 3
+    assert await fitted(tmp_path / "killed", second) == undisturbed
+    assert len(told) == 1 + 3
     assert all("the reward trainer died" in each for each in told)
 
 

@@ -173,6 +173,13 @@ class RunProcess:
             self._seen.update(self.process.children(recursive=True))
         return {process for process in self._seen if _is_alive(process)}
 
+    def named(self, start: str) -> list[psutil.Process]:
+        """Return the run's processes whose title starts so; the kernel keeps 15 characters of it.
+
+        Processes that are only just coming up have another.
+        """
+        return [each for each in self.descendants() if _name(each).startswith(start[:15])]
+
     def wait_for(self, condition: Callable[[], bool], what: str, timeout_s: float = 240.0) -> None:
         """Poll until the condition holds while the run goes on."""
 
@@ -184,7 +191,8 @@ class RunProcess:
         try:
             wait_until(holds, what, timeout_s)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.output}") from None
+            there = sorted(f"{_name(each)} ({each.pid})" for each in self.descendants())
+            raise AssertionError(f"{error}\n{self.output}\n--- {', '.join(there)}") from None
 
     def wait_for_state(self, state: str) -> None:
         """Poll until `run.json` names the state."""
