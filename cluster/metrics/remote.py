@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -30,21 +31,27 @@ class RemoteSink:
 
     def __init__(self, hub: Remote[MetricsShell]) -> None:
         self._hub = hub
-        self._keys = itertools.count()
-        self._sent: deque[Any] = deque()
+        self._numbers = itertools.count()
+        self._sent: deque[tuple[int, Any]] = deque()
+        """Calls without an answer yet, by number, and Ray's references to those."""
 
     def write(self, row: Row) -> None:
         """Send one row."""
-        self._sent.append(self._hub.send(MetricsShell.write, self._key(), dict(row)))
-        self._settle(timeout_s=0)
+        number, oldest = self._numbered()
+        self._sent.append((number, self._hub.send(MetricsShell.write, number, oldest, dict(row))))
+        self._settle()
 
     def alert(self, title: str, text: str) -> None:
         """Send an alert."""
-        self._sent.append(self._hub.send(MetricsShell.alert, self._key(), title, text))
+        number, oldest = self._numbered()
+        sent = self._hub.send(MetricsShell.alert, number, oldest, title, text)
+        self._sent.append((number, sent))
 
     def summarize(self, figures: Mapping[str, float | int | str | None]) -> None:
         """Send closing figures."""
-        self._sent.append(self._hub.send(MetricsShell.summarize, dict(figures)))
+        number, oldest = self._numbered()
+        sent = self._hub.send(MetricsShell.summarize, number, oldest, dict(figures))
+        self._sent.append((number, sent))
 
     def settle(self) -> None:
         """Wait until the hub has everything that was sent, and has written it.
@@ -52,27 +59,37 @@ class RemoteSink:
         Raises:
             ActorDied: It is gone for good, or was silent for `SILENT_S`.
         """
-        self._settle(SILENT_S, must_end=True)
+        give_up_at = time.monotonic() + SILENT_S
+        while self._sent:
+            # A hub that is new may wait for what the one before it has answered.
+            self._hub.send(MetricsShell.answered, self._sent[0][0])
+            if self._settle(timeout_s=1.0):
+                give_up_at = time.monotonic() + SILENT_S
+            elif time.monotonic() > give_up_at:
+                raise ActorDied(
+                    f"the run waited {SILENT_S:g} s for {self._hub.who} to write what it was sent"
+                )
 
     def close(self) -> None:
         """Wait for everything sent, and close the hub."""
-        self._settle(SILENT_S, must_end=True)  # after a restart calls may overtake each other
-        self._sent.append(self._hub.send(MetricsShell.close))
-        self._settle(SILENT_S, must_end=True)
+        number, oldest = self._numbered()
+        self._sent.append((number, self._hub.send(MetricsShell.close, number, oldest)))
+        self.settle()
 
-    def _key(self) -> str:
-        """Return what makes the next call count once."""
-        return f"driver-{next(self._keys)}"
+    def _numbered(self) -> tuple[int, int]:
+        """Return the number of the next call, and of the oldest that has no answer."""
+        number = next(self._numbers)
+        return number, self._sent[0][0] if self._sent else number
 
-    def _settle(self, timeout_s: float, *, must_end: bool = False) -> None:
-        """Take back what the hub has answered; raises what it raised."""
+    def _settle(self, timeout_s: float = 0.0) -> bool:
+        """Take back what the hub has answered, raise what it raised; return whether it was any."""
+        has_answered = False
         while self._sent:
-            done, _ = ray.wait([self._sent[0]], timeout=timeout_s)
-            if not done and not must_end:
-                return
+            done, _ = ray.wait([self._sent[0][1]], timeout=timeout_s)
             if not done:
-                raise ActorDied(
-                    f"the run waited {timeout_s:g} s for {self._hub.who} to write what it was sent"
-                )
+                return has_answered
+            _, answer = self._sent.popleft()
             with raised_as_itself(self._hub.who):
-                ray.get(self._sent.popleft())
+                ray.get(answer)
+            has_answered = True
+        return has_answered

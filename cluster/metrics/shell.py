@@ -9,20 +9,21 @@ from cluster.metrics.config import MetricsConfig
 from cluster.metrics.hub import MetricsHub, open_hub
 from cluster.metrics.jsonl_sink import last_rows
 from cluster.metrics.names import Row
-from protocol.once import Once
+from protocol.in_order import InOrder
 from protocol.remote import StartedAgain
 
 HUB_OPTIONS = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}
-"""What `spawn` starts the hub with: Ray repeats the calls that a dead hub left open. They may come
-in another order then; a row says when it was made."""
+"""What `spawn` starts the hub with: Ray repeats the calls that a dead hub left open."""
 NUM_BEFORE = 1_000
 """More rows than wait for an answer at any time."""
 
 
 class MetricsShell(StartedAgain):
-    """Calls a `MetricsHub`, once `open` has made it. Calls are taken one at a time, in order.
+    """Calls a `MetricsHub`, once `open` has made it.
 
-    Killed, it is started again, opens the same files and takes what it has not answered.
+    Killed, it is started again, opens the same files and takes what it has not answered. Calls are
+    numbered by their one sender, who also says which is the oldest it has no answer to: they are
+    taken in that order, each once (`protocol.in_order`).
 
     Args:
         config: Which sinks.
@@ -46,18 +47,21 @@ class MetricsShell(StartedAgain):
         self._run_config = run_config
         self._began_at = began_at
         self._hub: MetricsHub | None = None
-        self._taken = Once()
+        self._order = InOrder()
         self._before: frozenset[frozenset[tuple[str, object]]] = frozenset()
         """The last rows in the file when it was opened: one may come again after a restart."""
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Open all sinks; blocks until wandb has started. Call it first; again, it does nothing.
 
         Raises:
             ResourceError: wandb cannot be reached, and the config wants it online.
         """
+        self._open()
+
+    def _open(self) -> MetricsHub:
         if self._hub is not None:
-            return
+            return self._hub
         self._before = frozenset(
             frozenset(row.items()) for row in last_rows(self._folder / "metrics.jsonl", NUM_BEFORE)
         )
@@ -68,34 +72,37 @@ class MetricsShell(StartedAgain):
             run_config=self._run_config,
             began_at=self._began_at,
         )
+        return self._hub
 
-    def write(self, key: str, row: Row) -> None:
-        """Write a row; does not block the sender. The same key again does nothing.
+    async def write(self, number: int, oldest: int, row: Row) -> None:
+        """Write a row; does not block the sender. The same number again does nothing.
 
         Nor does a row that is in the file already, as one is whose answer died with the process:
         rows carry their time, so no two are alike.
         """
-        if key not in self._taken:
-            hub = self._opened
-            if frozenset(row.items()) not in self._before:
+        async with self._order.turn(number, oldest) as is_first:
+            hub = self._open()
+            if is_first and frozenset(row.items()) not in self._before:
                 hub.write(row)
-            self._taken.add(key)
 
-    def alert(self, key: str, title: str, text: str) -> None:
-        """Send an alert. The same key again does nothing."""
-        if self._taken.is_first(key):
-            self._opened.alert(title, text)
+    async def alert(self, number: int, oldest: int, title: str, text: str) -> None:
+        """Send an alert. The same number again does nothing."""
+        async with self._order.turn(number, oldest) as is_first:
+            if is_first:
+                self._open().alert(title, text)
 
-    def summarize(self, figures: Mapping[str, float | int | str | None]) -> None:
+    async def summarize(
+        self, number: int, oldest: int, figures: Mapping[str, float | int | str | None]
+    ) -> None:
         """Set closing figures; may be called again, the last value stands."""
-        self._opened.summarize(figures)
+        async with self._order.turn(number, oldest):
+            self._open().summarize(figures)
 
-    def close(self) -> None:
+    async def close(self, number: int, oldest: int) -> None:
         """Flush everything; blocks until the files are complete. May be called twice."""
-        self._opened.close()
+        async with self._order.turn(number, oldest):
+            self._open().close()
 
-    @property
-    def _opened(self) -> MetricsHub:
-        self.open()  # again, after a restart
-        assert self._hub is not None, "it was opened"
-        return self._hub
+    async def answered(self, before: int) -> None:
+        """Wait for no call before this number: the sender has its answers. Idempotent."""
+        await self._order.answered(before)

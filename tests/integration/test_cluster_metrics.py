@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from cluster.json_lines import read_rows
 from cluster.metrics.config import MetricsConfig
 from cluster.metrics.names import AXES, CATALOGUE
 from cluster.metrics.ray_sink import RaySink
+from cluster.metrics.remote import RemoteSink
+from cluster.metrics.shell import HUB_OPTIONS, MetricsShell
 from cluster.metrics.wandb_sink import WandbSink
 from protocol.errors import ResourceError
 from protocol.ports import MetricSink
@@ -100,25 +103,40 @@ def test_wandb_online_without_an_account_says_what_to_do(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_shell_writes_each_key_once(tmp_path: Path) -> None:
+def test_rows_are_in_the_file_once_and_in_order_though_the_hub_is_killed(tmp_path: Path) -> None:
     import ray
 
-    from cluster.metrics.shell import MetricsShell
-
     config = MetricsConfig(wandb="off", prometheus=True)
-    start = spawn(MetricsShell, "the metrics hub", {"num_cpus": 0})
-    shell = start(config, str(tmp_path), "demo", {}, 0.0)
-    ray.get(shell.send(MetricsShell.open))
-    row = {"policy/step": 4, "policy/loss": 0.5}
-    ray.get(
-        [
-            shell.send(MetricsShell.write, "policy-4", row),
-            shell.send(MetricsShell.write, "policy-4", row),
-        ]
-    )
-    ray.get(shell.send(MetricsShell.alert, "alert-1", "line stopped", "by a test"))
-    ray.get(shell.send(MetricsShell.summarize, {"episodes": 512}))
-    ray.get(shell.send(MetricsShell.close))
-    ray.kill(shell.handle)
+    start = spawn(MetricsShell, "the metrics hub", HUB_OPTIONS)
+    hub = start(config, str(tmp_path), "demo", {}, 0.0)
+    ray.get(hub.send(MetricsShell.open))
+    sink = RemoteSink(hub)
+    for step in range(600):
+        sink.write({"policy/step": step, "time/wall_s": 0.5 * step, "policy/loss": 0.5})
+        if step in (100, 350):
+            ray.kill(hub.handle, no_restart=False)
+        time.sleep(0.005)
+    sink.alert("line stopped", "by a test")
+    sink.summarize({"episodes": 512})
+    sink.close()
+    ray.kill(hub.handle)
+    written = read_rows(tmp_path / "metrics.jsonl")
+    assert [row["policy/step"] for row in written] == list(range(600))
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_row_that_is_refused_is_told_of_and_the_next_are_written(tmp_path: Path) -> None:
+    import ray
+
+    start = spawn(MetricsShell, "the metrics hub", HUB_OPTIONS)
+    hub = start(MetricsConfig(wandb="off"), str(tmp_path), "demo", {}, 0.0)
+    ray.get(hub.send(MetricsShell.open))
+    sink = RemoteSink(hub)
+    sink.write({"no/such": 1.0})
+    with pytest.raises(ValueError, match="no/such"):
+        sink.settle()
+    sink.write({"policy/step": 4, "policy/loss": 0.5})
+    sink.close()
+    ray.kill(hub.handle)
     (written,) = read_rows(tmp_path / "metrics.jsonl")
     assert written["policy/loss"] == 0.5

@@ -403,6 +403,7 @@ FAILURES: Table = {"add": add_failure, "take": take_failures}
 SHELL: Table = {
     "on_side": READS,  # calls what the tables of the sides name
     "start_connectors": start_connectors,
+    "incarnation": READS,
     "close": close_all,
 }
 TOOLS: Table = {

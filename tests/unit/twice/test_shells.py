@@ -345,23 +345,27 @@ ANNOUNCER: Table = {
 async def metrics(world: World) -> None:
     shell = MetricsShell(MetricsConfig(wandb="off"), str(world.folder), "run-1", {}, 0.0)
     for _ in range(2):
-        shell.open()
+        await shell.open()
     hub, sink = present(shell._hub), MemorySink()
     hub._sinks = (*hub._sinks, sink)
     for _ in range(2):
-        shell.write("driver-1", {"policy/step": 1, "reward/score_mean": 0.5})
-        shell.alert("driver-2", "look", "here")
-        shell.summarize({"episodes": 8})
-    shell.write("driver-3", {"policy/step": 2, "reward/score_mean": 0.5})
+        await shell.write(0, 0, {"policy/step": 1, "reward/score_mean": 0.5})
+        await shell.alert(1, 0, "look", "here")
+        await shell.summarize(2, 1, {"episodes": 8})
+    await shell.write(3, 3, {"policy/step": 2, "reward/score_mean": 0.5})
     for _ in range(2):
-        shell.close()
+        await shell.answered(4)
+        await shell.close(4, 4)
     steps = [row["policy/step"] for row in read_metrics(world.folder / "metrics.jsonl")]
     assert steps == [1, 2]
     assert sink.alerts == [("look", "here")]
     assert sink.summary == {"episodes": 8}
 
 
-METRICS: Table = dict.fromkeys(("open", "write", "alert", "summarize", "close"), metrics)
+METRICS: Table = {
+    **dict.fromkeys(("open", "write", "alert", "summarize", "answered", "close"), metrics),
+    "incarnation": READS,
+}
 
 
 async def journal(world: World) -> None:
