@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import mmap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +28,6 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [
         parse_line(f"{path}, line {number}", line) for number, line in enumerate(lines, start=1)
     ]
-
-
-def lines_backwards(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Give the lines of a file, ends included, each with its offset, the last first.
-
-    The last may be half written. Nothing but what is asked for is read.
-    """
-    if path.stat().st_size == 0:  # which cannot be mapped
-        return
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        end = len(content)
-        while end > 0:
-            start = content.rfind(b"\n", 0, end - 1) + 1
-            yield start, content[start:end]
-            end = start
 
 
 def parse_line(where: str, line: str) -> dict[str, Any]:

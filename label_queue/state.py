@@ -25,11 +25,13 @@ from label_queue.ledger.records import (
 from label_queue.outside import NoTools, OutsideTools
 from label_queue.schedule import LabelSchedule
 from label_queue.signals import Change
+from protocol.cord import (
+    CordEvent,
+)
 from protocol.errors import QueueClosed
 from protocol.labels import (
     Assignment,
     ComparisonQuery,
-    CordEvent,
     LabelEvent,
     PolicyProvenance,
     RewardVersion,

@@ -9,8 +9,7 @@ W ranks do what one would, within float tolerance. Shapes: B sequences, T respon
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from learners.kl_control import KLController
 from learners.language_model import save_language_model
 from learners.losses import importance_weights, policy_loss, value_loss
 from learners.policy_model import PolicyModel, policy_tensors
-from learners.ppo_metrics import kl_metrics, reward_metrics, staleness_metrics
+from learners.ppo_metrics import check_finite, kl_metrics, reward_metrics, staleness_metrics
 from protocol.errors import ConfigError, NotFinite, VersionError
 from protocol.messages import ExperienceBatch, PolicyVersion, Probe, StepReport
 from protocol.ports import WeightPublisher
@@ -168,7 +167,7 @@ class PPOLearner:
         targets = self._targets(responses, evaluation)
         metrics = self._metrics(batch, responses, evaluation)
         metrics |= self._optimize(batch, responses, targets)
-        _check_finite(metrics)
+        check_finite(metrics)
         self._kl.update(metrics["kl/reference_mean"], len(batch.rollouts))
         self._version += 1
         self._num_steps += 1
@@ -406,9 +405,3 @@ class PPOLearner:
             ),
             "policy/entropy": float(masked_mean(evaluation.entropy, responses.mask)),
         }
-
-
-def _check_finite(metrics: Mapping[str, float]) -> None:
-    broken = sorted(name for name, value in metrics.items() if not math.isfinite(value))
-    if broken:
-        raise NotFinite(f"{broken[0]} of the step is {metrics[broken[0]]}")

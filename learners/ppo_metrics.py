@@ -6,12 +6,14 @@ several; π_prox, the version the step starts from; and π_θ, which the step ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from learners.collate import Responses
+from protocol.errors import NotFinite
 from protocol.messages import ExperienceBatch, ScoredRollout
 
 
@@ -121,3 +123,10 @@ def _sampled_under(version: int, batch: ExperienceBatch, mask: Tensor) -> Tensor
         versions = torch.tensor(each.rollout.policy_versions, device=mask.device)
         current[row, : len(versions)] = versions == version
     return current
+
+
+def check_finite(metrics: Mapping[str, float]) -> None:
+    """Raise NotFinite, naming the first, where a metric of a step is NaN or infinite."""
+    broken = sorted(name for name, value in metrics.items() if not math.isfinite(value))
+    if broken:
+        raise NotFinite(f"{broken[0]} of the step is {metrics[broken[0]]}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
@@ -40,11 +42,6 @@ class AppendedFile:
         """Bytes that wait for room."""
         return len(self._unwritten)
 
-    def cut_broken_line(self) -> None:
-        """Cut off a last line that a crash left half written."""
-        with writing(self._path, self._mend):
-            self._file.truncate(self._path.read_bytes().rfind(b"\n") + 1)
-
     def append(self, line: bytes) -> None:
         """Append a line, its end included.
 
@@ -79,3 +76,25 @@ class AppendedFile:
         while self._unwritten:
             written = os.write(self._file.fileno(), self._unwritten)
             del self._unwritten[:written]
+
+
+def cut_torn_line(path: Path) -> None:
+    """Cut off a last line that a crash left half written."""
+    end = next(lines_backwards(path), None)
+    if end is not None and not end[1].endswith(b"\n"):
+        os.truncate(path, end[0])
+
+
+def lines_backwards(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Give the lines of a file, ends included, each with its offset, the last first.
+
+    The last may be half written. Nothing but what is asked for is read.
+    """
+    if path.stat().st_size == 0:  # which cannot be mapped
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        end = len(content)
+        while end > 0:
+            start = content.rfind(b"\n", 0, end - 1) + 1
+            yield start, content[start:end]
+            end = start

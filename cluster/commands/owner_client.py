@@ -19,8 +19,10 @@ from label_queue.labeling.admissions import Admission
 from label_queue.ledger.records import Role
 from label_queue.oversight.exclusion import ExclusionPreview
 from label_queue.oversight.overview import Overview
+from protocol.cord import (
+    CordState,
+)
 from protocol.errors import InputError, ResourceError
-from protocol.labels import CordState
 
 TIMEOUT_S = 60.0
 """Longest wait for an answer: judging a large ledger anew takes a while."""

@@ -37,7 +37,14 @@ from cluster.recordings.streams import (
     Recordings,
 )
 from label_queue.folds.lineage import as_provenance
-from protocol.labels import CordReason, CordState, FitKind, RewardVersion
+from protocol.cord import (
+    CordReason,
+    CordState,
+)
+from protocol.labels import (
+    FitKind,
+    RewardVersion,
+)
 from protocol.messages import ActorStats, ExperienceBatch, PolicyVersion, Rollout, StepReport
 from protocol.once import Once
 from protocol.ports import MetricSink

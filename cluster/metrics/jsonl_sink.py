@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from cluster.json_lines import MEND, lines_backwards, parse_line, read_rows
+from cluster.json_lines import MEND, parse_line, read_rows
 from cluster.metrics.names import Row
-from protocol.appending import AppendedFile
+from protocol.appending import AppendedFile, cut_torn_line, lines_backwards
 from protocol.errors import InputError
 from protocol.files import writing
 
@@ -29,8 +29,9 @@ class JsonlSink:
     def __init__(self, path: Path) -> None:
         with writing(path, MEND_DISK):
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                cut_torn_line(path)
         self._file = AppendedFile(path, MEND_DISK)
-        self._file.cut_broken_line()
 
     def write(self, row: Row) -> None:
         """Append one row. Raises ResourceError where the disk refuses."""

@@ -13,14 +13,12 @@ import random
 from pathlib import Path
 
 from actors.prompts.grammar import review
-from actors.prompts.records import prompt_from_record
 from cluster.guards.anchor_accuracy import AnchorPair
+from cluster.starting.written_responses import ResponseReader, WrittenLine
 from label_queue.simulated.gold import response_gold
 from protocol.chat import in_one_text
 from protocol.ending import EndRule
-from protocol.errors import InputError, MissingError
-from protocol.json_lines import line_of, read_json_lines
-from protocol.model_folder import ModelFolder
+from protocol.errors import InputError
 from protocol.seeds import derived_seed
 from protocol.tokenizing import PolicyTokenizer
 
@@ -31,77 +29,31 @@ NUM_TRIES = 12
 """Reviews whose endings are tried for one pair."""
 
 
-def read_anchor_pairs(
-    path: Path,
-    tokenizer: PolicyTokenizer,
-    rule: EndRule,
-    longest: int,
-    model: ModelFolder | None = None,
-) -> tuple[AnchorPair, ...]:
-    """Read a file of pairs as the reward model reads responses.
-
-    Args:
-        path: The JSONL file.
-        tokenizer: The policy's.
-        rule: Where the run's responses end: those here end there, too.
-        longest: Tokens the model's context has room for, prompt and response together.
-        model: Whose embeddings the tokens must be within; None takes any token.
+def read_anchor_pairs(path: Path, reader: ResponseReader) -> tuple[AnchorPair, ...]:
+    """Read a file of pairs.
 
     Raises:
         MissingError: There is no such file.
         InputError: A line is not what it should be; the line is named.
     """
-    if not path.is_file():
-        raise MissingError(f"{path}: no such file: check {KEY}")
-    lines = read_json_lines(path, KEY, "name a JSONL file", takes_nan=True)
-    pairs = tuple(
-        _pair(record, line_of(path, number), tokenizer, rule, longest, model)
-        for number, record in lines
-    )
+    pairs = tuple(_pair(line) for line in reader.lines(path, KEY, "better", "worse"))
     if not pairs:
         raise InputError(f"{path}: no pairs; write one JSON object a line, or leave {KEY} out")
     return pairs
 
 
-def _pair(
-    record: object,
-    where: str,
-    tokenizer: PolicyTokenizer,
-    rule: EndRule,
-    longest: int,
-    model: ModelFolder | None,
-) -> AnchorPair:
-    prompt = prompt_from_record(
-        record, field="prompt", where=where, prompt_id="", tokenizer=tokenizer, longest=None
-    )
-    assert isinstance(record, dict), "prompt_from_record takes nothing else"
-    sequences = {}
-    for name in ("better", "worse"):
-        text = record.get(name)
-        if not isinstance(text, str) or not text.strip():
-            raise InputError(
-                f'{where}: no "{name}": each line needs {{"prompt": …, "better": …, "worse": …}}'
-            )
-        tokens = tokenizer.written_ids(
-            text, rule, is_chat=bool(prompt.messages), where=f'{where}: "{name}"'
+def _pair(line: WrittenLine) -> AnchorPair:
+    better, worse = line.sequences["better"], line.sequences["worse"]
+    if better == worse:
+        raise InputError(
+            f'{line.where}: "better" and "worse" are the same, as far as they are kept'
         )
-        sequence = prompt.token_ids + tokens
-        if len(sequence) > longest:
-            raise InputError(
-                f'{where}: prompt and "{name}" are {len(sequence)} tokens long and the model\'s '
-                f"context is {longest}: leave the line out, or take a model of longer context"
-            )
-        if model is not None:
-            model.check_ids(sequence, where)
-        sequences[name] = sequence
-    if sequences["better"] == sequences["worse"]:
-        raise InputError(f'{where}: "better" and "worse" are the same, as far as they are kept')
     return AnchorPair(
-        prompt=in_one_text(prompt.text, prompt.messages),
-        better=record["better"],
-        worse=record["worse"],
-        better_tokens=sequences["better"],
-        worse_tokens=sequences["worse"],
+        prompt=in_one_text(line.prompt.text, line.prompt.messages),
+        better=line.texts["better"],
+        worse=line.texts["worse"],
+        better_tokens=better,
+        worse_tokens=worse,
     )
 
 

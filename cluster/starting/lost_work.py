@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cluster.json_lines import lines_backwards, parse_line
+from cluster.json_lines import parse_line
 from cluster.recordings.streams import FIRST_SAMPLES, LOADS, POLICIES, ROLLOUTS
 from cluster.run_folder import RunFolder
+from protocol.appending import cut_torn_line, lines_backwards
 from protocol.files import flush, writing
 
 LOST = "lost"
@@ -53,13 +54,15 @@ def set_aside(folder: RunFolder, version: int) -> int:
         if path.exists():
             count += _part(path, folder.path / LOST / path.name, version_of, version)
     for path in folder.recordings.glob("*.jsonl"):
-        _cut_torn_line(path)
+        with writing(path):
+            cut_torn_line(path)
     return count
 
 
 def _part(path: Path, lost_path: Path, version_of: VersionOf, version: int) -> int:
     """Move the lost lines of a file to the end of another; the file is replaced at once."""
-    _cut_torn_line(path)
+    with writing(path):
+        cut_torn_line(path)
     tail: list[tuple[int, bytes, bool]] = []
     for offset, line in lines_backwards(path):
         of = version_of(parse_line(f"{path}, byte {offset}", line.decode()))
@@ -86,14 +89,6 @@ def _part(path: Path, lost_path: Path, version_of: VersionOf, version: int) -> i
         draft.rename(path)
         flush(path.parent)
     return len(lost)
-
-
-def _cut_torn_line(path: Path) -> None:
-    """Cut off a last line that a crash left half written."""
-    end = next(lines_backwards(path), None)
-    if end is not None and not end[1].endswith(b"\n"):
-        with writing(path), path.open("r+b") as file:
-            file.truncate(end[0])
 
 
 def _number(row: Row, name: str) -> float:

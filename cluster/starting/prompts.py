@@ -17,6 +17,7 @@ from cluster.config import RunConfig
 from cluster.guards.anchor_accuracy import AnchorPair
 from cluster.starting.anchor_texts import read_anchor_pairs, review_anchors
 from cluster.starting.normalisation_texts import read_normalisation_texts
+from cluster.starting.written_responses import ResponseReader
 from protocol.ending import EndRule
 from protocol.errors import ConfigError
 from protocol.model_folder import ModelFolder, inspect_model
@@ -92,7 +93,8 @@ def normalisation_sequences(config: RunConfig, policy_path: Path) -> list[tuple[
     context = _run_context(config, model)
     reader = PolicyTokenizer(load_tokenizer(policy_path))
     rule = written_end_rule(config.response, reader, model)
-    return read_normalisation_texts(Path(path), reader, rule, context, model)
+    responses = ResponseReader(tokenizer=reader, rule=rule, longest=context, model=model)
+    return read_normalisation_texts(Path(path), responses)
 
 
 def anchor_pairs(config: RunConfig, policy_path: Path) -> tuple[AnchorPair, ...]:
@@ -121,7 +123,8 @@ def anchor_pairs(config: RunConfig, policy_path: Path) -> tuple[AnchorPair, ...]
             seed=config.prompts.seed,
         )
     context = _run_context(config, model)
-    return read_anchor_pairs(Path(wanted.path), reader, rule, context, model)
+    responses = ResponseReader(tokenizer=reader, rule=rule, longest=context, model=model)
+    return read_anchor_pairs(Path(wanted.path), responses)
 
 
 def written_end_rule(

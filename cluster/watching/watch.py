@@ -19,8 +19,10 @@ from cluster.watching.display import RunDisplay
 from cluster.watching.memory import PeakMemory
 from cluster.watching.starvation import Starvation
 from label_queue.sides.policy_loop import PolicyLoopSide
+from protocol.cord import (
+    CordState,
+)
 from protocol.errors import DiskFull, PartFailed
-from protocol.labels import CordState
 from protocol.messages import ActorStats
 
 INTERVAL_S = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from protocol.labels import (
+from protocol.cord import (
     CordEvent,
     CordReason,
     CordState,

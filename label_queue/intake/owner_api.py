@@ -23,8 +23,10 @@ from label_queue.intake.refusals import refusals
 from label_queue.labeling.admissions import Admission
 from label_queue.oversight.exclusion import ExclusionPreview
 from label_queue.oversight.overview import Overview
+from protocol.cord import (
+    CordState,
+)
 from protocol.errors import LabelError
-from protocol.labels import CordState
 from protocol.limits import LARGEST_STORED
 
 router = APIRouter(prefix="/api/v1/owner", tags=["owner"])

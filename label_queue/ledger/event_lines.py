@@ -17,19 +17,21 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, PlainSerializer, TypeAdapter, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from protocol.labels import (
+from protocol.cord import (
     CordEvent,
+    Pulled,
+    ReasonReleased,
+    Released,
+    RollbackOrdered,
+    RolledBack,
+)
+from protocol.labels import (
     Excluded,
     LabelEvent,
     Outcome,
-    Pulled,
-    ReasonReleased,
     Reinstated,
-    Released,
     Retracted,
     Revised,
-    RollbackOrdered,
-    RolledBack,
     Source,
     Submitted,
 )

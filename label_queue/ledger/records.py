@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
+from protocol.cord import (
+    CordEvent,
+)
 from protocol.labels import (
     Assignment,
     ComparisonQuery,
-    CordEvent,
     LabelEvent,
     PolicyProvenance,
     RewardVersion,

@@ -37,13 +37,15 @@ from label_queue.ledger.records import (
 )
 from label_queue.ledger.schema import SCHEMA_VERSION, find_version, prepare
 from label_queue.ledger.tables import STREAMS, Stream
+from protocol.cord import (
+    CordEvent,
+)
 from protocol.errors import InputError, MissingError
 from protocol.fault_points import reach
 from protocol.files import reading
 from protocol.labels import (
     Assignment,
     ComparisonQuery,
-    CordEvent,
     LabelEvent,
 )
 

@@ -26,10 +26,12 @@ from label_queue.ledger.records import (
     Record,
     TokenRevocation,
 )
+from protocol.cord import (
+    CordEvent,
+)
 from protocol.labels import (
     Assignment,
     ComparisonQuery,
-    CordEvent,
     LabelEvent,
     PolicyProvenance,
     RewardVersion,

@@ -13,19 +13,21 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from label_queue.folds.dataset import build_dataset
 from label_queue.ledger.records import ConnectorOffset, LabelerToken, Record, TokenRevocation
 from label_queue.ledger.sql import SqlLedger
-from protocol.labels import (
-    Assignment,
-    ComparisonQuery,
+from protocol.cord import (
     CordEvent,
-    DatasetRules,
-    LabelEvent,
-    PolicyProvenance,
     Pulled,
     ReasonReleased,
     Released,
-    RewardVersion,
     RollbackOrdered,
     RolledBack,
+)
+from protocol.labels import (
+    Assignment,
+    ComparisonQuery,
+    DatasetRules,
+    LabelEvent,
+    PolicyProvenance,
+    RewardVersion,
 )
 from tests.support.canonical_json import dataset_bytes
 from tests.support.label_strategies import owner_events

@@ -10,15 +10,17 @@ from hypothesis import strategies as st
 
 from label_queue.folds.cord import RELEASED, after
 from label_queue.folds.lineage import ancestry, learned_labels, policies_touched, rewards_behind
-from protocol.labels import (
+from protocol.cord import (
     CordEvent,
-    PolicyProvenance,
     Pulled,
     ReasonReleased,
     Released,
-    RewardVersion,
     RollbackOrdered,
     RolledBack,
+)
+from protocol.labels import (
+    PolicyProvenance,
+    RewardVersion,
 )
 from tests.support.labels import make_cord_event, make_provenance, make_reward
 

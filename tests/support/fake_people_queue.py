@@ -24,8 +24,12 @@ from label_queue.oversight.exclusion import ExclusionPreview
 from label_queue.oversight.overview import Overview
 from label_queue.sides.owner import OwnerSide
 from label_queue.sides.people import PeopleSide
+from protocol.cord import (
+    CordState,
+    Pulled,
+    ReasonReleased,
+)
 from protocol.errors import Forbidden, LabelConflict, LabelError, Unauthenticated, UnknownTask
-from protocol.labels import CordState, Pulled, ReasonReleased
 from tests.support.overview import changed, make_overview
 
 

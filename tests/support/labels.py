@@ -9,14 +9,17 @@ from typing import TypeVar
 
 from label_queue.config import IntakeConfig, LabelsConfig, QualityConfig, WarmConfig
 from label_queue.folds.cord import RELEASED, after
+from protocol.cord import (
+    CordEvent,
+    CordState,
+    Pulled,
+)
 from protocol.labels import (
     AnswerEvent,
     Assignment,
     Candidate,
     Comparison,
     ComparisonQuery,
-    CordEvent,
-    CordState,
     Excluded,
     FitKind,
     FitRequest,
@@ -24,7 +27,6 @@ from protocol.labels import (
     LabelEvent,
     Outcome,
     PolicyProvenance,
-    Pulled,
     QueryDraft,
     QueryOrder,
     QueryPurpose,

@@ -13,14 +13,16 @@ from label_queue.ledger.records import (
     Record,
     TokenRevocation,
 )
-from protocol.labels import (
+from protocol.cord import (
     CordEvent,
-    LabelEvent,
     Pulled,
     ReasonReleased,
     Released,
     RollbackOrdered,
     RolledBack,
+)
+from protocol.labels import (
+    LabelEvent,
 )
 from tests.support.contract import Contract
 from tests.support.labels import (

@@ -15,11 +15,13 @@ from label_queue.ledger.records import (
     TokenRevocation,
     stream_of,
 )
+from protocol.cord import (
+    CordEvent,
+)
 from protocol.errors import DiskFull
 from protocol.labels import (
     Assignment,
     ComparisonQuery,
-    CordEvent,
     LabelEvent,
     PolicyProvenance,
     RewardVersion,

@@ -19,8 +19,11 @@ from cluster.run_folder import RunFolder
 from cluster.watching import watch
 from cluster.watching.display import RunDisplay
 from cluster.watching.memory import PeakMemory
+from protocol.cord import (
+    CordState,
+    Pulled,
+)
 from protocol.errors import ActorDied, DiskFull
-from protocol.labels import CordState, Pulled
 from protocol.messages import ActorStats
 from tests.support.labels import make_cord
 from tests.support.memory_sink import MemorySink

@@ -11,11 +11,13 @@ from label_queue.ledger.records import (
     Record,
     TokenRevocation,
 )
+from protocol.cord import (
+    Pulled,
+)
 from protocol.labels import (
     LabelChange,
     LabelEvent,
     PolicyProvenance,
-    Pulled,
 )
 from tests.support.labels import (
     make_assignment,

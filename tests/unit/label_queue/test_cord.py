@@ -10,17 +10,19 @@ import pytest
 
 from label_queue.folds.cord import RELEASED, after
 from label_queue.queue import LabelQueue
-from protocol.errors import LabelConflict, QueueClosed, ResourceError, UnknownTask
-from protocol.labels import (
+from protocol.cord import (
     CordEvent,
     CordReason,
     CordState,
-    PolicyProvenance,
     Pulled,
     ReasonReleased,
     Released,
     RollbackOrdered,
     RolledBack,
+)
+from protocol.errors import LabelConflict, QueueClosed, ResourceError, UnknownTask
+from protocol.labels import (
+    PolicyProvenance,
 )
 from tests.support.labels import make_cord_event
 from tests.support.memory_ledger import MemoryLedger

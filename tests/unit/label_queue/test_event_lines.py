@@ -25,18 +25,20 @@ from label_queue.ledger.event_lines import (
 )
 from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
-from protocol.labels import (
+from protocol.cord import (
     CordEvent,
-    Excluded,
-    LabelEvent,
     Pulled,
     ReasonReleased,
-    Reinstated,
     Released,
-    Retracted,
-    Revised,
     RollbackOrdered,
     RolledBack,
+)
+from protocol.labels import (
+    Excluded,
+    LabelEvent,
+    Reinstated,
+    Retracted,
+    Revised,
     Source,
     Submitted,
 )
