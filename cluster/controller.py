@@ -42,6 +42,7 @@ from cluster.loops.answering import OrderAnswers
 from cluster.loops.checkpoints import RunCheckpoint, RunCheckpoints
 from cluster.loops.cut import RunCut
 from cluster.loops.drafting import Drafter, draw_prompts
+from cluster.loops.fitting import RewardFitting
 from cluster.loops.journal import Journal
 from cluster.loops.parts import Parts
 from cluster.loops.policy_steps import PolicySteps
@@ -49,13 +50,9 @@ from cluster.loops.prompt_cursor import PromptCursor
 from cluster.loops.reward_guard import RewardGuard
 from cluster.loops.scoring import ResponseScorer, with_one_reward_version
 from cluster.loops.staleness import StalenessBound
-from protocol.errors import DiskFull, LoopEnded, NotFinite, ScoringFailed
+from protocol.errors import LoopEnded, NotFinite, ScoringFailed
 from protocol.labels import RewardVersion
 from protocol.messages import PolicyVersion, Rollout, RolloutRequest, Sampling
-
-ROOM_POLL_S = 1.0
-MOST_UNWRITTEN = 3
-"""Fits in a row that find no room on a disk that, says the label side, has some."""
 
 
 class Controller:
@@ -124,6 +121,9 @@ class Controller:
         self._has_reward = asyncio.Event()
         self._answers = OrderAnswers(
             self.drafter, self._scorer, self._has_reward.is_set, parts.labels, journal, guards
+        )
+        self._fitting = RewardFitting(
+            parts, journal, guards, self._reward_guard, self._steps.ledger_seq_of_reward
         )
         self._over = asyncio.Event()
         if resumed is not None:
@@ -281,36 +281,13 @@ class Controller:
 
     async def reward(self) -> None:
         """Labels → reward versions, swapped into the service while it serves."""
-        unwritten = 0
         while True:
             request = await self._parts.labels.next_fit()
-            try:
-                with self._journal.fitting(request.kind):
-                    version = await self._parts.reward_trainer.fit(request)
-                # Before the swap: the first score of the new version may come while it returns.
-                self._steps.ledger_seq_of_reward[version.version] = version.ledger_seq
-                await self._reward_guard.serve(version, request)
-            except NotFinite as error:
-                await self._guards.fit_broken(error, request)
-                await self._parts.labels.wait_released()
-                continue  # the version before stays live, and the same fit is due
-            except DiskFull:
-                unwritten = 0 if await self._waited_for_room() else unwritten + 1
-                if unwritten == MOST_UNWRITTEN:
-                    raise
-                continue
-            unwritten = 0
-            await self._serve(version)
+            version = await self._fitting.fit(request)
+            if version is not None:
+                await self._serve(version)
 
     # ── steps of the loops ───────────────────────────────────────────────────────────────────
-
-    async def _waited_for_room(self) -> bool:
-        """Wait while the ledger's disk has no room; return whether that was so."""
-        has_waited = False
-        while await self._parts.labels.want_of_room():
-            has_waited = True
-            await asyncio.sleep(ROOM_POLL_S)
-        return has_waited
 
     async def _serve(self, version: RewardVersion) -> None:
         """Tell of a reward version that every replica serves; rollouts can be scored from here."""

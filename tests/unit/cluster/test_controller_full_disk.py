@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from cluster import controller as module
+from cluster.loops import fitting as module
 from protocol.errors import DiskFull
 from protocol.labels import FitRequest, RewardVersion
 from tests.support.controller_world import World
