@@ -24,7 +24,7 @@ demo: venv ## Run online RLHF on this machine: no GPU, no account, no download o
 
 test: venv ## Run all tests
 	@$(PYTHON) tools/setup.py --browser
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2
 
 check: venv ## Check style, formatting, types, imports, the page of metrics and the pages
 	$(BIN)/ruff check .

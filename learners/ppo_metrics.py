@@ -85,9 +85,11 @@ def staleness_metrics(
 ) -> dict[str, float]:
     """Return how old a batch is, and how far its sampler was from the trainer.
 
-    The mismatch is measured on the tokens sampled under the version the learner holds, where
-    nothing but arithmetic can differ; weights change in flight, so these may be the last of a
-    response that began under an older one. It is absent when there are none.
+    The mismatch is measured on responses sampled from their first token on under the version the
+    learner holds, where nothing but arithmetic can differ. Weights change in flight: what follows
+    in a response that began under an older version was sampled under the newer one, but the engine
+    still attends to keys and values of the older, and no version by itself gives such a token the
+    same probability. It is absent when there are no such responses.
 
     Args:
         batch: The messages.
@@ -117,12 +119,9 @@ def staleness_metrics(
 
 
 def _sampled_under(version: int, batch: ExperienceBatch, mask: Tensor) -> Tensor:
-    """Return which tokens were sampled under a policy version, [B, T] bool."""
-    current = torch.zeros_like(mask)
-    for row, each in enumerate(batch.rollouts):
-        versions = torch.tensor(each.rollout.policy_versions, device=mask.device)
-        current[row, : len(versions)] = versions == version
-    return current
+    """Return the tokens of responses sampled wholly under a policy version, [B, T] bool."""
+    whole = [set(each.rollout.policy_versions) == {version} for each in batch.rollouts]
+    return mask & torch.tensor(whole, device=mask.device)[:, None]
 
 
 def check_finite(metrics: Mapping[str, float]) -> None:

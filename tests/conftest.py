@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from cluster.starting.environment import LOOPBACK_ONLY, RAY_DEFAULTS, SHARED_MACHINE
 
@@ -46,14 +49,22 @@ WHOLE_RUNS = frozenset(
 start single parts. So do all tests of faults."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell pytest-xdist what may go side by side: never two whole runs, nor a module's tests."""
-    for item in items:
-        tier, module = item.path.parent.name, item.path.stem
-        is_run = tier == "faults" or module.startswith("test_run_") or module in WHOLE_RUNS
-        group = "whole runs" if is_run else "parts" if tier == "integration" else f"{tier}/{module}"
-        item.add_marker(pytest.mark.xdist_group(group))
+class SideBySide(LoadScopeScheduling):  # type: ignore[misc]
+    """Lets two tests go side by side, but never two whole runs, nor two tests of a module."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Return which tests a test must not run beside: those of the same name here."""
+        path = Path(nodeid.partition("::")[0])
+        tier, module = path.parts[1], path.stem
+        if tier == "faults" or module.startswith("test_run_") or module in WHOLE_RUNS:
+            return "whole runs"
+        return "parts" if tier == "integration" else str(path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SideBySide:
+    """Have pytest-xdist share the tests out so. Its own groups do nothing with pytest 9.2."""
+    return SideBySide(config, log)
 
 
 LEFT_TO_RUNS = (*RAY_DEFAULTS, *LOOPBACK_ONLY, "LOCAL_RANK")

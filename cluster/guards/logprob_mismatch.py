@@ -1,6 +1,6 @@
 """Sampler against trainer: the same weights must give the same log-probabilities.
 
-Looked at on tokens of lag 0, which were sampled under the very version that the step starts from.
+Looked at on responses of lag 0, sampled whole under the very version that the step starts from.
 A difference there is arithmetic, or weights that are not those they are said to be.
 """
 
@@ -22,9 +22,9 @@ class LogprobMismatchConfig(Settings):
 
     is_on: bool = True
     most_nats: float = Field(default=0.1, gt=0, le=1e3)
-    """Mean |log π_behaviour − log π_prox| of a batch's tokens of lag 0. In float32 it is some 1e-6,
-    between engines in bfloat16 some 0.01; a policy one PPO step older differs by 0.1 to 0.3 (its
-    `policy/approx_kl` is half the square). [own]"""
+    """Mean |log π_behaviour − log π_prox| of a batch's responses of lag 0. In float32 it is some
+    1e-6, between engines in bfloat16 some 0.01; a policy one PPO step older differs by 0.1 to 0.3
+    (its `policy/approx_kl` is half the square). [own]"""
     num_batches: Count = 2
     """Batches in a row above it, of those that have such tokens. [own]"""
 

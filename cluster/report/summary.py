@@ -39,7 +39,7 @@ REASONS = {
     "validation_winrate": "no label compared a trained policy with the base model",
     "validation_winrate_low": "no label compared a trained policy with the base model",
     "policy_lag_max": "no PPO step was taken",
-    "logprob_mismatch_max": "no token was sampled under the version that trained on it",
+    "logprob_mismatch_max": "no response was sampled wholly under the version that trained on it",
     "probe_mismatch_max": "the actors loaded no policy",
     "episodes_per_s": "no PPO step was taken",
     "learner_idle": "no PPO step was taken",

@@ -124,14 +124,16 @@ ROLLOUT = section(
         "queue_depth": ("rollouts", "Scored rollouts that waited behind the batch as it began."),
         "logprob_mismatch_mean": (
             "nats",
-            "Mean |log π_behaviour − log π_prox| over the batch's tokens of lag 0, which were "
-            "sampled under the very version the step starts from: sampler against trainer.",
-            "each step that has such tokens",
+            "Mean |log π_behaviour − log π_prox| over the tokens of the batch's responses of lag "
+            "0, which were sampled from their first token on under the very version that the "
+            "step starts from: sampler against trainer. After a load in flight a response goes "
+            "on with keys and values of the version before, so those are left out.",
+            "each step that has such responses",
         ),
         "logprob_mismatch_max": (
             "nats",
             "Largest of the same.",
-            "each step that has such tokens",
+            "each step that has such responses",
         ),
         "probe_mismatch_max": (
             "nats",

@@ -127,13 +127,14 @@ def test_staleness_is_of_the_oldest_token(responses: Responses) -> None:
 
 
 @proves("rollout/logprob_mismatch_mean", "rollout/logprob_mismatch_max")
-def test_the_mismatch_is_of_tokens_sampled_under_the_learner_s_version(
+def test_the_mismatch_is_of_responses_sampled_wholly_under_the_learner_s_version(
     responses: Responses,
 ) -> None:
     found = staleness_metrics(BATCH, responses, PROXIMAL, VERSION, CAP)
-    # Three tokens: 0.1 and 0 of the first response, 0.3 of the second's end.
-    assert found["rollout/logprob_mismatch_mean"] == pytest.approx(0.4 / 3, abs=1e-6)
-    assert found["rollout/logprob_mismatch_max"] == pytest.approx(0.3, abs=1e-6)
+    # 0.1 and 0 of the first response. The second's end, 0.3, was sampled under this version too,
+    # but beside keys and values of the one before.
+    assert found["rollout/logprob_mismatch_mean"] == pytest.approx(0.05, abs=1e-6)
+    assert found["rollout/logprob_mismatch_max"] == pytest.approx(0.1, abs=1e-6)
 
 
 def test_without_tokens_of_lag_0_there_is_no_mismatch(responses: Responses) -> None:
