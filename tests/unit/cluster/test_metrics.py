@@ -212,8 +212,11 @@ def test_other_projects_wandb_takes_as_well(name: str) -> None:
 def test_what_wandb_refuses_is_not_put_down_to_the_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import wandb
+
     from cluster.metrics.wandb_sink import WandbSink
 
+    wandb.teardown()  # or it goes by the environment that a test before this one had
     monkeypatch.setenv("WANDB_MODE", "sometimes")
     with pytest.raises(ResourceError) as told:
         WandbSink(
