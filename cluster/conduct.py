@@ -41,7 +41,7 @@ from cluster.starting.placement import Placement, num_cpus_wanted
 from cluster.starting.prompts import RunTexts, read_texts
 from cluster.starting.resumption import Resumption, keep_reference
 from cluster.starting.session import RaySession
-from cluster.supervision.deadlines import START_TIMEOUT_S, answered_within
+from cluster.supervision.deadlines import started_within
 from cluster.supervision.restarts import Restarts
 from cluster.supervision.signs_of_life import SignsOfLife
 from cluster.watching.display import RunDisplay
@@ -296,8 +296,7 @@ async def _start_hub(config: RunConfig, folder: RunFolder) -> Remote[MetricsShel
         config.model_dump(mode="json"),
         folder.began_at,
     )
-    silent = f"the run waited {START_TIMEOUT_S:g} s for {hub.who} to open its files and wandb"
-    async with answered_within(START_TIMEOUT_S, silent):
+    async with started_within(hub.who, "open its files and wandb"):
         await hub.ask(MetricsShell.open)
     return hub
 

@@ -25,9 +25,7 @@ from label_queue.ledger.records import (
 from label_queue.outside import NoTools, OutsideTools
 from label_queue.schedule import LabelSchedule
 from label_queue.signals import Change
-from protocol.cord import (
-    CordEvent,
-)
+from protocol.cord import CordEvent
 from protocol.errors import QueueClosed
 from protocol.labels import (
     Assignment,

@@ -110,18 +110,12 @@ def staleness_metrics(
             (weights > importance_weight_cap).float().mean()
         ),
     }
-    current = _sampled_under(version, batch, mask)
+    current = mask & (torch.tensor(lags, device=mask.device) == 0)[:, None]
     if bool(current.any()):
         mismatch = differences.abs()[current]
         metrics["rollout/logprob_mismatch_mean"] = float(mismatch.mean())
         metrics["rollout/logprob_mismatch_max"] = float(mismatch.max())
     return metrics
-
-
-def _sampled_under(version: int, batch: ExperienceBatch, mask: Tensor) -> Tensor:
-    """Return the tokens of responses sampled wholly under a policy version, [B, T] bool."""
-    whole = [set(each.rollout.policy_versions) == {version} for each in batch.rollouts]
-    return mask & torch.tensor(whole, device=mask.device)[:, None]
 
 
 def check_finite(metrics: Mapping[str, float]) -> None:

@@ -19,9 +19,7 @@ from label_queue.labeling.admissions import Admission
 from label_queue.ledger.records import Role
 from label_queue.oversight.exclusion import ExclusionPreview
 from label_queue.oversight.overview import Overview
-from protocol.cord import (
-    CordState,
-)
+from protocol.cord import CordState
 from protocol.errors import InputError, ResourceError
 
 TIMEOUT_S = 60.0

@@ -26,7 +26,7 @@ class LogprobMismatchConfig(Settings):
     1e-6, between engines in bfloat16 some 0.01; a policy one PPO step older differs by 0.1 to 0.3
     (its `policy/approx_kl` is half the square). [own]"""
     num_batches: Count = 2
-    """Batches in a row above it, of those that have such tokens. [own]"""
+    """Batches in a row above it, of those that have such responses. [own]"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

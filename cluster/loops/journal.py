@@ -37,14 +37,8 @@ from cluster.recordings.streams import (
     Recordings,
 )
 from label_queue.folds.lineage import as_provenance
-from protocol.cord import (
-    CordReason,
-    CordState,
-)
-from protocol.labels import (
-    FitKind,
-    RewardVersion,
-)
+from protocol.cord import CordReason, CordState
+from protocol.labels import FitKind, RewardVersion
 from protocol.messages import ActorStats, ExperienceBatch, PolicyVersion, Rollout, StepReport
 from protocol.once import Once
 from protocol.ports import MetricSink
@@ -250,10 +244,7 @@ class Journal:
     def restarted(self, part: str, cause: Exception) -> None:
         """A part died and is started again."""
         self.num_restarts += 1
-        self._recordings.write(
-            RESTARTS,
-            RestartRecord.of(part, cause, self._now()),
-        )
+        self._recordings.write(RESTARTS, RestartRecord.of(part, cause, self._now()))
         log.warning("part started again", part=part, error=str(cause))
 
     def alarmed(self, title: str, text: str) -> None:

@@ -10,12 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
 from cluster.loops.timekeeper import Timekeeper
-from protocol.cord import (
-    CordState,
-)
-from protocol.labels import (
-    RewardVersion,
-)
+from protocol.cord import CordState
+from protocol.labels import RewardVersion
 from protocol.messages import ExperienceBatch, PolicyVersion, ScoredRollout, StepReport
 from protocol.ports import MetricSink
 

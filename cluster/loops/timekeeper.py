@@ -11,12 +11,8 @@ from cluster.loops.activity import LoopState
 from cluster.loops.time_spent import ActorsTime, Doing, LearnerTime
 from cluster.recordings.records import ActorLook, Span
 from cluster.recordings.streams import ACTORS, FITS, LEARNER, Recordings
-from protocol.cord import (
-    CordState,
-)
-from protocol.labels import (
-    FitKind,
-)
+from protocol.cord import CordState
+from protocol.labels import FitKind
 from protocol.messages import ActorStats
 
 Wait = Literal["labels", "rollouts", "scores", "reward", "cord"]

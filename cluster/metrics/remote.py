@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, ParamSpec
 
 import ray
 
@@ -14,6 +14,8 @@ from cluster.metrics.names import Row
 from cluster.metrics.shell import MetricsShell
 from protocol.errors import ActorDied
 from protocol.remote import Remote, raised_as_itself
+
+P = ParamSpec("P")
 
 SILENT_S = 300.0
 """How long the hub may take for one row: a restart, or a wandb that starts, takes a minute."""
@@ -37,21 +39,16 @@ class RemoteSink:
 
     def write(self, row: Row) -> None:
         """Send one row."""
-        number, oldest = self._numbered()
-        self._sent.append((number, self._hub.send(MetricsShell.write, number, oldest, dict(row))))
+        self._send(MetricsShell.write, dict(row))
         self._settle()
 
     def alert(self, title: str, text: str) -> None:
         """Send an alert."""
-        number, oldest = self._numbered()
-        sent = self._hub.send(MetricsShell.alert, number, oldest, title, text)
-        self._sent.append((number, sent))
+        self._send(MetricsShell.alert, title, text)
 
     def summarize(self, figures: Mapping[str, float | int | str | None]) -> None:
         """Send closing figures."""
-        number, oldest = self._numbered()
-        sent = self._hub.send(MetricsShell.summarize, number, oldest, dict(figures))
-        self._sent.append((number, sent))
+        self._send(MetricsShell.summarize, dict(figures))
 
     def settle(self) -> None:
         """Wait until the hub has everything that was sent, and has written it.
@@ -61,25 +58,30 @@ class RemoteSink:
         """
         give_up_at = time.monotonic() + SILENT_S
         while self._sent:
-            # A hub that is new may wait for what the one before it has answered.
-            self._hub.send(MetricsShell.answered, self._sent[0][0])
             if self._settle(timeout_s=1.0):
                 give_up_at = time.monotonic() + SILENT_S
             elif time.monotonic() > give_up_at:
                 raise ActorDied(
                     f"the run waited {SILENT_S:g} s for {self._hub.who} to write what it was sent"
                 )
+            else:  # a hub that is new may wait for what the one before it has answered
+                self._hub.send(MetricsShell.answered, self._sent[0][0])
 
     def close(self) -> None:
         """Wait for everything sent, and close the hub."""
-        number, oldest = self._numbered()
-        self._sent.append((number, self._hub.send(MetricsShell.close, number, oldest)))
+        self._send(MetricsShell.close)
         self.settle()
 
-    def _numbered(self) -> tuple[int, int]:
-        """Return the number of the next call, and of the oldest that has no answer."""
+    def _send(
+        self,
+        method: Callable[Concatenate[MetricsShell, int, int, P], object],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        """Make the next call, saying which is the oldest that has no answer."""
         number = next(self._numbers)
-        return number, self._sent[0][0] if self._sent else number
+        oldest = self._sent[0][0] if self._sent else number
+        self._sent.append((number, self._hub.send(method, number, oldest, *args, **kwargs)))
 
     def _settle(self, timeout_s: float = 0.0) -> bool:
         """Take back what the hub has answered, raise what it raised; return whether it was any."""

@@ -36,15 +36,9 @@ from label_queue.quality.assessment import Assessment
 from label_queue.schedule import LabelSchedule
 from label_queue.simulated.gold import response_gold
 from label_queue.state import LabelState
-from protocol.cord import (
-    CordEvent,
-)
+from protocol.cord import CordEvent
 from protocol.files import reading
-from protocol.labels import (
-    AnswerEvent,
-    Comparison,
-    PolicyProvenance,
-)
+from protocol.labels import AnswerEvent, Comparison, PolicyProvenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ from cluster.starting.remote import (
 from cluster.starting.resumption import recollect
 from cluster.starting.rollout_actors import RolloutActors
 from cluster.starting.session import RaySession
-from cluster.supervision.deadlines import START_TIMEOUT_S, answered_within
+from cluster.supervision.deadlines import started_within
 from cluster.supervision.restarts import Restarts
 from label_queue.intake.shell import build_intake_app
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
@@ -162,8 +162,7 @@ class Placement:
         )
         self._stops.push_async_callback(queue.ask, LabelQueueShell.close)
         self.labels, self.label_queue = RemoteLabelQueue(queue), queue
-        silent = f"the run waited {START_TIMEOUT_S:g} s for {queue.who} to open its ledger"
-        async with answered_within(START_TIMEOUT_S, silent):
+        async with started_within(queue.who, "open its ledger"):
             await queue.ask(LabelQueueShell.start_connectors)
         build = partial(build_intake_app, queue, self._config.labels)
         await self._session.deploy(build, "labels", "/")

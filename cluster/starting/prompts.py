@@ -93,7 +93,7 @@ def normalisation_sequences(config: RunConfig, policy_path: Path) -> list[tuple[
     context = _run_context(config, model)
     reader = PolicyTokenizer(load_tokenizer(policy_path))
     rule = written_end_rule(config.response, reader, model)
-    responses = ResponseReader(tokenizer=reader, rule=rule, longest=context, model=model)
+    responses = ResponseReader(reader, rule, context, model)
     return read_normalisation_texts(Path(path), responses)
 
 
@@ -123,7 +123,7 @@ def anchor_pairs(config: RunConfig, policy_path: Path) -> tuple[AnchorPair, ...]
             seed=config.prompts.seed,
         )
     context = _run_context(config, model)
-    responses = ResponseReader(tokenizer=reader, rule=rule, longest=context, model=model)
+    responses = ResponseReader(reader, rule, context, model)
     return read_anchor_pairs(Path(wanted.path), responses)
 
 

@@ -12,7 +12,7 @@ import ray
 
 from actors.shell import RolloutActorShell
 from cluster.starting.ranks import RankGroup
-from cluster.supervision.deadlines import START_TIMEOUT_S, answered_within
+from cluster.supervision.deadlines import started_within
 from cluster.supervision.restarts import Restarts
 from learners.shell import LearnerRank, RewardTrainerRank
 from protocol.errors import PartFailed
@@ -55,8 +55,7 @@ class RemoteActor:
         Raises:
             ActorDied: It is gone, or did not start in `START_TIMEOUT_S`.
         """
-        silent = f"the run waited {START_TIMEOUT_S:g} s for {self.who} to start its engine"
-        async with answered_within(START_TIMEOUT_S, silent):
+        async with started_within(self.who, "start its engine"):
             await self._actor.ask(RolloutActorShell.start)
 
     async def generate(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:

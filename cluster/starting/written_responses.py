@@ -27,7 +27,7 @@ class WrittenLine:
     """Names the line in errors."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ResponseReader:
     """Reads such files.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from protocol.errors import ActorDied
 
@@ -31,3 +31,17 @@ async def answered_within(timeout_s: float, silent: str) -> AsyncIterator[None]:
         if not deadline.expired():
             raise
         raise ActorDied(silent) from error
+
+
+def started_within(who: str, what: str) -> AbstractAsyncContextManager[None]:
+    """Wait in the block for a process to come up, no longer than `START_TIMEOUT_S`.
+
+    Args:
+        who: Names it.
+        what: It is to do, e.g. "start its engine".
+
+    Raises:
+        ActorDied: It took longer.
+    """
+    silent = f"the run waited {START_TIMEOUT_S:g} s for {who} to {what}"
+    return answered_within(START_TIMEOUT_S, silent)

@@ -19,9 +19,7 @@ from cluster.watching.display import RunDisplay
 from cluster.watching.memory import PeakMemory
 from cluster.watching.starvation import Starvation
 from label_queue.sides.policy_loop import PolicyLoopSide
-from protocol.cord import (
-    CordState,
-)
+from protocol.cord import CordState
 from protocol.errors import DiskFull, PartFailed
 from protocol.messages import ActorStats
 

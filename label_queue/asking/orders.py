@@ -15,13 +15,7 @@ from label_queue.config import LabelsConfig
 from label_queue.quality.preference import TRAINING
 from protocol.distinct import is_comparison
 from protocol.errors import InputError, NotFinite
-from protocol.labels import (
-    Candidate,
-    ComparisonQuery,
-    QueryDraft,
-    QueryOrder,
-    QueryPurpose,
-)
+from protocol.labels import Candidate, ComparisonQuery, QueryDraft, QueryOrder, QueryPurpose
 from protocol.messages import Prompt, Rollout
 
 MAX_BARREN_ORDERS = 10

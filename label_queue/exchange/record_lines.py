@@ -21,9 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from label_queue.exchange.line_file import read_lines
 from label_queue.ledger.event_lines import CORD_EVENT, LABEL_EVENT
 from label_queue.ledger.records import ConnectorOffset, Ledger, Record, stream_of
-from protocol.cord import (
-    CordEvent,
-)
+from protocol.cord import CordEvent
 from protocol.distinct import first_alike
 from protocol.errors import InputError
 from protocol.json_lines import line_of

@@ -26,9 +26,7 @@ from label_queue.labeling.own_work import HeldTasks, Me
 from label_queue.labeling.run_info import RunInfo
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
 from label_queue.labeling.tasks import Task
-from protocol.cord import (
-    CordState,
-)
+from protocol.cord import CordState
 from protocol.errors import InvalidLabel, LabelError, TooFast
 from protocol.fault_points import reached
 

@@ -23,9 +23,7 @@ from label_queue.intake.refusals import refusals
 from label_queue.labeling.admissions import Admission
 from label_queue.oversight.exclusion import ExclusionPreview
 from label_queue.oversight.overview import Overview
-from protocol.cord import (
-    CordState,
-)
+from protocol.cord import CordState
 from protocol.errors import LabelError
 from protocol.limits import LARGEST_STORED
 

@@ -10,13 +10,8 @@ from label_queue.config import LabelsConfig
 from label_queue.labeling.submissions import LabelSubmission, as_submission
 from label_queue.labeling.tasks import Task, as_task
 from label_queue.state import LabelState
-from protocol.cord import (
-    CordState,
-)
-from protocol.labels import (
-    AnswerEvent,
-    Submitted,
-)
+from protocol.cord import CordState
+from protocol.labels import AnswerEvent, Submitted
 
 DAY_S = 86_400.0
 

@@ -17,14 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, PlainSerializer, TypeAdapter, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from protocol.cord import (
-    CordEvent,
-    Pulled,
-    ReasonReleased,
-    Released,
-    RollbackOrdered,
-    RolledBack,
-)
+from protocol.cord import CordEvent, Pulled, ReasonReleased, Released, RollbackOrdered, RolledBack
 from protocol.labels import (
     Excluded,
     LabelEvent,

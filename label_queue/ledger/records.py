@@ -11,16 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
-from protocol.cord import (
-    CordEvent,
-)
-from protocol.labels import (
-    Assignment,
-    ComparisonQuery,
-    LabelEvent,
-    PolicyProvenance,
-    RewardVersion,
-)
+from protocol.cord import CordEvent
+from protocol.labels import Assignment, ComparisonQuery, LabelEvent, PolicyProvenance, RewardVersion
 
 Role = Literal["labeler", "owner"]
 TokenKind = Literal["token", "link", "session"]

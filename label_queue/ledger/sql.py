@@ -37,17 +37,11 @@ from label_queue.ledger.records import (
 )
 from label_queue.ledger.schema import SCHEMA_VERSION, find_version, prepare
 from label_queue.ledger.tables import STREAMS, Stream
-from protocol.cord import (
-    CordEvent,
-)
+from protocol.cord import CordEvent
 from protocol.errors import InputError, MissingError
 from protocol.fault_points import reach
 from protocol.files import reading
-from protocol.labels import (
-    Assignment,
-    ComparisonQuery,
-    LabelEvent,
-)
+from protocol.labels import Assignment, ComparisonQuery, LabelEvent
 
 MEND_LEDGER = "name the run folder's ledger.sqlite"
 KEYS_PER_SELECT = 500

@@ -26,16 +26,8 @@ from label_queue.ledger.records import (
     Record,
     TokenRevocation,
 )
-from protocol.cord import (
-    CordEvent,
-)
-from protocol.labels import (
-    Assignment,
-    ComparisonQuery,
-    LabelEvent,
-    PolicyProvenance,
-    RewardVersion,
-)
+from protocol.cord import CordEvent
+from protocol.labels import Assignment, ComparisonQuery, LabelEvent, PolicyProvenance, RewardVersion
 
 metadata = MetaData()
 run_table = Table(

@@ -7,13 +7,7 @@ from collections.abc import Callable
 from label_queue.folds.lineage import as_provenance
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.state import LabelState
-from protocol.cord import (
-    CordState,
-    Pulled,
-    ReasonReleased,
-    RollbackOrdered,
-    RolledBack,
-)
+from protocol.cord import CordState, Pulled, ReasonReleased, RollbackOrdered, RolledBack
 from protocol.errors import LabelConflict, UnknownTask
 from protocol.messages import PolicyVersion
 

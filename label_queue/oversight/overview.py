@@ -7,13 +7,8 @@ from dataclasses import dataclass
 from label_queue.folds.shown import ShownCandidate, ShownPrompt
 from label_queue.outside import ConnectorHealth
 from label_queue.quality.assessment import Assessment
-from protocol.cord import (
-    CordState,
-)
-from protocol.labels import (
-    QueryKind,
-    QueryPurpose,
-)
+from protocol.cord import CordState
+from protocol.labels import QueryKind, QueryPurpose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,7 @@ from label_queue.oversight.cord import Cord
 from label_queue.oversight.exclusion import ExclusionPreview
 from label_queue.oversight.overview import Overview
 from label_queue.oversight.owner import Oversight
-from protocol.cord import (
-    CordState,
-)
+from protocol.cord import CordState
 
 OWNER = "owner"
 """Name that whoever acts here has in the ledger."""

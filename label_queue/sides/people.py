@@ -13,9 +13,7 @@ from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
 from label_queue.labeling.tasks import Task
 from label_queue.oversight.cord import Cord
 from label_queue.state import LabelState
-from protocol.cord import (
-    CordState,
-)
+from protocol.cord import CordState
 from protocol.errors import LabelError
 
 

@@ -14,15 +14,8 @@ from label_queue.ledger.records import Record
 from label_queue.oversight.cord import Cord
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
-from protocol.cord import (
-    CordState,
-)
-from protocol.labels import (
-    FitRequest,
-    QueryDraft,
-    QueryOrder,
-    RewardVersion,
-)
+from protocol.cord import CordState
+from protocol.labels import FitRequest, QueryDraft, QueryOrder, RewardVersion
 from protocol.messages import PolicyVersion, Rollout
 
 

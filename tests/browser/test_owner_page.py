@@ -9,9 +9,7 @@ import pytest
 from playwright.async_api import Locator, expect
 
 from label_queue.outside import ConnectorHealth
-from protocol.cord import (
-    Pulled,
-)
+from protocol.cord import Pulled
 from tests.browser.conftest import DESKTOP, PHONE, Enter, Visitor
 from tests.support.fake_people_queue import FakePeopleQueue
 from tests.support.labels import make_cord

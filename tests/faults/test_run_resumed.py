@@ -169,6 +169,9 @@ def test_a_run_whose_processes_were_killed_moved_and_stopped_ends_as_if_nobody_h
     run.process.send_signal(signal.SIGTERM)
     assert run.wait(timeout_s=120) == 128 + signal.SIGTERM, run.output
     run.wait_for_silence(timeout_s=60)
+    assert run.error_output == "andon: stopped\n"
+    assert (run.state["state"], run.state["stop_reason"]) == ("stopped", "interrupted by SIGTERM")
+    assert (run.folder.report / "index.html").exists()
     run = start("moved")
     assert run.wait(timeout_s=600) == 0, run.output
     assert run.error_output == ""

@@ -18,12 +18,7 @@ from click.testing import CliRunner
 from cluster.cli import main
 from cluster.report.records import read_run
 from label_queue.ledger.sql import SqlLedger
-from protocol.cord import (
-    Pulled,
-    ReasonReleased,
-    RollbackOrdered,
-    RolledBack,
-)
+from protocol.cord import Pulled, ReasonReleased, RollbackOrdered, RolledBack
 from tests.support.outside_labeler import OutsideLabeler, open_client
 from tests.support.run_process import RunProcess, save_inputs
 

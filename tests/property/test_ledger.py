@@ -13,14 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from label_queue.folds.dataset import build_dataset
 from label_queue.ledger.records import ConnectorOffset, LabelerToken, Record, TokenRevocation
 from label_queue.ledger.sql import SqlLedger
-from protocol.cord import (
-    CordEvent,
-    Pulled,
-    ReasonReleased,
-    Released,
-    RollbackOrdered,
-    RolledBack,
-)
+from protocol.cord import CordEvent, Pulled, ReasonReleased, Released, RollbackOrdered, RolledBack
 from protocol.labels import (
     Assignment,
     ComparisonQuery,

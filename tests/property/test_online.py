@@ -13,13 +13,7 @@ from label_queue.folds.lineage import policies_touched
 from label_queue.ledger.records import Record
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
-from protocol.labels import (
-    AnswerEvent,
-    ComparisonQuery,
-    DatasetRules,
-    LabelChange,
-    RewardVersion,
-)
+from protocol.labels import AnswerEvent, ComparisonQuery, DatasetRules, LabelChange, RewardVersion
 from protocol.seq_ranges import numbers_in
 from tests.support.labels import (
     ManualClock,

@@ -18,14 +18,7 @@ from label_queue.quality.reliability import reliabilities
 from label_queue.quality.self_agreement import consistency
 from label_queue.quality.standing import standings
 from label_queue.quality.weights import capped, weight_shares
-from protocol.labels import (
-    Comparison,
-    DatasetRules,
-    Excluded,
-    LabelEvent,
-    OwnerEvent,
-    Submitted,
-)
+from protocol.labels import Comparison, DatasetRules, Excluded, LabelEvent, OwnerEvent, Submitted
 from tests.support.canonical_json import dataset_bytes
 from tests.support.label_strategies import owner_events
 from tests.support.labels import (

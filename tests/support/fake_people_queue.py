@@ -24,11 +24,7 @@ from label_queue.oversight.exclusion import ExclusionPreview
 from label_queue.oversight.overview import Overview
 from label_queue.sides.owner import OwnerSide
 from label_queue.sides.people import PeopleSide
-from protocol.cord import (
-    CordState,
-    Pulled,
-    ReasonReleased,
-)
+from protocol.cord import CordState, Pulled, ReasonReleased
 from protocol.errors import Forbidden, LabelConflict, LabelError, Unauthenticated, UnknownTask
 from tests.support.overview import changed, make_overview
 

@@ -9,11 +9,7 @@ from typing import TypeVar
 
 from label_queue.config import IntakeConfig, LabelsConfig, QualityConfig, WarmConfig
 from label_queue.folds.cord import RELEASED, after
-from protocol.cord import (
-    CordEvent,
-    CordState,
-    Pulled,
-)
+from protocol.cord import CordEvent, CordState, Pulled
 from protocol.labels import (
     AnswerEvent,
     Assignment,

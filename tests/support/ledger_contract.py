@@ -13,17 +13,8 @@ from label_queue.ledger.records import (
     Record,
     TokenRevocation,
 )
-from protocol.cord import (
-    CordEvent,
-    Pulled,
-    ReasonReleased,
-    Released,
-    RollbackOrdered,
-    RolledBack,
-)
-from protocol.labels import (
-    LabelEvent,
-)
+from protocol.cord import CordEvent, Pulled, ReasonReleased, Released, RollbackOrdered, RolledBack
+from protocol.labels import LabelEvent
 from tests.support.contract import Contract
 from tests.support.labels import (
     make_assignment,

@@ -15,17 +15,9 @@ from label_queue.ledger.records import (
     TokenRevocation,
     stream_of,
 )
-from protocol.cord import (
-    CordEvent,
-)
+from protocol.cord import CordEvent
 from protocol.errors import DiskFull
-from protocol.labels import (
-    Assignment,
-    ComparisonQuery,
-    LabelEvent,
-    PolicyProvenance,
-    RewardVersion,
-)
+from protocol.labels import Assignment, ComparisonQuery, LabelEvent, PolicyProvenance, RewardVersion
 
 KEYS: dict[Any, str | None] = {
     ComparisonQuery: "query_id",

@@ -8,9 +8,7 @@ from typing import Any, TypeVar
 from label_queue.folds.shown import ShownCandidate, ShownPrompt
 from label_queue.oversight.overview import Disagreement, Moment, Overview, Progress, Vote
 from label_queue.quality.assessment import Assessment
-from protocol.cord import (
-    CordState,
-)
+from protocol.cord import CordState
 
 T = TypeVar("T")
 

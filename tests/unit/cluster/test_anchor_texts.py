@@ -24,10 +24,6 @@ LINE = {"prompt": "the soup was", "better": "fresh", "worse": "stale ."}
 WHOLE = EndRule(mode="fixed", marker_ids=frozenset())
 
 
-def responses(tokenizer: PolicyTokenizer, rule: EndRule, longest: int) -> ResponseReader:
-    return ResponseReader(tokenizer=tokenizer, rule=rule, longest=longest)
-
-
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A policy that knows the grammar's words."""
@@ -75,7 +71,7 @@ def write(folder: Path, *lines: object) -> Path:
 def test_a_line_becomes_a_pair_as_the_reward_model_reads_it(
     tmp_path: Path, reader: PolicyTokenizer
 ) -> None:
-    [pair] = read_anchor_pairs(write(tmp_path, LINE), responses(reader, WHOLE, 64))
+    [pair] = read_anchor_pairs(write(tmp_path, LINE), ResponseReader(reader, WHOLE, 64))
     assert (pair.prompt, pair.better, pair.worse) == ("the soup was", "fresh", "stale .")
     assert reader.shown_text(pair.better_tokens) == "the soup was fresh"
     assert reader.shown_text(pair.worse_tokens) == "the soup was stale ."
@@ -95,16 +91,16 @@ def test_a_bad_line_is_named(
 ) -> None:
     path = write(tmp_path, LINE, {**LINE, **change})
     with pytest.raises(InputError, match=problem):
-        read_anchor_pairs(path, responses(reader, WHOLE, 8))
+        read_anchor_pairs(path, ResponseReader(reader, WHOLE, 8))
 
 
 def test_a_file_that_is_not_there_or_has_no_pair_is_named_by_its_key(
     tmp_path: Path, reader: PolicyTokenizer
 ) -> None:
     with pytest.raises(MissingError, match=r"guards\.anchor_accuracy\.path"):
-        read_anchor_pairs(tmp_path / "none.jsonl", responses(reader, WHOLE, 64))
+        read_anchor_pairs(tmp_path / "none.jsonl", ResponseReader(reader, WHOLE, 64))
     with pytest.raises(InputError):
-        read_anchor_pairs(write(tmp_path), responses(reader, WHOLE, 64))
+        read_anchor_pairs(write(tmp_path), ResponseReader(reader, WHOLE, 64))
 
 
 def test_the_generator_s_pairs_are_ordered_far_apart_by_its_hidden_score(policy: Path) -> None:

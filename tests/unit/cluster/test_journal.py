@@ -8,10 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.cord import (
-    CordState,
-    Pulled,
-)
+from protocol.cord import CordState, Pulled
 from protocol.errors import ScoringFailed
 from protocol.messages import ChatMessage, Prompt, StepReport
 from tests.support.journal_desk import START, Desk, make_batch, make_reward, make_stats

@@ -16,10 +16,6 @@ WORDS = {"<unk>": 0, "the": 1, "soup": 2, "was": 3, "good": 4}
 WHOLE = EndRule(mode="fixed", marker_ids=frozenset())
 
 
-def responses(tokenizer: PolicyTokenizer, rule: EndRule, longest: int) -> ResponseReader:
-    return ResponseReader(tokenizer=tokenizer, rule=rule, longest=longest)
-
-
 @pytest.fixture
 def tokenizer() -> PolicyTokenizer:
     words = Tokenizer(models.WordLevel(WORDS, unk_token="<unk>"))
@@ -39,7 +35,7 @@ def test_prompt_and_response_become_one_sequence(
     line = {"prompt": "the soup", "response": "was good"}
     path = write(tmp_path, line, {**line, "response": "was"})
 
-    assert read_normalisation_texts(path, responses(tokenizer, WHOLE, 4)) == [
+    assert read_normalisation_texts(path, ResponseReader(tokenizer, WHOLE, 4)) == [
         (1, 2, 3, 4),
         (1, 2, 3),
     ]
@@ -51,27 +47,29 @@ def test_a_bad_line_is_named(tmp_path: Path, tokenizer: PolicyTokenizer) -> None
     with pytest.raises(InputError, match='line 2: no "response"'):
         read_normalisation_texts(
             write(tmp_path, good, {"prompt": "the"}),
-            responses(tokenizer, WHOLE, 4),
+            ResponseReader(tokenizer, WHOLE, 4),
         )
     with pytest.raises(InputError, match=r"line 1: .* are 4 tokens long .* is 3"):
-        read_normalisation_texts(write(tmp_path, good, good), responses(tokenizer, WHOLE, 3))
+        read_normalisation_texts(write(tmp_path, good, good), ResponseReader(tokenizer, WHOLE, 3))
     with pytest.raises(InputError, match="1 lines: normalisation needs at least 2"):
-        read_normalisation_texts(write(tmp_path, good), responses(tokenizer, WHOLE, 4))
+        read_normalisation_texts(write(tmp_path, good), ResponseReader(tokenizer, WHOLE, 4))
     with pytest.raises(MissingError, match=r"reward_model\.normalisation_path"):
-        read_normalisation_texts(tmp_path / "none.jsonl", responses(tokenizer, WHOLE, 4))
+        read_normalisation_texts(tmp_path / "none.jsonl", ResponseReader(tokenizer, WHOLE, 4))
 
 
 def test_texts_end_where_sampled_responses_do(tmp_path: Path, tokenizer: PolicyTokenizer) -> None:
     line = {"prompt": "the soup", "response": "was good was the"}
     path = write(tmp_path, line, line)
     cut = EndRule(mode="fixed", cut_after=1, marker_ids=frozenset({3}))
-    assert read_normalisation_texts(path, responses(tokenizer, cut, 8)) == [(1, 2, 3, 4, 3)] * 2
+    assert (
+        read_normalisation_texts(path, ResponseReader(tokenizer, cut, 8)) == [(1, 2, 3, 4, 3)] * 2
+    )
 
     inner = kinds.gemma()
     end_of_turn, eos = inner.convert_tokens_to_ids(["<end_of_turn>", "<eos>"])
     ends = EndRule(mode="end_token", marker_ids=frozenset({end_of_turn, eos}))
     chat = {"prompt": [{"role": "user", "content": "hello"}], "response": "good <eos>"}
     path = write(tmp_path, line, chat)
-    plain, turn = read_normalisation_texts(path, responses(PolicyTokenizer(inner), ends, 99))
+    plain, turn = read_normalisation_texts(path, ResponseReader(PolicyTokenizer(inner), ends, 99))
     assert (plain[-1], plain.count(eos)) == (eos, 1)
     assert (turn[-1], turn.count(eos)) == (end_of_turn, 0)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from actors.shell import RolloutActorShell
-from cluster.starting import remote
 from cluster.starting.rollout_actors import RolloutActors
+from cluster.supervision import deadlines
 from cluster.supervision.config import RestartsConfig
 from cluster.supervision.restarts import Restarts
 from protocol.errors import ActorDied, ResourceError
@@ -127,7 +127,7 @@ async def test_dead_actors_have_nothing_to_stop() -> None:
 
 
 async def test_one_that_never_comes_up_is_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "START_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(deadlines, "START_TIMEOUT_S", 0.01)
     world = World()
 
     async def never() -> None:

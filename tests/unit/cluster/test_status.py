@@ -16,9 +16,7 @@ import pytest
 from cluster.run_folder import RunFolder
 from cluster.watching import status
 from cluster.watching.status import describe, read_status
-from protocol.cord import (
-    Pulled,
-)
+from protocol.cord import Pulled
 from protocol.errors import MissingError
 from tests.support.labels import make_cord
 

@@ -36,11 +36,7 @@ from cluster.report.records import RunRecords, read_run
 from cluster.report.summary import summarize
 from cluster.run_folder import RunFolder
 from label_queue.ledger.sql import SqlLedger
-from protocol.cord import (
-    CordState,
-    Pulled,
-    Released,
-)
+from protocol.cord import CordState, Pulled, Released
 from protocol.messages import StepReport
 from tests.support.journal_desk import make_batch, make_reward, make_stats
 from tests.support.labels import make_cord_event

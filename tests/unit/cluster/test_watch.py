@@ -19,10 +19,7 @@ from cluster.run_folder import RunFolder
 from cluster.watching import watch
 from cluster.watching.display import RunDisplay
 from cluster.watching.memory import PeakMemory
-from protocol.cord import (
-    CordState,
-    Pulled,
-)
+from protocol.cord import CordState, Pulled
 from protocol.errors import ActorDied, DiskFull
 from protocol.messages import ActorStats
 from tests.support.labels import make_cord

@@ -11,14 +11,8 @@ from label_queue.ledger.records import (
     Record,
     TokenRevocation,
 )
-from protocol.cord import (
-    Pulled,
-)
-from protocol.labels import (
-    LabelChange,
-    LabelEvent,
-    PolicyProvenance,
-)
+from protocol.cord import Pulled
+from protocol.labels import LabelChange, LabelEvent, PolicyProvenance
 from tests.support.labels import (
     make_assignment,
     make_event,

@@ -21,9 +21,7 @@ from protocol.cord import (
     RolledBack,
 )
 from protocol.errors import LabelConflict, QueueClosed, ResourceError, UnknownTask
-from protocol.labels import (
-    PolicyProvenance,
-)
+from protocol.labels import PolicyProvenance
 from tests.support.labels import make_cord_event
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.messages import make_policy

@@ -25,23 +25,8 @@ from label_queue.ledger.event_lines import (
 )
 from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
-from protocol.cord import (
-    CordEvent,
-    Pulled,
-    ReasonReleased,
-    Released,
-    RollbackOrdered,
-    RolledBack,
-)
-from protocol.labels import (
-    Excluded,
-    LabelEvent,
-    Reinstated,
-    Retracted,
-    Revised,
-    Source,
-    Submitted,
-)
+from protocol.cord import CordEvent, Pulled, ReasonReleased, Released, RollbackOrdered, RolledBack
+from protocol.labels import Excluded, LabelEvent, Reinstated, Retracted, Revised, Source, Submitted
 from tests.support.labels import make_assignment, make_query
 from tests.support.memory_ledger import MemoryLedger
 

@@ -19,10 +19,7 @@ from label_queue.ledger.records import (
 )
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import InputError, MissingError, ResourceError, SchemaMismatch
-from protocol.labels import (
-    ComparisonQuery,
-    DatasetRules,
-)
+from protocol.labels import ComparisonQuery, DatasetRules
 from tests.support.canonical_json import dataset_bytes
 from tests.unit.label_queue.conftest import MakeLedger
 from tests.unit.label_queue.exchanged import (

@@ -13,9 +13,7 @@ from label_queue.exchange.export import export_run
 from label_queue.exchange.imports import Imported, import_file
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import InputError, UserError
-from protocol.labels import (
-    ComparisonQuery,
-)
+from protocol.labels import ComparisonQuery
 from protocol.messages import ChatMessage
 from tests.support.labels import (
     answers,

@@ -14,15 +14,9 @@ from label_queue.ledger.records import LabelerToken
 from label_queue.ledger.schema import SCHEMA_VERSION
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger.tables import STREAMS
-from protocol.cord import (
-    Pulled,
-)
+from protocol.cord import Pulled
 from protocol.errors import InputError, SchemaMismatch
-from protocol.labels import (
-    Assignment,
-    ComparisonQuery,
-    LabelEvent,
-)
+from protocol.labels import Assignment, ComparisonQuery, LabelEvent
 from tests.support.labels import make_assignment, make_cord_event, make_event, make_query
 
 APPEND_ONLY = "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"

@@ -14,14 +14,9 @@ from label_queue.ledger.file import refuse_network_filesystem
 from label_queue.ledger.records import ConnectorOffset, DeadLetter, LabelerToken, TokenRevocation
 from label_queue.ledger.sql import SqlLedger, _engine
 from label_queue.ledger.tables import STREAMS
-from protocol.cord import (
-    Pulled,
-)
+from protocol.cord import Pulled
 from protocol.errors import InputError, MissingError, ResourceError
-from protocol.labels import (
-    ComparisonQuery,
-    RewardVersion,
-)
+from protocol.labels import ComparisonQuery, RewardVersion
 from tests.support.labels import (
     make_assignment,
     make_cord_event,

@@ -11,9 +11,7 @@ from pydantic import TypeAdapter
 
 from label_queue.intake.identity import CSRF_HEADER, SESSION_COOKIE, csrf_token
 from label_queue.queue import LabelQueue
-from protocol.cord import (
-    CordState,
-)
+from protocol.cord import CordState
 from tests.unit.label_queue.intake.client import choice, client_of, take
 
 SAME_SITE = {"Origin": "http://andon"}
