@@ -22,10 +22,12 @@
                                    a cord that is not pulled
     weights     policy versions    a newer version                   learning
     queries     orders             queries wanted by the schedule    people; learning (the clock)
-    reward      labels             a refit point, or enough labels   people
+    refits      labels             a refit point                     people
+    updates     labels             enough labels since the last      people
 
 Data is pushed forward and weights are pulled; only "slot released" and "version announced" travel
-backward. The learner alone writes policy versions, the reward trainer alone reward versions. A loop
+backward. The learner alone writes policy versions, the reward trainer alone reward versions. A
+refit, from ρ, is worked off between the updates of the live reward, which never stop for it. A loop
 that ends before the run is over is an error and stops the run.
 """
 
@@ -118,12 +120,12 @@ class Controller:
 
         self._requests: asyncio.Queue[list[RolloutRequest]] = asyncio.Queue(maxsize=1)
         self._rollouts: asyncio.Queue[list[Rollout]] = asyncio.Queue()
-        self._has_reward = asyncio.Event()
-        self._answers = OrderAnswers(
-            self.drafter, self._scorer, self._has_reward.is_set, parts.labels, journal, guards
-        )
         self._fitting = RewardFitting(
             parts, journal, guards, self._reward_guard, self._steps.ledger_seq_of_reward
+        )
+        has_reward = self._fitting.has_served.is_set
+        self._answers = OrderAnswers(
+            self.drafter, self._scorer, has_reward, parts.labels, journal, guards
         )
         self._over = asyncio.Event()
         if resumed is not None:
@@ -174,8 +176,7 @@ class Controller:
         if policy.version > 0:
             await self._parts.labels.set_progress(policy.episodes, policy)
         if reward is not None:
-            self._steps.ledger_seq_of_reward[reward.version] = reward.ledger_seq
-            await self._serve(reward)
+            await self._fitting.tell(reward)
 
     async def run(self) -> None:
         """Run all loops until the last episode is trained or `stop` is called.
@@ -187,7 +188,7 @@ class Controller:
         """
         await self._keep()
         policy_loop = (self.prompts, self.rollouts, self.scoring, self.learning, self.weights)
-        label_loop = (self.queries, self.reward)
+        label_loop = (self.queries, self.refits, self.updates)
         loops = policy_loop + label_loop
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._endless(loop), name=loop.__name__) for loop in loops]
@@ -223,7 +224,7 @@ class Controller:
         With lag 0 the learner waits for the whole batch anyway: it is scored at once, so that no
         score depends on which rollouts came together.
         """
-        await self._has_reward.wait()
+        await self._fitting.has_served.wait()
         is_synchronous = self._config.run.max_policy_lag == 0
         while True:
             rollouts = await self._rollouts.get()
@@ -279,21 +280,17 @@ class Controller:
             for order in await self._parts.labels.next_orders(timeout_s=5.0, call=call):
                 await self._answers.answer(order)
 
-    async def reward(self) -> None:
-        """Labels → reward versions, swapped into the service while it serves."""
+    async def refits(self) -> None:
+        """Labels → reward versions fitted from ρ, swapped into the service while it serves."""
         while True:
-            request = await self._parts.labels.next_fit()
-            version = await self._fitting.fit(request)
-            if version is not None:
-                await self._serve(version)
+            await self._fitting.refit(await self._parts.labels.next_refit())
+
+    async def updates(self) -> None:
+        """New labels → versions that go on from the live one, also while a refit is under way."""
+        while True:
+            await self._fitting.update(await self._parts.labels.next_update())
 
     # ── steps of the loops ───────────────────────────────────────────────────────────────────
-
-    async def _serve(self, version: RewardVersion) -> None:
-        """Tell of a reward version that every replica serves; rollouts can be scored from here."""
-        await self._parts.labels.reward_served(version)
-        self._journal.reward_served(version)
-        self._has_reward.set()
 
     async def _load_policy(self) -> None:
         policy = self._steps.policy

@@ -11,11 +11,13 @@ From an answer in the browser to the fit that learns it. In brackets, what each 
                                 state                     [nothing: every fold takes the record]
                                     │ change.notify           board, history, figures, cord …
                 ┌───────────────────┼──────────────────────────┐
-    the answer, 200     loop  ── wait_until_allowed      loop ── next_fit ──▶ fitting/reward_fits
+    the answer, 200     loop  ── wait_until_allowed      loop ── next_refit ─▶ fitting/reward_fits
                               [l(n) labels that count]        [the schedule, or labels taken back
                                     │                          that weighed more than 2 %]
-                              loop ── pass_cord                │ FitRequest
-                              [the owner's release]       the reward trainer fits, replicas swap
+                              loop ── pass_cord          loop ── next_update    and all the while
+                              [the owner's release]           [enough labels since the last]
+                                                               │ FitRequest
+                                                          the reward trainer fits, replicas swap
                                                                │
                                                          loop ── reward_served ──▶ ledger, state
 

@@ -1,6 +1,7 @@
 """The reward trainer: one rank of it, plain Python. The single writer of reward versions.
 
 A refit starts from ρ with fresh heads and is the truth; a warm update goes on from the live model.
+A refit can be worked off step by step, and the live model updated between its steps.
 Shapes: B comparisons, K candidates, M heads.
 """
 
@@ -15,15 +16,14 @@ from torch import Tensor
 
 from learners.checkpoint import Layout
 from learners.comparisons import (
-    bootstrap_counts,
     calibration_error,
     candidate_sequences,
     collate_comparisons,
-    comparison_losses,
     hits,
 )
 from learners.config import DeepSpeedConfig, RewardFitConfig
 from learners.engine import Engine
+from learners.fit_steps import FitSteps
 from learners.judging import Judgement, confidence, judge
 from learners.reward_state import RewardStates, Share, digest_of
 from protocol.errors import InputError, NotFinite, ResourceError, VersionError
@@ -41,10 +41,26 @@ _LIMITS = BatchLimits(max_tokens=16_384, max_sequences=256)
 """Limits of a forward pass without gradients."""
 
 
+@dataclass(slots=True, kw_only=True)
+class _Refit:
+    """A refit under way, beside the live model."""
+
+    digest: str
+    """Of its request."""
+    engine: Engine
+    gain: Tensor
+    """[M], the scale at which it learns."""
+    steps: FitSteps
+    seconds: float = 0.0
+    """Time spent on its steps so far."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kept:
     """What a fit may spoil, as it was before."""
 
+    engine: Engine | None
+    """Holds the live model; None before the first refit."""
     state: dict[str, Tensor] | None
     """This rank's share of the live model, of a warm update."""
     gain: Tensor
@@ -95,6 +111,7 @@ class RewardTrainer:
         self._reference_sequences = reference_sequences
         self._clock = clock
         self._engine: Engine | None = None
+        self._refit: _Refit | None = None
         self._training_gain = torch.ones(model.num_heads)
         self._reference_scores: Tensor | None = None
         self._learned: set[str] = set()
@@ -105,31 +122,64 @@ class RewardTrainer:
         if resume_from is not None:
             self._resume(resume_from)
 
+    def advance(self, num_steps: int, request: FitRequest | None = None) -> bool:
+        """Work on a refit beside the live model, which stays as it is and may be updated meanwhile.
+
+        Args:
+            num_steps: Optimizer steps that the refit is to have taken at return.
+            request: To begin with it, where another or none is under way; None: goes on with the
+                one that is.
+
+        Returns:
+            Whether it has no step left, so that `fit` is next.
+
+        Errors are those of `fit`; after any of them no refit is under way.
+        """
+        if request is not None:
+            digest = _checked(request)
+            if self._last is not None and digest == self._last[0]:
+                return True
+            self._begin(request, digest)
+        assert self._refit is not None, "no refit is under way"
+        try:
+            self._work(self._refit, num_steps)
+        except NotFinite:
+            self._drop_refit()
+            raise
+        return self._refit.steps.are_done
+
     def fit(self, request: FitRequest) -> RewardVersion | None:
         """Fit or update, normalise, write a bundle; return its announcement on rank 0, else None.
 
-        A refit is a pure function of the request and the configs, bit for bit on one rank; so is a
-        warm update of these and the model it goes on from. The same request again returns the
-        first answer.
+        A refit is a pure function of the request and the configs, bit for bit on one rank, however
+        much of it `advance` did and whatever was updated meanwhile; so is a warm update of these
+        and the model it goes on from. The same request again returns the first answer.
 
         Raises:
             InputError: No comparisons, a sequence the model cannot take, or an architecture whose
                 scores cannot be computed.
-            VersionError: A warm update before any refit.
+            VersionError: A warm update before any refit, or of a version that is not the newest.
             NotFinite: NaN or infinity in a loss, gradient or score. Nothing is published, and
                 warm updates go on from the version before.
             DiskFull: There is no room for what it writes. As above; it may be asked again.
         """
-        if self._last is not None and digest_of(request) == self._last[0]:
+        digest = _checked(request)
+        if self._last is not None and digest == self._last[0]:
             return self._last[1]
-        if not request.comparisons:
-            raise InputError("a reward fit got no comparisons: wait for labels")
+        if request.goes_on_from not in (None, self._version):
+            raise VersionError(
+                f"an update of reward version {request.goes_on_from} came, and {self._version} is "
+                "the newest"
+            )
         kept = self._keep(request.kind)
         try:
-            return self._fit(request)
+            version = self._fit(request, digest)
         except (NotFinite, ResourceError):
             self._go_back(kept)
             raise
+        if kept.engine is not None and kept.engine is not self._engine:
+            kept.engine.close()
+        return version
 
     def judge(self, comparisons: Sequence[Comparison]) -> Judgement:
         """Judge the live model by comparisons, at the scale at which it learns; changes nothing.
@@ -144,21 +194,27 @@ class RewardTrainer:
         return judge(raw * self._training_gain.cpu(), comparisons)
 
     def close(self) -> None:
-        """Free the engine. May be called twice."""
+        """Free the engines. May be called twice."""
+        self._drop_refit()
         if self._engine is not None:
             self._engine.close()
             self._engine = None
 
-    def _fit(self, request: FitRequest) -> RewardVersion | None:
-        started = self._clock()
+    def _fit(self, request: FitRequest, digest: str) -> RewardVersion | None:
+        started, before_s = self._clock(), 0.0
         metrics = self._judge_unlearned(request.comparisons)
         if request.kind == "refit":
-            self._start_afresh()
-        metrics |= self._learn(request)
+            refit = self._begin(request, digest)
+            before_s, steps = refit.seconds, refit.steps
+            self._engine, self._training_gain, self._refit = refit.engine, refit.gain, None
+        else:
+            steps = self._steps(self._live(), self._training_gain, request)
+        steps.take()
+        metrics |= steps.metrics()
         reach("reward_fit.learned")
         metrics |= self._normalise()
         number = self._version + 1
-        seconds = self._clock() - started
+        seconds = before_s + self._clock() - started
         metrics |= {
             "reward_model/version": number,
             "reward_model/labels_used": request.labels_used,
@@ -174,26 +230,63 @@ class RewardTrainer:
         reach("reward_fit.published")
         self._version = number
         self._learned = learned
-        self._last = (digest_of(request), version)
+        self._last = (digest, version)
         return version
+
+    def _begin(self, request: FitRequest, digest: str) -> _Refit:
+        """Return the refit that is under way for a request; of another, begin it.
+
+        It takes ρ and fresh heads, normalised: scores of variance 1 are the scale fits start at.
+        """
+        if self._refit is not None and self._refit.digest == digest:
+            return self._refit
+        self._drop_refit()
+        generator = torch.Generator().manual_seed(self._config.seed)
+        model = RewardModel.from_reference(self._policy_path, self._model_config, generator)
+        if self._version == 0:  # what an architecture allows does not change from refit to refit
+            check_forward(model.backbone, self._policy_path)
+        engine = Engine(model, self._deepspeed)
+        normalise(engine.module, self._reference_sequences, _LIMITS)
+        # The likelihood of the labels is learned at this scale; normalising afterwards rescales
+        # what is served, but a warm update must go on where the likelihood was.
+        gain = engine.module.gain.clone()
+        steps = self._steps(engine, gain, request)
+        self._refit = _Refit(digest=digest, engine=engine, gain=gain, steps=steps)
+        return self._refit
+
+    def _work(self, refit: _Refit, num_steps: int) -> None:
+        started = self._clock()
+        refit.steps.take(num_steps)
+        refit.seconds += self._clock() - started
+
+    def _drop_refit(self) -> None:
+        if self._refit is not None:
+            self._refit.engine.close()
+            self._refit = None
+
+    def _steps(self, engine: Engine, gain: Tensor, request: FitRequest) -> FitSteps:
+        return FitSteps(engine, gain, request, self._config, self._deepspeed.micro_batch_size)
 
     def _keep(self, kind: FitKind) -> _Kept:
         """Keep what a fit may spoil. A warm update moves the live model; a refit makes another."""
-        state = self._engine.snapshot() if kind == "warm" and self._engine is not None else None
-        return _Kept(state=state, gain=self._training_gain, scores=self._reference_scores)
+        engine = self._engine
+        return _Kept(
+            engine=engine,
+            state=engine.snapshot() if kind == "warm" and engine is not None else None,
+            gain=self._training_gain,
+            scores=self._reference_scores,
+        )
 
     def _go_back(self, kept: _Kept) -> None:
-        """Take back what a fit that was broken off has done.
-
-        After a refit there is no model to go on from: it is due until it is done.
-        """
+        """Take back what a fit that was broken off has done: the live model is what it was."""
+        if self._engine is not None and self._engine is not kept.engine:
+            self._engine.close()
+        self._engine = kept.engine
         self._training_gain, self._reference_scores = kept.gain, kept.scores
-        if kept.state is None:
-            self.close()
-        elif self._engine is not None:
-            self._engine.discard_gradients()
-            self._engine.restore(kept.state)
-            normalise(self._engine.module, self._reference_sequences, _LIMITS)
+        if kept.engine is not None and kept.state is not None:
+            kept.engine.discard_gradients()
+            kept.engine.restore(kept.state)
+            normalise(kept.engine.module, self._reference_sequences, _LIMITS)
 
     def _write_state(self, version: int, request: FitRequest, learned: set[str]) -> None:
         """Keep what another trainer goes on from; before the bundle, which promises that it can."""
@@ -233,95 +326,10 @@ class RewardTrainer:
         )
         return RewardStates(self._root, layout, engine.rank)
 
-    def _start_afresh(self) -> None:
-        """Take ρ and fresh heads, normalised: scores of variance 1 are the scale fits start at."""
-        self.close()
-        generator = torch.Generator().manual_seed(self._config.seed)
-        model = RewardModel.from_reference(self._policy_path, self._model_config, generator)
-        if self._version == 0:  # what an architecture allows does not change from refit to refit
-            check_forward(model.backbone, self._policy_path)
-        self._engine = Engine(model, self._deepspeed)
-        normalise(self._engine.module, self._reference_sequences, _LIMITS)
-        # The likelihood of the labels is learned at this scale; normalising afterwards rescales
-        # what is served, but a warm update must go on where the likelihood was.
-        self._training_gain = self._engine.module.gain.clone()
-
     def _live(self) -> Engine:
         if self._engine is None:
             raise VersionError("there is no live version to go on from: refit first")
         return self._engine
-
-    def _learn(self, request: FitRequest) -> dict[str, float]:
-        """Take the optimizer steps; return the mean loss and accuracy *before* each was learned."""
-        engine, config = self._live(), self._config
-        is_refit = request.kind == "refit"
-        size = config.batch_size if is_refit else config.warm_batch_size
-        epochs = config.epochs if is_refit else 1
-        check_sequences(engine.module, candidate_sequences(request.comparisons))
-        reliability = dict(request.labeler_weights) if config.noise_aware else {}
-        counts = self._counts(request.comparisons)
-        order = torch.Generator().manual_seed(config.seed)
-        num_steps = epochs * -(-len(request.comparisons) // size)
-        totals, taken = torch.zeros(3), 0
-        for _ in range(epochs):
-            permutation = torch.randperm(len(request.comparisons), generator=order)
-            for indices in torch.split(permutation, size):
-                totals += self._accumulate(request.comparisons, indices, counts, reliability)
-                engine.step(config.lr * (1 - taken / num_steps) if is_refit else config.warm_lr)
-                taken += 1
-        loss, hit, decided = engine.summed(totals.to(engine.device)).tolist()
-        metrics = {"reward_model/loss": loss / (epochs * len(request.comparisons))}
-        if decided > 0:
-            metrics["reward_model/train_accuracy"] = hit / decided
-        return metrics
-
-    def _accumulate(
-        self,
-        comparisons: Sequence[Comparison],
-        indices: Tensor,
-        counts: Tensor,
-        reliability: dict[str, float],
-    ) -> Tensor:
-        """Add up the gradients of this rank's share of a batch.
-
-        Returns:
-            [3] on CPU: this rank's summed losses, hits, and comparisons that could be hit.
-        """
-        engine = self._live()
-        # Ranks must run equally many passes: a batch that cannot be cut evenly is filled up with
-        # comparisons of weight 0.
-        filling = -len(indices) % engine.world_size
-        present = torch.cat([torch.ones(len(indices)), torch.zeros(filling)])
-        indices = torch.cat([indices, indices[:1].expand(filling)])
-        widest = max(len(each.candidate_token_ids) for each in comparisons)
-        per_pass = max(1, self._deepspeed.micro_batch_size // widest)
-        totals = torch.zeros(3)
-        micros = torch.split(engine.share(torch.arange(len(indices))), per_pass)
-        for number, rows in enumerate(micros, start=1):
-            chosen = [comparisons[index] for index in indices[rows].tolist()]
-            batch = collate_comparisons(chosen, reliability).to(engine.device)
-            raw = engine(batch.input_ids, batch.attention_mask)
-            scores = batch.spread((raw * self._training_gain.to(raw)).float())
-            weights = present[rows].to(scores.device)
-            losses = comparison_losses(scores, batch) * weights[:, None]
-            learned = (losses * counts[indices[rows]].to(losses)).mean(dim=1).sum()
-            engine.backward(learned / present.sum().to(losses), is_last=number == len(micros))
-            hit, decided = hits(scores.detach().mean(dim=2), batch)
-            totals += torch.stack(
-                [
-                    losses.detach().mean(dim=1).sum(),
-                    (hit * weights).sum(),
-                    (decided * weights).sum(),
-                ]
-            ).cpu()
-        return totals
-
-    def _counts(self, comparisons: Sequence[Comparison]) -> Tensor:
-        """Return how often each head learns each comparison, [B, M]."""
-        num_heads = self._model_config.num_heads
-        if num_heads == 1 or not self._config.bootstrap:
-            return torch.ones(len(comparisons), num_heads)
-        return bootstrap_counts(comparisons, num_heads, self._config.seed)
 
     def _judge_unlearned(self, comparisons: Sequence[Comparison]) -> dict[str, float]:
         """Ask the live model about queries it has learned nothing of, before it does.
@@ -375,3 +383,13 @@ class RewardTrainer:
         whole = RewardModel.from_config(engine.module.backbone.config, self._model_config)
         whole.load_state_dict(tensors)
         return write_bundle(self._root, whole, announcement)
+
+
+def _checked(request: FitRequest) -> str:
+    """Return a request's digest.
+
+    Raises InputError where there is nothing to learn.
+    """
+    if not request.comparisons:
+        raise InputError("a reward fit got no comparisons: wait for labels")
+    return digest_of(request)

@@ -254,6 +254,11 @@ class RewardTrainerRank(Rank):
             resume_from=resume_from,
         )
 
+    def advance(self, num_steps: int, request: FitRequest | None = None) -> bool:
+        """Work on a refit; see `RewardTrainer.advance`. The same again takes no step."""
+        assert self._trainer is not None, "start() first"
+        return self._trainer.advance(num_steps, request)
+
     def fit(self, request: FitRequest) -> RewardVersion | None:
         """Fit and write a bundle; the same request again: the first answer."""
         assert self._trainer is not None, "start() first"

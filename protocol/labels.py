@@ -289,6 +289,9 @@ class FitRequest:
     """Whether an exclusion or reinstatement made the fit due: both rewards are then compared."""
     is_sole: bool = False
     """Whether nothing that an older reward scored may be trained on once this one is served."""
+    goes_on_from: int | None = None
+    """Reward version that a warm update goes on from; None for a refit, and where it does not
+    say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -166,11 +166,21 @@ class Learner(Protocol):
 class RewardTrainer(Protocol):
     """The reward model's trainer, as one; the single writer of reward versions."""
 
+    async def advance(self, request: FitRequest, num_steps: int) -> bool:
+        """Work on a refit beside the live model; return whether no step of it is left.
+
+        It has taken `num_steps` optimizer steps at return, or all. Between two calls updates may be
+        fitted. The same again takes no step. Errors as `fit`; what was done is lost with them.
+        """
+        ...
+
     async def fit(self, request: FitRequest) -> RewardVersion:
         """Fit or update, validate, write a bundle and return its announcement.
 
-        Versions rise by one from 1. The same request again: the first answer. Raises InputError
-        where there is no comparison, VersionError for a warm update before any refit.
+        Of a refit that was worked on, what is left is done first; it is the same version then, bit
+        for bit. Versions rise by one from 1. The same request again: the first answer. Raises
+        InputError where there is no comparison, VersionError for a warm update before any refit, or
+        of a version that is not the newest.
         """
         ...
 

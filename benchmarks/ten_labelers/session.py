@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -33,7 +33,7 @@ from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from label_queue.simulated.client import SimulatedLabeler
 from label_queue.simulated.config import LabelerProfile
-from protocol.labels import RewardVersion
+from protocol.labels import FitRequest, RewardVersion
 from tests.support.messages import make_policy
 
 RUN_ID = "ten-labelers"
@@ -117,11 +117,21 @@ async def _ask(queue: LabelQueue, rng: random.Random, tokenizer: Any) -> None:
 
 async def _play_trainer(queue: LabelQueue) -> None:
     """Announce every fit that is ordered, though none is trained."""
-    for version in count(1):
-        order = await queue.policy_loop.next_fit()
+    versions = count(1)
+    loop = queue.policy_loop
+    async with asyncio.TaskGroup() as both:
+        both.create_task(_announce(queue, loop.next_refit, versions))
+        both.create_task(_announce(queue, loop.next_update, versions))
+
+
+async def _announce(
+    queue: LabelQueue, next_fit: Callable[[], Awaitable[FitRequest]], versions: Iterator[int]
+) -> None:
+    while True:
+        order = await next_fit()
         await queue.policy_loop.reward_served(
             RewardVersion(
-                version=version,
+                version=next(versions),
                 kind=order.kind,
                 path="",
                 sha256="",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableMapping
+import itertools
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager
 
 from cluster.guards.guards import Guards
 from cluster.loops.journal import Journal
@@ -19,6 +21,9 @@ MOST_UNWRITTEN = 3
 
 class RewardFitting:
     """Has the reward trainer fit, and the reward service take the version up.
+
+    A refit is worked off beside the live model, which goes on being updated between two steps of
+    it. One version at a time is made, served and told of.
 
     Args:
         parts: The run's.
@@ -42,33 +47,87 @@ class RewardFitting:
         self._reward_guard = reward_guard
         self._ledger_seqs = ledger_seqs
         self._num_unwritten = 0
+        self._turn = asyncio.Lock()
+        self._live = 0
+        """The newest version; 0 before the first."""
+        self.has_served = asyncio.Event()
+        """Whether there is a version that rollouts can be scored by."""
 
-    async def fit(self, request: FitRequest) -> RewardVersion | None:
-        """Return the version, once every replica serves it.
+    async def refit(self, request: FitRequest) -> None:
+        """Fit from ρ, have the result learn what came meanwhile, and serve it.
 
-        None where the fit was broken off: the version before stays live, and the same fit is due.
-        It was for NaN, and the line was stopped and released since; or for want of room on a disk.
+        Where that is broken off, the version before stays live, and the same fit is due. Errors as
+        `update`.
+        """
+        async with self._broken_off(request):
+            with self._journal.fitting("refit"):
+                for num_steps in itertools.count(1):
+                    if await self._parts.reward_trainer.advance(request, num_steps):
+                        break
+            async with self._turn:
+                version = await self._fitted(request)
+                await self._serve(await self._caught_up(version), request)
+
+    async def update(self, request: FitRequest) -> None:
+        """Have the live version learn what is new, and serve that; not if another became live.
+
+        Where the fit is broken off, the version before stays live, and the same fit is due. That is
+        for NaN, when the line was stopped and released since; or for want of room on a disk.
 
         Raises:
             DiskFull: There is still no room, though the ledger's disk has some.
         """
+        async with self._broken_off(request), self._turn:
+            if request.goes_on_from == self._live:
+                await self._serve(await self._fitted(request), request)
+
+    async def tell(self, version: RewardVersion) -> None:
+        """Tell of a version that every replica serves; rollouts can be scored from here on."""
+        self._live = version.version
+        self._ledger_seqs[version.version] = version.ledger_seq
+        await self._parts.labels.reward_served(version)
+        self._journal.reward_served(version)
+        self.has_served.set()
+
+    async def _fitted(self, request: FitRequest) -> RewardVersion:
+        with self._journal.fitting(request.kind):
+            version = await self._parts.reward_trainer.fit(request)
+        self._live = version.version
+        # Before the swap: the first score of the new version may come while it returns.
+        self._ledger_seqs[version.version] = version.ledger_seq
+        return version
+
+    async def _caught_up(self, refit: RewardVersion) -> RewardVersion:
+        """Return a version that has learned what came while the refit was fitted, too."""
+        missing = await self._parts.labels.catch_up(refit)
+        if missing is None:
+            return refit
         try:
-            with self._journal.fitting(request.kind):
-                version = await self._parts.reward_trainer.fit(request)
-            # Before the swap: the first score of the new version may come while it returns.
-            self._ledger_seqs[version.version] = version.ledger_seq
-            await self._reward_guard.serve(version, request)
+            version = await self._fitted(missing)
+        except NotFinite as error:
+            await self._guards.fit_broken(error, missing)
+            return refit
+        self._journal.refitted(refit)
+        return version
+
+    async def _serve(self, version: RewardVersion, request: FitRequest) -> None:
+        await self._reward_guard.serve(version, request)
+        await self.tell(version)
+
+    @asynccontextmanager
+    async def _broken_off(self, request: FitRequest) -> AsyncIterator[None]:
+        """Do what is to be done where a fit is broken off."""
+        try:
+            yield
         except NotFinite as error:
             await self._guards.fit_broken(error, request)
             await self._parts.labels.wait_released()
-            return None
         except DiskFull:
             self._num_unwritten = 0 if await self._waited_for_room() else self._num_unwritten + 1
             if self._num_unwritten == MOST_UNWRITTEN:
                 raise
-            return None
-        self._num_unwritten = 0
-        return version
+        else:
+            self._num_unwritten = 0
 
     async def _waited_for_room(self) -> bool:
         """Wait while the ledger's disk has no room; return whether that was so."""

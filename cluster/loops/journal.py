@@ -181,6 +181,12 @@ class Journal:
         self._recordings.write(LOADS, record)
         self._rows.policy_loaded(policy.version, probe_difference)
 
+    def refitted(self, version: RewardVersion) -> None:
+        """A refit is made, and an update of it will be served in its place."""
+        if self._told.is_first(f"refitted {version.version}"):
+            self._recordings.write(REWARDS, RewardRecord.of(version, served_at=None))
+            self._rows.reward_fitted(version)
+
     def reward_served(self, version: RewardVersion) -> None:
         """Every replica of the reward service serves a version."""
         if not self._told.is_first(f"served {version.version}"):

@@ -96,6 +96,10 @@ class MetricRows:
     def reward_served(self, version: RewardVersion) -> None:
         """Every replica of the reward service serves a version."""
         self._reward_version = version.version
+        self.reward_fitted(version)
+
+    def reward_fitted(self, version: RewardVersion) -> None:
+        """A version is made, served or not."""
         self._write(
             joined(
                 {"reward_model/version": version.version},

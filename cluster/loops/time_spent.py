@@ -164,9 +164,13 @@ def _between(before: ActorLook | None, look: ActorLook) -> ActorTotal:
 
 
 def busy_share(spans: Sequence[Span], since: float, until: float) -> float:
-    """Return the share of a window that spans, which do not overlap, cover; in [0, 1]."""
-    covered = (min(s.ended_at, until) - max(s.started_at, since) for s in spans)
-    return min(1.0, sum(max(0.0, seconds) for seconds in covered) / max(until - since, 1e-9))
+    """Return the share of a window that spans cover, be it one or several at a time; in [0, 1]."""
+    covered_s, end = 0.0, since
+    for span in sorted(spans, key=lambda each: each.started_at):
+        start, stop = max(span.started_at, end), min(span.ended_at, until)
+        covered_s += max(0.0, stop - start)
+        end = max(end, stop)
+    return min(1.0, covered_s / max(until - since, 1e-9))
 
 
 def shares(learner: LearnerTime, until: float) -> Mapping[str, float]:

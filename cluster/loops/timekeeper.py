@@ -34,7 +34,7 @@ class Timekeeper:
         self._now = now
         self._began_at = now() if began_at is None else began_at
         self._seconds: defaultdict[str, float] = defaultdict(float)
-        self._fit: FitKind | None = None
+        self._fits: list[FitKind] = []
         self._has_reward = False
         self._ended_at: float | None = None
         self.learner = LearnerTime()
@@ -112,11 +112,12 @@ class Timekeeper:
     @contextmanager
     def fitting(self, kind: FitKind) -> Iterator[None]:
         """Time the reward trainer at a fit."""
-        started_at, self._fit = self._now(), kind
+        started_at = self._now()
+        self._fits.append(kind)
         try:
             yield
         finally:
-            self._fit = None
+            self._fits.remove(kind)
             span = Span(doing=kind, started_at=started_at, ended_at=self._now())
             self._recordings.write(FITS, span)
 
@@ -144,7 +145,7 @@ class Timekeeper:
             learner_for_s=self._now() - self.learner.doing_since,
             is_learning=self.is_learning,
             has_reward=self._has_reward,
-            fit=self._fit,
+            fit=self._fits[0] if self._fits else None,  # the longest under way
             is_cord_pulled=self.cord.is_pulled,
         )
 

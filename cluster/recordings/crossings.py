@@ -12,7 +12,7 @@ from typing import Generic, Literal, TypeVar
 from pydantic import TypeAdapter
 
 from cluster.recordings.config import CrossingStream
-from protocol.labels import FitRequest, QueryDraft, QueryOrder, RewardVersion
+from protocol.labels import FitKind, FitRequest, QueryDraft, QueryOrder, RewardVersion
 from protocol.messages import (
     ExperienceBatch,
     PolicyVersion,
@@ -116,7 +116,17 @@ SET_PROGRESS = Crossing(
     name="labels.set_progress", stream="labels", asks=TypeAdapter(Progress), answers=_NOTHING
 )
 NEXT_FIT = Crossing(
-    name="labels.next_fit", stream="labels", asks=_NOTHING, answers=TypeAdapter(FitRequest)
+    name="labels.next_fit",
+    stream="labels",
+    asks=TypeAdapter(FitKind | None),
+    answers=TypeAdapter(FitRequest),
+)
+"""Asked for a kind; None: for whichever was due, as it once was."""
+CATCH_UP = Crossing(
+    name="labels.catch_up",
+    stream="labels",
+    asks=_REWARD,
+    answers=TypeAdapter(FitRequest | None),
 )
 REWARD_SERVED = Crossing(
     name="labels.reward_served", stream="labels", asks=_REWARD, answers=_NOTHING
@@ -127,7 +137,8 @@ CROSSINGS = {
     each.name: each
     for each in (
         *(GENERATE, LOAD_POLICY, SCORE, SWAP, STEP, RESTORE, FIT),
-        *(ADD_REFERENCE, NEXT_ORDERS, OFFER, SET_PROGRESS, NEXT_FIT, REWARD_SERVED, ROLLED_BACK),
+        *(ADD_REFERENCE, NEXT_ORDERS, OFFER, SET_PROGRESS, ROLLED_BACK),
+        *(NEXT_FIT, CATCH_UP, REWARD_SERVED),
     )
 }
 """All of them, by name."""

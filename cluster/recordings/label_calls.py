@@ -9,6 +9,7 @@ from typing import Any
 
 from cluster.recordings.crossings import (
     ADD_REFERENCE,
+    CATCH_UP,
     NEXT_FIT,
     NEXT_ORDERS,
     OFFER,
@@ -61,8 +62,14 @@ class _RecordedPolicyLoop(PolicyLoopSide):
             ROLLED_BACK, without_place(policy), self._side.rolled_back(policy), itself
         )
 
-    async def next_fit(self) -> FitRequest:
-        return await self._recorder.through(NEXT_FIT, None, self._side.next_fit(), itself)
+    async def next_refit(self) -> FitRequest:
+        return await self._recorder.through(NEXT_FIT, "refit", self._side.next_refit(), itself)
+
+    async def next_update(self) -> FitRequest:
+        return await self._recorder.through(NEXT_FIT, "warm", self._side.next_update(), itself)
+
+    async def catch_up(self, refit: RewardVersion) -> FitRequest | None:
+        return await self._recorder.through(CATCH_UP, refit, self._side.catch_up(refit), itself)
 
     async def reward_served(self, version: RewardVersion) -> None:
         await self._recorder.through(

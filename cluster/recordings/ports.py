@@ -69,6 +69,13 @@ class RecordedRewardTrainer:
         self._trainer = trainer
         self._recorder = recorder
 
+    async def advance(self, request: FitRequest, num_steps: int) -> bool:
+        """See `protocol.ports.RewardTrainer`; on record is the fit that ends it, with its request.
+
+        What comes of it is the same however it was worked off.
+        """
+        return await self._trainer.advance(request, num_steps)
+
     async def fit(self, request: FitRequest) -> RewardVersion:
         """See `protocol.ports.RewardTrainer`."""
         return await self._recorder.through(FIT, request, self._trainer.fit(request), itself)

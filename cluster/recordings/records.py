@@ -87,13 +87,14 @@ class FirstSampleRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardRecord(RewardVersion):
-    """A version of the reward that was served."""
+    """A version of the reward."""
 
-    served_at: float
-    """When every replica served it."""
+    served_at: float | None
+    """When every replica served it; None: an update of it was served in its place, that had learned
+    what came while it was fitted."""
 
     @classmethod
-    def of(cls, version: RewardVersion, *, served_at: float) -> Self:
+    def of(cls, version: RewardVersion, *, served_at: float | None) -> Self:
         """Return the record of a version as it was announced."""
         return cls(**asdict(version), served_at=served_at)
 

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cluster.recordings.crossings import NEXT_FIT, REWARD_SERVED, SET_PROGRESS
+from cluster.recordings.crossings import CATCH_UP, NEXT_FIT, REWARD_SERVED, SET_PROGRESS
 from cluster.recordings.exchanges import Exchange
 from cluster.replay.difference import ABSENT, first_difference
 from cluster.replay.outcome import Outcome, Window
@@ -82,20 +82,30 @@ class _FreshQueue:
             await loop.set_progress(exchange.ask.episodes, exchange.ask.policy)
         elif exchange.crossing is REWARD_SERVED:
             await loop.reward_served(exchange.ask)
-            self.num_learned += 1
+            self.num_learned = exchange.ask.version
         else:
             await self._queue.commits.write(self._people.through(exchange.answer.ledger_seq))
-            return await self._next_fit(exchange, tolerance)
+            outcome = await self._fit(exchange, tolerance)
+            if exchange.crossing is CATCH_UP:
+                self.num_learned = exchange.ask.version
+            return outcome
         return None
 
     async def close(self) -> None:
         """Let go of the scratch ledger."""
         await self._queue.close()
 
-    async def _next_fit(self, exchange: Exchange, tolerance: float) -> Outcome:
+    async def _fit(self, exchange: Exchange, tolerance: float) -> Outcome:
+        loop = self._queue.policy_loop
         try:
             async with asyncio.timeout(PATIENCE_S):
-                made: object = await self._queue.policy_loop.next_fit()
+                made: object
+                if exchange.crossing is CATCH_UP:
+                    made = await loop.catch_up(exchange.ask)
+                elif exchange.answer.kind == "warm":
+                    made = await loop.next_update()
+                else:
+                    made = await loop.next_refit()
         except TimeoutError:
             made = ABSENT
         return Outcome(
@@ -137,13 +147,13 @@ _RANK: dict[type, int] = {LabelerToken: 0, ComparisonQuery: 1, Assignment: 2, To
 
 def _moves(recording: Recording) -> Iterator[Exchange]:
     """Give what moves the queue towards its next fit, and each fit once."""
-    last: object = None
+    last: list[object] = []
     for exchange in recording.exchanges("labels"):
         if not exchange.is_answered:
             continue
-        if exchange.crossing is NEXT_FIT:
-            if exchange.answer != last:
-                last = exchange.answer
+        if exchange.crossing in (NEXT_FIT, CATCH_UP):
+            if exchange.answer not in (None, *last):
+                last = [exchange.answer, *last[:1]]
                 yield exchange
         elif exchange.crossing in (SET_PROGRESS, REWARD_SERVED):
             yield exchange

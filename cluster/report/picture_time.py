@@ -83,6 +83,7 @@ def _fits(run: RunRecords) -> list[Span]:
     return [
         Span(doing=r.kind, started_at=r.served_at - r.fit_seconds, ended_at=r.served_at)
         for r in run.rewards
+        if r.served_at is not None
     ]
 
 

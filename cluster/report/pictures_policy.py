@@ -70,12 +70,15 @@ def _draw_learned(axes: Axes, steps: Sequence[tuple[int, list[RolloutRecord]]]) 
 
 def _mark_rewards(axes: Axes, run: RunRecords, *, is_named: bool) -> None:
     """Mark the first step of each reward version: refits from scratch, and warm updates."""
-    kinds = {reward.version: reward.kind for reward in run.rewards}
+    # Of a refit that had to catch up, it is the update after it that was served.
+    refits = {
+        each.version + (each.served_at is None) for each in run.rewards if each.kind == "refit"
+    }
     first: dict[int, int] = {}
     for policy in sorted(run.policies, key=lambda policy: policy.version):
         first.setdefault(policy.reward_version, policy.episodes)
     for version, episodes in first.items():
-        is_refit = kinds.get(version) == "refit"
+        is_refit = version in refits
         axes.axvline(
             episodes,
             color=style.ORANGE if is_refit else style.FAINT,

@@ -134,7 +134,8 @@ class RemoteRewardTrainer:
     """The reward trainer's ranks as one; when one of them dies, all are started again.
 
     The new ranks go on from the last version that was published, and are asked the same fit again.
-    If it was that very fit, they answer what the old ones would have.
+    If it was that very fit, they answer what the old ones would have. A refit that was worked on
+    begins anew. The ranks take one call at a time, so an update waits for a step of a refit.
 
     Args:
         place: Makes the ranks, not yet started; each time new ones.
@@ -154,6 +155,9 @@ class RemoteRewardTrainer:
         self._ranks = place()
         self._sequences: Sequence[Sequence[int]] | None = None
         self._is_started = False
+        self._turn = asyncio.Lock()
+        self._worked_on: FitRequest | None = None
+        """The refit that the ranks have begun."""
 
     async def start(self, sequences: Sequence[Sequence[int]]) -> None:
         """Give the ranks the samples of ρ that normalise; they can fit from then on.
@@ -164,14 +168,32 @@ class RemoteRewardTrainer:
         self._sequences = sequences
         await self._insist(self._begin)
 
+    async def advance(self, request: FitRequest, num_steps: int) -> bool:
+        """See `protocol.ports.RewardTrainer`."""
+
+        async def advance() -> bool:
+            await self._begin()
+            # It goes to the ranks once: with many labels it is large.
+            told = None if request is self._worked_on else request
+            self._worked_on = None
+            is_done = await self._ranks.ask(RewardTrainerRank.advance, num_steps, told)
+            self._worked_on = request
+            return is_done
+
+        async with self._turn:
+            return await self._insist(advance)
+
     async def fit(self, request: FitRequest) -> RewardVersion:
         """See `protocol.ports.RewardTrainer`."""
 
         async def fit() -> RewardVersion:
             await self._begin()
+            if request.kind == "refit":
+                self._worked_on = None
             return said(await self._ranks.ask(RewardTrainerRank.fit, request))
 
-        return await self._insist(fit)
+        async with self._turn:
+            return await self._insist(fit)
 
     async def stop(self) -> None:
         """Free their memory; dead ranks have none."""
@@ -198,7 +220,7 @@ class RemoteRewardTrainer:
                 await self._restarts.allow(REWARD_TRAINER, error)
             # One that lives waits for the dead in a collective, and answers nothing.
             self._ranks.kill()
-            self._ranks, self._is_started = self._place(), False
+            self._ranks, self._is_started, self._worked_on = self._place(), False, None
 
 
 def said(answer: R | None) -> R:

@@ -15,38 +15,43 @@ from protocol.labels import Comparison, FitKind, FitRequest
 
 
 class RetrainingPlan:
-    """Refits from scratch at the schedule's points; warm updates of the live model between.
+    """Refits from scratch at the schedule's points; warm updates of the live model all the time.
 
-    The refit is the truth and wins over a warm update; points passed during a fit are made up for
-    by one refit. Where all labels come before RL, or in rounds, the reward stays frozen after each.
-    In every case a refit can be forced: once labels that were learned are taken back.
+    The refit is the truth. It takes long, and the updates go on while it is fitted; points passed
+    meanwhile are made up for by one refit. Where all labels come before RL, or in rounds, the
+    reward stays frozen after each. In every case a refit can be forced: once labels that were
+    learned are taken back. Until it is served there are no updates of a model that learned them.
     """
 
     def __init__(self, schedule: LabelSchedule, warm: WarmConfig) -> None:
         self._points = schedule.refit_points
         self._warm = warm
-        self._can_update_warmly = schedule.updates_warmly and warm.every_labels > 0
+        self.updates_warmly = schedule.updates_warmly and warm.every_labels > 0
+        """Whether there are updates at all."""
         self._points_passed = 0
         self._has_fitted = False
         self._labels_fitted = 0
         self._fitted_at = 0.0
 
-    def due(self, labels: int, now: float, *, is_forced: bool = False) -> FitKind | None:
-        """Return the fit that is due at this many labels, or None."""
+    def is_refit_due(self, labels: int, *, is_forced: bool = False) -> bool:
+        """Say whether a refit is due at this many labels."""
         if is_forced and self._has_fitted:
-            return "refit"
-        if bisect_right(self._points, labels) > self._points_passed:
-            return "refit"
-        new = labels - self._labels_fitted
-        if self._points_passed == 0 or not self._can_update_warmly or new <= 0:
-            return None
-        is_due = new >= self._warm.every_labels or now - self._fitted_at >= self._warm.every_s
-        return "warm" if is_due else None
+            return True
+        return bisect_right(self._points, labels) > self._points_passed
 
-    def next_check_s(self, labels: int, now: float) -> float | None:
-        """Return the seconds after which time alone may make a fit due; None: it never will."""
-        if self._points_passed == 0 or not self._can_update_warmly or labels <= self._labels_fitted:
+    def update_due_in_s(self, labels: int, now: float, *, is_forced: bool = False) -> float | None:
+        """Return the seconds after which a warm update is due: 0 at once; None: with time, never.
+
+        Args:
+            labels: That there are.
+            now: On the clock of `fitted`.
+            is_forced: Whether a refit is forced.
+        """
+        new = labels - self._labels_fitted
+        if is_forced or self._points_passed == 0 or not self.updates_warmly or new <= 0:
             return None
+        if new >= self._warm.every_labels:
+            return 0.0
         return max(0.0, self._fitted_at + self._warm.every_s - now)
 
     def fitted(self, kind: FitKind, *, labels: int, now: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from label_queue.config import LabelsConfig
 from label_queue.fitting.retraining import RetrainingPlan, make_request
@@ -15,11 +15,23 @@ from label_queue.ledger.group_commit import GroupCommit
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.labels import DatasetRules, FitKind, FitRequest, LabelChange, RewardVersion
-from protocol.seq_ranges import as_ranges
+from protocol.seq_ranges import as_ranges, numbers_in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pending:
+    """A fit that was ordered."""
+
+    request: FitRequest
+    num_labels: int
+    """Labels there were."""
 
 
 class RewardFits:
-    """One fit at a time: by the schedule, or at once when labels that weighed were taken back."""
+    """One refit at a time, by the schedule or since labels that weighed were taken back.
+
+    And beside it one warm update at a time of the live version, whichever that is.
+    """
 
     def __init__(
         self,
@@ -40,54 +52,107 @@ class RewardFits:
         self._learned = learned
         self._schedule = schedule
         self._plan = RetrainingPlan(schedule, config.warm)
-        self._catch_up()
-        self._lock = asyncio.Lock()
-        self._pending: FitRequest | None = None
-        self._pending_labels = 0
+        self._go_on_from_ledger()
+        self._asking: dict[FitKind, asyncio.Lock] = {
+            "refit": asyncio.Lock(),
+            "warm": asyncio.Lock(),
+        }
+        self._pending: dict[FitKind, _Pending] = {}
         self._shift = Shift()
         self._shift_of: object = None
+        self._looking = asyncio.Lock()
 
-    async def next_fit(self) -> FitRequest:
-        """Return the fit that is due; see `PolicyLoopSide.next_fit`."""
-        async with self._lock:
-            while self._pending is None:
+    async def next_refit(self) -> FitRequest:
+        """Return the refit that is due; see `PolicyLoopSide.next_refit`."""
+        return await self._next("refit")
+
+    async def next_update(self) -> FitRequest:
+        """Return the warm update that is due; see `PolicyLoopSide.next_update`."""
+        return await self._next("warm")
+
+    async def _next(self, kind: FitKind) -> FitRequest:
+        async with self._asking[kind]:
+            while kind not in self._pending:
                 self._state.refuse_if_closed()
                 seen = self._state.change.count
                 await self._look_for_shift()
-                labels, now = self._state.history.num_preferences, self._clock()
-                # Without any label left there is nothing to fit: people are asked for others.
-                is_forced = self._shift.forces_refit and labels > 0
-                kind = self._plan.due(labels, now, is_forced=is_forced)
-                if kind is not None:
-                    await self._begin(kind, labels)
+                labels = self._state.history.num_preferences
+                due_in_s = self._due_in_s(kind, labels)
+                if due_in_s == 0.0:
+                    await self._order(kind, labels)
                 elif seen == self._state.change.count:
-                    await self._state.change.wait(self._plan.next_check_s(labels, now))
-            return self._pending
+                    await self._state.change.wait(due_in_s)
+            return self._pending[kind].request
 
-    async def _begin(self, kind: FitKind, labels: int) -> None:
-        request = await self._request(kind)
+    def _due_in_s(self, kind: FitKind, labels: int) -> float | None:
+        """Return the seconds after which a fit is due if nothing else happens; None: never."""
+        # Without any label left there is nothing to fit: people are asked for others.
+        is_forced = self._shift.forces_refit and labels > 0
+        if kind == "warm":
+            return self._plan.update_due_in_s(labels, self._clock(), is_forced=is_forced)
+        return 0.0 if self._plan.is_refit_due(labels, is_forced=is_forced) else None
+
+    async def _order(self, kind: FitKind, labels: int) -> None:
+        view = self._state.view()
+        if kind == "refit":
+            request = await self._refit(view)
+        else:
+            live = view.live_reward
+            assert live is not None, "an update is due once there is something to update"
+            known = await asyncio.to_thread(self._known, view, live.version)
+            request = await self._update(view, live.version, known)
+            if self._state.reward_version != live.version:
+                return  # it is another model that is live by now
         # Against a fixed reward nobody labels: the one fit there is gives it out as it is.
         if request.comparisons or self._schedule.total == 0:
-            self._pending, self._pending_labels = request, labels
+            self._pending[kind] = _Pending(request=request, num_labels=labels)
         else:
             # All that is new was left out by the cap on a labeler's weight.
             self._plan.fitted("warm", labels=labels, now=self._clock())
 
+    async def catch_up(self, refit: RewardVersion) -> FitRequest | None:
+        """Return the update that a refit needs; see `PolicyLoopSide.catch_up`."""
+        pending = self._pending.get("warm")
+        if pending is not None and pending.request.goes_on_from == refit.version:
+            return pending.request
+        await self._look_for_shift()
+        if not self._plan.updates_warmly or self._shift.forces_refit:
+            return None
+        view, labels = self._state.view(), self._state.history.num_preferences
+        learned = frozenset(numbers_in(refit.learned or ()))
+        request = await self._update(view, refit.version, learned)
+        if not request.comparisons:
+            return None
+        await self._note(refit)
+        self._pending["warm"] = _Pending(request=request, num_labels=labels)
+        return request
+
     async def _look_for_shift(self) -> None:
         """Find how the training set moved, anew only where somebody's standing changed."""
-        now = (self._state.reward_version, self._state.standings_key())
-        if now != self._shift_of:
-            # In a thread, since with tens of thousands of labels it takes a while.
-            view = self._state.view()
-            self._shift = await asyncio.to_thread(find_shift, view, self._learned)
-            self._shift_of = now
+        async with self._looking:
+            now = (self._state.reward_version, self._state.standings_key())
+            if now != self._shift_of:
+                # In a thread, since with tens of thousands of labels it takes a while.
+                view = self._state.view()
+                self._shift = await asyncio.to_thread(find_shift, view, self._learned)
+                self._shift_of = now
 
-    async def _request(self, kind: FitKind) -> FitRequest:
-        rules = DatasetRules()
-        view, shift = self._state.view(), self._shift
+    async def _refit(self, view: LedgerView) -> FitRequest:
+        shift = self._shift
+        request = await self._request("refit", view, frozenset())
+        request = replace(request, is_sole=self._schedule.num_rounds is not None)
+        if not shift.forces_refit:
+            return request
+        first = await asyncio.to_thread(contaminated_from, view, self._learned, shift.left)
+        return replace(request, is_forced=True, contaminated_from=first)
+
+    async def _update(self, view: LedgerView, version: int, known: frozenset[int]) -> FitRequest:
+        """Return what a reward version lacks that has learned the labels `known`."""
+        return replace(await self._request("warm", view, known), goes_on_from=version)
+
+    async def _request(self, kind: FitKind, view: LedgerView, known: frozenset[int]) -> FitRequest:
         gold = self._state.history.standings.gold_answers()
         dataset = await asyncio.to_thread(view.dataset, view.last_seq, self._config.quality)
-        known = await asyncio.to_thread(self._known, view) if kind == "warm" else frozenset()
         # In a thread too: the labelers' reliabilities take a second or so.
         request = await asyncio.to_thread(
             make_request,
@@ -95,58 +160,55 @@ class RewardFits:
             dataset,
             seq=view.last_seq,
             learned=known,
-            exclusions_sha256=exclusions_sha256(exclusions(view.events, rules)),
+            exclusions_sha256=exclusions_sha256(exclusions(view.events, DatasetRules())),
             replay=self._config.warm.replay,
             seed=self._seed,
             quality=self._config.quality,
             gold=gold,
         )
-        request = replace(
-            request,
-            labels_used=_num_labels(view, request, known),
-            is_sole=self._schedule.num_rounds is not None,
-        )
-        if not shift.forces_refit:
-            return request
-        first = await asyncio.to_thread(contaminated_from, view, self._learned, shift.left)
-        return replace(request, is_forced=True, contaminated_from=first)
+        return replace(request, labels_used=_num_labels(view, request, known))
 
-    def _known(self, view: LedgerView) -> frozenset[int]:
-        """Return the sequence numbers of what the live reward has learned."""
-        live = view.live_reward
-        return frozenset() if live is None else self._learned.seqs_by_reward(view)[live.version]
+    def _known(self, view: LedgerView, version: int) -> frozenset[int]:
+        """Return the sequence numbers of what a reward version has learned."""
+        return self._learned.seqs_by_reward(view)[version]
 
     async def reward_served(self, version: RewardVersion) -> None:
-        """Write down a reward version, which ends the pending fit."""
-        if version.version in self._state.rewards:
-            return
-        pending, now = self._pending, self._clock()
+        """Write down a reward version, which ends the fit that made it."""
+        if version.version not in self._state.rewards:
+            await self._note(version)
+
+    async def _note(self, version: RewardVersion) -> None:
+        """Write down a version that was not known."""
+        pending, now = self._pending.get(version.kind), self._clock()
+        is_ours = pending is not None and pending.request.ledger_seq == version.ledger_seq
         own_list = version.learned
-        if own_list is None and pending is not None and pending.ledger_seq == version.ledger_seq:
-            own_list = as_ranges(each.seq for each in pending.comparisons)
+        if own_list is None and pending is not None and is_ours:
+            own_list = as_ranges(each.seq for each in pending.request.comparisons)
         # Its metrics are in the run's metrics, and may be no number, which JSON has no word for.
         noted = replace(version, metrics={}, learned=own_list, announced_at=now)
         await self._commits.write_patiently([noted])
-        if pending is None or pending.ledger_seq != version.ledger_seq:
+        if pending is not None and is_ours:
+            labels = pending.num_labels
+        else:
             view = self._state.view()
             dataset = await asyncio.to_thread(
                 view.dataset, version.ledger_seq, self._config.quality
             )
-            self._note(version, labels=len(dataset))
-        else:
-            self._note(version, labels=self._pending_labels)
-        self._pending = None
+            labels = len(dataset)
+        self._fitted(version, labels=labels)
+        self._pending.pop(version.kind, None)
+        self._pending.pop("warm", None)  # of a model that is live no more
         self._state.change.notify()
 
-    def _catch_up(self) -> None:
+    def _go_on_from_ledger(self) -> None:
         """Go on after the last refit and the live version, where there are any."""
         view = self._state.view()
         refits = [version for version in view.rewards if version.kind == "refit"]
         for version in {each.version: each for each in (*refits[-1:], *view.rewards[-1:])}.values():
             labels = len(view.dataset(version.ledger_seq, self._config.quality))
-            self._note(version, labels=labels)
+            self._fitted(version, labels=labels)
 
-    def _note(self, version: RewardVersion, *, labels: int) -> None:
+    def _fitted(self, version: RewardVersion, *, labels: int) -> None:
         self._plan.fitted(version.kind, labels=labels, now=self._clock())
         self._state.points_learned = self._plan.points_passed
 

@@ -20,7 +20,7 @@ from protocol.messages import PolicyVersion, Rollout
 
 
 class PolicyLoopSide:
-    """next_orders → offer; wait_until_allowed → pass_cord; next_fit → reward_served."""
+    """next_orders → offer; wait_until_allowed → pass_cord; next_refit → … → reward_served."""
 
     def __init__(
         self,
@@ -136,14 +136,29 @@ class PolicyLoopSide:
 
     # --- what to learn -----------------------------------------------------------------------
 
-    async def next_fit(self) -> FitRequest:
-        """Block until a fit is due and return it; the same one until `reward_served` is called.
+    async def next_refit(self) -> FitRequest:
+        """Block until a refit is due and return it; the same one until it is noted.
 
-        A refit from scratch wins over a warm update, and is due at once when labels that carried
-        more than 2 % of what the live reward learned were taken back. Raises QueueClosed once the
-        queue is closed.
+        By `reward_served`, or `catch_up`. Due at once when labels that carried more than 2 % of
+        what the live reward learned were taken back. Raises QueueClosed once the queue is closed.
         """
-        return await self._fits.next_fit()
+        return await self._fits.next_refit()
+
+    async def next_update(self) -> FitRequest:
+        """Block until a warm update is due and return it; the same until another version is noted.
+
+        Also while a refit is fitted, unless labels that were taken back have forced it. Raises
+        QueueClosed once the queue is closed.
+        """
+        return await self._fits.next_update()
+
+    async def catch_up(self, refit: RewardVersion) -> FitRequest | None:
+        """Return the warm update of what a refit, made and not served yet, has not learned.
+
+        Then the refit is noted, on disk at return. None: there is nothing to learn, or a refit is
+        forced; nothing was noted. May be called twice.
+        """
+        return await self._fits.catch_up(refit)
 
     async def reward_served(self, version: RewardVersion) -> None:
         """Take the announcement of a reward version, on disk at return. Idempotent by version."""

@@ -99,7 +99,7 @@ async def test_an_exclusion_is_in_the_next_reward_version(
     for name in ("ann", "bob"):
         await queue.owner.admit(name, "labeler")
         await label(queue, 5, name)
-    first = await queue.policy_loop.next_fit()
+    first = await queue.policy_loop.next_refit()
     await queue.policy_loop.reward_served(make_reward(1, ledger_seq=first.ledger_seq))
     assert {comparison.labeler_id for comparison in first.comparisons} == {"ann", "bob"}
 
@@ -115,7 +115,7 @@ async def test_an_exclusion_is_in_the_next_reward_version(
     state = olga.page.get_by_role("row").filter(has_text="bob").locator(".state")
     await expect(state).to_have_text("Excluded")
 
-    second = await queue.policy_loop.next_fit()
+    second = await queue.policy_loop.next_refit()
     assert second.is_forced
     assert {comparison.labeler_id for comparison in second.comparisons} == {"ann"}
     await queue.policy_loop.reward_served(make_reward(2, ledger_seq=second.ledger_seq))

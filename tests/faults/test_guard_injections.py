@@ -27,6 +27,7 @@ from cluster.guards.guards import Guards
 from cluster.run_folder import RunFolder
 from learners.advantages import penalised_rewards
 from learners.config import LearnerConfig, PolicyConfig, PPOConfig, RewardFitConfig
+from learners.fit_steps import FitSteps
 from learners.losses import value_loss
 from learners.ppo import PPOLearner
 from learners.ppo_metrics import kl_metrics
@@ -358,15 +359,14 @@ async def test_a_head_of_zeros_is_refused_by_the_trainer(
 ) -> None:
     labels = side.labels(64, inverted=False)
     await side.fit(labels)
-    learn = RewardTrainer._learn
+    take = FitSteps.take
 
-    def zeroed(self: RewardTrainer, request: FitRequest) -> dict[str, float]:
-        metrics = learn(self, request)
+    def zeroed(self: FitSteps, until: int | None = None) -> None:
+        take(self, until)
         engine: Any = self._engine
         torch.nn.init.zeros_(engine.module.heads.weight)
-        return metrics
 
-    monkeypatch.setattr(RewardTrainer, "_learn", zeroed)
+    monkeypatch.setattr(FitSteps, "take", zeroed)
     with pytest.raises(NotFinite, match="the same score"):
         await side.fit(labels[:60])
 

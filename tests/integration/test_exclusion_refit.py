@@ -65,7 +65,7 @@ async def next_fit(path: Path, records: Sequence[Record]) -> FitRequest:
     schedule = LabelSchedule.of(config, num_episodes=1_000, mode="online")
     queue = LabelQueue(ledger, config, schedule, run_id=RUN, seed=1)
     try:
-        return await asyncio.wait_for(queue.policy_loop.next_fit(), 30)
+        return await asyncio.wait_for(queue.policy_loop.next_refit(), 30)
     finally:
         await queue.close()
 

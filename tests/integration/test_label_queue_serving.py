@@ -111,7 +111,7 @@ async def test_concurrent_labelers_lose_no_label(
     assert sorted(event.event_id for event in reader.events()) == sorted(event_ids)
     reader.close()
     assert info["labels_received"] == 110
-    request = await sides.policy_loop.next_fit()
+    request = await sides.policy_loop.next_refit()
     assert (request.kind, request.labels_used) == ("refit", 110)
 
 

@@ -125,19 +125,33 @@ class LabelQueueContract(Contract):
         assert (await queue.policy_loop.stats())["labels/scheduled"] == 10 + 22
 
     async def test_a_fit_is_the_same_until_its_reward_is_served(self, queue: SidedQueue) -> None:
-        due = await waiting(queue.policy_loop.next_fit())
+        due = await waiting(queue.policy_loop.next_refit())
         await fill(queue)
         await label(queue, 10)
         first = await end_of(due)
         assert (first.kind, first.labels_used, len(first.comparisons)) == ("refit", 10, 10)
         await label(queue, 1)
-        assert await queue.policy_loop.next_fit() == first
+        assert await queue.policy_loop.next_refit() == first
         reward = make_reward(1, ledger_seq=first.ledger_seq)
         await queue.policy_loop.reward_served(reward)
         await queue.policy_loop.reward_served(reward)
-        following = await waiting(queue.policy_loop.next_fit())
+        following = await waiting(queue.policy_loop.next_update())
         await label(queue, 2)
-        assert (await end_of(following)).kind == "warm"
+        update = await end_of(following)
+        assert (update.kind, update.goes_on_from) == ("warm", 1)
+        assert await queue.policy_loop.next_update() == update
+
+    async def test_a_refit_catches_up_with_what_came_meanwhile(self, queue: SidedQueue) -> None:
+        await fill(queue)
+        await label(queue, 10)
+        refit = await queue.policy_loop.next_refit()
+        made = make_reward(1, ledger_seq=refit.ledger_seq, learned=range(1, 11))
+        assert await queue.policy_loop.catch_up(made) is None
+        await label(queue, 1)
+        missing = await queue.policy_loop.catch_up(made)
+        assert missing is not None
+        assert (missing.kind, missing.goes_on_from, missing.labels_used) == ("warm", 1, 11)
+        assert await queue.policy_loop.catch_up(made) == missing
 
     async def test_the_cord_holds_until_it_is_released(self, queue: SidedQueue) -> None:
         assert await queue.policy_loop.pass_cord() is None
@@ -186,7 +200,8 @@ class LabelQueueContract(Contract):
         await fill(queue)
         calls: list[asyncio.Future[Any]] = [
             await waiting(queue.policy_loop.wait_until_allowed(0)),
-            await waiting(queue.policy_loop.next_fit()),
+            await waiting(queue.policy_loop.next_refit()),
+            await waiting(queue.policy_loop.next_update()),
             await waiting(queue.policy_loop.next_orders(LONG_S)),
         ]
         await self.close(queue)

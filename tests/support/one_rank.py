@@ -37,5 +37,8 @@ class OneRankTrainer:
     def __init__(self, rank: RewardTrainer) -> None:
         self._rank = rank
 
+    async def advance(self, request: FitRequest, num_steps: int) -> bool:
+        return self._rank.advance(num_steps, request)
+
     async def fit(self, request: FitRequest) -> RewardVersion:
         return present(self._rank.fit(request))

@@ -169,6 +169,8 @@ class FakeRewardService:
 
     def __init__(self, failures: int = 0) -> None:
         self.version = 0
+        self.served: list[int] = []
+        """Versions that were live, in order."""
         self.value: Callable[[int, Sequence[int]], float] = lambda version, sequence: 0.1
         """(reward version, sequence) → score."""
         self._failures = failures
@@ -186,15 +188,25 @@ class FakeRewardService:
         if version.version < self.version:
             raise VersionError(f"reward version {version.version} came after {self.version}")
         self.version = version.version
+        if self.version not in self.served:
+            self.served.append(self.version)
 
 
 class FakeRewardTrainer:
     """Learns nothing. `requests` are those fitted, each once."""
 
+    steps_of_refit = 2
+
     def __init__(self) -> None:
         self.requests: list[FitRequest] = []
         self.last: RewardVersion | None = None
         """The newest version."""
+
+    async def advance(self, request: FitRequest, num_steps: int) -> bool:
+        await asyncio.sleep(0)
+        if not request.comparisons:
+            raise InputError("a reward fit got no comparisons: wait for labels")
+        return num_steps >= self.steps_of_refit or request in self.requests
 
     async def fit(self, request: FitRequest) -> RewardVersion:
         await asyncio.sleep(0)
@@ -204,6 +216,8 @@ class FakeRewardTrainer:
             raise InputError("a reward fit got no comparisons: wait for labels")
         if request.kind == "warm" and not self.requests:
             raise VersionError("a warm update has no version to go on from: refit first")
+        if request.goes_on_from not in (None, len(self.requests)):
+            raise VersionError(f"version {len(self.requests)} is the newest")
         self.requests.append(request)
         self.last = RewardVersion(
             version=len(self.requests),

@@ -33,6 +33,32 @@ class RewardTrainerContract(Contract):
         second = await trainer.fit(make_fit(ledger_seq=21))
         assert second.version == first.version + 1
 
+    async def test_a_refit_is_worked_on_while_updates_are_fitted(
+        self, trainer: RewardTrainer
+    ) -> None:
+        first = await trainer.fit(make_fit(ledger_seq=24))
+        refit = make_fit(ledger_seq=25, num_comparisons=6)
+        for _ in range(2):
+            await trainer.advance(refit, 1)
+        update = await trainer.fit(make_fit("warm", ledger_seq=26, num_comparisons=4))
+        num_steps = 2
+        while not await trainer.advance(refit, num_steps):
+            num_steps += 1
+        made = await trainer.fit(refit)
+        assert [each.version - first.version for each in (update, made)] == [1, 2]
+        assert await trainer.advance(refit, num_steps)
+        assert await trainer.fit(refit) == made
+
+    async def test_an_update_of_another_version_than_the_newest_is_refused(
+        self, trainer: RewardTrainer
+    ) -> None:
+        newest = (await trainer.fit(make_fit(ledger_seq=27))).version
+        update = replace(make_fit("warm", ledger_seq=28), goes_on_from=newest - 1)
+        with pytest.raises(VersionError):
+            await trainer.fit(update)
+        made = await trainer.fit(replace(update, goes_on_from=newest))
+        assert made.version == newest + 1
+
     async def test_nothing_is_learned_from_no_comparison(self, trainer: RewardTrainer) -> None:
         before = await trainer.fit(make_fit(ledger_seq=30))
         with pytest.raises(InputError):

@@ -146,7 +146,12 @@ class Life:
         return True
 
     async def fit(self) -> FitRequest:
-        request = await asyncio.wait_for(self.queue.policy_loop.next_fit(), 10.0)
+        loop = self.queue.policy_loop
+        asked = [asyncio.ensure_future(each) for each in (loop.next_refit(), loop.next_update())]
+        due, others = await asyncio.wait(asked, timeout=10.0, return_when=asyncio.FIRST_COMPLETED)
+        for each in others:
+            each.cancel()
+        request = due.pop().result()
         self.clock.now += 5.0
         self.rewards.append(
             RewardVersion.answering(request, version=len(self.rewards) + 1, fit_seconds=5.0)

@@ -119,10 +119,12 @@ class World:
     def _place(self) -> RankGroup[RewardTrainerRank]:
         first = Rank(address=lambda: ("127.0.0.1", 1))
         second = Rank(
+            advance=lambda: self.fits.pop(0)() if self.fits else None,
             fit=lambda: self.fits.pop(0)() if self.fits else None,
             start=lambda: self.starts.pop(0)() if self.starts else None,
         )
         first.answers["fit"] = lambda: self._fit(first)
+        first.answers["advance"] = lambda: first.calls[-1][1][0] >= 3
         self.placed.append((first, second))
         return group(first, second, timeout_s=self._timeout_s)
 
@@ -210,3 +212,42 @@ async def test_dead_ranks_have_nothing_to_stop(tmp_path: Path) -> None:
     world = World(tmp_path / "reward")
     world.placed[0][0].answers["stop"] = raising(DEAD)
     await world.trainer.stop()
+
+
+async def test_a_refit_goes_to_the_ranks_once_and_begins_anew_with_new_ones(tmp_path: Path) -> None:
+    world = World(tmp_path / "reward")
+    await world.trainer.start(SEQUENCES)
+    refit = make_fit(ledger_seq=20)
+    assert not await world.trainer.advance(refit, 1)
+    assert not await world.trainer.advance(refit, 2)
+    world.fits = [raising(DEAD)]
+    assert await world.trainer.advance(refit, 3)
+    assert [_advances(rank) for rank in world.placed[0]] == [[(1, refit), (2, None), (3, None)]] * 2
+    assert [_advances(rank) for rank in world.placed[1]] == [[(3, refit)]] * 2
+
+
+async def test_an_update_waits_for_the_step_of_a_refit_and_not_for_the_refit(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path / "reward")
+    await world.trainer.start(SEQUENCES)
+    await world.trainer.fit(make_fit(ledger_seq=10))
+    goes_on = asyncio.Event()
+    first = world.placed[0][0]
+
+    async def step() -> bool:
+        await goes_on.wait()
+        return False
+
+    first.answers["advance"] = step
+    step_of_refit = asyncio.create_task(world.trainer.advance(make_fit(ledger_seq=20), 1))
+    update = asyncio.create_task(world.trainer.fit(make_fit("warm", ledger_seq=14)))
+    await asyncio.sleep(0.05)
+    assert first.calls[-1][0] == "advance"
+    goes_on.set()
+    assert not await step_of_refit
+    assert (await update).version == 2
+
+
+def _advances(rank: Rank) -> list[Any]:
+    return [args for method, args, _ in rank.calls if method == "advance"]

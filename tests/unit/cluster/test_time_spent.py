@@ -269,3 +269,5 @@ def test_a_share_of_a_window_counts_what_lies_in_it() -> None:
         Span(doing="warm", started_at=19.0, ended_at=30.0),
     ]
     assert busy_share(spans, since=10.0, until=20.0) == pytest.approx(0.4)
+    beside = Span(doing="refit", started_at=14.0, ended_at=17.0)
+    assert busy_share([*spans, beside], since=10.0, until=20.0) == pytest.approx(0.6)

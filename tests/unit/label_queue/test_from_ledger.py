@@ -46,7 +46,7 @@ async def test_with_nothing_held_out_it_is_the_refit_of_the_run_itself(
     await queue.owner.exclude("bob", 0, "clicks")
     await answer_orders(queue)
     await label(queue, 3)
-    ordered = await queue.policy_loop.next_fit()
+    ordered = await queue.policy_loop.next_refit()
     assert ordered.labels_used == 10
     found = fit_of(LedgerView.of(ledger))
     assert found.request == ordered

@@ -94,7 +94,7 @@ async def test_an_exclusion_that_weighs_makes_a_refit_due_at_once(
 ) -> None:
     fill(ledger)
     queue = make_queue(SETTLED)
-    waiting = asyncio.create_task(queue.policy_loop.next_fit())
+    waiting = asyncio.create_task(queue.policy_loop.next_refit())
     await until(lambda: sees_the_present(queue))
     assert not waiting.done()
     await queue.owner.exclude("bob", 10, "at random")
@@ -103,7 +103,7 @@ async def test_an_exclusion_that_weighs_makes_a_refit_due_at_once(
     assert [comparison.seq for comparison in request.comparisons] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 11]
     assert request.labels_used == 10
     await queue.policy_loop.reward_served(make_reward(3, ledger_seq=request.ledger_seq))
-    settled = asyncio.create_task(queue.policy_loop.next_fit())
+    settled = asyncio.create_task(queue.policy_loop.next_refit())
     await until(lambda: sees_the_present(queue))
     assert not settled.done()
     await queue.owner.reinstate("bob", "it was another")
@@ -117,7 +117,7 @@ async def test_a_forced_refit_is_still_due_after_a_restart(
 ) -> None:
     fill(ledger)
     await make_queue().owner.exclude("bob", 0, "at random")
-    request = await make_queue().policy_loop.next_fit()
+    request = await make_queue().policy_loop.next_refit()
     assert (request.kind, request.is_forced, request.contaminated_from) == ("refit", True, 1)
 
 
@@ -127,13 +127,13 @@ async def test_a_forced_refit_is_that_of_a_ledger_without_them(
     fill(ledger)
     queue = make_queue(SETTLED)
     await queue.owner.exclude("bob", 0, "at random")
-    request = await queue.policy_loop.next_fit()
+    request = await queue.policy_loop.next_refit()
     without = MemoryLedger()
     without.write([*ledger.queries(), *ledger.assignments()])
     without.write([event for event in ledger.events() if event.labeler_id != "bob"])
     schedule = LabelSchedule.of(SETTLED, num_episodes=100, mode="online")
     clean = LabelQueue(without, SETTLED, schedule, run_id="run-1", seed=1)
-    wanted = await clean.policy_loop.next_fit()
+    wanted = await clean.policy_loop.next_refit()
     await clean.close()
 
     def said(fit: FitRequest) -> list[Comparison]:
@@ -148,11 +148,11 @@ async def test_labels_taken_back_during_a_fit_are_out_of_the_next(queue: LabelQu
     await answer_orders(queue)
     await label(queue, 5, "ann")
     await label(queue, 5, "bob")
-    under_way = await queue.policy_loop.next_fit()
+    under_way = await queue.policy_loop.next_refit()
     await queue.owner.exclude("bob", 0, "at random")
-    assert await queue.policy_loop.next_fit() is under_way
+    assert await queue.policy_loop.next_refit() is under_way
     await queue.policy_loop.reward_served(make_reward(1, ledger_seq=under_way.ledger_seq))
-    request = await queue.policy_loop.next_fit()
+    request = await queue.policy_loop.next_refit()
     assert (request.kind, request.is_forced, request.labels_used) == ("refit", True, 5)
     # No policy was trained on it yet.
     assert request.contaminated_from is None
@@ -165,7 +165,7 @@ async def test_without_any_label_left_there_is_nothing_to_fit(
     queue = make_queue(SETTLED)
     for name in ("ann", "bob"):
         await queue.owner.exclude(name, 0, "at random")
-    waiting = asyncio.create_task(queue.policy_loop.next_fit())
+    waiting = asyncio.create_task(queue.policy_loop.next_refit())
     await until(lambda: sees_the_present(queue))
     assert not waiting.done()
     await answer_orders(queue)
@@ -179,7 +179,7 @@ async def test_a_warm_update_that_finds_nothing_to_learn_is_passed_over(
 ) -> None:
     await answer_orders(queue)
     await label(queue, 10)
-    first = await queue.policy_loop.next_fit()
+    first = await queue.policy_loop.next_refit()
     await queue.policy_loop.reward_served(make_reward(1, ledger_seq=first.ledger_seq))
     await queue.policy_loop.set_progress(50, make_policy(1))
     await answer_orders(queue)
@@ -191,7 +191,7 @@ async def test_a_warm_update_that_finds_nothing_to_learn_is_passed_over(
         return replace(request, comparisons=()) if len(kinds) == 1 else request
 
     monkeypatch.setattr("label_queue.fitting.reward_fits.make_request", capped_out)
-    waiting = asyncio.create_task(queue.policy_loop.next_fit())
+    waiting = asyncio.create_task(queue.policy_loop.next_update())
     await label(queue, 3)
     await until(lambda: bool(kinds))
     await label(queue, 3)
@@ -210,7 +210,7 @@ async def test_a_light_exclusion_waits_for_the_next_regular_refit(
     await queue.policy_loop.reward_served(light)
     await queue.owner.exclude("bob", 0, "at random")
     await answer_orders(queue)
-    waiting = asyncio.create_task(queue.policy_loop.next_fit())
+    waiting = asyncio.create_task(queue.policy_loop.next_refit())
     await label(queue, 7, "ann")
     await until(lambda: sees_the_present(queue))
     assert not waiting.done()
@@ -225,11 +225,11 @@ async def test_offline_too_a_refit_is_forced(make_queue: MakeQueue) -> None:
     await answer_orders(queue)
     await label(queue, 30, "ann")
     await label(queue, 10, "bob")
-    first = await queue.policy_loop.next_fit()
+    first = await queue.policy_loop.next_refit()
     await queue.policy_loop.reward_served(make_reward(1, ledger_seq=first.ledger_seq))
     await queue.policy_loop.set_progress(10, make_policy(1))
     await queue.owner.exclude("bob", 0, "at random")
-    request = await queue.policy_loop.next_fit()
+    request = await queue.policy_loop.next_refit()
     assert (request.kind, request.is_forced, request.labels_used) == ("refit", True, 30)
     assert request.contaminated_from == 1
 

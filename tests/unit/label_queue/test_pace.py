@@ -21,7 +21,7 @@ def rounds(make_queue: MakeQueue) -> LabelQueue:
 
 
 async def fit(queue: LabelQueue, version: int) -> FitRequest:
-    request = await queue.policy_loop.next_fit()
+    request = await queue.policy_loop.next_refit()
     await queue.policy_loop.reward_served(make_reward(version, ledger_seq=request.ledger_seq))
     return request
 
@@ -61,7 +61,7 @@ async def test_between_rounds_nothing_is_asked_waited_for_or_fitted(rounds: Labe
         await rounds.policy_loop.set_progress(episodes, make_policy(version, episodes))
         assert await rounds.policy_loop.next_orders(0.0) == []
         assert await may_step(rounds, episodes)
-    fitting = asyncio.create_task(rounds.policy_loop.next_fit())
+    fitting = asyncio.create_task(rounds.policy_loop.next_refit())
     await asyncio.sleep(0)
     assert not fitting.done()
     fitting.cancel()
@@ -118,7 +118,7 @@ async def test_against_a_fixed_reward_nobody_is_asked_and_it_is_given_out_once(
     assert await queue.policy_loop.next_orders(0.0) == []
     request = await fit(queue, 1)
     assert (request.kind, request.ledger_seq, request.comparisons) == ("refit", 0, ())
-    again = asyncio.create_task(queue.policy_loop.next_fit())
+    again = asyncio.create_task(queue.policy_loop.next_refit())
     await asyncio.sleep(0)
     assert not again.done()
     again.cancel()

@@ -21,6 +21,7 @@ from tests.support.labels import (
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.messages import make_policy
 from tests.support.metric_proofs import proves
+from tests.support.present import present
 from tests.unit.label_queue.conftest import MakeQueue
 from tests.unit.label_queue.labeling import answer_orders, label, submit
 
@@ -67,17 +68,17 @@ async def test_labels_without_a_preference_do_not_count(queue: LabelQueue) -> No
 
 
 async def test_fits_are_due_at_the_points_and_between(queue: LabelQueue) -> None:
-    waiting = asyncio.create_task(queue.policy_loop.next_fit())
+    waiting = asyncio.create_task(queue.policy_loop.next_refit())
     await answer_orders(queue)
     await label(queue, 10)
     first = await waiting
     assert (first.kind, first.ledger_seq, first.labels_used) == ("refit", 10, 10)
     assert [comparison.seq for comparison in first.comparisons] == list(range(1, 11))
     await label(queue, 2)
-    assert await queue.policy_loop.next_fit() == first  # the same until it is served
+    assert await queue.policy_loop.next_refit() == first  # the same until it is served
     await queue.policy_loop.reward_served(make_reward(1, ledger_seq=10))
     await queue.policy_loop.reward_served(make_reward(1, ledger_seq=10))
-    warm = asyncio.create_task(queue.policy_loop.next_fit())
+    warm = asyncio.create_task(queue.policy_loop.next_update())
     await asyncio.sleep(0)
     assert not warm.done()
     await label(queue, 1)
@@ -87,13 +88,71 @@ async def test_fits_are_due_at_the_points_and_between(queue: LabelQueue) -> None
     assert len(update.comparisons) == 6
 
 
+async def test_updates_go_on_while_a_refit_is_fitted_and_it_catches_up(
+    queue: LabelQueue, ledger: MemoryLedger
+) -> None:
+    loop = queue.policy_loop
+    await answer_orders(queue)
+    await label(queue, 10)
+    await loop.next_refit()
+    await loop.reward_served(make_reward(1, ledger_seq=10, learned=range(1, 11)))
+    await loop.set_progress(100, make_policy(1))
+    await answer_orders(queue)
+    await label(queue, 10)
+    refit = await loop.next_refit()
+    update = await loop.next_update()
+    assert (refit.ledger_seq, update.ledger_seq, update.goes_on_from) == (20, 20, 1)
+    learned = [each.seq for each in update.comparisons]
+    await loop.reward_served(make_reward(2, ledger_seq=20, kind="warm", learned=learned))
+    assert await loop.next_refit() == refit
+    await label(queue, 2)
+    waiting = asyncio.create_task(loop.next_update())
+    made = make_reward(3, ledger_seq=20, learned=range(1, 21))
+    missing = present(await loop.catch_up(made))
+    assert (missing.kind, missing.goes_on_from, missing.labels_used) == ("warm", 3, 22)
+    assert {each.seq for each in missing.comparisons} >= {21, 22}
+    assert [each.version for each in ledger.read(RewardVersion)] == [1, 2, 3]
+    assert await waiting == missing  # it is what is due
+    learned = [each.seq for each in missing.comparisons]
+    await loop.reward_served(make_reward(4, ledger_seq=22, kind="warm", learned=learned))
+    nothing = [asyncio.create_task(each) for each in (loop.next_refit(), loop.next_update())]
+    await asyncio.sleep(0.05)
+    assert not any(each.done() for each in nothing)
+    for each in nothing:
+        each.cancel()
+
+
+async def test_a_refit_that_lacks_nothing_is_served_as_it_is(
+    queue: LabelQueue, ledger: MemoryLedger
+) -> None:
+    await answer_orders(queue)
+    await label(queue, 10)
+    await queue.policy_loop.next_refit()
+    refit = make_reward(1, ledger_seq=10, learned=range(1, 11))
+    assert await queue.policy_loop.catch_up(refit) is None
+    assert not ledger.read(RewardVersion)
+
+
+async def test_an_update_of_a_model_that_is_live_no_more_is_ordered_anew(queue: LabelQueue) -> None:
+    loop = queue.policy_loop
+    await answer_orders(queue)
+    await label(queue, 10)
+    await loop.next_refit()
+    await loop.reward_served(make_reward(1, ledger_seq=10, learned=range(1, 11)))
+    await label(queue, 4)
+    stale = await loop.next_update()
+    await loop.reward_served(make_reward(2, ledger_seq=10, learned=range(1, 11)))
+    fresh = await loop.next_update()
+    assert (stale.goes_on_from, fresh.goes_on_from) == (1, 2)
+
+
 async def test_offline_fits_once_on_all_labels(make_queue: MakeQueue) -> None:
     queue = make_queue(mode="offline")
     await answer_orders(queue)
     await label(queue, 40)
-    assert (await queue.policy_loop.next_fit()).labels_used == 40
+    assert (await queue.policy_loop.next_refit()).labels_used == 40
     await queue.policy_loop.reward_served(make_reward(1, ledger_seq=40))
-    frozen = asyncio.create_task(queue.policy_loop.next_fit())
+    frozen = asyncio.create_task(queue.policy_loop.next_refit())
     await asyncio.sleep(0)
     assert not frozen.done()
     frozen.cancel()
@@ -111,7 +170,7 @@ async def test_coverage_and_latency_follow_the_labels_to_the_policy(
 ) -> None:
     await answer_orders(queue)
     await label(queue, 10)
-    await queue.policy_loop.next_fit()
+    await queue.policy_loop.next_refit()
     await label(queue, 1)
     await label(queue, 1, outcome="skip")
     clock.now += 30.0
@@ -134,11 +193,11 @@ async def test_a_version_that_does_not_say_its_list_has_that_of_the_fit_it_was_o
 ) -> None:
     await answer_orders(queue)
     await label(queue, 10)
-    await queue.policy_loop.next_fit()
+    await queue.policy_loop.next_refit()
     clock.now += 30.0
     await queue.policy_loop.reward_served(make_reward(1, ledger_seq=10))
     await label(queue, 3)
-    warm = await queue.policy_loop.next_fit()
+    warm = await queue.policy_loop.next_update()
     await queue.policy_loop.reward_served(make_reward(2, ledger_seq=13, kind="warm"))
     first, second = ledger.read(RewardVersion)
     assert (first.learned, first.announced_at) == (((1, 10),), 1_030.0)
@@ -150,13 +209,13 @@ async def test_a_version_that_does_not_say_its_list_has_that_of_the_fit_it_was_o
 async def test_a_revised_label_is_learned_anew_and_counts_once(queue: LabelQueue) -> None:
     await answer_orders(queue)
     await label(queue, 10)
-    await queue.policy_loop.next_fit()
+    await queue.policy_loop.next_refit()
     await queue.policy_loop.reward_served(make_reward(1, ledger_seq=10))
     last = (await queue.people.me("ann")).last
     assert last is not None
     await submit(queue, replace(last.submission, revision=1, outcome="tie", choice=None))
     await label(queue, 3)
-    update = await queue.policy_loop.next_fit()
+    update = await queue.policy_loop.next_update()
     new = [each.seq for each in update.comparisons if each.seq > 10]
     assert (update.kind, new, update.labels_used) == ("warm", [11, 12, 13, 14], 13)
 
@@ -231,7 +290,7 @@ async def test_a_restart_goes_on_where_the_ledger_ends(make_queue: MakeQueue) ->
 async def test_closing_wakes_all_who_wait(queue: LabelQueue) -> None:
     waiting = [
         asyncio.create_task(queue.policy_loop.wait_until_allowed(0)),
-        asyncio.create_task(queue.policy_loop.next_fit()),
+        asyncio.create_task(queue.policy_loop.next_refit()),
     ]
     task = asyncio.create_task(queue.people.next_task("ann", 30.0))
     await asyncio.sleep(0)

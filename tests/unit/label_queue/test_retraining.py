@@ -24,50 +24,47 @@ WARM = WarmConfig(every_labels=4, every_s=60.0, replay=1.5)
 
 def test_nothing_is_due_before_the_first_refit_point() -> None:
     plan = RetrainingPlan(ONLINE, WARM)
-    assert plan.due(9, now=1e9) is None
-    assert plan.next_check_s(9, now=0.0) is None
-    assert plan.due(10, now=0.0) == "refit"
+    assert not plan.is_refit_due(9)
+    assert plan.update_due_in_s(9, now=1e9) is None
+    assert plan.is_refit_due(10)
 
 
-def test_warm_updates_come_between_refits_by_count_or_by_time() -> None:
+def test_updates_come_by_count_or_by_time() -> None:
     plan = RetrainingPlan(ONLINE, WARM)
     plan.fitted("refit", labels=10, now=0.0)
-    assert plan.due(10, now=1e9) is None
-    assert plan.due(13, now=59.0) is None
-    assert plan.next_check_s(13, now=50.0) == 10.0
-    assert plan.due(13, now=60.0) == "warm"
-    assert plan.due(14, now=0.0) == "warm"
+    assert plan.update_due_in_s(10, now=1e9) is None
+    assert plan.update_due_in_s(13, now=50.0) == 10.0
+    assert plan.update_due_in_s(13, now=60.0) == 0.0
+    assert plan.update_due_in_s(14, now=0.0) == 0.0
     plan.fitted("warm", labels=14, now=5.0)
-    assert plan.due(17, now=5.0) is None
+    assert plan.update_due_in_s(17, now=5.0) == 60.0
 
 
-def test_a_refit_wins_and_makes_up_for_points_passed_during_a_fit() -> None:
+def test_a_refit_makes_up_for_points_passed_during_a_fit_and_updates_go_on_meanwhile() -> None:
     plan = RetrainingPlan(ONLINE, WARM)
     plan.fitted("refit", labels=10, now=0.0)
-    assert plan.due(31, now=0.0) == "refit"
+    assert plan.is_refit_due(31)
+    assert plan.update_due_in_s(31, now=0.0) == 0.0
+    plan.fitted("warm", labels=35, now=0.0)
+    assert plan.is_refit_due(35)
     plan.fitted("refit", labels=31, now=0.0)
-    assert plan.due(39, now=0.0) == "warm"
+    assert not plan.is_refit_due(39)
+    assert plan.update_due_in_s(39, now=0.0) == 0.0
 
 
-def test_a_warm_update_passes_no_refit_point() -> None:
-    plan = RetrainingPlan(ONLINE, WARM)
-    plan.fitted("refit", labels=10, now=0.0)
-    plan.fitted("warm", labels=20, now=0.0)
-    assert plan.due(20, now=0.0) == "refit"
-
-
-def test_warm_updates_can_be_turned_off() -> None:
+def test_updates_can_be_turned_off() -> None:
     plan = RetrainingPlan(ONLINE, WarmConfig(every_labels=0))
     plan.fitted("refit", labels=10, now=0.0)
-    assert plan.due(19, now=1e9) is None
+    assert plan.update_due_in_s(19, now=1e9) is None
 
 
 def test_offline_the_reward_is_frozen_after_its_one_fit() -> None:
     offline = LabelSchedule(total=40, initial=40, num_episodes=100, refits=3)
     plan = RetrainingPlan(offline, WARM)
-    assert plan.due(39, now=0.0) is None
+    assert not plan.is_refit_due(39)
     plan.fitted("refit", labels=40, now=0.0)
-    assert plan.due(45, now=1e9) is None
+    assert not plan.is_refit_due(45)
+    assert plan.update_due_in_s(45, now=1e9) is None
 
 
 def _dataset(count: int) -> list[Comparison]:
@@ -205,12 +202,13 @@ def test_a_warm_update_learns_what_the_cap_left_out_once_there_is_room() -> None
     assert warm.labels_used == len(learned | taken)
 
 
-def test_a_refit_is_forced_once_something_was_learned() -> None:
+def test_a_refit_is_forced_once_something_was_learned_and_no_update_comes_before_it() -> None:
     plan = RetrainingPlan(ONLINE, WARM)
-    assert plan.due(9, now=0.0, is_forced=True) is None
+    assert not plan.is_refit_due(9, is_forced=True)
     plan.fitted("refit", labels=10, now=0.0)
-    assert plan.due(10, now=0.0, is_forced=True) == "refit"
+    assert plan.is_refit_due(10, is_forced=True)
+    assert plan.update_due_in_s(19, now=1e9, is_forced=True) is None
     offline = LabelSchedule(total=40, initial=40, num_episodes=100, refits=3)
     frozen = RetrainingPlan(offline, WARM)
     frozen.fitted("refit", labels=40, now=0.0)
-    assert frozen.due(30, now=0.0, is_forced=True) == "refit"
+    assert frozen.is_refit_due(30, is_forced=True)

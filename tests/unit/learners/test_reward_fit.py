@@ -67,6 +67,66 @@ def test_a_refit_forgets_all_but_its_request(
     assert (late.version, alone.version) == (3, 1)
 
 
+def test_a_refit_worked_off_between_updates_is_the_one_made_at_once_and_moves_no_update(
+    trainer: RewardTrainer, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, refit = inputs.fit_request(count=4), inputs.fit_request(count=11)
+    updates = [inputs.fit_request("warm", count=5, first=start) for start in (11, 16)]
+    trainer.fit(first)
+    assert not trainer.advance(1, refit)
+    assert not trainer.advance(1, refit)
+    beside = [present(trainer.fit(updates[0]))]
+    assert not trainer.advance(2)
+    beside.append(present(trainer.fit(updates[1])))
+    assert trainer.advance(3)
+    last = present(trainer.fit(refit))
+    after = present(trainer.fit(inputs.fit_request("warm", count=5, first=21)))
+
+    other = make(model_folder, tmp_path / "at once", monkeypatch)
+    other.fit(first)
+    assert [present(other.fit(each)).sha256 for each in updates] == [x.sha256 for x in beside]
+    at_once = present(other.fit(refit))
+    assert (last.version, last.sha256) == (4, at_once.sha256)
+    for name in ("reward_model/loss", "reward_model/correlation_with_previous"):
+        assert last.metrics[name] == at_once.metrics[name]
+    again = present(other.fit(inputs.fit_request("warm", count=5, first=21)))
+    assert after.sha256 == again.sha256
+
+
+def test_another_refit_takes_the_place_of_the_one_under_way(
+    trainer: RewardTrainer, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer.advance(1, inputs.fit_request(count=11))
+    late = present(trainer.fit(inputs.fit_request(count=4)))
+    other = make(model_folder, tmp_path / "alone", monkeypatch)
+    assert late.sha256 == present(other.fit(inputs.fit_request(count=4))).sha256
+    assert trainer.advance(1, inputs.fit_request(count=4))  # it is made
+
+
+def test_a_refit_that_meets_nan_on_its_way_leaves_the_live_model_as_it_is(
+    trainer: RewardTrainer, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer.fit(inputs.fit_request(count=4))
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "learners.fit_steps.comparison_losses", lambda *_: torch.full((1, 1), torch.nan)
+        )
+        with pytest.raises(NotFinite):
+            trainer.advance(1, inputs.fit_request(count=11))
+    update = inputs.fit_request("warm", count=5, first=11)
+    other = make(model_folder, tmp_path / "alone", monkeypatch)
+    other.fit(inputs.fit_request(count=4))
+    assert present(trainer.fit(update)).sha256 == present(other.fit(update)).sha256
+
+
+def test_an_update_of_a_version_that_is_not_the_newest_is_refused(trainer: RewardTrainer) -> None:
+    trainer.fit(inputs.fit_request(count=4))
+    update = replace(inputs.fit_request("warm", count=5, first=11), goes_on_from=1)
+    assert present(trainer.fit(update)).version == 2
+    with pytest.raises(VersionError, match="of reward version 1 came, and 2 is the newest"):
+        trainer.fit(replace(update, ledger_seq=99))
+
+
 def test_what_is_published_is_normalised_on_samples_of_the_reference(
     trainer: RewardTrainer,
 ) -> None:
@@ -192,7 +252,7 @@ def test_after_a_fit_broken_off_by_nan_the_next_is_as_if_it_had_not_been(
                 return comparison_losses(*args) * (torch.nan if next(calls) == 2 else 1.0)
 
             with monkeypatch.context() as patch:
-                patch.setattr("learners.reward_fit.comparison_losses", nan_at_the_third)
+                patch.setattr("learners.fit_steps.comparison_losses", nan_at_the_third)
                 with pytest.raises(NotFinite):
                     trainer.fit(second)
         return [*made, present(trainer.fit(second))]

@@ -148,16 +148,36 @@ async def rolled_back(world: World) -> None:
     assert (await world.loop.cord()).rollback_to is None
 
 
-async def next_fit(world: World) -> None:
+async def next_refit(world: World) -> None:
     await world.fill()
     await label(world.queue, 10)
-    await world.same(world.loop.next_fit)
+    await world.same(world.loop.next_refit)
+
+
+async def next_update(world: World) -> None:
+    await _serve_first(world)
+    await label(world.queue, 3)
+    await world.same(world.loop.next_update)
+
+
+async def catch_up(world: World) -> None:
+    await _serve_first(world)
+    await label(world.queue, 1)
+    refit = make_reward(2, ledger_seq=10, learned=range(1, 11))
+    await world.same(lambda: world.loop.catch_up(refit))
+
+
+async def _serve_first(world: World) -> None:
+    await world.fill()
+    await label(world.queue, 10)
+    reward = make_reward(1, ledger_seq=(await world.loop.next_refit()).ledger_seq)
+    await world.loop.reward_served(reward)
 
 
 async def reward_served(world: World) -> None:
     await world.fill()
     await label(world.queue, 10)
-    reward = make_reward(1, ledger_seq=(await world.loop.next_fit()).ledger_seq)
+    reward = make_reward(1, ledger_seq=(await world.loop.next_refit()).ledger_seq)
     await world.same(lambda: world.loop.reward_served(reward))
 
 
@@ -194,7 +214,9 @@ POLICY_LOOP: Table = {
     "rolled_back": rolled_back,
     "wait_released": READS,
     "cord": READS,
-    "next_fit": next_fit,
+    "next_refit": next_refit,
+    "next_update": next_update,
+    "catch_up": catch_up,
     "reward_served": reward_served,
     "first_sampled": first_sampled,
     "tell_activity": tell_activity,

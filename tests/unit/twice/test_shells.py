@@ -215,6 +215,17 @@ def trainer_rank(world: World) -> RewardTrainerRank:
     )
 
 
+async def advance(world: World) -> None:
+    rank = trainer_rank(world)
+    rank.start("127.0.0.1", 1, inputs.reference_sequences())
+    request = inputs.fit_request(count=11)
+    assert [rank.advance(1, request) for _ in range(2)] == [False, False]
+    trainer: Any = rank._trainer
+    assert trainer._refit.steps.num_taken == 1
+    assert [rank.advance(99) for _ in range(2)] == [True, True]
+    rank.stop()
+
+
 async def fit(world: World) -> None:
     rank = trainer_rank(world)
     for _ in range(2):
@@ -236,6 +247,7 @@ TRAINER: Table = {
     "address": READS,
     "pid": READS,
     "start": fit,
+    "advance": advance,
     "fit": fit,
     "stop": stop_trainer,
 }

@@ -1,0 +1,140 @@
+"""The optimizer steps of one reward fit, which may be taken one at a time.
+
+Shapes: B comparisons, M heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from learners.comparisons import (
+    bootstrap_counts,
+    candidate_sequences,
+    collate_comparisons,
+    comparison_losses,
+    hits,
+)
+from learners.config import RewardFitConfig
+from learners.engine import Engine
+from protocol.labels import FitRequest
+from reward_service.batching import check_sequences
+
+
+class FitSteps:
+    """What a request, a config and a model make of each other, step by step.
+
+    Args:
+        engine: The model, as it is before the first step.
+        gain: [M], the scale at which it learns.
+        request: What it learns.
+        config: Rates, batches, seed.
+        sequences_per_pass: Responses in one forward pass on one rank.
+
+    Raises InputError for a sequence that the model cannot take.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        gain: Tensor,
+        request: FitRequest,
+        config: RewardFitConfig,
+        sequences_per_pass: int,
+    ) -> None:
+        check_sequences(engine.module, candidate_sequences(request.comparisons))
+        self._engine = engine
+        self._gain = gain
+        self._config = config
+        self._comparisons = request.comparisons
+        self._reliability = dict(request.labeler_weights) if config.noise_aware else {}
+        self._is_refit = request.kind == "refit"
+        self._epochs = config.epochs if self._is_refit else 1
+        size = config.batch_size if self._is_refit else config.warm_batch_size
+        self._total = self._epochs * -(-len(self._comparisons) // size)
+        widest = max(len(each.candidate_token_ids) for each in self._comparisons)
+        self._per_pass = max(1, sequences_per_pass // widest)
+        self._counts = self._learning_counts(len(gain))
+        self._batches = self._drawn(size)
+        self._sums = torch.zeros(3)
+        self.num_taken = 0
+
+    @property
+    def are_done(self) -> bool:
+        """Whether all steps are taken."""
+        return self.num_taken == self._total
+
+    def take(self, until: int | None = None) -> None:
+        """Take steps until so many are taken, or all.
+
+        Raises NotFinite where a loss or gradient is NaN or infinite.
+        """
+        last = self._total if until is None else min(until, self._total)
+        while self.num_taken < last:
+            self._sums += self._accumulate(next(self._batches))
+            self._engine.step(self._lr())
+            self.num_taken += 1
+
+    def metrics(self) -> dict[str, float]:
+        """Return the mean loss and accuracy of the comparisons *before* each was learned.
+
+        Every rank must come.
+        """
+        sums = self._sums.to(self._engine.device)
+        loss, hit, decided = self._engine.summed(sums).tolist()
+        metrics = {"reward_model/loss": loss / (self._epochs * len(self._comparisons))}
+        if decided > 0:
+            metrics["reward_model/train_accuracy"] = hit / decided
+        return metrics
+
+    def _lr(self) -> float:
+        if not self._is_refit:
+            return self._config.warm_lr
+        return self._config.lr * (1 - self.num_taken / self._total)
+
+    def _drawn(self, size: int) -> Iterator[Tensor]:
+        """Give the rows of each step's batch; their order follows from the seed alone."""
+        order = torch.Generator().manual_seed(self._config.seed)
+        for _ in range(self._epochs):
+            yield from torch.split(torch.randperm(len(self._comparisons), generator=order), size)
+
+    def _learning_counts(self, num_heads: int) -> Tensor:
+        """Return how often each head learns each comparison, [B, M]."""
+        if num_heads == 1 or not self._config.bootstrap:
+            return torch.ones(len(self._comparisons), num_heads)
+        return bootstrap_counts(self._comparisons, num_heads, self._config.seed)
+
+    def _accumulate(self, indices: Tensor) -> Tensor:
+        """Add up the gradients of this rank's share of a batch.
+
+        Returns:
+            [3] on CPU: this rank's summed losses, hits, and comparisons that could be hit.
+        """
+        engine = self._engine
+        # Ranks must run equally many passes: a batch that cannot be cut evenly is filled up with
+        # comparisons of weight 0.
+        filling = -len(indices) % engine.world_size
+        present = torch.cat([torch.ones(len(indices)), torch.zeros(filling)])
+        indices = torch.cat([indices, indices[:1].expand(filling)])
+        sums = torch.zeros(3)
+        micros = torch.split(engine.share(torch.arange(len(indices))), self._per_pass)
+        for number, rows in enumerate(micros, start=1):
+            chosen = [self._comparisons[index] for index in indices[rows].tolist()]
+            batch = collate_comparisons(chosen, self._reliability).to(engine.device)
+            raw = engine(batch.input_ids, batch.attention_mask)
+            scores = batch.spread((raw * self._gain.to(raw)).float())
+            weights = present[rows].to(scores.device)
+            losses = comparison_losses(scores, batch) * weights[:, None]
+            learned = (losses * self._counts[indices[rows]].to(losses)).mean(dim=1).sum()
+            engine.backward(learned / present.sum().to(losses), is_last=number == len(micros))
+            hit, decided = hits(scores.detach().mean(dim=2), batch)
+            sums += torch.stack(
+                [
+                    losses.detach().mean(dim=1).sum(),
+                    (hit * weights).sum(),
+                    (decided * weights).sum(),
+                ]
+            ).cpu()
+        return sums

@@ -1,0 +1,117 @@
+"""Fits from being due to being served: refits in steps, updates between them, what catches up."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from protocol.errors import DiskFull, NotFinite
+from protocol.labels import FitRequest, RewardVersion
+from tests.support.controller_world import BATCH, World, small_config
+from tests.support.parts import FakeRewardTrainer
+from tests.unit.cluster.conftest import MakeWorld
+
+pytestmark = pytest.mark.timeout(60)
+
+UPDATES = {"warm": {"every_labels": 4}}
+
+
+class LongRefits(FakeRewardTrainer):
+    """Its refits, but the first, take until two updates were fitted beside them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beside: list[FitRequest] = []
+        """Updates fitted while a refit was worked on."""
+        self._worked_on: FitRequest | None = None
+
+    async def advance(self, request: FitRequest, num_steps: int) -> bool:
+        await asyncio.sleep(0.001)
+        if self.requests and request.ledger_seq < 30:
+            self._worked_on = request
+            return len(self.beside) >= 2
+        return True
+
+    async def fit(self, request: FitRequest) -> RewardVersion:
+        if request.kind == "refit":
+            self._worked_on = None
+        elif self._worked_on is not None:
+            self.beside.append(request)
+        return await super().fit(request)
+
+
+def online(make_world: MakeWorld, **run: object) -> World:
+    return make_world(config=small_config(labels=UPDATES, episodes=6 * BATCH, **run))
+
+
+async def test_updates_are_served_while_a_refit_is_worked_on(make_world: MakeWorld) -> None:
+    world = online(make_world)
+    world.trainer = trainer = LongRefits()
+    await asyncio.wait_for(world.controller().run(), 30)
+    assert len(trainer.beside) >= 2
+    beside = {trainer.requests.index(request) + 1 for request in trainer.beside}
+    assert beside <= set(world.service.served)
+    assert beside & {batch.reward_version for batch in world.learner.batches}
+
+
+async def test_what_came_during_a_refit_is_learned_before_it_is_served(
+    make_world: MakeWorld,
+) -> None:
+    world = online(make_world)
+    world.trainer = trainer = LongRefits()
+    await asyncio.wait_for(world.controller().run(), 30)
+    number = [request.kind for request in trainer.requests].index("refit", 1) + 1
+    refit, update = trainer.requests[number - 1 : number + 1]
+    assert (update.kind, update.goes_on_from) == ("warm", number)
+    assert update.ledger_seq > refit.ledger_seq
+    assert number not in world.service.served
+    assert number + 1 in world.service.served
+    assert [each.version for each in world.people.rewards] == list(
+        range(1, len(trainer.requests) + 1)
+    )
+
+
+async def test_an_update_that_is_ordered_of_an_older_model_is_not_made(
+    make_world: MakeWorld,
+) -> None:
+    world = online(make_world)
+    world.trainer = trainer = LongRefits()
+    await asyncio.wait_for(world.controller().run(), 30)
+    for number, request in enumerate(trainer.requests):
+        assert request.goes_on_from == (number if request.kind == "warm" else None)
+
+
+@pytest.mark.parametrize("error", [NotFinite("the loss is nan"), DiskFull("no room")])
+async def test_where_the_catching_up_is_broken_off_the_run_goes_on(
+    make_world: MakeWorld, error: Exception
+) -> None:
+    world = online(make_world)
+
+    class Breaks(LongRefits):
+        num_broken = 0
+
+        async def fit(self, request: FitRequest) -> RewardVersion:
+            last = self.requests[-1:]
+            follows = last and last[0].kind == "refit" and last[0].ledger_seq > 10
+            if request.kind == "warm" and follows and not self.num_broken:
+                self.num_broken += 1
+                raise error
+            return await super().fit(request)
+
+    world.trainer = trainer = Breaks()
+    pulled, pull_cord = asyncio.Event(), world.labels.pull_cord
+
+    async def pull_and_tell(*args: Any, **named: Any) -> None:
+        await pull_cord(*args, **named)
+        pulled.set()
+
+    world.labels.pull_cord = pull_and_tell  # type: ignore[method-assign]
+    running = asyncio.ensure_future(world.controller().run())
+    if isinstance(error, NotFinite):
+        await asyncio.wait_for(pulled.wait(), 10)
+        await world.people.queue.owner.release_cord("looked into")
+    await asyncio.wait_for(running, 30)
+    assert world.progress[-1] == world.config.run.episodes
+    assert world.people.rewards[-1].version == len(trainer.requests)
