@@ -21,6 +21,7 @@ from protocol.model_errors import as_model_error
 from protocol.model_folder import inspect_model
 from protocol.tokenizer_files import loaded_tokenizer
 from reward_service.forward import refuse_caps
+from reward_service.fused import with_fused_activations
 
 _NO_CODE: dict[str, Any] = {"trust_remote_code": False}
 """Refuses to run a folder's own code, outright: else the library asks at the terminal."""
@@ -117,7 +118,7 @@ def _load(kind: Any, folder: Path, **options: object) -> Any:
     if kind is AutoModelForCausalLM and (unused := sorted(loading["unexpected_keys"])):
         # Published models have some, such as heads for speculation; they change nothing.
         _log.warning("weights_not_used", folder=str(folder), count=len(unused), first=unused[0])
-    return model
+    return with_fused_activations(model)
 
 
 def _and_more(names: list[str]) -> str:

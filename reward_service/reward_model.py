@@ -14,6 +14,7 @@ from transformers import AutoModel, PretrainedConfig, PreTrainedModel
 from protocol.model_folder import context_of
 from reward_service.config import RewardModelConfig
 from reward_service.forward import hidden_states
+from reward_service.fused import with_fused_activations
 from reward_service.pretrained import load_backbone, without_dropout
 
 
@@ -61,7 +62,8 @@ class RewardModel(nn.Module):
     @classmethod
     def from_config(cls, backbone: PretrainedConfig, config: RewardModelConfig) -> RewardModel:
         """Return a model of this architecture whose weights are yet to be loaded."""
-        return cls(AutoModel.from_config(without_dropout(backbone), dtype=torch.float32), config)
+        model = AutoModel.from_config(without_dropout(backbone), dtype=torch.float32)
+        return cls(with_fused_activations(model), config)
 
     @torch.no_grad()
     def draw_heads(self, generator: torch.Generator) -> None:

@@ -1,0 +1,1 @@
+"""Andon and TRL's PPO at the same work, in turns."""
