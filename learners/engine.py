@@ -224,6 +224,15 @@ def _settings(config: DeepSpeedConfig) -> dict[str, Any]:
     if config.offload_optimizer:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
     plain = config.zero_stage == 0 and config.dtype == "float32"
+    adam: dict[str, Any] = {
+        "lr": 0.0,  # `step` brings its own
+        "betas": list(config.adam_betas),
+        "eps": config.adam_eps,
+        "weight_decay": config.weight_decay,
+        "torch_adam": config.optimizer == "torch_adam",
+    }
+    if config.optimizer == "torch_adam":
+        adam["fused"] = True  # one pass over the weights, where PyTorch's loop makes a dozen
     return {
         "train_micro_batch_size_per_gpu": config.micro_batch_size,
         "gradient_accumulation_steps": 1,  # boundaries are set by hand in `backward`
@@ -232,13 +241,7 @@ def _settings(config: DeepSpeedConfig) -> dict[str, Any]:
         "bf16": {"enabled": config.dtype == "bfloat16"},
         "optimizer": {
             "type": "AdamW",
-            "params": {
-                "lr": 0.0,  # `step` brings its own
-                "betas": list(config.adam_betas),
-                "eps": config.adam_eps,
-                "weight_decay": config.weight_decay,
-                "torch_adam": config.optimizer == "torch_adam",
-            },
+            "params": adam,
         },
         "zero_force_ds_cpu_optimizer": False,
         "steps_per_print": 2**31,

@@ -79,8 +79,11 @@ def _restore_moments(inner: Any, master: Tensor, saved: State) -> None:
             own[key] = _like(current, value)
         else:
             assert value is not None, "a key comes from one of the two"
-            # Optimizers keep the count of steps on CPU, and the moments beside the weights.
-            inner.state[master][key] = value.clone() if value.ndim == 0 else value.to(master.device)
+            # An optimizer that is not fused keeps the count of steps on CPU.
+            on_cpu = value.ndim == 0 and not inner.defaults.get("fused")
+            inner.state[master][key] = (
+                value.clone() if on_cpu else value.to(master.device, copy=True)
+            )
 
 
 def _like(current: Any, saved: Tensor | None) -> Any:

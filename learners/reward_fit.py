@@ -365,8 +365,7 @@ class RewardTrainer:
     def _normalise(self) -> dict[str, float]:
         """Set gain and bias anew; return how the scores of ρ's samples go with the last version."""
         model = self._live().module
-        normalise(model, self._reference_sequences, _LIMITS)
-        raw = raw_scores(model, self._reference_sequences, _LIMITS)
+        raw = normalise(model, self._reference_sequences, _LIMITS)
         scores = model.combined(model.normalised(raw)).detach().float().cpu()
         previous, self._reference_scores = self._reference_scores, scores
         if previous is None or not bool(torch.stack([previous, scores]).std(dim=1).all()):

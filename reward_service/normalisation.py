@@ -45,14 +45,17 @@ def gain_and_bias(raw: Tensor, rule: NormalisationRule) -> tuple[Tensor, Tensor]
     return 1.0 / deviation, -mean / deviation
 
 
-def normalise(model: RewardModel, sequences: Sequence[Sequence[int]], limits: BatchLimits) -> None:
-    """Set a model's gain and bias from these sequences, by the rule of its config.
+def normalise(
+    model: RewardModel, sequences: Sequence[Sequence[int]], limits: BatchLimits
+) -> Tensor:
+    """Set a model's gain and bias from these sequences; return their raw scores, [N, M].
 
     To be called before and after every fit. Deterministic: calling it again changes nothing.
 
     Args:
         model: Changed in place; in evaluation or training mode alike, for it has no dropout.
-        sequences: [N][T_n] token ids, prompt and kept response, of the kind the rule asks for.
+        sequences: [N][T_n] token ids, prompt and kept response, of the kind that the rule of the
+            model's config asks for.
         limits: Of one forward pass.
 
     Raises:
@@ -61,3 +64,4 @@ def normalise(model: RewardModel, sequences: Sequence[Sequence[int]], limits: Ba
     """
     raw = raw_scores(model, sequences, limits)
     model.set_normalisation(*gain_and_bias(raw, model.config.normalisation))
+    return raw

@@ -31,17 +31,21 @@ from benchmarks.against_trl.task import Task, make_task, write_reward
 from benchmarks.against_trl.venv import TRL, make_venv
 
 FOLDER = Path("runs/against-trl")
+LOG = FOLDER / "log.txt"
+"""What they print on the way."""
 
 
 def trl(python: Path, task: Task, threads: int, folder: Path) -> float:
     """Return TRL's episodes a second."""
     script = Path(__file__).with_name("trl_ppo.py")
-    done = subprocess.run(
-        [str(python), str(script), str(Path(task.folder) / "task.json"), str(threads), str(folder)],
-        check=True,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"},
-    )
+    with LOG.open("a") as log:
+        done = subprocess.run(
+            [python, script, Path(task.folder) / "task.json", str(threads), folder],
+            check=True,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"},
+        )
     return float(done.stdout.split()[-1])
 
 
@@ -62,7 +66,7 @@ def andon(task: Task, bundle: Path, settings: tuple[str, ...], folder: Path) -> 
     overrides = [part for setting in given for part in ("--set", setting)]
     config = Path(__file__).with_name("andon.toml")
     command = [sys.executable, "-m", "cluster.cli", "run", str(config), "--folder", str(folder)]
-    with folder.with_suffix(".log").open("w") as log:
+    with LOG.open("a") as log:
         subprocess.run([*command, *overrides], check=True, stdout=log, stderr=log)
     summary = json.loads((folder / "report" / "summary.json").read_text())
     return float(summary["episodes_per_s"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -57,7 +58,9 @@ def make_task(folder: Path, episodes: int) -> Task:
 
 def write_reward(task: Task) -> Path:
     """Write a reward version that nobody fitted; return its bundle."""
-    (version,) = write_reward_versions(Path(task.folder) / "reward", Path(task.model), 1)
+    root = Path(task.folder) / "reward"
+    shutil.rmtree(root, ignore_errors=True)
+    (version,) = write_reward_versions(root, Path(task.model), 1)
     return Path(version.path)
 
 

@@ -53,7 +53,9 @@ class RewardGuard:
         self._learner = learner
         self._journal = journal
         self._guards = guards
-        self._recent: deque[Rollout] = deque(maxlen=NUM_COMPARED)
+        self._recent: deque[ScoredRollout] = deque(maxlen=NUM_COMPARED)
+        self._version = 0
+        """The newest that every replica serves; 0 before the first."""
         self._is_settled = asyncio.Event()
         self._is_settled.set()
         self.least_version = 0
@@ -64,7 +66,7 @@ class RewardGuard:
 
     def remember(self, scored: Sequence[ScoredRollout]) -> None:
         """Keep the newest whole responses, to compare rewards on."""
-        self._recent.extend(each.rollout for each in scored if each.rollout.is_complete)
+        self._recent.extend(each for each in scored if each.rollout.is_complete)
 
     async def settled(self) -> int:
         """Wait while a forced refit is swapped in and not yet judged; return `num_forced`.
@@ -90,29 +92,32 @@ class RewardGuard:
             await self._guards.reward_served(version)
             return
         config = self._guards.config.reward_turned
-        rollouts = list(self._recent) if config.is_on else []
-        is_compared = len(rollouts) >= config.least_responses
-        before = await self._scores(rollouts) if is_compared else []
+        recent = list(self._recent) if config.is_on else []
+        is_compared = len(recent) >= config.least_responses
+        before = await self._scores_before(recent) if is_compared else []
         await self._swap(version)
         if request.is_sole:
             self.least_version = version.version
-        after = await self._scores(rollouts) if before else []
+        after = await self._scores(_rollouts(recent)) if before else []
         responses = [
             TwiceScored(
-                prompt=rollout.prompt.text, response=rollout.text, before=old.value, after=new.value
+                prompt=each.rollout.prompt.text,
+                response=each.rollout.text,
+                before=old.value,
+                after=new.value,
             )
-            for rollout, old, new in zip(rollouts, before, after, strict=bool(before and after))
+            for each, old, new in zip(recent, before, after, strict=bool(before and after))
         ]
         await self._guards.reward_served(version, responses)
 
     async def _serve_forced(self, version: RewardVersion, request: FitRequest) -> None:
-        rollouts = list(self._recent)
-        has_enough = len(rollouts) >= LEAST_COMPARED
-        before = await self._scores(rollouts) if has_enough else []
+        recent = list(self._recent)
+        has_enough = len(recent) >= LEAST_COMPARED
+        before = await self._scores_before(recent) if has_enough else []
         await self._swap(version)
         self.least_version = version.version
         if has_enough:
-            after = await self._scores(rollouts)
+            after = await self._scores(_rollouts(recent))
             await self._judge(version, request, _values(before), _values(after))
 
     async def _judge(
@@ -148,6 +153,18 @@ class RewardGuard:
         versions = await self._learner.checkpoints()
         return max((v for v in versions if v < contaminated_from), default=None)
 
+    async def _scores_before(self, recent: Sequence[ScoredRollout]) -> list[Score]:
+        """Return the live reward's scores: most rollouts have one; none where others get none."""
+        unscored = [each for each in recent if each.score.reward_version != self._version]
+        found = await self._scores(_rollouts(unscored)) if unscored else []
+        if len(found) < len(unscored):
+            return []
+        others = iter(found)
+        return [
+            each.score if each.score.reward_version == self._version else next(others)
+            for each in recent
+        ]
+
     async def _scores(self, rollouts: Sequence[Rollout]) -> list[Score]:
         """Score with the live reward; none where no score can be had."""
         try:
@@ -164,6 +181,11 @@ class RewardGuard:
             await self._service.swap(version)
         except SwapTimedOut:
             await self._service.swap(version)
+        self._version = version.version
+
+
+def _rollouts(scored: Sequence[ScoredRollout]) -> list[Rollout]:
+    return [each.rollout for each in scored]
 
 
 def _values(scores: Sequence[Score]) -> list[float]:

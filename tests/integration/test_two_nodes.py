@@ -1,4 +1,7 @@
-"""A run on a Ray cluster that is there already: two nodes, which stay when the run has gone."""
+"""A run on a Ray cluster that is there already: two nodes, which stay when the run has gone.
+
+And a run whose second node dies with all that is on it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +18,10 @@ import pytest
 from click.testing import CliRunner
 
 from cluster.cli import main
+from cluster.recordings.records import RestartRecord
+from cluster.recordings.streams import POLICIES, RESTARTS, read
+from label_queue.ledger.sql import SqlLedger
+from protocol.labels import Submitted
 from tests.support.outside_labeler import OutsideLabeler
 from tests.support.run_process import (
     REPOSITORY,
@@ -22,7 +30,7 @@ from tests.support.run_process import (
     wait_until,
 )
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 ON_BOTH = (
     "rollouts.num_actors=2",
@@ -37,11 +45,23 @@ class TwoNodes:
     """A running cluster."""
 
     address: str
-    process: psutil.Process
+    process: psutil.Popen
 
     def raylets(self) -> list[psutil.Process]:
         """Return the nodes' own processes, whose children are the actors placed there."""
         return [p for p in self.process.children(recursive=True) if p.name() == "raylet"]
+
+    def kill_second(self) -> None:
+        """End the node that is not the head, and everything on it, at one blow."""
+        second = self.raylets()[-1]
+        for process in [*second.children(recursive=True), second]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def add(self) -> None:
+        """Add a node."""
+        self.process.stdin.write("one more\n")
+        self.process.stdin.flush()
 
     def actors(self) -> dict[int, list[str]]:
         """Return the names of the actors on each node; idle workers are none."""
@@ -116,3 +136,37 @@ def test_a_run_uses_both_nodes_and_leaves_them_as_they_were(
 
     wait_until(lambda: not any(two_nodes.actors().values()), "an empty cluster", 30)
     assert len(two_nodes.raylets()) == 2
+
+
+def test_a_run_goes_on_when_its_second_node_dies_and_another_comes(
+    two_nodes: TwoNodes, inputs: Path, tmp_path: Path
+) -> None:
+    robot = 'labelers=[{name = "robot", seconds_per_label = 0.2}]'
+    long = ("run.episodes=65536", "labels.total=4096", "cluster.restarts.first_pause_s=0.1", robot)
+    environment = {"RAY_ADDRESS": two_nodes.address}
+    run = RunProcess(inputs, tmp_path / "dying-1", [*ON_BOTH, *long], environment)
+    try:
+        run.wait_for(lambda: num_loads(run) >= 2, "weights that reached both nodes twice")
+        placed = two_nodes.actors()
+        two_nodes.kill_second()
+        two_nodes.add()
+        before = num_loads(run)
+        run.wait_for(lambda: num_loads(run) >= before + 4, f"steps after {placed}", 400.0)
+        assert any(told.part.startswith("rollout actor") for told in _restarts(run)), run.output
+        stopped = CliRunner().invoke(main, ["stop", str(run.folder.path), "--reason", "enough"])
+        assert stopped.output == f"{run.folder.path}: stopped\n", run.output
+        assert run.wait(timeout_s=60) == 0, run.output
+    finally:
+        run.kill()
+    ledger = SqlLedger.open_to_read(run.folder.ledger)
+    labels = [each for each in ledger.events() if isinstance(each, Submitted)]
+    ledger.close()
+    assert len({each.assignment_id for each in labels}) == len(labels)
+    assert run.state["labels_acknowledged"] == len(labels) > 0
+    policies = [each.version for each in read(run.folder.recordings, POLICIES)]
+    assert policies == sorted(set(policies))
+    wait_until(lambda: not any(two_nodes.actors().values()), "an empty cluster", 30)
+
+
+def _restarts(run: RunProcess) -> tuple[RestartRecord, ...]:
+    return read(run.folder.recordings, RESTARTS)

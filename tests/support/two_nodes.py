@@ -1,6 +1,7 @@
 """`python -m tests.support.two_nodes`: a Ray cluster of two nodes on this machine.
 
-Prints its address, and ends all of it once its standard input is closed.
+Prints its address, adds a node for each line it reads, and ends all of it once its standard input
+is closed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ def main() -> None:
         cluster.wait_for_nodes()
         sys.stdout.write(f"{cluster.address}\n")
         sys.stdout.flush()
-        sys.stdin.read()
+        for _ in sys.stdin:
+            cluster.add_node(**node)
     finally:
         cluster.shutdown()
 

@@ -179,6 +179,24 @@ async def test_any_version_that_goes_against_the_one_before_it_stops_the_line(wo
     ]
 
 
+async def test_what_the_live_reward_has_scored_is_not_scored_again_before_a_swap(
+    world: World,
+) -> None:
+    await world.serve(request(is_forced=False))
+    world.remember(64)
+    world.guard.remember([make_scored(value=0.5, reward_version=0)])
+    world.service.value = lambda version, _: {1: 0.25, 2: 2.0}[version]
+    score, asked = world.service.score, []
+
+    async def counted(sequences: Sequence[Sequence[int]]) -> list[Score]:
+        asked.append(len(sequences))
+        return await score(sequences)
+
+    world.service.score = counted  # type: ignore[method-assign]
+    await world.serve(replace(request(is_forced=False), ledger_seq=99))
+    assert asked == [1, 65]
+
+
 async def test_a_version_that_is_not_taken_lets_steps_go_on_and_says_so(world: World) -> None:
     async def refused(_: RewardVersion) -> None:
         raise NotFinite("reward version 1 scores the validation sequence as NaN")
