@@ -19,12 +19,12 @@ class KLRunawayConfig(Settings):
     is_on: bool = True
     times_target: float = Field(default=3.0, gt=1, le=1e6)
     """Multiple of kl.target, where the coefficient is adaptive. Clean runs of the demo overshoot to
-    1.4 times while the controller finds its coefficient. [own]"""
+    4 times for a step or two, while the policy first follows a new reward. [own]"""
     limit_nats: float = Field(default=0.0, ge=0, le=1e6)
     """The limit itself, in place of the above; also for a fixed coefficient, which has no target.
     0: none."""
-    num_steps: Count = 2
-    """Steps in a row above it. [own]"""
+    num_steps: Count = 6
+    """Steps in a row above it: three times as many as any clean run of the demo had. [own]"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

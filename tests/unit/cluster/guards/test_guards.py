@@ -138,7 +138,7 @@ async def test_while_its_reason_is_open_it_says_nothing_more_and_then_begins_ane
 async def test_each_guard_has_a_reason_of_its_own_behind_a_labeler_s(desk: Desk) -> None:
     await desk.people.queue.people.pull_cord("ann", "typo")
     await desk.steps(3, {**NEGATIVE, "rollout/logprob_mismatch_mean": 0.4})
-    await desk.steps(2, {"kl/reference_mean": 18.1}, first=3)
+    await desk.steps(6, {"kl/reference_mean": 18.1}, first=3)
     assert await desk.open_reasons() == ["", "logprob_mismatch", "kl_sign", "kl_runaway"]
     left = await desk.people.queue.owner.release_cord("only a typo")
     assert left.is_pulled

@@ -82,8 +82,16 @@ def test_a_clean_run_s_overshoot_is_far_from_the_limit() -> None:
     assert runaway(CLEAN) is None
 
 
-def test_a_runaway_is_stopped_at_its_second_step_above_the_limit() -> None:
-    assert runaway([8.0, 25.0, 23.9, 25.0, 60.0, 90.0]) == 5
+def test_a_runaway_is_stopped_at_its_sixth_step_above_the_limit() -> None:
+    assert runaway([8.0, 25.0, 23.9, *(25.0 * step for step in range(1, 9))]) == 9
+
+
+OVERSHOT = [4.3, 5.4, 6.0, 8.4, 19.1, 30.8, 27.7, 16.8, 12.4, 10.4, 10.5, 9.2, 11.0, 10.4]
+"""KL of steps 9 to 22 of a run of the demo that nothing was wrong with, nats."""
+
+
+def test_a_policy_that_overshoots_and_comes_back_goes_on() -> None:
+    assert runaway(OVERSHOT) is None
 
 
 def test_without_a_limit_there_is_no_runaway() -> None:
