@@ -33,9 +33,24 @@ class Responses:
     scores: Tensor
     """[B] float32."""
 
+    @property
+    def lengths(self) -> Tensor:
+        """[B] int64, tokens of prompt and response."""
+        return self.prompt_lengths + self.mask.sum(dim=1).long()
+
+    @property
+    def num_tokens(self) -> int:
+        """T, what responses are padded to."""
+        return self.mask.shape[1]
+
     def rows(self, indices: Tensor) -> Responses:
-        """Return some rows, [B'] of [B]."""
-        return Responses(**{each.name: getattr(self, each.name)[indices] for each in fields(self)})
+        """Return some rows, [B'] of [B], padded no further than the longest of them."""
+        some = {each.name: getattr(self, each.name)[indices] for each in fields(self)}
+        num_tokens = some["mask"].sum(dim=1).long()
+        for name in ("response_ids", "mask", "behavior_logprobs"):
+            some[name] = some[name][:, : int(num_tokens.max())]
+        longest = int((some["prompt_lengths"] + num_tokens).max())
+        return Responses(**{**some, "input_ids": some["input_ids"][:, :longest]})
 
     def to(self, device: torch.device) -> Responses:
         """Return the batch on another device."""

@@ -19,8 +19,9 @@ from learners.comparisons import (
 )
 from learners.config import RewardFitConfig
 from learners.engine import Engine
-from protocol.labels import FitRequest
+from protocol.labels import Comparison, FitRequest
 from reward_service.batching import check_sequences
+from reward_service.buckets import BatchLimits, buckets
 
 
 class FitSteps:
@@ -55,7 +56,10 @@ class FitSteps:
         size = config.batch_size if self._is_refit else config.warm_batch_size
         self._total = self._epochs * -(-len(self._comparisons) // size)
         widest = max(len(each.candidate_token_ids) for each in self._comparisons)
-        self._per_pass = max(1, sequences_per_pass // widest)
+        self._limits = BatchLimits(
+            max_tokens=2**62, max_sequences=max(1, sequences_per_pass // widest)
+        )
+        self._sizes = [_padded_tokens(each) for each in self._comparisons]
         self._counts = self._learning_counts(len(gain))
         self._batches = self._drawn(size)
         self._sums = torch.zeros(3)
@@ -119,8 +123,8 @@ class FitSteps:
         present = torch.cat([torch.ones(len(indices)), torch.zeros(filling)])
         indices = torch.cat([indices, indices[:1].expand(filling)])
         sums = torch.zeros(3)
-        micros = torch.split(engine.share(torch.arange(len(indices))), self._per_pass)
-        for number, rows in enumerate(micros, start=1):
+        passes = self._passes(indices)
+        for number, rows in enumerate(passes, start=1):
             chosen = [self._comparisons[index] for index in indices[rows].tolist()]
             batch = collate_comparisons(chosen, self._reliability).to(engine.device)
             raw = engine(batch.input_ids, batch.attention_mask)
@@ -128,7 +132,7 @@ class FitSteps:
             weights = present[rows].to(scores.device)
             losses = comparison_losses(scores, batch) * weights[:, None]
             learned = (losses * self._counts[indices[rows]].to(losses)).mean(dim=1).sum()
-            engine.backward(learned / present.sum().to(losses), is_last=number == len(micros))
+            engine.backward(learned / present.sum().to(losses), is_last=number == len(passes))
             hit, decided = hits(scores.detach().mean(dim=2), batch)
             sums += torch.stack(
                 [
@@ -138,3 +142,21 @@ class FitSteps:
                 ]
             ).cpu()
         return sums
+
+    def _passes(self, indices: Tensor) -> list[Tensor]:
+        """Cut a batch into passes of like lengths; return this rank's places in it, pass by pass.
+
+        Every rank gets as many passes as the others, each of as many comparisons.
+        """
+        engine = self._engine
+        sizes = torch.tensor([self._sizes[index] for index in indices.tolist()])
+        order = sizes.argsort(stable=True)
+        longest = sizes[order][engine.world_size - 1 :: engine.world_size]
+        return [engine.share(order)[units] for units in buckets(longest.tolist(), self._limits)]
+
+
+def _padded_tokens(comparison: Comparison) -> int:
+    """Return the tokens of all candidates, each with its prompt and padded to the longest."""
+    responses = comparison.candidate_token_ids
+    longest = max(len(response) for response in responses)
+    return len(responses) * (len(comparison.prompt_token_ids) + longest)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from learners.advantages import gae, masked_mean, penalised_rewards, whiten
 from learners.agreed_checkpoints import AgreedCheckpoints
@@ -31,6 +31,7 @@ from protocol.errors import ConfigError, NotFinite, VersionError
 from protocol.messages import ExperienceBatch, PolicyVersion, Probe, StepReport
 from protocol.ports import WeightPublisher
 from protocol.seeds import derived_seed
+from reward_service.buckets import BatchLimits, buckets
 from reward_service.pretrained import load_causal_model, load_tokenizer
 
 
@@ -60,9 +61,11 @@ class Targets:
     advantages: Tensor
     returns: Tensor
 
-    def rows(self, indices: Tensor) -> Targets:
-        """Return some rows."""
-        return Targets(**{each.name: getattr(self, each.name)[indices] for each in fields(self)})
+    def rows(self, indices: Tensor, num_tokens: int) -> Targets:
+        """Return the first tokens of some rows."""
+        return Targets(
+            **{each.name: getattr(self, each.name)[indices, :num_tokens] for each in fields(self)}
+        )
 
 
 class PPOLearner:
@@ -98,7 +101,7 @@ class PPOLearner:
         kl.check_batch(ppo.batch_size)
         self._policy = policy
         self._ppo = ppo
-        self._micro_batch_size = learner.micro_batch_size
+        self._limits = BatchLimits(max_tokens=2**62, max_sequences=learner.micro_batch_size)
         self._total_episodes = total_episodes
         self._publisher = publisher
         self._seed = seed
@@ -294,13 +297,17 @@ class PPOLearner:
     def _evaluate(self, responses: Responses) -> Evaluation:
         """Run the forward passes of a batch once, each rank its share."""
         indices = torch.arange(len(responses.scores), device=self._engine.device)
+        order, passes = self._passes(responses, indices)
         chunks = []
-        for micro in torch.split(self._engine.share(indices), self._micro_batch_size):
-            inputs = responses.rows(micro).model_inputs()
+        for own in passes:
+            rows = responses.rows(own)
+            inputs, missing = rows.model_inputs(), responses.num_tokens - rows.num_tokens
             logprobs, values, entropy = self._engine.module(*inputs, with_entropy=True)
             reference_logprobs, _, _ = self._reference(*inputs)
-            chunks.append(torch.stack([logprobs, reference_logprobs, values, entropy], dim=1))
-        parts = self._engine.gathered(torch.cat(chunks)) * responses.mask[:, None]
+            parts = torch.stack([logprobs, reference_logprobs, values, entropy], dim=1)
+            chunks.append(nn.functional.pad(parts, (0, missing)))
+        ordered = self._engine.gathered(torch.cat(chunks))
+        parts = torch.empty_like(ordered).index_copy_(0, order, ordered) * responses.mask[:, None]
         logprobs, reference_logprobs, values, entropy = parts.unbind(dim=1)
         return Evaluation(
             proximal_logprobs=logprobs,
@@ -366,21 +373,40 @@ class PPOLearner:
         ppo = self._ppo
         num_tokens = responses.mask[minibatch].sum()
         totals = torch.zeros(4, device=self._engine.device)
-        micros = torch.split(self._engine.share(minibatch), self._micro_batch_size)
-        for number, micro in enumerate(micros, start=1):
-            rows, aims = responses.rows(micro), targets.rows(micro)
+        _, passes = self._passes(responses, minibatch)
+        for number, own in enumerate(passes, start=1):
+            rows = responses.rows(own)
+            aims = targets.rows(own, rows.num_tokens)
             logprobs, values, _ = self._engine(*rows.model_inputs())
             policy_losses, clipped = policy_loss(
                 logprobs, aims.center_logprobs, aims.advantages, aims.weights, ppo.clip_range
             )
             value_losses = value_loss(values, aims.old_values, aims.returns, ppo.value_clip_range)
             losses = (policy_losses + ppo.value_coefficient * value_losses) * rows.mask
-            self._engine.backward(losses.sum() / num_tokens, is_last=number == len(micros))
+            self._engine.backward(losses.sum() / num_tokens, is_last=number == len(passes))
             # ½·(Δ log π)² estimates KL(π_prox‖π_θ) [Z], whatever the ratio is clipped around
             kl = 0.5 * (logprobs - aims.proximal_logprobs) ** 2
             parts = torch.stack([policy_losses, value_losses, kl, clipped.float()]).detach()
             totals += (parts * rows.mask).sum(dim=(1, 2)) / num_tokens
         return totals
+
+    def _passes(self, responses: Responses, indices: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Cut rows into forward passes of like lengths.
+
+        Every rank gets as many passes as the others, each of as many rows.
+
+        Returns:
+            The rows by length, in whose order the ranks' results come together; and this rank's
+            rows of each pass.
+        """
+        engine = self._engine
+        by_length = responses.lengths[indices].argsort(stable=True)
+        order = indices[by_length]
+        # W rows at a time, of which each rank takes one.
+        longest = responses.lengths[order][engine.world_size - 1 :: engine.world_size]
+        return order, [
+            engine.share(order)[units] for units in buckets(longest.tolist(), self._limits)
+        ]
 
     def _lr(self, episodes: int) -> float:
         if self._ppo.lr_schedule == "constant":

@@ -40,7 +40,7 @@ class Task:
 def make_task(folder: Path, episodes: int) -> Task:
     """Write models, prompts and the task's file `task.json` into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    model = _write_model(folder / "model")
+    model = write_model(folder / "model")
     rng = random.Random(1)
     ids = range(len(SPECIAL_TOKENS), VOCABULARY)
     prompts = [rng.choices(ids, k=PROMPT_TOKENS) for _ in range(NUM_PROMPTS)]
@@ -64,7 +64,8 @@ def write_reward(task: Task) -> Path:
     return Path(version.path)
 
 
-def _write_model(folder: Path) -> Path:
+def write_model(folder: Path, context_tokens: int = 64) -> Path:
+    """Write a GPT-2 of 0.9 M random weights and its tokenizer, unless it is there."""
     if folder.exists():
         return folder
     names = [*SPECIAL_TOKENS, *(f"w{each}" for each in range(len(SPECIAL_TOKENS), VOCABULARY))]
@@ -81,7 +82,7 @@ def _write_model(folder: Path) -> Path:
     )
     config = GPT2Config(
         vocab_size=VOCABULARY,
-        n_positions=64,
+        n_positions=context_tokens,
         n_embd=128,
         n_layer=4,
         n_head=4,

@@ -19,12 +19,13 @@ from learners.ppo import PPOLearner
 from learners.weights import SharedMemoryPublisher
 from protocol.errors import ConfigError, MissingError, NotFinite, VersionError
 from protocol.messages import ExperienceBatch, Score
+from reward_service.buckets import BatchLimits
 from tests.support import learner_inputs as inputs
 from tests.support.messages import weights_path
 from tests.support.metric_proofs import proves
 from tests.support.plain_engine import PlainEngine
 from tests.support.plain_learners import PlainPPO
-from tests.support.present import digest_of
+from tests.support.present import digest_of, present
 from tests.support.tiny_model import save_tiny_model
 
 
@@ -176,6 +177,34 @@ def test_losses_and_norm_are_those_of_plain_ppo_on_a_stale_batch(
     plain = PlainPPO(model_folder, inputs.PPO, inputs.TOTAL_EPISODES, inputs.SEED)
     for name, value in plain.step(batch, inputs.KL.coefficient).items():
         assert report.metrics[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+
+
+def test_responses_of_unlike_lengths_are_trained_on_in_passes_of_like_ones(
+    learner: PPOLearner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same step as in one padded pass, and less work."""
+    batch = inputs.experience_batch(0)
+    lengths = [len(each.rollout.token_ids) for each in batch.rollouts]
+    assert len(set(lengths)) > 2
+    learner._limits = BatchLimits(max_tokens=10_000, max_sequences=64)
+
+    def step(pass_tokens: int) -> tuple[dict[str, float], int]:
+        monkeypatch.setattr("reward_service.buckets.PASS_TOKENS", pass_tokens)
+        shapes: list[torch.Size] = []
+        hook = learner._engine.module.register_forward_pre_hook(
+            lambda _, inputs: shapes.append(inputs[0].shape)
+        )
+        learner.restore(0)
+        report = present(learner.step(replace(batch, step=learner._version)))
+        hook.remove()
+        return report.metrics, sum(shape.numel() for shape in shapes)
+
+    learner.keep()
+    many, few_tokens = step(1)
+    one, many_tokens = step(10_000)
+    assert few_tokens < 0.9 * many_tokens
+    for name in ("policy/loss", "policy/value_loss", "policy/grad_norm", "policy/entropy"):
+        assert many[name] == pytest.approx(one[name], rel=1e-4, abs=1e-6), name
 
 
 def test_the_penalty_is_of_the_kl_that_moves_the_coefficient(learner: PPOLearner) -> None:

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protocol.errors import InputError, NotFinite
 from reward_service.batching import check_sequences, pad_right, raw_scores, score_sequences
-from reward_service.buckets import BatchLimits, buckets
+from reward_service.buckets import PASS_TOKENS, BatchLimits, buckets
 from tests.support.reward import make_reward_model
 
 
@@ -17,7 +22,47 @@ def test_buckets_sort_by_length_and_count_padding() -> None:
 
 
 def test_buckets_hold_at_most_so_many_sequences() -> None:
-    assert buckets([1] * 5, BatchLimits(max_tokens=100, max_sequences=2)) == [[0, 1], [2, 3], [4]]
+    assert buckets([1] * 5, BatchLimits(max_tokens=100, max_sequences=2)) == [[0], [1, 2], [3, 4]]
+
+
+def test_sequences_of_like_lengths_go_together_where_padding_costs_more_than_a_pass() -> None:
+    limits = BatchLimits(max_tokens=10_000, max_sequences=64)
+    assert buckets([20, 21, 20, 22], limits) == [[0, 2, 1, 3]]
+    assert buckets([20, 400, 21, 410], limits) == [[0, 2], [1, 3]]
+
+
+@given(
+    lengths=st.lists(st.integers(1, 600), max_size=9),
+    max_tokens=st.integers(1, 2_000),
+    max_sequences=st.integers(1, 9),
+)
+def test_no_split_by_length_costs_less(
+    lengths: list[int], max_tokens: int, max_sequences: int
+) -> None:
+    limits = BatchLimits(max_tokens=max_tokens, max_sequences=max_sequences)
+    found = buckets(lengths, limits)
+    assert sorted(itertools.chain(*found)) == list(range(len(lengths)))
+    rising = [lengths[index] for index in itertools.chain(*found)]
+    assert rising == sorted(lengths)
+
+    def cost(split: Sequence[Sequence[int]]) -> float:
+        fits = all(
+            len(one) <= max_sequences and (len(one) == 1 or len(one) * max(one) <= max_tokens)
+            for one in split
+        )
+        return sum(len(one) * max(one) + PASS_TOKENS for one in split) if fits else math.inf
+
+    def splits() -> Iterator[list[list[int]]]:
+        for cuts in itertools.product([False, True], repeat=max(0, len(rising) - 1)):
+            ends = [place for place, cut in enumerate(cuts, start=1) if cut]
+            yield [
+                rising[start:end]
+                for start, end in itertools.pairwise([0, *ends, len(rising)])
+                if end > start
+            ]
+
+    chosen = [[lengths[index] for index in one] for one in found]
+    assert cost(chosen) == min(map(cost, splits()))
 
 
 def test_no_sequences_make_no_buckets() -> None:
