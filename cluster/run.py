@@ -147,9 +147,10 @@ def _process() -> dict[str, object]:
 def _accounting(folder: RunFolder, ending: Ending) -> Iterator[None]:
     """Write down how a run ended and how long it took, however it ended.
 
+    That is from its first beginning: a run that was resumed counts the time in which it was down.
+
     One that was stopped is no error, whatever broke when it was ended where it stood.
     """
-    started = time.monotonic()
     ended: dict[str, object] = {"state": "failed"}
     try:
         yield
@@ -167,7 +168,8 @@ def _accounting(folder: RunFolder, ending: Ending) -> Iterator[None]:
         _keep_traceback(folder)
         raise
     finally:
-        folder.update_state(ended_at=time.time(), wall_s=time.monotonic() - started, **ended)
+        now = time.time()
+        folder.update_state(ended_at=now, wall_s=now - folder.began_at, **ended)
         ending.told()
 
 

@@ -59,6 +59,18 @@ def test_a_signal_cancels_a_run_that_has_nothing_to_finish(
     assert Interrupted(number).exit_code == 128 + number
 
 
+def test_a_run_that_is_gone_on_with_took_as_long_as_since_it_first_began(
+    ending: Ending, folder: RunFolder
+) -> None:
+    folder.update_state(started_at=time.time() - 600.0)
+    with _accounting(folder, ending):
+        pass
+    state = folder.read_state()
+    assert state["state"] == "finished"
+    assert state["wall_s"] == pytest.approx(state["ended_at"] - state["started_at"])
+    assert state["wall_s"] >= 600.0
+
+
 def test_within_the_loops_a_signal_lets_them_finish_and_what_follows_is_done(
     ending: Ending, folder: RunFolder
 ) -> None:
