@@ -48,8 +48,8 @@ class RewardFitting:
         self._ledger_seqs = ledger_seqs
         self._num_unwritten = 0
         self._turn = asyncio.Lock()
-        self._live = 0
-        """The newest version; 0 before the first."""
+        self._known = 0
+        """The newest version that the label side knows of; 0 before the first."""
         self.has_served = asyncio.Event()
         """Whether there is a version that rollouts can be scored by."""
 
@@ -78,21 +78,20 @@ class RewardFitting:
             DiskFull: There is still no room, though the ledger's disk has some.
         """
         async with self._broken_off(request), self._turn:
-            if request.goes_on_from == self._live:
+            if request.goes_on_from == self._known:
                 await self._serve(await self._fitted(request), request)
 
     async def tell(self, version: RewardVersion) -> None:
         """Tell of a version that every replica serves; rollouts can be scored from here on."""
-        self._live = version.version
         self._ledger_seqs[version.version] = version.ledger_seq
         await self._parts.labels.reward_served(version)
+        self._known = version.version
         self._journal.reward_served(version)
         self.has_served.set()
 
     async def _fitted(self, request: FitRequest) -> RewardVersion:
         with self._journal.fitting(request.kind):
             version = await self._parts.reward_trainer.fit(request)
-        self._live = version.version
         # Before the swap: the first score of the new version may come while it returns.
         self._ledger_seqs[version.version] = version.ledger_seq
         return version
@@ -102,6 +101,7 @@ class RewardFitting:
         missing = await self._parts.labels.catch_up(refit)
         if missing is None:
             return refit
+        self._known = refit.version
         try:
             version = await self._fitted(missing)
         except NotFinite as error:

@@ -53,7 +53,8 @@ async def test_updates_are_served_while_a_refit_is_worked_on(make_world: MakeWor
     assert len(trainer.beside) >= 2
     beside = {trainer.requests.index(request) + 1 for request in trainer.beside}
     assert beside <= set(world.service.served)
-    assert beside & {batch.reward_version for batch in world.learner.batches}
+    refit = [request.kind for request in trainer.requests].index("refit", 1) + 1
+    assert min(beside) < refit
 
 
 async def test_what_came_during_a_refit_is_learned_before_it_is_served(
@@ -115,3 +116,35 @@ async def test_where_the_catching_up_is_broken_off_the_run_goes_on(
     await asyncio.wait_for(running, 30)
     assert world.progress[-1] == world.config.run.episodes
     assert world.people.rewards[-1].version == len(trainer.requests)
+
+
+@pytest.mark.parametrize("kind", ["warm", "refit"])
+async def test_a_version_that_no_replica_takes_is_offered_again_once_the_line_is_released(
+    make_world: MakeWorld, kind: str
+) -> None:
+    world = online(make_world)
+    swap, asked = world.service.swap, list[int]()
+    pulled, pull_cord = asyncio.Event(), world.labels.pull_cord
+
+    async def refused_once(version: RewardVersion) -> None:
+        is_it = version.version > 2 and (kind == "warm") == (version.version == 3)
+        if is_it and not asked:
+            asked.append(version.version)
+            raise NotFinite("the reward replica scores the validation sequence as NaN")
+        await swap(version)
+
+    async def pull_and_tell(*args: Any, **named: Any) -> None:
+        await pull_cord(*args, **named)
+        pulled.set()
+
+    world.service.swap = refused_once  # type: ignore[method-assign]
+    world.labels.pull_cord = pull_and_tell  # type: ignore[method-assign]
+    world.trainer = LongRefits()
+    running = asyncio.ensure_future(world.controller().run())
+    await asyncio.wait_for(pulled.wait(), 10)
+    await asyncio.sleep(0.05)
+    assert world.service.version < asked[0]
+    await world.people.queue.owner.release_cord("looked into")
+    await asyncio.wait_for(running, 30)
+    assert asked[0] in world.service.served
+    assert world.progress[-1] == world.config.run.episodes
