@@ -1,4 +1,4 @@
-"""A run on a Ray cluster that is there already; one of its two nodes dies with all that is on it."""
+"""A run on a Ray cluster that is there already; one of its nodes dies with all that is on it."""
 
 from __future__ import annotations
 
