@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from learners.config import PPOConfig
 from reward_service.bundle import load_bundle
@@ -18,6 +19,8 @@ from reward_service.pretrained import load_causal_model
 
 POLICY_PREFIX = "language_model."
 """Beginning of the names of the policy's own tensors among those of a PolicyModel."""
+CHUNK_LOGITS = 2**24
+"""Logits that exist at a time, 64 MiB in float32: of 128 tokens with a vocabulary of 128k."""
 
 
 class PolicyModel(nn.Module):
@@ -85,18 +88,42 @@ class PolicyModel(nn.Module):
         """
         hidden = hidden_states(self.language_model.base_model, input_ids)
         hidden = _before_response(hidden, prompt_lengths, response_ids.shape[1])
-        logits = self.language_model.get_output_embeddings()(hidden).float()
-        logits = logits / temperatures[:, None, None]
-        normaliser = logits.logsumexp(dim=-1)
-        chosen = logits.gather(-1, response_ids[..., None]).squeeze(-1)
-        entropy = torch.zeros_like(chosen)
-        if with_entropy:
-            entropy = normaliser - (logits.softmax(dim=-1) * logits).sum(dim=-1)
+        logprobs, entropy = self._of_tokens(hidden, response_ids, temperatures, with_entropy)
         if self.critic is not None:
             hidden = hidden_states(self.critic, input_ids)
             hidden = _before_response(hidden, prompt_lengths, response_ids.shape[1])
         values = self.value_head(hidden).squeeze(-1).float()
-        return chosen - normaliser, values, entropy
+        return logprobs, values, entropy
+
+    def _of_tokens(
+        self, hidden: Tensor, response_ids: Tensor, temperatures: Tensor, with_entropy: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Return log-probabilities and entropies, [B, T] each of hidden [B, T, D].
+
+        With a large vocabulary the distributions take more memory than all else: they are made for
+        some tokens at a time, and made again in the backward pass.
+        """
+        head = self.language_model.get_output_embeddings()
+        tokens = (
+            hidden.flatten(0, 1),
+            response_ids.flatten(),
+            temperatures[:, None].expand_as(response_ids).flatten(),
+        )
+        size = max(1, CHUNK_LOGITS // int(self.language_model.config.vocab_size))
+        if response_ids.numel() <= size:
+            parts = [_distribution(head, *tokens, with_entropy)]
+        else:
+            parts = [
+                checkpoint(
+                    _distribution,
+                    *(head, *chunk, with_entropy),
+                    use_reentrant=False,
+                    preserve_rng_state=False,
+                )
+                for chunk in zip(*(each.split(size) for each in tokens), strict=True)
+            ]
+        logprobs, entropy = (torch.cat(each) for each in zip(*parts, strict=True))
+        return logprobs.view_as(response_ids), entropy.view_as(response_ids)
 
 
 def policy_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -106,6 +133,19 @@ def policy_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         for name, tensor in tensors.items()
         if name.startswith(POLICY_PREFIX)
     }
+
+
+def _distribution(
+    head: nn.Module, hidden: Tensor, ids: Tensor, temperatures: Tensor, with_entropy: bool
+) -> tuple[Tensor, Tensor]:
+    """Return log π of ids [N] and the entropies [N], or zeros, of hidden [N, D]."""
+    logits = head(hidden).float() / temperatures[:, None]
+    normaliser = logits.logsumexp(dim=-1)
+    chosen = logits.gather(-1, ids[:, None]).squeeze(-1)
+    entropy = torch.zeros_like(chosen)
+    if with_entropy:
+        entropy = normaliser - (logits.softmax(dim=-1) * logits).sum(dim=-1)
+    return chosen - normaliser, entropy
 
 
 def _zero_head(width: int) -> nn.Linear:

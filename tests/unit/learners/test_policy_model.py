@@ -13,7 +13,9 @@ from learners.config import PPOConfig
 from learners.policy_model import PolicyModel, policy_tensors
 from protocol.errors import InputError, MissingError
 from protocol.messages import Prompt, Rollout, Sampling, ScoredRollout
+from reward_service.pretrained import load_causal_model
 from tests.support.messages import make_score
+from tests.support.present import present
 from tests.support.tiny_model import save_tiny_model
 
 
@@ -108,3 +110,37 @@ def test_a_model_that_scales_its_logits_is_refused(
     monkeypatch.setattr(GPT2LMHeadModel, "forward", capped)
     with pytest.raises(InputError, match="scales or caps"):
         PolicyModel.from_pretrained(model_folder, PPOConfig())
+
+
+def test_with_a_large_vocabulary_no_distribution_of_all_tokens_exists(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In chunks it is the same function with the same gradients, and keeps no logits."""
+    batch = collate(RAGGED)
+    vocabulary = load_causal_model(model_folder).config.vocab_size
+
+    def run(chunk_logits: int) -> tuple[list[torch.Tensor], list[torch.Tensor], int]:
+        monkeypatch.setattr("learners.policy_model.CHUNK_LOGITS", chunk_logits)
+        model = PolicyModel.from_pretrained(model_folder, PPOConfig())
+        kept: list[int] = []
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            if tensor.shape[-1:] == (vocabulary,):
+                kept.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            logprobs, values, entropy = model(*batch.model_inputs(), with_entropy=True)
+        loss = (logprobs * batch.mask).sum() + (entropy * batch.mask).mean() + values.sum()
+        loss.backward()
+        gradients = [parameter.grad for parameter in model.parameters()]
+        return [logprobs, entropy], [present(each) for each in gradients], sum(kept)
+
+    whole, whole_gradients, kept_whole = run(2**24)
+    chunked, chunked_gradients, kept_chunked = run(3 * vocabulary)
+    for one, other in zip(whole + whole_gradients, chunked + chunked_gradients, strict=True):
+        # Gradients are sums over tokens, in float32 and another order.
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+    num_tokens = batch.response_ids.numel()
+    assert kept_whole >= num_tokens * vocabulary
+    assert kept_chunked == 0
