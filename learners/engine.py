@@ -167,14 +167,19 @@ class Engine:
     def full_tensors(self) -> dict[str, Tensor] | None:
         """Return the whole model on rank 0, None elsewhere: CPU copies by state-dict name.
 
-        Tied parameters appear under each of their names. Never an empty shard of ZeRO-3.
+        Tied parameters appear under each of their names, as one copy. Never an empty shard of
+        ZeRO-3.
         """
         tensors: dict[str, Tensor] = {}
+        copies: dict[int, Tensor] = {}
         for name, parameter in self.module.named_parameters(remove_duplicate=False):
             with self._whole(parameter):
                 if self.rank == 0:
                     assert parameter.numel() > 0, f"{name} was not gathered"
-                    tensors[name] = parameter.detach().to("cpu", copy=True).contiguous()
+                    if id(parameter) not in copies:
+                        whole = parameter.detach().to("cpu", copy=True).contiguous()
+                        copies[id(parameter)] = whole
+                    tensors[name] = copies[id(parameter)]
         if self.rank != 0:
             return None
         for name in set(self.module.state_dict()) - set(tensors):

@@ -102,7 +102,15 @@ class ObjectStorePublisher:
 
 def _serialised(tensors: Mapping[str, object]) -> bytes:
     """Return safetensors bytes; tied tensors are written under each of their names."""
-    whole = {name: cast(Tensor, tensor).contiguous().clone() for name, tensor in tensors.items()}
+    whole: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, tensor in tensors.items():
+        own = cast(Tensor, tensor).contiguous()
+        place = own.untyped_storage().data_ptr()
+        # The format has no word for memory that is shared, or of which this is a part.
+        is_shared = place in places or own.untyped_storage().nbytes() > own.nbytes
+        whole[name] = own.clone() if is_shared else own
+        places.add(place)
     payload: bytes = save(whole, metadata={"format": "pt"})
     return payload
 
