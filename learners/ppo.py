@@ -10,13 +10,12 @@ W ranks do what one would, within float tolerance. Shapes: B sequences, T respon
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from learners.advantages import gae, masked_mean, penalised_rewards, whiten
+from learners.advantages import masked_mean
 from learners.agreed_checkpoints import AgreedCheckpoints
 from learners.checkpoint import Position
 from learners.collate import Responses, collate, single
@@ -24,48 +23,16 @@ from learners.config import KLConfig, LearnerConfig, PolicyConfig, PPOConfig
 from learners.engine import Engine
 from learners.kl_control import KLController
 from learners.language_model import save_language_model
-from learners.losses import importance_weights, policy_loss, value_loss
+from learners.losses import policy_loss, value_loss
 from learners.policy_model import PolicyModel, policy_tensors
 from learners.ppo_metrics import check_finite, kl_metrics, reward_metrics, staleness_metrics
+from learners.targets import Evaluation, Targets, make_targets
 from protocol.errors import ConfigError, NotFinite, VersionError
 from protocol.messages import ExperienceBatch, PolicyVersion, Probe, StepReport
 from protocol.ports import WeightPublisher
 from protocol.seeds import derived_seed
 from reward_service.buckets import BatchLimits, buckets
 from reward_service.pretrained import load_causal_model, load_tokenizer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
-    """What the models said of a batch before the step; all [B, T], the same on every rank."""
-
-    proximal_logprobs: Tensor
-    """Log-probabilities under π_prox, the policy at the step's start."""
-    reference_logprobs: Tensor
-    """Log-probabilities under ρ."""
-    values: Tensor
-    entropy: Tensor
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Targets:
-    """What the optimizer steps of one batch aim at; all [B, T]."""
-
-    proximal_logprobs: Tensor
-    """Log-probabilities under π_prox, the policy at the step's start."""
-    center_logprobs: Tensor
-    """Log-probabilities under the policy the ratio is clipped around: π_prox, or the behaviour
-    policy when naive."""
-    weights: Tensor
-    old_values: Tensor
-    advantages: Tensor
-    returns: Tensor
-
-    def rows(self, indices: Tensor, num_tokens: int) -> Targets:
-        """Return the first tokens of some rows."""
-        return Targets(
-            **{each.name: getattr(self, each.name)[indices, :num_tokens] for each in fields(self)}
-        )
 
 
 class PPOLearner:
@@ -167,7 +134,7 @@ class PPOLearner:
         self._checkpoints.keep_if_due(self._position(), batch.reward_version)
         responses = collate(batch.rollouts).to(self._engine.device)
         evaluation = self._evaluate(responses)
-        targets = self._targets(responses, evaluation)
+        targets = make_targets(responses, evaluation, self._ppo, self._kl.coefficient)
         metrics = self._metrics(batch, responses, evaluation)
         metrics |= self._optimize(batch, responses, targets)
         check_finite(metrics)
@@ -314,32 +281,6 @@ class PPOLearner:
             reference_logprobs=reference_logprobs,
             values=values,
             entropy=entropy,
-        )
-
-    def _targets(self, responses: Responses, evaluation: Evaluation) -> Targets:
-        """Turn scores into advantages and returns, whitened over the whole batch."""
-        ppo, mask = self._ppo, responses.mask
-        proximal, behavior = evaluation.proximal_logprobs, responses.behavior_logprobs
-        # What is paid is the KL that is measured and controlled: that of the policy that sampled.
-        rewards = penalised_rewards(
-            responses.scores, behavior, evaluation.reference_logprobs, mask, self._kl.coefficient
-        )
-        if ppo.whiten_rewards:
-            rewards = whiten(rewards, mask, shift_mean=False)
-        advantages, returns = gae(rewards, evaluation.values, mask, ppo.gamma, ppo.gae_lambda)
-        if ppo.whiten_advantages:
-            advantages = whiten(advantages, mask, shift_mean=True)
-        if not bool(advantages.isfinite().all() and returns.isfinite().all()):
-            raise NotFinite("an advantage is NaN or infinite: see the batch's scores and logprobs")
-        decoupled = ppo.objective == "decoupled"
-        weights = importance_weights(proximal, behavior, ppo.importance_weight_cap)
-        return Targets(
-            proximal_logprobs=proximal,
-            center_logprobs=proximal if decoupled else behavior,
-            weights=weights if decoupled else torch.ones_like(weights),
-            old_values=evaluation.values,
-            advantages=advantages,
-            returns=returns,
         )
 
     def _optimize(

@@ -80,14 +80,14 @@ def _deaf(module: Any) -> None:
 INJECTIONS: Mapping[str, Injection] = {
     "clean": Injection(),
     "reward_sign": Injection(
-        module="learners.ppo", patch=_rewards(lambda true, *args: -true(*args))
+        module="learners.targets", patch=_rewards(lambda true, *args: -true(*args))
     ),
     "score_sign": Injection(  # and the KL's with it, as in Ziegler et al.: −score − β·KL
-        module="learners.ppo",
+        module="learners.targets",
         patch=_rewards(lambda true, scores, *others: true(-scores, *others)),
     ),
     "kl_sign": Injection(
-        module="learners.ppo",
+        module="learners.targets",
         patch=_rewards(lambda true, *args: true(*args[:-1], -args[-1])),
     ),
     "kl_measured": Injection(module="learners.ppo", patch=_measured_negative),

@@ -113,7 +113,7 @@ async def test_the_whole_reward_flipped_is_stopped(
     def flipped(*args: Any) -> Tensor:
         return -penalised_rewards(*args)
 
-    monkeypatch.setattr("learners.ppo.penalised_rewards", flipped)
+    monkeypatch.setattr("learners.targets.penalised_rewards", flipped)
     _, guards = await make_run().run(30)
     assert set(guards) <= {"winrate", "kl_runaway"}
     assert guards
@@ -126,7 +126,7 @@ async def test_a_penalty_that_pays_for_kl_runs_away(
         scores, policy, reference, mask, coefficient = args
         return penalised_rewards(scores, policy, reference, mask, -coefficient)
 
-    monkeypatch.setattr("learners.ppo.penalised_rewards", flipped)
+    monkeypatch.setattr("learners.targets.penalised_rewards", flipped)
     _, guards = await make_run().run(30)
     assert guards == ["kl_runaway"]
 
