@@ -31,9 +31,9 @@ from learners.weights import SharedMemoryPublisher
 
 MIB = 2**20
 COPIES = 4 + 1
-"""Of the weights: π's own, gradients and two moments; ρ's."""
+"""Copies of the weights: π's own, gradients and two moments; ρ's."""
 CHUNK_COPIES = 4
-"""Of a chunk of logits."""
+"""Copies of a chunk of logits."""
 
 
 def held_bytes(what: Literal["VmRSS", "VmHWM"]) -> int:

@@ -46,7 +46,7 @@ class _Refit:
     """A refit under way, beside the live model."""
 
     digest: str
-    """Of its request."""
+    """SHA-256 of its request, in hex."""
     engine: Engine
     gain: Tensor
     """[M], the scale at which it learns."""

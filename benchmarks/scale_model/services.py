@@ -37,23 +37,23 @@ class Times:
     """Service times, as the parts have them while the others run beside them."""
 
     response_s: float
-    """Of an actor for one response more in a full batch."""
+    """An actor's time for one response more in a full batch."""
     score_s: float
-    """Of a replica for one sequence."""
+    """A replica's time for one sequence."""
     episode_s: float
-    """Of one learner rank for one episode of a step."""
+    """A learner rank's time for one episode of a step."""
     meeting_s: float
-    """Of several ranks to add up gradients, in one step."""
+    """What several ranks need to add up gradients, in one step."""
     load_s: float
-    """From a version that is made to actors that sample from it."""
+    """Time from a version that is made to actors that sample from it."""
     update_s: float
-    """Of a warm update, from its order to its being served."""
+    """A warm update's time, from its order to its being served."""
     refit_s_per_label: float
-    """Of a refit, alone on its device."""
+    """A refit's time, alone on its device."""
     label_s: float
-    """Between two labels of one labeler who has always a task."""
+    """Time between two labels of one labeler who has always a task."""
     controller_s: float
-    """Of the driver for one rollout."""
+    """The driver's time for one rollout."""
 
 
 def measured(folder: Path) -> tuple[Sizes, Times]:
@@ -106,7 +106,7 @@ def _times(run: RunRecords) -> Times:
 SCORE_S = 1 / 650
 """`python -m benchmarks.scoring`: by handle, 128 a call."""
 SWAP_S = 1.0
-"""Of replicas that take a version up, and of the guard's comparison."""
+"""Time of replicas to take a version up, and of the guard's comparison."""
 CONTROLLER_S = 0.0002
 """0.13 ms by `python -m benchmarks.controller_cost` with 64 actors, and 0.04 ms to pickle a rollout
 in and out; what Ray's own calls cost is not in it."""

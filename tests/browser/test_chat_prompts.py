@@ -64,7 +64,7 @@ async def test_a_long_chat_is_folded_until_all_was_shown(
     await expect(ann.page.locator("#prompt .turn")).to_have_count(len(chat))
     await expect(ann.page.locator("#prompt .fold")).to_have_count(0)
     await ann.give("Enter")
-    assert people.submissions[0].choice == "a0-0"
+    assert (await people.answered(1))[0].choice == "a0-0"
 
 
 async def test_the_turns_that_are_folded_are_counted(people: FakePeopleQueue, enter: Enter) -> None:

@@ -45,7 +45,7 @@ async def test_markup_is_text(people: FakePeopleQueue, enter: Enter) -> None:
     assert await ann.page.title() == "Label · Andon"
     assert len(ann.page.context.pages) == 1
     await ann.give("2", "Enter")
-    assert people.submissions[0].choice == "a0-1"
+    assert (await people.answered(1))[0].choice == "a0-1"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ async def test_marks_across_escapes_keep_their_place(people: FakePeopleQueue, en
     ann = await enter()
     await ann.press("m", "Shift+ArrowRight", "+", "Escape")
     await ann.give("1", "Enter")
-    spans = people.submissions[0].spans
+    spans = (await people.answered(1))[0].spans
     assert spans is not None
     assert text[spans[0].start : spans[0].end] == "good\u202e soup"
 
@@ -125,7 +125,7 @@ async def test_100_kb_are_folded_and_a_vote_waits_until_all_was_shown(
     await expect(hint).to_have_text("")
     assert await ann.page.evaluate(PAINTED_AT) - began < 5_000
     await ann.give("Enter")
-    assert people.submissions[0].choice == "a0-0"
+    assert (await people.answered(1))[0].choice == "a0-0"
 
 
 async def test_a_long_prompt_is_folded_too_and_skipping_needs_no_reading(
@@ -136,7 +136,7 @@ async def test_a_long_prompt_is_folded_too_and_skipping_needs_no_reading(
     await expect(ann.page.locator("#hint")).to_have_text("Show all of the prompt first")
     await ann.press("s")
     await ann.give("Control+Enter")
-    assert people.submissions[0].outcome == "skip"
+    assert (await people.answered(1))[0].outcome == "skip"
 
 
 async def test_the_owners_page_shows_it_as_harmlessly(

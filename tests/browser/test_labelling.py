@@ -23,7 +23,7 @@ async def test_each_answer_by_its_key(people: FakePeopleQueue, enter: Enter) -> 
     await ann.page.keyboard.type("names a real person")
     await ann.give("Control+Enter")
     await expect(ann.page.locator("#saved")).to_have_text("Saved")
-    chosen, tie, both_bad, skip, flag = people.submissions
+    chosen, tie, both_bad, skip, flag = await people.answered(5)
     assert (chosen.outcome, chosen.choice, chosen.strength) == ("choice", "a0-1", 3)
     assert [tie.outcome, both_bad.outcome] == ["tie", "both_bad"]
     assert (skip.outcome, skip.reason, skip.choice) == ("skip", "not my field", None)
@@ -39,7 +39,7 @@ async def test_a_ranking(people: FakePeopleQueue, enter: Enter) -> None:
     await ann.press("2", "Backspace", "4", "2")
     await expect(ann.page.get_by_role("button", name="Place 4")).to_be_visible()
     await ann.give("Enter")
-    [answer] = people.submissions
+    [answer] = await people.answered(1)
     assert (answer.outcome, answer.choice) == ("ranking", None)
     assert answer.ranking == ("a0-2", "a0-0", "a0-3", "a0-1")
 
@@ -52,7 +52,7 @@ async def test_a_pair_by_mouse(people: FakePeopleQueue, enter: Enter) -> None:
     await ann.page.get_by_role("radio", name="Much").check()
     await ann.page.get_by_role("button", name="Confirm").click()
     await expect(ann.page.get_by_role("heading", name="All caught up")).to_be_focused()
-    [answer] = people.submissions
+    [answer] = await people.answered(1)
     assert (answer.choice, answer.strength) == ("a0-1", 3)
 
 
@@ -65,7 +65,7 @@ async def test_enter_on_the_response_chosen_confirms_it(
     await ann.press("Enter")
     await expect(ann.page.get_by_role("button", name="Chosen response 3")).to_be_focused()
     await ann.give("Enter")
-    assert people.submissions[0].choice == "a0-2"
+    assert (await people.answered(1))[0].choice == "a0-2"
 
 
 async def test_the_last_answer_can_be_changed(people: FakePeopleQueue, enter: Enter) -> None:
@@ -79,7 +79,7 @@ async def test_the_last_answer_can_be_changed(people: FakePeopleQueue, enter: En
     await ann.give("u")
     await ann.give("4", "Enter")
     await expect(ann.page.locator("#saved")).to_have_text("Saved")
-    assert [(s.revision, s.choice) for s in people.submissions] == [(0, "a0-0"), (1, "a0-3")]
+    assert [(s.revision, s.choice) for s in await people.answered(2)] == [(0, "a0-0"), (1, "a0-3")]
     held = (await people.held_tasks("ann")).tasks
     assert [task.assignment_id for task in held] == ["a1"]
 
@@ -99,7 +99,7 @@ async def test_marks_count_characters_as_the_server_does(
     )
     await ann.give("1", "Enter")
     text = " 🦊🦊 fine soup, kind people"
-    spans = people.submissions[0].spans
+    spans = (await people.answered(1))[0].spans
     assert spans is not None
     assert [(text[s.start : s.end], s.mark, s.candidate_id) for s in spans] == [
         ("soup, kind", "good", "a0-0"),
@@ -116,7 +116,7 @@ async def test_selected_words_are_marked_with_the_mouse(
     await ann.page.get_by_role("toolbar").get_by_role("button", name="Good").click()
     await expect(ann.page.get_by_role("list", name="Marks in response 1")).to_contain_text("good")
     await ann.give("1", "Enter")
-    spans = people.submissions[0].spans
+    spans = (await people.answered(1))[0].spans
     assert spans is not None
     assert (spans[0].start, spans[0].end, spans[0].mark) == (2, 6, "good")
 
@@ -143,7 +143,7 @@ async def test_times_are_sent_and_idling_is_not_work(people: FakePeopleQueue, en
     await ann.press("1")
     await ann.page.clock.fast_forward(600_000)
     await ann.give("Enter")
-    [answer] = people.submissions
+    [answer] = await people.answered(1)
     assert answer.active_ms is not None
     assert 67_000 <= answer.active_ms < 75_000  # of the ten idle minutes one counts
     assert answer.shown_at is not None

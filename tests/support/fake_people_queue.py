@@ -28,6 +28,9 @@ from protocol.cord import CordState, Pulled, ReasonReleased
 from protocol.errors import Forbidden, LabelConflict, LabelError, Unauthenticated, UnknownTask
 from tests.support.overview import changed, make_overview
 
+PATIENCE_S = 20.0
+"""For an answer to come that a page has sent."""
+
 
 @dataclass(slots=True)
 class Given:
@@ -86,6 +89,14 @@ class FakePeopleQueue(PeopleSide):
         answers = [pair for given in self.given.values() for pair in given.answers]
         return [sent for sent, answer in sorted(answers, key=lambda pair: pair[1].seq)]
 
+    async def answered(self, count: int) -> list[LabelSubmission]:
+        """Return all answers once there are so many: a page shows the next task before that."""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(self.submissions) < count:
+                self.change.clear()
+                await self.change.wait()
+        return self.submissions
+
     async def next_task(self, labeler_id: str, wait_s: float) -> Task | None:
         deadline = time.monotonic() + wait_s
         while not self.waiting:
@@ -113,7 +124,9 @@ class FakePeopleQueue(PeopleSide):
     async def submit(
         self, labeler_id: str, submissions: Sequence[LabelSubmission], system: str = "api"
     ) -> list[LabelAnswer | LabelError]:
-        return [self._submit(labeler_id, submission) for submission in submissions]
+        answers = [self._submit(labeler_id, submission) for submission in submissions]
+        self.change.set()
+        return answers
 
     def _submit(self, labeler_id: str, submission: LabelSubmission) -> LabelAnswer | LabelError:
         given = self.given.get(submission.assignment_id)
