@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import psutil
 import pytest
 import ray
 import torch
@@ -251,7 +252,9 @@ async def test_a_reward_trainer_that_dies_in_every_fit_but_the_first_goes_on_in_
             assert await trainer.fit(request) == version
             assert version.version == number + 1
             digests.append(version.sha256)
+        process = psutil.Process(said(await placed[-1].ask(RewardTrainerRank.pid)))
         placed[-1].kill()
+        process.wait(60)  # until then it may still answer
         # What the next trainer is asked first it has already done.
         assert await trainer.fit(requests[-1]) == version
         await trainer.stop()

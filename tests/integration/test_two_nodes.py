@@ -46,7 +46,11 @@ class TwoNodes:
 
     def raylets(self) -> list[psutil.Process]:
         """Return the nodes' own processes, whose children are the actors placed there."""
-        return [p for p in self.process.children(recursive=True) if p.name() == "raylet"]
+        return [
+            each
+            for each in self.process.children(recursive=True)
+            if each.name() == "raylet" and each.status() != psutil.STATUS_ZOMBIE
+        ]
 
     def kill_second(self) -> None:
         """End the node that is not the head, and everything on it, at one blow."""

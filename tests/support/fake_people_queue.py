@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from label_queue.folds.access import Identity
@@ -91,11 +91,18 @@ class FakePeopleQueue(PeopleSide):
 
     async def answered(self, count: int) -> list[LabelSubmission]:
         """Return all answers once there are so many: a page shows the next task before that."""
+        await self._until(lambda: len(self.submissions) >= count)
+        return self.submissions
+
+    async def given_out(self, count: int) -> None:
+        """Wait until so many tasks were given out: a page asks ahead while it shows another."""
+        await self._until(lambda: len(self.given) >= count)
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            while len(self.submissions) < count:
+            while not holds():
                 self.change.clear()
                 await self.change.wait()
-        return self.submissions
 
     async def next_task(self, labeler_id: str, wait_s: float) -> Task | None:
         deadline = time.monotonic() + wait_s
@@ -110,6 +117,7 @@ class FakePeopleQueue(PeopleSide):
                 return None
         task = self.waiting.pop(0)
         self.given[task.assignment_id] = Given(task, labeler_id)
+        self.change.set()
         return task
 
     async def held_tasks(self, labeler_id: str) -> HeldTasks:
