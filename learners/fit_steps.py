@@ -19,9 +19,9 @@ from learners.comparisons import (
 )
 from learners.config import RewardFitConfig
 from learners.engine import Engine
+from learners.passes import cut_into_passes
 from protocol.labels import Comparison, FitRequest
 from reward_service.batching import check_sequences
-from reward_service.buckets import BatchLimits, buckets
 
 
 class FitSteps:
@@ -56,9 +56,7 @@ class FitSteps:
         size = config.batch_size if self._is_refit else config.warm_batch_size
         self._total = self._epochs * -(-len(self._comparisons) // size)
         widest = max(len(each.candidate_token_ids) for each in self._comparisons)
-        self._limits = BatchLimits(
-            max_tokens=2**62, max_sequences=max(1, sequences_per_pass // widest)
-        )
+        self._per_pass = max(1, sequences_per_pass // widest)
         self._sizes = [_padded_tokens(each) for each in self._comparisons]
         self._counts = self._learning_counts(len(gain))
         self._batches = self._drawn(size)
@@ -123,7 +121,8 @@ class FitSteps:
         present = torch.cat([torch.ones(len(indices)), torch.zeros(filling)])
         indices = torch.cat([indices, indices[:1].expand(filling)])
         sums = torch.zeros(3)
-        passes = self._passes(indices)
+        sizes = torch.tensor([self._sizes[index] for index in indices.tolist()])
+        _, passes = cut_into_passes(engine, sizes, self._per_pass)
         for number, rows in enumerate(passes, start=1):
             chosen = [self._comparisons[index] for index in indices[rows].tolist()]
             batch = collate_comparisons(chosen, self._reliability).to(engine.device)
@@ -142,17 +141,6 @@ class FitSteps:
                 ]
             ).cpu()
         return sums
-
-    def _passes(self, indices: Tensor) -> list[Tensor]:
-        """Cut a batch into passes of like lengths; return this rank's places in it, pass by pass.
-
-        Every rank gets as many passes as the others, each of as many comparisons.
-        """
-        engine = self._engine
-        sizes = torch.tensor([self._sizes[index] for index in indices.tolist()])
-        order = sizes.argsort(stable=True)
-        longest = sizes[order][engine.world_size - 1 :: engine.world_size]
-        return [engine.share(order)[units] for units in buckets(longest.tolist(), self._limits)]
 
 
 def _padded_tokens(comparison: Comparison) -> int:

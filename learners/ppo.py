@@ -24,6 +24,7 @@ from learners.engine import Engine
 from learners.kl_control import KLController
 from learners.language_model import save_language_model
 from learners.losses import policy_loss, value_loss
+from learners.passes import cut_into_passes
 from learners.policy_model import PolicyModel, policy_tensors
 from learners.ppo_metrics import check_finite, kl_metrics, reward_metrics, staleness_metrics
 from learners.targets import Evaluation, Targets, make_targets
@@ -31,7 +32,6 @@ from protocol.errors import ConfigError, NotFinite, VersionError
 from protocol.messages import ExperienceBatch, PolicyVersion, Probe, StepReport
 from protocol.ports import WeightPublisher
 from protocol.seeds import derived_seed
-from reward_service.buckets import BatchLimits, buckets
 from reward_service.pretrained import load_causal_model, load_tokenizer
 
 
@@ -68,7 +68,7 @@ class PPOLearner:
         kl.check_batch(ppo.batch_size)
         self._policy = policy
         self._ppo = ppo
-        self._limits = BatchLimits(max_tokens=2**62, max_sequences=learner.micro_batch_size)
+        self._micro_batch_size = learner.micro_batch_size
         self._total_episodes = total_episodes
         self._publisher = publisher
         self._seed = seed
@@ -263,8 +263,7 @@ class PPOLearner:
     @torch.no_grad()
     def _evaluate(self, responses: Responses) -> Evaluation:
         """Run the forward passes of a batch once, each rank its share."""
-        indices = torch.arange(len(responses.scores), device=self._engine.device)
-        order, passes = self._passes(responses, indices)
+        order, passes = cut_into_passes(self._engine, responses.lengths, self._micro_batch_size)
         chunks = []
         for own in passes:
             rows = responses.rows(own)
@@ -314,8 +313,10 @@ class PPOLearner:
         ppo = self._ppo
         num_tokens = responses.mask[minibatch].sum()
         totals = torch.zeros(4, device=self._engine.device)
-        _, passes = self._passes(responses, minibatch)
-        for number, own in enumerate(passes, start=1):
+        lengths = responses.lengths[minibatch]
+        _, passes = cut_into_passes(self._engine, lengths, self._micro_batch_size)
+        for number, places in enumerate(passes, start=1):
+            own = minibatch[places]
             rows = responses.rows(own)
             aims = targets.rows(own, rows.num_tokens)
             logprobs, values, _ = self._engine(*rows.model_inputs())
@@ -330,24 +331,6 @@ class PPOLearner:
             parts = torch.stack([policy_losses, value_losses, kl, clipped.float()]).detach()
             totals += (parts * rows.mask).sum(dim=(1, 2)) / num_tokens
         return totals
-
-    def _passes(self, responses: Responses, indices: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Cut rows into forward passes of like lengths.
-
-        Every rank gets as many passes as the others, each of as many rows.
-
-        Returns:
-            The rows by length, in whose order the ranks' results come together; and this rank's
-            rows of each pass.
-        """
-        engine = self._engine
-        by_length = responses.lengths[indices].argsort(stable=True)
-        order = indices[by_length]
-        # W rows at a time, of which each rank takes one.
-        longest = responses.lengths[order][engine.world_size - 1 :: engine.world_size]
-        return order, [
-            engine.share(order)[units] for units in buckets(longest.tolist(), self._limits)
-        ]
 
     def _lr(self, episodes: int) -> float:
         if self._ppo.lr_schedule == "constant":

@@ -19,7 +19,6 @@ from learners.ppo import PPOLearner
 from learners.weights import SharedMemoryPublisher
 from protocol.errors import ConfigError, MissingError, NotFinite, VersionError
 from protocol.messages import ExperienceBatch, Score
-from reward_service.buckets import BatchLimits
 from tests.support import learner_inputs as inputs
 from tests.support.messages import weights_path
 from tests.support.metric_proofs import proves
@@ -186,7 +185,7 @@ def test_responses_of_unlike_lengths_are_trained_on_in_passes_of_like_ones(
     batch = inputs.experience_batch(0)
     lengths = [len(each.rollout.token_ids) for each in batch.rollouts]
     assert len(set(lengths)) > 2
-    learner._limits = BatchLimits(max_tokens=10_000, max_sequences=64)
+    learner._micro_batch_size = 64
 
     def step(pass_tokens: int) -> tuple[dict[str, float], int]:
         monkeypatch.setattr("reward_service.buckets.PASS_TOKENS", pass_tokens)

@@ -1,0 +1,27 @@
+"""Cutting a batch into forward passes of like lengths, the same number of them on every rank."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from learners.engine import Engine
+from reward_service.buckets import BatchLimits, buckets
+
+
+def cut_into_passes(engine: Engine, lengths: Tensor, max_rows: int) -> tuple[Tensor, list[Tensor]]:
+    """Return the rows of a batch by length, and this rank's rows of each pass.
+
+    Every rank gets as many passes as the others, each of as many rows. In the order of the first,
+    the ranks' results come together in `Engine.gathered`.
+
+    Args:
+        engine: Knows this rank and how many there are.
+        lengths: [B] tokens, B a multiple of the ranks.
+        max_rows: Of one pass on one rank.
+    """
+    order = lengths.argsort(stable=True)
+    # W rows at a time, of which each rank takes one.
+    longest = lengths[order][engine.world_size - 1 :: engine.world_size]
+    limits = BatchLimits(max_tokens=2**62, max_sequences=max_rows)
+    own = engine.share(order)
+    return order, [own[units] for units in buckets(longest.tolist(), limits)]
