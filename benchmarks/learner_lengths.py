@@ -15,7 +15,8 @@ import argparse
 import random
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -66,6 +67,29 @@ def make_batch(step: int, lengths: Sequence[int], rng: random.Random) -> Experie
     )
 
 
+@contextmanager
+def lone_learner(root: Path, model: Path, ppo: PPOConfig) -> Iterator[PPOLearner]:
+    """Yield a learner of one rank in this process, on one thread; it keeps one checkpoint."""
+    torch.set_num_threads(1)
+    join_ranks(0, 1, "127.0.0.1", free_port("127.0.0.1"))
+    learner = PPOLearner(
+        policy=PolicyConfig(path=str(model)),
+        ppo=ppo,
+        kl=KLConfig(kind="fixed", coefficient=0.05),
+        learner=LearnerConfig(checkpoint=CheckpointConfig(every_steps=1_000_000)),
+        checkpoint_root=root / "policy",
+        total_episodes=1_000_000,
+        probe_token_ids=(5, 6, 7),
+        publisher=SharedMemoryPublisher(root / "weights"),
+        seed=1,
+    )
+    try:
+        yield learner
+    finally:
+        learner.close()
+        leave_ranks()
+
+
 def main() -> None:
     """Run from the command line; see the module."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -73,35 +97,22 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=128)
     parser.add_argument("--median", type=int, default=48, help="of the lengths, in tokens")
     chosen = parser.parse_args()
-    torch.set_num_threads(1)
     rng = random.Random(1)
     mixed = drawn_lengths(chosen.rows, chosen.median, rng)
     even = [round(sum(mixed) / len(mixed))] * len(mixed)
-    join_ranks(0, 1, "127.0.0.1", free_port("127.0.0.1"))
+    seconds: dict[bool, list[float]] = {True: [], False: []}
     with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        learner = PPOLearner(
-            policy=PolicyConfig(path=str(write_model(root / "model", context_tokens=CONTEXT))),
-            ppo=PPOConfig(batch_size=chosen.rows, lr=1e-6),
-            kl=KLConfig(kind="fixed", coefficient=0.05),
-            learner=LearnerConfig(checkpoint=CheckpointConfig(every_steps=1_000_000)),
-            checkpoint_root=root / "policy",
-            total_episodes=1_000_000,
-            probe_token_ids=(5, 6, 7),
-            publisher=SharedMemoryPublisher(root / "weights"),
-            seed=1,
-        )
-        learner.announce()
-        seconds: dict[bool, list[float]] = {True: [], False: []}
-        for step in range(2 * chosen.turns + 2):
-            is_mixed = step % 2 == 0
-            batch = make_batch(step, mixed if is_mixed else even, rng)
-            started = time.perf_counter()
-            learner.step(batch)
-            if step > 1:  # the first of each is slow
-                seconds[is_mixed].append(time.perf_counter() - started)
-        learner.close()
-    leave_ranks()
+        model = write_model(Path(name) / "model", context_tokens=CONTEXT)
+        ppo = PPOConfig(batch_size=chosen.rows, lr=1e-6)
+        with lone_learner(Path(name), model, ppo) as learner:
+            learner.announce()
+            for step in range(2 * chosen.turns + 2):
+                is_mixed = step % 2 == 0
+                batch = make_batch(step, mixed if is_mixed else even, rng)
+                started = time.perf_counter()
+                learner.step(batch)
+                if step > 1:  # the first of each is slow
+                    seconds[is_mixed].append(time.perf_counter() - started)
     rates = {
         is_mixed: (sum(mixed if is_mixed else even) + PROMPT_TOKENS * chosen.rows) / median(each)
         for is_mixed, each in seconds.items()

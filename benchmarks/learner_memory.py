@@ -18,16 +18,12 @@ from pathlib import Path
 from typing import Literal
 
 import click
-import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks.against_trl.task import write_model
-from benchmarks.learner_lengths import PROMPT_TOKENS, make_batch
-from learners.config import CheckpointConfig, KLConfig, LearnerConfig, PolicyConfig, PPOConfig
-from learners.engine import free_port, join_ranks, leave_ranks
+from benchmarks.learner_lengths import PROMPT_TOKENS, lone_learner, make_batch
+from learners.config import PPOConfig
 from learners.policy_model import CHUNK_LOGITS
-from learners.ppo import PPOLearner
-from learners.weights import SharedMemoryPublisher
 
 MIB = 2**20
 COPIES = 4 + 1
@@ -49,8 +45,6 @@ def main() -> None:
     parser.add_argument("--vocabulary", type=int, default=131_072)
     parser.add_argument("--tokens", type=int, default=1024)
     chosen = parser.parse_args()
-    torch.set_num_threads(1)
-    join_ranks(0, 1, "127.0.0.1", free_port("127.0.0.1"))
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         config = GPT2Config(
@@ -68,21 +62,10 @@ def main() -> None:
         del model
         gc.collect()
         before = held_bytes("VmRSS")
-        learner = PPOLearner(
-            policy=PolicyConfig(path=str(root / "model")),
-            ppo=PPOConfig(batch_size=1, minibatches=1, epochs=1, lr=1e-6),
-            kl=KLConfig(kind="fixed", coefficient=0.05),
-            learner=LearnerConfig(checkpoint=CheckpointConfig(every_steps=1_000_000)),
-            checkpoint_root=root / "policy",
-            total_episodes=1_000_000,
-            probe_token_ids=(5, 6, 7),
-            publisher=SharedMemoryPublisher(root / "weights"),
-            seed=1,
-        )
-        learner.step(make_batch(0, [chosen.tokens], random.Random(1)))
-        peak = held_bytes("VmHWM")
-        learner.close()
-    leave_ranks()
+        ppo = PPOConfig(batch_size=1, minibatches=1, epochs=1, lr=1e-6)
+        with lone_learner(root, root / "model", ppo) as learner:
+            learner.step(make_batch(0, [chosen.tokens], random.Random(1)))
+            peak = held_bytes("VmHWM")
     weights = 4 * num_weights
     chunk = 4 * CHUNK_COPIES * min(CHUNK_LOGITS, chosen.tokens * chosen.vocabulary)
     needed = COPIES * weights + chunk
