@@ -1,36 +1,43 @@
 """Make `.venv` and install Andon into it; do nothing when nothing changed.
 
-Runs on a bare Python with the standard library alone (`make venv`). torch goes first: with none
-there, other packages would pull a CUDA build of several gigabytes. The output of pip goes to
-`.venv/setup.log`; whatever fails is said in one sentence. With `--browser` (`make test`) it also
-sees to it that there is a Chromium, for the tests of the pages.
+Runs on a bare Python with the standard library alone (`make venv`). pip fetches uv into `.venv`,
+and uv the rest, from where pip's configuration says. torch goes first: with none there, other
+packages would pull a CUDA build of several gigabytes. Their output goes to `.venv/setup.log`;
+whatever fails is said in one sentence. With `--browser` (`make test`) it also sees to it that there
+is a Chromium, for the tests of the pages.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
+UV = VENV / "bin" / "uv"
 STAMP = VENV / "setup.stamp"
 LOG = VENV / "setup.log"
 CONSTRAINTS = ROOT / "constraints.txt"
+NOT_ON_CPU = ROOT / "tools" / "not_on_cpu.txt"
+"""What a machine without a GPU has no use for, though something that it needs names it."""
 
 OLDEST_PYTHON = (3, 11)
 NEEDED_BYTES = 8 * 10**9
 LOG_LINES_SHOWN = 15
-NOT_FOUND = "No matching distribution found"
+NOT_IN_INDEX = ("No matching distribution found", "no version of", "not found in the package")
+"""How pip, and uv, say that no index has what is wanted."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 APT_INSTALL = ("install", "--yes", "--no-install-recommends", "chromium")
-OPTIONAL_PACKAGES = ("torchvision", "torchaudio", "torchcodec")
+IMPORTED = ("torch", "transformers", "deepspeed", "ray.serve", "wandb", "vllm")
+"""What is easiest to break. The first import also compiles them, which spares the first run."""
 
 
 class SetupError(Exception):
@@ -84,7 +91,7 @@ def run_quietly(command: list[str]) -> bool:
 def fingerprint(extra: str) -> str:
     """Return the digest of all that the content of `.venv` depends on."""
     digest = hashlib.sha256()
-    for part in (ROOT / "pyproject.toml", CONSTRAINTS, Path(__file__)):
+    for part in (ROOT / "pyproject.toml", CONSTRAINTS, NOT_ON_CPU, Path(__file__)):
         digest.update(part.read_bytes())
     digest.update(f"{sys.version_info[:3]} {extra} {ROOT}".encode())
     return digest.hexdigest()
@@ -108,29 +115,87 @@ def make_venv() -> None:
         )
 
 
-def pip(arguments: list[str], sentence: str) -> None:
-    """Run pip in the venv, its output appended to the log.
+def run_logged(
+    command: Sequence[str], sentence: str, environment: Mapping[str, str] | None = None
+) -> None:
+    """Run an installer in the venv, its output appended to the log.
 
     Raises:
-        NotInIndex: pip's index does not have what is wanted.
-        SetupError: pip failed otherwise; the last lines of the log are shown. `sentence` says
-            what pip was to do.
+        NotInIndex: No index has what is wanted.
+        SetupError: It failed otherwise; the last lines of the log are shown. `sentence` says what
+            it was to do.
     """
-    command = [str(PYTHON), "-m", "pip", *arguments]
     with LOG.open("a") as log:
         log.write(f"$ {' '.join(command)}\n")
         log.flush()
+        begins = log.tell()
         done = subprocess.run(
-            command, cwd=str(ROOT), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
         )
     if done.returncode == 0:
         return
-    lines = LOG.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
+    lines = LOG.read_bytes()[begins:].decode(errors="replace").splitlines()
     for line in lines:
-        if NOT_FOUND in line:
-            raise NotInIndex(f"{sentence}: {line} (the whole of pip's output is in {LOG}).")
-    say("\n".join(lines))
-    raise SetupError(f"{sentence} (the whole of pip's output is in {LOG}).")
+        if any(words in line for words in NOT_IN_INDEX):
+            raise NotInIndex(f"{sentence}: {line.strip()} (the whole of its output is in {LOG}).")
+    say("\n".join(lines[-LOG_LINES_SHOWN:]))
+    raise SetupError(f"{sentence} (the whole of its output is in {LOG}).")
+
+
+def install_uv() -> None:
+    """Have pip install uv, which resolves and installs in seconds what takes pip minutes."""
+    command = [str(PYTHON), "-m", "pip", "install", "--constraint", str(CONSTRAINTS), "uv"]
+    run_logged(command, "pip could not install uv; check the network and pip's configuration")
+
+
+def pip_configuration() -> dict[str, list[str]]:
+    """Return what pip is configured to, by option, e.g. {"index-url": ["https://…"]}.
+
+    An option of the environment goes before one for `pip install`, and that before a general one.
+    """
+    command = [str(PYTHON), "-m", "pip", "config", "list"]
+    listed = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    found = dict[str, list[str]]()
+    for section in ("global.", "install.", ":env:."):
+        for line in listed.stdout.splitlines():
+            name, _, value = line.removeprefix(section).partition("=")
+            if line.startswith(section):
+                found[name] = str(ast.literal_eval(value)).split()
+    return found
+
+
+def uv_environment() -> dict[str, str]:
+    """Return the variables that have uv look where pip would; those set for uv itself stay.
+
+    Variables, for an address may hold a password, and the log shows the command.
+    """
+    configured = pip_configuration()
+    variables = {
+        "UV_INDEX_URL": " ".join(configured.get("index-url", ())),
+        "UV_EXTRA_INDEX_URL": " ".join(configured.get("extra-index-url", ())),
+        "UV_FIND_LINKS": ",".join(configured.get("find-links", ())),
+        "UV_NO_INDEX": " ".join(configured.get("no-index", ())),
+        "UV_INSECURE_HOST": " ".join(configured.get("trusted-host", ())),
+        "SSL_CERT_FILE": " ".join(configured.get("cert", ())),
+        "UV_INDEX_STRATEGY": "unsafe-best-match",  # as pip does: the best of all indexes
+        "UV_SYSTEM_CERTS": "1",
+        "UV_NO_PROGRESS": "1",
+    }
+    given = {name: value for name, value in variables.items() if value}
+    return {**given, **os.environ}
+
+
+def install_by_uv(wanted: Sequence[str], sentence: str) -> None:
+    """Have uv install at the pinned versions; errors as `run_logged`."""
+    run_logged(
+        [str(UV), "pip", "install", "--python", str(PYTHON), *wanted], sentence, uv_environment()
+    )
+
+
+def constraints() -> list[str]:
+    """Return the options that name our pins, and whatever else pip is constrained by."""
+    others = pip_configuration().get("constraint", ())
+    return [part for file in (CONSTRAINTS, *others) for part in ("--constraint", str(file))]
 
 
 def install_torch(extra: str) -> None:
@@ -140,19 +205,19 @@ def install_torch(extra: str) -> None:
     )
     if extra == "cpu" and sys.platform == "linux":
         try:
-            pip_torch(f"{pinned}+cpu")
+            install_build(f"{pinned}+cpu")
             return
         except NotInIndex:
             say(f"pip's index has no {pinned}+cpu; its own build is taken.")
-    pip_torch(pinned)
+    install_build(pinned)
 
 
-def pip_torch(build: str) -> None:
+def install_build(build: str) -> None:
     """Install one build of torch."""
     say(f"Installing {build} ...")
-    pip(
-        ["install", "--constraint", str(CONSTRAINTS), build],
-        f"pip could not install {build}; check the network, and that pip's configuration names "
+    install_by_uv(
+        [*constraints(), build],
+        f"uv could not install {build}; check the network, and that pip's configuration names "
         "an index that has this build",
     )
 
@@ -160,31 +225,19 @@ def pip_torch(build: str) -> None:
 def install(extra: str) -> None:
     """Install torch, then Andon with its extras, everything at the pinned versions."""
     install_torch(extra)
-    say(f"Installing Andon and its {extra} and dev requirements (a few minutes) ...")
-    pip(
-        ["install", "--constraint", str(CONSTRAINTS), "--editable", f".[{extra},dev]"],
-        "pip could not install the requirements of Andon",
+    say(f"Installing Andon and its {extra} and dev requirements ...")
+    overrides = ["--overrides", str(NOT_ON_CPU)] if extra == "cpu" else []
+    install_by_uv(
+        [*constraints(), *overrides, "--editable", f".[{extra},dev]"],
+        "uv could not install the requirements of Andon",
     )
-
-
-def remove_broken_optionals() -> None:
-    """Uninstall those of torch's companions that do not import.
-
-    vLLM pulls them, Andon needs none of them, and a build for another torch breaks the import of
-    transformers and vLLM.
-    """
-    broken = [
-        name for name in OPTIONAL_PACKAGES if not run_quietly([str(PYTHON), "-c", f"import {name}"])
-    ]
-    if broken:
-        say(f"Removing {', '.join(broken)} (not built for this torch) ...")
-        pip(["uninstall", "--yes", *broken], f"pip could not uninstall {' '.join(broken)}")
 
 
 def check_imports() -> None:
     """Raise SetupError unless the parts that are easiest to break can be imported."""
-    modules = ("torch", "transformers", "ray", "vllm")
-    for module in modules:
+    if run_quietly([str(PYTHON), "-c", f"import {', '.join(IMPORTED)}"]):
+        return
+    for module in IMPORTED:
         if not run_quietly([str(PYTHON), "-c", f"import {module}"]):
             raise SetupError(
                 f"{module} was installed but does not import; see `{PYTHON} -c 'import {module}'`."
@@ -202,8 +255,9 @@ def set_up() -> None:
     say(f"Setting up {VENV} ({extra}); details in {LOG}")
     make_venv()
     STAMP.unlink(missing_ok=True)
+    install_uv()
     install(extra)
-    remove_broken_optionals()
+    say("Importing it once ...")
     check_imports()
     STAMP.write_text(stamp)
     say(f"Set up in {time.monotonic() - started:.0f} s.")

@@ -22,19 +22,30 @@ def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    for name, path in {"VENV": "", "PYTHON": "bin/python", "STAMP": "stamp", "LOG": "log"}.items():
+    places = {"VENV": "", "PYTHON": "bin/python", "UV": "bin/uv", "STAMP": "stamp", "LOG": "log"}
+    for name, path in places.items():
         monkeypatch.setattr(module, name, tmp_path / path)
     (tmp_path / "bin").mkdir()
     return module
 
 
-def set_pip(setup: ModuleType, script: str) -> None:
-    setup.PYTHON.write_text(script)
-    setup.PYTHON.chmod(0o755)
+def put(folder: Path, name: str, script: str = "") -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
 
 
-def fail_pip(setup: ModuleType) -> None:
-    set_pip(setup, "#!/bin/sh\nseq 1 40\necho 'ERROR: no such wheel'\nexit 1\n")
+def set_pip(setup: ModuleType, *configured: str) -> None:
+    """Have `pip config list` print these lines."""
+    lines = "\n".join(configured)
+    put(setup.PYTHON.parent, "python", f'[ "$4" = list ] && cat <<"END"\n{lines}\nEND\nexit 0')
+
+
+def set_uv(setup: ModuleType, script: str) -> None:
+    set_pip(setup)
+    put(setup.UV.parent, "uv", script)
+
+
+FAILS = "seq 1 40\necho 'error: no room'\nexit 1"
 
 
 def test_old_python_is_refused(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,15 +68,15 @@ def test_full_disk_is_refused(setup: ModuleType, monkeypatch: pytest.MonkeyPatch
         setup.check_machine()
 
 
-def test_failing_pip_shows_its_last_lines(
+def test_an_installer_that_fails_shows_its_last_lines(
     setup: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fail_pip(setup)
+    set_uv(setup, FAILS)
     with pytest.raises(setup.SetupError, match="could not install it"):
-        setup.pip(["install", "it"], "pip could not install it")
+        setup.install_by_uv(["it"], "uv could not install it")
     shown = capsys.readouterr().out.splitlines()
     assert len(shown) == setup.LOG_LINES_SHOWN
-    assert shown[-1] == "ERROR: no such wheel"
+    assert shown[-1] == "error: no room"
 
 
 def test_failure_is_one_line_and_a_status(
@@ -81,7 +92,7 @@ def test_failure_is_one_line_and_a_status(
 def test_a_current_venv_is_left_alone(
     setup: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail_pip(setup)
+    put(setup.PYTHON.parent, "python", FAILS)
     monkeypatch.setattr(setup, "has_cuda", lambda: False)
     setup.STAMP.write_text(setup.fingerprint("cpu"))
     assert setup.main() == 0
@@ -97,12 +108,16 @@ def test_another_extra_or_python_is_another_venv(
     assert setup.fingerprint("cpu") != before
 
 
-INDEX_OF_PLAIN_BUILDS = """#!/bin/sh
-case "$*" in *+cpu) echo "ERROR: No matching distribution found for torch"; exit 1 ;; esac
+INDEX_OF_PLAIN_BUILDS = """
+case "$*" in *+cpu)
+    echo "error: No solution found when resolving dependencies"
+    echo "  cause: Because there is no version of torch==2.13.0+cpu and you require it, no."
+    exit 1 ;;
+esac
 """
 
 
-def asked_of_pip(setup: ModuleType) -> list[str]:
+def asked_of_uv(setup: ModuleType) -> list[str]:
     lines = setup.LOG.read_text().splitlines()
     return [line.split()[-1] for line in lines if line.startswith("$ ")]
 
@@ -123,18 +138,18 @@ def test_linux_without_cuda_asks_for_the_cpu_build(
     asked: list[str],
 ) -> None:
     monkeypatch.setattr(sys, "platform", platform)
-    set_pip(setup, "#!/bin/sh\n")
+    set_uv(setup, "")
     setup.install_torch(extra)
-    assert asked_of_pip(setup) == asked
+    assert asked_of_uv(setup) == asked
 
 
 def test_where_the_index_has_no_cpu_build_its_own_is_taken_and_named(
     setup: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    set_pip(setup, INDEX_OF_PLAIN_BUILDS)
+    set_uv(setup, INDEX_OF_PLAIN_BUILDS)
     setup.install_torch("cpu")
-    assert asked_of_pip(setup) == ["torch==2.13.0+cpu", "torch==2.13.0"]
+    assert asked_of_uv(setup) == ["torch==2.13.0+cpu", "torch==2.13.0"]
     assert capsys.readouterr().out.splitlines() == [
         "Installing torch==2.13.0+cpu ...",
         "pip's index has no torch==2.13.0+cpu; its own build is taken.",
@@ -146,19 +161,68 @@ def test_a_cpu_build_that_fails_otherwise_is_not_replaced(
     setup: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    fail_pip(setup)
+    set_uv(setup, FAILS)
     with pytest.raises(setup.SetupError, match=r"could not install torch==2\.13\.0\+cpu"):
         setup.install_torch("cpu")
-    assert asked_of_pip(setup) == ["torch==2.13.0+cpu"]
+    assert asked_of_uv(setup) == ["torch==2.13.0+cpu"]
 
 
 def test_what_no_index_has_is_one_line(
     setup: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    set_pip(setup, INDEX_OF_PLAIN_BUILDS)
-    with pytest.raises(setup.NotInIndex, match="could not: ERROR: No matching distribution"):
-        setup.pip(["install", "it+cpu"], "pip could not")
+    set_uv(setup, INDEX_OF_PLAIN_BUILDS)
+    with pytest.raises(setup.NotInIndex, match="could not: cause: Because there is no version"):
+        setup.install_by_uv(["it+cpu"], "uv could not")
     assert capsys.readouterr().out == ""
+
+
+def test_uv_looks_where_pip_is_told_to(
+    setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_pip(
+        setup,
+        "global.index-url='https://name:secret@mirror/simple'",
+        "global.extra-index-url='https://a/simple\\nhttps://b/simple'",
+        "global.find-links='/wheels'",
+        "install.find-links='/more /wheels'",
+        "global.constraint='/etc/pins.txt'",
+        ":env:.cert='/etc/ca.crt'",
+        ":env:.trusted-host='mirror'",
+    )
+    for name in ("SSL_CERT_FILE", "UV_FIND_LINKS", "UV_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    put(setup.UV.parent, "uv", "env")
+    setup.install_by_uv(setup.constraints(), "uv could not")
+    command, *variables = setup.LOG.read_text().splitlines()
+    assert {
+        "UV_INDEX_URL=https://name:secret@mirror/simple",
+        "UV_EXTRA_INDEX_URL=https://a/simple https://b/simple",
+        "UV_FIND_LINKS=/more,/wheels",
+        "UV_INSECURE_HOST=mirror",
+        "SSL_CERT_FILE=/etc/ca.crt",
+        "UV_INDEX_STRATEGY=unsafe-best-match",
+    } <= set(variables)
+    assert "secret" not in command
+    assert command.split()[-2:] == ["--constraint", "/etc/pins.txt"]
+
+
+def test_what_is_set_for_uv_itself_stays(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_pip(setup, "global.index-url='https://mirror/simple'")
+    monkeypatch.setenv("UV_INDEX_URL", "https://own/simple")
+    assert setup.uv_environment()["UV_INDEX_URL"] == "https://own/simple"
+
+
+def test_without_a_gpu_what_only_it_runs_is_left_out(setup: ModuleType) -> None:
+    set_uv(setup, "")
+    setup.install("gpu")
+    assert "--overrides" not in setup.LOG.read_text()
+    setup.install("cpu")
+    assert f"--overrides {setup.NOT_ON_CPU} --editable .[cpu,dev]" in setup.LOG.read_text()
+    left_out = [line for line in setup.NOT_ON_CPU.read_text().splitlines() if "#" not in line]
+    assert all(line.endswith('; sys_platform == "never"') for line in left_out)
+    assert {line.partition(";")[0] for line in left_out} >= {"triton", "torchvision", "torchaudio"}
 
 
 @pytest.fixture
@@ -169,11 +233,6 @@ def machine(setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setattr(setup.os, "geteuid", lambda: 0)
     return folder
-
-
-def put(folder: Path, name: str, script: str = "") -> None:
-    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
-    (folder / name).chmod(0o755)
 
 
 INSTALL = "apt-get install --yes --no-install-recommends chromium"
