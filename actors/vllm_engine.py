@@ -166,12 +166,14 @@ class VllmEngine:
         Raises:
             UserError: The model, the config or the machine's memory does not allow it.
         """
-        inspect_model(self._model)
+        model = inspect_model(self._model)
         self._check_device()
         from vllm.v1.engine.async_llm import AsyncLLM
 
         began = time.monotonic()
-        vllm_config = self._vllm_config()
+        with as_model_error(self._model, "vLLM cannot serve it"):
+            _import_class(model.architecture)
+            vllm_config = self._engine_args().create_engine_config()
         self._context_length = vllm_config.model_config.max_model_len
         self._vocab_size = vllm_config.model_config.get_vocab_size()
         self._check_memory(vllm_config)
@@ -310,12 +312,9 @@ class VllmEngine:
                 # FINAL_ONLY: the stream holds one output, the finished one.
                 outputs = [output async for output in stream]
         except VLLMValidationError as error:
-            raise InputError(f"vLLM refuses request {request_id}: {_one_line(error)}") from None
+            words = " ".join(str(error).split())[:300]
+            raise InputError(f"vLLM refuses request {request_id}: {words}") from None
         return outputs[-1]
-
-    def _vllm_config(self) -> VllmConfig:
-        with as_model_error(self._model, "vLLM cannot serve it"):
-            return self._engine_args().create_engine_config()
 
     def _engine_args(self) -> AsyncEngineArgs:
         import torch
@@ -392,5 +391,9 @@ def _death_is_named() -> Iterator[None]:
         raise EngineDied("the vLLM engine core died: its log names the cause") from None
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+def _import_class(architecture: str) -> None:
+    """Import a model's class here: vLLM would import all of itself elsewhere to look at it."""
+    from vllm.model_executor.models.registry import ModelRegistry
+
+    if (known := ModelRegistry.models.get(architecture)) is not None:
+        ModelRegistry.register_model(architecture, known.load_model_cls())

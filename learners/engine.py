@@ -20,6 +20,9 @@ from learners.config import DeepSpeedConfig
 from learners.op_builds import built_alone
 from protocol.errors import NotFinite
 
+_SHARED_MEMORY_REDUCE = "deepspeed_shm_comm"
+"""DeepSpeed's name of an op that it has on CPU."""
+
 
 def join_ranks(rank: int, world_size: int, host: str, port: int, timeout_s: float = 600.0) -> None:
     """Meet the other ranks of this learner in the process's one process group. Blocks.
@@ -219,6 +222,8 @@ def _import_deepspeed() -> Any:
     from deepspeed.ops.op_builder.builder import OpBuilder
 
     OpBuilder.jit_load = built_alone(OpBuilder.jit_load)
+    # Serves inference alone, and would be compiled for a minute of two cores when ranks meet.
+    deepspeed.ops.__compatible_ops__[_SHARED_MEMORY_REDUCE] = False
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     return deepspeed
 

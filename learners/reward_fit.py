@@ -31,7 +31,8 @@ from protocol.fault_points import reach
 from protocol.labels import Comparison, FitKind, FitRequest, RewardVersion
 from reward_service.batching import check_sequences, raw_scores
 from reward_service.buckets import BatchLimits
-from reward_service.bundle import read_manifest, write_bundle
+from reward_service.bundle import write_bundle
+from reward_service.bundle_manifest import read_manifest
 from reward_service.config import RewardModelConfig
 from reward_service.forward import check_forward
 from reward_service.normalisation import normalise

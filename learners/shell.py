@@ -2,6 +2,8 @@
 
 Every rank gets every call, with the whole message, and takes its share: collectives meet only if
 all come. Rank 0 answers for all. Every method blocks until its work is done.
+
+Torch and what needs it are imported in the ranks' own processes: who starts them does without.
 """
 
 from __future__ import annotations
@@ -10,11 +12,10 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ray
-import torch
 
-from learners.base_model import train_base_model
 from learners.config import (
     BaseModelConfig,
     DeepSpeedConfig,
@@ -24,13 +25,14 @@ from learners.config import (
     PPOConfig,
     RewardFitConfig,
 )
-from learners.engine import free_port, join_ranks, leave_ranks
-from learners.ppo import PPOLearner
-from learners.reward_fit import RewardTrainer
 from protocol.labels import FitRequest, RewardVersion
 from protocol.messages import ExperienceBatch, PolicyVersion, StepReport
 from protocol.ports import PushingPublisher, WeightPublisher
 from reward_service.config import RewardModelConfig
+
+if TYPE_CHECKING:
+    from learners.ppo import PPOLearner
+    from learners.reward_fit import RewardTrainer
 
 
 class Rank:
@@ -42,12 +44,16 @@ class Rank:
     """
 
     def __init__(self, rank: int, deepspeed: DeepSpeedConfig) -> None:
+        import torch
+
         self._rank = rank
         self._world_size = deepspeed.num_ranks
         torch.set_num_threads(deepspeed.torch_threads)
 
     def address(self) -> tuple[str, int]:
         """Return this node's address and a free port, for all ranks to meet at. Asked of rank 0."""
+        from learners.engine import free_port
+
         host = ray.util.get_node_ip_address()
         return host, free_port(host)
 
@@ -56,7 +62,14 @@ class Rank:
         return os.getpid()
 
     def _join(self, host: str, port: int) -> None:
+        from learners.engine import join_ranks
+
         join_ranks(self._rank, self._world_size, host, port)
+
+    def _leave(self) -> None:
+        from learners.engine import leave_ranks
+
+        leave_ranks()
 
 
 class LearnerRank(Rank):
@@ -114,6 +127,8 @@ class LearnerRank(Rank):
             MissingError: There is no such model.
             InputError: It cannot be trained here.
         """
+        from learners.ppo import PPOLearner
+
         if self._learner is not None:
             return self._first
         self._join(host, port)
@@ -182,7 +197,7 @@ class LearnerRank(Rank):
         """
         if self._learner is not None:
             self._learner.close()
-        leave_ranks()
+        self._leave()
 
     @property
     def _started(self) -> PPOLearner:
@@ -239,6 +254,8 @@ class RewardTrainerRank(Rank):
             MissingError: There is no such bundle, or no state of a trainer beside it.
             BundleCorrupt: They are not what was written, or of a trainer spread otherwise.
         """
+        from learners.reward_fit import RewardTrainer
+
         if self._trainer is not None:
             return
         self._join(host, port)
@@ -268,7 +285,7 @@ class RewardTrainerRank(Rank):
         """Free memory and the process group. May be called twice, and after a failed `start`."""
         if self._trainer is not None:
             self._trainer.close()
-        leave_ranks()
+        self._leave()
 
 
 class SupervisedRank(Rank):
@@ -289,6 +306,8 @@ class SupervisedRank(Rank):
 
         Called again it trains nothing more, and returns the same.
         """
+        from learners.base_model import train_base_model
+
         if self._loss is None:
             self._join(host, port)
             self._loss = train_base_model(texts, self._config, folder)
@@ -296,4 +315,4 @@ class SupervisedRank(Rank):
 
     def stop(self) -> None:
         """Leave the process group. May be called twice."""
-        leave_ranks()
+        self._leave()

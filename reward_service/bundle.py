@@ -15,52 +15,22 @@ import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import AfterValidator, model_validator
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
-from protocol.errors import BundleCorrupt, InputError, MissingError, NotFinite, VersionError
+from protocol.errors import BundleCorrupt, InputError, NotFinite, VersionError
 from protocol.files import flush, writing
 from protocol.labels import RewardVersion
-from protocol.limits import LARGEST_STORED
 from protocol.model_errors import as_model_error
-from protocol.schema import only
-from protocol.settings import Closed, Stored
-from reward_service.config import RewardModelConfig
-from reward_service.manifests import parse_manifest
+from reward_service.bundle_manifest import MANIFEST_FILE, Manifest, read_manifest
 from reward_service.pretrained import quiet_library
 from reward_service.retention import bundle_path
 from reward_service.reward_model import RewardModel
 from reward_service.tensor_files import writing_tensors
 
 WEIGHTS_FILE = "model.safetensors"
-MANIFEST_FILE = "manifest.json"
 MEND_DISK = "see to the disk of the run's reward folder"
-
-
-class Manifest(Closed):
-    """What `manifest.json` holds."""
-
-    format: Annotated[Stored, AfterValidator(only(1))] = 1
-    """Version of the format; raised when an older reader could misread the folder."""
-    announcement: RewardVersion
-    """The version as announced; its path is where the bundle was written, not where it may lie
-    now."""
-    reward_model: RewardModelConfig
-    gain: tuple[float, ...]
-    """[M], each head's gain; a copy for people, the weights file counts."""
-    bias: tuple[float, ...]
-    """[M], each head's bias; a copy for people, the weights file counts."""
-
-    @model_validator(mode="after")
-    def _counts_can_be_counted(self) -> Manifest:
-        for name, least in (("version", 1), ("ledger_seq", 0), ("labels_used", 0)):
-            count = getattr(self.announcement, name)
-            if not least <= count <= LARGEST_STORED:
-                raise ValueError(f"announcement.{name} {count} is not in {least} … 2⁶³ − 1")
-        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,19 +81,6 @@ def write_bundle(root: Path, model: RewardModel, announcement: RewardVersion) ->
         raise
     flush(root)
     return written
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Return a bundle's manifest without loading its weights.
-
-    Raises:
-        MissingError: There is no bundle here.
-        BundleCorrupt: The manifest is unreadable, or of another format.
-    """
-    path = folder / MANIFEST_FILE
-    if not path.is_file():
-        raise MissingError(f"no reward bundle at {folder}: {MANIFEST_FILE} is not there")
-    return parse_manifest(path, Manifest)
 
 
 def load_bundle(folder: Path) -> Bundle:

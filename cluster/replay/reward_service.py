@@ -18,7 +18,7 @@ from protocol.errors import MissingError, NotFinite
 from protocol.labels import RewardVersion
 from protocol.messages import Score
 from reward_service.buckets import BatchLimits
-from reward_service.bundle import read_manifest
+from reward_service.bundle_manifest import read_manifest
 from reward_service.client import RewardClient
 from reward_service.config import RewardServiceConfig
 from reward_service.hot_swap import LiveModel

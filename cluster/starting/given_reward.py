@@ -12,7 +12,7 @@ from protocol.files import reading, writing
 from protocol.json_object import read_json_object
 from protocol.labels import FitRequest, RewardVersion
 from protocol.model_folder import CONFIG_FILE
-from reward_service.bundle import MANIFEST_FILE, read_manifest
+from reward_service.bundle_manifest import MANIFEST_FILE, read_manifest
 from reward_service.retention import bundle_path
 
 MEND = "name the folder of a reward version, of a fit, or of a run with RUN@VERSION"

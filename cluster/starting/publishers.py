@@ -1,4 +1,7 @@
-"""Which end of the weight path the learner gets: made here, used in the learner's process."""
+"""Which end of the weight path the learner gets: chosen here, made in the learner's process.
+
+What publishes weights imports torch, so that each is imported where it is made.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,6 @@ from pathlib import Path
 import ray
 
 from cluster.config import RunConfig
-from learners.ipc_weights import IpcPublisher
-from learners.nccl_weights import NcclPublisher
-from learners.weights import ObjectStorePublisher, SharedMemoryPublisher
 from protocol.ports import WeightPublisher
 
 
@@ -30,11 +30,11 @@ def publisher_maker(
     kept_versions = config.run.max_policy_lag + 2
     match rollouts.weight_transport:
         case "shared_memory":
-            return partial(SharedMemoryPublisher, shared_folder, kept_versions)
+            return partial(_shared_memory_publisher, shared_folder, kept_versions)
         case "object_store":
-            return partial(ObjectStorePublisher, ray.put, kept_versions)
+            return partial(_object_store_publisher, kept_versions)
         case "ipc":
-            return partial(IpcPublisher, actor_ids, kept_versions)
+            return partial(_ipc_publisher, actor_ids, kept_versions)
         case "nccl":
             devices = rollouts.tensor_parallel_size
             return partial(
@@ -42,11 +42,29 @@ def publisher_maker(
             )
 
 
+def _shared_memory_publisher(folder: Path, kept_versions: int) -> WeightPublisher:
+    from learners.weights import SharedMemoryPublisher
+
+    return SharedMemoryPublisher(folder, kept_versions)
+
+
+def _object_store_publisher(kept_versions: int) -> WeightPublisher:
+    from learners.weights import ObjectStorePublisher
+
+    return ObjectStorePublisher(ray.put, kept_versions)
+
+
+def _ipc_publisher(actor_ids: Sequence[str], kept_versions: int) -> WeightPublisher:
+    from learners.ipc_weights import IpcPublisher
+
+    return IpcPublisher(actor_ids, kept_versions)
+
+
 def _nccl_publisher(
     actor_ids: Sequence[str], devices_per_actor: int, kept_versions: int, timeout_s: float
 ) -> WeightPublisher:
-    # vLLM takes ten seconds to import, and only this transport needs it here.
     from actors.vllm_broadcast import NcclBroadcast, new_unique_id
+    from learners.nccl_weights import NcclPublisher
 
     broadcast = NcclBroadcast(actor_ids, devices_per_actor, new_unique_id())
     return NcclPublisher(broadcast, kept_versions, timeout_s)

@@ -23,7 +23,7 @@ from protocol.errors import BundleCorrupt, ConfigError, InputError, ResourceErro
 from protocol.files import flush, read_text, writing
 from protocol.labels import PolicyProvenance, RewardVersion
 from protocol.messages import Rollout
-from reward_service.bundle import read_manifest
+from reward_service.bundle_manifest import read_manifest
 from reward_service.retention import newest_bundle
 
 log = structlog.get_logger(__name__)

@@ -49,6 +49,7 @@ pytestmark = [
 CONFIG = RolloutConfig(kv_cache_gib=0.0625)
 RESPONSE = ResponseConfig(max_tokens=24)
 PROBE_TOKENS = tuple(range(4, 36))
+LOADS_TRIED = 20
 
 
 @pytest.fixture(scope="module")
@@ -211,19 +212,24 @@ async def test_tokens_drawn_before_a_load_in_flight_belong_to_the_old_weights(
     make_worker: Callable[[], RolloutWorker], learner: LearnerSide
 ) -> None:
     worker = make_worker()
-    old, new = learner.publish(1), learner.publish(2)
-    await worker.load_policy(old)
-    # More than the engine draws at once, so that the load meets drawn, half-drawn and waiting.
-    requests = [request(number, max_tokens=60) for number in range(200)]
-    draw = asyncio.create_task(worker.generate(requests))
-    await worker.generate([request(1000, max_tokens=1)])
-    await worker.load_policy(new)
-    rollouts = await draw
-    for rollout in rollouts:
-        assert list(rollout.policy_versions) == sorted(rollout.policy_versions)
-        assert set(rollout.policy_versions) <= {old.version, new.version}
-    mixed = [rollout for rollout in rollouts if len(set(rollout.policy_versions)) == 2]
-    assert mixed
+    mixed = list[Rollout]()
+    # On a busy machine a load may come after the last token of all: then it tells nothing.
+    for _ in range(LOADS_TRIED):
+        old, new = learner.publish(1), learner.publish(2)
+        await worker.load_policy(old)
+        # More than the engine draws at once: the load meets drawn, half-drawn and waiting.
+        requests = [request(number, max_tokens=60) for number in range(200)]
+        draw = asyncio.create_task(worker.generate(requests))
+        await worker.generate([request(1000, max_tokens=1)])
+        await worker.load_policy(new)
+        rollouts = await draw
+        for rollout in rollouts:
+            assert list(rollout.policy_versions) == sorted(rollout.policy_versions)
+            assert set(rollout.policy_versions) <= {old.version, new.version}
+        mixed = [rollout for rollout in rollouts if len(set(rollout.policy_versions)) == 2]
+        if mixed:
+            break
+    assert mixed, f"none of {LOADS_TRIED} loads met a response half drawn"
     for rollout in mixed[:4]:
         num_old = rollout.policy_versions.count(old.version)
         expected = reference(learner, 1, rollout)[:num_old]

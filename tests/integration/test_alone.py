@@ -18,7 +18,7 @@ from cluster.watching.inspected import describe, inspect
 from cluster.watching.picture import read_picture
 from label_queue.folds.view import LedgerView
 from label_queue.ledger.sql import SqlLedger
-from reward_service.bundle import read_manifest
+from reward_service.bundle_manifest import read_manifest
 from tests.support.run_process import REPOSITORY, andon
 
 pytestmark = pytest.mark.timeout(900)

@@ -102,6 +102,23 @@ def test_configs_are_light(module: str) -> None:
     assert modules_loaded_by(f"import {module}").isdisjoint(HEAVY)
 
 
+TORCH = ("torch", "vllm", "deepspeed", "transformers")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("cluster.conduct", "cluster.starting.placement"),  # the driver
+        *("label_queue.shell", "cluster.starting.resumption"),  # the label queue, what it recalls
+        *("label_queue.intake.shell", "cluster.metrics.shell"),
+        *("actors.shell", "reward_service.shell", "learners.shell"),  # who starts these
+    ],
+)
+def test_who_needs_no_torch_does_without(module: str) -> None:
+    """It takes seconds to import, of every process at a start, and half a gigabyte."""
+    assert modules_loaded_by(f"import {module}").isdisjoint(TORCH)
+
+
 def test_help_imports_neither_torch_nor_ray() -> None:
     loaded = modules_loaded_by(
         "from cluster.cli import main\n"

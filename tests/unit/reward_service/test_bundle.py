@@ -18,7 +18,8 @@ from protocol.errors import (
     VersionError,
 )
 from protocol.labels import RewardVersion
-from reward_service.bundle import MANIFEST_FILE, WEIGHTS_FILE, load_bundle, write_bundle
+from reward_service.bundle import WEIGHTS_FILE, load_bundle, write_bundle
+from reward_service.bundle_manifest import MANIFEST_FILE
 from reward_service.retention import bundle_path, retire_bundles
 from tests.support.reward import make_reward_model, make_reward_version, write_reward_versions
 

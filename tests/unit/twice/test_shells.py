@@ -19,7 +19,6 @@ from cluster.metrics.jsonl_sink import read_metrics
 from cluster.metrics.shell import MetricsShell
 from cluster.recordings.streams import LOADS, POLICIES, REWARDS, Recordings, read
 from label_queue.shell import LabelQueueShell
-from learners import shell as learner_shell
 from learners.config import BaseModelConfig, PolicyConfig
 from learners.shell import LearnerRank, RewardTrainerRank, SupervisedRank
 from learners.weights import SharedMemoryPublisher
@@ -65,7 +64,7 @@ def world(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> World
         joined.append(True)
 
     joined: list[bool] = []
-    monkeypatch.setattr(learner_shell, "join_ranks", join_once)
+    monkeypatch.setattr("learners.engine.join_ranks", join_once)
     return World(tmp_path, model)
 
 
@@ -147,7 +146,7 @@ async def resume(world: World) -> None:
     rank.stop()
     follower = learner_rank(world)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learner_shell, "join_ranks", lambda *_: None)
+        patch.setattr("learners.engine.join_ranks", lambda *_: None)
         follower.start("127.0.0.1", 1, inputs.PROBE)
     first = follower.resume(1, 4)
     assert follower.resume(1, 4) == first
@@ -261,7 +260,7 @@ async def train_base_model(world: World) -> None:
         return 0.5
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learner_shell, "train_base_model", train)
+        patch.setattr("learners.base_model.train_base_model", train)
         rank = SupervisedRank(rank=0, config=BaseModelConfig())
         for _ in range(2):
             assert rank.start("127.0.0.1", 1, ["a"], world.folder) == 0.5
