@@ -38,7 +38,7 @@ from cluster.run_folder import OWNER, RunFolder
 from cluster.starting.base_model import starting_policy
 from cluster.starting.labelers import SimulatedLabelers
 from cluster.starting.placement import Placement, num_cpus_wanted
-from cluster.starting.prompts import RunTexts, read_texts
+from cluster.starting.prompts import RunTexts
 from cluster.starting.resumption import Resumption, keep_reference
 from cluster.starting.session import RaySession
 from cluster.supervision.deadlines import started_within
@@ -94,7 +94,7 @@ async def conduct(
             RaySession(config.cluster, folder.run_id, num_cpus_wanted(config))
         )
         ending.at_the_cut(session.end_at_once)
-        hub = await _start_hub(config, folder)
+        hub = _spawn_hub(config, folder)
         sink = stack.enter_context(closing(RemoteSink(hub)))
         journal = stack.enter_context(_open_journal(config, folder, sink))
         if resumption is not None:
@@ -113,13 +113,14 @@ async def conduct(
         recorder = stack.enter_context(_open_recorder(config, folder))
 
         watch.show("preparing the base model")
-        policy_path, base_model_s = await starting_policy(config, cache)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_open_hub(hub))
+            preparing = group.create_task(starting_policy(config, cache))
+        policy_path, base_model_s = preparing.result()
         folder.update_state(
             base_model_s=base_model_s, url=session.url, policy_path=str(policy_path)
         )
         watch.show("starting actors, learner, reward service and label queue")
-        if texts is None:
-            texts = await asyncio.to_thread(read_texts, config, policy_path)
         restarts = Restarts(config.cluster.restarts, partial(_restarted, journal, console))
         reward = None if resumption is None else resumption.reward
         async with Placement(
@@ -132,7 +133,7 @@ async def conduct(
                 scorer=placement.parts.reward_service,
                 evidence=Evidence(folder),
                 tell=journal.guards_measured,
-                anchors=texts.anchors,
+                anchors=placement.texts.anchors,
                 state=None if resumption is None else resumption.checkpoint.guards,
             )
             parts = recorded(placement.parts, recorder)
@@ -287,18 +288,21 @@ def _as_owner(url: str, folder: RunFolder) -> httpx.AsyncClient:
     return open_client(httpx.AsyncClient, url, headers=headers, timeout=ANSWER_TIMEOUT_S)
 
 
-async def _start_hub(config: RunConfig, folder: RunFolder) -> Remote[MetricsShell]:
-    """Start the metrics hub and open its sinks."""
-    hub = spawn(MetricsShell, "the metrics hub", HUB_OPTIONS)(
+def _spawn_hub(config: RunConfig, folder: RunFolder) -> Remote[MetricsShell]:
+    """Start the metrics hub's process."""
+    return spawn(MetricsShell, "the metrics hub", HUB_OPTIONS)(
         config.metrics,
         str(folder.path.resolve()),
         folder.run_id,
         config.model_dump(mode="json"),
         folder.began_at,
     )
+
+
+async def _open_hub(hub: Remote[MetricsShell]) -> None:
+    """Open the hub's sinks, which it does itself when the first row comes before."""
     async with started_within(hub.who, "open its files and wandb"):
         await hub.ask(MetricsShell.open)
-    return hub
 
 
 @contextmanager

@@ -1,14 +1,16 @@
-"""All that is touched of Ray Serve's inside: a replica's inner port, and a session that has ended.
+"""All that is touched of Ray Serve's inside: a replica's port, one application, an ended session.
 
 Serve opens that port on all interfaces, and it takes pickles from whoever asks; no setting of Serve
 moves it. So the function by which `ray.serve._private.replica` binds it is replaced, in the
-replica's own process, by one that binds it where Ray itself listens. And Serve is told to forget a
-session, which it does not do by itself. These names are private: the patch is made for one version
-of Ray, and refuses any other rather than leave the port open unseen.
+replica's own process, by one that binds it where Ray itself listens. Serve is told to forget a
+session, which it does not do by itself, and is asked of one application alone. These names are
+private: the patch is made for one version of Ray, and refuses any other rather than leave the port
+open unseen.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -22,6 +24,7 @@ MADE_FOR = "2.60"
 """The minor version of Ray whose `_private.replica` was read; patch releases keep it."""
 _PATCHED = "add_port_to_grpc_server"
 _DISCONNECT = "_disconnect"
+_CLIENT = "_get_global_client"
 
 
 def check_serve_patch() -> None:
@@ -30,7 +33,9 @@ def check_serve_patch() -> None:
     Raises:
         ResourceError: It was made for another version, or Serve no longer binds its port this way.
     """
-    is_known = hasattr(replica, _PATCHED) and hasattr(context, _DISCONNECT)
+    is_known = hasattr(replica, _PATCHED) and all(
+        hasattr(context, name) for name in (_DISCONNECT, _CLIENT)
+    )
     if not ray.__version__.startswith(f"{MADE_FOR}.") or not is_known:
         raise ResourceError(
             f"Ray {ray.__version__} is installed, and Serve's inner port can be kept off the "
@@ -46,6 +51,31 @@ def forget_serve() -> None:
     sessions have the same: without this a second one would ask the controller of the first.
     """
     getattr(context, _DISCONNECT)()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationState:
+    """How an application stands."""
+
+    status: str
+    """Serve's name of it, e.g. "DEPLOYING"."""
+    message: str
+    deployments: tuple[str, ...]
+    """What is said of each deployment."""
+
+
+def application_state(name: str) -> ApplicationState:
+    """Return how an application stands. Blocks for a call.
+
+    `serve.status()` says it too, but pickles a router for each deployment of each application: a
+    tenth of a second of the core that everything else is to start on.
+    """
+    found = getattr(context, _CLIENT)().get_serve_status(name)
+    return ApplicationState(
+        status=found.app_status.status.value,
+        message=found.app_status.message,
+        deployments=tuple(each.message for each in found.deployment_statuses),
+    )
 
 
 def keep_replica_off_other_interfaces() -> None:

@@ -16,7 +16,8 @@ def main() -> None:
     """Print how long it took."""
     began = time.monotonic()
     config = ClusterConfig(http_port=0, object_store_gib=0.1, address="local")
-    with RaySession(config, "doctor", 1):
+    with RaySession(config, "doctor", 1) as session:
+        session.wait_for_serve()
         answer = ray.get(ray.remote(lambda: 6 * 7).remote())
         assert answer == 42, f"a task answered {answer}"
         said = {"version": ray.__version__, "seconds": time.monotonic() - began}

@@ -6,7 +6,7 @@ import asyncio
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from cluster.loops.parts import Parts
 from cluster.run_folder import RunFolder
 from cluster.starting.given_reward import GivenReward, adopt, check_given, find_bundle
 from cluster.starting.part_stops import PartStops
-from cluster.starting.prompts import RunTexts
+from cluster.starting.prompts import RunTexts, read_texts
 from cluster.starting.publishers import publisher_maker
 from cluster.starting.ranks import RankGroup, on_bundle, place
 from cluster.starting.remote import (
@@ -61,7 +61,7 @@ class Placement:
         folder: The run's.
         session: An open Ray session.
         policy_path: ρ, a folder.
-        texts: What the run reads with ρ's tokenizer.
+        texts: What the run reads with ρ's tokenizer; None: it is read while other parts start.
         restarts: How often a part that dies may be started again.
         reward: The reward version that is served from the start, of a run that goes on.
     """
@@ -72,7 +72,7 @@ class Placement:
         folder: RunFolder,
         session: RaySession,
         policy_path: Path,
-        texts: RunTexts,
+        texts: RunTexts | None,
         restarts: Restarts,
         reward: RewardVersion | None = None,
     ) -> None:
@@ -80,7 +80,7 @@ class Placement:
         self._folder = folder
         self._session = session
         self._policy_path = policy_path
-        self._texts = texts
+        self._texts_given = texts
         self._reward = reward
         self._restarts = restarts
         self._actor_ids = [f"rollout-{index}" for index in range(config.rollouts.num_actors)]
@@ -88,6 +88,7 @@ class Placement:
         self._removals = ExitStack()
         """Takes away what parts stand on, and the parts with it."""
         self._rollout_actors: RolloutActors
+        self.texts: RunTexts
         self.parts: Parts
         self.policy: PolicyVersion
         """Version 0, as the learner published it."""
@@ -126,28 +127,36 @@ class Placement:
         """
         if self._reward_trainer is None:
             return
-        chosen = self._texts.normalisation
+        chosen = self.texts.normalisation
         await self._reward_trainer.start(reference if chosen is None else chosen)
         self._stops.push_async_callback(self._reward_trainer.stop)
 
     async def _start(self) -> None:
-        pinned = self._texts.query_prompts.draw(NUM_PINNED_PROMPTS)
         # A group: when one cannot start, the others must not go on after the stack was closed.
         async with asyncio.TaskGroup() as group:
+            pinned = group.create_task(self._read_texts())
             labels = group.create_task(self._start_label_queue())
-            group.create_task(self._start_learner(pinned[0]))
+            group.create_task(self._start_learner(pinned))
             group.create_task(self._start_actors())
             service = group.create_task(self._start_reward_service(pinned))
             trainer = group.create_task(self._place_reward_trainer())
         self.parts = Parts(
-            prompts=self._texts.prompts,
-            query_prompts=self._texts.query_prompts,
+            prompts=self.texts.prompts,
+            query_prompts=self.texts.query_prompts,
             fleet=self._fleet(),
             learner=self.learner,
             reward_trainer=trainer.result(),
             reward_service=service.result(),
             labels=labels.result().policy_loop,
         )
+
+    async def _read_texts(self) -> list[Prompt]:
+        """Read what is read with ρ's tokenizer; return the prompts that prove what is loaded."""
+        texts = self._texts_given
+        if texts is None:
+            texts = await asyncio.to_thread(read_texts, self._config, self._policy_path)
+        self.texts = texts
+        return self.texts.query_prompts.draw(NUM_PINNED_PROMPTS)
 
     async def _start_label_queue(self) -> RemoteLabelQueue:
         options = {**QUEUE_OPTIONS, **self._actor_options()}
@@ -201,7 +210,7 @@ class Placement:
         self._stops.push_async_callback(fleet.close)
         return fleet
 
-    async def _start_learner(self, probe: Prompt) -> None:
+    async def _start_learner(self, pinned: Awaitable[list[Prompt]]) -> None:
         config = self._config.learner
         resources = self._resources(self._config.cluster.gpus_per_learner_rank)
         # Runs of one name in two places must not meet in it; and a killed rank leaves it behind.
@@ -228,6 +237,7 @@ class Placement:
         )
         self._stops.push_async_callback(ranks.ask, LearnerRank.stop)
         host, port = await ranks.meeting_point()
+        probe, *_ = await pinned
         self.policy = said(await ranks.ask(LearnerRank.start, host, port, probe.token_ids))
         self.learner = RemoteLearner(ranks)
 
@@ -261,14 +271,14 @@ class Placement:
         )
         return self._reward_trainer
 
-    async def _start_reward_service(self, pinned: list[Prompt]) -> RewardClient:
+    async def _start_reward_service(self, pinned: Awaitable[list[Prompt]]) -> RewardClient:
         config = self._config.reward_service
         announcer = self.announcer = start_announcer("reward-announcer", config, self._reward)
         build = partial(
             build_reward_app,
             announcer=announcer,
             policy_path=self._policy_path,
-            validation=[prompt.token_ids for prompt in pinned],
+            validation=[prompt.token_ids for prompt in await pinned],
             config=config,
             actor_options=self._actor_options(),
         )

@@ -11,8 +11,8 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ import ray
 import structlog
 from ray import serve
 from ray.serve.config import HTTPOptions
-from ray.serve.schema import ApplicationStatusOverview
 from ray.serve.schema import LoggingConfig as ServeLoggingConfig
 
 from cluster.config import ClusterConfig
@@ -32,7 +31,7 @@ from cluster.starting.own_sessions import own_sessions
 from cluster.starting.ports import free_port, no_ray_cluster, url_of
 from cluster.starting.undertaker import Undertaker
 from protocol.errors import DeploymentFailed, ResourceError
-from reward_service.serve_patch import check_serve_patch, forget_serve
+from reward_service.serve_patch import application_state, check_serve_patch, forget_serve
 
 DEPLOYMENT_POLL_S = 0.5
 SERVE_CALL_S = 10.0
@@ -70,6 +69,8 @@ class RaySession:
         # One thread: of two applications deployed at once, either may take back what Serve has
         # told pickle for the other ("not registered for pickle by value").
         self._serve_calls = ThreadPoolExecutor(max_workers=1, thread_name_prefix="serve")
+        self._serving: Future[None] | None = None
+        """Serve's start, which goes on while other parts start."""
         self.http_port = 0
         """Port of both HTTP faces, once the session is open."""
 
@@ -78,7 +79,9 @@ class RaySession:
         try:
             self._undertaker = Undertaker()
             self._start_ray()
-            self._start_serve()
+            self._serving = self._serve_calls.submit(self._start_serve)
+            if self._address is not None:
+                self.wait_for_serve()  # another run's is told of before anything else starts
         except BaseException:
             self.__exit__()
             raise
@@ -111,6 +114,11 @@ class RaySession:
             with suppress(psutil.Error):
                 process.kill()
 
+    def wait_for_serve(self) -> None:
+        """Wait until Serve has started; raise what kept it from that."""
+        if self._serving is not None:
+            self._serving.result()
+
     @property
     def url(self) -> str:
         """Address of both HTTP faces."""
@@ -131,15 +139,18 @@ class RaySession:
             DeploymentFailed: It could not be started, or the cluster has no room for it.
         """
         app_name, loop = f"{self.run_id}-{name}", asyncio.get_running_loop()
+        await loop.run_in_executor(self._serve_calls, self.wait_for_serve)
         handle = await loop.run_in_executor(
             self._serve_calls, _begin_deployment, build, app_name, route_prefix
         )
         short_since: float | None = None
         while True:
-            overview = await loop.run_in_executor(self._serve_calls, _overview, app_name)
-            if overview.status == "RUNNING":
+            state = await loop.run_in_executor(self._serve_calls, application_state, app_name)
+            if state.status == "RUNNING":
                 return handle
-            shortage = _shortage(overview)
+            if state.status == "DEPLOY_FAILED":
+                raise DeploymentFailed(f"{app_name} did not start: {state.message}")
+            shortage = _shortage(state.deployments)
             if shortage is None:
                 short_since = None
             elif short_since is None:
@@ -251,17 +262,9 @@ def _begin_deployment(build: Callable[[], serve.Application], name: str, prefix:
     return handle
 
 
-def _overview(name: str) -> ApplicationStatusOverview:
-    overview = serve.status().applications[name]
-    if overview.status == "DEPLOY_FAILED":
-        raise DeploymentFailed(f"{name} did not start: {overview.message}")
-    return overview
-
-
-def _shortage(overview: ApplicationStatusOverview) -> str | None:
+def _shortage(messages: Iterable[str]) -> str | None:
     """Return what a deployment lacks that no node has room for, in Serve's words, or None."""
-    for deployment in overview.deployments.values():
-        message: str = deployment.message
+    for message in messages:
         if NO_ROOM in message:
             _, lead, figures = message.partition("Resources required")
             return (lead + figures).partition(". Use ")[0] or message

@@ -46,11 +46,10 @@ class FakeServe:
         self.log.append("call returned")
         return [HANDLE]
 
-    def status(self) -> Any:
+    def application_state(self, name: str) -> Any:
+        assert name == self._name
         state, _, said = next(self._states).partition(": ")
-        deployments = {"Replica": SimpleNamespace(message=said)}
-        overview = SimpleNamespace(status=state, message="no such model", deployments=deployments)
-        return SimpleNamespace(applications={self._name: overview})
+        return SimpleNamespace(status=state, message="no such model", deployments=(said,))
 
 
 @pytest.fixture
@@ -71,7 +70,7 @@ def install(session: RaySession, monkeypatch: pytest.MonkeyPatch) -> Install:
     def installed(fake: FakeServe) -> FakeServe:
         monkeypatch.setattr(module, "DEPLOYMENT_POLL_S", 0)
         monkeypatch.setattr(f"{module.__name__}.serve.run_many", fake.run_many)
-        monkeypatch.setattr(f"{module.__name__}.serve.status", fake.status)
+        monkeypatch.setattr(module, "application_state", fake.application_state)
         monkeypatch.setattr(f"{module.__name__}.ray.is_initialized", lambda: True)
         monkeypatch.setattr(
             f"{module.__name__}.ray.shutdown", lambda: fake.log.append("Ray shut down")
