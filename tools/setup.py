@@ -37,7 +37,14 @@ NOT_IN_INDEX = ("No matching distribution found", "no version of", "not found in
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 APT_INSTALL = ("install", "--yes", "--no-install-recommends", "chromium")
 IMPORTED = ("torch", "transformers", "deepspeed", "ray.serve", "wandb", "vllm")
-"""What is easiest to break. The first import also compiles them, which spares the first run."""
+"""What is easiest to break."""
+PARTS = (
+    *("cluster.conduct", "cluster.report.write", "matplotlib.pyplot", "label_queue.simulated"),
+    *("learners.base_model", "learners.ppo", "learners.reward_fit", "reward_service.hot_swap"),
+    *("actors.vllm_engine", "vllm.v1.engine.async_llm", "vllm.v1.engine.core"),
+    *("vllm.v1.worker.cpu_worker", "vllm.model_executor.models.gpt2", *IMPORTED),
+)
+"""What the processes of a run import. The first import compiles it, which spares the first run."""
 
 
 class SetupError(Exception):
@@ -80,11 +87,10 @@ def has_cuda() -> bool:
     return driver is not None and run_quietly([driver, "--list-gpus"])
 
 
-def run_quietly(command: list[str]) -> bool:
+def run_quietly(command: list[str], environment: Mapping[str, str] | None = None) -> bool:
     """Run a command without output and return whether it succeeded."""
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    nothing = subprocess.DEVNULL
+    done = subprocess.run(command, stdin=nothing, stdout=nothing, stderr=nothing, env=environment)
     return done.returncode == 0
 
 
@@ -233,12 +239,19 @@ def install(extra: str) -> None:
     )
 
 
+def imports(*modules: str) -> bool:
+    """Return whether modules can be imported together; Python keeps what it compiles for that."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    command = [str(PYTHON), "-c", f"import {', '.join(modules)}"]
+    return run_quietly(command, environment)
+
+
 def check_imports() -> None:
-    """Raise SetupError unless the parts that are easiest to break can be imported."""
-    if run_quietly([str(PYTHON), "-c", f"import {', '.join(IMPORTED)}"]):
+    """Raise SetupError unless what a run imports can be imported."""
+    if imports(*PARTS):
         return
-    for module in IMPORTED:
-        if not run_quietly([str(PYTHON), "-c", f"import {module}"]):
+    for module in (*IMPORTED, *PARTS):
+        if not imports(module):
             raise SetupError(
                 f"{module} was installed but does not import; see `{PYTHON} -c 'import {module}'`."
             )

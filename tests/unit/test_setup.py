@@ -225,6 +225,23 @@ def test_without_a_gpu_what_only_it_runs_is_left_out(setup: ModuleType) -> None:
     assert {line.partition(";")[0] for line in left_out} >= {"triton", "torchvision", "torchaudio"}
 
 
+def test_what_does_not_import_is_named(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(setup.PYTHON.parent, "python", 'case "$2" in *ray.serve*) exit 1 ;; esac')
+    with pytest.raises(setup.SetupError, match=r"^ray\.serve was installed but does not import"):
+        setup.check_imports()
+
+
+def test_what_is_imported_once_stays_compiled(
+    setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "something.py").write_text("")
+    monkeypatch.setattr(setup, "PYTHON", sys.executable)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert setup.imports("something")
+    assert list(tmp_path.glob("__pycache__/something*.pyc"))
+
+
 @pytest.fixture
 def machine(setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A PATH with nothing on it but what a test puts there; the user is root."""
