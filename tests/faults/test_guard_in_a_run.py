@@ -12,7 +12,7 @@ from cluster.commands.owner_client import OwnerClient
 from cluster.watching.status import describe, read_status
 from tests.support.run_process import REPOSITORY, RunProcess, save_inputs
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 
 STARTUP = REPOSITORY / "benchmarks" / "guard_injections" / "startup"
 LABELER = 'labelers=[{name = "robot", seconds_per_label = 0.05}]'
@@ -40,7 +40,7 @@ def test_nan_in_the_learner_s_process_stops_the_line_and_the_run_still_ends_well
         assert f"pulled by guard not_finite: {reason['reason']} (see {reason['evidence']})" in words
         with OwnerClient.of_run(run.folder.path) as owner:
             assert not owner.release_cord("the batch was odd").is_pulled
-        assert run.wait(timeout_s=240) == 0, run.output
+        assert run.wait() == 0, run.output
         assert run.state["state"] == "finished"
         policies = (run.folder.recordings / "policies.jsonl").read_text().splitlines()
         assert [json.loads(line)["restored_from"] for line in policies].count(0) == 1

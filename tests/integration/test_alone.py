@@ -21,7 +21,7 @@ from label_queue.ledger.sql import SqlLedger
 from reward_service.bundle_manifest import read_manifest
 from tests.support.run_process import REPOSITORY, andon
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 EXAMPLES = REPOSITORY / "examples"
 BASE = ("base_model.num_texts=1500",)

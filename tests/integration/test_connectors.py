@@ -12,6 +12,7 @@ import pytest
 
 from label_queue.config import LabelsConfig
 from label_queue.folds.dataset import current_labels
+from label_queue.http_client import open_client
 from label_queue.ledger.sql import SqlLedger
 from label_queue.schedule import LabelSchedule
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
@@ -19,6 +20,7 @@ from protocol.labels import AnswerEvent
 from protocol.remote import Remote, spawn
 from tests.support.label_queue_contract import fill
 from tests.support.labels import make_config
+from tests.support.patience import PATIENCE_S
 from tests.support.recorded_label_studio import (
     PROJECT,
     TOKEN,
@@ -99,7 +101,7 @@ async def test_labels_of_a_tool_survive_a_killed_queue(
     sides = RemoteLabelQueue(queue)
     await fill(sides)
     serve.run(build_intake_app(queue, config), name="labels", route_prefix="/")
-    hooks = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False)
+    hooks = open_client(httpx.AsyncClient, f"http://127.0.0.1:{port}", timeout=PATIENCE_S)
 
     async def ring(body: object, headers: dict[str, str]) -> int:
         return (await hooks.post("/hooks/label_studio", json=body, headers=headers)).status_code

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.run_process import andon
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 SMALL = (
     "run.episodes=256",

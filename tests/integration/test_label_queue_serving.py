@@ -18,6 +18,7 @@ from protocol.errors import ResourceError, Unauthenticated, UnknownTask
 from protocol.remote import Remote, spawn
 from tests.support.label_queue_contract import LabelQueueContract, SidedQueue, fill
 from tests.support.labels import make_config
+from tests.support.patience import PATIENCE_S
 from tests.support.present import present
 
 # Ray Serve warns of its own use of pydantic when it is imported, which the fixtures do.
@@ -97,7 +98,12 @@ async def test_concurrent_labelers_lose_no_label(
     await fill(sides)
     tokens = [await sides.owner.add_labeler(f"labeler-{i}") for i in range(8)]
     clients = [
-        open_client(httpx.AsyncClient, address, headers={"Authorization": f"Bearer {token}"})
+        open_client(
+            httpx.AsyncClient,
+            address,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=PATIENCE_S,
+        )
         for token in tokens
     ]
     acknowledged = await asyncio.gather(*(label_until_done(client) for client in clients))
@@ -122,7 +128,7 @@ async def test_refusals_keep_their_status_across_ray(
     await fill(sides)
     ann, bob = [await sides.owner.add_labeler(name) for name in ("ann", "bob")]
     headers = {"Authorization": f"Bearer {ann}"}
-    async with open_client(httpx.AsyncClient, address) as client:
+    async with open_client(httpx.AsyncClient, address, timeout=PATIENCE_S) as client:
         unknown = await client.get("/api/v1/run", headers={"Authorization": "Bearer none"})
         task = (await client.get("/api/v1/tasks/next", headers=headers)).json()
         url = f"/api/v1/assignments/{task['assignment_id']}/heartbeat"

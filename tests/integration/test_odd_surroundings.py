@@ -16,9 +16,10 @@ from label_queue.exchange.imports import import_file
 from label_queue.ledger.sql import SqlLedger
 from protocol.names import is_run_id, run_id_of
 from tests.support.odd_names import EVERY_CHARACTER, OTHER_CHARACTERS
+from tests.support.patience import PATIENCE_S
 from tests.support.run_process import RunProcess, save_inputs
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 PRAISE = "very good and the staff were kind . i loved the soup ."
 BLAME = "very bad and the staff were rude . i hated the soup ."
@@ -56,7 +57,7 @@ def test_the_labels_are_in_the_run_and_nowhere_else(place: Path) -> None:
     )
     run = RunProcess(place, place / OTHER_CHARACTERS, settings, PROXIES)
     try:
-        assert run.wait(timeout_s=850) == 0, run.output
+        assert run.wait(2 * PATIENCE_S) == 0, run.output
     finally:
         run.kill()
     assert run.error_output == ""

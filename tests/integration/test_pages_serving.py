@@ -15,6 +15,7 @@ from label_queue.intake.identity import CSRF_HEADER, SESSION_COOKIE, csrf_token
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from protocol.remote import Remote, spawn
 from tests.support.labels import make_config
+from tests.support.patience import PATIENCE_S
 
 # Ray Serve warns of its own use of pydantic when it is imported, which the fixtures do.
 pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
@@ -63,8 +64,8 @@ async def test_the_owner_comes_in_and_sees_a_pull_of_the_cord_as_it_happens(
     olga = await host.admit("olga", "owner")
     ann = await host.admit("ann", "labeler")
     async with (
-        httpx.AsyncClient(base_url=address, timeout=30.0, trust_env=False) as owner,
-        httpx.AsyncClient(base_url=address, timeout=30.0, trust_env=False) as labeler,
+        httpx.AsyncClient(base_url=address, timeout=PATIENCE_S, trust_env=False) as owner,
+        httpx.AsyncClient(base_url=address, timeout=PATIENCE_S, trust_env=False) as labeler,
     ):
         for client, admission, page in ((owner, olga, "/owner"), (labeler, ann, "/")):
             entered = await client.post(admission.link, headers={"Origin": address})

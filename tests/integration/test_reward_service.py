@@ -22,6 +22,7 @@ from protocol.messages import Score
 from protocol.remote import Remote
 from reward_service.client import RewardClient
 from reward_service.config import RewardServiceConfig
+from tests.support.patience import PATIENCE_S
 from tests.support.reward import make_reward_model, make_reward_version
 from tests.support.reward_service_contract import RewardServiceContract
 
@@ -108,7 +109,7 @@ def service(
     handle = serve.run(app, name="reward", route_prefix="/reward")
     url = f"http://127.0.0.1:{port}/reward"
     # A service that has no version yet says so.
-    assert httpx.get(f"{url}/health", timeout=30).status_code == 503
+    assert httpx.get(f"{url}/health", timeout=PATIENCE_S).status_code == 503
     series = VersionSeries(tmp_path_factory.mktemp("run") / "reward", tiny_model)
     client = connect(handle, announcer, CONFIG, seed=0)
     asyncio.run(client.swap(series.write()))
@@ -159,7 +160,10 @@ async def test_no_request_fails_while_five_versions_are_swapped_in(service: Serv
             over_http.append(answer.json())
             answered["http"].set()
 
-    async with httpx.AsyncClient(timeout=30, trust_env=False) as http, asyncio.TaskGroup() as load:
+    async with (
+        httpx.AsyncClient(timeout=PATIENCE_S, trust_env=False) as http,
+        asyncio.TaskGroup() as load,
+    ):
         for _ in range(2):
             load.create_task(keep_scoring())
             load.create_task(keep_posting(http))
@@ -188,7 +192,7 @@ async def test_bad_requests_are_refused_by_name(service: Service) -> None:
     with pytest.raises(InputError, match="token id outside 0"):
         await service.client.score([(99,)])
 
-    async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
+    async with httpx.AsyncClient(timeout=PATIENCE_S, trust_env=False) as http:
         too_long = await http.post(f"{service.url}/get_reward", json={"query": ["the " * 65]})
         assert too_long.status_code == 422
         assert "context of 64" in too_long.json()["detail"][0]["msg"]

@@ -27,7 +27,7 @@ from tests.support.run_process import (
 )
 from tests.support.wandb_file import read_history
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(1800)
 
 FIGURES = frozenset(
     {
@@ -99,7 +99,7 @@ def watch(run: RunProcess, inputs: Path) -> Seen:
     listening = listening_addresses(run)
     labeler = OutsideLabeler(run.folder.path)
     labeler.start()
-    code = run.wait(timeout_s=120)
+    code = run.wait()
     labeler.stop()
     assert labeler.refusals == []
     acknowledged = [first, *labeler.acknowledged]

@@ -22,7 +22,7 @@ from protocol.cord import Pulled, ReasonReleased, RollbackOrdered, RolledBack
 from tests.support.outside_labeler import OutsideLabeler, open_client
 from tests.support.run_process import RunProcess, save_inputs
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(1800)
 
 SETTINGS = (
     "run.episodes=128",
@@ -110,7 +110,7 @@ def take_back(run: RunProcess) -> Seen:
     answers["resume"] = owner("cord", "release", run)
     while "still stands" in answers["resume"]:  # the guard over the refit may have pulled, too
         answers["resume"] = owner("cord", "release", run)
-    code = run.wait(timeout_s=180)
+    code = run.wait()
     me.stop()
     assert me.refusals == bob.refusals == []
     labels = labels_after - labels_before

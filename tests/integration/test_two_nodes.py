@@ -18,14 +18,16 @@ from cluster.cli import main
 from cluster.recordings.streams import POLICIES, RESTARTS, read
 from label_queue.ledger.sql import SqlLedger
 from protocol.labels import Submitted
+from tests.support.patience import PATIENCE_S
 from tests.support.run_process import (
     REPOSITORY,
     RunProcess,
+    is_alive,
     save_inputs,
     wait_until,
 )
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 ON_BOTH = (
     "rollouts.num_actors=2",
@@ -91,7 +93,7 @@ def two_nodes() -> Iterator[TwoNodes]:
         nodes = process.children(recursive=True)
         process.stdin.close()
         process.wait(timeout=60)
-    assert [node for node in nodes if node.is_running()] == []
+    assert [node for node in nodes if is_alive(node)] == []
 
 
 @pytest.fixture(scope="module")
@@ -119,17 +121,17 @@ def test_a_run_uses_both_nodes_outlives_one_of_them_and_leaves_the_cluster_as_it
         two_nodes.kill_second()
         two_nodes.add()
         before = num_loads(run)
-        run.wait_for(lambda: num_loads(run) >= before + 4, f"steps after {placed}", 400.0)
+        run.wait_for(lambda: num_loads(run) >= before + 4, f"steps after {placed}")
         restarted = read(run.folder.recordings, RESTARTS)
         assert any(told.part.startswith("rollout actor") for told in restarted), run.output
 
         stopped = CliRunner().invoke(main, ["stop", str(run.folder.path), "--reason", "enough"])
         assert stopped.output == f"{run.folder.path}: stopped\n", run.output
-        assert run.wait(timeout_s=60) == 0, run.output
+        assert run.wait() == 0, run.output
     finally:
         run.kill()
     check_records(run)
-    wait_until(lambda: not any(two_nodes.actors().values()), "an empty cluster", 30)
+    wait_until(lambda: not any(two_nodes.actors().values()), "an empty cluster", PATIENCE_S)
     assert len(two_nodes.raylets()) == 2
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from cluster.run_folder import RunFolder
+from tests.support.patience import PATIENCE_S
 
 WAIT_S = 1.0
 
@@ -20,7 +21,7 @@ def open_client(folder: Path, labeler: str) -> httpx.Client:
     return httpx.Client(
         base_url=run.read_state()["url"],
         headers={"Authorization": f"Bearer {token}"},
-        timeout=30.0,
+        timeout=PATIENCE_S,
         trust_env=False,
     )
 

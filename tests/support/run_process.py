@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from cluster.run_folder import RunFolder
+from tests.support.patience import PATIENCE_S
 from tests.support.tiny_model import save_tiny_model
 
 REPOSITORY = Path(__file__).parents[2]
@@ -171,7 +172,7 @@ class RunProcess:
         """Return every process of the run but the first, also those seen before that still run."""
         if self.process.is_running():
             self._seen.update(self.process.children(recursive=True))
-        return {process for process in self._seen if _is_alive(process)}
+        return {process for process in self._seen if is_alive(process)}
 
     def named(self, start: str) -> list[psutil.Process]:
         """Return the run's processes whose title starts so; the kernel keeps 15 characters of it.
@@ -180,7 +181,9 @@ class RunProcess:
         """
         return [each for each in self.descendants() if _name(each).startswith(start[:15])]
 
-    def wait_for(self, condition: Callable[[], bool], what: str, timeout_s: float = 240.0) -> None:
+    def wait_for(
+        self, condition: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S
+    ) -> None:
         """Poll until the condition holds while the run goes on."""
 
         def holds() -> bool:
@@ -198,7 +201,7 @@ class RunProcess:
         """Poll until `run.json` names the state."""
         self.wait_for(lambda: self.state.get("state") == state, f"state {state}")
 
-    def wait(self, timeout_s: float) -> int:
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
         """Wait for the run's end and return its exit code, watching what it starts meanwhile."""
 
         def has_ended() -> bool:
@@ -230,7 +233,7 @@ class RunProcess:
             self.process.kill()
             self.process.wait()
         for process in left:
-            if _is_alive(process):
+            if is_alive(process):
                 process.kill()
 
 
@@ -241,7 +244,8 @@ def _name(process: psutil.Process) -> str:
         return ""
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs; one that has ended, and that nobody has asked after yet, does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
