@@ -32,13 +32,18 @@ class LeaseConfig(Settings):
     max_s: Seconds = 1800.0
     first_s: Seconds = 600.0
     """How long a task is held until enough active times were seen."""
+    max_age_s: Seconds = 7200.0
+    """How long one labeler may hold a task at most, however often they renew the lease."""
     max_open: Count = 32
-    """Tasks one labeler may hold at once."""
+    """Tasks one labeler may hold at once. While somebody has none, what others hold beyond one
+    goes to them."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if not self.min_s <= self.first_s <= self.max_s:
             raise ValueError("lease: want min_s <= first_s <= max_s")
+        if self.max_age_s < self.max_s:
+            raise ValueError("lease: want max_s <= max_age_s")
         return self
 
 
@@ -58,6 +63,8 @@ class IntakeConfig(Settings):
     """Characters kept of each refused body."""
     max_wait_s: Seconds = 30.0
     """Longest long poll."""
+    max_polls: Count = 8
+    """Calls for a task that one labeler may have waiting at once."""
     token_ttl_s: Seconds | None = None
     """Life of a labeler's token; None: it never runs out."""
     link_ttl_s: Seconds = 86_400.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,9 @@ from protocol.labels import (
     Submitted,
 )
 
+ACTIVE_S = 300.0
+"""How long after a label a labeler counts as active."""
+
 
 class LabelState:
     """Everything the ledger says, ready to be asked; the same after a restart.
@@ -63,6 +67,8 @@ class LabelState:
         """How far each outside source was read."""
         self.outside: OutsideTools = NoTools()
         """What reads the outside tools, once it is there."""
+        self.waiting: Counter[str] = Counter()
+        """Calls for a task that are under way, by labeler."""
         self.num_dead_letters = 0
         self.episodes = 0
         """Episodes trained so far, the run's clock: n of l(n)."""
@@ -97,6 +103,25 @@ class LabelState:
     def apply(self, record: Record) -> None:
         """Take in a record that is on disk. One taken in before changes nothing."""
         self._take[stream_of(type(record))](record)
+
+    def with_empty_hands(self, now: float) -> set[str]:
+        """Return the labelers who wait for a task and have none."""
+        waiting = {name for name, count in self.waiting.items() if count > 0}
+        return {
+            name
+            for name in waiting - self.board.holders(now)
+            if self.history.standings[name].gets_tasks
+        }
+
+    def active_labelers(self, now: float) -> set[str]:
+        """Return the labelers who hold a task, wait for one, or gave a label lately."""
+        recent = {event.labeler_id for event in self.history.received_since(now - ACTIVE_S)}
+        return self.board.holders(now) | self.with_empty_hands(now) | recent
+
+    def stats(self, now: float, scheduled: int) -> dict[str, float]:
+        """Return the metrics of labels and labelers that are defined by now."""
+        num_active = len(self.active_labelers(now))
+        return self.figures.stats(now=now, scheduled=scheduled, num_active=num_active)
 
     @property
     def policy_version(self) -> int:

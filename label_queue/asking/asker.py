@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,8 @@ from label_queue.state import LabelState
 from protocol.labels import ComparisonQuery, QueryDraft, QueryOrder
 from protocol.messages import Rollout
 
+RATE_S = 60.0
+"""How far back the labelers' pace is measured."""
 POLL_S = 1.0
 """How often whoever waits looks again: leases, orders and full disks end without an event."""
 
@@ -106,14 +109,22 @@ class Asker:
     def _lacking(self, now: float) -> int:
         """Return how many answers to ask for now.
 
-        A query somebody has answered holds back no other: the rest of its answers may never come.
+        A query somebody has answered holds back no other, nor does one that is held for longer than
+        a lease lasts: the rest of its answers may never come.
         """
         asked = (
             self._state.history.num_preferences
-            + self._state.board.slots_to_come
+            + self._state.board.slots_to_come(now, self._state.terms.duration_s)
             + self._orders.outstanding_slots(now)
         )
-        return self._pace.lacking(asked)
+        return self._pace.lacking(asked, self._at_work(now))
+
+    def _at_work(self, now: float) -> int:
+        """Return how many tasks keep all labelers at work while an order is drawn."""
+        recent = self._state.history.received_since(now - RATE_S)
+        per_s = len(recent) / RATE_S
+        num_active = len(self._state.active_labelers(now))
+        return num_active + math.ceil(per_s * self._orders.typical_s)
 
     async def offer(self, order_id: str, drafts: Sequence[QueryDraft]) -> int:
         """Answer an order; see `PolicyLoopSide.offer`."""

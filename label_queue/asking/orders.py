@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 from label_queue.asking.reference_pool import ReferencePool
 from label_queue.asking.selection import QuerySelector, Selection, Uniform
@@ -20,6 +21,8 @@ from protocol.messages import Prompt, Rollout
 
 MAX_BARREN_ORDERS = 10
 """Orders in a row that may bring no query."""
+RECENT = 20
+"""Orders whose duration is remembered."""
 NEVER_ENDS = (
     "the policy's responses never end with the cut or end token: "
     "raise response.max_tokens, or change response.cut_token or response.end_tokens"
@@ -57,6 +60,7 @@ class OrderBook:
         self._placed: dict[str, _Placed] = {}
         self._made: Counter[QueryPurpose] = Counter()
         self._answered_at = -math.inf
+        self._took: deque[float] = deque(maxlen=RECENT)
         self._barren: list[str] = []
         """Why each of the last orders brought no query."""
 
@@ -75,6 +79,11 @@ class OrderBook:
             self._placed = {name: p for name, p in self._placed.items() if p.placed_at > limit}
         return sum(placed.num_slots for placed in self._placed.values())
 
+    @property
+    def typical_s(self) -> float:
+        """Seconds from an order to its queries, the median of the last few; 0 before the first."""
+        return median(self._took) if self._took else 0.0
+
     def find(self, order_id: str) -> QueryOrder | None:
         """Return an order that waits for its answer."""
         placed = self._placed.get(order_id)
@@ -89,6 +98,8 @@ class OrderBook:
         placed = self._placed.pop(order_id, None)
         if placed is not None and not num_queries:
             self._made[placed.order.purpose] += placed.order.num_queries
+        if placed is not None:
+            self._took.append(now - placed.placed_at)
         self._answered_at = now
         self._barren = [] if num_queries else [*self._barren, cause]
 

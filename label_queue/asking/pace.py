@@ -1,7 +1,7 @@
 """When the policy loop is asked for drafts, and when it may take a step: all that modes differ in.
 
-online, offline, fixed   `Stream`: l(n) + ahead labels stay asked for, and a step is taken once
-                         l(n) have come
+online, offline, fixed   `Stream`: l(n) + ahead labels stay asked for, more where more people
+                         are at work, and a step is taken once l(n) have come
 batched                  `Rounds`: a round opens with the policy that has just begun it, asks
                          that one alone, and closes once its l(n) labels were learned
 """
@@ -18,8 +18,13 @@ from label_queue.state import LabelState
 class Pace(Protocol):
     """What the asker asks about the schedule."""
 
-    def lacking(self, asked: int) -> int:
-        """Return how many more answers to ask for now, of which `asked` were or are."""
+    def lacking(self, asked: int, at_work: int) -> int:
+        """Return how many more answers to ask for now.
+
+        Args:
+            asked: Answers that came, or are asked for.
+            at_work: Tasks that keep all labelers at work until others come.
+        """
         ...
 
     def may_step(self, episodes: int) -> bool:
@@ -47,12 +52,11 @@ class Stream:
         self._schedule = schedule
         self._state = state
 
-    def lacking(self, asked: int) -> int:
-        """Return what l(n) + ahead lacks; few at a time are left to gather."""
+    def lacking(self, asked: int, at_work: int) -> int:
+        """Return what l(n) + ahead lacks, or l(n) + `at_work`; few at a time are left to gather."""
+        ahead = max(self._config.ahead, at_work)
         left = self._schedule.total - asked
-        lacking = min(
-            self._schedule.wanted(self._state.episodes) + self._config.ahead - asked, left
-        )
+        lacking = min(self._schedule.wanted(self._state.episodes) + ahead - asked, left)
         # Never more than `ahead`, or the learner could wait for labels nobody was asked for.
         gather = max(1, self._config.ahead // 8)
         return lacking if lacking >= min(gather, left) else 0
@@ -82,7 +86,7 @@ class Rounds:
         self._schedule = schedule
         self._state = state
 
-    def lacking(self, asked: int) -> int:
+    def lacking(self, asked: int, at_work: int) -> int:
         """Return what an open round's l(n) lacks; nothing between rounds."""
         episodes = self._state.episodes
         if not self._is_open(episodes):

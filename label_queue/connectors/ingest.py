@@ -1,14 +1,15 @@
 """From outside answers to the ledger: each takes effect once, whatever the deliveries did.
 
 A label of an outside tool is one labeler's answer to one query; its revisions are counted here.
-What comes may be doubled, late, out of order or missing, so four rules decide:
+What comes may be doubled, late, out of order or missing, so five rules decide:
 
 1. An answer is known by (connector, external id, updated_at, digest): again, it has no effect.
 2. An answer older than the one that stands, by the tool's own `updated_at`, is stale: it is counted
    and has no effect.
 3. A deletion brings no more than an external id: the label that stands on that answer is retracted.
    What was deleted comes back only as something newer.
-4. A complete sweep is the truth: of a labeler's answers to one query the newest stands, and what is
+4. Of somebody suspended or excluded nothing that was taken is changed or taken back any more.
+5. A complete sweep is the truth: of a labeler's answers to one query the newest stands, and what is
    not there any more is retracted.
 
 Assignments, label events and the connector's offset are one transaction: after a crash all of them
@@ -38,9 +39,10 @@ from label_queue.connectors.translation import (
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import ConnectorOffset, DeadLetter, Record
 from label_queue.state import LabelState
-from protocol.errors import InvalidLabel
+from protocol.errors import InvalidLabel, LabelConflict, LabelError
 from protocol.labels import Assignment, LabelChange, Retracted, Revised, Submitted
 
+STANDS = LabelConflict("this answer stands now and can no longer be changed", "revision")
 MAX_FIELD_CHARS = 200
 MAX_MESSAGE_CHARS = 1_000
 """Characters kept of a refusal's message: like its field it may quote what was sent."""
@@ -168,7 +170,7 @@ class OutsideLabels:
         self._num_events = len(history.events)
 
     def _follow(self, sweep: Sweep, batch: _Batch) -> None:
-        """Take changes one after the other; rules 1 to 3."""
+        """Take changes one after the other; rules 1 to 4."""
         for answer in sweep.answers:
             if isinstance(answer, Deletion):
                 self._delete(answer, batch)
@@ -199,7 +201,7 @@ class OutsideLabels:
             batch.counts.stale += 1
 
     def _reconcile(self, sweep: Sweep, batch: _Batch) -> None:
-        """Bring all labels of a connector to what its tool says; rule 4."""
+        """Bring all labels of a connector to what its tool says; rules 4 and 5."""
         present = {answer.external_id for answer in sweep.answers}
         newest: dict[tuple[str, str], Annotation] = {}
         for answer in sweep.answers:
@@ -244,6 +246,9 @@ class OutsideLabels:
     ) -> None:
         """Put an answer into the batch, with an assignment where that labeler has none."""
         at = self._clock()
+        if latest is not None and self._stands(latest):
+            self._refuse(_as_unreadable(annotation, STANDS), batch)
+            return
         try:
             known_query = self._state.board.queries.get(annotation.query_id)
             query = find_query(annotation, known_query)
@@ -274,7 +279,22 @@ class OutsideLabels:
         batch.counts.new += isinstance(event, Submitted)
         batch.counts.revised += isinstance(event, Revised)
 
+    def _stands(self, latest: LabelChange) -> bool:
+        """Say whether a label can no longer be changed by whoever gave it."""
+        return not self._state.history.standings[latest.labeler_id].may_revise
+
     def _retract(self, latest: LabelChange, batch: _Batch) -> None:
+        if self._stands(latest):
+            source = latest.source
+            taken_back = Unreadable(
+                external_id=source.external_id,
+                payload_sha256="",  # there is none: the answer is gone
+                field=STANDS.field or "",
+                message=STANDS.message,
+                payload="",
+            )
+            self._refuse(taken_back, batch)
+            return
         batch.add(as_retraction(latest, connector=batch.name, at=self._clock()))
         batch.counts.retracted += 1
 
@@ -338,7 +358,7 @@ def _is_stale(connector: str, annotation: Annotation, latest: LabelChange) -> bo
     return is_deleted and annotation.updated_at <= latest.source.updated_at
 
 
-def _as_unreadable(annotation: Annotation, error: InvalidLabel) -> Unreadable:
+def _as_unreadable(annotation: Annotation, error: LabelError) -> Unreadable:
     return Unreadable(
         external_id=annotation.external_id,
         payload_sha256=annotation.payload_sha256,

@@ -11,7 +11,7 @@ Z_95 = NormalDist().inv_cdf(0.975)
 """Two-sided 95 % quantile of the normal distribution."""
 
 
-def wilson_bounds(successes: float, trials: int) -> tuple[float, float]:
+def wilson_bounds(successes: float, trials: float) -> tuple[float, float]:
     """Return the 95 % bounds of a proportion (Wilson 1927); (0, 1) of no trials.
 
     (p + z²/2n ± z·√(p(1−p)/n + z²/4n²)) / (1 + z²/n). `scipy.stats.binomtest` has the same for

@@ -11,7 +11,13 @@ from label_queue.config import QualityConfig
 from label_queue.figures.agreement import nominal_alpha
 from label_queue.figures.known_order import KnownPair, known_pairs, lost_votes
 from label_queue.figures.online import Online, OnlineFold
-from label_queue.figures.validation import ValidationVote, WinRate, validation_votes, winrate
+from label_queue.figures.validation import (
+    WINDOW,
+    ValidationVote,
+    WinRate,
+    validation_votes,
+    winrate,
+)
 from label_queue.folds.board import QueryBoard
 from label_queue.folds.dataset import as_comparison, current_labels
 from label_queue.folds.history import LabelHistory
@@ -23,8 +29,6 @@ from protocol.labels import AnswerEvent, Submitted
 
 RECENT = 500
 """Labels or queries that a moving figure looks back on."""
-ACTIVE_S = 300.0
-"""How long after a label a labeler counts as active."""
 
 
 class LabelFigures:
@@ -89,7 +93,7 @@ class LabelFigures:
         """Note how many versions behind the newest policy a new query's oldest token was."""
         self._query_lags.append(policy_lag)
 
-    def stats(self, *, now: float, scheduled: int) -> dict[str, float]:
+    def stats(self, *, now: float, scheduled: int, num_active: int) -> dict[str, float]:
         """Return the metrics of `labels/` and `labelers/` that are defined by now.
 
         Shares and latencies look back on the newest 500 labels, as they stand.
@@ -106,7 +110,7 @@ class LabelFigures:
             "labels/scheduled": scheduled,
             "labels/deficit": max(0, scheduled - history.num_preferences),
             "labels/outstanding": self._board.open_slots,
-            "labelers/active": len(self._active(now)),
+            "labelers/active": num_active,
         }
         recent = history.newest_submits(RECENT)
         if asked := [event for event in recent if self._is_asked(event.query_id)]:
@@ -137,9 +141,13 @@ class LabelFigures:
     def online_stats(self) -> dict[str, float]:
         """Return the metrics of `online/` and the win rate, as far as defined by now.
 
-        Coverage, latency and win rate are of the whole run so far, as in the report.
+        Coverage, latency and win rate are of the whole run so far, as in the report; the recent win
+        rate is of the newest votes.
         """
-        row: dict[str, float] = {"policy/winrate_vs_reference": self.winrate().rate}
+        row: dict[str, float] = {
+            "policy/winrate_vs_reference": self.winrate().rate,
+            "policy/winrate_recent": self.winrate(WINDOW).rate,
+        }
         online = self.online()
         if online.coverage:
             row["online/coverage"] = median(each.share for each in online.coverage)
@@ -149,11 +157,6 @@ class LabelFigures:
         if self._query_lags:
             row["online/query_policy_lag"] = median(self._query_lags)
         return _defined(row)
-
-    def _active(self, now: float) -> set[str]:
-        """Return the labelers who hold a task or gave a label lately."""
-        recent = self._history.received_since(now - ACTIVE_S)
-        return self._board.holders(now) | {event.labeler_id for event in recent}
 
     def _rates(self, recent: Sequence[Submitted], now: float) -> dict[str, float]:
         queries = self._board.queries

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from label_queue.figures.agreement import wilson_bounds
 from label_queue.figures.known_order import first_choice
 from protocol.labels import AnswerEvent, ComparisonQuery
+
+WINDOW = 100
+"""Newest votes that stand for the policy of now: a bound of ± 0.1 at a rate of ½."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +22,8 @@ class ValidationVote:
     received_at: float
     is_win: bool
     """Whether the policy's response was chosen."""
+    query_id: str
+    labeler_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +33,9 @@ class WinRate:
     rate: float
     """Share of choices that prefer π, in [0, 1]; NaN before the first label."""
     low: float
-    """Lower end of the 95 % Wilson interval; NaN before the first label."""
+    """Lower end of the 95 % interval; NaN before the first label."""
+    high: float
+    """Upper end of the 95 % interval; NaN before the first label."""
     num_labels: int
 
 
@@ -46,14 +54,54 @@ def validation_votes(
         is_even = 2 * list(versions.values()).count(0) == len(versions)
         best = first_choice(label)
         if query.purpose == "validation" and is_even and best is not None:
-            votes.append(ValidationVote(received_at=label.received_at, is_win=versions[best] > 0))
+            votes.append(
+                ValidationVote(
+                    received_at=label.received_at,
+                    is_win=versions[best] > 0,
+                    query_id=label.query_id,
+                    labeler_id=label.labeler_id,
+                )
+            )
     return votes
 
 
 def winrate(votes: Sequence[ValidationVote]) -> WinRate:
-    """Return the share of votes that are wins."""
+    """Return the share of votes that are wins, and Wilson's interval for votes that hang together.
+
+    Answers to one query, and those of one labeler, are alike, so that many say less than as many
+    of others: the interval is that of so many votes as have the variance of these,
+    p(1 − p)/V, with V clustered by query and by labeler (`clustered_variance`).
+    """
     if not votes:
-        return WinRate(rate=math.nan, low=math.nan, num_labels=0)
-    wins = sum(vote.is_win for vote in votes)
-    low, _ = wilson_bounds(wins, len(votes))
-    return WinRate(rate=wins / len(votes), low=low, num_labels=len(votes))
+        return WinRate(rate=math.nan, low=math.nan, high=math.nan, num_labels=0)
+    rate = sum(vote.is_win for vote in votes) / len(votes)
+    trials = float(len({vote.query_id for vote in votes}))  # where all agree V says nothing
+    if 0 < rate < 1:
+        trials = min(len(votes), rate * (1 - rate) / clustered_variance(votes, rate))
+    low, high = wilson_bounds(rate * trials, trials)
+    return WinRate(rate=rate, low=low, high=high, num_labels=len(votes))
+
+
+def clustered_variance(votes: Sequence[ValidationVote], rate: float) -> float:
+    """Return the variance of a rate in (0, 1) whose votes hang together in two ways.
+
+    V = V_query + V_labeler − V_both, each of them G/(G − 1) · Σ_g (Σ_{i∈g} (y_i − p))² / n² over
+    its G groups (Cameron, Gelbach and Miller 2011, "Robust Inference With Multiway Clustering",
+    eq. 2.8), and never below that of votes on their own, p(1 − p)/n.
+    """
+    grouped = (
+        _variance(votes, rate, [vote.query_id for vote in votes])
+        + _variance(votes, rate, [vote.labeler_id for vote in votes])
+        - _variance(votes, rate, [(vote.query_id, vote.labeler_id) for vote in votes])
+    )
+    return max(grouped, rate * (1 - rate) / len(votes))
+
+
+def _variance(votes: Sequence[ValidationVote], rate: float, groups: Sequence[Hashable]) -> float:
+    """Return the variance of a rate by one grouping; 0 where all are of one group."""
+    sums: dict[Hashable, float] = defaultdict(float)
+    for vote, group in zip(votes, groups, strict=True):
+        sums[group] += vote.is_win - rate
+    if len(sums) == 1:
+        return 0.0
+    return len(sums) / (len(sums) - 1) * sum(each**2 for each in sums.values()) / len(votes) ** 2

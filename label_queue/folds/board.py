@@ -6,6 +6,7 @@ until the time recorded with the assignment.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -14,6 +15,16 @@ from protocol.labels import Assignment, ComparisonQuery, LabelEvent, Submitted
 
 ON_TOP = ("gold", "repeat")
 """Purposes asked of one labeler on top of the schedule: they are open to nobody else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A task in somebody's hands. Times in Unix seconds."""
+
+    since: float
+    """When it was handed to them, however often it was renewed."""
+    until: float
+    """When it is over, unless it is renewed."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,12 +37,18 @@ class OpenQuery:
     answered_by: set[str] = field(default_factory=set)
     holders: dict[str, str] = field(default_factory=dict)
     """assignment_id by labeler, of those who have not answered; the lease may be over."""
-    leases: dict[str, float] = field(default_factory=dict)
-    """Lease end by assignment_id."""
+    leases: dict[str, Lease] = field(default_factory=dict)
+    """By assignment_id."""
 
     def free_slots(self, now: float) -> int:
         """Return the slots that nobody holds; a lease past its end holds none."""
-        return self.wanted - sum(until > now for until in self.leases.values())
+        return self.wanted - sum(lease.until > now for lease in self.leases.values())
+
+    def slots_to_come(self, now: float, overdue_s: float) -> int:
+        """Return the slots still to be filled, those held for longer than that left out."""
+        return self.wanted - sum(
+            lease.until > now > lease.since + overdue_s for lease in self.leases.values()
+        )
 
 
 class QueryBoard:
@@ -50,16 +67,17 @@ class QueryBoard:
         self._interval = interval
         self._open: dict[str, OpenQuery] = {}
         self._on_top: dict[str, OpenQuery] = {}
-        self._leases: dict[str, dict[str, float]] = {}
+        self._leases: dict[str, dict[str, Lease]] = {}
 
-    @property
-    def slots_to_come(self) -> int:
-        """Answers still wanted by the queries that nobody has answered yet.
+    def slots_to_come(self, now: float, overdue_s: float) -> int:
+        """Return the answers still to come from the queries that nobody has answered yet.
 
         Whoever labels at all can answer those; the rest of a query once answered wants other
-        people, who may never come.
+        people, who may never come. A task held for longer than `overdue_s` seconds may never be
+        answered either.
         """
-        return sum(entry.wanted for entry in self._open.values() if not entry.answered_by)
+        fresh = (entry for entry in self._open.values() if not entry.answered_by)
+        return sum(entry.slots_to_come(now, overdue_s) for entry in fresh)
 
     def add_query(self, query: ComparisonQuery) -> None:
         """Open a query. One already known changes nothing.
@@ -83,19 +101,31 @@ class QueryBoard:
         if assignment.assignment_id in self.assignments:
             return
         self.assignments[assignment.assignment_id] = assignment
-        self.lease(assignment, assignment.lease_until)
+        self.lease(assignment, since=assignment.created_at, until=assignment.lease_until)
 
-    def lease(self, assignment: Assignment, until: float) -> None:
-        """Lease an unanswered assignment's query until then; renews a lease, even one that is over.
+    def lease(self, assignment: Assignment, *, since: float, until: float) -> None:
+        """Lease an unanswered assignment's query; renews a lease, even one that is over.
 
         Where the slot was filled or expired meanwhile there is nothing left to lease.
         """
         entry = self._entry(assignment.query_id)
         if entry is None or assignment.labeler_id in entry.answered_by:
             return
-        entry.leases[assignment.assignment_id] = until
+        lease = Lease(since=since, until=until)
+        entry.leases[assignment.assignment_id] = lease
         entry.holders[assignment.labeler_id] = assignment.assignment_id
-        self._leases.setdefault(assignment.labeler_id, {})[assignment.assignment_id] = until
+        self._leases.setdefault(assignment.labeler_id, {})[assignment.assignment_id] = lease
+
+    def lease_of(self, assignment: Assignment, now: float) -> Lease | None:
+        """Return an assignment's lease, or None where it cannot be renewed any more.
+
+        It cannot once it was answered, or is over and its slot somebody else's.
+        """
+        entry = self._entry(assignment.query_id)
+        lease = None if entry is None else entry.leases.get(assignment.assignment_id)
+        if entry is None or lease is None:
+            return None
+        return lease if lease.until > now or entry.free_slots(now) > 0 else None
 
     def release(self, assignment: Assignment) -> None:
         """Give back the lease of an assignment that was never written."""
@@ -128,14 +158,17 @@ class QueryBoard:
 
     def holders(self, now: float) -> set[str]:
         """Return the labelers who have a task on lease."""
-        return {
-            name for name, own in self._leases.items() if any(end > now for end in own.values())
-        }
+        return {name for name, own in self._leases.items() if _running(own, now)}
+
+    def held(self, now: float) -> dict[str, list[Lease]]:
+        """Return who has which tasks on lease, by name, oldest first."""
+        held = {name: _running(own, now) for name, own in self._leases.items()}
+        return {name: leases for name, leases in sorted(held.items()) if leases}
 
     def num_leased(self, labeler_id: str, now: float) -> int:
         """Return how many tasks a labeler has on lease, forgetting leases that are over."""
         own = self._leases.get(labeler_id, {})
-        for assignment_id in [name for name, until in own.items() if until <= now]:
+        for assignment_id in [name for name, lease in own.items() if lease.until <= now]:
             del own[assignment_id]
         return len(own)
 
@@ -150,27 +183,63 @@ class QueryBoard:
         """
         own = self._leases.get(labeler_id, {})
         return [
-            (self.assignments[name], until)
-            for name, until in own.items()
-            if until > now and name in self.assignments
+            (self.assignments[name], lease.until)
+            for name, lease in own.items()
+            if lease.until > now and name in self.assignments
         ]
 
-    def pick(self, labeler_id: str, now: float) -> OpenQuery | None:
+    def pick(self, labeler_id: str, now: float, max_age_s: float = math.inf) -> OpenQuery | None:
         """Return the oldest query this labeler may be given, or None. Claims nothing.
 
-        It may be one they let lapse: `holders` then names the assignment to go on with.
+        It may be one they let lapse: `holders` then names the assignment to go on with. One that
+        they held for `max_age_s` is for others.
         """
         for entry in self._on_top.values():
-            own = entry.holders.get(labeler_id)
-            if own is not None and entry.leases[own] <= now:
+            if self._may_resume(entry, labeler_id, now, max_age_s):
                 return entry
         for entry in self._open.values():
             if labeler_id in entry.answered_by or entry.free_slots(now) <= 0:
                 continue
-            own = entry.holders.get(labeler_id)
-            if own is None or entry.leases[own] <= now:
+            is_theirs = labeler_id in entry.holders
+            if not is_theirs or self._may_resume(entry, labeler_id, now, max_age_s):
                 return entry
         return None
+
+    def spare(self, labeler_id: str, now: float) -> Assignment | None:
+        """Return a task on lease that somebody who has none should rather be given, or None.
+
+        It is the newest of whoever holds most, beside one that they keep.
+        """
+        best: tuple[int, Assignment] | None = None
+        for name, own in self._leases.items():
+            running = [key for key, lease in own.items() if lease.until > now]
+            if len(running) < 2 or (best is not None and len(running) <= best[0]):
+                continue
+            for assignment_id in reversed(running[1:]):
+                assignment = self.assignments.get(assignment_id)
+                entry = None if assignment is None else self._open.get(assignment.query_id)
+                if assignment is None or entry is None or name == labeler_id:
+                    continue
+                if labeler_id not in entry.answered_by and labeler_id not in entry.holders:
+                    best = len(running), assignment
+                    break
+        return None if best is None else best[1]
+
+    def take_back(self, assignment: Assignment, now: float) -> OpenQuery:
+        """End the lease of a task that was `spare`; return its query."""
+        entry = self._open[assignment.query_id]
+        since = entry.leases[assignment.assignment_id].since
+        self.lease(assignment, since=since, until=now)
+        return entry
+
+    @staticmethod
+    def _may_resume(entry: OpenQuery, labeler_id: str, now: float, max_age_s: float) -> bool:
+        """Whether a labeler let a query lapse, and has not held it for too long."""
+        own = entry.holders.get(labeler_id)
+        if own is None:
+            return False
+        lease = entry.leases[own]
+        return lease.until <= now < lease.since + max_age_s
 
     def expire(self, now: float, labels: int) -> int:
         """End the queries that grew old unclaimed; return how many answers will not come.
@@ -198,3 +267,7 @@ class QueryBoard:
                 # Oldest first: those that follow are younger in both ways.
                 return
             yield entry
+
+
+def _running(own: dict[str, Lease], now: float) -> list[Lease]:
+    return [lease for lease in own.values() if lease.until > now]

@@ -21,11 +21,11 @@ from label_queue.intake.bodies import (
 )
 from label_queue.intake.identity import Labeler, people_of
 from label_queue.intake.refusals import error_answer, refusals
-from label_queue.intake.schemas import NOT_FOR_LABELERS, CordPull, Heartbeat, LineAnswer
+from label_queue.intake.schemas import NOT_FOR_LABELERS, CordPull, LineAnswer
 from label_queue.labeling.own_work import HeldTasks, Me
 from label_queue.labeling.run_info import RunInfo
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
-from label_queue.labeling.tasks import Task
+from label_queue.labeling.tasks import Renewal, Task
 from protocol.cord import CordState
 from protocol.errors import InvalidLabel, LabelError, TooFast
 from protocol.fault_points import reached
@@ -143,9 +143,9 @@ def _line_answer(number: int, result: LabelAnswer | LabelError) -> LineAnswer:
 @router.post(
     "/assignments/{assignment_id}/heartbeat", responses=refusals(401, 403, 404, 422, 429, 503)
 )
-async def heartbeat(request: Request, labeler_id: Labeler, assignment_id: str) -> Heartbeat:
-    """Renew the lease of a task that is being worked on."""
-    return Heartbeat(lease_until=await people_of(request).heartbeat(labeler_id, assignment_id))
+async def heartbeat(request: Request, labeler_id: Labeler, assignment_id: str) -> Renewal:
+    """Renew the lease of a task that is being worked on, up to its total age."""
+    return await people_of(request).heartbeat(labeler_id, assignment_id)
 
 
 @router.get("/run", responses=refusals(401, 429, 503))

@@ -3,7 +3,7 @@
     GET  /api/v1/tasks/next?wait_s=20    200 Task | 204 nothing to label yet
     POST /api/v1/labels                  application/json      LabelSubmission → 200 LabelAnswer
                                          application/x-ndjson  one a line → 200, LineAnswer a line
-    POST /api/v1/assignments/{assignment_id}/heartbeat         200 Heartbeat
+    POST /api/v1/assignments/{assignment_id}/heartbeat         200 Renewal
     GET  /api/v1/tasks/held              200 HeldTasks: what this labeler holds, after a refresh
     GET  /api/v1/run                                           200 RunInfo
     GET  /api/v1/me                                            200 Me
@@ -56,12 +56,6 @@ class LineAnswer(Body):
     """The HTTP status this line would have had alone."""
     answer: LabelAnswer | None = None
     error: ErrorAnswer | None = None
-
-
-class Heartbeat(Body):
-    """The lease goes on."""
-
-    lease_until: float
 
 
 class CordPull(Body):

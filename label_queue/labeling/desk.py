@@ -18,7 +18,7 @@ from label_queue.labeling.submissions import (
     as_event,
     check_submission,
 )
-from label_queue.labeling.tasks import Task, as_task
+from label_queue.labeling.tasks import Renewal, Task, as_task
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import DeadLetter
 from label_queue.schedule import LabelSchedule
@@ -71,26 +71,46 @@ class LabelingDesk:
         Each call leases another query, or goes on with one whose lease ran out. One whose answer
         was lost is among `PeopleSide.held_tasks`, and free again when its lease runs out.
         Gold and repeats are mixed in. Somebody suspended or excluded waits like everybody for whom
-        there is nothing to label.
-        Raises TooFast above the request rate, or above the number of tasks on lease at once.
+        there is nothing to label. Whoever has no task comes first: before those who have one, and,
+        where none is free, with one that somebody has leased ahead.
+        Raises TooFast above the request rate, or above the number of tasks on lease, or of calls
+        that wait, at once.
         """
         state = self._state
         state.access.admit(labeler_id)
+        if state.waiting[labeler_id] >= self._config.intake.max_polls:
+            raise TooFast(f"{state.waiting[labeler_id]} calls of yours wait for a task already", 1)
         deadline = time.monotonic() + wait_s
-        while not self._wants_no_more():
-            now = self._clock()
-            num_leased = state.board.num_leased(labeler_id, now)
-            if num_leased >= self._config.lease.max_open:
-                raise TooFast(f"you hold {num_leased} tasks: answer some of them first", 1)
-            gets_tasks = state.history.standings[labeler_id].gets_tasks
-            entry = state.board.pick(labeler_id, now) if gets_tasks else None
-            if entry is not None:
-                return await self._lease(labeler_id, entry, now)
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                return None
-            await state.change.wait(min(remaining, POLL_S))
-        return None
+        state.waiting[labeler_id] += 1
+        try:
+            while not self._wants_no_more():
+                now = self._clock()
+                entry = self._pick(labeler_id, now)
+                if entry is not None:
+                    return await self._lease(labeler_id, entry, now)
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    return None
+                await state.change.wait(min(remaining, POLL_S))
+            return None
+        finally:
+            state.waiting[labeler_id] -= 1
+
+    def _pick(self, labeler_id: str, now: float) -> OpenQuery | None:
+        """Return the query to lease to a labeler now, or None."""
+        state, limits = self._state, self._config.lease
+        num_leased = state.board.num_leased(labeler_id, now)
+        if num_leased >= limits.max_open:
+            raise TooFast(f"you hold {num_leased} tasks: answer some of them first", 1)
+        if not state.history.standings[labeler_id].gets_tasks:
+            return None
+        if num_leased > 0 and state.with_empty_hands(now) - {labeler_id}:
+            return None
+        entry = state.board.pick(labeler_id, now, limits.max_age_s)
+        if entry is not None or num_leased > 0:
+            return entry
+        spare = state.board.spare(labeler_id, now)
+        return None if spare is None else state.board.take_back(spare, now)
 
     async def _lease(self, labeler_id: str, entry: OpenQuery, now: float) -> Task:
         board = self._state.board
@@ -98,14 +118,16 @@ class LabelingDesk:
         lapsed = entry.holders.get(labeler_id)
         if lapsed is not None:
             assignment = board.assignments[lapsed]
-            board.lease(assignment, lease_until)
+            since = entry.leases[lapsed].since
+            lease_until = min(lease_until, since + self._config.lease.max_age_s)
+            board.lease(assignment, since=since, until=lease_until)
             return self._task(assignment, lease_until)
         on_top = self._mixer.draw(labeler_id, now, self._reliability())
         query = entry.query if on_top is None else on_top
         assignment = self._assign(labeler_id, query, now, lease_until)
         # Leased before it is written, so that nobody else is given the slot meanwhile; and written
         # before it is handed out, so that no answer can come to an assignment lost in a crash.
-        board.lease(assignment, lease_until)
+        board.lease(assignment, since=now, until=lease_until)
         try:
             await self._commits.write([assignment] if on_top is None else [on_top, assignment])
         except ResourceError:
@@ -210,6 +232,9 @@ class LabelingDesk:
         expected = 0 if latest is None else latest.revision + 1
         if revision > expected and f"{key}:{revision - 1}" not in fresh:
             raise InvalidLabel(f"revision {expected} must come first", "revision")
+        standing = self._state.history.standings[labeler_id]
+        if revision >= max(1, expected) and not standing.may_revise:
+            raise LabelConflict("this answer stands now and can no longer be changed", "revision")
         return as_event(
             submission, assignment, revision=revision, received_at=self._clock(), system=system
         )
@@ -226,8 +251,8 @@ class LabelingDesk:
             self._state.figures.num_duplicates += 1
         return LabelAnswer(event_id=stored.event_id, seq=stored.seq, received_at=stored.received_at)
 
-    async def heartbeat(self, labeler_id: str, assignment_id: str) -> float:
-        """Renew a lease; return when it ends now. Idempotent.
+    async def heartbeat(self, labeler_id: str, assignment_id: str) -> Renewal:
+        """Renew a lease, up to its total age; say when it ends now. Idempotent.
 
         Raises UnknownTask, or Forbidden for somebody else's.
         """
@@ -240,9 +265,14 @@ class LabelingDesk:
             )
         if assignment.labeler_id != labeler_id:
             raise Forbidden("this assignment is another labeler's")
-        lease_until = self._clock() + self._state.terms.duration_s
-        self._state.board.lease(assignment, lease_until)
-        return lease_until
+        now = self._clock()
+        lease = self._state.board.lease_of(assignment, now)
+        if lease is None:
+            return Renewal(lease_until=now, is_held=False)
+        oldest = lease.since + self._config.lease.max_age_s
+        until = min(now + self._state.terms.duration_s, oldest)
+        self._state.board.lease(assignment, since=lease.since, until=until)
+        return Renewal(lease_until=until, is_held=until > now)
 
     async def reject(
         self, labeler_id: str, error: LabelError, payload: str, rejection_id: str | None = None

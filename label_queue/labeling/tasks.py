@@ -25,6 +25,17 @@ class Task:
     guideline_version: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """The task is held on, or it is not."""
+
+    lease_until: float
+    """When the lease ends, Unix seconds on the server's clock."""
+    is_held: bool
+    """Whether the task is still this labeler's; False: it may go to others, or went. An answer to
+    it is taken all the same."""
+
+
 def as_task(query: ComparisonQuery, assignment: Assignment, lease_until: float) -> Task:
     """Return an assignment's query in the order drawn for it: no model, version or purpose."""
     shown = {candidate.candidate_id: candidate for candidate in shown_candidates(query)}

@@ -36,6 +36,15 @@ class Progress:
     agreement_alpha: float | None
     """Krippendorff's α for nominal data."""
     winrate_vs_reference: float | None
+    """Share of choices that prefer π to ρ, over the whole run, in [0, 1]."""
+    winrate_recent: float | None
+    """The same of the newest votes: of the policy as it is now."""
+    winrate_recent_low: float | None
+    """Lower end of its 95 % interval."""
+    winrate_recent_high: float | None
+    """Upper end of its 95 % interval."""
+    winrate_recent_labels: int
+    """How many votes those are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +80,18 @@ class Disagreement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """The tasks that one labeler has on lease now."""
+
+    labeler_id: str
+    num_tasks: int
+    since: float
+    """When they were handed the one they hold longest, Unix seconds."""
+    is_overdue: bool
+    """Whether they hold it for longer than a lease lasts without being renewed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
     """All that the owner's page shows."""
 
@@ -84,7 +105,9 @@ class Overview:
     labelers: tuple[Assessment, ...]
     disagreements: tuple[Disagreement, ...]
     is_closed: bool
+    held: tuple[Holding, ...] = ()
+    """Who holds tasks now, by name."""
     activity: str = ""
-    """What the run is doing now, e.g. "waiting for people"; empty before it said so."""
+    """What the run is doing now, e.g. "waiting for labels"; empty before it said so."""
     trouble: str = ""
     """What must be done for the run to go on, e.g. that its disk be freed; empty where it does."""

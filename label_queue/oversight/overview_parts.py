@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 
 from label_queue.config import QualityConfig
 from label_queue.figures.progress import episodes_at, received_times
+from label_queue.figures.validation import WINDOW
 from label_queue.folds.shown import shown_candidates, shown_prompt
 from label_queue.folds.view import LedgerView
-from label_queue.oversight.overview import Disagreement, Moment, Progress, Vote
+from label_queue.oversight.overview import Disagreement, Holding, Moment, Progress, Vote
 from label_queue.quality.assessment import Assessment, assess
 from label_queue.quality.preference import TRAINING, best_id
 from label_queue.quality.weights import capped, weight_shares
@@ -25,7 +26,8 @@ MAX_MOMENTS = 120
 def progress(state: LabelState, schedule: LabelSchedule, now: float) -> Progress:
     """Return the stream of labels against its schedule, and how online the run is."""
     scheduled = schedule.wanted(state.episodes)
-    row = state.figures.stats(now=now, scheduled=scheduled) | state.figures.online_stats()
+    row = state.stats(now, scheduled) | state.figures.online_stats()
+    recent = state.figures.winrate(WINDOW)
     return Progress(
         episodes=state.episodes,
         policy_version=state.policy_version,
@@ -42,6 +44,24 @@ def progress(state: LabelState, schedule: LabelSchedule, now: float) -> Progress
         coverage=row.get("online/coverage"),
         agreement_alpha=row.get("labels/agreement_alpha"),
         winrate_vs_reference=row.get("policy/winrate_vs_reference"),
+        winrate_recent=recent.rate if recent.num_labels else None,
+        winrate_recent_low=recent.low if recent.num_labels else None,
+        winrate_recent_high=recent.high if recent.num_labels else None,
+        winrate_recent_labels=recent.num_labels,
+    )
+
+
+def holdings(state: LabelState, now: float) -> tuple[Holding, ...]:
+    """Return who holds tasks now, by name."""
+    overdue_s = state.terms.duration_s
+    return tuple(
+        Holding(
+            labeler_id=name,
+            num_tasks=len(leases),
+            since=(since := min(lease.since for lease in leases)),
+            is_overdue=now > since + overdue_s,
+        )
+        for name, leases in state.board.held(now).items()
     )
 
 

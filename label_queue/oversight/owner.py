@@ -13,7 +13,13 @@ from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.oversight.exclusion import ExclusionPreview, OwnerEvents, preview
 from label_queue.oversight.overview import Disagreement, Moment, Overview
-from label_queue.oversight.overview_parts import assessments, disagreements, history, progress
+from label_queue.oversight.overview_parts import (
+    assessments,
+    disagreements,
+    history,
+    holdings,
+    progress,
+)
 from label_queue.quality.assessment import Assessment
 from label_queue.quality.gold_tasks import AskMoment, past_template
 from label_queue.schedule import LabelSchedule
@@ -117,6 +123,7 @@ class Oversight:
             labelers=tuple(self._with_rate(row) for row in self._judged.labelers),
             disagreements=self._judged.disagreements,
             is_closed=self._state.is_closed,
+            held=holdings(self._state, now),
             activity=self._state.activity,
             trouble=self._state.trouble,
         )

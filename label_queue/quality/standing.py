@@ -64,6 +64,11 @@ class Standing:
         """Whether the desk hands them tasks."""
         return self.state in ("probation", "active")
 
+    @property
+    def may_revise(self) -> bool:
+        """Whether they may change or take back an answer: not after a decision that rests on it."""
+        return self.state in ("probation", "active")
+
     def trains(self, seq: int) -> bool:
         """Say whether a label of that sequence number may train."""
         if self.is_held:

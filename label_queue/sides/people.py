@@ -10,7 +10,7 @@ from label_queue.labeling.desk import LabelingDesk
 from label_queue.labeling.own_work import HeldTasks, Me, OwnWork
 from label_queue.labeling.run_info import RunInfo
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
-from label_queue.labeling.tasks import Task
+from label_queue.labeling.tasks import Renewal, Task
 from label_queue.oversight.cord import Cord
 from label_queue.state import LabelState
 from protocol.cord import CordState
@@ -60,8 +60,8 @@ class PeopleSide:
         """Take labels, durable at return, one answer or refusal each; see `LabelingDesk.submit`."""
         return await self._desk.submit(labeler_id, submissions, system)
 
-    async def heartbeat(self, labeler_id: str, assignment_id: str) -> float:
-        """Renew a lease and return when it ends; see `LabelingDesk.heartbeat`."""
+    async def heartbeat(self, labeler_id: str, assignment_id: str) -> Renewal:
+        """Renew a lease and say when it ends; see `LabelingDesk.heartbeat`."""
         return await self._desk.heartbeat(labeler_id, assignment_id)
 
     async def reject(

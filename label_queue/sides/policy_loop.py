@@ -190,7 +190,7 @@ class PolicyLoopSide:
     async def stats(self) -> dict[str, float]:
         """Return the metrics on the axis `labels/seq` that are defined by now."""
         scheduled = self._schedule.wanted(self._state.episodes)
-        stats = self._state.figures.stats(now=self._clock(), scheduled=scheduled)
+        stats = self._state.stats(self._clock(), scheduled)
         return {**stats, **self._state.outside.stats()}
 
     async def online_stats(self) -> dict[str, float]:

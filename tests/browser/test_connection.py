@@ -151,6 +151,26 @@ async def test_leases_are_renewed_while_somebody_is_there(
     assert set(people.heartbeats) == {"a0"}
 
 
+async def test_a_task_that_went_to_somebody_else_is_not_shown_unless_it_already_is(
+    people: FakePeopleQueue, enter: Enter
+) -> None:
+    people.waiting = [make_task(number) for number in range(3)]
+    ann = await enter()
+    await ann.page.clock.install(time=0)
+    await ann.page.clock.pause_at(3_600)
+    await ann.reload()
+    await people.given_out(3)
+    await expect(ann.page.locator("#task")).to_have_attribute("data-showing", "a0:0")
+    people.given_to_others = {"a0", "a1"}
+    async with ann.page.expect_response("**/a2/heartbeat"):
+        await ann.page.mouse.move(200, 200)
+        await ann.page.clock.run_for(31_000)
+    await expect(ann.page.locator("#task")).to_have_attribute("data-showing", "a0:0")
+    await ann.give("1", "Enter")
+    await expect(ann.page.locator("#task")).to_have_attribute("data-showing", "a2:0")
+    assert [answer.assignment_id for answer in await people.answered(1)] == ["a0"]
+
+
 async def test_a_new_task_comes_by_itself(people: FakePeopleQueue, enter: Enter) -> None:
     ann = await enter()
     await expect(ann.page.get_by_role("heading", name="All caught up")).to_be_visible()

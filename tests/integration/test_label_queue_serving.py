@@ -160,7 +160,7 @@ async def test_an_actor_killed_and_started_again_knows_every_label(
     second = start_queue(ledger_path)
     after = RemoteLabelQueue(second)
     assert (await after.people.authenticate(token)).labeler_id == "ann"
-    assert await after.people.heartbeat("ann", task.assignment_id) > 0
+    assert (await after.people.heartbeat("ann", task.assignment_id)).is_held
     await second.ask(LabelQueueShell.close)
     ray.kill(second.handle)
 

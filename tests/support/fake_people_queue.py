@@ -18,7 +18,7 @@ from label_queue.labeling.admissions import Admission
 from label_queue.labeling.own_work import HeldTasks, LastAnswer, Me
 from label_queue.labeling.run_info import RunInfo
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
-from label_queue.labeling.tasks import Task
+from label_queue.labeling.tasks import Renewal, Task
 from label_queue.ledger.records import Role
 from label_queue.oversight.exclusion import ExclusionPreview
 from label_queue.oversight.overview import Overview
@@ -53,6 +53,8 @@ class FakePeopleQueue(PeopleSide):
         self.decisions: list[tuple[str, ...]] = []
         """What the owner did: its name, then its arguments as text."""
         self.heartbeats: list[str] = []
+        self.given_to_others: set[str] = set()
+        """Assignments whose lease is over, and whose task somebody else has now."""
         self.rejected: list[str] = []
         self.is_closed = False
         self.guidelines = guidelines
@@ -153,10 +155,11 @@ class FakePeopleQueue(PeopleSide):
         given.answers.append((submission, answer))
         return answer
 
-    async def heartbeat(self, labeler_id: str, assignment_id: str) -> float:
+    async def heartbeat(self, labeler_id: str, assignment_id: str) -> Renewal:
         self._own(labeler_id, assignment_id)
         self.heartbeats.append(assignment_id)
-        return time.time() + 600.0
+        is_held = assignment_id not in self.given_to_others
+        return Renewal(lease_until=time.time() + 600.0 * is_held, is_held=is_held)
 
     def _own(self, labeler_id: str, assignment_id: str) -> Given:
         given = self.given.get(assignment_id)

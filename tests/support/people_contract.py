@@ -113,7 +113,7 @@ class PeopleQueueContract(Contract):
         for name in ("ann", "bob"):
             await queue.owner.admit(name, "labeler")
         task = await take(queue, "ann")
-        assert await queue.people.heartbeat("ann", task.assignment_id) > 0
+        assert (await queue.people.heartbeat("ann", task.assignment_id)).is_held
         with pytest.raises(Forbidden):
             await queue.people.heartbeat("bob", task.assignment_id)
         with pytest.raises(UnknownTask):

@@ -114,7 +114,10 @@ LABELERS = section(
     EACH_SECOND,
     "Labelers' states are those of the glossary's standing.",
     {
-        "active": ("labelers", "Labelers who hold a task or gave a label in the last 5 min."),
+        "active": (
+            "labelers",
+            "Labelers who hold a task, wait for one, or gave a label in the last 5 min.",
+        ),
         "probation": ("labelers", "Labelers on probation, whose labels are held until cleared."),
         "suspended": ("labelers", "Labelers suspended, whose labels are held back."),
         "median_gold_accuracy": (

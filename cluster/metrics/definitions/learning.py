@@ -49,6 +49,11 @@ POLICY = section(
             "ties, queries in which π was still ρ, and labels held or excluded are left out.",
             "each second, once there was such a choice",
         ),
+        "winrate_recent": (
+            "1",
+            "The same of the newest 100 such choices: of the policy as it is now.",
+            "each second, once there was such a choice",
+        ),
     },
 )
 

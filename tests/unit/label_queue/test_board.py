@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from label_queue.folds.board import QueryBoard
+from label_queue.folds.board import Lease, QueryBoard
 from protocol.labels import ComparisonQuery
 from tests.support.labels import make_assignment, make_event, make_query
 
@@ -54,11 +54,11 @@ def test_an_overlap_query_goes_to_different_labelers() -> None:
 def test_the_rest_of_an_answered_query_is_not_sure_to_come() -> None:
     overlap, train = make_query(0, num_wanted=3), make_query(1)
     board = make_board(overlap, train)
-    assert board.slots_to_come == 4
+    assert board.slots_to_come(1_000.0, 600.0) == 4
     board.add_assignment(make_assignment(overlap, "ann"))
-    assert board.slots_to_come == 4
+    assert board.slots_to_come(1_000.0, 600.0) == 4
     board.apply(make_event(overlap, "ann"))
-    assert (board.slots_to_come, board.open_slots) == (1, 3)
+    assert (board.slots_to_come(1_000.0, 600.0), board.open_slots) == (1, 3)
 
 
 def test_holders_are_those_whose_lease_runs() -> None:
@@ -89,7 +89,7 @@ def test_a_heartbeat_prolongs_the_lease() -> None:
     board = make_board(query)
     assignment = make_assignment(query, "ann", lease_until=1_600.0)
     board.add_assignment(assignment)
-    board.lease(assignment, 1_900.0)
+    board.lease(assignment, since=1_000.0, until=1_900.0)
     assert picked(board, "bob", now=1_899.0) is None
     assert board.num_leased("ann", 1_899.0) == 1
     assert board.num_leased("ann", 1_900.0) == 0
@@ -112,7 +112,7 @@ def test_a_heartbeat_after_the_answer_revives_nothing() -> None:
     assignment = make_assignment(query, "ann")
     board.add_assignment(assignment)
     board.apply(make_event(query, "ann"))
-    board.lease(assignment, 9_999.0)
+    board.lease(assignment, since=1_000.0, until=9_999.0)
     assert board.num_leased("ann", 1_000.0) == 0
     assert picked(board, "bob") == "q0"
 
@@ -121,7 +121,7 @@ def test_a_released_hold_is_as_if_it_never_was() -> None:
     query = make_query()
     board = make_board(query)
     assignment = make_assignment(query)
-    board.lease(assignment, 1_600.0)
+    board.lease(assignment, since=1_000.0, until=1_600.0)
     assert picked(board, "bob") is None
     board.release(assignment)
     assert picked(board, "bob") == "q0"
@@ -164,3 +164,82 @@ def test_knowing_a_thing_twice_changes_nothing() -> None:
     board.add_assignment(make_assignment(query, lease_until=9_999.0))
     assert board.open_slots == 1
     assert picked(board, "bob", now=1_600.0) == "q0"
+
+
+def test_who_holds_what_and_since_when() -> None:
+    first, second = make_query(0), make_query(1)
+    board = make_board(first, second)
+    board.add_assignment(make_assignment(first, "bob", lease_until=1_600.0))
+    board.lease(make_assignment(first, "bob"), since=1_000.0, until=2_200.0)
+    board.add_assignment(make_assignment(second, "ann", lease_until=1_600.0))
+    assert board.held(1_500.0) == {
+        "ann": [Lease(since=1_000.0, until=1_600.0)],
+        "bob": [Lease(since=1_000.0, until=2_200.0)],
+    }
+    assert list(board.held(1_600.0)) == ["bob"]
+
+
+def test_a_task_held_for_too_long_is_for_others_and_not_sure_to_come() -> None:
+    query = make_query()
+    board = make_board(query)
+    assignment = make_assignment(query, "ann", lease_until=1_600.0)
+    board.add_assignment(assignment)
+    board.lease(assignment, since=1_000.0, until=3_000.0)
+    assert board.slots_to_come(1_600.0, overdue_s=600.0) == 1
+    assert board.slots_to_come(1_600.1, overdue_s=600.0) == 0
+    assert board.slots_to_come(3_000.0, overdue_s=600.0) == 1  # free again, so it may come
+    assert board.pick("ann", 3_000.0, max_age_s=2_000.0) is None
+    assert board.pick("bob", 3_000.0, max_age_s=2_000.0) is not None
+    assert board.pick("ann", 3_000.0, max_age_s=2_000.1) is not None
+
+
+def test_a_lease_that_is_over_can_be_renewed_while_the_slot_is_free() -> None:
+    query = make_query()
+    board = make_board(query)
+    ann, bob = (make_assignment(query, name, lease_until=1_600.0) for name in ("ann", "bob"))
+    board.add_assignment(ann)
+    assert board.lease_of(ann, 1_700.0) == Lease(since=1_000.0, until=1_600.0)
+    board.add_assignment(bob)
+    board.lease(bob, since=1_700.0, until=2_300.0)
+    assert board.lease_of(ann, 1_700.0) is None
+    assert board.lease_of(bob, 1_700.0) == Lease(since=1_700.0, until=2_300.0)
+    board.apply(make_event(query, "ann"))
+    assert board.lease_of(bob, 1_700.0) is None
+
+
+def test_what_somebody_holds_ahead_can_be_spared_but_not_the_task_in_hand() -> None:
+    queries = [make_query(number) for number in range(6)]
+    board = make_board(*queries)
+    for query in queries[:2]:
+        board.add_assignment(make_assignment(query, "ann"))
+    for query in queries[2:5]:
+        board.add_assignment(make_assignment(query, "bob"))
+    board.add_assignment(make_assignment(queries[5], "cid"))
+
+    taken = []
+    while (assignment := board.spare("eve", 1_000.0)) is not None:
+        taken.append(assignment.assignment_id)
+        entry = board.take_back(assignment, 1_000.0)
+        assert entry.free_slots(1_000.0) == 1
+        board.lease(make_assignment(entry.query, "eve"), since=1_000.0, until=1_600.0)
+        board.release(make_assignment(entry.query, "eve"))
+        board.lease(make_assignment(entry.query, "dan"), since=1_000.0, until=1_600.0)
+        board.apply(make_event(entry.query, "dan"))
+    assert taken == ["q4/bob", "q1/ann", "q3/bob"]
+    assert board.holders(1_000.0) == {"ann", "bob", "cid"}
+
+
+def test_nobody_is_given_a_spare_task_that_they_had_or_gold_meant_for_another() -> None:
+    overlap, gold, mine = (
+        make_query(0, num_wanted=2),
+        make_query(1, purpose="gold"),
+        make_query(2),
+    )
+    board = make_board(overlap, gold, mine)
+    for query in (mine, gold, overlap):
+        board.add_assignment(make_assignment(query, "ann"))
+    assert board.spare("ann", 1_000.0) is None
+    assert board.spare("bob", 1_000.0) == make_assignment(overlap, "ann")
+    board.add_assignment(make_assignment(overlap, "bob"))
+    board.apply(make_event(overlap, "bob"))
+    assert board.spare("bob", 1_000.0) is None

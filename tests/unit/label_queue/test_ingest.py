@@ -15,7 +15,7 @@ from label_queue.connectors.translation import outside_task
 from label_queue.ledger.records import ConnectorOffset, DeadLetter
 from protocol.errors import ResourceError
 from protocol.labels import Assignment, Revised, Submitted
-from tests.support.labels import ManualClock, changes, make_query
+from tests.support.labels import ManualClock, changes, make_exclusion, make_query
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.outside import OutsideRun
 
@@ -254,6 +254,21 @@ async def test_gold_cannot_be_answered_from_outside(run: OutsideRun) -> None:
     await run.ask(make_query(2, purpose="gold"))
     assert await run.labels.ingest(TOOL, follow(said(query=2))) == IngestCounts(refused=1)
     assert [task.query.query_id for task in run.labels.tasks(TOOL)] == ["q0", "q1"]
+
+
+async def test_an_excluded_labeler_changes_nothing_and_takes_nothing_back(run: OutsideRun) -> None:
+    await run.labels.ingest(TOOL, follow(said("a", id="1"), said("a", id="2", query=1)))
+    before = choices(run)
+    (labeler,) = {name for name, _ in before}
+    await run.commits.write([make_exclusion(labeler)])
+
+    counts = await run.labels.ingest(
+        TOOL, follow(said("b", id="1", at=2), Deletion(external_id="2"))
+    )
+    assert counts == IngestCounts(refused=2)
+    assert await run.labels.ingest(TOOL, whole()) == IngestCounts(refused=1, duplicate=1)
+    assert await run.labels.ingest(TOOL, whole()) == IngestCounts(duplicate=2)
+    assert choices(run) == before
 
 
 async def test_labels_and_offset_are_one_transaction(

@@ -30,7 +30,7 @@ async def test_a_refreshed_page_finds_its_tasks(queue: LabelQueue, clock: Manual
     assert (await queue.people.held_tasks("ann")).tasks == (first, second)
     clock.now += 60.0
     assert first is not None
-    until = await queue.people.heartbeat("ann", first.assignment_id)
+    until = (await queue.people.heartbeat("ann", first.assignment_id)).lease_until
     assert [task.lease_until for task in (await queue.people.held_tasks("ann")).tasks] == [
         until,
         until - 60.0,

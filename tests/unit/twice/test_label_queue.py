@@ -283,7 +283,7 @@ async def heartbeat(world: World) -> None:
     task = await world.people.next_task("ann", 0.0)
     assert task is not None
     first, second = await world.twice(lambda: world.people.heartbeat("ann", task.assignment_id))
-    assert second == first + 1  # a second later, for a second longer
+    assert second.lease_until == first.lease_until + 1  # a second later, for a second longer
 
 
 async def reject(world: World) -> None:

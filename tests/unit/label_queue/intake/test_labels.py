@@ -158,7 +158,7 @@ async def test_a_heartbeat_renews_the_lease(ann: httpx.AsyncClient, clock: Manua
     task = await take(ann)
     clock.now += 100.0
     answer = await ann.post(f"/api/v1/assignments/{task.assignment_id}/heartbeat")
-    assert answer.json() == {"lease_until": task.lease_until + 100.0}
+    assert answer.json() == {"lease_until": task.lease_until + 100.0, "is_held": True}
 
 
 async def test_a_lapsed_task_is_handed_to_its_holder_again(

@@ -266,7 +266,7 @@ function setUpButtons() {
 setUpButtons();
 setUpHelp();
 listen(onKey);
-keepLeases(() => [...line.tasks, ...(answer === null ? [] : [answer.task])], attention);
+keepLeases(() => [...line.tasks, ...(answer === null ? [] : [answer.task])], (id) => line.drop(id), attention);
 line.addEventListener("change", turn);
 window.addEventListener("beforeunload", (event) => {
   if (outbox.pending.length > 0 && !isEnded) event.preventDefault();

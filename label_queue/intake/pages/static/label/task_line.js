@@ -50,6 +50,17 @@ export class TaskLine extends EventTarget {
     this.#changed();
   }
 
+  /**
+   * Let go of a task that somebody else was given, unless it is on the page.
+   * @param {string} assignmentId
+   */
+  drop(assignmentId) {
+    const at = this.tasks.findIndex((task) => task.assignment_id === assignmentId);
+    if (at < 1) return;
+    this.tasks.splice(at, 1);
+    this.#changed();
+  }
+
   async #fill() {
     // A page nobody sees leases nothing more than it has.
     if (this.tasks.length >= AHEAD || document.hidden) {

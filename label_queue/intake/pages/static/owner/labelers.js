@@ -24,9 +24,11 @@ export class LabelerTable {
 
   /**
    * @param {any[]} labelers
+   * @param {any[]} held who holds tasks, and since when
    * @param {number} now
    */
-  show(labelers, now) {
+  show(labelers, held, now) {
+    const holdings = new Map(held.map((holding) => [holding.labeler_id, holding]));
     byId("no-labelers").hidden = labelers.length > 0;
     const body = byId("labelers");
     const present = new Set(labelers.map((row) => row.labeler_id));
@@ -38,7 +40,7 @@ export class LabelerTable {
     labelers.forEach((labeler, i) => {
       const row = this.#rows.get(labeler.labeler_id) ?? this.#make(labeler);
       row.shown = labeler;
-      this.#fill(row, labeler, now);
+      this.#fill(row, labeler, holdings.get(labeler.labeler_id), now);
       // Moved only when it must be: moving takes the focus away.
       if (body.children[i] !== row.tr) body.insertBefore(row.tr, body.children[i] ?? null);
     });
@@ -83,14 +85,15 @@ export class LabelerTable {
   /**
    * @param {any} row
    * @param {any} labeler
+   * @param {any} holding
    * @param {number} now
    */
-  #fill({ tr, cells, acts }, labeler, now) {
+  #fill({ tr, cells, acts }, labeler, holding, now) {
     tr.dataset.state = labeler.state;
     const isOut = labeler.state === "excluded" || labeler.state === "suspended";
     acts.exclude.hidden = labeler.state === "excluded";
     acts.reinstate.hidden = !isOut;
-    fill(cells[0], named(labeler, now));
+    fill(cells[0], named(labeler, holding, now));
     const held = labeler.labels_held === 0 ? "" : `${count(labeler.labels_held)} held`;
     fill(cells[1], figure(count(labeler.labels), held));
     fill(cells[2], gold(labeler));
@@ -134,9 +137,10 @@ function share(part, number) {
 
 /**
  * @param {any} labeler
+ * @param {any} holding
  * @param {number} now
  */
-function named(labeler, now) {
+function named(labeler, holding, now) {
   const states = /** @type {Record<string, string>} */ (STATES);
   const names = /** @type {Record<string, string>} */ (FLAGS);
   const from = labeler.excluded_from ? ` from label ${count(labeler.excluded_from)} on` : "";
@@ -146,7 +150,9 @@ function named(labeler, now) {
       element("span", { class: "state", "data-state": labeler.state }, states[labeler.state] + from),
       ...labeler.flags.map((/** @type {string} */ flag) => element("span", { class: "flag" }, `⚑ ${names[flag] ?? flag}`)),
     ),
-    element("span", { class: "last" }, `last label ${ago(labeler.last_label_at, now)}`));
+    element("span", { class: "last" }, `last label ${ago(labeler.last_label_at, now)}`),
+    holding === undefined ? null : element("span", { class: holding.is_overdue ? "last overdue" : "last" },
+      `holds ${counted(holding.num_tasks, "task")}, ${holding.num_tasks > 1 ? "one " : ""}given ${ago(holding.since, now)}`));
 }
 
 /**

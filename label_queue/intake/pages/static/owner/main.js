@@ -34,7 +34,7 @@ function show(overview) {
   chart.show(overview);
   showTiles(overview.progress);
   showConnectors(overview.connectors, overview.at);
-  table.show(overview.labelers, overview.at);
+  table.show(overview.labelers, overview.held, overview.at);
   disagreements.show(overview.disagreements);
   byId("main").dataset.filled = "true";
 }
