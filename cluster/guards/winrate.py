@@ -58,8 +58,8 @@ def judge(
     _, high = wilson(sum(lost), len(lost), Z_95)
     verdict = Verdict(
         guard=NAME,
-        reason=f"people prefer the base model: the policy won {sum(lost)} of the last {len(lost)} "
-        f"validation votes ({rate:.0%}, at most {high:.0%})",
+        reason="labelers prefer the base model: the policy won "
+        f"{sum(lost)} of the last {len(lost)} validation votes ({rate:.0%}, at most {high:.0%})",
         figures={
             "rate": rate,
             "high": high,

@@ -29,7 +29,7 @@ class LoopState:
 
 
 _WAITS = {
-    "labels": "waiting for people",
+    "labels": "waiting for labels",
     "rollouts": "waiting for rollouts",
     "scores": "waiting for scores",
     "reward": "waiting for a reward to be judged",
@@ -37,7 +37,7 @@ _WAITS = {
 
 
 def activity(state: LoopState) -> str:
-    """Return what the run is doing now, e.g. "waiting for people"."""
+    """Return what the run is doing now, e.g. "waiting for labels"."""
     if state.learner == "rollback":
         return "rolling back the policy"
     if state.is_cord_pulled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from statistics import pstdev
 
 from cluster.report.figures import (
@@ -11,6 +12,7 @@ from cluster.report.figures import (
     percentile_or_none,
 )
 from cluster.report.records import RunRecords
+from label_queue.figures.validation import WINDOW
 
 Figure = float | int | str | dict[str, str] | None
 Summary = dict[str, Figure]
@@ -32,12 +34,17 @@ REASONS = {
     "gold_final_mean": "the task has no hidden score, or no PPO step was taken",
     "kl_final_mean": "no PPO step was taken",
     "kl_target": "the KL coefficient is fixed",
+    "labelled_by": "there is no label",
     "labels_acknowledged": "only simulated labelers count what was acknowledged to them",
     "coverage_median": "no query was made after the first refit",
     "label_to_policy_latency_p50_s": "no label reached a policy that was sampled",
     "label_to_policy_latency_p95_s": "no label reached a policy that was sampled",
     "validation_winrate": "no label compared a trained policy with the base model",
     "validation_winrate_low": "no label compared a trained policy with the base model",
+    "validation_winrate_high": "no label compared a trained policy with the base model",
+    "validation_winrate_recent": "no label compared a trained policy with the base model",
+    "validation_winrate_recent_low": "no label compared a trained policy with the base model",
+    "validation_winrate_recent_high": "no label compared a trained policy with the base model",
     "policy_lag_max": "no PPO step was taken",
     "logprob_mismatch_max": "no response was sampled wholly under the version that trained on it",
     "probe_mismatch_max": "the actors loaded no policy",
@@ -102,12 +109,24 @@ def _labels(run: RunRecords) -> Summary:
     return {
         "labels_acknowledged": run.state.get("labels_acknowledged"),
         "labels_in_ledger": run.label_side.history.num_submitted,
+        "labelled_by": _labelled_by(run),
         "reward_refits": len(refits),
         "reward_versions": len({reward.version for reward in run.rewards}),
         "labelers_excluded": sum(row.state == "excluded" for row in run.labelers),
         "cord_pulls": sum(event.action == "pull" for event in run.cord),
         "rollbacks": sum(policy.restored_from is not None for policy in run.policies),
     }
+
+
+def _labelled_by(run: RunRecords) -> str | None:
+    """Return who gave the run its labels, in words; None where there are none."""
+    simulated = {labeler.name for labeler in run.config.labelers}
+    given = {event.labeler_id for event in run.label_side.history.newest_submits(sys.maxsize)}
+    if not given:
+        return None
+    if given <= simulated:
+        return "simulated labelers"
+    return "people and simulated labelers" if given & simulated else "people"
 
 
 def _online(run: RunRecords) -> Summary:
@@ -122,11 +141,17 @@ def _online(run: RunRecords) -> Summary:
 
 
 def _validation(run: RunRecords) -> Summary:
-    winrate = run.label_side.figures.winrate()
+    whole = run.label_side.figures.winrate()
+    recent = run.label_side.figures.winrate(WINDOW)
     return {
-        "validation_labels": winrate.num_labels,
-        "validation_winrate": winrate.rate if winrate.num_labels else None,
-        "validation_winrate_low": winrate.low if winrate.num_labels else None,
+        "validation_labels": whole.num_labels,
+        "validation_winrate": whole.rate if whole.num_labels else None,
+        "validation_winrate_low": whole.low if whole.num_labels else None,
+        "validation_winrate_high": whole.high if whole.num_labels else None,
+        "validation_labels_recent": recent.num_labels,
+        "validation_winrate_recent": recent.rate if recent.num_labels else None,
+        "validation_winrate_recent_low": recent.low if recent.num_labels else None,
+        "validation_winrate_recent_high": recent.high if recent.num_labels else None,
     }
 
 

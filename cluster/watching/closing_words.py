@@ -18,9 +18,17 @@ LINES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("reward_versions", "reward_refits"),
     ),
     (
-        "people",
-        "prefer the policy to the base model in {:.0%} of comparisons (at least {:.0%})",
-        ("validation_winrate", "validation_winrate_low"),
+        "preferred",
+        "to the base model in {:.0%} ({:.0%} to {:.0%}) of the newest {:,} comparisons, in {:.0%} "
+        "of all; by {}",
+        (
+            "validation_winrate_recent",
+            "validation_winrate_recent_low",
+            "validation_winrate_recent_high",
+            "validation_labels_recent",
+            "validation_winrate",
+            "labelled_by",
+        ),
     ),
     (
         "gold score",

@@ -69,7 +69,7 @@ class Starvation:
         elif not self._is_told:
             self._is_told = True
             self._alert(
-                "the run waits for people",
+                "the run waits for labels",
                 f"for {state.learner_for_s / 60:.0f} minutes no step was taken for want of labels: "
                 "see who labels on the owner's page, and invite more",
             )

@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import Locator, expect
 
 from label_queue.outside import ConnectorHealth
+from label_queue.oversight.overview import Holding
 from protocol.cord import Pulled
 from tests.browser.conftest import DESKTOP, PHONE, Enter, Visitor
 from tests.support.fake_people_queue import FakePeopleQueue
@@ -34,7 +35,11 @@ async def test_all_figures_are_there(enter: Enter) -> None:
         "528 received, 512 due by now: 16 ahead. 1,024 are wanted in all."
     )
     tiles = olga.page.locator(".tile .value")
-    await expect(tiles).to_have_text(["7.4", "16", "84 s", "93 %", "0.46", "71 %", "v36", "v5"])
+    await expect(tiles).to_have_text(["7.4", "16", "84 s", "93 %", "0.46", "78 %", "v36", "v5"])
+    await expect(olga.page.locator(".tile .note").nth(5)).to_have_text(
+        "of the policy against its start in the newest 100 comparisons, surely 66 % to 87 %; 71 % "
+        "over the whole run"
+    )
     await expect(row(olga, "bob").get_by_role("cell")).to_have_text(
         [
             "13241 held",
@@ -64,10 +69,18 @@ async def test_a_run_that_has_just_begun(people: FakePeopleQueue, enter: Enter) 
             "coverage",
             "agreement_alpha",
             "winrate_vs_reference",
+            "winrate_recent",
+            "winrate_recent_low",
+            "winrate_recent_high",
         )
     )
     progress = make_progress(
-        **unknown, labels_received=0, labels_scheduled=0, reward_version=0, rate_per_min=0.0
+        **unknown,
+        winrate_recent_labels=0,
+        labels_received=0,
+        labels_scheduled=0,
+        reward_version=0,
+        rate_per_min=0.0,
     )
     people.show(progress=progress, labelers=(), disagreements=())
     olga = await enter("olga", "owner")
@@ -75,6 +88,26 @@ async def test_a_run_that_has_just_begun(people: FakePeopleQueue, enter: Enter) 
     await expect(olga.page.locator(".tile .value")).to_have_text(
         ["0.0", "16", "–", "–", "–", "–", "v36", "–"]
     )
+
+
+async def test_who_holds_tasks_is_shown_and_for_how_long(
+    people: FakePeopleQueue, enter: Enter
+) -> None:
+    at = people.shown_overview.at
+    people.show(
+        held=(
+            Holding(labeler_id="ann", num_tasks=1, since=at - 40, is_overdue=False),
+            Holding(labeler_id="bob", num_tasks=32, since=at - 5_400, is_overdue=True),
+        )
+    )
+    olga = await enter("olga", "owner")
+    held = olga.page.locator(".named .last:last-child")
+    await expect(held).to_have_text(
+        ["holds 1 task, given 41 s ago", "holds 32 tasks, one given 90 min ago"]
+    )
+    await expect(olga.page.locator(".named .overdue")).to_have_count(1)
+    people.show(held=())
+    await expect(olga.page.get_by_text("holds")).to_have_count(0)
 
 
 async def test_the_page_follows_the_run_and_keeps_the_focus(

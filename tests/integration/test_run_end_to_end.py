@@ -29,6 +29,9 @@ from tests.support.wandb_file import read_history
 
 pytestmark = pytest.mark.timeout(1800)
 
+VALIDATION = tuple(
+    f"validation_winrate{of}{which}" for of in ("", "_recent") for which in ("", "_low", "_high")
+)
 FIGURES = frozenset(
     {
         *("wall_s", "base_model_s", "peak_memory_bytes", "episodes", "seed", "mode", "versions"),
@@ -36,7 +39,7 @@ FIGURES = frozenset(
         *("gold_base_mean", "gold_base_std", "gold_final_mean", "kl_final_mean", "kl_target"),
         *("coverage_median", "label_to_policy_latency_p50_s", "label_to_policy_latency_p95_s"),
         *("policy_lag_max", "max_policy_lag", "logprob_mismatch_max"),
-        *("validation_winrate", "validation_winrate_low"),
+        *VALIDATION,
         *("episodes_per_s", "learner_idle", "actor_idle"),
     }
 )
@@ -51,7 +54,7 @@ UNKNOWN_HERE = {
 }
 """Figures of runs that make their own base model, or whose labelers are simulated."""
 
-KNOWN_BY_CHANCE = {"validation_winrate", "validation_winrate_low"}
+KNOWN_BY_CHANCE = set(VALIDATION)
 """Of so few labels, none may have compared the policy with the base model."""
 
 

@@ -152,7 +152,14 @@ class Injected:
             difference = gold(ours.token_ids) - gold(theirs.token_ids)
             if difference:
                 moment = self.version + number / VOTES_PER_STEP
-                self.labels.votes.append(ValidationVote(received_at=moment, is_win=difference > 0))
+                self.labels.votes.append(
+                    ValidationVote(
+                        received_at=moment,
+                        is_win=difference > 0,
+                        query_id=f"v{self.version}-{number}",
+                        labeler_id="ann",
+                    )
+                )
 
     @torch.no_grad()
     def _sampled(

@@ -37,6 +37,10 @@ def make_progress(**changes: object) -> Progress:
         coverage=0.93,
         agreement_alpha=0.46,
         winrate_vs_reference=0.71,
+        winrate_recent=0.78,
+        winrate_recent_low=0.66,
+        winrate_recent_high=0.87,
+        winrate_recent_labels=100,
     )
     return changed(progress, **changes)
 

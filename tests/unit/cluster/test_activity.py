@@ -43,10 +43,10 @@ NO_REWARD = replace(TRAINING, is_learning=False, has_reward=False, learner_for_s
         (replace(TRAINING, learner="rollouts"), "training"),
         (replace(TRAINING, learner="labels", learner_for_s=BRIEF_S - 0.1), "training"),
         # Waiting.
-        (replace(TRAINING, learner="labels", learner_for_s=BRIEF_S), "waiting for people"),
+        (replace(TRAINING, learner="labels", learner_for_s=BRIEF_S), "waiting for labels"),
         (
             replace(TRAINING, learner="labels", learner_for_s=60.0, fit="refit"),
-            "waiting for people",
+            "waiting for labels",
         ),
         (replace(TRAINING, learner="rollouts", learner_for_s=9.0), "waiting for rollouts"),
         (replace(TRAINING, learner="scores", learner_for_s=9.0), "waiting for scores"),

@@ -33,6 +33,7 @@ LIVE_NAMES = {
     "label_to_policy_latency_p50_s": "online/label_to_policy_latency_p50",
     "label_to_policy_latency_p95_s": "online/label_to_policy_latency_p95",
     "validation_winrate": "policy/winrate_vs_reference",
+    "validation_winrate_recent": "policy/winrate_recent",
 }
 
 
@@ -68,6 +69,8 @@ def test_a_report_of_a_run_worked_out_by_hand(folder: RunFolder) -> None:
         "labels_not_learned": 1,
         "validation_labels": 1,
         "validation_winrate": 1.0,
+        "validation_winrate_recent": 1.0,
+        "labelled_by": "people",
         "labels_in_ledger": 19,
         "labelers_excluded": 1,
     }

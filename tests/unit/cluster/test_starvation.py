@@ -89,7 +89,7 @@ def test_people_are_waited_for_and_told_of_once_a_wait(watched: Watched) -> None
     assert watched.alerts == []
     for _ in range(2):
         watched.look("labels", 10 * STARVED_S)
-    assert watched.alerts == ["the run waits for people"]
+    assert watched.alerts == ["the run waits for labels"]
     watched.look("step", 1.0)
     watched.look("labels", TOLD_AFTER_S)
     assert len(watched.alerts) == 2

@@ -6,7 +6,7 @@
   78 … 80   waits for scores
   80 … 90   a step
   90 … 110  stands at the pulled cord
- 110 … 116  waits for people
+ 110 … 116  waits for labels
  116 … 126  a step
  126 … 130  waits for rollouts
 
@@ -224,7 +224,7 @@ def test_the_words_follow_the_run(played: Played) -> None:
         "collecting first labels",
         "fitting the first reward",
         "stopped by the cord",
-        "waiting for people",
+        "waiting for labels",
         "waiting for rollouts",
     ]
 

@@ -397,3 +397,18 @@ async def test_winrate_counts_validation_labels_that_prefer_the_policy(
     assert 0.0 <= winrate.low < winrate.rate <= 1.0
     assert (await queue.policy_loop.winrate(last=5)).num_labels == 5
     assert (await queue.policy_loop.online_stats())["policy/winrate_vs_reference"] == winrate.rate
+
+
+@proves("policy/winrate_recent")
+async def test_the_recent_winrate_is_of_the_newest_hundred_votes(make_queue: MakeQueue) -> None:
+    queue = make_queue(make_config(total=400, initial=150, validation_share=0.99, refits=1))
+    await queue.policy_loop.add_reference(reference_rollouts(200))
+    await queue.policy_loop.set_progress(0, make_policy(1))
+    await answer_orders(queue, version=1)
+    await label(queue, 147)
+    votes = queue.state.figures.validation_votes()
+    assert len(votes) > 110
+    wins = [vote.is_win for vote in votes[-100:]]
+    stats = await queue.policy_loop.online_stats()
+    assert stats["policy/winrate_recent"] == sum(wins) / 100
+    assert stats["policy/winrate_recent"] != stats["policy/winrate_vs_reference"]

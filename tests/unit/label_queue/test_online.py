@@ -72,6 +72,7 @@ def test_the_figures_of_the_run() -> None:
     fill(ledger)
     assert read(ledger).figures.online_stats() == pytest.approx(
         {
+            "policy/winrate_recent": 1.0,
             "policy/winrate_vs_reference": 1.0,  # cid, who is excluded, preferred ρ
             "online/coverage": 2 / 3,
             "online/label_to_policy_latency_p50": 120.0,  # of 70, 110, 130, 180

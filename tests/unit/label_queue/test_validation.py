@@ -1,8 +1,18 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
-from label_queue.figures.validation import validation_votes
+import pytest
+from scipy.stats import binomtest
+
+from label_queue.figures.agreement import wilson_bounds
+from label_queue.figures.validation import (
+    ValidationVote,
+    clustered_variance,
+    validation_votes,
+    winrate,
+)
 from tests.support.synthetic_run import make_label, make_query
 
 
@@ -32,3 +42,55 @@ def test_a_ranking_votes_for_its_first() -> None:
 def test_a_query_with_more_of_the_base_model_than_of_the_policy_is_no_even_contest() -> None:
     query = make_query("late", purpose="validation", versions=(0, 0, 0, 2))
     assert validation_votes({"late": query}, [make_label(query, "a", 3, 1.0)]) == []
+
+
+def vote(query: int, labeler: str, *, is_win: bool) -> ValidationVote:
+    return ValidationVote(received_at=1.0, is_win=is_win, query_id=f"q{query}", labeler_id=labeler)
+
+
+def test_no_vote_is_no_rate() -> None:
+    none = winrate([])
+    assert none.num_labels == 0
+    assert all(math.isnan(each) for each in (none.rate, none.low, none.high))
+
+
+def test_votes_on_their_own_have_the_interval_of_wilson() -> None:
+    votes = [vote(number, f"labeler-{number}", is_win=number % 4 > 0) for number in range(40)]
+    told = winrate(votes)
+    # One vote a group: G/(G − 1) = 40/39 of p(1 − p)/n.
+    assert clustered_variance(votes, 0.75) == pytest.approx(40 / 39 * 0.75 * 0.25 / 40)
+    assert (told.rate, told.low, told.high) == pytest.approx((0.75, *wilson_bounds(29.25, 39)))
+    exact = binomtest(30, 40).proportion_ci(0.95, method="wilson")
+    assert (told.low, told.high) == pytest.approx((exact.low, exact.high), abs=0.005)
+
+
+def test_a_clustered_variance_by_hand() -> None:
+    votes = [
+        vote(0, "ann", is_win=True),
+        vote(0, "bob", is_win=True),
+        vote(1, "ann", is_win=False),
+        vote(1, "bob", is_win=False),
+    ]
+    # By query the sums of y − ½ are 1 and −1: 2/1 · 2/16. By labeler both are 0. By both, each
+    # vote on its own: 4/3 · 4 · ¼/16.
+    assert clustered_variance(votes, 0.5) == pytest.approx(1 / 4 - 1 / 12)
+    told = winrate(votes)
+    assert (told.low, told.high) == pytest.approx(wilson_bounds(0.75, 1.5))
+
+
+def test_five_answers_to_one_query_say_less_than_five_queries() -> None:
+    apart = [vote(number, f"l{number % 5}", is_win=number < 35) for number in range(50)]
+    together = [vote(number // 5, f"l{number % 5}", is_win=number < 35) for number in range(50)]
+    wide, narrow = winrate(together), winrate(apart)
+    assert wide.rate == narrow.rate == 0.7
+    assert wide.high - wide.low > 1.8 * (narrow.high - narrow.low)
+
+
+def test_where_all_agree_each_query_counts_once() -> None:
+    votes = [vote(number // 2, f"l{number % 2}", is_win=True) for number in range(20)]
+    assert (winrate(votes).low, winrate(votes).high) == pytest.approx(wilson_bounds(10, 10))
+
+
+def test_one_labeler_alone_is_no_group_among_others() -> None:
+    votes = [vote(number, "ann", is_win=number % 2 == 0) for number in range(10)]
+    assert clustered_variance(votes, 0.5) == pytest.approx(0.25 / 10)

@@ -15,7 +15,12 @@ from label_queue.figures.validation import ValidationVote
 
 def votes(wins: list[bool], since: int = 0) -> list[ValidationVote]:
     return [
-        ValidationVote(received_at=since + 1.0 + number, is_win=is_win)
+        ValidationVote(
+            received_at=since + 1.0 + number,
+            is_win=is_win,
+            query_id=f"q{number}",
+            labeler_id="ann",
+        )
         for number, is_win in enumerate(wins)
     ]
 

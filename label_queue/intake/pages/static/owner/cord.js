@@ -9,7 +9,7 @@ let shownReasons = "";
  * @param {any} cord CordBody
  * @param {number} now
  * @param {boolean} isClosed
- * @param {string} activity What the run is doing now, e.g. "waiting for people".
+ * @param {string} activity What the run is doing now, e.g. "waiting for labels".
  * @param {string} trouble What must be done for it to go on; "" where it does.
  * @param {(reason: any) => void} onRelease Asked to take one reason away.
  */

@@ -16,10 +16,21 @@ function figures(p) {
     ["Label to policy", duration(p.label_to_policy_p50_s), `median; 95 % within ${duration(p.label_to_policy_p95_s)}`],
     ["Coverage", percent(p.coverage), "of labels learned by the policy that people judge"],
     ["Agreement α", decimal(p.agreement_alpha), "Krippendorff, on shared queries"],
-    ["Win rate", percent(p.winrate_vs_reference), "of the policy against its start, by people"],
+    ["Win rate", percent(p.winrate_recent), winRate(p)],
     ["Policy", `v${count(p.policy_version)}`, counted(p.episodes, "episode")],
     ["Reward", p.reward_version === 0 ? UNKNOWN : `v${count(p.reward_version)}`, "the version that scores rollouts"],
   ];
+}
+
+/**
+ * Say what a win rate rests on, and how sure it is.
+ * @param {any} p Progress
+ */
+function winRate(p) {
+  if (p.winrate_recent_labels === 0) return "of the policy against its start: nobody compared them yet";
+  const bounds = `${percent(p.winrate_recent_low)} to ${percent(p.winrate_recent_high)}`;
+  const newest = `in the newest ${counted(p.winrate_recent_labels, "comparison")}`;
+  return `of the policy against its start ${newest}, surely ${bounds}; ${percent(p.winrate_vs_reference)} over the whole run`;
 }
 
 /** @param {any} progress */
