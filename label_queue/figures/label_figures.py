@@ -13,9 +13,10 @@ from label_queue.figures.known_order import KnownPair, known_pairs, lost_votes
 from label_queue.figures.online import Online, OnlineFold
 from label_queue.figures.validation import (
     WINDOW,
+    ValidationFold,
     ValidationVote,
     WinRate,
-    validation_votes,
+    win_share,
     winrate,
 )
 from label_queue.folds.board import QueryBoard
@@ -46,6 +47,7 @@ class LabelFigures:
         self._history = history
         self._view = view
         self._online = OnlineFold(board.queries, config)
+        self._validation = ValidationFold(board.queries, history)
         self.num_duplicates = 0
         self.num_rejected = 0
         self._query_lags: deque[int] = deque(maxlen=RECENT)
@@ -59,11 +61,8 @@ class LabelFigures:
         return self._online.take(self._view(), self._history.training)
 
     def validation_votes(self) -> list[ValidationVote]:
-        """Return all choices between π and ρ that count, by `seq`.
-
-        Ties, queries in which π was still ρ, and labels that are held or excluded are left out.
-        """
-        return validation_votes(self._board.queries, self._counting())
+        """Return all choices between π and ρ that count, by `seq`; see `validation.as_vote`."""
+        return self._validation.votes()
 
     def known_pairs(self, most: int, least_votes: int) -> list[KnownPair]:
         """Return pairs of known order; see `known_order.known_pairs`."""
@@ -84,10 +83,9 @@ class LabelFigures:
     def winrate(self, last: int | None = None) -> WinRate:
         """Return π's win rate over ρ on validation labels, of all or of the newest `last`.
 
-        A label is a win if the response it puts first is π's; see `validation_votes`.
+        A label is a win if the response it puts first is π's; see `validation.as_vote`.
         """
-        votes = self.validation_votes()
-        return winrate(votes if last is None else votes[-last:])
+        return winrate(self._validation.votes(last))
 
     def query_made(self, policy_lag: int) -> None:
         """Note how many versions behind the newest policy a new query's oldest token was."""
@@ -145,15 +143,19 @@ class LabelFigures:
         rate is of the newest votes.
         """
         row: dict[str, float] = {
-            "policy/winrate_vs_reference": self.winrate().rate,
-            "policy/winrate_recent": self.winrate(WINDOW).rate,
+            "policy/winrate_vs_reference": win_share(self._validation.votes()),
+            "policy/winrate_recent": win_share(self._validation.votes(WINDOW)),
         }
-        online = self.online()
-        if online.coverage:
-            row["online/coverage"] = median(each.share for each in online.coverage)
-        if seconds := [each.seconds for each in online.latencies]:
-            row["online/label_to_policy_latency_p50"] = percentile(seconds, 0.50)
-            row["online/label_to_policy_latency_p95"] = percentile(seconds, 0.95)
+        online = self._online.summary(self._view())
+        row |= {
+            name: value
+            for name, value in (
+                ("online/coverage", online.coverage_median),
+                ("online/label_to_policy_latency_p50", online.latency_p50_s),
+                ("online/label_to_policy_latency_p95", online.latency_p95_s),
+            )
+            if value is not None
+        }
         if self._query_lags:
             row["online/query_policy_lag"] = median(self._query_lags)
         return _defined(row)

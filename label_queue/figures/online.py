@@ -14,17 +14,23 @@ a fit is in the training set and not learned. The live figures and the report re
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_right
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, islice
 
 from label_queue.config import QualityConfig
 from label_queue.folds.history import LabelHistory
-from label_queue.folds.lineage import rewards_behind_each
+from label_queue.folds.lineage import Memories, rewards_behind_each
 from label_queue.folds.view import LearnedLabels, LedgerView
+from label_queue.percentile import percentile
 from label_queue.quality.preference import TRAINING
 from protocol.labels import ComparisonQuery, LabelChange
+
+PARTS_KEPT = 2
+"""Refits whose labels are kept at hand: queries come from the policies of the newest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +75,15 @@ class Online:
     latency."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnlineSummary:
+    """How online a run was so far, in figures; None where there is nothing yet to say it from."""
+
+    coverage_median: float | None
+    latency_p50_s: float | None
+    latency_p95_s: float | None
+
+
 class OnlineFold:
     """Measures a ledger that grows, and the moments at which policy versions were first sampled.
 
@@ -79,9 +94,11 @@ class OnlineFold:
         """Take the queries by id; those added to the mapping later are seen."""
         self._past = LabelHistory(queries, config)
         self._learned = LearnedLabels(config)
+        self._overlap = _Overlap()
         self._num_queries = 0
         self._num_events = 0
         self._coverage: list[Coverage] = []
+        self._shares = array("d")
         self._arrivals = _Arrivals()
 
     def first_sampled(self, version: int, at: float) -> None:
@@ -95,28 +112,39 @@ class OnlineFold:
             view: The ledger.
             present: Ids of the labels in its training set.
         """
+        self._grow(view)
+        arrived = self._arrivals.latencies
+        return Online(
+            coverage=tuple(self._coverage),
+            latencies=tuple(sorted(arrived.values(), key=lambda each: each.seq)),
+            num_waiting=len(present - arrived.keys()),
+        )
+
+    def summary(self, view: LedgerView) -> OnlineSummary:
+        """Return the same in figures, without going through all labels again."""
+        self._grow(view)
+        shares, seconds = self._shares, self._arrivals.seconds
+        return OnlineSummary(
+            coverage_median=percentile(shares, 0.50) if shares else None,
+            latency_p50_s=percentile(seconds, 0.50) if seconds else None,
+            latency_p95_s=percentile(seconds, 0.95) if seconds else None,
+        )
+
+    def _grow(self, view: LedgerView) -> None:
+        """Measure what the ledger has grown by since the last call."""
         learned = self._learned.by_reward(view)
         trained_by = {policy.version: policy.reward_version for policy in view.policies}
         known = sorted(trained_by)
         for place, query in self._new_queries(view):
             self._go_on_to(place, view)
             if training := self._past.training:
-                version = newest_until(known, shown_version(query))
-                memory = learned.get(trained_by.get(version, 0), frozenset())
-                num_known = len(memory) - len(memory - training)  # of & without the large set
+                version = trained_by.get(newest_until(known, shown_version(query)), 0)
+                share = self._overlap.count(version, learned, training) / len(training)
+                self._shares.append(share)
                 self._coverage.append(
-                    Coverage(
-                        query_id=query.query_id,
-                        created_at=query.created_at,
-                        share=num_known / len(training),
-                    )
+                    Coverage(query_id=query.query_id, created_at=query.created_at, share=share)
                 )
-        arrivals = self._arrivals.take(view, self._learned)
-        return Online(
-            coverage=tuple(self._coverage),
-            latencies=tuple(sorted(arrivals.values(), key=lambda each: each.seq)),
-            num_waiting=len(present - arrivals.keys()),
-        )
+        self._arrivals.grow(view, self._learned)
 
     def _new_queries(self, view: LedgerView) -> list[tuple[int, ComparisonQuery]]:
         """Return the queries that came since the last call and have a coverage, as they were made.
@@ -141,9 +169,62 @@ class OnlineFold:
 
     def _go_on_to(self, place: int, view: LedgerView) -> None:
         """Bring the training set of the past to the moment after an event."""
+        past = self._past
         while self._num_events < len(view.events) and view.events[self._num_events].seq <= place:
-            self._past.apply(view.events[self._num_events])
+            event = view.events[self._num_events]
+            label_id = event.label_id if isinstance(event, LabelChange) else None
+            was_in, num_moves = label_id in past.training, past.num_moves
+            past.apply(event)
+            if past.num_moves > num_moves:
+                self._overlap.forget()
+            elif label_id is not None:
+                self._overlap.changed(label_id, by=(label_id in past.training) - was_in)
             self._num_events += 1
+
+
+@dataclass(slots=True)
+class _SinceRefit:
+    """What was learned by a refit and the updates that go on from it, up to one of them."""
+
+    through: int
+    first_by: dict[str, int] = field(default_factory=dict)
+    """The version that learned a label first, by label id."""
+    in_training: Counter[int] = field(default_factory=Counter)
+    """How many labels of the training set each version was the first to learn."""
+
+
+class _Overlap:
+    """How many labels of a training set each reward version has learned, as both change."""
+
+    def __init__(self) -> None:
+        self._parts: OrderedDict[int, _SinceRefit] = OrderedDict()
+        """By the refit's version; those used last at the end."""
+
+    def count(self, version: int, learned: Memories[str], training: Set[str]) -> int:
+        """Return how many labels of the training set a version has learned; 0 of none."""
+        if version not in learned.versions:
+            return 0
+        refit = learned.refit_of(version)
+        part = self._parts.setdefault(refit, _SinceRefit(refit - 1))
+        self._parts.move_to_end(refit)
+        if len(self._parts) > PARTS_KEPT:
+            self._parts.popitem(last=False)
+        for each in learned.since_refit(version, after=part.through):
+            for label_id in learned.own(each):
+                if part.first_by.setdefault(label_id, each) == each and label_id in training:
+                    part.in_training[each] += 1
+            part.through = each
+        return sum(count for each, count in part.in_training.items() if each <= version)
+
+    def changed(self, label_id: str, *, by: int) -> None:
+        """Note that a label entered the training set (1), left it (−1), or neither (0)."""
+        for part in self._parts.values():
+            if by and label_id in part.first_by:
+                part.in_training[part.first_by[label_id]] += by
+
+    def forget(self) -> None:
+        """Count anew from now on: many labels entered or left."""
+        self._parts.clear()
 
 
 class _Arrivals:
@@ -156,23 +237,43 @@ class _Arrivals:
         """Policy versions in `_sampled` that were not gone through yet."""
         self._reached: dict[int, float] = {}
         """When each reward version first reached a policy that was sampled."""
-        self._latencies: dict[str, Latency] = {}
+        self._through: dict[int, tuple[int, float]] = {}
+        """By refit: the newest version that goes back to it whose labels all have arrived, and by
+        when."""
+        self.latencies: dict[str, Latency] = {}
+        """By label id."""
+        self.seconds = array("d")
+        """Of `latencies`, in the same order."""
+        self._places: dict[str, int] = {}
+        """Where in `seconds` a label's latency is, by label id."""
 
     def first_sampled(self, version: int, at: float) -> None:
         if at < self._sampled.get(version, math.inf):
             self._sampled[version] = at
             self._told.append(version)
 
-    def take(self, view: LedgerView, learned: LearnedLabels) -> dict[str, Latency]:
-        """Return the latencies by label."""
+    def grow(self, view: LedgerView, learned: LearnedLabels) -> None:
+        """Take in what was told, and what the ledger has grown by since the last call."""
         moved = self._moved(view)
         if moved:
             memories = learned.seqs_by_reward(view)
-            labels = {e.seq: e for e in view.events if isinstance(e, LabelChange)}
-            for reward in sorted(moved & memories.keys(), key=self._reached.__getitem__):
-                for seq in sorted(memories[reward]):
-                    self._arrive(labels[seq], self._reached[reward])
-        return self._latencies
+            for reward in sorted(moved & memories.versions, key=self._reached.__getitem__):
+                at = self._reached[reward]
+                for seq in sorted(self._arriving(reward, at, memories)):
+                    self._arrive(view.label_change(seq), at)
+
+    def _arriving(self, reward: int, at: float, memories: Memories[int]) -> Set[int]:
+        """Return what a reward version has learned, without what is known to have come before."""
+        refit = memories.refit_of(reward)
+        through, came_by = self._through.get(refit, (refit - 1, -math.inf))
+        if reward <= through:
+            return memories[reward]
+        self._through[refit] = reward, at
+        if at < came_by:
+            return memories[reward]
+        return frozenset().union(
+            *(memories.own(each) for each in memories.since_refit(reward, after=through))
+        )
 
     def _moved(self, view: LedgerView) -> set[int]:
         """Go through what was told; return the reward versions that arrived, or did so earlier."""
@@ -189,14 +290,18 @@ class _Arrivals:
         return moved
 
     def _arrive(self, label: LabelChange, at: float) -> None:
-        known = self._latencies.get(label.label_id)
-        if known is None or at < known.arrived_at:
-            self._latencies[label.label_id] = Latency(
-                label_id=label.label_id,
-                seq=label.seq,
-                received_at=label.received_at,
-                arrived_at=at,
-            )
+        known = self.latencies.get(label.label_id)
+        if known is not None and at >= known.arrived_at:
+            return
+        latency = Latency(
+            label_id=label.label_id, seq=label.seq, received_at=label.received_at, arrived_at=at
+        )
+        self.latencies[label.label_id] = latency
+        if known is None:
+            self._places[label.label_id] = len(self.seconds)
+            self.seconds.append(latency.seconds)
+        else:
+            self.seconds[self._places[label.label_id]] = latency.seconds
 
 
 def shown_version(query: ComparisonQuery) -> int:

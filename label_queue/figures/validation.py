@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from label_queue.figures.agreement import wilson_bounds
 from label_queue.figures.known_order import first_choice
-from protocol.labels import AnswerEvent, ComparisonQuery
+from label_queue.folds.history import LabelHistory
+from protocol.labels import AnswerEvent, ComparisonQuery, LabelChange
 
 WINDOW = 100
 """Newest votes that stand for the policy of now: a bound of ± 0.1 at a rate of ½."""
@@ -39,30 +41,65 @@ class WinRate:
     num_labels: int
 
 
-def validation_votes(
-    queries: Mapping[str, ComparisonQuery], labels: Iterable[AnswerEvent]
-) -> list[ValidationVote]:
-    """Return all choices on validation queries, a ranking's first too, in the order of `labels`.
+class ValidationFold:
+    """All choices on validation queries, kept as labels come."""
 
-    Ties are left out, and so are queries in which ρ has not half of the candidates, as responses
-    of the policy came from when it was still ρ: in the others chance is ½.
+    def __init__(self, queries: Mapping[str, ComparisonQuery], history: LabelHistory) -> None:
+        """Take the queries by id, and the events; what is added to them later is seen."""
+        self._queries = queries
+        self._history = history
+        self._num_events = 0
+        self._votes: dict[str, tuple[int, ValidationVote]] = {}
+        """Those that stand, by label id, each with its sequence number, which rise."""
+
+    def votes(self, last: int | None = None) -> list[ValidationVote]:
+        """Return the votes that count, or the newest `last` of them, by sequence number.
+
+        Labels that are held or excluded are left out.
+        """
+        self._catch_up()
+        standings = self._history.standings
+        newest = (
+            vote
+            for seq, vote in reversed(self._votes.values())
+            if standings[vote.labeler_id].trains(seq)
+        )
+        return list(islice(newest, last))[::-1]
+
+    def _catch_up(self) -> None:
+        for event in islice(self._history.events, self._num_events, None):
+            if isinstance(event, LabelChange):
+                self._votes.pop(event.label_id, None)
+            if isinstance(event, AnswerEvent):
+                vote = as_vote(self._queries[event.query_id], event)
+                if vote is not None:
+                    self._votes[event.label_id] = event.seq, vote
+        self._num_events = len(self._history.events)
+
+
+def as_vote(query: ComparisonQuery, label: AnswerEvent) -> ValidationVote | None:
+    """Return a label as a choice between π and ρ, a ranking's first too; None where it is none.
+
+    Ties are none, nor are queries in which ρ has not half of the candidates, as responses of the
+    policy came from when it was still ρ: in the others chance is ½.
     """
-    votes = []
-    for label in labels:
-        query = queries[label.query_id]
-        versions = {c.candidate_id: c.policy_version for c in query.candidates}
-        is_even = 2 * list(versions.values()).count(0) == len(versions)
-        best = first_choice(label)
-        if query.purpose == "validation" and is_even and best is not None:
-            votes.append(
-                ValidationVote(
-                    received_at=label.received_at,
-                    is_win=versions[best] > 0,
-                    query_id=label.query_id,
-                    labeler_id=label.labeler_id,
-                )
-            )
-    return votes
+    if query.purpose != "validation":
+        return None
+    versions = {c.candidate_id: c.policy_version for c in query.candidates}
+    best = first_choice(label)
+    if 2 * list(versions.values()).count(0) != len(versions) or best is None:
+        return None
+    return ValidationVote(
+        received_at=label.received_at,
+        is_win=versions[best] > 0,
+        query_id=label.query_id,
+        labeler_id=label.labeler_id,
+    )
+
+
+def win_share(votes: Sequence[ValidationVote]) -> float:
+    """Return the share of votes that are wins; NaN of none."""
+    return sum(vote.is_win for vote in votes) / len(votes) if votes else math.nan
 
 
 def winrate(votes: Sequence[ValidationVote]) -> WinRate:
@@ -74,7 +111,7 @@ def winrate(votes: Sequence[ValidationVote]) -> WinRate:
     """
     if not votes:
         return WinRate(rate=math.nan, low=math.nan, high=math.nan, num_labels=0)
-    rate = sum(vote.is_win for vote in votes) / len(votes)
+    rate = win_share(votes)
     trials = float(len({vote.query_id for vote in votes}))  # where all agree V says nothing
     if 0 < rate < 1:
         trials = min(len(votes), rate * (1 - rate) / clustered_variance(votes, rate))

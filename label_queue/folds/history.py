@@ -37,6 +37,8 @@ class LabelHistory:
         """Ids of the labels that would train now: the training set. Not to be changed."""
         self.num_held = 0
         """Labels that would train now, were their labeler not on probation or suspended."""
+        self.num_moves = 0
+        """How often somebody's standing changed what their labels do, which may be many at once."""
         self.num_retracted = 0
         self._queries = queries
         self._by_id: dict[str, LabelEvent] = {}
@@ -116,6 +118,7 @@ class LabelHistory:
         before, held_before = self._settled.get(name, (None, 0))
         has_moved = before is None or not standing.trains_like(before)
         if has_moved:
+            self.num_moves += 1
             touched = set(own)
         else:
             touched = own.keys() & {event.label_id} if isinstance(event, LabelChange) else set()

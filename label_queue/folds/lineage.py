@@ -9,7 +9,8 @@ or if its parent is touched; a rollback makes a version whose parent is the one 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from typing import TypeVar
 
 from protocol.labels import PolicyProvenance, RewardVersion
@@ -43,24 +44,77 @@ def reference_provenance(at: float) -> PolicyProvenance:
     )
 
 
+class Memories(Mapping[int, frozenset[NameT]]):
+    """What each reward version has learned: its own fit's list, and those since the last refit.
+
+    Worked out when asked for, since together they are as many as labels times versions.
+    """
+
+    def __init__(
+        self, rewards: Iterable[RewardVersion], own: Callable[[int], Collection[NameT]]
+    ) -> None:
+        """Take the versions, and what returns a version's own list."""
+        self._own: Callable[[int], Collection[NameT]] = own
+        self._refits: dict[int, int] = {}
+        first = 0
+        for reward in sorted(rewards, key=lambda each: each.version):
+            first = reward.version if reward.kind == "refit" or not first else first
+            self._refits[reward.version] = first
+        self._versions = list(self._refits)
+
+    def __getitem__(self, version: int) -> frozenset[NameT]:
+        """Return what a version has learned."""
+        return frozenset().union(*(self._own(each) for each in self.since_refit(version)))
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the versions, rising."""
+        return iter(self._versions)
+
+    def __len__(self) -> int:
+        """Return how many versions there are."""
+        return len(self._versions)
+
+    @property
+    def versions(self) -> Set[int]:
+        """The versions there are."""
+        return self._refits.keys()
+
+    def own(self, version: int) -> Collection[NameT]:
+        """Return what a version's own fit was given."""
+        return self._own(version)
+
+    def since_refit(self, version: int, after: int = 0) -> Sequence[int]:
+        """Return the versions whose lists a version goes back to, rising, those after another."""
+        first = max(self._refits[version], after + 1)
+        start = bisect_left(self._versions, first)
+        return self._versions[start : bisect_right(self._versions, version)]
+
+    def refit_of(self, version: int) -> int:
+        """Return the refit that a version goes back to, which may be itself."""
+        return self._refits[version]
+
+    def ever(self) -> frozenset[NameT]:
+        """Return what any version has learned."""
+        return frozenset().union(*(self._own(version) for version in self._versions))
+
+    def touching(self, labels: Set[NameT]) -> tuple[int, ...]:
+        """Return the versions that learned any of these labels, rising."""
+        touched: list[int] = []
+        since = 0
+        for version in self._versions:
+            refit = self._refits[version]
+            if since != refit and any(name in labels for name in self._own(version)):
+                since = refit  # and so do all that go on from it
+            if since == refit:
+                touched.append(version)
+        return tuple(touched)
+
+
 def learned_labels(
     rewards: Iterable[RewardVersion], lists: Mapping[int, frozenset[NameT]]
-) -> dict[int, frozenset[NameT]]:
+) -> Memories[NameT]:
     """Return, for each reward version, the labels it learned, of each version's own list."""
-    learned: dict[int, frozenset[NameT]] = {}
-    memory: frozenset[NameT] = frozenset()
-    for reward in sorted(rewards, key=lambda each: each.version):
-        fitted_on = lists[reward.version]
-        memory = fitted_on if reward.kind == "refit" else memory | fitted_on
-        learned[reward.version] = memory
-    return learned
-
-
-def rewards_touched(
-    learned: Mapping[int, frozenset[str]], labels: Collection[str]
-) -> tuple[int, ...]:
-    """Return the reward versions that learned any of these labels, rising."""
-    return tuple(sorted(v for v, memory in learned.items() if not memory.isdisjoint(labels)))
+    return Memories(rewards, lists.__getitem__)
 
 
 def policies_touched(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from label_queue.folds.history import states_preference
-from label_queue.folds.lineage import policies_touched, rewards_touched
+from label_queue.folds.lineage import policies_touched
 from label_queue.folds.view import LearnedLabels, LedgerView
 from protocol.labels import LabelChange, Reinstated
 
@@ -70,7 +70,7 @@ def contaminated_from(
 
     None where none was, or where a rollback has left all of them behind.
     """
-    touched = policies_touched(view.policies, rewards_touched(learned.by_reward(view), labels))
+    touched = policies_touched(view.policies, learned.by_reward(view).touching(frozenset(labels)))
     is_clean = not touched or view.newest_policy not in touched
     return None if is_clean else touched[0]
 

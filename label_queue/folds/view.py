@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 from label_queue.config import QualityConfig
 from label_queue.folds.dataset import TrainingFold, build_dataset, current_labels
-from label_queue.folds.lineage import learned_labels
+from label_queue.folds.lineage import Memories
 from label_queue.ledger.records import Ledger
 from label_queue.quality.weights import capped
 from protocol.labels import (
@@ -22,7 +23,7 @@ from protocol.labels import (
     PolicyProvenance,
     RewardVersion,
 )
-from protocol.seq_ranges import numbers_in
+from protocol.seq_ranges import SeqRanges, as_ranges, numbers_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,12 @@ class LedgerView:
     def last_seq(self) -> int:
         """The newest event's place; 0 before the first."""
         return self.events[-1].seq if self.events else 0
+
+    def label_change(self, seq: int) -> LabelChange:
+        """Return the change of a label that has a sequence number."""
+        event = self.events[bisect_left(self.events, seq, key=lambda each: each.seq)]
+        assert isinstance(event, LabelChange), "only changes of labels are learned"
+        return event
 
     @property
     def live_reward(self) -> RewardVersion | None:
@@ -86,8 +93,10 @@ class LearnedLabels:
     def __init__(self, config: QualityConfig) -> None:
         """Take how the run's labelers are judged, for versions that came without a list."""
         self._config = config
-        self._lists: dict[int, frozenset[int]] = {}
-        self._labels: dict[int, frozenset[str]] = {}
+        self._lists: dict[int, SeqRanges] = {}
+        self._names: dict[int, str] = {}
+        """Label ids by the sequence numbers of their revisions."""
+        self._named_through = 0
 
     def training_set(self, view: LedgerView) -> frozenset[str]:
         """Return the ids of the labels in the training set of the view's present."""
@@ -96,36 +105,45 @@ class LearnedLabels:
             fold.apply(event)
         return frozenset(label.label_id for label in fold.labels())
 
-    def by_reward(self, view: LedgerView) -> dict[int, frozenset[str]]:
+    def by_reward(self, view: LedgerView) -> Memories[str]:
         """Return, for each reward version, the ids of the labels it learned."""
         self._find_lists(view)
-        return learned_labels(view.rewards, self._labels)
+        return Memories(view.rewards, self._own_ids)
 
-    def seqs_by_reward(self, view: LedgerView) -> dict[int, frozenset[int]]:
+    def seqs_by_reward(self, view: LedgerView) -> Memories[int]:
         """Return, for each reward version, the sequence numbers of what it learned.
 
         Of a label that was revised, those of all revisions that it learned.
         """
         self._find_lists(view)
-        return learned_labels(view.rewards, self._lists)
+        return Memories(view.rewards, self._own_seqs)
+
+    def _own_seqs(self, version: int) -> frozenset[int]:
+        return frozenset(numbers_in(self._lists[version]))
+
+    def _own_ids(self, version: int) -> frozenset[str]:
+        return frozenset(self._names[seq] for seq in numbers_in(self._lists[version]))
 
     def _find_lists(self, view: LedgerView) -> None:
         """Take in the lists of the versions that came since the last call."""
-        new = [reward for reward in view.rewards if reward.version not in self._labels]
+        new = [reward for reward in view.rewards if reward.version not in self._lists]
         if not new:
             return
+        named_through = self._named_through
+        for event in reversed(view.events):
+            if event.seq <= self._named_through:
+                break
+            if isinstance(event, LabelChange):
+                self._names[event.seq] = event.label_id
+                named_through = max(named_through, event.seq)
+        self._named_through = named_through
         unsaid = [reward for reward in new if reward.learned is None]
         lists = self._work_out(view, unsaid) if unsaid else {}
-        names = {e.seq: e.label_id for e in view.events if isinstance(e, LabelChange)}
         for reward in new:
-            if reward.learned is not None:
-                lists[reward.version] = frozenset(numbers_in(reward.learned))
-            self._lists[reward.version] = lists[reward.version]
-            self._labels[reward.version] = frozenset(names[seq] for seq in lists[reward.version])
+            said = reward.learned
+            self._lists[reward.version] = lists[reward.version] if said is None else said
 
-    def _work_out(
-        self, view: LedgerView, rewards: Sequence[RewardVersion]
-    ) -> dict[int, frozenset[int]]:
+    def _work_out(self, view: LedgerView, rewards: Sequence[RewardVersion]) -> dict[int, SeqRanges]:
         """Return, by version, the training sets under the cap, in one pass over the events.
 
         For a warm update that is more than its list, and not more than it and those before learned.
@@ -138,5 +156,5 @@ class LearnedLabels:
                 fold.apply(event)
                 event = next(events, None)
             fitted = capped(fold.labels(), dict(reward.labeler_weights), self._config)
-            found[reward.version] = frozenset(label.seq for label in fitted)
+            found[reward.version] = as_ranges(label.seq for label in fitted)
         return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from label_queue.folds.lineage import policies_touched, rewards_touched
+from label_queue.folds.lineage import policies_touched
 from label_queue.folds.shift import find_shift, weight_share
 from label_queue.folds.view import LearnedLabels, LedgerView
 from protocol.labels import Excluded, OwnerEvent, Reinstated, Source
@@ -77,7 +77,7 @@ def preview(
         if label.labeler_id == change.labeler_id and label.seq >= from_seq
     }
     by_reward = learned.by_reward(view)
-    rewards = rewards_touched(by_reward, own)
+    rewards = by_reward.touching(own)
     touched = policies_touched(view.policies, rewards)
     live = view.live_reward
     known = before_set if live is None else by_reward[live.version]

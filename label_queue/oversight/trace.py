@@ -18,7 +18,6 @@ from label_queue.folds.lineage import (
     ancestry,
     policies_touched,
     rewards_behind,
-    rewards_touched,
 )
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.sql import SqlLedger
@@ -97,7 +96,7 @@ class Trace:
         if not revisions:
             raise InputError(f"label {label_id!r}: not in this ledger; name a label_id or a seq")
         query = self._view.queries[revisions[0].query_id]
-        rewards = rewards_touched(self._learned, (label_id,))
+        rewards = self._learned.touching({label_id})
         return LabelTrace(
             label_id=label_id,
             labeler_id=revisions[0].labeler_id,
@@ -126,8 +125,8 @@ class Trace:
                 f"labeler {labeler_id!r}: gave no label here; those who did: {', '.join(names)}"
             )
         given = {event.label_id for event in events}
-        learned = given.intersection(frozenset().union(*self._learned.values()))
-        rewards = rewards_touched(self._learned, given)
+        learned = given & self._learned.ever()
+        rewards = self._learned.touching(given)
         return LabelerTrace(
             labeler_id=labeler_id,
             num_labels=sum(e.labeler_id == labeler_id for e in self._view.labels().values()),

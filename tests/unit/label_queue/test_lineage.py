@@ -7,7 +7,6 @@ from label_queue.folds.lineage import (
     learned_labels,
     policies_touched,
     rewards_behind,
-    rewards_touched,
 )
 from protocol.labels import RewardVersion
 from tests.support.labels import make_provenance, make_reward
@@ -38,9 +37,9 @@ def test_a_reward_remembers_until_the_next_refit() -> None:
         4: {"a", "c", "d"},
         5: {"a", "c", "d", "e"},
     } == REWARD_SERVED
-    assert rewards_touched(REWARD_SERVED, ["bad"]) == (1, 2, 3)
-    assert rewards_touched(REWARD_SERVED, ["e", "d"]) == (3, 4, 5)
-    assert rewards_touched(REWARD_SERVED, []) == ()
+    assert REWARD_SERVED.touching({"bad"}) == (1, 2, 3)
+    assert REWARD_SERVED.touching({"e", "d"}) == (3, 4, 5)
+    assert REWARD_SERVED.touching(set()) == ()
 
 
 def test_a_policy_stays_touched_though_its_reward_is_clean() -> None:

@@ -1,27 +1,42 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 from scipy.stats import binomtest
 
+from label_queue.config import QualityConfig
 from label_queue.figures.agreement import wilson_bounds
 from label_queue.figures.validation import (
+    ValidationFold,
     ValidationVote,
     clustered_variance,
-    validation_votes,
     winrate,
 )
+from label_queue.folds.history import LabelHistory
+from protocol.labels import ComparisonQuery, LabelEvent
+from tests.support import labels
 from tests.support.synthetic_run import make_label, make_query
+
+
+def wins(queries: Iterable[ComparisonQuery], given: Iterable[LabelEvent]) -> list[bool]:
+    """What is counted of some labels, in order."""
+    by_id = {query.query_id: query for query in queries}
+    history = LabelHistory(by_id, QualityConfig())
+    fold = ValidationFold(by_id, history)
+    for number, label in enumerate(given, 1):
+        history.apply(replace(label, seq=number))
+        fold.votes()
+    return [vote.is_win for vote in fold.votes()]
 
 
 def test_validation_counts_choices_between_a_trained_policy_and_the_base_model() -> None:
     contest = make_query("contest", purpose="validation", versions=(5, 0, 0, 5))
     untrained = make_query("untrained", purpose="validation", versions=(0, 0, 0, 0))
     train = make_query("train", versions=(5, 0, 0, 5))
-    queries = {query.query_id: query for query in (contest, untrained, train)}
-    labels = [
+    given = [
         make_label(contest, "a", 0, 1.0),
         make_label(contest, "b", 1, 2.0),
         make_label(contest, "c", 3, 3.0),
@@ -29,19 +44,38 @@ def test_validation_counts_choices_between_a_trained_policy_and_the_base_model()
         make_label(untrained, "a", 0, 5.0),
         make_label(train, "a", 0, 6.0),
     ]
-    assert [vote.is_win for vote in validation_votes(queries, labels)] == [True, False, True]
+    assert wins([contest, untrained, train], given) == [True, False, True]
 
 
 def test_a_ranking_votes_for_its_first() -> None:
     query = make_query("ranked", versions=(0, 2), purpose="validation")
     names = tuple(candidate.candidate_id for candidate in query.candidates)
     label = replace(make_label(query, "a", None, 1.0), outcome="ranking", ranking=names[::-1])
-    assert [vote.is_win for vote in validation_votes({"ranked": query}, [label])] == [True]
+    assert wins([query], [label]) == [True]
 
 
 def test_a_query_with_more_of_the_base_model_than_of_the_policy_is_no_even_contest() -> None:
     query = make_query("late", purpose="validation", versions=(0, 0, 0, 2))
-    assert validation_votes({"late": query}, [make_label(query, "a", 3, 1.0)]) == []
+    assert wins([query], [make_label(query, "a", 3, 1.0)]) == []
+
+
+def test_votes_follow_what_is_revised_retracted_and_excluded() -> None:
+    queries = [
+        labels.make_query(number, purpose="validation", versions=(0, 2)) for number in range(3)
+    ]
+    first, second, third = queries
+    given: list[LabelEvent] = [
+        labels.make_event(first, choice=0),
+        labels.make_event(second, choice=1),
+        labels.make_event(third, choice=0),
+    ]
+    assert wins(queries, given) == [False, True, False]
+    given.append(labels.make_event(first, choice=1, revision=1))
+    assert wins(queries, given) == [True, False, True]
+    given.append(labels.make_retraction(second))
+    assert wins(queries, given) == [False, True]
+    assert wins(queries, [*given, labels.make_exclusion("ann", from_seq=4)]) == [False]
+    assert wins(queries, [*given, labels.make_exclusion("ann", from_seq=0)]) == []
 
 
 def vote(query: int, labeler: str, *, is_win: bool) -> ValidationVote:

@@ -1,0 +1,251 @@
+"""How the label side grows: memory, latencies and the owner's acts at 1k, 10k and 100k labels.
+
+    python -m benchmarks.label_scale --labels 1000 10000 100000
+
+Ledgers are made: 50 labelers, K = 4 responses of 75 tokens, a reward version every 16 labels, of
+which every 64th is a refit, a policy version with each. Each size is measured in a process of its
+own, on the label queue and SQLite themselves, without HTTP: what Serve adds is the same at any
+size (`label_intake`). "Longest block" is the longest time that the queue's event loop ran nothing
+else, while fifty labelers label and the owner's page asks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import click
+import psutil
+
+from label_queue.config import LabelsConfig
+from label_queue.labeling.submissions import LabelSubmission
+from label_queue.ledger.records import Record
+from label_queue.ledger.sql import SqlLedger
+from label_queue.percentile import percentile
+from label_queue.queue import LabelQueue
+from label_queue.schedule import LabelSchedule
+from protocol.errors import QueueClosed
+from protocol.labels import ComparisonQuery, PolicyProvenance
+from tests.support.labels import make_assignment, make_drafts, make_event, make_query, make_reward
+
+RUN_ID = "scale"
+LABELERS = tuple(f"labeler-{number:02d}" for number in range(50))
+NUM_TOKENS = 75
+LABELS_PER_VERSION = 16
+VERSIONS_PER_REFIT = 64
+SECONDS_PER_LABEL = 2.0
+VALIDATION_EVERY = 10
+BEGAN_AT = 1_000_000.0
+WRITTEN_AT_ONCE = 4_000
+LABELLED = 1_000
+"""Labels given while latencies are measured."""
+TICK_S = 0.002
+
+T = TypeVar("T")
+
+
+def question(number: int) -> ComparisonQuery:
+    """Return the n-th query: of ρ and π where it is for validation."""
+    version = 1 + number // LABELS_PER_VERSION
+    is_validation = number % VALIDATION_EVERY == 0
+    versions = (0, 0, version, version) if is_validation else (version,) * 4
+    made = make_query(
+        number,
+        versions=versions,
+        run_id=RUN_ID,
+        purpose="validation" if is_validation else "train",
+        labels_before=number,
+        ledger_seq=number,
+        created_at=BEGAN_AT + number * SECONDS_PER_LABEL - 1.0,
+        expires_at=BEGAN_AT + number * SECONDS_PER_LABEL + 3_600.0,
+    )
+    tokens = random.Random(number)
+    text = "what was said of the place, at some length, as reviews go; " * 5
+    candidates = tuple(
+        replace(each, text=text, token_ids=tuple(tokens.choices(range(30_000), k=NUM_TOKENS)))
+        for each in made.candidates
+    )
+    return replace(made, candidates=candidates)
+
+
+def records(num_labels: int) -> Iterator[Record]:
+    """Yield what the ledger of a run with so many labels holds, in order."""
+    for number in range(num_labels):
+        query, at = question(number), BEGAN_AT + number * SECONDS_PER_LABEL
+        labeler_id = LABELERS[number % len(LABELERS)]
+        yield query
+        yield replace(make_assignment(query, labeler_id, lease_until=at + 600.0), created_at=at)
+        given = make_event(query, labeler_id, choice=random.Random(-number).randrange(4))
+        yield replace(given, received_at=at, active_ms=2_000)
+        version, rest = divmod(number + 1, LABELS_PER_VERSION)
+        if rest == 0:
+            is_refit = version % VERSIONS_PER_REFIT == 1
+            first = 1 if is_refit else number + 2 - LABELS_PER_VERSION
+            made = make_reward(
+                version,
+                kind="refit" if is_refit else "warm",
+                ledger_seq=number + 1,
+                learned=range(first, number + 2),
+            )
+            weights = tuple((name, 0.9) for name in LABELERS)
+            yield replace(made, labeler_weights=weights, announced_at=at)
+            yield PolicyProvenance(
+                version=version,
+                episodes=number * 8,
+                reward_version=version,
+                learned_through=number + 1,
+                restored_from=None,
+                created_at=at,
+            )
+
+
+def make_ledger(path: Path, num_labels: int) -> None:
+    """Write the ledger of a run with so many labels."""
+    ledger, some = SqlLedger.open(path, RUN_ID), []
+    for record in records(num_labels):
+        some.append(record)
+        if len(some) == WRITTEN_AT_ONCE:
+            ledger.write(some)
+            some.clear()
+    ledger.write(some)
+    ledger.close()
+
+
+class LongestBlock:
+    """The longest time for which an event loop ran nothing else."""
+
+    def __init__(self) -> None:
+        self.ms = 0.0
+
+    async def watch(self) -> None:
+        """Look, for ever."""
+        before = time.perf_counter()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = time.perf_counter()
+            self.ms = max(self.ms, 1e3 * (now - before - TICK_S))
+            before = now
+
+
+async def timed(pending: Awaitable[T], seconds: list[float]) -> T:
+    """Await something and note how long it took."""
+    started = time.perf_counter()
+    answer = await pending
+    seconds.append(time.perf_counter() - started)
+    return answer
+
+
+async def draw(queue: LabelQueue) -> None:
+    """Be the policy loop: answer every order."""
+    while True:
+        try:
+            for order in await queue.policy_loop.next_orders(60.0):
+                await queue.policy_loop.offer(order.order_id, make_drafts(order, version=1))
+        except QueueClosed:
+            return
+
+
+async def label(
+    queue: LabelQueue, name: str, count: int, waits: list[float], acks: list[float]
+) -> None:
+    """Be a labeler: take tasks and answer them."""
+    for _ in range(count):
+        task = await timed(queue.people.next_task(name, 60.0), waits)
+        assert task is not None, "the run wants no more labels"
+        answer = LabelSubmission(
+            assignment_id=task.assignment_id,
+            outcome="choice",
+            choice=task.candidates[0].candidate_id,
+            active_ms=2_000,
+        )
+        await timed(queue.people.submit(name, [answer]), acks)
+
+
+async def own(queue: LabelQueue, seconds: list[float]) -> None:
+    """Be the owner's page, and the run that writes its metrics once a second."""
+    seen = 0.0
+    while True:
+        overview = await timed(queue.owner.wait_for_overview(seen, 15.0), seconds)
+        seen = overview.at
+        await queue.policy_loop.online_stats()
+        await asyncio.sleep(1.0)
+
+
+async def measure(path: Path, num_labels: int) -> None:
+    """Print one size's row."""
+    process = psutil.Process()
+    empty = process.memory_info().rss
+    config = LabelsConfig(total=4 * num_labels, initial=2 * num_labels, refits=1, ahead=64)
+    schedule = LabelSchedule.of(config, num_episodes=10**9, mode="online")
+    started = time.perf_counter()
+    queue = LabelQueue(SqlLedger.open(path, RUN_ID), config, schedule, run_id=RUN_ID, seed=1)
+    for version in queue.state.policies:
+        queue.state.figures.first_sampled(version, queue.state.policies[version].created_at + 1.0)
+    start_s = time.perf_counter() - started
+    for name in LABELERS:
+        await queue.owner.add_labeler(name)
+    first: list[float] = []
+    await timed(queue.owner.overview(), first)
+    await queue.policy_loop.online_stats()
+
+    waits: list[float] = []
+    acks: list[float] = []
+    pages: list[float] = []
+    block = LongestBlock()
+    beside = [asyncio.create_task(each) for each in (block.watch(), draw(queue), own(queue, pages))]
+    await asyncio.gather(
+        *(label(queue, name, LABELLED // len(LABELERS), waits, acks) for name in LABELERS)
+    )
+    labelling_ms, block.ms = block.ms, 0.0
+    previews: list[float] = []
+    await timed(queue.owner.preview_exclusion(LABELERS[0], 0), previews)
+    await timed(queue.owner.exclude(LABELERS[0], 0, "a bad labeler"), previews)
+    for task in beside:
+        task.cancel()
+    await asyncio.wait(beside)
+    mib = (process.memory_info().rss - empty) / 2**20
+    click.echo(
+        f"| {num_labels:,} | {mib:,.0f} | {start_s:.1f} "
+        f"| {1e3 * percentile(waits, 0.95):.0f} | {1e3 * percentile(acks, 0.95):.0f} "
+        f"| {first[0]:.2f} | {previews[0]:.2f} | {previews[1]:.2f} "
+        f"| {labelling_ms:.0f} | {block.ms:.0f} |"
+    )
+    await queue.close()
+
+
+def main() -> None:
+    """Measure each size in a process of its own, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--labels", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--ledger", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.ledger is not None:
+        asyncio.run(measure(given.ledger, given.labels[0]))
+        return
+    click.echo(
+        "| labels | memory, MiB | start, s | next task p95, ms | answer p95, ms "
+        "| first overview, s | preview, s | exclusion, s | longest block, ms | of it, ms |\n"
+        + "| ---: " * 10
+        + "|"
+    )
+    for num_labels in given.labels:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "ledger.sqlite"
+            make_ledger(path, num_labels)
+            command = [sys.executable, "-m", "benchmarks.label_scale"]
+            subprocess.run(
+                [*command, "--labels", str(num_labels), "--ledger", str(path)], check=True
+            )
+
+
+if __name__ == "__main__":
+    main()
