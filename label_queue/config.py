@@ -63,6 +63,8 @@ class IntakeConfig(Settings):
     """Characters kept of each refused body."""
     max_wait_s: Seconds = 30.0
     """Longest long poll."""
+    max_streams: Count = 8
+    """Pages of one owner that the overview is sent to at once, by each replica of the intake."""
     max_polls: Count = 8
     """Calls for a task that one labeler may have waiting at once."""
     token_ttl_s: Seconds | None = None

@@ -48,6 +48,10 @@ class NoTools:
         """Return nothing."""
         return {}
 
+    async def knock(self, connector: str, headers: Mapping[str, str]) -> None:
+        """Raise UnknownTask."""
+        raise unknown_connector(connector)
+
     async def ring(self, connector: str, headers: Mapping[str, str], body: bytes) -> bool:
         """Raise UnknownTask."""
         raise unknown_connector(connector)

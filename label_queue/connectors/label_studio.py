@@ -141,6 +141,10 @@ class LabelStudioConnector:
             except MissingError:
                 continue
 
+    def check_hook_headers(self, headers: Mapping[str, str]) -> None:
+        """Refuse a webhook by its headers alone; see `Connector.check_hook_headers`."""
+        self._hook.check_headers(headers)
+
     def check_hook(self, headers: Mapping[str, str], body: bytes) -> bool:
         """Return True for a webhook that carries the secret; see `Connector.check_hook`."""
         return self._hook.check(headers, body)

@@ -150,6 +150,10 @@ class Outposts:
             raise unknown_connector(connector)
         return runner
 
+    async def knock(self, connector: str, headers: Mapping[str, str]) -> None:
+        """Refuse a webhook whose headers alone show that it is none; errors as in `ring`."""
+        self.runner(connector).connector.check_hook_headers(headers)
+
     async def ring(self, connector: str, headers: Mapping[str, str], body: bytes) -> bool:
         """Take a webhook: ask for a sweep, and return whether it was news.
 

@@ -159,6 +159,10 @@ class Connector(Protocol):
         """Delete tasks that nobody wants answered any more. Idempotent; errors as in `sweep`."""
         ...
 
+    def check_hook_headers(self, headers: Mapping[str, str]) -> None:
+        """Raise Unauthenticated for a webhook whose headers alone show that it is none."""
+        ...
+
     def check_hook(self, headers: Mapping[str, str], body: bytes) -> bool:
         """Return whether a webhook brings news; False for one that came before.
 

@@ -36,6 +36,11 @@ class SecretHeader:
 
         Raises Unauthenticated unless the header carries the secret.
         """
+        self.check_headers(headers)
+        return True
+
+    def check_headers(self, headers: Mapping[str, str]) -> None:
+        """Raise Unauthenticated unless the header carries the secret."""
         if self._secret is None:
             raise Unauthenticated("webhooks of this connector are off: set hook_secret_env")
         sent = headers.get(SECRET_HEADER, "")
@@ -43,7 +48,6 @@ class SecretHeader:
             raise Unauthenticated(
                 f"this webhook is not signed: give it the header {SECRET_HEADER} with the secret"
             )
-        return True
 
 
 class StandardWebhook:
@@ -72,21 +76,13 @@ class StandardWebhook:
         Raises Unauthenticated for one that is unsigned, wrongly signed, five minutes old or ahead,
         or sent again under its id: a tool that tries again gives a new one.
         """
-        if self._key is None:
-            raise Unauthenticated("webhooks of this connector are off: set hook_secret_env")
-        webhook_id = headers.get("webhook-id", "")
-        timestamp = headers.get("webhook-timestamp", "")
-        signatures = headers.get("webhook-signature", "")
-        if not (webhook_id and timestamp and signatures):
-            raise Unauthenticated("this webhook is not signed: want the webhook-* headers")
+        key, webhook_id, timestamp, signatures = self._claims(headers)
         signed = f"{webhook_id}.{timestamp}.".encode() + body
-        digest = hmac.new(self._key, signed, hashlib.sha256).digest()
+        digest = hmac.new(key, signed, hashlib.sha256).digest()
         expected = b"v1," + base64.b64encode(digest)
         if not any(hmac.compare_digest(each.encode(), expected) for each in signatures.split(" ")):
             raise Unauthenticated("the webhook's signature is wrong: check the secret")
         now = self._clock()
-        if not _is_fresh(timestamp, now):
-            raise Unauthenticated("this webhook is more than five minutes off: check the clocks")
         self._forget(now)
         if webhook_id in self._ids:
             raise Unauthenticated("this webhook came before: it is a replay")
@@ -95,6 +91,23 @@ class StandardWebhook:
         is_new = digest_of_body not in self._bodies
         self._bodies[digest_of_body] = now
         return is_new
+
+    def check_headers(self, headers: Mapping[str, str]) -> None:
+        """Raise Unauthenticated for a webhook whose headers alone show that it is none."""
+        self._claims(headers)
+
+    def _claims(self, headers: Mapping[str, str]) -> tuple[bytes, str, str, str]:
+        """Return the key, and what a webhook says of itself: id, timestamp and signatures."""
+        if self._key is None:
+            raise Unauthenticated("webhooks of this connector are off: set hook_secret_env")
+        webhook_id = headers.get("webhook-id", "")
+        timestamp = headers.get("webhook-timestamp", "")
+        signatures = headers.get("webhook-signature", "")
+        if not (webhook_id and timestamp and signatures):
+            raise Unauthenticated("this webhook is not signed: want the webhook-* headers")
+        if not _is_fresh(timestamp, self._clock()):
+            raise Unauthenticated("this webhook is more than five minutes off: check the clocks")
+        return self._key, webhook_id, timestamp, signatures
 
     def _forget(self, now: float) -> None:
         """Drop what is older than any timestamp that would still be taken."""

@@ -6,6 +6,7 @@ Serve, or in a test without Ray.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Protocol
 
 from fastapi import FastAPI
@@ -90,6 +91,7 @@ def build_app(
     app.state.owner = queue.owner
     app.state.bell = bell or NoTools()
     app.state.limits = limits
+    app.state.open_streams = Counter()
     app.state.assets = assets.load_assets()
     app.state.tell_failure = tell_failure
     add_refusals(app)

@@ -26,6 +26,13 @@ router = APIRouter(prefix="/hooks", tags=["webhooks"])
 class Bell(Protocol):
     """What takes the webhooks: `label_queue.connectors.outposts.Outposts`, or its process."""
 
+    async def knock(self, connector: str, headers: Mapping[str, str]) -> None:
+        """Refuse a webhook before its body is read, where its headers alone show that it is none.
+
+        Raises as `ring`.
+        """
+        ...
+
     async def ring(self, connector: str, headers: Mapping[str, str], body: bytes) -> bool:
         """Ask for a sweep; return False for a webhook that came before.
 
@@ -44,11 +51,12 @@ class HookAnswer(BaseModel):
 @router.post("/{connector}", responses=refusals(401, 404, 413, 422, 503))
 async def ring(connector: Name, request: Request) -> HookAnswer:
     """Ask for a sweep of an outside tool, which proves itself by signature or secret header."""
-    body = await read_limited(request.stream(), MAX_HOOK_BYTES)
     headers = {
         name.lower(): value
         for name, value in request.headers.items()
         if name.lower().startswith(PASSED_ON)
     }
     bell: Bell = request.app.state.bell
+    await bell.knock(connector, headers)
+    body = await read_limited(request.stream(), MAX_HOOK_BYTES)
     return HookAnswer(is_news=await bell.ring(connector, headers, body))

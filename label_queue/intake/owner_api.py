@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from label_queue.config import IntakeConfig
 from label_queue.intake.bodies import body_of, body_schema
 from label_queue.intake.identity import Owner, bearer, identify, owner_of
 from label_queue.intake.overview_stream import overview_events
@@ -24,7 +27,7 @@ from label_queue.labeling.admissions import Admission
 from label_queue.oversight.exclusion import ExclusionPreview
 from label_queue.oversight.overview import Overview
 from protocol.cord import CordState
-from protocol.errors import LabelError
+from protocol.errors import LabelError, TooFast
 from protocol.limits import LARGEST_STORED
 
 router = APIRouter(prefix="/api/v1/owner", tags=["owner"])
@@ -48,6 +51,10 @@ async def stream(request: Request, owner: Owner) -> StreamingResponse:
 
     Ends when the client leaves, when its token is revoked (with an `ended` event) or with the run.
     """
+    limits: IntakeConfig = request.app.state.limits
+    open_streams: Counter[str] = request.app.state.open_streams
+    if open_streams[owner.labeler_id] >= limits.max_streams:
+        raise TooFast(f"{limits.max_streams} pages of yours are open: close one of them", 5)
     owner_side = owner_of(request)
     first = await owner_side.overview()
 
@@ -58,8 +65,16 @@ async def stream(request: Request, owner: Owner) -> StreamingResponse:
             return False
         return True
 
+    async def events() -> AsyncIterator[str]:
+        open_streams[owner.labeler_id] += 1
+        try:
+            async for event in overview_events(owner_side, first, is_welcome):
+                yield event
+        finally:
+            open_streams[owner.labeler_id] -= 1
+
     return StreamingResponse(
-        overview_events(owner_side, first, is_welcome),
+        events(),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )

@@ -52,6 +52,9 @@ class Tool:
     async def withdraw(self, task_ids: Sequence[str]) -> None:
         raise AssertionError("a file has nothing to withdraw")
 
+    def check_hook_headers(self, headers: Mapping[str, str]) -> None:
+        self.check_hook(headers, b"")
+
     def check_hook(self, headers: Mapping[str, str], body: bytes) -> bool:
         return True
 

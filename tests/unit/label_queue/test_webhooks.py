@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 import httpx
 import pytest
@@ -120,6 +120,9 @@ class FirmBell:
         self.hook = hook
         self.headers: Mapping[str, str] = {}
 
+    async def knock(self, connector: str, headers: Mapping[str, str]) -> None:
+        self.hook.check_headers(headers)
+
     async def ring(self, connector: str, headers: Mapping[str, str], body: bytes) -> bool:
         self.headers = headers
         return self.hook.check(headers, body)
@@ -140,6 +143,12 @@ async def test_the_bad_input_table_over_http(hook: StandardWebhook) -> None:
             answer = await client.post("/hooks/argilla", content=body, headers=headers)
             return answer.status_code, answer.json().get("is_news")
 
+        async def endless() -> AsyncIterator[bytes]:
+            yield b"x"
+            raise AssertionError("the body of what is no webhook was read on")
+
+        answer = await client.post("/hooks/argilla", content=endless())
+        assert answer.status_code == 401
         assert await post({}) == (401, None)
         assert await post(sign("msg_1", NOW - 301, BODY)) == (401, None)
         assert await post(good, BODY + b" ") == (401, None)

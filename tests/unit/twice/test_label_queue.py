@@ -431,6 +431,7 @@ SHELL: Table = {
 TOOLS: Table = {
     "start": start_connectors,
     "runner": READS,
+    "knock": READS,
     "ring": READS,  # what came before is told by its id: tests/unit/label_queue/test_webhooks.py
     "health": READS,
     "stats": READS,

@@ -9,6 +9,8 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
+from label_queue.config import IntakeConfig
+from label_queue.intake.app import build_app
 from label_queue.intake.overview_stream import ENDED, KEEP_ALIVE, overview_events
 from label_queue.labeling.admissions import Admission
 from label_queue.oversight.overview import Overview
@@ -178,6 +180,28 @@ async def test_a_quiet_stream_is_kept_alive(people: FakePeopleQueue) -> None:
     assert await anext(events) == KEEP_ALIVE
 
 
+class EndedOwner(FakeOwner):
+    async def wait_for_overview(self, after: float, timeout_s: float) -> Overview:
+        raise QueueClosed("the queue is closed")
+
+
+async def test_streams_to_one_owner_are_limited_in_number(people: FakePeopleQueue) -> None:
+    olga, ove = [await people.owner.admit(name, "owner") for name in ("olga", "ove")]
+    people.owner = EndedOwner(people)
+    app = build_app(people, IntakeConfig(max_streams=2))
+    app.state.open_streams["olga"] = 2
+    transport = httpx.ASGITransport(app)
+    statuses = []
+    async with httpx.AsyncClient(transport=transport, base_url="http://andon") as client:
+        for admission in (olga, ove, ove, ove):
+            answer = await client.get(
+                "/api/v1/owner/stream", headers={"Authorization": f"Bearer {admission.token}"}
+            )
+            statuses.append(answer.status_code)
+    assert statuses == [429, 200, 200, 200]
+    assert app.state.open_streams["ove"] == 0
+
+
 async def test_a_stream_ends_with_its_owners_token(people: FakePeopleQueue) -> None:
     events = events_of(people, is_welcome=False, keep_alive_s=0.0)
     assert [await anext(events), await anext(events)][1] == ENDED
@@ -185,10 +209,6 @@ async def test_a_stream_ends_with_its_owners_token(people: FakePeopleQueue) -> N
 
 
 async def test_a_stream_ends_with_the_run(people: FakePeopleQueue) -> None:
-    class Ended(FakeOwner):
-        async def wait_for_overview(self, after: float, timeout_s: float) -> Overview:
-            raise QueueClosed("the queue is closed")
-
-    people.owner = Ended(people)
+    people.owner = EndedOwner(people)
     events = events_of(people)
     assert len([event async for event in events]) == 1
