@@ -3,7 +3,7 @@
     python -m benchmarks.label_scale --labels 1000 10000 100000
 
 Ledgers are made: 50 labelers, K = 4 responses of 75 tokens, a reward version every 16 labels, of
-which every 64th is a refit, a policy version with each. Each size is measured in a process of its
+which 20 are refits, a policy version with each. Each size is measured in a process of its
 own, on the label queue and SQLite themselves, without HTTP: what Serve adds is the same at any
 size (`label_intake`). "Longest block" is the longest time that the queue's event loop ran nothing
 else, while fifty labelers label and the owner's page asks.
@@ -41,7 +41,7 @@ RUN_ID = "scale"
 LABELERS = tuple(f"labeler-{number:02d}" for number in range(50))
 NUM_TOKENS = 75
 LABELS_PER_VERSION = 16
-VERSIONS_PER_REFIT = 64
+REFITS = 20
 SECONDS_PER_LABEL = 2.0
 VALIDATION_EVERY = 10
 BEGAN_AT = 1_000_000.0
@@ -79,6 +79,8 @@ def question(number: int) -> ComparisonQuery:
 
 def records(num_labels: int) -> Iterator[Record]:
     """Yield what the ledger of a run with so many labels holds, in order."""
+    last = num_labels // LABELS_PER_VERSION
+    refits = {1 + last * number // REFITS for number in range(REFITS)}
     for number in range(num_labels):
         query, at = question(number), BEGAN_AT + number * SECONDS_PER_LABEL
         labeler_id = LABELERS[number % len(LABELERS)]
@@ -88,7 +90,7 @@ def records(num_labels: int) -> Iterator[Record]:
         yield replace(given, received_at=at, active_ms=2_000)
         version, rest = divmod(number + 1, LABELS_PER_VERSION)
         if rest == 0:
-            is_refit = version % VERSIONS_PER_REFIT == 1
+            is_refit = version in refits
             first = 1 if is_refit else number + 2 - LABELS_PER_VERSION
             made = make_reward(
                 version,

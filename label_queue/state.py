@@ -97,7 +97,7 @@ class LabelState:
     def load(self, ledger: Ledger) -> None:
         """Take in all that a ledger holds."""
         for kind in self._take:
-            for record in ledger.read(kind):
+            for record in ledger.each(kind):
                 self.apply(record)
 
     def apply(self, record: Record) -> None:

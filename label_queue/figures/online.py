@@ -23,7 +23,7 @@ from itertools import accumulate, islice
 
 from label_queue.config import QualityConfig
 from label_queue.folds.history import LabelHistory
-from label_queue.folds.lineage import Memories, rewards_behind_each
+from label_queue.folds.lineage import Memories, parents
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.percentile import percentile
 from label_queue.quality.preference import TRAINING
@@ -235,6 +235,8 @@ class _Arrivals:
         """When each policy version was first sampled."""
         self._told: list[int] = []
         """Policy versions in `_sampled` that were not gone through yet."""
+        self._arrived: dict[int, float] = {}
+        """When each policy version, or one that came from it, was first sampled."""
         self._reached: dict[int, float] = {}
         """When each reward version first reached a policy that was sampled."""
         self._through: dict[int, tuple[int, float]] = {}
@@ -276,15 +278,23 @@ class _Arrivals:
         )
 
     def _moved(self, view: LedgerView) -> set[int]:
-        """Go through what was told; return the reward versions that arrived, or did so earlier."""
+        """Go through what was told; return the reward versions that arrived, or did so earlier.
+
+        A policy version arrives with whatever comes from it: whoever is sampled brings along its
+        whole line, of which only what had not come as early is gone through.
+        """
         moved: set[int] = set()
-        behind = rewards_behind_each(view.policies) if self._told else {}
-        known = sorted(behind)
+        line_of = parents(view.policies) if self._told else {}
+        known = sorted(line_of)
         for version in self._told:
-            at = self._sampled[version]
-            for reward in behind.get(newest_until(known, version), frozenset()):
-                if at < self._reached.get(reward, math.inf):
-                    self._reached[reward] = at
+            sampled_at = self._sampled[version]
+            at: int | None = newest_until(known, version)
+            while at in line_of and sampled_at < self._arrived.get(at, math.inf):
+                self._arrived[at] = sampled_at
+                policy, at = line_of[at]
+                reward = 0 if policy.restored_from is not None else policy.reward_version
+                if reward and sampled_at < self._reached.get(reward, math.inf):
+                    self._reached[reward] = sampled_at
                     moved.add(reward)
         self._told.clear()
         return moved

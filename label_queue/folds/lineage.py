@@ -51,10 +51,10 @@ class Memories(Mapping[int, frozenset[NameT]]):
     """
 
     def __init__(
-        self, rewards: Iterable[RewardVersion], own: Callable[[int], Collection[NameT]]
+        self, rewards: Iterable[RewardVersion], own: Callable[[int], Iterable[NameT]]
     ) -> None:
         """Take the versions, and what returns a version's own list."""
-        self._own: Callable[[int], Collection[NameT]] = own
+        self._own: Callable[[int], Iterable[NameT]] = own
         self._refits: dict[int, int] = {}
         first = 0
         for reward in sorted(rewards, key=lambda each: each.version):
@@ -79,7 +79,7 @@ class Memories(Mapping[int, frozenset[NameT]]):
         """The versions there are."""
         return self._refits.keys()
 
-    def own(self, version: int) -> Collection[NameT]:
+    def own(self, version: int) -> Iterable[NameT]:
         """Return what a version's own fit was given."""
         return self._own(version)
 
@@ -122,8 +122,8 @@ def policies_touched(
 ) -> tuple[int, ...]:
     """Return the policy versions that one of these reward versions reached, rising."""
     touched: set[int] = set()
-    parents = _parents(policies)
-    for version, (policy, parent) in parents.items():
+    line_of = parents(policies)
+    for version, (policy, parent) in line_of.items():
         was_trained = policy.restored_from is None and policy.reward_version in reward_versions
         if was_trained or parent in touched:
             touched.add(version)
@@ -132,11 +132,11 @@ def policies_touched(
 
 def ancestry(policies: Iterable[PolicyProvenance], version: int) -> tuple[PolicyProvenance, ...]:
     """Return a policy version and those it came from, newest first; empty if it is not known."""
-    parents = _parents(policies)
+    line_of = parents(policies)
     line: list[PolicyProvenance] = []
     at: int | None = version
-    while at is not None and at in parents:
-        policy, at = parents[at]
+    while at is not None and at in line_of:
+        policy, at = line_of[at]
         line.append(policy)
     return tuple(line)
 
@@ -150,30 +150,17 @@ def rewards_behind(line: Iterable[PolicyProvenance]) -> tuple[int, ...]:
     return tuple(sorted(trained - {0}))
 
 
-def rewards_behind_each(
-    policies: Iterable[PolicyProvenance],
-) -> dict[int, frozenset[int]]:
-    """Return, for each policy version, the reward versions it and its ancestors were trained on."""
-    behind: dict[int, frozenset[int]] = {}
-    for version, (policy, parent) in _parents(policies).items():
-        inherited = frozenset[int]() if parent is None else behind.get(parent, frozenset())
-        own = policy.reward_version
-        is_new = policy.restored_from is None and own != 0 and own not in inherited
-        behind[version] = inherited | {own} if is_new else inherited
-    return behind
-
-
-def _parents(
+def parents(
     policies: Iterable[PolicyProvenance],
 ) -> dict[int, tuple[PolicyProvenance, int | None]]:
     """Return each policy version with the version it came from, by version.
 
     Where a crash kept a version out of the ledger, the one known before it stands for it.
     """
-    parents: dict[int, tuple[PolicyProvenance, int | None]] = {}
+    found: dict[int, tuple[PolicyProvenance, int | None]] = {}
     before: int | None = None
     for policy in sorted(policies, key=lambda each: each.version):
         parent = before if policy.restored_from is None else policy.restored_from
-        parents[policy.version] = (policy, parent)
+        found[policy.version] = (policy, parent)
         before = policy.version
-    return parents
+    return found

@@ -33,17 +33,24 @@ class Shift:
         return self.weight_share > FORCING_SHARE
 
 
-def find_shift(view: LedgerView, learned: LearnedLabels) -> Shift:
+def find_shift(
+    view: LedgerView, learned: LearnedLabels, present: frozenset[str] | None = None
+) -> Shift:
     """Return how the training set moved since the live reward; nothing before the first.
 
     A state, not an event: it is the same after a restart, small exclusions add up, and it goes on
     until a refit has learned the training set as it is.
+
+    Args:
+        view: The ledger.
+        learned: What each reward has learned.
+        present: The training set, where it is known; None: it is worked out.
     """
     live = view.live_reward
     if live is None:
         return Shift()
     known = learned.by_reward(view)[live.version]
-    present = learned.training_set(view)
+    present = learned.training_set(view) if present is None else present
     labels = view.labels()
     left = {name for name in known - present if states_preference(labels.get(name))}
     reinstated = {

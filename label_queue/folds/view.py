@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -55,7 +55,9 @@ class LedgerView:
 
     def label_change(self, seq: int) -> LabelChange:
         """Return the change of a label that has a sequence number."""
-        event = self.events[bisect_left(self.events, seq, key=lambda each: each.seq)]
+        event = self.events[min(seq, len(self.events)) - 1]  # where it is, unless one is missing
+        if event.seq != seq:
+            event = self.events[bisect_left(self.events, seq, key=lambda each: each.seq)]
         assert isinstance(event, LabelChange), "only changes of labels are learned"
         return event
 
@@ -118,11 +120,11 @@ class LearnedLabels:
         self._find_lists(view)
         return Memories(view.rewards, self._own_seqs)
 
-    def _own_seqs(self, version: int) -> frozenset[int]:
-        return frozenset(numbers_in(self._lists[version]))
+    def _own_seqs(self, version: int) -> Iterator[int]:
+        return numbers_in(self._lists[version])
 
-    def _own_ids(self, version: int) -> frozenset[str]:
-        return frozenset(self._names[seq] for seq in numbers_in(self._lists[version]))
+    def _own_ids(self, version: int) -> Iterator[str]:
+        return (self._names[seq] for seq in numbers_in(self._lists[version]))
 
     def _find_lists(self, view: LedgerView) -> None:
         """Take in the lists of the versions that came since the last call."""

@@ -7,7 +7,7 @@ only `seq` is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
@@ -122,6 +122,10 @@ class Ledger(Protocol):
 
     def read(self, kind: type[R]) -> list[R]:
         """Return all records of one type, or of a stream that `stream_of` names, as appended."""
+        ...
+
+    def each(self, kind: type[R]) -> Iterator[R]:
+        """Yield the same one by one. Nothing else may be asked of the ledger meanwhile."""
         ...
 
     def free_bytes(self) -> float:

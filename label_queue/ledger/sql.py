@@ -44,6 +44,8 @@ from protocol.files import reading
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent
 
 MEND_LEDGER = "name the run folder's ledger.sqlite"
+ROWS_AT_ONCE = 1_000
+"""Rows read at once: a large ledger's text is never all in memory."""
 KEYS_PER_SELECT = 500
 """Keys looked up at once: SQLite takes a limited number of bound parameters in one statement."""
 
@@ -148,14 +150,22 @@ class SqlLedger:
 
     def read(self, kind: type[R]) -> list[R]:
         """Return all records of one type or stream, as appended."""
-        return [record for record in self._read(stream_of(kind)) if isinstance(record, kind)]
+        return list(self.each(kind))
+
+    def each(self, kind: type[R]) -> Iterator[R]:
+        """Yield the same one by one. Nothing else may be asked of the ledger meanwhile."""
+        return (record for record in self._each(stream_of(kind)) if isinstance(record, kind))
 
     def _read(self, kind: Any) -> list[Any]:
+        return list(self._each(kind))
+
+    def _each(self, kind: Any) -> Iterator[Any]:
         stream = STREAMS[kind]
         statement = select(stream.table.c.body).order_by(stream.table.c[stream.order])
+        at_once = statement.execution_options(yield_per=ROWS_AT_ONCE)
         with _is_ledger(self._path), self._connection.begin():
-            bodies = self._connection.scalars(statement).all()
-            return [stream.adapter.validate_json(body) for body in bodies]
+            for body in self._connection.scalars(at_once):
+                yield stream.adapter.validate_json(body)
 
     def free_bytes(self) -> float:
         """Return how much room the ledger's disk has."""

@@ -87,7 +87,7 @@ def preview(
         from_seq=from_seq,
         labels=len(moved),
         weight_share=weight_share(view, moved & whole, whole),
-        forces_refit=find_shift(after, learned).forces_refit,
+        forces_refit=find_shift(after, learned, after_set).forces_refit,
         reward_versions=rewards,
         policy_versions=(touched[0], touched[-1]) if touched else None,
     )

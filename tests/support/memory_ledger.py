@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -67,6 +67,9 @@ class MemoryLedger:
 
     def read(self, kind: type[R]) -> list[R]:
         return [each for each in self._streams[stream_of(kind)].values() if isinstance(each, kind)]
+
+    def each(self, kind: type[R]) -> Iterator[R]:
+        return iter(self.read(kind))
 
     def free_bytes(self) -> float:
         return 0.0 if self.is_full else 1e12
