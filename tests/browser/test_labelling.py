@@ -84,6 +84,22 @@ async def test_the_last_answer_can_be_changed(people: FakePeopleQueue, enter: En
     assert [task.assignment_id for task in held] == ["a1"]
 
 
+async def test_undo_pressed_twice_undoes_once_and_the_task_on_the_page_comes_back(
+    people: FakePeopleQueue, enter: Enter
+) -> None:
+    people.waiting = [make_task(0), make_task(1)]
+    ann = await enter()
+    await ann.give("1", "Enter")
+    await people.answered(1)
+    await expect(ann.page.locator("#bar .undo, #task .undo").first).to_be_enabled()
+    twice = "document.querySelectorAll('.undo').forEach((each) => { each.click(); each.click(); })"
+    await ann.page.evaluate(twice)
+    await expect(ann.page.locator("#task")).to_have_attribute("data-showing", "a0:1")
+    await ann.press("Escape")
+    await expect(ann.page.locator("#task")).to_have_attribute("data-showing", "a1:0")
+    await expect(ann.page.locator("#revision-banner")).to_be_hidden()
+
+
 async def test_marks_count_characters_as_the_server_does(
     people: FakePeopleQueue, enter: Enter
 ) -> None:

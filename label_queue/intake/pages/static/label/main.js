@@ -146,7 +146,20 @@ async function report() {
   if (reason !== null) give({ outcome: "flag", reason });
 }
 
+let isUndoing = false;
+
+/** Change the last answer; a second press while the first is under way is none. */
 async function undo() {
+  if (isUndoing) return;
+  isUndoing = true;
+  try {
+    await openLast();
+  } finally {
+    isUndoing = false;
+  }
+}
+
+async function openLast() {
   if (answer !== null && answer.revision > 0) return;
   if (outbox.pending.length > 0) {
     announce("Your last answer is still being saved.");

@@ -8,7 +8,7 @@ import { Refused, Unreachable, pause, send } from "../shared/api.js";
 const LONGEST_WAIT_S = 30;
 
 /**
- * @typedef {{kind: "idle" | "saving" | "saved" | "ended"} |
+ * @typedef {{kind: "idle" | "saving" | "saved" | "ended" | "foreign"} |
  *   {kind: "retrying", waitS: number, why: string}} OutboxState
  */
 
@@ -61,6 +61,11 @@ export class Outbox extends EventTarget {
       } catch (error) {
         if (error instanceof Refused && error.status === 401) {
           this.onState({ kind: "ended" });
+          break;
+        }
+        if (error instanceof Refused && error.status === 403) {
+          // Somebody else signed in here meanwhile; the answer is not theirs, and it is not lost.
+          this.onState({ kind: "foreign" });
           break;
         }
         failures += 1;

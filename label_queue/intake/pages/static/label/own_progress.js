@@ -14,6 +14,7 @@ export function showSaved(state, pending) {
     saving: "Saving …",
     saved: "Saved",
     ended: pending > 0 ? `Session ended; ${answers}` : "Session ended",
+    foreign: `Somebody else signed in here; ${answers} until you come back: reload the page`,
     retrying: "",
   };
   line.dataset.state = state.kind;
