@@ -159,7 +159,7 @@ def test_a_run_whose_engine_dies_and_that_may_start_none_again_says_so_and_ends(
     labeler = OutsideLabeler(run.folder.path)
     labeler.start()
     wait_for_training(run)
-    (engine, *_) = run.named("VLLM::EngineCore")
+    (engine, *_) = run.engines()
     engine.kill()
     assert run.wait() == EXIT_PART_FAILED, run.output
     labeler.stop()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,17 @@ class RunProcess:
         """
         return [each for each in self.descendants() if _name(each).startswith(start[:15])]
 
+    def engines(self) -> list[psutil.Process]:
+        """Return the engines' processes: what the rollout actors have spawned.
+
+        vLLM gives them a title of their own, and now and then the title does not stick.
+        """
+        found = []
+        for actor in self.named("ray::RolloutActorShell"):
+            with suppress(psutil.NoSuchProcess):
+                found += [each for each in actor.children() if _is_engine(each)]
+        return found
+
     def wait_for(
         self, condition: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S
     ) -> None:
@@ -242,6 +254,14 @@ def _name(process: psutil.Process) -> str:
         return process.name()
     except psutil.NoSuchProcess:
         return ""
+
+
+def _is_engine(process: psutil.Process) -> bool:
+    try:
+        line = " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+    return "VLLM::EngineCore" in line or "multiprocessing.spawn" in line
 
 
 def is_alive(process: psutil.Process) -> bool:
