@@ -194,7 +194,6 @@ class Journal:
         self._clocks.reward_served()
         self._recordings.write(REWARDS, RewardRecord.of(version, served_at=self._now()))
         self._rows.reward_served(version)
-        log.info("reward served", version=version.version, kind=version.kind)
 
     def rewards_compared(
         self, version: int, correlation: float | None, num_compared: int, verdict: Verdict
