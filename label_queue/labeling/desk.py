@@ -104,13 +104,15 @@ class LabelingDesk:
             raise TooFast(f"you hold {num_leased} tasks: answer some of them first", 1)
         if not state.history.standings[labeler_id].gets_tasks:
             return None
-        if num_leased > 0 and state.with_empty_hands(now) - {labeler_id}:
-            return None
-        entry = state.board.pick(labeler_id, now, limits.max_age_s)
-        if entry is not None or num_leased > 0:
-            return entry
-        spare = state.board.spare(labeler_id, now)
-        return None if spare is None else state.board.take_back(spare, now)
+        board, max_age_s = state.board, limits.max_age_s
+        if num_leased > 0:
+            others = state.with_empty_hands(now) - {labeler_id}
+            if any(board.pick(each, now, max_age_s) for each in others):
+                return None
+            return board.pick(labeler_id, now, max_age_s)
+        entry = board.pick(labeler_id, now, max_age_s)
+        spare = board.spare(labeler_id, now) if entry is None else None
+        return entry if spare is None else board.take_back(spare, now)
 
     async def _lease(self, labeler_id: str, entry: OpenQuery, now: float) -> Task:
         board = self._state.board

@@ -52,20 +52,28 @@ async def test_of_as_many_pages_as_there_are_tasks_each_gets_one(make_queue: Mak
     assert queue.state.board.holders(queue.clock()) == set(names)
 
 
-async def test_a_page_with_a_task_fetches_none_while_somebody_has_none(queue: LabelQueue) -> None:
+async def test_who_has_a_task_comes_after_who_has_none(queue: LabelQueue) -> None:
     await answer_orders(queue)
-    assert len(await hoard(queue, "ann")) == 14
-    bobs = [await queue.people.next_task("bob", 0.0)]
+    assert await queue.people.next_task("bob", 0.0) is not None
+    queue.state.waiting["cid"] += 1  # cid asks, and was not looked at yet
+    assert await queue.people.next_task("bob", 0.0) is None
+    assert await queue.people.next_task("cid", 0.0) is not None
+    assert await queue.people.next_task("bob", 0.0) is not None
+
+
+async def test_who_waits_for_what_is_not_there_holds_up_nobody(make_queue: MakeQueue) -> None:
+    queue = make_queue(make_config(overlap_share=0.99, overlap_labelers=2))
+    for name in ("bob", "cid"):
+        await queue.owner.add_labeler(name)
+    await answer_orders(queue)
+    while (task := await queue.people.next_task("cid", 0.0)) is not None:
+        await submit(queue, first_choice(task), "cid")
     waiting = asyncio.create_task(queue.people.next_task("cid", 60.0))
     await asyncio.sleep(0)
-    assert (await waiting) is not None
-    for name in ("dan", "eve"):
-        bobs.append(await queue.people.next_task(name, 0.0))
-    assert None not in bobs
-    # All that is open is held; somebody who has answered all that is left waits in earnest.
-    queue.state.waiting["fay"] += 1
-    assert await queue.people.next_task("bob", 0.0) is None
-    queue.state.waiting["fay"] -= 1
+    held = [await queue.people.next_task("bob", 0.0) for _ in range(3)]
+    assert None not in held
+    waiting.cancel()
+    await asyncio.wait([waiting])
 
 
 async def test_who_hoards_all_tasks_stops_nobody(queue: LabelQueue) -> None:
