@@ -24,6 +24,7 @@ from label_queue.ledger.records import (
     stream_of,
 )
 from label_queue.outside import NoTools, OutsideTools
+from label_queue.quality.speed import time_taken_s
 from label_queue.schedule import LabelSchedule
 from label_queue.signals import Change
 from protocol.cord import CordEvent
@@ -162,11 +163,11 @@ class LabelState:
         self.board.apply(event)
         if isinstance(event, Submitted):
             assignment = self.board.assignments[event.assignment_id]
-            if event.active_ms is not None:
-                self.terms.observe(event.active_ms / 1000)
-            elif assignment.lease_until > assignment.created_at:
-                # A task of an outside tool is no lease: it says nothing of how long one takes.
-                self.terms.observe(event.received_at - assignment.created_at)
+            # A task of an outside tool is no lease: that it was there says nothing of how long one
+            # takes.
+            is_lease = assignment.lease_until > assignment.created_at
+            if is_lease or event.active_ms is not None:
+                self.terms.observe(time_taken_s(assignment, event))
         self.change.notify()
 
     def _take_cord_event(self, event: CordEvent) -> None:

@@ -31,8 +31,6 @@ def speed(
 ) -> Speed:
     """Count one labeler's first answers that came faster than `tokens_per_s` of displayed text.
 
-    The time is what the client says it was active; without that, from the lease to the label.
-
     Args:
         queries: All, by id.
         assignments: All, by id.
@@ -43,12 +41,19 @@ def speed(
     for event in submits:
         if event.outcome in ("skip", "flag"):
             continue
-        seconds = event.received_at - assignments[event.assignment_id].created_at
-        if event.active_ms is not None:
-            seconds = event.active_ms / 1000
+        seconds = time_taken_s(assignments[event.assignment_id], event)
         total += 1
         fast += num_displayed_tokens(queries[event.query_id]) > tokens_per_s * seconds
     return Speed(fast=fast, num_labels=total)
+
+
+def time_taken_s(assignment: Assignment, event: AnswerEvent) -> float:
+    """Return how long somebody worked on a task: as the client says, within the server's clock.
+
+    Without a word of the client it is from the lease to the label; nobody was active for longer.
+    """
+    elapsed_s = max(0.0, event.received_at - assignment.created_at)  # a clock may be set back
+    return elapsed_s if event.active_ms is None else min(event.active_ms / 1000, elapsed_s)
 
 
 def num_displayed_tokens(query: ComparisonQuery) -> int:

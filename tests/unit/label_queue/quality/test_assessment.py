@@ -33,6 +33,7 @@ class Record:
         self.queries[query.query_id] = query
         assignment = make_assignment(query, labeler)
         self.assignments[assignment.assignment_id] = assignment
+        answer.setdefault("received_at", assignment.created_at + 10.0)
         self.add(make_event(query, labeler, **answer))  # type: ignore[arg-type]
 
     def add(self, event: LabelEvent) -> None:

@@ -161,14 +161,15 @@ def test_displayed_tokens_are_those_of_prompt_and_candidates() -> None:
 
 def test_labels_faster_than_reading_are_counted() -> None:
     # 15 tokens at 20 a second: 0.75 s
-    queries = {f"q{number}": make_query(number) for number in range(4)}
+    queries = {f"q{number}": make_query(number) for number in range(5)}
     assignments = {e.assignment_id: e for e in map(make_assignment, queries.values())}
     submits = [
         make_event(queries["q0"], active_ms=749),
         make_event(queries["q1"], active_ms=751),
         make_event(queries["q2"], received_at=1_000.5),  # leased at 1000
         make_event(queries["q3"], outcome="skip", active_ms=10),
+        make_event(queries["q4"], received_at=1_000.5, active_ms=60_000),  # says a minute
     ]
     found = speed(queries, assignments, submits, tokens_per_s=20.0)
-    assert (found.fast, found.num_labels) == (2, 3)
-    assert found.share == pytest.approx(2 / 3)
+    assert (found.fast, found.num_labels) == (3, 4)
+    assert found.share == pytest.approx(3 / 4)
