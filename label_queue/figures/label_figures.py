@@ -13,12 +13,12 @@ from label_queue.figures.known_order import KnownPair, known_pairs, lost_votes
 from label_queue.figures.online import Online, OnlineFold
 from label_queue.figures.validation import (
     WINDOW,
-    ValidationFold,
     ValidationVote,
     WinRate,
     win_share,
     winrate,
 )
+from label_queue.figures.validation_votes import ValidationFold
 from label_queue.folds.board import QueryBoard
 from label_queue.folds.dataset import as_comparison, current_labels
 from label_queue.folds.history import LabelHistory
@@ -147,15 +147,12 @@ class LabelFigures:
             "policy/winrate_recent": win_share(self._validation.votes(WINDOW)),
         }
         online = self._online.summary(self._view())
-        row |= {
-            name: value
-            for name, value in (
-                ("online/coverage", online.coverage_median),
-                ("online/label_to_policy_latency_p50", online.latency_p50_s),
-                ("online/label_to_policy_latency_p95", online.latency_p95_s),
-            )
-            if value is not None
+        known: dict[str, float | None] = {
+            "online/coverage": online.coverage_median,
+            "online/label_to_policy_latency_p50": online.latency_p50_s,
+            "online/label_to_policy_latency_p95": online.latency_p95_s,
         }
+        row |= {name: value for name, value in known.items() if value is not None}
         if self._query_lags:
             row["online/query_policy_lag"] = median(self._query_lags)
         return _defined(row)

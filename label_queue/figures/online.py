@@ -198,7 +198,7 @@ class _Overlap:
 
     def __init__(self) -> None:
         self._parts: OrderedDict[int, _SinceRefit] = OrderedDict()
-        """By the refit's version; those used last at the end."""
+        """Parts by the refit's version; those used last at the end."""
 
     def count(self, version: int, learned: Memories[str], training: Set[str]) -> int:
         """Return how many labels of the training set a version has learned; 0 of none."""
@@ -240,12 +240,12 @@ class _Arrivals:
         self._reached: dict[int, float] = {}
         """When each reward version first reached a policy that was sampled."""
         self._through: dict[int, tuple[int, float]] = {}
-        """By refit: the newest version that goes back to it whose labels all have arrived, and by
-        when."""
+        """The newest version that goes back to a refit whose labels all have arrived, and by when,
+        by the refit's version."""
         self.latencies: dict[str, Latency] = {}
-        """By label id."""
+        """Latencies by label id."""
         self.seconds = array("d")
-        """Of `latencies`, in the same order."""
+        """The seconds of `latencies`, in the same order."""
         self._places: dict[str, int] = {}
         """Where in `seconds` a label's latency is, by label id."""
 

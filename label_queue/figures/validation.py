@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from label_queue.figures.agreement import wilson_bounds
 from label_queue.figures.known_order import first_choice
-from label_queue.folds.history import LabelHistory
-from protocol.labels import AnswerEvent, ComparisonQuery, LabelChange
+from protocol.labels import AnswerEvent, ComparisonQuery
 
 WINDOW = 100
 """Newest votes that stand for the policy of now: a bound of ± 0.1 at a rate of ½."""
@@ -39,42 +37,6 @@ class WinRate:
     high: float
     """Upper end of the 95 % interval; NaN before the first label."""
     num_labels: int
-
-
-class ValidationFold:
-    """All choices on validation queries, kept as labels come."""
-
-    def __init__(self, queries: Mapping[str, ComparisonQuery], history: LabelHistory) -> None:
-        """Take the queries by id, and the events; what is added to them later is seen."""
-        self._queries = queries
-        self._history = history
-        self._num_events = 0
-        self._votes: dict[str, tuple[int, ValidationVote]] = {}
-        """Those that stand, by label id, each with its sequence number, which rise."""
-
-    def votes(self, last: int | None = None) -> list[ValidationVote]:
-        """Return the votes that count, or the newest `last` of them, by sequence number.
-
-        Labels that are held or excluded are left out.
-        """
-        self._catch_up()
-        standings = self._history.standings
-        newest = (
-            vote
-            for seq, vote in reversed(self._votes.values())
-            if standings[vote.labeler_id].trains(seq)
-        )
-        return list(islice(newest, last))[::-1]
-
-    def _catch_up(self) -> None:
-        for event in islice(self._history.events, self._num_events, None):
-            if isinstance(event, LabelChange):
-                self._votes.pop(event.label_id, None)
-            if isinstance(event, AnswerEvent):
-                vote = as_vote(self._queries[event.query_id], event)
-                if vote is not None:
-                    self._votes[event.label_id] = event.seq, vote
-        self._num_events = len(self._history.events)
 
 
 def as_vote(query: ComparisonQuery, label: AnswerEvent) -> ValidationVote | None:

@@ -38,7 +38,7 @@ class OpenQuery:
     holders: dict[str, str] = field(default_factory=dict)
     """assignment_id by labeler, of those who have not answered; the lease may be over."""
     leases: dict[str, Lease] = field(default_factory=dict)
-    """By assignment_id."""
+    """Leases by assignment_id."""
 
     def free_slots(self, now: float) -> int:
         """Return the slots that nobody holds; a lease past its end holds none."""

@@ -10,11 +10,11 @@ from scipy.stats import binomtest
 from label_queue.config import QualityConfig
 from label_queue.figures.agreement import wilson_bounds
 from label_queue.figures.validation import (
-    ValidationFold,
     ValidationVote,
     clustered_variance,
     winrate,
 )
+from label_queue.figures.validation_votes import ValidationFold
 from label_queue.folds.history import LabelHistory
 from protocol.labels import ComparisonQuery, LabelEvent
 from tests.support import labels
