@@ -15,7 +15,8 @@ const GONE_MS = 10 * 60_000;
 export function keepLeases(held, onLost, attention) {
   const beat = async () => {
     if (document.hidden || attention.idleMs > GONE_MS) return;
-    for (const { assignment_id } of held()) {
+    // The task on the page is the line's first as well, and one heartbeat is enough for it.
+    for (const assignment_id of new Set(held().map((task) => task.assignment_id))) {
       try {
         const renewal = await send("POST", `/assignments/${encodeURIComponent(assignment_id)}/heartbeat`);
         if (!renewal.is_held) onLost(assignment_id);
