@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from statistics import pstdev
 
 from cluster.report.figures import (
@@ -13,6 +12,7 @@ from cluster.report.figures import (
 )
 from cluster.report.records import RunRecords
 from label_queue.figures.validation import WINDOW
+from protocol.labels import Submitted
 
 Figure = float | int | str | dict[str, str] | None
 Summary = dict[str, Figure]
@@ -121,7 +121,7 @@ def _labels(run: RunRecords) -> Summary:
 def _labelled_by(run: RunRecords) -> str | None:
     """Return who gave the run its labels, in words; None where there are none."""
     simulated = {labeler.name for labeler in run.config.labelers}
-    given = {event.labeler_id for event in run.label_side.history.newest_submits(sys.maxsize)}
+    given = {e.labeler_id for e in run.label_side.history.events if isinstance(e, Submitted)}
     if not given:
         return None
     if given <= simulated:
@@ -141,18 +141,17 @@ def _online(run: RunRecords) -> Summary:
 
 
 def _validation(run: RunRecords) -> Summary:
-    whole = run.label_side.figures.winrate()
-    recent = run.label_side.figures.winrate(WINDOW)
-    return {
-        "validation_labels": whole.num_labels,
-        "validation_winrate": whole.rate if whole.num_labels else None,
-        "validation_winrate_low": whole.low if whole.num_labels else None,
-        "validation_winrate_high": whole.high if whole.num_labels else None,
-        "validation_labels_recent": recent.num_labels,
-        "validation_winrate_recent": recent.rate if recent.num_labels else None,
-        "validation_winrate_recent_low": recent.low if recent.num_labels else None,
-        "validation_winrate_recent_high": recent.high if recent.num_labels else None,
-    }
+    summary: Summary = {}
+    for of, last in (("", None), ("_recent", WINDOW)):
+        winrate = run.label_side.figures.winrate(last)
+        is_known = winrate.num_labels > 0
+        summary |= {
+            f"validation_labels{of}": winrate.num_labels,
+            f"validation_winrate{of}": winrate.rate if is_known else None,
+            f"validation_winrate{of}_low": winrate.low if is_known else None,
+            f"validation_winrate{of}_high": winrate.high if is_known else None,
+        }
+    return summary
 
 
 def _exactness(run: RunRecords) -> Summary:

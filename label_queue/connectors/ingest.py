@@ -36,13 +36,13 @@ from label_queue.connectors.translation import (
     labeler_of,
     outside_task,
 )
+from label_queue.labeling.submissions import change_refused
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import ConnectorOffset, DeadLetter, Record
 from label_queue.state import LabelState
-from protocol.errors import InvalidLabel, LabelConflict, LabelError
+from protocol.errors import InvalidLabel, LabelError
 from protocol.labels import Assignment, LabelChange, Retracted, Revised, Submitted
 
-STANDS = LabelConflict("this answer stands now and can no longer be changed", "revision")
 MAX_FIELD_CHARS = 200
 MAX_MESSAGE_CHARS = 1_000
 """Characters kept of a refusal's message: like its field it may quote what was sent."""
@@ -247,7 +247,7 @@ class OutsideLabels:
         """Put an answer into the batch, with an assignment where that labeler has none."""
         at = self._clock()
         if latest is not None and self._stands(latest):
-            self._refuse(_as_unreadable(annotation, STANDS), batch)
+            self._refuse(_as_unreadable(annotation, change_refused()), batch)
             return
         try:
             known_query = self._state.board.queries.get(annotation.query_id)
@@ -285,12 +285,12 @@ class OutsideLabels:
 
     def _retract(self, latest: LabelChange, batch: _Batch) -> None:
         if self._stands(latest):
-            source = latest.source
+            source, error = latest.source, change_refused()
             taken_back = Unreadable(
                 external_id=source.external_id,
                 payload_sha256="",  # there is none: the answer is gone
-                field=STANDS.field or "",
-                message=STANDS.message,
+                field=error.field or "",
+                message=error.message,
                 payload="",
             )
             self._refuse(taken_back, batch)

@@ -110,13 +110,6 @@ class Memories(Mapping[int, frozenset[NameT]]):
         return tuple(touched)
 
 
-def learned_labels(
-    rewards: Iterable[RewardVersion], lists: Mapping[int, frozenset[NameT]]
-) -> Memories[NameT]:
-    """Return, for each reward version, the labels it learned, of each version's own list."""
-    return Memories(rewards, lists.__getitem__)
-
-
 def policies_touched(
     policies: Iterable[PolicyProvenance], reward_versions: Collection[int]
 ) -> tuple[int, ...]:

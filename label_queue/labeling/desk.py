@@ -16,6 +16,7 @@ from label_queue.labeling.submissions import (
     LabelAnswer,
     LabelSubmission,
     as_event,
+    change_refused,
     check_submission,
 )
 from label_queue.labeling.tasks import Renewal, Task, as_task
@@ -236,7 +237,7 @@ class LabelingDesk:
             raise InvalidLabel(f"revision {expected} must come first", "revision")
         standing = self._state.history.standings[labeler_id]
         if revision >= max(1, expected) and not standing.may_revise:
-            raise LabelConflict("this answer stands now and can no longer be changed", "revision")
+            raise change_refused()
         return as_event(
             submission, assignment, revision=revision, received_at=self._clock(), system=system
         )

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import to_json
 
 from label_queue.ids import Identifier
-from protocol.errors import InvalidLabel
+from protocol.errors import InvalidLabel, LabelConflict
 from protocol.labels import (
     AnswerEvent,
     Assignment,
@@ -90,6 +90,11 @@ class LabelAnswer:
     """Sequence number of the label's event in the ledger."""
     received_at: float
     """When the label was received, Unix seconds on the server's clock."""
+
+
+def change_refused() -> LabelConflict:
+    """Return what refuses to change an answer of somebody suspended or excluded."""
+    return LabelConflict("this answer stands now and can no longer be changed", "revision")
 
 
 def check_submission(submission: LabelSubmission, query: ComparisonQuery) -> None:

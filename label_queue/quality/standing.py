@@ -67,7 +67,7 @@ class Standing:
     @property
     def may_revise(self) -> bool:
         """Whether they may change or take back an answer: not after a decision that rests on it."""
-        return self.state in ("probation", "active")
+        return self.gets_tasks
 
     def trains(self, seq: int) -> bool:
         """Say whether a label of that sequence number may train."""

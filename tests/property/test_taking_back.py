@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from label_queue.folds.cord import RELEASED, after
-from label_queue.folds.lineage import ancestry, learned_labels, policies_touched, rewards_behind
+from label_queue.folds.lineage import Memories, ancestry, policies_touched, rewards_behind
 from protocol.cord import CordEvent, Pulled, ReasonReleased, Released, RollbackOrdered, RolledBack
 from protocol.labels import PolicyProvenance, RewardVersion
 from tests.support.labels import make_cord_event, make_provenance, make_reward
@@ -99,9 +99,8 @@ def test_every_line_ends_at_rho(policies: list[PolicyProvenance]) -> None:
 def test_a_reward_learned_what_any_fit_since_its_refit_was_given(
     rewards: list[RewardVersion], training_sets: list[frozenset[str]]
 ) -> None:
-    learned = learned_labels(
-        rewards, {reward.version: training_sets[reward.ledger_seq] for reward in rewards}
-    )
+    lists = {reward.version: training_sets[reward.ledger_seq] for reward in rewards}
+    learned = Memories(rewards, lists.__getitem__)
     for i, reward in enumerate(rewards):
         start = max(j for j in range(i + 1) if rewards[j].kind == "refit")
         fits = rewards[start : i + 1]

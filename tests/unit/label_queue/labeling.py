@@ -1,12 +1,16 @@
-"""Being a labeler, in process."""
+"""Being a labeler, or the policy loop, in process."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
 from label_queue.queue import LabelQueue
 from protocol.errors import LabelError
 from protocol.labels import Outcome
+from protocol.messages import Rollout
 from tests.support.labels import make_drafts
+from tests.support.messages import make_prompt, make_request, make_rollout
 
 
 async def answer_orders(queue: LabelQueue, *, version: int = 0) -> list[int]:
@@ -59,3 +63,12 @@ async def choose(queue: LabelQueue, labeler_id: str, index: int | None) -> str:
         ],
     )
     return query.query_id
+
+
+def reference_rollouts(num_prompts: int, per_prompt: int = 2) -> list[Rollout]:
+    """Responses of ρ, so many to each prompt."""
+    return [
+        make_rollout(replace(make_request(10 * i + j, "reference"), prompt=make_prompt(i)))
+        for i in range(num_prompts)
+        for j in range(per_prompt)
+    ]

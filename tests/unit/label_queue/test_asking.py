@@ -20,19 +20,9 @@ from tests.support.labels import (
     make_drafts,
 )
 from tests.support.memory_ledger import MemoryLedger
-from tests.support.messages import make_policy, make_prompt, make_request, make_rollout
-from tests.support.metric_proofs import proves
+from tests.support.messages import make_policy, make_request, make_rollout
 from tests.unit.label_queue.conftest import MakeQueue
-from tests.unit.label_queue.labeling import answer_orders, label
-
-
-def reference_rollouts(num_prompts: int, per_prompt: int = 2) -> list:  # type: ignore[type-arg]
-    return [
-        make_rollout(replace(make_request(10 * i + j, "reference"), prompt=make_prompt(i)))
-        for i in range(num_prompts)
-        for j in range(per_prompt)
-    ]
-
+from tests.unit.label_queue.labeling import answer_orders, label, reference_rollouts
 
 # --- asking ------------------------------------------------------------------------------------
 
@@ -381,34 +371,3 @@ async def test_one_labeler_alone_gets_through_though_others_are_known(
             await asyncio.sleep(0)
         assert (await queue.policy_loop.stats())["labels/accepted"] == wanted
     assert (await queue.people.run_info()).is_closed
-
-
-@proves("policy/winrate_vs_reference")
-async def test_winrate_counts_validation_labels_that_prefer_the_policy(
-    make_queue: MakeQueue,
-) -> None:
-    queue = make_queue(make_config(validation_share=0.9))
-    await queue.policy_loop.add_reference(reference_rollouts(20))
-    await queue.policy_loop.set_progress(0, make_policy(1))
-    await answer_orders(queue, version=1)
-    await label(queue, 12)
-    winrate = await queue.policy_loop.winrate()
-    assert winrate.num_labels == pytest.approx(0.9 * 12, abs=1)
-    assert 0.0 <= winrate.low < winrate.rate <= 1.0
-    assert (await queue.policy_loop.winrate(last=5)).num_labels == 5
-    assert (await queue.policy_loop.online_stats())["policy/winrate_vs_reference"] == winrate.rate
-
-
-@proves("policy/winrate_recent")
-async def test_the_recent_winrate_is_of_the_newest_hundred_votes(make_queue: MakeQueue) -> None:
-    queue = make_queue(make_config(total=400, initial=150, validation_share=0.99, refits=1))
-    await queue.policy_loop.add_reference(reference_rollouts(200))
-    await queue.policy_loop.set_progress(0, make_policy(1))
-    await answer_orders(queue, version=1)
-    await label(queue, 147)
-    votes = queue.state.figures.validation_votes()
-    assert len(votes) > 110
-    wins = [vote.is_win for vote in votes[-100:]]
-    stats = await queue.policy_loop.online_stats()
-    assert stats["policy/winrate_recent"] == sum(wins) / 100
-    assert stats["policy/winrate_recent"] != stats["policy/winrate_vs_reference"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from label_queue.folds.lineage import (
+    Memories,
     ancestry,
-    learned_labels,
     policies_touched,
     rewards_behind,
 )
@@ -25,7 +25,7 @@ REWARDS: list[RewardVersion] = [
     make_reward(4, ledger_seq=20),
     make_reward(5, ledger_seq=25, kind="warm"),
 ]
-REWARD_SERVED = learned_labels(REWARDS, LISTS)
+REWARD_SERVED = Memories(REWARDS, LISTS.__getitem__)
 """The labeler of "bad" was excluded before reward version 3; only the refit, 4, forgot it."""
 
 
