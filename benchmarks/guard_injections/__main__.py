@@ -146,8 +146,8 @@ def main() -> None:
     if arguments.quick:
         names, seeds, settings = [QUICK], seeds[:1], QUICK_SETTINGS
     results = []
-    for name in names:
-        for seed in seeds:
+    for seed in seeds:
+        for name in names:
             folder = FOLDER / f"{'quick-' if arguments.quick else ''}{name}-{seed}"
             kept = folder.with_suffix(".json")
             if not kept.exists():
