@@ -25,7 +25,7 @@ import click
 import torch
 
 from benchmarks.against_trl.task import VOCABULARY, write_model
-from learners.config import CheckpointConfig, KLConfig, LearnerConfig, PolicyConfig, PPOConfig
+from learners.config import KLConfig, LearnerConfig, PolicyConfig, PPOConfig
 from learners.engine import free_port, join_ranks, leave_ranks
 from learners.ppo import PPOLearner
 from learners.weights import SharedMemoryPublisher
@@ -68,15 +68,22 @@ def make_batch(step: int, lengths: Sequence[int], rng: random.Random) -> Experie
 
 
 @contextmanager
-def lone_learner(root: Path, model: Path, ppo: PPOConfig) -> Iterator[PPOLearner]:
-    """Yield a learner of one rank in this process, on one thread; it keeps one checkpoint."""
+def lone_learner(root: Path, model: Path, ppo: PPOConfig, **engine: object) -> Iterator[PPOLearner]:
+    """Yield a learner of one rank in this process, on one thread; it keeps one checkpoint.
+
+    Args:
+        root: For what it writes.
+        model: The folder of ρ.
+        ppo: The algorithm.
+        engine: What to set of the engine, by the names of `LearnerConfig`.
+    """
     torch.set_num_threads(1)
     join_ranks(0, 1, "127.0.0.1", free_port("127.0.0.1"))
     learner = PPOLearner(
         policy=PolicyConfig(path=str(model)),
         ppo=ppo,
         kl=KLConfig(kind="fixed", coefficient=0.05),
-        learner=LearnerConfig(checkpoint=CheckpointConfig(every_steps=1_000_000)),
+        learner=LearnerConfig.model_validate({**engine, "checkpoint": {"every_steps": 1_000_000}}),
         checkpoint_root=root / "policy",
         total_episodes=1_000_000,
         probe_token_ids=(5, 6, 7),

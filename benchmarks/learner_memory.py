@@ -1,11 +1,15 @@
-"""Peak memory of a PPO step with a large vocabulary, against what it cannot do without.
+"""Peak memory of a PPO step, against what it cannot do without.
 
     python -m benchmarks.learner_memory [--vocabulary 131072] [--tokens 1024]
+    python -m benchmarks.learner_memory --width 1024 --layers 24 --rows 8 --dtype bfloat16
+    python -m benchmarks.learner_memory … --gradient-checkpointing
 
-A GPT-2 of width 128 and two layers, one response, one rank. Cannot be done without: π's weights,
-gradients and both moments, ρ's weights, and what one chunk of logits takes forward and backward:
-logits, these by the temperature, their softmax and their gradient. The peak is what the system
-counts for a process of its own (`VmHWM`), less what it had before the models were made.
+By default a GPT-2 of width 128 and two layers, one response, one rank, and a large vocabulary.
+Cannot be done without: π's weights, gradients and both moments, ρ's weights, and what one chunk of
+logits takes forward and backward: logits, these by the temperature, their softmax and their
+gradient. What layers compute comes on top, little of it in so small a model. The peak is what the
+system counts for a process of its own (`VmHWM`), less what it had before the models were made; on a
+GPU, which is used where there is one, what PyTorch has allocated there.
 """
 
 from __future__ import annotations
@@ -14,10 +18,12 @@ import argparse
 import gc
 import random
 import tempfile
+import time
 from pathlib import Path
 from typing import Literal
 
 import click
+import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks.against_trl.task import write_model
@@ -26,54 +32,73 @@ from learners.config import PPOConfig
 from learners.policy_model import CHUNK_LOGITS
 
 MIB = 2**20
-COPIES = 4 + 1
-"""Copies of the weights: π's own, gradients and two moments; ρ's."""
+BYTES_A_WEIGHT = {"float32": 16 + 4, "bfloat16": 2 + 2 + 4 + 4 + 8 + 2}
+"""π, gradients, two moments, and ρ; in bfloat16 gradients are summed, and weights moved, in
+float32."""
 CHUNK_COPIES = 4
 """Copies of a chunk of logits."""
 
 
 def held_bytes(what: Literal["VmRSS", "VmHWM"]) -> int:
-    """Return the memory that this process holds, or the most it has held at a time."""
+    """Return the memory held, or the most that was held at a time, where the learner computes."""
+    if torch.cuda.is_available():
+        held = torch.cuda.memory_allocated if what == "VmRSS" else torch.cuda.max_memory_allocated
+        return int(held())
     lines = Path("/proc/self/status").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith(what))
     return int(line.split()[1]) * 1024
+
+
+def save_model(folder: Path, chosen: argparse.Namespace) -> int:
+    """Write a GPT-2 of random weights; return how many."""
+    write_model(folder)  # for its tokenizer
+    model = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=chosen.vocabulary,
+            n_positions=chosen.tokens + PROMPT_TOKENS,
+            n_embd=chosen.width,
+            n_layer=chosen.layers,
+            n_head=max(2, chosen.width // 64),
+            activation_function="gelu_pytorch_tanh",
+        )
+    )
+    model.save_pretrained(folder)
+    return sum(each.numel() for each in model.parameters())
 
 
 def main() -> None:
     """Run from the command line; see the module."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--vocabulary", type=int, default=131_072)
-    parser.add_argument("--tokens", type=int, default=1024)
+    parser.add_argument("--tokens", type=int, default=1024, help="of each response")
+    parser.add_argument("--rows", type=int, default=1, help="responses, in one forward pass")
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--dtype", choices=sorted(BYTES_A_WEIGHT), default="float32")
+    parser.add_argument("--gradient-checkpointing", action="store_true")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        config = GPT2Config(
-            vocab_size=chosen.vocabulary,
-            n_positions=chosen.tokens + PROMPT_TOKENS,
-            n_embd=128,
-            n_layer=2,
-            n_head=2,
-            activation_function="gelu_pytorch_tanh",
-        )
-        write_model(root / "model")  # for its tokenizer
-        model = GPT2LMHeadModel(config)
-        num_weights = sum(each.numel() for each in model.parameters())
-        model.save_pretrained(root / "model")
-        del model
+        num_weights = save_model(root / "model", chosen)
         gc.collect()
         before = held_bytes("VmRSS")
-        ppo = PPOConfig(batch_size=1, minibatches=1, epochs=1, lr=1e-6)
-        with lone_learner(root, root / "model", ppo) as learner:
-            learner.step(make_batch(0, [chosen.tokens], random.Random(1)))
+        ppo = PPOConfig(batch_size=chosen.rows, minibatches=1, epochs=1, lr=1e-6)
+        engine = {"dtype": chosen.dtype, "gradient_checkpointing": chosen.gradient_checkpointing}
+        with lone_learner(root, root / "model", ppo, **engine) as learner:
+            rng = random.Random(1)
+            for step in range(2):  # the first of them also makes what is kept
+                started = time.perf_counter()
+                learner.step(make_batch(step, [chosen.tokens] * chosen.rows, rng))
+                seconds = time.perf_counter() - started
             peak = held_bytes("VmHWM")
-    weights = 4 * num_weights
-    chunk = 4 * CHUNK_COPIES * min(CHUNK_LOGITS, chosen.tokens * chosen.vocabulary)
-    needed = COPIES * weights + chunk
-    whole = 4 * CHUNK_COPIES * chosen.tokens * chosen.vocabulary
+    weights = num_weights * BYTES_A_WEIGHT[chosen.dtype]
+    whole = 4 * CHUNK_COPIES * chosen.rows * chosen.tokens * chosen.vocabulary
+    needed = weights + min(4 * CHUNK_COPIES * CHUNK_LOGITS, whole)
     click.echo(
-        f"weights {weights / MIB:.0f} MiB, needed {needed / MIB:.0f} MiB, peak over what was there "
-        f"before {(peak - before) / MIB:.0f} MiB: {(peak - before) / needed:.2f} of it\n"
-        f"all logits at once would take {whole / MIB:.0f} MiB"
+        f"{num_weights / 1e6:.0f} M weights, which take {weights / MIB:.0f} MiB; with a chunk of "
+        f"logits {needed / MIB:.0f} MiB are needed; peak over what was there before "
+        f"{(peak - before) / MIB:.0f} MiB: {(peak - before) / needed:.2f} of it\n"
+        f"all logits at once would take {whole / MIB:.0f} MiB; a step took {seconds:.2f} s"
     )
 
 

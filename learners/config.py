@@ -29,13 +29,18 @@ class DeepSpeedConfig(Settings):
     num_ranks: Processes = 1
     """W, processes that each train on a share of every batch."""
     zero_stage: Literal[0, 1, 2, 3] = 0
-    """What ZeRO spreads over ranks: 0 nothing, 1 optimizer, 2 also gradients, 3 also weights."""
+    """What ZeRO spreads over ranks: 0 nothing, 1 optimizer, 2 also gradients, 3 also weights. In
+    bfloat16, 0 is taken for 1."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of weights in the forward pass; log-probabilities are always in float32. [own]"""
+    """Type of weights in the forward pass; log-probabilities, sums of gradients and what the
+    optimizer moves are always in float32. [own]"""
     torch_threads: Processes = 1
     """Threads of one rank on CPU. [own]"""
     micro_batch_size: Count = 64
     """Sequences of one forward pass on one rank; gradients accumulate over passes. [own]"""
+    gradient_checkpointing: bool = False
+    """Keep what enters a layer and not what is computed in it, which the backward pass computes
+    again: the memory of one layer for that of all, for a third more work. [own]"""
     optimizer: Literal["torch_adam", "cpu_adam"] = "torch_adam"
     """PyTorch's AdamW, or DeepSpeed's CPUAdam, compiled at its first use. [own]"""
     offload_optimizer: bool = False

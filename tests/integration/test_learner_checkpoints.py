@@ -1,4 +1,7 @@
-"""Going back is exact: the same batches give the same weights, on 1 and 2 ranks, ZeRO 0 to 3."""
+"""Going back is exact: the same batches give the same weights.
+
+On 1 and 2 ranks, ZeRO 0 to 3, in float32 and in bfloat16.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import pytest
 
 from tests.support.learner_ranks import run_ranks
 
-STAGES = (0, 1, 2, 3)
+ENGINES = ("0", "1", "2", "3", "0-bfloat16", "2-bfloat16", "3-bfloat16")
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one-rank", "two-ranks"])
@@ -18,13 +21,13 @@ def ran(
     request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     out = tmp_path_factory.mktemp(f"checkpoints-{request.param}")
-    run_ranks(request.param, tiny_model, out, STAGES, module="tests.support.checkpoint_ranks")
+    run_ranks(request.param, tiny_model, out, ENGINES, module="tests.support.checkpoint_ranks")
     return out
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_steps_repeated_after_a_restore_are_the_same_bit_for_bit(ran: Path, stage: int) -> None:
-    told: dict[str, Any] = json.loads((ran / f"{stage}.json").read_text())
+@pytest.mark.parametrize("engine", ENGINES)
+def test_steps_repeated_after_a_restore_are_the_same_bit_for_bit(ran: Path, engine: str) -> None:
+    told: dict[str, Any] = json.loads((ran / f"{engine}.json").read_text())
     step_0, _, step_2, step_3, *repeated = told["steps"]
     assert step_2["sha256"] != step_3["sha256"]
     assert repeated == [step_2, step_3, step_0, step_2, step_2]
@@ -34,16 +37,16 @@ def test_steps_repeated_after_a_restore_are_the_same_bit_for_bit(ran: Path, stag
     assert told["versions"] == [0, 2, 6, 8, 10, 12]
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_nan_on_one_rank_ends_the_step_on_all_and_leaves_nothing_behind(
-    ran: Path, stage: int
+    ran: Path, engine: str
 ) -> None:
     """That nothing stays is in the last of the repeated steps above."""
-    told: dict[str, Any] = json.loads((ran / f"{stage}.json").read_text())
+    told: dict[str, Any] = json.loads((ran / f"{engine}.json").read_text())
     assert told["broken"].split(" is ")[-1] in ("nan", "inf")  # sharded, DeepSpeed calls it inf
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_hurt_file_is_refused_and_nothing_was_changed(ran: Path, stage: int) -> None:
-    told: dict[str, Any] = json.loads((ran / f"{stage}.json").read_text())
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_hurt_file_is_refused_and_nothing_was_changed(ran: Path, engine: str) -> None:
+    told: dict[str, Any] = json.loads((ran / f"{engine}.json").read_text())
     assert "has sha256" in told["refusal"] or "another rank cannot read" in told["refusal"]

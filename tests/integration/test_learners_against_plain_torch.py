@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from learners.comparisons import bootstrap_counts
 from tests.support import learner_inputs as inputs
 from tests.support.learner_ranks import run_ranks
-from tests.support.plain_learners import PlainPPO, PlainReward, plain_supervised
+from tests.support.plain_figures import plain_ppo, plain_rewards
+from tests.support.plain_learners import PlainPPO, plain_supervised
 
-STAGES = (0, 2, 3)
+ENGINES = ("0", "2", "3")
 
 
 @pytest.fixture(scope="session", params=[1, 2], ids=["one-rank", "two-ranks"])
@@ -25,54 +25,27 @@ def ran(
     request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     out = tmp_path_factory.mktemp(f"ranks-{request.param}")
-    run_ranks(request.param, tiny_model, out, STAGES)
+    run_ranks(request.param, tiny_model, out, ENGINES)
     return out
 
 
 @pytest.fixture(scope="session")
-def plain_ppo(tiny_model: Path) -> tuple[PlainPPO, list[dict[str, float]]]:
-    plain = PlainPPO(tiny_model, inputs.PPO, inputs.TOTAL_EPISODES, inputs.SEED)
-    beta, metrics = inputs.KL.coefficient, []
-    for step in range(2):
-        metrics.append(plain.step(inputs.experience_batch(step), beta))
-        error = metrics[-1]["kl/reference_mean"] / inputs.KL.target - 1
-        beta *= 1 + min(max(error, -0.2), 0.2) * inputs.PPO.batch_size / 10_000
-    return plain, metrics
+def ppo(tiny_model: Path) -> tuple[PlainPPO, list[dict[str, float]]]:
+    return plain_ppo(tiny_model)
 
 
 @pytest.fixture(scope="session")
-def plain_rewards(tiny_model: Path) -> list[tuple[dict[str, Tensor], float]]:
-    """Tensors and loss after the refit, and after the warm update."""
-    plain = PlainReward(
-        tiny_model,
-        inputs.REWARD_MODEL.num_heads,
-        inputs.REWARD_FIT,
-        inputs.reference_sequences(),
-    )
-    results = []
-    for request in (inputs.fit_request(), inputs.fit_request("warm", count=5, first=11)):
-        counts = bootstrap_counts(request.comparisons, 2, inputs.SEED)
-        loss = plain.learn(request, counts)
-        gain, bias = plain.gain_and_bias()
-        tensors = {
-            **{
-                f"backbone.{name}": x.detach().clone() for name, x in plain.trunk.named_parameters()
-            },
-            **{f"heads.{name}": x.detach().clone() for name, x in plain.heads.named_parameters()},
-            "gain": gain,
-            "bias": bias,
-        }
-        results.append((tensors, loss))
-    return results
+def rewards(tiny_model: Path) -> list[tuple[dict[str, Tensor], float]]:
+    return plain_rewards(tiny_model)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_ppo(ran: Path, stage: int, plain_ppo: tuple[PlainPPO, list[dict[str, float]]]) -> None:
-    plain, metrics = plain_ppo
-    figures = read(ran / f"ppo-{stage}.json")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_ppo(ran: Path, engine: str, ppo: tuple[PlainPPO, list[dict[str, float]]]) -> None:
+    plain, metrics = ppo
+    figures = read(ran / f"ppo-{engine}.json")
     for mine, theirs in zip(figures["metrics"], metrics, strict=True):
         assert {name: mine[name] for name in theirs} == pytest.approx(theirs, rel=1e-4, abs=1e-6)
-    tensors = load_file(ran / f"ppo-{stage}.safetensors")
+    tensors = load_file(ran / f"ppo-{engine}.safetensors")
     assert_close(tensors, plain.policy.state_dict(), atol=2e-5)
     ids = torch.tensor([inputs.PROBE])
     with torch.no_grad():
@@ -81,20 +54,20 @@ def test_ppo(ran: Path, stage: int, plain_ppo: tuple[PlainPPO, list[dict[str, fl
     assert figures["probe"] == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("name", "index"), [("reward", 0), ("warm", 1)])
 def test_reward_fit(
     ran: Path,
-    stage: int,
+    engine: str,
     name: str,
     index: int,
-    plain_rewards: list[tuple[dict[str, Tensor], float]],
+    rewards: list[tuple[dict[str, Tensor], float]],
 ) -> None:
-    expected, loss = plain_rewards[index]
-    figures = read(ran / f"{name}-{stage}.json")["metrics"]
+    expected, loss = rewards[index]
+    figures = read(ran / f"{name}-{engine}.json")["metrics"]
     assert figures["reward_model/loss"] == pytest.approx(loss, rel=1e-4)
     assert figures["reward_model/version"] == index + 1
-    assert_close(load_file(ran / f"{name}-{stage}.safetensors"), expected, atol=5e-5)
+    assert_close(load_file(ran / f"{name}-{engine}.safetensors"), expected, atol=5e-5)
 
 
 def test_a_refit_is_a_pure_function_of_its_request(ran: Path) -> None:
@@ -115,13 +88,13 @@ def test_the_warm_update_is_judged_before_it_learns(ran: Path) -> None:
     assert -1.0 <= warm["reward_model/correlation_with_previous"] <= 1.0
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_supervised(ran: Path, stage: int, tiny_model: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_supervised(ran: Path, engine: str, tiny_model: Path) -> None:
     trained, losses = plain_supervised(tiny_model, inputs.SUPERVISED, inputs.blocks())
-    figures = read(ran / f"supervised-{stage}.json")["metrics"]
+    figures = read(ran / f"supervised-{engine}.json")["metrics"]
     assert [each["loss"] for each in figures] == pytest.approx(losses, rel=1e-4)
     assert_close(
-        load_file(ran / f"supervised-{stage}.safetensors"), trained.state_dict(), atol=2e-5
+        load_file(ran / f"supervised-{engine}.safetensors"), trained.state_dict(), atol=2e-5
     )
 
 

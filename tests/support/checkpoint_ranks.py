@@ -1,8 +1,9 @@
-"""One rank that trains, goes back, and repeats what it did, under several ZeRO stages.
+"""One rank that trains, goes back, and repeats what it did, by several engines.
 
-    python -m tests.support.checkpoint_ranks RANK WORLD_SIZE PORT MODEL OUT STAGE...
+    python -m tests.support.checkpoint_ranks RANK WORLD_SIZE PORT MODEL OUT ENGINE...
 
-Rank 0 writes OUT/STAGE.json: of each step the metrics, and the digest of the published weights.
+Engines are called as in `learner_inputs.named_engine`. Rank 0 writes OUT/ENGINE.json: of each step
+the metrics, and the digest of the published weights.
 """
 
 from __future__ import annotations
@@ -26,25 +27,25 @@ from tests.support.learner_ranks import HOST
 from tests.support.present import digest_of
 
 
-def main(rank: int, world_size: int, port: int, model: Path, out: Path, stages: list[int]) -> None:
+def main(rank: int, world_size: int, port: int, model: Path, out: Path, engines: list[str]) -> None:
     torch.set_num_threads(1)
     join_ranks(rank, world_size, HOST, port)
-    for stage in stages:
-        config = inputs.engine_config(world_size, stage)
+    for engine in engines:
+        config = inputs.named_engine(world_size, engine)
         learner = PPOLearner(
             policy=PolicyConfig(path=str(model)),
             ppo=inputs.PPO,
             kl=inputs.KL,
             learner=config.model_copy(update={"checkpoint": CheckpointConfig(every_steps=2)}),
-            checkpoint_root=out / f"policy-{stage}",
+            checkpoint_root=out / f"policy-{engine}",
             total_episodes=inputs.TOTAL_EPISODES,
             probe_token_ids=inputs.PROBE,
-            publisher=SharedMemoryPublisher(out / f"weights-{stage}") if rank == 0 else None,
+            publisher=SharedMemoryPublisher(out / f"weights-{engine}") if rank == 0 else None,
             seed=inputs.SEED,
         )
-        told = train(learner, rank, out / f"policy-{stage}")
+        told = train(learner, rank, out / f"policy-{engine}")
         if rank == 0:
-            (out / f"{stage}.json").write_text(json.dumps(told), encoding="utf-8")
+            (out / f"{engine}.json").write_text(json.dumps(told), encoding="utf-8")
         learner.close()
     leave_ranks()
 
@@ -121,5 +122,5 @@ def told(report: StepReport | None) -> dict[str, object] | None:
 
 
 if __name__ == "__main__":
-    rank, world_size, port, model, out, *stages = sys.argv[1:]
-    main(int(rank), int(world_size), int(port), Path(model), Path(out), [int(s) for s in stages])
+    rank, world_size, port, model, out, *engines = sys.argv[1:]
+    main(int(rank), int(world_size), int(port), Path(model), Path(out), engines)

@@ -32,8 +32,16 @@ REWARD_FIT = RewardFitConfig(lr=1e-3, batch_size=4, warm_lr=5e-4, warm_batch_siz
 SUPERVISED = SupervisedConfig(lr=1e-3, batch_size=4, block_tokens=8, warmup_fraction=0.5, seed=SEED)
 
 
-def engine_config(num_ranks: int, zero_stage: int) -> LearnerConfig:
-    return LearnerConfig(num_ranks=num_ranks, zero_stage=zero_stage, micro_batch_size=3)
+def engine_config(num_ranks: int, zero_stage: int, **changes: object) -> LearnerConfig:
+    return LearnerConfig.model_validate(
+        {"num_ranks": num_ranks, "zero_stage": zero_stage, "micro_batch_size": 3, **changes}
+    )
+
+
+def named_engine(num_ranks: int, name: str) -> LearnerConfig:
+    """Return the engine that is called "2", or "2-bfloat16", after its ZeRO stage and its type."""
+    stage, _, dtype = name.partition("-")
+    return engine_config(num_ranks, int(stage), dtype=dtype or "float32")
 
 
 def experience_batch(step: int, size: int = PPO.batch_size) -> ExperienceBatch:

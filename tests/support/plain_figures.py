@@ -1,0 +1,46 @@
+"""What the learners' inputs come to in plain PyTorch; see `plain_learners`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from learners.comparisons import bootstrap_counts
+from tests.support import learner_inputs as inputs
+from tests.support.plain_learners import PlainPPO, PlainReward
+
+
+def plain_ppo(model: Path) -> tuple[PlainPPO, list[dict[str, float]]]:
+    """Return the policy after two steps, and the figures of each."""
+    plain = PlainPPO(model, inputs.PPO, inputs.TOTAL_EPISODES, inputs.SEED)
+    beta, metrics = inputs.KL.coefficient, []
+    for step in range(2):
+        metrics.append(plain.step(inputs.experience_batch(step), beta))
+        error = metrics[-1]["kl/reference_mean"] / inputs.KL.target - 1
+        beta *= 1 + min(max(error, -0.2), 0.2) * inputs.PPO.batch_size / 10_000
+    return plain, metrics
+
+
+def plain_rewards(model: Path) -> list[tuple[dict[str, Tensor], float]]:
+    """Return tensors and loss after the refit, and after the warm update."""
+    plain = PlainReward(
+        model, inputs.REWARD_MODEL.num_heads, inputs.REWARD_FIT, inputs.reference_sequences()
+    )
+    results = []
+    for request in (inputs.fit_request(), inputs.fit_request("warm", count=5, first=11)):
+        counts = bootstrap_counts(request.comparisons, 2, inputs.SEED)
+        loss = plain.learn(request, counts)
+        gain, bias = plain.gain_and_bias()
+        tensors = {
+            **{f"backbone.{name}": copied(x) for name, x in plain.trunk.named_parameters()},
+            **{f"heads.{name}": copied(x) for name, x in plain.heads.named_parameters()},
+            "gain": gain,
+            "bias": bias,
+        }
+        results.append((tensors, loss))
+    return results
+
+
+def copied(x: Tensor) -> Tensor:
+    return x.detach().clone()
