@@ -12,6 +12,7 @@ import torch
 
 from cluster.recordings.crossings import RESTORE, STEP, as_reported, without_place
 from cluster.recordings.exchanges import Exchange
+from cluster.recordings.streams import POLICIES, read
 from cluster.replay.difference import first_difference
 from cluster.replay.outcome import Outcome, Window
 from cluster.replay.recording import Recording, scratch
@@ -24,6 +25,8 @@ from protocol.messages import PolicyVersion, StepReport
 from protocol.ports import WeightPublisher
 
 HOST = "127.0.0.1"
+_ASIDE = "aside"
+"""Folder, in a replay's own, of checkpoints that a resume goes on from."""
 
 
 def replay_learner(recording: Recording, window: Window, tolerance: float) -> Iterator[Outcome]:
@@ -41,7 +44,7 @@ def replay_learner(recording: Recording, window: Window, tolerance: float) -> It
     torch.set_num_threads(config.torch_threads)
     with scratch() as root, one_rank():
         learner: _Learner | None = None
-        start = first_start(recording, window)
+        start, origins = first_start(recording, window), origins_of(recording)
         try:
             for exchange in recording.exchanges("batches"):
                 made = _version_made(exchange)
@@ -50,9 +53,12 @@ def replay_learner(recording: Recording, window: Window, tolerance: float) -> It
                 if made <= start or not (exchange.is_answered or exchange.error):
                     continue
                 if learner is None or learner.version != made - 1:
-                    _check_start(recording, made - 1, start, is_first=learner is None)
-                    learner = _again(learner, recording, made - 1, root)
+                    origin = origins.get(made - 1, made - 1)
+                    _check_start(recording, origin, start, is_first=learner is None)
+                    learner = _again(learner, recording, origin, root, publish_as=made - 1)
                 answer = learner.answer(exchange)
+                if learner.version in origins.values():
+                    learner.set_aside()
                 if made > window.first:
                     yield _outcome(exchange, made, answer, tolerance)
         finally:
@@ -75,6 +81,15 @@ def first_start(recording: Recording, window: Window) -> int:
     """Return the policy version to begin at."""
     kept = [v for v in recording.folder.restorable() if v <= window.first]
     return max(kept, default=0)
+
+
+def origins_of(recording: Recording) -> dict[int, int]:
+    """Return, of each version that has another one's weights, that other one.
+
+    A rollback makes such a version, and so does a resume where later versions had been announced.
+    """
+    policies = read(recording.folder.recordings, POLICIES)
+    return {each.version: each.restored_from for each in policies if each.restored_from is not None}
 
 
 def make_learner(
@@ -109,32 +124,41 @@ def copy_checkpoint(recording: Recording, version: int, root: Path) -> None:
         MissingError: The run did not keep it.
     """
     name = f"v{version:06d}"
-    kept = recording.folder.policies / name
     if (root / name).exists():
         return
-    if not kept.exists():
-        raise MissingError(
-            f"policy version {version} was not kept: {recording.folder.policies} has "
-            f"{', '.join(map(str, recording.folder.restorable())) or 'none'}"
-        )
-    shutil.copytree(kept, root / name)
+    for kept in (root / _ASIDE / name, recording.folder.policies / name):
+        if kept.exists():
+            shutil.copytree(kept, root / name)
+            return
+    raise MissingError(
+        f"policy version {version} was not kept: {recording.folder.policies} has "
+        f"{', '.join(map(str, recording.folder.restorable())) or 'none'}"
+    )
 
 
 class _Learner:
-    """The learner, and which version it holds."""
+    """The learner, and which version it holds.
 
-    def __init__(self, recording: Recording, version: int, root: Path) -> None:
+    Args:
+        recording: The run.
+        origin: The version whose checkpoint it goes on from; 0: ρ.
+        root: Where it keeps its own.
+        publish_as: The number it goes on with.
+    """
+
+    def __init__(self, recording: Recording, origin: int, root: Path, publish_as: int) -> None:
         self._recording = recording
         self._root = root
-        self.version = version
+        self.version = publish_as
         # The bytes are not kept: their digest is all that is compared.
         publisher = ObjectStorePublisher(lambda content: None)
         self._learner = make_learner(recording, root, _probe(recording), publisher)
-        if version > 0:
-            copy_checkpoint(recording, version, root)
-            self._learner.resume(version)
-            # It stands where it did before it wrote this one, and will write it again.
-            shutil.rmtree(root / f"v{version:06d}")
+        if publish_as > 0:
+            copy_checkpoint(recording, origin, root)
+            self._learner.resume(origin, publish_as)
+            if origin == publish_as:
+                # It stands where it did before it wrote this one, and will write it again.
+                shutil.rmtree(root / f"v{origin:06d}")
 
     def answer(self, exchange: Exchange) -> StepReport | PolicyVersion | str:
         """Do what was asked; return the answer as it would be recorded, or the error."""
@@ -151,16 +175,31 @@ class _Learner:
         self.version += 1
         return as_reported(answer) if isinstance(answer, StepReport) else without_place(answer)
 
+    def set_aside(self) -> None:
+        """Keep the present version for a resume that comes later on the record.
+
+        The run may have dropped its checkpoint since, and may have written it out of turn.
+        """
+        name = f"v{self.version:06d}"
+        if not (self._root / _ASIDE / name).exists():
+            is_there = (self._root / name).exists()
+            self._learner.keep()
+            shutil.copytree(self._root / name, self._root / _ASIDE / name)
+            if not is_there:
+                shutil.rmtree(self._root / name)
+
     def close(self) -> None:
         """Free the engine."""
         self._learner.close()
 
 
-def _again(before: _Learner | None, recording: Recording, version: int, root: Path) -> _Learner:
+def _again(
+    before: _Learner | None, recording: Recording, origin: int, root: Path, publish_as: int
+) -> _Learner:
     """Start at a version anew, as a run does that was resumed from a checkpoint."""
     if before is not None:
         before.close()
-    return _Learner(recording, version, root)
+    return _Learner(recording, origin, root, publish_as)
 
 
 def _version_made(exchange: Exchange) -> int:
