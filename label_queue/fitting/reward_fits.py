@@ -133,8 +133,8 @@ class RewardFits:
             now = (self._state.reward_version, self._state.standings_key())
             if now != self._shift_of:
                 # In a thread, since with tens of thousands of labels it takes a while.
-                view = self._state.view()
-                self._shift = await asyncio.to_thread(find_shift, view, self._learned)
+                view, table = self._state.view(), self._state.history.table()
+                self._shift = await asyncio.to_thread(find_shift, view, self._learned, table)
                 self._shift_of = now
 
     async def _refit(self, view: LedgerView) -> FitRequest:

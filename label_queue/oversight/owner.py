@@ -227,5 +227,6 @@ class Oversight:
             raise UnknownTask(f"nobody called {labeler_id!r} was ever let in: see the list", "id")
 
     async def _preview(self, event: OwnerEvent) -> ExclusionPreview:
-        # In a thread, since all labels are gone through several times.
-        return await asyncio.to_thread(preview, self._state.view(), self._learned, event)
+        # In a thread, since with a million labels it takes a while.
+        view, table = self._state.view(), self._state.history.table()
+        return await asyncio.to_thread(preview, view, self._learned, event, table)
