@@ -190,8 +190,8 @@ async def measure(path: Path, num_labels: int) -> None:
     schedule = LabelSchedule.of(config, num_episodes=10**9, mode="online")
     started = time.perf_counter()
     queue = LabelQueue(SqlLedger.open(path, RUN_ID), config, schedule, run_id=RUN_ID, seed=1)
-    for version in queue.state.policies:
-        queue.state.figures.first_sampled(version, queue.state.policies[version].created_at + 1.0)
+    policies = queue.state.policies.values()
+    queue.take_in((), [(each.version, each.created_at + 1.0) for each in policies])
     start_s = time.perf_counter() - started
     for name in LABELERS:
         await queue.owner.add_labeler(name)

@@ -47,7 +47,6 @@ from uuid6 import uuid7
 from label_queue.asking.asker import Asker
 from label_queue.config import LabelsConfig
 from label_queue.fitting.reward_fits import RewardFits
-from label_queue.folds.view import LearnedLabels
 from label_queue.labeling.admissions import Admissions
 from label_queue.labeling.desk import LabelingDesk
 from label_queue.labeling.own_work import OwnWork
@@ -115,7 +114,7 @@ class LabelQueue:
         desk = LabelingDesk(
             state, commits, config, schedule, run_id=run_id, rng=rng, clock=clock, new_id=new_id
         )
-        learned = LearnedLabels(config.quality)
+        learned = state.learned
         fits = RewardFits(state, commits, config, schedule, learned=learned, seed=seed, clock=clock)
         oversight = Oversight(
             state,
@@ -150,6 +149,7 @@ class LabelQueue:
         self._asker.add_reference(reference)
         for version, at in first_samples:
             self.state.figures.first_sampled(version, at)
+        self.state.figures.catch_up()
 
     def _apply(self, record: Record) -> None:
         """Take in what was written: called in the ledger's order, before any writer hears of it."""

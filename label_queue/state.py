@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from label_queue.config import LabelsConfig
@@ -13,7 +14,7 @@ from label_queue.folds.board import QueryBoard
 from label_queue.folds.cord import RELEASED, after
 from label_queue.folds.history import LabelHistory
 from label_queue.folds.leases import LeaseTerms
-from label_queue.folds.view import LedgerView
+from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.records import (
     ConnectorOffset,
     DeadLetter,
@@ -25,6 +26,7 @@ from label_queue.ledger.records import (
 )
 from label_queue.outside import NoTools, OutsideTools
 from label_queue.quality.speed import time_taken_s
+from label_queue.quality.tallies import Tallies
 from label_queue.schedule import LabelSchedule
 from label_queue.signals import Change
 from protocol.cord import CordEvent
@@ -57,7 +59,12 @@ class LabelState:
         self.access = Access(
             per_s=config.intake.requests_per_s, burst=config.intake.request_burst, clock=clock
         )
-        self.figures = LabelFigures(self.board, self.history, self.view, config.quality)
+        self.tallies = Tallies(self.board.queries, self.board.assignments, config.quality)
+        self.learned = LearnedLabels(config.quality)
+        """Which labels each reward version learned."""
+        self.figures = LabelFigures(
+            self.board, self.history, self._present, self.learned, config.quality
+        )
         self.cord = RELEASED
         self._cord_events: set[str] = set()
         self.rewards: dict[int, RewardVersion] = {}
@@ -100,6 +107,7 @@ class LabelState:
         for kind in self._take:
             for record in ledger.each(kind):
                 self.apply(record)
+        self.figures.catch_up()
 
     def apply(self, record: Record) -> None:
         """Take in a record that is on disk. One taken in before changes nothing."""
@@ -149,10 +157,20 @@ class LabelState:
 
     def view(self) -> LedgerView:
         """Return a snapshot of the ledger."""
+        present = self._present()
+        return replace(
+            present,
+            queries=dict(present.queries),
+            assignments=dict(present.assignments),
+            events=tuple(present.events),
+        )
+
+    def _present(self) -> LedgerView:
+        """Return the ledger as it is, without a copy: to be read at once, and let go."""
         return LedgerView(
-            queries=dict(self.board.queries),
-            assignments=dict(self.board.assignments),
-            events=tuple(self.history.events),
+            queries=self.board.queries,
+            assignments=self.board.assignments,
+            events=self.history.events,
             rewards=tuple(self.rewards.values()),
             policies=tuple(self.policies.values()),
         )
@@ -161,6 +179,7 @@ class LabelState:
         if not self.history.apply(event):
             return
         self.board.apply(event)
+        self.tallies.apply(event)
         if isinstance(event, Submitted):
             assignment = self.board.assignments[event.assignment_id]
             # A task of an outside tool is no lease: that it was there says nothing of how long one

@@ -36,7 +36,7 @@ class ValidationFold:
         return list(islice(newest, last))[::-1]
 
     def _catch_up(self) -> None:
-        for event in islice(self._history.events, self._num_events, None):
+        for event in self._history.events[self._num_events :]:
             if isinstance(event, LabelChange):
                 self._votes.pop(event.label_id, None)
             if isinstance(event, AnswerEvent):

@@ -58,7 +58,8 @@ class LabelTable:
         """Return [S], somebody's labels that stand."""
         if labeler_id not in self.names:
             return np.zeros(len(self.label), dtype=np.bool_)
-        return (self.stands > 0) & (self.labeler == self.names.index(labeler_id))
+        own: Bools = (self.stands > 0) & (self.labeler == self.names.index(labeler_id))
+        return own
 
     def counts(self, labels: Bools) -> dict[str, int]:
         """Return how many of some labels, [S], each labeler gave; nobody who gave none."""

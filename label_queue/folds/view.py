@@ -38,7 +38,7 @@ class LedgerView:
 
     queries: Mapping[str, ComparisonQuery]
     assignments: Mapping[str, Assignment]
-    events: tuple[LabelEvent, ...]
+    events: Sequence[LabelEvent]
     """Label events, by `seq`."""
     rewards: tuple[RewardVersion, ...]
     policies: tuple[PolicyProvenance, ...]
