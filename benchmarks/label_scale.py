@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import random
 import subprocess
 import sys
@@ -189,7 +190,8 @@ async def measure(path: Path, num_labels: int) -> None:
     config = LabelsConfig(total=4 * num_labels, initial=2 * num_labels, refits=1, ahead=64)
     schedule = LabelSchedule.of(config, num_episodes=10**9, mode="online")
     started = time.perf_counter()
-    queue = LabelQueue(SqlLedger.open(path, RUN_ID), config, schedule, run_id=RUN_ID, seed=1)
+    ledger = SqlLedger.open(path, RUN_ID)
+    queue = LabelQueue(ledger, config, schedule, run_id=RUN_ID, seed=1, settle=gc.freeze)
     policies = queue.state.policies.values()
     queue.take_in((), [(each.version, each.created_at + 1.0) for each in policies])
     start_s = time.perf_counter() - started

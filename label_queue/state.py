@@ -28,7 +28,7 @@ from label_queue.outside import NoTools, OutsideTools
 from label_queue.quality.speed import time_taken_s
 from label_queue.quality.tallies import Tallies
 from label_queue.schedule import LabelSchedule
-from label_queue.signals import Change
+from label_queue.signals import Change, Line
 from protocol.cord import CordEvent
 from protocol.errors import QueueClosed
 from protocol.labels import (
@@ -40,8 +40,14 @@ from protocol.labels import (
     Submitted,
 )
 
+SETTLED_EVERY = 5_000
+"""Records after which those taken in are said to have come to stay."""
 ACTIVE_S = 300.0
 """How long after a label a labeler counts as active."""
+
+
+def _leave() -> None:
+    """Do nothing about records that came to stay."""
 
 
 class LabelState:
@@ -51,8 +57,16 @@ class LabelState:
     """
 
     def __init__(
-        self, config: LabelsConfig, schedule: LabelSchedule, clock: Callable[[], float]
+        self,
+        config: LabelsConfig,
+        schedule: LabelSchedule,
+        clock: Callable[[], float],
+        *,
+        settle: Callable[[], None] | None = None,
     ) -> None:
+        """Begin with an empty ledger. `settle` is called each time many records came to stay."""
+        self._settle = settle or _leave
+        self._num_applied = 0
         self.board = QueryBoard(initial=schedule.initial, interval=schedule.interval)
         self.history = LabelHistory(self.board.queries, config.quality)
         self.terms = LeaseTerms(config.lease)
@@ -67,6 +81,7 @@ class LabelState:
         )
         self.cord = RELEASED
         self._cord_events: set[str] = set()
+        self._total = schedule.total
         self.rewards: dict[int, RewardVersion] = {}
         """Reward versions that were served, by version, rising."""
         self.policies: dict[int, PolicyProvenance] = {}
@@ -87,12 +102,14 @@ class LabelState:
         self.trouble = ""
         """What people must do for the run to go on; "" where it does."""
         self.change = Change()
+        self.line = Line(lambda name: not self.board.num_leased(name, clock()))
+        """Labelers who wait for a task."""
         self.is_closed = False
         # By `stream_of` the records.
         self._take: dict[Any, Callable[[Any], None]] = {
             LabelerToken: self.access.add,
             TokenRevocation: self.access.revoke,
-            ComparisonQuery: self.board.add_query,
+            ComparisonQuery: self._take_query,
             Assignment: self.board.add_assignment,
             LabelEvent: self._take_event,
             CordEvent: self._take_cord_event,
@@ -108,10 +125,14 @@ class LabelState:
             for record in ledger.each(kind):
                 self.apply(record)
         self.figures.catch_up()
+        self._settle()
 
     def apply(self, record: Record) -> None:
         """Take in a record that is on disk. One taken in before changes nothing."""
         self._take[stream_of(type(record))](record)
+        self._num_applied += 1
+        if self._num_applied % SETTLED_EVERY == 0:
+            self._settle()
 
     def with_empty_hands(self, now: float) -> set[str]:
         """Return the labelers who wait for a task and have none."""
@@ -175,7 +196,19 @@ class LabelState:
             policies=tuple(self.policies.values()),
         )
 
+    def close(self) -> None:
+        """Say that nothing more is taken in, and wake all who wait. Idempotent."""
+        self.is_closed = True
+        self.change.notify()
+        self.line.call_all()
+
+    def _take_query(self, query: ComparisonQuery) -> None:
+        before = self.board.open_slots
+        self.board.add_query(query)
+        self.line.call(self.board.open_slots - before)
+
     def _take_event(self, event: LabelEvent) -> None:
+        num_moves = self.history.num_moves
         if not self.history.apply(event):
             return
         self.board.apply(event)
@@ -188,6 +221,10 @@ class LabelState:
             if is_lease or event.active_ms is not None:
                 self.terms.observe(time_taken_s(assignment, event))
         self.change.notify()
+        if self.history.num_moves != num_moves or self.history.num_preferences >= self._total:
+            self.line.call_all()
+        else:
+            self.line.call_one(event.labeler_id)
 
     def _take_cord_event(self, event: CordEvent) -> None:
         if event.event_id not in self._cord_events:

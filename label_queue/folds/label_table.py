@@ -43,7 +43,7 @@ class LabelTable:
     prefers: Bools
     """[S], whether a label, as it stands, states a preference."""
     is_training: Bools
-    """[S], whether it also answers what the reward is trained on: neither gold nor a repeat."""
+    """[S], whether a label states one on what the reward is trained on: no gold, no repeat."""
     trains_until: Ints
     """[labelers], the number from which on somebody's labels are held or left out."""
     reinstated_at: Mapping[str, int]

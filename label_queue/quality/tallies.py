@@ -46,7 +46,7 @@ NO_LABELS = Tally(
     of_self=SelfAgreement(),
     of_peers=None,
 )
-"""Of somebody who was let in and has done nothing yet."""
+"""Tally of somebody who was let in and has done nothing yet."""
 
 
 @dataclass(slots=True, kw_only=True)
