@@ -149,7 +149,7 @@ class LabelFigures:
         rate is of the newest votes.
         """
         row: dict[str, float] = {
-            "policy/winrate_vs_reference": win_share(self._validation.votes()),
+            "policy/winrate_vs_reference": self._validation.win_share(),
             "policy/winrate_recent": win_share(self._validation.votes(WINDOW)),
         }
         online = self._online.summary(self._view())

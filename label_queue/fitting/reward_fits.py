@@ -191,10 +191,9 @@ class RewardFits:
             labels = pending.num_labels
         else:
             view = self._state.view()
-            dataset = await asyncio.to_thread(
-                view.dataset, version.ledger_seq, self._config.quality
+            labels = await asyncio.to_thread(
+                view.num_training, version.ledger_seq, self._config.quality
             )
-            labels = len(dataset)
         self._fitted(version, labels=labels)
         self._pending.pop(version.kind, None)
         self._pending.pop("warm", None)  # of a model that is live no more
@@ -205,7 +204,7 @@ class RewardFits:
         view = self._state.view()
         refits = [version for version in view.rewards if version.kind == "refit"]
         for version in {each.version: each for each in (*refits[-1:], *view.rewards[-1:])}.values():
-            labels = len(view.dataset(version.ledger_seq, self._config.quality))
+            labels = view.num_training(version.ledger_seq, self._config.quality)
             self._fitted(version, labels=labels)
 
     def _fitted(self, version: RewardVersion, *, labels: int) -> None:

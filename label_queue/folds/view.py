@@ -81,6 +81,14 @@ class LedgerView:
         """Return the training set at a sequence number."""
         return build_dataset(self.queries, self.events, seq, DatasetRules(), config)
 
+    def num_training(self, seq: int, config: QualityConfig) -> int:
+        """Return how many labels that training set has."""
+        fold = TrainingFold(self.queries, DatasetRules(), config)
+        for event in self.events:
+            if event.seq <= seq:
+                fold.apply(event)
+        return len(fold.labels())
+
     def labels(self) -> dict[str, AnswerEvent]:
         """Return the current labels, by id."""
         return current_labels(self.events)
@@ -101,6 +109,8 @@ class LearnedLabels:
         self._lists: dict[int, SeqRanges] = {}
         self._ranges = array("i")
         """The lists again, flat: version, first and last of each range."""
+        self._seqs_of: tuple[Sequence[RewardVersion], Memories[int]] | None = None
+        self._ids_of: tuple[Sequence[RewardVersion], Memories[str]] | None = None
         self._names: dict[int, str] = {}
         """Label ids by the sequence numbers of their revisions."""
         self._named_through = 0
@@ -139,7 +149,10 @@ class LearnedLabels:
     def by_reward(self, view: LedgerView) -> Memories[str]:
         """Return, for each reward version, the ids of the labels it learned."""
         self._find_lists(view)
-        return Memories(view.rewards, self._own_ids)
+        known = self._ids_of
+        if known is None or known[0] != view.rewards:
+            self._ids_of = known = view.rewards, Memories(view.rewards, self._own_ids)
+        return known[1]
 
     def seqs_by_reward(self, view: LedgerView) -> Memories[int]:
         """Return, for each reward version, the sequence numbers of what it learned.
@@ -147,7 +160,10 @@ class LearnedLabels:
         Of a label that was revised, those of all revisions that it learned.
         """
         self._find_lists(view)
-        return Memories(view.rewards, self._own_seqs)
+        known = self._seqs_of
+        if known is None or known[0] != view.rewards:
+            self._seqs_of = known = view.rewards, Memories(view.rewards, self._own_seqs)
+        return known[1]
 
     def _own_seqs(self, version: int) -> Iterator[int]:
         return numbers_in(self._lists[version])

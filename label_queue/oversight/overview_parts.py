@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from label_queue.figures.validation import WINDOW
 from label_queue.oversight.overview import Holding, Progress
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 
 
-def progress(state: LabelState, schedule: LabelSchedule, now: float) -> Progress:
-    """Return the stream of labels against its schedule, and how online the run is."""
+async def progress(state: LabelState, schedule: LabelSchedule, now: float) -> Progress:
+    """Return the stream of labels against its schedule, and how online the run is.
+
+    Others run between one part and the next.
+    """
     scheduled = schedule.wanted(state.episodes)
-    row = state.stats(now, scheduled) | state.figures.online_stats()
+    row = state.stats(now, scheduled)
+    await asyncio.sleep(0)
+    row |= state.figures.online_stats()
+    await asyncio.sleep(0)
     recent = state.figures.winrate(WINDOW)
     return Progress(
         episodes=state.episodes,

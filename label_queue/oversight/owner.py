@@ -111,7 +111,7 @@ class Oversight:
         self._newest = Overview(
             run_id=self._run_id,
             at=now,
-            progress=progress(self._state, self._schedule, now),
+            progress=await progress(self._state, self._schedule, now),
             history=self._judged.history,
             cord=self._state.cord,
             connectors=tuple(self._state.outside.health()),

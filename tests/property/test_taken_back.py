@@ -1,4 +1,4 @@
-"""What an exclusion changes, in columns, against its definition read out slowly."""
+"""What an exclusion changes, and what counts after it, against their definitions read slowly."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from label_queue.figures.validation import ValidationVote, win_share
+from label_queue.figures.validation_votes import ValidationFold
 from label_queue.folds.dataset import build_dataset
 from label_queue.folds.history import LabelHistory, states_preference
 from label_queue.folds.lineage import policies_touched
@@ -76,12 +79,14 @@ class Run:
         self.ledger.write(records)
 
     def do_label(self, person: str, purpose: str, outcome: str) -> Iterable[Record]:
-        query = make_query(len(self.ledger.queries()), purpose=purpose)
+        versions = (0, 0, 1, 1) if purpose == "validation" else (1, 1, 1, 1)
+        query = make_query(len(self.ledger.queries()), versions=versions, purpose=purpose)
         if purpose == "gold":
             query = replace(query, gold_answer=query.candidates[1].candidate_id)
         yield query
         yield make_assignment(query, person)
-        yield make_event(query, person, outcome=outcome)  # type: ignore[arg-type]
+        said = {"outcome": outcome, "choice": query_number(query) % 4}
+        yield make_event(query, person, **said)  # type: ignore[arg-type]
 
     def _again(self, which: int) -> tuple[ComparisonQuery, str, int] | None:
         labels = list({each.label_id: each for each in self.changes}.values())
@@ -123,6 +128,10 @@ class Run:
         version = len(view.policies)
         known = restored_from if restored_from is not None and restored_from < version else None
         yield make_provenance(version, len(view.rewards), restored_from=known)
+
+
+def query_number(query: ComparisonQuery) -> int:
+    return int(query.query_id[1:])
 
 
 def with_event(view: LedgerView, event: OwnerEvent) -> LedgerView:
@@ -215,3 +224,30 @@ def test_what_an_exclusion_changes_is_its_definition(
     assert preview(view, learned, change) == wanted
     after = with_event(view, change)
     assert find_shift(after, learned) == plain_shift(after, slowly)
+
+
+class _Counted(ValidationFold):
+    """Counts how often all votes are gone through."""
+
+    num_passes = 0
+
+    def votes(self, last: int | None = None) -> list[ValidationVote]:
+        self.num_passes += last is None
+        return super().votes(last)
+
+
+@given(st.lists(STEP, max_size=40))
+def test_the_win_share_kept_as_labels_come_is_that_of_the_votes_that_count(
+    steps: list[tuple[object, ...]],
+) -> None:
+    run = Run()
+    for step in steps:
+        run.take(step)
+    view = LedgerView.of(run.ledger)
+    history = LabelHistory(view.queries, CONFIG)
+    kept = _Counted(view.queries, history)
+    for event in view.events:
+        history.apply(event)
+        wanted = win_share(ValidationFold(view.queries, history).votes())
+        assert kept.win_share() == pytest.approx(wanted, nan_ok=True, abs=0, rel=0)
+    assert kept.num_passes == history.num_moves
