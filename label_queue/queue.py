@@ -27,7 +27,8 @@ And from what the run wants to know to the question on the page:
                 │ QueryOrder, drawn and scored by the policy loop
     loop ── offer ────────▶ asking/orders   [nothing: the most telling drafts become queries]
                 │ ComparisonQuery ──▶ ledger, state
-    people ── next_task ──▶ labeling/desk   [a query that wants this labeler; else the long poll]
+    people ── next_task ──▶ labeling/desk   [a query that wants this labeler; else a place in the
+                                             line, of which each new task wakes one]
 
 The owner's side reads the same folds (`oversight/`) and writes its own records: exclusions, the
 cord, gold. All state changes on one event loop, in the ledger's order. What is in memory is a fold
@@ -47,7 +48,6 @@ from uuid6 import uuid7
 from label_queue.asking.asker import Asker
 from label_queue.config import LabelsConfig
 from label_queue.fitting.reward_fits import RewardFits
-from label_queue.folds.view import LearnedLabels
 from label_queue.labeling.admissions import Admissions
 from label_queue.labeling.desk import LabelingDesk
 from label_queue.labeling.own_work import OwnWork
@@ -88,14 +88,16 @@ class LabelQueue:
         guidelines: str = "",
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_uuid7,
+        settle: Callable[[], None] | None = None,
     ) -> None:
         """Take over a ledger and fold it into the present. The ledger is closed by `close`.
 
-        `guidelines` is the Markdown text that labelers are shown. Raises MissingError or
+        `guidelines` is the Markdown text that labelers are shown; `settle` is called each time many
+        records came that stay in memory. Raises MissingError or
         InputError where the configured gold file cannot be read.
         """
         rng = random.Random(seed)
-        state = LabelState(config, schedule, clock)
+        state = LabelState(config, schedule, clock, settle=settle)
         state.load(ledger)
         moment = AskMoment(now=clock(), labels=state.history.num_submitted)
         for record in ledger.write(new_templates(config, state.board.queries, run_id, moment)):
@@ -115,7 +117,7 @@ class LabelQueue:
         desk = LabelingDesk(
             state, commits, config, schedule, run_id=run_id, rng=rng, clock=clock, new_id=new_id
         )
-        learned = LearnedLabels(config.quality)
+        learned = state.learned
         fits = RewardFits(state, commits, config, schedule, learned=learned, seed=seed, clock=clock)
         oversight = Oversight(
             state,
@@ -150,6 +152,7 @@ class LabelQueue:
         self._asker.add_reference(reference)
         for version, at in first_samples:
             self.state.figures.first_sampled(version, at)
+        self.state.figures.catch_up()
 
     def _apply(self, record: Record) -> None:
         """Take in what was written: called in the ledger's order, before any writer hears of it."""
@@ -160,6 +163,5 @@ class LabelQueue:
     async def close(self) -> None:
         """Finish what is being written, let go of the ledger and wake all who wait. Idempotent."""
         if not self.state.is_closed:
-            self.state.is_closed = True
-            self.state.change.notify()
+            self.state.close()
             await self.commits.close()

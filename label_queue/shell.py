@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,9 @@ class LabelQueueShell(Sides):
             run_id=run_id,
             seed=seed,
             guidelines=read_guidelines(config.guidelines),
+            # What the folds hold stays: to go through it for garbage would stop the event loop for
+            # as long as there are labels, each time.
+            settle=gc.freeze,
         )
         recollection = recall()
         self._queue.take_in(recollection.reference, recollection.first_samples)

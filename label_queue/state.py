@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from label_queue.config import LabelsConfig
@@ -13,7 +14,7 @@ from label_queue.folds.board import QueryBoard
 from label_queue.folds.cord import RELEASED, after
 from label_queue.folds.history import LabelHistory
 from label_queue.folds.leases import LeaseTerms
-from label_queue.folds.view import LedgerView
+from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.records import (
     ConnectorOffset,
     DeadLetter,
@@ -25,8 +26,9 @@ from label_queue.ledger.records import (
 )
 from label_queue.outside import NoTools, OutsideTools
 from label_queue.quality.speed import time_taken_s
+from label_queue.quality.tallies import Tallies
 from label_queue.schedule import LabelSchedule
-from label_queue.signals import Change
+from label_queue.signals import Change, Line
 from protocol.cord import CordEvent
 from protocol.errors import QueueClosed
 from protocol.labels import (
@@ -38,8 +40,14 @@ from protocol.labels import (
     Submitted,
 )
 
+SETTLED_EVERY = 5_000
+"""Records after which those taken in are said to have come to stay."""
 ACTIVE_S = 300.0
 """How long after a label a labeler counts as active."""
+
+
+def _leave() -> None:
+    """Do nothing about records that came to stay."""
 
 
 class LabelState:
@@ -49,17 +57,31 @@ class LabelState:
     """
 
     def __init__(
-        self, config: LabelsConfig, schedule: LabelSchedule, clock: Callable[[], float]
+        self,
+        config: LabelsConfig,
+        schedule: LabelSchedule,
+        clock: Callable[[], float],
+        *,
+        settle: Callable[[], None] | None = None,
     ) -> None:
+        """Begin with an empty ledger. `settle` is called each time many records came to stay."""
+        self._settle = settle or _leave
+        self._num_applied = 0
         self.board = QueryBoard(initial=schedule.initial, interval=schedule.interval)
         self.history = LabelHistory(self.board.queries, config.quality)
         self.terms = LeaseTerms(config.lease)
         self.access = Access(
             per_s=config.intake.requests_per_s, burst=config.intake.request_burst, clock=clock
         )
-        self.figures = LabelFigures(self.board, self.history, self.view, config.quality)
+        self.tallies = Tallies(self.board.queries, self.board.assignments, config.quality)
+        self.learned = LearnedLabels(config.quality)
+        """Which labels each reward version learned."""
+        self.figures = LabelFigures(
+            self.board, self.history, self._present, self.learned, config.quality
+        )
         self.cord = RELEASED
         self._cord_events: set[str] = set()
+        self._total = schedule.total
         self.rewards: dict[int, RewardVersion] = {}
         """Reward versions that were served, by version, rising."""
         self.policies: dict[int, PolicyProvenance] = {}
@@ -80,12 +102,14 @@ class LabelState:
         self.trouble = ""
         """What people must do for the run to go on; "" where it does."""
         self.change = Change()
+        self.line = Line(lambda name: not self.board.num_leased(name, clock()))
+        """Labelers who wait for a task."""
         self.is_closed = False
         # By `stream_of` the records.
         self._take: dict[Any, Callable[[Any], None]] = {
             LabelerToken: self.access.add,
             TokenRevocation: self.access.revoke,
-            ComparisonQuery: self.board.add_query,
+            ComparisonQuery: self._take_query,
             Assignment: self.board.add_assignment,
             LabelEvent: self._take_event,
             CordEvent: self._take_cord_event,
@@ -100,10 +124,15 @@ class LabelState:
         for kind in self._take:
             for record in ledger.each(kind):
                 self.apply(record)
+        self.figures.catch_up()
+        self._settle()
 
     def apply(self, record: Record) -> None:
         """Take in a record that is on disk. One taken in before changes nothing."""
         self._take[stream_of(type(record))](record)
+        self._num_applied += 1
+        if self._num_applied % SETTLED_EVERY == 0:
+            self._settle()
 
     def with_empty_hands(self, now: float) -> set[str]:
         """Return the labelers who wait for a task and have none."""
@@ -149,18 +178,41 @@ class LabelState:
 
     def view(self) -> LedgerView:
         """Return a snapshot of the ledger."""
+        present = self._present()
+        return replace(
+            present,
+            queries=dict(present.queries),
+            assignments=dict(present.assignments),
+            events=tuple(present.events),
+        )
+
+    def _present(self) -> LedgerView:
+        """Return the ledger as it is, without a copy: to be read at once, and let go."""
         return LedgerView(
-            queries=dict(self.board.queries),
-            assignments=dict(self.board.assignments),
-            events=tuple(self.history.events),
+            queries=self.board.queries,
+            assignments=self.board.assignments,
+            events=self.history.events,
             rewards=tuple(self.rewards.values()),
             policies=tuple(self.policies.values()),
         )
 
+    def close(self) -> None:
+        """Say that nothing more is taken in, and wake all who wait. Idempotent."""
+        self.is_closed = True
+        self.change.notify()
+        self.line.call_all()
+
+    def _take_query(self, query: ComparisonQuery) -> None:
+        before = self.board.open_slots
+        self.board.add_query(query)
+        self.line.call(self.board.open_slots - before)
+
     def _take_event(self, event: LabelEvent) -> None:
+        num_moves = self.history.num_moves
         if not self.history.apply(event):
             return
         self.board.apply(event)
+        self.tallies.apply(event)
         if isinstance(event, Submitted):
             assignment = self.board.assignments[event.assignment_id]
             # A task of an outside tool is no lease: that it was there says nothing of how long one
@@ -169,6 +221,10 @@ class LabelState:
             if is_lease or event.active_ms is not None:
                 self.terms.observe(time_taken_s(assignment, event))
         self.change.notify()
+        if self.history.num_moves != num_moves or self.history.num_preferences >= self._total:
+            self.line.call_all()
+        else:
+            self.line.call_one(event.labeler_id)
 
     def _take_cord_event(self, event: CordEvent) -> None:
         if event.event_id not in self._cord_events:

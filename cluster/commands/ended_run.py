@@ -15,12 +15,13 @@ from uuid6 import uuid7
 from cluster.config import load_config
 from cluster.run_folder import RunFolder
 from label_queue.folds.view import LearnedLabels, LedgerView
-from label_queue.ledger.records import LabelerToken
 from label_queue.ledger.sql import SqlLedger
 from label_queue.oversight.exclusion import ExclusionPreview, OwnerEvents, preview
-from label_queue.oversight.overview_parts import assessments
+from label_queue.oversight.judgement import Evidence, assessments
 from label_queue.quality.assessment import Assessment
 from label_queue.quality.standing import standings
+from label_queue.schedule import LabelSchedule
+from label_queue.state import LabelState
 from protocol.errors import InputError
 from protocol.labels import LabelChange
 
@@ -39,7 +40,9 @@ class EndedRun:
 
     def __init__(self, run: Path, clock: Callable[[], float] = time.time) -> None:
         folder = RunFolder.existing(run)
-        self._quality = load_config(folder.config).labels.quality
+        self._config = load_config(folder.config)
+        self._quality = self._config.labels.quality
+        self._clock = clock
         SqlLedger.open_to_read(folder.ledger).close()  # a ledger that is not there is not made
         self._ledger = SqlLedger.open(folder.ledger, str(folder.read_state("run_id")["run_id"]))
         self._events = OwnerEvents(new_id=lambda: str(uuid7()), clock=clock)
@@ -52,11 +55,11 @@ class EndedRun:
 
     def labelers(self) -> tuple[Assessment, ...]:
         """Return all labelers, by name."""
-        tokens = self._ledger.read(LabelerToken)
-        names = {token.labeler_id for token in tokens if token.role == "labeler"}
-        view = LedgerView.of(self._ledger)
-        dataset = view.dataset(view.last_seq, self._quality)
-        return assessments(view, names, self._quality, dataset)
+        labels, run = self._config.labels, self._config.run
+        schedule = LabelSchedule.of(labels, num_episodes=run.episodes, mode=run.mode)
+        state = LabelState(labels, schedule, self._clock)
+        state.load(self._ledger)
+        return assessments(Evidence.of(state, state.access.known), self._quality)
 
     def preview(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
         """Return what excluding somebody, or reinstating who is excluded, would change.

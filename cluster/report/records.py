@@ -31,7 +31,7 @@ from cluster.run_folder import RunFolder
 from label_queue.folds.cord import RELEASED, after
 from label_queue.folds.dataset import current_labels
 from label_queue.ledger.sql import SqlLedger
-from label_queue.oversight.overview_parts import assessments
+from label_queue.oversight.judgement import Evidence, assessments
 from label_queue.quality.assessment import Assessment
 from label_queue.schedule import LabelSchedule
 from label_queue.simulated.gold import response_gold
@@ -144,7 +144,7 @@ def read_run(path: Path) -> RunRecords:
         cord=cord,
         label_side=label_side,
         training=training,
-        labelers=assessments(view, (), config.labels.quality, training),
+        labelers=assessments(Evidence.of(label_side), config.labels.quality),
     )
 
 

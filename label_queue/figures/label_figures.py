@@ -22,7 +22,7 @@ from label_queue.figures.validation_votes import ValidationFold
 from label_queue.folds.board import QueryBoard
 from label_queue.folds.dataset import as_comparison, current_labels
 from label_queue.folds.history import LabelHistory
-from label_queue.folds.view import LedgerView
+from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.percentile import percentile
 from label_queue.quality.gold import gold_accuracy
 from label_queue.quality.preference import TRAINING
@@ -40,13 +40,14 @@ class LabelFigures:
         board: QueryBoard,
         history: LabelHistory,
         view: Callable[[], LedgerView],
+        learned: LearnedLabels,
         config: QualityConfig,
     ) -> None:
         """Take what is measured; `view` returns what the ledger holds now."""
         self._board = board
         self._history = history
         self._view = view
-        self._online = OnlineFold(board.queries, config)
+        self._online = OnlineFold(board.queries, learned, config)
         self._validation = ValidationFold(board.queries, history)
         self.num_duplicates = 0
         self.num_rejected = 0
@@ -55,6 +56,11 @@ class LabelFigures:
     def first_sampled(self, version: int, at: float) -> None:
         """Note when the first response of a policy version came, Unix seconds."""
         self._online.first_sampled(version, at)
+
+    def catch_up(self) -> None:
+        """Measure what came since the last look: after a start, the whole ledger."""
+        self._online.grow(self._view())
+        self._validation.votes(0)
 
     def online(self) -> Online:
         """Return the coverage of each query, and the latency of each label."""
@@ -143,7 +149,7 @@ class LabelFigures:
         rate is of the newest votes.
         """
         row: dict[str, float] = {
-            "policy/winrate_vs_reference": win_share(self._validation.votes()),
+            "policy/winrate_vs_reference": self._validation.win_share(),
             "policy/winrate_recent": win_share(self._validation.votes(WINDOW)),
         }
         online = self._online.summary(self._view())

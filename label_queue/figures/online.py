@@ -90,10 +90,15 @@ class OnlineFold:
     What was measured is kept: a query's coverage never changes once it was made.
     """
 
-    def __init__(self, queries: Mapping[str, ComparisonQuery], config: QualityConfig) -> None:
-        """Take the queries by id; those added to the mapping later are seen."""
+    def __init__(
+        self,
+        queries: Mapping[str, ComparisonQuery],
+        learned: LearnedLabels,
+        config: QualityConfig,
+    ) -> None:
+        """Take the queries by id, and the fits' lists; queries added later are seen."""
         self._past = LabelHistory(queries, config)
-        self._learned = LearnedLabels(config)
+        self._learned = learned
         self._overlap = _Overlap()
         self._num_queries = 0
         self._num_events = 0
@@ -112,7 +117,7 @@ class OnlineFold:
             view: The ledger.
             present: Ids of the labels in its training set.
         """
-        self._grow(view)
+        self.grow(view)
         arrived = self._arrivals.latencies
         return Online(
             coverage=tuple(self._coverage),
@@ -122,7 +127,7 @@ class OnlineFold:
 
     def summary(self, view: LedgerView) -> OnlineSummary:
         """Return the same in figures, without going through all labels again."""
-        self._grow(view)
+        self.grow(view)
         shares, seconds = self._shares, self._arrivals.seconds
         return OnlineSummary(
             coverage_median=percentile(shares, 0.50) if shares else None,
@@ -130,12 +135,19 @@ class OnlineFold:
             latency_p95_s=percentile(seconds, 0.95) if seconds else None,
         )
 
-    def _grow(self, view: LedgerView) -> None:
+    def grow(self, view: LedgerView) -> None:
         """Measure what the ledger has grown by since the last call."""
+        new = self._new_queries(view)
+        if new:
+            self._cover(new, view)
+        self._arrivals.grow(view, self._learned)
+
+    def _cover(self, new: Sequence[tuple[int, ComparisonQuery]], view: LedgerView) -> None:
+        """Measure the coverage of queries, each with its place in the ledger."""
         learned = self._learned.by_reward(view)
         trained_by = {policy.version: policy.reward_version for policy in view.policies}
         known = sorted(trained_by)
-        for place, query in self._new_queries(view):
+        for place, query in new:
             self._go_on_to(place, view)
             if training := self._past.training:
                 version = trained_by.get(newest_until(known, shown_version(query)), 0)
@@ -144,7 +156,6 @@ class OnlineFold:
                 self._coverage.append(
                     Coverage(query_id=query.query_id, created_at=query.created_at, share=share)
                 )
-        self._arrivals.grow(view, self._learned)
 
     def _new_queries(self, view: LedgerView) -> list[tuple[int, ComparisonQuery]]:
         """Return the queries that came since the last call and have a coverage, as they were made.

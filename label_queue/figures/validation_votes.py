@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import islice
 
@@ -20,6 +21,10 @@ class ValidationFold:
         self._num_events = 0
         self._votes: dict[str, tuple[int, ValidationVote]] = {}
         """Votes that stand, by label id, each with its sequence number, which rise."""
+        self._num_votes = 0
+        self._num_wins = 0
+        self._num_moves = 0
+        """How often standings had changed when the votes that count were last counted anew."""
 
     def votes(self, last: int | None = None) -> list[ValidationVote]:
         """Return the votes that count, or the newest `last` of them, by sequence number.
@@ -35,12 +40,28 @@ class ValidationFold:
         )
         return list(islice(newest, last))[::-1]
 
+    def win_share(self) -> float:
+        """Return the share of the votes that count that are wins; NaN of none."""
+        self._catch_up()
+        if self._num_moves != self._history.num_moves:
+            self._num_moves = self._history.num_moves
+            votes = self.votes()
+            self._num_votes, self._num_wins = len(votes), sum(vote.is_win for vote in votes)
+        return self._num_wins / self._num_votes if self._num_votes else math.nan
+
     def _catch_up(self) -> None:
-        for event in islice(self._history.events, self._num_events, None):
-            if isinstance(event, LabelChange):
-                self._votes.pop(event.label_id, None)
+        for event in self._history.events[self._num_events :]:
+            if isinstance(event, LabelChange) and event.label_id in self._votes:
+                self._count(*self._votes.pop(event.label_id), by=-1)
             if isinstance(event, AnswerEvent):
                 vote = as_vote(self._queries[event.query_id], event)
                 if vote is not None:
                     self._votes[event.label_id] = event.seq, vote
+                    self._count(event.seq, vote, by=1)
         self._num_events = len(self._history.events)
+
+    def _count(self, seq: int, vote: ValidationVote, *, by: int) -> None:
+        """Count a vote, if it counts; where standings have changed, all are counted anew."""
+        if self._history.standings[vote.labeler_id].trains(seq):
+            self._num_votes += by
+            self._num_wins += by * vote.is_win

@@ -133,8 +133,8 @@ class RewardFits:
             now = (self._state.reward_version, self._state.standings_key())
             if now != self._shift_of:
                 # In a thread, since with tens of thousands of labels it takes a while.
-                view = self._state.view()
-                self._shift = await asyncio.to_thread(find_shift, view, self._learned)
+                view, table = self._state.view(), self._state.history.table()
+                self._shift = await asyncio.to_thread(find_shift, view, self._learned, table)
                 self._shift_of = now
 
     async def _refit(self, view: LedgerView) -> FitRequest:
@@ -191,10 +191,9 @@ class RewardFits:
             labels = pending.num_labels
         else:
             view = self._state.view()
-            dataset = await asyncio.to_thread(
-                view.dataset, version.ledger_seq, self._config.quality
+            labels = await asyncio.to_thread(
+                view.num_training, version.ledger_seq, self._config.quality
             )
-            labels = len(dataset)
         self._fitted(version, labels=labels)
         self._pending.pop(version.kind, None)
         self._pending.pop("warm", None)  # of a model that is live no more
@@ -205,7 +204,7 @@ class RewardFits:
         view = self._state.view()
         refits = [version for version in view.rewards if version.kind == "refit"]
         for version in {each.version: each for each in (*refits[-1:], *view.rewards[-1:])}.values():
-            labels = len(view.dataset(version.ledger_seq, self._config.quality))
+            labels = view.num_training(version.ledger_seq, self._config.quality)
             self._fitted(version, labels=labels)
 
     def _fitted(self, version: RewardVersion, *, labels: int) -> None:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from label_queue.config import QualityConfig
+from label_queue.folds.label_table import LabelColumns, LabelTable
 from label_queue.quality.preference import TRAINING
 from label_queue.quality.standing import Standing, Standings
 from protocol.labels import (
@@ -41,6 +42,7 @@ class LabelHistory:
         """How often somebody's standing changed what their labels do, which may be many at once."""
         self.num_retracted = 0
         self._queries = queries
+        self._columns = LabelColumns()
         self._by_id: dict[str, LabelEvent] = {}
         self._latest: dict[str, LabelChange] = {}
         self._submits: list[Submitted] = []
@@ -100,16 +102,24 @@ class LabelHistory:
             self._submits_of[event.labeler_id].append(event)
         self.num_retracted += isinstance(event, Retracted)
         self.standings.apply(event)
+        before, is_training, prefers = None, False, states_preference(event)
         if isinstance(event, LabelChange):
+            before = self._latest.get(event.label_id)
             self._latest[event.label_id] = event
             trainable = self._trainable[event.labeler_id]
-            if states_preference(event) and self._queries[event.query_id].purpose in TRAINING:
+            is_training = prefers and self._queries[event.query_id].purpose in TRAINING
+            if is_training:
                 trainable[event.label_id] = event.seq
             else:
                 trainable.pop(event.label_id, None)
                 self.training.discard(event.label_id)
+        self._columns.take(event, before, prefers=prefers, is_training=is_training)
         self._settle(event)
         return True
+
+    def table(self) -> LabelTable:
+        """Return a snapshot of all labels in columns, without going through them."""
+        return self._columns.table(lambda name: self.standings[name].trains_until)
 
     def _settle(self, event: LabelEvent) -> None:
         """Bring the training set up to date with an event, and with what it does to a standing."""

@@ -99,12 +99,18 @@ class Memories(Mapping[int, frozenset[NameT]]):
 
     def touching(self, labels: Set[NameT]) -> tuple[int, ...]:
         """Return the versions that learned any of these labels, rising."""
+        return self.going_on_from(
+            lambda version: any(name in labels for name in self._own(version))
+        )
+
+    def going_on_from(self, is_one: Callable[[int], bool]) -> tuple[int, ...]:
+        """Return the versions that are, or go on from, one of some, rising."""
         touched: list[int] = []
         since = 0
         for version in self._versions:
             refit = self._refits[version]
-            if since != refit and any(name in labels for name in self._own(version)):
-                since = refit  # and so do all that go on from it
+            if since != refit and is_one(version):
+                since = refit  # and so are all that go on from it
             if since == refit:
                 touched.append(version)
         return tuple(touched)
@@ -115,6 +121,7 @@ def policies_touched(
 ) -> tuple[int, ...]:
     """Return the policy versions that one of these reward versions reached, rising."""
     touched: set[int] = set()
+    reward_versions = frozenset(reward_versions)
     line_of = parents(policies)
     for version, (policy, parent) in line_of.items():
         was_trained = policy.restored_from is None and policy.reward_version in reward_versions

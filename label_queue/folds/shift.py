@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
-from label_queue.folds.history import states_preference
+import numpy as np
+
+from label_queue.folds.label_table import Bools, LabelTable
 from label_queue.folds.lineage import policies_touched
 from label_queue.folds.view import LearnedLabels, LedgerView
-from protocol.labels import LabelChange, Reinstated
+from protocol.labels import RewardVersion
 
 FORCING_SHARE = 0.02
 """Share of a fit's weight above which what changed forces a refit."""
@@ -33,9 +35,7 @@ class Shift:
         return self.weight_share > FORCING_SHARE
 
 
-def find_shift(
-    view: LedgerView, learned: LearnedLabels, present: frozenset[str] | None = None
-) -> Shift:
+def find_shift(view: LedgerView, learned: LearnedLabels, table: LabelTable | None = None) -> Shift:
     """Return how the training set moved since the live reward; nothing before the first.
 
     A state, not an event: it is the same after a restart, small exclusions add up, and it goes on
@@ -44,30 +44,35 @@ def find_shift(
     Args:
         view: The ledger.
         learned: What each reward has learned.
-        present: The training set, where it is known; None: it is worked out.
+        table: Its labels in columns, where they are known; None: they are gone through.
     """
     live = view.live_reward
     if live is None:
         return Shift()
-    known = learned.by_reward(view)[live.version]
-    present = learned.training_set(view) if present is None else present
-    labels = view.labels()
-    left = {name for name in known - present if states_preference(labels.get(name))}
-    reinstated = {
-        event.labeler_id
-        for event in view.events
-        if isinstance(event, Reinstated) and event.seq > live.ledger_seq
-    }
-    returned = {
-        name
-        for name in present - known
-        if labels[name].labeler_id in reinstated and labels[name].seq <= live.ledger_seq
-    }
+    table = learned.table(view) if table is None else table
+    known = learned.learned(view, live.version, table)
+    left, returned = moved_since(live, known, table)
     return Shift(
-        left=frozenset(left),
-        returned=frozenset(returned),
-        weight_share=weight_share(view, left | returned, known | returned),
+        left=_names(view, left),
+        returned=_names(view, returned),
+        weight_share=weight_share(table, live, left | returned, known | returned),
     )
+
+
+def moved_since(live: RewardVersion, known: Bools, table: LabelTable) -> tuple[Bools, Bools]:
+    """Return what left the training set since the live reward, and what was brought back, [S] each.
+
+    Args:
+        live: The live reward.
+        known: [S], what it has learned.
+        table: All labels, as they stand.
+    """
+    present = table.training_set()
+    is_back = [table.reinstated_at.get(name, 0) > live.ledger_seq for name in table.names]
+    was_there = (table.stands > 0) & (table.stands <= live.ledger_seq)
+    left = known & ~present & table.prefers
+    returned = present & ~known & was_there & np.array(is_back, dtype=np.bool_)[table.labeler]
+    return left, returned
 
 
 def contaminated_from(
@@ -82,15 +87,24 @@ def contaminated_from(
     return None if is_clean else touched[0]
 
 
-def weight_share(view: LedgerView, some: Iterable[str], whole: Iterable[str]) -> float:
-    """Return the share of labels in the weight of others, by the weights of the live reward."""
-    weights = {} if view.live_reward is None else dict(view.live_reward.labeler_weights)
-    labeler_of = {
-        event.label_id: event.labeler_id for event in view.events if isinstance(event, LabelChange)
-    }
+def weight_share(table: LabelTable, live: RewardVersion | None, some: Bools, whole: Bools) -> float:
+    """Return the share of labels in the weight of others, by the weights of the live reward.
 
-    def weight(labels: Iterable[str]) -> float:
-        return math.fsum(weights.get(labeler_of[name], 1.0) for name in labels)
+    Args:
+        table: All labels.
+        live: The live reward; None before the first: all weigh alike.
+        some: [S], the labels in question.
+        whole: [S], the others.
+    """
+    weights = {} if live is None else dict(live.labeler_weights)
+    total = _weight(table.counts(whole), weights)
+    return _weight(table.counts(some), weights) / total if total else 0.0
 
-    total = weight(whole)
-    return weight(some) / total if total else 0.0
+
+def _weight(counts: Mapping[str, int], weights: Mapping[str, float]) -> float:
+    """Return Σ n·a, rounded once: the same whatever the order of the labelers."""
+    return float(sum(n * Fraction(weights.get(name, 1.0)) for name, n in counts.items()))
+
+
+def _names(view: LedgerView, labels: Bools) -> frozenset[str]:
+    return frozenset(view.label_change(row).label_id for row in np.flatnonzero(labels).tolist())

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
+
+import numpy as np
 
 from label_queue.config import QualityConfig
 from label_queue.folds.dataset import TrainingFold, build_dataset, current_labels
+from label_queue.folds.history import LabelHistory
+from label_queue.folds.label_table import Bools, Ints, LabelTable
 from label_queue.folds.lineage import Memories
 from label_queue.ledger.records import Ledger
 from label_queue.quality.weights import capped
@@ -32,7 +38,7 @@ class LedgerView:
 
     queries: Mapping[str, ComparisonQuery]
     assignments: Mapping[str, Assignment]
-    events: tuple[LabelEvent, ...]
+    events: Sequence[LabelEvent]
     """Label events, by `seq`."""
     rewards: tuple[RewardVersion, ...]
     policies: tuple[PolicyProvenance, ...]
@@ -71,13 +77,17 @@ class LedgerView:
         """The newest policy version; 0 is ρ."""
         return max((policy.version for policy in self.policies), default=0)
 
-    def with_event(self, event: LabelEvent) -> Self:
-        """Return the view after one more event."""
-        return replace(self, events=(*self.events, replace(event, seq=self.last_seq + 1)))
-
     def dataset(self, seq: int, config: QualityConfig) -> tuple[Comparison, ...]:
         """Return the training set at a sequence number."""
         return build_dataset(self.queries, self.events, seq, DatasetRules(), config)
+
+    def num_training(self, seq: int, config: QualityConfig) -> int:
+        """Return how many labels that training set has."""
+        fold = TrainingFold(self.queries, DatasetRules(), config)
+        for event in self.events:
+            if event.seq <= seq:
+                fold.apply(event)
+        return len(fold.labels())
 
     def labels(self) -> dict[str, AnswerEvent]:
         """Return the current labels, by id."""
@@ -95,22 +105,54 @@ class LearnedLabels:
     def __init__(self, config: QualityConfig) -> None:
         """Take how the run's labelers are judged, for versions that came without a list."""
         self._config = config
+        self._finding = threading.Lock()
         self._lists: dict[int, SeqRanges] = {}
+        self._ranges = array("i")
+        """The lists again, flat: version, first and last of each range."""
+        self._seqs_of: tuple[Sequence[RewardVersion], Memories[int]] | None = None
+        self._ids_of: tuple[Sequence[RewardVersion], Memories[str]] | None = None
         self._names: dict[int, str] = {}
         """Label ids by the sequence numbers of their revisions."""
         self._named_through = 0
 
-    def training_set(self, view: LedgerView) -> frozenset[str]:
-        """Return the ids of the labels in the training set of the view's present."""
-        fold = TrainingFold(view.queries, DatasetRules(), self._config)
+    def table(self, view: LedgerView) -> LabelTable:
+        """Return a view's labels in columns, by going through them."""
+        history = LabelHistory(view.queries, self._config)
         for event in view.events:
-            fold.apply(event)
-        return frozenset(label.label_id for label in fold.labels())
+            history.apply(event)
+        return history.table()
+
+    def learned(self, view: LedgerView, version: int, table: LabelTable) -> Bools:
+        """Return [S], the labels of the view's table that a reward version has learned."""
+        rewards, ranges = self._ranges_of(view)
+        since = rewards.refit_of(version) <= ranges[:, 0]
+        marks = np.zeros(len(table.label) + 1, dtype=np.int64)
+        for _, first, last in ranges[since & (ranges[:, 0] <= version)].tolist():
+            marks[first] += 1
+            marks[last + 1] -= 1
+        return table.labels_of(np.cumsum(marks[:-1]) > 0)
+
+    def touching(self, view: LedgerView, table: LabelTable, labels: Bools) -> tuple[int, ...]:
+        """Return the reward versions that learned any of some labels, [S], rising."""
+        rewards, ranges = self._ranges_of(view)
+        events_before = np.concatenate([[0], np.cumsum(labels[table.label])])
+        hits = events_before[ranges[:, 2] + 1] > events_before[ranges[:, 1]]
+        learners = frozenset(ranges[hits, 0].tolist())
+        return rewards.going_on_from(lambda version: version in learners)
+
+    def _ranges_of(self, view: LedgerView) -> tuple[Memories[int], Ints]:
+        """Return the view's reward versions, and the ranges of their lists, [n, 3]."""
+        rewards = self.seqs_by_reward(view)
+        ranges = np.array(self._ranges, dtype=np.int64).reshape(-1, 3)
+        return rewards, ranges[np.isin(ranges[:, 0], list(rewards))]
 
     def by_reward(self, view: LedgerView) -> Memories[str]:
         """Return, for each reward version, the ids of the labels it learned."""
         self._find_lists(view)
-        return Memories(view.rewards, self._own_ids)
+        known = self._ids_of
+        if known is None or known[0] != view.rewards:
+            self._ids_of = known = view.rewards, Memories(view.rewards, self._own_ids)
+        return known[1]
 
     def seqs_by_reward(self, view: LedgerView) -> Memories[int]:
         """Return, for each reward version, the sequence numbers of what it learned.
@@ -118,7 +160,10 @@ class LearnedLabels:
         Of a label that was revised, those of all revisions that it learned.
         """
         self._find_lists(view)
-        return Memories(view.rewards, self._own_seqs)
+        known = self._seqs_of
+        if known is None or known[0] != view.rewards:
+            self._seqs_of = known = view.rewards, Memories(view.rewards, self._own_seqs)
+        return known[1]
 
     def _own_seqs(self, version: int) -> Iterator[int]:
         return numbers_in(self._lists[version])
@@ -127,7 +172,11 @@ class LearnedLabels:
         return (self._names[seq] for seq in numbers_in(self._lists[version]))
 
     def _find_lists(self, view: LedgerView) -> None:
-        """Take in the lists of the versions that came since the last call."""
+        """Take in the lists of the versions that came since the last call, in whatever thread."""
+        with self._finding:
+            self._find_new_lists(view)
+
+    def _find_new_lists(self, view: LedgerView) -> None:
         new = [reward for reward in view.rewards if reward.version not in self._lists]
         if not new:
             return
@@ -142,8 +191,10 @@ class LearnedLabels:
         unsaid = [reward for reward in new if reward.learned is None]
         lists = self._work_out(view, unsaid) if unsaid else {}
         for reward in new:
-            said = reward.learned
-            self._lists[reward.version] = lists[reward.version] if said is None else said
+            said = lists[reward.version] if reward.learned is None else reward.learned
+            self._lists[reward.version] = said
+            for first, last in said:
+                self._ranges.extend((reward.version, first, last))
 
     def _work_out(self, view: LedgerView, rewards: Sequence[RewardVersion]) -> dict[int, SeqRanges]:
         """Return, by version, the training sets under the cap, in one pass over the events.

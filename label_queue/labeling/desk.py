@@ -23,6 +23,7 @@ from label_queue.labeling.tasks import Renewal, Task, as_task
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import DeadLetter
 from label_queue.schedule import LabelSchedule
+from label_queue.signals import Place
 from label_queue.state import LabelState
 from protocol.errors import (
     Forbidden,
@@ -81,21 +82,31 @@ class LabelingDesk:
         state.access.admit(labeler_id)
         if state.waiting[labeler_id] >= self._config.intake.max_polls:
             raise TooFast(f"{state.waiting[labeler_id]} calls of yours wait for a task already", 1)
-        deadline = time.monotonic() + wait_s
         state.waiting[labeler_id] += 1
         try:
-            while not self._wants_no_more():
-                now = self._clock()
-                entry = self._pick(labeler_id, now)
-                if entry is not None:
-                    return await self._lease(labeler_id, entry, now)
-                remaining = deadline - time.monotonic()
-                if remaining <= 0:
+            with state.line.place(labeler_id) as place:
+                found = await self._wait_for_pick(place, time.monotonic() + wait_s)
+                if found is None:
                     return None
-                await state.change.wait(min(remaining, POLL_S))
-            return None
+                entry, now = found
+                return await self._lease(labeler_id, entry, now)
         finally:
             state.waiting[labeler_id] -= 1
+
+    async def _wait_for_pick(self, place: Place, deadline: float) -> tuple[OpenQuery, float] | None:
+        """Return a query to lease at once, and the time; None where there is none until then."""
+        while not self._wants_no_more():
+            now = self._clock()
+            entry = self._pick(place.who, now)
+            if entry is not None:
+                place.turn = None
+                return entry, now
+            self._state.line.pass_on(place)
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return None
+            await place.wait(min(remaining, POLL_S))
+        return None
 
     def _pick(self, labeler_id: str, now: float) -> OpenQuery | None:
         """Return the query to lease to a labeler now, or None."""
@@ -135,6 +146,7 @@ class LabelingDesk:
             await self._commits.write([assignment] if on_top is None else [on_top, assignment])
         except ResourceError:
             board.release(assignment)
+            self._state.line.call(1)
             raise
         return self._task(assignment, lease_until)
 

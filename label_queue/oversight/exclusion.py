@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from label_queue.folds.label_table import LabelTable
 from label_queue.folds.lineage import policies_touched
-from label_queue.folds.shift import find_shift, weight_share
+from label_queue.folds.shift import FORCING_SHARE, moved_since, weight_share
 from label_queue.folds.view import LearnedLabels, LedgerView
 from protocol.labels import Excluded, OwnerEvent, Reinstated, Source
 
@@ -65,29 +66,38 @@ def preview(
     view: LedgerView,
     learned: LearnedLabels,
     change: OwnerEvent,
+    table: LabelTable | None = None,
 ) -> ExclusionPreview:
-    """Return what an exclusion or reinstatement, not yet written, would change."""
+    """Return what an exclusion or reinstatement, not yet written, would change.
+
+    Args:
+        view: The ledger.
+        learned: What each reward has learned.
+        change: The event.
+        table: The view's labels in columns, where they are known; None: they are gone through.
+    """
     from_seq = (change.from_seq or 0) if isinstance(change, Excluded) else 0
-    after = view.with_event(change)
-    before_set, after_set = learned.training_set(view), learned.training_set(after)
+    before = learned.table(view) if table is None else table
+    after = before.after(change)
+    before_set, after_set = before.training_set(), after.training_set()
     moved = before_set ^ after_set
-    own = {
-        name
-        for name, label in view.labels().items()
-        if label.labeler_id == change.labeler_id and label.seq >= from_seq
-    }
-    by_reward = learned.by_reward(view)
-    rewards = by_reward.touching(own)
+    own = before.of_labeler(change.labeler_id) & (before.stands >= from_seq)
+    rewards = learned.touching(view, before, own)
     touched = policies_touched(view.policies, rewards)
-    live = view.live_reward
-    known = before_set if live is None else by_reward[live.version]
-    whole = known | (after_set - before_set)
+    live, forces_refit = view.live_reward, False
+    known = before_set
+    if live is not None:
+        known = learned.learned(view, live.version, before)
+        left, returned = moved_since(live, known, after)
+        share = weight_share(after, live, left | returned, known | returned)
+        forces_refit = share > FORCING_SHARE
+    whole = known | (after_set & ~before_set)
     return ExclusionPreview(
         labeler_id=change.labeler_id,
         from_seq=from_seq,
-        labels=len(moved),
-        weight_share=weight_share(view, moved & whole, whole),
-        forces_refit=find_shift(after, learned, after_set).forces_refit,
+        labels=int(moved.sum()),
+        weight_share=weight_share(before, live, moved & whole, whole),
+        forces_refit=forces_refit,
         reward_versions=rewards,
         policy_versions=(touched[0], touched[-1]) if touched else None,
     )

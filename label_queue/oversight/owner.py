@@ -9,17 +9,12 @@ from dataclasses import dataclass, replace
 
 from label_queue.config import LabelsConfig
 from label_queue.folds.board import ON_TOP
-from label_queue.folds.view import LearnedLabels, LedgerView
+from label_queue.folds.view import LearnedLabels
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.oversight.exclusion import ExclusionPreview, OwnerEvents, preview
+from label_queue.oversight.judgement import Evidence, assessments, disagreements, history
 from label_queue.oversight.overview import Disagreement, Moment, Overview
-from label_queue.oversight.overview_parts import (
-    assessments,
-    disagreements,
-    history,
-    holdings,
-    progress,
-)
+from label_queue.oversight.overview_parts import holdings, progress
 from label_queue.quality.assessment import Assessment
 from label_queue.quality.gold_tasks import AskMoment, past_template
 from label_queue.schedule import LabelSchedule
@@ -38,7 +33,7 @@ JUDGING_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Judgement:
-    """What takes going through all labels."""
+    """What is said of all labels, for which they are looked at together."""
 
     labelers: tuple[Assessment, ...]
     disagreements: tuple[Disagreement, ...]
@@ -116,7 +111,7 @@ class Oversight:
         self._newest = Overview(
             run_id=self._run_id,
             at=now,
-            progress=progress(self._state, self._schedule, now),
+            progress=await progress(self._state, self._schedule, now),
             history=self._judged.history,
             cord=self._state.cord,
             connectors=tuple(self._state.outside.health()),
@@ -139,7 +134,7 @@ class Oversight:
     async def _judge(self) -> None:
         """Bring the labelers' rows up to date: at once where somebody's standing changed.
 
-        More labels alone are judged at times only, since each time all of them are gone through.
+        More labels alone are judged at times only, since with very many it takes a while.
         """
         names = frozenset(self._state.access.known)
         standings = (names, self._state.reward_version, self._state.standings_key())
@@ -148,17 +143,16 @@ class Oversight:
         started = time.monotonic()
         if now == self._judged_of or (started < self._judge_again_at and not is_urgent):
             return
-        self._judged = await asyncio.to_thread(self._judge_all, self._state.view(), names)
+        self._judged = await asyncio.to_thread(self._judge_all, Evidence.of(self._state, names))
         self._judged_of = now
         ended = time.monotonic()
         self._judge_again_at = ended + (ended - started) * (1 / JUDGING_SHARE - 1)
 
-    def _judge_all(self, view: LedgerView, names: frozenset[str]) -> _Judgement:
-        dataset = view.dataset(view.last_seq, self._config.quality)
+    def _judge_all(self, evidence: Evidence) -> _Judgement:
         return _Judgement(
-            labelers=assessments(view, names, self._config.quality, dataset),
-            disagreements=disagreements(view),
-            history=history(view, self._schedule, dataset),
+            labelers=assessments(evidence, self._config.quality),
+            disagreements=disagreements(evidence),
+            history=history(evidence, self._schedule),
         )
 
     async def preview_exclusion(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
@@ -227,5 +221,6 @@ class Oversight:
             raise UnknownTask(f"nobody called {labeler_id!r} was ever let in: see the list", "id")
 
     async def _preview(self, event: OwnerEvent) -> ExclusionPreview:
-        # In a thread, since all labels are gone through several times.
-        return await asyncio.to_thread(preview, self._state.view(), self._learned, event)
+        # In a thread, since with a million labels it takes a while.
+        view, table = self._state.view(), self._state.history.table()
+        return await asyncio.to_thread(preview, view, self._learned, event, table)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from label_queue.quality.preference import TRAINING, stated_best
@@ -34,20 +35,44 @@ def peer_agreement(
     """
     answers: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for label in labels:
-        query = queries[label.query_id]
-        best = stated_best(query, label) if query.purpose in TRAINING else None
-        if best is not None:
-            answers[label.query_id].append((label.labeler_id, best))
-    totals: dict[str, float] = defaultdict(float)
-    counts: Counter[str] = Counter()
+        if (answer := peer_answer(queries[label.query_id], label)) is not None:
+            answers[label.query_id].append(answer)
+    counts = PeerCounts()
     for given in answers.values():
+        counts.take(given, 1)
+    return counts.agreement()
+
+
+def peer_answer(query: ComparisonQuery, label: AnswerEvent) -> tuple[str, int] | None:
+    """Return who answered and what they put first; None of gold, and where it says nothing."""
+    best = stated_best(query, label) if query.purpose in TRAINING else None
+    return None if best is None else (label.labeler_id, best)
+
+
+class PeerCounts:
+    """Everybody's agreement with the others, as the answers to each query come and go."""
+
+    def __init__(self) -> None:
+        self._agreeing: dict[str, Counter[int]] = defaultdict(Counter)
+        """By labeler: how many of the others gave their answer, by how many others there were."""
+        self._queries: Counter[str] = Counter()
+
+    def take(self, given: Sequence[tuple[str, int]], by: int) -> None:
+        """Take all answers to one query (1), or give back what was taken of them (−1)."""
         if len(given) < 2:
-            continue
+            return
         tally = Counter(best for _, best in given)
         for labeler, best in given:
-            totals[labeler] += (tally[best] - 1) / (len(given) - 1)
-            counts[labeler] += 1
-    return {
-        labeler: PeerAgreement(share=totals[labeler] / count, num_queries=count)
-        for labeler, count in counts.items()
-    }
+            self._agreeing[labeler][len(given) - 1] += by * (tally[best] - 1)
+            self._queries[labeler] += by
+
+    def agreement(self) -> dict[str, PeerAgreement]:
+        """Return the agreement of everybody who shares a query."""
+        return {
+            name: PeerAgreement(share=self._total(name) / count, num_queries=count)
+            for name, count in self._queries.items()
+            if count
+        }
+
+    def _total(self, name: str) -> float:
+        return math.fsum(alike / others for others, alike in sorted(self._agreeing[name].items()))

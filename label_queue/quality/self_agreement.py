@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -43,22 +44,48 @@ def self_agreement(
         queries: All, by id.
         labels: The labeler's latest revisions, by query id.
     """
-    agreed, total, by_chance = 0, 0, 0.0
+    counts = RepeatCounts()
     for query_id, again in labels.items():
         repeat = queries[query_id]
         first = labels.get(repeat.repeat_of or "")
-        if repeat.purpose != "repeat" or first is None:
-            continue
-        second_best = stated_best(repeat, again)
-        first_best = stated_best(queries[first.query_id], first)
-        if first_best is not None and second_best is not None:
-            total += 1
-            agreed += first_best == second_best
-            by_chance += 1.0 / (len(repeat.candidates) - 1)
-    if not total:
-        return SelfAgreement()
-    # Σ p² + (1 − p)²/(K − 1) is that of one K, this, for all.
-    return SelfAgreement(agreed=agreed, num_repeats=total, num_candidates=1.0 + total / by_chance)
+        if repeat.purpose == "repeat" and first is not None:
+            counts.take(is_alike(repeat, again, queries[first.query_id], first), repeat, 1)
+    return counts.agreement()
+
+
+def is_alike(
+    repeat: ComparisonQuery, again: AnswerEvent, query: ComparisonQuery, first: AnswerEvent
+) -> bool | None:
+    """Say whether a repeat was answered as the query was; None unless both state a preference."""
+    second_best, first_best = stated_best(repeat, again), stated_best(query, first)
+    if second_best is None or first_best is None:
+        return None
+    return second_best == first_best
+
+
+class RepeatCounts:
+    """One labeler's repeats, as answers come and go."""
+
+    def __init__(self) -> None:
+        self._agreed = 0
+        self._num_repeats: Counter[int] = Counter()
+        """Repeats by K − 1."""
+
+    def take(self, is_alike: bool | None, repeat: ComparisonQuery, by: int) -> None:
+        """Take what a repeat says (1), or give back what was taken of it (−1)."""
+        if is_alike is not None:
+            self._agreed += by * is_alike
+            self._num_repeats[len(repeat.candidates) - 1] += by
+
+    def agreement(self) -> SelfAgreement:
+        """Return how many were answered alike by now."""
+        total = self._num_repeats.total()
+        if not total:
+            return SelfAgreement()
+        by_chance = math.fsum(count / others for others, count in self._num_repeats.items())
+        # Σ p² + (1 − p)²/(K − 1) is that of one K, this, for all.
+        k = 1.0 + total / by_chance
+        return SelfAgreement(agreed=self._agreed, num_repeats=total, num_candidates=k)
 
 
 def consistency(share: float, num_candidates: float = 2) -> float:

@@ -37,14 +37,20 @@ def speed(
         submits: The labeler's first answers; a change of mind needs no second reading.
         tokens_per_s: Of prompt and candidates.
     """
-    fast = total = 0
-    for event in submits:
-        if event.outcome in ("skip", "flag"):
-            continue
-        seconds = time_taken_s(assignments[event.assignment_id], event)
-        total += 1
-        fast += num_displayed_tokens(queries[event.query_id]) > tokens_per_s * seconds
-    return Speed(fast=fast, num_labels=total)
+    timed = [
+        is_fast(queries[event.query_id], assignments[event.assignment_id], event, tokens_per_s)
+        for event in submits
+    ]
+    return Speed(fast=timed.count(True), num_labels=len(timed) - timed.count(None))
+
+
+def is_fast(
+    query: ComparisonQuery, assignment: Assignment, submit: AnswerEvent, tokens_per_s: float
+) -> bool | None:
+    """Say whether a first answer came too fast; None of what needs no reading."""
+    if submit.outcome in ("skip", "flag"):
+        return None
+    return num_displayed_tokens(query) > tokens_per_s * time_taken_s(assignment, submit)
 
 
 def time_taken_s(assignment: Assignment, event: AnswerEvent) -> float:

@@ -69,11 +69,15 @@ class Standing:
         """Whether they may change or take back an answer: not after a decision that rests on it."""
         return self.gets_tasks
 
+    @property
+    def trains_until(self) -> int | None:
+        """Sequence number from which on labels are held or left out; None: none are."""
+        return self.held_from if self.is_held else self.excluded_from
+
     def trains(self, seq: int) -> bool:
         """Say whether a label of that sequence number may train."""
-        if self.is_held:
-            return seq < self.held_from
-        return self.excluded_from is None or seq < self.excluded_from
+        until = self.trains_until
+        return until is None or seq < until
 
     def trains_like(self, other: Standing) -> bool:
         """Say whether whatever may train by this standing may by another, and nothing else."""

@@ -50,10 +50,7 @@ def weight_shares(
         comparisons: Those of the fit, capped.
         reliability: a_ℓ by labeler; 1 where one is missing.
     """
-    counts = Counter(comparison.labeler_id for comparison in comparisons)
-    weights = {name: n * reliability.get(name, 1.0) for name, n in sorted(counts.items())}
-    total = sum(weights.values())
-    return {name: weight / total for name, weight in weights.items()}
+    return _shares(Counter(comparison.labeler_id for comparison in comparisons), reliability)
 
 
 def capped(
@@ -68,17 +65,44 @@ def capped(
     counts = Counter(label.labeler_id for label in labels)
     if _num_active(counts, config) < config.cap_from_labelers:
         return tuple(labels)
-    weights = {name: n * reliability.get(name, 1.0) for name, n in counts.items()}
-    level = _level(sorted(weights.values()), config.max_weight_share)
+    most = _kept_at_most(counts, reliability, config)
     kept: set[bytes] = set()
     digests: dict[str, list[bytes]] = defaultdict(list)
     for label in labels:
         digests[label.labeler_id].append(label_digest(label))
     for name, own in digests.items():
-        a = reliability.get(name, 1.0)
-        # The small addition keeps 0.1 + 0.2 from costing a label.
-        kept.update(sorted(own)[: math.floor(level / a + 1e-9)])
+        kept.update(sorted(own)[: most[name]])
     return tuple(each for each in labels if label_digest(each) in kept)
+
+
+def shares_of_counts(
+    counts: Mapping[str, int], reliability: Mapping[str, float], config: QualityConfig
+) -> dict[str, float]:
+    """Return each labeler's share of a capped fit's weight from how many labels each gave.
+
+    As `weight_shares(capped(…))`, where nobody answered a query twice.
+    """
+    counts = {name: count for name, count in sorted(counts.items()) if count}
+    if _num_active(counts, config) >= config.cap_from_labelers:
+        kept = _kept_at_most(counts, reliability, config)
+        counts = {name: min(count, kept[name]) for name, count in counts.items()}
+    return _shares(counts, reliability)
+
+
+def _shares(counts: Mapping[str, int], reliability: Mapping[str, float]) -> dict[str, float]:
+    weights = {name: n * reliability.get(name, 1.0) for name, n in sorted(counts.items()) if n}
+    total = sum(weights.values())
+    return {name: weight / total for name, weight in weights.items()}
+
+
+def _kept_at_most(
+    counts: Mapping[str, int], reliability: Mapping[str, float], config: QualityConfig
+) -> dict[str, int]:
+    """Return how many labels each labeler may keep under the cap."""
+    weights = {name: n * reliability.get(name, 1.0) for name, n in counts.items()}
+    level = _level(sorted(weights.values()), config.max_weight_share)
+    # The small addition keeps 0.1 + 0.2 from costing a label.
+    return {name: math.floor(level / reliability.get(name, 1.0) + 1e-9) for name in counts}
 
 
 def _num_active(counts: Mapping[str, int], config: QualityConfig) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -10,15 +11,27 @@ from hypothesis import strategies as st
 
 from label_queue.config import DEFAULT_QUALITY, QualityConfig
 from label_queue.fitting.retraining import make_request
-from label_queue.folds.dataset import build_dataset
+from label_queue.folds.dataset import build_dataset, current_labels
 from label_queue.folds.history import LabelHistory
 from label_queue.quality.assessment import assess
+from label_queue.quality.peers import peer_agreement
 from label_queue.quality.position import position_bias
+from label_queue.quality.preference import TRAINING
 from label_queue.quality.reliability import reliabilities
-from label_queue.quality.self_agreement import consistency
+from label_queue.quality.self_agreement import consistency, self_agreement
+from label_queue.quality.speed import speed
 from label_queue.quality.standing import standings
-from label_queue.quality.weights import capped, weight_shares
-from protocol.labels import Comparison, DatasetRules, Excluded, LabelEvent, OwnerEvent, Submitted
+from label_queue.quality.tallies import Tallies, Tally
+from label_queue.quality.weights import capped, shares_of_counts, weight_shares
+from protocol.labels import (
+    AnswerEvent,
+    Comparison,
+    DatasetRules,
+    Excluded,
+    LabelEvent,
+    OwnerEvent,
+    Submitted,
+)
 from tests.support.canonical_json import dataset_bytes
 from tests.support.label_strategies import owner_events
 from tests.support.labels import (
@@ -138,6 +151,42 @@ def test_names_of_labelers_mean_nothing(events: list[LabelEvent], names: list[st
     }
 
 
+@settings(deadline=None)
+@given(LEDGERS)
+def test_counts_kept_as_labels_come_are_those_of_the_labels_as_they_stand(
+    events: list[LabelEvent],
+) -> None:
+    tallies = Tallies(QUERIES, ASSIGNMENTS, QUICK)
+    for number, event in enumerate(events, start=1):
+        tallies.apply(event)
+        labels = list(current_labels(events[:number]).values())
+        peers = peer_agreement(QUERIES, labels)
+        for name, found in tallies.snapshot().items():
+            own = [label for label in labels if label.labeler_id == name]
+            firsts = [e for e in events[:number] if e.labeler_id == name]
+            submits = [e for e in firsts if isinstance(e, Submitted)]
+            assert found == Tally(
+                num_labels=len(own),
+                last_label_at=submits[-1].received_at if submits else None,
+                of_speed=speed(QUERIES, ASSIGNMENTS, submits, QUICK.fast_tokens_per_s),
+                of_position=position_bias(ASSIGNMENTS, own),
+                of_self=self_agreement(QUERIES, {label.query_id: label for label in own}),
+                of_peers=peers.get(name),
+            )
+        assert tallies.disputed(20) == _disputed(labels)
+
+
+def _disputed(labels: list[AnswerEvent]) -> list[list[AnswerEvent]]:
+    """Answers to the queries on which people differ, newest first."""
+    votes: dict[str, list[AnswerEvent]] = {}
+    for label in labels:
+        says = label.outcome == "tie" or label.choice is not None
+        if says and QUERIES[label.query_id].purpose in TRAINING:
+            votes.setdefault(label.query_id, []).append(label)
+    disputed = [given for given in votes.values() if len({each.choice for each in given}) > 1]
+    return sorted(disputed, key=lambda given: max(each.seq for each in given), reverse=True)
+
+
 def _renamed(event: LabelEvent, names: dict[str, str]) -> LabelEvent:
     labeler = names[event.labeler_id]
     if isinstance(event, OwnerEvent):
@@ -204,6 +253,8 @@ def test_the_cap_holds_and_only_takes_away(counts: list[int], data: st.DataObjec
     config = DEFAULT_QUALITY.model_copy(update={"cap_min_labels": 1})
     left = capped(comparisons, reliability, config)
     assert [c for c in comparisons if c in set(left)] == list(left)
+    given_by = Counter(comparison.labeler_id for comparison in comparisons)
+    assert shares_of_counts(given_by, reliability, config) == weight_shares(left, reliability)
     busy = sorted(counts)
     median = (busy[(len(busy) - 1) // 2] + busy[len(busy) // 2]) / 2
     if sum(2 * count >= median for count in counts) < 5:

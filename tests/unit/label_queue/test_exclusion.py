@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Literal
+from typing import Literal, NoReturn
 
 import pytest
 
@@ -11,7 +11,7 @@ from label_queue.config import QualityConfig
 from label_queue.folds.shift import FORCING_SHARE, Shift, contaminated_from, find_shift
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.oversight.exclusion import OwnerEvents, preview
-from protocol.labels import OwnerEvent
+from protocol.labels import LabelEvent, OwnerEvent
 from tests.support.hand_made_ledger import hand_made_view, label_ids
 from tests.support.labels import (
     make_event,
@@ -105,6 +105,24 @@ def test_a_refit_without_them_settles_it_and_a_reinstatement_opens_it_again(
 def test_an_exclusion_undone_before_any_fit_forces_nothing(learned: LearnedLabels) -> None:
     view = hand_made_view(change("exclude"), change("reinstate", number=1))
     assert find_shift(view, learned) == Shift()
+
+
+class _Unread(tuple[LabelEvent, ...]):
+    """Events that may be looked up one by one, and not gone through."""
+
+    def __iter__(self) -> NoReturn:
+        raise AssertionError("all events are gone through")
+
+
+def test_where_the_columns_are_known_no_label_is_gone_through(learned: LearnedLabels) -> None:
+    view = hand_made_view(change("exclude"), make_reward(3, ledger_seq=12, learned=[1, 2, 9]))
+    view = replace(view, rewards=view.rewards[-1:])
+    table, back = learned.table(view), change("reinstate", number=1)
+    wanted = preview(view, learned, back)
+    shift = find_shift(view, learned)
+    unread = replace(view, events=_Unread(view.events))
+    assert preview(unread, learned, back, table) == wanted
+    assert find_shift(unread, learned, table) == shift
 
 
 def test_before_the_first_fit_nothing_is_forced(learned: LearnedLabels) -> None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
-from label_queue.config import IntakeConfig, QualityConfig
-from label_queue.folds.view import LedgerView
-from label_queue.oversight.overview_parts import history
+from label_queue.config import IntakeConfig
+from label_queue.oversight.judgement import Evidence, history
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
+from label_queue.state import LabelState
 from protocol.errors import QueueClosed, TooFast
+from protocol.labels import LabelEvent
 from tests.support.hand_made_ledger import fill
 from tests.support.labels import (
     ManualClock,
+    make_assignment,
     make_config,
     make_event,
     make_provenance,
@@ -56,21 +59,18 @@ async def test_the_overview_says_how_labelling_stands(
 
 
 def test_the_history_counts_labels_and_what_was_due_at_each_time() -> None:
-    queries = {f"q{i}": make_query(i) for i in range(3)}
-    events = tuple(
-        replace(make_event(queries[f"q{i}"], "ann"), seq=i + 1, received_at=100.0 + 10.0 * i)
-        for i in range(3)
-    )
-    policies = tuple(
-        replace(make_provenance(version), episodes=10 * version, created_at=at)
-        for version, at in ((0, 90.0), (1, 112.0), (2, 124.0))
-    )
-    view = LedgerView(queries=queries, assignments={}, events=events, rewards=(), policies=policies)
-    schedule = LabelSchedule.of(make_config(total=40, initial=10), num_episodes=100, mode="online")
-    moments = {
-        round(each.at, 1): each
-        for each in history(view, schedule, view.dataset(3, QualityConfig()))
-    }
+    config = make_config(total=40, initial=10)
+    schedule = LabelSchedule.of(config, num_episodes=100, mode="online")
+    state = LabelState(config, schedule, ManualClock())
+    for version, at in ((0, 90.0), (1, 112.0), (2, 124.0)):
+        state.apply(replace(make_provenance(version), episodes=10 * version, created_at=at))
+    assert history(Evidence.of(state), schedule) == ()
+    for i in range(3):
+        query = make_query(i)
+        state.apply(query)
+        state.apply(make_assignment(query, "ann"))
+        state.apply(make_event(query, "ann", seq=i + 1, received_at=100.0 + 10.0 * i))
+    moments = {round(each.at, 1): each for each in history(Evidence.of(state), schedule)}
     assert len(moments) == 120
     assert min(moments) == 100.0
     assert max(moments) == 124.0
@@ -79,8 +79,27 @@ def test_the_history_counts_labels_and_what_was_due_at_each_time() -> None:
     assert counted[100.0] == (1, 10)
     assert counted[124.0] == (3, 20)
     assert sorted(set(counted.values())) == [(1, 10), (2, 10), (2, 15), (3, 15), (3, 20)]
-    nothing = LedgerView(queries={}, assignments={}, events=(), rewards=(), policies=policies)
-    assert history(nothing, schedule, ()) == ()
+
+
+class _Unread(list[LabelEvent]):
+    """Events that may be looked up one by one, and not gone through."""
+
+    def __iter__(self) -> NoReturn:
+        raise AssertionError("all events are gone through")
+
+
+async def test_the_overview_goes_through_no_labels(
+    make_queue: MakeQueue, ledger: MemoryLedger
+) -> None:
+    fill(ledger)
+    queue = make_queue()
+    queue.take_in((), [(version, 1_100.0) for version in (1, 2, 3)])
+    wanted = await queue.owner.overview()
+    again = make_queue()
+    again.take_in((), [(version, 1_100.0) for version in (1, 2, 3)])
+    again.state.history.events = _Unread(again.state.history.events)
+    assert await again.owner.overview() == wanted
+    assert wanted.progress.label_to_policy_p50_s == pytest.approx(90.0)
 
 
 async def test_who_asks_too_often_is_flagged(make_queue: MakeQueue, ledger: MemoryLedger) -> None:

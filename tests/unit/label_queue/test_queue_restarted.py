@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -9,10 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from label_queue.schedule import LabelSchedule
 from label_queue.shell import LabelQueueShell, Recollection
 from label_queue.sides.policy_loop import PolicyLoopSide
+from label_queue.state import LabelState
 from protocol.labels import QueryOrder
-from tests.support.labels import count_purposes, make_config, make_drafts
+from tests.support.labels import (
+    ManualClock,
+    count_purposes,
+    make_config,
+    make_drafts,
+    make_query,
+)
+from tests.support.memory_ledger import MemoryLedger
 from tests.support.messages import make_policy, make_prompt, make_request, make_rollout
 
 pytestmark = pytest.mark.timeout(20)
@@ -96,3 +106,26 @@ async def test_it_knows_when_a_version_was_first_sampled(tmp_path: Path) -> None
         await shell.on_side(PolicyLoopSide, PolicyLoopSide.first_sampled, (3, 200.0), {})
         arrivals = shell._queue.state.figures._online._arrivals
         assert arrivals._sampled == {3: 100.0}
+
+
+async def test_what_the_folds_hold_is_out_of_the_garbage_collectors_sight(tmp_path: Path) -> None:
+    gc.unfreeze()
+    async with opened(tmp_path / "ledger.sqlite", Recollection()):
+        assert gc.get_freeze_count() > 0
+    gc.unfreeze()
+
+
+def test_records_are_said_to_have_come_to_stay_many_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("label_queue.state.SETTLED_EVERY", 2)
+    config, settled = make_config(), []
+    schedule = LabelSchedule.of(config, num_episodes=100, mode="online")
+    state = LabelState(config, schedule, ManualClock(), settle=lambda: settled.append(1))
+    for number in range(5):
+        state.apply(make_query(number))
+    assert len(settled) == 2
+    ledger = MemoryLedger()
+    ledger.write([make_query(5)])
+    state.load(ledger)
+    assert len(settled) == 4

@@ -7,11 +7,13 @@ import asyncio
 import pytest
 
 from label_queue.config import IntakeConfig, LeaseConfig
+from label_queue.folds.board import OpenQuery
+from label_queue.labeling.desk import LabelingDesk
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
 from label_queue.labeling.tasks import Task
 from label_queue.queue import LabelQueue
 from protocol.errors import LabelConflict, TooFast
-from tests.support.labels import ManualClock, make_config, make_drafts
+from tests.support.labels import ManualClock, make_config, make_drafts, make_query
 from tests.support.present import present
 from tests.unit.label_queue.conftest import MakeQueue
 from tests.unit.label_queue.labeling import answer_orders, label, submit
@@ -50,6 +52,31 @@ async def test_of_as_many_pages_as_there_are_tasks_each_gets_one(make_queue: Mak
     for name in names[7:]:
         assert await queue.people.next_task(name, 0.0) is not None, name
     assert queue.state.board.holders(queue.clock()) == set(names)
+
+
+async def test_a_task_wakes_one_of_those_who_wait(
+    queue: LabelQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    pick = LabelingDesk._pick
+
+    def counted(desk: LabelingDesk, labeler_id: str, now: float) -> OpenQuery | None:
+        looks.append(labeler_id)
+        return pick(desk, labeler_id, now)
+
+    monkeypatch.setattr(LabelingDesk, "_pick", counted)
+    monkeypatch.setattr("label_queue.labeling.desk.POLL_S", 60.0)
+    names = [f"labeler-{number:02d}" for number in range(20)]
+    waiting = [asyncio.create_task(queue.people.next_task(name, 60.0)) for name in names]
+    await asyncio.sleep(0)
+    looks.clear()
+    for number in range(3):
+        await queue.commits.write([make_query(number)])
+    assert all(await asyncio.gather(*waiting[:3]))
+    assert looks == names[:3]
+    for task in waiting[3:]:
+        task.cancel()
+    await asyncio.wait(waiting[3:])
 
 
 async def test_who_has_a_task_comes_after_who_has_none(queue: LabelQueue) -> None:

@@ -1,0 +1,147 @@
+"""Labels in columns, kept as events come: what is asked of all labels at once reads these.
+
+S sequence numbers from 0, which nothing has, up to the newest. A label has its row at the number of
+its first event, whatever was made of it since; other rows are 0.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.labels import AnswerEvent, Excluded, LabelChange, LabelEvent, OwnerEvent, Reinstated
+
+Bools: TypeAlias = NDArray[np.bool_]
+Ints: TypeAlias = NDArray[np.int64]
+
+ALL = np.iinfo(np.int64).max
+"""Above every sequence number: where somebody's labels train, whichever."""
+NOBODY = ""
+"""The first labeler of a table: who gave what is no label."""
+_PREFERS, _TRAINS = 1, 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LabelTable:
+    """All labels at one moment. Not to be changed."""
+
+    names: tuple[str, ...]
+    """NOBODY, and the labelers in the order of their first events; columns name them by place."""
+    labeler: NDArray[np.int32]
+    """[S], who gave the label that an event is of; 0 where it is of none."""
+    label: NDArray[np.int32]
+    """[S], the row of the label that an event is of; 0 where it is of none."""
+    received_at: NDArray[np.float64]
+    """[S], when an event was received, Unix seconds."""
+    stands: NDArray[np.int32]
+    """[S], the number of a label's newest revision; 0 where it was retracted."""
+    prefers: Bools
+    """[S], whether a label, as it stands, states a preference."""
+    is_training: Bools
+    """[S], whether a label states one on what the reward is trained on: no gold, no repeat."""
+    trains_until: Ints
+    """[labelers], the number from which on somebody's labels are held or left out."""
+    reinstated_at: Mapping[str, int]
+    """When somebody was last taken in again, as a sequence number."""
+
+    def training_set(self) -> Bools:
+        """Return [S], the labels that a refit would learn."""
+        enters: Bools = self.is_training & (self.stands < self.trains_until[self.labeler])
+        return enters
+
+    def of_labeler(self, labeler_id: str) -> Bools:
+        """Return [S], somebody's labels that stand."""
+        if labeler_id not in self.names:
+            return np.zeros(len(self.label), dtype=np.bool_)
+        own: Bools = (self.stands > 0) & (self.labeler == self.names.index(labeler_id))
+        return own
+
+    def counts(self, labels: Bools) -> dict[str, int]:
+        """Return how many of some labels, [S], each labeler gave; nobody who gave none."""
+        counts = np.bincount(self.labeler[labels], minlength=len(self.names)).tolist()
+        return {name: count for name, count in zip(self.names, counts, strict=True) if count}
+
+    def labels_of(self, events: Bools) -> Bools:
+        """Return [S], the labels that some events, [S], are of."""
+        found = np.zeros(len(self.label), dtype=np.bool_)
+        found[self.label[events]] = True
+        found[0] = False
+        return found
+
+    def after(self, change: OwnerEvent) -> Self:
+        """Return the table after one more event of the owner's."""
+        if change.labeler_id not in self.names:
+            return self
+        until = self.trains_until.copy()
+        place, reinstated_at = self.names.index(change.labeler_id), dict(self.reinstated_at)
+        if isinstance(change, Excluded):
+            until[place] = _limit(change.from_seq or 0)
+        else:
+            until[place] = ALL
+            reinstated_at[change.labeler_id] = len(self.label)
+        return replace(self, trains_until=until, reinstated_at=reinstated_at)
+
+
+class LabelColumns:
+    """The same while events come."""
+
+    def __init__(self) -> None:
+        self._numbers = {NOBODY: 0}
+        self._labeler, self._label, self._stands = array("i", [0]), array("i", [0]), array("i", [0])
+        self._received_at = array("d", [0.0])
+        self._says = bytearray(1)
+        self._reinstated_at: dict[str, int] = {}
+
+    def take(
+        self, event: LabelEvent, before: LabelChange | None, *, prefers: bool, is_training: bool
+    ) -> None:
+        """Take the next event.
+
+        Args:
+            event: Any.
+            before: Of a label, the one before on it.
+            prefers: Whether it states a preference.
+            is_training: Whether that is one to train on.
+        """
+        number = self._numbers.setdefault(event.labeler_id, len(self._numbers))
+        while len(self._label) <= event.seq:
+            self._received_at.append(event.received_at)
+            for column in (self._labeler, self._label, self._stands, self._says):
+                column.append(0)
+        if isinstance(event, LabelChange):
+            row = event.seq if before is None else self._label[before.seq]
+            self._labeler[event.seq], self._label[event.seq] = number, row
+            self._stands[row] = event.seq if isinstance(event, AnswerEvent) else 0
+            self._says[row] = _PREFERS * prefers + _TRAINS * is_training
+        elif isinstance(event, Reinstated):
+            self._reinstated_at[event.labeler_id] = event.seq
+
+    def table(self, trains_until: Callable[[str], int | None]) -> LabelTable:
+        """Return the labels as they stand now.
+
+        Args:
+            trains_until: Returns the sequence number from which on somebody's labels are held or
+                left out; None: none are.
+        """
+        says = np.frombuffer(bytes(self._says), dtype=np.uint8)
+        limits = [ALL, *(_limit(trains_until(name)) for name in list(self._numbers)[1:])]
+        return LabelTable(
+            names=tuple(self._numbers),
+            labeler=np.array(self._labeler, dtype=np.int32),
+            label=np.array(self._label, dtype=np.int32),
+            received_at=np.array(self._received_at, dtype=np.float64),
+            stands=np.array(self._stands, dtype=np.int32),
+            prefers=(says & _PREFERS) > 0,
+            is_training=(says & _TRAINS) > 0,
+            trains_until=np.array(limits, dtype=np.int64),
+            reinstated_at=dict(self._reinstated_at),
+        )
+
+
+def _limit(until: int | None) -> int:
+    return ALL if until is None else min(until, ALL)

@@ -1,0 +1,203 @@
+"""What the estimators count, kept as label events come: no labels are gone through at a look."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from heapq import nlargest
+from typing import Self
+
+from label_queue.config import QualityConfig
+from label_queue.quality.peers import PeerAgreement, PeerCounts, peer_answer
+from label_queue.quality.position import FirstPlaces, PositionBias
+from label_queue.quality.self_agreement import RepeatCounts, SelfAgreement, is_alike
+from label_queue.quality.speed import Speed, is_fast
+from protocol.labels import (
+    AnswerEvent,
+    Assignment,
+    ComparisonQuery,
+    LabelChange,
+    LabelEvent,
+    Submitted,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What one labeler's labels come to by now."""
+
+    num_labels: int
+    """Labels given and not retracted, gold and repeats among them."""
+    last_label_at: float | None
+    """When the newest first answer was received, Unix seconds."""
+    of_speed: Speed
+    of_position: PositionBias
+    of_self: SelfAgreement
+    of_peers: PeerAgreement | None
+    """None: nobody else answered what they did."""
+
+
+NO_LABELS = Tally(
+    num_labels=0,
+    last_label_at=None,
+    of_speed=Speed(fast=0, num_labels=0),
+    of_position=PositionBias(z=0.0, num_labels=0),
+    of_self=SelfAgreement(),
+    of_peers=None,
+)
+"""Tally of somebody who was let in and has done nothing yet."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Labeler:
+    """What is counted of one labeler."""
+
+    num_labels: int = 0
+    last_label_at: float | None = None
+    timed: Counter[bool] = field(default_factory=Counter)
+    """First answers that need reading, by whether they came too fast."""
+    places: FirstPlaces = field(default_factory=FirstPlaces)
+    repeats: RepeatCounts = field(default_factory=RepeatCounts)
+    alike: dict[str, bool | None] = field(default_factory=dict)
+    """What is counted of each repeat, by its query."""
+    repeats_of: dict[str, set[str]] = field(default_factory=dict)
+    """Repeats that were answered, by the query that they repeat."""
+
+
+class Tallies:
+    """Everybody's counts, and the queries on which people differ."""
+
+    def __init__(
+        self,
+        queries: Mapping[str, ComparisonQuery],
+        assignments: Mapping[str, Assignment],
+        config: QualityConfig,
+    ) -> None:
+        """Take queries and assignments by id; those added to the mappings later are seen."""
+        self._queries = queries
+        self._assignments = assignments
+        self._config = config
+        self._labels: dict[str, AnswerEvent] = {}
+        self._labels_on: dict[str, tuple[str, ...]] = {}
+        """Labels that stand, by query, in the order in which they were given."""
+        self._labelers: dict[str, _Labeler] = defaultdict(_Labeler)
+        self._peers = PeerCounts()
+        self._disputed: dict[str, int] = {}
+        """Queries on which people differ, with the sequence number of the newest answer."""
+
+    @classmethod
+    def of(
+        cls,
+        queries: Mapping[str, ComparisonQuery],
+        assignments: Mapping[str, Assignment],
+        events: Iterable[LabelEvent],
+        config: QualityConfig,
+    ) -> Self:
+        """Count all events, in order."""
+        tallies = cls(queries, assignments, config)
+        for event in events:
+            tallies.apply(event)
+        return tallies
+
+    def apply(self, event: LabelEvent) -> None:
+        """Take the next event that took effect."""
+        own = self._labelers[event.labeler_id]
+        if isinstance(event, Submitted):
+            self._take_first(own, event)
+        if isinstance(event, LabelChange):
+            self._take_change(own, event)
+
+    def snapshot(self) -> dict[str, Tally]:
+        """Return everybody's counts, by name, whom any event names."""
+        peers = self._peers.agreement()
+        return {
+            name: Tally(
+                num_labels=own.num_labels,
+                last_label_at=own.last_label_at,
+                of_speed=Speed(fast=own.timed[True], num_labels=own.timed.total()),
+                of_position=own.places.bias(),
+                of_self=own.repeats.agreement(),
+                of_peers=peers.get(name),
+            )
+            for name, own in self._labelers.items()
+        }
+
+    def labels(self) -> Collection[AnswerEvent]:
+        """Return all labels as they stand."""
+        return self._labels.values()
+
+    def disputed(self, limit: int) -> list[list[AnswerEvent]]:
+        """Return the answers to the newest queries on which people differ, newest first."""
+        newest = nlargest(limit, self._disputed, key=self._disputed.__getitem__)
+        return [[label for label, _ in self._answers(query_id)] for query_id in newest]
+
+    def _take_first(self, own: _Labeler, submit: Submitted) -> None:
+        query = self._queries[submit.query_id]
+        assignment = self._assignments[submit.assignment_id]
+        own.last_label_at = submit.received_at
+        fast = is_fast(query, assignment, submit, self._config.fast_tokens_per_s)
+        if fast is not None:
+            own.timed[fast] += 1
+
+    def _take_change(self, own: _Labeler, event: LabelChange) -> None:
+        before = self._labels.get(event.label_id)
+        assignment = self._assignments[event.assignment_id]
+        self._peers.take([answer for _, answer in self._answers(event.query_id)], -1)
+        if before is not None:
+            own.places.take(assignment, before, -1)
+            own.num_labels -= 1
+        self._put(event, before)
+        if isinstance(event, AnswerEvent):
+            own.places.take(assignment, event, 1)
+            own.num_labels += 1
+        answers = self._answers(event.query_id)
+        self._peers.take([answer for _, answer in answers], 1)
+        if len({best for _, (_, best) in answers}) > 1:
+            self._disputed[event.query_id] = max(label.seq for label, _ in answers)
+        else:
+            self._disputed.pop(event.query_id, None)
+        self._compare(own, event)
+
+    def _put(self, event: LabelChange, before: AnswerEvent | None) -> None:
+        """Let a label stand as it is now."""
+        known = self._labels_on.get(event.query_id, ())
+        if isinstance(event, AnswerEvent):
+            self._labels[event.label_id] = event
+            if before is None:
+                self._labels_on[event.query_id] = (*known, event.label_id)
+        elif before is not None:
+            del self._labels[event.label_id]
+            left = tuple(each for each in known if each != event.label_id)
+            self._labels_on[event.query_id] = left
+
+    def _answers(self, query_id: str) -> list[tuple[AnswerEvent, tuple[str, int]]]:
+        """Return the labels on a query that say what is best, with what peers see of each."""
+        query = self._queries[query_id]
+        labels = (self._labels[each] for each in self._labels_on.get(query_id, ()))
+        answers = ((label, peer_answer(query, label)) for label in labels)
+        return [(label, answer) for label, answer in answers if answer is not None]
+
+    def _compare(self, own: _Labeler, event: LabelChange) -> None:
+        """Compare anew the repeats that a change of a label has to do with."""
+        query = self._queries[event.query_id]
+        if query.purpose == "repeat" and query.repeat_of is not None:
+            own.repeats_of.setdefault(query.repeat_of, set()).add(query.query_id)
+            self._compare_one(own, query, event.labeler_id)
+        for repeat_id in own.repeats_of.get(event.query_id, ()):
+            self._compare_one(own, self._queries[repeat_id], event.labeler_id)
+
+    def _compare_one(self, own: _Labeler, repeat: ComparisonQuery, labeler_id: str) -> None:
+        own.repeats.take(own.alike.get(repeat.query_id), repeat, -1)
+        first = self._label_by(labeler_id, repeat.repeat_of or "")
+        again = self._label_by(labeler_id, repeat.query_id)
+        found = None
+        if first is not None and again is not None:
+            found = is_alike(repeat, again, self._queries[first.query_id], first)
+        own.alike[repeat.query_id] = found
+        own.repeats.take(found, repeat, 1)
+
+    def _label_by(self, labeler_id: str, query_id: str) -> AnswerEvent | None:
+        """Return a labeler's label on a query as it stands, or None; of several the last given."""
+        on = (self._labels[each] for each in reversed(self._labels_on.get(query_id, ())))
+        return next((label for label in on if label.labeler_id == labeler_id), None)
