@@ -20,7 +20,7 @@ from cluster.controller import Controller
 from cluster.ending import Ending
 from cluster.guards.evidence import Evidence
 from cluster.guards.guards import Guards
-from cluster.inert_text import inert, shell_word
+from cluster.inert_text import inert
 from cluster.loops.checkpoints import RunCheckpoints
 from cluster.loops.journal import Journal
 from cluster.loops.recorded import recorded
@@ -49,6 +49,7 @@ from cluster.watching.inspector import Inspector
 from cluster.watching.intake_watch import ANSWER_TIMEOUT_S, IntakeWatch
 from cluster.watching.memory import PeakMemory
 from cluster.watching.watch import Watch
+from cluster.watching.ways_in import way_to_the_pages, ways_in
 from label_queue.http_client import open_client
 from label_queue.sides.owner import OwnerSide
 from label_queue.simulated.gold import response_gold
@@ -118,7 +119,10 @@ async def conduct(
             preparing = group.create_task(starting_policy(config, cache))
         policy_path, base_model_s = preparing.result()
         folder.update_state(
-            base_model_s=base_model_s, url=session.url, policy_path=str(policy_path)
+            base_model_s=base_model_s,
+            url=session.url,
+            pages_url=session.pages_url,
+            policy_path=str(policy_path),
         )
         watch.show("starting actors, learner, reward service and label queue")
         restarts = Restarts(config.cluster.restarts, partial(_restarted, journal, console))
@@ -153,15 +157,9 @@ async def conduct(
             await placement.start_reward_trainer([scored_sequence(each) for each in reference])
             links = await _admit(config, folder, placement.labels.owner)
             folder.update_state(state="running")
-            _tell(
-                console,
-                [
-                    f"{name} labels at {session.url}{link} (the link works once)"
-                    for name, link in links.items()
-                ],
-            )
+            _tell(console, ways_in(config, session.pages_url, links))
             with SimulatedLabelers(config.labelers, session.url, folder, restarts) as labelers:
-                note = _note(config, session.url, folder.path)
+                note = way_to_the_pages(config, session.pages_url, folder.path)
                 async with _as_owner(session.url, folder) as http, asyncio.TaskGroup() as group:
                     intake = IntakeWatch(
                         placement.labels.intake_failures, http, journal.alarmed, watch.alarm
@@ -206,13 +204,6 @@ async def _restored(placement: Placement, resumption: Resumption) -> PolicyVersi
     if at == resumption.publish_as == 0:
         return placement.policy
     return await placement.learner.resume(at, resumption.publish_as)
-
-
-def _note(config: RunConfig, url: str, path: Path) -> str:
-    """Return where people go who label, or, where nobody does, who oversee the run."""
-    command = "andon label" if config.run.mode != "fixed" else "andon label --owner"
-    whom = "label at" if config.run.mode != "fixed" else "oversee at"
-    return f"{whom} {url}/ · {command} {shell_word(path)}"
 
 
 def _inspector(

@@ -7,7 +7,6 @@ known one; validators reject and never rewrite, so the file says what ran.
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -25,6 +24,12 @@ from cluster.recordings.config import RecordingConfig
 from cluster.supervision.config import RestartsConfig
 from label_queue.config import LabelsConfig, Mode
 from label_queue.ids import LabelerId
+from label_queue.intake.public_address import (
+    LOOPBACK_PROXIES,
+    HttpHost,
+    ProxyAddress,
+    PublicUrl,
+)
 from label_queue.simulated.config import LabelerProfile
 from learners.config import (
     BaseModelConfig,
@@ -74,9 +79,16 @@ class ClusterConfig(Settings):
 
     address: str | None = None
     """Address of a Ray cluster; None: the one RAY_ADDRESS names, else a private session."""
-    http_host: str = "127.0.0.1"
+    http_host: HttpHost = "127.0.0.1"
+    """Address of loopback that both faces listen at; people elsewhere come by `public_url`."""
     http_port: int = Field(default=8000, ge=0, le=65535)
     """Port of both HTTP faces; 0 takes a free one."""
+    public_url: PublicUrl | None = None
+    """Address at which people find the pages, behind a proxy with TLS, with a path or without:
+    "https://label.example.org/run-a"; see docs/public_address.md. With it the reward's face asks
+    for a token. None: the pages are found at loopback alone."""
+    trusted_proxies: tuple[ProxyAddress, ...] = LOOPBACK_PROXIES
+    """Addresses of proxies that are believed on how a request came; by default this machine's."""
     object_store_gib: float = Field(default=0.25, ge=0.075, le=1_000_000)
     """Shared memory for a private session's object store. Ray takes no less than 75 MiB."""
     cpus_per_part: float = Field(default=1.0, gt=0, le=10_000)
@@ -98,17 +110,6 @@ class ClusterConfig(Settings):
             gpus = getattr(self, name)
             if gpus > 1 and gpus % 1:
                 raise ValueError(f"{name} {gpus:g}: above 1 it must be a whole number")
-        return self
-
-    @model_validator(mode="after")
-    def _stay_on_loopback(self) -> Self:
-        if "%" in self.http_host:
-            raise ValueError(f"http_host {self.http_host}: loopback needs no zone: leave it out")
-        if self.http_host != "localhost" and not ipaddress.ip_address(self.http_host).is_loopback:
-            raise ValueError(
-                f"http_host {self.http_host} is open to the network, and the reward face has no "
-                "authentication; bind 127.0.0.1 and put a proxy that authenticates before it"
-            )
         return self
 
 

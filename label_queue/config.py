@@ -71,8 +71,19 @@ class IntakeConfig(Settings):
     """Life of a labeler's token; None: it never runs out."""
     link_ttl_s: Seconds = 86_400.0
     """Life of a one-time link that nobody opened."""
-    session_ttl_s: Seconds = 43_200.0
-    """Life of a browser's session, from the link that opened it."""
+    session_ttl_s: Seconds = 604_800.0
+    """Life of a browser's session since it was last used; an open page uses it."""
+    session_max_age_s: Seconds = 2_592_000.0
+    """Life of a browser's session from the link that opened it, however much it is used."""
+
+    @model_validator(mode="after")
+    def _sessions_end(self) -> Self:
+        if self.session_max_age_s < self.session_ttl_s:
+            raise ValueError(
+                f"session_ttl_s ({self.session_ttl_s:g}) is above session_max_age_s "
+                f"({self.session_max_age_s:g}), which ends a session first: lower it"
+            )
+        return self
 
 
 class WarmConfig(Settings):

@@ -5,9 +5,7 @@ What a server that is busy answers is the same to all of them.
 
 from __future__ import annotations
 
-import ipaddress
 import math
-import socket
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -15,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from protocol.errors import ConfigError
+from protocol.loopback import is_loopback
 from protocol.retrying import NotNow
 
 BUSY = frozenset({429, 500, 502, 503, 504, 507})
@@ -67,20 +66,3 @@ def not_now(response: httpx.Response) -> NotNow:
     except ValueError:
         asked_s = 0.0
     return NotNow(f"status {response.status_code}", asked_s if math.isfinite(asked_s) else 0.0)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a URL's host is this machine: by its name, or an address in whatever notation."""
-    name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(name.partition("%")[0])
-    except ValueError:
-        try:
-            address = ipaddress.ip_address(socket.inet_aton(name))  # "127.1"
-        except OSError:
-            return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    address = mapped or address
-    return address.is_loopback or address.is_unspecified

@@ -71,7 +71,10 @@ class LabelState:
         self.history = LabelHistory(self.board.queries, config.quality)
         self.terms = LeaseTerms(config.lease)
         self.access = Access(
-            per_s=config.intake.requests_per_s, burst=config.intake.request_burst, clock=clock
+            per_s=config.intake.requests_per_s,
+            burst=config.intake.request_burst,
+            session_ttl_s=config.intake.session_ttl_s,
+            clock=clock,
         )
         self.tallies = Tallies(self.board.queries, self.board.assignments, config.quality)
         self.learned = LearnedLabels(config.quality)

@@ -17,6 +17,7 @@ stranger would have caught:
     │   ├── UnknownTask         (LookupError)        404
     │   ├── LabelConflict       409
     │   ├── BodyTooLarge        413
+    │   ├── Misdirected         421
     │   ├── InvalidLabel        (ValueError)         422
     │   └── TooFast             429
     ├── TransientError          may be tried again with the same arguments
@@ -133,6 +134,12 @@ class BodyTooLarge(LabelError):
     """The body is over the limit for one label or one batch."""
 
     status = 413
+
+
+class Misdirected(LabelError):
+    """The request was sent to an address that is not this run's, or came by another way."""
+
+    status = 421
 
 
 class InvalidLabel(LabelError, ValueError):

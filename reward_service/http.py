@@ -6,18 +6,24 @@ The request and the answer are those of OpenRLHF (`openrlhf/cli/serve_rm.py`,
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from starlette.middleware.base import RequestResponseEndpoint
 
 from protocol.errors import InputError, IntegrityError, TransientError
 from protocol.labels import RewardVersion
+from protocol.loopback import is_at_loopback
 from protocol.messages import Score
 
+TOKEN_FILE = "tokens/_reward"
+"""Where in a run's folder the token of this face is kept."""
 ScoreRequest = Callable[[list[tuple[int, ...]]], Awaitable[list[Score]]]
 """Scores the sequences of one request, all with one version."""
 
@@ -70,16 +76,33 @@ def build_http_app(
     score: ScoreRequest,
     tokenize: Callable[[str], list[int]],
     live: Callable[[], RewardVersion | None],
+    token_sha256: str | None = None,
 ) -> FastAPI:
     """Return the app: `POST /get_reward`, `GET /health`, and the OpenAPI page at `/docs`.
+
+    It is for this machine: to a request for any other host it is not there (404).
 
     Args:
         score: Raises InputError for sequences that cannot be scored (422), TransientError when no
             score can be had now (503), and IntegrityError for a broken model (500).
         tokenize: Text to token ids with the reference policy's tokenizer, adding no special tokens.
         live: The version being served.
+        token_sha256: Digest of the token that each request must bring as `Authorization: Bearer`
+            (401 without); None: none need.
     """
     app = FastAPI(title="Andon reward service", version="1")
+
+    @app.middleware("http")
+    async def admit(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        if not is_at_loopback(request.headers.get("host", "")):
+            return JSONResponse({"detail": "Not Found"}, status_code=404)
+        if token_sha256 is not None and not _brings(request, token_sha256):
+            return JSONResponse(
+                {"detail": f"send 'Authorization: Bearer TOKEN', from the run's {TOKEN_FILE}"},
+                status_code=401,
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        return await call_next(request)
 
     @app.post("/get_reward")
     async def get_reward(request: RewardRequest) -> RewardAnswer:
@@ -121,3 +144,9 @@ def build_http_app(
         return JSONResponse({"detail": str(error)}, status_code=500)
 
     return app
+
+
+def _brings(request: Request, token_sha256: str) -> bool:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    sent = hashlib.sha256(token.strip().encode()).hexdigest()
+    return scheme.lower() == "bearer" and hmac.compare_digest(sent, token_sha256)

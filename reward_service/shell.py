@@ -134,6 +134,7 @@ class RewardReplica:
         policy_path: str,
         validation: Sequence[Sequence[int]],
         config: RewardServiceConfig,
+        token_sha256: str | None,
     ) -> None:
         """Load the version in service, if there is one, and begin to watch for newer ones."""
         import torch
@@ -145,6 +146,7 @@ class RewardReplica:
         torch.set_num_threads(config.torch_threads)
         self._config = config
         self._announcer = announcer
+        self._token_sha256 = token_sha256
         self._tokenizer = PolicyTokenizer(load_tokenizer(Path(policy_path)))
         self._live = LiveModel(
             validation,
@@ -166,7 +168,10 @@ class RewardReplica:
         from reward_service.http import build_http_app
 
         return build_http_app(
-            score=self.score, tokenize=self._tokenize, live=lambda: self._live.version
+            score=self.score,
+            tokenize=self._tokenize,
+            live=lambda: self._live.version,
+            token_sha256=self._token_sha256,
         )
 
     async def check_health(self) -> None:
@@ -239,6 +244,7 @@ def build_reward_app(
     validation: Sequence[Sequence[int]],
     config: RewardServiceConfig,
     actor_options: Mapping[str, Any],
+    token_sha256: str | None = None,
 ) -> serve.Application:
     """Return the Serve application, for `serve.run(app, name="reward", route_prefix="/reward")`.
 
@@ -248,6 +254,7 @@ def build_reward_app(
         validation: Pinned token sequences, prompt and response, every version must score finitely.
         config: Replicas, batches, timeouts.
         actor_options: Of each replica's actor, e.g. {"num_cpus": 1}.
+        token_sha256: Digest of the token that the HTTP face asks for; None: it asks for none.
     """
     deployment = serve.deployment(
         name="RewardReplica",
@@ -256,7 +263,7 @@ def build_reward_app(
         ray_actor_options=dict(actor_options),
         logging_config={"enable_access_log": False},
     )(RewardReplica)
-    return deployment.bind(announcer, str(policy_path.resolve()), validation, config)
+    return deployment.bind(announcer, str(policy_path.resolve()), validation, config, token_sha256)
 
 
 def connect(

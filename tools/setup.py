@@ -4,7 +4,7 @@ Runs on a bare Python with the standard library alone (`make venv`). pip fetches
 and uv the rest, from where pip's configuration says. torch goes first: with none there, other
 packages would pull a CUDA build of several gigabytes. Their output goes to `.venv/setup.log`;
 whatever fails is said in one sentence. With `--browser` (`make test`) it also sees to it that there
-is a Chromium, for the tests of the pages.
+are a Chromium, for the tests of the pages, and nginx and Caddy, for those of their public address.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ LOG_LINES_SHOWN = 15
 NOT_IN_INDEX = ("No matching distribution found", "no version of", "not found in the package")
 """How pip, and uv, say that no index has what is wanted."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-APT_INSTALL = ("install", "--yes", "--no-install-recommends", "chromium")
+APT_INSTALL = ("install", "--yes", "--no-install-recommends")
+PROXIES = {"nginx": "nginx-light", "caddy": "caddy"}
+"""Reverse proxies, each with Debian's package of it."""
+SYSTEM_PROGRAMS = ("/usr/sbin", "/usr/local/sbin")
 IMPORTED = ("torch", "transformers", "deepspeed", "ray.serve", "wandb", "vllm")
 """What is easiest to break."""
 PARTS = (
@@ -281,6 +284,12 @@ def find_browser() -> bool:
     return any(shutil.which(name) for name in BROWSERS)
 
 
+def missing_proxies() -> list[str]:
+    """Return the packages of the reverse proxies that are not here, nor on root's PATH."""
+    path = os.pathsep.join((os.environ.get("PATH", ""), *SYSTEM_PROGRAMS))
+    return [package for name, package in PROXIES.items() if not shutil.which(name, path=path)]
+
+
 def apt_get(*arguments: str) -> bool:
     """Run apt-get, its output appended to the log, and return whether it succeeded."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -297,19 +306,38 @@ def apt_get(*arguments: str) -> bool:
     return done.returncode == 0
 
 
+def apt_install(what: str, purpose: str, *packages: str) -> bool:
+    """Install packages where this user may; return whether they are there now."""
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        return False
+    say(f"Installing {what} for {purpose} (apt-get install {' '.join(packages)}) ...")
+    # The package list may be old or empty: it is fetched anew only if the first try fails.
+    install = (*APT_INSTALL, *packages)
+    if apt_get(*install) or (apt_get("update") and apt_get(*install)):
+        return True
+    say(f"apt-get could not install {what} (its output is in {LOG}).")
+    return False
+
+
 def set_up_browser() -> None:
     """Install Chromium where it is missing and this user may; else say how to get it."""
-    if find_browser():
+    if find_browser() or apt_install("Chromium", "the tests of the pages", "chromium"):
         return
-    if shutil.which("apt-get") is not None and os.geteuid() == 0:
-        say("Installing Chromium for the tests of the pages (apt-get install chromium) ...")
-        # The package list may be old or empty: it is fetched anew only if the first try fails.
-        if apt_get(*APT_INSTALL) or (apt_get("update") and apt_get(*APT_INSTALL)):
-            return
-        say(f"apt-get could not install Chromium (its output is in {LOG}).")
     say(
         "There is no Chromium, so the tests of the pages will be skipped; install one, "
         "e.g. `apt-get install chromium`, or put a Chrome on PATH."
+    )
+
+
+def set_up_proxies() -> None:
+    """Install nginx and Caddy where one is missing and this user may; else say how to."""
+    packages = missing_proxies()
+    purpose = "the tests of the public address"
+    if not packages or apt_install(" and ".join(packages), purpose, *packages):
+        return
+    say(
+        f"There is no {' and no '.join(packages)}, so tests of the public address will be skipped; "
+        f"e.g. `apt-get install {' '.join(packages)}` installs what is missing."
     )
 
 
@@ -320,6 +348,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         set_up()
         if "--browser" in arguments:
             set_up_browser()
+            set_up_proxies()
     except SetupError as failure:
         sys.stderr.write(f"set-up: {failure}\n")
         return 1

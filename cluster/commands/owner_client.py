@@ -36,10 +36,19 @@ class OwnerClient:
         url: Of the run's HTTP face, e.g. "http://127.0.0.1:8000".
         token: The owner's.
         transport: What carries requests; by default the network.
+        pages_url: Where people find the pages; by default there.
     """
 
-    def __init__(self, url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        transport: httpx.BaseTransport | None = None,
+        *,
+        pages_url: str | None = None,
+    ) -> None:
         self.url = url
+        self._pages_url = pages_url or url
         self._http = open_client(
             httpx.Client,
             f"{url}/api/v1/owner",
@@ -62,13 +71,18 @@ class OwnerClient:
         if state["state"] != "running":
             raise ResourceError(f"{run} is still starting: try again when people can label")
         refuse_lack(RunFolder(run).state, state, "url")
-        return cls(state["url"], RunFolder(run).read_token(OWNER))
+        token = RunFolder(run).read_token(OWNER)
+        return cls(state["url"], token, pages_url=state.get("pages_url"))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._http.close()
+
+    def link_of(self, admission: Admission) -> str:
+        """Return somebody's one-time link as it is given to them."""
+        return self._pages_url + admission.link
 
     def overview(self) -> Overview:
         """Return all that the owner's page shows."""

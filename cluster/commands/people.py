@@ -49,7 +49,7 @@ def label(run: Path | None, name: str | None, owner: bool, no_open: bool) -> Non
             admission = client.admit(OWNER, "owner")
         else:
             admission = client.admit(_labeler(name or _user_name()), "labeler")
-        link = client.url + admission.link
+        link = client.link_of(admission)
     click.echo(link)
     if not no_open:
         webbrowser.open(link)
@@ -75,7 +75,7 @@ def add(name: str, run: Path | None) -> None:
 
     with OwnerClient.of_run(chosen_run(run)) as client:
         admission = client.admit(_labeler(name), "labeler")
-        click.echo(f"link   {client.url}{admission.link}  (works once)")
+        click.echo(f"link   {client.link_of(admission)}  (works once)")
     click.echo(f"token  {admission.token}  (shown this once)")
 
 

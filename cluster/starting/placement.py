@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import secrets
 import shutil
 from collections.abc import Awaitable, Sequence
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from actors.shell import RolloutActorShell
 from cluster.config import RunConfig
 from cluster.loops.fleet import RolloutFleet
 from cluster.loops.parts import Parts
-from cluster.run_folder import RunFolder
+from cluster.run_folder import REWARD_TOKEN, RunFolder
 from cluster.starting.given_reward import GivenReward, adopt, check_given, find_bundle
 from cluster.starting.part_stops import PartStops
 from cluster.starting.prompts import RunTexts, read_texts
@@ -35,6 +36,7 @@ from cluster.starting.rollout_actors import RolloutActors
 from cluster.starting.session import RaySession
 from cluster.supervision.deadlines import started_within
 from cluster.supervision.restarts import Restarts
+from label_queue.folds.access import token_sha256
 from label_queue.intake.shell import build_intake_app
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from learners.config import PolicyConfig
@@ -173,7 +175,7 @@ class Placement:
         self.labels, self.label_queue = RemoteLabelQueue(queue), queue
         async with started_within(queue.who, "open its ledger"):
             await queue.ask(LabelQueueShell.start_connectors)
-        build = partial(build_intake_app, queue, self._config.labels)
+        build = partial(build_intake_app, queue, self._config.labels, self._session.site)
         await self._session.deploy(build, "labels", "/")
         return self.labels
 
@@ -281,9 +283,22 @@ class Placement:
             validation=[prompt.token_ids for prompt in await pinned],
             config=config,
             actor_options=self._actor_options(),
+            token_sha256=self._reward_token(),
         )
         handle = await self._session.deploy(build, "reward", "/reward")
         return connect(handle, announcer, config, self._config.run.seed)
+
+    def _reward_token(self) -> str | None:
+        """Return the digest of the token that the reward's face asks for; None: it asks for none.
+
+        A proxy may give loopback as the `Host` of what it passes on, by mistake: so from a public
+        address on no request is known to be from this machine.
+        """
+        if self._config.cluster.public_url is None:
+            return None
+        if not self._folder.has_token(REWARD_TOKEN):
+            self._folder.write_token(REWARD_TOKEN, secrets.token_urlsafe(32))
+        return token_sha256(self._folder.read_token(REWARD_TOKEN))
 
     async def _reserve(
         self, count: int, resources: dict[str, float], strategy: str, what: str

@@ -30,6 +30,7 @@ from cluster.starting.folders import ray_temp
 from cluster.starting.own_sessions import own_sessions
 from cluster.starting.ports import free_port, no_ray_cluster, url_of
 from cluster.starting.undertaker import Undertaker
+from label_queue.intake.public_address import Site
 from protocol.errors import DeploymentFailed, ResourceError
 from reward_service.serve_patch import application_state, check_serve_patch, forget_serve
 
@@ -121,8 +122,22 @@ class RaySession:
 
     @property
     def url(self) -> str:
-        """Address of both HTTP faces."""
+        """Address of both HTTP faces, on this machine."""
         return url_of(self._config.http_host, self.http_port)
+
+    @property
+    def pages_url(self) -> str:
+        """Address at which people are told to find the pages."""
+        return self._config.public_url or self.url
+
+    @property
+    def site(self) -> Site:
+        """Where the run's pages are found."""
+        return Site(
+            run_id=self.run_id,
+            public_url=self._config.public_url,
+            trusted_proxies=self._config.trusted_proxies,
+        )
 
     async def deploy(
         self, build: Callable[[], serve.Application], name: str, route_prefix: str

@@ -104,7 +104,8 @@ def describe(status: dict[str, Any], *, as_json: bool) -> str:
         lines.append(f"  now               {status['activity']}")
     if status.get("url") and status["state"] not in ENDED:
         command = f"andon label {shell_word(Path(status['folder']))}"
-        lines.append(f"  labelling         {status['url']}/ ({command})")
+        pages_url = status.get("pages_url", status["url"])
+        lines.append(f"  labelling         {pages_url}/ ({command})")
     if (cord := status.get("cord") or {}).get("is_pulled"):
         lines += [f"  cord              {line}" for line in _reasons(cord)]
     if not is_over and (trouble := status.get("disk") or _full_disk(Path(status["folder"]))):

@@ -32,12 +32,21 @@ class _Bucket:
 
 
 class Access:
-    """Tokens by digest, those revoked, and a token bucket a labeler."""
+    """Tokens by digest, those revoked, and a token bucket a labeler.
 
-    def __init__(self, *, per_s: float, burst: int, clock: Callable[[], float]) -> None:
+    When a session was last used is known to this process alone: a restarted one takes its own
+    beginning for it. What a session was given to live at most is in the ledger.
+    """
+
+    def __init__(
+        self, *, per_s: float, burst: int, session_ttl_s: float, clock: Callable[[], float]
+    ) -> None:
         self._per_s = per_s
         self._burst = burst
+        self._session_ttl_s = session_ttl_s
         self._clock = clock
+        self._began_at = clock()
+        self._used_at: dict[str, float] = {}
         self._tokens: dict[str, LabelerToken] = {}
         self._revoked: set[str] = set()
         self._claimed_links: set[str] = set()
@@ -66,9 +75,9 @@ class Access:
         self._claimed_links.discard(revocation.token_sha256)
 
     def authenticate(self, token: str) -> Identity:
-        """Return whose bearer token or session it is. Raises Unauthenticated.
+        """Return whose bearer token or session it is, which counts as its use.
 
-        A one-time link is none: it only opens a session.
+        Raises Unauthenticated. A one-time link is none: it only opens a session.
         """
         known = self._tokens.get(token_sha256(token))
         if known is None or known.kind == "link":
@@ -77,6 +86,8 @@ class Access:
             raise Unauthenticated("this token was revoked: ask the run's owner for a new one")
         if self._is_void(known):
             raise Unauthenticated("this token has expired: ask the run's owner for a new one")
+        if known.kind == "session":
+            self._used_at[known.token_sha256] = self._clock()
         return Identity(labeler_id=known.labeler_id, role=known.role)
 
     def claim_link(self, code: str) -> LabelerToken:
@@ -135,4 +146,12 @@ class Access:
 
     def _is_void(self, token: LabelerToken) -> bool:
         is_over = token.expires_at is not None and token.expires_at <= self._clock()
-        return is_over or token.token_sha256 in self._revoked
+        return is_over or self._is_unused(token) or token.token_sha256 in self._revoked
+
+    def _is_unused(self, token: LabelerToken) -> bool:
+        """Whether a session was left alone for so long that it has ended."""
+        if token.kind != "session":
+            return False
+        known_at = max(token.created_at, self._began_at)
+        used_at = self._used_at.get(token.token_sha256, known_at)
+        return used_at + self._session_ttl_s <= self._clock()

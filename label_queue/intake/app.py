@@ -15,7 +15,9 @@ from pydantic.json_schema import models_json_schema
 from label_queue.config import IntakeConfig
 from label_queue.intake import assets, hooks, labels_api, owner_api, page_routes
 from label_queue.intake.failures import TellFailure
+from label_queue.intake.front_door import FrontDoor
 from label_queue.intake.owner_schemas import Exclude, NewGold, NewLabeler, Reason, Release, Rollback
+from label_queue.intake.public_address import Site
 from label_queue.intake.refusals import add_refusals
 from label_queue.intake.schemas import CordPull, LineAnswer
 from label_queue.labeling.submissions import LabelSubmission
@@ -69,6 +71,7 @@ def build_app(
     limits: IntakeConfig,
     tell_failure: TellFailure | None = None,
     bell: hooks.Bell | None = None,
+    site: Site | None = None,
 ) -> FastAPI:
     """Return the APIs and pages over a label queue.
 
@@ -78,6 +81,7 @@ def build_app(
         tell_failure: Hears of requests that failed for no fault of who sent them; None: the log
             alone does.
         bell: Takes the webhooks of outside tools; None: the run reads none.
+        site: Where the run is found; None: on loopback alone.
     """
     app = LabelApi(
         title="Andon labels",
@@ -91,9 +95,11 @@ def build_app(
     app.state.owner = queue.owner
     app.state.bell = bell or NoTools()
     app.state.limits = limits
+    app.state.site = site or Site()
     app.state.open_streams = Counter()
     app.state.assets = assets.load_assets()
     app.state.tell_failure = tell_failure
+    app.add_middleware(FrontDoor, site=app.state.site)
     add_refusals(app)
     for module in (labels_api, owner_api, hooks, page_routes, assets):
         app.include_router(module.router)

@@ -10,13 +10,17 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from label_queue.folds.access import Identity
+from label_queue.intake.front_door import arrival_of
+from label_queue.intake.public_address import Site
 from label_queue.sides.owner import OwnerSide
 from label_queue.sides.people import PeopleSide
 from protocol.errors import Forbidden, Unauthenticated
 
-SESSION_COOKIE = "andon_session"
 CSRF_HEADER = "X-Andon-CSRF"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+OWN_FETCHES = frozenset({"same-origin", "none"})
+"""What a browser says of a request that a page of ours made, or the user by hand."""
+FROM_ELSEWHERE = "requests from other sites are refused: use the labelling page itself"
 
 bearer = HTTPBearer(
     auto_error=False,
@@ -36,6 +40,17 @@ def owner_of(request: Request) -> OwnerSide:
     return owner
 
 
+def site_of(request: Request) -> Site:
+    """Return where the application is found."""
+    site: Site = request.app.state.site
+    return site
+
+
+def session_of(request: Request) -> str | None:
+    """Return the session's token that the browser sent, if it sent one."""
+    return request.cookies.get(site_of(request).session_cookie)
+
+
 def csrf_token(session: str) -> str:
     """Return what a page must send back with a session's unsafe requests.
 
@@ -49,9 +64,17 @@ def check_origin(request: Request, *, is_required: bool = False) -> None:
     origin = request.headers.get("origin")
     if origin is None and not is_required:
         return
-    host = request.headers.get("host")
-    if origin not in (f"http://{host}", f"https://{host}"):
-        raise Forbidden("requests from other sites are refused: use the labelling page itself")
+    if origin != arrival_of(request).origin:
+        raise Forbidden(FROM_ELSEWHERE)
+
+
+def check_fetch_site(request: Request) -> None:
+    """Raise Forbidden for a request of another site's that only reads, by its cookie.
+
+    Such a cookie is sent where a link is followed, which shall open pages, and not the API.
+    """
+    if request.headers.get("sec-fetch-site", "none") not in OWN_FETCHES:
+        raise Forbidden(FROM_ELSEWHERE)
 
 
 def _check_forgery(request: Request, session: str) -> None:
@@ -73,12 +96,13 @@ async def identify(
     if credentials is not None:
         check_origin(request)
         return await people_of(request).authenticate(credentials.credentials)
-    session = request.cookies.get(SESSION_COOKIE)
+    session = session_of(request)
     if session is None:
         raise Unauthenticated(
             "send the header 'Authorization: Bearer TOKEN', or open your one-time link"
         )
     identity = await people_of(request).authenticate(session)
+    check_fetch_site(request)
     if request.method not in SAFE_METHODS:
         _check_forgery(request, session)
     return identity

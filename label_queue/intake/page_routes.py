@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from label_queue.config import IntakeConfig
 from label_queue.folds.access import Identity
+from label_queue.intake.durations import in_words
+from label_queue.intake.front_door import arrival_of
 from label_queue.intake.guidelines import render_guidelines
 from label_queue.intake.identity import (
-    SESSION_COOKIE,
     check_origin,
     csrf_token,
     identify,
     people_of,
+    session_of,
+    site_of,
 )
-from label_queue.intake.rendering import render
+from label_queue.intake.rendering import render, root_of
 from protocol.errors import Unauthenticated
-
-SESSION_S = 30 * 24 * 3600
-"""How long a browser keeps its session; the server may end it earlier."""
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -30,10 +32,11 @@ async def labelling_page(request: Request) -> HTMLResponse:
     """Return the page on which people compare responses."""
     identity = await _identity_of_session(request)
     if identity is None:
-        return _signed_out()
+        return _signed_out(request)
     me = await people_of(request).me(identity.labeler_id)
     return render(
         "label.html",
+        root=root_of(request),
         guidelines=render_guidelines(me.guidelines),
         **await _frame(request, identity),
     )
@@ -44,22 +47,35 @@ async def owner_page(request: Request) -> HTMLResponse:
     """Return the page on which the owner oversees the labelling."""
     identity = await _identity_of_session(request)
     if identity is None:
-        return _signed_out()
+        return _signed_out(request)
     if identity.role != "owner":
         return render(
             "message.html",
+            root=root_of(request),
             status=403,
             heading="For the run's owner",
             message="You are signed in as a labeler, and this page is the owner's.",
         )
-    return render("owner.html", **await _frame(request, identity))
+    return render(
+        "owner.html",
+        root=root_of(request),
+        links_at=site_of(request).base_of_links(arrival_of(request)),
+        **await _frame(request, identity),
+    )
 
 
 @router.get("/enter/{code}")
-async def entrance(code: str) -> HTMLResponse:
+async def entrance(request: Request, code: str) -> HTMLResponse:
     """Return a page with one button: what only looks at a link must not use it up."""
     # With no-referrer a browser sends `Origin: null` with a form; nothing leaves this origin.
-    return render("enter.html", referrer_policy="same-origin")
+    limits: IntakeConfig = request.app.state.limits
+    return render(
+        "enter.html",
+        root=root_of(request),
+        referrer_policy="same-origin",
+        unused=in_words(limits.session_ttl_s),
+        at_most=in_words(limits.session_max_age_s),
+    )
 
 
 @router.post("/enter/{code}")
@@ -72,20 +88,17 @@ async def enter(request: Request, code: str) -> Response:
     except Unauthenticated:
         return render(
             "message.html",
+            root=root_of(request),
             status=401,
             heading="This link no longer works",
             message="A link opens the page once. Ask the run's owner for a new one.",
         )
     identity = await people.authenticate(session)
-    answer = RedirectResponse("/owner" if identity.role == "owner" else "/", status_code=303)
+    page = "/owner" if identity.role == "owner" else "/"
+    answer = RedirectResponse(root_of(request) + page, status_code=303)
+    limits: IntakeConfig = request.app.state.limits
     answer.set_cookie(
-        SESSION_COOKIE,
-        session,
-        max_age=SESSION_S,
-        path="/",
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
+        max_age=math.ceil(limits.session_max_age_s), **_cookie(request), value=session
     )
     answer.headers["Cache-Control"] = "no-store"
     return answer
@@ -94,11 +107,11 @@ async def enter(request: Request, code: str) -> Response:
 @router.post("/leave")
 async def leave(request: Request, identity: Annotated[Identity, Depends(identify)]) -> Response:
     """End the session."""
-    session = request.cookies.get(SESSION_COOKIE)
+    session = session_of(request)
     if session is not None:
         await people_of(request).leave(session)
     answer = Response(status_code=204)
-    answer.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="strict")
+    answer.delete_cookie(**_cookie(request))
     return answer
 
 
@@ -116,7 +129,7 @@ async def api_page(request: Request) -> HTMLResponse:
         for path, methods in request.app.openapi()["paths"].items()
         for method, operation in methods.items()
     ]
-    return render("api.html", operations=operations)
+    return render("api.html", root=root_of(request), operations=operations)
 
 
 def _body_name(operation: dict[str, Any]) -> str:
@@ -125,8 +138,23 @@ def _body_name(operation: dict[str, Any]) -> str:
     return ", ".join(sorted(references))
 
 
+def _cookie(request: Request) -> dict[str, Any]:
+    """Return by what the session's cookie is known, and who may read it.
+
+    Lax, not strict: who follows a link to the page from a chat or a mail is signed in there.
+    """
+    arrival = arrival_of(request)
+    return {
+        "key": site_of(request).session_cookie,
+        "path": arrival.cookie_path,
+        "secure": arrival.scheme == "https",
+        "httponly": True,
+        "samesite": "lax",
+    }
+
+
 async def _identity_of_session(request: Request) -> Identity | None:
-    session = request.cookies.get(SESSION_COOKIE)
+    session = session_of(request)
     if session is None:
         return None
     try:
@@ -135,9 +163,10 @@ async def _identity_of_session(request: Request) -> Identity | None:
         return None
 
 
-def _signed_out() -> HTMLResponse:
+def _signed_out(request: Request) -> HTMLResponse:
     return render(
         "message.html",
+        root=root_of(request),
         status=401,
         heading="You are not signed in",
         message="Open the one-time link that the run's owner gave you. "
@@ -153,5 +182,5 @@ async def _frame(request: Request, identity: Identity) -> dict[str, Any]:
         "kind": run.kind,
         "labeler_id": identity.labeler_id,
         "is_owner": identity.role == "owner",
-        "csrf": csrf_token(request.cookies[SESSION_COOKIE]),
+        "csrf": csrf_token(request.cookies[site_of(request).session_cookie]),
     }

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from label_queue.intake.failures import tell_of
-from label_queue.intake.rendering import render
+from label_queue.intake.rendering import render, root_of
 from label_queue.intake.schemas import ErrorAnswer
 from protocol.errors import DiskFull, InvalidLabel, LabelError, QueueClosed, ResourceError
 
@@ -23,6 +23,7 @@ REFUSALS = {
     404: "No such assignment, labeler, query or version",
     409: "This was answered before, differently, or cannot be done in the present state",
     413: "The body is over the limit",
+    421: "Sent to an address that is not the run's",
     422: "A field is wrong; `field` names it",
     429: "Too fast; Retry-After says how long to wait",
     503: "Nothing was stored; try again later",
@@ -51,16 +52,17 @@ def error_answer(error: LabelError) -> ErrorAnswer:
 
 def add_refusals(app: FastAPI) -> None:
     """Let the application turn errors into answers."""
-    app.add_exception_handler(LabelError, _refuse)
+    app.add_exception_handler(LabelError, refuse)
     app.add_exception_handler(RequestValidationError, _refuse_query)
     app.add_exception_handler(DiskFull, _refuse_full)
     app.add_exception_handler(ResourceError, _refuse_unstored)
     app.add_exception_handler(QueueClosed, _refuse_ended)
-    app.add_exception_handler(HTTPException, _refuse_route)
+    app.add_exception_handler(HTTPException, refuse_route)
     app.add_exception_handler(Exception, _refuse_failed)
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
+async def refuse(request: Request, error: Exception) -> Response:
+    """Answer with a LabelError."""
     assert isinstance(error, LabelError)
     headers: dict[str, str] = {}
     if error.status == 401:
@@ -109,7 +111,8 @@ def _unavailable(request: Request, name: str, message: str, status: int = 503) -
     return _answer(request, status, ErrorAnswer(error=name, message=message), headers)
 
 
-async def _refuse_route(request: Request, error: Exception) -> Response:
+async def refuse_route(request: Request, error: Exception) -> Response:
+    """Answer with an HTTPException, as the router raises them."""
     assert isinstance(error, HTTPException)
     phrase = HTTPStatus(error.status_code).phrase
     message = PAGE_MESSAGES.get(error.status_code, phrase)
@@ -121,10 +124,16 @@ def _answer(
     request: Request, status: int, answer: ErrorAnswer, headers: dict[str, str]
 ) -> Response:
     wants_page = "text/html" in request.headers.get("accept", "")
-    if wants_page and not request.url.path.startswith("/api/"):
+    root = root_of(request)
+    if wants_page and not request.url.path.startswith(f"{root}/api/"):
         message = answer.message[:1].upper() + answer.message[1:]
         heading = HTTPStatus(status).phrase
         return render(
-            "message.html", status=status, headers=headers, heading=heading, message=message
+            "message.html",
+            root=root,
+            status=status,
+            headers=headers,
+            heading=heading,
+            message=message,
         )
     return JSONResponse(answer.model_dump(), status_code=status, headers=headers)

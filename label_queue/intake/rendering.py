@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -41,17 +42,27 @@ def content_security_policy(nonce: str) -> str:
     )
 
 
+def root_of(request: Request) -> str:
+    """Return what stands before every path where the browser is: "/run-a", or ""."""
+    root: str = request.scope.get("root_path", "")
+    return root
+
+
 def render(
     template: str,
     *,
+    root: str,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     referrer_policy: str = "no-referrer",
     **context: object,
 ) -> HTMLResponse:
-    """Return a page. Everything in `context` is escaped, unless it is markup of our own."""
+    """Return a page. Everything in `context` is escaped, unless it is markup of our own.
+
+    `root` is what `root_of` says: the page's addresses begin with it.
+    """
     nonce = secrets.token_urlsafe(16)
-    page = _templates.get_template(template).render(nonce=nonce, **context)
+    page = _templates.get_template(template).render(nonce=nonce, root=root, **context)
     return HTMLResponse(
         page,
         status_code=status,

@@ -41,7 +41,7 @@ class Admissions:
         self._ttl_s: dict[TokenKind, float | None] = {
             "token": config.token_ttl_s,
             "link": config.link_ttl_s,
-            "session": config.session_ttl_s,
+            "session": config.session_max_age_s,
         }
 
     async def add_labeler(self, labeler_id: str, role: Role = "labeler") -> str:

@@ -42,17 +42,22 @@ def find_chromium() -> str | None:
 
 
 @pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
+def chromium_args() -> list[str]:
+    """What Chromium is started with."""
+    # Its own sandbox does not run as root.
+    return ["--no-sandbox"] if os.geteuid() == 0 else []
+
+
+@pytest.fixture
+async def chromium(chromium_args: list[str]) -> AsyncIterator[Browser]:
     path = find_chromium()
     if path is None:
         reason = f"no Chromium on PATH ({', '.join(NAMES)}); `apt-get install chromium` gives one"
         if os.environ.get("ANDON_REQUIRE_BROWSER") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
-    # Chromium's own sandbox does not run as root.
-    args = ["--no-sandbox"] if os.geteuid() == 0 else []
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=args)
+        browser = await playwright.chromium.launch(executable_path=path, args=chromium_args)
         yield browser
         await browser.close()
 
@@ -128,6 +133,8 @@ async def open_window(
         context = await chromium.new_context(
             viewport={"width": size[0], "height": size[1]},
             color_scheme="dark" if dark else "light",
+            # Certificates of the tests sign themselves; on loopback's own addresses there are none.
+            ignore_https_errors=True,
         )
         visitor = Visitor(await context.new_page(), url)
         visitor.watch()

@@ -114,7 +114,7 @@ async def test_every_label_lands_once_whatever_happens_to_the_calls(
     clients = [
         httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=False),
-            base_url="http://andon",
+            base_url="http://127.0.0.1",
             headers={"Authorization": f"Bearer {token}"},
         )
         for token in tokens.values()

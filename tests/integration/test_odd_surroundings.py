@@ -1,6 +1,7 @@
 """A whole run where every path holds every printable character, behind proxies that lead nowhere.
 
-It listens on IPv6's loopback, and its labeler's name and its own are at the edge of the rule.
+It listens on IPv6's loopback and has a public address, and its labeler's name and its own are at
+the edge of the rule.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from cluster.cli import main
+from cluster.run_folder import REWARD_TOKEN
 from label_queue.exchange.imports import import_file
 from label_queue.ledger.sql import SqlLedger
 from protocol.names import is_run_id, run_id_of
@@ -54,6 +56,7 @@ def test_the_labels_are_in_the_run_and_nowhere_else(place: Path) -> None:
         f"labels.guidelines={place / 'guide.md'}",
         f"labels.quality.gold.path={place / 'gold.jsonl'}",
         "cluster.http_host=::1",
+        "cluster.public_url=https://label.example.org/run-a",
     )
     run = RunProcess(place, place / OTHER_CHARACTERS, settings, PROXIES)
     try:
@@ -64,6 +67,8 @@ def test_the_labels_are_in_the_run_and_nowhere_else(place: Path) -> None:
     state = run.state
     assert state["state"] == "finished"
     assert state["url"].startswith("http://[::1]:")
+    assert state["pages_url"] == "https://label.example.org/run-a"
+    assert (run.folder.tokens / REWARD_TOKEN).stat().st_mode & 0o777 == 0o600
     assert state["run_id"] == run_id_of(run.folder.path)
     assert is_run_id(state["run_id"])
 

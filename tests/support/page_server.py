@@ -11,15 +11,17 @@ from fastapi import FastAPI
 
 from label_queue.config import IntakeConfig
 from label_queue.intake.app import FacedQueue, build_app
+from label_queue.intake.public_address import Site
 
 
 @asynccontextmanager
-async def serve(app: FastAPI) -> AsyncIterator[str]:
+async def serve(app: FastAPI, port: int = 0) -> AsyncIterator[str]:
     """Yield the address under which the application answers."""
     config = uvicorn.Config(
         app,
         host="127.0.0.1",
-        port=0,
+        port=port,
+        forwarded_allow_ips="",  # as a run tells Serve
         log_level="warning",
         ws="none",
         lifespan="off",
@@ -38,7 +40,12 @@ async def serve(app: FastAPI) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def serve_people(queue: FacedQueue, limits: IntakeConfig | None = None) -> AsyncIterator[str]:
+async def serve_people(
+    queue: FacedQueue,
+    limits: IntakeConfig | None = None,
+    site: Site | None = None,
+    port: int = 0,
+) -> AsyncIterator[str]:
     """Yield the address of the labelling face over a queue."""
-    async with serve(build_app(queue, limits or IntakeConfig())) as url:
+    async with serve(build_app(queue, limits or IntakeConfig(), site=site), port) as url:
         yield url

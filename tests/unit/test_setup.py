@@ -306,3 +306,50 @@ def test_without_a_browser_the_tests_go_on_and_say_how_to_get_one(
     assert len(asked_of_apt(setup)) == (2 if reason == "no package" else 0)
     said = capsys.readouterr().out.splitlines()
     assert "skipped; install one, e.g. `apt-get install chromium`" in said[-1]
+
+
+@pytest.fixture
+def bare(setup: ModuleType, machine: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with nothing on root's PATH either."""
+    monkeypatch.setattr(setup, "SYSTEM_PROGRAMS", (str(machine / "sbin"),))
+    (machine / "sbin").mkdir()
+    return machine
+
+
+@pytest.mark.parametrize(
+    ("there", "installed"),
+    [
+        ((), ["nginx-light", "caddy"]),
+        (("sbin/nginx",), ["caddy"]),
+        (("caddy",), ["nginx-light"]),
+        (("nginx", "sbin/caddy"), []),
+    ],
+)
+def test_the_proxies_that_are_missing_are_installed(
+    setup: ModuleType, bare: Path, there: tuple[str, ...], installed: list[str]
+) -> None:
+    for name in there:
+        put(bare, name)
+    put(bare, "apt-get")
+    setup.set_up_proxies()
+    install = "apt-get install --yes --no-install-recommends"
+    assert asked_of_apt(setup) == ([f"{install} {' '.join(installed)}"] if installed else [])
+
+
+@pytest.mark.parametrize("reason", ["no apt-get", "no root", "no package"])
+def test_without_proxies_the_tests_go_on_and_say_how_to_get_them(
+    setup: ModuleType,
+    bare: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    reason: str,
+) -> None:
+    if reason != "no apt-get":
+        put(bare, "apt-get", "exit 100")
+    if reason == "no root":
+        monkeypatch.setattr(setup.os, "geteuid", lambda: 1000)
+    setup.set_up_proxies()
+    assert len(asked_of_apt(setup)) == (2 if reason == "no package" else 0)
+    said = capsys.readouterr().out.splitlines()
+    assert "no nginx-light and no caddy, so tests of the public address" in said[-1]
+    assert "`apt-get install nginx-light caddy`" in said[-1]

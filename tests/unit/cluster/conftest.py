@@ -23,7 +23,7 @@ from tests.support.fake_people_queue import FakePeopleQueue
 from tests.support.one_thread import do_threads_work_at_once
 from tests.support.parts import FakeActor
 
-URL = "http://testserver"
+URL = "http://127.0.0.1:8000"
 
 
 @pytest.fixture
@@ -85,8 +85,10 @@ def live_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveRu
     run = LiveRun(Path("runs/demo-1"))
     made = OwnerClient.__init__
 
-    def without_network(self: OwnerClient, url: str, token: str) -> None:
-        made(self, url, token, transport=httpx.MockTransport(run.answer))
+    def without_network(
+        self: OwnerClient, url: str, token: str, *, pages_url: str | None = None
+    ) -> None:
+        made(self, url, token, transport=httpx.MockTransport(run.answer), pages_url=pages_url)
 
     monkeypatch.setattr(OwnerClient, "__init__", without_network)
     with run.client:

@@ -83,10 +83,20 @@ def test_every_command_has_an_example_that_names_it(command: tuple[str, ...]) ->
 
 def test_label_prints_and_opens_a_link_that_works_once(live_run: Any, opened: list[str]) -> None:
     result = andon("label", "runs/demo-1", "--as", "ann")
-    assert result.output == "http://testserver/enter/code-2\n"
-    assert opened == ["http://testserver/enter/code-2"]
+    assert result.output == "http://127.0.0.1:8000/enter/code-2\n"
+    assert opened == ["http://127.0.0.1:8000/enter/code-2"]
     assert live_run.client.post("/enter/code-2", follow_redirects=False).status_code == 303
     assert live_run.client.post("/enter/code-2", follow_redirects=False).status_code != 303
+
+
+def test_links_are_printed_as_people_can_open_them(live_run: Any, opened: list[str]) -> None:
+    at = "https://label.example.org/run-a"
+    live_run.folder.update_state(pages_url=at)
+    assert andon("label", "--as", "ann").output == f"{at}/enter/code-2\n"
+    assert andon("label", "--owner").output == f"{at}/enter/code-3\n"
+    assert opened == [f"{at}/enter/code-2", f"{at}/enter/code-3"]
+    link, _ = andon("labelers", "add", "cat").output.splitlines()
+    assert link == f"link   {at}/enter/code-4  (works once)"
 
 
 def test_label_finds_the_run_that_goes_on_and_can_leave_the_browser_alone(
@@ -108,7 +118,7 @@ def test_where_no_run_goes_on_one_must_be_named(live_run: Any) -> None:
 
 def test_add_prints_link_and_token(live_run: Any) -> None:
     assert andon("labelers", "add", "cat").output.splitlines() == [
-        "link   http://testserver/enter/code-2  (works once)",
+        "link   http://127.0.0.1:8000/enter/code-2  (works once)",
         "token  token-2  (shown this once)",
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,35 @@ def test_nobody_is_called_like_those_who_act_in_a_ledger_besides_labelers(name: 
     content = {"people": [name], "prompts": {}, "policy": {"path": "model"}, "labels": {}}
     with pytest.raises(ConfigError, match=f"no labeler can be called '{name}'"):
         parse_config(content, "test")
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("public_url=label.example.org", "public_url: want https://HOST or https://HOST/PATH"),
+        ("public_url=https://ann:pw@h.example", "public_url: take user, password"),
+        ("public_url=https://h.example?run=a", "public_url: take user, password"),
+        ("public_url=https://h.example/run-a/", "public_url: leave the / at its end out"),
+        ("public_url=http://h.example", "public_url: http would carry tokens in the clear"),
+        ("public_url=https://h.example/reward", "public_url: let its path begin otherwise"),
+        ('trusted_proxies=["10.0.0.1"]', "trusted_proxies.0: no connection comes from there"),
+        ("http_host=0.0.0.0", "http_host: it is open to the network"),
+        ("http_host=label", "http_host: 'label' does not appear to be an IPv4 or IPv6 address"),
+    ],
+)
+def test_a_bad_public_address_is_told_with_its_key_and_mend(setting: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"cluster.{said}")) as caught:
+        load_config(ROOT / "cluster/demo.toml", (f"cluster.{setting}",))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_public_address_is_saved_as_it_was_read(tmp_path: Path) -> None:
+    url = "https://label.example.org/run-a"
+    settings = (f"cluster.public_url={url}", "cluster.trusted_proxies=[]")
+    config = load_config(ROOT / "cluster/demo.toml", settings)
+    assert (config.cluster.public_url, config.cluster.trusted_proxies) == (url, ())
+    save_config(config, tmp_path / "config.toml")
+    assert load_config(tmp_path / "config.toml") == config
 
 
 def devices(transport: str, per_actor: float, per_rank: float) -> dict[str, object]:

@@ -33,7 +33,7 @@ from tests.support.plain_engine import PlainEngine
 from tests.support.tiny_model import save_tiny_model
 
 LOST_AT, WENT_ON_FROM, WENT_ON_AS = 3, 1, 4
-"""The run died on version 3; its newest checkpoint was of version 1, and version 4 is that again."""
+"""The run died on version 3, with a checkpoint of version 1, which version 4 is again."""
 
 
 @contextmanager

@@ -88,6 +88,12 @@ def test_a_status_in_words_says_what_is_known(folder: RunFolder) -> None:
     ]
 
 
+def test_where_people_label_is_the_public_address(folder: RunFolder) -> None:
+    folder.update_state(pages_url="https://label.example.org/run-a")
+    line = f"  labelling         https://label.example.org/run-a/ (andon label {folder.path})"
+    assert line in describe(read_status(folder.path), as_json=False).splitlines()
+
+
 def test_a_pulled_cord_is_said_with_its_reason_as_plain_text(folder: RunFolder) -> None:
     cord = {"is_pulled": True, "pulled_by": "ann", "reason": "it shouts\n\x1b[2Jat me"}
     folder.update_state(cord=cord)

@@ -15,7 +15,7 @@ from tests.support.labels import ManualClock, make_config
 from tests.support.memory_ledger import MemoryLedger
 from tests.unit.label_queue.conftest import MakeQueue
 
-INTAKE = IntakeConfig(link_ttl_s=100.0, session_ttl_s=1_000.0)
+INTAKE = IntakeConfig(link_ttl_s=100.0, session_ttl_s=1_000.0, session_max_age_s=2_500.0)
 ANN = Identity(labeler_id="ann", role="labeler")
 
 
@@ -89,17 +89,59 @@ async def test_a_link_whose_use_could_not_be_written_is_still_good(
     assert await queue.people.authenticate(await queue.people.open_link(code)) == ANN
 
 
-async def test_links_and_sessions_end(queue: LabelQueue, clock: ManualClock) -> None:
-    late, used = await new_link(queue), await new_link(queue)
-    session = await queue.people.open_link(used)
+async def test_links_end(queue: LabelQueue, clock: ManualClock) -> None:
+    late = await new_link(queue)
     clock.now += 100.0
     with pytest.raises(Unauthenticated, match="link has expired"):
         await queue.people.open_link(late)
-    clock.now += 899.0
-    assert await queue.people.authenticate(session) == ANN
+
+
+async def test_a_session_lasts_while_it_is_used_up_to_its_age(
+    queue: LabelQueue, clock: ManualClock
+) -> None:
+    session = await queue.people.open_link(await new_link(queue))
+    for passed_s in (999.0, 999.0, 501.0):
+        clock.now += passed_s
+        assert await queue.people.authenticate(session) == ANN
     clock.now += 1.0
     with pytest.raises(Unauthenticated, match="expired"):
         await queue.people.authenticate(session)
+
+
+async def test_a_session_that_is_left_alone_ends(queue: LabelQueue, clock: ManualClock) -> None:
+    session = await queue.people.open_link(await new_link(queue))
+    clock.now += 999.0
+    assert await queue.people.authenticate(session) == ANN
+    clock.now += 1_000.0
+    for _ in range(2):
+        with pytest.raises(Unauthenticated, match="expired"):
+            await queue.people.authenticate(session)
+
+
+async def test_a_token_lasts_without_use(queue: LabelQueue, clock: ManualClock) -> None:
+    token = await queue.owner.add_labeler("ann")
+    clock.now += 1e6
+    assert await queue.people.authenticate(token) == ANN
+
+
+async def test_a_restarted_queue_takes_its_beginning_for_the_last_use_and_keeps_the_age(
+    make_queue: MakeQueue, clock: ManualClock
+) -> None:
+    config = make_config(intake=INTAKE)
+    queue = make_queue(config)
+    session = await queue.people.open_link(await new_link(queue))
+    for passed_s in (900.0, 900.0, 699.0):
+        clock.now += passed_s
+        queue = make_queue(config)
+        assert await queue.people.authenticate(session) == ANN
+    clock.now += 1.0
+    with pytest.raises(Unauthenticated, match="expired"):
+        await make_queue(config).people.authenticate(session)
+
+
+def test_a_session_cannot_slide_beyond_its_age() -> None:
+    with pytest.raises(ValueError, match=r"session_ttl_s .*above session_max_age_s"):
+        IntakeConfig(session_ttl_s=101.0, session_max_age_s=100.0)
 
 
 async def test_leaving_ends_a_session_and_nothing_else(

@@ -21,8 +21,9 @@ from label_queue.folds.dataset import (
     build_dataset,
 )
 from label_queue.intake.app import build_app
-from label_queue.intake.identity import CSRF_HEADER, SESSION_COOKIE, csrf_token
+from label_queue.intake.identity import CSRF_HEADER, csrf_token
 from label_queue.intake.labels_api import NDJSON
+from label_queue.intake.public_address import Site
 from label_queue.intake.schemas import LineAnswer
 from label_queue.ledger.records import (
     DeadLetter,
@@ -36,6 +37,7 @@ from tests.unit.label_queue.conftest import MakeQueue
 from tests.unit.label_queue.intake.client import choice, post, take
 from tests.unit.label_queue.labeling import answer_orders
 
+SESSION_COOKIE = Site().session_cookie
 TOKEN_TTL_S = 1_000.0
 LIMITS = IntakeConfig(token_ttl_s=TOKEN_TTL_S)
 JSON_TYPE = {"Content-Type": "application/json"}
@@ -70,7 +72,7 @@ async def queue(make_queue: MakeQueue) -> LabelQueue:
 async def stranger(queue: LabelQueue) -> AsyncIterator[httpx.AsyncClient]:
     """A client with nothing to show."""
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(build_app(queue, LIMITS)), base_url="http://andon"
+        transport=httpx.ASGITransport(build_app(queue, LIMITS)), base_url="http://127.0.0.1"
     ) as client:
         yield client
 
@@ -159,12 +161,12 @@ async def test_another_site_changes_nothing(
 ) -> None:
     token = await queue.owner.add_labeler("olga", "owner")
     link = (await queue.owner.admit("olga", "owner")).link
-    await stranger.post(link, headers={"Origin": "http://andon"})
+    await stranger.post(link, headers={"Origin": "http://127.0.0.1"})
     csrf = csrf_token(stranger.cookies[SESSION_COOKIE])
     before = contents(ledger)
     for headers in (
-        {"Origin": "http://andon"},
-        {"Origin": "http://andon", CSRF_HEADER: csrf_token("another")},
+        {"Origin": "http://127.0.0.1"},
+        {"Origin": "http://127.0.0.1", CSRF_HEADER: csrf_token("another")},
         {"Origin": "https://evil.example", CSRF_HEADER: csrf},
         {"Origin": "null", CSRF_HEADER: csrf},
         {"Origin": "https://evil.example", "Authorization": f"Bearer {token}"},
@@ -323,7 +325,7 @@ async def test_a_pickle_is_refused_and_never_opened(
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "10.0.0.1", "2001:db8::1"])
 def test_a_face_open_to_the_network_is_refused(host: str) -> None:
     with pytest.raises(
-        ValueError, match=r"open to the network.* bind 127\.0\.0\.1 and put a proxy"
+        ValueError, match=r"http_host\n.*open to the network.* keep 127\.0\.0\.1, put a proxy"
     ):
         ClusterConfig(http_host=host)
 

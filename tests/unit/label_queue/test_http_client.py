@@ -12,7 +12,7 @@ import pytest
 
 from label_queue.connector_config import LabelStudioConfig
 from label_queue.connectors.outposts import check_tools
-from label_queue.http_client import is_loopback, open_client
+from label_queue.http_client import open_client
 from label_queue.simulated.__main__ import main
 from protocol.errors import ConfigError
 
@@ -89,15 +89,3 @@ def test_what_is_no_url_is_said(
     assert main([*arguments, "--token-file", str(tmp_path / "token")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {url!r} is no URL")
-
-
-@pytest.mark.parametrize(
-    ("host", "is_here"),
-    [
-        *(("localhost", True), ("LocalHost.", True), ("a.localhost", True), ("127.0.0.1", True)),
-        *(("127.9.9.9", True), ("127.1", True), ("::1", True), ("::ffff:127.0.0.1", True)),
-        *(("0.0.0.0", True), ("10.0.0.1", False), ("example.org", False), ("localhost.x", False)),
-    ],
-)
-def test_who_is_this_machine(host: str, is_here: bool) -> None:
-    assert is_loopback(host) == is_here

@@ -30,7 +30,7 @@ async def test_acknowledged_is_what_the_ledger_holds(queue: LabelQueue, tmp_path
     token = await queue.owner.add_labeler("ann")
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(build_app(queue, IntakeConfig())),
-        base_url="http://andon",
+        base_url="http://127.0.0.1",
         headers={"authorization": f"Bearer {token}"},
     ) as http:
         labeler = SimulatedLabeler(

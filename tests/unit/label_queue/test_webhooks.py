@@ -136,7 +136,7 @@ async def test_the_bad_input_table_over_http(hook: StandardWebhook) -> None:
     app.state.tell_failure = None
     good = sign("msg_1", NOW, BODY)
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://andon"
+        transport=httpx.ASGITransport(app), base_url="http://127.0.0.1"
     ) as client:
 
         async def post(headers: dict[str, str], body: bytes = BODY) -> tuple[int, object]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 
 import httpx
@@ -33,15 +34,19 @@ def backend() -> Backend:
     return Backend()
 
 
-@pytest.fixture
-async def http(backend: Backend) -> AsyncIterator[httpx.AsyncClient]:
+def client_of(backend: Backend, token: str | None = None) -> httpx.AsyncClient:
     app = build_http_app(
         score=backend.score,
         tokenize=lambda text: [WORDS[word] for word in text.split()],
         live=lambda: backend.version,
+        token_sha256=None if token is None else hashlib.sha256(token.encode()).hexdigest(),
     )
-    transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://reward") as client:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000")
+
+
+@pytest.fixture
+async def http(backend: Backend) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(backend) as client:
         yield client
 
 
@@ -115,6 +120,46 @@ async def test_health_tells_the_version_or_that_there_is_none(
 async def test_the_page_describes_the_routes(http: httpx.AsyncClient) -> None:
     assert (await http.get("/docs")).status_code == 200
     assert {"/get_reward", "/health"} <= (await http.get("/openapi.json")).json()["paths"].keys()
+
+
+FACE = (
+    *(("GET", "/health"), ("GET", "/docs"), ("GET", "/redoc"), ("GET", "/openapi.json")),
+    *(("POST", "/get_reward"), ("GET", "/nowhere")),
+)
+
+
+@pytest.mark.parametrize(("method", "path"), FACE)
+@pytest.mark.parametrize(
+    "host", ["label.example.org", "rebound.evil.example:8000", "127.0.0.1.evil.example", ""]
+)
+async def test_it_is_not_there_for_another_host(
+    http: httpx.AsyncClient, method: str, path: str, host: str
+) -> None:
+    answer = await http.request(method, path, json={"query": ["good"]}, headers={"Host": host})
+    assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost:9000", "[::1]:8000"])
+async def test_it_is_there_for_this_machine(http: httpx.AsyncClient, host: str) -> None:
+    assert (await http.get("/health", headers={"Host": host})).status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path"), FACE)
+async def test_with_a_token_nothing_is_answered_without_it(
+    backend: Backend, method: str, path: str
+) -> None:
+    async with client_of(backend, "secret") as client:
+        for sent in (None, "Bearer wrong", "Bearer ", "Basic secret", "secret"):
+            headers = {} if sent is None else {"Authorization": sent}
+            answer = await client.request(method, path, json={"query": ["good"]}, headers=headers)
+            assert answer.status_code == 401
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+            assert "tokens/_reward" in answer.json()["detail"]
+        good = {"Authorization": "Bearer secret"}
+        answer = await client.request(method, path, json={"query": ["good"]}, headers=good)
+        assert answer.status_code == (404 if path == "/nowhere" else 200)
+        elsewhere = {**good, "Host": "label.example.org"}
+        assert (await client.request(method, path, headers=elsewhere)).status_code == 404
 
 
 async def test_half_a_character_is_refused_and_not_a_failure(http: httpx.AsyncClient) -> None:

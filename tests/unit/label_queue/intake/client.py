@@ -25,7 +25,7 @@ def client_of(queue: FacedQueue, token: str = "") -> httpx.AsyncClient:
     """Return a client, with a token or with nothing."""
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(build_app(queue, LIMITS)),
-        base_url="http://andon",
+        base_url="http://127.0.0.1",
         headers={"Authorization": f"Bearer {token}"} if token else {},
     )
 

@@ -7,11 +7,14 @@ from starlette.testclient import TestClient
 
 from label_queue.config import IntakeConfig
 from label_queue.intake.app import build_app
+from label_queue.intake.public_address import Site
 from label_queue.intake.schemas import ErrorAnswer
-from label_queue.labeling.tasks import Task
+from label_queue.labeling.tasks import Renewal, Task
 from label_queue.sides.intake_failures import MOST_KINDS, IntakeFailures
 from protocol.errors import ResourceError
 from tests.support.fake_people_queue import FakePeopleQueue
+
+HERE = "http://127.0.0.1"
 
 
 class Failing(FakePeopleQueue):
@@ -27,7 +30,7 @@ async def test_a_failure_is_told_with_its_cause(accept: str) -> None:
         await told.add(failure)
 
     token = (await queue.owner.admit("ann", "labeler")).token
-    client = TestClient(build_app(queue, IntakeConfig(), tell), raise_server_exceptions=False)
+    client = TestClient(build_app(queue, IntakeConfig(), tell), HERE, raise_server_exceptions=False)
     headers = {"Authorization": f"Bearer {token}", "Accept": accept}
     for _ in range(2):
         answer = client.get("/api/v1/tasks/next", headers=headers)
@@ -37,6 +40,41 @@ async def test_a_failure_is_told_with_its_cause(accept: str) -> None:
     what = "GET /api/v1/tasks/next: RuntimeError: run_id: String should have at most 128 characters"
     assert await told.take(0) == (1, {what: 2})
     assert await told.take(1) == (2, {})
+
+
+@pytest.mark.parametrize(("url", "prefix"), [(HERE, ""), ("https://label.example.org", "/run-a")])
+async def test_a_failure_is_told_by_its_route_and_shown_where_the_browser_is(
+    url: str, prefix: str
+) -> None:
+    class Broken(FakePeopleQueue):
+        async def heartbeat(self, labeler_id: str, assignment_id: str) -> Renewal:
+            raise RuntimeError("it broke")
+
+        async def open_link(self, code: str) -> str:
+            raise RuntimeError("it broke")
+
+    queue, told = Broken(), IntakeFailures()
+
+    async def tell(failure: str) -> None:
+        await told.add(failure)
+
+    token = (await queue.owner.admit("ann", "labeler")).token
+    site = Site(public_url="https://label.example.org/run-a")
+    app = build_app(queue, IntakeConfig(), tell, site=site)
+    client = TestClient(app, url, raise_server_exceptions=False)
+    headers = {"Authorization": f"Bearer {token}"}
+    for number in range(2):
+        beat = f"{prefix}/api/v1/assignments/a{number}/heartbeat"
+        assert client.post(beat, headers=headers).status_code == 500
+    page = client.post(f"{prefix}/enter/x", headers={"Accept": "text/html"})
+    assert (page.status_code, f'"{prefix}/static/' in page.text) == (500, True)
+    assert await told.take(0) == (
+        1,
+        {
+            "POST /api/v1/assignments/{assignment_id}/heartbeat: RuntimeError: it broke": 2,
+            "POST /enter/{code}: RuntimeError: it broke": 1,
+        },
+    )
 
 
 async def test_labels_that_cannot_be_stored_are_told_too() -> None:
@@ -50,7 +88,7 @@ async def test_labels_that_cannot_be_stored_are_told_too() -> None:
         await told.add(failure)
 
     token = (await queue.owner.admit("ann", "labeler")).token
-    client = TestClient(build_app(queue, IntakeConfig(), tell))
+    client = TestClient(build_app(queue, IntakeConfig(), tell), HERE)
     answer = client.get("/api/v1/tasks/next", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 503
     _, (failure,) = await told.take(0)
@@ -63,7 +101,7 @@ async def test_a_refusal_is_no_failure() -> None:
     async def tell(failure: str) -> None:
         await told.add(failure)
 
-    client = TestClient(build_app(FakePeopleQueue(), IntakeConfig(), tell))
+    client = TestClient(build_app(FakePeopleQueue(), IntakeConfig(), tell), HERE)
     assert client.get("/api/v1/tasks/next").status_code == 401
     assert client.get("/nowhere").status_code == 404
     assert await told.take(0) == (1, {})

@@ -192,7 +192,7 @@ async def test_streams_to_one_owner_are_limited_in_number(people: FakePeopleQueu
     app.state.open_streams["olga"] = 2
     transport = httpx.ASGITransport(app)
     statuses = []
-    async with httpx.AsyncClient(transport=transport, base_url="http://andon") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         for admission in (olga, ove, ove, ove):
             answer = await client.get(
                 "/api/v1/owner/stream", headers={"Authorization": f"Bearer {admission.token}"}

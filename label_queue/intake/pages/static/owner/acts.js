@@ -1,7 +1,7 @@
 /** What the owner can do, each as a decision. */
 
 import { send } from "../shared/api.js";
-import { byId, element } from "../shared/dom.js";
+import { byId, element, meta } from "../shared/dom.js";
 import { decide } from "./decision.js";
 import { count, counted, percent } from "./format.js";
 
@@ -82,7 +82,7 @@ export function revoke(labeler) {
 async function admit(id, role) {
   const admission = await send("POST", "/owner/labelers", { labeler_id: id, role });
   byId("admission-heading").textContent = `A link for ${admission.labeler_id}`;
-  byId("admission-link").value = new URL(admission.link, location.origin).href;
+  byId("admission-link").value = meta("andon-links-at") + admission.link;
   byId("admission-token").value = admission.token;
   byId("admission").showModal();
   byId("admission-link").select();

@@ -1,6 +1,6 @@
 /** The overview as it comes, for as long as the page is open. */
 
-import { Refused, Unreachable, pause, send } from "../shared/api.js";
+import { ROOT, Refused, Unreachable, pause, send } from "../shared/api.js";
 
 const RETRY_MS = 3_000;
 
@@ -10,7 +10,7 @@ const RETRY_MS = 3_000;
  * @param {(state: "live" | "reconnecting" | "ended") => void} onState
  */
 export function listen(onOverview, onState) {
-  const source = new EventSource("/api/v1/owner/stream");
+  const source = new EventSource(`${ROOT}/api/v1/owner/stream`);
   source.addEventListener("open", () => onState("live"));
   source.addEventListener("overview", (event) => {
     onState("live");

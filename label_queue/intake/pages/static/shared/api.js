@@ -3,7 +3,8 @@
 import { meta } from "./dom.js";
 
 const TIMEOUT_MS = 15_000;
-const ROOT = "/api/v1";
+/** What stands before every path where the browser is; "" for nothing. */
+export const ROOT = meta("andon-root");
 
 /** The server understood and said no. */
 export class Refused extends Error {
@@ -35,7 +36,7 @@ export async function send(method, path, body, timeoutMs = TIMEOUT_MS) {
   const headers = { Accept: "application/json" };
   if (method !== "GET") headers["X-Andon-CSRF"] = meta("andon-csrf");
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  const url = path.startsWith("/leave") ? path : ROOT + path;
+  const url = ROOT + (path.startsWith("/leave") ? path : `/api/v1${path}`);
   let response;
   let answer = null;
   try {
@@ -78,5 +79,5 @@ export function pause(ms, target = window, wake = "online") {
 /** End the session and show the page that says so. */
 export async function leave() {
   await send("POST", "/leave");
-  location.assign("/");
+  location.assign(`${ROOT}/`);
 }
