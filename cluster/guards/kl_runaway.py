@@ -25,6 +25,9 @@ class KLRunawayConfig(Settings):
     0: none."""
     num_steps: Count = 6
     """Steps in a row above it: three times as many as any clean run of the demo had. [own]"""
+    times_limit: float = Field(default=4.0, ge=1, le=1e6)
+    """Multiple of the limit at which one step is enough: three times the highest KL that a clean
+    run of the demo had; a policy that fell apart in a single step is beyond it. [own]"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +57,15 @@ def judge(
     if mean <= limit:
         return KLRunawayState(), None
     state = KLRunawayState(num_above=state.num_above + 1)
-    if state.num_above < config.num_steps:
+    is_far_above = mean > config.times_limit * limit
+    if state.num_above < config.num_steps and not is_far_above:
         return state, None
+    threshold = config.times_limit * limit if is_far_above else limit
     verdict = Verdict(
         guard=NAME,
-        reason=f"the KL to the reference is {mean:.1f} nats, above {limit:.1f} for "
-        f"{state.num_above} steps: the penalty does not hold the policy",
-        figures={"mean": mean, "threshold": limit, "num_steps": state.num_above},
+        reason=f"the KL to the reference is {mean:.1f} nats, above {threshold:.1f}"
+        f"{'' if is_far_above else f' for {state.num_above} steps'}: "
+        "the penalty does not hold the policy",
+        figures={"mean": mean, "threshold": threshold, "num_steps": state.num_above},
     )
     return KLRunawayState(), verdict

@@ -110,8 +110,13 @@ class Asker:
         """Return how many answers to ask for now.
 
         A query somebody has answered holds back no other, nor does one that is held for longer than
-        a lease lasts: the rest of its answers may never come.
+        a lease lasts: the rest of its answers may never come. While the cord is pulled, a policy
+        that gives nothing to ask about is not asked on and on: somebody has to look first.
         """
+        if self._orders.are_barren:
+            if self._state.cord.is_pulled:
+                return 0
+            self._orders.forgive()
         asked = (
             self._state.history.num_preferences
             + self._state.board.slots_to_come(now, self._state.terms.duration_s)
@@ -157,7 +162,8 @@ class Asker:
         self._state.change.notify()
         if not queries:
             self._log.warning(f"an order brought no query: {cause}", order_id=order_id)
-        self._orders.refuse_if_barren()
+        if not self._state.cord.is_pulled:
+            self._orders.refuse_if_barren()
         return len(queries)
 
     async def wait_until_allowed(self, episodes: int) -> float:

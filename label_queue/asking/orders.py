@@ -103,9 +103,18 @@ class OrderBook:
         self._answered_at = now
         self._barren = [] if num_queries else [*self._barren, cause]
 
+    @property
+    def are_barren(self) -> bool:
+        """Whether so many orders in a row have brought no query that more make no sense."""
+        return len(self._barren) >= MAX_BARREN_ORDERS
+
+    def forgive(self) -> None:
+        """Count anew how many bring no query."""
+        self._barren = []
+
     def refuse_if_barren(self) -> None:
         """Raise InputError when too many orders in a row have brought no query."""
-        if len(self._barren) >= MAX_BARREN_ORDERS:
+        if self.are_barren:
             [(cause, _)] = Counter(self._barren).most_common(1)
             raise InputError(f"{len(self._barren)} orders in a row brought no query: {cause}")
 

@@ -67,7 +67,8 @@ class PolicyLoopSide:
         than ordered are welcome, and drafts with an unfinished response make no query. An order
         that is not known (it timed out, or the queue was restarted) makes none.
 
-        Raises InputError once 10 orders in a row have brought no query.
+        Raises InputError once 10 orders in a row have brought no query; while the cord is pulled no
+        more are placed then, and they are counted anew once it is released.
         """
         return await self._asker.offer(order_id, drafts)
 

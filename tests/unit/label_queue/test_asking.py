@@ -156,6 +156,24 @@ async def test_a_policy_that_always_says_the_same_is_told_of_and_then_stops_the_
     assert "all alike" in told[0]["event"]
 
 
+async def test_a_policy_that_fell_apart_is_not_asked_on_and_on_while_the_cord_is_pulled(
+    queue: LabelQueue,
+) -> None:
+    """A guard has stopped the line for it: the run waits for somebody to look, and does not end."""
+    await queue.people.pull_cord("ann", "the policy fell apart")
+    for _ in range(10):
+        [order] = await queue.policy_loop.next_orders(0.0)
+        assert await queue.policy_loop.offer(order.order_id, []) == 0
+    assert await queue.policy_loop.next_orders(0.0) == []
+    await queue.owner.release_cord("gone back to the version before")
+    for _ in range(9):
+        [order] = await queue.policy_loop.next_orders(0.0)
+        assert await queue.policy_loop.offer(order.order_id, []) == 0
+    [order] = await queue.policy_loop.next_orders(0.0)
+    with pytest.raises(InputError, match="10 orders in a row"):
+        await queue.policy_loop.offer(order.order_id, [])
+
+
 async def test_one_query_forgives_the_orders_that_brought_none(queue: LabelQueue) -> None:
     for drafts in [*[[]] * 9, [make_draft()], *[[]] * 9]:
         [order] = await queue.policy_loop.next_orders(0.0)

@@ -83,7 +83,20 @@ def test_a_clean_run_s_overshoot_is_far_from_the_limit() -> None:
 
 
 def test_a_runaway_is_stopped_at_its_sixth_step_above_the_limit() -> None:
-    assert runaway([8.0, 25.0, 23.9, *(25.0 * step for step in range(1, 9))]) == 9
+    assert runaway([8.0, 25.0, 23.9, *(24.0 + step for step in range(1, 9))]) == 9
+
+
+def test_a_policy_that_fell_apart_is_stopped_at_once() -> None:
+    """387.8 nats are what a learning rate a thousand times too high came to in its third step."""
+    assert runaway([0.0, 0.0, 387.8]) == 3
+    assert runaway([0.0, 95.9]) is None
+    state, verdict = kl_runaway.judge(
+        KLRunawayConfig(), KLRunawayState(), {"kl/reference_mean": 387.8}, 24.0
+    )
+    assert verdict is not None
+    assert verdict.reason.startswith("the KL to the reference is 387.8 nats, above 96.0: ")
+    assert verdict.figures["threshold"] == 96.0
+    assert state == KLRunawayState()
 
 
 OVERSHOT = [4.3, 5.4, 6.0, 8.4, 19.1, 30.8, 27.7, 16.8, 12.4, 10.4, 10.5, 9.2, 11.0, 10.4]
