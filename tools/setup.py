@@ -3,8 +3,8 @@
 Runs on a bare Python with the standard library alone (`make venv`). pip fetches uv into `.venv`,
 and uv the rest, from where pip's configuration says. torch goes first: with none there, other
 packages would pull a CUDA build of several gigabytes. Their output goes to `.venv/setup.log`;
-whatever fails is said in one sentence. With `--browser` (`make test`) it also sees to it that there
-is a Chromium, for the tests of the pages.
+whatever fails is said in one sentence. With `--browser` and `--postgres` (`make test`) it also sees
+to it that there is a Chromium, for the tests of the pages, and a PostgreSQL server, for the ledger.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ LOG_LINES_SHOWN = 15
 NOT_IN_INDEX = ("No matching distribution found", "no version of", "not found in the package")
 """How pip, and uv, say that no index has what is wanted."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-APT_INSTALL = ("install", "--yes", "--no-install-recommends", "chromium")
+POSTGRES = Path("/usr/lib/postgresql")
+"""Where Debian's packages put the server, by version."""
+POSTGRES_CLUSTERS = Path("/etc/postgresql")
+APT_INSTALL = ("install", "--yes", "--no-install-recommends")
 IMPORTED = ("torch", "transformers", "deepspeed", "ray.serve", "wandb", "vllm")
 """What is easiest to break."""
 PARTS = (
@@ -297,20 +300,49 @@ def apt_get(*arguments: str) -> bool:
     return done.returncode == 0
 
 
+def install_by_apt(package: str, what: str, tests: str) -> bool:
+    """Install a Debian package where this user may; else say how to get it. Return whether it is.
+
+    Args:
+        package: Its name.
+        what: It gives, e.g. "Chromium".
+        tests: That are skipped without it.
+    """
+    if shutil.which("apt-get") is not None and os.geteuid() == 0:
+        say(f"Installing {what} for {tests} (apt-get install {package}) ...")
+        command = (*APT_INSTALL, package)
+        # The package list may be old or empty: it is fetched anew only if the first try fails.
+        if apt_get(*command) or (apt_get("update") and apt_get(*command)):
+            return True
+        say(f"apt-get could not install {what} (its output is in {LOG}).")
+    say(
+        f"There is no {what}, so {tests} will be skipped; install one, "
+        f"e.g. `apt-get install {package}`, or put one on PATH."
+    )
+    return False
+
+
 def set_up_browser() -> None:
     """Install Chromium where it is missing and this user may; else say how to get it."""
-    if find_browser():
+    if not find_browser():
+        install_by_apt("chromium", "Chromium", "the tests of the pages")
+
+
+def find_postgres() -> bool:
+    """Return whether there is a PostgreSQL server, running or not."""
+    return any(POSTGRES.glob("*/bin/initdb")) or shutil.which("initdb") is not None
+
+
+def set_up_postgres() -> None:
+    """Install PostgreSQL's server as `set_up_browser` does Chromium.
+
+    The tests start servers of their own: the one that comes with the package is stopped.
+    """
+    if find_postgres():
         return
-    if shutil.which("apt-get") is not None and os.geteuid() == 0:
-        say("Installing Chromium for the tests of the pages (apt-get install chromium) ...")
-        # The package list may be old or empty: it is fetched anew only if the first try fails.
-        if apt_get(*APT_INSTALL) or (apt_get("update") and apt_get(*APT_INSTALL)):
-            return
-        say(f"apt-get could not install Chromium (its output is in {LOG}).")
-    say(
-        "There is no Chromium, so the tests of the pages will be skipped; install one, "
-        "e.g. `apt-get install chromium`, or put a Chrome on PATH."
-    )
+    if install_by_apt("postgresql", "PostgreSQL server", "the tests of the ledger on a server"):
+        for cluster in POSTGRES_CLUSTERS.glob("*/*"):
+            run_quietly(["pg_ctlcluster", cluster.parent.name, cluster.name, "stop"])
 
 
 def main(arguments: Sequence[str] = ()) -> int:
@@ -320,6 +352,8 @@ def main(arguments: Sequence[str] = ()) -> int:
         set_up()
         if "--browser" in arguments:
             set_up_browser()
+        if "--postgres" in arguments:
+            set_up_postgres()
     except SetupError as failure:
         sys.stderr.write(f"set-up: {failure}\n")
         return 1
