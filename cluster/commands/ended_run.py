@@ -39,9 +39,11 @@ class EndedRun:
 
     def __init__(self, run: Path, clock: Callable[[], float] = time.time) -> None:
         folder = RunFolder.existing(run)
-        self._quality = load_config(folder.config).labels.quality
-        SqlLedger.open_to_read(folder.ledger).close()  # a ledger that is not there is not made
-        self._ledger = SqlLedger.open(folder.ledger, str(folder.read_state("run_id")["run_id"]))
+        labels = load_config(folder.config).labels
+        self._quality = labels.quality
+        place = labels.ledger_place(folder.ledger)
+        SqlLedger.open_to_read(place).close()  # a ledger that is not there is not made
+        self._ledger = SqlLedger.open(place, str(folder.read_state("run_id")["run_id"]))
         self._events = OwnerEvents(new_id=lambda: str(uuid7()), clock=clock)
 
     def __enter__(self) -> Self:
