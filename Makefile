@@ -23,7 +23,7 @@ demo: venv ## Run online RLHF on this machine: no GPU, no account, no download o
 	@$(BIN)/andon demo
 
 test: venv ## Run all tests
-	@$(PYTHON) tools/setup.py --browser
+	@$(PYTHON) tools/setup.py --tests
 	@$(BIN)/python -m pytest -n 2
 
 check: venv ## Check style, formatting, types, imports, the page of metrics and the pages

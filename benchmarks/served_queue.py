@@ -26,7 +26,7 @@ def served_queue(
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     queue = spawn(LabelQueueShell, "the label queue", QUEUE_OPTIONS)(
-        config, run_id=run_id, ledger_path=str(ledger), episodes=1_000, mode=mode, seed=1
+        config, run_id=run_id, ledger=ledger, episodes=1_000, mode=mode, seed=1
     )
     serve.run(build_intake_app(queue, config), name="labels", route_prefix="/")
     try:

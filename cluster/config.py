@@ -43,7 +43,7 @@ from learners.config import (
 from protocol.errors import ConfigError, MissingError
 from protocol.files import reading, writing
 from protocol.names import check_run_name
-from protocol.settings import DISGUISED, Count, Seed, Settings
+from protocol.settings import DISGUISED, UNSHOWN, Count, Seed, Settings
 from reward_service.config import RewardModelConfig, RewardServiceConfig
 
 MEND_CONFIG = "`andon run CONFIG.toml` takes one"
@@ -365,7 +365,8 @@ def _first_problem(error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == DISGUISED:
         return f"{key}{'.' if key else ''}{message}{more}"
-    given = "" if isinstance(first["input"], dict) else f", but got {_shown(first['input'])}"
+    is_shown = first["type"] != UNSHOWN and not isinstance(first["input"], dict)
+    given = f", but got {_shown(first['input'])}" if is_shown else ""
     return f"{key}: {message}{given}{more}" if key else f"{message}{more}"
 
 

@@ -93,7 +93,7 @@ def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None
     )
 
     refuse_changes(before, config)
-    wait_for_ledger(folder)
+    wait_for_ledger(folder, config)
     resumption = read_resumption(folder, config, from_version)
     as_it_goes_on = at_the_old_port(with_own_reward(config, folder), state)
     texts = check_before_start(as_it_goes_on, path, RUNS)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from label_queue.connector_config import ConnectorConfig, refuse_same_names
+from label_queue.ledger_place import LedgerPlace, LedgerUrl
 from protocol.labels import QueryKind
 from protocol.settings import Count, Fraction, Seconds, Settings, Share
 
@@ -252,7 +253,8 @@ class LabelsConfig(Settings):
     max_order: Count = 32
     """Queries in one order to the policy loop."""
     disk_reserve_bytes: CountOrZero = 64 * 1024 * 1024
-    """Free on the ledger's disk, below which no step is taken: what is left is for labels."""
+    """Free on the ledger's disk, below which no step is taken: what is left is for labels. A server
+    tells only that its disk is full."""
     order_timeout_s: Seconds = 120.0
     """An order is placed anew when neither it nor any other has been answered for so long."""
     query_expiry_s: Seconds = 3600.0
@@ -260,6 +262,10 @@ class LabelsConfig(Settings):
     when_starved: Literal["wait", "continue"] = "wait"
     """What the learner does when labels fall behind l(n): wait, or train on with what there is."""
 
+    ledger_url: LedgerUrl = ""
+    """Where the ledger lies: postgresql://USER@HOST:PORT/DATABASE, a database of its own, or a
+    schema with ?options=-csearch_path%3DNAME; "": ledger.sqlite in the run's folder. It holds no
+    password, which PostgreSQL's library reads from PGPASSWORD or ~/.pgpass."""
     guidelines: AnyPath | None = None
     """A Markdown file that labelers are shown; read once, at the start."""
     guideline_version: str = "1"
@@ -280,6 +286,10 @@ class LabelsConfig(Settings):
         if self.validation_share + self.overlap_share >= 1:
             raise ValueError("validation_share + overlap_share must stay below 1")
         return self
+
+    def ledger_place(self, file: Path) -> LedgerPlace:
+        """Return where the ledger of a run lies: at `ledger_url`, else in its folder's `file`."""
+        return self.ledger_url or file
 
     def check_pace(self, mode: Mode, *, num_steps: int) -> None:
         """Raise ValueError where the numbers do not go with how a mode asks for labels.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from label_queue.config import LabelsConfig, Mode
 from label_queue.connectors.outposts import Outposts
 from label_queue.labeling.guidelines import read_guidelines
 from label_queue.ledger.opening import open_when_free
+from label_queue.ledger_place import LedgerPlace
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from label_queue.sides.intake_failures import IntakeFailures
@@ -62,13 +62,13 @@ class LabelQueueShell(Sides):
         config: LabelsConfig,
         *,
         run_id: str,
-        ledger_path: str,
+        ledger: LedgerPlace,
         episodes: int,
         mode: Mode,
         seed: int,
         recall: Callable[[], Recollection] = recall_nothing,
     ) -> None:
-        """Open or make the run's ledger.
+        """Open or make the run's ledger, a file or on a server.
 
         `episodes` is N_π, those of the whole run; `recall` reads what else is to be known, and is
         called at every start. Raises ResourceError or InputError where the
@@ -77,7 +77,7 @@ class LabelQueueShell(Sides):
         """
         self._queue = LabelQueue(
             # Ray makes an actor whose constructor raised no second time.
-            open_when_free(Path(ledger_path), run_id),
+            open_when_free(ledger, run_id),
             config,
             LabelSchedule.of(config, num_episodes=episodes, mode=mode),
             run_id=run_id,

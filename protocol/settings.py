@@ -30,6 +30,8 @@ from protocol.limits import LARGEST_SEED, LARGEST_STORED
 
 DISGUISED = "disguised"
 """The type of the error that refuses a text or flag for a number; its context has the field."""
+UNSHOWN = "unshown"
+"""The type of the error that refuses what may hold a password: whoever tells it shows no value."""
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 """A seed of random draws."""

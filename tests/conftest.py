@@ -13,6 +13,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from cluster.starting.environment import LOOPBACK_ONLY, RAY_DEFAULTS, SHARED_MACHINE
+from tests.support.ledger_stores import STORES, LedgerStore, make_store
+from tests.support.postgres_server import MISSING, PostgresServer, find_binaries, postgres_server
 
 # Before torch or any engine process reads them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -77,3 +79,21 @@ def _a_run_s_variables_stay() -> Iterator[None]:
     before = {name: os.environ.get(name) for name in LEFT_TO_RUNS}
     yield
     assert {name: os.environ.get(name) for name in LEFT_TO_RUNS} == before
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this session's own, for all of its tests that ask for one."""
+    binaries = find_binaries()
+    if binaries is None:
+        if os.environ.get("ANDON_REQUIRE_POSTGRES") == "1":
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
+    with postgres_server(binaries) as server:
+        yield server
+
+
+@pytest.fixture(params=STORES)
+def ledger_store(request: pytest.FixtureRequest, tmp_path: Path) -> LedgerStore:
+    """An empty place for a ledger, on each of the databases it may lie in."""
+    return make_store(request.param, tmp_path, lambda: request.getfixturevalue("postgres"))

@@ -3,8 +3,9 @@
 Runs on a bare Python with the standard library alone (`make venv`). pip fetches uv into `.venv`,
 and uv the rest, from where pip's configuration says. torch goes first: with none there, other
 packages would pull a CUDA build of several gigabytes. Their output goes to `.venv/setup.log`;
-whatever fails is said in one sentence. With `--browser` (`make test`) it also sees to it that there
-are a Chromium, for the tests of the pages, and nginx and Caddy, for those of their public address.
+whatever fails is said in one sentence. With `--tests` (`make test`) it also sees to it that there
+are a Chromium, for the tests of the pages, nginx and Caddy, for those of their public address, and
+a PostgreSQL server, for those of the ledger.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ APT_INSTALL = ("install", "--yes", "--no-install-recommends")
 PROXIES = {"nginx": "nginx-light", "caddy": "caddy"}
 """Reverse proxies, each with Debian's package of it."""
 SYSTEM_PROGRAMS = ("/usr/sbin", "/usr/local/sbin")
+POSTGRES = Path("/usr/lib/postgresql")
+"""Where Debian's packages put the server, by version."""
+POSTGRES_CLUSTERS = Path("/etc/postgresql")
 IMPORTED = ("torch", "transformers", "deepspeed", "ray.serve", "wandb", "vllm")
 """What is easiest to break."""
 PARTS = (
@@ -306,39 +310,64 @@ def apt_get(*arguments: str) -> bool:
     return done.returncode == 0
 
 
-def apt_install(what: str, purpose: str, *packages: str) -> bool:
-    """Install packages where this user may; return whether they are there now."""
-    if shutil.which("apt-get") is None or os.geteuid() != 0:
-        return False
-    say(f"Installing {what} for {purpose} (apt-get install {' '.join(packages)}) ...")
-    # The package list may be old or empty: it is fetched anew only if the first try fails.
-    install = (*APT_INSTALL, *packages)
-    if apt_get(*install) or (apt_get("update") and apt_get(*install)):
-        return True
-    say(f"apt-get could not install {what} (its output is in {LOG}).")
+def install_by_apt(what: str, tests: str, *packages: str) -> bool:
+    """Install Debian packages where this user may; else say how to get them. Return whether it did.
+
+    Args:
+        what: They give, e.g. "Chromium".
+        tests: That are skipped without it.
+        packages: Their names.
+    """
+    names = " ".join(packages)
+    if shutil.which("apt-get") is not None and os.geteuid() == 0:
+        say(f"Installing {what} for {tests} (apt-get install {names}) ...")
+        command = (*APT_INSTALL, *packages)
+        # The package list may be old or empty: it is fetched anew only if the first try fails.
+        if apt_get(*command) or (apt_get("update") and apt_get(*command)):
+            return True
+        say(f"apt-get could not install {what} (its output is in {LOG}).")
+    say(
+        f"There is no {what}, so {tests} will be skipped; `apt-get install {names}` brings what is "
+        "missing."
+    )
     return False
 
 
 def set_up_browser() -> None:
     """Install Chromium where it is missing and this user may; else say how to get it."""
-    if find_browser() or apt_install("Chromium", "the tests of the pages", "chromium"):
+    if not find_browser():
+        install_by_apt("Chromium", "the tests of the pages", "chromium")
+
+
+def find_postgres() -> bool:
+    """Return whether there is a PostgreSQL server, running or not."""
+    return any(POSTGRES.glob("*/bin/initdb")) or shutil.which("initdb") is not None
+
+
+def set_up_postgres() -> None:
+    """Install PostgreSQL's server as `set_up_browser` does Chromium.
+
+    The tests start servers of their own: the one that comes with the package is stopped.
+    """
+    if find_postgres():
         return
-    say(
-        "There is no Chromium, so the tests of the pages will be skipped; install one, "
-        "e.g. `apt-get install chromium`, or put a Chrome on PATH."
-    )
+    if install_by_apt("PostgreSQL server", "the tests of the ledger on a server", "postgresql"):
+        for cluster in POSTGRES_CLUSTERS.glob("*/*"):
+            run_quietly(["pg_ctlcluster", cluster.parent.name, cluster.name, "stop"])
 
 
 def set_up_proxies() -> None:
-    """Install nginx and Caddy where one is missing and this user may; else say how to."""
+    """Install nginx and Caddy as `set_up_browser` does Chromium, each where it is missing.
+
+    The tests start their own: what the packages start, open to the network, is stopped.
+    """
     packages = missing_proxies()
-    purpose = "the tests of the public address"
-    if not packages or apt_install(" and ".join(packages), purpose, *packages):
-        return
-    say(
-        f"There is no {' and no '.join(packages)}, so tests of the public address will be skipped; "
-        f"e.g. `apt-get install {' '.join(packages)}` installs what is missing."
-    )
+    if packages and install_by_apt(
+        " and no ".join(packages), "the tests of the public address", *packages
+    ):
+        for name, package in PROXIES.items():
+            if package in packages and shutil.which("service") is not None:
+                run_quietly(["service", name, "stop"])
 
 
 def main(arguments: Sequence[str] = ()) -> int:
@@ -346,9 +375,10 @@ def main(arguments: Sequence[str] = ()) -> int:
     os.environ.setdefault("PIP_DISABLE_PIP_VERSION_CHECK", "1")
     try:
         set_up()
-        if "--browser" in arguments:
+        if "--tests" in arguments:
             set_up_browser()
             set_up_proxies()
+            set_up_postgres()
     except SetupError as failure:
         sys.stderr.write(f"set-up: {failure}\n")
         return 1

@@ -7,6 +7,7 @@ from typing import Any
 
 from label_queue.figures.agreement import wilson_bounds
 from label_queue.fitting.from_ledger import LedgerFit
+from label_queue.ledger_place import LedgerPlace
 from learners.judging import Judgement
 from protocol.labels import RewardVersion
 
@@ -17,7 +18,7 @@ def figures_of(
     found: LedgerFit,
     version: RewardVersion,
     *,
-    ledger: Path,
+    ledger: LedgerPlace,
     training: Judgement,
     held_out: Judgement | None,
     normalised_on: str,

@@ -17,6 +17,7 @@ from cluster.starting.prompts import normalisation_sequences
 from label_queue.fitting.from_ledger import LedgerFit, read_fit
 from label_queue.folds.view import LedgerView
 from label_queue.ledger.sql import SqlLedger
+from label_queue.ledger_place import LedgerPlace
 from learners.engine import free_port, join_ranks, leave_ranks
 from learners.reward_fit import RewardTrainer
 from protocol.errors import ConfigError, InputError
@@ -31,8 +32,8 @@ LEAST_REFERENCE = 2
 class FitOrder:
     """What to fit, on what, and where to."""
 
-    ledger: Path
-    """ledger.sqlite, of a run that goes on or has ended."""
+    ledger: LedgerPlace
+    """ledger.sqlite or on a server, of a run that goes on or has ended."""
     config: RunConfig
     """Run config, of which reward_model, reward_fit, reward_trainer and labels.quality count."""
     policy: Path

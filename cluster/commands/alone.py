@@ -10,7 +10,8 @@ import click
 from cluster.commands.runs import folder_option, set_option
 from cluster.commands.shared import STORED, json_option, one_line_errors, refuse_nan
 
-NOBODY_LABELS = ("people=[]", "labelers=[]", "labels.connectors=[]")
+NOBODY_LABELS = ("people=[]", "labelers=[]", "labels.connectors=[]", 'labels.ledger_url=""')
+"""What a run of mode "fixed" does not take over from the config of another."""
 
 
 @click.command()
@@ -44,7 +45,7 @@ def train(config: Path, reward: str, folder: Path | None, overrides: tuple[str, 
 
 
 @click.command(name="fit-reward")
-@click.argument("ledger", type=click.Path(path_type=Path))
+@click.argument("ledger")
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
@@ -73,7 +74,7 @@ def train(config: Path, reward: str, folder: Path | None, overrides: tuple[str, 
 @json_option
 @one_line_errors
 def fit_reward(
-    ledger: Path,
+    ledger: str,
     config: Path | None,
     policy: str | None,
     out: Path | None,
@@ -84,9 +85,10 @@ def fit_reward(
 ) -> None:
     """Fit a reward model from LEDGER alone, judge it, and write a bundle.
 
-    LEDGER is a ledger.sqlite or a run's folder; the run may be going on, its ledger is only read.
-    The training set is the one the run itself would fit on, less what is held out. `andon train`
-    takes the bundle. Exit code 0, or 2 where what was given cannot be fitted.
+    LEDGER is a ledger.sqlite, a run's folder, or a postgresql:// URL without a password, which then
+    needs --config; the run may be going on, its ledger is only read. The training set is the one
+    the run itself would fit on, less what is held out. `andon train` takes the bundle. Exit code 0,
+    or 2 where what was given cannot be fitted.
 
     Example: andon fit-reward runs/demo-1 --set reward_fit.epochs=2
     """
@@ -95,14 +97,14 @@ def fit_reward(
     from cluster.alone.fit_reward import fit_reward as fit
     from cluster.alone.sources import find_config, find_ledger, find_policy, fresh_out
 
-    path = find_ledger(ledger)
-    chosen = at_one_rank(find_config(config, path, overrides))
-    place = fresh_out(path, until_seq, Path("fits")) if out is None else out
+    source = find_ledger(ledger)
+    chosen = at_one_rank(find_config(config, source, overrides))
+    place = fresh_out(source, until_seq, Path("fits")) if out is None else out
     figures = fit(
         FitOrder(
-            ledger=path,
+            ledger=source.ledger,
             config=chosen,
-            policy=find_policy(policy, chosen, path.parent, Path("runs")),
+            policy=find_policy(policy, chosen, source.folder, Path("runs")),
             out=place,
             validation_share=validation_share,
             until_seq=until_seq,

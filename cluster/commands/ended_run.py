@@ -43,8 +43,9 @@ class EndedRun:
         self._config = load_config(folder.config)
         self._quality = self._config.labels.quality
         self._clock = clock
-        SqlLedger.open_to_read(folder.ledger).close()  # a ledger that is not there is not made
-        self._ledger = SqlLedger.open(folder.ledger, str(folder.read_state("run_id")["run_id"]))
+        place = self._config.labels.ledger_place(folder.ledger)
+        SqlLedger.open_to_read(place).close()  # a ledger that is not there is not made
+        self._ledger = SqlLedger.open(place, str(folder.read_state("run_id")["run_id"]))
         self._events = OwnerEvents(new_id=lambda: str(uuid7()), clock=clock)
 
     def __enter__(self) -> Self:

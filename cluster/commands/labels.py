@@ -13,6 +13,7 @@ import click
 from cluster.commands.shared import STORED, json_option, one_line_errors, run_argument
 
 if TYPE_CHECKING:
+    from label_queue.ledger_place import LedgerPlace
     from label_queue.oversight.trace import LabelerTrace, LabelTrace, PolicyTrace
 
 
@@ -41,7 +42,8 @@ def trace(
     if sum(given is not None for given in (label, policy, labeler)) != 1:
         raise InputError("name one of --label, --policy and --labeler")
     folder = RunFolder.existing(run)
-    ledger = read_trace(folder.ledger, load_config(folder.config).labels.quality)
+    labels = load_config(folder.config).labels
+    ledger = read_trace(labels.ledger_place(folder.ledger), labels.quality)
     found: LabelTrace | PolicyTrace | LabelerTrace
     if label is not None:
         is_seq = label.isdecimal() and len(label) <= len(str(LARGEST_STORED))
@@ -86,9 +88,15 @@ def export(
     from label_queue.exchange.export import export_run
 
     folder = RunFolder.existing(run)
-    quality = load_config(folder.config).labels.quality
+    labels = load_config(folder.config).labels
     count = export_run(
-        folder.ledger, out, form, quality=quality, style=style, keep_all=keep_all, force=force
+        labels.ledger_place(folder.ledger),
+        out,
+        form,
+        quality=labels.quality,
+        style=style,
+        keep_all=keep_all,
+        force=force,
     )
     click.echo(f"{out}: {count} lines")
 
@@ -107,8 +115,16 @@ def export(
     type=click.Path(path_type=Path),
     help="The run's TOML file: preferences end as its responses will, and its policy reads them.",
 )
+@click.option(
+    "--ledger",
+    metavar="URL",
+    help="The database to import into, as the run's labels.ledger_url names it. Default: that of "
+    "--config, or RUN/ledger.sqlite.",
+)
 @one_line_errors
-def import_labels(file: Path, run: Path, model: str | None, config_file: Path | None) -> None:
+def import_labels(
+    file: Path, run: Path, model: str | None, config_file: Path | None, ledger: str | None
+) -> None:
     """Make the ledger of a new folder RUN from an exported FILE: the full record, or preferences.
 
     `andon run CONFIG.toml --folder RUN` goes on with it. The full record belongs to the run that
@@ -119,9 +135,11 @@ def import_labels(file: Path, run: Path, model: str | None, config_file: Path | 
 
     Example: andon import preferences.jsonl runs/mine-1 --config mine.toml
     """
+    from cluster.config import load_config
     from cluster.run_folder import RunFolder
     from cluster.starting.import_reading import preference_reading
     from label_queue.exchange.imports import import_file
+    from label_queue.ledger_place import url_of
     from protocol.errors import ConfigError
     from protocol.files import reading, writing
 
@@ -130,20 +148,25 @@ def import_labels(file: Path, run: Path, model: str | None, config_file: Path | 
         holds_run = folder.state.exists()
     if holds_run:
         raise ConfigError(f"{run} already holds a run: name a new folder")
+    place: LedgerPlace = folder.ledger
+    if ledger is not None:
+        place = url_of(ledger, "--ledger")
+    elif config_file is not None:
+        place = load_config(config_file).labels.ledger_place(folder.ledger)
     given = preference_reading(model, config_file)
     run_id = folder.run_id
     with writing(run, "name another folder"):
         run.mkdir(parents=True, exist_ok=True)
     written = import_file(
         file,
-        folder.ledger,
+        place,
         at_time=time.time(),
         run_id=run_id,
         tokenizer=None if given is None else given.tokenizer,
         ends=None if given is None else given.ends,
         model=None if given is None else given.model,
     )
-    click.echo(f"{folder.ledger}: {written.num_events} labels on {written.num_queries} queries")
+    click.echo(f"{place}: {written.num_events} labels on {written.num_queries} queries")
     if written.num_endless:
         click.echo(
             f"{written.num_endless} responses hold no cut token where the run's are cut, and are "

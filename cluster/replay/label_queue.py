@@ -35,7 +35,7 @@ def replay_label_queue(recording: Recording, window: Window, tolerance: float) -
         MissingError: Nothing was recorded, or the run's ledger is gone.
     """
     with scratch() as root, asyncio.Runner() as runner:
-        past = SqlLedger.open_to_read(recording.folder.ledger)
+        past = SqlLedger.open_to_read(recording.config.labels.ledger_place(recording.folder.ledger))
         try:
             queue = _FreshQueue(recording, past, root)
             try:

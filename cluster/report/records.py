@@ -30,14 +30,15 @@ from cluster.recordings.streams import (
 from cluster.run_folder import RunFolder
 from label_queue.folds.cord import RELEASED, after
 from label_queue.folds.dataset import current_labels
+from label_queue.ledger.opening import is_there
 from label_queue.ledger.sql import SqlLedger
+from label_queue.ledger_place import LedgerPlace
 from label_queue.oversight.judgement import Evidence, assessments
 from label_queue.quality.assessment import Assessment
 from label_queue.schedule import LabelSchedule
 from label_queue.simulated.gold import response_gold
 from label_queue.state import LabelState
 from protocol.cord import CordEvent
-from protocol.files import reading
 from protocol.labels import AnswerEvent, Comparison, PolicyProvenance
 
 
@@ -125,7 +126,7 @@ def read_run(path: Path) -> RunRecords:
     folder = RunFolder.existing(path)
     config = load_config(folder.config)
     first_samples = read(folder.recordings, FIRST_SAMPLES)
-    label_side, cord = _read_ledger(folder.ledger, config)
+    label_side, cord = _read_ledger(config.labels.ledger_place(folder.ledger), config)
     for sample in first_samples:
         label_side.figures.first_sampled(sample.version, sample.sampled_at)
     view = label_side.view()
@@ -148,17 +149,17 @@ def read_run(path: Path) -> RunRecords:
     )
 
 
-def _read_ledger(path: Path, config: RunConfig) -> tuple[LabelState, tuple[CordRecord, ...]]:
+def _read_ledger(
+    place: LedgerPlace, config: RunConfig
+) -> tuple[LabelState, tuple[CordRecord, ...]]:
     """Fold a run's ledger as the label queue does, so that all figures of it are the live ones."""
     schedule = LabelSchedule.of(
         config.labels, num_episodes=config.run.episodes, mode=config.run.mode
     )
     label_side = LabelState(config.labels, schedule, time.time)
-    with reading(path, "ledger", "it is the run's own"):
-        is_there = path.exists()
-    if not is_there:
+    if not is_there(place, "it is the run's own"):
         return label_side, ()
-    ledger = SqlLedger.open_to_read(path)
+    ledger = SqlLedger.open_to_read(place)
     try:
         label_side.load(ledger)
         return label_side, _cord_records(ledger.cord_events())

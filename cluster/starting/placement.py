@@ -165,7 +165,7 @@ class Placement:
         queue = spawn(LabelQueueShell, "the label queue", options)(
             self._config.labels,
             run_id=self._session.run_id,
-            ledger_path=str(self._folder.ledger.resolve()),
+            ledger=self._config.labels.ledger_place(self._folder.ledger.resolve()),
             episodes=self._config.run.episodes,
             mode=self._config.run.mode,
             seed=self._config.run.seed,

@@ -18,9 +18,9 @@ from cluster.starting.prompts import RunTexts, read_texts
 from label_queue.config import LabelsConfig
 from label_queue.connectors.outposts import check_tools
 from label_queue.labeling.guidelines import read_guidelines
+from label_queue.ledger.opening import is_there
 from label_queue.ledger.sql import SqlLedger
 from label_queue.quality.gold_tasks import read_gold
-from protocol.files import reading
 from protocol.model_folder import ModelFolder, inspect_model
 
 _log = structlog.get_logger(component="preflight")
@@ -48,7 +48,7 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
     if address is not None:
         check_ray(address)
     else:
-        _check_ledger(RunFolder(folder))
+        _check_ledger(RunFolder(folder), config.labels)
         if not config.cluster.gpus_per_actor:
             num_actors = config.rollouts.num_actors
             free_bytes = psutil.virtual_memory().available
@@ -112,13 +112,13 @@ def check_label_files(labels: LabelsConfig) -> None:
         read_gold(labels.quality.gold.path, labels.num_candidates)
 
 
-def _check_ledger(folder: RunFolder) -> None:
+def _check_ledger(folder: RunFolder, labels: LabelsConfig) -> None:
     """Open the ledger of an import, if there is one, as the label queue will.
 
-    Raises InputError where it is another run's or none, ResourceError where it is in use.
+    Raises InputError where it is another run's or none, ResourceError where it is in use or its
+    server cannot be reached.
     """
-    with reading(folder.ledger, "ledger", "name another folder with --folder"):
-        is_there = folder.ledger.exists()
+    place = labels.ledger_place(folder.ledger)
     # A folder that holds a run is refused as that.
-    if is_there and not folder.state.exists():
-        SqlLedger.open(folder.ledger, folder.run_id).close()
+    if is_there(place, "name another folder with --folder") and not folder.state.exists():
+        SqlLedger.open(place, folder.run_id).close()

@@ -18,6 +18,7 @@ from cluster.starting.given_reward import adopt
 from cluster.starting.ports import free_port
 from label_queue.ledger.opening import LET_GO_S, open_when_free
 from label_queue.ledger.sql import SqlLedger
+from label_queue.ledger_place import LedgerPlace
 from label_queue.shell import Recollection
 from protocol.errors import BundleCorrupt, ConfigError, InputError, ResourceError
 from protocol.files import flush, read_text, writing
@@ -33,6 +34,7 @@ _ROLLOUTS = TypeAdapter(list[Rollout])
 FIXED: Mapping[str, str] = {
     "run.seed": "the run's random draws go on from it",
     "run.mode": "its labels were scheduled by it",
+    "labels.ledger_url": "the run's labels lie there",
     "run.reward": "what the policy was trained on would be another",
     "policy": "the weights go on from it",
     "base_model": "the weights go on from it",
@@ -95,7 +97,7 @@ def read_resumption(folder: RunFolder, config: RunConfig, version: int | None) -
             f"{folder.path} has trained all its {checkpoint.episodes} episodes: see its report, or "
             "give it more with --set run.episodes=N"
         )
-    announced = _announced(folder.ledger)
+    announced = _announced(config.labels.ledger_place(folder.ledger))
     at = checkpoint.policy_version
     return Resumption(
         checkpoint=checkpoint,
@@ -123,14 +125,15 @@ def refuse_changes(before: RunConfig, after: RunConfig) -> None:
             )
 
 
-def wait_for_ledger(folder: RunFolder, timeout_s: float = LET_GO_S) -> None:
+def wait_for_ledger(folder: RunFolder, config: RunConfig, timeout_s: float = LET_GO_S) -> None:
     """Wait until the processes of a driver that was just killed have let go of the ledger.
 
     Raises:
         ResourceError: Something holds it for longer than `timeout_s`.
         InputError: It is another run's, or none.
     """
-    open_when_free(folder.ledger, folder.run_id, timeout_s).close()
+    place = config.labels.ledger_place(folder.ledger)
+    open_when_free(place, folder.run_id, timeout_s).close()
 
 
 def with_own_reward(config: RunConfig, folder: RunFolder) -> RunConfig:
@@ -196,9 +199,9 @@ def recollect(folder: Path) -> Recollection:
     )
 
 
-def _announced(ledger_path: Path) -> int:
+def _announced(place: LedgerPlace) -> int:
     """Return the newest policy version that anybody was told of."""
-    ledger = SqlLedger.open_to_read(ledger_path)
+    ledger = SqlLedger.open_to_read(place)
     try:
         return max((each.version for each in ledger.read(PolicyProvenance)), default=0)
     finally:

@@ -10,12 +10,13 @@ from label_queue.exchange.line_file import write_lines
 from label_queue.exchange.preferences import Style, preference_lines
 from label_queue.exchange.record_lines import record_lines
 from label_queue.ledger.sql import SqlLedger
+from label_queue.ledger_place import LedgerPlace
 
 ExportForm = Literal["trl", "andon"]
 
 
 def export_run(
-    ledger_path: Path,
+    ledger_place: LedgerPlace,
     out: Path,
     form: ExportForm,
     *,
@@ -29,7 +30,7 @@ def export_run(
     The run may go on meanwhile. The file appears only once it is complete.
 
     Args:
-        ledger_path: The run folder's `ledger.sqlite`.
+        ledger_place: The run folder's `ledger.sqlite`, or a server's.
         out: The file to write.
         form: TRL's preferences (see `preferences`), or our own full record (`record_lines`).
         quality: The run's `labels.quality`, for "trl"; by default, the defaults.
@@ -43,7 +44,7 @@ def export_run(
             style is given; or `out` exists.
         ResourceError: The disk refuses.
     """
-    ledger = SqlLedger.open_to_read(ledger_path)
+    ledger = SqlLedger.open_to_read(ledger_place)
     try:
         if form == "andon":
             lines = record_lines(ledger)

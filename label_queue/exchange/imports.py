@@ -9,8 +9,10 @@ from pathlib import Path
 from label_queue.exchange.line_file import MEND, read_lines
 from label_queue.exchange.preference_import import WrittenEnds, read_preferences
 from label_queue.exchange.record_lines import is_header, read_records
+from label_queue.ledger.opening import is_there
 from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
+from label_queue.ledger_place import LedgerPlace
 from protocol.errors import InputError
 from protocol.files import writing
 from protocol.labels import ComparisonQuery, LabelEvent
@@ -31,7 +33,7 @@ class Imported:
 
 def import_file(
     path: Path,
-    ledger_path: Path,
+    ledger_place: LedgerPlace,
     *,
     at_time: float,
     run_id: str | None = None,
@@ -41,12 +43,12 @@ def import_file(
 ) -> Imported:
     """Make a new ledger of a file of our own form, or of TRL's preferences.
 
-    Every line is checked first, and the ledger is made beside its place and moved there once it is
-    complete: after an error there is none.
+    Every line is checked first. A file is made beside its place and moved there once it is
+    complete, and on a server all is written in one transaction: after an error there is nothing.
 
     Args:
         path: The file; its first line tells which form it has.
-        ledger_path: The ledger to make.
+        ledger_place: The ledger to make.
         at_time: Unix seconds, noted as when preferences came.
         run_id: Of the new ledger. Our own form names its run: leave it out there, or repeat it.
         tokenizer: The policy's, as Hugging Face's library has it; needed for preferences, see
@@ -59,12 +61,10 @@ def import_file(
         InputError: Anything in the file is wrong (line and field are named), the ledger exists, or
             what preferences need is not given.
         MissingError: There is no such file.
-        ResourceError: The disk refuses.
+        ResourceError: The disk or the server refuses.
     """
-    with writing(ledger_path, MEND):
-        is_there = ledger_path.exists()
-    if is_there:
-        raise InputError(f"{ledger_path}: is there already; import into a new ledger")
+    if _is_taken(ledger_place):
+        raise InputError(f"{ledger_place}: is there already; import into a new ledger")
     _, first = next(read_lines(path), (0, None))
     if first is not None and is_header(first):
         written_by, records = read_records(path)
@@ -84,7 +84,10 @@ def import_file(
             end_id = reader.eos_token_id
             ends = WrittenEnds.unknown(frozenset() if end_id is None else frozenset({end_id}))
         records = read_preferences(path, reader, ends, run_id=run_id, at_time=at_time, model=model)
-    _write(ledger_path, run_id, records)
+    if isinstance(ledger_place, Path):
+        _write_file(ledger_place, run_id, records)
+    else:
+        _write(ledger_place, run_id, records)
     return Imported(
         run_id=run_id,
         num_queries=sum(isinstance(record, ComparisonQuery) for record in records),
@@ -102,16 +105,34 @@ def _num_endless(records: list[Record], ends: WrittenEnds) -> int:
     )
 
 
-def _write(ledger_path: Path, run_id: str, records: list[Record]) -> None:
+def _is_taken(place: LedgerPlace) -> bool:
+    """Whether there is a ledger: of files any, on a server one that holds something."""
+    if isinstance(place, Path):
+        with writing(place, MEND):
+            return place.exists()
+    if not is_there(place, MEND):
+        return False
+    ledger = SqlLedger.open_to_read(place)
+    try:
+        return not ledger.is_empty()
+    finally:
+        ledger.close()
+
+
+def _write(place: LedgerPlace, run_id: str, records: list[Record]) -> None:
+    ledger = SqlLedger.open(place, run_id)
+    try:
+        ledger.write(records)
+    finally:
+        ledger.close()
+
+
+def _write_file(ledger_path: Path, run_id: str, records: list[Record]) -> None:
     partial = ledger_path.with_name(f".{ledger_path.name}.importing")
     with writing(ledger_path, MEND):
         _remove(partial)
     try:
-        ledger = SqlLedger.open(partial, run_id)
-        try:
-            ledger.write(records)
-        finally:
-            ledger.close()
+        _write(partial, run_id, records)
         with writing(ledger_path, MEND):
             partial.rename(ledger_path)
     finally:

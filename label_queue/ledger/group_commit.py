@@ -37,6 +37,8 @@ class GroupCommit:
         self._waiting: list[tuple[Sequence[Record], asyncio.Future[list[Record]]]] = []
         self._flusher: asyncio.Task[None] | None = None
         self._is_closed = False
+        self._is_settled = True
+        """False: something of a group that was refused may stand in the ledger."""
         self._commit_s: deque[float] = deque(maxlen=1_000)
 
     async def write(self, records: Sequence[Record]) -> list[Record]:
@@ -71,11 +73,13 @@ class GroupCommit:
             records = [record for batch, _ in group for record in batch]
             started = perf_counter()
             try:
+                await self._settle(loop)
                 written = await loop.run_in_executor(self._thread, self._ledger.write, records)
                 for record in written:
                     self._apply(record)
                 await reached("ledger.acknowledge")
             except BaseException as error:
+                self._is_settled = False
                 if isinstance(error, DiskFull):
                     self.room.refused()
                 # Nobody else can tell the writers: an unanswered one would wait for ever.
@@ -92,6 +96,13 @@ class GroupCommit:
                 if not future.done():
                     future.set_result(written[start : start + len(batch)])
                 start += len(batch)
+
+    async def _settle(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Apply what stands of groups that were refused, before anything that comes after it."""
+        if not self._is_settled:
+            for record in await loop.run_in_executor(self._thread, self._ledger.settle):
+                self._apply(record)
+            self._is_settled = True
 
     @property
     def commit_p95_s(self) -> float:

@@ -1,29 +1,39 @@
-"""Opening a ledger whose last owner was just killed and has not quite let go of it."""
+"""Opening a ledger by its place: whether one is there, and one whose last owner was just killed."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
+from label_queue.ledger.patience import when_possible
 from label_queue.ledger.sql import SqlLedger
-from protocol.errors import ResourceError
+from label_queue.ledger_place import LedgerPlace
+from protocol.files import reading
 
 LET_GO_S = 30.0
 """What a killed process may take to end, on a busy machine."""
-POLL_S = 0.2
 
 
-def open_when_free(path: Path, run_id: str, timeout_s: float = LET_GO_S) -> SqlLedger:
+def open_when_free(place: LedgerPlace, run_id: str, timeout_s: float = LET_GO_S) -> SqlLedger:
     """Open a ledger as `SqlLedger.open` does; wait for who has it, or for a disk that refuses.
 
     Raises:
         ResourceError: As `SqlLedger.open`, for longer than `timeout_s`.
     """
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            return SqlLedger.open(path, run_id)
-        except ResourceError:
-            if time.monotonic() >= deadline:
-                raise
-        time.sleep(POLL_S)
+    return when_possible(lambda: SqlLedger.open(place, run_id), timeout_s)
+
+
+def is_there(place: LedgerPlace, mend: str) -> bool:
+    """Return whether there is a file, or a ledger's tables on the server.
+
+    Args:
+        place: Of the ledger.
+        mend: What to do where a file's path is none.
+
+    Raises:
+        InputError: It is no path, or the database holds something else.
+        ResourceError: It may not be looked at, or the server not be reached.
+    """
+    if isinstance(place, Path):
+        with reading(place, "ledger", mend):
+            return place.exists()
+    return SqlLedger.is_made(place)

@@ -100,7 +100,17 @@ class Ledger(Protocol):
 
         Returns, for each, what stands in the ledger under its key: a label event with the `seq`
         it was given, or, for a key used before, the record that came first. Raises DiskFull
-        where there is no room, ResourceError when the disk refuses; then nothing was appended.
+        where there is no room, ResourceError when the disk or the server refuses. Then nothing was
+        appended; where a connection was lost, `settle` says whether that is so.
+        """
+        ...
+
+    def settle(self) -> list[Record]:
+        """Return what stands of a `write` that was refused because the connection was lost.
+
+        [] where nothing does, or nothing was refused so; each is told once. Blocks. Raises
+        ResourceError while the server cannot be reached, IntegrityError where another process
+        wrote meanwhile.
         """
         ...
 

@@ -1,136 +1,128 @@
-"""The ledger in SQL: this module, `tables` and `schema` are the only ones that speak it.
+"""The ledger in SQL, whichever database it lies in: one connection, many records to a transaction.
 
-SQLite in WAL mode with `synchronous=FULL` (NORMAL may lose acknowledged commits at power loss),
-one process (held by a lock file), one connection, and many records to a transaction. Columns
-serve whoever asks the ledger questions in SQL; the JSON body is the record itself.
+Columns serve whoever asks the ledger questions in SQL; the JSON body is the record itself. What
+databases differ in is in `stores`, with `sqlite` and `postgres` beside it.
 """
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
-from io import TextIOWrapper
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from pydantic import ValidationError
-from sqlalchemy import (
-    Connection,
-    Engine,
-    create_engine,
-    event,
-    func,
-    insert,
-    select,
-)
-from sqlalchemy.exc import DatabaseError, OperationalError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection, func, insert, select
+from sqlalchemy.exc import DatabaseError
 
-from label_queue.ledger import file as ledger_file
-from label_queue.ledger.records import (
-    R,
-    Record,
-    stream_of,
-)
-from label_queue.ledger.schema import SCHEMA_VERSION, find_version, prepare
-from label_queue.ledger.tables import STREAMS, Stream
+from label_queue.ledger.patience import when_possible
+from label_queue.ledger.records import R, Record, stream_of
+from label_queue.ledger.schema import find_version, kinds_in, prepare
+from label_queue.ledger.stores import Store, store_to_read, store_to_write
+from label_queue.ledger.tables import STREAMS
+from label_queue.ledger_place import LedgerPlace
 from protocol.cord import CordEvent
-from protocol.errors import InputError, MissingError
+from protocol.errors import InputError, IntegrityError, ResourceError
 from protocol.fault_points import reach
-from protocol.files import reading
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent
 
-MEND_LEDGER = "name the run folder's ledger.sqlite"
 ROWS_AT_ONCE = 1_000
 """Rows read at once: a large ledger's text is never all in memory."""
 KEYS_PER_SELECT = 500
-"""Keys looked up at once: SQLite takes a limited number of bound parameters in one statement."""
+"""Keys looked up at once: databases take a limited number of bound parameters in one statement."""
+RECONNECT_S = 30.0
+"""What a server may take to be back, for a write that it has cut off not to be refused."""
+
+
+Rows = Mapping[Any, list[dict[str, object]]]
+"""New rows, by the stream they belong to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CutOff:
+    """A transaction whose connection was lost before its end was heard."""
+
+    rows: Rows
+    """What is in the ledger if it was committed."""
+    written: list[Record]
+    """What stands under the keys written, if it was committed."""
+    last: dict[Any, int]
+    """The last position of every stream, if it was committed."""
 
 
 class SqlLedger:
-    """The `Ledger` port over SQLite. Not thread-safe: one caller at a time, from any thread."""
+    """The `Ledger` port in SQL. Not thread-safe: one caller at a time, from any thread.
 
-    def __init__(self, connection: Connection, lock: TextIOWrapper | None, path: Path) -> None:
-        self._connection = connection
-        self._lock = lock
-        self._path = path
-        self._last = {kind: self._last_position(stream) for kind, stream in STREAMS.items()}
+    Made by `open` and `open_to_read`.
+    """
+
+    def __init__(self, store: Store, connection: Connection) -> None:
+        self._store = store
+        self._connection: Connection | None = connection
+        """None: it was lost."""
+        with connection.begin():
+            self._kinds = kinds_in(connection)
+        self._last = _positions(connection, self._kinds)
+        self._cut_off: _CutOff | None = None
 
     @classmethod
-    def open(cls, path: Path, run_id: str) -> Self:
+    def open(cls, place: LedgerPlace, run_id: str) -> Self:
         """Open the run's ledger, making it if there is none.
 
-        Raises ResourceError when the folder is missing or on a network filesystem, the disk
-        refuses, or another process has the ledger open; InputError when it is another run's or no
-        ledger at all, SchemaMismatch when a newer version of Andon wrote it; IntegrityError when
-        SQLite opened any other file. An older version's is brought up to date.
+        Raises ResourceError when the folder is missing or on a network filesystem, the disk or the
+        server refuses, or another process has the ledger open; InputError when it is another run's
+        or no ledger at all, SchemaMismatch when a newer version of Andon wrote it; IntegrityError
+        when SQLite opened any other file; MissingError where a server's driver is not installed.
+        An older version's is brought up to date.
         """
-        path = ledger_file.real_path(path)
-        ledger_file.refuse_network_filesystem(path)
-        with ExitStack() as on_failure:
-            lock = on_failure.enter_context(ledger_file.take_lock(path))
-            with _is_ledger(path):
-                engine = _engine(path)
-                on_failure.callback(engine.dispose)
-                connection = on_failure.enter_context(engine.connect())
-                prepare(connection, path, run_id)
-                ledger = cls(connection, lock, path)
-            on_failure.pop_all()
-            return ledger
+        store = store_to_write(place, run_id)
+        with _opened(store) as connection:
+            prepare(connection, store, run_id)
+            return cls(store, connection)
 
     @classmethod
-    def open_to_read(cls, path: Path) -> Self:
+    def open_to_read(cls, place: LedgerPlace) -> Self:
         """Open a ledger without writing to it, also while another process does.
 
-        Of one that an older version of Andon wrote, a copy in memory is brought up to date.
-        Raises MissingError when there is none, InputError when it is no ledger, SchemaMismatch
-        when a newer version wrote it, ResourceError when the disk refuses, IntegrityError when
-        SQLite opened any other file.
+        One that an older version of Andon wrote is read as it is. Raises MissingError when there is
+        none, InputError when it is no ledger, SchemaMismatch when a newer version wrote it,
+        ResourceError when the disk or the server refuses, IntegrityError when SQLite opened any
+        other file.
         """
-        path = ledger_file.real_path(path)
-        with reading(path, "ledger", MEND_LEDGER):
-            is_file = path.is_file()
-        if not is_file:
-            raise MissingError(f"{path}: no such ledger; {MEND_LEDGER}")
-        with _is_ledger(path), ExitStack() as on_failure:
-            engine = _engine(path, read_only=True)
-            on_failure.callback(engine.dispose)
-            connection = on_failure.enter_context(engine.connect())
+        store = store_to_read(place)
+        with _opened(store) as connection:
             with connection.begin():
-                version = find_version(connection, path)
+                version = find_version(connection, store.name)
             if version is None:
-                raise InputError(f"{path}: not a label ledger (it holds no tables); name another")
-            if version < SCHEMA_VERSION:
-                engine = _copy_in_memory(connection)
-                on_failure.callback(engine.dispose)
-                connection = on_failure.enter_context(engine.connect())
-                prepare(connection, path, run_id=None)
-            ledger = cls(connection, None, path)
-            on_failure.pop_all()
-            return ledger
+                raise InputError(
+                    f"{store.name}: not a label ledger (it holds no tables); name another"
+                )
+            return cls(store, connection)
+
+    @classmethod
+    def is_made(cls, place: LedgerPlace) -> bool:
+        """Return whether a ledger's tables are there; errors as for `open_to_read`."""
+        store = store_to_read(place)
+        with _opened(store) as connection:
+            with connection.begin():
+                is_made = find_version(connection, store.name) is not None
+            store.close()
+            return is_made
 
     def write(self, records: Sequence[Record]) -> list[Record]:
         """Append all in one transaction, on disk at return; see `Ledger.write`."""
-        last = dict(self._last)
-        rows: dict[Any, list[dict[str, object]]] = {kind: [] for kind in STREAMS}
-        written = []
+        self.settle()
         try:
-            with self._connection.begin():
-                stored = self._stored(records)
-                for record in records:
-                    written.append(_place(record, stored, last, rows))
-                for kind, fresh in rows.items():
-                    if fresh:
-                        self._connection.execute(insert(STREAMS[kind].table), fresh)
-                reach("ledger.before_commit")
-            reach("ledger.after_commit")
-        except OperationalError as error:
-            raise ledger_file.unstored(self._path, error.orig) from error
-        self._last = last
-        return written
+            return self._append(records)
+        except ResourceError:
+            if self._cut_off is None:
+                raise
+        # Whether it was committed is known once there is another connection: if not, again.
+        return self._settle(RECONNECT_S) or self._append(records)
+
+    def settle(self) -> list[Record]:
+        """Return what stands of a write that was refused; see `Ledger.settle`."""
+        return self._settle(0.0)
 
     def queries(self) -> list[ComparisonQuery]:
         """Return all queries, as appended."""
@@ -160,55 +152,158 @@ class SqlLedger:
         return list(self._each(kind))
 
     def _each(self, kind: Any) -> Iterator[Any]:
+        if kind not in self._kinds:
+            return
         stream = STREAMS[kind]
-        statement = select(stream.table.c.body).order_by(stream.table.c[stream.order])
-        at_once = statement.execution_options(yield_per=ROWS_AT_ONCE)
-        with _is_ledger(self._path), self._connection.begin():
-            for body in self._connection.scalars(at_once):
-                yield stream.adapter.validate_json(body)
+        order, body = stream.table.c[stream.order], stream.table.c.body
+        last, num_rows = 0, ROWS_AT_ONCE
+        with self._reading() as connection, connection.begin():
+            while num_rows == ROWS_AT_ONCE:
+                after = select(order, body).where(order > last).order_by(order)
+                rows = connection.execute(after.limit(ROWS_AT_ONCE)).all()
+                num_rows = len(rows)
+                for position, text in rows:
+                    last = position
+                    yield stream.adapter.validate_json(text)
+
+    def is_empty(self) -> bool:
+        """Return whether nothing was ever written to it."""
+        return not any(self._last.values())
 
     def free_bytes(self) -> float:
-        """Return how much room the ledger's disk has."""
-        return shutil.disk_usage(self._path.parent).free
+        """Return how much room there is where the ledger lies."""
+        return self._store.free_bytes()
 
     @property
     def where(self) -> str:
-        """The ledger's folder."""
-        return str(self._path.parent)
+        """The ledger's folder, or the URL of its database."""
+        return self._store.where
 
     def close(self) -> None:
         """Close the connection and give the lock back."""
-        self._connection.close()
-        self._connection.engine.dispose()
-        if self._lock is not None:
-            self._lock.close()
+        if self._connection is not None:
+            self._connection.close()
+        self._store.close()
 
-    def _last_position(self, stream: Stream) -> int:
-        with self._connection.begin():
-            highest = self._connection.scalar(select(func.max(stream.table.c[stream.order])))
-        return highest or 0
+    def _append(self, records: Sequence[Record]) -> list[Record]:
+        """Write over the connection there is; if that is lost, remember what may be committed."""
+        last = dict(self._last)
+        rows: Rows = {kind: [] for kind in STREAMS}
+        written: list[Record] = []
+        connection = self._connected(0.0)
+        try:
+            with connection.begin():
+                stored = _stored(connection, records)
+                for record in records:
+                    written.append(_place(record, stored, last, rows))
+                for kind, fresh in rows.items():
+                    if fresh:
+                        connection.execute(insert(STREAMS[kind].table), fresh)
+                reach("ledger.before_commit")
+            reach("ledger.after_commit")
+        except DatabaseError as error:
+            if self._store.is_lost(error):
+                self._lose(_CutOff(rows=rows, written=written, last=last))
+            refusal = self._store.unstored(error)
+            if refusal is None:
+                raise
+            raise refusal from error
+        self._last = last
+        return written
 
-    def _stored(self, records: Sequence[Record]) -> dict[tuple[Any, object], Record]:
-        """Return those records already in the ledger under the keys of `records`."""
-        found: dict[tuple[Any, object], Record] = {}
-        for kind, stream in STREAMS.items():
-            if stream.key is None:
-                continue
-            keys = [getattr(each, stream.key) for each in records if stream_of(type(each)) is kind]
-            column = stream.table.c[stream.key]
-            for start in range(0, len(keys), KEYS_PER_SELECT):
-                chunk = keys[start : start + KEYS_PER_SELECT]
-                chosen = select(column, stream.table.c.body).where(column.in_(chunk))
-                for key, body in self._connection.execute(chosen):
-                    found[kind, key] = stream.adapter.validate_json(body)
-        return found
+    def _settle(self, timeout_s: float) -> list[Record]:
+        """See `settle`; wait so long for a server that is not back yet."""
+        cut_off = self._cut_off
+        if cut_off is None:
+            return []
+        self._connected(timeout_s)
+        with self._reading() as connection:
+            is_committed = _positions(connection, self._kinds) != self._last
+            if is_committed and not self._holds(connection, cut_off):
+                raise IntegrityError(
+                    f"{self._store.name}: another process wrote to this ledger while the "
+                    "connection to it was lost, and this one does not know what; stop the run and "
+                    "resume it"
+                )
+        self._cut_off = None
+        if not is_committed:
+            return []
+        self._last = cut_off.last
+        return cut_off.written
+
+    def _holds(self, connection: Connection, cut_off: _CutOff) -> bool:
+        """Whether all that is new in the ledger are the rows that were cut off."""
+        with connection.begin():
+            for kind in self._kinds:
+                stream = STREAMS[kind]
+                order, body = stream.table.c[stream.order], stream.table.c.body
+                new = select(order, body).where(order > self._last[kind]).order_by(order)
+                rows = cut_off.rows.get(kind, ())
+                ours = [(row[stream.order], row["body"]) for row in rows]
+                if [tuple(row) for row in connection.execute(new)] != ours:
+                    return False
+        return True
+
+    def _connected(self, timeout_s: float) -> Connection:
+        """Return the connection, or another where it was lost; wait so long for the server."""
+        if self._connection is None:
+            self._connection = when_possible(self._connect, timeout_s)
+        return self._connection
+
+    def _connect(self) -> Connection:
+        with _is_ledger(self._store):
+            return self._store.connect()
+
+    def _lose(self, cut_off: _CutOff) -> None:
+        """Note that the connection is gone: nothing is written before it is known what stands."""
+        self._store.close()
+        self._connection = None
+        self._cut_off = self._cut_off or cut_off
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """Give the connection; say in a line what SQL stumbles over."""
+        with _is_ledger(self._store):
+            try:
+                yield self._connected(0.0)
+            except DatabaseError as error:
+                if self._store.is_lost(error):
+                    self._lose(_CutOff(rows={}, written=[], last=self._last))
+                raise
+
+
+def _positions(connection: Connection, kinds: Collection[Any]) -> dict[Any, int]:
+    """Return the last position of each stream."""
+    last = {}
+    with connection.begin():
+        for kind in kinds:
+            stream = STREAMS[kind]
+            highest = connection.scalar(select(func.max(stream.table.c[stream.order])))
+            last[kind] = highest or 0
+    return last
+
+
+def _stored(connection: Connection, records: Sequence[Record]) -> dict[tuple[Any, object], Record]:
+    """Return those records already in the ledger under the keys of `records`."""
+    found: dict[tuple[Any, object], Record] = {}
+    for kind, stream in STREAMS.items():
+        if stream.key is None:
+            continue
+        keys = [getattr(each, stream.key) for each in records if stream_of(type(each)) is kind]
+        column = stream.table.c[stream.key]
+        for start in range(0, len(keys), KEYS_PER_SELECT):
+            chunk = keys[start : start + KEYS_PER_SELECT]
+            chosen = select(column, stream.table.c.body).where(column.in_(chunk))
+            for key, body in connection.execute(chosen):
+                found[kind, key] = stream.adapter.validate_json(body)
+    return found
 
 
 def _place(
     record: Record,
     stored: dict[tuple[Any, object], Record],
     last: dict[Any, int],
-    rows: Mapping[Any, list[dict[str, object]]],
+    rows: Rows,
 ) -> Record:
     """Return what is stored under the record's key, adding a row if that is the record itself."""
     kind = stream_of(type(record))
@@ -225,42 +320,27 @@ def _place(
     return record
 
 
-def _engine(path: Path, *, read_only: bool = False) -> Engine:
-    # The path never becomes part of SQLAlchemy's URL: there "#", "?" and "%41" mean something else.
-    engine = create_engine(
-        "sqlite://",
-        poolclass=StaticPool,
-        creator=lambda: ledger_file.open_database(path, read_only=read_only),
-    )
-
-    @event.listens_for(engine, "connect")
-    def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
-        if not read_only:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-
-    return engine
+@contextmanager
+def _opened(store: Store) -> Iterator[Connection]:
+    """Connect; close the store where what is done with the connection fails."""
+    with ExitStack() as on_failure:
+        on_failure.callback(store.close)
+        with _is_ledger(store):
+            yield store.connect()
+        on_failure.pop_all()
 
 
 @contextmanager
-def _is_ledger(path: Path) -> Iterator[None]:
-    """Say in one line that a file is not a ledger, where SQL only says what it stumbled over."""
+def _is_ledger(store: Store) -> Iterator[None]:
+    """Say in one line that a database is no ledger, where SQL says what it stumbled over."""
     try:
         yield
     except DatabaseError as error:
-        raise ledger_file.sqlite_problem(path, error.orig) from error
+        raise store.unreadable(error) from error
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         place = ".".join(map(str, problem["loc"]))
         raise InputError(
-            f"{path}: a record is not as Andon writes it ({place}: {problem['msg']}); it was "
+            f"{store.name}: a record is not as Andon writes it ({place}: {problem['msg']}); it was "
             "changed: put a whole copy back"
         ) from error
-
-
-def _copy_in_memory(connection: Connection) -> Engine:
-    copy = sqlite3.connect(":memory:", check_same_thread=False)
-    source = connection.connection.driver_connection
-    assert isinstance(source, sqlite3.Connection)
-    source.backup(copy)
-    return create_engine("sqlite://", poolclass=StaticPool, creator=lambda: copy)

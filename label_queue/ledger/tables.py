@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter
 from sqlalchemy import (
+    BigInteger,
     Column,
     Float,
     Integer,
@@ -28,6 +29,11 @@ from label_queue.ledger.records import (
 )
 from protocol.cord import CordEvent
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent, PolicyProvenance, RewardVersion
+
+WHOLE = Integer().with_variant(BigInteger(), "postgresql")
+"""Whole numbers of 64 bits, which SQLite's INTEGER has."""
+
+NAME = String()
 
 metadata = MetaData()
 run_table = Table(
@@ -58,7 +64,7 @@ class Stream:
         name: str,
         *columns: Column[Any],
         key: str | None = None,
-        key_type: type[TypeEngine[Any]] = String,
+        key_type: TypeEngine[Any] = NAME,
         order: str = "position",
         line: Callable[[Any], object] = lambda record: record,
     ) -> Self:
@@ -67,7 +73,7 @@ class Stream:
         table = Table(
             name,
             metadata,
-            Column(order, Integer, primary_key=True),
+            Column(order, WHOLE, primary_key=True, autoincrement=False),
             *keys,
             *columns,
             Column("body", Text, nullable=False),
@@ -90,7 +96,7 @@ def _text(name: str, *, index: bool = False) -> Column[Any]:
 
 
 def _number(name: str) -> Column[Any]:
-    return Column(name, Integer, nullable=False)
+    return Column(name, WHOLE, nullable=False)
 
 
 def _time(name: str) -> Column[Any]:
@@ -150,7 +156,7 @@ STREAMS: Mapping[Any, Stream] = {
         _text("kind"),
         _number("ledger_seq"),
         key="version",
-        key_type=Integer,
+        key_type=WHOLE,
     ),
     PolicyProvenance: Stream.of(
         TypeAdapter(PolicyProvenance),
@@ -159,7 +165,7 @@ STREAMS: Mapping[Any, Stream] = {
         _number("learned_through"),
         _time("created_at"),
         key="version",
-        key_type=Integer,
+        key_type=WHOLE,
     ),
     ConnectorOffset: Stream.of(
         TypeAdapter(ConnectorOffset),
@@ -171,13 +177,3 @@ STREAMS: Mapping[Any, Stream] = {
         TypeAdapter(DeadLetter), "dead_letters", _text("labeler_id"), _time("received_at")
     ),
 }
-
-
-def append_only() -> list[str]:
-    """Return the statements that make SQLite refuse to change or take away what was written."""
-    return [
-        f"CREATE TRIGGER IF NOT EXISTS {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-        "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
-        for table in metadata.tables
-        for verb in ("UPDATE", "DELETE")
-    ]

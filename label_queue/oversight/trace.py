@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 from label_queue.config import QualityConfig
 from label_queue.folds.lineage import (
@@ -21,6 +20,7 @@ from label_queue.folds.lineage import (
 )
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.sql import SqlLedger
+from label_queue.ledger_place import LedgerPlace
 from protocol.errors import InputError
 from protocol.labels import LabelChange, PolicyProvenance
 
@@ -161,18 +161,18 @@ class Trace:
         )
 
 
-def read_trace(ledger_path: Path, config: QualityConfig) -> Trace:
+def read_trace(ledger_place: LedgerPlace, config: QualityConfig) -> Trace:
     """Read a ledger, also one that a run is writing to, and be ready to answer.
 
     Args:
-        ledger_path: The run folder's ledger.sqlite.
+        ledger_place: The run folder's ledger.sqlite, or a server's.
         config: How that run judged its labelers: whose labels were held, it decides.
 
     Raises:
         MissingError: There is no ledger.
         InputError: It is none, or another version's.
     """
-    ledger = SqlLedger.open_to_read(ledger_path)
+    ledger = SqlLedger.open_to_read(ledger_place)
     try:
         return Trace(LedgerView.of(ledger), config)
     finally:

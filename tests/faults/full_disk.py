@@ -29,6 +29,7 @@ from learners.config import CheckpointConfig
 from protocol.errors import DiskFull
 from protocol.labels import Submitted
 from tests.support.labels import make_config
+from tests.support.ledger_stores import over_its_connection
 from tests.support.messages import make_policy
 from tests.unit.label_queue.intake.client import choice, client_of, post, take
 from tests.unit.label_queue.labeling import answer_orders
@@ -183,8 +184,7 @@ async def post_until_refused(
 def assert_whole(folder: Path, acknowledged: list[int], num_told: int) -> None:
     """Assert that the ledger has all that was promised, once, and that nothing told is missing."""
     ledger = SqlLedger.open(folder / "ledger.sqlite", "run-1")
-    assert ledger._connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
-    ledger._connection.rollback()
+    assert over_its_connection(ledger, "PRAGMA integrity_check") == "ok"
     labels = [event for event in ledger.events() if isinstance(event, Submitted)]
     assert len({event.event_id for event in labels}) == len(labels)
     assert set(acknowledged) <= {event.seq for event in labels}

@@ -1,7 +1,7 @@
 """A process that writes labels and acknowledges each on its standard output, until it is killed.
 
-Run as `python -m tests.faults.ledger_writer PATH`, with a plan of faults in its environment: beside
-the ledger's points it passes "written" after each acknowledgement.
+Run as `python -m tests.faults.ledger_writer PLACE`, a path or a URL, with a plan of faults in its
+environment: beside the ledger's points it passes "written" after each acknowledgement.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from pathlib import Path
 
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.sql import SqlLedger
+from label_queue.ledger_place import LedgerPlace, place_of
 from protocol.fault_points import reach
 from protocol.labels import LabelEvent
 from tests.support.labels import make_event, make_query
@@ -30,11 +30,11 @@ async def write_labels(commits: GroupCommit, writer: int) -> None:
         reach("written")
 
 
-async def main(path: Path) -> None:
-    commits = GroupCommit(SqlLedger.open(path, "run-1"), lambda record: None)
+async def main(place: LedgerPlace) -> None:
+    commits = GroupCommit(SqlLedger.open(place, "run-1"), lambda record: None)
     await asyncio.gather(*(write_labels(commits, i) for i in range(NUM_WRITERS)))
     await commits.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(place_of(sys.argv[1], "PLACE")))

@@ -17,6 +17,7 @@ from protocol.labels import LabelEvent
 from tests.support.crash_clones import check_clone, record
 from tests.support.labels import make_event, make_query
 from tests.support.ledger_history import Broken, Doubled, Lost, check_history
+from tests.support.ledger_stores import over_its_connection
 
 REPOSITORY = Path(__file__).parents[2]
 NUM_COUNTS = 6
@@ -56,8 +57,7 @@ def test_what_was_done_is_not_done_again(tmp_path: Path) -> None:
 
 def test_a_ledger_that_does_not_wait_for_the_disk_is_found_out(tmp_path: Path) -> None:
     def weaken(ledger: SqlLedger) -> None:
-        ledger._connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
-        ledger._connection.rollback()
+        over_its_connection(ledger, "PRAGMA synchronous=NORMAL")
 
     recording = record(tmp_path, 60, weaken=weaken)
 

@@ -63,7 +63,7 @@ def start_queue(path: Path, config: LabelsConfig) -> Remote[LabelQueueShell]:
 
     options = {**QUEUE_OPTIONS, "runtime_env": {"env_vars": ENVIRONMENT}}
     return spawn(LabelQueueShell, "the label queue", options)(
-        config, run_id="run-1", ledger_path=str(path), episodes=1_000, mode="online", seed=1
+        config, run_id="run-1", ledger=path, episodes=1_000, mode="online", seed=1
     )
 
 

@@ -32,7 +32,7 @@ def start_queue(
 ) -> Remote[LabelQueueShell]:
 
     return spawn(LabelQueueShell, "the label queue", QUEUE_OPTIONS)(
-        config, run_id="run-1", ledger_path=str(path), episodes=episodes, mode="online", seed=1
+        config, run_id="run-1", ledger=path, episodes=episodes, mode="online", seed=1
     )
 
 

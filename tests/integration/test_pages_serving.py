@@ -34,9 +34,9 @@ CONFIG = make_config()
 def queue(ray_session: None, tmp_path: Path) -> Iterator[Remote[LabelQueueShell]]:
     import ray
 
-    path = str(tmp_path / "ledger.sqlite")
+    path = tmp_path / "ledger.sqlite"
     queue = spawn(LabelQueueShell, "the label queue", QUEUE_OPTIONS)(
-        CONFIG, run_id="run-1", ledger_path=path, episodes=100, mode="online", seed=1
+        CONFIG, run_id="run-1", ledger=path, episodes=100, mode="online", seed=1
     )
     yield queue
     ray.get(queue.send(LabelQueueShell.close))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from label_queue.folds.dataset import build_dataset
+from label_queue.ledger.opening import open_when_free
 from label_queue.ledger.records import ConnectorOffset, LabelerToken, Record, TokenRevocation
 from label_queue.ledger.sql import SqlLedger
+from label_queue.ledger_place import LedgerPlace
 from protocol.cord import CordEvent, Pulled, ReasonReleased, Released, RollbackOrdered, RolledBack
 from protocol.labels import (
     Assignment,
@@ -34,6 +37,7 @@ from tests.support.labels import (
     make_reward,
 )
 from tests.support.memory_ledger import MemoryLedger
+from tests.support.postgres_server import PostgresServer
 
 QUERIES = {query.query_id: query for query in (make_query(i) for i in range(3))}
 LABELERS = ("ann", "bob")
@@ -116,16 +120,17 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.folder = tempfile.TemporaryDirectory()
-        self.path = Path(self.folder.name) / "ledger.sqlite"
-        self.sql = SqlLedger.open(self.path, "run-1")
+        self.place = self.make_place()
+        self.sql = SqlLedger.open(self.place, "run-1")
         self.model = MemoryLedger()
         self.datasets: dict[int, bytes] = {}
 
     def teardown(self) -> None:
         if hasattr(self, "sql"):
             self.sql.close()
-            self.folder.cleanup()
+
+    def make_place(self) -> LedgerPlace:
+        raise NotImplementedError
 
     def write(self, records: list[Record]) -> None:
         assert self.sql.write(records) == self.model.write(records)
@@ -146,7 +151,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.sql.close()
-        self.sql = SqlLedger.open(self.path, "run-1")
+        # A server gives a lock back in its own time.
+        self.sql = open_when_free(self.place, "run-1")
 
     @invariant()
     def agree(self) -> None:
@@ -164,8 +170,42 @@ class LedgerMachine(RuleBasedStateMachine):
             assert self.datasets.setdefault(seq, now) == now
 
 
-TestLedger = LedgerMachine.TestCase
-TestLedger.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+class FileMachine(LedgerMachine):
+    """Over files of a folder that is gone with the machine."""
+
+    def make_place(self) -> LedgerPlace:
+        self.folder = tempfile.TemporaryDirectory()
+        return Path(self.folder.name) / "ledger.sqlite"
+
+    def teardown(self) -> None:
+        super().teardown()
+        if hasattr(self, "folder"):
+            self.folder.cleanup()
+
+
+class ServerMachine(LedgerMachine):
+    """Over schemas of a server's, whose backend is ended at times."""
+
+    server: ClassVar[PostgresServer]
+
+    def make_place(self) -> LedgerPlace:
+        return self.server.new_schema()
+
+    @rule(event=LABELS)
+    def end_the_backend(self, event: LabelEvent) -> None:
+        self.server.end_writers()
+        self.write([event])
+
+
+@pytest.fixture(scope="session")
+def _server(postgres: PostgresServer) -> None:
+    ServerMachine.server = postgres
+
+
+TestLedgerInAFile = FileMachine.TestCase
+TestLedgerInAFile.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+TestLedgerOnAServer = pytest.mark.usefixtures("_server")(ServerMachine.TestCase)
+TestLedgerOnAServer.settings = settings(max_examples=8, stateful_step_count=10, deadline=None)
 
 
 @settings(deadline=None)

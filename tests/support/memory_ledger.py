@@ -45,6 +45,9 @@ class MemoryLedger:
             raise DiskFull("memory: labels cannot be stored (full); free space on its disk")
         return [self._write(record) for record in records]
 
+    def settle(self) -> list[Record]:
+        return []
+
     def _write(self, record: Record) -> Record:
         kind = stream_of(type(record))
         key, stream = KEYS[kind], self._streams[kind]

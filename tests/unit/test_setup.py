@@ -249,6 +249,8 @@ def machine(setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setattr(setup.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(setup, "POSTGRES", tmp_path / "postgresql")
+    monkeypatch.setattr(setup, "POSTGRES_CLUSTERS", tmp_path / "clusters")
     return folder
 
 
@@ -305,7 +307,7 @@ def test_without_a_browser_the_tests_go_on_and_say_how_to_get_one(
     setup.set_up_browser()
     assert len(asked_of_apt(setup)) == (2 if reason == "no package" else 0)
     said = capsys.readouterr().out.splitlines()
-    assert "skipped; install one, e.g. `apt-get install chromium`" in said[-1]
+    assert "skipped; `apt-get install chromium` brings what is missing." in said[-1]
 
 
 @pytest.fixture
@@ -353,3 +355,48 @@ def test_without_proxies_the_tests_go_on_and_say_how_to_get_them(
     said = capsys.readouterr().out.splitlines()
     assert "no nginx-light and no caddy, so tests of the public address" in said[-1]
     assert "`apt-get install nginx-light caddy`" in said[-1]
+
+
+def test_proxies_that_their_packages_start_are_stopped(
+    setup: ModuleType, bare: Path, tmp_path: Path
+) -> None:
+    put(bare, "caddy")
+    put(bare, "apt-get")
+    put(bare, "service", f'echo "$@" >> {tmp_path}/stopped')
+    setup.set_up_proxies()
+    assert (tmp_path / "stopped").read_text() == "nginx stop\n", "not what was there before"
+
+
+def test_a_database_server_that_is_there_is_taken(
+    setup: ModuleType, machine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(machine, "apt-get")
+    programs = setup.POSTGRES / "15" / "bin"
+    programs.mkdir(parents=True)
+    put(programs, "initdb")
+    setup.set_up_postgres()
+    assert asked_of_apt(setup) == []
+    assert capsys.readouterr().out == ""
+
+
+def test_a_missing_database_server_is_installed_and_what_its_package_starts_is_stopped(
+    setup: ModuleType, machine: Path, tmp_path: Path
+) -> None:
+    (setup.POSTGRES_CLUSTERS / "15" / "main").mkdir(parents=True)
+    put(machine, "apt-get")
+    put(machine, "pg_ctlcluster", f'echo "$@" >> {tmp_path}/stopped')
+    setup.set_up_postgres()
+    assert asked_of_apt(setup) == [INSTALL.replace("chromium", "postgresql")]
+    assert (tmp_path / "stopped").read_text() == "15 main stop\n"
+
+
+def test_without_a_database_server_the_tests_go_on_and_say_how_to_get_one(
+    setup: ModuleType, machine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (setup.POSTGRES_CLUSTERS / "15" / "main").mkdir(parents=True)
+    put(machine, "apt-get", "exit 100")
+    put(machine, "pg_ctlcluster", f'echo "$@" >> {tmp_path}/stopped')
+    setup.set_up_postgres()
+    said = capsys.readouterr().out.splitlines()
+    assert "skipped; `apt-get install postgresql` brings what is missing." in said[-1]
+    assert not (tmp_path / "stopped").exists(), "only what the set-up installed is stopped"

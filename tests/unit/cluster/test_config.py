@@ -167,3 +167,48 @@ def test_a_fixed_reward_is_named_and_nobody_labels(
     assert parse_config(fixed(), "test").run.reward == "reward/v000001"
     with pytest.raises(ConfigError, match=complaint):
         parse_config(fixed(**changes), "test")
+
+
+SECRET = "tr0ub4dor"
+URL = "postgresql://ann@db.example/andon"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://ann:{SECRET}@db/andon",
+        f"postgresql://ann:{SECRET}/@#?@db/andon",
+        f"postgresql://db/andon?password={SECRET}",
+        f"mysql://ann:{SECRET}@db/andon",
+        [f"postgresql://ann:{SECRET}@db/andon"],
+    ],
+    ids=str,
+)
+def test_a_password_in_the_ledger_s_url_is_refused_and_not_shown(url: object) -> None:
+    content = {
+        "people": ["ann"],
+        "prompts": {},
+        "policy": {"path": "model"},
+        "labels": {"ledger_url": url},
+    }
+    with pytest.raises(ConfigError, match=r"labels\.ledger_url: want postgresql://") as refused:
+        parse_config(content, "test")
+    assert SECRET not in str(refused.value)
+    with pytest.raises(ConfigError, match="PGPASSWORD") as refused:
+        load_config(ROOT / "cluster/demo.toml", (f"labels.ledger_url={url}",))
+    assert SECRET not in str(refused.value)
+
+
+def test_what_is_saved_of_a_ledger_on_a_server_is_its_url_and_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", SECRET)
+    config = load_config(ROOT / "cluster/demo.toml", (f"labels.ledger_url={URL}",))
+    save_config(config, tmp_path / "config.toml")
+    saved = (tmp_path / "config.toml").read_text()
+    assert URL in saved
+    # The same dump is what wandb is given.
+    assert SECRET not in saved + config.model_dump_json()
+    assert load_config(tmp_path / "config.toml").labels.ledger_place(Path("file")) == URL
+    plain = load_config(ROOT / "cluster/demo.toml")
+    assert plain.labels.ledger_place(Path("file")) == Path("file")

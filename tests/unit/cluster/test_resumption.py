@@ -68,7 +68,7 @@ def test_what_it_can_go_on_with_is_not(part: str, changes: dict[str, Any]) -> No
 def test_a_ledger_that_is_let_go_is_waited_for(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run-1")
     held = SqlLedger.open(folder.ledger, folder.run_id)
-    waiting = threading.Thread(target=wait_for_ledger, args=(folder, 60.0))
+    waiting = threading.Thread(target=wait_for_ledger, args=(folder, config(), 60.0))
     waiting.start()
     held.close()
     waiting.join(30.0)
@@ -79,5 +79,5 @@ def test_a_ledger_that_is_held_is_an_error(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run-1")
     held = SqlLedger.open(folder.ledger, folder.run_id)
     with pytest.raises(ResourceError):
-        wait_for_ledger(folder, 0.0)
+        wait_for_ledger(folder, config(), 0.0)
     held.close()

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
 
 import pytest
 
 from label_queue.config import LabelsConfig, Mode
 from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
+from label_queue.ledger_place import LedgerPlace
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from tests.support.labels import ManualClock, make_config
+from tests.support.ledger_stores import LedgerStore
 from tests.support.memory_ledger import MemoryLedger
 
 MakeQueue = Callable[..., LabelQueue]
@@ -47,18 +48,17 @@ def queue(make_queue: MakeQueue) -> LabelQueue:
     return make_queue()
 
 
-MakeLedger = Callable[[Sequence[Record]], Path]
+MakeLedger = Callable[[Sequence[Record]], LedgerPlace]
 
 
 @pytest.fixture
-def make_ledger(tmp_path: Path) -> MakeLedger:
-    """Ledger files of run-1 with these records."""
+def make_ledger(ledger_store: LedgerStore) -> MakeLedger:
+    """A ledger of run-1 with these records, on each of the databases it may lie in."""
 
-    def make(records: Sequence[Record]) -> Path:
-        path = tmp_path / "ledger.sqlite"
-        ledger = SqlLedger.open(path, "run-1")
+    def make(records: Sequence[Record]) -> LedgerPlace:
+        ledger = SqlLedger.open(ledger_store.place, "run-1")
         ledger.write(records)
         ledger.close()
-        return path
+        return ledger_store.place
 
     return make

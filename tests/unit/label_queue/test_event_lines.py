@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
@@ -28,6 +26,7 @@ from label_queue.ledger.sql import SqlLedger
 from protocol.cord import CordEvent, Pulled, ReasonReleased, Released, RollbackOrdered, RolledBack
 from protocol.labels import Excluded, LabelEvent, Reinstated, Retracted, Revised, Source, Submitted
 from tests.support.labels import make_assignment, make_query
+from tests.support.ledger_stores import LedgerStore
 from tests.support.memory_ledger import MemoryLedger
 
 QUERY = make_query()
@@ -248,22 +247,23 @@ RECORDS: list[Record] = [QUERY, make_assignment(QUERY), *EVENTS.values(), *CORD.
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
-    ledger = SqlLedger.open(tmp_path / "ledger.sqlite", "run-1")
+def ledger(ledger_store: LedgerStore) -> Iterator[SqlLedger]:
+    ledger = SqlLedger.open(ledger_store.place, "run-1")
     ledger.write(RECORDS)
     yield ledger
     ledger.close()
 
 
-def test_the_ledgers_columns_are_those_of_the_line(ledger: SqlLedger, tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as connection:
-        rows = connection.execute(
-            "SELECT seq, type, query_id, labeler_id, received_at, event_id, body "
-            "FROM label_events ORDER BY seq"
-        ).fetchall()
-        cord = connection.execute(
-            "SELECT action, actor, at, event_id, body FROM cord_events ORDER BY position"
-        ).fetchall()
+def test_the_ledgers_columns_are_those_of_the_line(
+    ledger: SqlLedger, ledger_store: LedgerStore
+) -> None:
+    rows = ledger_store.execute(
+        "SELECT seq, type, query_id, labeler_id, received_at, event_id, body "
+        "FROM label_events ORDER BY seq"
+    )
+    cord = ledger_store.execute(
+        "SELECT action, actor, at, event_id, body FROM cord_events ORDER BY position"
+    )
     for number, (word, event) in enumerate(EVENTS.items(), start=1):
         query_id = "q0" if number <= 3 else ""
         row = (number, word, query_id, "ann", event.received_at, event.event_id, LINES[word])

@@ -18,9 +18,11 @@ from label_queue.ledger.records import (
     Record,
 )
 from label_queue.ledger.sql import SqlLedger
+from label_queue.ledger_place import LedgerPlace
 from protocol.errors import InputError, MissingError, ResourceError, SchemaMismatch
 from protocol.labels import ComparisonQuery, DatasetRules
 from tests.support.canonical_json import dataset_bytes
+from tests.support.ledger_stores import LedgerStore
 from tests.unit.label_queue.conftest import MakeLedger
 from tests.unit.label_queue.exchanged import (
     PAIR,
@@ -35,11 +37,13 @@ def ours(records: Sequence[Record]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in record_lines(memory(records))]
 
 
-def test_our_own_form_round_trips_byte_for_byte(make_ledger: MakeLedger, tmp_path: Path) -> None:
+def test_our_own_form_round_trips_byte_for_byte(
+    make_ledger: MakeLedger, ledger_store: LedgerStore, tmp_path: Path
+) -> None:
     ledger = make_ledger(everything())
     first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
     export_run(ledger, first, "andon")
-    copy = tmp_path / "copy.sqlite"
+    copy = ledger_store.another()
 
     imported = import_file(first, copy, at_time=99.0)
     export_run(copy, second, "andon")
@@ -52,8 +56,8 @@ def test_our_own_form_round_trips_byte_for_byte(make_ledger: MakeLedger, tmp_pat
     reopened.close()
 
 
-def training_set(path: Path, seq: int) -> bytes:
-    ledger = SqlLedger.open_to_read(path)
+def training_set(place: LedgerPlace, seq: int) -> bytes:
+    ledger = SqlLedger.open_to_read(place)
     queries = {query.query_id: query for query in ledger.queries()}
     events = ledger.events()
     ledger.close()

@@ -9,8 +9,10 @@ import pytest
 from label_queue.ledger import group_commit
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import Record
+from label_queue.ledger.sql import SqlLedger
 from protocol.errors import DiskFull, ResourceError
 from tests.support.labels import make_event, make_query
+from tests.support.ledger_stores import LedgerStore
 from tests.support.memory_ledger import MemoryLedger
 
 
@@ -103,3 +105,55 @@ async def test_closing_twice_is_allowed() -> None:
     await commits.close()
     with pytest.raises(ResourceError, match="the run is over"):
         await commits.write(EVENTS)
+
+
+async def test_what_many_write_at_once_is_in_the_ledger_as_it_was_applied(
+    ledger_store: LedgerStore,
+) -> None:
+    applied = list[Record]()
+    commits = GroupCommit(SqlLedger.open(ledger_store.place, "run-1"), applied.append)
+    written = await asyncio.gather(*(commits.write([event]) for event in EVENTS * 2))
+    await commits.close()
+    reader = SqlLedger.open_to_read(ledger_store.place)
+    events = reader.events()
+    reader.close()
+    assert [event.seq for event in events] == [1, 2, 3, 4, 5, 6]
+    assert [record for [record] in written] == applied == [*events, *events]
+
+
+class InDoubt(MemoryLedger):
+    """Refuses some writes though they stand, as a ledger whose connection was lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_away = False
+        self._stands: list[Record] = []
+
+    def write(self, records: Sequence[Record]) -> list[Record]:
+        written = super().write(records)
+        if self.is_away:
+            self._stands += written
+            raise ResourceError("the connection was lost")
+        return written
+
+    def settle(self) -> list[Record]:
+        if self.is_away:
+            raise ResourceError("the connection was lost")
+        stands, self._stands = self._stands, []
+        return stands
+
+
+async def test_what_stands_of_a_refused_group_is_applied_first_and_once() -> None:
+    ledger, applied = InDoubt(), list[Record]()
+    commits = GroupCommit(ledger, applied.append)
+    await commits.write(EVENTS[:1])
+    ledger.is_away = True
+    for event in EVENTS[1:3]:
+        with pytest.raises(ResourceError, match="was lost"):
+            await commits.write([event])
+    assert applied == ledger.events()[:1]
+    ledger.is_away = False
+    await commits.write(EVENTS[3:])
+    assert applied == ledger.events()
+    assert len(applied) == 5  # what was refused by `settle` was never written
+    await commits.close()

@@ -104,18 +104,6 @@ def test_a_circle_of_links_and_a_zero_are_no_paths(tmp_path: Path) -> None:
             SqlLedger.open(path, "run-1")
 
 
-def test_a_changed_record_is_told_in_a_line(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.sqlite"
-    write_one(path, "run-1")
-    with sqlite3.connect(path) as plain:
-        plain.execute("DROP TRIGGER queries_no_update")
-        plain.execute("UPDATE queries SET body = '{}'")
-    ledger = SqlLedger.open_to_read(path)
-    with pytest.raises(InputError, match=r"ledger\.sqlite: a record is not as Andon writes it"):
-        ledger.queries()
-    ledger.close()
-
-
 def test_a_ledger_of_another_user_s_is_named() -> None:
     with open_folder() as folder:
         hidden = folder / "hidden"

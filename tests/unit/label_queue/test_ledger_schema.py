@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, insert, inspect
 
 from label_queue.ledger import schema
+from label_queue.ledger.postgres import PostgresStore
 from label_queue.ledger.records import LabelerToken
-from label_queue.ledger.schema import SCHEMA_VERSION
+from label_queue.ledger.schema import MIGRATIONS, SCHEMA_VERSION, upgrade
 from label_queue.ledger.sql import SqlLedger
-from label_queue.ledger.tables import STREAMS
+from label_queue.ledger.stores import store_to_write
+from label_queue.ledger.tables import STREAMS, metadata
+from label_queue.ledger_place import LedgerPlace
 from protocol.cord import Pulled
 from protocol.errors import InputError, SchemaMismatch
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent
 from tests.support.labels import make_assignment, make_cord_event, make_event, make_query
+from tests.support.ledger_stores import FileStore, LedgerStore, ServerStore
+from tests.support.postgres_server import PostgresServer
 
-APPEND_ONLY = "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
 FIRST_TABLES = (
     "run (run_id VARCHAR NOT NULL PRIMARY KEY, schema_version INTEGER NOT NULL)",
     "queries (position INTEGER NOT NULL PRIMARY KEY, query_id VARCHAR NOT NULL UNIQUE, "
@@ -35,55 +42,53 @@ FIRST_TABLES = (
     "dead_letters (position INTEGER NOT NULL PRIMARY KEY, labeler_id VARCHAR NOT NULL, "
     "received_at FLOAT NOT NULL, body TEXT NOT NULL)",
 )
+"""As the first version made them in a file; on a server, only steps ever made them."""
 QUERY = make_query()
-OPEN: tuple[Callable[[Path], SqlLedger], ...] = (
-    lambda path: SqlLedger.open(path, "run-1"),
+OPEN: tuple[Callable[[LedgerPlace], SqlLedger], ...] = (
+    lambda place: SqlLedger.open(place, "run-1"),
     SqlLedger.open_to_read,
 )
+RECORDS = (
+    (ComparisonQuery, QUERY),
+    (Assignment, make_assignment(QUERY)),
+    (LabelEvent, make_event(QUERY, seq=1)),
+)
+TOKEN = '{"token_sha256":"ab","labeler_id":"ann","created_at":1.0,"expires_at":null}'
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.sqlite"
+@contextmanager
+def connected(store: LedgerStore) -> Iterator[Connection]:
+    """A connection in a transaction, as the ledger's own are made."""
+    database = store_to_write(store.place, "run-1")
+    try:
+        connection = database.connect()
+        with connection.begin():
+            database.begin_making(connection)
+            yield connection
+    finally:
+        database.close()
 
 
-def make_first(path: Path, *, run: tuple[object, ...] | None = ("run-1", 1)) -> None:
+def make_first(store: LedgerStore, *, run: tuple[str, object] | None = ("run-1", 1)) -> None:
     """A ledger as the first version of the tables had it, with a query, its label and a token."""
-    with closing(sqlite3.connect(path)) as connection:
-        for table in FIRST_TABLES:
-            name = table.split()[0]
-            connection.execute(f"CREATE TABLE {table}")
-            for verb in ("UPDATE", "DELETE"):
-                connection.execute(
-                    f"CREATE TRIGGER {name}_no_{verb.lower()} BEFORE {verb} ON {name} {APPEND_ONLY}"
-                )
+    with connected(store) as connection:
+        if isinstance(store, FileStore):
+            for first in FIRST_TABLES:
+                connection.exec_driver_sql(f"CREATE TABLE {first}")
+        else:
+            upgrade(connection, None, 1)
+        tables = inspect(connection).get_table_names()
+        store_to_write(store.place, "run-1").make_append_only(connection, tables)
+        for kind, record in RECORDS:
+            connection.execute(insert(STREAMS[kind].table), [STREAMS[kind].row(record, 1)])
+        connection.exec_driver_sql(f"INSERT INTO tokens VALUES (1, 'ab', 'ann', '{TOKEN}')")
         if run is not None:
-            connection.execute("INSERT INTO run VALUES (?, ?)", run)
-        for kind, record in (
-            (ComparisonQuery, QUERY),
-            (Assignment, make_assignment(QUERY)),
-            (LabelEvent, make_event(QUERY, seq=1)),
-        ):
-            row = STREAMS[kind].row(record, 1)
-            marks = ",".join("?" * len(row))
-            connection.execute(
-                f"INSERT INTO {STREAMS[kind].table.name} ({','.join(row)}) VALUES ({marks})",
-                tuple(row.values()),
-            )
-        token = '{"token_sha256":"ab","labeler_id":"ann","created_at":1.0,"expires_at":null}'
-        connection.execute("INSERT INTO tokens VALUES (1, 'ab', 'ann', ?)", (token,))
-        connection.commit()
+            connection.exec_driver_sql(f"INSERT INTO run VALUES ('{run[0]}', {run[1]!r})")
 
 
-def version_in(path: Path) -> object:
-    with closing(sqlite3.connect(path)) as connection:
-        [(version,)] = connection.execute("SELECT schema_version FROM run")
+def version_in(store: LedgerStore) -> object:
+    [(version,)] = store.execute("SELECT schema_version FROM run")
     return version
-
-
-def tables_in(path: Path) -> set[str]:
-    with closing(sqlite3.connect(path)) as connection:
-        return {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
 
 
 def check_content(ledger: SqlLedger) -> None:
@@ -96,126 +101,188 @@ def check_content(ledger: SqlLedger) -> None:
     assert ledger.cord_events() == []
 
 
-def test_a_new_ledger_says_its_version(path: Path) -> None:
-    SqlLedger.open(path, "run-1").close()
-    assert version_in(path) == SCHEMA_VERSION
+def test_the_newest_revision_is_our_version() -> None:
+    assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [str(SCHEMA_VERSION)]
+
+
+@pytest.mark.parametrize("first", range(1, SCHEMA_VERSION + 1))
+def test_the_steps_from_every_version_lead_to_the_tables_of_ours(
+    ledger_store: LedgerStore, first: int
+) -> None:
+    with connected(ledger_store) as connection:
+        upgrade(connection, None, first)
+        upgrade(connection, first, SCHEMA_VERSION)
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_a_difference_from_our_tables_would_be_seen(ledger_store: LedgerStore) -> None:
+    with connected(ledger_store) as connection:
+        upgrade(connection, None, 1)
+        context = MigrationContext.configure(connection)
+        found = {change[0] for change in compare_metadata(context, metadata)}
+    assert {"add_table", "add_column"} <= found
+
+
+def test_the_first_step_makes_what_the_first_version_made(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    shipped, stepped = (FileStore(tmp_path_factory.mktemp(name)) for name in ("shipped", "stepped"))
+    make_first(shipped)
+    with connected(stepped) as connection:
+        upgrade(connection, None, 1)
+    for first in FIRST_TABLES:
+        name = first.split()[0]
+        columns = f"SELECT name, type, \"notnull\", pk FROM pragma_table_info('{name}')"
+        assert shipped.execute(columns) == stepped.execute(columns)
+
+
+def test_a_new_ledger_says_its_version(ledger_store: LedgerStore) -> None:
+    SqlLedger.open(ledger_store.place, "run-1").close()
+    assert version_in(ledger_store) == SCHEMA_VERSION
 
 
 @pytest.mark.parametrize("run", [("run-1", 1), None], ids=["says so", "judged by its tables"])
-def test_an_older_ledger_is_brought_up_to_date(path: Path, run: tuple[object, ...] | None) -> None:
-    make_first(path, run=run)
-    ledger = SqlLedger.open(path, "run-1")
+def test_an_older_ledger_is_brought_up_to_date(
+    ledger_store: LedgerStore, run: tuple[str, object] | None
+) -> None:
+    make_first(ledger_store, run=run)
+    ledger = SqlLedger.open(ledger_store.place, "run-1")
     check_content(ledger)
     pull = make_cord_event(Pulled)
     new = LabelerToken(token_sha256="cd", labeler_id="olga", created_at=2.0, expires_at=None)
     ledger.write([pull, new, make_event(make_query(1))])
     ledger.close()
 
-    assert version_in(path) == SCHEMA_VERSION
-    again = SqlLedger.open(path, "run-1")
+    assert version_in(ledger_store) == SCHEMA_VERSION
+    again = SqlLedger.open(ledger_store.place, "run-1")
     assert [event.seq for event in again.events()] == [1, 2]
     assert again.cord_events() == [pull]
     again.close()
-    with closing(sqlite3.connect(path)) as connection:
-        kinds = connection.execute("SELECT role, kind FROM tokens").fetchall()
-        assert kinds == [("labeler", "token")] * 2
-        for table in ("run", "tokens", "cord_events"):
-            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-                connection.execute(f"DELETE FROM {table}")
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            connection.execute("UPDATE run SET schema_version = 7")
+    kinds = ledger_store.execute("SELECT role, kind FROM tokens")
+    assert kinds == [("labeler", "token")] * 2
+    statements = [f"DELETE FROM {name}" for name in ("run", "tokens", "cord_events")]
+    for statement in (*statements, "UPDATE run SET schema_version = 7"):
+        with pytest.raises(ledger_store.refusal, match="append-only"):
+            ledger_store.execute(statement)
 
 
-def test_an_older_ledger_is_read_without_changing_it(path: Path) -> None:
-    make_first(path)
-    before = tables_in(path)
-    reader = SqlLedger.open_to_read(path)
+def test_an_older_ledger_is_read_without_changing_it(ledger_store: LedgerStore) -> None:
+    make_first(ledger_store)
+    before = ledger_store.tables()
+    reader = SqlLedger.open_to_read(ledger_store.place)
     check_content(reader)
     reader.close()
-    assert version_in(path) == 1
-    assert tables_in(path) == before
+    assert version_in(ledger_store) == 1
+    assert ledger_store.tables() == before
 
 
 def test_a_crash_half_way_leaves_the_older_ledger(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    ledger_store: LedgerStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_first(path)
-    before = tables_in(path)
+    make_first(ledger_store)
+    before = ledger_store.tables()
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "_note_version", lambda _: 1 / 0)
+        patch.setattr(schema, "_note_version", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            SqlLedger.open(path, "run-1")
-    assert version_in(path) == 1
-    assert tables_in(path) == before
-    ledger = SqlLedger.open(path, "run-1")
+            SqlLedger.open(ledger_store.place, "run-1")
+    assert version_in(ledger_store) == 1
+    assert ledger_store.tables() == before
+    ledger = SqlLedger.open(ledger_store.place, "run-1")
     check_content(ledger)
     ledger.close()
 
 
-def test_another_runs_older_ledger_is_left_as_it_was(path: Path) -> None:
-    make_first(path)
-    before = tables_in(path)
+def test_another_runs_older_ledger_is_left_as_it_was(ledger_store: LedgerStore) -> None:
+    make_first(ledger_store)
+    before = ledger_store.tables()
     with pytest.raises(InputError, match="is the ledger of run 'run-1', not 'run-2'"):
-        SqlLedger.open(path, "run-2")
-    assert (version_in(path), tables_in(path)) == (1, before)
+        SqlLedger.open(ledger_store.place, "run-2")
+    assert (version_in(ledger_store), ledger_store.tables()) == (1, before)
 
 
 @pytest.mark.parametrize("open_ledger", OPEN, ids=["to write", "to read"])
 @pytest.mark.parametrize(
     ("says", "kind", "problem"),
     [
-        (3, SchemaMismatch, r"ledger\.sqlite: schema_version: is 3, this is 2; use the version of"),
-        (0, InputError, r"ledger\.sqlite: schema_version: is 0, and none before 2 was called so"),
-        ("two", InputError, r"schema_version: is 'two', .* put a whole copy back"),
+        (3, SchemaMismatch, r": schema_version: is 3, this is 2; use the version of"),
+        (0, InputError, r": schema_version: is 0, and none before 2 was called so"),
     ],
 )
 def test_a_newer_or_unknown_ledger_is_refused_by_name_and_left_as_it_was(
-    path: Path,
-    open_ledger: Callable[[Path], SqlLedger],
+    ledger_store: LedgerStore,
+    open_ledger: Callable[[LedgerPlace], SqlLedger],
     says: object,
     kind: type[Exception],
     problem: str,
 ) -> None:
-    make_first(path, run=("run-1", says))
-    before = tables_in(path)
+    make_first(ledger_store, run=("run-1", says))
+    before = ledger_store.tables()
     with pytest.raises(InputError, match=problem) as refused:
-        open_ledger(path)
+        open_ledger(ledger_store.place)
     assert type(refused.value) is kind
-    assert (version_in(path), tables_in(path)) == (says, before)
+    assert str(refused.value).startswith(f"{ledger_store.place}: ")
+    assert (version_in(ledger_store), ledger_store.tables()) == (says, before)
+
+
+@pytest.mark.parametrize("open_ledger", OPEN, ids=["to write", "to read"])
+def test_a_word_for_a_version_is_refused(
+    file_store: FileStore, open_ledger: Callable[[LedgerPlace], SqlLedger]
+) -> None:
+    make_first(file_store, run=("run-1", "two"))
+    with pytest.raises(InputError, match=r"schema_version: is 'two', .* put a whole copy back"):
+        open_ledger(file_store.place)
+    assert version_in(file_store) == "two"
 
 
 @pytest.mark.parametrize("open_ledger", OPEN, ids=["to write", "to read"])
 def test_another_programs_database_is_no_ledger(
-    path: Path, open_ledger: Callable[[Path], SqlLedger]
+    ledger_store: LedgerStore, open_ledger: Callable[[LedgerPlace], SqlLedger]
 ) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE run (distance FLOAT)")
-        connection.execute("CREATE TABLE shoes (size INTEGER)")
-        connection.commit()
+    ledger_store.execute("CREATE TABLE run (distance FLOAT)")
+    ledger_store.execute("CREATE TABLE shoes (size INTEGER)")
     with pytest.raises(InputError, match=r"not a label ledger \(it holds the table 'run'"):
-        open_ledger(path)
-    assert tables_in(path) == {"run", "shoes"}
+        open_ledger(ledger_store.place)
+    assert ledger_store.tables() == {"run", "shoes"}
 
 
-def test_an_empty_file_becomes_a_ledger_and_is_none_to_read(path: Path) -> None:
-    path.touch()
+def test_an_empty_database_becomes_a_ledger_and_is_none_to_read(ledger_store: LedgerStore) -> None:
+    if isinstance(ledger_store, FileStore):
+        ledger_store.place.touch()
     with pytest.raises(InputError, match=r"not a label ledger \(it holds no tables"):
-        SqlLedger.open_to_read(path)
-    SqlLedger.open(path, "run-1").close()
-    assert version_in(path) == SCHEMA_VERSION
+        SqlLedger.open_to_read(ledger_store.place)
+    SqlLedger.open(ledger_store.place, "run-1").close()
+    assert version_in(ledger_store) == SCHEMA_VERSION
 
 
-def test_a_ledger_whose_making_was_cut_short_is_gone_on_with(path: Path) -> None:
-    whole = path.with_name("whole.sqlite")
-    SqlLedger.open(whole, "run-1").close()
-    with closing(sqlite3.connect(whole)) as connection:
-        made = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master") if sql]
-    with closing(sqlite3.connect(path)) as connection:
+@pytest.fixture
+def file_store(tmp_path_factory: pytest.TempPathFactory) -> FileStore:
+    return FileStore(tmp_path_factory.mktemp("file"))
+
+
+def test_a_ledger_whose_making_was_cut_short_is_gone_on_with(
+    file_store: FileStore, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    whole = FileStore(tmp_path_factory.mktemp("whole"))
+    SqlLedger.open(whole.place, "run-1").close()
+    made = [sql for (sql,) in whole.execute("SELECT sql FROM sqlite_master") if sql]
+    with closing(sqlite3.connect(file_store.place)) as connection:
         for statement in made[:4]:
             connection.execute(statement)
         connection.commit()
-    ledger = SqlLedger.open(path, "run-1")
+    ledger = SqlLedger.open(file_store.place, "run-1")
     ledger.write([make_event(QUERY)])
     ledger.close()
-    assert tables_in(path) == tables_in(whole)
-    assert version_in(path) == SCHEMA_VERSION
+    assert file_store.tables() == whole.tables()
+    assert version_in(file_store) == SCHEMA_VERSION
+
+
+def test_a_making_on_a_server_that_is_cut_short_leaves_nothing(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ServerStore(postgres)
+    with monkeypatch.context() as patch:
+        patch.setattr(PostgresStore, "make_append_only", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            SqlLedger.open(store.place, "run-1")
+    assert store.tables() == set()

@@ -1,22 +1,20 @@
+"""The ledger, whichever database it lies in."""
+
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, event
 
-from label_queue.ledger.file import refuse_network_filesystem
 from label_queue.ledger.records import ConnectorOffset, DeadLetter, LabelerToken, TokenRevocation
-from label_queue.ledger.sql import SqlLedger, _engine
+from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger.tables import STREAMS
 from protocol.cord import Pulled
-from protocol.errors import InputError, MissingError, ResourceError
+from protocol.errors import InputError, ResourceError
 from protocol.labels import ComparisonQuery, RewardVersion
+from protocol.limits import LARGEST_STORED
 from tests.support.labels import (
     make_assignment,
     make_cord_event,
@@ -26,16 +24,12 @@ from tests.support.labels import (
     make_reward,
 )
 from tests.support.ledger_contract import LedgerContract
+from tests.support.ledger_stores import LedgerStore
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.sqlite"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[SqlLedger]:
-    ledger = SqlLedger.open(path, "run-1")
+def ledger(ledger_store: LedgerStore) -> Iterator[SqlLedger]:
+    ledger = SqlLedger.open(ledger_store.place, "run-1")
     yield ledger
     ledger.close()
 
@@ -46,12 +40,12 @@ class TestSqlLedger(LedgerContract, of=SqlLedger):
         return ledger
 
 
-def test_holds_everything_after_a_restart_and_numbers_on(path: Path) -> None:
+def test_holds_everything_after_a_restart_and_numbers_on(ledger_store: LedgerStore) -> None:
     query = make_query()
-    first = SqlLedger.open(path, "run-1")
+    first = SqlLedger.open(ledger_store.place, "run-1")
     first.write([query, make_assignment(query), make_event(query)])
     first.close()
-    second = SqlLedger.open(path, "run-1")
+    second = SqlLedger.open(ledger_store.place, "run-1")
     assert second.queries() == [query]
     assert [event.seq for event in second.events()] == [1]
     [event] = second.write([make_event(make_query(1))])
@@ -59,14 +53,8 @@ def test_holds_everything_after_a_restart_and_numbers_on(path: Path) -> None:
     second.close()
 
 
-def test_commits_reach_the_disk_before_they_are_acknowledged(ledger: SqlLedger) -> None:
-    pragmas = ledger._connection.exec_driver_sql  # what was asked for must also hold
-    assert pragmas("PRAGMA journal_mode").scalar() == "wal"
-    assert pragmas("PRAGMA synchronous").scalar() == 2  # FULL
-
-
 @pytest.mark.parametrize("table", [stream.table.name for stream in STREAMS.values()] + ["run"])
-def test_streams_are_append_only(ledger: SqlLedger, path: Path, table: str) -> None:
+def test_streams_are_append_only(ledger: SqlLedger, ledger_store: LedgerStore, table: str) -> None:
     query = make_query()
     ledger.write(
         [
@@ -82,106 +70,98 @@ def test_streams_are_append_only(ledger: SqlLedger, path: Path, table: str) -> N
             DeadLetter(received_at=1.0, labeler_id="", field="", message="", payload=""),
         ]
     )
-    with closing(sqlite3.connect(path)) as connection:
-        [(column,)] = connection.execute(f"SELECT name FROM pragma_table_info('{table}') LIMIT 1")
-        for statement in (f"UPDATE {table} SET {column} = 7", f"DELETE FROM {table}"):
-            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-                connection.execute(statement)
+    column = "run_id" if table == "run" else "body"
+    before = ledger_store.execute(f"SELECT * FROM {table}")
+    assert before
+    for statement in (f"UPDATE {table} SET {column} = '7'", f"DELETE FROM {table}"):
+        with pytest.raises(ledger_store.refusal, match="append-only"):
+            ledger_store.execute(statement)
+    assert ledger_store.execute(f"SELECT * FROM {table}") == before
 
 
-def test_a_failed_write_appends_nothing(ledger: SqlLedger) -> None:
+def test_can_be_read_beside_its_writer(ledger: SqlLedger, ledger_store: LedgerStore) -> None:
     ledger.write([make_event(make_query())])
-    pages = ledger._connection.exec_driver_sql("PRAGMA page_count").scalar()
-    ledger._connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
-    ledger._connection.rollback()
-    events = [make_event(make_query(i)) for i in range(1, 200)]
-    with pytest.raises(ResourceError, match=r"ledger\.sqlite: labels cannot be stored .*full"):
-        ledger.write(events)
-    assert len(ledger.events()) == 1
-    ledger._connection.exec_driver_sql("PRAGMA max_page_count=100000")
-    ledger._connection.rollback()
-    assert ledger.write(events)[-1].seq == 200  # type: ignore[union-attr]
-
-
-def test_refuses_a_second_process(ledger: SqlLedger, path: Path) -> None:
-    with pytest.raises(ResourceError, match="another process has this ledger open"):
-        SqlLedger.open(path, "run-1")
-
-
-def test_can_be_read_beside_its_writer(ledger: SqlLedger, path: Path) -> None:
-    ledger.write([make_event(make_query())])
-    reader = SqlLedger.open_to_read(path)
+    reader = SqlLedger.open_to_read(ledger_store.place)
     assert reader.events() == ledger.events()
-    with pytest.raises(ResourceError, match="readonly"):
+    with pytest.raises(ResourceError, match=r"read-?only"):
         reader.write([make_event(make_query(1))])
+    assert ledger.write([make_event(make_query(1))]) == reader.events()[1:]
     reader.close()
 
 
-def test_refuses_the_ledger_of_another_run(ledger: SqlLedger, path: Path) -> None:
+def test_refuses_a_second_writer(ledger: SqlLedger, ledger_store: LedgerStore) -> None:
+    with pytest.raises(ResourceError, match="another process has this ledger open"):
+        SqlLedger.open(ledger_store.place, "run-1")
+
+
+def test_refuses_the_ledger_of_another_run(ledger: SqlLedger, ledger_store: LedgerStore) -> None:
     ledger.close()
     with pytest.raises(InputError, match="is the ledger of run 'run-1', not 'run-2'"):
-        SqlLedger.open(path, "run-2")
-    SqlLedger.open(path, "run-1").close()
-
-
-def test_refuses_a_file_that_is_no_ledger(path: Path) -> None:
-    path.write_text("not a database, but long enough to be taken for one" * 100)
-    with pytest.raises(InputError, match="not a label ledger"):
-        SqlLedger.open(path, "run-1")
-    with pytest.raises(InputError, match="not a label ledger"):
-        SqlLedger.open_to_read(path)
-
-
-def open_on_full_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Open a ledger with SQLite held to one page, its way to say that the disk is full."""
-
-    def tiny_engine(path: Path) -> Engine:
-        engine = _engine(path)
-        pragma = "PRAGMA max_page_count=1"
-        event.listen(engine, "connect", lambda connection, _: connection.execute(pragma))
-        return engine
-
-    with monkeypatch.context() as patch:
-        patch.setattr("label_queue.ledger.sql._engine", tiny_engine)
-        SqlLedger.open(path, "run-1")
-
-
-def test_a_full_disk_at_opening_is_called_so_and_frees_the_lock(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(ResourceError, match=r"ledger\.sqlite: cannot be opened .*full.*free space"):
-        open_on_full_disk(path, monkeypatch)
-    SqlLedger.open(path, "run-1").close()
-
-
-def test_a_lock_that_cannot_be_made_is_named(path: Path) -> None:
-    path.with_name("ledger.sqlite.lock").mkdir()
-    with pytest.raises(ResourceError, match=r"ledger\.sqlite\.lock: cannot be written"):
-        SqlLedger.open(path, "run-1")
+        SqlLedger.open(ledger_store.place, "run-2")
+    SqlLedger.open(ledger_store.place, "run-1").close()
 
 
 def test_an_error_of_any_kind_at_opening_frees_the_lock(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    ledger_store: LedgerStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("label_queue.ledger.sql.prepare", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            SqlLedger.open(path, "run-1")
-    SqlLedger.open(path, "run-1").close()
+            SqlLedger.open(ledger_store.place, "run-1")
+    SqlLedger.open(ledger_store.place, "run-1").close()
 
 
-def test_refuses_a_missing_folder_or_ledger(tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match="no such folder"):
-        SqlLedger.open(tmp_path / "nowhere" / "ledger.sqlite", "run-1")
-    with pytest.raises(MissingError, match="no such ledger"):
-        SqlLedger.open_to_read(tmp_path / "ledger.sqlite")
+def test_a_changed_record_is_told_in_a_line(ledger_store: LedgerStore) -> None:
+    ledger = SqlLedger.open(ledger_store.place, "run-1")
+    ledger.write([make_query()])
+    ledger.close()
+    for trigger in ("queries_no_update", "queries_append_only ON queries"):
+        if trigger.split()[0] in ledger_store.tables():
+            ledger_store.execute(f"DROP TRIGGER {trigger}")
+    ledger_store.execute("UPDATE queries SET body = '{}'")
+    reader = SqlLedger.open_to_read(ledger_store.place)
+    with pytest.raises(InputError, match="a record is not as Andon writes it") as told:
+        reader.queries()
+    assert str(told.value).startswith(f"{ledger_store.place}: ")
+    reader.close()
 
 
-def test_refuses_a_network_filesystem(tmp_path: Path) -> None:
-    mounts = [("/", "ext4"), (str(tmp_path), "nfs4")]
-    with pytest.raises(ResourceError, match="network filesystem \\(nfs4\\)"):
-        refuse_network_filesystem(tmp_path / "ledger.sqlite", mounts)
-    refuse_network_filesystem(tmp_path / "ledger.sqlite", [("/", "nfs"), (str(tmp_path), "ext4")])
+def test_a_trigger_that_was_dropped_is_back_at_the_next_opening(
+    ledger_store: LedgerStore,
+) -> None:
+    SqlLedger.open(ledger_store.place, "run-1").close()
+    whole = ledger_store.tables()
+    for trigger in ("run_no_delete", "run_append_only ON run"):
+        if trigger.split()[0] in whole:
+            ledger_store.execute(f"DROP TRIGGER {trigger}")
+    assert ledger_store.tables() < whole
+    SqlLedger.open(ledger_store.place, "run-1").close()
+    assert ledger_store.tables() == whole
+    with pytest.raises(ledger_store.refusal, match="append-only"):
+        ledger_store.execute("DELETE FROM run")
+
+
+def test_a_write_of_thousands_of_records_comes_back_in_order(ledger: SqlLedger) -> None:
+    events = [make_event(make_query(number)) for number in range(2_500)]
+    written = ledger.write(events)
+    assert ledger.write(events) == written == ledger.events()
+
+
+def test_the_largest_numbers_come_back(ledger: SqlLedger) -> None:
+    reward = make_reward(LARGEST_STORED, ledger_seq=LARGEST_STORED)
+    ledger.write([reward])
+    assert ledger.read(RewardVersion) == [reward]
+
+
+def test_text_of_every_kind_comes_back(ledger: SqlLedger) -> None:
+    event = make_event(make_query(), comment="\0 π \u202e 'DROP' \\ \n 𝔘 %s :x")
+    written = ledger.write([event])
+    assert ledger.events() == written == [replace(event, seq=1)]
+
+
+def test_nothing_is_in_doubt_that_was_not_cut_off(ledger: SqlLedger) -> None:
+    ledger.write([make_event(make_query())])
+    assert ledger.settle() == []
 
 
 def test_records_of_an_earlier_ledger_are_read() -> None:
@@ -196,9 +176,7 @@ def test_records_of_an_earlier_ledger_are_read() -> None:
         assert adapter.validate_json(json.dumps(earlier)) == record
 
 
-def test_the_list_of_a_fit_comes_back_as_it_went_in(tmp_path: Path) -> None:
-    ledger = SqlLedger.open(tmp_path / "ledger.sqlite", "run-1")
+def test_the_list_of_a_fit_comes_back_as_it_went_in(ledger: SqlLedger) -> None:
     reward = replace(make_reward(1, ledger_seq=9, learned=(1, 2, 5)), announced_at=3.5)
     ledger.write([reward])
     assert ledger.read(RewardVersion) == [reward]
-    ledger.close()

@@ -42,7 +42,7 @@ async def opened(ledger: Path, recollection: Recollection) -> AsyncIterator[Labe
     shell = LabelQueueShell(
         make_config(validation_share=0.5),
         run_id="run-1",
-        ledger_path=str(ledger),
+        ledger=ledger,
         episodes=1000,
         mode="online",
         seed=1,
