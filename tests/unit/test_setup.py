@@ -353,7 +353,7 @@ def test_without_proxies_the_tests_go_on_and_say_how_to_get_them(
     setup.set_up_proxies()
     assert len(asked_of_apt(setup)) == (2 if reason == "no package" else 0)
     said = capsys.readouterr().out.splitlines()
-    assert "no nginx-light and no caddy, so tests of the public address" in said[-1]
+    assert "no nginx-light and no caddy, so the tests of the public address" in said[-1]
     assert "`apt-get install nginx-light caddy`" in said[-1]
 
 
