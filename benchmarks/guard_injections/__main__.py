@@ -4,18 +4,23 @@
     python -m benchmarks.guard_injections --injections score_sign clean --seeds 1
     python -m benchmarks.guard_injections --quick
 
-Each result is a file under `runs/guard-injections/`; what is there already is read, not run again,
-so that an interrupted series goes on. The table is Markdown, as in docs/results.md. A run of the
-demo takes about ten minutes of two cores; `--quick` is one injection in a run of a few steps.
+What runs is a copy of the newest commit, so that a series of hours is of one code, whatever is
+edited meanwhile. Each result is a file under `runs/guard-injections/COMMIT/`; what is there already
+is read, not run again, so that an interrupted series goes on; `--commit` goes on with that of an
+older one. The table is Markdown, as in docs/results.md. A run of the demo takes about ten minutes
+of two cores; `--quick` is one injection in a run of a few steps.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +31,7 @@ from cluster.metrics.jsonl_sink import read_metrics
 from cluster.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
-FOLDER = Path("runs/guard-injections")
+FOLDER = ROOT / "runs" / "guard-injections"
 POLL_S = 0.5
 STOP_S = 180.0
 """For a run that was told to end."""
@@ -72,13 +77,40 @@ def outcome_of(run: RunFolder, state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def injected_run(name: str, seed: int, folder: Path, settings: Sequence[str]) -> dict[str, Any]:
-    """Run the demo, broken, until a guard has pulled the cord or it ends."""
+def copied_code(series: Path, commit: str) -> Path:
+    """Return a folder with the code of a commit, whose runs are the repository's."""
+    code = series / "code"
+    if not code.exists():
+        archive = subprocess.run(
+            ["git", "archive", commit], cwd=ROOT, check=True, capture_output=True
+        ).stdout
+        draft = series / "draft"
+        shutil.rmtree(draft, ignore_errors=True)
+        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+            files.extractall(draft, filter="data")
+        (draft / "runs").symlink_to(ROOT / "runs")
+        draft.rename(code)
+    return code
+
+
+def injected_run(
+    name: str, seed: int, folder: Path, settings: Sequence[str], code: Path
+) -> dict[str, Any]:
+    """Run the demo, broken, until a guard has pulled the cord or it ends.
+
+    Args:
+        name: Of the injection.
+        seed: Of the run.
+        folder: The run's, to be made.
+        settings: `--set` overrides.
+        code: Folder of the code that runs.
+    """
     injection = INJECTIONS[name]
     overrides = [
         part for setting in (*settings, *injection.settings) for part in ("--set", setting)
     ]
-    paths = (str(Path(__file__).parent / "startup"), str(ROOT), os.environ.get("PYTHONPATH", ""))
+    startup = code / "benchmarks" / "guard_injections" / "startup"
+    paths = (str(startup), str(code), os.environ.get("PYTHONPATH", ""))
     environment = {
         **os.environ,
         "ANDON_INJECTION": name,
@@ -90,6 +122,7 @@ def injected_run(name: str, seed: int, folder: Path, settings: Sequence[str]) ->
     with log.open("w") as output:
         process = subprocess.Popen(
             [*command, "--seed", str(seed), *overrides],
+            cwd=code,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -140,7 +173,18 @@ def main() -> None:
         "--injections", nargs="+", choices=sorted(INJECTIONS), default=list(INJECTIONS)
     )
     parser.add_argument("--quick", action="store_true", help=f"only {QUICK}, in a very short run")
+    parser.add_argument("--commit", default="HEAD", help="whose code runs")
     arguments = parser.parse_args()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", arguments.commit],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    series = FOLDER / commit
+    series.mkdir(parents=True, exist_ok=True)
+    code = copied_code(series, commit)
     names, seeds = arguments.injections, arguments.seeds
     settings: tuple[str, ...] = ()
     if arguments.quick:
@@ -148,10 +192,10 @@ def main() -> None:
     results = []
     for seed in seeds:
         for name in names:
-            folder = FOLDER / f"{'quick-' if arguments.quick else ''}{name}-{seed}"
+            folder = series / f"{'quick-' if arguments.quick else ''}{name}-{seed}"
             kept = folder.with_suffix(".json")
             if not kept.exists():
-                result = injected_run(name, seed, folder, settings)
+                result = injected_run(name, seed, folder, settings, code)
                 kept.write_text(json.dumps(result, indent=2) + "\n")
             results.append(json.loads(kept.read_text()))
     sys.stdout.write(table(results) + "\n")
