@@ -88,7 +88,7 @@ class LabelQueue:
         guidelines: str = "",
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_uuid7,
-        settle: Callable[[], None] | None = None,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
         """Take over a ledger and fold it into the present. The ledger is closed by `close`.
 

@@ -46,10 +46,6 @@ ACTIVE_S = 300.0
 """How long after a label a labeler counts as active."""
 
 
-def _leave() -> None:
-    """Do nothing about records that came to stay."""
-
-
 class LabelState:
     """Everything the ledger says, ready to be asked; the same after a restart.
 
@@ -62,10 +58,10 @@ class LabelState:
         schedule: LabelSchedule,
         clock: Callable[[], float],
         *,
-        settle: Callable[[], None] | None = None,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
         """Begin with an empty ledger. `settle` is called each time many records came to stay."""
-        self._settle = settle or _leave
+        self._settle = settle
         self._num_applied = 0
         self.board = QueryBoard(initial=schedule.initial, interval=schedule.interval)
         self.history = LabelHistory(self.board.queries, config.quality)
@@ -127,7 +123,6 @@ class LabelState:
         for kind in self._take:
             for record in ledger.each(kind):
                 self.apply(record)
-        self.figures.catch_up()
         self._settle()
 
     def apply(self, record: Record) -> None:

@@ -51,28 +51,16 @@ def find_shift(view: LedgerView, learned: LearnedLabels, table: LabelTable | Non
         return Shift()
     table = learned.table(view) if table is None else table
     known = learned.learned(view, live.version, table)
-    left, returned = moved_since(live, known, table)
+    present = table.training_set()
+    left = known & ~present & table.prefers
+    is_back = [table.reinstated_at.get(name, 0) > live.ledger_seq for name in table.names]
+    was_there = (table.stands > 0) & (table.stands <= live.ledger_seq)
+    returned = present & ~known & was_there & np.array(is_back, dtype=np.bool_)[table.labeler]
     return Shift(
         left=_names(view, left),
         returned=_names(view, returned),
         weight_share=weight_share(table, live, left | returned, known | returned),
     )
-
-
-def moved_since(live: RewardVersion, known: Bools, table: LabelTable) -> tuple[Bools, Bools]:
-    """Return what left the training set since the live reward, and what was brought back, [S] each.
-
-    Args:
-        live: The live reward.
-        known: [S], what it has learned.
-        table: All labels, as they stand.
-    """
-    present = table.training_set()
-    is_back = [table.reinstated_at.get(name, 0) > live.ledger_seq for name in table.names]
-    was_there = (table.stands > 0) & (table.stands <= live.ledger_seq)
-    left = known & ~present & table.prefers
-    returned = present & ~known & was_there & np.array(is_back, dtype=np.bool_)[table.labeler]
-    return left, returned
 
 
 def contaminated_from(

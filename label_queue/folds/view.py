@@ -109,8 +109,10 @@ class LearnedLabels:
         self._lists: dict[int, SeqRanges] = {}
         self._ranges = array("i")
         """The lists again, flat: version, first and last of each range."""
-        self._seqs_of: tuple[Sequence[RewardVersion], Memories[int]] | None = None
-        self._ids_of: tuple[Sequence[RewardVersion], Memories[str]] | None = None
+        self._seqs = Memories[int]((), self._own_seqs)
+        self._ids = Memories[str]((), self._own_ids)
+        self._rewards: Sequence[RewardVersion] = ()
+        """The versions that these two are of."""
         self._names: dict[int, str] = {}
         """Label ids by the sequence numbers of their revisions."""
         self._named_through = 0
@@ -148,22 +150,14 @@ class LearnedLabels:
 
     def by_reward(self, view: LedgerView) -> Memories[str]:
         """Return, for each reward version, the ids of the labels it learned."""
-        self._find_lists(view)
-        known = self._ids_of
-        if known is None or known[0] != view.rewards:
-            self._ids_of = known = view.rewards, Memories(view.rewards, self._own_ids)
-        return known[1]
+        return self._memories(view)[1]
 
     def seqs_by_reward(self, view: LedgerView) -> Memories[int]:
         """Return, for each reward version, the sequence numbers of what it learned.
 
         Of a label that was revised, those of all revisions that it learned.
         """
-        self._find_lists(view)
-        known = self._seqs_of
-        if known is None or known[0] != view.rewards:
-            self._seqs_of = known = view.rewards, Memories(view.rewards, self._own_seqs)
-        return known[1]
+        return self._memories(view)[0]
 
     def _own_seqs(self, version: int) -> Iterator[int]:
         return numbers_in(self._lists[version])
@@ -171,10 +165,19 @@ class LearnedLabels:
     def _own_ids(self, version: int) -> Iterator[str]:
         return (self._names[seq] for seq in numbers_in(self._lists[version]))
 
-    def _find_lists(self, view: LedgerView) -> None:
-        """Take in the lists of the versions that came since the last call, in whatever thread."""
+    def _memories(self, view: LedgerView) -> tuple[Memories[int], Memories[str]]:
+        """Return what a view's versions learned, by sequence numbers and by label ids.
+
+        In whatever thread: the lists of the versions that came since the last call are taken in
+        first.
+        """
         with self._finding:
             self._find_new_lists(view)
+            if self._rewards != view.rewards:
+                self._rewards = view.rewards
+                self._seqs = Memories(view.rewards, self._own_seqs)
+                self._ids = Memories(view.rewards, self._own_ids)
+            return self._seqs, self._ids
 
     def _find_new_lists(self, view: LedgerView) -> None:
         new = [reward for reward in view.rewards if reward.version not in self._lists]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from label_queue.folds.label_table import LabelTable
 from label_queue.folds.lineage import policies_touched
-from label_queue.folds.shift import FORCING_SHARE, moved_since, weight_share
+from label_queue.folds.shift import find_shift, weight_share
 from label_queue.folds.view import LearnedLabels, LedgerView
 from protocol.labels import Excluded, OwnerEvent, Reinstated, Source
 
@@ -84,20 +84,15 @@ def preview(
     own = before.of_labeler(change.labeler_id) & (before.stands >= from_seq)
     rewards = learned.touching(view, before, own)
     touched = policies_touched(view.policies, rewards)
-    live, forces_refit = view.live_reward, False
-    known = before_set
-    if live is not None:
-        known = learned.learned(view, live.version, before)
-        left, returned = moved_since(live, known, after)
-        share = weight_share(after, live, left | returned, known | returned)
-        forces_refit = share > FORCING_SHARE
+    live = view.live_reward
+    known = before_set if live is None else learned.learned(view, live.version, before)
     whole = known | (after_set & ~before_set)
     return ExclusionPreview(
         labeler_id=change.labeler_id,
         from_seq=from_seq,
         labels=int(moved.sum()),
         weight_share=weight_share(before, live, moved & whole, whole),
-        forces_refit=forces_refit,
+        forces_refit=find_shift(view, learned, after).forces_refit,
         reward_versions=rewards,
         policy_versions=(touched[0], touched[-1]) if touched else None,
     )
