@@ -30,6 +30,7 @@ from label_queue.intake.public_address import (
     ProxyAddress,
     PublicUrl,
 )
+from label_queue.schedule import LabelSchedule
 from label_queue.simulated.config import LabelerProfile
 from learners.config import (
     BaseModelConfig,
@@ -147,6 +148,11 @@ class RunConfig(Settings):
     recording: RecordingConfig = RecordingConfig()
     guards: GuardsConfig = GuardsConfig()
     """What stops the line by itself."""
+
+    @property
+    def label_schedule(self) -> LabelSchedule:
+        """How many labels are wanted by which episode of the whole run."""
+        return LabelSchedule.of(self.labels, num_episodes=self.run.episodes, mode=self.run.mode)
 
     @property
     def seeds_requests(self) -> bool:

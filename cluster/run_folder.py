@@ -25,8 +25,6 @@ _UPDATING = threading.Lock()
 """Held by the thread that changes `run.json`, in the one process that does."""
 OWNER = "owner"
 """Name of whoever oversees a run from the command line; no labeler may be called so."""
-REWARD_TOKEN = "_reward"
-"""File among the tokens for that of the reward's HTTP face; no labeler can be called so."""
 
 
 class RunFolder:

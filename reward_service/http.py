@@ -6,7 +6,6 @@ The request and the answer are those of OpenRLHF (`openrlhf/cli/serve_rm.py`,
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Awaitable, Callable
 from typing import Annotated
@@ -17,13 +16,12 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from starlette.middleware.base import RequestResponseEndpoint
 
+from protocol.bearer import REWARD_TOKEN, token_sha256
 from protocol.errors import InputError, IntegrityError, TransientError
 from protocol.labels import RewardVersion
 from protocol.loopback import is_at_loopback
 from protocol.messages import Score
 
-TOKEN_FILE = "tokens/_reward"
-"""Where in a run's folder the token of this face is kept."""
 ScoreRequest = Callable[[list[tuple[int, ...]]], Awaitable[list[Score]]]
 """Scores the sequences of one request, all with one version."""
 
@@ -76,7 +74,7 @@ def build_http_app(
     score: ScoreRequest,
     tokenize: Callable[[str], list[int]],
     live: Callable[[], RewardVersion | None],
-    token_sha256: str | None = None,
+    token_digest: str | None = None,
 ) -> FastAPI:
     """Return the app: `POST /get_reward`, `GET /health`, and the OpenAPI page at `/docs`.
 
@@ -87,7 +85,7 @@ def build_http_app(
             score can be had now (503), and IntegrityError for a broken model (500).
         tokenize: Text to token ids with the reference policy's tokenizer, adding no special tokens.
         live: The version being served.
-        token_sha256: Digest of the token that each request must bring as `Authorization: Bearer`
+        token_digest: SHA-256 of the token that each request must bring as `Authorization: Bearer`
             (401 without); None: none need.
     """
     app = FastAPI(title="Andon reward service", version="1")
@@ -96,9 +94,12 @@ def build_http_app(
     async def admit(request: Request, call_next: RequestResponseEndpoint) -> Response:
         if not is_at_loopback(request.headers.get("host", "")):
             return JSONResponse({"detail": "Not Found"}, status_code=404)
-        if token_sha256 is not None and not _brings(request, token_sha256):
+        if token_digest is not None and not _brings(request, token_digest):
             return JSONResponse(
-                {"detail": f"send 'Authorization: Bearer TOKEN', from the run's {TOKEN_FILE}"},
+                {
+                    "detail": "send 'Authorization: Bearer TOKEN', from the run's "
+                    f"tokens/{REWARD_TOKEN}"
+                },
                 status_code=401,
                 headers={"WWW-Authenticate": "Bearer"},
             )
@@ -146,7 +147,6 @@ def build_http_app(
     return app
 
 
-def _brings(request: Request, token_sha256: str) -> bool:
+def _brings(request: Request, digest: str) -> bool:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    sent = hashlib.sha256(token.strip().encode()).hexdigest()
-    return scheme.lower() == "bearer" and hmac.compare_digest(sent, token_sha256)
+    return scheme.lower() == "bearer" and hmac.compare_digest(token_sha256(token.strip()), digest)

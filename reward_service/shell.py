@@ -134,7 +134,7 @@ class RewardReplica:
         policy_path: str,
         validation: Sequence[Sequence[int]],
         config: RewardServiceConfig,
-        token_sha256: str | None,
+        token_digest: str | None,
     ) -> None:
         """Load the version in service, if there is one, and begin to watch for newer ones."""
         import torch
@@ -146,7 +146,7 @@ class RewardReplica:
         torch.set_num_threads(config.torch_threads)
         self._config = config
         self._announcer = announcer
-        self._token_sha256 = token_sha256
+        self._token_digest = token_digest
         self._tokenizer = PolicyTokenizer(load_tokenizer(Path(policy_path)))
         self._live = LiveModel(
             validation,
@@ -171,7 +171,7 @@ class RewardReplica:
             score=self.score,
             tokenize=self._tokenize,
             live=lambda: self._live.version,
-            token_sha256=self._token_sha256,
+            token_digest=self._token_digest,
         )
 
     async def check_health(self) -> None:
@@ -244,7 +244,7 @@ def build_reward_app(
     validation: Sequence[Sequence[int]],
     config: RewardServiceConfig,
     actor_options: Mapping[str, Any],
-    token_sha256: str | None = None,
+    token_digest: str | None = None,
 ) -> serve.Application:
     """Return the Serve application, for `serve.run(app, name="reward", route_prefix="/reward")`.
 
@@ -254,7 +254,7 @@ def build_reward_app(
         validation: Pinned token sequences, prompt and response, every version must score finitely.
         config: Replicas, batches, timeouts.
         actor_options: Of each replica's actor, e.g. {"num_cpus": 1}.
-        token_sha256: Digest of the token that the HTTP face asks for; None: it asks for none.
+        token_digest: SHA-256 of the token that the HTTP face asks for; None: it asks for none.
     """
     deployment = serve.deployment(
         name="RewardReplica",
@@ -263,7 +263,7 @@ def build_reward_app(
         ray_actor_options=dict(actor_options),
         logging_config={"enable_access_log": False},
     )(RewardReplica)
-    return deployment.bind(announcer, str(policy_path.resolve()), validation, config, token_sha256)
+    return deployment.bind(announcer, str(policy_path.resolve()), validation, config, token_digest)
 
 
 def connect(

@@ -83,7 +83,7 @@ def _a_run_s_variables_stay() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server of this session's own, for all of its tests that ask for one."""
+    """A PostgreSQL server of the tests' own, one for all that ask for it."""
     binaries = find_binaries()
     if binaries is None:
         if os.environ.get("ANDON_REQUIRE_POSTGRES") == "1":

@@ -20,7 +20,6 @@ from label_queue.oversight.exclusion import ExclusionPreview, OwnerEvents, previ
 from label_queue.oversight.judgement import Evidence, assessments
 from label_queue.quality.assessment import Assessment
 from label_queue.quality.standing import standings
-from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.errors import InputError
 from protocol.labels import LabelChange
@@ -56,9 +55,7 @@ class EndedRun:
 
     def labelers(self) -> tuple[Assessment, ...]:
         """Return all labelers, by name."""
-        labels, run = self._config.labels, self._config.run
-        schedule = LabelSchedule.of(labels, num_episodes=run.episodes, mode=run.mode)
-        state = LabelState(labels, schedule, self._clock)
+        state = LabelState(self._config.labels, self._config.label_schedule, self._clock)
         state.load(self._ledger)
         return assessments(Evidence.of(state, state.access.known), self._quality)
 

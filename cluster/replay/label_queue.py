@@ -19,7 +19,6 @@ from cluster.replay.recording import Recording, scratch
 from label_queue.ledger.records import LabelerToken, Ledger, Record, TokenRevocation
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
-from label_queue.schedule import LabelSchedule
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent
 
 PATIENCE_S = 60.0
@@ -66,7 +65,7 @@ class _FreshQueue:
         self._queue = LabelQueue(
             ledger,
             config.labels,
-            LabelSchedule.of(config.labels, num_episodes=config.run.episodes, mode=config.run.mode),
+            config.label_schedule,
             run_id=run_id,
             seed=config.run.seed,
             clock=lambda: self._now,

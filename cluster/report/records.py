@@ -35,7 +35,6 @@ from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger_place import LedgerPlace
 from label_queue.oversight.judgement import Evidence, assessments
 from label_queue.quality.assessment import Assessment
-from label_queue.schedule import LabelSchedule
 from label_queue.simulated.gold import response_gold
 from label_queue.state import LabelState
 from protocol.cord import CordEvent
@@ -153,10 +152,7 @@ def _read_ledger(
     place: LedgerPlace, config: RunConfig
 ) -> tuple[LabelState, tuple[CordRecord, ...]]:
     """Fold a run's ledger as the label queue does, so that all figures of it are the live ones."""
-    schedule = LabelSchedule.of(
-        config.labels, num_episodes=config.run.episodes, mode=config.run.mode
-    )
-    label_side = LabelState(config.labels, schedule, time.time)
+    label_side = LabelState(config.labels, config.label_schedule, time.time)
     if not is_there(place, "it is the run's own"):
         return label_side, ()
     ledger = SqlLedger.open_to_read(place)

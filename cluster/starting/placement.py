@@ -18,7 +18,7 @@ from actors.shell import RolloutActorShell
 from cluster.config import RunConfig
 from cluster.loops.fleet import RolloutFleet
 from cluster.loops.parts import Parts
-from cluster.run_folder import REWARD_TOKEN, RunFolder
+from cluster.run_folder import RunFolder
 from cluster.starting.given_reward import GivenReward, adopt, check_given, find_bundle
 from cluster.starting.part_stops import PartStops
 from cluster.starting.prompts import RunTexts, read_texts
@@ -36,11 +36,11 @@ from cluster.starting.rollout_actors import RolloutActors
 from cluster.starting.session import RaySession
 from cluster.supervision.deadlines import started_within
 from cluster.supervision.restarts import Restarts
-from label_queue.folds.access import token_sha256
 from label_queue.intake.shell import build_intake_app
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from learners.config import PolicyConfig
 from learners.shell import LearnerRank, RewardTrainerRank
+from protocol.bearer import REWARD_TOKEN, token_sha256
 from protocol.labels import RewardVersion
 from protocol.messages import PolicyVersion, Prompt
 from protocol.ports import RewardTrainer
@@ -283,7 +283,7 @@ class Placement:
             validation=[prompt.token_ids for prompt in await pinned],
             config=config,
             actor_options=self._actor_options(),
-            token_sha256=self._reward_token(),
+            token_digest=self._reward_token(),
         )
         handle = await self._session.deploy(build, "reward", "/reward")
         return connect(handle, announcer, config, self._config.run.seed)

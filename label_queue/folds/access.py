@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from label_queue.ledger.records import LabelerToken, Role, TokenRevocation
+from protocol.bearer import token_sha256
 from protocol.errors import TooFast, Unauthenticated
-
-
-def token_sha256(token: str) -> str:
-    """Return what is stored of a token. Tokens are long and random, so no salt is needed."""
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

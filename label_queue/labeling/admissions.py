@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from label_queue.config import IntakeConfig
-from label_queue.folds.access import Access, token_sha256
+from label_queue.folds.access import Access
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import LabelerToken, Record, Role, TokenKind, TokenRevocation
+from protocol.bearer import token_sha256
 from protocol.errors import InvalidLabel, LabelConflict, ResourceError, UnknownTask
 from protocol.names import RESERVED_NAMES
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from label_queue.quality.preference import best_id
@@ -19,16 +18,6 @@ class PositionBias:
     """Standard deviations from what random orders would give; 0 without labels."""
     num_labels: int
     """Labels that put one candidate first."""
-
-
-def position_bias(
-    assignments: Mapping[str, Assignment], labels: Iterable[AnswerEvent]
-) -> PositionBias:
-    """Return the bias of one labeler's labels, by `FirstPlaces`."""
-    places = FirstPlaces()
-    for label in labels:
-        places.take(assignments[label.assignment_id], label, 1)
-    return places.bias()
 
 
 class FirstPlaces:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from label_queue.quality.preference import stated_best
@@ -32,31 +31,14 @@ class SelfAgreement:
         return None if self.share is None else consistency(self.share, self.num_candidates)
 
 
-def self_agreement(
-    queries: Mapping[str, ComparisonQuery], labels: Mapping[str, AnswerEvent]
-) -> SelfAgreement:
-    """Compare one labeler's repeats with their first answers.
-
-    A repeat has its candidates in the order of the query it repeats, under other ids, so answers
-    are alike if they name the same index, or are ties both.
-
-    Args:
-        queries: All, by id.
-        labels: The labeler's latest revisions, by query id.
-    """
-    counts = RepeatCounts()
-    for query_id, again in labels.items():
-        repeat = queries[query_id]
-        first = labels.get(repeat.repeat_of or "")
-        if repeat.purpose == "repeat" and first is not None:
-            counts.take(is_alike(repeat, again, queries[first.query_id], first), repeat, 1)
-    return counts.agreement()
-
-
 def is_alike(
     repeat: ComparisonQuery, again: AnswerEvent, query: ComparisonQuery, first: AnswerEvent
 ) -> bool | None:
-    """Say whether a repeat was answered as the query was; None unless both state a preference."""
+    """Say whether a repeat was answered as the query was; None unless both state a preference.
+
+    A repeat has its candidates in the order of the query it repeats, under other ids, so answers
+    are alike if they name the same index, or are ties both.
+    """
     second_best, first_best = stated_best(repeat, again), stated_best(query, first)
     if second_best is None or first_best is None:
         return None

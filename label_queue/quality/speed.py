@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from protocol.chat import in_one_text
@@ -21,27 +20,6 @@ class Speed:
     def share(self) -> float | None:
         """Share of the labels that came too fast; None without labels."""
         return self.fast / self.num_labels if self.num_labels else None
-
-
-def speed(
-    queries: Mapping[str, ComparisonQuery],
-    assignments: Mapping[str, Assignment],
-    submits: Iterable[AnswerEvent],
-    tokens_per_s: float,
-) -> Speed:
-    """Count one labeler's first answers that came faster than `tokens_per_s` of displayed text.
-
-    Args:
-        queries: All, by id.
-        assignments: All, by id.
-        submits: The labeler's first answers; a change of mind needs no second reading.
-        tokens_per_s: Of prompt and candidates.
-    """
-    timed = [
-        is_fast(queries[event.query_id], assignments[event.assignment_id], event, tokens_per_s)
-        for event in submits
-    ]
-    return Speed(fast=timed.count(True), num_labels=len(timed) - timed.count(None))
 
 
 def is_fast(

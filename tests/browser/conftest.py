@@ -110,6 +110,15 @@ class Visitor:
 
 Enter = Callable[..., Awaitable[Visitor]]
 
+FORGED_FORM = """
+  const form = document.createElement("form");
+  form.method = "post";
+  form.action = target + "/api/v1/owner/cord/pull";
+  document.body.append(form);
+  form.submit();
+"""
+"""What a page of another site does to have a browser pull the cord of the run at `target`."""
+
 
 @pytest.fixture
 async def people() -> FakePeopleQueue:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -13,21 +13,11 @@ from fastapi.responses import HTMLResponse
 from playwright.async_api import expect
 
 from label_queue.intake.public_address import Site
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import FORGED_FORM, Enter
 from tests.support.fake_people_queue import FakePeopleQueue
 from tests.support.page_server import serve, serve_people
 from tests.support.proxies import NAME, Place, found, proxy
 from tests.support.tasks import make_task
-
-Enter = Callable[..., Awaitable[Visitor]]
-
-FORGERY = """target => {
-  const form = document.createElement("form");
-  form.method = "post";
-  form.action = target + "/api/v1/owner/cord/pull";
-  document.body.append(form);
-  form.submit();
-}"""
 
 
 @pytest.fixture
@@ -127,7 +117,7 @@ async def test_a_form_of_another_site_is_refused(
     olga = await enter("olga", "owner")
     await olga.page.goto(address)
     async with olga.page.expect_navigation() as navigation:
-        await olga.page.evaluate(FORGERY, url)
+        await olga.page.evaluate(f"target => {{{FORGED_FORM}}}", url)
     answer = await navigation.value
     assert answer is not None
     assert answer.status == 401  # a cookie that is Lax does not go with it

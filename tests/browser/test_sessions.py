@@ -8,23 +8,22 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from playwright.async_api import expect
 
-from tests.browser.conftest import Enter
+from tests.browser.conftest import FORGED_FORM, Enter
 from tests.support.fake_people_queue import FakePeopleQueue
 from tests.support.page_server import serve
 
-ATTACKS = """async target => {
+ATTACKS = (
+    """async target => {
   const send = (path, init) =>
     fetch(target + path, {credentials: "include", mode: "no-cors", ...init});
   const json = JSON.stringify({reason: "forged"});
   await send("/api/v1/owner/cord/pull", {method: "POST", body: json});
   await send("/api/v1/cord", {method: "POST", body: json});
   await send("/leave", {method: "POST"});
-  const form = document.createElement("form");
-  form.method = "post";
-  form.action = target + "/api/v1/owner/cord/pull";
-  document.body.append(form);
-  form.submit();
-}"""
+"""
+    + FORGED_FORM
+    + "}"
+)
 
 
 async def test_a_link_works_once(people: FakePeopleQueue, enter: Enter) -> None:

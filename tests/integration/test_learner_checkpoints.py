@@ -11,18 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.learner_ranks import run_ranks
+from tests.support.rank_fixtures import ran_by_ranks
 
 ENGINES = ("0", "1", "2", "3", "0-bfloat16", "2-bfloat16", "3-bfloat16")
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one-rank", "two-ranks"])
-def ran(
-    request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    out = tmp_path_factory.mktemp(f"checkpoints-{request.param}")
-    run_ranks(request.param, tiny_model, out, ENGINES, module="tests.support.checkpoint_ranks")
-    return out
+ran = ran_by_ranks(ENGINES, "tests.support.checkpoint_ranks")
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -13,20 +13,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.support import learner_inputs as inputs
-from tests.support.learner_ranks import run_ranks
 from tests.support.plain_figures import plain_ppo, plain_rewards
 from tests.support.plain_learners import PlainPPO, plain_supervised
+from tests.support.rank_fixtures import ran_by_ranks
 
 ENGINES = ("0", "2", "3")
 
 
-@pytest.fixture(scope="session", params=[1, 2], ids=["one-rank", "two-ranks"])
-def ran(
-    request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    out = tmp_path_factory.mktemp(f"ranks-{request.param}")
-    run_ranks(request.param, tiny_model, out, ENGINES)
-    return out
+ran = ran_by_ranks(ENGINES)
 
 
 @pytest.fixture(scope="session")

@@ -15,29 +15,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.support import learner_inputs as inputs
-from tests.support.learner_ranks import run_ranks
 from tests.support.plain_figures import plain_ppo, plain_rewards
 from tests.support.plain_learners import plain_supervised
+from tests.support.rank_fixtures import ran_by_ranks
 from tests.support.summing_ranks import LR, SHARES
 
 ENGINES = ("0-bfloat16", "2-bfloat16", "3-bfloat16")
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one-rank", "two-ranks"])
-def ran(
-    request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    out = tmp_path_factory.mktemp(f"bfloat16-{request.param}")
-    run_ranks(request.param, tiny_model, out, ENGINES)
-    return out
-
-
-@pytest.fixture(scope="module", params=[1, 2], ids=["one-rank", "two-ranks"])
-def summed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp(f"summed-{request.param}")
-    engines = ("0", *ENGINES, "1-bfloat16")
-    run_ranks(request.param, out, out, engines, module="tests.support.summing_ranks")
-    return out
+ran = ran_by_ranks(ENGINES)
+summed = ran_by_ranks(("0", *ENGINES, "1-bfloat16"), "tests.support.summing_ranks")
 
 
 @pytest.mark.parametrize("engine", ["0", *ENGINES, "1-bfloat16"])

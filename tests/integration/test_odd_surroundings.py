@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from cluster.cli import main
-from cluster.run_folder import REWARD_TOKEN
 from label_queue.exchange.imports import import_file
 from label_queue.ledger.sql import SqlLedger
+from protocol.bearer import REWARD_TOKEN
 from protocol.names import is_run_id, run_id_of
 from tests.support.odd_names import EVERY_CHARACTER, OTHER_CHARACTERS
 from tests.support.patience import PATIENCE_S

@@ -123,7 +123,7 @@ class TestPublished:
                 score=no_scores,
                 tokenize=lambda text: [],
                 live=lambda: None,
-                token_sha256=hashlib.sha256(b"secret").hexdigest(),
+                token_digest=hashlib.sha256(b"secret").hexdigest(),
             )
 
         deployment = serve.deployment(name="reward_face", ray_actor_options={"num_cpus": 0})

@@ -15,11 +15,9 @@ from label_queue.folds.dataset import build_dataset, current_labels
 from label_queue.folds.history import LabelHistory
 from label_queue.quality.assessment import assess
 from label_queue.quality.peers import peer_agreement
-from label_queue.quality.position import position_bias
 from label_queue.quality.preference import TRAINING
 from label_queue.quality.reliability import reliabilities
-from label_queue.quality.self_agreement import consistency, self_agreement
-from label_queue.quality.speed import speed
+from label_queue.quality.self_agreement import consistency
 from label_queue.quality.standing import standings
 from label_queue.quality.tallies import Tallies, Tally
 from label_queue.quality.weights import capped, shares_of_counts, weight_shares
@@ -33,6 +31,7 @@ from protocol.labels import (
     Submitted,
 )
 from tests.support.canonical_json import dataset_bytes
+from tests.support.estimators import position_bias, self_agreement, speed
 from tests.support.label_strategies import owner_events
 from tests.support.labels import (
     make_assignment,

@@ -39,7 +39,7 @@ def client_of(backend: Backend, token: str | None = None) -> httpx.AsyncClient:
         score=backend.score,
         tokenize=lambda text: [WORDS[word] for word in text.split()],
         live=lambda: backend.version,
-        token_sha256=None if token is None else hashlib.sha256(token.encode()).hexdigest(),
+        token_digest=None if token is None else hashlib.sha256(token.encode()).hexdigest(),
     )
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000")
 

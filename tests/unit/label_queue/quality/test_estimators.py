@@ -8,10 +8,10 @@ import pytest
 
 from label_queue.quality.gold_tasks import AskMoment, repetition
 from label_queue.quality.peers import peer_agreement
-from label_queue.quality.position import position_bias
-from label_queue.quality.self_agreement import consistency, self_agreement
-from label_queue.quality.speed import num_displayed_tokens, speed
+from label_queue.quality.self_agreement import consistency
+from label_queue.quality.speed import num_displayed_tokens
 from protocol.labels import AnswerEvent, Assignment, ComparisonQuery
+from tests.support.estimators import position_bias, self_agreement, speed
 from tests.support.labels import make_assignment, make_event, make_query
 
 PAIR = (1, 1)

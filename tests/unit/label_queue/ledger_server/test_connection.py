@@ -25,18 +25,6 @@ KEYLESS: list[Record] = [LETTER, OFFSET]
 
 
 @pytest.fixture
-def url(postgres: PostgresServer) -> str:
-    return postgres.new_schema()
-
-
-@pytest.fixture
-def ledger(url: str) -> Iterator[SqlLedger]:
-    ledger = SqlLedger.open(url, "run-1")
-    yield ledger
-    ledger.close()
-
-
-@pytest.fixture
 def wire(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CutWire]:
     folder = Path(tmp_path_factory.mktemp("w"))
     with CutWire(folder, postgres.socket) as wire:

@@ -7,7 +7,7 @@ import math
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -20,18 +20,6 @@ from tests.support.ledger_stores import over_its_connection
 from tests.support.postgres_server import PostgresServer
 
 SECRET = "tr0ub4dor"
-
-
-@pytest.fixture
-def url(postgres: PostgresServer) -> str:
-    return postgres.new_schema()
-
-
-@pytest.fixture
-def ledger(url: str) -> Iterator[SqlLedger]:
-    ledger = SqlLedger.open(url, "run-1")
-    yield ledger
-    ledger.close()
 
 
 def test_commits_reach_the_disk_before_they_are_acknowledged(ledger: SqlLedger) -> None:
