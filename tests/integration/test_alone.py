@@ -6,8 +6,6 @@ And `andon doctor` whole, on the machine the tests run on.
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from cluster.watching.picture import read_picture
 from label_queue.folds.view import LedgerView
 from label_queue.ledger.sql import SqlLedger
 from reward_service.bundle_manifest import read_manifest
-from tests.support.run_process import REPOSITORY, andon
+from tests.support.run_process import REPOSITORY, ended_well
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -42,27 +40,21 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("alone")
 
 
-def ended_well(place: Path, *arguments: str, settings: Sequence[str] = ()) -> str:
-    overrides = [part for setting in settings for part in ("--set", setting)]
-    command = andon(*arguments, *overrides)
-    ended = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert ended.stderr == ""
-    return ended.stdout
-
-
 @pytest.fixture(scope="module")
 def batched(place: Path) -> RunFolder:
     config = str(EXAMPLES / "batched.toml")
-    ended_well(place, "run", config, "--folder", "batched", settings=(*SMALL, *ROUNDS))
-    return RunFolder(place / "batched")
+    folder = place / "batched"
+    ended_well(folder, "run", config, "--folder", folder.name, settings=(*SMALL, *ROUNDS))
+    return RunFolder(folder)
 
 
 @pytest.fixture(scope="module")
 def fitted(place: Path, batched: RunFolder) -> dict[str, Any]:
     config = str(EXAMPLES / "fit-reward.toml")
     told = ended_well(
-        place, "fit-reward", "batched", "--config", config, "--out", "fit", "--json", settings=BASE
+        place / "fit",
+        *("fit-reward", "batched", "--config", config, "--out", "fit", "--json"),
+        settings=BASE,
     )
     figures: dict[str, Any] = json.loads(told)
     assert figures == json.loads((place / "fit" / "fit.json").read_text())
@@ -72,12 +64,13 @@ def fitted(place: Path, batched: RunFolder) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def trained(place: Path, fitted: dict[str, Any]) -> RunFolder:
     config = str(EXAMPLES / "fixed-reward.toml")
+    folder = place / "trained"
     ended_well(
-        place,
-        *("train", config, "--reward", "fit", "--folder", "trained"),
+        folder,
+        *("train", config, "--reward", "fit", "--folder", folder.name),
         settings=(*SMALL, "run.episodes=64"),
     )
-    return RunFolder(place / "trained")
+    return RunFolder(folder)
 
 
 def view_of(run: RunFolder) -> LedgerView:
@@ -155,7 +148,7 @@ def test_the_policy_is_trained_on_that_reward_and_nobody_is_asked(
 
 
 def test_the_doctor_finds_this_machine_fit(place: Path) -> None:
-    told = ended_well(place, "doctor", "--json")
+    told = ended_well(place / "doctor", "doctor", "--json")
     verdicts = {each["name"]: each["verdict"] for each in json.loads(told)}
     assert (verdicts["ray"], verdicts["log-probs"]) == ("ok", "ok")
     assert "failure" not in verdicts.values()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.run_process import andon
+from tests.support.run_process import ended_well
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -30,15 +28,11 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def summary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    place = tmp_path_factory.mktemp("demo")
-    overrides = [part for setting in SMALL for part in ("--set", setting)]
-    command = andon("demo", "--mode", "offline", "--seed", "5", "--folder", "small", *overrides)
-    ended = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert ended.stderr == ""
-    assert "small: finished" in ended.stdout
-    assert any(Path(place, "runs").glob("base-model-*/model.safetensors"))
-    return dict(json.loads((place / "small" / "report" / "summary.json").read_text()))
+    folder = tmp_path_factory.mktemp("demo") / "small"
+    asked = ("--mode", "offline", "--seed", "5", "--folder", folder.name)
+    assert "small: finished" in ended_well(folder, "demo", *asked, settings=SMALL)
+    assert any((folder.parent / "runs").glob("base-model-*/model.safetensors"))
+    return dict(json.loads((folder / "report" / "summary.json").read_text()))
 
 
 def test_every_label_the_labelers_saw_acknowledged_is_in_the_ledger(

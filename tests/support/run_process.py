@@ -135,6 +135,13 @@ class RunProcess:
         run._begin(folder, ["resume", str(folder), *options], None)
         return run
 
+    @classmethod
+    def started(cls, folder: Path, arguments: Iterable[str]) -> RunProcess:
+        """Start `andon ARGUMENTS`, whose folder it is, beside that folder."""
+        run = cls.__new__(cls)
+        run._begin(folder, arguments, None)
+        return run
+
     def _begin(
         self, folder: Path, arguments: Iterable[str], environment: Mapping[str, str] | None
     ) -> None:
@@ -162,7 +169,12 @@ class RunProcess:
     @property
     def output(self) -> str:
         """What it wrote so far, for the messages of failed tests."""
-        return f"{self._stdout.read_text()}\n--- stderr\n{self.error_output}"
+        return f"{self.answer}\n--- stderr\n{self.error_output}"
+
+    @property
+    def answer(self) -> str:
+        """What it wrote to standard output so far."""
+        return self._stdout.read_text()
 
     @property
     def error_output(self) -> str:
@@ -247,6 +259,18 @@ class RunProcess:
         for process in left:
             if is_alive(process):
                 process.kill()
+
+
+def ended_well(folder: Path, *arguments: str, settings: Iterable[str] = ()) -> str:
+    """Run `andon ARGUMENTS` beside a folder to its good end; return what it wrote to its output."""
+    overrides = [part for setting in settings for part in ("--set", setting)]
+    run = RunProcess.started(folder, [*arguments, *overrides])
+    try:
+        assert run.wait() == 0, run.output
+    finally:
+        run.kill()
+    assert run.error_output == ""
+    return run.answer
 
 
 def _name(process: psutil.Process) -> str:
