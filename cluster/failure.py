@@ -9,12 +9,20 @@ def first_cause(error: BaseException) -> AndonError | None:
     """Return the first of our own errors, or None where none of them is ours.
 
     Loops that run together raise a group; parts that are closed after a failure may raise again,
-    and what they raise has the failure as its context.
+    and what they raise has the failure as its context. Where an error of a group is raised by
+    itself while the group is handled, each leads to the other.
     """
+    return _first(error, set())
+
+
+def _first(error: BaseException, seen: set[int]) -> AndonError | None:
+    if id(error) in seen:
+        return None
+    seen.add(id(error))
     # What an error was raised "from" is the same failure in other words.
     before = (error.__cause__ or error).__context__
-    if before is not None and (earlier := first_cause(before)) is not None:
+    if before is not None and (earlier := _first(before, seen)) is not None:
         return earlier
     if isinstance(error, BaseExceptionGroup):
-        return next((cause for cause in map(first_cause, error.exceptions) if cause), None)
+        return next((cause for each in error.exceptions if (cause := _first(each, seen))), None)
     return error if isinstance(error, AndonError) else None

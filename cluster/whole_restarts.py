@@ -64,7 +64,8 @@ async def conduct_through_deaths(
             cause = first_cause(error)
             if not isinstance(cause, PartFailed) or ending.has_stopped:
                 raise
-            await restarts.allow(WHOLE_RUN, cause, is_whole=True)
+        # Out of the handler: an error of a group that is raised there has the group as its context.
+        await restarts.allow(WHOLE_RUN, cause, is_whole=True)
         resumption = await asyncio.to_thread(read_resumption, folder, config, None)
         version = kept_version(resumption)
         await asyncio.to_thread(set_aside, folder, version)

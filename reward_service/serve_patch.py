@@ -5,7 +5,8 @@ moves it. So the function by which `ray.serve._private.replica` binds it is repl
 replica's own process, by one that binds it where Ray itself listens. Serve is told to forget a
 session, which it does not do by itself, and is asked of one application alone. These names are
 private: the patch is made for one version of Ray, and refuses any other rather than leave the port
-open unseen.
+open unseen. And Serve gives its HTTP proxies a minute to come up, which a busy machine may not do:
+who starts it says how long.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import ray
 from ray._common.tls_utils import add_port_to_grpc_server
 from ray.serve import context
-from ray.serve._private import replica
+from ray.serve._private import api, client, replica
 
 from protocol.errors import ResourceError
 
@@ -25,6 +26,7 @@ MADE_FOR = "2.60"
 _PATCHED = "add_port_to_grpc_server"
 _DISCONNECT = "_disconnect"
 _CLIENT = "_get_global_client"
+_PROXY_TIMEOUT = "HTTP_PROXY_TIMEOUT"
 
 
 def check_serve_patch() -> None:
@@ -33,15 +35,25 @@ def check_serve_patch() -> None:
     Raises:
         ResourceError: It was made for another version, or Serve no longer binds its port this way.
     """
-    is_known = hasattr(replica, _PATCHED) and all(
-        hasattr(context, name) for name in (_DISCONNECT, _CLIENT)
-    )
+    inside = {
+        replica: (_PATCHED,),
+        context: (_DISCONNECT, _CLIENT),
+        api: (_PROXY_TIMEOUT,),
+        client: (_PROXY_TIMEOUT,),
+    }
+    is_known = all(hasattr(module, name) for module, names in inside.items() for name in names)
     if not ray.__version__.startswith(f"{MADE_FOR}.") or not is_known:
         raise ResourceError(
             f"Ray {ray.__version__} is installed, and Serve's inner port can be kept off the "
             f"network in {MADE_FOR} alone: install ray=={MADE_FOR}.*, or read how "
             f"ray.serve._private.replica binds its port and bring {__name__} up to date"
         )
+
+
+def give_proxies(timeout_s: float) -> None:
+    """Have Serve, in this process, wait so long for its HTTP proxies to come up."""
+    for module in (api, client):
+        setattr(module, _PROXY_TIMEOUT, timeout_s)
 
 
 def forget_serve() -> None:

@@ -8,7 +8,12 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import ray
-from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.placement_group import (
+    PlacementGroup,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from cluster.supervision.deadlines import answered_within
@@ -21,6 +26,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 PLACEMENT_TIMEOUT_S = 60.0
+PLACEMENT_POLL_S = 0.1
+PLACED = "CREATED"
+"""Ray's word for a placement group that has its resources."""
 DEATH_IS_TOLD_S = 10.0
 """How long Ray may take to tell of a process that is gone."""
 
@@ -38,7 +46,10 @@ async def place(bundles: Sequence[dict[str, float]], strategy: str, what: str) -
     """
     group = placement_group(list(bundles), strategy=strategy)
     try:
-        await asyncio.wait_for(group.ready(), PLACEMENT_TIMEOUT_S)
+        # Not `group.ready()`: that starts a process there, which takes its time on a busy machine.
+        async with asyncio.timeout(PLACEMENT_TIMEOUT_S):
+            while placement_group_table(group)["state"] != PLACED:  # noqa: ASYNC110 -- Ray tells no event
+                await asyncio.sleep(PLACEMENT_POLL_S)
     except TimeoutError as error:
         remove_placement_group(group)
         raise ResourceError(

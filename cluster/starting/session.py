@@ -7,8 +7,10 @@ Ctrl-C alike. On a cluster that was there before, only what belongs to the run i
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterable
@@ -30,9 +32,15 @@ from cluster.starting.folders import ray_temp
 from cluster.starting.own_sessions import own_sessions
 from cluster.starting.ports import free_port, no_ray_cluster, url_of
 from cluster.starting.undertaker import Undertaker
+from cluster.supervision.deadlines import START_TIMEOUT_S
 from label_queue.intake.public_address import Site
 from protocol.errors import DeploymentFailed, ResourceError
-from reward_service.serve_patch import application_state, check_serve_patch, forget_serve
+from reward_service.serve_patch import (
+    application_state,
+    check_serve_patch,
+    forget_serve,
+    give_proxies,
+)
 
 DEPLOYMENT_POLL_S = 0.5
 SERVE_CALL_S = 10.0
@@ -41,8 +49,11 @@ REAP_S = 3.0
 """What the processes of a private session may take to end once its node has."""
 ROOM_TIMEOUT_S = 30.0
 """How long a deployment may go without room after Serve has first said so, itself after 30 s."""
-NO_ROOM = "to be scheduled"
-"""What Serve's message says of replicas that no node has room for, and of no others."""
+RAY_STARTS = 5
+"""How often Ray's node is started where it does not come up within the 30 s that Ray allows it."""
+NOT_SCHEDULED = "to be scheduled"
+"""What Serve's message says of replicas that no node has taken yet, and of no others."""
+FIGURES = re.compile(r"Resources required for each replica: (.*), total resources available: (.*)")
 
 log = structlog.get_logger(__name__)
 
@@ -148,7 +159,8 @@ class RaySession:
 
         Serve's own wait for that cannot be ended, so it is asked again and again: the end of the
         session waits for the one short call that is under way. A replica may load its model for
-        as long as it takes; one that no node has room for is waited for `ROOM_TIMEOUT_S`.
+        as long as it takes; one that no node has room for is waited for `ROOM_TIMEOUT_S`, and one
+        that no node has taken though there is room, as on a busy machine, for `START_TIMEOUT_S`.
 
         Raises:
             DeploymentFailed: It could not be started, or the cluster has no room for it.
@@ -165,14 +177,14 @@ class RaySession:
                 return handle
             if state.status == "DEPLOY_FAILED":
                 raise DeploymentFailed(f"{app_name} did not start: {state.message}")
-            shortage = _shortage(state.deployments)
-            if shortage is None:
+            waiting = _waiting(state.deployments)
+            if waiting is None:
                 short_since = None
             elif short_since is None:
                 short_since = loop.time()
-            elif loop.time() - short_since >= ROOM_TIMEOUT_S:
+            elif loop.time() - short_since >= _patience(waiting):
                 raise DeploymentFailed(
-                    f"{app_name} waited for room on the cluster, and there is none: {shortage}; "
+                    f"{app_name} waited for room on the cluster, and there is none: {waiting}; "
                     "lower the number of processes or add nodes"
                 )
             await asyncio.sleep(DEPLOYMENT_POLL_S)
@@ -193,13 +205,23 @@ class RaySession:
             }
         else:
             options["address"] = self._address
+        for number in range(1, RAY_STARTS + 1):
+            try:
+                self._init_ray(options)
+                return
+            except Exception as error:
+                # Ray raises whatever it stumbled over, of no type of its own.
+                if number == RAY_STARTS or self._address is not None or not _was_slow(error):
+                    raise _not_started(error, self._address) from error
+            log.warning("Ray did not start within 30 s: the machine is busy; it is started again")
+            ray.shutdown()
+            _reap(self._descendants())
+
+    def _init_ray(self, options: dict[str, Any]) -> None:
         assert self._undertaker is not None
         try:
             with own_sessions(self._undertaker.mind_session):
                 ray.init(**options)
-        except Exception as error:
-            # Ray raises whatever it stumbled over, of no type of its own.
-            raise _not_started(error, self._address) from error
         finally:
             # Ray's core takes this signal behind Python's back, to abort; so it is taken again.
             signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
@@ -212,6 +234,7 @@ class RaySession:
                 "cannot be shared: wait for it to end, or `serve shutdown` if nobody needs it"
             )
         self._has_serve = True
+        give_proxies(START_TIMEOUT_S)
         serve.start(
             http_options=HTTPOptions(host=self._config.http_host, port=self.http_port),
             logging_config=ServeLoggingConfig(log_level="WARNING", enable_access_log=False),
@@ -258,15 +281,21 @@ def _not_started(error: Exception, address: str | None) -> ResourceError:
             f"the Ray cluster at {address} cannot be joined ({said}): see that it is Ray, of this "
             "version, and that this user may use it, or unset RAY_ADDRESS"
         )
-    if "timed out during startup" in said:
+    if _was_slow(error):
         return ResourceError(
-            "Ray did not start within 30 s: the machine is overloaded; try again when it is not"
+            f"Ray did not start within 30 s, {RAY_STARTS} times: the machine is overloaded; try "
+            "again when it is not"
         )
     _, folder = ray_temp()
     return ResourceError(
         f"Ray could not be started here ({said}): see its logs in "
         f"{folder / 'ray' / 'session_latest' / 'logs'}"
     )
+
+
+def _was_slow(error: Exception) -> bool:
+    """Say whether Ray's node was given up, by Ray, though it may only have been slow."""
+    return "timed out during startup" in str(error)
 
 
 def _begin_deployment(build: Callable[[], serve.Application], name: str, prefix: str) -> Any:
@@ -277,10 +306,27 @@ def _begin_deployment(build: Callable[[], serve.Application], name: str, prefix:
     return handle
 
 
-def _shortage(messages: Iterable[str]) -> str | None:
-    """Return what a deployment lacks that no node has room for, in Serve's words, or None."""
+def _waiting(messages: Iterable[str]) -> str | None:
+    """Return what a deployment waits for that no node has taken, in Serve's words, or None."""
     for message in messages:
-        if NO_ROOM in message:
+        if NOT_SCHEDULED in message:
             _, lead, figures = message.partition("Resources required")
             return (lead + figures).partition(". Use ")[0] or message
     return None
+
+
+def _patience(waiting: str) -> float:
+    """Return how long to wait for nodes to take a deployment that waits for this."""
+    found = FIGURES.match(waiting)
+    if found is None:
+        return ROOM_TIMEOUT_S
+    try:
+        required, available = (json.loads(figures) for figures in found.groups())
+    except json.JSONDecodeError:  # Serve does not always know
+        return ROOM_TIMEOUT_S
+    each = required if isinstance(required, list) else [required]
+    names = {name for bundle in each for name in bundle}
+    has_room = all(
+        available.get(name, 0.0) >= sum(bundle.get(name, 0.0) for bundle in each) for name in names
+    )
+    return START_TIMEOUT_S if has_room else ROOM_TIMEOUT_S

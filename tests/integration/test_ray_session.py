@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cluster.config import ClusterConfig
-from protocol.errors import DeploymentFailed
+from cluster.supervision.deadlines import START_TIMEOUT_S
+from protocol.errors import DeploymentFailed, ResourceError
 
 if TYPE_CHECKING:
     from cluster.starting.session import RaySession
@@ -140,3 +141,83 @@ async def test_a_slow_start_is_waited_for_and_so_is_room_that_comes(
     serve = install(FakeServe(NO_ROOM, SLOW, SLOW, NO_ROOM, "RUNNING"))
     serve.may_return.set()
     assert await session.deploy(object, "reward", "/reward") is HANDLE
+
+
+ROOM = NO_ROOM.replace('"CPU": 0.0', '"CPU": 3.0')
+
+
+async def test_where_there_is_room_a_node_that_takes_its_time_is_waited_for(
+    session: RaySession, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.starting.session.ROOM_TIMEOUT_S", 0.0)
+    serve = install(FakeServe(ROOM, ROOM, ROOM, "RUNNING"))
+    serve.may_return.set()
+    assert await session.deploy(object, "reward", "/reward") is HANDLE
+
+
+@pytest.mark.parametrize(
+    ("required", "available", "has_room"),
+    [
+        ('{"CPU": 1.0}', '{"CPU": 1.0}', True),
+        ('{"CPU": 1.0, "GPU": 1.0}', '{"CPU": 8.0}', False),
+        ('[{"CPU": 1.0}, {"CPU": 1.0}]', '{"CPU": 1.0}', False),
+        ('[{"CPU": 1.0}, {"CPU": 1.0}]', '{"CPU": 2.0}', True),
+        ("UNKNOWN", "UNKNOWN", False),
+    ],
+)
+def test_room_is_what_all_that_is_asked_for_finds(
+    required: str, available: str, has_room: bool
+) -> None:
+    from cluster.starting import session as module
+
+    said = f"Resources required for each replica: {required}, total resources available: "
+    patience = module._patience(said + available)
+    assert patience == (START_TIMEOUT_S if has_room else module.ROOM_TIMEOUT_S)
+
+
+@pytest.fixture
+def private() -> RaySession:
+    """One of its own, on this machine."""
+    from cluster.starting.session import RaySession
+
+    return RaySession(ClusterConfig(), "run-1", 2)
+
+
+class SlowRay:
+    """A node that comes up in time only once it was started so often."""
+
+    def __init__(self, starts: int) -> None:
+        self.left = starts
+        self.num_shut_down = 0
+
+    def init(self, **options: object) -> None:
+        self.left -= 1
+        if self.left > 0:
+            raise Exception("The current node timed out during startup. This could happen because")
+
+    def shutdown(self) -> None:
+        self.num_shut_down += 1
+
+
+def start(session: RaySession, slow: SlowRay, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cluster.starting import session as module
+
+    monkeypatch.setattr(f"{module.__name__}.ray.init", slow.init)
+    monkeypatch.setattr(f"{module.__name__}.ray.shutdown", slow.shutdown)
+    monkeypatch.setattr(session, "_undertaker", SimpleNamespace(mind_session=None, pid=0))
+    session._start_ray()
+
+
+def test_ray_is_started_again_where_a_busy_machine_was_too_slow(
+    private: RaySession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = SlowRay(starts=3)
+    start(private, slow, monkeypatch)
+    assert (slow.left, slow.num_shut_down) == (0, 2)
+
+
+def test_ray_that_never_comes_up_is_told_of_as_an_overloaded_machine(
+    private: RaySession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ResourceError, match="not start within 30 s, 5 times: the machine is over"):
+        start(private, SlowRay(starts=99), monkeypatch)

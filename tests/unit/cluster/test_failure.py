@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from cluster.failure import first_cause
+from protocol.errors import ActorDied, AndonError, DeploymentFailed
+
+
+def test_an_error_of_a_group_raised_while_the_group_is_handled_is_the_first() -> None:
+    cause = DeploymentFailed("no room")
+    group = ExceptionGroup("unhandled errors in a TaskGroup", [OSError("a pipe"), cause])
+    cause.__context__ = group
+    assert first_cause(cause) is cause
+    assert first_cause(group) is cause
+
+
+def test_what_was_raised_on_the_way_out_is_not() -> None:
+    first, later = ActorDied("the learner died"), AndonError("the hub is closed")
+    later.__context__ = first
+    assert first_cause(ExceptionGroup("all", [later])) is first
+
+
+def test_none_of_ours_is_none() -> None:
+    assert first_cause(ExceptionGroup("all", [OSError("a pipe"), ValueError("no")])) is None
