@@ -247,8 +247,9 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _choices_have_their_means(self) -> Self:
-        if self.labels.selector == "disagreement" and self.reward_model.num_heads < 2:
-            raise ValueError("labels.selector 'disagreement' needs reward_model.num_heads above 1")
+        selector = self.labels.selector
+        if selector != "uniform" and self.reward_model.num_heads < 2:
+            raise ValueError(f"labels.selector {selector!r} needs reward_model.num_heads above 1")
         return self
 
     @model_validator(mode="after")

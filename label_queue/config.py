@@ -241,9 +241,15 @@ class LabelsConfig(Settings):
     kind: QueryKind = "best_of_k"
     num_candidates: Annotated[int, Field(ge=2, le=26)] = 4
     """K, the responses that a query compares."""
-    selector: Literal["uniform", "disagreement"] = "uniform"
+    selector: Literal[
+        "uniform", "disagreement", "double_thompson", "thompson_variance", "information_directed"
+    ] = "uniform"
+    """"disagreement" chooses prompts (Christiano et al. 2017), and the three after it K of many
+    responses to each prompt; see `label_queue/asking/response_choice.py`."""
     selector_pool: Annotated[int, Field(ge=1, le=100_000)] = 10
-    """Drafts drawn for each query by selectors that choose; Christiano et al.'s 10."""
+    """Drafts drawn for each query by "disagreement"; Christiano et al.'s 10."""
+    selector_responses: Annotated[int, Field(ge=2, le=1_000)] = 16
+    """R, responses drawn to each prompt by those that choose among them; Asghari et al.'s 16."""
     validation_share: Share = 0.10
     """Share of queries for validation; half of their candidates from ρ, half from π."""
     overlap_share: Share = 0.05
@@ -283,6 +289,11 @@ class LabelsConfig(Settings):
             raise ValueError(f"initial ({self.initial}) is above total ({self.total})")
         if self.kind == "pair" and self.num_candidates != 2:
             raise ValueError("num_candidates must be 2 for kind = 'pair'")
+        if self.selector_responses < self.num_candidates:
+            raise ValueError(
+                f"selector_responses ({self.selector_responses}) is below num_candidates "
+                f"({self.num_candidates}), which are chosen from them"
+            )
         if self.validation_share + self.overlap_share >= 1:
             raise ValueError("validation_share + overlap_share must stay below 1")
         return self

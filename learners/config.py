@@ -145,6 +145,9 @@ class PPOConfig(Settings):
     """Scale per-token rewards to variance 1 without shifting their mean. [Z]"""
     whiten_advantages: bool = True
     """Shift and scale advantages to mean 0 and variance 1. [Z]"""
+    affirmative_nudge: float = Field(default=0.0, ge=0, le=10)
+    """ε, added to every advantage after whitening: what was drawn becomes a little likelier, so
+    that what the reward knows nothing about is not pushed down (Asghari et al. 2026). 0: none."""
     objective: Literal["decoupled", "naive"] = "decoupled"
     """"decoupled": clip around the policy of the step's start and weight by its ratio to the
     behaviour policy [A]; "naive": clip around the behaviour policy [Z]."""

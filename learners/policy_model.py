@@ -63,8 +63,9 @@ class PolicyModel(nn.Module):
         reward = load_bundle(Path(config.critic_path)).model
         head = _zero_head(reward.heads.in_features)
         with torch.no_grad():
-            head.weight.copy_((reward.gain[:, None] * reward.heads.weight).mean(dim=0))
-            head.bias.copy_((reward.gain * reward.heads.bias + reward.bias).mean(dim=0))
+            weight, bias = reward.heads.linear(reward.gain, reward.bias)
+            head.weight.copy_(weight)
+            head.bias.copy_(bias)
         return cls(language_model, critic=reward.backbone, value_head=head)
 
     def forward(

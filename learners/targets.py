@@ -73,6 +73,7 @@ def make_targets(
     advantages, returns = gae(rewards, evaluation.values, mask, ppo.gamma, ppo.gae_lambda)
     if ppo.whiten_advantages:
         advantages = whiten(advantages, mask, shift_mean=True)
+    advantages = advantages + ppo.affirmative_nudge * mask
     if not bool(advantages.isfinite().all() and returns.isfinite().all()):
         raise NotFinite("an advantage is NaN or infinite: see the batch's scores and logprobs")
     proximal, decoupled = evaluation.proximal_logprobs, ppo.objective == "decoupled"

@@ -58,6 +58,15 @@ def first_alike(responses: Sequence[Response]) -> tuple[int, int] | None:
     return None
 
 
+def distinct_places(responses: Sequence[Response]) -> list[int]:
+    """Return the places of responses that are like none before them."""
+    places: list[int] = []
+    for place, response in enumerate(responses):
+        if not is_like_any(response, (responses[earlier] for earlier in places)):
+            places.append(place)
+    return places
+
+
 def is_comparison(responses: Sequence[Response]) -> bool:
     """Say whether people may be asked to choose among these."""
     return len(responses) > 1 and first_alike(responses) is None

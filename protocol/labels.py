@@ -6,7 +6,8 @@ Times are Unix seconds on the label queue's clock; clients' clocks are stored an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
 from protocol.messages import ChatMessage, FinishReason, Prompt, Rollout
@@ -97,12 +98,15 @@ class QueryOrder:
     num_queries: int
     """Queries that will be made of the drafts."""
     num_candidates: int
-    """Responses of the current policy a draft, e.g. 4; 2 for validation."""
+    """Responses of the current policy a draft, e.g. 4, or 16 where the selector chooses among them;
+    2 for validation."""
     prompts: tuple[Prompt, ...]
     """[num_drafts] where the prompts are given (validation: those of the reference samples);
     empty where the prompt source chooses."""
     least_version: int = 0
     """The policy version that responses come from, or a newer one; 0: whatever the actors hold."""
+    needs_scores: bool = False
+    """Whether drafts are to bring the reward's scores, once there is a reward."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +121,15 @@ class QueryDraft:
     heads: tuple[tuple[float, ...], ...] = ()
     """[num_candidates][M], scores of each head, where the selector needs them."""
     reward_version: int = 0
+
+    def only(self, places: Sequence[int]) -> QueryDraft:
+        """Return the draft with some of its responses alone, in the order of `places`."""
+        return replace(
+            self,
+            rollouts=tuple(self.rollouts[place] for place in places),
+            scores=tuple(self.scores[place] for place in places) if self.scores else (),
+            heads=tuple(self.heads[place] for place in places) if self.heads else (),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

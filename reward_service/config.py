@@ -20,6 +20,15 @@ class RewardModelConfig(Settings):
 
     num_heads: int = Field(default=1, ge=1, le=1_000)
     """M, the ensemble's members; 1 is Ziegler et al. (2019), more is Christiano et al. (2017)."""
+    heads: Literal["linear", "epistemic"] = "linear"
+    """"linear": M last layers; "epistemic": one, and M frozen random priors with a trained
+    difference to each, whose spread says what the labels have not (Osband et al. 2018)."""
+    prior_width: int = Field(default=64, ge=1, le=65_536)
+    """Units of each of a prior's two hidden layers. [Asghari et al. 2026: 256]"""
+    difference_width: int = Field(default=128, ge=1, le=65_536)
+    """Units of each of a difference's. [Asghari et al. 2026: 1024]"""
+    prior_scale: float = Field(default=1.0, gt=0, le=1e3)
+    """Standard deviation of a prior's output over the draw of priors. [own]"""
     combine: CombineRule = "mean"
     """"mean" (Christiano et al. 2017), or the conservative "min" and "mean_minus_variance"
     (Coste et al. 2023)."""
@@ -42,6 +51,12 @@ class RewardModelConfig(Settings):
                 "normalisation_path, a JSONL of {prompt, response}, goes with normalisation = "
                 "'zero_at_reference' or 'zero_at_demonstrations', and with these alone"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _doubts_are_several(self) -> RewardModelConfig:
+        if self.heads == "epistemic" and self.num_heads < 2:
+            raise ValueError("heads = 'epistemic' needs num_heads of at least 2, e.g. 20")
         return self
 
     @model_validator(mode="after")

@@ -15,14 +15,16 @@ from protocol.model_folder import context_of
 from reward_service.config import RewardModelConfig
 from reward_service.forward import hidden_states
 from reward_service.fused import with_fused_activations
+from reward_service.heads import EpistemicHeads, LinearHeads
 from reward_service.pretrained import load_backbone, without_dropout
 
 
 class RewardModel(nn.Module):
     """r(x, y): M raw scores a sequence, their normalisation, and the rule that makes one of them.
 
-    Its state dict holds the backbone (`backbone.*`), the heads (`heads.weight` [M, D],
-    `heads.bias` [M]) and the buffers `gain` [M] and `bias` [M] of the normalisation.
+    Its state dict holds the backbone (`backbone.*`), the heads (`heads.*`: of linear ones
+    `heads.weight` [M, D] and `heads.bias` [M]) and the buffers `gain` [M] and `bias` [M] of the
+    normalisation.
     There is no dropout anywhere, in training mode either (Ziegler et al. 2019, released code).
     """
 
@@ -33,7 +35,7 @@ class RewardModel(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = backbone
-        self.heads = nn.Linear(backbone.config.hidden_size, config.num_heads)
+        self.heads = _heads(backbone.config.hidden_size, config)
         self.register_buffer("gain", torch.ones(config.num_heads))
         self.register_buffer("bias", torch.zeros(config.num_heads))
 
@@ -43,8 +45,8 @@ class RewardModel(nn.Module):
     ) -> RewardModel:
         """Return a fresh model: the backbone of ρ, new heads, gain 1 and bias 0, float32, on CPU.
 
-        Head weights are drawn with standard deviation 1/√(D + 1) and head biases are 0 (Ziegler et
-        al. 2019, released code). The same generator state gives the same model, bit for bit.
+        Linear heads are drawn with standard deviation 1/√(D + 1) and biases of 0 (Ziegler et al.
+        2019, released code). The same generator state gives the same model, bit for bit.
 
         Args:
             policy_path: A Hugging Face folder of a causal language model with safetensors weights.
@@ -56,7 +58,7 @@ class RewardModel(nn.Module):
             InputError: The folder holds no whole model.
         """
         model = cls(load_backbone(policy_path), config)
-        model.draw_heads(generator)
+        model.heads.draw(generator)
         return model
 
     @classmethod
@@ -64,13 +66,6 @@ class RewardModel(nn.Module):
         """Return a model of this architecture whose weights are yet to be loaded."""
         model = AutoModel.from_config(without_dropout(backbone), dtype=torch.float32)
         return cls(with_fused_activations(model), config)
-
-    @torch.no_grad()
-    def draw_heads(self, generator: torch.Generator) -> None:
-        """Draw head weights anew, standard deviation 1/√(D + 1), and zero their biases."""
-        deviation = (self.heads.in_features + 1) ** -0.5
-        self.heads.weight.normal_(0.0, deviation, generator=generator)
-        self.heads.bias.zero_()
 
     @property
     def context_length(self) -> int | None:
@@ -125,3 +120,15 @@ class RewardModel(nn.Module):
         """Take gain [M] and bias [M], as `normalisation.gain_and_bias` returns them."""
         self.gain.copy_(gain)
         self.bias.copy_(bias)
+
+
+def _heads(width: int, config: RewardModelConfig) -> LinearHeads | EpistemicHeads:
+    if config.heads == "linear":
+        return LinearHeads(width, config.num_heads)
+    return EpistemicHeads(
+        width,
+        config.num_heads,
+        prior_width=config.prior_width,
+        difference_width=config.difference_width,
+        prior_scale=config.prior_scale,
+    )

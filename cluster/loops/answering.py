@@ -18,7 +18,7 @@ class OrderAnswers:
 
     Args:
         drafter: Draws the responses.
-        scorer: Scores drafts, where more are ordered than will be asked about.
+        scorer: Scores drafts, where the order says that it is chosen by scores.
         has_reward: Whether there is a reward yet.
         labels: Who gave the order.
         journal: Takes note.
@@ -47,7 +47,7 @@ class OrderAnswers:
         rollouts = [rollout for draft in drafts for rollout in draft.rollouts]
         self._journal.drafted(rollouts, self._drafter.num_alike)
         try:
-            if order.num_drafts > order.num_queries and self._has_reward():
+            if order.needs_scores and self._has_reward():
                 drafts = await self._scorer.score_drafts(drafts)
             await self._labels.offer(order.order_id, drafts)
         except ScoringFailed as error:

@@ -50,9 +50,7 @@ class Asker:
         self._log = structlog.get_logger().bind(component="label_queue", run_id=run_id)
         selector = make_selector(config)
         self._pool = ReferencePool(per_query=config.num_candidates // 2, rng=rng)
-        self._orders = OrderBook(
-            config, pool_factor=selector.pool_factor, pool=self._pool, new_id=new_id
-        )
+        self._orders = OrderBook(config, selector=selector, pool=self._pool, new_id=new_id)
         self._maker = QueryMaker(
             config, run_id=run_id, selector=selector, pool=self._pool, new_id=new_id, rng=rng
         )

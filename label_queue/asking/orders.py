@@ -14,7 +14,7 @@ from label_queue.asking.reference_pool import ReferencePool
 from label_queue.asking.selection import QuerySelector, Selection, Uniform
 from label_queue.config import LabelsConfig
 from label_queue.quality.preference import TRAINING
-from protocol.distinct import is_comparison
+from protocol.distinct import distinct_places, is_comparison
 from protocol.errors import InputError, NotFinite
 from protocol.labels import Candidate, ComparisonQuery, QueryDraft, QueryOrder, QueryPurpose
 from protocol.messages import Prompt, Rollout
@@ -48,13 +48,13 @@ class OrderBook:
         self,
         config: LabelsConfig,
         *,
-        pool_factor: int,
+        selector: QuerySelector,
         pool: ReferencePool,
         new_id: Callable[[], str],
     ) -> None:
-        """Ask for `pool_factor` drafts a query; take validation prompts from `pool`."""
+        """Ask for what `selector` chooses from; take validation prompts from `pool`."""
         self._config = config
-        self._pool_factor = pool_factor
+        self._selector = selector
         self._pool = pool
         self._new_id = new_id
         self._placed: dict[str, _Placed] = {}
@@ -164,13 +164,13 @@ class OrderBook:
         return shares
 
     def _order(self, purpose: QueryPurpose, num_queries: int) -> QueryOrder:
-        num_drafts = num_queries * self._pool_factor
-        num_candidates = self._config.num_candidates
+        num_drafts = num_queries * self._selector.pool_factor
+        num_candidates = self._selector.num_responses
         prompts: tuple[Prompt, ...] = ()
         if purpose == "validation":
             prompts = self._pool.next_prompts(num_queries)
             num_queries = num_drafts = len(prompts)
-            num_candidates //= 2
+            num_candidates = self._config.num_candidates // 2
         return QueryOrder(
             order_id=self._new_id(),
             purpose=purpose,
@@ -178,6 +178,7 @@ class OrderBook:
             num_queries=num_queries,
             num_candidates=num_candidates,
             prompts=prompts,
+            needs_scores=self._selector.needs_scores and purpose != "validation",
         )
 
 
@@ -229,8 +230,10 @@ class QueryMaker:
         """
         whole = [draft for draft in drafts if _is_whole(draft)]
         if order.purpose == "validation":
-            return self._with_reference(Uniform().select(whole, order.num_queries, self._rng))
-        fit = [draft for draft in whole if is_comparison(draft.rollouts)]
+            asked = Uniform(order.num_candidates).select(whole, order.num_queries, self._rng)
+            return self._with_reference(asked)
+        distinct = [draft.only(distinct_places(draft.rollouts)) for draft in whole]
+        fit = [each for each in distinct if len(each.rollouts) >= self._config.num_candidates]
         return self._selector.select(fit, order.num_queries, self._rng) if fit else []
 
     def _with_reference(self, selections: Sequence[Selection]) -> list[Selection]:

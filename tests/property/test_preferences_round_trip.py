@@ -110,7 +110,7 @@ def asked(prompt: Prompt, rollouts: Sequence[Rollout]) -> ComparisonQuery:
     maker = QueryMaker(
         config,
         run_id=RUN,
-        selector=Uniform(),
+        selector=Uniform(config.num_candidates),
         pool=pool,
         new_id=lambda: f"q{next(numbers)}",
         rng=random.Random(0),

@@ -93,6 +93,25 @@ def test_a_refit_worked_off_between_updates_is_the_one_made_at_once_and_moves_no
     assert after.sha256 == again.sha256
 
 
+def test_fits_of_heads_with_doubts_are_pure_and_leave_their_priors_as_they_were_drawn(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doubting = RewardModelConfig(num_heads=3, heads="epistemic", prior_width=5, difference_width=7)
+    bundles = []
+    for name in ("one", "other"):
+        trainer = make(model_folder, tmp_path / name, monkeypatch, model=doubting)
+        requests = (inputs.fit_request(count=11), inputs.fit_request("warm", count=5, first=11))
+        bundles.append([present(trainer.fit(request)) for request in requests])
+    for one, other in zip(*bundles, strict=True):
+        assert one.sha256 == other.sha256
+    refit, update = (load_bundle(Path(each.path)).model.state_dict() for each in bundles[0])
+    for name in ("priors.first", "priors.last"):
+        assert torch.equal(refit[f"heads.{name}"], update[f"heads.{name}"])
+    for name in ("differences.last", "point.weight"):
+        assert refit[f"heads.{name}"].any()
+        assert not torch.equal(refit[f"heads.{name}"], update[f"heads.{name}"])
+
+
 def test_another_refit_takes_the_place_of_the_one_under_way(
     trainer: RewardTrainer, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,9 +9,15 @@ from transformers import AutoModel, GPT2Config, GPT2LMHeadModel
 from protocol.errors import InputError, MissingError
 from reward_service.batching import pad_right
 from reward_service.config import RewardModelConfig
+from reward_service.heads import LinearHeads
 from reward_service.reward_model import RewardModel
 from tests.support.reward import make_reward_model
 from tests.support.tiny_model import save_tiny_model
+
+
+def linear_heads(model: RewardModel) -> LinearHeads:
+    assert isinstance(model.heads, LinearHeads)
+    return model.heads
 
 
 def test_backbone_is_a_copy_of_the_reference(reference: Path) -> None:
@@ -24,18 +30,18 @@ def test_backbone_is_a_copy_of_the_reference(reference: Path) -> None:
 
 def test_heads_have_the_published_scale_and_no_bias(reference: Path) -> None:
     model = make_reward_model(reference, num_heads=200)
-    assert model.heads.weight.shape == (200, 64)
+    assert linear_heads(model).weight.shape == (200, 64)
     # 12,800 draws: the standard error of their deviation is 0.6 %.
-    assert model.heads.weight.std().item() == pytest.approx(65**-0.5, rel=0.03)
-    assert not model.heads.bias.any()
+    assert linear_heads(model).weight.std().item() == pytest.approx(65**-0.5, rel=0.03)
+    assert not linear_heads(model).bias.any()
     assert torch.equal(model.gain, torch.ones(200))
     assert torch.equal(model.bias, torch.zeros(200))
 
 
 def test_the_generator_alone_decides_the_heads(reference: Path) -> None:
     one, same, other = (make_reward_model(reference, seed=seed) for seed in (5, 5, 6))
-    assert torch.equal(one.heads.weight, same.heads.weight)
-    assert not torch.equal(one.heads.weight, other.heads.weight)
+    assert torch.equal(linear_heads(one).weight, linear_heads(same).weight)
+    assert not torch.equal(linear_heads(one).weight, linear_heads(other).weight)
 
 
 def test_the_score_is_the_head_on_the_last_token_that_is_not_padding(reference: Path) -> None:
@@ -44,7 +50,7 @@ def test_the_score_is_the_head_on_the_last_token_that_is_not_padding(reference: 
     with torch.no_grad():
         raw = model(input_ids, attention_mask)
         hidden = model.backbone(input_ids=torch.tensor([[5, 6, 7]])).last_hidden_state[0, 2]
-        by_hand = model.heads.weight @ hidden
+        by_hand = linear_heads(model).weight @ hidden
     assert raw.shape == (2, 2)
     torch.testing.assert_close(raw[0], by_hand, atol=1e-5, rtol=1e-5)
 

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from label_queue.asking.response_choice import (
+    RULES,
+    double_thompson,
+    information_directed,
+    preference_variance,
+    shares_of_best,
+    thompson_variance,
+    uniform,
+)
+
+HEADS = np.array(
+    # Particles 0 … 3 say that the best is response 0, 0, 1 and 2; of 3 they know least.
+    [
+        [2.0, 2.0, 0.0, 0.0, 0.0],
+        [1.0, 1.0, 3.0, 1.0, 3.0],
+        [0.0, 0.0, 0.0, 2.0, 0.0],
+        [-4.0, 1.5, -4.0, 1.5, -4.0],
+    ]
+)
+
+
+def test_shares_of_best_by_hand() -> None:
+    assert shares_of_best(HEADS) == pytest.approx([0.4, 0.4, 0.2, 0.0])
+    assert shares_of_best(np.zeros((4, 3))) == pytest.approx([0.25] * 4)
+
+
+def test_preference_variance_by_hand() -> None:
+    # σ(1) = 0.7311 and σ(−1) = 0.2689: variance ((0.7311 − 0.2689)/2)².
+    disputed = np.array([[1.0, 0.0], [0.0, 1.0]])
+    assert preference_variance(disputed) == pytest.approx(0.2311**2, abs=1e-4)
+    assert preference_variance(np.array([[1.0, 1.0], [0.0, 0.0]])) == pytest.approx(0.0)
+    assert preference_variance(disputed + 1e4) == pytest.approx(0.2311**2, abs=1e-4)
+
+
+def test_double_thompson_of_a_pair_by_hand() -> None:
+    # {0, 1}: 0.4·0.4/0.6 twice; {0, 2}: 0.4·0.2/0.6 + 0.2·0.4/0.8. Nobody's best comes with none.
+    found = {}
+    for seed in range(200):
+        places, probability = double_thompson(HEADS, 2, random.Random(seed))
+        found[places] = probability
+    assert found == pytest.approx({(0, 1): 2 * 0.4 * 0.4 / 0.6, (0, 2): 7 / 30, (1, 2): 7 / 30})
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_the_probability_that_is_logged_is_how_often_it_happens(name: str, count: int) -> None:
+    rng, draws = random.Random(7), 4_000
+    heads = np.random.default_rng(0).normal(size=(6, 5))
+    counts: Counter[tuple[int, ...]] = Counter()
+    said: dict[tuple[int, ...], float] = {}
+    for _ in range(draws):
+        places, probability = RULES[name](heads, count, rng)
+        assert places == tuple(sorted(set(places)))
+        assert len(places) == count
+        counts[places] += 1
+        assert said.setdefault(places, probability) == pytest.approx(probability)
+    for places, probability in said.items():
+        error = math.sqrt(probability * (1 - probability) / draws)
+        assert abs(counts[places] / draws - probability) < 5 * error + 1e-9, places
+    # What was never drawn in so many is rare.
+    assert sum(said.values()) == pytest.approx(1.0, abs=0.01)
+
+
+def test_where_all_particles_agree_the_second_of_a_pair_is_any_other() -> None:
+    heads = np.array([[3.0, 3.0], [0.0, 1.0], [1.0, 0.0]])
+    seen = {double_thompson(heads, 2, random.Random(seed)) for seed in range(50)}
+    assert seen == {((0, 1), 0.5), ((0, 2), 0.5)}
+
+
+def test_the_second_is_the_one_whose_difference_to_the_best_is_known_least() -> None:
+    for seed in range(20):
+        places, _ = thompson_variance(HEADS, 2, random.Random(seed))
+        assert 3 in places
+
+
+def test_the_pair_asked_has_the_largest_variance_of_all_pairs() -> None:
+    heads = np.random.default_rng(1).normal(size=(16, 20))
+    (one, other), probability = information_directed(heads, 2, random.Random(0))
+    assert probability == 1.0
+    spread = {
+        pair: float((1 / (1 + np.exp(heads[pair[1]] - heads[pair[0]]))).var())
+        for pair in combinations(range(16), 2)
+    }
+    assert (one, other) == max(spread, key=lambda pair: spread[pair])
+
+
+def test_every_pair_is_alike_to_uniform() -> None:
+    counts: Counter[tuple[int, ...]] = Counter()
+    rng = random.Random(0)
+    for _ in range(1_500):
+        places, probability = uniform(6, 2, rng)
+        assert probability == pytest.approx(1 / 15)
+        counts[places] += 1
+    # Binomial(1500, 1/15): mean 100, standard deviation 9.7.
+    assert len(counts) == 15
+    assert all(abs(count - 100) < 50 for count in counts.values())
