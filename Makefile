@@ -24,7 +24,7 @@ demo: venv ## Run online RLHF on this machine: no GPU, no account, no download o
 
 test: venv ## Run all tests
 	@$(PYTHON) tools/setup.py --tests
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: venv ## Check style, formatting, types, imports, the page of metrics and the pages
 	$(BIN)/ruff check .
