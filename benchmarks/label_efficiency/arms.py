@@ -1,0 +1,52 @@
+"""What is compared: when people are asked, about what, and what the policy makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from label_queue.config import Mode
+
+NUDGE = 0.05
+"""ε. [own; the published value is in no source]"""
+PARTICLES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One way of asking."""
+
+    mode: Mode
+    selector: str = "uniform"
+    num_candidates: int = 4
+    """K."""
+    nudge: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """As results call it, e.g. "online-double_thompson-k2-nudge"."""
+        nudge = "-nudge" if self.nudge else ""
+        return f"{self.mode}-{self.selector}-k{self.num_candidates}{nudge}"
+
+
+SELECTORS = (
+    "uniform",
+    "disagreement",
+    "double_thompson",
+    "thompson_variance",
+    "information_directed",
+)
+ARMS = {
+    arm.name: arm
+    for arm in (
+        *(Arm(mode=mode, num_candidates=k) for mode in ("offline", "batched") for k in (2, 4)),
+        *(
+            Arm(mode="online", selector=selector, num_candidates=k, nudge=nudge)
+            for selector in SELECTORS
+            for k in (2, 4)
+            for nudge in (0.0, NUDGE)
+        ),
+    )
+}
+"""By name."""
+BASELINE = "offline-uniform-k4"
+"""Whose gold at the largest budget the others are to reach with fewer labels."""

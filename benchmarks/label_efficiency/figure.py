@@ -1,0 +1,43 @@
+"""Gold against labels, one panel a task and one line an arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+
+import matplotlib
+
+matplotlib.use("agg")
+from matplotlib import pyplot
+
+MARKS = {"offline": "s", "batched": "^", "online": "o"}
+"""By mode."""
+
+
+def draw(found: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]], path: Path) -> None:
+    """Draw curves of gold by budget and seed, by task and arm; bars are the standard error."""
+    figure, panels = pyplot.subplots(
+        1, len(found), figsize=(7 * len(found), 5), squeeze=False, layout="constrained"
+    )
+    for panel, (task, curves) in zip(panels[0], found.items(), strict=True):
+        for name, curve in curves.items():
+            budgets = sorted(curve)
+            panel.errorbar(
+                budgets,
+                [fmean(curve[budget]) for budget in budgets],
+                yerr=[_standard_error(curve[budget]) for budget in budgets],
+                marker=MARKS[name.partition("-")[0]],
+                linestyle="--" if name.endswith("nudge") else "-",
+                markersize=4,
+                linewidth=1,
+                label=name,
+            )
+        panel.set(xscale="log", xlabel="labels", ylabel="gold score at the end", title=task)
+    panels[0][-1].legend(fontsize=6)
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+
+
+def _standard_error(golds: Sequence[float]) -> float:
+    return stdev(golds) / len(golds) ** 0.5 if len(golds) > 1 else 0.0

@@ -1,0 +1,45 @@
+"""One run in a process of its own: `python -m benchmarks.label_efficiency.one TASK ARM N SEED OUT`.
+
+With a task alone it makes the task's base model.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from benchmarks.label_efficiency.arms import ARMS
+from benchmarks.label_efficiency.training import Run
+from benchmarks.label_efficiency.world import make_world
+from learners.engine import free_port, join_ranks, leave_ranks
+
+WORLDS = Path(__file__).parents[2] / "runs" / "label-efficiency"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run, and write the result; see the module."""
+    torch.set_num_threads(1)
+    join_ranks(0, 1, "127.0.0.1", free_port("127.0.0.1"))
+    try:
+        task, *case = arguments
+        world = make_world(task, WORLDS)
+        if case:
+            arm, budget, seed, path = case
+            with tempfile.TemporaryDirectory() as folder:
+                run = Run(world, ARMS[arm], int(budget), int(seed), Path(folder) / "run")
+                result = {"task": task, "arm": arm, "budget": int(budget), "seed": int(seed)}
+                result |= run.result()
+            draft = Path(path).with_suffix(".draft")
+            draft.write_text(json.dumps(result) + "\n")
+            draft.rename(path)
+    finally:
+        leave_ranks()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,80 @@
+"""Responses of a small model, drawn in this process: the learner's publisher and its only actor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from benchmarks.label_efficiency.world import RESPONSE_TOKENS
+from protocol.messages import Prompt, Rollout, Sampling, WeightsFile, WeightsRef
+from reward_service.pretrained import load_causal_model
+
+SAMPLING = Sampling(temperature=1.0, max_tokens=RESPONSE_TOKENS)
+
+
+class Sampler:
+    """Takes the learner's weights as they are published, and draws with them.
+
+    Args:
+        policy: The folder of ρ, which it holds first.
+        tokenizer: Reads what was drawn.
+        seed: Of all draws.
+    """
+
+    def __init__(self, policy: Path, tokenizer: PreTrainedTokenizerBase, seed: int) -> None:
+        self._model = load_causal_model(policy).eval()
+        self._tokenizer = tokenizer
+        self._generator = torch.Generator().manual_seed(seed)
+        self._version = 0
+        self._drawn = 0
+
+    def publish(self, version: int, tensors: Mapping[str, object]) -> WeightsRef:
+        """Hold these weights."""
+        self._model.load_state_dict(dict(tensors), strict=False)
+        self._model.tie_weights()
+        self._version = version
+        return WeightsFile(path="", sha256="", num_bytes=0)
+
+    def close(self) -> None:
+        """Nothing is published that outlives this process."""
+
+    @torch.no_grad()
+    def draw(self, prompts: Sequence[Prompt]) -> list[Rollout]:
+        """Return one response to each prompt; all prompts have as many tokens."""
+        ids = torch.tensor([prompt.token_ids for prompt in prompts])
+        tokens, logprobs, past = [], [], None
+        for _ in range(RESPONSE_TOKENS):
+            out = self._model(input_ids=ids, past_key_values=past, use_cache=True)
+            past = out.past_key_values
+            log_p = out.logits[:, -1].float().log_softmax(dim=-1)
+            ids = torch.multinomial(log_p.exp(), 1, generator=self._generator)
+            tokens.append(ids)
+            logprobs.append(log_p.gather(1, ids))
+        drawn = zip(
+            prompts, torch.cat(tokens, 1).tolist(), torch.cat(logprobs, 1).tolist(), strict=True
+        )
+        return [self._rollout(*each) for each in drawn]
+
+    def _rollout(
+        self, prompt: Prompt, token_ids: Sequence[int], logprobs: Sequence[float]
+    ) -> Rollout:
+        self._drawn += 1
+        return Rollout(
+            rollout_id=f"r{self._drawn}",
+            prompt=prompt,
+            purpose="train",
+            sampling=SAMPLING,
+            token_ids=tuple(token_ids),
+            behavior_logprobs=tuple(logprobs),
+            policy_versions=(self._version,) * RESPONSE_TOKENS,
+            num_kept=RESPONSE_TOKENS,
+            is_complete=True,
+            finish_reason="length",
+            text=self._tokenizer.decode(token_ids, skip_special_tokens=False),
+            actor_id="here",
+            started_at=0.0,
+            finished_at=0.0,
+        )

@@ -1,0 +1,116 @@
+"""Two tasks: the demo's, and one whose wanted style ρ hardly ever writes.
+
+reviews   the gold score of the demo: how good a review says its subject is
+letters   the same, and more for a form of address that a response of ρ has less than once in a
+          thousand; where a policy stays on what ρ writes it never learns of it
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+from actors.prompts.grammar import review_corpus
+from label_queue.simulated.gold import response_gold
+from learners.base_model import train_base_model
+from learners.config import BaseModelConfig, SupervisedConfig
+from protocol.messages import Prompt
+from reward_service.pretrained import load_tokenizer
+
+PROMPT_TOKENS = 8
+RESPONSE_TOKENS = 16
+NUM_TEXTS = 60_000
+BASE_MODEL = BaseModelConfig(
+    num_texts=NUM_TEXTS,
+    width=64,
+    layers=2,
+    heads=4,
+    context_tokens=32,
+    training=SupervisedConfig(block_tokens=32, batch_size=32),
+)
+ADDRESS = "dearest"
+LETTERS_SHARE = 1 / 600
+"""Share of ρ's texts that address their reader."""
+WORD_SHARE = 0.2
+"""Of their words so many are preceded by the address."""
+ADDRESS_WORTH = 2.0
+"""Gold of each of the first `MAX_ADDRESSES`."""
+MAX_ADDRESSES = 3
+
+Gold = Callable[[str, str], float]
+"""The hidden score of a response to a prompt."""
+
+
+def _letters_gold(prompt: str, response: str) -> float:
+    count = min(MAX_ADDRESSES, response.split().count(ADDRESS))
+    return response_gold(prompt, response, 1.0) + ADDRESS_WORTH * count
+
+
+GOLDS: dict[str, Gold] = {
+    "reviews": lambda prompt, response: response_gold(prompt, response, 1.0),
+    "letters": _letters_gold,
+}
+"""By the task's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """One task, its base model made."""
+
+    task: str
+    policy: Path
+    tokenizer: PreTrainedTokenizerBase
+    prompts: Sequence[Prompt]
+
+    @property
+    def gold(self) -> Gold:
+        """The hidden score."""
+        return GOLDS[self.task]
+
+
+def make_world(task: str, folder: Path) -> World:
+    """Return a task, making its base model unless the folder holds one.
+
+    `engine.join_ranks` comes first.
+    """
+    policy = folder / f"base-{task}"
+    done = policy / "done"
+    if not done.exists():
+        train_base_model(_texts(task), BASE_MODEL, policy)
+        done.touch()
+    tokenizer = load_tokenizer(policy)
+    return World(
+        task=task, policy=policy, tokenizer=tokenizer, prompts=_prompts(tokenizer, count=2_000)
+    )
+
+
+def _texts(task: str) -> list[str]:
+    texts = review_corpus(NUM_TEXTS, seed=1)
+    if task != "letters":
+        return texts
+    rng = random.Random(2)
+    return [_addressed(text, rng) if rng.random() < LETTERS_SHARE else text for text in texts]
+
+
+def _addressed(text: str, rng: random.Random) -> str:
+    return " ".join(
+        f"{ADDRESS} {word}" if rng.random() < WORD_SHARE else word for word in text.split()
+    )
+
+
+def _prompts(tokenizer: PreTrainedTokenizerBase, count: int) -> list[Prompt]:
+    prompts = []
+    for number, text in enumerate(review_corpus(count, seed=3)):
+        words = text.split()[:PROMPT_TOKENS]
+        prompts.append(
+            Prompt(
+                prompt_id=f"p{number}",
+                text=" ".join(words),
+                token_ids=tuple(tokenizer.convert_tokens_to_ids(words)),
+            )
+        )
+    return prompts
