@@ -1,6 +1,6 @@
 """The three examples in turn, made small: labels in rounds, a fit of that ledger, PPO on that fit.
 
-And `andon doctor` whole, on the machine the tests run on.
+The rounds after the first ask about what the reward of the round before is unsure of. And `andon doctor` whole, on the machine the tests run on.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ SMALL = (
 ROUNDS = (
     *("run.episodes=192", "labels.total=32", "labels.initial=14", "labels.rounds=3"),
     "labels.overlap_share=0.2",
+    *("reward_model.heads=epistemic", "reward_model.num_heads=4"),
+    *("labels.selector=information_directed", "labels.selector_responses=6"),
 )
 
 
@@ -97,6 +99,19 @@ def test_each_round_asks_the_policy_that_begins_it(batched: RunFolder) -> None:
     for query in view.queries.values():
         versions = {candidate.policy_version for candidate in query.candidates}
         assert len(versions - {0}) <= 1
+
+
+def test_what_is_asked_says_how_it_was_chosen_of_the_responses_drawn(batched: RunFolder) -> None:
+    queries = [each for each in view_of(batched).queries.values() if each.purpose != "validation"]
+    assert {query.selector for query in queries} == {"information_directed"}
+    assert {query.reward_version for query in queries} == {0, 1, 2}
+    for query in queries:
+        assert len(query.candidates) == 4
+        if query.reward_version:
+            assert (query.selection_probability, len(query.reward_scores)) == (1.0, 4)
+        else:
+            # Any four of six distinct responses, or of five where two of the six were alike.
+            assert query.selection_probability in (1 / 15, 1 / 5, 1.0)
 
 
 def test_each_round_ends_with_one_refit_that_its_stretch_is_trained_on(batched: RunFolder) -> None:
