@@ -11,64 +11,20 @@ can be interrupted. The table is Markdown, as in docs/results.md; the figure lie
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean, stdev
 
 import click
 
 from benchmarks.label_efficiency.arms import ARMS, BASELINE
+from benchmarks.label_efficiency.cases import FOLDER, Case, run_all
 from benchmarks.label_efficiency.figure import draw
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "runs" / "label-efficiency"
 TASKS = ("reviews", "letters")
 BUDGETS = (64, 256, 1_024, 4_096)
 SEEDS = (1, 2, 3, 4, 5)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """One run."""
-
-    task: str
-    arm: str
-    budget: int
-    seed: int
-
-    @property
-    def path(self) -> Path:
-        """Where its result lies, or is to."""
-        return FOLDER / self.task / f"{self.arm}-{self.budget}-{self.seed}.json"
-
-    def run(self) -> None:
-        """Have it run, unless it was."""
-        if self.path.exists():
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        case = (self.task, self.arm, str(self.budget), str(self.seed), str(self.path))
-        with self.path.with_suffix(".log").open("w") as log:
-            subprocess.run(
-                [sys.executable, "-m", "benchmarks.label_efficiency.one", *case],
-                cwd=ROOT,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                check=True,
-            )
-
-    @property
-    def gold(self) -> float:
-        """Of the policy at the end."""
-        return float(json.loads(self.path.read_text())["gold"])
 
 
 Curve = Mapping[int, Sequence[float]]
@@ -140,13 +96,7 @@ def main() -> None:
         for budget in chosen.budgets
         for arm in chosen.arms
     ]
-    for task in chosen.tasks:  # two processes must not make one base model at once
-        subprocess.run(
-            [sys.executable, "-m", "benchmarks.label_efficiency.one", task], cwd=ROOT, check=True
-        )
-    with ThreadPoolExecutor(chosen.processes) as pool:
-        for number, _ in enumerate(pool.map(Case.run, cases), start=1):
-            click.echo(f"{number} of {len(cases)} runs", err=True)
+    run_all(cases, chosen.processes)
     found = {task: curves(case for case in cases if case.task == task) for task in chosen.tasks}
     for task, each in found.items():
         click.echo(f"\n{task}\n\n{table(each)}")

@@ -20,12 +20,15 @@ class Arm:
     num_candidates: int = 4
     """K."""
     nudge: float = 0.0
+    is_free: bool = False
+    """Whether β stays low, so that the policy goes as far as the reward leads; else it is moved
+    until the KL is at its target."""
 
     @property
     def name(self) -> str:
         """As results call it, e.g. "online-double_thompson-k2-nudge"."""
-        nudge = "-nudge" if self.nudge else ""
-        return f"{self.mode}-{self.selector}-k{self.num_candidates}{nudge}"
+        rest = ("-nudge" if self.nudge else "") + ("-free" if self.is_free else "")
+        return f"{self.mode}-{self.selector}-k{self.num_candidates}{rest}"
 
 
 SELECTORS = (
@@ -48,5 +51,7 @@ ARMS = {
     )
 }
 """By name."""
+FREE = {arm.name: arm for arm in (Arm(mode=mode, is_free=True) for mode in ("offline", "online"))}
+"""Those in which the reward may be over-optimised, by name."""
 BASELINE = "offline-uniform-k4"
 """Whose gold at the largest budget the others are to reach with fewer labels."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.label_efficiency.arms import ARMS
+from benchmarks.label_efficiency.arms import ARMS, FREE
 from benchmarks.label_efficiency.training import Run
 from benchmarks.label_efficiency.world import make_world
 from learners.engine import free_port, join_ranks, leave_ranks
@@ -29,10 +29,11 @@ def main(arguments: Sequence[str]) -> None:
         task, *case = arguments
         world = make_world(task, WORLDS)
         if case:
-            arm, budget, seed, path = case
+            name, budget, seed, path = case
+            arm = {**ARMS, **FREE}[name]
             with tempfile.TemporaryDirectory() as folder:
-                run = Run(world, ARMS[arm], int(budget), int(seed), Path(folder) / "run")
-                result = {"task": task, "arm": arm, "budget": int(budget), "seed": int(seed)}
+                run = Run(world, arm, int(budget), int(seed), Path(folder) / "run")
+                result = {"task": task, "arm": name, "budget": int(budget), "seed": int(seed)}
                 result |= run.result()
             draft = Path(path).with_suffix(".draft")
             draft.write_text(json.dumps(result) + "\n")

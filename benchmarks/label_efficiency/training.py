@@ -43,6 +43,8 @@ BATCH = 128
 PROMPTS_A_TURN = 32
 """Asked about with one policy and one reward, before either is looked at again."""
 REFITS = 6
+HELD_KL = KLConfig(coefficient=0.12, target=8.0, horizon_episodes=1280)
+FREE_KL = KLConfig(kind="fixed", coefficient=0.005)
 LABELER = LabelerProfile(beta=1.0, eps_mistake=0.05)
 LIMITS = BatchLimits(max_tokens=16_384, max_sequences=512)
 ENGINE = LearnerConfig.model_validate(
@@ -108,7 +110,7 @@ class Run:
             ppo=PPOConfig(
                 batch_size=BATCH, lr=1e-3, lr_schedule="constant", affirmative_nudge=arm.nudge
             ),
-            kl=KLConfig(coefficient=0.12, target=8.0, horizon_episodes=1280),
+            kl=FREE_KL if arm.is_free else HELD_KL,
             learner=ENGINE,
             checkpoint_root=folder / "policy",
             total_episodes=episodes,

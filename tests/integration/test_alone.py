@@ -1,6 +1,7 @@
 """The three examples in turn, made small: labels in rounds, a fit of that ledger, PPO on that fit.
 
-The rounds after the first ask about what the reward of the round before is unsure of. And `andon doctor` whole, on the machine the tests run on.
+The rounds after the first ask about what the reward of the round before is unsure of. And
+`andon doctor` whole, on the machine the tests run on.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from click.testing import CliRunner
 
 from cluster.cli import main
 from cluster.recordings.streams import POLICIES, RESTARTS, read
-from cluster.whole_restarts import WHOLE_RUN
 from label_queue.ledger.sql import SqlLedger
 from protocol.labels import Submitted
 from tests.support.patience import PATIENCE_S
@@ -125,6 +124,8 @@ def test_a_run_uses_both_nodes_outlives_one_of_them_and_leaves_the_cluster_as_it
         two_nodes.add()
         before = num_loads(run)
         run.wait_for(lambda: num_loads(run) >= before + 4, f"steps after {placed}")
+        from cluster.whole_restarts import WHOLE_RUN  # here, for Serve warns when it is imported
+
         # Ray chose where the learner is; what cannot go on without it starts again with it.
         has_lost_learner = any(name.startswith("ray::LearnerRank") for name in lost)
         part = WHOLE_RUN if has_lost_learner else "rollout actor"

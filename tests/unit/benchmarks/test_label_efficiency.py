@@ -3,10 +3,12 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.label_efficiency.__main__ import labels_to_reach, table
 from benchmarks.label_efficiency.arms import ARMS, BASELINE
+from benchmarks.label_efficiency.over_optimisation import fitted
 from benchmarks.label_efficiency.training import Run
 from benchmarks.label_efficiency.world import GOLDS, PROMPT_TOKENS, World
 from protocol.messages import Prompt
@@ -92,3 +94,10 @@ def test_a_table_says_how_many_times_fewer_labels_are_needed() -> None:
     _, _, baseline, online = table(found).splitlines()
     assert baseline.endswith("| +0.00 | +2.00 | 4,096 (1.0× fewer) |")
     assert online == f"| {arm} | +1.00 ± 0.00 | +3.00 ± 0.00 | 512 (8.0× fewer) |"
+
+
+def test_the_form_of_over_optimisation_is_found_again() -> None:
+    distance = np.linspace(0.5, 9.0, 40)
+    noise = np.random.default_rng(0).normal(scale=0.05, size=40)
+    alpha, beta = fitted(distance, distance * (1.3 - 0.5 * np.log(distance)) + noise)
+    assert (alpha, beta) == pytest.approx((1.3, 0.5), abs=0.03)

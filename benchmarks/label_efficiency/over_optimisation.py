@@ -1,0 +1,105 @@
+"""How far a reward of N labels leads before the hidden score falls, and how far online refits do.
+
+    python -m benchmarks.label_efficiency.over_optimisation
+
+With a low, fixed β the policy goes as far as the reward leads. Gao et al. 2023 found for PPO
+gold(d) = d·(α − β·log d) with d = √KL; it is fitted to gold and to the learned score of each arm
+and budget, over all seeds, by least squares.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.label_efficiency.__main__ import BUDGETS, SEEDS, TASKS
+from benchmarks.label_efficiency.arms import FREE
+from benchmarks.label_efficiency.cases import FOLDER, Case, run_all
+
+matplotlib.use("agg")
+from matplotlib import pyplot
+
+LEAST_KL = 0.25
+"""Nats; below it the form says nothing, and noise is all there is."""
+
+Points = NDArray[np.float64]
+
+
+def fitted(distance: Points, gain: Points) -> tuple[float, float]:
+    """Return α and β of gain = d·(α − β·log d), by least squares.
+
+    Args:
+        distance: [N], d = √KL, above 0.
+        gain: [N], a score less what ρ has.
+    """
+    terms = np.stack([distance, -distance * np.log(distance)], axis=1)
+    (alpha, beta), *_ = np.linalg.lstsq(terms, gain, rcond=None)
+    return float(alpha), float(beta)
+
+
+def points(cases: Sequence[Case], score: str) -> tuple[Points, Points]:
+    """Return d and the gain in a score of all steps of some runs, each from its own start."""
+    distances: list[float] = []
+    gains: list[float] = []
+    for case in cases:
+        first, *rows = case.result["rows"]
+        for row in rows:
+            if row["kl"] >= LEAST_KL:
+                distances.append(row["kl"] ** 0.5)
+                gains.append(row[score] - first[score])
+    return np.array(distances), np.array(gains)
+
+
+def main() -> None:
+    """Run what the command line asks for, print the fits and draw them."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--task", choices=TASKS, default="reviews")
+    parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    chosen = parser.parse_args()
+    groups = {
+        (arm, budget): [
+            Case(task=chosen.task, arm=arm, budget=budget, seed=seed) for seed in chosen.seeds
+        ]
+        for arm in FREE
+        for budget in chosen.budgets
+    }
+    run_all([case for group in groups.values() for case in group], chosen.processes)
+    click.echo("| arm | labels | score | α | β | at its highest, √KL | gold there |")
+    click.echo("| --- | ---: | --- | ---: | ---: | ---: | ---: |")
+    figure, panels = pyplot.subplots(1, 2, figsize=(12, 5), sharey=True, layout="constrained")
+    for (arm, budget), cases in groups.items():
+        for score in ("gold", "score"):
+            distance, gain = points(cases, score)
+            alpha, beta = fitted(distance, gain)
+            # The form is highest where α − β·(log d + 1) = 0; with β ≤ 0 it only rises.
+            top = float(np.exp(alpha / beta - 1)) if beta > 0 else float("inf")
+            best = f"{top:.1f} | {beta * top:+.2f}" if np.isfinite(top) else "– | –"
+            click.echo(f"| {arm} | {budget:,} | {score} | {alpha:.2f} | {beta:.2f} | {best} |")
+            panel = panels[list(FREE).index(arm)]
+            along = np.linspace(LEAST_KL**0.5, distance.max(), 100)
+            line = "-" if score == "gold" else ":"
+            colour = f"C{chosen.budgets.index(budget)}"
+            name = f"{budget:,} labels" if score == "gold" else None
+            panel.plot(
+                along, along * (alpha - beta * np.log(along)), line, color=colour, label=name
+            )
+            if score == "gold":
+                panel.plot(distance, gain, ".", color=colour, markersize=2, alpha=0.4)
+    for panel, arm in zip(panels, FREE, strict=True):
+        panel.set(title=arm, xlabel="√KL (nats)", ylabel="gain: gold (–), learned score (··)")
+        panel.legend()
+    figure.savefig(Path(FOLDER) / "over_optimisation.png", dpi=150)
+    pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    main()
