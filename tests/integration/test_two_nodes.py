@@ -27,7 +27,11 @@ from tests.support.run_process import (
     wait_until,
 )
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [
+    pytest.mark.timeout(1800),
+    # Serve's own, when it is imported.
+    pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20"),
+]
 
 ON_BOTH = (
     "rollouts.num_actors=2",
