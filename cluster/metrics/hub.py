@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from cluster.metrics.config import MetricsConfig
+from cluster.metrics.grouping import group_of
 from cluster.metrics.jsonl_sink import JsonlSink
 from cluster.metrics.names import WALL_S, Row, checked
 from protocol.ports import MetricSink
@@ -96,6 +97,7 @@ def open_hub(
                 project=config.wandb_project,
                 name=run_id,
                 wandb_id=unique_id(run_id, folder, began_at),
+                group=group_of(run_config),
                 mode=config.wandb,
                 run_config=run_config,
             )
