@@ -102,6 +102,10 @@ def open_hub(
                 run_config=run_config,
             )
         )
+    if config.wandb == "online":
+        from cluster.metrics.workspace import save_aside
+
+        save_aside(config.wandb_project)
     if config.prometheus:
         from cluster.metrics.ray_sink import RaySink
 

@@ -162,7 +162,7 @@ class RecordedWandb(RecordedTool):
         return self._Viewer(given)
 
     def _GetProjects(self, given: dict[str, Any]) -> dict[str, Any]:
-        user = {**self._Viewer({})["viewer"], "name": ENTITY, "admin": False}
+        user = {**self._Viewer({})["viewer"], "name": ENTITY, "admin": False, "deletedAt": None}
         nodes = [
             {
                 "__typename": "Project",
