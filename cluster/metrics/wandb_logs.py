@@ -12,7 +12,8 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,40 +21,62 @@ import psutil
 import structlog
 from wandb.proto.wandb_internal_pb2 import HistoryRecord, Record
 
-from cluster.metrics.names import Row
+from cluster.metrics.names import WALL_S, Row
 
+LOGS = "*run-*/run-*.wandb"
 HEAD_BYTES = 7
 """Of the file: what it is, and its version."""
 CHUNK_HEAD = struct.Struct("<IHB")
 """Checksum of the rest, length of the content, and kind; a record has one or more chunks."""
 BLOCK_BYTES = 32 * 1024
-FULL, FIRST, LAST = 1, 2, 4
+FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+STEP = "_step"
 WRITER = "wandb-core"
 WRITER_S = 10.0
 """For a writer whose parent was killed to notice."""
+NUM_KNOWN = 1_000
+"""Rows by which it is found where logs and `metrics.jsonl` part; some are written each second."""
 
 _log = structlog.get_logger(component="metrics")
 
 
-def newest_row(folder: Path) -> Row | None:
-    """Make the logs in a run's `wandb/` whole, and return the last row that they hold.
+def make_whole(folder: Path, lost: Iterable[Row] = ()) -> list[Row]:
+    """Make the logs in a run's `wandb/` whole, without rows that the run has lost.
 
     Nobody may write to them: a writer whose parent was killed is waited for, and ended if it stays.
     Idempotent.
+
+    Args:
+        folder: The logs'.
+        lost: Rows of steps that no checkpoint holds, and that are taken again. In a log that was
+            sent they stay.
+
+    Returns:
+        The last rows of all logs, up to `NUM_KNOWN`, in order.
     """
     _end_writers(folder)
     logs = []
-    for path in folder.glob("*run-*/run-*.wandb"):
+    for path in folder.glob(LOGS):
         began_at = _began_at(path)
         if began_at is None:
             _log.warning("a log of wandb holds nothing", path=str(path))
             path.unlink()
         else:
             logs.append((began_at, path))
-    for _, path in sorted(logs, reverse=True):
-        if (row := _made_whole(path)) is not None:
-            return row
-    return None
+    rows: deque[Row] = deque(maxlen=NUM_KNOWN)
+    left_out = {frozenset(row.items()) for row in lost}
+    for _, path in sorted(logs):
+        rows.extend(_made_whole(path, left_out))
+    return list(rows)
+
+
+def kept_id(folder: Path) -> str | None:
+    """Return the id under which a run's `wandb/` was begun: it keeps it where its folder is moved.
+
+    None where there is no log.
+    """
+    names = [path.stem.removeprefix("run-") for path in folder.glob(LOGS)]
+    return min(names, default=None)
 
 
 def _began_at(path: Path) -> int | None:
@@ -66,19 +89,46 @@ def _began_at(path: Path) -> int | None:
     return None
 
 
-def _made_whole(path: Path) -> Row | None:
-    """Cut off what a kill left half written; return the last row, without wandb's own columns."""
-    whole_bytes, newest = HEAD_BYTES, None
-    with path.open("rb") as file:
+def _made_whole(path: Path, lost: Set[frozenset[tuple[str, object]]]) -> deque[Row]:
+    """Leave out of a log what a kill left half written, and rows; return the last ones left."""
+    rows: deque[Row] = deque(maxlen=NUM_KNOWN)
+    is_sent = path.with_name(f"{path.name}.synced").exists()
+    times = {dict(row).get(WALL_S) for row in lost}
+    draft = path.with_name(f"{path.name}.draft")
+    whole_bytes, num_lost = HEAD_BYTES, 0
+    with path.open("rb") as file, draft.open("wb") as copy:
+        copy.write(file.read(HEAD_BYTES))
+        file.seek(0)
         for content, end in read_records(file):
             whole_bytes = end
             record = Record.FromString(content)
             if record.HasField("history"):
-                newest = record.history
-    if whole_bytes < path.stat().st_size:
-        _log.warning("a log of wandb ended within a record", path=str(path))
-        os.truncate(path, whole_bytes)
-    return None if newest is None else row_of(newest)
+                row = row_of(record.history)
+                if not is_sent and row.get(WALL_S) in times and frozenset(row.items()) in lost:
+                    num_lost += 1
+                    continue
+                rows.append(row)
+                if num_lost:
+                    _step_back(record.history, num_lost)
+                    content = record.SerializeToString()
+            write_record(copy, content)
+    if num_lost:
+        _log.info("rows of lost steps are left out of wandb", rows=num_lost, path=str(path))
+        draft.replace(path)
+    else:
+        draft.unlink()
+        if whole_bytes < path.stat().st_size:
+            _log.warning("a log of wandb ended within a record", path=str(path))
+            os.truncate(path, whole_bytes)
+    return rows
+
+
+def _step_back(history: HistoryRecord, by: int) -> None:
+    """Number a row anew, after some before it were left out: wandb counts rows as steps."""
+    history.step.num -= by
+    for item in history.item:
+        if STEP in (item.key, *item.nested_key):
+            item.value_json = str(int(item.value_json) - by)
 
 
 def row_of(history: HistoryRecord) -> Row:
@@ -106,6 +156,21 @@ def read_records(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         content = chunk if kind in (FULL, FIRST) else content + chunk
         if kind in (FULL, LAST):
             yield content, at
+
+
+def write_record(file: BinaryIO, content: bytes) -> None:
+    """Write a record at the end of a log."""
+    kind, rest = FIRST, content
+    while kind != LAST:
+        room = BLOCK_BYTES - file.tell() % BLOCK_BYTES
+        if room < CHUNK_HEAD.size:
+            file.write(bytes(room))
+            room = BLOCK_BYTES
+        chunk, rest = rest[: room - CHUNK_HEAD.size], rest[room - CHUNK_HEAD.size :]
+        is_first, kind = kind == FIRST, MIDDLE if rest else LAST
+        name = (FIRST if rest else FULL) if is_first else kind
+        checksum = zlib.crc32(bytes([name]) + chunk)
+        file.write(CHUNK_HEAD.pack(checksum, len(chunk), name) + chunk)
 
 
 def _end_writers(folder: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -15,9 +17,9 @@ from urllib.request import getproxies, proxy_bypass
 import structlog
 import wandb
 
-from cluster.metrics.missing_rows import rows_after, rows_beyond
-from cluster.metrics.names import AXES, CATALOGUE, WALL_S, Row
-from cluster.metrics.wandb_logs import newest_row
+from cluster.metrics.missing_rows import Confirmed, all_rows, rows_after, rows_beyond
+from cluster.metrics.names import AXES, CATALOGUE, Row
+from cluster.metrics.wandb_logs import make_whole
 from cluster.run_folder import write_json
 from protocol.errors import ResourceError
 
@@ -27,7 +29,9 @@ FINISH_TIMEOUT_S = 120.0
 """For what is not uploaded when the run ends; a server that does not answer ends no run."""
 PAUSE_S = 300.0
 """Between attempts to start wandb again."""
-NOTE = "newest_row.json"
+NOTE = "noted.json"
+NUM_NOTED = 100
+ROWS, LOST = "metrics.jsonl", "lost"
 SETTINGS_ERRORS = (wandb.errors.Error, ValueError)
 """What wandb raises for an environment variable of its own that it cannot take."""
 
@@ -96,6 +100,16 @@ def _said(failure: Exception) -> str:
     return " ".join(str(failure).split()) or type(failure).__name__
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What the sink keeps of a run beside wandb's logs."""
+
+    rows: tuple[Row, ...] = ()
+    """The last ones that it logged."""
+    confirmed: Confirmed = field(default_factory=Confirmed)
+    """How far the server had come, online."""
+
+
 class WandbSink:
     """A wandb run whose panels are drawn against the catalogue's own step axes.
 
@@ -143,32 +157,35 @@ class WandbSink:
         self._mode: Literal["offline", "online"] = mode
         self._run_config = dict(run_config)
         self._now = now
+        self._noted = _read_note(self._logs / NOTE)
         self._try_again_at = 0.0
-        self._newest: Row | None = None
+        self._newest: deque[Row] = deque(maxlen=NUM_NOTED)
         self._is_closed = False
         self._run: wandb.Run | None = None
         self._open()
 
     def _open(self) -> None:
         """Start wandb, and log the rows that it has not. Raises ResourceError."""
-        logged = (newest_row(self._logs), self._noted())
+        rows, lost = self._folder / ROWS, self._folder / LOST / ROWS
+        known = [*self._noted.rows, *make_whole(self._logs, all_rows(lost))]
         refuse = _not_online if self._mode == "online" else _not_offline
         try:
             run = self._started()
             _define_axes(run)
-            for row in self._missing(run, [row for row in logged if row is not None]):
+            missing: Iterable[Row]
+            if self._mode == "online":  # what the server has, it counts as steps
+                before = self._noted.confirmed
+                confirmed, missing = rows_beyond(rows, lost, before, run.starting_step)
+                self._noted = Noted(rows=self._noted.rows, confirmed=confirmed)
+                self._note()
+            else:
+                missing = rows_after(rows, known)
+            for row in missing:
                 self._log(run, row)
         except (wandb.errors.Error, OSError) as failure:
             self._let_go()
             raise refuse(_said(failure)) from failure
         self._run = run
-
-    def _missing(self, run: wandb.Run, logged: Sequence[Row]) -> Iterator[Row]:
-        """Return the rows that wandb has not, given the newest of its logs and the one noted."""
-        rows = self._folder / "metrics.jsonl"
-        if self._mode == "online":  # the server counts rows as steps
-            return rows_beyond(rows, run.starting_step)
-        return rows_after(rows, max(logged, key=lambda row: row[WALL_S], default=None))
 
     def _started(self) -> wandb.Run:
         try:
@@ -231,7 +248,7 @@ class WandbSink:
 
     def _log(self, run: wandb.Run, row: Row) -> None:
         run.log(dict(row))
-        self._newest = row
+        self._newest.append(row)
 
     def _tell_surely(self, say: Callable[[wandb.Run], None]) -> None:
         """Say something to wandb, and once more if it had to be started again."""
@@ -269,13 +286,16 @@ class WandbSink:
             _log.info("wandb was gone", reason=_said(failure))
 
     def _note(self) -> None:
-        """Note the newest row: `wandb clean` removes logs that were sent."""
-        if self._newest is not None:
-            write_json(self._logs / NOTE, self._newest)
+        """Write down what is known of wandb: `wandb clean` removes logs that were sent."""
+        rows = tuple(self._newest) or self._noted.rows
+        write_json(self._logs / NOTE, asdict(Noted(rows, self._noted.confirmed)))
 
-    def _noted(self) -> Row | None:
-        noted = self._logs / NOTE
-        return json.loads(noted.read_text(encoding="utf-8")) if noted.exists() else None
+
+def _read_note(path: Path) -> Noted:
+    if not path.exists():
+        return Noted()
+    noted = json.loads(path.read_text(encoding="utf-8"))
+    return Noted(rows=tuple(noted["rows"]), confirmed=Confirmed(**noted["confirmed"]))
 
 
 def _define_axes(run: wandb.Run) -> None:

@@ -23,6 +23,8 @@ from cluster.metrics.hub import MetricsHub
 from cluster.metrics.jsonl_sink import JsonlSink
 from cluster.metrics.names import AXES, CATALOGUE
 from cluster.metrics.wandb_sink import WandbSink
+from cluster.run_folder import RunFolder
+from cluster.starting.lost_work import set_aside
 from tests.support.metrics_writer import kill_service
 from tests.support.recorded_wandb import RecordedWandb, StoredRun
 from tests.support.wandb_file import read_history, read_records
@@ -38,8 +40,16 @@ def server() -> Iterator[RecordedWandb]:
         yield server
 
 
-def write(folder: Path, mode: str, first: int, end: str, environment: dict[str, str]) -> None:
-    arguments = [str(folder), mode, str(first), str(NUM_STEPS), end]
+def write(
+    folder: Path,
+    mode: str,
+    first: int,
+    end: str,
+    environment: dict[str, str],
+    begin_s: float | None = None,
+) -> None:
+    begin_s = first / 4 if begin_s is None else begin_s
+    arguments = [str(folder), mode, str(first), str(NUM_STEPS), end, str(begin_s)]
     ended = subprocess.run(
         [sys.executable, "-m", "tests.support.metrics_writer", *arguments],
         env={**os.environ, **environment},
@@ -135,6 +145,36 @@ def test_sync_after_each_stop_sends_the_same(server: RecordedWandb, tmp_path: Pa
     assert run.steps() == list(range(len(run.rows)))
     assert "No runs to sync" in sync(server, folder)
     assert run.given() == truth(folder)
+
+
+def lose_and_go_on(folder: Path, mode: str, environment: dict[str, str]) -> None:
+    """Write rows, be killed, go on from a checkpoint far back, twice, and end."""
+    write(folder, mode, 0, "kill", environment)
+    kept_up_to = NUM_STEPS // 2
+    for turn, end in enumerate(("kill", "close"), start=1):
+        assert set_aside(RunFolder(folder), kept_up_to) > NUM_STEPS // 3
+        write(folder, mode, kept_up_to + 1, end, environment, turn * 1_000.0)
+        kept_up_to += NUM_STEPS // 2
+
+
+def test_rows_of_steps_that_were_lost_are_not_sent(server: RecordedWandb, tmp_path: Path) -> None:
+    folder = tmp_path / "demo-1"
+    lose_and_go_on(folder, "offline", server.environment())
+    sync(server, folder)
+    run = only_run(server)
+    assert run.given() == truth(folder)
+    assert run.steps() == list(range(len(run.rows)))
+    steps = [row["policy/step"] for row in run.rows if "policy/step" in row]
+    assert steps == list(range(2 * NUM_STEPS + 1))
+
+
+def test_online_lost_rows_may_stay_and_each_that_was_kept_is_there_once(
+    server: RecordedWandb, tmp_path: Path
+) -> None:
+    folder = tmp_path / "demo-1"
+    lose_and_go_on(folder, "online", server.environment())
+    kept = truth(folder)
+    assert [row for row in only_run(server).given() if row in kept] == kept
 
 
 def test_logs_that_were_cleaned_away_are_not_written_again(

@@ -1,6 +1,6 @@
 """A process that opens the metrics hub of a run, writes rows and ends, or is killed.
 
-    python -m tests.support.metrics_writer FOLDER MODE FIRST NUMBER END
+    python -m tests.support.metrics_writer FOLDER MODE FIRST NUMBER END BEGIN_S
 
 END is "close", "kill" (this process, by SIGKILL) or "service" (wandb's process is killed half way,
 then all is closed).
@@ -20,8 +20,8 @@ from cluster.metrics.config import MetricsConfig
 from cluster.metrics.hub import open_hub
 
 
-def main(folder: Path, mode: Any, first: int, number: int, end: str) -> None:
-    """Write rows `first` and following as the hub of the run in `folder`."""
+def main(folder: Path, mode: Any, first: int, number: int, end: str, begin_s: float) -> None:
+    """Write rows of steps `first` and following, from a time on, as the hub of a run."""
     hub = open_hub(
         MetricsConfig(wandb=mode),
         folder=folder,
@@ -32,10 +32,10 @@ def main(folder: Path, mode: Any, first: int, number: int, end: str) -> None:
     for step in range(first, first + number):
         if end == "service" and step == first + number // 2:
             kill_service()
-        hub.write({"policy/step": step, "time/wall_s": step / 4, "policy/loss": 1 / (1 + step)})
+        at_s = begin_s + (step - first) / 4
+        hub.write({"policy/step": step, "time/wall_s": at_s, "policy/loss": 1 / (1 + step)})
         if step % 10 == 0:
-            rate = {"throughput/episodes_per_s": 58.0, "time/wall_s": step / 4 + 0.125}
-            hub.write(rate)
+            hub.write({"throughput/episodes_per_s": 58.0, "time/wall_s": at_s + 0.125})
     if end == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     hub.alert("line stopped", f"by a test, after {first + number} steps")
@@ -52,4 +52,5 @@ def kill_service() -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
+    folder, mode, first, number, end, begin_s = sys.argv[1:]
+    main(Path(folder), mode, int(first), int(number), end, float(begin_s))
