@@ -25,6 +25,7 @@ from cluster.run_folder import RunFolder
 from cluster.starting.environment import prepare_environment
 from cluster.starting.preflight import check_before_start
 from cluster.watching.closing_words import closing_words
+from protocol.errors import ResourceError
 from protocol.files import reading
 from protocol.names import run_id_of
 
@@ -125,9 +126,16 @@ def _conduct_to_end(
 
 def _report(folder: RunFolder, console: Console) -> None:
     """Write the report of a run that has ended, and say what it says."""
+    from cluster.report.in_wandb import show_in_wandb
+    from cluster.report.records import read_run
     from cluster.report.write import write_report
 
-    page = write_report(folder.path)
+    run = read_run(folder.path)
+    page = write_report(folder.path, run)
+    try:
+        show_in_wandb(run, folder)
+    except ResourceError as failure:  # it has the rows, and the report is in the folder
+        console.print(f"the report is not in wandb: {failure}", markup=False, soft_wrap=True)
     console.print(closing_words(folder, page), markup=False, highlight=False, soft_wrap=True)
 
 

@@ -233,6 +233,31 @@ class WandbSink:
         known = {f"report/{name}": value for name, value in figures.items() if value is not None}
         self._tell_surely(lambda run: run.summary.update(known))
 
+    def show(
+        self,
+        *,
+        pictures: Sequence[tuple[Path, str]],
+        tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[object]]]],
+        histograms: Mapping[str, Sequence[float]],
+    ) -> None:
+        """Put what a report shows into the run's summary, which takes no step, under `report/`.
+
+        Args:
+            pictures: Files and captions, in the order they are shown.
+            tables: Columns and rows by name; None is a cell that is not known.
+            histograms: Values by name.
+        """
+        rows = [(caption, wandb.Image(str(path))) for path, caption in pictures]
+        shown = {
+            **({"report/pictures": _table(("what", "picture"), rows)} if rows else {}),
+            **{f"report/{name}": _table(*table) for name, table in tables.items()},
+            **{
+                f"report/{name}_histogram": wandb.Histogram(list(values))
+                for name, values in histograms.items()
+            },
+        }
+        self._tell_surely(lambda run: run.summary.update(shown))
+
     def close(self) -> None:
         """Flush and finish the run; blocks until its file is complete.
 
@@ -296,6 +321,11 @@ def _read_note(path: Path) -> Noted:
         return Noted()
     noted = json.loads(path.read_text(encoding="utf-8"))
     return Noted(rows=tuple(noted["rows"]), confirmed=Confirmed(**noted["confirmed"]))
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> wandb.Table:
+    data = [list(row) for row in rows]
+    return wandb.Table(columns=list(columns), data=data, allow_mixed_types=True)
 
 
 def _define_axes(run: wandb.Run) -> None:

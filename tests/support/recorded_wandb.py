@@ -55,6 +55,7 @@ class RecordedWandb(RecordedTool):
         self.projects: set[str] = set()
         self.views: dict[str, dict[str, Any]] = {}
         """Workspaces and reports, by id."""
+        self.artifacts: list[dict[str, Any]] = []
         self.refuses = False
         """Whether every request is refused, as of nobody who is known."""
         self.refused: list[str] = []
@@ -153,6 +154,19 @@ class RecordedWandb(RecordedTool):
             for name in given["files"]
         ]
         return {"createRunFiles": {"runID": "R", "uploadHeaders": [], "files": files}}
+
+    def _ServerFeaturesQuery(self, given: dict[str, Any]) -> dict[str, Any]:
+        return {"serverInfo": {"features": []}}
+
+    def _CreateArtifact(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Say that the artifact is there already, so that its files are not sent a second time."""
+        self.artifacts.append(given["input"])
+        artifact = {
+            "id": f"A{len(self.artifacts)}",
+            "state": "COMMITTED",
+            "artifactSequence": {"latestArtifact": None},
+        }
+        return {"createArtifact": {"artifact": artifact}}
 
     def _Viewer(self, given: dict[str, Any]) -> dict[str, Any]:
         names = {"id": "V", "entity": ENTITY, "username": ENTITY, "email": "", "flags": "{}"}
