@@ -105,6 +105,9 @@ OVERVIEW = (
 )
 """The dozen pictures one watches."""
 
+REPORT_TABLES = ("pictures", "before_and_after", "responses", "labelers", "disagreements")
+"""What a run that has ended has in its summary, under `report/`."""
+
 
 def section_panels(section: Section) -> Iterator[Panel]:
     """Yield a section's panels, in the order of the catalogue, without what is not written yet.

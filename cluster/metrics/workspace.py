@@ -18,7 +18,7 @@ from wandb_workspaces.workspaces import internal
 
 from cluster.metrics.definitions.section import Section
 from cluster.metrics.names import AXES, SECTIONS
-from cluster.metrics.panels import OVERVIEW, Panel, section_panels
+from cluster.metrics.panels import OVERVIEW, REPORT_TABLES, Panel, section_panels
 from protocol.errors import ResourceError
 
 FAILURES = (wandb.errors.Error, WandbApiFailedError, OSError, ValueError)
@@ -50,11 +50,12 @@ def build_workspace(entity: str, project: str) -> ws.Workspace:
         layout_settings=ws.SectionLayoutSettings(columns=3, rows=4),
         panels=[line_plot(panel) for panel in OVERVIEW],
     )
+    reports = ws.Section(name="report", panels=[summary_table(name) for name in REPORT_TABLES])
     return ws.Workspace(
         entity=entity,
         project=project,
         name=TITLE,
-        sections=[overview, *(_section(section) for section in SECTIONS)],
+        sections=[overview, *(_section(section) for section in SECTIONS), reports],
         settings=ws.WorkspaceSettings(max_runs=20),
         runset_settings=ws.RunsetSettings(
             groupby=[ws.Metric("Group")], pinned_columns=list(PINNED_COLUMNS)
@@ -73,8 +74,8 @@ def _section(section: Section) -> ws.Section:
     )
 
 
-def line_plot(panel: Panel) -> wr.LinePlot:
-    """Return a panel as wandb draws it: one line for each name and each config."""
+def line_plot(panel: Panel, *, is_grouped: bool = True) -> wr.LinePlot:
+    """Return a panel as wandb draws it: one line for each name, and for each config or each run."""
     is_smoothed = all(name.partition("/")[0] in SMOOTHED for name in panel.names)
     return wr.LinePlot(
         title=panel.title,
@@ -86,10 +87,15 @@ def line_plot(panel: Panel) -> wr.LinePlot:
         smoothing_type="exponentialTimeWeighted" if is_smoothed else "none",
         smoothing_factor=SMOOTHING if is_smoothed else 0.0,
         smoothing_show_original=is_smoothed,
-        groupby=wr.Metric("Group"),
-        groupby_aggfunc="mean",
-        groupby_rangefunc="minmax",
+        groupby=wr.Metric("Group") if is_grouped else None,
+        groupby_aggfunc="mean" if is_grouped else None,
+        groupby_rangefunc="minmax" if is_grouped else None,
     )
+
+
+def summary_table(name: str) -> wr.WeavePanelSummaryTable:
+    """Return what shows a table of a run's report."""
+    return wr.WeavePanelSummaryTable(table_name=f"report/{name}", layout=wr.Layout(w=24, h=12))
 
 
 def section_words(section: Section) -> str:
@@ -127,7 +133,7 @@ def save_workspace(project: str, entity: str | None = None, *, replaces: bool) -
     """
     try:
         api = wandb.Api()
-        owner = entity or wandb.setup().settings.entity or api.default_entity
+        owner = owner_of(api, entity)
         if project not in {each.name for each in api.projects(owner)}:
             api.create_project(project, owner)
         workspace = build_workspace(owner, project)
@@ -141,6 +147,11 @@ def save_workspace(project: str, entity: str | None = None, *, replaces: bool) -
             f"the workspace of {project} could not be saved in wandb ({failure}); log in "
             "(`wandb login`) and check the network"
         ) from failure
+
+
+def owner_of(api: wandb.Api, entity: str | None) -> str:
+    """Return the user or team that is meant: the one named, WANDB_ENTITY's, or the account's."""
+    return str(entity or wandb.setup().settings.entity or api.default_entity)
 
 
 def save_aside(project: str) -> None:

@@ -6,21 +6,26 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import wandb
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 from click.testing import CliRunner
+from wandb_workspaces.reports.v2 import internal as reports
 from wandb_workspaces.workspaces import internal
 
 from cluster.cli import main
 from cluster.metrics.config import MetricsConfig
 from cluster.metrics.hub import open_hub
 from cluster.metrics.names import AXES, CATALOGUE, SECTIONS
-from cluster.metrics.panels import OVERVIEW
+from cluster.metrics.panels import OVERVIEW, REPORT_TABLES
 from cluster.metrics.workspace import build_workspace, metrics_of
+from cluster.report.records import read_run
+from cluster.report.tables import report_tables
 from tests.support.recorded_wandb import ENTITY, RecordedWandb
+from tests.support.synthetic_run import SyntheticRun
 
 
 @pytest.fixture
@@ -61,6 +66,7 @@ def test_the_library_reads_back_what_it_wrote() -> None:
     assert [section.name for section in back.sections] == [
         "Overview",
         *(section.prefix for section in SECTIONS),
+        "report",
     ]
     for ours, theirs in zip(built.sections, back.sections, strict=True):
         assert [panel.y for panel in plots(ours)] == [panel.y for panel in plots(theirs)]
@@ -76,7 +82,7 @@ def test_every_metric_is_in_it_and_nothing_else() -> None:
 
 
 def test_each_picture_has_its_axis_range_words_and_lines() -> None:
-    overview, *sections = read_back(spec(build_workspace(ENTITY, "andon"))).sections
+    overview, *sections, _ = read_back(spec(build_workspace(ENTITY, "andon"))).sections
     assert overview.is_open
     assert overview.pinned
     assert [panel.title for panel in plots(overview)] == [panel.title for panel in OVERVIEW]
@@ -112,7 +118,7 @@ def test_the_command_makes_the_project_and_saves_one_view_however_often(
         "nw-andon-v",
         "project-view",
     )
-    assert len(read_back(view["spec"]).sections) == 1 + len(SECTIONS)
+    assert len(read_back(view["spec"]).sections) == len(SECTIONS) + 2
 
 
 def test_without_a_server_the_command_says_what_to_do(
@@ -149,3 +155,53 @@ def test_the_first_online_run_saves_it_and_the_next_leaves_it_as_it_is(
     assert len([query for query in queries(server) if "mutation UpsertView2" in query]) == 1
     assert json.loads(view["spec"]) == changed
     assert server.refused == []
+
+
+def read_report(text: str) -> list[Any]:
+    """Return the blocks of a report, as the library reads them."""
+    view = reports.ReportViewspec(
+        id="W0",
+        display_name="Andon: synthetic",
+        project=reports.Project(name="andon", entity_name=ENTITY),
+        spec=reports.Spec.model_validate_json(text),
+    )
+    return list(wr.Report._from_model(view).blocks)
+
+
+def test_the_report_of_a_run_is_one_page_however_often_it_is_saved(
+    server: RecordedWandb, tmp_path: Path
+) -> None:
+    folder = SyntheticRun(tmp_path / "synthetic").write()
+    told = CliRunner().invoke(main, ["dashboard", str(folder)])
+    assert told.exit_code == 2
+    assert f"`andon report {folder} --wandb` makes it" in told.output
+    CliRunner().invoke(main, ["report", "--wandb", str(folder)])
+    for _ in range(2):
+        told = CliRunner().invoke(main, ["dashboard", str(folder)])
+        assert told.exit_code == 0, told.output
+    assert server.refused == []
+    (report,) = [view for view in server.views.values() if view["type"] == "runs"]
+    assert report["displayName"] == "Andon: synthetic"
+    blocks = read_report(report["spec"])
+    (log,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    grids = [block for block in blocks if isinstance(block, wr.PanelGrid)]
+    for grid in grids:
+        (runset,) = grid.runsets
+        assert log.stem.removeprefix("run-") in runset.filters
+    panels = [panel for grid in grids for panel in grid.panels]
+    plotted = [p.title for p in panels if isinstance(p, wr.LinePlot)]
+    assert plotted == [panel.title for panel in OVERVIEW]
+    shown = {p.table_name for p in panels if isinstance(p, wr.WeavePanelSummaryTable)}
+    assert shown == {f"report/{name}" for name in REPORT_TABLES}
+    (words,) = [block.text for block in blocks if isinstance(block, wr.MarkdownBlock)]
+    for name, value in json.loads((folder / "report" / "summary.json").read_text()).items():
+        if name != "unknown":
+            assert f"| {name} | " in words
+            if isinstance(value, int | str):
+                assert f"| {name} | {value} |" in words
+    assert "| peak_memory_bytes | memory was not sampled |" in words
+
+
+def test_the_tables_it_shows_are_those_a_run_has(tmp_path: Path) -> None:
+    run = read_run(SyntheticRun(tmp_path / "synthetic").write())
+    assert {"pictures", *report_tables(run, with_text=True)} == set(REPORT_TABLES)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,6 +156,13 @@ class RecordedWandb(RecordedTool):
         ]
         return {"createRunFiles": {"runID": "R", "uploadHeaders": [], "files": files}}
 
+    def _upsertView(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Take a report, of which more is said than of a workspace."""
+        saved = self._UpsertView2(given)["upsertView"]
+        project = {"id": "P", "name": given["projectName"], "entityName": given["entityName"]}
+        view = {**saved["view"], "project": project, "updatedAt": "2030-01-01T12:00:00"}
+        return {"upsertView": {**saved, "view": view}}
+
     def _ServerFeaturesQuery(self, given: dict[str, Any]) -> dict[str, Any]:
         return {"serverInfo": {"features": []}}
 
@@ -174,6 +182,10 @@ class RecordedWandb(RecordedTool):
 
     def _GetDefaultEntity(self, given: dict[str, Any]) -> dict[str, Any]:
         return self._Viewer(given)
+
+    def _ProjectInternalId(self, given: dict[str, Any]) -> dict[str, Any]:
+        number = b64encode(b"ProjectInternalId:7").decode()
+        return {"project": {"id": "P", "internalId": number}}
 
     def _GetProjects(self, given: dict[str, Any]) -> dict[str, Any]:
         user = {**self._Viewer({})["viewer"], "name": ENTITY, "admin": False, "deletedAt": None}
