@@ -21,7 +21,7 @@ import psutil
 import structlog
 from wandb.proto.wandb_internal_pb2 import HistoryRecord, Record
 
-from cluster.metrics.names import WALL_S, Row
+from cluster.metrics.names import Row
 
 LOGS = "*run-*/run-*.wandb"
 HEAD_BYTES = 7
@@ -91,36 +91,45 @@ def _began_at(path: Path) -> int | None:
 
 def _made_whole(path: Path, lost: Set[frozenset[tuple[str, object]]]) -> deque[Row]:
     """Leave out of a log what a kill left half written, and rows; return the last ones left."""
+    if path.with_name(f"{path.name}.synced").exists():
+        lost = frozenset()
     rows: deque[Row] = deque(maxlen=NUM_KNOWN)
-    is_sent = path.with_name(f"{path.name}.synced").exists()
-    times = {dict(row).get(WALL_S) for row in lost}
-    draft = path.with_name(f"{path.name}.draft")
     whole_bytes, num_lost = HEAD_BYTES, 0
-    with path.open("rb") as file, draft.open("wb") as copy:
-        copy.write(file.read(HEAD_BYTES))
-        file.seek(0)
+    with path.open("rb") as file:
         for content, end in read_records(file):
             whole_bytes = end
             record = Record.FromString(content)
             if record.HasField("history"):
                 row = row_of(record.history)
-                if not is_sent and row.get(WALL_S) in times and frozenset(row.items()) in lost:
+                if frozenset(row.items()) in lost:
                     num_lost += 1
-                    continue
-                rows.append(row)
-                if num_lost:
-                    _step_back(record.history, num_lost)
-                    content = record.SerializeToString()
-            write_record(copy, content)
+                else:
+                    rows.append(row)
     if num_lost:
         _log.info("rows of lost steps are left out of wandb", rows=num_lost, path=str(path))
-        draft.replace(path)
-    else:
-        draft.unlink()
-        if whole_bytes < path.stat().st_size:
-            _log.warning("a log of wandb ended within a record", path=str(path))
-            os.truncate(path, whole_bytes)
+        _leave_out(path, lost)
+    elif whole_bytes < path.stat().st_size:
+        _log.warning("a log of wandb ended within a record", path=str(path))
+        os.truncate(path, whole_bytes)
     return rows
+
+
+def _leave_out(path: Path, lost: Set[frozenset[tuple[str, object]]]) -> None:
+    """Replace a log by one without some rows."""
+    draft = path.with_name(f"{path.name}.draft")
+    num_lost = 0
+    with path.open("rb") as file, draft.open("wb") as copy:
+        copy.write(file.read(HEAD_BYTES))
+        file.seek(0)
+        for content, _ in read_records(file):
+            record = Record.FromString(content)
+            if record.HasField("history"):
+                if frozenset(row_of(record.history).items()) in lost:
+                    num_lost += 1
+                    continue
+                _step_back(record.history, num_lost)
+            write_record(copy, record.SerializeToString())
+    draft.replace(path)
 
 
 def _step_back(history: HistoryRecord, by: int) -> None:

@@ -16,6 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import structlog
 import wandb
+from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
 
 from cluster.metrics.missing_rows import Confirmed, all_rows, rows_after, rows_beyond
 from cluster.metrics.names import AXES, CATALOGUE, Row
@@ -32,6 +33,8 @@ PAUSE_S = 300.0
 NOTE = "noted.json"
 NUM_NOTED = 100
 ROWS, LOST = "metrics.jsonl", "lost"
+FAILURES = (wandb.errors.Error, HandleAbandonedError, MailboxClosedError, OSError)
+"""What wandb raises where its process has died, it does not reach its server, or a disk refuses."""
 SETTINGS_ERRORS = (wandb.errors.Error, ValueError)
 """What wandb raises for an environment variable of its own that it cannot take."""
 
@@ -167,9 +170,9 @@ class WandbSink:
     def _open(self) -> None:
         """Start wandb, and log the rows that it has not. Raises ResourceError."""
         rows, lost = self._folder / ROWS, self._folder / LOST / ROWS
-        known = [*self._noted.rows, *make_whole(self._logs, all_rows(lost))]
         refuse = _not_online if self._mode == "online" else _not_offline
         try:
+            known = [*self._noted.rows, *make_whole(self._logs, all_rows(lost))]
             run = self._started()
             _define_axes(run)
             missing: Iterable[Row]
@@ -182,7 +185,7 @@ class WandbSink:
                 missing = rows_after(rows, known)
             for row in missing:
                 self._log(run, row)
-        except (wandb.errors.Error, OSError) as failure:
+        except FAILURES as failure:
             self._let_go()
             raise refuse(_said(failure)) from failure
         self._run = run
@@ -286,7 +289,7 @@ class WandbSink:
         """Return whether wandb took it."""
         try:
             say()
-        except (wandb.errors.Error, OSError) as failure:
+        except FAILURES as failure:
             _log.warning("wandb has failed", reason=_said(failure))
             return False
         return True
@@ -307,7 +310,7 @@ class WandbSink:
         self._run = None
         try:
             wandb.teardown()
-        except OSError as failure:  # it has ended by itself
+        except FAILURES as failure:  # it has ended by itself
             _log.info("wandb was gone", reason=_said(failure))
 
     def _note(self) -> None:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +102,15 @@ def truth(folder: Path) -> list[dict[str, Any]]:
     return read_rows(folder / "metrics.jsonl")
 
 
+def logged(folder: Path) -> list[dict[str, Any]]:
+    logs = sorted(folder.glob("wandb/offline-run-*/*.wandb"))
+    return [row for log in logs for row in read_history(log)]
+
+
 def test_offline_logs_together_hold_each_row_once_and_in_order(interrupted: Path) -> None:
     logs = sorted(interrupted.glob("wandb/offline-run-*/*.wandb"))
     assert len(logs) == len(ENDS) + 1  # wandb was started again within the third
-    assert [row for log in logs for row in read_history(log)] == truth(interrupted)
+    assert logged(interrupted) == truth(interrupted)
     assert len(truth(interrupted)) == len(ENDS) * (NUM_STEPS + NUM_STEPS // 10)
     for log in logs:
         records = [each for each in read_records(log) if each.HasField("run")]
@@ -238,23 +244,39 @@ def test_while_wandb_does_not_start_again_nothing_raises_and_no_row_is_lost(
     kill_service()
     attempts = []
 
-    def refuse(**_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         attempts.append(clock[0])
-        raise wandb.errors.CommError("not now")
+        raise failures[len(attempts) - 1]
 
+    failures = (wandb.errors.CommError("not now"), OSError(ENOSPC, "No space left on device"))
     with monkeypatch.context() as patch:
         patch.setattr(wandb, "init", refuse)
         for step in (1, 2, 3):
             hub.write(row(step))
             hub.alert("line stopped", "by a test")
+        patch.setattr(wandb_sink, "make_whole", refuse)
         clock[0] = wandb_sink.PAUSE_S
         hub.write(row(4))
         assert attempts == [0.0, wandb_sink.PAUSE_S]
     clock[0] = 2 * wandb_sink.PAUSE_S
     hub.write(row(5))
     hub.close()
-    logs = sorted(tmp_path.glob("wandb/offline-run-*/*.wandb"))
-    assert [row for log in logs for row in read_history(log)] == [row(step) for step in range(6)]
+    assert logged(tmp_path) == [row(step) for step in range(6)]
+
+
+def test_wandb_that_dies_as_the_run_ends_has_all_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    sink = open_sink(tmp_path, "offline", [0.0])
+    hub = MetricsHub([JsonlSink(tmp_path / "metrics.jsonl"), sink], lambda: 0.0)
+    for step in range(3):
+        hub.write(row(step))
+    kill_service()
+    hub.summarize({"episodes": 3})
+    kill_service()
+    hub.close()
+    assert logged(tmp_path) == [row(step) for step in range(3)]
 
 
 def test_a_server_that_falls_silent_does_not_keep_the_run_from_ending(
