@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cluster.commands.alone import fit_reward, train
+from cluster.commands.dashboard import dashboard
 from cluster.commands.labels import export, import_labels, trace
 from cluster.commands.line import cord, rollback
 from cluster.commands.looking import doctor, inspect
@@ -25,7 +26,7 @@ def main() -> None:
 
 
 for command in (
-    *(demo, run, resume, status, inspect, stop, report, replay),
+    *(demo, run, resume, status, inspect, stop, report, dashboard, replay),
     *(fit_reward, train),
     doctor,
     *(label, labelers),

@@ -25,6 +25,7 @@ from cluster.run_folder import RunFolder
 from cluster.starting.environment import prepare_environment
 from cluster.starting.preflight import check_before_start
 from cluster.watching.closing_words import closing_words
+from protocol.errors import ResourceError
 from protocol.files import reading
 from protocol.names import run_id_of
 
@@ -118,16 +119,27 @@ def _conduct_to_end(
             ending.run(
                 conduct_through_deaths(config, folder, RUNS, console, texts, ending, resumption)
             )
-        _report(folder, console)
+        _report(folder, console, is_shown=not ending.has_stopped)
         if ending.has_stopped and ending.signal_number is not None:
             raise Interrupted(ending.signal_number)
 
 
-def _report(folder: RunFolder, console: Console) -> None:
-    """Write the report of a run that has ended, and say what it says."""
+def _report(folder: RunFolder, console: Console, *, is_shown: bool) -> None:
+    """Write the report of a run that has ended, and say what it says.
+
+    It is shown in wandb unless the run was stopped: then there is little time, and it may go on.
+    """
+    from cluster.report.in_wandb import show_in_wandb
+    from cluster.report.records import read_run
     from cluster.report.write import write_report
 
-    page = write_report(folder.path)
+    run = read_run(folder.path)
+    page = write_report(folder.path, run)
+    if is_shown:
+        try:
+            show_in_wandb(run, folder)
+        except ResourceError as failure:  # it has the rows, and the report is in the folder
+            console.print(f"the report is not in wandb: {failure}", markup=False, soft_wrap=True)
     console.print(closing_words(folder, page), markup=False, highlight=False, soft_wrap=True)
 
 

@@ -14,6 +14,7 @@ from cluster.commands.shared import (
     refuse_nan,
     run_argument,
 )
+from protocol.errors import InputError
 from protocol.limits import LARGEST_SEED
 
 set_option = click.option(
@@ -145,9 +146,30 @@ def stop(run: Path, reason: str, timeout_s: float | None, now: bool) -> None:
 
 @click.command()
 @run_argument
+@click.option(
+    "--wandb",
+    "is_shown",
+    is_flag=True,
+    help="Give it to wandb as well, with rows that wandb lacks, as the end of a run does.",
+)
 @one_line_errors
-def report(run: Path) -> None:
-    """Write the report of the run in folder RUN, finished or not: one page, pictures, summary."""
+def report(run: Path, is_shown: bool) -> None:
+    """Write the report of the run in folder RUN, finished or not: one page, pictures, summary.
+
+    With --wandb the run must not be going on: its own process writes to wandb then.
+    """
     from cluster.report.write import write_report
 
-    click.echo(f"report: {write_report(run)}")
+    if not is_shown:
+        click.echo(f"report: {write_report(run)}")
+        return
+    from cluster.report.in_wandb import show_in_wandb
+    from cluster.report.records import read_run
+    from cluster.run_folder import RunFolder
+    from cluster.watching.status import is_going_on
+
+    if is_going_on(run):
+        raise InputError(f"{run} is going on and writes to wandb itself; stop it first: andon stop")
+    records = read_run(run)
+    click.echo(f"report: {write_report(run, records)}")
+    show_in_wandb(records, RunFolder(run))

@@ -32,5 +32,8 @@ class MetricsConfig(Settings):
     later."""
     wandb_project: Annotated[str, AfterValidator(_check_project)] = "andon"
     """The wandb project the run belongs to, without its entity: WANDB_ENTITY names that."""
+    wandb_text: bool = False
+    """Whether prompts, responses and labelers' names are among what wandb is given. Without, its
+    tables say how well, and not what or who."""
     prometheus: bool = False
     """Whether Ray's metrics agent exports the rows too, as gauges such as `andon_policy_loss`."""

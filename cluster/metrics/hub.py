@@ -9,13 +9,18 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from cluster.metrics.config import MetricsConfig
+from cluster.metrics.grouping import group_of
 from cluster.metrics.jsonl_sink import JsonlSink
 from cluster.metrics.names import WALL_S, Row, checked
 from protocol.ports import MetricSink
+
+if TYPE_CHECKING:
+    from cluster.metrics.wandb_sink import WandbSink
 
 _log = structlog.get_logger(component="metrics")
 
@@ -87,24 +92,45 @@ def open_hub(
     """
     sinks: list[MetricSink] = [JsonlSink(folder / "metrics.jsonl")]
     if config.wandb != "off":
-        # Imported where it is asked for: wandb takes half a second to import.
-        from cluster.metrics.wandb_sink import WandbSink
-
         sinks.append(
-            WandbSink(
-                folder=folder,
-                project=config.wandb_project,
-                name=run_id,
-                wandb_id=unique_id(run_id, folder, began_at),
-                mode=config.wandb,
-                run_config=run_config,
+            open_wandb(
+                config, folder=folder, run_id=run_id, run_config=run_config, began_at=began_at
             )
         )
+    if config.wandb == "online":
+        from cluster.metrics.workspace import save_aside
+
+        save_aside(config.wandb_project)
     if config.prometheus:
         from cluster.metrics.ray_sink import RaySink
 
         sinks.append(RaySink(run_id=run_id))
     return MetricsHub(sinks, lambda: now() - began_at)
+
+
+def open_wandb(
+    config: MetricsConfig,
+    *,
+    folder: Path,
+    run_id: str,
+    run_config: Mapping[str, object],
+    began_at: float,
+) -> WandbSink:
+    """Open a run's run in wandb, which the config wants; arguments and errors as for `open_hub`."""
+    # Imported where it is asked for: wandb takes half a second to import.
+    from cluster.metrics.wandb_logs import kept_id
+    from cluster.metrics.wandb_sink import WandbSink
+
+    assert config.wandb != "off"
+    return WandbSink(
+        folder=folder,
+        project=config.wandb_project,
+        name=run_id,
+        wandb_id=kept_id(folder / "wandb") or unique_id(run_id, folder, began_at),
+        group=group_of(run_config),
+        mode=config.wandb,
+        run_config=run_config,
+    )
 
 
 def unique_id(run_id: str, folder: Path, began_at: float) -> str:

@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import socket
-from collections.abc import Mapping
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import structlog
 import wandb
+from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
 
+from cluster.metrics.missing_rows import Confirmed, all_rows, rows_after, rows_beyond
 from cluster.metrics.names import AXES, CATALOGUE, Row
+from cluster.metrics.wandb_logs import make_whole
+from cluster.run_folder import write_json
 from protocol.errors import ResourceError
 
 CONNECT_TIMEOUT_S = 30.0
 REACH_TIMEOUT_S = 5.0
+FINISH_TIMEOUT_S = 120.0
+"""For what is not uploaded when the run ends; a server that does not answer ends no run."""
+PAUSE_S = 300.0
+"""Between attempts to start wandb again."""
+NOTE = "noted.json"
+NUM_NOTED = 100
+ROWS, LOST = "metrics.jsonl", "lost"
+FAILURES = (wandb.errors.Error, HandleAbandonedError, MailboxClosedError, OSError)
+"""What wandb raises where its process has died, it does not reach its server, or a disk refuses."""
 SETTINGS_ERRORS = (wandb.errors.Error, ValueError)
 """What wandb raises for an environment variable of its own that it cannot take."""
+
+_log = structlog.get_logger(component="metrics")
 
 
 def check_online() -> None:
@@ -82,19 +103,36 @@ def _said(failure: Exception) -> str:
     return " ".join(str(failure).split()) or type(failure).__name__
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What the sink keeps of a run beside wandb's logs."""
+
+    rows: tuple[Row, ...] = ()
+    """The last ones that it logged."""
+    confirmed: Confirmed = field(default_factory=Confirmed)
+    """How far the server had come, online."""
+
+
 class WandbSink:
     """A wandb run whose panels are drawn against the catalogue's own step axes.
 
     `step=` is never passed: rows of different axes interleave, and wandb drops those whose step
     goes backward.
 
+    The run is one over all stops and resumes, and has every row of the run's `metrics.jsonl` once:
+    opened again, the sink logs the rows that wandb lost when it was killed, or never had. Once it
+    is open, wandb stops nothing: where its process dies another is started, and while that does not
+    succeed the rows wait in the file.
+
     Args:
         folder: The run's folder; wandb writes into its `wandb/`.
         project: The wandb project.
         name: Shown as the run's name there; others may have the same.
         wandb_id: The run's id there; opening it again goes on with the same run.
+        group: What it shares with runs of the same config.
         mode: "offline" needs neither an account nor a network.
         run_config: The resolved config, shown with the run.
+        now: A clock, seconds.
 
     Raises:
         ResourceError: There is no account or no way to the server, online; or wandb refuses its
@@ -108,65 +146,195 @@ class WandbSink:
         project: str,
         name: str,
         wandb_id: str,
+        group: str,
         mode: Literal["offline", "online"],
         run_config: Mapping[str, object],
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        refuse = _not_online if mode == "online" else _not_offline
+        self._folder = folder
+        self._logs = folder / "wandb"
+        self._project = project
+        self._name = name
+        self._wandb_id = wandb_id
+        self._group = group
+        self._mode: Literal["offline", "online"] = mode
+        self._run_config = dict(run_config)
+        self._now = now
+        self._noted = _read_note(self._logs / NOTE)
+        self._try_again_at = 0.0
+        self._newest: deque[Row] = deque(maxlen=NUM_NOTED)
+        self._is_closed = False
+        self._run: wandb.Run | None = None
+        self._open()
+
+    def _open(self) -> None:
+        """Start wandb, and log the rows that it has not. Raises ResourceError."""
+        rows, lost = self._folder / ROWS, self._folder / LOST / ROWS
+        refuse = _not_online if self._mode == "online" else _not_offline
         try:
-            self._run = wandb.init(
-                dir=folder,
-                project=project,
-                id=wandb_id,
-                name=name,
-                mode=mode,
-                # Offline cannot ask the server what is there already.
-                resume="allow" if mode == "online" else None,
-                config=dict(run_config),
-                settings=self._settings(),
-                force=True,
-            )
-        except (wandb.errors.Error, OSError) as failure:
+            known = [*self._noted.rows, *make_whole(self._logs, all_rows(lost))]
+            run = self._started()
+            _define_axes(run)
+            missing: Iterable[Row]
+            if self._mode == "online":  # what the server has, it counts as steps
+                before = self._noted.confirmed
+                confirmed, missing = rows_beyond(rows, lost, before, run.starting_step)
+                self._noted = Noted(rows=self._noted.rows, confirmed=confirmed)
+                self._note()
+            else:
+                missing = rows_after(rows, known)
+            for row in missing:
+                self._log(run, row)
+        except FAILURES as failure:
+            self._let_go()
             raise refuse(_said(failure)) from failure
+        self._run = run
+
+    def _started(self) -> wandb.Run:
+        try:
+            return self._init()
         except ValueError as failure:
             raise _bad_settings(failure) from failure
-        self._define_axes()
 
-    @staticmethod
-    def _settings() -> wandb.Settings:
-        return wandb.Settings(
-            console="off",
-            silent=True,
-            init_timeout=CONNECT_TIMEOUT_S,
-            # Without these wandb reads the machine and the checkout into the run's files.
-            x_disable_meta=True,
-            x_disable_stats=True,
-            disable_git=True,
-            save_code=False,
+    def _init(self) -> wandb.Run:
+        return wandb.init(
+            dir=self._folder,
+            project=self._project,
+            id=self._wandb_id,
+            name=self._name,
+            group=self._group,
+            mode=self._mode,
+            # Offline it is written down, and `wandb sync` goes by it: without it each log would
+            # count its rows from 0.
+            resume="allow",
+            config=self._run_config,
+            settings=wandb.Settings(
+                console="off",
+                silent=True,
+                init_timeout=CONNECT_TIMEOUT_S,
+                finish_timeout=FINISH_TIMEOUT_S,
+                # Without these wandb reads the machine and the checkout into the run's files.
+                x_disable_meta=True,
+                x_disable_stats=True,
+                disable_git=True,
+                save_code=False,
+            ),
+            force=True,
         )
 
-    def _define_axes(self) -> None:
-        # Name by name: of globs, this version takes only those that end in their one "*".
-        for metric in CATALOGUE.values():
-            if metric.name in AXES:
-                self._run.define_metric(metric.name, hidden=True)
-            else:
-                self._run.define_metric(metric.name, step_metric=metric.axis)
-
     def write(self, row: Row) -> None:
-        """Log one row; returns before it is on disk."""
-        self._run.log(dict(row))
+        """Log one row; returns before it is on disk. It is in `metrics.jsonl` by now."""
+        if self._run is None or not self._tell(partial(self._log, self._run, row)):
+            self._open_again()  # which logs it too
 
     def alert(self, title: str, text: str) -> None:
         """Send an alert to the run's owner; offline, it is sent by `wandb sync`."""
-        self._run.alert(title, text, level="ERROR")
+        self._tell_surely(lambda run: run.alert(title, text, level="ERROR"))
 
     def summarize(self, figures: Mapping[str, float | int | str | None]) -> None:
         """Set closing figures in the run's summary, under `report/`."""
         known = {f"report/{name}": value for name, value in figures.items() if value is not None}
-        self._run.summary.update(known)
+        self._tell_surely(lambda run: run.summary.update(known))
+
+    def show(
+        self,
+        *,
+        pictures: Sequence[tuple[Path, str]],
+        tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[object]]]],
+        histograms: Mapping[str, Sequence[float]],
+    ) -> None:
+        """Put what a report shows into the run's summary, which takes no step, under `report/`.
+
+        Args:
+            pictures: Files and captions, in the order they are shown.
+            tables: Columns and rows by name; None is a cell that is not known.
+            histograms: Values by name.
+        """
+        rows = [(caption, wandb.Image(str(path))) for path, caption in pictures]
+        shown = {
+            **({"report/pictures": _table(("what", "picture"), rows)} if rows else {}),
+            **{f"report/{name}": _table(*table) for name, table in tables.items()},
+            **{
+                f"report/{name}_histogram": wandb.Histogram(list(values))
+                for name, values in histograms.items()
+            },
+        }
+        self._tell_surely(lambda run: run.summary.update(shown))
 
     def close(self) -> None:
-        """Flush and finish the run; blocks until its file is complete."""
-        self._run.finish()
+        """Flush and finish the run; blocks until its file is complete.
+
+        Online it waits `FINISH_TIMEOUT_S` for what is not uploaded yet; that stays in its file.
+        """
+        if self._is_closed:
+            return
+        self._tell_surely(lambda run: run.finish())
         # wandb's service may write what it still holds after `finish`; it ends when it has.
-        wandb.teardown()
+        self._let_go()
+        self._tell(self._note)
+        self._is_closed = True
+
+    def _log(self, run: wandb.Run, row: Row) -> None:
+        run.log(dict(row))
+        self._newest.append(row)
+
+    def _tell_surely(self, say: Callable[[wandb.Run], None]) -> None:
+        """Say something to wandb, and once more if it had to be started again."""
+        if self._run is None or not self._tell(partial(say, self._run)):
+            self._open_again()
+            if self._run is not None:
+                self._tell(partial(say, self._run))
+
+    def _tell(self, say: Callable[[], None]) -> bool:
+        """Return whether wandb took it."""
+        try:
+            say()
+        except FAILURES as failure:
+            _log.warning("wandb has failed", reason=_said(failure))
+            return False
+        return True
+
+    def _open_again(self) -> None:
+        """Start wandb again, unless that has just been tried in vain."""
+        if self._now() < self._try_again_at:
+            return
+        self._let_go()
+        try:
+            self._open()
+        except ResourceError as failure:
+            _log.warning("wandb has not started again; rows wait in the file", reason=str(failure))
+            self._try_again_at = self._now() + PAUSE_S
+
+    def _let_go(self) -> None:
+        """End wandb's process."""
+        self._run = None
+        try:
+            wandb.teardown()
+        except FAILURES as failure:  # it has ended by itself
+            _log.info("wandb was gone", reason=_said(failure))
+
+    def _note(self) -> None:
+        """Write down what is known of wandb: `wandb clean` removes logs that were sent."""
+        rows = tuple(self._newest) or self._noted.rows
+        write_json(self._logs / NOTE, asdict(Noted(rows, self._noted.confirmed)))
+
+
+def _read_note(path: Path) -> Noted:
+    if not path.exists():
+        return Noted()
+    noted = json.loads(path.read_text(encoding="utf-8"))
+    return Noted(rows=tuple(noted["rows"]), confirmed=Confirmed(**noted["confirmed"]))
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> wandb.Table:
+    data = [list(row) for row in rows]
+    return wandb.Table(columns=list(columns), data=data, allow_mixed_types=True)
+
+
+def _define_axes(run: wandb.Run) -> None:
+    # Name by name: of globs, this version takes only those that end in their one "*".
+    for metric in CATALOGUE.values():
+        if metric.name in AXES:
+            run.define_metric(metric.name, hidden=True)
+        else:
+            run.define_metric(metric.name, step_metric=metric.axis)

@@ -74,15 +74,19 @@ PICTURES: tuple[tuple[str, Callable[[RunRecords, Path], None], str], ...] = (
 )
 
 
-def write_report(path: Path) -> Path:
+def write_report(path: Path, run: RunRecords | None = None) -> Path:
     """Write the report of the run in a folder, which may still go on; return the page's path.
+
+    Args:
+        path: The folder.
+        run: What it holds, where that has been read already.
 
     Raises:
         MissingError: The folder holds no run.
         InputError: A file in it is not what it should be.
         ResourceError: One may not be read, or the report cannot be written.
     """
-    run = read_run(path)
+    run = read_run(path) if run is None else run
     folder = RunFolder(path).report
     with writing(folder, MEND):
         return _write(run, folder)

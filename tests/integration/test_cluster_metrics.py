@@ -35,6 +35,7 @@ def offline_sink(folder: Path) -> WandbSink:
         project="andon",
         name="demo-1",
         wandb_id="demo-1-9f2c61d0",
+        group="online-0a1b2c3d",
         mode="offline",
         run_config={"seed": 1},
     )
@@ -96,6 +97,7 @@ def test_wandb_online_without_an_account_says_what_to_do(tmp_path: Path) -> None
             project="andon",
             name="demo-2",
             wandb_id="demo-2",
+            group="online-0a1b2c3d",
             mode="online",
             run_config={},
         )

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from cluster.cli import main
+from cluster.json_lines import read_rows
 from label_queue.ledger.sql import SqlLedger
 from tests.support.outside_labeler import OutsideLabeler, choose_longest, open_client
 from tests.support.run_process import (
@@ -25,7 +26,7 @@ from tests.support.run_process import (
     save_inputs,
     shared_memory,
 )
-from tests.support.wandb_file import read_history
+from tests.support.wandb_file import read_history, read_records
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -284,9 +285,17 @@ def test_the_final_policy_is_a_model_that_has_learned(seen: Seen, inputs: Path) 
 
 
 def test_wandb_has_the_run_offline(seen: Seen) -> None:
-    (file,) = seen.run.folder.wandb.glob("offline-run-*/*.wandb")
-    steps = [row["policy/step"] for row in read_history(file) if "policy/loss" in row]
-    assert steps == [1, 2, 3, 4]
+    logs = sorted(seen.run.folder.wandb.glob("offline-run-*/*.wandb"))
+    rows = [row for log in logs for row in read_history(log)]
+    assert [row["policy/step"] for row in rows if "policy/loss" in row] == [1, 2, 3, 4]
+    assert rows == read_rows(seen.run.folder.metrics)
+    shown = {
+        item.key
+        for record in read_records(logs[-1])
+        if record.HasField("summary")
+        for item in record.summary.update
+    }
+    assert {"report/pictures", "report/responses", "report/labelers"} <= shown
 
 
 def test_prompts_of_both_kinds_were_used(seen: Seen) -> None:

@@ -44,6 +44,10 @@ class RecordedTool:
         """Return status and JSON body."""
         raise NotImplementedError
 
+    def decode(self, raw: bytes) -> Any:
+        """Return what a body says."""
+        return json.loads(raw)
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
@@ -107,7 +111,7 @@ class RecordedTool:
             path=parts.path,
             query=dict(parse_qsl(parts.query)),
             headers={name.lower(): value for name, value in handler.headers.items()},
-            body=json.loads(raw) if raw else None,
+            body=self.decode(raw) if raw else None,
         )
         self.received.append(request)
         headers: dict[str, str] = {}
@@ -120,11 +124,12 @@ class RecordedTool:
         else:
             status, body = self.answer(request)
         content = b"" if status == 204 else json.dumps(body).encode()
-        handler.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(content))}.items():
-            handler.send_header(name, value)
-        handler.end_headers()
-        handler.wfile.write(content)
+        with suppress(ConnectionError):  # who asked may have gone
+            handler.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                handler.send_header(name, value)
+            handler.end_headers()
+            handler.wfile.write(content)
         with self._answered:
             self._answered.notify_all()
 

@@ -220,7 +220,13 @@ def test_what_wandb_refuses_is_not_put_down_to_the_network(
     monkeypatch.setenv("WANDB_MODE", "sometimes")
     with pytest.raises(ResourceError) as told:
         WandbSink(
-            folder=tmp_path, project="p", name="n", wandb_id="i", mode="offline", run_config={}
+            folder=tmp_path,
+            project="p",
+            name="n",
+            wandb_id="i",
+            group="g",
+            mode="offline",
+            run_config={},
         )
     assert "wandb refuses its settings" in str(told.value)
     assert "mode" in str(told.value)
@@ -238,7 +244,13 @@ def test_offline_is_not_told_to_go_offline(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(wandb, "init", refuse)
     with pytest.raises(ResourceError) as told:
         WandbSink(
-            folder=tmp_path, project="p", name="n", wandb_id="i", mode="offline", run_config={}
+            folder=tmp_path,
+            project="p",
+            name="n",
+            wandb_id="i",
+            group="g",
+            mode="offline",
+            run_config={},
         )
     assert str(told.value) == (
         "wandb could not start offline (no such thing); mend that, or set metrics.wandb='off'"
