@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from label_queue.connector_config import ConnectorConfig, refuse_same_names
+from label_queue.connector_config import AnyPath, ConnectorConfig, refuse_same_names
 from label_queue.ledger_place import LedgerPlace, LedgerUrl
 from protocol.labels import QueryKind
 from protocol.settings import Count, Fraction, Seconds, Settings, Share
@@ -17,8 +17,6 @@ Mode = Literal["online", "batched", "offline", "fixed"]
 """Labels all through training, in rounds between stretches of it, all of them before it, or none at
 all, against a reward that is given; only the schedule and what it asks for differ."""
 
-AnyPath = Annotated[Path, AfterValidator(Path.absolute)]
-"""Path of a file; absolute, since the actor that reads it may run in another folder."""
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
 """A share of a whole, neither nothing nor all of it."""
 ErrorRate = Annotated[float, Field(gt=0, lt=0.5)]

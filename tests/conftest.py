@@ -15,6 +15,8 @@ from xdist.scheduler import LoadScopeScheduling
 from cluster.starting.environment import LOOPBACK_ONLY, RAY_DEFAULTS, SHARED_MACHINE
 from tests.support.ledger_stores import STORES, LedgerStore, make_store
 from tests.support.postgres_server import MISSING, PostgresServer, find_binaries, postgres_server
+from tests.support.redis_server import MISSING as NO_REDIS
+from tests.support.redis_server import RedisServer, find_redis, redis_server
 
 # Before torch or any engine process reads them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -90,6 +92,18 @@ def postgres() -> Iterator[PostgresServer]:
             pytest.fail(MISSING)
         pytest.skip(MISSING)
     with postgres_server(binaries) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[RedisServer]:
+    """A Redis server of the tests' own, one for all that ask for it."""
+    program = find_redis()
+    if program is None:
+        if os.environ.get("ANDON_REQUIRE_REDIS") == "1":
+            pytest.fail(NO_REDIS)
+        pytest.skip(NO_REDIS)
+    with redis_server(program) as server:
         yield server
 
 

@@ -4,8 +4,8 @@ Runs on a bare Python with the standard library alone (`make venv`). pip fetches
 and uv the rest, from where pip's configuration says. torch goes first: with none there, other
 packages would pull a CUDA build of several gigabytes. Their output goes to `.venv/setup.log`;
 whatever fails is said in one sentence. With `--tests` (`make test`) it also sees to it that there
-are a Chromium, for the tests of the pages, nginx and Caddy, for those of their public address, and
-a PostgreSQL server, for those of the ledger.
+are a Chromium, for the tests of the pages, nginx and Caddy, for those of their public address, a
+PostgreSQL server, for those of the ledger, and a Redis server, for those of labels from there.
 """
 
 from __future__ import annotations
@@ -356,6 +356,14 @@ def set_up_postgres() -> None:
             run_quietly(["pg_ctlcluster", cluster.parent.name, cluster.name, "stop"])
 
 
+def set_up_redis() -> None:
+    """Install Redis's server as `set_up_browser` does Chromium; the one it starts is stopped."""
+    if shutil.which("redis-server") is None and install_by_apt(
+        "Redis server", "the tests of labels from Redis", "redis-server"
+    ):
+        stop_service("redis-server")
+
+
 def set_up_proxies() -> None:
     """Install nginx and Caddy as `set_up_browser` does Chromium, each where it is missing.
 
@@ -366,8 +374,14 @@ def set_up_proxies() -> None:
         " and no ".join(packages), "the tests of the public address", *packages
     ):
         for name, package in PROXIES.items():
-            if package in packages and shutil.which("service") is not None:
-                run_quietly(["service", name, "stop"])
+            if package in packages:
+                stop_service(name)
+
+
+def stop_service(name: str) -> None:
+    """Stop what a package that was just installed has started, if it has."""
+    if shutil.which("service") is not None:
+        run_quietly(["service", name, "stop"])
 
 
 def main(arguments: Sequence[str] = ()) -> int:
@@ -379,6 +393,7 @@ def main(arguments: Sequence[str] = ()) -> int:
             set_up_browser()
             set_up_proxies()
             set_up_postgres()
+            set_up_redis()
     except SetupError as failure:
         sys.stderr.write(f"set-up: {failure}\n")
         return 1

@@ -15,7 +15,7 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -24,10 +24,10 @@ from pydantic import BaseModel, ValidationError
 
 from label_queue.connector_config import JsonlConfig
 from label_queue.connectors.jsonl_lines import Line, content_of, read_line, unreadable_line
+from label_queue.connectors.one_way import OneWay, task_line
 from label_queue.connectors.port import OutsideTask, Sweep, Unreadable
 from label_queue.connectors.rows import problem_of
-from protocol.chat import as_mappings
-from protocol.errors import ResourceError, Unauthenticated
+from protocol.errors import ResourceError
 
 MAX_READ_BYTES = 4 * 1024 * 1024
 """Bytes read at once; a line must fit."""
@@ -55,7 +55,7 @@ class _TaskLine(BaseModel):
     query_id: str
 
 
-class JsonlConnector:
+class JsonlConnector(OneWay):
     """The `Connector` port over a growing file."""
 
     def __init__(self, config: JsonlConfig, *, run_id: str) -> None:
@@ -126,7 +126,7 @@ class JsonlConnector:
             await asyncio.to_thread(self._write_tasks, self._config.tasks_path, tasks)
 
     def _write_tasks(self, path: Path, tasks: Sequence[OutsideTask]) -> None:
-        lines = [self._task_line(task) for task in tasks]
+        lines = [task_line(task, run_id=self._run_id) for task in tasks]
         try:
             with path.open("a+b") as file:
                 if file.tell():
@@ -137,28 +137,6 @@ class JsonlConnector:
                     file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
         except OSError as error:
             raise ResourceError(f"{path}: cannot be written ({error.strerror})") from error
-
-    def _task_line(self, task: OutsideTask) -> dict[str, object]:
-        messages = as_mappings(task.query.prompt_messages)
-        return {
-            "run_id": self._run_id,
-            "query_id": task.query.query_id,
-            "kind": task.query.kind,
-            "prompt": task.prompt,
-            **({"messages": messages} if messages else {}),
-            "responses": task.texts,
-        }
-
-    async def withdraw(self, task_ids: Sequence[str]) -> None:
-        """Do nothing: a line that was written stays, and its answer counts whenever it comes."""
-
-    def check_hook_headers(self, headers: Mapping[str, str]) -> None:
-        """Raise Unauthenticated: a file has no webhooks."""
-        self.check_hook(headers, b"")
-
-    def check_hook(self, headers: Mapping[str, str], body: bytes) -> bool:
-        """Raise Unauthenticated: a file has no webhooks."""
-        raise Unauthenticated("a file has no webhooks: lines are found by themselves")
 
     async def close(self) -> None:
         """Do nothing: files are open only while they are read."""

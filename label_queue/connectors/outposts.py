@@ -16,13 +16,18 @@ from label_queue.connector_config import (
     ConnectorConfig,
     HttpSection,
     JsonlConfig,
+    KafkaConfig,
     LabelStudioConfig,
+    RedisConfig,
+    StreamSection,
 )
 from label_queue.connectors.argilla import ArgillaConnector
 from label_queue.connectors.ingest import OutsideLabels
 from label_queue.connectors.jsonl_tail import JsonlConnector
+from label_queue.connectors.kafka_topic import KafkaConnector, check_kafka
 from label_queue.connectors.label_studio import LabelStudioConnector
 from label_queue.connectors.port import Connector
+from label_queue.connectors.redis_stream import RedisConnector, check_redis, open_redis
 from label_queue.connectors.runner import ConnectorRunner
 from label_queue.connectors.secrets import check_secrets, read_secret
 from label_queue.connectors.tool_client import ToolClient
@@ -43,14 +48,20 @@ def open_http(config: HttpSection, headers: dict[str, str]) -> httpx.AsyncClient
 
 
 def check_tools(configs: Sequence[ConnectorConfig]) -> None:
-    """Raise ConfigError for the first tool whose secret or proxy the environment lacks or garbles.
+    """Raise UserError for the first tool that this machine is not fit for.
 
-    For a check before anything starts, where the label queue runs on the same machine.
+    ConfigError where the environment lacks or garbles a secret or a proxy, MissingError for a
+    package or a file. For a check before anything starts, where the label queue runs on the same
+    machine.
     """
     check_secrets(configs)
     for config in configs:
         if isinstance(config, HttpSection):
             open_http(config, {})  # opens no connection, and so leaves nothing to close
+        elif isinstance(config, RedisConfig):
+            check_redis(config)
+        elif isinstance(config, KafkaConfig):
+            check_kafka(config)
 
 
 def make_connector(
@@ -63,10 +74,13 @@ def make_connector(
 ) -> Connector:
     """Return the connector of a config.
 
-    Raises ConfigError where an environment variable that it names is empty.
+    Raises ConfigError where an environment variable that it names is empty, MissingError where a
+    package or file that it needs is not there.
     """
     if isinstance(config, JsonlConfig):
         return JsonlConnector(config, run_id=run_id)
+    if isinstance(config, StreamSection):
+        return _make_stream(config, run_id=run_id)
     token = read_secret(config.token_env, config.name)
     secret = None
     if config.hook_secret_env is not None:
@@ -82,6 +96,16 @@ def make_connector(
     assert_never(config)
 
 
+def _make_stream(config: RedisConfig | KafkaConfig, *, run_id: str) -> Connector:
+    """Return the connector of a message broker; raises as `make_connector`."""
+    password = None
+    if config.password_env is not None:
+        password = read_secret(config.password_env, config.name)
+    if isinstance(config, RedisConfig):
+        return RedisConnector(config, open_redis(config, password), run_id=run_id)
+    return KafkaConnector(config, password, run_id=run_id)
+
+
 class Outposts:
     """The runners of all connectors."""
 
@@ -95,7 +119,7 @@ class Outposts:
         jitter: random.Random,
         open_http: OpenHttp = open_http,
     ) -> None:
-        """Make all connectors. Raises ConfigError; nothing is asked of any tool yet."""
+        """Make all connectors. Raises as `make_connector`; nothing is asked of any tool yet."""
         self.labels = labels
         self._runners: dict[str, ConnectorRunner] = {}
         for config in configs:

@@ -75,8 +75,9 @@ class Sweep:
     offset: str | None = None
     """How far the tool was read: JSON of the connector's own, kept in the ledger with the labels;
     None: as far as before."""
-    tasks: Mapping[str, str] = field(default_factory=dict)
-    """The tool's own task ids by query_id, of all tasks there."""
+    tasks: Mapping[str, str] | None = field(default_factory=dict)
+    """The tool's own task ids by query_id, of all tasks there; None: it does not tell, and has what
+    it was given."""
     touched: frozenset[str] = frozenset()
     """Query ids of the tasks that somebody began to answer."""
     has_more: bool = False

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from typing import Protocol
 
 import structlog
@@ -143,15 +143,21 @@ class ConnectorRunner:
 
     async def _push(self, tasks: list[OutsideTask], sweep: Sweep) -> None:
         now = self._clock()
-        self._pushed = {
-            query_id: at
-            for query_id, at in self._pushed.items()
-            if query_id not in sweep.tasks and at > now - PUSH_PATIENCE_S
-        }
+        if sweep.tasks is None:
+            there: Container[str] = ()
+            is_open = {task.query.query_id for task in tasks}
+            self._pushed = {name: at for name, at in self._pushed.items() if name in is_open}
+        else:
+            there = sweep.tasks
+            self._pushed = {
+                query_id: at
+                for query_id, at in self._pushed.items()
+                if query_id not in there and at > now - PUSH_PATIENCE_S
+            }
         fresh = [
             task
             for task in tasks
-            if task.query.query_id not in sweep.tasks and task.query.query_id not in self._pushed
+            if task.query.query_id not in there and task.query.query_id not in self._pushed
         ]
         if fresh:
             await self.connector.push(fresh)
@@ -161,6 +167,7 @@ class ConnectorRunner:
         """Take away tasks whose query is over, unless somebody has begun to answer."""
         if not (isinstance(self._config, HttpSection) and self._config.withdraw):
             return
+        assert sweep.tasks is not None
         wanted = {task.query.query_id for task in tasks} | sweep.touched
         unwanted = [task for query_id, task in sweep.tasks.items() if query_id not in wanted]
         if unwanted:

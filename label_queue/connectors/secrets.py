@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from label_queue.connector_config import ConnectorConfig, HttpSection
+from label_queue.connector_config import ConnectorConfig
 from protocol.errors import ConfigError
 
 
@@ -26,7 +26,5 @@ def check_secrets(configs: Sequence[ConnectorConfig]) -> None:
     For a check before anything starts, where the label queue runs on the same machine.
     """
     for config in configs:
-        if isinstance(config, HttpSection):
-            read_secret(config.token_env, config.name)
-            if config.hook_secret_env is not None:
-                read_secret(config.hook_secret_env, config.name)
+        for variable in config.secret_variables:
+            read_secret(variable, config.name)

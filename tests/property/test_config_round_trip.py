@@ -26,6 +26,8 @@ BASE: dict[str, Any] = {
             {"kind": "label_studio", "project_id": 1, **TOOL},
             {"kind": "argilla", "dataset_id": "0" * 36, **TOOL},
             {"kind": "jsonl", "path": "/labels.jsonl"},
+            {"kind": "redis", "url": "redis://127.0.0.1:6379", "stream": "labels"},
+            {"kind": "kafka", "brokers": ["127.0.0.1:9092"], "topic": "labels"},
         ]
     },
 }

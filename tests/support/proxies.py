@@ -105,10 +105,10 @@ class _ToLoopback(httpx.AsyncHTTPTransport):
         return await super().handle_async_request(sent)
 
 
-def make_certificate(folder: Path) -> None:
-    """Write a certificate for NAME that signs itself, and its key."""
+def make_certificate(folder: Path, host: str = NAME) -> None:
+    """Write a certificate for a host that signs itself, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
@@ -118,7 +118,7 @@ def make_certificate(folder: Path) -> None:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM

@@ -11,7 +11,13 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from cluster.config import RunConfig, load_config, parse_config
-from label_queue.connector_config import ArgillaConfig, JsonlConfig, LabelStudioConfig
+from label_queue.connector_config import (
+    ArgillaConfig,
+    JsonlConfig,
+    KafkaConfig,
+    LabelStudioConfig,
+    RedisConfig,
+)
 from protocol.errors import ConfigError
 from protocol.settings import Settings, numbers
 
@@ -94,7 +100,9 @@ def test_no_number_takes_what_is_none(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [*NO_SUCH_NUMBER, "true", '"1"'])
-@pytest.mark.parametrize("kind", [LabelStudioConfig, ArgillaConfig, JsonlConfig])
+@pytest.mark.parametrize(
+    "kind", [LabelStudioConfig, ArgillaConfig, JsonlConfig, RedisConfig, KafkaConfig]
+)
 def test_no_number_of_a_connector_does(kind: type[BaseModel], text: str) -> None:
     import tomllib
 

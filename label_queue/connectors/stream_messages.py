@@ -1,0 +1,55 @@
+"""One message of a stream: what a line of a file may say, or why it says nothing to us."""
+
+from __future__ import annotations
+
+import hashlib
+
+from label_queue.connector_config import StreamSection
+from label_queue.connectors.jsonl_lines import read_line, unreadable_line
+from label_queue.connectors.port import Annotation, Deletion, Unreadable
+from protocol.errors import MissingError
+
+MAX_MESSAGE_BYTES = 64 * 1024
+"""Bytes of a message, at most: as of a label that comes over HTTP."""
+
+
+def read_message(raw: bytes | None, place: str) -> Annotation | Deletion | Unreadable:
+    """Return what a message says. Of one that cannot be read, the fault is named.
+
+    Args:
+        raw: Its content; None for a message that has none.
+        place: Where it stands, e.g. "labels/0@17"; told with what is at fault.
+    """
+    if raw is None:
+        return refused(b"", "", f"the message at {place} is empty: want a JSON object")
+    if len(raw) > MAX_MESSAGE_BYTES:
+        message = f"the message at {place} is over {MAX_MESSAGE_BYTES} bytes: shorten it"
+        return refused(raw, "", message)
+    return read_line(raw)
+
+
+def refused(raw: bytes, field: str, message: str) -> Unreadable:
+    """Return a message that is not read any further, known by its digest."""
+    digest = hashlib.sha256(raw).hexdigest()
+    return unreadable_line(raw[:MAX_MESSAGE_BYTES], digest, field, message)
+
+
+def gap(place: str, count: int) -> Unreadable:
+    """Return what stands for messages that were deleted before they were read.
+
+    Args:
+        place: The place after which they stood.
+        count: How many they were, at most.
+    """
+    message = (
+        f"up to {count} messages after {place} were deleted before they were read: have the broker "
+        "keep messages for longer"
+    )
+    return unreadable_line(b"", hashlib.sha256(message.encode()).hexdigest(), "", message)
+
+
+def check_tls_files(config: StreamSection) -> None:
+    """Raise MissingError for the first file of TLS's that is not there."""
+    for setting, path in config.tls_paths.items():
+        if not path.is_file():
+            raise MissingError(f"labels.connectors ({config.name}): {setting}: no file {path}")
