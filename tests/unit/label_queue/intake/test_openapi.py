@@ -10,16 +10,19 @@ READ = {"200", "401", "429", "503"}
 OWNER_READ = READ | {"403"}
 WRITE = {"200", "401", "403", "404", "409", "413", "422", "429", "503", "507"}
 ANSWERS = {
-    ("get", "tasks/next"): READ | {"204", "422", "507"},
-    ("get", "tasks/held"): READ,
+    ("get", "tasks/next"): READ | {"204", "403", "422", "507"},
+    ("get", "tasks/held"): READ | {"403"},
     ("post", "labels"): WRITE - {"404"},
     ("post", "assignments/{assignment_id}/heartbeat"): READ | {"403", "404", "422"},
-    ("get", "run"): READ,
-    ("get", "me"): READ,
+    ("get", "run"): READ | {"403"},
+    ("get", "me"): READ | {"403"},
     ("post", "cord"): WRITE - {"404", "409"},
     ("get", "owner/overview"): OWNER_READ,
     ("get", "owner/stream"): OWNER_READ,
+    ("get", "owner/labelers"): OWNER_READ | {"422"},
     ("post", "owner/labelers"): WRITE,
+    ("post", "owner/labelers/{labeler_id}/role"): WRITE,
+    ("post", "owner/labelers/{labeler_id}/tokens/{token_id}/revoke"): WRITE,
     ("get", "owner/labelers/{labeler_id}/exclusion"): OWNER_READ | {"404", "422"},
     ("post", "owner/labelers/{labeler_id}/exclude"): WRITE,
     ("post", "owner/labelers/{labeler_id}/reinstate"): WRITE,
@@ -27,7 +30,13 @@ ANSWERS = {
     ("post", "owner/cord/pull"): WRITE,
     ("post", "owner/cord/release"): WRITE,
     ("post", "owner/rollback"): WRITE,
+    ("get", "owner/gold"): OWNER_READ | {"422"},
+    ("get", "owner/gold/agreements"): OWNER_READ | {"422"},
     ("post", "owner/gold"): WRITE,
+    ("post", "owner/gold/written"): WRITE,
+    ("post", "owner/gold/{gold_id}/edit"): WRITE,
+    ("post", "owner/gold/{gold_id}/retire"): WRITE,
+    ("post", "owner/gold/{gold_id}/bring_back"): WRITE,
     ("post", "/hooks/{connector}"): {"200", "401", "404", "413", "422", "503"},
 }
 
