@@ -71,6 +71,7 @@ export class LabelerTable {
       element("button", {
         type: "button",
         class: `small ${style}`,
+        "data-act": true,
         onclick: () => this.acts[act](this.#rows.get(id)?.shown),
       }, text, element("span", { class: "visually-hidden" }, ` ${id}`));
     const made = {
