@@ -24,8 +24,10 @@ from label_queue.intake.identity import (
 )
 from label_queue.intake.overview_stream import overview_events
 from label_queue.intake.owner_schemas import Exclude, Reason, Release, Rollback
+from label_queue.intake.paging import Limit, Offset
 from label_queue.intake.refusals import refusals
 from label_queue.oversight.exclusion import ExclusionPreview
+from label_queue.oversight.given_answers import AgreementMatrix, AnswerPage
 from label_queue.oversight.overview import Overview
 from protocol.cord import CordState
 from protocol.errors import LabelError, TooFast
@@ -78,6 +80,29 @@ async def stream(request: Request, overseer: Overseer) -> StreamingResponse:
         events(),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+@router.get("/labelers/agreement", responses=refusals(401, 403, 422, 429, 503))
+async def agreement(
+    request: Request, overseer: Overseer, offset: Offset = 0, limit: Limit = 20
+) -> AgreementMatrix:
+    """Return a stretch of the rows of the matrix that says who agrees with whom."""
+    return await owner_of(request).agreement(offset=offset, limit=limit)
+
+
+@router.get("/labelers/{labeler_id}/answers", responses=refusals(401, 403, 404, 422, 429, 503))
+async def answers_of(
+    request: Request,
+    overseer: Overseer,
+    labeler_id: str,
+    offset: Offset = 0,
+    limit: Limit = 20,
+    disputed: bool = False,
+) -> AnswerPage:
+    """Return a stretch of somebody's answers, newest first: all, or where people differ."""
+    return await owner_of(request).answers_of(
+        labeler_id, offset=offset, limit=limit, only_disputed=disputed
     )
 
 

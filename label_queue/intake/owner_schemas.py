@@ -7,6 +7,8 @@
     POST /api/v1/owner/labelers/{id}/role       NewRole   → 200 Person
     POST /api/v1/owner/labelers/{id}/tokens/{token_id}/revoke
                                                 Reason    → 200 Person
+    GET  /api/v1/owner/labelers/agreement?offset=&limit=    200 AgreementMatrix
+    GET  /api/v1/owner/labelers/{id}/answers?offset=&limit=&disputed=  200 AnswerPage
     GET  /api/v1/owner/labelers/{id}/exclusion?from_seq=    200 ExclusionPreview
     POST /api/v1/owner/labelers/{id}/exclude Exclude      → 200 ExclusionPreview
     POST /api/v1/owner/labelers/{id}/reinstate  Reason    → 200 ExclusionPreview

@@ -11,6 +11,12 @@ from label_queue.config import LabelsConfig
 from label_queue.folds.view import LearnedLabels
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.oversight.exclusion import ExclusionPreview, OwnerEvents, preview
+from label_queue.oversight.given_answers import (
+    AgreementMatrix,
+    AnswerPage,
+    agreement_matrix,
+    answer_page,
+)
 from label_queue.oversight.judgement import Evidence, assessments, disagreements, history
 from label_queue.oversight.overview import Disagreement, Moment, Overview
 from label_queue.oversight.overview_parts import holdings, progress
@@ -151,6 +157,22 @@ class Oversight:
             disagreements=disagreements(evidence),
             history=history(evidence, self._schedule),
         )
+
+    def answers_of(
+        self, labeler_id: str, *, offset: int, limit: int, only_disputed: bool
+    ) -> AnswerPage:
+        """Return a stretch of somebody's answers; see `answer_page`.
+
+        Raises UnknownTask for somebody never let in.
+        """
+        self._refuse_unknown(labeler_id)
+        return answer_page(
+            self._state, labeler_id, offset=offset, limit=limit, only_disputed=only_disputed
+        )
+
+    def agreement(self, *, offset: int, limit: int) -> AgreementMatrix:
+        """Return a stretch of the matrix of agreement; see `agreement_matrix`."""
+        return agreement_matrix(self._state, offset=offset, limit=limit)
 
     async def preview_exclusion(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
         """Say what excluding somebody would change, or reinstating who is excluded.

@@ -9,7 +9,7 @@ from heapq import nlargest
 from typing import Self
 
 from label_queue.config import QualityConfig
-from label_queue.quality.peers import PeerAgreement, PeerCounts, peer_answer
+from label_queue.quality.peers import PairCounts, PeerAgreement, PeerCounts, peer_answer
 from label_queue.quality.position import FirstPlaces, PositionBias
 from label_queue.quality.preference import TIE
 from label_queue.quality.self_agreement import RepeatCounts, SelfAgreement, is_alike
@@ -85,6 +85,8 @@ class Tallies:
         """Labels that stand, by query, in the order in which they were given."""
         self._labelers: dict[str, _Labeler] = defaultdict(_Labeler)
         self._peers = PeerCounts()
+        self.pairs = PairCounts()
+        """Who agrees with whom."""
         self._disputed: dict[str, int] = {}
         """Queries on which people differ, with the sequence number of the newest answer."""
         self._agreed: dict[str, tuple[int, int]] = {}
@@ -136,7 +138,7 @@ class Tallies:
     def disputed(self, limit: int) -> list[list[AnswerEvent]]:
         """Return the answers to the newest queries on which people differ, newest first."""
         newest = nlargest(limit, self._disputed, key=self._disputed.__getitem__)
-        return [self._labels_by(query_id) for query_id in newest]
+        return [self.labels_by(query_id) for query_id in newest]
 
     def agreed(
         self, offset: int, limit: int, is_wanted: Callable[[str], bool]
@@ -152,9 +154,14 @@ class Tallies:
         """
         wanted = [query_id for query_id in self._agreed if is_wanted(query_id)]
         best = nlargest(offset + limit, wanted, key=self._agreed.__getitem__)
-        return [self._labels_by(query_id) for query_id in best[offset:]], len(wanted)
+        return [self.labels_by(query_id) for query_id in best[offset:]], len(wanted)
 
-    def _labels_by(self, query_id: str) -> list[AnswerEvent]:
+    def is_disputed(self, query_id: str) -> bool:
+        """Say whether people differ on a query."""
+        return query_id in self._disputed
+
+    def labels_by(self, query_id: str) -> list[AnswerEvent]:
+        """Return the labels on a query that say what is best; none of gold or repeats."""
         return [label for label, _ in self._answers(query_id)]
 
     def _take_first(self, own: _Labeler, submit: Submitted) -> None:
@@ -168,7 +175,7 @@ class Tallies:
     def _take_change(self, own: _Labeler, event: LabelChange) -> None:
         before = self._labels.get(event.label_id)
         assignment = self._assignments[event.assignment_id]
-        self._peers.take([answer for _, answer in self._answers(event.query_id)], -1)
+        self._take_answers(self._answers(event.query_id), -1)
         if before is not None:
             own.places.take(assignment, before, -1)
             own.num_labels -= 1
@@ -177,9 +184,16 @@ class Tallies:
             own.places.take(assignment, event, 1)
             own.num_labels += 1
         answers = self._answers(event.query_id)
-        self._peers.take([answer for _, answer in answers], 1)
+        self._take_answers(answers, 1)
         self._note_agreement(event.query_id, answers)
         self._compare(own, event)
+
+    def _take_answers(
+        self, answers: Sequence[tuple[AnswerEvent, tuple[str, int]]], by: int
+    ) -> None:
+        given = [answer for _, answer in answers]
+        self._peers.take(given, by)
+        self.pairs.take(given, by)
 
     def _note_agreement(
         self, query_id: str, answers: Sequence[tuple[AnswerEvent, tuple[str, int]]]

@@ -7,6 +7,7 @@ from label_queue.labeling.admissions import Admission, Admissions
 from label_queue.ledger.records import Role
 from label_queue.oversight.cord import Cord
 from label_queue.oversight.exclusion import ExclusionPreview
+from label_queue.oversight.given_answers import AgreementMatrix, AnswerPage
 from label_queue.oversight.gold import GoldEdit, GoldKeeping
 from label_queue.oversight.gold_rows import AgreementPage, GoldPage, GoldRow
 from label_queue.oversight.overview import Overview
@@ -70,6 +71,18 @@ class OwnerSide:
     ) -> Person:
         """Void one of them; see `Admissions.revoke_token`."""
         return await self._admissions.revoke_token(labeler_id, token_id, reason, actor)
+
+    async def answers_of(
+        self, labeler_id: str, *, offset: int, limit: int, only_disputed: bool = False
+    ) -> AnswerPage:
+        """Return a stretch of somebody's answers, newest first; see `Oversight.answers_of`."""
+        return self._oversight.answers_of(
+            labeler_id, offset=offset, limit=limit, only_disputed=only_disputed
+        )
+
+    async def agreement(self, *, offset: int, limit: int) -> AgreementMatrix:
+        """Return a stretch of the matrix of agreement; see `agreement_matrix`."""
+        return self._oversight.agreement(offset=offset, limit=limit)
 
     async def preview_exclusion(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
         """Say what an exclusion would change; see `Oversight.preview_exclusion`."""

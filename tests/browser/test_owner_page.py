@@ -49,7 +49,7 @@ async def test_all_figures_are_there(enter: Enter) -> None:
             "z 4.2",
             "41 %",
             "6 %a 0.38",
-            "Reinstate bobExclude bobNew link bobRevoke bob",
+            "Answers bobReinstate bobExclude bobNew link bobRevoke bob",
         ]
     )
     await expect(row(olga, "bob").locator(".state")).to_have_text("Suspended")

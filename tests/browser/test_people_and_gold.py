@@ -39,6 +39,9 @@ def ledger(tmp_path: Path) -> SqlLedger:
 async def queue(ledger: SqlLedger) -> AsyncIterator[LabelQueue]:
     """Nearly all queries go to three labelers, so that they can agree."""
     config = make_config(
+        total=200,
+        initial=200,
+        refits=1,
         warm=WarmConfig(every_labels=0),
         intake=IntakeConfig(),
         quality=QualityConfig(repeat_share=0.0),
@@ -272,6 +275,41 @@ async def test_what_somebody_wrote_in_gold_does_nothing(come_in: ComeIn, queue: 
     assert olga.dialogs == []
 
 
+# --- labelers side by side -----------------------------------------------------------------------
+
+
+async def test_a_labelers_answers_are_read_beside_others_and_by_pages(
+    come_in: ComeIn, queue: LabelQueue
+) -> None:
+    for number in range(12):
+        for name in ("ann", "bob", "cid"):
+            await answer_orders(queue)
+            await choose(queue, name, int(name == "cid" and number % 2))
+    olga = await come_in()
+    await olga.page.get_by_role("button", name="Answers cid").click()
+    cards, pager = olga.page.locator("#answers .gold-card"), olga.page.locator("#answers-pager")
+    await expect(cards).to_have_count(10)
+    await expect(cards.first.locator(".voted .voter")).to_have_text(["theirs"])
+    await pager.get_by_role("button", name="Next").click()
+    await expect(cards).to_have_count(2)
+    await olga.page.get_by_label("Only where people differ").check()
+    page = await queue.owner.answers_of("cid", offset=0, limit=100, only_disputed=True)
+    await expect(cards).to_have_count(min(10, page.total))
+    await expect(
+        cards.first.locator(".column", has_not_text="theirs").locator(".voter")
+    ).to_have_text([vote.labeler_id for vote in page.answers[0].others])
+    assert await violations(olga.page) == []
+    await olga.page.get_by_role("button", name="Close", exact=True).first.click()
+    await olga.page.get_by_text("Who agrees with whom").click()
+    rows = olga.page.locator("#matrix tr")
+    await expect(rows.locator("th")).to_have_text(["ann", "bob", "cid"])
+    matrix = await queue.owner.agreement(offset=0, limit=3)
+    ann = matrix.rows[0].with_others[2]
+    assert ann is not None
+    await expect(rows.first.locator("td").nth(2)).to_have_text(f"{100 * ann.share:.0f}\xa0%")
+    assert await violations(olga.page) == []
+
+
 # --- an observer ---------------------------------------------------------------------------------
 
 
@@ -289,11 +327,11 @@ async def test_an_observer_sees_all_of_it_and_has_nothing_to_press(
     await expect(person(ove, "ann")).to_be_visible()
     await person(ove, "ann").locator("summary").click()
     shown = {
-        await each.inner_text()
+        " ".join((await each.inner_text()).split())
         for each in await ove.page.locator("button:visible").all()
         if await each.is_enabled()
     }
-    assert shown == {"Leave"}
+    assert shown == {"Leave", "Answers ann", "Answers bob", "Answers cid"}
     refused = await ove.page.evaluate(
         """async () => (await fetch("/api/v1/owner/cord/pull", {
             method: "POST",

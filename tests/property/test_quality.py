@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from label_queue.fitting.retraining import make_request
 from label_queue.folds.dataset import build_dataset, current_labels
 from label_queue.folds.history import LabelHistory
 from label_queue.quality.assessment import assess
-from label_queue.quality.peers import peer_agreement
+from label_queue.quality.peers import PeerAgreement, peer_agreement, peer_answer
 from label_queue.quality.preference import TRAINING
 from label_queue.quality.reliability import reliabilities
 from label_queue.quality.self_agreement import consistency
@@ -197,6 +198,7 @@ def test_counts_kept_as_labels_come_are_those_of_the_labels_as_they_stand(
         tallies.apply(event)
         labels = list(current_labels(events[:number]).values())
         peers = peer_agreement(QUERIES, labels)
+        _check_pairs(tallies, labels)
         for name, found in tallies.snapshot().items():
             own = [label for label in labels if label.labeler_id == name]
             firsts = [e for e in events[:number] if e.labeler_id == name]
@@ -221,6 +223,20 @@ def _disputed(labels: list[AnswerEvent]) -> list[list[AnswerEvent]]:
             votes.setdefault(label.query_id, []).append(label)
     disputed = [given for given in votes.values() if len({each.choice for each in given}) > 1]
     return sorted(disputed, key=lambda given: max(each.seq for each in given), reverse=True)
+
+
+def _check_pairs(tallies: Tallies, labels: list[AnswerEvent]) -> None:
+    """Assert that who agrees with whom is what the labels say, looked at anew."""
+    said: dict[tuple[str, str], int] = {}
+    for label in labels:
+        answer = peer_answer(QUERIES[label.query_id], label)
+        if answer is not None:
+            said[label.labeler_id, label.query_id] = answer[1]
+    for one, other in combinations(LABELERS, 2):
+        both = [q for q in QUERIES if (one, q) in said and (other, q) in said]
+        alike = sum(said[one, q] == said[other, q] for q in both)
+        wanted = PeerAgreement(share=alike / len(both), num_queries=len(both)) if both else None
+        assert tallies.pairs.between(one, other) == tallies.pairs.between(other, one) == wanted
 
 
 def _renamed(event: LabelerEvent, names: dict[str, str]) -> LabelerEvent:

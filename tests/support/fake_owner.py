@@ -13,6 +13,7 @@ from label_queue.folds.people import PeoplePage, Person, WayIn
 from label_queue.labeling.admissions import Admission
 from label_queue.ledger.records import Role, TokenKind
 from label_queue.oversight.exclusion import ExclusionPreview
+from label_queue.oversight.given_answers import AgreementMatrix, AnswerPage
 from label_queue.oversight.gold import GoldEdit
 from label_queue.oversight.gold_rows import Agreement, AgreementPage, GoldPage, GoldRow
 from label_queue.oversight.overview import Disagreement, Overview
@@ -144,6 +145,15 @@ class FakeOwner(OwnerSide):
             except TimeoutError:
                 break
         return self._queue.shown_overview
+
+    async def answers_of(
+        self, labeler_id: str, *, offset: int, limit: int, only_disputed: bool = False
+    ) -> AnswerPage:
+        await self.preview_exclusion(labeler_id, 0)
+        return AnswerPage(labeler_id=labeler_id, answers=(), offset=offset, total=0)
+
+    async def agreement(self, *, offset: int, limit: int) -> AgreementMatrix:
+        return AgreementMatrix(names=(), rows=(), offset=offset, total=0)
 
     async def preview_exclusion(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
         row = next(

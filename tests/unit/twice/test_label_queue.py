@@ -417,6 +417,8 @@ OWNER: Table = {
     "people": READS,
     "gold": READS,
     "agreements": READS,
+    "agreement": READS,
+    "answers_of": READS,
     "add_labeler": add_labeler,
     "admit": admit,
     "revoke": revoke,

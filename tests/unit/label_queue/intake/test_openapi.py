@@ -23,6 +23,8 @@ ANSWERS = {
     ("post", "owner/labelers"): WRITE,
     ("post", "owner/labelers/{labeler_id}/role"): WRITE,
     ("post", "owner/labelers/{labeler_id}/tokens/{token_id}/revoke"): WRITE,
+    ("get", "owner/labelers/agreement"): OWNER_READ | {"422"},
+    ("get", "owner/labelers/{labeler_id}/answers"): OWNER_READ | {"404", "422"},
     ("get", "owner/labelers/{labeler_id}/exclusion"): OWNER_READ | {"404", "422"},
     ("post", "owner/labelers/{labeler_id}/exclude"): WRITE,
     ("post", "owner/labelers/{labeler_id}/reinstate"): WRITE,

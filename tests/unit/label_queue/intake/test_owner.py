@@ -26,6 +26,8 @@ ROUTES = [
     ("GET", "stream"),
     ("GET", "labelers"),
     ("POST", "labelers"),
+    ("GET", "labelers/agreement"),
+    ("GET", "labelers/bob/answers"),
     ("GET", "labelers/bob/exclusion"),
     ("GET", "gold"),
     ("GET", "gold/agreements"),

@@ -3,6 +3,7 @@
 import { leave } from "../shared/api.js";
 import { byId } from "../shared/dom.js";
 import * as acts from "./acts.js";
+import { Answers } from "./answers.js";
 import { ScheduleChart } from "./chart.js";
 import { showConnectors } from "./connectors.js";
 import { setUpCopying } from "./copying.js";
@@ -11,6 +12,7 @@ import { Disagreements } from "./disagreements.js";
 import { GoldLists } from "./gold.js";
 import { goldActs } from "./gold_acts.js";
 import { LabelerTable } from "./labelers.js";
+import { Matrix } from "./matrix.js";
 import { People } from "./people.js";
 import { peopleActs } from "./people_acts.js";
 import { listen } from "./stream.js";
@@ -29,7 +31,10 @@ const people = new People({
   onRevoke: aboutPeople.revoke,
   onRevokeOne: aboutPeople.revokeOne,
 });
+const answers = new Answers();
+const matrix = new Matrix();
 const table = new LabelerTable({
+  onAnswers: (labeler) => answers.open(labeler, newest.at),
   onExclude: acts.exclude,
   onReinstate: acts.reinstate,
   onLink: aboutPeople.newLink,
@@ -56,6 +61,7 @@ function show(overview) {
   showConnectors(overview.connectors, overview.at);
   table.show(overview.labelers, overview.held, overview.at);
   disagreements.show(overview.disagreements);
+  matrix.refresh();
   people.refresh(overview.at);
   gold.refresh(overview.at);
   byId("main").dataset.filled = "true";
