@@ -6,6 +6,7 @@ import click
 
 from cluster.commands.alone import fit_reward, train
 from cluster.commands.dashboard import dashboard
+from cluster.commands.gold import gold
 from cluster.commands.labels import export, import_labels, trace
 from cluster.commands.line import cord, rollback
 from cluster.commands.looking import doctor, inspect
@@ -29,7 +30,7 @@ for command in (
     *(demo, run, resume, status, inspect, stop, report, dashboard, replay),
     *(fit_reward, train),
     doctor,
-    *(label, labelers),
+    *(label, labelers, gold),
     *(cord, rollback),
     *(trace, export, import_labels),
 ):

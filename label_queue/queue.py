@@ -55,6 +55,7 @@ from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import Ledger, Record
 from label_queue.ledger.room import DiskRoom
 from label_queue.oversight.cord import Cord
+from label_queue.oversight.gold import GoldKeeping
 from label_queue.oversight.owner import Oversight
 from label_queue.quality.gold_tasks import AskMoment, new_templates
 from label_queue.schedule import LabelSchedule
@@ -129,7 +130,8 @@ class LabelQueue:
             clock=clock,
             new_id=new_id,
         )
-        admissions = Admissions(state.access, commits, config.intake, clock)
+        admissions = Admissions(state.access, commits, config.intake, clock, new_id)
+        gold = GoldKeeping(state, commits, config, run_id=run_id, clock=clock, new_id=new_id)
         own_work = OwnWork(state, config, guidelines, clock)
         cord = Cord(state, commits, clock, new_id)
         self.policy_loop = PolicyLoopSide(
@@ -138,7 +140,7 @@ class LabelQueue:
         self.people = PeopleSide(
             state, admissions=admissions, desk=desk, own_work=own_work, cord=cord
         )
-        self.owner = OwnerSide(admissions=admissions, oversight=oversight, cord=cord)
+        self.owner = OwnerSide(admissions=admissions, oversight=oversight, gold=gold, cord=cord)
 
     def take_in(
         self, reference: Sequence[Rollout], first_samples: Iterable[tuple[int, float]]

@@ -12,6 +12,7 @@ from label_queue.figures.label_figures import LabelFigures
 from label_queue.folds.access import Access
 from label_queue.folds.board import QueryBoard
 from label_queue.folds.cord import RELEASED, after
+from label_queue.folds.gold_book import GoldBook
 from label_queue.folds.history import LabelHistory
 from label_queue.folds.leases import LeaseTerms
 from label_queue.folds.view import LearnedLabels, LedgerView
@@ -21,6 +22,7 @@ from label_queue.ledger.records import (
     LabelerToken,
     Ledger,
     Record,
+    RoleChange,
     TokenRevocation,
     stream_of,
 )
@@ -34,6 +36,7 @@ from protocol.errors import QueueClosed
 from protocol.labels import (
     Assignment,
     ComparisonQuery,
+    GoldEvent,
     LabelEvent,
     PolicyProvenance,
     RewardVersion,
@@ -73,6 +76,7 @@ class LabelState:
             clock=clock,
         )
         self.tallies = Tallies(self.board.queries, self.board.assignments, config.quality)
+        self.gold = GoldBook(self.board.queries, self.history.standings.gold)
         self.learned = LearnedLabels(config.quality)
         """Which labels each reward version learned."""
         self.figures = LabelFigures(
@@ -108,6 +112,7 @@ class LabelState:
         self._take: dict[Any, Callable[[Any], None]] = {
             LabelerToken: self.access.add,
             TokenRevocation: self.access.revoke,
+            RoleChange: self.access.change_role,
             ComparisonQuery: self._take_query,
             Assignment: self.board.add_assignment,
             LabelEvent: self._take_event,
@@ -202,6 +207,8 @@ class LabelState:
 
     def _take_query(self, query: ComparisonQuery) -> None:
         before = self.board.open_slots
+        if query.query_id not in self.board.queries:
+            self.gold.take_query(query)
         self.board.add_query(query)
         self.line.call(self.board.open_slots - before)
 
@@ -211,6 +218,7 @@ class LabelState:
             return
         self.board.apply(event)
         self.tallies.apply(event)
+        self.gold.apply(event)
         if isinstance(event, Submitted):
             assignment = self.board.assignments[event.assignment_id]
             # A task of an outside tool is no lease: that it was there says nothing of how long one
@@ -221,7 +229,7 @@ class LabelState:
         self.change.notify()
         if self.history.num_moves != num_moves or self.history.num_preferences >= self._total:
             self.line.call_all()
-        else:
+        elif not isinstance(event, GoldEvent):
             self.line.call_one(event.labeler_id)
 
     def _take_cord_event(self, event: CordEvent) -> None:

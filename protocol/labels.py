@@ -167,8 +167,6 @@ class _Event:
     seq: int
     event_id: str
     """Idempotency key; for labels "assignment_id:revision"."""
-    labeler_id: str
-    """The labeler whose label it is, or whom the owner decided about."""
     received_at: float
     """When the event was received, Unix seconds on the server's clock."""
     source: Source
@@ -176,7 +174,15 @@ class _Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _OfLabel(_Event):
+class _OfLabeler(_Event):
+    """What has to do with one labeler."""
+
+    labeler_id: str
+    """The labeler whose label it is, or whom the owner decided about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OfLabel(_OfLabeler):
     """What happened to one label."""
 
     label_id: str
@@ -226,16 +232,46 @@ class Retracted(_OfLabel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Excluded(_Event):
+class Excluded(_OfLabeler):
     """The owner leaves a labeler's labels out."""
 
     from_seq: int | None = None
     """Sequence number from which on the labeler's labels are left out; None: all are."""
+    actor: str | None = None
+    """Which owner decided it; None in ledgers that do not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reinstated(_Event):
+class Reinstated(_OfLabeler):
     """The owner undoes a labeler's exclusion or suspension."""
+
+    actor: str | None = None
+    """Which owner decided it; None in ledgers that do not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldMade(_Event):
+    """From here on a gold query is asked, and its answers judge: made, or brought back."""
+
+    query_id: str
+    """The gold template."""
+    replaces: str | None = None
+    """The template whose place it takes, which is retired in the same transaction."""
+    actor: str | None = None
+    """Which owner decided it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldRetired(_Event):
+    """From here on a gold query is asked of nobody, and no answer to it judges anyone.
+
+    What was answered before counts as it stood then.
+    """
+
+    query_id: str
+    """The gold template."""
+    actor: str | None = None
+    """Which owner decided it."""
 
 
 AnswerEvent = Submitted | Revised
@@ -244,7 +280,11 @@ LabelChange = AnswerEvent | Retracted
 """What happens to a label: the newest tells how the label stands."""
 OwnerEvent = Excluded | Reinstated
 """What the owner decides about a labeler."""
-LabelEvent = LabelChange | OwnerEvent
+GoldEvent = GoldMade | GoldRetired
+"""What the owner decides about a gold query."""
+LabelerEvent = LabelChange | OwnerEvent
+"""What has to do with one labeler."""
+LabelEvent = LabelerEvent | GoldEvent
 """One line of the ledger; its written form is in `label_queue.ledger.event_lines`."""
 
 

@@ -20,7 +20,9 @@ LONGEST_RUN_ID = 96
 or after."""
 LONGEST_LABELER_ID = 64
 LONGEST_IDENTIFIER = 128
-RESERVED_NAMES = frozenset({"owner", "guard", "learner", "import"})
+OWNER = "owner"
+"""Name of the owner whom the run itself lets in, and who acts where no other owner is named."""
+RESERVED_NAMES = frozenset({OWNER, "guard", "learner", "import"})
 """Names of who else acts in a ledger: no labeler is called so."""
 
 _RUN = r"[A-Za-z0-9][A-Za-z0-9._-]"

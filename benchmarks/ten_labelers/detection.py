@@ -12,7 +12,7 @@ from label_queue.folds.view import LedgerView
 from label_queue.ledger.sql import SqlLedger
 from label_queue.quality.assessment import assess
 from label_queue.quality.standing import Standings
-from protocol.labels import LabelEvent, Submitted
+from protocol.labels import LabelerEvent, LabelEvent, Submitted
 
 LOOK_EVERY_LABELS = 5
 """Labels that a labeler gives between two looks at their flags."""
@@ -47,6 +47,7 @@ def detections(view: LedgerView, config: QualityConfig) -> list[Detection]:
     """Return everybody, sorted by name. A pure function of ledger and config."""
     own: dict[str, list[LabelEvent]] = {}
     for event in view.events:
+        assert isinstance(event, LabelerEvent), "nobody changes the gold of a session"
         own.setdefault(event.labeler_id, []).append(event)
     suspensions = _suspensions(view, config)
     return [_detect(name, own[name], view, config, suspensions) for name in sorted(own)]
@@ -58,6 +59,7 @@ def _suspensions(view: LedgerView, config: QualityConfig) -> dict[str, tuple[int
     given: Counter[str] = Counter()
     found: dict[str, tuple[int, str]] = {}
     for event in view.events:
+        assert isinstance(event, LabelerEvent), "nobody changes the gold of a session"
         name = event.labeler_id
         given[name] += isinstance(event, Submitted)
         standings.apply(event)

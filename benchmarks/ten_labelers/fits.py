@@ -146,6 +146,8 @@ def _honest_seqs(view: LedgerView) -> set[int]:
     given: Counter[str] = Counter()
     honest: set[int] = set()
     for event in view.events:
+        if not isinstance(event, LabelChange):
+            continue
         if labels_honestly(event.labeler_id, given[event.labeler_id]):
             honest.add(event.seq)
         given[event.labeler_id] += isinstance(event, Submitted)

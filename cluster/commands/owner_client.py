@@ -12,18 +12,33 @@ from pydantic import TypeAdapter, ValidationError
 from cluster.run_folder import OWNER, RunFolder
 from cluster.run_state import refuse_lack
 from cluster.watching.status import OVER, read_state
+from label_queue.folds.people import PeoplePage, Person
 from label_queue.http_client import open_client
-from label_queue.intake.owner_schemas import Exclude, NewLabeler, Reason, Release, Rollback
+from label_queue.intake.owner_schemas import (
+    EditedGold,
+    Exclude,
+    NewGold,
+    NewLabeler,
+    NewRole,
+    Reason,
+    Release,
+    Rollback,
+    WrittenGold,
+)
 from label_queue.intake.schemas import Body, ErrorAnswer
 from label_queue.labeling.admissions import Admission
 from label_queue.ledger.records import Role
 from label_queue.oversight.exclusion import ExclusionPreview
+from label_queue.oversight.gold_rows import AgreementPage, GoldPage, GoldRow
 from label_queue.oversight.overview import Overview
 from protocol.cord import CordState
 from protocol.errors import InputError, ResourceError
 
 TIMEOUT_S = 60.0
 """Longest wait for an answer: judging a large ledger anew takes a while."""
+
+PAGE = 100
+"""How many people, or gold queries, are asked for at once."""
 
 B = TypeVar("B", bound=Body)
 T = TypeVar("T")
@@ -88,8 +103,16 @@ class OwnerClient:
         """Return all that the owner's page shows."""
         return self._ask("GET", "/overview", Overview)
 
-    def admit(self, labeler_id: str, role: Role) -> Admission:
-        """Let somebody in; return a one-time link and a token of theirs."""
+    def people(self, offset: int, search: str) -> PeoplePage:
+        """Return a stretch of the people ever let in whose names have `search` in them, by name."""
+        path = f"/labelers?offset={offset}&limit={PAGE}&search={quote(search, safe='')}"
+        return self._ask("GET", path, PeoplePage)
+
+    def admit(self, labeler_id: str, role: Role | None) -> Admission:
+        """Let somebody in; return a one-time link and a token of theirs.
+
+        `role` None is the one they have, and a labeler's for somebody new.
+        """
         body = _checked(NewLabeler, labeler_id=labeler_id, role=role)
         return self._ask("POST", "/labelers", Admission, body)
 
@@ -111,6 +134,48 @@ class OwnerClient:
     def revoke(self, labeler_id: str, reason: str) -> None:
         """Void all tokens, links and sessions of somebody; their labels stay."""
         self._send("POST", f"{_of(labeler_id)}/revoke", _checked(Reason, reason=reason))
+
+    def revoke_token(self, labeler_id: str, token_id: str, reason: str) -> Person:
+        """Void one of them, by its id in the list."""
+        path = f"{_of(labeler_id)}/tokens/{quote(token_id, safe='')}/revoke"
+        return self._ask("POST", path, Person, _checked(Reason, reason=reason))
+
+    def change_role(self, labeler_id: str, role: Role, reason: str) -> Person:
+        """Give somebody another role, by whatever they come."""
+        body = _checked(NewRole, role=role, reason=reason)
+        return self._ask("POST", f"{_of(labeler_id)}/role", Person, body)
+
+    def gold(self, offset: int, is_asked: bool | None) -> GoldPage:
+        """Return a stretch of the gold, newest first: asked, or retired, or (None) all."""
+        asked = "" if is_asked is None else f"&asked={str(is_asked).lower()}"
+        return self._ask("GET", f"/gold?offset={offset}&limit={PAGE}{asked}", GoldPage)
+
+    def agreements(self, offset: int) -> AgreementPage:
+        """Return a stretch of the past queries on which people agree."""
+        return self._ask("GET", f"/gold/agreements?offset={offset}&limit={PAGE}", AgreementPage)
+
+    def make_gold(self, query_id: str, choice: str) -> GoldRow:
+        """Ask a past query as gold from now on."""
+        body = _checked(NewGold, query_id=query_id, choice=choice)
+        return self._ask("POST", "/gold", GoldRow, body)
+
+    def write_gold(self, **values: object) -> GoldRow:
+        """Ask a query written by hand as gold from now on; values as in `WrittenGold`."""
+        return self._ask("POST", "/gold/written", GoldRow, _checked(WrittenGold, **values))
+
+    def edit_gold(self, gold_id: str, **values: object) -> GoldRow:
+        """Ask another version of it from now on; values as in `EditedGold`."""
+        return self._ask("POST", _gold(gold_id, "edit"), GoldRow, _checked(EditedGold, **values))
+
+    def retire_gold(self, gold_id: str, reason: str) -> GoldRow:
+        """Ask gold of nobody from now on."""
+        body = _checked(Reason, reason=reason)
+        return self._ask("POST", _gold(gold_id, "retire"), GoldRow, body)
+
+    def bring_back_gold(self, gold_id: str, reason: str) -> GoldRow:
+        """Ask retired gold again from now on."""
+        body = _checked(Reason, reason=reason)
+        return self._ask("POST", _gold(gold_id, "bring_back"), GoldRow, body)
 
     def pull_cord(self, reason: str) -> CordState:
         """Stop the line."""
@@ -166,6 +231,10 @@ def _checked(form: type[B], **values: object) -> B:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{name} {first['input']!r}: {first['msg']}") from error
+
+
+def _gold(gold_id: str, act: str) -> str:
+    return f"/gold/{quote(gold_id, safe='')}/{act}"
 
 
 def _of(labeler_id: str) -> str:

@@ -12,19 +12,23 @@ import click
 from cluster.commands.shared import (
     STORED,
     chosen_run,
+    in_columns,
     json_option,
     newest_run_argument,
     one_line_errors,
+    reason_option,
     run_option,
 )
 
 if TYPE_CHECKING:
     from cluster.commands.ended_run import EndedRun
     from cluster.commands.owner_client import OwnerClient
+    from label_queue.folds.people import Person
+    from label_queue.ledger.records import Role
     from label_queue.oversight.exclusion import ExclusionPreview
     from label_queue.quality.assessment import Assessment
 
-reason_option = click.option("--reason", required=True, help="Why; it is kept in the ledger.")
+ROLES = click.Choice(["labeler", "observer", "owner"])
 yes_option = click.option("--yes", is_flag=True, help="Do not ask whether to go on.")
 
 
@@ -48,7 +52,7 @@ def label(run: Path | None, name: str | None, owner: bool, no_open: bool) -> Non
         if owner:
             admission = client.admit(OWNER, "owner")
         else:
-            admission = client.admit(_labeler(name or _user_name()), "labeler")
+            admission = client.admit(_labeler(name or _user_name()), None)
         link = client.link_of(admission)
     click.echo(link)
     if not no_open:
@@ -62,19 +66,21 @@ def labelers() -> None:
 
 @labelers.command()
 @click.argument("name")
+@click.option("--role", type=ROLES, help="Default: the one they have; a labeler's if new.")
 @run_option
 @one_line_errors
-def add(name: str, run: Path | None) -> None:
+def add(name: str, role: Role | None, run: Path | None) -> None:
     """Let NAME in: print a link that works once, and a token for programs.
 
-    Somebody who is in already gets another link and token; those before stay good.
+    Somebody who is in already gets another link and token; those before stay good. An observer
+    sees the owner's page, and does nothing.
 
     Example: andon labelers add ann --run runs/demo-1
     """
     from cluster.commands.owner_client import OwnerClient
 
     with OwnerClient.of_run(chosen_run(run)) as client:
-        admission = client.admit(_labeler(name), "labeler")
+        admission = client.admit(_labeler(name), role)
         click.echo(f"link   {client.link_of(admission)}  (works once)")
     click.echo(f"token  {admission.token}  (shown this once)")
 
@@ -155,18 +161,71 @@ def reinstate(name: str, reason: str, yes: bool, run: Path | None) -> None:
 
 
 @labelers.command()
+@click.option("--search", default="", help="Only names with this in them.")
+@run_option
+@json_option
+@one_line_errors
+def access(search: str, run: Path | None, as_json: bool) -> None:
+    """List who may come in, in which role, and by what.
+
+    Links, tokens and sessions that count have a line each, with their id for `revoke --token`.
+
+    Example: andon labelers access --run runs/demo-1
+    """
+    import json
+    from dataclasses import asdict
+
+    from cluster.commands.owner_client import OwnerClient
+
+    people: list[Person] = []
+    with OwnerClient.of_run(chosen_run(run)) as client:
+        while len(people) < (page := client.people(len(people), search)).total and page.people:
+            people += page.people
+    if as_json:
+        click.echo(json.dumps([asdict(each) for each in people], indent=2))
+        return
+    head = ("person", "role", "by", "id", "made", "made by", "last used")
+    cells = [cell for each in people for cell in _ways_in(each)]
+    for line in in_columns([head, *cells]):
+        click.echo(line)
+
+
+@labelers.command()
 @click.argument("name")
+@click.argument("role", type=ROLES)
 @reason_option
 @run_option
 @one_line_errors
-def revoke(name: str, reason: str, run: Path | None) -> None:
-    """Void all tokens, links and sessions of NAME. Their labels stay and count.
+def role(name: str, role: Role, reason: str, run: Path | None) -> None:
+    """Give NAME another ROLE, by whatever they come, from their next request on.
+
+    Example: andon labelers role ann observer --reason "labelled enough"
+    """
+    from cluster.commands.owner_client import OwnerClient
+
+    with OwnerClient.of_run(chosen_run(run)) as client:
+        changed = client.change_role(name, role, reason)
+    click.echo(f"{changed.labeler_id} is {_a(changed.role)} now")
+
+
+@labelers.command()
+@click.argument("name")
+@click.option("--token", "token_id", help="Only the one of this id; see `andon labelers access`.")
+@reason_option
+@run_option
+@one_line_errors
+def revoke(name: str, token_id: str | None, reason: str, run: Path | None) -> None:
+    """Void all tokens, links and sessions of NAME, or one. Their labels stay and count.
 
     Example: andon labelers revoke bob --reason "lost their laptop"
     """
     from cluster.commands.owner_client import OwnerClient
 
     with OwnerClient.of_run(chosen_run(run)) as client:
+        if token_id is not None:
+            left = len(client.revoke_token(name, token_id, reason).ways_in)
+            click.echo(f"{token_id} lets nobody in any more; left to {name}: {left}")
+            return
         client.revoke(name, reason)
     click.echo(f"{name} can no longer come in; `andon labelers add {name}` lets them in again")
 
@@ -255,11 +314,38 @@ def _table(rows: tuple[Assessment, ...]) -> list[str]:
                 ", ".join(row.flags) or "-",
             )
         )
-    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    return in_columns(cells)
+
+
+def _ways_in(person: Person) -> list[tuple[str, ...]]:
+    """Return a row for each that lets somebody in, or one that says that nothing does."""
+    from cluster.inert_text import inert
+
+    who = inert(person.labeler_id), person.role
+    if not person.ways_in:
+        return [(*who, "nothing", "-", "-", "-", _moment(person.last_used_at))]
     return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
+        (
+            *who,
+            way.kind,
+            way.token_id,
+            _moment(way.made_at),
+            inert(way.made_by) or "-",
+            _moment(way.last_used_at),
+        )
+        for way in person.ways_in
     ]
+
+
+def _moment(at: float | None) -> str:
+    """Return a time in UTC; "-" where it is not known."""
+    from datetime import UTC, datetime
+
+    return "-" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}"
+
+
+def _a(role: Role) -> str:
+    return f"an {role}" if role[0] in "aeiou" else f"a {role}"
 
 
 def _share(value: float | None) -> str:

@@ -16,7 +16,7 @@ from cluster.recordings.exchanges import Exchange
 from cluster.replay.difference import ABSENT, first_difference
 from cluster.replay.outcome import Outcome, Window
 from cluster.replay.recording import Recording, scratch
-from label_queue.ledger.records import LabelerToken, Ledger, Record, TokenRevocation
+from label_queue.ledger.records import LabelerToken, Ledger, Record, RoleChange, TokenRevocation
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent
@@ -125,6 +125,7 @@ class _Unwritten:
                 *((it.created_at, it) for it in ledger.assignments()),
                 *((it.created_at, it) for it in ledger.read(LabelerToken)),
                 *((it.at, it) for it in ledger.read(TokenRevocation)),
+                *((it.at, it) for it in ledger.read(RoleChange)),
             ],
             key=lambda pair: (pair[0], _RANK[type(pair[1])]),
         )
@@ -140,7 +141,13 @@ class _Unwritten:
         return given
 
 
-_RANK: dict[type, int] = {LabelerToken: 0, ComparisonQuery: 1, Assignment: 2, TokenRevocation: 3}
+_RANK: dict[type, int] = {
+    LabelerToken: 0,
+    ComparisonQuery: 1,
+    Assignment: 2,
+    TokenRevocation: 3,
+    RoleChange: 4,
+}
 """Which of two records of one moment comes first: the lower."""
 
 

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from label_queue.exchange.line_file import read_lines
 from label_queue.ledger.event_lines import CORD_EVENT, LABEL_EVENT
 from label_queue.ledger.records import ConnectorOffset, Ledger, Record, stream_of
+from label_queue.quality.gold_tasks import is_template
 from protocol.cord import CordEvent
 from protocol.distinct import first_alike
 from protocol.errors import InputError
@@ -29,6 +30,8 @@ from protocol.labels import (
     AnswerEvent,
     Assignment,
     ComparisonQuery,
+    GoldEvent,
+    GoldMade,
     LabelChange,
     LabelEvent,
     PolicyProvenance,
@@ -212,12 +215,23 @@ def _check_assignment(assignment: Assignment, known: _Known, run_id: str, where:
 def _check_event(event: LabelEvent, known: _Known, run_id: str, where: str) -> None:
     if event.seq != len(known.events) + 1:
         raise InputError(f"{where}: seq: want {len(known.events) + 1}, got {event.seq}")
-    _check_labeler(where, event.labeler_id)
+    if isinstance(event, GoldEvent):
+        _check_gold(event, known, where)
+    else:
+        _check_labeler(where, event.labeler_id)
     if event.event_id in known.events:
         raise InputError(f"{where}: event_id: {event.event_id!r} comes twice")
     known.events.add(event.event_id)
     if isinstance(event, LabelChange):
         _check_label(event, known, where)
+
+
+def _check_gold(event: GoldEvent, known: _Known, where: str) -> None:
+    replaces = event.replaces if isinstance(event, GoldMade) else None
+    for field_name, name in (("query_id", event.query_id), ("replaces", replaces)):
+        query = known.queries.get(name or "")
+        if name is not None and (query is None or not is_template(query)):
+            raise InputError(f"{where}: {field_name}: no gold query {name!r} above")
 
 
 def _check_label(event: LabelChange, known: _Known, where: str) -> None:

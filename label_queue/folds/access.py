@@ -1,4 +1,4 @@
-"""Who may label, who may oversee, and how fast: tokens, links and sessions by their digests."""
+"""Who may label, see or oversee, and how fast: tokens, links and sessions by their digests."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from label_queue.ledger.records import LabelerToken, Role, TokenRevocation
+from label_queue.ledger.records import LabelerToken, Role, RoleChange, TokenRevocation
 from protocol.bearer import token_sha256
 from protocol.errors import TooFast, Unauthenticated
+
+_RANKS: tuple[Role, ...] = ("labeler", "observer", "owner")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +29,10 @@ class _Bucket:
 
 
 class Access:
-    """Tokens by digest, those revoked, and a token bucket a labeler.
+    """Tokens by digest, those revoked, people's roles, and a token bucket a labeler.
 
-    When a session was last used is known to this process alone: a restarted one takes its own
-    beginning for it. What a session was given to live at most is in the ledger.
+    When a token or session was last used is known to this process alone: for a session, a restarted
+    one takes its own beginning for it. What a session was given to live at most is in the ledger.
     """
 
     def __init__(
@@ -43,6 +45,10 @@ class Access:
         self._began_at = clock()
         self._used_at: dict[str, float] = {}
         self._tokens: dict[str, LabelerToken] = {}
+        self._tokens_of: dict[str, list[LabelerToken]] = {}
+        """By person, oldest first."""
+        self._roles: dict[str, Role] = {}
+        """Roles that were changed, by person."""
         self._revoked: set[str] = set()
         self._claimed_links: set[str] = set()
         self._buckets: dict[str, _Bucket] = {}
@@ -51,18 +57,29 @@ class Access:
 
     @property
     def known(self) -> set[str]:
-        """Everybody who was ever let in to label."""
-        return {token.labeler_id for token in self._tokens.values() if token.role == "labeler"}
+        """Everybody who was ever let in and is a labeler."""
+        return {token.labeler_id for token in self._tokens.values() if self._is_labelers(token)}
 
     @property
     def labelers(self) -> set[str]:
         """Everybody who may label now."""
-        live = (token for token in self._tokens.values() if not self._is_void(token))
-        return {token.labeler_id for token in live if token.role == "labeler"}
+        live = (token for token in self._tokens.values() if not self.is_void(token))
+        return {token.labeler_id for token in live if self._is_labelers(token)}
+
+    @property
+    def names(self) -> list[str]:
+        """Everybody who was ever let in, in whatever role, by name."""
+        return sorted(self._tokens_of)
 
     def add(self, token: LabelerToken) -> None:
-        """Let a token in."""
-        self._tokens[token.token_sha256] = token
+        """Let a token in. One that is in already changes nothing."""
+        if token.token_sha256 not in self._tokens:
+            self._tokens[token.token_sha256] = token
+            self._tokens_of.setdefault(token.labeler_id, []).append(token)
+
+    def change_role(self, change: RoleChange) -> None:
+        """Give somebody another role, by whatever they come."""
+        self._roles[change.labeler_id] = change.role
 
     def revoke(self, revocation: TokenRevocation) -> None:
         """Void a token, also one that is let in later."""
@@ -79,11 +96,10 @@ class Access:
             raise Unauthenticated("this token is not known here: ask the run's owner for one")
         if known.token_sha256 in self._revoked:
             raise Unauthenticated("this token was revoked: ask the run's owner for a new one")
-        if self._is_void(known):
+        if self.is_void(known):
             raise Unauthenticated("this token has expired: ask the run's owner for a new one")
-        if known.kind == "session":
-            self._used_at[known.token_sha256] = self._clock()
-        return Identity(labeler_id=known.labeler_id, role=known.role)
+        self._used_at[known.token_sha256] = self._clock()
+        return Identity(labeler_id=known.labeler_id, role=self.role(known))
 
     def claim_link(self, code: str) -> LabelerToken:
         """Take a one-time link for oneself, before its use is written. Raises Unauthenticated.
@@ -97,7 +113,7 @@ class Access:
             raise Unauthenticated(
                 "this link was used or revoked, and works once: ask the run's owner for a new one"
             )
-        if self._is_void(link):
+        if self.is_void(link):
             raise Unauthenticated("this link has expired: ask the run's owner for a new one")
         self._claimed_links.add(link.token_sha256)
         return link
@@ -109,22 +125,41 @@ class Access:
     def session(self, token: str) -> LabelerToken | None:
         """Return the session of a token if it counts, or None."""
         known = self._tokens.get(token_sha256(token))
-        is_open = known is not None and known.kind == "session" and not self._is_void(known)
+        is_open = known is not None and known.kind == "session" and not self.is_void(known)
         return known if is_open else None
 
     def live(self, labeler_id: str | None = None, role: Role | None = None) -> list[LabelerToken]:
         """Return the tokens, links and sessions that count, of one person or in one role."""
+        all_tokens = self._tokens.values() if labeler_id is None else self.tokens_of(labeler_id)
         return [
             token
-            for token in self._tokens.values()
-            if not self._is_void(token)
-            and labeler_id in (None, token.labeler_id)
-            and role in (None, token.role)
+            for token in all_tokens
+            if not self.is_void(token) and role in (None, self.role(token))
         ]
+
+    def tokens_of(self, labeler_id: str) -> list[LabelerToken]:
+        """Return all tokens, links and sessions somebody ever had, oldest first."""
+        return self._tokens_of.get(labeler_id, [])
 
     def knows(self, labeler_id: str) -> bool:
         """Say whether somebody was ever let in, in whatever role."""
-        return any(token.labeler_id == labeler_id for token in self._tokens.values())
+        return labeler_id in self._tokens_of
+
+    def role(self, token: LabelerToken) -> Role:
+        """Return the role in which somebody comes by a token."""
+        return self._roles.get(token.labeler_id, token.role)
+
+    def role_of(self, labeler_id: str) -> Role | None:
+        """Return somebody's role; None for somebody never let in.
+
+        In ledgers where one name has tokens in several roles, it is the highest that counts.
+        """
+        own = self.live(labeler_id) or self.tokens_of(labeler_id)[-1:]
+        return max(map(self.role, own), key=_RANKS.index, default=None)
+
+    def used_at(self, token: LabelerToken) -> float | None:
+        """Return when a token or session was last used; None: not since this process began."""
+        return self._used_at.get(token.token_sha256)
 
     def admit(self, labeler_id: str) -> None:
         """Count one request. Raises TooFast(message, seconds to wait) above the rate."""
@@ -139,9 +174,13 @@ class Access:
             raise TooFast(f"more than {self._per_s:g} requests a second: wait {wait_s} s", wait_s)
         bucket.level -= 1.0
 
-    def _is_void(self, token: LabelerToken) -> bool:
+    def is_void(self, token: LabelerToken) -> bool:
+        """Say whether a token no longer counts: revoked, over, or a session left alone."""
         is_over = token.expires_at is not None and token.expires_at <= self._clock()
         return is_over or self._is_unused(token) or token.token_sha256 in self._revoked
+
+    def _is_labelers(self, token: LabelerToken) -> bool:
+        return self.role(token) == "labeler"
 
     def _is_unused(self, token: LabelerToken) -> bool:
         """Whether a session was left alone for so long that it has ended."""

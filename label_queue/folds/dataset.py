@@ -16,6 +16,8 @@ from protocol.labels import (
     ComparisonQuery,
     DatasetRules,
     Excluded,
+    GoldMade,
+    GoldRetired,
     LabelEvent,
     Reinstated,
     Retracted,
@@ -39,7 +41,7 @@ def take_revision(labels: dict[str, AnswerEvent], event: LabelEvent) -> None:
             labels[event.label_id] = event
         case Retracted():
             labels.pop(event.label_id, None)
-        case Excluded() | Reinstated():
+        case Excluded() | Reinstated() | GoldMade() | GoldRetired():
             pass
         case _:
             assert_never(event)

@@ -13,7 +13,9 @@ from label_queue.quality.standing import Standing, Standings
 from protocol.labels import (
     AnswerEvent,
     ComparisonQuery,
+    GoldEvent,
     LabelChange,
+    LabelerEvent,
     LabelEvent,
     Retracted,
     Submitted,
@@ -114,14 +116,15 @@ class LabelHistory:
                 trainable.pop(event.label_id, None)
                 self.training.discard(event.label_id)
         self._columns.take(event, before, prefers=prefers, is_training=is_training)
-        self._settle(event)
+        if not isinstance(event, GoldEvent):
+            self._settle(event)
         return True
 
     def table(self) -> LabelTable:
         """Return a snapshot of all labels in columns, without going through them."""
         return self._columns.table(lambda name: self.standings[name].trains_until)
 
-    def _settle(self, event: LabelEvent) -> None:
+    def _settle(self, event: LabelerEvent) -> None:
         """Bring the training set up to date with an event, and with what it does to a standing."""
         name = event.labeler_id
         standing, own = self.standings[name], self._trainable[name]

@@ -14,7 +14,15 @@ from typing import Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.labels import AnswerEvent, Excluded, LabelChange, LabelEvent, OwnerEvent, Reinstated
+from protocol.labels import (
+    AnswerEvent,
+    Excluded,
+    GoldEvent,
+    LabelChange,
+    LabelEvent,
+    OwnerEvent,
+    Reinstated,
+)
 
 Bools: TypeAlias = NDArray[np.bool_]
 Ints: TypeAlias = NDArray[np.int64]
@@ -108,7 +116,8 @@ class LabelColumns:
             prefers: Whether it states a preference.
             is_training: Whether that is one to train on.
         """
-        number = self._numbers.setdefault(event.labeler_id, len(self._numbers))
+        name = NOBODY if isinstance(event, GoldEvent) else event.labeler_id
+        number = self._numbers.setdefault(name, len(self._numbers))
         while len(self._label) <= event.seq:
             self._received_at.append(event.received_at)
             for column in (self._labeler, self._label, self._stands, self._says):

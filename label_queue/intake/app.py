@@ -13,10 +13,28 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from label_queue.config import IntakeConfig
-from label_queue.intake import assets, hooks, labels_api, owner_api, page_routes
+from label_queue.intake import (
+    assets,
+    gold_api,
+    hooks,
+    labels_api,
+    owner_api,
+    page_routes,
+    people_api,
+)
 from label_queue.intake.failures import TellFailure
 from label_queue.intake.front_door import FrontDoor
-from label_queue.intake.owner_schemas import Exclude, NewGold, NewLabeler, Reason, Release, Rollback
+from label_queue.intake.owner_schemas import (
+    EditedGold,
+    Exclude,
+    NewGold,
+    NewLabeler,
+    NewRole,
+    Reason,
+    Release,
+    Rollback,
+    WrittenGold,
+)
 from label_queue.intake.public_address import Site
 from label_queue.intake.refusals import add_refusals
 from label_queue.intake.schemas import CordPull, LineAnswer
@@ -29,11 +47,14 @@ BODIES: tuple[type[Any], ...] = (
     LabelSubmission,
     CordPull,
     NewLabeler,
+    NewRole,
     Exclude,
     Reason,
     Release,
     Rollback,
     NewGold,
+    WrittenGold,
+    EditedGold,
 )
 
 
@@ -101,6 +122,6 @@ def build_app(
     app.state.tell_failure = tell_failure
     app.add_middleware(FrontDoor, site=app.state.site)
     add_refusals(app)
-    for module in (labels_api, owner_api, hooks, page_routes, assets):
+    for module in (labels_api, owner_api, people_api, gold_api, hooks, page_routes, assets):
         app.include_router(module.router)
     return app

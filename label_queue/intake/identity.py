@@ -18,6 +18,8 @@ from protocol.errors import Forbidden, Unauthenticated
 
 CSRF_HEADER = "X-Andon-CSRF"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+OVERSEERS = frozenset({"owner", "observer"})
+"""Roles that see the owner's page."""
 OWN_FETCHES = frozenset({"same-origin", "none"})
 """What a browser says of a request that a page of ours made, or the user by hand."""
 FROM_ELSEWHERE = "requests from other sites are refused: use the labelling page itself"
@@ -109,12 +111,21 @@ async def identify(
 
 
 async def identify_labeler(identity: Annotated[Identity, Depends(identify)]) -> str:
-    """Return the id of who labels; an owner may label too."""
+    """Return the id of who labels; an owner may label too. Raises Forbidden for an observer."""
+    if identity.role == "observer":
+        raise Forbidden("an observer sees and does not act: ask the run's owner to let you label")
     return identity.labeler_id
 
 
+async def require_overseer(identity: Annotated[Identity, Depends(identify)]) -> Identity:
+    """Return an owner or observer, or raise Forbidden."""
+    if identity.role not in OVERSEERS:
+        raise Forbidden("only the run's owners and observers see this: ask them")
+    return identity
+
+
 async def require_owner(identity: Annotated[Identity, Depends(identify)]) -> Identity:
-    """Return the owner, or raise Forbidden."""
+    """Return an owner, or raise Forbidden."""
     if identity.role != "owner":
         raise Forbidden("only the run's owner may do this: ask them")
     return identity
@@ -122,3 +133,6 @@ async def require_owner(identity: Annotated[Identity, Depends(identify)]) -> Ide
 
 Labeler = Annotated[str, Depends(identify_labeler)]
 Owner = Annotated[Identity, Depends(require_owner)]
+"""Who may do what only an owner may."""
+Overseer = Annotated[Identity, Depends(require_overseer)]
+"""Who may see what an observer may."""

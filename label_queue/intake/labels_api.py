@@ -38,7 +38,10 @@ router = APIRouter(prefix="/api/v1", tags=["labels"])
 @router.get(
     "/tasks/next",
     response_model=Task,
-    responses={204: {"description": "Nothing to label yet"}, **refusals(401, 422, 429, 503, 507)},
+    responses={
+        204: {"description": "Nothing to label yet"},
+        **refusals(401, 403, 422, 429, 503, 507),
+    },
 )
 async def next_task(
     request: Request, labeler_id: Labeler, wait_s: Annotated[float, Query(ge=0, le=3600)] = 0.0
@@ -49,7 +52,7 @@ async def next_task(
     return Response(status_code=204) if task is None else task
 
 
-@router.get("/tasks/held", responses=refusals(401, 429, 503))
+@router.get("/tasks/held", responses=refusals(401, 403, 429, 503))
 async def held_tasks(request: Request, labeler_id: Labeler) -> HeldTasks:
     """Return the comparisons leased to this labeler and not answered yet, oldest first."""
     return await people_of(request).held_tasks(labeler_id)
@@ -148,7 +151,7 @@ async def heartbeat(request: Request, labeler_id: Labeler, assignment_id: str) -
     return await people_of(request).heartbeat(labeler_id, assignment_id)
 
 
-@router.get("/run", responses=refusals(401, 429, 503))
+@router.get("/run", responses=refusals(401, 403, 429, 503))
 async def run_info(request: Request, labeler_id: Labeler) -> RunInfo:
     """Say how the run's labelling stands."""
     return await people_of(request).run_info()
@@ -157,7 +160,7 @@ async def run_info(request: Request, labeler_id: Labeler) -> RunInfo:
 @router.get(
     "/me",
     response_model_exclude={"cord": NOT_FOR_LABELERS},
-    responses=refusals(401, 429, 503),
+    responses=refusals(401, 403, 429, 503),
 )
 async def me(request: Request, labeler_id: Labeler) -> Me:
     """Say what this labeler has done, their last answer, the guidelines, and how the cord hangs."""

@@ -1,4 +1,7 @@
-"""The owner's API, version 1. Its bodies are in `owner_schemas`. Labelers get 403 here."""
+"""The owner's API, version 1: overview, whose labels count, the cord. Labelers get 403 here.
+
+Its bodies are in `owner_schemas`; people and gold are in `people_api` and `gold_api`.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,25 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
 from label_queue.config import IntakeConfig
 from label_queue.intake.bodies import body_of, body_schema
-from label_queue.intake.identity import Owner, bearer, identify, owner_of
-from label_queue.intake.overview_stream import overview_events
-from label_queue.intake.owner_schemas import (
-    Exclude,
-    GoldMade,
-    NewGold,
-    NewLabeler,
-    Reason,
-    Release,
-    Rollback,
+from label_queue.intake.identity import (
+    Overseer,
+    Owner,
+    bearer,
+    identify,
+    owner_of,
+    require_overseer,
 )
+from label_queue.intake.overview_stream import overview_events
+from label_queue.intake.owner_schemas import Exclude, Reason, Release, Rollback
+from label_queue.intake.paging import Limit, Offset
 from label_queue.intake.refusals import refusals
-from label_queue.labeling.admissions import Admission
 from label_queue.oversight.exclusion import ExclusionPreview
+from label_queue.oversight.given_answers import AgreementMatrix, AnswerPage
 from label_queue.oversight.overview import Overview
 from protocol.cord import CordState
 from protocol.errors import LabelError, TooFast
@@ -36,7 +39,7 @@ WRITE = refusals(401, 403, 404, 409, 413, 422, 429, 503, 507)
 
 
 @router.get("/overview", responses=READ)
-async def overview(request: Request, owner: Owner) -> Overview:
+async def overview(request: Request, overseer: Overseer) -> Overview:
     """Return all that the owner's page shows."""
     return await owner_of(request).overview()
 
@@ -46,32 +49,32 @@ async def overview(request: Request, owner: Owner) -> Overview:
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}, **READ},
 )
-async def stream(request: Request, owner: Owner) -> StreamingResponse:
+async def stream(request: Request, overseer: Overseer) -> StreamingResponse:
     """Send the overview as server-sent `overview` events, now and at each change.
 
     Ends when the client leaves, when its token is revoked (with an `ended` event) or with the run.
     """
     limits: IntakeConfig = request.app.state.limits
     open_streams: Counter[str] = request.app.state.open_streams
-    if open_streams[owner.labeler_id] >= limits.max_streams:
+    if open_streams[overseer.labeler_id] >= limits.max_streams:
         raise TooFast(f"{limits.max_streams} pages of yours are open: close one of them", 5)
     owner_side = owner_of(request)
     first = await owner_side.overview()
 
     async def is_welcome() -> bool:
         try:
-            await identify(request, await bearer(request))
+            await require_overseer(await identify(request, await bearer(request)))
         except LabelError:
             return False
         return True
 
     async def events() -> AsyncIterator[str]:
-        open_streams[owner.labeler_id] += 1
+        open_streams[overseer.labeler_id] += 1
         try:
             async for event in overview_events(owner_side, first, is_welcome):
                 yield event
         finally:
-            open_streams[owner.labeler_id] -= 1
+            open_streams[overseer.labeler_id] -= 1
 
     return StreamingResponse(
         events(),
@@ -80,18 +83,33 @@ async def stream(request: Request, owner: Owner) -> StreamingResponse:
     )
 
 
-@router.post("/labelers", openapi_extra=body_schema(NewLabeler), responses=WRITE)
-async def admit(
-    request: Request, owner: Owner, body: Annotated[NewLabeler, Depends(body_of(NewLabeler))]
-) -> Admission:
-    """Give somebody a one-time link and a token; each request gives others."""
-    return await owner_of(request).admit(body.labeler_id, body.role)
+@router.get("/labelers/agreement", responses=refusals(401, 403, 422, 429, 503))
+async def agreement(
+    request: Request, overseer: Overseer, offset: Offset = 0, limit: Limit = 20
+) -> AgreementMatrix:
+    """Return a stretch of the rows of the matrix that says who agrees with whom."""
+    return await owner_of(request).agreement(offset=offset, limit=limit)
+
+
+@router.get("/labelers/{labeler_id}/answers", responses=refusals(401, 403, 404, 422, 429, 503))
+async def answers_of(
+    request: Request,
+    overseer: Overseer,
+    labeler_id: str,
+    offset: Offset = 0,
+    limit: Limit = 20,
+    disputed: bool = False,
+) -> AnswerPage:
+    """Return a stretch of somebody's answers, newest first: all, or where people differ."""
+    return await owner_of(request).answers_of(
+        labeler_id, offset=offset, limit=limit, only_disputed=disputed
+    )
 
 
 @router.get("/labelers/{labeler_id}/exclusion", responses=refusals(401, 403, 404, 422, 429, 503))
 async def preview_exclusion(
     request: Request,
-    owner: Owner,
+    overseer: Overseer,
     labeler_id: str,
     from_seq: Annotated[int, Query(ge=0, le=LARGEST_STORED)] = 0,
 ) -> ExclusionPreview:
@@ -107,7 +125,9 @@ async def exclude(
     body: Annotated[Exclude, Depends(body_of(Exclude))],
 ) -> ExclusionPreview:
     """Leave somebody's labels out of every fit from now on."""
-    return await owner_of(request).exclude(labeler_id, body.from_seq, body.reason)
+    return await owner_of(request).exclude(
+        labeler_id, body.from_seq, body.reason, actor=owner.labeler_id
+    )
 
 
 @router.post("/labelers/{labeler_id}/reinstate", openapi_extra=body_schema(Reason), responses=WRITE)
@@ -118,24 +138,7 @@ async def reinstate(
     body: Annotated[Reason, Depends(body_of(Reason))],
 ) -> ExclusionPreview:
     """Undo an exclusion or a suspension."""
-    return await owner_of(request).reinstate(labeler_id, body.reason)
-
-
-@router.post(
-    "/labelers/{labeler_id}/revoke",
-    status_code=204,
-    openapi_extra=body_schema(Reason),
-    responses=WRITE,
-)
-async def revoke(
-    request: Request,
-    owner: Owner,
-    labeler_id: str,
-    body: Annotated[Reason, Depends(body_of(Reason))],
-) -> Response:
-    """Void all tokens, links and sessions of somebody. Their labels stay."""
-    await owner_of(request).revoke(labeler_id, body.reason)
-    return Response(status_code=204)
+    return await owner_of(request).reinstate(labeler_id, body.reason, actor=owner.labeler_id)
 
 
 @router.post("/cord/pull", openapi_extra=body_schema(Reason), responses=WRITE)
@@ -143,7 +146,7 @@ async def pull(
     request: Request, owner: Owner, body: Annotated[Reason, Depends(body_of(Reason))]
 ) -> CordState:
     """Stop the line; the learner pauses before its next step."""
-    return await owner_of(request).pull_cord(body.reason)
+    return await owner_of(request).pull_cord(body.reason, actor=owner.labeler_id)
 
 
 @router.post("/cord/release", openapi_extra=body_schema(Release), responses=WRITE)
@@ -151,7 +154,7 @@ async def release(
     request: Request, owner: Owner, body: Annotated[Release, Depends(body_of(Release))]
 ) -> CordState:
     """Take one reason for the stop away; the line goes on when none is left."""
-    return await owner_of(request).release_cord(body.reason, body.pull_id)
+    return await owner_of(request).release_cord(body.reason, body.pull_id, actor=owner.labeler_id)
 
 
 @router.post("/rollback", openapi_extra=body_schema(Rollback), responses=WRITE)
@@ -159,12 +162,6 @@ async def order_rollback(
     request: Request, owner: Owner, body: Annotated[Rollback, Depends(body_of(Rollback))]
 ) -> CordState:
     """Order the learner back to an earlier policy version; the cord stays pulled."""
-    return await owner_of(request).order_rollback(body.to_version, body.reason)
-
-
-@router.post("/gold", openapi_extra=body_schema(NewGold), responses=WRITE)
-async def make_gold(
-    request: Request, owner: Owner, body: Annotated[NewGold, Depends(body_of(NewGold))]
-) -> GoldMade:
-    """Ask a past query as gold from now on, its right answer being known."""
-    return GoldMade(query_id=await owner_of(request).make_gold(body.query_id, body.choice))
+    return await owner_of(request).order_rollback(
+        body.to_version, body.reason, actor=owner.labeler_id
+    )

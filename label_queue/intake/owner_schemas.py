@@ -2,7 +2,13 @@
 
     GET  /api/v1/owner/overview                             200 Overview
     GET  /api/v1/owner/stream                               text/event-stream, `overview` events
+    GET  /api/v1/owner/labelers?offset=&limit=&search=&role=  200 PeoplePage: who may come in
     POST /api/v1/owner/labelers              NewLabeler   → 200 Admission
+    POST /api/v1/owner/labelers/{id}/role       NewRole   → 200 Person
+    POST /api/v1/owner/labelers/{id}/tokens/{token_id}/revoke
+                                                Reason    → 200 Person
+    GET  /api/v1/owner/labelers/agreement?offset=&limit=    200 AgreementMatrix
+    GET  /api/v1/owner/labelers/{id}/answers?offset=&limit=&disputed=  200 AnswerPage
     GET  /api/v1/owner/labelers/{id}/exclusion?from_seq=    200 ExclusionPreview
     POST /api/v1/owner/labelers/{id}/exclude Exclude      → 200 ExclusionPreview
     POST /api/v1/owner/labelers/{id}/reinstate  Reason    → 200 ExclusionPreview
@@ -10,21 +16,30 @@
     POST /api/v1/owner/cord/pull                Reason    → 200 CordState
     POST /api/v1/owner/cord/release             Release   → 200 CordState
     POST /api/v1/owner/rollback                 Rollback  → 200 CordState
-    POST /api/v1/owner/gold                     NewGold   → 200 GoldMade
+    GET  /api/v1/owner/gold?offset=&limit=&asked=           200 GoldPage
+    GET  /api/v1/owner/gold/agreements?offset=&limit=       200 AgreementPage: what it could be of
+    POST /api/v1/owner/gold                     NewGold   → 200 GoldRow
+    POST /api/v1/owner/gold/written         WrittenGold   → 200 GoldRow
+    POST /api/v1/owner/gold/{id}/edit        EditedGold   → 200 GoldRow, the new version
+    POST /api/v1/owner/gold/{id}/retire         Reason    → 200 GoldRow
+    POST /api/v1/owner/gold/{id}/bring_back     Reason    → 200 GoldRow
 
 What is not defined here is what the label queue itself gives (`label_queue.oversight`, and
-`label_queue.labeling` for who is let in). All want a token or session whose role is owner: 403
-otherwise.
+`label_queue.folds` for people). What only reads wants a token or session whose role is owner or
+observer, all else an owner's: 403 otherwise. Who acts is kept in the ledger by name.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from label_queue.ids import Identifier, PersonId
 from label_queue.intake.schemas import Body
+from label_queue.ledger.records import Role
+from protocol.messages import ChatMessage
+from protocol.messages import Role as ChatRole
 from protocol.settings import Stored
 
 ReasonText = Annotated[str, Field(min_length=1, max_length=1_000)]
@@ -60,7 +75,14 @@ class NewLabeler(Body):
     """Somebody to admit, or to give another link."""
 
     labeler_id: PersonId
-    role: Literal["labeler", "owner"] = "labeler"
+    role: Role | None = None
+    """Theirs; none: the one they have, and a labeler's for somebody new."""
+
+
+class NewRole(Reason):
+    """Another role for somebody who is in."""
+
+    role: Role
 
 
 class NewGold(Body):
@@ -71,7 +93,44 @@ class NewGold(Body):
     """Id of the right candidate."""
 
 
-class GoldMade(Body):
-    """The gold query that was made."""
+class Turn(Body):
+    """One turn of a chat."""
 
-    query_id: str
+    role: ChatRole
+    content: Annotated[str, Field(min_length=1)]
+
+    def as_message(self) -> ChatMessage:
+        """Return it as prompts have it."""
+        return ChatMessage(role=self.role, content=self.content)
+
+
+Text = Annotated[str, Field(min_length=1)]
+Prompt = Text | Annotated[tuple[Turn, ...], Field(min_length=1, max_length=256)]
+"""A text, or a chat's turns, oldest first."""
+Candidates = Annotated[tuple[str, ...], Field(min_length=2, max_length=26)]
+Answer = Annotated[int, Field(ge=0, le=25)]
+"""Index of the right candidate."""
+
+
+class WrittenGold(Body):
+    """A query written by hand: from now on it is asked as gold."""
+
+    prompt: Prompt
+    candidates: Candidates
+    """As many as the run's queries have, no two of them alike."""
+    answer: Answer
+
+
+class EditedGold(Reason):
+    """Another version of gold that is asked; what is left out stays as it is."""
+
+    answer: Answer
+    prompt: Prompt | None = None
+    candidates: Candidates | None = None
+
+
+def as_prompt(prompt: Prompt) -> str | tuple[ChatMessage, ...]:
+    """Return a body's prompt as gold has it."""
+    if isinstance(prompt, str):
+        return prompt
+    return tuple(turn.as_message() for turn in prompt)

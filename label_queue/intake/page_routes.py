@@ -14,6 +14,7 @@ from label_queue.intake.durations import in_words
 from label_queue.intake.front_door import arrival_of
 from label_queue.intake.guidelines import render_guidelines
 from label_queue.intake.identity import (
+    OVERSEERS,
     check_origin,
     csrf_token,
     identify,
@@ -28,11 +29,13 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 
 @router.get("/")
-async def labelling_page(request: Request) -> HTMLResponse:
-    """Return the page on which people compare responses."""
+async def labelling_page(request: Request) -> Response:
+    """Return the page on which people compare responses; send observers to theirs."""
     identity = await _identity_of_session(request)
     if identity is None:
         return _signed_out(request)
+    if identity.role == "observer":
+        return RedirectResponse(root_of(request) + "/owner", status_code=303)
     me = await people_of(request).me(identity.labeler_id)
     return render(
         "label.html",
@@ -44,11 +47,11 @@ async def labelling_page(request: Request) -> HTMLResponse:
 
 @router.get("/owner")
 async def owner_page(request: Request) -> HTMLResponse:
-    """Return the page on which the owner oversees the labelling."""
+    """Return the page on which owners oversee the labelling, and observers see it."""
     identity = await _identity_of_session(request)
     if identity is None:
         return _signed_out(request)
-    if identity.role != "owner":
+    if identity.role not in OVERSEERS:
         return render(
             "message.html",
             root=root_of(request),
@@ -94,7 +97,7 @@ async def enter(request: Request, code: str) -> Response:
             message="A link opens the page once. Ask the run's owner for a new one.",
         )
     identity = await people.authenticate(session)
-    page = "/owner" if identity.role == "owner" else "/"
+    page = "/owner" if identity.role in OVERSEERS else "/"
     answer = RedirectResponse(root_of(request) + page, status_code=303)
     limits: IntakeConfig = request.app.state.limits
     answer.set_cookie(
@@ -181,6 +184,6 @@ async def _frame(request: Request, identity: Identity) -> dict[str, Any]:
         "run_id": run.run_id,
         "kind": run.kind,
         "labeler_id": identity.labeler_id,
-        "is_owner": identity.role == "owner",
+        "role": identity.role,
         "csrf": csrf_token(request.cookies[site_of(request).session_cookie]),
     }

@@ -1,15 +1,24 @@
-"""Letting people in and out: tokens, one-time links and sessions are given and voided here."""
+"""Letting people in and out: tokens, links, sessions and roles are given and taken back here."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from label_queue.config import IntakeConfig
 from label_queue.folds.access import Access
+from label_queue.folds.people import PeoplePage, Person, people_page, person, token_id_of
 from label_queue.ledger.group_commit import GroupCommit
-from label_queue.ledger.records import LabelerToken, Record, Role, TokenKind, TokenRevocation
+from label_queue.ledger.records import (
+    LabelerToken,
+    Record,
+    Role,
+    RoleChange,
+    TokenKind,
+    TokenRevocation,
+)
 from protocol.bearer import token_sha256
 from protocol.errors import InvalidLabel, LabelConflict, ResourceError, UnknownTask
 from protocol.names import RESERVED_NAMES
@@ -24,10 +33,16 @@ class Admission:
     """Path of the one-time link, e.g. "/enter/…"."""
     token: str
     """Token for `Authorization: Bearer`; shown this once."""
+    role: Role
+    token_ids: tuple[str, ...]
+    """What names link and token where they are to be revoked."""
 
 
 class Admissions:
-    """Writes down who may come in before it says so. Only digests are kept."""
+    """Writes down who may come in before it says so. Only digests are kept.
+
+    Who acts is said with every call, and kept in the ledger.
+    """
 
     def __init__(
         self,
@@ -35,35 +50,56 @@ class Admissions:
         commits: GroupCommit,
         config: IntakeConfig,
         clock: Callable[[], float],
+        new_id: Callable[[], str],
     ) -> None:
         self._access = access
         self._commits = commits
         self._clock = clock
+        self._new_id = new_id
+        self._deciding = asyncio.Lock()
+        """One decision at a time: of two owners who revoke each other, one stays."""
         self._ttl_s: dict[TokenKind, float | None] = {
             "token": config.token_ttl_s,
             "link": config.link_ttl_s,
             "session": config.session_max_age_s,
         }
 
-    async def add_labeler(self, labeler_id: str, role: Role = "labeler") -> str:
-        """Return a new bearer token. Not idempotent: those before stay good."""
-        token, record = self._issue(labeler_id, role, "token")
-        await self._commits.write([record])
+    def people(
+        self, *, offset: int, limit: int, search: str = "", role: Role | None = None
+    ) -> PeoplePage:
+        """Return a stretch of the people ever let in; see `people_page`."""
+        return people_page(self._access, offset=offset, limit=limit, search=search, role=role)
+
+    async def add_labeler(self, labeler_id: str, role: Role, actor: str) -> str:
+        """Return a new bearer token. Not idempotent: those before stay good.
+
+        Raises as `admit`.
+        """
+        async with self._deciding:
+            _, changes = self._role_for(labeler_id, role, actor)
+            token, record = self._issue(labeler_id, role, "token", actor)
+            await self._commits.write([*changes, record])
         return token
 
-    async def admit(self, labeler_id: str, role: Role) -> Admission:
+    async def admit(self, labeler_id: str, role: Role | None, actor: str) -> Admission:
         """Return a new one-time link and a new bearer token. Not idempotent.
 
-        Raises InvalidLabel for a labeler named like those who act in the cord's record.
+        `role` None is the one they have; a labeler's, for somebody new. Raises InvalidLabel for
+        somebody other than an owner who is named like those who act in the cord's record, and
+        LabelConflict for somebody who is in, in another role.
         """
-        if role == "labeler" and labeler_id in RESERVED_NAMES:
-            raise InvalidLabel(
-                f"{labeler_id!r} is a name the run itself uses: choose another", "labeler_id"
-            )
-        code, link = self._issue(labeler_id, role, "link")
-        token, bearer = self._issue(labeler_id, role, "token")
-        await self._commits.write([link, bearer])
-        return Admission(labeler_id=labeler_id, link=f"/enter/{code}", token=token)
+        async with self._deciding:
+            given, changes = self._role_for(labeler_id, role, actor)
+            code, link = self._issue(labeler_id, given, "link", actor)
+            token, bearer = self._issue(labeler_id, given, "token", actor)
+            await self._commits.write([*changes, link, bearer])
+        return Admission(
+            labeler_id=labeler_id,
+            link=f"/enter/{code}",
+            token=token,
+            role=given,
+            token_ids=(token_id_of(link), token_id_of(bearer)),
+        )
 
     async def open_link(self, code: str) -> str:
         """Use up a one-time link; return the token of the session it opens.
@@ -72,9 +108,10 @@ class Admissions:
         and ResourceError when the disk refuses; then the link is still good.
         """
         link = self._access.claim_link(code)
-        token, session = self._issue(link.labeler_id, link.role, "session")
+        who, role = link.labeler_id, self._access.role(link)
+        token, session = self._issue(who, role, "session", who)
         try:
-            await self._commits.write([self._end(link, "used"), session])
+            await self._commits.write([self._end(link, "used", who), session])
         except ResourceError:
             self._access.give_back(link)
             raise
@@ -84,25 +121,91 @@ class Admissions:
         """End a session. Idempotent; what is no session, or over, is left alone."""
         session = self._access.session(token)
         if session is not None:
-            await self._commits.write([self._end(session, "left")])
+            await self._commits.write([self._end(session, "left", session.labeler_id)])
 
-    async def revoke(self, labeler_id: str, reason: str) -> None:
+    async def change_role(self, labeler_id: str, role: Role, reason: str, actor: str) -> Person:
+        """Give somebody another role, by whatever they come, from their next request on.
+
+        Idempotent. Raises UnknownTask for somebody never let in, InvalidLabel as `admit` does, and
+        LabelConflict where nobody would be left who can oversee the run.
+        """
+        self._refuse_unknown(labeler_id)
+        _refuse_reserved(labeler_id, role)
+        async with self._deciding:
+            if self._access.role_of(labeler_id) != role:
+                if role != "owner":
+                    self._refuse_last_owner(labeler_id, self._access.live(labeler_id))
+                await self._commits.write([self._change(labeler_id, role, reason, actor)])
+        return person(self._access, labeler_id)
+
+    async def revoke(self, labeler_id: str, reason: str, actor: str) -> None:
         """Void all tokens, links and sessions of somebody. Idempotent.
 
         Raises UnknownTask for somebody never let in, and LabelConflict where nobody would be left
         who can oversee the run.
         """
-        if not self._access.knows(labeler_id):
-            raise UnknownTask(f"nobody called {labeler_id!r} was ever let in: see the list", "id")
-        owners = self._access.live(role="owner")
-        if owners and all(token.labeler_id == labeler_id for token in owners):
-            raise LabelConflict(f"{labeler_id!r} is the only owner: admit another one first")
-        ended: list[Record] = [
-            self._end(token, reason) for token in self._access.live(labeler_id=labeler_id)
-        ]
+        self._refuse_unknown(labeler_id)
+        async with self._deciding:
+            await self._revoke(labeler_id, self._access.live(labeler_id), reason, actor)
+
+    async def revoke_token(self, labeler_id: str, token_id: str, reason: str, actor: str) -> Person:
+        """Void one token, link or session of somebody, named as `WayIn.token_id`. Idempotent.
+
+        Raises UnknownTask for one they never had, and LabelConflict as `revoke` does.
+        """
+        self._refuse_unknown(labeler_id)
+        own = self._access.tokens_of(labeler_id)
+        named = [token for token in own if token_id_of(token) == token_id]
+        if not named:
+            raise UnknownTask(f"{labeler_id!r} never had a token {token_id!r}: see the list", "id")
+        async with self._deciding:
+            live = [token for token in named if not self._access.is_void(token)]
+            await self._revoke(labeler_id, live, reason, actor)
+        return person(self._access, labeler_id)
+
+    async def _revoke(
+        self, labeler_id: str, tokens: list[LabelerToken], reason: str, actor: str
+    ) -> None:
+        self._refuse_last_owner(labeler_id, tokens)
+        ended: list[Record] = [self._end(token, reason, actor) for token in tokens]
         await self._commits.write(ended)
 
-    def _issue(self, labeler_id: str, role: Role, kind: TokenKind) -> tuple[str, LabelerToken]:
+    def _refuse_unknown(self, labeler_id: str) -> None:
+        if not self._access.knows(labeler_id):
+            raise UnknownTask(f"nobody called {labeler_id!r} was ever let in: see the list", "id")
+
+    def _refuse_last_owner(self, labeler_id: str, ending: list[LabelerToken]) -> None:
+        """Refuse to end what alone lets an owner in."""
+        owners = self._access.live(role="owner")
+        if owners and all(token in ending for token in owners):
+            raise LabelConflict(f"{labeler_id!r} is the only owner: admit another one first")
+
+    def _role_for(
+        self, labeler_id: str, role: Role | None, actor: str
+    ) -> tuple[Role, list[Record]]:
+        """Return the role in which somebody is let in, and the change of role that takes."""
+        known = self._access.role_of(labeler_id)
+        given = role or known or "labeler"
+        _refuse_reserved(labeler_id, given)
+        if known is None or known == given:
+            return given, []
+        if self._access.live(labeler_id):
+            raise LabelConflict(f"{labeler_id!r} is in as {known}: change their role instead")
+        return given, [self._change(labeler_id, given, "let in again", actor)]
+
+    def _change(self, labeler_id: str, role: Role, reason: str, actor: str) -> RoleChange:
+        return RoleChange(
+            change_id=self._new_id(),
+            labeler_id=labeler_id,
+            role=role,
+            actor=actor,
+            reason=reason,
+            at=self._clock(),
+        )
+
+    def _issue(
+        self, labeler_id: str, role: Role, kind: TokenKind, made_by: str
+    ) -> tuple[str, LabelerToken]:
         token = secrets.token_urlsafe(32)
         now, ttl_s = self._clock(), self._ttl_s[kind]
         record = LabelerToken(
@@ -112,8 +215,18 @@ class Admissions:
             expires_at=None if ttl_s is None else now + ttl_s,
             role=role,
             kind=kind,
+            made_by=made_by,
         )
         return token, record
 
-    def _end(self, token: LabelerToken, reason: str) -> TokenRevocation:
-        return TokenRevocation(token_sha256=token.token_sha256, at=self._clock(), reason=reason)
+    def _end(self, token: LabelerToken, reason: str, actor: str) -> TokenRevocation:
+        return TokenRevocation(
+            token_sha256=token.token_sha256, at=self._clock(), reason=reason, actor=actor
+        )
+
+
+def _refuse_reserved(labeler_id: str, role: Role) -> None:
+    if role != "owner" and labeler_id in RESERVED_NAMES:
+        raise InvalidLabel(
+            f"{labeler_id!r} is a name the run itself uses: choose another", "labeler_id"
+        )

@@ -92,7 +92,10 @@ class TaskMixer:
         """Return one of the templates asked least often; none made of a query of their own."""
         self._look_for_templates()
         asked, shown = self._asked[labeler_id], self._shown[labeler_id]
-        fit = [each for each in self._templates if each.repeat_of not in asked]
+        gold = self._history.standings.gold
+        fit = [
+            each for each in self._templates if gold.judges(each) and each.repeat_of not in asked
+        ]
         fewest = min((shown[each.query_id] for each in fit), default=0)
         fresh = [each for each in fit if shown[each.query_id] == fewest]
         return self._rng.choice(fresh) if fresh else None

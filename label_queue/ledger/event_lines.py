@@ -1,10 +1,12 @@
 """How label events and cord events are written, in the ledger as in an export: one flat line each.
 
     {"seq":1,"event_id":"0199…:0","type":"submit","label_id":"0199…","revision":0, …}
+    {"seq":2,"event_id":"0199…","type":"retire_gold","query_id":"8c1f…","actor":"olga", …}
     {"event_id":"0199…","action":"roll_back","actor":"owner","reason":"…","at":9.5,"to_version":3}
 
-A line has every field of any type; those that an event has none of are blank. A line whose blanks
-are filled, or that lacks what its type must say, is refused by the field's name.
+A line has every field of any type, but for who decided what, which stands in owners' events alone;
+fields that an event has none of are blank. A line whose blanks are filled, or that lacks what its
+type must say, is refused by the field's name.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, PlainSerializer, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, PlainSerializer, TypeAdapter, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from protocol.cord import CordEvent, Pulled, ReasonReleased, Released, RollbackOrdered, RolledBack
 from protocol.labels import (
     Excluded,
+    GoldMade,
+    GoldRetired,
     LabelEvent,
     Outcome,
     Reinstated,
@@ -32,6 +36,8 @@ from protocol.schema import only
 
 EVENT_SCHEMA = 1
 """Schema version of a label event's line; raised when an older reader could misread it."""
+IfSaid = Annotated[str | None, Field(exclude_if=lambda said: said is None)]
+"""What owners' events alone say: written only where it is said, so labels' lines stay as short."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +46,7 @@ class LabelEventLine:
 
     seq: int
     event_id: str
-    type: Literal["submit", "revise", "retract", "exclude", "reinstate"]
+    type: Literal["submit", "revise", "retract", "exclude", "reinstate", "make_gold", "retire_gold"]
     label_id: str
     revision: int
     assignment_id: str
@@ -61,6 +67,8 @@ class LabelEventLine:
     reason: str | None = None
     from_seq: int | None = None
     schema_version: Annotated[int, AfterValidator(only(EVENT_SCHEMA))] = EVENT_SCHEMA
+    actor: IfSaid = None
+    replaces: IfSaid = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +94,8 @@ LABEL_TYPES: Mapping[str, type[Any]] = {
     "retract": Retracted,
     "exclude": Excluded,
     "reinstate": Reinstated,
+    "make_gold": GoldMade,
+    "retire_gold": GoldRetired,
 }
 CORD_TYPES: Mapping[str, type[Any]] = {
     "pull": Pulled,
@@ -112,8 +122,9 @@ _NAMES: Mapping[type[Any], tuple[str, ...]] = {
 _WORDS: Mapping[type[Any], str] = {
     kind: word for words in (LABEL_TYPES, CORD_TYPES) for word, kind in words.items()
 }
+_BLANK_TEXTS = ("label_id", "assignment_id", "query_id", "labeler_id")
 _BLANKS: Mapping[str, Any] = {
-    each.name: {"label_id": "", "assignment_id": "", "query_id": "", "revision": 0}.get(each.name)
+    each.name: "" if each.name in _BLANK_TEXTS else {"revision": 0}.get(each.name)
     for each in fields(LabelEventLine)
     if each.name not in ("type", "schema_version")
 }

@@ -14,7 +14,8 @@ from typing import Any, Literal, Protocol, TypeVar, get_args
 from protocol.cord import CordEvent
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent, PolicyProvenance, RewardVersion
 
-Role = Literal["labeler", "owner"]
+Role = Literal["labeler", "observer", "owner"]
+"""Labelers label; an observer sees what an owner sees, and does nothing; an owner may label too."""
 TokenKind = Literal["token", "link", "session"]
 
 
@@ -31,6 +32,9 @@ class LabelerToken:
     kind: TokenKind = "token"
     """What it is: a bearer token; a link that opens one session and is then void; a browser's
     session."""
+    made_by: str = ""
+    """Who made it: an owner, or of a session whoever opened the link; "" in ledgers that do not
+    say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,22 @@ class TokenRevocation:
     token_sha256: str
     at: float
     reason: str
+    actor: str = ""
+    """Who ended it: an owner, or whoever used the link or left; "" in ledgers that do not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleChange:
+    """Somebody has another role from here on, by whatever token, link or session they come."""
+
+    change_id: str
+    """A uuid7."""
+    labeler_id: str
+    role: Role
+    actor: str
+    """The owner who decided it."""
+    reason: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +92,7 @@ Record = (
     | LabelEvent
     | LabelerToken
     | TokenRevocation
+    | RoleChange
     | CordEvent
     | RewardVersion
     | PolicyProvenance

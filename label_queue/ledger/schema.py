@@ -2,6 +2,7 @@
 
 1  queries, assignments, label events, tokens and dead letters; tokens say neither role nor kind
 2  beside them the cord, reward and policy versions, revocations and connectors' offsets
+3  beside them changes of people's roles
 
 A change of the tables is a new version: a revision of that number in `migrations/versions`, and
 `tables` as it leaves them. Steps only add, so that a reader takes an older ledger as it is. What
@@ -21,7 +22,7 @@ from label_queue.ledger.tables import STREAMS, metadata, run_table
 from protocol.errors import InputError
 from protocol.schema import MEND_UNKNOWN, newer_than_ours
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 

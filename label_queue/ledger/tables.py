@@ -25,6 +25,7 @@ from label_queue.ledger.records import (
     DeadLetter,
     LabelerToken,
     Record,
+    RoleChange,
     TokenRevocation,
 )
 from protocol.cord import CordEvent
@@ -140,6 +141,15 @@ STREAMS: Mapping[Any, Stream] = {
     ),
     TokenRevocation: Stream.of(
         TypeAdapter(TokenRevocation), "token_revocations", _time("at"), key="token_sha256"
+    ),
+    RoleChange: Stream.of(
+        TypeAdapter(RoleChange),
+        "role_changes",
+        _text("labeler_id"),
+        _text("role"),
+        _text("actor"),
+        _time("at"),
+        key="change_id",
     ),
     CordEvent: Stream.of(
         CORD_EVENT,

@@ -10,6 +10,7 @@ from label_queue.folds.lineage import policies_touched
 from label_queue.folds.shift import find_shift, weight_share
 from label_queue.folds.view import LearnedLabels, LedgerView
 from protocol.labels import Excluded, OwnerEvent, Reinstated, Source
+from protocol.names import OWNER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,7 @@ class OwnerEvents:
     clock: Callable[[], float]
     """Returns the present time, Unix seconds."""
 
-    def exclude(self, labeler_id: str, from_seq: int, reason: str) -> Excluded:
+    def exclude(self, labeler_id: str, from_seq: int, reason: str, actor: str = OWNER) -> Excluded:
         """Leave somebody's labels out, from a sequence number on."""
         return Excluded(
             seq=0,
@@ -30,9 +31,10 @@ class OwnerEvents:
             source=Source(system="owner"),
             reason=reason,
             from_seq=from_seq,
+            actor=actor,
         )
 
-    def reinstate(self, labeler_id: str, reason: str) -> Reinstated:
+    def reinstate(self, labeler_id: str, reason: str, actor: str = OWNER) -> Reinstated:
         """Take all labels of somebody in again."""
         return Reinstated(
             seq=0,
@@ -41,6 +43,7 @@ class OwnerEvents:
             received_at=self.clock(),
             source=Source(system="owner"),
             reason=reason,
+            actor=actor,
         )
 
 

@@ -8,19 +8,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from label_queue.config import LabelsConfig
-from label_queue.folds.board import ON_TOP
 from label_queue.folds.view import LearnedLabels
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.oversight.exclusion import ExclusionPreview, OwnerEvents, preview
+from label_queue.oversight.given_answers import (
+    AgreementMatrix,
+    AnswerPage,
+    agreement_matrix,
+    answer_page,
+)
 from label_queue.oversight.judgement import Evidence, assessments, disagreements, history
 from label_queue.oversight.overview import Disagreement, Moment, Overview
 from label_queue.oversight.overview_parts import holdings, progress
 from label_queue.quality.assessment import Assessment
-from label_queue.quality.gold_tasks import AskMoment, past_template
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
-from protocol.distinct import is_comparison
-from protocol.errors import InvalidLabel, UnknownTask
+from protocol.errors import UnknownTask
 from protocol.labels import OwnerEvent
 
 BURST_S = 1.0
@@ -155,6 +158,22 @@ class Oversight:
             history=history(evidence, self._schedule),
         )
 
+    def answers_of(
+        self, labeler_id: str, *, offset: int, limit: int, only_disputed: bool
+    ) -> AnswerPage:
+        """Return a stretch of somebody's answers; see `answer_page`.
+
+        Raises UnknownTask for somebody never let in.
+        """
+        self._refuse_unknown(labeler_id)
+        return answer_page(
+            self._state, labeler_id, offset=offset, limit=limit, only_disputed=only_disputed
+        )
+
+    def agreement(self, *, offset: int, limit: int) -> AgreementMatrix:
+        """Return a stretch of the matrix of agreement; see `agreement_matrix`."""
+        return agreement_matrix(self._state, offset=offset, limit=limit)
+
     async def preview_exclusion(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
         """Say what excluding somebody would change, or reinstating who is excluded.
 
@@ -166,54 +185,31 @@ class Oversight:
             return await self._preview(self._events.reinstate(labeler_id, ""))
         return await self._preview(self._events.exclude(labeler_id, from_seq, ""))
 
-    async def exclude(self, labeler_id: str, from_seq: int, reason: str) -> ExclusionPreview:
+    async def exclude(
+        self, labeler_id: str, from_seq: int, reason: str, actor: str
+    ) -> ExclusionPreview:
         """Leave somebody's labels out from `from_seq` on; return what it changes. Idempotent.
 
         Raises UnknownTask for somebody never let in.
         """
         self._refuse_unknown(labeler_id)
-        event = self._events.exclude(labeler_id, from_seq, reason)
+        event = self._events.exclude(labeler_id, from_seq, reason, actor)
         changes = await self._preview(event)
         if self._state.history.standings[labeler_id].excluded_from != from_seq:
             await self._commits.write([event])
         return changes
 
-    async def reinstate(self, labeler_id: str, reason: str) -> ExclusionPreview:
+    async def reinstate(self, labeler_id: str, reason: str, actor: str) -> ExclusionPreview:
         """Undo exclusion or suspension; return what it changes. Idempotent.
 
         Raises UnknownTask for somebody never let in.
         """
         self._refuse_unknown(labeler_id)
-        event = self._events.reinstate(labeler_id, reason)
+        event = self._events.reinstate(labeler_id, reason, actor)
         changes = await self._preview(event)
         if self._state.history.standings[labeler_id].state != "active":
             await self._commits.write([event])
         return changes
-
-    async def make_gold(self, query_id: str, choice: str) -> str:
-        """Ask a past query as gold from now on, `choice` being right; return the gold query's id.
-
-        Nobody who answered it is asked. Idempotent by query and choice. Raises UnknownTask, and
-        InvalidLabel for what only judges labelers, or a candidate that is not the query's.
-        """
-        query = self._state.board.queries.get(query_id)
-        if query is None:
-            raise UnknownTask(
-                f"no query {query_id!r} in this run: see the disagreements", "query_id"
-            )
-        if query.purpose in ON_TOP:
-            raise InvalidLabel(f"query {query_id!r} is a {query.purpose} task already", "query_id")
-        if choice not in [candidate.candidate_id for candidate in query.candidates]:
-            raise InvalidLabel(f"{choice!r} is not a candidate of query {query_id!r}", "choice")
-        if not is_comparison(query.candidates):
-            raise InvalidLabel(
-                f"query {query_id!r} shows two responses that are alike: neither is right",
-                "query_id",
-            )
-        moment = AskMoment(now=self._clock(), labels=self._state.history.num_submitted)
-        template = past_template(query, choice, moment)
-        await self._commits.write([template])
-        return template.query_id
 
     def _refuse_unknown(self, labeler_id: str) -> None:
         has_answered = bool(self._state.history.submits_of(labeler_id))

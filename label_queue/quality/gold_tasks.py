@@ -1,8 +1,9 @@
-"""Tasks on top of the schedule: gold from a file or from past queries, and repeats.
+"""Tasks on top of the schedule: gold from a file, from past queries or written, and repeats.
 
 A gold *template* is a query nobody is asked (`num_wanted` 0); each time it is asked, a fresh query
-is written whose `repeat_of` names it. A repeat is a fresh query whose `repeat_of` names the query
-asked before. All have ids of the usual form, so that nothing in a task tells what it is for.
+is written whose `repeat_of` names it. Whether it is asked, `asked_gold` says. A repeat is a fresh
+query whose `repeat_of` names the query asked before. All have ids of the usual form, so that
+nothing in a task tells what it is for.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from protocol.errors import InputError
 from protocol.files import read_text
 from protocol.labels import Candidate, ComparisonQuery
 from protocol.messages import ChatMessage
+
+BY_OWNER = "owner"
+"""The selector of gold that the owner made: an event says from when on it is asked."""
 
 
 def _as_prompt(value: object) -> str | tuple[ChatMessage, ...]:
@@ -86,23 +90,27 @@ def _parse(path: Path, number: int, line: str, num_candidates: int) -> GoldTask:
         name = ".".join(str(part) for part in fault["loc"])
         message = fault["msg"].removeprefix("Value error, ")
         raise InputError(f"{place}: {name + ': ' if name else ''}{message}") from error
+    problem = problem_of(task, num_candidates)
+    if problem is not None:
+        raise InputError(f"{place}: {problem[0]}: {problem[1]}")
+    return task
+
+
+def problem_of(task: GoldTask, num_candidates: int) -> tuple[str, str] | None:
+    """Return the field at fault and what is wrong with it; None where the task can be asked."""
     if len(task.candidates) != num_candidates:
-        raise InputError(
-            f"{place}: candidates: want {num_candidates}, as labels.num_candidates says, got "
-            f"{len(task.candidates)}: people would tell gold from the rest by their number"
+        return "candidates", (
+            f"want {num_candidates}, as labels.num_candidates says, got {len(task.candidates)}: "
+            "people would tell gold from the rest by their number"
         )
     alike = first_alike(_candidates(task, ""))
     if alike is not None:
-        raise InputError(
-            f"{place}: candidates: two are the same to who reads them ({alike[0]} and {alike[1]}), "
-            "so neither is best"
+        return "candidates", (
+            f"two are the same to who reads them ({alike[0]} and {alike[1]}), so neither is best"
         )
     if task.answer >= len(task.candidates):
-        raise InputError(
-            f"{place}: answer: want an index from 0 to {len(task.candidates) - 1}, got "
-            f"{task.answer}"
-        )
-    return task
+        return "answer", (f"want an index from 0 to {len(task.candidates) - 1}, got {task.answer}")
+    return None
 
 
 def new_templates(
@@ -125,12 +133,38 @@ def new_templates(
     tasks = read_gold(path, config.num_candidates)
     templates = {
         template.query_id: template
-        for template in (_file_template(task, config, run_id, moment) for task in tasks)
+        for template in (_template(task, config, run_id, moment) for task in tasks)
     }
     return [template for name, template in templates.items() if name not in known]
 
 
-def _file_template(
+def written_template(
+    task: GoldTask,
+    config: LabelsConfig,
+    run_id: str,
+    moment: AskMoment,
+    past_query_id: str | None = None,
+) -> ComparisonQuery:
+    """Return what the owner wrote as a template; what says the same has the same id.
+
+    Whoever answered `past_query_id`, of which it is a version, is not asked this.
+    """
+    template = _template(task, config, run_id, moment)
+    return replace(template, selector=BY_OWNER, repeat_of=past_query_id)
+
+
+def task_of(template: ComparisonQuery) -> GoldTask:
+    """Return what a template says, as it could be written."""
+    ids = [each.candidate_id for each in template.candidates]
+    assert template.gold_answer is not None
+    return GoldTask.model_construct(
+        prompt=template.prompt_messages or template.prompt_text,
+        candidates=tuple(each.text for each in template.candidates),
+        answer=ids.index(template.gold_answer),
+    )
+
+
+def _template(
     task: GoldTask, config: LabelsConfig, run_id: str, moment: AskMoment
 ) -> ComparisonQuery:
     text, messages = ("", task.prompt) if isinstance(task.prompt, tuple) else (task.prompt, ())
@@ -179,7 +213,7 @@ def _candidates(task: GoldTask, query_id: str) -> tuple[Candidate, ...]:
 
 
 def past_template(query: ComparisonQuery, choice: str, moment: AskMoment) -> ComparisonQuery:
-    """Return a past query as a template, `choice` being the right candidate's id.
+    """Return a past query as a template of the owner's, `choice` being the right candidate's id.
 
     Its `repeat_of` names the past query: who answered that is not asked this. The same query and
     choice again give the same id.
@@ -188,6 +222,7 @@ def past_template(query: ComparisonQuery, choice: str, moment: AskMoment) -> Com
     return replace(
         _again(query, query_id, moment),
         purpose="gold",
+        selector=BY_OWNER,
         num_wanted=0,
         gold_answer=_candidate_id(query_id, choice),
         repeat_of=query.query_id,
@@ -197,6 +232,11 @@ def past_template(query: ComparisonQuery, choice: str, moment: AskMoment) -> Com
 def is_template(query: ComparisonQuery) -> bool:
     """Say whether a query is a gold template, which nobody is asked itself."""
     return query.purpose == "gold" and query.num_wanted == 0
+
+
+def gold_id(query: ComparisonQuery) -> str:
+    """Return which gold a gold query is: the template's id, of the template as of its showings."""
+    return query.query_id if is_template(query) else query.repeat_of or query.query_id
 
 
 def gold_showing(template: ComparisonQuery, query_id: str, moment: AskMoment) -> ComparisonQuery:

@@ -6,6 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from label_queue.quality.preference import TRAINING, stated_best
 from protocol.labels import AnswerEvent, ComparisonQuery
@@ -76,3 +77,33 @@ class PeerCounts:
 
     def _total(self, name: str) -> float:
         return math.fsum(alike / others for others, alike in sorted(self._agreeing[name].items()))
+
+
+class PairCounts:
+    """How often each two people gave the same answer, as the answers to each query come and go."""
+
+    def __init__(self) -> None:
+        self._shared: Counter[tuple[str, str]] = Counter()
+        """Queries that both answered, by their names in order."""
+        self._alike: Counter[tuple[str, str]] = Counter()
+
+    def take(self, given: Iterable[tuple[str, int]], by: int) -> None:
+        """Take all answers to one query (1), or give back what was taken of them (−1)."""
+        for (first, said), (second, also) in combinations(sorted(given), 2):
+            pair = first, second
+            self._shared[pair] += by
+            self._alike[pair] += by * (said == also)
+            if not self._shared[pair]:
+                del self._shared[pair], self._alike[pair]
+
+    def names(self) -> list[str]:
+        """Return everybody who shares a query with somebody, by name."""
+        return sorted({name for pair in self._shared for name in pair})
+
+    def between(self, one: str, other: str) -> PeerAgreement | None:
+        """Return how far two people agree; None where they share no query."""
+        pair = min(one, other), max(one, other)
+        shared = self._shared.get(pair, 0)
+        if not shared:
+            return None
+        return PeerAgreement(share=self._alike[pair] / shared, num_queries=shared)

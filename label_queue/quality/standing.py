@@ -17,17 +17,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Literal, assert_never
 
 from label_queue.config import QualityConfig
+from label_queue.quality.asked_gold import AskedGold
 from label_queue.quality.drift import cusum
 from label_queue.quality.gold import evidence, is_right, sequential_verdict
 from label_queue.quality.run_length import drift_threshold
 from protocol.labels import (
     ComparisonQuery,
     Excluded,
+    GoldEvent,
     LabelChange,
+    LabelerEvent,
     LabelEvent,
     OwnerEvent,
     Reinstated,
@@ -183,8 +185,8 @@ class Standings:
     """Everybody's standing, kept up to date event by event.
 
     Whether somebody starts on probation depends on whether gold was there when their first label
-    came: on gold queries' `labels_before`, not on when they were read, so that a gold task made
-    later changes nothing about labels before it.
+    came, as the ledger has it (`AskedGold`), so that a gold task made later changes nothing about
+    labels before it.
     """
 
     def __init__(self, queries: Mapping[str, ComparisonQuery], config: QualityConfig) -> None:
@@ -195,15 +197,15 @@ class Standings:
         self._labelers: dict[str, _Labeler] = {}
         self._standings: dict[str, Standing] = {}
         self._num_submits = 0
-        self._gold_from: int | None = None
-        self._num_queries_seen = 0
+        self.gold = AskedGold(queries)
+        """Which gold is asked, and judges."""
 
     def __getitem__(self, labeler_id: str) -> Standing:
         """Return a labeler's standing, also of one who has given no label yet."""
         known = self._standings.get(labeler_id)
         if known is not None:
             return known
-        return Standing(state="probation") if self._has_gold() else NEWCOMER
+        return Standing(state="probation") if self._has_gold else NEWCOMER
 
     def items(self) -> list[tuple[str, Standing]]:
         """Return everybody the ledger knows something of, sorted by name."""
@@ -215,9 +217,12 @@ class Standings:
 
     def apply(self, event: LabelEvent) -> None:
         """Take the next event that took effect."""
+        if isinstance(event, GoldEvent):
+            self.gold.apply(event)
+            return
         labeler = self._labelers.get(event.labeler_id)
         if labeler is None:
-            labeler = _Labeler(is_vouched=not self._has_gold())
+            labeler = _Labeler(is_vouched=not self._has_gold)
             self._labelers[event.labeler_id] = labeler
         elif not self._changes(event):
             self._num_submits += isinstance(event, Submitted)
@@ -230,32 +235,23 @@ class Standings:
                 labeler.reinstate()
             case Submitted() | Revised() | Retracted():
                 query = self._queries[event.query_id]
-                if query.purpose == "gold":
+                if self.gold.judges(query):
                     right = None if isinstance(event, Retracted) else is_right(query, event)
                     labeler.answer(event, right, self._config)
             case _:
                 assert_never(event)
         self._standings[event.labeler_id] = labeler.standing()
 
-    def _changes(self, event: LabelEvent) -> bool:
+    def _changes(self, event: LabelerEvent) -> bool:
         """Say whether an event of a known labeler can change their standing."""
         if isinstance(event, OwnerEvent):
             return True
-        return self._queries[event.query_id].purpose == "gold"
+        return self.gold.judges(self._queries[event.query_id])
 
+    @property
     def _has_gold(self) -> bool:
-        """Say whether gold was there before the next label."""
-        self._look_for_gold()
-        return self._gold_from is not None and self._gold_from <= self._num_submits
-
-    def _look_for_gold(self) -> None:
-        if self._num_queries_seen == len(self._queries):
-            return
-        new = islice(self._queries.values(), self._num_queries_seen, None)
-        starts = [query.labels_before for query in new if query.purpose == "gold"]
-        self._num_queries_seen = len(self._queries)
-        if starts and (self._gold_from is None or min(starts) < self._gold_from):
-            self._gold_from = min(starts)
+        """Whether gold is there before the next label."""
+        return self.gold.is_there(self._num_submits)
 
 
 def standings(

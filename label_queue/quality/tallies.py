@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
 from typing import Self
 
 from label_queue.config import QualityConfig
-from label_queue.quality.peers import PeerAgreement, PeerCounts, peer_answer
+from label_queue.quality.peers import PairCounts, PeerAgreement, PeerCounts, peer_answer
 from label_queue.quality.position import FirstPlaces, PositionBias
+from label_queue.quality.preference import TIE
 from label_queue.quality.self_agreement import RepeatCounts, SelfAgreement, is_alike
 from label_queue.quality.speed import Speed, is_fast
 from protocol.labels import (
     AnswerEvent,
     Assignment,
     ComparisonQuery,
+    GoldEvent,
     LabelChange,
     LabelEvent,
     Submitted,
@@ -83,8 +85,12 @@ class Tallies:
         """Labels that stand, by query, in the order in which they were given."""
         self._labelers: dict[str, _Labeler] = defaultdict(_Labeler)
         self._peers = PeerCounts()
+        self.pairs = PairCounts()
+        """Who agrees with whom."""
         self._disputed: dict[str, int] = {}
         """Queries on which people differ, with the sequence number of the newest answer."""
+        self._agreed: dict[str, tuple[int, int]] = {}
+        """Queries of which all put the same first: how many they are, and the newest answer."""
 
     @classmethod
     def of(
@@ -102,6 +108,8 @@ class Tallies:
 
     def apply(self, event: LabelEvent) -> None:
         """Take the next event that took effect."""
+        if isinstance(event, GoldEvent):
+            return
         own = self._labelers[event.labeler_id]
         if isinstance(event, Submitted):
             self._take_first(own, event)
@@ -130,7 +138,31 @@ class Tallies:
     def disputed(self, limit: int) -> list[list[AnswerEvent]]:
         """Return the answers to the newest queries on which people differ, newest first."""
         newest = nlargest(limit, self._disputed, key=self._disputed.__getitem__)
-        return [[label for label, _ in self._answers(query_id)] for query_id in newest]
+        return [self.labels_by(query_id) for query_id in newest]
+
+    def agreed(
+        self, offset: int, limit: int, is_wanted: Callable[[str], bool]
+    ) -> tuple[list[list[AnswerEvent]], int]:
+        """Return the answers to queries of which several people all put the same response first.
+
+        Those of the most people come first, then the newest. Also returns how many there are.
+
+        Args:
+            offset: How many to pass over.
+            limit: How many to return at most.
+            is_wanted: Whether a query is to be among them, by its id.
+        """
+        wanted = [query_id for query_id in self._agreed if is_wanted(query_id)]
+        best = nlargest(offset + limit, wanted, key=self._agreed.__getitem__)
+        return [self.labels_by(query_id) for query_id in best[offset:]], len(wanted)
+
+    def is_disputed(self, query_id: str) -> bool:
+        """Say whether people differ on a query."""
+        return query_id in self._disputed
+
+    def labels_by(self, query_id: str) -> list[AnswerEvent]:
+        """Return the labels on a query that say what is best; none of gold or repeats."""
+        return [label for label, _ in self._answers(query_id)]
 
     def _take_first(self, own: _Labeler, submit: Submitted) -> None:
         query = self._queries[submit.query_id]
@@ -143,7 +175,7 @@ class Tallies:
     def _take_change(self, own: _Labeler, event: LabelChange) -> None:
         before = self._labels.get(event.label_id)
         assignment = self._assignments[event.assignment_id]
-        self._peers.take([answer for _, answer in self._answers(event.query_id)], -1)
+        self._take_answers(self._answers(event.query_id), -1)
         if before is not None:
             own.places.take(assignment, before, -1)
             own.num_labels -= 1
@@ -152,12 +184,29 @@ class Tallies:
             own.places.take(assignment, event, 1)
             own.num_labels += 1
         answers = self._answers(event.query_id)
-        self._peers.take([answer for _, answer in answers], 1)
-        if len({best for _, (_, best) in answers}) > 1:
-            self._disputed[event.query_id] = max(label.seq for label, _ in answers)
-        else:
-            self._disputed.pop(event.query_id, None)
+        self._take_answers(answers, 1)
+        self._note_agreement(event.query_id, answers)
         self._compare(own, event)
+
+    def _take_answers(
+        self, answers: Sequence[tuple[AnswerEvent, tuple[str, int]]], by: int
+    ) -> None:
+        given = [answer for _, answer in answers]
+        self._peers.take(given, by)
+        self.pairs.take(given, by)
+
+    def _note_agreement(
+        self, query_id: str, answers: Sequence[tuple[AnswerEvent, tuple[str, int]]]
+    ) -> None:
+        """Note whether people differ on a query, or several agree on what is best."""
+        self._disputed.pop(query_id, None)
+        self._agreed.pop(query_id, None)
+        firsts = {best for _, (_, best) in answers}
+        newest = max((label.seq for label, _ in answers), default=0)
+        if len(firsts) > 1:
+            self._disputed[query_id] = newest
+        elif len(answers) > 1 and TIE not in firsts:
+            self._agreed[query_id] = len(answers), newest
 
     def _put(self, event: LabelChange, before: AnswerEvent | None) -> None:
         """Let a label stand as it is now."""

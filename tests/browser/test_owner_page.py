@@ -49,7 +49,7 @@ async def test_all_figures_are_there(enter: Enter) -> None:
             "z 4.2",
             "41 %",
             "6 %a 0.38",
-            "Reinstate bobExclude bobNew link bobRevoke bob",
+            "Answers bobReinstate bobExclude bobNew link bobRevoke bob",
         ]
     )
     await expect(row(olga, "bob").locator(".state")).to_have_text("Suspended")
@@ -211,12 +211,12 @@ async def test_the_cord_from_pull_to_release(people: FakePeopleQueue, enter: Ent
     await expect(olga.page.locator("#cord-text")).to_have_text("Now training.")
     await olga.page.get_by_role("button", name="Stop the line").click()
     await confirm(olga, "Stop the line", "it repeats itself")
-    await expect(heading).to_have_text("The line is stopped by owner")
+    await expect(heading).to_have_text("The line is stopped by olga")
     await expect(olga.page.locator("#cord-text")).to_contain_text("“it repeats itself”, just now.")
     await olga.page.get_by_role("button", name="Let the line go on").click()
     await confirm(olga, "Let it go on", "mended")
     await expect(heading).to_have_text("The line is running")
-    assert people.decisions == [("pull", "owner", "it repeats itself"), ("release", "mended")]
+    assert people.decisions == [("pull", "olga", "it repeats itself"), ("release", "mended")]
 
 
 async def test_a_full_disk_is_said_with_what_to_do(people: FakePeopleQueue, enter: Enter) -> None:

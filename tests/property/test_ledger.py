@@ -21,6 +21,7 @@ from protocol.labels import (
     Assignment,
     ComparisonQuery,
     DatasetRules,
+    LabelerEvent,
     LabelEvent,
     PolicyProvenance,
     RewardVersion,
@@ -216,7 +217,7 @@ def test_excluding_a_labeler_leaves_the_dataset_they_never_touched(
     stored = MemoryLedger()
     stored.write(events)
     everything = stored.events()
-    without = [event for event in everything if event.labeler_id != "bob"]
+    without = [e for e in everything if isinstance(e, LabelerEvent) and e.labeler_id != "bob"]
     rules = DatasetRules(excluded_labelers=("bob",))
     assert dataset_bytes(build_dataset(QUERIES, everything, 99, rules)) == dataset_bytes(
         build_dataset(QUERIES, without, 99, DatasetRules())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ from label_queue.fitting.retraining import make_request
 from label_queue.folds.dataset import build_dataset, current_labels
 from label_queue.folds.history import LabelHistory
 from label_queue.quality.assessment import assess
-from label_queue.quality.peers import peer_agreement
+from label_queue.quality.peers import PeerAgreement, peer_agreement, peer_answer
 from label_queue.quality.preference import TRAINING
 from label_queue.quality.reliability import reliabilities
 from label_queue.quality.self_agreement import consistency
@@ -26,6 +28,11 @@ from protocol.labels import (
     Comparison,
     DatasetRules,
     Excluded,
+    GoldEvent,
+    GoldMade,
+    GoldRetired,
+    LabelChange,
+    LabelerEvent,
     LabelEvent,
     OwnerEvent,
     Submitted,
@@ -37,6 +44,7 @@ from tests.support.labels import (
     make_assignment,
     make_event,
     make_exclusion,
+    make_gold_event,
     make_query,
     make_retraction,
 )
@@ -86,21 +94,35 @@ LEDGERS = st.lists(LABELS | LABELS | LABELS | OWNER_EVENTS, max_size=40).map(
     lambda events: _written(events)
 )
 
+GOLD_EVENTS = st.builds(
+    lambda kind, number, name: make_gold_event(kind, f"q{name}", number=number),
+    st.sampled_from([GoldMade, GoldRetired]),
+    st.integers(0, 50),
+    st.integers(6, 15),
+)
+LEDGERS_WITH_GOLD = st.lists(LABELS | LABELS | OWNER_EVENTS | GOLD_EVENTS, max_size=40).map(
+    lambda events: _numbered(events)
+)
 
-def _written(events: list[LabelEvent]) -> list[LabelEvent]:
+
+def _numbered(events: Sequence[LabelEvent]) -> list[LabelEvent]:
     """Number events as a ledger does, leaving out changes of labels never given."""
     ledger = MemoryLedger()
     given: set[str] = set()
     for event in events:
         if isinstance(event, Submitted):
             given.add(event.label_id)
-        if isinstance(event, OwnerEvent) or event.label_id in given:
+        if not isinstance(event, LabelChange) or event.label_id in given:
             ledger.write([event])
     return ledger.events()
 
 
+def _written(events: Sequence[LabelerEvent]) -> list[LabelerEvent]:
+    return [event for event in _numbered(events) if isinstance(event, LabelerEvent)]
+
+
 @settings(deadline=None)
-@given(LEDGERS)
+@given(LEDGERS_WITH_GOLD)
 def test_a_training_set_never_changes_once_its_last_event_is_written(
     events: list[LabelEvent],
 ) -> None:
@@ -111,7 +133,7 @@ def test_a_training_set_never_changes_once_its_last_event_is_written(
 
 
 @settings(deadline=None)
-@given(LEDGERS)
+@given(LEDGERS_WITH_GOLD)
 def test_what_counts_is_what_trains_event_by_event(events: list[LabelEvent]) -> None:
     history = LabelHistory(QUERIES, QUICK)
     for event in events:
@@ -125,8 +147,24 @@ def test_what_counts_is_what_trains_event_by_event(events: list[LabelEvent]) -> 
 
 
 @settings(deadline=None)
+@given(LEDGERS_WITH_GOLD)
+def test_gold_that_is_retired_moves_nobody(events: list[LabelEvent]) -> None:
+    folded = standings(QUERIES, [], QUICK)
+    retired: set[str] = set()
+    for event in events:
+        known = dict(folded.items())
+        folded.apply(event)
+        if isinstance(event, GoldEvent):
+            (retired.add if isinstance(event, GoldRetired) else retired.discard)(event.query_id)
+            assert dict(folded.items()) == known
+        elif isinstance(event, LabelChange) and event.query_id in retired:
+            before = known.get(event.labeler_id)
+            assert before is None or folded[event.labeler_id] == before
+
+
+@settings(deadline=None)
 @given(LEDGERS)
-def test_only_the_owner_lifts_a_suspension(events: list[LabelEvent]) -> None:
+def test_only_the_owner_lifts_a_suspension(events: list[LabelerEvent]) -> None:
     before = {name: standings(QUERIES, [], QUICK)[name] for name in LABELERS}
     folded = standings(QUERIES, [], QUICK)
     for event in events:
@@ -140,7 +178,7 @@ def test_only_the_owner_lifts_a_suspension(events: list[LabelEvent]) -> None:
 
 @settings(deadline=None)
 @given(LEDGERS, st.permutations(LABELERS))
-def test_names_of_labelers_mean_nothing(events: list[LabelEvent], names: list[str]) -> None:
+def test_names_of_labelers_mean_nothing(events: list[LabelerEvent], names: list[str]) -> None:
     renamed = dict(zip(LABELERS, names, strict=True))
     other_events = [_renamed(event, renamed) for event in events]
     found = assess(QUERIES, ASSIGNMENTS, events, QUICK)
@@ -153,13 +191,14 @@ def test_names_of_labelers_mean_nothing(events: list[LabelEvent], names: list[st
 @settings(deadline=None)
 @given(LEDGERS)
 def test_counts_kept_as_labels_come_are_those_of_the_labels_as_they_stand(
-    events: list[LabelEvent],
+    events: list[LabelerEvent],
 ) -> None:
     tallies = Tallies(QUERIES, ASSIGNMENTS, QUICK)
     for number, event in enumerate(events, start=1):
         tallies.apply(event)
         labels = list(current_labels(events[:number]).values())
         peers = peer_agreement(QUERIES, labels)
+        _check_pairs(tallies, labels)
         for name, found in tallies.snapshot().items():
             own = [label for label in labels if label.labeler_id == name]
             firsts = [e for e in events[:number] if e.labeler_id == name]
@@ -186,7 +225,21 @@ def _disputed(labels: list[AnswerEvent]) -> list[list[AnswerEvent]]:
     return sorted(disputed, key=lambda given: max(each.seq for each in given), reverse=True)
 
 
-def _renamed(event: LabelEvent, names: dict[str, str]) -> LabelEvent:
+def _check_pairs(tallies: Tallies, labels: list[AnswerEvent]) -> None:
+    """Assert that who agrees with whom is what the labels say, looked at anew."""
+    said: dict[tuple[str, str], int] = {}
+    for label in labels:
+        answer = peer_answer(QUERIES[label.query_id], label)
+        if answer is not None:
+            said[label.labeler_id, label.query_id] = answer[1]
+    for one, other in combinations(LABELERS, 2):
+        both = [q for q in QUERIES if (one, q) in said and (other, q) in said]
+        alike = sum(said[one, q] == said[other, q] for q in both)
+        wanted = PeerAgreement(share=alike / len(both), num_queries=len(both)) if both else None
+        assert tallies.pairs.between(one, other) == tallies.pairs.between(other, one) == wanted
+
+
+def _renamed(event: LabelerEvent, names: dict[str, str]) -> LabelerEvent:
     labeler = names[event.labeler_id]
     if isinstance(event, OwnerEvent):
         return replace(event, labeler_id=labeler)
@@ -269,7 +322,7 @@ def test_the_cap_holds_and_only_takes_away(counts: list[int], data: st.DataObjec
 
 @settings(deadline=None, max_examples=25)
 @given(LEDGERS)
-def test_an_excluded_labeler_leaves_no_trace_in_a_refit(events: list[LabelEvent]) -> None:
+def test_an_excluded_labeler_leaves_no_trace_in_a_refit(events: list[LabelerEvent]) -> None:
     # Gold from the beginning on: then probation does not depend on others' labels.
     queries = {name: replace(query, labels_before=0) for name, query in QUERIES.items()}
     last = len(events) + 1
@@ -278,7 +331,7 @@ def test_an_excluded_labeler_leaves_no_trace_in_a_refit(events: list[LabelEvent]
     ledger = MemoryLedger()
     kept = [event for event in events if event.labeler_id != "bob"]
 
-    def renumbered(event: LabelEvent) -> LabelEvent:
+    def renumbered(event: LabelerEvent) -> LabelerEvent:
         """The event as that ledger has it: its numbers count no event of bob's."""
         if not isinstance(event, Excluded) or event.from_seq is None:
             return event

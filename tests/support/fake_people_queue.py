@@ -10,22 +10,20 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from label_queue.folds.access import Identity
 from label_queue.folds.cord import after
-from label_queue.labeling.admissions import Admission
 from label_queue.labeling.own_work import HeldTasks, LastAnswer, Me
 from label_queue.labeling.run_info import RunInfo
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
 from label_queue.labeling.tasks import Renewal, Task
 from label_queue.ledger.records import Role
-from label_queue.oversight.exclusion import ExclusionPreview
-from label_queue.oversight.overview import Overview
-from label_queue.sides.owner import OwnerSide
 from label_queue.sides.people import PeopleSide
-from protocol.cord import CordState, Pulled, ReasonReleased
+from protocol.cord import CordState, Pulled
 from protocol.errors import Forbidden, LabelConflict, LabelError, Unauthenticated, UnknownTask
+from tests.support.fake_owner import FakeOwner
+from tests.support.gold_shelf import GoldShelf
 from tests.support.overview import changed, make_overview
 
 PATIENCE_S = 20.0
@@ -52,6 +50,9 @@ class FakePeopleQueue(PeopleSide):
         self.shown_overview = make_overview()
         self.decisions: list[tuple[str, ...]] = []
         """What the owner did: its name, then its arguments as text."""
+        self.actors: list[str] = []
+        """Which owner did it, of what is not about the cord."""
+        self.gold = GoldShelf()
         self.heartbeats: list[str] = []
         self.given_to_others: set[str] = set()
         """Assignments whose lease is over, and whose task somebody else has now."""
@@ -61,6 +62,9 @@ class FakePeopleQueue(PeopleSide):
         self.change = asyncio.Event()
         self.identities: dict[str, Identity] = {}
         self.links: dict[str, Identity] = {}
+        self.roles: dict[str, Role] = {}
+        self.ended: set[str] = set()
+        """Tokens, links and sessions that were revoked."""
         self.numbers = itertools.count(1)
         self.pull_ids: set[str] = set()
         self._seqs = itertools.count(1)
@@ -230,104 +234,3 @@ class FakePeopleQueue(PeopleSide):
             self.pull_ids.add(pull_id)
             self.show(cord=after(cord, pulled))
         return self.shown_overview.cord
-
-
-class FakeOwner(OwnerSide):
-    """The owner's side of a fake queue."""
-
-    def __init__(self, queue: FakePeopleQueue) -> None:
-        self._queue = queue
-
-    async def add_labeler(self, name: str, role: Role = "labeler") -> str:
-        return (await self.admit(name, role)).token
-
-    async def admit(self, labeler_id: str, role: Role) -> Admission:
-        number = next(self._queue.numbers)
-        identity = Identity(labeler_id=labeler_id, role=role)
-        self._queue.links[f"code-{number}"] = identity
-        self._queue.identities[f"token-{number}"] = identity
-        return Admission(
-            labeler_id=labeler_id, link=f"/enter/code-{number}", token=f"token-{number}"
-        )
-
-    async def revoke(self, labeler_id: str, reason: str) -> None:
-        self._queue.decisions.append(("revoke", labeler_id, reason))
-        for tokens in (self._queue.identities, self._queue.links):
-            for token in [t for t, who in tokens.items() if who.labeler_id == labeler_id]:
-                del tokens[token]
-
-    async def overview(self) -> Overview:
-        return self._queue.shown_overview
-
-    async def wait_for_overview(self, after: float, timeout_s: float) -> Overview:
-        deadline = time.monotonic() + timeout_s
-        while self._queue.shown_overview.at <= after:
-            self._queue.change.clear()
-            try:
-                await asyncio.wait_for(
-                    self._queue.change.wait(), max(0.0, deadline - time.monotonic())
-                )
-            except TimeoutError:
-                break
-        return self._queue.shown_overview
-
-    async def preview_exclusion(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
-        row = next(
-            (row for row in self._queue.shown_overview.labelers if row.labeler_id == labeler_id),
-            None,
-        )
-        if row is None:
-            raise UnknownTask(f"nobody is called {labeler_id!r}")
-        return ExclusionPreview(
-            labeler_id=labeler_id,
-            from_seq=from_seq,
-            labels=max(0, row.labels - from_seq),
-            weight_share=row.weight_share,
-            forces_refit=row.weight_share > 0.02,
-            reward_versions=(3, 4, 5),
-            policy_versions=(21, 34),
-        )
-
-    async def exclude(self, labeler_id: str, from_seq: int, reason: str) -> ExclusionPreview:
-        preview = await self.preview_exclusion(labeler_id, from_seq)
-        self._queue.decisions.append(("exclude", labeler_id, str(from_seq), reason))
-        self._queue.set_row(labeler_id, state="excluded", excluded_from=from_seq, weight_share=0.0)
-        return preview
-
-    async def reinstate(self, labeler_id: str, reason: str) -> ExclusionPreview:
-        preview = await self.preview_exclusion(labeler_id, 0)
-        self._queue.decisions.append(("reinstate", labeler_id, reason))
-        self._queue.set_row(labeler_id, state="active", excluded_from=None)
-        return preview
-
-    async def pull_cord(self, reason: str) -> CordState:
-        return self._queue.pull("owner", reason)
-
-    async def release_cord(self, reason: str, pull_id: str | None = None) -> CordState:
-        cord = self._queue.shown_overview.cord
-        if cord.rollback_to is not None:
-            raise LabelConflict("a rollback is under way: wait for it")
-        if pull_id is not None and pull_id not in self._queue.pull_ids:
-            raise UnknownTask("nobody pulled the cord by that name", "pull_id")
-        self._queue.decisions.append(("release", reason))
-        if cord.reasons:
-            named = pull_id or cord.reasons[0].pull_id
-            released = ReasonReleased(
-                event_id="", actor="owner", reason=reason, at=0.0, pull_id=named
-            )
-            cord = after(cord, released)
-        self._queue.show(cord=cord)
-        return cord
-
-    async def order_rollback(self, to_version: int, reason: str) -> CordState:
-        cord = self._queue.shown_overview.cord
-        if not cord.is_pulled:
-            cord = self._queue.pull("owner", reason)
-        cord = replace(cord, rollback_to=to_version, offered_rollback=None)
-        self._queue.decisions.append(("roll_back", str(to_version), reason))
-        self._queue.show(cord=cord)
-        return cord
-
-    async def make_gold(self, query_id: str, choice: str) -> str:
-        self._queue.decisions.append(("gold", query_id, choice))
-        return f"gold-of-{query_id}"

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from label_queue.config import IntakeConfig, LabelsConfig, QualityConfig, WarmConfig
 from label_queue.folds.cord import RELEASED, after
+from label_queue.ledger.records import Role, RoleChange
 from protocol.cord import CordEvent, CordState, Pulled
 from protocol.labels import (
     AnswerEvent,
@@ -19,6 +20,8 @@ from protocol.labels import (
     Excluded,
     FitKind,
     FitRequest,
+    GoldMade,
+    GoldRetired,
     LabelChange,
     LabelEvent,
     Outcome,
@@ -209,6 +212,33 @@ def make_reinstatement(labeler_id: str, *, number: int = 0) -> Reinstated:
         labeler_id=labeler_id,
         received_at=1_010.0,
         source=Source(system="owner"),
+    )
+
+
+def make_gold_event(
+    kind: type[GoldMade] | type[GoldRetired], gold_id: str = "q0", *, number: int = 0
+) -> GoldMade | GoldRetired:
+    """An owner's event "gold:0" about a gold query."""
+    return kind(
+        seq=0,
+        event_id=f"gold:{number}",
+        query_id=gold_id,
+        received_at=1_020.0,
+        source=Source(system="owner"),
+        reason="known",
+        actor="olga",
+    )
+
+
+def make_role_change(role: Role = "observer", *, number: int = 0) -> RoleChange:
+    """Change "role:0" of ann's role by olga."""
+    return RoleChange(
+        change_id=f"role:{number}",
+        labeler_id="ann",
+        role=role,
+        actor="olga",
+        reason="watches",
+        at=1_030.0,
     )
 
 

@@ -14,18 +14,20 @@ from label_queue.ledger.records import (
     TokenRevocation,
 )
 from protocol.cord import CordEvent, Pulled, ReasonReleased, Released, RollbackOrdered, RolledBack
-from protocol.labels import LabelEvent
+from protocol.labels import GoldMade, GoldRetired, LabelEvent
 from tests.support.contract import Contract
 from tests.support.labels import (
     make_assignment,
     make_cord_event,
     make_event,
     make_exclusion,
+    make_gold_event,
     make_provenance,
     make_query,
     make_reinstatement,
     make_retraction,
     make_reward,
+    make_role_change,
 )
 
 
@@ -48,12 +50,14 @@ class LedgerContract(Contract):
     def test_versions_revocations_and_the_cord_take_effect_once(self, ledger: Ledger) -> None:
         records: list[Record] = [
             TokenRevocation(token_sha256="ab", at=1.0, reason="used"),
+            make_role_change("observer"),
             make_cord_event(Pulled),
             make_reward(1, ledger_seq=7),
             make_provenance(3, restored_from=1),
         ]
         again: list[Record] = [
             TokenRevocation(token_sha256="ab", at=2.0, reason="left"),
+            make_role_change("owner"),
             make_cord_event(Pulled, actor="bob"),
             make_reward(1, ledger_seq=9),
             make_provenance(3),
@@ -85,6 +89,8 @@ class LedgerContract(Contract):
             make_retraction(query, revision=2),
             make_reinstatement("ann", number=1),
             make_event(query, revision=3),
+            make_gold_event(GoldMade, number=0),
+            make_gold_event(GoldRetired, number=1),
         ]
         written = ledger.write(events)
         assert written == [replace(event, seq=i + 1) for i, event in enumerate(events)]

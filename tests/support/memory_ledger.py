@@ -12,6 +12,7 @@ from label_queue.ledger.records import (
     LabelerToken,
     R,
     Record,
+    RoleChange,
     TokenRevocation,
     stream_of,
 )
@@ -25,6 +26,7 @@ KEYS: dict[Any, str | None] = {
     LabelEvent: "event_id",
     LabelerToken: "token_sha256",
     TokenRevocation: "token_sha256",
+    RoleChange: "change_id",
     CordEvent: "event_id",
     RewardVersion: "version",
     PolicyProvenance: "version",

@@ -66,6 +66,9 @@ def test_help_is_quick() -> None:
     [
         ("label",),
         *(("labelers", name) for name in ("add", "list", "exclude", "reinstate", "revoke")),
+        *(("labelers", name) for name in ("access", "role")),
+        *(("gold", name) for name in ("list", "agreed", "make", "write", "edit", "retire")),
+        ("gold", "bring-back"),
         ("cord", "pull"),
         ("resume",),
         ("cord", "release"),

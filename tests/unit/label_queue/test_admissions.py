@@ -8,7 +8,8 @@ import pytest
 
 from label_queue.config import IntakeConfig
 from label_queue.folds.access import Identity
-from label_queue.ledger.records import LabelerToken, TokenRevocation
+from label_queue.folds.people import person
+from label_queue.ledger.records import LabelerToken, Role, RoleChange, TokenRevocation
 from label_queue.queue import LabelQueue
 from protocol.errors import InvalidLabel, LabelConflict, ResourceError, Unauthenticated, UnknownTask
 from tests.support.labels import ManualClock, make_config
@@ -197,3 +198,148 @@ async def test_owners_and_the_revoked_are_no_labelers_to_ask(make_queue: MakeQue
     await queue.owner.revoke("carl", "left")
     assert queue.state.access.labelers == {"ann", "bob"}
     assert queue.state.access.known == {"ann", "bob", "carl"}
+
+
+# --- people and their roles ----------------------------------------------------------------------
+
+
+def ways_in(queue: LabelQueue, name: str = "ann") -> list[tuple[str, float, str, float | None]]:
+    """What lets somebody in, newest first: its kind, when and by whom it was made, last use."""
+    who = person(queue.state.access, name)
+    return [(way.kind, way.made_at, way.made_by, way.last_used_at) for way in who.ways_in]
+
+
+async def test_who_may_come_in_is_listed_with_when_and_by_whom(
+    queue: LabelQueue, clock: ManualClock
+) -> None:
+    start = clock.now
+    admission = await queue.owner.admit("ann", "labeler", actor="olga")
+    clock.now += 10.0
+    await queue.people.authenticate(admission.token)
+    clock.now += 10.0
+    session = await queue.people.open_link(admission.link.removeprefix("/enter/"))
+    assert ways_in(queue) == [
+        ("session", start + 20.0, "ann", None),
+        ("token", start, "olga", start + 10.0),
+    ]
+    clock.now += 5.0
+    await queue.people.authenticate(session)
+    assert ways_in(queue)[0] == ("session", start + 20.0, "ann", start + 25.0)
+    [ann] = (await queue.owner.people(offset=0, limit=10)).people
+    assert (ann.labeler_id, ann.role, ann.let_in_at) == ("ann", "labeler", start)
+    assert ann.last_used_at == start + 25.0
+    await queue.owner.revoke("ann", "left", actor="olga")
+    [ann] = (await queue.owner.people(offset=0, limit=10)).people
+    assert (ann.ways_in, ann.role) == ((), "labeler")
+
+
+async def test_one_token_is_revoked_and_the_others_stay(
+    queue: LabelQueue, ledger: MemoryLedger, make_queue: MakeQueue
+) -> None:
+    lost = await queue.owner.admit("ann")
+    kept = await queue.owner.admit("ann")
+    assert len({*lost.token_ids, *kept.token_ids}) == 4
+    for name in lost.token_ids:
+        await queue.owner.revoke_token("ann", name, "sent to the wrong one", actor="olga")
+    for each in (queue, make_queue(make_config(intake=INTAKE))):
+        with pytest.raises(Unauthenticated, match="revoked"):
+            await each.people.authenticate(lost.token)
+        with pytest.raises(Unauthenticated, match="used or revoked"):
+            await each.people.open_link(lost.link.removeprefix("/enter/"))
+        assert await each.people.authenticate(kept.token) == ANN
+    assert {each.actor for each in ledger.read(TokenRevocation)} == {"olga"}
+    for name, token_id in (("ann", "0" * 16), ("eve", kept.token_ids[0])):
+        with pytest.raises(UnknownTask):
+            await queue.owner.revoke_token(name, token_id, "which?")
+    await queue.owner.admit("bob")
+    with pytest.raises(UnknownTask):  # of somebody else
+        await queue.owner.revoke_token("bob", kept.token_ids[0], "which?")
+
+
+async def test_a_role_changes_for_all_that_somebody_comes_by(
+    queue: LabelQueue, ledger: MemoryLedger, make_queue: MakeQueue
+) -> None:
+    await queue.owner.add_labeler("owner", "owner")
+    first = await queue.owner.admit("ann")
+    session = await queue.people.open_link(first.link.removeprefix("/enter/"))
+    unopened = (await queue.owner.admit("ann")).link.removeprefix("/enter/")
+    changed = await queue.owner.change_role("ann", "observer", "watches now", actor="olga")
+    assert changed.role == "observer"
+    again = make_queue(make_config(intake=INTAKE))
+    for each in (queue, again):
+        for token in (first.token, session):
+            assert (await each.people.authenticate(token)).role == "observer"
+        assert each.state.access.labelers == set()
+    opened = await queue.people.open_link(unopened)
+    assert (await queue.people.authenticate(opened)).role == "observer"
+    [change] = ledger.read(RoleChange)
+    assert (change.labeler_id, change.role, change.actor) == ("ann", "observer", "olga")
+    assert (await queue.owner.change_role("ann", "labeler", "labels again")).role == "labeler"
+    assert queue.state.access.labelers == {"ann"}
+
+
+async def test_nobody_is_let_in_twice_in_two_roles(queue: LabelQueue) -> None:
+    await queue.owner.add_labeler("owner", "owner")
+    await queue.owner.admit("ann", "observer")
+    with pytest.raises(LabelConflict, match="'ann' is in as observer: change their role"):
+        await queue.owner.admit("ann", "labeler")
+    with pytest.raises(LabelConflict, match="change their role"):
+        await queue.owner.add_labeler("ann", "owner")
+    again = await queue.owner.admit("ann")
+    assert again.role == "observer"
+    await queue.owner.revoke("ann", "left")
+    back = await queue.owner.admit("ann", "labeler")
+    assert (await queue.people.authenticate(back.token)).role == "labeler"
+
+
+async def test_the_role_of_the_only_owner_stays(queue: LabelQueue, make_queue: MakeQueue) -> None:
+    admission = await queue.owner.admit("olga", "owner")
+    with pytest.raises(LabelConflict, match="only owner"):
+        await queue.owner.change_role("olga", "labeler", "by mistake")
+    await queue.owner.revoke_token("olga", admission.token_ids[0], "opened another")
+    with pytest.raises(LabelConflict, match="only owner"):
+        await queue.owner.revoke_token("olga", admission.token_ids[1], "by mistake")
+    await queue.owner.admit("ove", "labeler")
+    await queue.owner.change_role("ove", "owner", "helps")
+    assert (await queue.owner.change_role("olga", "labeler", "hands over")).role == "labeler"
+    with pytest.raises(LabelConflict, match="only owner"):
+        await make_queue().owner.revoke("ove", "by mistake")
+
+
+async def test_of_two_owners_who_revoke_each_other_one_stays(queue: LabelQueue) -> None:
+    for name in ("olga", "ove"):
+        await queue.owner.admit(name, "owner")
+    results = await asyncio.gather(
+        queue.owner.revoke("olga", "a quarrel", actor="ove"),
+        queue.owner.change_role("ove", "labeler", "a quarrel", actor="olga"),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in results] == [type(None), LabelConflict]
+
+
+async def test_what_the_run_itself_is_called_is_no_observer(queue: LabelQueue) -> None:
+    await queue.owner.add_labeler("owner", "owner")
+    await queue.owner.admit("olga", "owner")
+    for act in (
+        queue.owner.change_role("owner", "observer", "x"),
+        queue.owner.admit("guard", "observer"),
+    ):
+        with pytest.raises(InvalidLabel, match="choose another"):
+            await act
+    with pytest.raises(UnknownTask, match="'eve'"):
+        await queue.owner.change_role("eve", "owner", "who?")
+
+
+async def test_in_older_ledgers_a_name_in_two_roles_is_shown_in_the_higher(
+    make_queue: MakeQueue, ledger: MemoryLedger
+) -> None:
+    roles: tuple[Role, ...] = ("owner", "labeler")
+    old = [
+        LabelerToken(
+            token_sha256=role, labeler_id="ann", created_at=1.0, expires_at=None, role=role
+        )
+        for role in roles
+    ]
+    ledger.write(old)
+    [ann] = (await make_queue().owner.people(offset=0, limit=10)).people
+    assert (ann.role, [way.made_by for way in ann.ways_in]) == ("owner", ["", ""])

@@ -140,7 +140,7 @@ async def test_a_batch_cannot_speak_for_somebody_else(
     answer = await ann.post("/api/v1/labels", content=content, headers=NDJSON_TYPE)
     results = [LineAnswer.model_validate_json(line) for line in answer.text.splitlines()]
     assert [result.status for result in results] == [403, 403, 200]
-    assert [event.labeler_id for event in ledger.events()] == ["ann"]
+    assert [event.labeler_id for event in answers(ledger.events())] == ["ann"]
 
 
 async def test_nobody_pulls_the_cord_in_anothers_name(

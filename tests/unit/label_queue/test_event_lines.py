@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,7 +24,18 @@ from label_queue.ledger.event_lines import (
 from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
 from protocol.cord import CordEvent, Pulled, ReasonReleased, Released, RollbackOrdered, RolledBack
-from protocol.labels import Excluded, LabelEvent, Reinstated, Retracted, Revised, Source, Submitted
+from protocol.labels import (
+    Excluded,
+    GoldMade,
+    GoldRetired,
+    LabelEvent,
+    OwnerEvent,
+    Reinstated,
+    Retracted,
+    Revised,
+    Source,
+    Submitted,
+)
 from tests.support.labels import make_assignment, make_query
 from tests.support.ledger_stores import LedgerStore
 from tests.support.memory_ledger import MemoryLedger
@@ -82,6 +93,25 @@ EVENTS: dict[str, LabelEvent] = {
     "reinstate": Reinstated(
         seq=5, event_id="019a", labeler_id="ann", received_at=8.5, source=OWNER, reason="another"
     ),
+    "make_gold": GoldMade(
+        seq=6,
+        event_id="019b",
+        query_id="g1",
+        received_at=9.5,
+        source=OWNER,
+        reason="made",
+        replaces="g0",
+        actor="olga",
+    ),
+    "retire_gold": GoldRetired(
+        seq=7,
+        event_id="019c",
+        query_id="g0",
+        received_at=9.5,
+        source=OWNER,
+        reason="too easy",
+        actor="olga",
+    ),
 }
 ANSWER = (
     '"outcome":"choice","choice":"q0-b","ranking":null,"strength":3,'
@@ -91,6 +121,7 @@ ANSWER = (
 )
 OF_LABEL = '"label_id":"q0/ann","revision":%d,"assignment_id":"q0/ann","query_id":"q0"'
 OF_NONE = '"label_id":"","revision":0,"assignment_id":"","query_id":""'
+OF_GOLD = '"label_id":"","revision":0,"assignment_id":"","query_id":"%s","labeler_id":""'
 NOTHING = (
     '"outcome":null,"choice":null,"ranking":null,"strength":null,"spans":null,"comment":null,'
     '"shown_at":null,"first_action_at":null,"submitted_at":null'
@@ -114,8 +145,14 @@ LINES = {
     "reinstate": f'{{"seq":5,"event_id":"019a","type":"reinstate",{OF_NONE},"labeler_id":"ann",'
     f'{NOTHING},"received_at":8.5,"active_ms":null,{BY_OWNER},'
     '"reason":"another","from_seq":null,"schema_version":1}',
+    "make_gold": f'{{"seq":6,"event_id":"019b","type":"make_gold",{OF_GOLD % "g1"},'
+    f'{NOTHING},"received_at":9.5,"active_ms":null,{BY_OWNER},'
+    '"reason":"made","from_seq":null,"schema_version":1,"actor":"olga","replaces":"g0"}',
+    "retire_gold": f'{{"seq":7,"event_id":"019c","type":"retire_gold",{OF_GOLD % "g0"},'
+    f'{NOTHING},"received_at":9.5,"active_ms":null,{BY_OWNER},'
+    '"reason":"too easy","from_seq":null,"schema_version":1,"actor":"olga"}',
 }
-"""As the one record of all types was written: ledgers and exports of then are full of them."""
+"""As the one record of all types was written, and ledgers of then are full of; gold came later."""
 CORD: dict[str, CordEvent] = {
     "pull": Pulled(event_id="c1", actor="guard", reason="odd", at=1.5, offered_rollback=3),
     "release": Released(event_id="c2", actor="owner", reason="looked", at=2.5),
@@ -171,6 +208,16 @@ def test_a_label_event_is_written_and_read_as_ever(word: str) -> None:
     assert label_line(EVENTS[word]).type == word
 
 
+@pytest.mark.parametrize("word", ["exclude", "reinstate"])
+def test_who_decided_about_a_labeler_is_written_and_read(word: str) -> None:
+    event = EVENTS[word]
+    assert isinstance(event, OwnerEvent)
+    decided = replace(event, actor="olga")
+    line = LABEL_EVENT.dump_json(decided).decode()
+    assert line == LINES[word][:-1] + ',"actor":"olga"}'
+    assert LABEL_EVENT.validate_json(line, strict=True) == decided
+
+
 @pytest.mark.parametrize("word", CORD)
 def test_a_cord_event_is_written_and_read_as_ever(word: str) -> None:
     assert CORD_EVENT.dump_json(CORD[word]).decode() == CORD_LINES[word]
@@ -215,6 +262,10 @@ def test_a_cord_line_with_another_actions_texts_is_named(
         ("exclude", {"query_id": "q0"}, "query_id", 'want "": an event of type exclude has none'),
         ("exclude", {"revision": 1}, "revision", "want 0: an event of type exclude has none"),
         ("reinstate", {"from_seq": 3}, "from_seq", "want null: an event of type reinstate"),
+        ("submit", {"actor": "ann"}, "actor", "want null: an event of type submit has none"),
+        ("exclude", {"replaces": "g"}, "replaces", "want null: an event of type exclude has none"),
+        ("make_gold", {"labeler_id": "ann"}, "labeler_id", 'want "": an event of type make_gold'),
+        ("retire_gold", {"choice": "a"}, "choice", "want null: an event of type retire_gold"),
         ("submit", {"type": "hold"}, "type", "Input should be 'submit'"),
         ("submit", {"schema_version": 2}, "schema_version", "is 2, this is 1; use the version of"),
         ("submit", {"schema_version": 0}, "schema_version", "is 0, this is 1; it was changed"),
@@ -243,7 +294,8 @@ def test_a_cord_line_with_another_actions_version_is_named(
     assert problem_of(CORD_EVENT, line) == ("to_version", problem)
 
 
-RECORDS: list[Record] = [QUERY, make_assignment(QUERY), *EVENTS.values(), *CORD.values()]
+GOLD = [make_query(n, query_id=f"g{n}", purpose="gold", num_wanted=0) for n in range(2)]
+RECORDS: list[Record] = [QUERY, *GOLD, make_assignment(QUERY), *EVENTS.values(), *CORD.values()]
 
 
 @pytest.fixture
@@ -265,8 +317,9 @@ def test_the_ledgers_columns_are_those_of_the_line(
         "SELECT action, actor, at, event_id, body FROM cord_events ORDER BY position"
     )
     for number, (word, event) in enumerate(EVENTS.items(), start=1):
-        query_id = "q0" if number <= 3 else ""
-        row = (number, word, query_id, "ann", event.received_at, event.event_id, LINES[word])
+        said = json.loads(LINES[word])
+        names = said["query_id"], said["labeler_id"]
+        row = (number, word, *names, event.received_at, event.event_id, LINES[word])
         assert rows[number - 1] == row
     assert cord == [
         (word, event.actor, event.at, event.event_id, CORD_LINES[word])

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, insert, inspect
 
 from label_queue.ledger import schema
 from label_queue.ledger.postgres import PostgresStore
-from label_queue.ledger.records import LabelerToken
+from label_queue.ledger.records import LabelerToken, RoleChange
 from label_queue.ledger.schema import MIGRATIONS, SCHEMA_VERSION, upgrade
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger.stores import store_to_write
@@ -23,7 +23,13 @@ from label_queue.ledger_place import LedgerPlace
 from protocol.cord import Pulled
 from protocol.errors import InputError, SchemaMismatch
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent
-from tests.support.labels import make_assignment, make_cord_event, make_event, make_query
+from tests.support.labels import (
+    make_assignment,
+    make_cord_event,
+    make_event,
+    make_query,
+    make_role_change,
+)
 from tests.support.ledger_stores import FileStore, LedgerStore, ServerStore
 from tests.support.postgres_server import PostgresServer
 
@@ -151,13 +157,15 @@ def test_an_older_ledger_is_brought_up_to_date(
     check_content(ledger)
     pull = make_cord_event(Pulled)
     new = LabelerToken(token_sha256="cd", labeler_id="olga", created_at=2.0, expires_at=None)
-    ledger.write([pull, new, make_event(make_query(1))])
+    change = make_role_change()
+    ledger.write([pull, new, change, make_event(make_query(1))])
     ledger.close()
 
     assert version_in(ledger_store) == SCHEMA_VERSION
     again = SqlLedger.open(ledger_store.place, "run-1")
     assert [event.seq for event in again.events()] == [1, 2]
     assert again.cord_events() == [pull]
+    assert again.read(RoleChange) == [change]
     again.close()
     kinds = ledger_store.execute("SELECT role, kind FROM tokens")
     assert kinds == [("labeler", "token")] * 2
@@ -205,8 +213,8 @@ def test_another_runs_older_ledger_is_left_as_it_was(ledger_store: LedgerStore) 
 @pytest.mark.parametrize(
     ("says", "kind", "problem"),
     [
-        (3, SchemaMismatch, r": schema_version: is 3, this is 2; use the version of"),
-        (0, InputError, r": schema_version: is 0, and none before 2 was called so"),
+        (4, SchemaMismatch, r": schema_version: is 4, this is 3; use the version of"),
+        (0, InputError, r": schema_version: is 0, and none before 3 was called so"),
     ],
 )
 def test_a_newer_or_unknown_ledger_is_refused_by_name_and_left_as_it_was(

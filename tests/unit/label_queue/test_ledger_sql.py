@@ -22,6 +22,7 @@ from tests.support.labels import (
     make_provenance,
     make_query,
     make_reward,
+    make_role_change,
 )
 from tests.support.ledger_contract import LedgerContract
 from tests.support.ledger_stores import LedgerStore
@@ -63,6 +64,7 @@ def test_streams_are_append_only(ledger: SqlLedger, ledger_store: LedgerStore, t
             make_event(query),
             LabelerToken(token_sha256="ab", labeler_id="ann", created_at=1.0, expires_at=None),
             TokenRevocation(token_sha256="ab", at=1.0, reason="left"),
+            make_role_change(),
             make_cord_event(Pulled),
             make_reward(1, ledger_seq=1),
             make_provenance(1),

@@ -20,6 +20,7 @@ from protocol.labels import (
     Excluded,
     FitKind,
     FitRequest,
+    LabelerEvent,
     Reinstated,
     Submitted,
 )
@@ -130,7 +131,9 @@ async def test_a_forced_refit_is_that_of_a_ledger_without_them(
     request = await queue.policy_loop.next_refit()
     without = MemoryLedger()
     without.write([*ledger.queries(), *ledger.assignments()])
-    without.write([event for event in ledger.events() if event.labeler_id != "bob"])
+    without.write(
+        [e for e in ledger.events() if isinstance(e, LabelerEvent) and e.labeler_id != "bob"]
+    )
     schedule = LabelSchedule.of(SETTLED, num_episodes=100, mode="online")
     clean = LabelQueue(without, SETTLED, schedule, run_id="run-1", seed=1)
     wanted = await clean.policy_loop.next_refit()
@@ -242,8 +245,8 @@ async def test_gold_is_made_of_a_past_query(queue: LabelQueue, ledger: MemoryLed
     outstanding = (await queue.people.run_info()).queries_outstanding
     query = ledger.queries()[0]
     choice = query.candidates[2].candidate_id
-    made = await queue.owner.make_gold(query.query_id, choice)
-    assert await queue.owner.make_gold(query.query_id, choice) == made
+    made = (await queue.owner.make_gold(query.query_id, choice)).gold_id
+    assert (await queue.owner.make_gold(query.query_id, choice)).gold_id == made
     [gold] = [each for each in ledger.queries() if each.purpose == "gold"]
     assert gold.query_id == made
     assert gold.repeat_of == query.query_id

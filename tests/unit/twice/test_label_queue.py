@@ -13,6 +13,8 @@ from label_queue.config import GoldConfig, QualityConfig
 from label_queue.connectors.outposts import Outposts
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
 from label_queue.ledger.records import Record, stream_of
+from label_queue.oversight.gold import GoldEdit
+from label_queue.quality.gold_tasks import GoldTask
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from label_queue.shell import LabelQueueShell
@@ -343,6 +345,16 @@ async def revoke(world: World) -> None:
     await world.same(lambda: world.owner.revoke("ann", "left"))
 
 
+async def revoke_token(world: World) -> None:
+    token_id = (await world.owner.admit("ann", "labeler")).token_ids[0]
+    await world.same(lambda: world.owner.revoke_token("ann", token_id, "sent to the wrong one"))
+
+
+async def change_role(world: World) -> None:
+    await world.owner.admit("ann", "labeler")
+    await world.same(lambda: world.owner.change_role("ann", "observer", "labelled enough"))
+
+
 async def exclude(world: World) -> None:
     await world.fill()
     await label(world.queue, 3)
@@ -376,12 +388,42 @@ async def make_gold(world: World) -> None:
     await world.same(lambda: world.owner.make_gold(query.query_id, choice))
 
 
+WRITTEN = GoldTask(prompt="the soup was", candidates=("warm", "cold", "wet", "there"), answer=0)
+
+
+async def write_gold(world: World) -> None:
+    await world.same(lambda: world.owner.write_gold(WRITTEN))
+
+
+async def edit_gold(world: World) -> None:
+    name = (await world.owner.write_gold(WRITTEN)).gold_id
+    await world.same(lambda: world.owner.edit_gold(name, GoldEdit(answer=2), "it was the third"))
+
+
+async def retire_gold(world: World) -> None:
+    name = (await world.owner.write_gold(WRITTEN)).gold_id
+    await world.same(lambda: world.owner.retire_gold(name, "too easy"))
+
+
+async def bring_back_gold(world: World) -> None:
+    await edit_gold(world)
+    name = (await world.owner.gold(offset=1, limit=1)).gold[0].gold_id
+    await world.same(lambda: world.owner.bring_back_gold(name, "it was the first after all"))
+
+
 OWNER: Table = {
     "overview": READS,
     "wait_for_overview": READS,
+    "people": READS,
+    "gold": READS,
+    "agreements": READS,
+    "agreement": READS,
+    "answers_of": READS,
     "add_labeler": add_labeler,
     "admit": admit,
     "revoke": revoke,
+    "revoke_token": revoke_token,
+    "change_role": change_role,
     "preview_exclusion": READS,
     "exclude": exclude,
     "reinstate": reinstate,
@@ -389,6 +431,10 @@ OWNER: Table = {
     "release_cord": release_cord,
     "order_rollback": order_rollback,
     "make_gold": make_gold,
+    "write_gold": write_gold,
+    "edit_gold": edit_gold,
+    "retire_gold": retire_gold,
+    "bring_back_gold": bring_back_gold,
 }
 
 # ── the others ───────────────────────────────────────────────────────────────────────────────────

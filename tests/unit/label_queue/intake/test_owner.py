@@ -10,19 +10,29 @@ import pytest
 from pydantic import TypeAdapter
 
 from label_queue.config import IntakeConfig
+from label_queue.folds.people import PeoplePage
 from label_queue.intake.app import build_app
 from label_queue.intake.overview_stream import ENDED, KEEP_ALIVE, overview_events
 from label_queue.labeling.admissions import Admission
 from label_queue.oversight.overview import Overview
+from label_queue.quality.gold_tasks import GoldTask
 from protocol.errors import QueueClosed
-from tests.support.fake_people_queue import FakeOwner, FakePeopleQueue
+from tests.support.fake_owner import FakeOwner
+from tests.support.fake_people_queue import FakePeopleQueue
 from tests.unit.label_queue.intake.client import client_of
 
 ROUTES = [
     ("GET", "overview"),
     ("GET", "stream"),
+    ("GET", "labelers"),
     ("POST", "labelers"),
+    ("GET", "labelers/agreement"),
+    ("GET", "labelers/bob/answers"),
     ("GET", "labelers/bob/exclusion"),
+    ("GET", "gold"),
+    ("GET", "gold/agreements"),
+    ("POST", "labelers/bob/role"),
+    ("POST", "labelers/bob/tokens/token-1/revoke"),
     ("POST", "labelers/bob/exclude"),
     ("POST", "labelers/bob/reinstate"),
     ("POST", "labelers/bob/revoke"),
@@ -30,7 +40,12 @@ ROUTES = [
     ("POST", "cord/release"),
     ("POST", "rollback"),
     ("POST", "gold"),
+    ("POST", "gold/written"),
+    ("POST", "gold/gold-1/edit"),
+    ("POST", "gold/gold-1/retire"),
+    ("POST", "gold/gold-1/bring_back"),
 ]
+SEEN = [path for method, path in ROUTES if method == "GET"]
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -43,6 +58,72 @@ async def test_labelers_and_strangers_are_refused(
             answer = await client.request(method, f"/api/v1/owner/{path}", json={})
         assert answer.status_code == status
     assert people.decisions == []
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_observers_see_and_do_not_act(
+    people: FakePeopleQueue, method: str, path: str
+) -> None:
+    people.owner = EndedOwner(people)  # a stream then ends at once
+    await people.owner.admit("bob", "labeler")
+    people.gold.write(GoldTask(prompt="rice", candidates=("dry", "wet"), answer=0), "olga")
+    observer = await people.owner.admit("ove", "observer")
+    async with client_of(people, observer.token) as client:
+        answer = await client.request(method, f"/api/v1/owner/{path}", json={})
+    assert answer.status_code == (200 if path in SEEN and method == "GET" else 403)
+    assert people.decisions == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "tasks/next"),
+        ("GET", "tasks/held"),
+        ("GET", "run"),
+        ("GET", "me"),
+        ("POST", "labels"),
+        ("POST", "cord"),
+        ("POST", "assignments/x/heartbeat"),
+    ],
+)
+async def test_observers_do_not_label(people: FakePeopleQueue, method: str, path: str) -> None:
+    observer = await people.owner.admit("ove", "observer")
+    async with client_of(people, observer.token) as client:
+        answer = await client.request(method, f"/api/v1/{path}", json={})
+    assert answer.status_code == 403
+    assert "sees and does not act" in answer.json()["message"]
+
+
+async def test_whoever_is_no_longer_an_owner_is_refused_from_the_next_request_on(
+    people: FakePeopleQueue, owner: httpx.AsyncClient
+) -> None:
+    await people.owner.change_role("olga", "observer", "hands over")
+    assert (await owner.get("/api/v1/owner/overview")).status_code == 200
+    assert (await owner.post("/api/v1/owner/cord/pull", json={"reason": "x"})).status_code == 403
+    await people.owner.change_role("olga", "labeler", "labels")
+    assert (await owner.get("/api/v1/owner/overview")).status_code == 403
+
+
+async def test_people_are_listed_in_pages_found_and_told_apart_by_role(
+    owner: httpx.AsyncClient, people: FakePeopleQueue
+) -> None:
+    for number in range(50):
+        await people.owner.admit(f"p-{number:02}", "observer" if number == 7 else "labeler")
+
+    async def listed(**params: str | int) -> PeoplePage:
+        answer = await owner.get("/api/v1/owner/labelers", params=params)
+        return TypeAdapter(PeoplePage).validate_json(answer.content)
+
+    page = await listed(offset=40, limit=5)
+    assert (page.total, page.offset) == (51, 40)
+    assert [each.labeler_id for each in page.people] == [f"p-{n}" for n in range(39, 44)]
+    assert [each.labeler_id for each in (await listed(search="P-1")).people] == [
+        f"p-1{n}" for n in range(10)
+    ]
+    assert [each.labeler_id for each in (await listed(role="observer")).people] == ["p-07"]
+    for wrong in ({"limit": 101}, {"limit": 0}, {"offset": -1}, {"role": "root"}):
+        answer = await owner.get("/api/v1/owner/labelers", params=wrong)
+        assert (answer.status_code, answer.json()["field"]) == (422, next(iter(wrong)))
 
 
 async def test_the_overview(owner: httpx.AsyncClient, people: FakePeopleQueue) -> None:
@@ -70,10 +151,32 @@ async def test_a_new_labeler_gets_a_link_and_a_token(
         ("labelers/bob/exclude", {"reason": "spam"}, ("exclude", "bob", "0", "spam")),
         ("labelers/bob/reinstate", {"reason": "explained"}, ("reinstate", "bob", "explained")),
         ("labelers/bob/revoke", {"reason": "left"}, ("revoke", "bob", "left")),
-        ("cord/pull", {"reason": "nonsense"}, ("pull", "owner", "nonsense")),
+        ("cord/pull", {"reason": "nonsense"}, ("pull", "olga", "nonsense")),
         ("cord/release", {"reason": "mended"}, ("release", "mended")),
         ("rollback", {"to_version": 12, "reason": "bad"}, ("roll_back", "12", "bad")),
         ("gold", {"query_id": "q0", "choice": "q0-a"}, ("gold", "q0", "q0-a")),
+        (
+            "labelers/bob/role",
+            {"role": "observer", "reason": "labelled enough"},
+            ("role", "bob", "observer", "labelled enough"),
+        ),
+        (
+            "labelers/bob/tokens/token-2/revoke",
+            {"reason": "lost"},
+            ("revoke_token", "bob", "token-2", "lost"),
+        ),
+        (
+            "gold/written",
+            {"prompt": "soup", "candidates": ["warm", "cold"], "answer": 0},
+            ("write_gold", "gold-2"),
+        ),
+        (
+            "gold/gold-1/edit",
+            {"answer": 1, "reason": "wrong"},
+            ("edit_gold", "gold-1", "wrong"),
+        ),
+        ("gold/gold-1/retire", {"reason": "easy"}, ("retire_gold", "gold-1", "easy")),
+        ("gold/gold-1/bring_back", {"reason": "no"}, ("bring_back_gold", "gold-1", "no")),
     ],
 )
 async def test_decisions_reach_the_queue(
@@ -83,9 +186,12 @@ async def test_decisions_reach_the_queue(
     body: dict[str, object],
     decision: tuple[str, ...],
 ) -> None:
+    await people.owner.admit("bob", "labeler")
+    people.gold.write(GoldTask(prompt="rice", candidates=("dry", "wet"), answer=0), "olga")
     answer = await owner.post(f"/api/v1/owner/{path}", json=body)
     assert answer.status_code in (200, 204)
     assert people.decisions[-1] == decision
+    assert set(people.actors) <= {"olga"}
 
 
 async def test_an_exclusion_is_shown_before_it_is_made(
@@ -123,6 +229,14 @@ async def test_a_labeler_who_is_not_there(owner: httpx.AsyncClient) -> None:
         ("rollback", {"reason": "x"}, "to_version"),
         ("gold", {"query_id": "q0"}, "choice"),
         ("gold", [], ""),
+        ("labelers/bob/role", {"role": "root", "reason": "x"}, "role"),
+        ("labelers/bob/role", {"role": "owner"}, "reason"),
+        ("gold/written", {"prompt": "x", "candidates": ["a"], "answer": 0}, "candidates"),
+        ("gold/written", {"prompt": "x", "candidates": ["a", "b", "c"], "answer": 0}, "candidates"),
+        ("gold/written", {"prompt": "x", "candidates": ["a", "b"], "answer": -1}, "answer"),
+        ("gold/written", {"candidates": ["a", "b"], "answer": 0}, "prompt"),
+        ("gold/none/retire", {}, "reason"),
+        ("gold/none/edit", {"reason": "x"}, "answer"),
     ],
 )
 async def test_wrong_fields_are_named(

@@ -6,7 +6,8 @@ import pytest
 
 from label_queue.intake.app import FacedQueue
 from label_queue.queue import LabelQueue
-from tests.support.fake_people_queue import FakeOwner, FakePeopleQueue
+from tests.support.fake_owner import FakeOwner
+from tests.support.fake_people_queue import FakePeopleQueue
 from tests.support.people_contract import PeopleQueueContract
 from tests.support.tasks import make_task
 from tests.unit.label_queue.conftest import MakeQueue

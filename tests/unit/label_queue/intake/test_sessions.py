@@ -59,6 +59,44 @@ async def test_an_owner_lands_on_the_owners_page(queue: LabelQueue) -> None:
         assert (await client.get("/")).status_code == 200
 
 
+async def test_an_observer_lands_on_the_owners_page_and_has_no_other(queue: LabelQueue) -> None:
+    link = (await queue.owner.admit("ove", "observer")).link
+    async with client_of(queue) as client:
+        assert (await client.post(link)).headers["location"] == "/owner"
+        page = await client.get("/owner")
+        assert page.status_code == 200
+        assert "as an observer" in page.text
+        elsewhere = await client.get("/")
+        assert (elsewhere.status_code, elsewhere.headers["location"]) == (303, "/owner")
+        body = {"labeler_id": "eve", "role": "owner"}
+        act = await client.post("/api/v1/owner/labelers", json=body, headers=csrf_of(client))
+        assert act.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "labelers/ann/role",
+        "labelers/ann/tokens/x/revoke",
+        "gold/written",
+        "gold/x/edit",
+        "gold/x/retire",
+        "gold/x/bring_back",
+    ],
+)
+async def test_an_owners_cookie_alone_does_nothing_about_people_and_gold(
+    queue: LabelQueue, path: str
+) -> None:
+    link = (await queue.owner.admit("olga", "owner")).link
+    async with client_of(queue) as client:
+        await client.post(link, headers=SAME_SITE)
+        for headers in ({}, SAME_SITE, {**csrf_of(client), "Origin": "https://evil.example"}):
+            answer = await client.post(f"/api/v1/owner/{path}", json={}, headers=headers)
+            assert answer.status_code == 403
+        answer = await client.post(f"/api/v1/owner/{path}", json={}, headers=csrf_of(client))
+        assert answer.status_code == 422
+
+
 async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(queue: LabelQueue) -> None:
     link = (await queue.owner.admit("ann", "labeler")).link
     async with client_of(queue) as client:

@@ -1,14 +1,10 @@
-/** What the owner can do, each as a decision. */
+/** What the owner can do about labels and the line, each as a decision. */
 
 import { send } from "../shared/api.js";
-import { byId, element, meta } from "../shared/dom.js";
+import { element } from "../shared/dom.js";
 import { decide } from "./decision.js";
-import { count, counted, percent } from "./format.js";
-
-/** @param {string} id @param {string} act */
-function labelerPath(id, act) {
-  return `/owner/labelers/${encodeURIComponent(id)}/${act}`;
-}
+import { count, percent } from "./format.js";
+import { labelerPath } from "./people_acts.js";
 
 /**
  * Return what an exclusion or reinstatement would change, in words.
@@ -66,61 +62,6 @@ export function reinstate(labeler) {
   });
 }
 
-/** @param {any} labeler LabelerRow */
-export function revoke(labeler) {
-  const id = labeler.labeler_id;
-  decide({
-    heading: `Revoke ${id}'s access?`,
-    text: "All their links, sessions and tokens end at once. Their labels stay.",
-    confirm: `Revoke ${id}`,
-    isDangerous: true,
-    act: (reason) => send("POST", labelerPath(id, "revoke"), { reason }),
-  });
-}
-
-/** @param {string} id @param {string} role */
-async function admit(id, role) {
-  const admission = await send("POST", "/owner/labelers", { labeler_id: id, role });
-  byId("admission-heading").textContent = `A link for ${admission.labeler_id}`;
-  byId("admission-link").value = meta("andon-links-at") + admission.link;
-  byId("admission-token").value = admission.token;
-  byId("admission").showModal();
-  byId("admission-link").select();
-}
-
-/** @param {any} labeler LabelerRow */
-export function newLink(labeler) {
-  decide({
-    heading: `A new link for ${labeler.labeler_id}?`,
-    text: "Sessions they have stay open.",
-    confirm: "Make the link",
-    needsReason: false,
-    act: () => admit(labeler.labeler_id, "labeler"),
-  });
-}
-
-/** Add somebody. */
-export function addLabeler() {
-  const name = element("input", {
-    type: "text", id: "new-name", required: true, maxlength: 64, autocomplete: "off",
-    pattern: "[A-Za-z0-9][A-Za-z0-9._@:+\\-]*", title: "Letters, digits and . _ @ : + -",
-  });
-  const role = element("select", { id: "new-role" },
-    element("option", { value: "labeler" }, "Labeler"),
-    element("option", { value: "owner" }, "Owner: may also use this page"));
-  decide({
-    heading: "Add a labeler",
-    text: "They get a link that opens the labelling page once.",
-    confirm: "Make the link",
-    needsReason: false,
-    fields: [
-      element("label", { for: "new-name" }, "Name"), name,
-      element("label", { for: "new-role" }, "Role"), role,
-    ],
-    act: () => admit(name.value, role.value),
-  });
-}
-
 /** Stop the line. */
 export function pull() {
   decide({
@@ -173,36 +114,5 @@ export function rollBack(cord, policyVersion) {
       version,
     ],
     act: (reason) => send("POST", "/owner/rollback", { to_version: version.valueAsNumber, reason }),
-  });
-}
-
-/** @param {any} disagreement @param {any} candidate @param {number} number */
-export function makeGold(disagreement, candidate, number) {
-  const votes = disagreement.votes.filter((/** @type {any} */ vote) => vote.choice === candidate.candidate_id).length;
-  decide({
-    heading: `Make gold of response ${number}?`,
-    text: `It was the choice of ${counted(votes, "labeler")}. From now on the query is mixed in unseen, and `
-      + "this answer counts as the right one. Gold trains nothing.",
-    confirm: "Make gold",
-    needsReason: false,
-    act: () => send("POST", "/owner/gold", { query_id: disagreement.query_id, choice: candidate.candidate_id }),
-  });
-}
-
-/** Let the copy buttons copy. */
-export function setUpCopying() {
-  for (const button of document.querySelectorAll("[data-copy]")) {
-    button.addEventListener("click", async () => {
-      const field = byId(/** @type {any} */ (button).dataset.copy);
-      field.select();
-      // The clipboard wants a secure context; where there is none the selected text is copied.
-      if (navigator.clipboard) await navigator.clipboard.writeText(field.value);
-      else document.execCommand("copy");
-      button.textContent = "Copied";
-    });
-  }
-  byId("admission").addEventListener("close", () => {
-    byId("admission-link").value = byId("admission-token").value = "";
-    for (const button of document.querySelectorAll("[data-copy]")) button.textContent = "Copy";
   });
 }

@@ -49,7 +49,7 @@ function showReasons(cord, onRelease) {
     if (each.evidence !== "") words.append(" What it saw is kept in ", element("code", {}, each.evidence), ".");
     const item = element("li", {}, words);
     if (cord.reasons.length > 1) {
-      const button = element("button", { type: "button", "aria-label": `Release the reason of ${who}` }, "Release");
+      const button = element("button", { type: "button", "data-act": true, "aria-label": `Release the reason of ${who}` }, "Release");
       button.disabled = cord.rollback_to !== null;
       button.addEventListener("click", () => onRelease(each));
       item.append(" ", button);

@@ -60,6 +60,7 @@ export class Disagreements {
     const make = element("button", {
       type: "button",
       class: "small",
+      "data-act": true,
       onclick: () => this.onGold(disagreement, candidate, number),
     }, "Make gold", element("span", { class: "visually-hidden" }, ` with response ${number} as the right answer`));
     const isGold = disagreement.purpose === "gold";

@@ -8,7 +8,7 @@ const FLAGS = { position: "position", speed: "speed", self: "self", gold: "gold"
 const BAR = 120;
 
 /**
- * @typedef {{onExclude: (row: any) => void, onReinstate: (row: any) => void,
+ * @typedef {{onAnswers: (row: any) => void, onExclude: (row: any) => void, onReinstate: (row: any) => void,
  *   onLink: (row: any) => void, onRevoke: (row: any) => void}} Acts
  */
 
@@ -71,15 +71,17 @@ export class LabelerTable {
       element("button", {
         type: "button",
         class: `small ${style}`,
+        "data-act": act !== "onAnswers",
         onclick: () => this.acts[act](this.#rows.get(id)?.shown),
       }, text, element("span", { class: "visually-hidden" }, ` ${id}`));
     const made = {
+      answers: button("Answers", "onAnswers", "quiet"),
       exclude: button("Exclude", "onExclude", "danger"),
       reinstate: button("Reinstate", "onReinstate", ""),
       link: button("New link", "onLink", "quiet"),
       revoke: button("Revoke", "onRevoke", "quiet"),
     };
-    return { ...made, box: element("div", { class: "acts" }, made.reinstate, made.exclude, made.link, made.revoke) };
+    return { ...made, box: element("div", { class: "acts" }, made.answers, made.reinstate, made.exclude, made.link, made.revoke) };
   }
 
   /**

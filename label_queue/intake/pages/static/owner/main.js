@@ -3,26 +3,51 @@
 import { leave } from "../shared/api.js";
 import { byId } from "../shared/dom.js";
 import * as acts from "./acts.js";
+import { Answers } from "./answers.js";
 import { ScheduleChart } from "./chart.js";
 import { showConnectors } from "./connectors.js";
+import { setUpCopying } from "./copying.js";
 import { showCord, write } from "./cord.js";
 import { Disagreements } from "./disagreements.js";
+import { GoldLists } from "./gold.js";
+import { goldActs } from "./gold_acts.js";
 import { LabelerTable } from "./labelers.js";
+import { Matrix } from "./matrix.js";
+import { People } from "./people.js";
+import { peopleActs } from "./people_acts.js";
 import { listen } from "./stream.js";
 import { showTiles } from "./tiles.js";
+import { setUpUndo } from "./undo.js";
 
 const STATES = { live: "Live", reconnecting: "Reconnecting …", ended: "Your session has ended: open a new link" };
 
 /** @type {any} */
 let newest = null;
 const chart = new ScheduleChart();
+const aboutPeople = peopleActs(() => people.list.reload());
+const people = new People({
+  onLink: aboutPeople.newLink,
+  onRole: aboutPeople.changeRole,
+  onRevoke: aboutPeople.revoke,
+  onRevokeOne: aboutPeople.revokeOne,
+});
+const answers = new Answers();
+const matrix = new Matrix();
 const table = new LabelerTable({
+  onAnswers: (labeler) => answers.open(labeler, newest.at),
   onExclude: acts.exclude,
   onReinstate: acts.reinstate,
-  onLink: acts.newLink,
-  onRevoke: acts.revoke,
+  onLink: aboutPeople.newLink,
+  onRevoke: aboutPeople.revoke,
 });
-const disagreements = new Disagreements(acts.makeGold);
+const aboutGold = goldActs(() => gold.reload());
+const gold = new GoldLists({
+  onEdit: aboutGold.edit,
+  onRetire: (each) => aboutGold.retire(each, gold.numAsked === 1),
+  onBringBack: aboutGold.bringBack,
+  onMake: aboutGold.makeOfAgreement,
+});
+const disagreements = new Disagreements(aboutGold.makeGold);
 
 /** @param {any} overview */
 function show(overview) {
@@ -36,6 +61,9 @@ function show(overview) {
   showConnectors(overview.connectors, overview.at);
   table.show(overview.labelers, overview.held, overview.at);
   disagreements.show(overview.disagreements);
+  matrix.refresh();
+  people.refresh(overview.at);
+  gold.refresh(overview.at);
   byId("main").dataset.filled = "true";
 }
 
@@ -46,9 +74,11 @@ function showState(state) {
 }
 
 byId("leave").addEventListener("click", leave);
-byId("add").addEventListener("click", acts.addLabeler);
+byId("add").addEventListener("click", aboutPeople.add);
+byId("write-gold").addEventListener("click", () => aboutGold.write(gold.numCandidates));
 byId("pull").addEventListener("click", acts.pull);
 byId("release").addEventListener("click", acts.release);
 byId("rollback").addEventListener("click", () => acts.rollBack(newest.cord, newest.progress.policy_version));
-acts.setUpCopying();
+setUpCopying();
+setUpUndo();
 listen(show, showState);

@@ -1,0 +1,126 @@
+"""What one labeler answered, newest first, beside what others said; and who agrees with whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from label_queue.folds.shown import ShownCandidate, ShownPrompt, shown_candidates, shown_prompt
+from label_queue.oversight.overview import Vote
+from label_queue.quality.gold import is_right
+from label_queue.quality.peers import PeerAgreement
+from label_queue.quality.preference import best_id
+from label_queue.state import LabelState
+from protocol.labels import AnswerEvent, Outcome, QueryPurpose, Submitted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenAnswer:
+    """One label of somebody's, as it stands."""
+
+    label_id: str
+    seq: int
+    """Sequence number of its first revision, as `exclude --from` counts."""
+    purpose: QueryPurpose
+    prompt: ShownPrompt
+    candidates: tuple[ShownCandidate, ...]
+    outcome: Outcome | None
+    """None: it was taken back."""
+    choice: str | None
+    """The candidate_id put first; None where none was."""
+    given_at: float
+    """When the first revision was received, Unix seconds."""
+    is_right: bool | None
+    """Whether it names the right candidate of gold; None where it names none, and of all else."""
+    others: tuple[Vote, ...]
+    """What others answered to the same query."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerPage:
+    """A stretch of somebody's answers, newest first."""
+
+    labeler_id: str
+    answers: tuple[GivenAnswer, ...]
+    offset: int
+    """How many come before them."""
+    total: int
+    """How many there are in all, of those wanted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreementRow:
+    """How far one labeler agrees with each other one."""
+
+    labeler_id: str
+    with_others: tuple[PeerAgreement | None, ...]
+    """Agreement by the matrix's names; None: they share no query."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreementMatrix:
+    """A stretch of the rows of the matrix of agreement, by name."""
+
+    names: tuple[str, ...]
+    """All who share a query with somebody, by name: the columns."""
+    rows: tuple[AgreementRow, ...]
+    offset: int
+    """How many rows come before them."""
+    total: int
+    """How many rows there are in all."""
+
+
+def answer_page(
+    state: LabelState, labeler_id: str, *, offset: int, limit: int, only_disputed: bool
+) -> AnswerPage:
+    """Return a stretch of somebody's answers: all, or those to queries on which people differ."""
+    chosen = [
+        submit
+        for submit in reversed(state.history.submits_of(labeler_id))
+        if not only_disputed or state.tallies.is_disputed(submit.query_id)
+    ]
+    return AnswerPage(
+        labeler_id=labeler_id,
+        answers=tuple(_given(state, submit) for submit in chosen[offset : offset + limit]),
+        offset=offset,
+        total=len(chosen),
+    )
+
+
+def agreement_matrix(state: LabelState, *, offset: int, limit: int) -> AgreementMatrix:
+    """Return a stretch of the rows of the matrix of agreement."""
+    pairs = state.tallies.pairs
+    names = pairs.names()
+    return AgreementMatrix(
+        names=tuple(names),
+        rows=tuple(
+            AgreementRow(
+                labeler_id=name,
+                with_others=tuple(pairs.between(name, other) for other in names),
+            )
+            for name in names[offset : offset + limit]
+        ),
+        offset=offset,
+        total=len(names),
+    )
+
+
+def _given(state: LabelState, submit: Submitted) -> GivenAnswer:
+    query = state.board.queries[submit.query_id]
+    latest = state.history.latest(submit.label_id)
+    label = latest if isinstance(latest, AnswerEvent) else None
+    return GivenAnswer(
+        label_id=submit.label_id,
+        seq=submit.seq,
+        purpose=query.purpose,
+        prompt=shown_prompt(query),
+        candidates=shown_candidates(query),
+        outcome=None if label is None else label.outcome,
+        choice=None if label is None else best_id(label),
+        given_at=submit.received_at,
+        is_right=None if label is None or query.purpose != "gold" else is_right(query, label),
+        others=tuple(
+            Vote(labeler_id=each.labeler_id, choice=best_id(each))
+            for each in state.tallies.labels_by(query.query_id)
+            if each.labeler_id != submit.labeler_id
+        ),
+    )
