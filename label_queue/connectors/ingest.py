@@ -194,8 +194,8 @@ class OutsideLabels:
             self._append(annotation, latest, event_id, batch)
 
     def _delete(self, deletion: Deletion, batch: _Batch) -> None:
-        known = self._label_of[batch.name] | batch.label_of
-        label_id = known.get(deletion.external_id)
+        known = self._label_of[batch.name].get(deletion.external_id)
+        label_id = batch.label_of.get(deletion.external_id, known)
         latest = None if label_id is None else self._latest_of(label_id, batch)
         if latest is None or isinstance(latest, Retracted):
             batch.counts.duplicate += 1
