@@ -149,8 +149,8 @@ class StreamSection(ConnectorSection):
     """File of our own certificate, PEM, for a broker that asks for one; None: we show none."""
     key_path: AnyPath | None = None
     """File of that certificate's key, PEM, without a password."""
-    batch_size: Annotated[int, Field(ge=1, le=10_000)] = 500
-    """Messages read at once, at most."""
+    batch_size: Annotated[int, Field(ge=1, le=10_000)] = 50
+    """Messages read at once, at most. Nothing else is answered while these are judged."""
     timeout_s: Seconds = 10.0
     """How long the broker may take to answer."""
     sweep_s: Seconds = 1.0

@@ -1,12 +1,17 @@
 """Argilla 2 as a front: its dataset holds our open queries, its responses are labels.
 
-Documented API: GET, DELETE /api/v1/datasets/{id}/records, PUT …/records/bulk. Every sweep reads the
-whole dataset, so that what a webhook lost, or a deletion that told only an id, is found.
+Documented API: GET /api/v1/datasets/{id}, GET, DELETE …/records, PUT …/records/bulk.
+
+Argilla tells when a response was last made, changed or deleted, but not which. So a sweep reads the
+whole dataset where that moment is another than it was, and else nothing; now and then one reads it
+all the same, for records that were deleted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from label_queue.connector_config import ArgillaConfig
@@ -14,12 +19,16 @@ from label_queue.connectors.argilla_values import read_values
 from label_queue.connectors.moments import moment, unix_seconds
 from label_queue.connectors.port import Annotation, OutsideTask, Sweep, Unreadable
 from label_queue.connectors.rows import digest_of, rows_of, tool_id, unreadable
-from label_queue.connectors.tool_client import ToolBody, ToolClient
+from label_queue.connectors.tool_client import WHOLE_EVERY, ToolBody, ToolClient
 from label_queue.connectors.webhooks import StandardWebhook
 from protocol.errors import InvalidLabel, MissingError, TransientError
 
 MAX_DELETED_AT_ONCE = 100
 """Tasks deleted in one request: Argilla's own limit."""
+
+
+class _Dataset(ToolBody):
+    last_activity_at: str | None = None
 
 
 class _Record(ToolBody):
@@ -33,12 +42,32 @@ class _RecordPage(ToolBody):
     total: int | None = None
 
 
+class _Pushed(ToolBody):
+    items: tuple[Any, ...] = ()
+
+
 class _Response(ToolBody):
     id: str
     values: dict[str, dict[str, Any]] | None = None
     status: str
     user_id: str | None = None
     updated_at: str
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of a dataset from the sweeps so far."""
+
+    activity: str | None = None
+    """When somebody was last active, before its records were read."""
+    num_sweeps: int = 0
+    """Sweeps since, and with, the one that read the records."""
+    offset: str | None = None
+    """What that one returned as its offset."""
+    tasks: dict[str, str] = field(default_factory=dict)
+    """Record ids by query_id."""
+    touched: set[str] = field(default_factory=set)
+    """Query ids of records that somebody began to answer."""
 
 
 class ArgillaConnector:
@@ -51,7 +80,9 @@ class ArgillaConnector:
         self._client = client
         self._hook = hook
         self._run_id = run_id
-        self._records = f"/api/v1/datasets/{config.dataset_id}/records"
+        self._dataset = f"/api/v1/datasets/{config.dataset_id}"
+        self._records = f"{self._dataset}/records"
+        self._known = _Known()
 
     @property
     def name(self) -> str:
@@ -59,23 +90,42 @@ class ArgillaConnector:
         return self._config.name
 
     async def sweep(self, offset: str | None) -> Sweep:
-        """Read the whole dataset; see `Connector.sweep`."""
-        tasks: dict[str, str] = {}
-        touched: set[str] = set()
+        """Read the whole dataset if somebody was active there; see `Connector.sweep`."""
+        # Where this fails, or what was read last was not written down, nothing is taken for read.
+        last, self._known = self._known, _Known()
+        activity = await self._last_activity()
+        is_known = activity is not None and activity == last.activity and offset == last.offset
+        if is_known and last.num_sweeps < WHOLE_EVERY:
+            last.num_sweeps += 1
+            self._known = last
+            return Sweep(tasks=dict(last.tasks), touched=frozenset(last.touched))
+        known = _Known(activity=activity, num_sweeps=1)
         answers: list[Annotation | Unreadable] = []
         found, odd = await self._all_records()
         for record in found:
-            # The run's name goes before the query's: a dataset may serve several runs.
-            run_id, _, query_id = (record.external_id or "").rpartition("/")
-            if run_id != self._run_id:
+            query_id = self._query_of(record)
+            if query_id is None:
                 continue
-            tasks[query_id] = record.id
+            known.tasks[query_id] = record.id
             responses = record.responses or []
             if responses:
-                touched.add(query_id)
+                known.touched.add(query_id)
             read = (_read_response(query_id, body) for body in responses)
             answers += [answer for answer in read if answer is not None]
-        return Sweep.of_whole_tool(answers, odd, tasks=tasks, touched=touched)
+        sweep = Sweep.of_whole_tool(answers, odd, tasks=known.tasks, touched=known.touched)
+        known.offset = sweep.offset
+        self._known = known
+        return sweep
+
+    async def _last_activity(self) -> str | None:
+        """Return when somebody was last active; None where the server does not tell."""
+        return (await self._client.read(self._dataset, _Dataset)).last_activity_at
+
+    def _query_of(self, record: _Record) -> str | None:
+        """Return the query that a record of ours asks; None for one of others."""
+        # The run's name goes before the query's: a dataset may serve several runs.
+        run_id, _, query_id = (record.external_id or "").rpartition("/")
+        return query_id if run_id == self._run_id else None
 
     async def _all_records(self) -> tuple[list[_Record], list[Unreadable]]:
         """Return all records, and the rows that are no records.
@@ -111,16 +161,30 @@ class ArgillaConnector:
                 }
                 for task in chunk
             ]
-            await self._client.send("PUT", f"{self._records}/bulk", json={"items": items})
+            path = f"{self._records}/bulk"
+            response = await self._client.send("PUT", path, json={"items": items})
+            pushed = self._client.body_of(response, path, _Pushed)
+            for record in rows_of(_Record, pushed.items)[0]:
+                query_id = self._query_of(record)
+                if query_id is not None:
+                    self._known.tasks[query_id] = record.id
 
     async def withdraw(self, task_ids: Sequence[str]) -> None:
-        """Delete records; those already gone are no error."""
+        """Delete records that nobody has begun; see `Connector.withdraw`.
+
+        Where somebody was active since the records were read, all is left to the next sweep. Those
+        already gone are no error.
+        """
+        query_of = {task_id: query_id for query_id, task_id in self._known.tasks.items()}
         for start in range(0, len(task_ids), MAX_DELETED_AT_ONCE):
-            ids = ",".join(task_ids[start : start + MAX_DELETED_AT_ONCE])
-            try:
-                await self._client.send("DELETE", self._records, params={"ids": ids})
-            except MissingError:
-                continue
+            chunk = task_ids[start : start + MAX_DELETED_AT_ONCE]
+            activity = await self._last_activity()
+            if activity is None or activity != self._known.activity:
+                return
+            with suppress(MissingError):
+                await self._client.send("DELETE", self._records, params={"ids": ",".join(chunk)})
+            for task_id in chunk:
+                del self._known.tasks[query_of[task_id]]
 
     def check_hook_headers(self, headers: Mapping[str, str]) -> None:
         """Refuse a webhook by its headers alone; see `Connector.check_hook_headers`."""

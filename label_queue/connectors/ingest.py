@@ -9,8 +9,8 @@ What comes may be doubled, late, out of order or missing, so five rules decide:
 3. A deletion brings no more than an external id: the label that stands on that answer is retracted.
    What was deleted comes back only as something newer.
 4. Of somebody suspended or excluded nothing that was taken is changed or taken back any more.
-5. A complete sweep is the truth: of a labeler's answers to one query the newest stands, and what is
-   not there any more is retracted.
+5. What was read whole, the tool or a query's task, is the truth: of a labeler's answers to one
+   query the newest stands, and what is not there any more is retracted.
 
 Assignments, label events and the connector's offset are one transaction: after a crash all of them
 are there or none, so nothing is lost or doubled.
@@ -125,6 +125,8 @@ class OutsideLabels:
         self._assignments: dict[tuple[str, str], Assignment] = {}
         self._label_of: dict[str, dict[str, str]] = {name: {} for name in self._connectors}
         """The label_id that an answer spoke for last, by connector and by external id."""
+        self._labels_of: dict[str, dict[str, set[str]]] = {name: {} for name in self._connectors}
+        """The label_ids that a connector's answers spoke for, by connector and by query."""
         self._refused: set[tuple[str, str, str]] = set()
         self.totals = {name: IngestCounts() for name in self._connectors}
         """Counts since the start, by connector."""
@@ -145,7 +147,7 @@ class OutsideLabels:
         async with self._turn:
             self._catch_up()
             batch = _Batch(self._connectors[connector])
-            if sweep.is_complete:
+            if sweep.is_complete or sweep.whole:
                 self._reconcile(sweep, batch)
             else:
                 self._follow(sweep, batch)
@@ -166,7 +168,9 @@ class OutsideLabels:
         self._num_assignments = len(board.assignments)
         for event in islice(history.events, self._num_events, None):
             if isinstance(event, LabelChange) and event.source.system in self._label_of:
-                self._label_of[event.source.system][event.source.external_id] = event.label_id
+                system = event.source.system
+                self._label_of[system][event.source.external_id] = event.label_id
+                self._labels_of[system].setdefault(event.query_id, set()).add(event.label_id)
         self._num_events = len(history.events)
 
     def _follow(self, sweep: Sweep, batch: _Batch) -> None:
@@ -190,8 +194,8 @@ class OutsideLabels:
             self._append(annotation, latest, event_id, batch)
 
     def _delete(self, deletion: Deletion, batch: _Batch) -> None:
-        known = self._label_of[batch.name] | batch.label_of
-        label_id = known.get(deletion.external_id)
+        known = self._label_of[batch.name].get(deletion.external_id)
+        label_id = batch.label_of.get(deletion.external_id, known)
         latest = None if label_id is None else self._latest_of(label_id, batch)
         if latest is None or isinstance(latest, Retracted):
             batch.counts.duplicate += 1
@@ -212,12 +216,18 @@ class OutsideLabels:
                 newest[key] = max(newest.get(key, answer), answer, key=_age)
         for annotation in newest.values():
             self._restore(annotation, present, batch)
-        for label_id in set(self._label_of[batch.name].values()):
+        for label_id in self._labels_read(sweep, batch):
             latest = self._latest_of(label_id, batch)
             if latest is None or isinstance(latest, Retracted):
                 continue
             if latest.source.system == batch.name and latest.source.external_id not in present:
                 self._retract(latest, batch)
+
+    def _labels_read(self, sweep: Sweep, batch: _Batch) -> set[str]:
+        """Return the labels whose answers would be in a sweep if they were in the tool."""
+        labels_of = self._labels_of[batch.name]
+        queries = labels_of if sweep.is_complete else sweep.whole
+        return {label_id for query_id in queries for label_id in labels_of.get(query_id, ())}
 
     def _restore(self, annotation: Annotation, present: set[str], batch: _Batch) -> None:
         """Let the newest of a labeler's answers to a query stand."""

@@ -61,6 +61,10 @@ class JsonlConnector(OneWay):
     def __init__(self, config: JsonlConfig, *, run_id: str) -> None:
         self._config = config
         self._run_id = run_id
+        self._tasks: dict[str, str] = {}
+        """The queries whose tasks were written, by themselves."""
+        self._tasks_read: _Offset | None = None
+        """How far the file of the tasks was read in this life."""
 
     @property
     def name(self) -> str:
@@ -76,7 +80,7 @@ class JsonlConnector(OneWay):
 
     def _sweep(self, offset: str | None) -> Sweep:
         last = _parse_offset(offset)
-        read = _Read(offset=last)
+        read = _Read(offset=last, is_from_start=False)
         for path in (_moved_away(self._config.path, last), self._config.path):
             if path is not None and read.offset == last:
                 read = _read_after(path, last)
@@ -85,40 +89,40 @@ class JsonlConnector(OneWay):
             digest = hashlib.sha256(read.too_long).hexdigest()
             message = f"the line is over {MAX_READ_BYTES} bytes: shorten it"
             answers.append(unreadable_line(read.too_long, digest, "", message))
-        tasks, odd_lines = self._tasks_written()
+        odd_lines = self._tasks_written()
         return Sweep(
             answers=(*answers, *odd_lines),
             offset=None if read.offset is None else read.offset.model_dump_json(),
-            tasks=tasks,
+            tasks=dict(self._tasks),
             has_more=read.offset != last,
         )
 
-    def _tasks_written(self) -> tuple[dict[str, str], list[Unreadable]]:
-        """Return the queries whose tasks were written before, and lines that are no task.
+    def _tasks_written(self) -> list[Unreadable]:
+        """Learn of the tasks that were written since the last time; return lines that are no task.
 
         A crash may have left half a line: its task is written once more.
         """
         path = self._config.tasks_path
-        found: dict[str, str] = {}
-        odd: list[Unreadable] = []
         if path is None:
-            return found, odd
-        try:
-            lines = path.read_bytes().splitlines()
-        except FileNotFoundError:
-            return found, odd
-        except OSError as error:
-            raise ResourceError(f"{path}: cannot be read ({error.strerror})") from error
-        for number, line in enumerate(lines, start=1):
-            try:
-                query_id = _TaskLine.model_validate_json(line).query_id
-                found[query_id] = query_id
-            except ValidationError as error:
-                if content_of(line):
-                    message = f"line {number} of the tasks is none: only Andon may write there"
-                    digest = hashlib.sha256(line).hexdigest()
-                    odd.append(unreadable_line(line, digest, problem_of(error)[0], message))
-        return found, odd
+            return []
+        odd: list[Unreadable] = []
+        while True:
+            read = _read_after(path, self._tasks_read)
+            if read.is_from_start:
+                self._tasks.clear()
+            if read.offset == self._tasks_read:
+                self._tasks_read = None if read.is_from_start else read.offset
+                return odd
+            self._tasks_read = read.offset
+            for line in read.lines:
+                try:
+                    query_id = _TaskLine.model_validate_json(line).query_id
+                    self._tasks[query_id] = query_id
+                except ValidationError as error:
+                    if content_of(line):
+                        message = "a line of the tasks is none: only Andon may write there"
+                        digest = hashlib.sha256(line).hexdigest()
+                        odd.append(unreadable_line(line, digest, problem_of(error)[0], message))
 
     async def push(self, tasks: Sequence[OutsideTask]) -> None:
         """Append tasks to their file, if there is one. Raises ResourceError."""
@@ -170,6 +174,8 @@ class _Read:
     """What a reading of a file brought."""
 
     offset: _Offset | None
+    is_from_start: bool
+    """Whether the offset did not fit the file, if there was one, or there is no file."""
     lines: tuple[bytes, ...] = ()
     """Whole lines, with their ends."""
     too_long: bytes | None = None
@@ -181,6 +187,7 @@ def _read_after(path: Path, last: _Offset | None) -> _Read:
 
     A file that is not there yet has none. Raises ResourceError as `sweep`.
     """
+    goes_on = False
     try:
         with path.open("rb") as file:
             inode = os.fstat(file.fileno()).st_ino
@@ -189,21 +196,22 @@ def _read_after(path: Path, last: _Offset | None) -> _Read:
             file.seek(start)
             chunk = file.read(MAX_READ_BYTES)
     except FileNotFoundError:
-        return _Read(offset=last)
+        return _Read(offset=last, is_from_start=True)
     except OSError as error:
         raise ResourceError(f"{path}: cannot be read ({error.strerror})") from error
     is_within = last is not None and goes_on and last.is_within_line
     begin = chunk.find(b"\n") + 1 if is_within else 0
     end = chunk.rfind(b"\n") + 1
+    offset, lines, too_long = last, tuple[bytes, ...](), None
     if end > begin:
         lines = tuple(line + b"\n" for line in chunk[begin:end].split(b"\n")[:-1])
-        return _Read(lines=lines, offset=_offset(inode, start + end, lines[-1]))
-    if end:  # no more than the rest of a line that is too long
-        return _Read(offset=_offset(inode, start + end, chunk[:end]))
-    if chunk and (is_within or len(chunk) == MAX_READ_BYTES):
+        offset = _offset(inode, start + end, lines[-1])
+    elif end:  # no more than the rest of a line that is too long
+        offset = _offset(inode, start + end, chunk[:end])
+    elif chunk and (is_within or len(chunk) == MAX_READ_BYTES):
         offset = _offset(inode, start + len(chunk), chunk, is_within_line=True)
-        return _Read(offset=offset, too_long=None if is_within else chunk)
-    return _Read(offset=last)
+        too_long = None if is_within else chunk
+    return _Read(offset=offset, is_from_start=not goes_on, lines=lines, too_long=too_long)
 
 
 def _offset(inode: int, position: int, before: bytes, *, is_within_line: bool = False) -> _Offset:

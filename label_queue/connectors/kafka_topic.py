@@ -253,10 +253,13 @@ class KafkaConnector(OneWay):
             self._said = name
 
     def _error(self, error: KafkaError, topic: str) -> AndonError:
-        """Return what is raised for an error of the library's, without its words."""
-        for client in (self._consumer, self._producer):
-            if client is not None:
-                client.poll(0)  # has `_listen` hear what was told meanwhile
+        """Return what is raised for an error of the library's, without its words.
+
+        A reader must be assigned anew after it: it is polled here, which may take a message.
+        """
+        client = self._producer if topic == self._config.tasks_topic else self._consumer
+        if client is not None:
+            client.poll(0)  # has `_listen` hear what was told meanwhile
         kind = error.name()
         if self._said in REFUSALS | UNTRUSTED:
             kind = self._said

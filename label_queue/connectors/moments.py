@@ -12,15 +12,16 @@ def moment(text: str) -> str:
     what is no time, or one that UTC has no year for.
     """
     # Not strftime, which writes the year 33 in two digits on some systems.
-    return _parse(text).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return instant(text).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def unix_seconds(text: str) -> float:
     """Return an ISO 8601 time as Unix seconds. Raises ValueError."""
-    return _parse(text).timestamp()
+    return instant(text).timestamp()
 
 
-def _parse(text: str) -> datetime:
+def instant(text: str) -> datetime:
+    """Return an ISO 8601 time in UTC. Raises ValueError."""
     parsed = datetime.fromisoformat(text)
     if parsed.tzinfo is None:
         parsed = parsed.replace(tzinfo=UTC)

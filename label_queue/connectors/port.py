@@ -72,6 +72,9 @@ class Sweep:
     """Answers and deletions, in the order in which they came."""
     is_complete: bool = False
     """Whether this is all the tool holds: then what is missing was deleted."""
+    whole: frozenset[str] = frozenset()
+    """Query ids all of whose answers are here, where other queries were not read: then what is
+    missing of theirs was deleted."""
     offset: str | None = None
     """How far the tool was read: JSON of the connector's own, kept in the ledger with the labels;
     None: as far as before."""
@@ -106,7 +109,7 @@ class Sweep:
             # What an odd row holds is not known, so nothing is missing from the others.
             is_complete=not odd,
             offset=json.dumps({"answers": len(answers), "newest": newest}),
-            tasks=tasks,
+            tasks=dict(tasks),
             touched=frozenset(touched),
         )
 
@@ -157,7 +160,10 @@ class Connector(Protocol):
         ...
 
     async def withdraw(self, task_ids: Sequence[str]) -> None:
-        """Delete tasks that nobody wants answered any more. Idempotent; errors as in `sweep`."""
+        """Delete tasks that nobody wants answered any more, but for those begun since the sweep.
+
+        What would be deleted is read once more just before it. Idempotent; errors as in `sweep`.
+        """
         ...
 
     def check_hook_headers(self, headers: Mapping[str, str]) -> None:

@@ -19,6 +19,8 @@ from protocol.retrying import Backoff, NotNow
 
 MAX_ATTEMPTS = 4
 MAX_DIGITS = 4_000
+WHOLE_EVERY = 60
+"""One of so many sweeps reads all that a tool holds."""
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
 UNTOUCHED = frozenset({429, 503})
@@ -53,7 +55,10 @@ class ToolClient:
 
     async def read(self, path: str, model: type[B], **params: str | int) -> B:
         """GET a JSON body. Raises as `send`, and InputError for a body of another shape."""
-        response = await self.send("GET", path, params=params)
+        return self.body_of(await self.send("GET", path, params=params), path, model)
+
+    def body_of(self, response: httpx.Response, path: str, model: type[B]) -> B:
+        """Return the body of an answer; raises InputError for one of another shape."""
         try:
             # Not by pydantic, which refuses a page where one row has half a surrogate pair.
             return model.model_validate(json_of(response.content, parse_int=_integer))
@@ -62,8 +67,8 @@ class ToolClient:
         except (ValueError, RecursionError) as error:
             field, problem = "body", f"not JSON ({type(error).__name__})"
         raise InputError(
-            f"{self._config.name}: GET {path}: {field or 'body'}: {problem}; is "
-            f"{self._config.url} what its kind says, and not a newer version?"
+            f"{self._config.name}: {response.request.method} {path}: {field or 'body'}: {problem}; "
+            f"is {self._config.url} what its kind says, and not a newer version?"
         )
 
     async def send(

@@ -23,12 +23,16 @@ class RecordedArgilla(RecordedTool):
     def __init__(self) -> None:
         super().__init__()
         self.records: dict[str, dict[str, Any]] = {}
+        self._seen = ""
+        self._num_activities = 0
         self._next_id = 0
         self._num_hooks = 0
 
     def answer(self, request: Received) -> tuple[int, Any]:
         if request.headers.get("x-argilla-api-key") != TOKEN:
             return 401, {"detail": {"code": "argilla.api.errors::UnauthorizedError"}}
+        if request.method == "GET" and request.path == f"/api/v1/datasets/{DATASET}":
+            return 200, {"id": DATASET, "last_activity_at": self._last_activity_at()}
         records = f"/api/v1/datasets/{DATASET}/records"
         if request.method == "GET" and request.path == records:
             return self._list(request.query)
@@ -39,6 +43,15 @@ class RecordedArgilla(RecordedTool):
                 self.records.pop(record_id, None)
             return 204, None
         return 404, {"detail": "not found"}
+
+    def _last_activity_at(self) -> str:
+        """Return when a response was last made, changed or deleted."""
+        now = json.dumps(
+            [record["responses"] for record in self.records.values() if record["responses"]]
+        )
+        self._num_activities += now != self._seen
+        self._seen = now
+        return f"2026-01-01T00:00:00.{self._num_activities:06d}"
 
     def _list(self, query: dict[str, str]) -> tuple[int, Any]:
         offset, limit = int(query["offset"]), int(query["limit"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.support.recorded_tool import Received, RecordedTool
@@ -18,6 +20,8 @@ class RecordedLabelStudio(RecordedTool):
         self.tasks: dict[int, dict[str, Any]] = {}
         self._next_task = 100
         self._next_annotation = 1
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        """Its clock, by which it notes when a task has changed."""
 
     def answer(self, request: Received) -> tuple[int, Any]:
         if request.headers.get("authorization") != f"Token {TOKEN}":
@@ -26,16 +30,22 @@ class RecordedLabelStudio(RecordedTool):
             return self._list(request.query)
         if request.method == "POST" and request.path == f"/api/projects/{PROJECT}/import":
             return self._import(request.body)
-        if request.method == "DELETE" and request.path.startswith("/api/tasks/"):
+        if request.path.startswith("/api/tasks/"):
             task_id = int(request.path.removeprefix("/api/tasks/").rstrip("/"))
-            return (204, None) if self.tasks.pop(task_id, None) else (404, {"detail": "Not found."})
+            if task_id not in self.tasks:
+                return 404, {"detail": "Not found."}
+            if request.method == "GET":
+                return 200, self.tasks[task_id]
+            if request.method == "DELETE":
+                del self.tasks[task_id]
+                return 204, None
         return 404, {"detail": "Not found."}
 
     def _list(self, query: dict[str, str]) -> tuple[int, Any]:
         if query.get("project") != str(PROJECT) or query.get("fields") != "all":
             return 404, {"detail": "Not found."}
         page, size = int(query["page"]), int(query["page_size"])
-        tasks = list(self.tasks.values())
+        tasks = [task for task in self.tasks.values() if _is_asked_for(task, query)]
         shown = tasks[(page - 1) * size : page * size]
         if page > 1 and not shown:
             return 404, {"detail": "Invalid page."}
@@ -65,6 +75,7 @@ class RecordedLabelStudio(RecordedTool):
             "drafts": [],
             "predictions": [],
             "cancelled_annotations": 0,
+            "updated_at": self.now.isoformat(),
         }
         return self._next_task
 
@@ -97,11 +108,35 @@ class RecordedLabelStudio(RecordedTool):
         }
         self._next_annotation += 1
         self.task_of(query_id)["annotations"].append(annotation)
+        self._note(annotation)
         return annotation
+
+    def change(self, annotation: dict[str, Any], **changes: Any) -> None:
+        """Somebody changed an annotation."""
+        annotation.update(changes)
+        self._note(annotation)
+
+    def _note(self, annotation: dict[str, Any]) -> None:
+        self.tasks[annotation["task"]]["updated_at"] = self.now.isoformat()
 
     def delete(self, annotation: dict[str, Any]) -> None:
         """Somebody deleted an annotation."""
         self.tasks[annotation["task"]]["annotations"].remove(annotation)
+        self._note(annotation)
+
+
+def _is_asked_for(task: dict[str, Any], query: dict[str, str]) -> bool:
+    """Apply the one filter that is asked for: noted at a moment or after."""
+    if "query" not in query or "updated_at" not in task:
+        return True
+    asked = json.loads(query["query"])
+    [noted] = asked["filters"]["items"]
+    assert noted["filter"] == "filter:tasks:updated_at"
+    assert noted["operator"] == "greater_or_equal"
+    assert noted["type"] == "Datetime"
+    assert asked["ordering"] == ["tasks:id"]
+    since = datetime.strptime(noted["value"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    return datetime.fromisoformat(task["updated_at"]) >= since
 
 
 def pick(letter: str) -> list[dict[str, Any]]:

@@ -106,7 +106,7 @@ async def test_responses_come_back_by_user_and_once(
         ("bob", "q0"): shown("a", 0),
         (f"{NAME}:{ANN}", "q2"): None,
     }
-    assert run.total(NAME) == IngestCounts(new=3, duplicate=3)
+    assert run.total(NAME) == IngestCounts(new=3)
 
 
 async def test_changes_deletions_and_a_deleted_user(
@@ -159,6 +159,7 @@ async def test_a_dataset_that_changes_while_it_is_read_takes_no_label_back(
     await turn(outposts)
     tool.respond("q2", {"preference": "a"})
     await turn(outposts)
+    tool.respond("q3", {"preference": "a"})
     answer = tool.answer
 
     def answer_and_shrink(request: Any) -> tuple[int, Any]:
@@ -170,6 +171,73 @@ async def test_a_dataset_that_changes_while_it_is_read_takes_no_label_back(
     tool.answer = answer_and_shrink  # type: ignore[method-assign]
     await turn(outposts, fails=True)
     assert len(choices(run)) == 1
+
+
+def num_reads(tool: RecordedArgilla) -> int:
+    """Return how often records were read since the last time."""
+    found = [each for each in tool.received if each.method == "GET"]
+    tool.received.clear()
+    return sum(each.path.endswith("/records") for each in found)
+
+
+async def test_a_dataset_where_nobody_was_active_is_not_read_again(
+    run: OutsideRun,
+    outposts: Outposts,
+    tool: RecordedArgilla,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("label_queue.connectors.argilla.WHOLE_EVERY", 4)
+    await turn(outposts)
+    assert num_reads(tool) > 0
+    read = []
+    for _ in range(3):
+        await turn(outposts)
+        read.append(num_reads(tool))
+    assert read == [0, 0, 0]
+    # Now and then it is: a record that is gone takes its labels with it.
+    await turn(outposts)
+    assert num_reads(tool) > 0
+    tool.respond("q0", {"preference": "a"})
+    await turn(outposts)
+    assert num_reads(tool) > 0
+    assert len(choices(run)) == 1
+    await turn(outposts)
+    assert num_reads(tool) == 0
+    await run.ask(make_query(7))
+    for _ in range(2):
+        await turn(outposts)
+    assert num_reads(tool) == 0, "what was pushed is known without it"
+
+
+async def test_what_was_read_but_not_written_down_is_read_again(
+    run: OutsideRun, outposts: Outposts, tool: RecordedArgilla
+) -> None:
+    await turn(outposts)
+    tool.respond("q0", {"preference": "a"})
+    assert isinstance(run.ledger, MemoryLedger)
+    run.ledger.is_full = True
+    await turn(outposts, fails=True)
+    run.ledger.is_full = False
+    await turn(outposts)
+    assert len(choices(run)) == 1
+
+
+async def test_while_somebody_is_active_nothing_is_deleted(
+    run: OutsideRun, outposts: Outposts, tool: RecordedArgilla
+) -> None:
+    await turn(outposts)
+    connector = outposts.runner(NAME).connector
+    sweep = await connector.sweep(run.labels.offset(NAME))
+    assert sweep.tasks is not None
+    unwanted = [sweep.tasks[f"q{number}"] for number in range(3)]
+    tool.respond("q0", {"preference": "a"})
+    await connector.withdraw(unwanted)
+    assert len(tool.records) == 4
+    await turn(outposts)
+    assert (f"{NAME}:{ANN}", "q0") in choices(run)
+    await connector.withdraw(unwanted[1:])
+    left = {record["external_id"] for record in tool.records.values()}
+    assert left == {"run-1/q0", "run-1/q3"}
 
 
 async def test_another_kind_of_server_is_named(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from label_queue.connector_config import JsonlConfig
+from label_queue.connectors import jsonl_tail
 from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.outposts import Outposts
 from label_queue.connectors.translation import outside_task
@@ -292,6 +293,7 @@ async def test_a_task_that_a_crash_cut_short_is_written_again(tail: Tail) -> Non
     assert path is not None
     path.write_bytes(path.read_bytes()[:-20])
     tail.restart()
+    assert await tail.turn() == IngestCounts()
     assert await tail.turn() == IngestCounts(refused=1)
     assert tail.state == "ok"
     *whole, cut, again = path.read_text().splitlines()
@@ -301,6 +303,37 @@ async def test_a_task_that_a_crash_cut_short_is_written_again(tail: Tail) -> Non
     tail.restart()
     await tail.turn()
     assert len(path.read_text().splitlines()) == 4
+
+
+async def test_the_tasks_are_read_on_and_not_again(
+    tail: Tail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[bytes] = []
+    validate = jsonl_tail._TaskLine.model_validate_json
+
+    def noted(line: bytes) -> jsonl_tail._TaskLine:
+        read.append(line)
+        return validate(line)
+
+    monkeypatch.setattr(jsonl_tail._TaskLine, "model_validate_json", noted)
+    path = tail.config.tasks_path
+    assert path is not None
+    await tail.turn()
+    await tail.turn()
+    await tail.run.ask(make_query(3))
+    for _ in range(3):
+        await tail.turn()
+    assert [json.loads(line)["query_id"] for line in read] == ["q0", "q1", "q2", "q3"]
+    # A file that was taken away or emptied holds no tasks: they are written there.
+    for take in (path.unlink, lambda: path.write_bytes(b"")):
+        take()
+        await tail.turn()
+        tail.run.clock.now += 1_000.0
+        await tail.turn()
+        again = [json.loads(line)["query_id"] for line in path.read_text().splitlines()]
+        assert again == ["q0", "q1", "q2", "q3"]
+        await tail.turn()
+        assert len(path.read_text().splitlines()) == 4
 
 
 async def test_a_chat_goes_out_with_its_roles(tail: Tail) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -221,11 +222,13 @@ async def test_a_tool_that_is_away_is_shown_and_loses_nothing(
 
 
 async def test_a_project_that_changes_while_it_is_read_takes_no_label_back(
-    run: OutsideRun, outposts: Outposts, tool: RecordedLabelStudio
+    run: OutsideRun, outposts: Outposts, tool: RecordedLabelStudio, config: LabelStudioConfig
 ) -> None:
     await turn(outposts)
     tool.annotate("q3", pick("a"))
     await turn(outposts)
+    await outposts.close()
+    outposts = run.outposts([config])  # which reads the whole first
     answer = tool.answer
 
     def answer_and_shrink(request: Any) -> tuple[int, Any]:
@@ -237,6 +240,115 @@ async def test_a_project_that_changes_while_it_is_read_takes_no_label_back(
     tool.answer = answer_and_shrink  # type: ignore[method-assign]
     await turn(outposts, fails=True)
     assert choices(run) == {(f"{NAME}:7", "q3"): shown("a", 3)}
+    await outposts.close()
+
+
+LATER = timedelta(minutes=3)
+
+
+def pages(tool: RecordedLabelStudio) -> list[bool]:
+    """Return of each page that was asked for since the last time whether it was of all tasks."""
+    asked = [each.query for each in tool.received if each.path == "/api/tasks/"]
+    tool.received.clear()
+    return ["query" not in query for query in asked]
+
+
+async def test_a_sweep_reads_what_changed_and_takes_back_what_is_gone_of_it(
+    run: OutsideRun, outposts: Outposts, tool: RecordedLabelStudio
+) -> None:
+    await turn(outposts)
+    await turn(outposts)  # which sees the tasks
+    tool.now += LATER
+    kept, gone = tool.annotate("q0", pick("a")), tool.annotate("q1", pick("a"))
+    other = tool.annotate("q1", pick("b"), user=8)
+    await turn(outposts)
+    assert len(choices(run)) == 3
+    pages(tool)
+    tool.now += LATER
+    tool.change(kept, result=pick("b"), updated_at="2026-01-01T00:04:00Z")
+    tool.delete(gone)
+    # What was not noted is not read.
+    other["result"] = []
+    tool.annotate("q2", pick("c"))["result"] = []
+    tool.task_of("q2")["updated_at"] = "2026-01-01T00:00:00+00:00"
+    await turn(outposts)
+    assert choices(run) == {
+        (f"{NAME}:7", "q0"): shown("b", 0),
+        (f"{NAME}:8", "q1"): shown("b", 1),
+    }
+    assert set(pages(tool)) == {False}
+    assert run.total(NAME).refused == 1
+
+
+async def test_now_and_then_a_sweep_reads_the_whole(
+    run: OutsideRun,
+    outposts: Outposts,
+    tool: RecordedLabelStudio,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("label_queue.connectors.label_studio.WHOLE_EVERY", 3)
+    await turn(outposts)
+    tool.annotate("q0", pick("a"))
+    await turn(outposts)
+    assert len(choices(run)) == 1
+    del tool.tasks[tool.task_of("q0")["id"]]
+    pages(tool)
+    found = []
+    for _ in range(6):
+        await turn(outposts)
+        found.append((set(pages(tool)), len(choices(run))))
+    assert found[0] == ({False}, 1)
+    assert ({True}, 0) in found
+    assert sum(is_whole == {True} for is_whole, _ in found) == 2
+
+
+async def test_what_was_read_but_not_written_down_is_read_again(
+    run: OutsideRun, outposts: Outposts, tool: RecordedLabelStudio, ledger: MemoryLedger
+) -> None:
+    await turn(outposts)
+    await turn(outposts)
+    tool.now += LATER
+    tool.annotate("q0", pick("a"))
+    ledger.is_full = True
+    await turn(outposts, fails=True)
+    ledger.is_full = False
+    pages(tool)
+    await turn(outposts)
+    assert set(pages(tool)) == {True}
+    assert len(choices(run)) == 1
+
+
+async def test_a_query_with_two_tasks_is_whole_when_both_were_read(
+    run: OutsideRun, outposts: Outposts, tool: RecordedLabelStudio
+) -> None:
+    await turn(outposts)
+    first = tool.task_of("q0")
+    label = tool.annotate("q0", pick("a"))
+    twin = tool.tasks[tool.add_task(first["data"])]  # an import whose answer was lost
+    await turn(outposts)
+    tool.now += LATER
+    twin["updated_at"] = tool.now.isoformat()
+    twin["annotations"].append({**label, "id": 900, "completed_by": 8})
+    await turn(outposts)
+    assert {labeler for labeler, _ in choices(run)} == {f"{NAME}:7", f"{NAME}:8"}
+
+
+async def test_a_task_begun_since_the_sweep_is_not_deleted(
+    run: OutsideRun, outposts: Outposts, tool: RecordedLabelStudio
+) -> None:
+    await turn(outposts)
+    connector = outposts.runner(NAME).connector
+    sweep = await connector.sweep(run.labels.offset(NAME))
+    assert sweep.tasks is not None
+    tool.annotate("q0", pick("a"))
+    tool.task_of("q1")["drafts"].append({"id": 1})
+    del tool.tasks[tool.task_of("q2")["id"]]
+    await connector.withdraw([sweep.tasks[f"q{number}"] for number in range(4)])
+    left = {task["data"]["query_id"] for task in tool.tasks.values()}
+    assert left >= {"q0", "q1"}
+    assert not left & {"q2", "q3"}
+    await turn(outposts)
+    assert (f"{NAME}:7", "q0") in choices(run)
 
 
 async def test_a_refused_token_and_a_wrong_project_name_the_mend(

@@ -6,12 +6,14 @@ import os
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError
 from structlog.testing import capture_logs
 
 from label_queue.connectors import kafka_topic
@@ -90,6 +92,20 @@ async def test_what_is_assigned_stays_so_while_the_ledger_agrees(
     await reader.read(new=1)
     assert assigned[0]
     assert not any(assigned[1:])
+
+
+async def test_messages_that_come_while_tasks_cannot_be_sent_are_all_read(
+    readers: NewReader, stream: KafkaTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: KafkaConnector, topic: str, tasks: object) -> None:
+        time.sleep(0.1)  # the library reads ahead meanwhile
+        raise self._error(KafkaError(KafkaError._MSG_TIMED_OUT), topic)
+
+    monkeypatch.setattr(KafkaConnector, "_send", fail)
+    reader = await readers(stream, batch_size=1)
+    stream.send(*(answer(0, labeler=f"l{number}") for number in range(6)))
+    await reader.read(new=6)
+    assert reader.state == "failing: kafka: the brokers do not answer (_MSG_TIMED_OUT)"
 
 
 async def test_a_task_that_is_too_large_holds_up_no_other(
