@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cluster.commands.shared import one_line_errors
-from cluster.metrics.config import MetricsConfig
-from cluster.run_folder import RunFolder, write_json
 from protocol.errors import MissingError
+
+if TYPE_CHECKING:
+    from cluster.run_folder import RunFolder
 
 
 @click.command()
@@ -29,12 +31,13 @@ def dashboard(run: Path | None, project: str | None, entity: str | None) -> None
 
     With RUN, the folder of a run that has ended and is in wandb, its report is saved as a page too.
     """
+    from cluster.config import load_config
+    from cluster.metrics.config import MetricsConfig
     from cluster.metrics.workspace import save_workspace
+    from cluster.run_folder import RunFolder
 
     metrics = MetricsConfig()
     if run is not None:
-        from cluster.config import load_config
-
         folder = RunFolder.existing(run)
         metrics = load_config(folder.config).metrics
         address = _save_report(folder, project or metrics.wandb_project, entity)
@@ -47,6 +50,7 @@ def _save_report(folder: RunFolder, project: str, entity: str | None) -> str:
     """Save the page of a run's report, the same one each time; return its address."""
     from cluster.metrics.report_page import save_report
     from cluster.metrics.wandb_logs import kept_id
+    from cluster.run_folder import write_json
 
     summary = folder.report / "summary.json"
     wandb_id = kept_id(folder.wandb)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from io import BytesIO
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import psutil
 import pytest
 from wandb.proto.wandb_internal_pb2 import (
     HistoryItem,
@@ -17,6 +20,7 @@ from wandb.proto.wandb_internal_pb2 import (
     RunRecord,
 )
 
+from cluster.metrics import wandb_logs
 from cluster.metrics.missing_rows import Confirmed, rows_after, rows_beyond
 from cluster.metrics.wandb_logs import (
     BLOCK_BYTES,
@@ -168,6 +172,29 @@ def test_a_run_keeps_its_id_where_its_folder_is_moved(tmp_path: Path) -> None:
     assert kept_id(tmp_path) is None
     put(tmp_path, 2, log_of([run(2)])[0])
     assert kept_id(tmp_path) == "demo-1"
+
+
+def test_a_writer_that_is_left_is_ended_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wandb_logs, "WRITER_S", 0.2)
+    program = tmp_path / "wandb-core"
+    shutil.copy(shutil.which("sleep") or "", program)
+    left, another = tmp_path / "a", tmp_path / "b"
+    path = put(left, 1, log_of([run(1), history(row(0))])[0])
+    with (
+        path.open("ab") as ours,
+        put(another, 1, b"").open("ab") as theirs,
+        subprocess.Popen([program, "60"], stdout=ours) as writer,
+        subprocess.Popen([program, "60"], stdout=theirs) as stranger,
+    ):
+        try:
+            assert make_whole(left) == [row(0)]
+            assert not psutil.pid_exists(writer.pid)
+            assert stranger.poll() is None
+        finally:
+            writer.kill()
+            stranger.kill()
 
 
 def test_a_head_alone_is_as_long_as_said() -> None:
