@@ -317,15 +317,11 @@ class VllmEngine:
         return outputs[-1]
 
     def _engine_args(self) -> AsyncEngineArgs:
-        import torch
         from vllm.config import WeightTransferConfig
         from vllm.engine.arg_utils import AsyncEngineArgs
 
         config = self._config
         ours = config.weight_transport in ("shared_memory", "object_store")
-        # On CPU vLLM would give even a single rank a process of its own, for thread binding that
-        # we do not want: 0.4 GB and ten seconds of start-up more.
-        alone = config.tensor_parallel_size == 1 and not torch.cuda.is_available()
         return AsyncEngineArgs(
             model=str(literal_path(self._model)),
             dtype=config.dtype,
@@ -336,9 +332,7 @@ class VllmEngine:
             gpu_memory_utilization=config.gpu_memory_utilization,
             enforce_eager=config.enforce_eager,
             tensor_parallel_size=config.tensor_parallel_size,
-            distributed_executor_backend=(
-                "vllm.v1.executor.uniproc_executor.UniProcExecutor" if alone else None
-            ),
+            distributed_executor_backend=_executor(config.tensor_parallel_size),
             weight_transfer_config=WeightTransferConfig(
                 backend=SAFETENSORS_BACKEND if ours else config.weight_transport
             ),
@@ -379,6 +373,23 @@ class VllmEngine:
             bytes_per_token=numbers_per_token * model.dtype.itemsize,
             free_bytes=None if torch.cuda.is_available() else psutil.virtual_memory().available,
         )
+
+
+def _executor(num_devices: int) -> str | None:
+    """Return the name of what runs an engine's workers; None leaves it to vLLM.
+
+    On CPU vLLM would give even a single worker a process of its own, for thread binding that we do
+    not want: 0.4 GB and ten seconds of start-up more. Of several it would find the placement group
+    that the actor is in, take Ray for their processes, and refuse its one bundle; but all devices
+    are this actor's own.
+    """
+    import torch
+
+    if num_devices > 1:
+        return "mp"
+    if torch.cuda.is_available():
+        return None
+    return "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 
 
 @contextmanager

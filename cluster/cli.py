@@ -11,6 +11,7 @@ from cluster.commands.labels import export, import_labels, trace
 from cluster.commands.line import cord, rollback
 from cluster.commands.looking import doctor, inspect
 from cluster.commands.people import label, labelers
+from cluster.commands.planning import plan
 from cluster.commands.replay import replay
 from cluster.commands.runs import demo, report, resume, run, status, stop
 
@@ -29,7 +30,7 @@ def main() -> None:
 for command in (
     *(demo, run, resume, status, inspect, stop, report, dashboard, replay),
     *(fit_reward, train),
-    doctor,
+    *(doctor, plan),
     *(label, labelers, gold),
     *(cord, rollback),
     *(trace, export, import_labels),

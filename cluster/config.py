@@ -96,6 +96,9 @@ class ClusterConfig(Settings):
     """Logical CPUs each process is placed with."""
     gpus_per_actor: Devices = 0.0
     gpus_per_learner_rank: Devices = 0.0
+    """GPUs of each rank of the learner, and of the reward trainer."""
+    gpus_per_reward_replica: Devices = 0.0
+    """GPUs of each reward replica; with 0 it scores on the CPU, whatever GPUs there are."""
     worker_logs: bool = False
     """Show what the worker processes print."""
     restarts: RestartsConfig = RestartsConfig()
@@ -107,7 +110,7 @@ class ClusterConfig(Settings):
 
     @model_validator(mode="after")
     def _gpus_are_whole_or_parts_of_one(self) -> Self:
-        for name in ("gpus_per_actor", "gpus_per_learner_rank"):
+        for name in ("gpus_per_actor", "gpus_per_learner_rank", "gpus_per_reward_replica"):
             gpus = getattr(self, name)
             if gpus > 1 and gpus % 1:
                 raise ValueError(f"{name} {gpus:g}: above 1 it must be a whole number")
@@ -253,6 +256,16 @@ class RunConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _engines_have_their_devices(self) -> Self:
+        split, gpus = self.rollouts.tensor_parallel_size, self.cluster.gpus_per_actor
+        if gpus and split > max(1.0, gpus):
+            raise ValueError(
+                f"rollouts.tensor_parallel_size {split} splits an engine over as many GPUs, and "
+                f"cluster.gpus_per_actor is {gpus:g}: give each actor {split}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _transport_has_its_devices(self) -> Self:
         transport = self.rollouts.weight_transport
         if transport not in ("nccl", "ipc"):
@@ -264,7 +277,12 @@ class RunConfig(Settings):
                 f"rollouts.weight_transport {transport!r} goes from GPU to GPU: set {both}, or "
                 "choose 'shared_memory' or 'object_store'"
             )
-        shared = self.rollouts.num_actors * actor + self.learner.num_ranks * rank
+        trainer_ranks = self.reward_trainer.num_ranks if self.run.reward is None else 0
+        shared = (
+            self.rollouts.num_actors * actor
+            + (self.learner.num_ranks + trainer_ranks) * rank
+            + self.reward_service.replicas * self.cluster.gpus_per_reward_replica
+        )
         if transport == "nccl" and min(actor, rank) < 1:
             raise ValueError(
                 "rollouts.weight_transport 'nccl' joins no two processes of one GPU: make "
@@ -272,8 +290,9 @@ class RunConfig(Settings):
             )
         if transport == "ipc" and shared > 1:
             raise ValueError(
-                f"rollouts.weight_transport 'ipc' shares the memory of one GPU, and the actors and "
-                f"the learner's ranks ask for {shared:g}: lower {both}, or choose 'nccl'"
+                "rollouts.weight_transport 'ipc' shares the memory of one GPU, and the actors, the "
+                f"ranks of learner and reward trainer, and the reward replicas ask for {shared:g}: "
+                f"lower {both}, or choose 'nccl'"
             )
         return self
 

@@ -42,8 +42,8 @@ def build_tokenizer(texts: Sequence[str]) -> Any:
     )
 
 
-def build_language_model(vocabulary_size: int, config: BaseModelConfig) -> Any:
-    """Return an untrained GPT-2-style model without dropout; its weights follow from the seed."""
+def language_model_config(vocabulary_size: int, config: BaseModelConfig) -> Any:
+    """Return the Hugging Face config of a GPT-2-style model without dropout."""
     shape = GPT2Config(
         architectures=["GPT2LMHeadModel"],  # engines choose by it whether the model can generate
         vocab_size=vocabulary_size,
@@ -56,7 +56,12 @@ def build_language_model(vocabulary_size: int, config: BaseModelConfig) -> Any:
         bos_token_id=1,
         eos_token_id=1,
     )
-    without_dropout(shape)
+    return without_dropout(shape)
+
+
+def build_language_model(vocabulary_size: int, config: BaseModelConfig) -> Any:
+    """Return an untrained model of that config; its weights follow from the seed."""
+    shape = language_model_config(vocabulary_size, config)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         return GPT2LMHeadModel(shape)

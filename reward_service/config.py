@@ -85,6 +85,8 @@ class RewardServiceConfig(Settings):
     """How long a request waits for others to share its forward pass."""
     max_ongoing_requests: int = Field(default=256, ge=2, le=10_000_000)
     """Requests a replica holds at once, those being scored included; above it they queue."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the weights that score; while a replica swaps it holds two models. [own]"""
     torch_threads: Processes = 1
     """Threads of one replica's forward pass."""
     timeout_s: Seconds = 30.0

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from protocol.errors import BundleCorrupt, NotFinite, ScoringFailed, VersionError
+from protocol.errors import BundleCorrupt, MemoryShort, NotFinite, ScoringFailed, VersionError
 from protocol.labels import RewardVersion
 from protocol.messages import Score
 from reward_service.batching import check_sequences, raw_scores, score_sequences, scores_of
 from reward_service.buckets import BatchLimits
 from reward_service.bundle import Bundle, load_bundle
+from reward_service.reward_model import RewardModel
 
 
 class LiveModel:
@@ -28,6 +30,7 @@ class LiveModel:
         validation: Sequence[Sequence[int]],
         limits: BatchLimits,
         device: torch.device | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         """Start with no version.
 
@@ -35,10 +38,12 @@ class LiveModel:
             validation: Pinned token sequences that a new version must score finitely.
             limits: Of one forward pass.
             device: Where models are put; the CPU by default.
+            dtype: Of their weights; gain and bias stay in float32.
         """
         self._validation = validation
         self._limits = limits
         self._device = device or torch.device("cpu")
+        self._dtype = dtype
         self._bundle: Bundle | None = None
         self._swapping = threading.Lock()
 
@@ -58,6 +63,7 @@ class LiveModel:
             MissingError: There is no bundle at its path.
             BundleCorrupt: The bundle is not what was announced.
             NotFinite: It scores a validation sequence as NaN or infinity.
+            MemoryShort: The device has no room for it beside the live one.
         """
         with self._swapping:
             if self._bundle and not _is_newer(announced, self._bundle.version):
@@ -69,8 +75,9 @@ class LiveModel:
                     f"{announced.path} holds reward version {found.version} ({found.sha256}), "
                     f"announced was {announced.version} ({announced.sha256})"
                 )
-            bundle.model.to(self._device)
-            score_sequences(bundle.model, self._validation, announced.version, self._limits)
+            with self._room_for(announced.version):
+                self._take_in(bundle.model)
+                score_sequences(bundle.model, self._validation, announced.version, self._limits)
             self._bundle = bundle
 
     def check(self, sequences: Sequence[Sequence[int]]) -> None:
@@ -105,6 +112,22 @@ class LiveModel:
             except NotFinite as error:
                 answers.append(error)
         return answers
+
+    def _take_in(self, model: RewardModel) -> None:
+        for part in (model.backbone, model.heads):
+            part.to(self._dtype)
+        model.to(self._device)
+
+    @contextmanager
+    def _room_for(self, version: int) -> Iterator[None]:
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise MemoryShort(
+                f"a reward replica has no room on {self._device} for reward version {version} "
+                'beside the one it serves: set reward_service.dtype = "bfloat16", give it a larger '
+                "part of a GPU, or none (cluster.gpus_per_reward_replica)"
+            ) from error
 
     def _live(self) -> Bundle:
         if self._bundle is None:

@@ -57,6 +57,16 @@ def check_loads(folder: Path) -> None:
     refuse_caps(_load(AutoModelForCausalLM, folder, device_map="meta"), folder)
 
 
+def read_config(folder: Path) -> Any:
+    """Return the config of a folder that need hold nothing else.
+
+    Raises InputError for one that transformers does not know.
+    """
+    what = "transformers knows no such model"
+    with as_model_error(folder, what), quiet_library():
+        return AutoConfig.from_pretrained(str(folder), **_NO_CODE)
+
+
 def load_tokenizer(folder: Path) -> Any:
     """Return the tokenizer of a model folder.
 

@@ -135,6 +135,7 @@ class RewardReplica:
         validation: Sequence[Sequence[int]],
         config: RewardServiceConfig,
         token_digest: str | None,
+        device: str,
     ) -> None:
         """Load the version in service, if there is one, and begin to watch for newer ones."""
         import torch
@@ -151,7 +152,8 @@ class RewardReplica:
         self._live = LiveModel(
             validation,
             BatchLimits(max_tokens=config.max_batch_tokens, max_sequences=config.max_batch_size),
-            torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+            torch.device(device),
+            getattr(torch, config.dtype),
         )
         self._batched = serve.batch(
             max_batch_size=config.max_batch_size,
@@ -253,7 +255,8 @@ def build_reward_app(
         policy_path: The reference policy's folder, for its tokenizer.
         validation: Pinned token sequences, prompt and response, every version must score finitely.
         config: Replicas, batches, timeouts.
-        actor_options: Of each replica's actor, e.g. {"num_cpus": 1}.
+        actor_options: Of each replica's actor, e.g. {"num_cpus": 1}; with "num_gpus" it scores on
+            one, else on the CPU, whatever GPUs it sees.
         token_digest: SHA-256 of the token that the HTTP face asks for; None: it asks for none.
     """
     deployment = serve.deployment(
@@ -263,7 +266,10 @@ def build_reward_app(
         ray_actor_options=dict(actor_options),
         logging_config={"enable_access_log": False},
     )(RewardReplica)
-    return deployment.bind(announcer, str(policy_path.resolve()), validation, config, token_digest)
+    device = "cuda" if actor_options.get("num_gpus") else "cpu"
+    return deployment.bind(
+        announcer, str(policy_path.resolve()), validation, config, token_digest, device
+    )
 
 
 def connect(

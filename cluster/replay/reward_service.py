@@ -64,7 +64,8 @@ def _client(root: Path, version: int, config: RewardServiceConfig) -> RewardClie
     folder = bundle_path(root, version)
     announced = read_manifest(folder).announcement
     limits = BatchLimits(max_tokens=config.max_batch_tokens, max_sequences=config.max_batch_size)
-    model = LiveModel([], limits, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = LiveModel([], limits, device, getattr(torch, config.dtype))
     model.swap(replace(announced, path=str(folder)))  # the run's folder may have moved
 
     async def submit(sequences: list[tuple[int, ...]]) -> list[Score]:

@@ -8,8 +8,10 @@ import os
 # processes with a pool each would fight for the same cores.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
+# Ray would show every GPU to a process that was placed without one.
+OWN_DEVICES = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
+
 QUIET = {
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_SERVE_LOG_TO_STDERR": "0",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",
@@ -72,7 +74,7 @@ def prepare_environment(address: str | None) -> None:
 
 def run_environment(address: str | None) -> dict[str, str]:
     """Return this process's environment as a run's processes have it; see `prepare_environment`."""
-    settings = {**ONE_THREAD, **QUIET, **ONE_SESSION, **SHARED_MACHINE}
+    settings = {**ONE_THREAD, **OWN_DEVICES, **QUIET, **ONE_SESSION, **SHARED_MACHINE}
     if cluster_address(address) is None:
         settings |= RAY_DEFAULTS | LOOPBACK_ONLY
     return {**settings, **os.environ, **_no_proxy_before_loopback(), **NO_FORWARDING}

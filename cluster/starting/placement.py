@@ -282,7 +282,7 @@ class Placement:
             policy_path=self._policy_path,
             validation=[prompt.token_ids for prompt in await pinned],
             config=config,
-            actor_options=self._actor_options(),
+            actor_options=self._replica_options(),
             token_digest=self._reward_token(),
         )
         handle = await self._session.deploy(build, "reward", "/reward")
@@ -310,6 +310,10 @@ class Placement:
     def _resources(self, gpus: float) -> dict[str, float]:
         resources = {"CPU": self._config.cluster.cpus_per_part}
         return {**resources, "GPU": gpus} if gpus else resources
+
+    def _replica_options(self) -> dict[str, object]:
+        gpus = self._config.cluster.gpus_per_reward_replica
+        return {**self._actor_options(), **({"num_gpus": gpus} if gpus else {})}
 
     def _actor_options(self) -> dict[str, object]:
         return {"num_cpus": self._config.cluster.cpus_per_part}

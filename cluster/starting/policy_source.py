@@ -1,12 +1,17 @@
-"""From `policy.path` to a folder on this machine: given, made, or fetched from the hub."""
+"""From `policy.path` to a folder on this machine: given, made, or fetched from the hub.
+
+For a plan the model's config is enough: no weights are needed, nor fetched.
+"""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+from cluster.config import RunConfig
 from protocol.errors import MissingError
-from protocol.model_folder import inspect_model
+from protocol.model_folder import CONFIG_FILE, inspect_model
 
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 _NEEDED = ("*.json", "*.jinja", "*.safetensors", "*.txt", "*.model")
@@ -26,11 +31,38 @@ def policy_folder(path: str) -> Path:
     return folder.resolve()
 
 
-def _fetch(hub_id: str) -> Path:
+def model_shape(run: RunConfig) -> Any:
+    """Return the Hugging Face config of the policy that a run starts from.
+
+    Of a base model that is yet to be made it is the one it will have, with every word that its
+    texts may hold.
+
+    Raises:
+        MissingError: No such folder, and no such hub id or no way to fetch it.
+        InputError: It is no config of a model that transformers knows.
+    """
+    # Imported once all that is cheaper was done: torch and transformers take seconds.
+    from learners.base_model import SPECIAL_TOKENS, language_model_config
+    from reward_service.pretrained import read_config
+
+    if run.base_model is not None:
+        from actors.prompts.grammar import vocabulary
+
+        return language_model_config(len(SPECIAL_TOKENS) + len(vocabulary()), run.base_model)
+    assert run.policy is not None, "a run starts from one of the two"
+    folder = Path(run.policy.path)
+    if not folder.exists() and _HUB_ID.match(run.policy.path):
+        folder = _fetch(run.policy.path, (CONFIG_FILE,))
+    if not (folder / CONFIG_FILE).is_file():
+        raise MissingError(f"policy.path {folder} holds no {CONFIG_FILE}: check the path")
+    return read_config(folder)
+
+
+def _fetch(hub_id: str, files: tuple[str, ...] = _NEEDED) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=list(_NEEDED)))
+        return Path(snapshot_download(hub_id, allow_patterns=list(files)))
     except Exception as error:  # of the hub, its client, the network and the cache's disk alike
         raise MissingError(
             f"policy.path {hub_id}: no such folder here, and the Hugging Face hub did not give it "

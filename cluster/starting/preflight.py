@@ -12,7 +12,7 @@ from cluster.config import RunConfig
 from cluster.run_folder import RunFolder
 from cluster.starting.environment import cluster_address
 from cluster.starting.folders import check_home, check_ray_temp, check_writable
-from cluster.starting.policy_source import policy_folder
+from cluster.starting.policy_source import model_shape, policy_folder
 from cluster.starting.ports import check_ray, free_port
 from cluster.starting.prompts import RunTexts, read_texts
 from label_queue.config import LabelsConfig
@@ -21,6 +21,7 @@ from label_queue.labeling.guidelines import read_guidelines
 from label_queue.ledger.opening import is_there
 from label_queue.ledger.sql import SqlLedger
 from label_queue.quality.gold_tasks import read_gold
+from protocol.errors import ResourceError
 from protocol.model_folder import ModelFolder, inspect_model
 
 _log = structlog.get_logger(component="preflight")
@@ -75,7 +76,26 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
     from reward_service.pretrained import check_loads
 
     check_loads(policy)
+    if address is None:
+        check_room(config, folder)
     return texts
+
+
+def check_room(config: RunConfig, folder: Path) -> None:
+    """Refuse a run that cannot have room on this machine, by what is counted from shapes alone.
+
+    Raises:
+        ResourceError: Says what has no room.
+    """
+    from cluster.planning.machine import here_for
+    from cluster.planning.models import MetaModels
+    from cluster.planning.plan import make_plan
+
+    models = MetaModels(model_shape(config), follows_passes=False)
+    found = make_plan(config, models, here_for(config, folder)).problems
+    for problem in found:
+        if problem.is_certain:
+            raise ResourceError(f"{problem.text}: `andon plan CONFIG.toml` says what to change")
 
 
 def _tell_of_strange_tokens(model: ModelFolder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,8 @@ def devices(transport: str, per_actor: float, per_rank: float) -> dict[str, obje
         ("nccl", 0, 1, "goes from GPU to GPU: set cluster.gpus_per_actor"),
         ("ipc", 0.2, 0, "goes from GPU to GPU: set cluster.gpus_per_actor"),
         ("nccl", 0.5, 1, "no two processes of one GPU"),
-        ("ipc", 0.5, 0.25, "shares the memory of one GPU, and .* ask for 1.25"),
+        # Two actors, and a rank each of the learner and the reward trainer.
+        ("ipc", 0.3, 0.25, "shares the memory of one GPU, and .* ask for 1.1"),
     ],
 )
 def test_weights_from_device_to_device_need_the_devices(
@@ -113,6 +115,30 @@ def test_weights_from_device_to_device_need_the_devices(
 def test_weights_from_device_to_device_can_be_chosen(transport: str, per_actor: float) -> None:
     config = parse_config(devices(transport, per_actor, max(0.25, per_actor // 2)), "test")
     assert config.rollouts.weight_transport == transport
+
+
+def test_a_reward_replica_on_the_gpu_counts_among_those_that_share_it() -> None:
+    content: Any = devices("ipc", 0.25, 0.25)
+    content["cluster"]["gpus_per_reward_replica"] = 0.25
+    with pytest.raises(ConfigError, match=r"the reward replicas ask for 1\.25"):
+        parse_config(content, "test")
+
+
+def test_a_reward_that_is_given_needs_no_place_on_the_gpu() -> None:
+    content: Any = devices("ipc", 0.25, 0.5)
+    content |= {"people": [], "run": {"mode": "fixed", "reward": "bundle"}}
+    assert parse_config(content, "test").rollouts.weight_transport == "ipc"
+
+
+@pytest.mark.parametrize(("gpus", "is_enough"), [(0.5, False), (1, False), (2, True), (0, True)])
+def test_a_split_engine_has_its_gpus(gpus: float, is_enough: bool) -> None:
+    content: Any = devices("shared_memory", gpus, 0)
+    content["rollouts"]["tensor_parallel_size"] = 2
+    if is_enough:
+        assert parse_config(content, "test").rollouts.tensor_parallel_size == 2
+        return
+    with pytest.raises(ConfigError, match=r"splits an engine .* give each actor 2"):
+        parse_config(content, "test")
 
 
 def rounds(labels: dict[str, object], **run: object) -> dict[str, object]:

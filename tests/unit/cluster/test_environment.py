@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
@@ -73,6 +74,19 @@ def test_whose_ray_is_meant(
     if variable is not None:
         monkeypatch.setenv("RAY_ADDRESS", variable)
     assert cluster_address(address) == found
+
+
+def test_a_process_without_a_gpu_of_its_own_sees_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+    from ray._private import utils
+
+    prepare_environment(None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    # As a worker does before its first task, of what it was placed with.
+    placed_with = SimpleNamespace(get_accelerator_ids=lambda: {"GPU": []})
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: placed_with)
+    utils.set_visible_accelerator_ids()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
 
 
 def test_the_user_s_own_settings_stay(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from protocol.errors import BundleCorrupt, InputError, NotFinite, ScoringFailed, VersionError
+from protocol.errors import (
+    BundleCorrupt,
+    InputError,
+    MemoryShort,
+    NotFinite,
+    ScoringFailed,
+    VersionError,
+)
 from protocol.labels import RewardVersion
 from protocol.messages import Score
 from reward_service.batching import score_sequences
@@ -55,6 +62,33 @@ def test_there_is_no_score_before_the_first_version(limits: BatchLimits) -> None
         live.check(SEQUENCES)
     with pytest.raises(ScoringFailed, match="no reward version"):
         live.score([SEQUENCES])
+
+
+def test_weights_are_served_in_the_type_that_is_set_and_gain_and_bias_as_they_are(
+    versions: list[RewardVersion], reference: Path, limits: BatchLimits
+) -> None:
+    live = LiveModel(VALIDATION, limits, dtype=torch.bfloat16)
+    live.swap(versions[0])
+    (answer,) = live.score([SEQUENCES])
+    assert not isinstance(answer, NotFinite)
+    expected = own_values(reference, versions[0].version, limits)
+    assert [score.value for score in answer] == pytest.approx(expected, abs=0.1)
+    assert [score.value for score in answer] != expected
+
+
+def test_a_device_without_room_is_named_and_the_old_version_stays(
+    live: LiveModel, versions: list[RewardVersion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(RewardModel, "to", full)
+    with pytest.raises(MemoryShort, match=r"no room on cpu for reward version 2 .*dtype"):
+        live.swap(versions[1])
+    assert live.version == versions[0]
+    monkeypatch.undo()
+    live.swap(versions[1])
+    assert live.version == versions[1]
 
 
 def test_requests_share_a_pass_and_are_answered_apart(

@@ -1,0 +1,62 @@
+"""What lies on the disk of a run's folder when it is fullest."""
+
+from __future__ import annotations
+
+from cluster.config import RunConfig
+from cluster.planning.models import MetaModels
+from cluster.planning.needs import OnDisk
+from cluster.planning.trained import share_bytes
+from cluster.planning.transport import version_bytes
+
+TRAINER_STATES = 3
+"""States of the reward trainer: the two newest, and one being written."""
+
+
+def on_disk(run: RunConfig, models: MetaModels) -> tuple[OnDisk, ...]:
+    """Return what is kept, the largest as their bounds in the config allow."""
+    kept = run.learner.checkpoint.keep + 1
+    policy, reward = models.policy(run.ppo.critic), models.reward(run.reward_model)
+    learner = run.learner.num_ranks * share_bytes(policy, run.learner)
+    trainer = run.reward_trainer.num_ranks * share_bytes(reward, run.reward_trainer)
+    versions = _reward_versions(run)
+    return (
+        OnDisk(
+            name=f"{kept} policy checkpoints",
+            num_bytes=kept * learner,
+            field="learner.checkpoint.keep",
+        ),
+        OnDisk(name="the last policy", num_bytes=version_bytes(run, models), field=""),
+        OnDisk(
+            name=f"{versions} reward versions",
+            num_bytes=versions * 4 * reward.total,
+            field="reward_service.keep_versions",
+        ),
+        OnDisk(
+            name="states of the reward trainer",
+            num_bytes=0 if run.run.reward is not None else TRAINER_STATES * trainer,
+            field="",
+        ),
+        OnDisk(
+            name="recordings",
+            num_bytes=run.recording.max_bytes if run.recording.record else 0,
+            field="recording.max_gib",
+        ),
+    )
+
+
+def _reward_versions(run: RunConfig) -> int:
+    """Return how many bundles lie there at most: all, or as many as are kept and a new one.
+
+    A refit counts twice, for it may be caught up with before it is served.
+    """
+    if run.run.reward is not None:
+        return 1
+    refits = 2 * run.labels.refits + 1
+    every = run.labels.warm.every_labels
+    updates = run.labels.total // every if every else 0
+    if run.run.mode == "offline":
+        refits, updates = 1, 0
+    elif run.run.mode == "batched":
+        refits, updates = run.labels.rounds, 0
+    kept = run.reward_service.keep_versions
+    return refits + updates if kept is None else min(kept + 1, refits + updates)

@@ -1,0 +1,251 @@
+"""The run's models on the meta device: what they count, and what their passes hold.
+
+Letters: B sequences, L tokens of prompt and response, T response tokens, P weights, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM
+
+from cluster.planning.live_bytes import LiveBytes, fast_attention
+from learners.activations import keep_no_activations
+from learners.policy_model import PolicyModel
+from protocol.model_folder import context_of
+from reward_service.config import RewardModelConfig
+from reward_service.forward import hidden_states
+from reward_service.fused import with_fused_activations
+from reward_service.pretrained import quiet_library, without_dropout
+from reward_service.reward_model import RewardModel
+
+Critic = Literal["shared", "separate"]
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of a number, by the names that configs have for types."""
+
+_KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num")
+"""How configs call the heads of keys and values, where these are fewer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """What a module's parameters count; tied ones count once."""
+
+    total: int
+    """P."""
+    largest: int
+    """Weights of the largest parameter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassShape:
+    """One forward pass on one rank."""
+
+    rows: int
+    """B."""
+    prompt_tokens: int
+    response_tokens: int
+    """T, of the longest response; padding counts."""
+
+
+class MetaModels:
+    """The models that are made of one Hugging Face config. What was counted once is kept.
+
+    Args:
+        shape: The config of ρ, a causal language model.
+        follows_passes: Whether passes are run to see what they hold; else they count for nothing,
+            and weights alone are counted.
+    """
+
+    def __init__(self, shape: Any, *, follows_passes: bool = True) -> None:
+        self._shape = without_dropout(shape)
+        self._follows_passes = follows_passes
+
+    @cached_property
+    def language_model(self) -> Weights:
+        """ρ alone, as it samples and as it is compared with."""
+        return _count(self._language_model())
+
+    @lru_cache  # noqa: B019 -- lives as long as the plan
+    def policy(self, critic: Critic) -> Weights:
+        """Return what π counts with its critic, as it is trained."""
+        return _count(self._policy(critic))
+
+    @lru_cache  # noqa: B019
+    def reward(self, config: RewardModelConfig) -> Weights:
+        """Return what a reward model counts, with its heads."""
+        return _count(self._reward_model(config))
+
+    @cached_property
+    def published(self) -> int:
+        """Weights of a published version: tied ones are sent under each of their names."""
+        named = self._language_model().named_parameters(remove_duplicate=False)
+        return sum(parameter.numel() for _, parameter in named)
+
+    @cached_property
+    def context_tokens(self) -> int | None:
+        """The most tokens a sequence may have; None: the config names no bound."""
+        return context_of(self._shape.to_dict())
+
+    @cached_property
+    def vocabulary(self) -> int:
+        """V."""
+        return int(self._shape.vocab_size)
+
+    def kv_bytes_per_token(self, dtype: str) -> int:
+        """Return the bytes of keys and values of one token in all layers.
+
+        Of an architecture that keeps less, by a window or by compressing, it is too much; of one
+        without attention, which keeps none by token, 0.
+        """
+        config = self._shape.get_text_config()
+        heads = getattr(config, "num_attention_heads", None)
+        if not heads:
+            return 0
+        width = getattr(config, "head_dim", None) or config.hidden_size // heads
+        own = next(filter(None, (getattr(config, name, None) for name in _KV_HEADS)), heads)
+        return int(2 * config.num_hidden_layers * own * width * BYTES[dtype])
+
+    @lru_cache  # noqa: B019
+    def policy_step(
+        self,
+        critic: Critic,
+        shape: PassShape,
+        dtype: str,
+        *,
+        checkpointing: bool,
+        gradients_are_new: bool,
+    ) -> int:
+        """Return the most bytes that one pass of a PPO step holds, beyond weights and gradients.
+
+        Args:
+            critic: As the config names it.
+            shape: Of the pass.
+            dtype: Of the weights.
+            checkpointing: Whether layers are computed again.
+            gradients_are_new: Whether the pass makes the gradients, which count then, or adds to
+                gradients that are there.
+        """
+        if not self._follows_passes:
+            return 0
+        model = self._policy(critic).to(getattr(torch, dtype))
+        if checkpointing:
+            keep_no_activations(model)
+        inputs = _responses(shape)
+        graded = _peak(model, lambda: _summed(model(*inputs)), gradients_are_new=gradients_are_new)
+        with torch.no_grad():
+            looked_at = _peak(model, lambda: model(*inputs, with_entropy=True))
+        return max(graded, looked_at)
+
+    @lru_cache  # noqa: B019
+    def reward_step(
+        self,
+        config: RewardModelConfig,
+        shape: PassShape,
+        dtype: str,
+        *,
+        checkpointing: bool,
+        gradients_are_new: bool,
+    ) -> int:
+        """Return the most bytes that one pass of a reward fit holds; see `policy_step`."""
+        if not self._follows_passes:
+            return 0
+        model = self._reward_model(config).to(getattr(torch, dtype))
+        if checkpointing:
+            keep_no_activations(model)
+        ids = _ids(shape)
+        return _peak(
+            model, lambda: _raw_scores(model, ids).sum(), gradients_are_new=gradients_are_new
+        )
+
+    @lru_cache  # noqa: B019
+    def scoring(self, config: RewardModelConfig, rows: int, tokens: int, dtype: str) -> int:
+        """Return the most bytes that scoring holds beyond the weights; each of `rows` so long."""
+        if not self._follows_passes:
+            return 0
+        model = self._reward_model(config).to(getattr(torch, dtype))
+        ids = torch.empty(rows, tokens, dtype=torch.int64, device="meta")
+        with torch.no_grad():
+            return _peak(model, lambda: _raw_scores(model, ids))
+
+    @lru_cache  # noqa: B019
+    def reading(self, rows: int, tokens: int, dtype: str) -> int:
+        """Return the most bytes that reading holds beyond ρ's weights; each of `rows` so long."""
+        if not self._follows_passes:
+            return 0
+        model = self._language_model().to(getattr(torch, dtype))
+        ids = torch.empty(rows, tokens, dtype=torch.int64, device="meta")
+        with torch.no_grad():
+            return _peak(model, lambda: hidden_states(model.base_model, ids))
+
+    def _language_model(self) -> Any:
+        with quiet_library(), torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(self._shape, dtype=torch.float32)
+        return with_fused_activations(model)
+
+    def _policy(self, critic: Critic) -> PolicyModel:
+        own = self._language_model().base_model if critic == "separate" else None
+        with torch.device("meta"):
+            return PolicyModel(self._language_model(), critic=own)
+
+    def _reward_model(self, config: RewardModelConfig) -> RewardModel:
+        with quiet_library(), torch.device("meta"):
+            return RewardModel.from_config(self._shape, config)
+
+
+def _count(module: nn.Module) -> Weights:
+    sizes = [parameter.numel() for parameter in module.parameters()]
+    return Weights(total=sum(sizes), largest=max(sizes))
+
+
+def _ids(shape: PassShape) -> Tensor:
+    size = (shape.rows, shape.prompt_tokens + shape.response_tokens)
+    return torch.empty(size, dtype=torch.int64, device="meta")
+
+
+def _responses(shape: PassShape) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return what `PolicyModel.forward` takes."""
+    with torch.device("meta"):
+        return (
+            _ids(shape),
+            torch.empty(shape.rows, shape.response_tokens, dtype=torch.int64),
+            torch.empty(shape.rows, dtype=torch.int64),
+            torch.empty(shape.rows),
+        )
+
+
+def _raw_scores(model: RewardModel, ids: Tensor) -> Tensor:
+    """Return raw scores [B, M] as `RewardModel.forward`, which looks at the values of a mask."""
+    hidden = hidden_states(model.backbone, ids)
+    scores: Tensor = model.heads(hidden[:, -1])
+    return scores
+
+
+def _summed(outputs: tuple[Tensor, ...]) -> Tensor:
+    logprobs, values, _ = outputs
+    return logprobs.sum() + values.sum()
+
+
+def _peak(
+    model: nn.Module, run: Callable[[], Any], *, gradients_are_new: bool | None = None
+) -> int:
+    """Return the most bytes held while `run` goes forward and, with gradients, backward."""
+    parameters = list(model.parameters())
+    if gradients_are_new is False:
+        for each in parameters:
+            each.grad = torch.empty_like(each)
+    known = [*parameters, *(each.grad for each in parameters if each.grad is not None)]
+    live = LiveBytes("meta", known)
+    with live, fast_attention():
+        result = run()
+        if gradients_are_new is not None:
+            torch.autograd.backward([result])
+    for each in parameters:
+        each.grad = None
+    return live.peak

@@ -1,0 +1,106 @@
+"""The processes that answer: rollout actors with their engines, reward replicas; and the others."""
+
+from __future__ import annotations
+
+from cluster.config import RunConfig
+from cluster.planning.models import BYTES, MetaModels
+from cluster.planning.needs import GIB, MIB, Process
+from cluster.planning.trained import CONTEXT, PROCESS, WORKSPACES
+from cluster.planning.transport import loading_copies
+
+ENGINE_PROCESSES = 1_500 * MIB
+"""Memory of an actor and its engine's two processes without cache and weights; measured on CPU."""
+GRAPHS = 512 * MIB
+"""What an engine's captured graphs take of a device. [own]"""
+BATCHED_TOKENS = 2_048
+"""Tokens that an engine reads at once: vLLM's own default where it is not told what it is for."""
+BLOCK_TOKENS = 16
+"""Tokens of a block of the KV cache."""
+LOGITS_COPIES = 3
+"""Logits of a batch, their logarithms and their probabilities, all in float32."""
+SMALL_PROCESSES = {
+    "driver": 400 * MIB,
+    "label queue": 250 * MIB,
+    "intake replica": 200 * MIB,
+    "metrics hub": 250 * MIB,
+    "reward announcer": 100 * MIB,
+    "Ray and Serve": 900 * MIB,
+}
+"""Memory of the parts that hold no model. [own: of the demo, and somewhat more]"""
+SIMULATED_LABELER = 60 * MIB
+
+
+def rollout_actors(
+    run: RunConfig, models: MetaModels, device_bytes: int, model_tokens: int
+) -> list[Process]:
+    """Return the rollout actors.
+
+    Args:
+        run: The config.
+        models: Its models.
+        device_bytes: Memory of a device: where the KV cache is left to vLLM it takes what
+            `gpu_memory_utilization` leaves of it, which may be nothing.
+        model_tokens: Of the longest sequence.
+    """
+    config, gpus = run.rollouts, run.cluster.gpus_per_actor
+    split = config.tensor_parallel_size
+    weights = BYTES[config.dtype] * models.language_model.total // split
+    longest = min(model_tokens, BATCHED_TOKENS)
+    read = models.reading(BATCHED_TOKENS // longest, longest, config.dtype)
+    logits = 4 * LOGITS_COPIES * config.max_num_seqs * models.vocabulary
+    library = CONTEXT + WORKSPACES + (0 if config.enforce_eager else GRAPHS) if gpus else 0
+    cache = int(config.kv_cache_gib * GIB)
+    if not cache and gpus:
+        own = int(config.gpu_memory_utilization * device_bytes)
+        cache = max(0, own - weights - max(read, logits) - library)
+    return [
+        Process(
+            name=f"rollout actor {index}",
+            part="rollout actor",
+            gpus=gpus,
+            model={
+                "weights": weights,
+                "activations": max(read, logits),
+                "kv_cache": cache,
+                "library": library,
+            },
+            host=ENGINE_PROCESSES + loading_copies(run, models),
+        )
+        for index in range(config.num_actors)
+    ]
+
+
+def sequence_bytes(run: RunConfig, models: MetaModels, model_tokens: int) -> int:
+    """Return what the KV cache of one longest sequence takes of each of an engine's devices."""
+    blocks = -(-model_tokens // BLOCK_TOKENS)
+    per_token = models.kv_bytes_per_token(run.rollouts.dtype) // run.rollouts.tensor_parallel_size
+    return blocks * BLOCK_TOKENS * per_token
+
+
+def reward_replicas(run: RunConfig, models: MetaModels, model_tokens: int) -> list[Process]:
+    """Return the replicas that score; while one swaps it has the old model and the new."""
+    config, gpus = run.reward_service, run.cluster.gpus_per_reward_replica
+    weights = models.reward(run.reward_model).total
+    one = BYTES[config.dtype] * weights
+    rows = max(1, min(config.max_batch_size, config.max_batch_tokens // model_tokens))
+    return [
+        Process(
+            name=f"reward replica {index}",
+            part="reward replica",
+            gpus=gpus,
+            model={
+                "weights": one,
+                "activations": models.scoring(run.reward_model, rows, model_tokens, config.dtype),
+                "copies": one,
+                "library": CONTEXT + WORKSPACES if gpus else 0,
+            },
+            host=PROCESS + 4 * weights,  # as a version is loaded
+        )
+        for index in range(config.replicas)
+    ]
+
+
+def small_processes(run: RunConfig) -> list[Process]:
+    """Return the processes that hold no model."""
+    sizes = {**SMALL_PROCESSES, **{each.name: SIMULATED_LABELER for each in run.labelers}}
+    return [Process(name=name, part=name, gpus=0, host=size) for name, size in sizes.items()]

@@ -1,0 +1,162 @@
+"""The processes that train: ranks of the learner and of the reward trainer.
+
+Letters: P weights, W ranks, B sequences of a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from cluster.config import RunConfig
+from cluster.planning.model_states import MOMENTS, ModelStates, model_states
+from cluster.planning.models import BYTES, MetaModels, PassShape, Weights
+from cluster.planning.needs import MIB, Kind, Process, more
+from cluster.planning.transport import device_copies, host_copies, shared_copies
+from learners.config import DeepSpeedConfig
+
+PROCESS = 350 * MIB
+"""Memory of a process that has imported torch, transformers and DeepSpeed: 300 MiB are its own
+(`psutil`, unique set size), and Ray takes 40."""
+CONTEXT = 600 * MIB
+"""What CUDA and its libraries take of a device for a process, before the first tensor. [own]"""
+WORKSPACES = 64 * MIB
+"""cuBLAS's, by PyTorch 32 MiB a handle on Hopper: one for the forward and one for the backward
+thread."""
+NCCL = 300 * MIB
+"""Buffers of a group of several ranks. [own]"""
+NORMALISING_TOKENS = 16_384
+"""Tokens of a pass in which the reward trainer scores, at most; `learners.reward_fit`."""
+NORMALISING_ROWS = 256
+"""Sequences of such a pass, at most."""
+
+
+def learner_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int) -> list[Process]:
+    """Return the ranks that train the policy.
+
+    Args:
+        run: The config.
+        models: Its models.
+        prompt_tokens: Of the longest prompt.
+    """
+    config, policy = run.learner, models.policy(run.ppo.critic)
+    rows = run.ppo.batch_size // run.ppo.minibatches // config.num_ranks
+    shape = PassShape(
+        rows=min(rows, config.micro_batch_size),
+        prompt_tokens=prompt_tokens,
+        response_tokens=run.response.max_tokens,
+    )
+    states = model_states(policy, config, has_many_passes=rows > config.micro_batch_size)
+    peak = partial(
+        models.policy_step,
+        run.ppo.critic,
+        shape,
+        config.dtype,
+        checkpointing=config.gradient_checkpointing,
+        gradients_are_new=states.gradients_are_new,
+    )
+    gpus = run.cluster.gpus_per_learner_rank
+    reference = BYTES[config.dtype] * models.language_model.total
+    model = more(_held(states, peak, config, gpus), weights=reference)
+    own = PROCESS + states.offloaded
+    # As π and ρ are loaded; then at each checkpoint, which is joined from its tensors' bytes.
+    host = own + max(
+        4 * (policy.total + models.language_model.total), 2 * share_bytes(policy, config)
+    )
+    return [
+        Process(
+            name=f"learner rank {rank}",
+            part="learner",
+            gpus=gpus,
+            model=model if rank else more(model, copies=device_copies(run, models)),
+            host=host if rank else max(host, own + host_copies(run, models)),
+            shared=0 if rank else shared_copies(run, models),
+        )
+        for rank in range(config.num_ranks)
+    ]
+
+
+def reward_trainer_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int) -> list[Process]:
+    """Return the ranks that fit the reward model; none where it is given.
+
+    While a refit is worked off there are two models in training, of which one is at work.
+    """
+    if run.run.reward is not None:
+        return []
+    config, candidates = run.reward_trainer, run.labels.num_candidates
+    reward = models.reward(run.reward_model)
+    per_pass = max(1, config.micro_batch_size // candidates)
+    largest = max(run.reward_fit.batch_size, run.reward_fit.warm_batch_size)
+    per_step = -(-largest // config.num_ranks)
+    tokens = prompt_tokens + run.response.max_tokens
+    shape = PassShape(
+        rows=candidates * min(per_pass, per_step),
+        prompt_tokens=prompt_tokens,
+        response_tokens=run.response.max_tokens,
+    )
+    states = model_states(reward, config, has_many_passes=per_step > per_pass)
+
+    def peak() -> int:
+        rows = max(1, min(NORMALISING_ROWS, NORMALISING_TOKENS // tokens))
+        graded = models.reward_step(
+            run.reward_model,
+            shape,
+            config.dtype,
+            checkpointing=config.gradient_checkpointing,
+            gradients_are_new=states.gradients_are_new,
+        )
+        return max(graded, models.scoring(run.reward_model, rows, tokens, config.dtype))
+
+    gpus, kept = run.cluster.gpus_per_learner_rank, _kept_between_steps(states, config)
+    # What a warm update could spoil, the state that is kept and its bytes; and a bundle on top.
+    kept_aside = 3 * share_bytes(reward, config) + (4 + BYTES[config.dtype]) * reward.total
+    host = PROCESS + 2 * states.offloaded + max(4 * reward.total, kept_aside)
+    return [
+        Process(
+            name=f"reward trainer rank {rank}",
+            part="reward trainer",
+            gpus=gpus,
+            model=more(_held(states, peak, config, gpus), copies=kept),
+            host=host,
+        )
+        for rank in range(config.num_ranks)
+    ]
+
+
+def share_bytes(weights: Weights, config: DeepSpeedConfig) -> int:
+    """Return what one rank writes of an engine's state: weights, float32 copy, moments.
+
+    Below stage 3 each rank writes all weights.
+    """
+    is_plain = config.dtype == "float32" and config.zero_stage == 0
+    own = -(-weights.total // config.num_ranks)
+    used = own if config.zero_stage == 3 else weights.total
+    return BYTES[config.dtype] * used + (MOMENTS * weights.total if is_plain else 12 * own)
+
+
+def _held(
+    states: ModelStates, peak: Callable[[], int], config: DeepSpeedConfig, gpus: float
+) -> dict[Kind, int]:
+    """Return what an engine holds at its fullest: in a pass, or at the end of the last and after.
+
+    A pass that makes gradients of its own has them among what it holds.
+    """
+    pass_bytes = peak()
+    if states.gradients_are_new and not states.gradients_are_kept:
+        pass_bytes = max(0, pass_bytes - states.gradients)
+    library = (CONTEXT + WORKSPACES + (NCCL if config.num_ranks > 1 else 0)) if gpus else 0
+    return {
+        "weights": states.weights,
+        "optimizer": states.optimizer,
+        "gradients": states.gradients,
+        "activations": max(pass_bytes, states.stepping) + states.gathered,
+        "copies": states.buckets,
+        "library": library,
+    }
+
+
+def _kept_between_steps(states: ModelStates, config: DeepSpeedConfig) -> int:
+    """Return what an engine holds that is not at work."""
+    kept = states.weights + states.optimizer
+    kept += states.gradients if states.gradients_are_kept else 0
+    return kept + (states.buckets if config.zero_stage == 3 else 0)

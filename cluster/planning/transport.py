@@ -1,0 +1,55 @@
+"""What policy versions take on their way from learner to actors, by transport."""
+
+from __future__ import annotations
+
+from cluster.config import RunConfig
+from cluster.planning.models import BYTES, MetaModels
+
+
+def kept_versions(run: RunConfig) -> int:
+    """Return how many versions stay readable: while one is loaded, η more may come."""
+    return run.run.max_policy_lag + 2
+
+
+def version_bytes(run: RunConfig, models: MetaModels) -> int:
+    """Return the bytes of one published version, in the learner's type."""
+    return BYTES[run.learner.dtype] * models.published
+
+
+def device_copies(run: RunConfig, models: MetaModels) -> int:
+    """Return what rank 0 keeps of versions on its device."""
+    if run.rollouts.weight_transport != "ipc":
+        return 0
+    return kept_versions(run) * version_bytes(run, models)
+
+
+def host_copies(run: RunConfig, models: MetaModels) -> int:
+    """Return what rank 0 takes of the host to publish one version, or keeps there to send it.
+
+    The whole module is copied first; a payload is joined from the bytes of its tensors.
+    """
+    whole = BYTES[run.learner.dtype] * models.policy(run.ppo.critic).total
+    match run.rollouts.weight_transport:
+        case "shared_memory" | "object_store":
+            return whole + 2 * version_bytes(run, models)
+        case "nccl":
+            return whole + kept_versions(run) * version_bytes(run, models)
+        case "ipc":
+            return whole
+
+
+def shared_copies(run: RunConfig, models: MetaModels) -> int:
+    """Return what versions take of shared memory or the object store, with one being written."""
+    if run.rollouts.weight_transport not in ("shared_memory", "object_store"):
+        return 0
+    return (kept_versions(run) + 1) * version_bytes(run, models)
+
+
+def loading_copies(run: RunConfig, models: MetaModels) -> int:
+    """Return what an actor takes of the host to load a version.
+
+    From the object store it has the bytes, sends them to the engine's process, which parses them.
+    """
+    if run.rollouts.weight_transport != "object_store":
+        return 0
+    return 3 * version_bytes(run, models)
