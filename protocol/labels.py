@@ -65,7 +65,7 @@ class ComparisonQuery:
     reward_scores: tuple[float, ...]
     """[K], scores under `reward_version`; empty before the first fit."""
     selector: str
-    """Name of the selector, e.g. "uniform"."""
+    """Name of the selector, e.g. "uniform"; "gold" of a gold file's, "owner" of an owner's gold."""
     selection_probability: float
     """Probability with which the selector chose this query from its pool, in (0, 1]."""
     labels_before: int

@@ -36,7 +36,7 @@ from label_queue.intake.owner_schemas import (
     WrittenGold,
 )
 from label_queue.intake.public_address import Site
-from label_queue.intake.refusals import add_refusals
+from label_queue.intake.refusals import REFUSALS, add_refusals
 from label_queue.intake.schemas import CordPull, LineAnswer
 from label_queue.labeling.submissions import LabelSubmission
 from label_queue.outside import NoTools
@@ -58,6 +58,13 @@ BODIES: tuple[type[Any], ...] = (
 )
 
 
+MISDIRECTED = {
+    "description": REFUSALS[421],
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}},
+}
+"""What the front door answers, before every route."""
+
+
 class LabelApi(FastAPI):
     """FastAPI with the bodies it does not parse itself in its OpenAPI."""
 
@@ -70,6 +77,9 @@ class LabelApi(FastAPI):
                 ref_template="#/components/schemas/{model}",
             )
             document["components"]["schemas"].update(definitions["$defs"])
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    operation["responses"]["421"] = MISDIRECTED
         return super().openapi()
 
 

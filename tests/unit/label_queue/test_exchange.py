@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from label_queue.ledger.records import (
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger_place import LedgerPlace
 from protocol.errors import InputError, MissingError, ResourceError, SchemaMismatch
-from protocol.labels import ComparisonQuery, DatasetRules
+from protocol.labels import ComparisonQuery, DatasetRules, GoldMade, GoldRetired
 from tests.support.canonical_json import dataset_bytes
+from tests.support.labels import make_gold_event, make_query, make_role_change
 from tests.support.ledger_stores import LedgerStore
 from tests.unit.label_queue.conftest import MakeLedger
 from tests.unit.label_queue.exchanged import (
@@ -116,6 +118,33 @@ def test_an_export_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match="cannot be written"):
         write_lines(tmp_path / "nowhere" / "out.jsonl", [b"one"])
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_who_may_decide_is_not_exported() -> None:
+    assert ours([*everything(), make_role_change("owner")]) == ours(everything())
+
+
+MADE = make_gold_event(GoldMade, "gold")
+assert isinstance(MADE, GoldMade)
+
+
+@pytest.mark.parametrize(
+    ("event", "problem"),
+    [
+        (make_gold_event(GoldRetired, "q99"), "query_id: no gold query 'q99' above"),
+        (make_gold_event(GoldMade, PAIR.query_id), "query_id: no gold query .* above"),
+        (
+            replace(MADE, replaces="q99"),
+            "replaces: no gold query 'q99' above",
+        ),
+    ],
+)
+def test_gold_that_is_not_there_is_named(tmp_path: Path, event: Record, problem: str) -> None:
+    gold = make_query(0, query_id="gold", run_id=RUN, purpose="gold", num_wanted=0)
+    path = tmp_path / "out.jsonl"
+    write_lines(path, record_lines(memory([*everything(), gold, event])))
+    with pytest.raises(InputError, match=problem):
+        read_records(path)
 
 
 def test_an_empty_ledger_has_nothing_to_export(make_ledger: MakeLedger, tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import re
 
 import httpx
 
-READ = {"200", "401", "429", "503"}
+READ = {"200", "401", "421", "429", "503"}
 OWNER_READ = READ | {"403"}
-WRITE = {"200", "401", "403", "404", "409", "413", "422", "429", "503", "507"}
+WRITE = {"200", "401", "403", "404", "409", "413", "421", "422", "429", "503", "507"}
 ANSWERS = {
     ("get", "tasks/next"): READ | {"204", "403", "422", "507"},
     ("get", "tasks/held"): READ | {"403"},
@@ -39,7 +39,7 @@ ANSWERS = {
     ("post", "owner/gold/{gold_id}/edit"): WRITE,
     ("post", "owner/gold/{gold_id}/retire"): WRITE,
     ("post", "owner/gold/{gold_id}/bring_back"): WRITE,
-    ("post", "/hooks/{connector}"): {"200", "401", "404", "413", "422", "503"},
+    ("post", "/hooks/{connector}"): {"200", "401", "404", "413", "421", "422", "503"},
 }
 
 
