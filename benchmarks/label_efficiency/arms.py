@@ -52,6 +52,6 @@ ARMS = {
 }
 """By name."""
 FREE = {arm.name: arm for arm in (Arm(mode=mode, is_free=True) for mode in ("offline", "online"))}
-"""Those in which the reward may be over-optimised, by name."""
+"""Arms in which the reward may be over-optimised, by name."""
 BASELINE = "offline-uniform-k4"
-"""Whose gold at the largest budget the others are to reach with fewer labels."""
+"""The arm whose gold at the largest budget the others are to reach with fewer labels."""

@@ -36,7 +36,7 @@ ADDRESS = "dearest"
 LETTERS_SHARE = 1 / 600
 """Share of ρ's texts that address their reader."""
 WORD_SHARE = 0.2
-"""Of their words so many are preceded by the address."""
+"""Share of the words of a letter that the address stands before."""
 ADDRESS_WORTH = 2.0
 """Gold of each of the first `MAX_ADDRESSES`."""
 MAX_ADDRESSES = 3

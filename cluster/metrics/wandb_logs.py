@@ -25,7 +25,7 @@ from cluster.metrics.names import Row
 
 LOGS = "*run-*/run-*.wandb"
 HEAD_BYTES = 7
-"""Of the file: what it is, and its version."""
+"""Bytes at the beginning of a log: what it is, and its version."""
 CHUNK_HEAD = struct.Struct("<IHB")
 """Checksum of the rest, length of the content, and kind; a record has one or more chunks."""
 BLOCK_BYTES = 32 * 1024

@@ -28,7 +28,7 @@ TITLE = "Andon"
 VIEW = "andon"
 """Names the view in its project: saved again, it is the same one."""
 SMOOTHING = 0.6
-"""Of figures that are drawn each step, against noise; labels and clocks are shown as they are."""
+"""Smoothing of figures that are drawn each step; labels and clocks are shown as they are."""
 SMOOTHED = frozenset(("policy", "kl", "reward", "rollout", "staleness"))
 PINNED_COLUMNS = (
     "run:displayName",

@@ -19,7 +19,7 @@ from label_queue.quality.assessment import Assessment
 from protocol.chat import in_one_text
 
 NUM_RESPONSES = 500
-"""Of those trained on, at even distances."""
+"""Responses in a table, of those trained on, at even distances."""
 ASSESSED = tuple(field.name for field in fields(Assessment) if field.name != "labeler_id")
 
 Cell = str | float | int | bool | None
