@@ -78,6 +78,8 @@ class RaySession:
         self._address = cluster_address(config.address)
         self._has_serve = False
         self._undertaker: Undertaker | None = None
+        self._not_ours = frozenset(psutil.Process().children())
+        """What this process had started before: none of the session's business."""
         # One thread: of two applications deployed at once, either may take back what Serve has
         # told pickle for the other ("not registered for pickle by value").
         self._serve_calls = ThreadPoolExecutor(max_workers=1, thread_name_prefix="serve")
@@ -118,7 +120,7 @@ class RaySession:
             self._undertaker.mind_folder(path)
 
     def end_at_once(self) -> None:
-        """Kill what this process started, and wait for nothing; whoever asks ends this process.
+        """Kill what the session started, and wait for nothing; whoever asks ends this process.
 
         What is missed the undertaker ends. May be called in any thread.
         """
@@ -255,10 +257,14 @@ class RaySession:
             waiting.join(SERVE_CALL_S)
 
     def _descendants(self) -> list[psutil.Process]:
-        """Return all that this process started and that runs, but the undertaker."""
-        own = psutil.Process().children(recursive=True)
-        spared = None if self._undertaker is None else self._undertaker.pid
-        return [process for process in own if process.pid != spared]
+        """Return all that was started since the session began and that runs, but the undertaker."""
+        undertaker = None if self._undertaker is None else self._undertaker.pid
+        found: list[psutil.Process] = []
+        for process in psutil.Process().children():
+            if process.pid != undertaker and process not in self._not_ours:
+                with suppress(psutil.NoSuchProcess):
+                    found += (process, *process.children(recursive=True))
+        return found
 
 
 def _reap(started: list[psutil.Process]) -> None:

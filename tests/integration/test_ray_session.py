@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ import pytest
 from cluster.config import ClusterConfig
 from cluster.supervision.deadlines import START_TIMEOUT_S
 from protocol.errors import DeploymentFailed, ResourceError
+from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from cluster.starting.session import RaySession
@@ -175,8 +178,19 @@ def test_room_is_what_all_that_is_asked_for_finds(
     assert patience == (START_TIMEOUT_S if has_room else module.ROOM_TIMEOUT_S)
 
 
+STAYS = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
+
+
 @pytest.fixture
-def private() -> RaySession:
+def bystander() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that this one started before its session."""
+    with subprocess.Popen(STAYS) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def private(bystander: subprocess.Popen[bytes]) -> RaySession:
     """One of its own, on this machine."""
     from cluster.starting.session import RaySession
 
@@ -184,40 +198,64 @@ def private() -> RaySession:
 
 
 class SlowRay:
-    """A node that comes up in time only once it was started so often."""
+    """A node that comes up in time only once it was started so often; it leaves a process each."""
 
     def __init__(self, starts: int) -> None:
         self.left = starts
         self.num_shut_down = 0
+        self.processes: list[subprocess.Popen[bytes]] = []
 
     def init(self, **options: object) -> None:
         self.left -= 1
         if self.left > 0:
+            self.processes.append(subprocess.Popen(STAYS))
             raise Exception("The current node timed out during startup. This could happen because")
 
     def shutdown(self) -> None:
         self.num_shut_down += 1
 
 
-def start(session: RaySession, slow: SlowRay, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def start(private: RaySession, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Start the private session's node, where Ray is as slow as the one given."""
     from cluster.starting import session as module
 
-    monkeypatch.setattr(f"{module.__name__}.ray.init", slow.init)
-    monkeypatch.setattr(f"{module.__name__}.ray.shutdown", slow.shutdown)
-    monkeypatch.setattr(session, "_undertaker", SimpleNamespace(mind_session=None, pid=0))
-    session._start_ray()
+    started: list[SlowRay] = []
+
+    def begin(slow: SlowRay) -> None:
+        started.append(slow)
+        monkeypatch.setattr(module, "REAP_S", 0.0)
+        monkeypatch.setattr(f"{module.__name__}.ray.init", slow.init)
+        monkeypatch.setattr(f"{module.__name__}.ray.shutdown", slow.shutdown)
+        monkeypatch.setattr(private, "_undertaker", SimpleNamespace(mind_session=None, pid=0))
+        private._start_ray()
+
+    yield begin
+    for slow in started:
+        for process in slow.processes:
+            process.kill()
+            process.wait()
 
 
-def test_ray_is_started_again_where_a_busy_machine_was_too_slow(
-    private: RaySession, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ray_is_started_again_where_a_busy_machine_was_too_slow(start: Callable[..., None]) -> None:
     slow = SlowRay(starts=3)
-    start(private, slow, monkeypatch)
+    start(slow)
     assert (slow.left, slow.num_shut_down) == (0, 2)
 
 
+def test_what_a_slow_start_left_is_ended_and_nothing_else(
+    start: Callable[..., None], bystander: subprocess.Popen[bytes]
+) -> None:
+    slow = SlowRay(starts=3)
+    start(slow)
+    assert len(slow.processes) == 2
+    for process in slow.processes:
+        process.wait(PATIENCE_S)
+    assert bystander.poll() is None
+
+
 def test_ray_that_never_comes_up_is_told_of_as_an_overloaded_machine(
-    private: RaySession, monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., None],
 ) -> None:
     with pytest.raises(ResourceError, match="not start within 30 s, 5 times: the machine is over"):
-        start(private, SlowRay(starts=99), monkeypatch)
+        start(SlowRay(starts=99))
