@@ -14,6 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from cluster.starting.environment import LOOPBACK_ONLY, RAY_DEFAULTS, SHARED_MACHINE
 from tests.support.ledger_stores import STORES, LedgerStore, make_store
+from tests.support.needed import needed
 from tests.support.postgres_server import MISSING, PostgresServer, find_binaries, postgres_server
 from tests.support.redis_server import MISSING as NO_REDIS
 from tests.support.redis_server import RedisServer, find_redis, redis_server
@@ -86,24 +87,14 @@ def _a_run_s_variables_stay() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server of the tests' own, one for all that ask for it."""
-    binaries = find_binaries()
-    if binaries is None:
-        if os.environ.get("ANDON_REQUIRE_POSTGRES") == "1":
-            pytest.fail(MISSING)
-        pytest.skip(MISSING)
-    with postgres_server(binaries) as server:
+    with postgres_server(needed(find_binaries(), "ANDON_REQUIRE_POSTGRES", MISSING)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def redis() -> Iterator[RedisServer]:
     """A Redis server of the tests' own, one for all that ask for it."""
-    program = find_redis()
-    if program is None:
-        if os.environ.get("ANDON_REQUIRE_REDIS") == "1":
-            pytest.fail(NO_REDIS)
-        pytest.skip(NO_REDIS)
-    with redis_server(program) as server:
+    with redis_server(needed(find_redis(), "ANDON_REQUIRE_REDIS", NO_REDIS)) as server:
         yield server
 
 

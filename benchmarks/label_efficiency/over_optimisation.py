@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -29,7 +29,12 @@ from matplotlib import pyplot
 LEAST_KL = 0.25
 """Nats; below it the form says nothing, and noise is all there is."""
 
+SCORES = {"gold": "-", "score": ":"}
+"""The hidden score and the learned one, each with its line."""
+
 Points = NDArray[np.float64]
+Groups = Mapping[tuple[str, int], Sequence[Case]]
+"""The runs of each arm and budget, one a seed."""
 
 
 def fitted(distance: Points, gain: Points) -> tuple[float, float]:
@@ -57,6 +62,52 @@ def points(cases: Sequence[Case], score: str) -> tuple[Points, Points]:
     return np.array(distances), np.array(gains)
 
 
+def form(distance: Points, alpha: float, beta: float) -> Points:
+    """Return d·(α − β·log d)."""
+    curve: Points = distance * (alpha - beta * np.log(distance))
+    return curve
+
+
+def table(groups: Groups) -> str:
+    """Return what was fitted as a Markdown table."""
+    lines = [
+        "| arm | labels | score | α | β | at its highest, √KL | gold there |",
+        "| --- | ---: | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for (arm, budget), cases in groups.items():
+        for score in SCORES:
+            alpha, beta = fitted(*points(cases, score))
+            # The form is highest where α − β·(log d + 1) = 0; with β ≤ 0 it only rises.
+            top = float(np.exp(alpha / beta - 1)) if beta > 0 else float("inf")
+            best = f"{top:.1f} | {beta * top:+.2f}" if np.isfinite(top) else "– | –"
+            lines.append(f"| {arm} | {budget:,} | {score} | {alpha:.2f} | {beta:.2f} | {best} |")
+    return "\n".join(lines)
+
+
+def draw(groups: Groups, path: Path) -> None:
+    """Draw the points of gold and the forms fitted to gold and score, one panel an arm."""
+    figure, panels = pyplot.subplots(
+        1, len(FREE), figsize=(12, 5), sharey=True, squeeze=False, layout="constrained"
+    )
+    panel_of = dict(zip(FREE, panels[0], strict=True))
+    budgets = dict.fromkeys(budget for _, budget in groups)
+    colours = {budget: f"C{place}" for place, budget in enumerate(budgets)}
+    for (arm, budget), cases in groups.items():
+        panel, colour = panel_of[arm], colours[budget]
+        for score, line in SCORES.items():
+            distance, gain = points(cases, score)
+            along = np.linspace(LEAST_KL**0.5, distance.max(), 100)
+            panel.plot(along, form(along, *fitted(distance, gain)), line, color=colour)
+            if score == "gold":
+                name = f"{budget:,} labels"
+                panel.plot(distance, gain, ".", color=colour, markersize=2, alpha=0.4, label=name)
+    for arm, panel in panel_of.items():
+        panel.set(title=arm, xlabel="√KL (nats)", ylabel="gain: gold (–), learned score (··)")
+        panel.legend()
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+
+
 def main() -> None:
     """Run what the command line asks for, print the fits and draw them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -73,32 +124,8 @@ def main() -> None:
         for budget in chosen.budgets
     }
     run_all([case for group in groups.values() for case in group], chosen.processes)
-    click.echo("| arm | labels | score | α | β | at its highest, √KL | gold there |")
-    click.echo("| --- | ---: | --- | ---: | ---: | ---: | ---: |")
-    figure, panels = pyplot.subplots(1, 2, figsize=(12, 5), sharey=True, layout="constrained")
-    for (arm, budget), cases in groups.items():
-        for score in ("gold", "score"):
-            distance, gain = points(cases, score)
-            alpha, beta = fitted(distance, gain)
-            # The form is highest where α − β·(log d + 1) = 0; with β ≤ 0 it only rises.
-            top = float(np.exp(alpha / beta - 1)) if beta > 0 else float("inf")
-            best = f"{top:.1f} | {beta * top:+.2f}" if np.isfinite(top) else "– | –"
-            click.echo(f"| {arm} | {budget:,} | {score} | {alpha:.2f} | {beta:.2f} | {best} |")
-            panel = panels[list(FREE).index(arm)]
-            along = np.linspace(LEAST_KL**0.5, distance.max(), 100)
-            line = "-" if score == "gold" else ":"
-            colour = f"C{chosen.budgets.index(budget)}"
-            name = f"{budget:,} labels" if score == "gold" else None
-            panel.plot(
-                along, along * (alpha - beta * np.log(along)), line, color=colour, label=name
-            )
-            if score == "gold":
-                panel.plot(distance, gain, ".", color=colour, markersize=2, alpha=0.4)
-    for panel, arm in zip(panels, FREE, strict=True):
-        panel.set(title=arm, xlabel="√KL (nats)", ylabel="gain: gold (–), learned score (··)")
-        panel.legend()
-    figure.savefig(Path(FOLDER) / "over_optimisation.png", dpi=150)
-    pyplot.close(figure)
+    click.echo(table(groups))
+    draw(groups, FOLDER / "over_optimisation.png")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from learners.config import KLConfig, LearnerConfig, PolicyConfig, PPOConfig, Re
 from learners.ppo import PPOLearner
 from learners.reward_fit import RewardTrainer
 from protocol.labels import Comparison, FitKind, QueryDraft, QueryOrder
-from protocol.messages import ExperienceBatch, Rollout, Score, ScoredRollout
+from protocol.messages import ExperienceBatch, Prompt, Rollout, Score, ScoredRollout
 from reward_service.batching import score_sequences
 from reward_service.buckets import BatchLimits
 from reward_service.bundle import load_bundle
@@ -176,7 +176,7 @@ class Run:
     def _gold(self, rollout: Rollout) -> float:
         return self._world.gold(rollout.prompt.text, rollout.text)
 
-    def _drawn_prompts(self, number: int) -> list[Any]:
+    def _drawn_prompts(self, number: int) -> list[Prompt]:
         return self._rng.choices(self._world.prompts, k=number)
 
     def _scored(self, rollouts: Sequence[Rollout]) -> list[ScoredRollout]:

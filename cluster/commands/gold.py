@@ -48,10 +48,8 @@ def list_gold(show: str, run: Path | None, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    rows: list[GoldRow] = []
     with _client(run) as client:
-        while len(rows) < (page := client.gold(len(rows), SHOWN[show])).total and page.gold:
-            rows += page.gold
+        rows = client.gold(SHOWN[show])
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return

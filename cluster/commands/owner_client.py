@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 from urllib.parse import quote
@@ -103,10 +104,15 @@ class OwnerClient:
         """Return all that the owner's page shows."""
         return self._ask("GET", "/overview", Overview)
 
-    def people(self, offset: int, search: str) -> PeoplePage:
-        """Return a stretch of the people ever let in whose names have `search` in them, by name."""
-        path = f"/labelers?offset={offset}&limit={PAGE}&search={quote(search, safe='')}"
-        return self._ask("GET", path, PeoplePage)
+    def people(self, search: str) -> list[Person]:
+        """Return the people ever let in whose names have `search` in them, by name."""
+        path = f"/labelers?limit={PAGE}&search={quote(search, safe='')}"
+
+        def stretch(offset: int) -> tuple[Sequence[Person], int]:
+            page = self._ask("GET", f"{path}&offset={offset}", PeoplePage)
+            return page.people, page.total
+
+        return _all(stretch)
 
     def admit(self, labeler_id: str, role: Role | None) -> Admission:
         """Let somebody in; return a one-time link and a token of theirs.
@@ -145,10 +151,15 @@ class OwnerClient:
         body = _checked(NewRole, role=role, reason=reason)
         return self._ask("POST", f"{_of(labeler_id)}/role", Person, body)
 
-    def gold(self, offset: int, is_asked: bool | None) -> GoldPage:
-        """Return a stretch of the gold, newest first: asked, or retired, or (None) all."""
+    def gold(self, is_asked: bool | None) -> list[GoldRow]:
+        """Return the gold, newest first: asked, or retired, or (None) all."""
         asked = "" if is_asked is None else f"&asked={str(is_asked).lower()}"
-        return self._ask("GET", f"/gold?offset={offset}&limit={PAGE}{asked}", GoldPage)
+
+        def stretch(offset: int) -> tuple[Sequence[GoldRow], int]:
+            page = self._ask("GET", f"/gold?offset={offset}&limit={PAGE}{asked}", GoldPage)
+            return page.gold, page.total
+
+        return _all(stretch)
 
     def agreements(self, offset: int) -> AgreementPage:
         """Return a stretch of the past queries on which people agree."""
@@ -231,6 +242,16 @@ def _checked(form: type[B], **values: object) -> B:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{name} {first['input']!r}: {first['msg']}") from error
+
+
+def _all(stretch: Callable[[int], tuple[Sequence[T], int]]) -> list[T]:
+    """Return all rows of a list that is given out by stretches: from an offset on, and how many."""
+    rows: list[T] = []
+    while True:
+        more, total = stretch(len(rows))
+        rows += more
+        if not more or len(rows) >= total:
+            return rows
 
 
 def _gold(gold_id: str, act: str) -> str:

@@ -177,10 +177,8 @@ def access(search: str, run: Path | None, as_json: bool) -> None:
 
     from cluster.commands.owner_client import OwnerClient
 
-    people: list[Person] = []
     with OwnerClient.of_run(chosen_run(run)) as client:
-        while len(people) < (page := client.people(len(people), search)).total and page.people:
-            people += page.people
+        people = client.people(search)
     if as_json:
         click.echo(json.dumps([asdict(each) for each in people], indent=2))
         return

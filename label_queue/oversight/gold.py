@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from label_queue.config import LabelsConfig
 from label_queue.folds.board import ON_TOP
@@ -43,6 +44,8 @@ from protocol.distinct import is_comparison
 from protocol.errors import InvalidLabel, LabelConflict, UnknownTask
 from protocol.labels import ComparisonQuery, GoldMade, GoldRetired, Source
 from protocol.messages import ChatMessage
+
+E = TypeVar("E", GoldMade, GoldRetired)
 
 MADE = "made"
 """The reason of gold that is made, which needs none."""
@@ -231,19 +234,13 @@ class GoldKeeping:
         return AskMoment(now=self._clock(), labels=self._state.history.num_submitted)
 
     def _made(self, gold_id: str, reason: str, actor: str, replaces: str | None = None) -> GoldMade:
-        return GoldMade(
-            seq=0,
-            event_id=self._new_id(),
-            query_id=gold_id,
-            received_at=self._clock(),
-            source=Source(system="owner"),
-            reason=reason,
-            replaces=replaces,
-            actor=actor,
-        )
+        return replace(self._event(GoldMade, gold_id, reason, actor), replaces=replaces)
 
     def _retired(self, gold_id: str, reason: str, actor: str) -> GoldRetired:
-        return GoldRetired(
+        return self._event(GoldRetired, gold_id, reason, actor)
+
+    def _event(self, kind: type[E], gold_id: str, reason: str, actor: str) -> E:
+        return kind(
             seq=0,
             event_id=self._new_id(),
             query_id=gold_id,

@@ -17,7 +17,9 @@ import pytest
 from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, async_playwright, expect
 
 from label_queue.ledger.records import Role
+from label_queue.queue import LabelQueue
 from tests.support.fake_people_queue import FakePeopleQueue
+from tests.support.needed import needed
 from tests.support.page_server import serve_people
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,12 +52,8 @@ def chromium_args() -> list[str]:
 
 @pytest.fixture
 async def chromium(chromium_args: list[str]) -> AsyncIterator[Browser]:
-    path = find_chromium()
-    if path is None:
-        reason = f"no Chromium on PATH ({', '.join(NAMES)}); `apt-get install chromium` gives one"
-        if os.environ.get("ANDON_REQUIRE_BROWSER") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    missing = f"no Chromium on PATH ({', '.join(NAMES)}); `apt-get install chromium` gives one"
+    path = needed(find_chromium(), "ANDON_REQUIRE_BROWSER", missing)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=chromium_args)
         yield browser
@@ -169,6 +167,22 @@ async def enter(
         admission = await people.owner.admit(name, role)
         await visitor.page.goto(url + admission.link)
         await visitor.page.get_by_role("button", name="Come in").click()
+        await visitor.settle()
+        return visitor
+
+    return come_in
+
+
+@pytest.fixture
+async def come_in(
+    url: str, queue: LabelQueue, open_window: Callable[..., Awaitable[Visitor]]
+) -> Enter:
+    """Lets somebody in by a one-time link and the keyboard, over a module's own real queue."""
+
+    async def come_in(name: str = "olga", role: Role = "owner", **window: object) -> Visitor:
+        visitor = await open_window(url, **window)
+        await visitor.page.goto(url + (await queue.owner.admit(name, role)).link)
+        await visitor.page.get_by_role("button", name="Come in").press("Enter")
         await visitor.settle()
         return visitor
 

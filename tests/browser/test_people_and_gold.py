@@ -11,21 +11,20 @@ import pytest
 from playwright.async_api import Locator, expect
 
 from label_queue.config import IntakeConfig, QualityConfig, WarmConfig
-from label_queue.ledger.records import LabelerToken, Role, RoleChange, TokenRevocation
+from label_queue.ledger.records import LabelerToken, RoleChange, TokenRevocation
 from label_queue.ledger.sql import SqlLedger
 from label_queue.oversight.gold_rows import GoldRow
 from label_queue.quality.gold_tasks import GoldTask
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from protocol.labels import GoldMade, GoldRetired
-from tests.browser.conftest import PHONE, Visitor
+from tests.browser.conftest import PHONE, Enter, Visitor
 from tests.browser.test_accessibility import LOOKS, violations
 from tests.support.labels import make_config
 from tests.support.page_server import serve_people
 from tests.unit.label_queue.labeling import answer_orders, choose
 
 OpenWindow = Callable[..., Awaitable[Visitor]]
-ComeIn = Callable[..., Awaitable[Visitor]]
 HOSTILE = "<img src=x onerror=alert(1)>\u202e <script>alert(2)</script>"
 SOUP = GoldTask(prompt="the soup was", candidates=("warm", "cold", "wet", "there"), answer=0)
 
@@ -63,18 +62,6 @@ async def url(queue: LabelQueue) -> AsyncIterator[str]:
         yield address
 
 
-@pytest.fixture
-async def come_in(url: str, queue: LabelQueue, open_window: OpenWindow) -> ComeIn:
-    async def come_in(name: str = "olga", role: Role = "owner", **window: object) -> Visitor:
-        visitor = await open_window(url, **window)
-        await visitor.page.goto(url + (await queue.owner.admit(name, role)).link)
-        await visitor.page.get_by_role("button", name="Come in").press("Enter")
-        await visitor.settle()
-        return visitor
-
-    return come_in
-
-
 def person(olga: Visitor, name: str) -> Locator:
     found = olga.page.locator(".person-name", has_text=re.compile(f"^{re.escape(name)}$"))
     return olga.page.locator(".person").filter(has=found)
@@ -102,7 +89,7 @@ async def gold_in(queue: LabelQueue) -> tuple[GoldRow, ...]:
 
 
 async def test_a_role_is_changed_holds_at_once_and_is_undone(
-    come_in: ComeIn, queue: LabelQueue, ledger: SqlLedger
+    come_in: Enter, queue: LabelQueue, ledger: SqlLedger
 ) -> None:
     olga = await come_in()
     dan = await come_in("dan", "labeler")
@@ -123,7 +110,7 @@ async def test_a_role_is_changed_holds_at_once_and_is_undone(
 
 
 async def test_a_link_is_made_for_an_observer_and_undone(
-    come_in: ComeIn, queue: LabelQueue, ledger: SqlLedger
+    come_in: Enter, queue: LabelQueue, ledger: SqlLedger
 ) -> None:
     olga = await come_in()
     await olga.page.get_by_role("button", name="Add a labeler").click()
@@ -142,9 +129,7 @@ async def test_a_link_is_made_for_an_observer_and_undone(
     assert {ended[token.token_sha256] for token in own} == {"olga"}
 
 
-async def test_one_way_in_is_revoked_and_the_others_stay(
-    come_in: ComeIn, queue: LabelQueue
-) -> None:
+async def test_one_way_in_is_revoked_and_the_others_stay(come_in: Enter, queue: LabelQueue) -> None:
     olga = await come_in()
     dan = await come_in("dan", "labeler")
     await expect(person(olga, "dan")).to_be_visible(timeout=30_000)
@@ -159,7 +144,7 @@ async def test_one_way_in_is_revoked_and_the_others_stay(
 
 
 async def test_fifty_people_are_turned_by_pages_and_found_by_name(
-    come_in: ComeIn, queue: LabelQueue
+    come_in: Enter, queue: LabelQueue
 ) -> None:
     for number in range(50):
         await queue.owner.add_labeler(f"p-{number:02}", "observer" if number == 7 else "labeler")
@@ -182,7 +167,7 @@ async def test_fifty_people_are_turned_by_pages_and_found_by_name(
 
 
 async def test_gold_is_written_edited_retired_and_all_of_it_undone(
-    come_in: ComeIn, queue: LabelQueue, ledger: SqlLedger
+    come_in: Enter, queue: LabelQueue, ledger: SqlLedger
 ) -> None:
     olga = await come_in()
     cards = olga.page.locator("#gold .gold-card")
@@ -220,7 +205,7 @@ async def test_gold_is_written_edited_retired_and_all_of_it_undone(
     assert {event.actor for event in decided} == {"olga"}
 
 
-async def test_what_people_agree_on_is_made_gold(come_in: ComeIn, queue: LabelQueue) -> None:
+async def test_what_people_agree_on_is_made_gold(come_in: Enter, queue: LabelQueue) -> None:
     for name in ("ann", "bob", "cid"):
         for _ in range(4):
             await choose(queue, name, 1)
@@ -241,7 +226,7 @@ async def test_what_people_agree_on_is_made_gold(come_in: ComeIn, queue: LabelQu
 
 
 async def test_what_the_server_refuses_is_said_in_the_dialog(
-    come_in: ComeIn, queue: LabelQueue
+    come_in: Enter, queue: LabelQueue
 ) -> None:
     olga = await come_in()
     await olga.page.get_by_role("button", name="Write gold").click()
@@ -258,7 +243,7 @@ async def test_what_the_server_refuses_is_said_in_the_dialog(
     await expect(olga.page.locator("#decision-trouble")).to_contain_text("is the only owner")
 
 
-async def test_what_somebody_wrote_in_gold_does_nothing(come_in: ComeIn, queue: LabelQueue) -> None:
+async def test_what_somebody_wrote_in_gold_does_nothing(come_in: Enter, queue: LabelQueue) -> None:
     task = SOUP.model_copy(update={"prompt": HOSTILE, "candidates": (HOSTILE, "b", "c", "d")})
     row = await queue.owner.write_gold(task)
     olga = await come_in()
@@ -279,7 +264,7 @@ async def test_what_somebody_wrote_in_gold_does_nothing(come_in: ComeIn, queue: 
 
 
 async def test_a_labelers_answers_are_read_beside_others_and_by_pages(
-    come_in: ComeIn, queue: LabelQueue
+    come_in: Enter, queue: LabelQueue
 ) -> None:
     for number in range(12):
         for name in ("ann", "bob", "cid"):
@@ -314,7 +299,7 @@ async def test_a_labelers_answers_are_read_beside_others_and_by_pages(
 
 
 async def test_an_observer_sees_all_of_it_and_has_nothing_to_press(
-    come_in: ComeIn, queue: LabelQueue
+    come_in: Enter, queue: LabelQueue
 ) -> None:
     await queue.owner.admit("owner", "owner")
     await queue.owner.write_gold(SOUP)
@@ -351,7 +336,7 @@ async def test_an_observer_sees_all_of_it_and_has_nothing_to_press(
 
 @LOOKS
 async def test_axe_finds_nothing_in_either(
-    come_in: ComeIn, queue: LabelQueue, size: tuple[int, int], dark: bool
+    come_in: Enter, queue: LabelQueue, size: tuple[int, int], dark: bool
 ) -> None:
     await queue.owner.write_gold(SOUP.model_copy(update={"prompt": HOSTILE}))
     retired = await queue.owner.write_gold(SOUP)
@@ -373,7 +358,7 @@ async def test_axe_finds_nothing_in_either(
 
 
 async def test_on_a_phone_nothing_is_wider_than_the_window(
-    come_in: ComeIn, queue: LabelQueue
+    come_in: Enter, queue: LabelQueue
 ) -> None:
     await queue.owner.add_labeler("a-labeler-with-quite-a-long-name@example.org")
     await queue.owner.write_gold(SOUP.model_copy(update={"prompt": "long" * 200}))

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
 
 from label_queue.config import IntakeConfig, WarmConfig
-from label_queue.ledger.records import Role
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from protocol.labels import Assignment, LabelChange, Revised, Submitted
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import Enter
 from tests.support.labels import make_config, make_reward
 from tests.support.page_server import serve_people
 from tests.unit.label_queue.labeling import answer_orders, label
-
-OpenWindow = Callable[[str], Awaitable[Visitor]]
 
 
 @pytest.fixture
@@ -45,22 +42,8 @@ async def url(queue: LabelQueue) -> AsyncIterator[str]:
         yield address
 
 
-@pytest.fixture
-async def come_in(
-    url: str, queue: LabelQueue, open_window: OpenWindow
-) -> Callable[[str, Role], Awaitable[Visitor]]:
-    async def come_in(name: str, role: Role) -> Visitor:
-        visitor = await open_window(url)
-        await visitor.page.goto(url + (await queue.owner.admit(name, role)).link)
-        await visitor.page.get_by_role("button", name="Come in").press("Enter")
-        await visitor.settle()
-        return visitor
-
-    return come_in
-
-
 async def test_ten_tasks_by_keyboard_with_a_refresh_an_undo_and_the_cord(
-    come_in: Callable[[str, Role], Awaitable[Visitor]], queue: LabelQueue, ledger: SqlLedger
+    come_in: Enter, queue: LabelQueue, ledger: SqlLedger
 ) -> None:
     ann = await come_in("ann", "labeler")
     for number in range(4):
@@ -94,7 +77,7 @@ async def test_ten_tasks_by_keyboard_with_a_refresh_an_undo_and_the_cord(
 
 
 async def test_an_exclusion_is_in_the_next_reward_version(
-    come_in: Callable[[str, Role], Awaitable[Visitor]], queue: LabelQueue
+    come_in: Enter, queue: LabelQueue
 ) -> None:
     for name in ("ann", "bob"):
         await queue.owner.admit(name, "labeler")

@@ -19,6 +19,7 @@ from protocol.ports import MetricSink
 from protocol.remote import spawn
 from tests.support.sink_contract import KeepingSinkContract, MetricSinkContract, exercise
 from tests.support.wandb_file import read_history, read_records
+from tests.support.wandb_sinks import demo_sink
 
 
 @pytest.fixture
@@ -29,18 +30,6 @@ def no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
 
 
-def offline_sink(folder: Path) -> WandbSink:
-    return WandbSink(
-        folder=folder,
-        project="andon",
-        name="demo-1",
-        wandb_id="demo-1-9f2c61d0",
-        group="online-0a1b2c3d",
-        mode="offline",
-        run_config={"seed": 1},
-    )
-
-
 def offline_file(folder: Path) -> Path:
     (path,) = folder.glob("wandb/offline-run-*/*.wandb")
     return path
@@ -49,7 +38,7 @@ def offline_file(folder: Path) -> Path:
 @pytest.fixture
 def records(tmp_path: Path, no_account: None) -> list[Any]:
     """What an offline run wrote."""
-    exercise(offline_sink(tmp_path))
+    exercise(demo_sink(tmp_path))
     # It writes the file, and not only what `finish` waited for.
     assert [child for child in psutil.Process().children() if "wandb" in child.name()] == []
     return read_records(offline_file(tmp_path))
@@ -59,7 +48,7 @@ class TestWandbSink(KeepingSinkContract, of=WandbSink):
     @pytest.fixture
     def sink(self, tmp_path: Path, no_account: None) -> WandbSink:
         self._folder = tmp_path
-        return offline_sink(tmp_path)
+        return demo_sink(tmp_path)
 
     def kept(self, sink: MetricSink) -> list[dict[str, Any]]:
         return read_history(offline_file(self._folder))
@@ -92,15 +81,7 @@ def test_wandb_offline_holds_axes_alert_and_summary(records: list[Any]) -> None:
 @pytest.mark.usefixtures("no_account")
 def test_wandb_online_without_an_account_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match=r"set metrics\.wandb='offline'") as failure:
-        WandbSink(
-            folder=tmp_path,
-            project="andon",
-            name="demo-2",
-            wandb_id="demo-2",
-            group="online-0a1b2c3d",
-            mode="online",
-            run_config={},
-        )
+        demo_sink(tmp_path, mode="online")
     assert "\n" not in str(failure.value)
 
 

@@ -29,6 +29,7 @@ from cluster.starting.lost_work import set_aside
 from tests.support.metrics_writer import kill_service
 from tests.support.recorded_wandb import RecordedWandb, StoredRun
 from tests.support.wandb_file import read_history, read_records
+from tests.support.wandb_sinks import demo_sink
 
 NUM_STEPS = 400
 """Of one start: enough that wandb writes some blocks of its log before it is killed."""
@@ -217,16 +218,7 @@ def test_online_too_each_row_is_there_once(server: RecordedWandb, tmp_path: Path
 
 
 def open_sink(folder: Path, mode: Any, clock: list[float]) -> WandbSink:
-    return WandbSink(
-        folder=folder,
-        project="andon",
-        name="demo-1",
-        wandb_id="demo-1-9f2c61d0",
-        group="online-0a1b2c3d",
-        mode=mode,
-        run_config={},
-        now=lambda: clock[0],
-    )
+    return demo_sink(folder, mode=mode, run_config={}, now=lambda: clock[0])
 
 
 def row(step: int) -> dict[str, float]:

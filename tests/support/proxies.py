@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.support.needed import needed
 from tests.support.patience import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -176,14 +176,9 @@ COMMANDS: dict[str, Callable[[Place, int], list[str]]] = {
 
 def found(name: str) -> str:
     """Return a proxy's path; skip the test where there is none, or fail where that is asked."""
-    path = shutil.which(name, path=SEARCHED)
-    if path is None:
-        package = {"nginx": "nginx-light"}.get(name, name)
-        reason = f"no {name} here; `apt-get install {package}` gives one"
-        if os.environ.get("ANDON_REQUIRE_BROWSER") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return path
+    package = {"nginx": "nginx-light"}.get(name, name)
+    missing = f"no {name} here; `apt-get install {package}` gives one"
+    return needed(shutil.which(name, path=SEARCHED), "ANDON_REQUIRE_BROWSER", missing)
 
 
 @asynccontextmanager

@@ -131,9 +131,7 @@ class RunProcess:
     @classmethod
     def resumed(cls, folder: Path, *options: str) -> RunProcess:
         """Start `andon resume` of a run in a folder."""
-        run = cls.__new__(cls)
-        run._begin(folder, ["resume", str(folder), *options], None)
-        return run
+        return cls.started(folder, ["resume", str(folder), *options])
 
     @classmethod
     def started(cls, folder: Path, arguments: Iterable[str]) -> RunProcess:

@@ -22,6 +22,7 @@ from protocol.errors import NotFinite, ResourceError
 from protocol.ports import MetricSink
 from tests.support.memory_sink import MemorySink
 from tests.support.sink_contract import KeepingSinkContract
+from tests.support.wandb_sinks import demo_sink
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -214,20 +215,10 @@ def test_what_wandb_refuses_is_not_put_down_to_the_network(
 ) -> None:
     import wandb
 
-    from cluster.metrics.wandb_sink import WandbSink
-
     wandb.teardown()  # or it goes by the environment that a test before this one had
     monkeypatch.setenv("WANDB_MODE", "sometimes")
     with pytest.raises(ResourceError) as told:
-        WandbSink(
-            folder=tmp_path,
-            project="p",
-            name="n",
-            wandb_id="i",
-            group="g",
-            mode="offline",
-            run_config={},
-        )
+        demo_sink(tmp_path)
     assert "wandb refuses its settings" in str(told.value)
     assert "mode" in str(told.value)
     assert "network" not in str(told.value)
@@ -236,22 +227,12 @@ def test_what_wandb_refuses_is_not_put_down_to_the_network(
 def test_offline_is_not_told_to_go_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import wandb
 
-    from cluster.metrics.wandb_sink import WandbSink
-
     def refuse(**_: object) -> None:
         raise wandb.errors.UsageError("no such\nthing")
 
     monkeypatch.setattr(wandb, "init", refuse)
     with pytest.raises(ResourceError) as told:
-        WandbSink(
-            folder=tmp_path,
-            project="p",
-            name="n",
-            wandb_id="i",
-            group="g",
-            mode="offline",
-            run_config={},
-        )
+        demo_sink(tmp_path)
     assert str(told.value) == (
         "wandb could not start offline (no such thing); mend that, or set metrics.wandb='off'"
     )
