@@ -5,10 +5,11 @@
     python -m benchmarks.guard_injections --quick
 
 What runs is a copy of the newest commit, so that a series of hours is of one code, whatever is
-edited meanwhile. Each result is a file under `runs/guard-injections/COMMIT/`; what is there already
-is read, not run again, so that an interrupted series goes on; `--commit` goes on with that of an
-older one. The table is Markdown, as in docs/results.md. A run of the demo takes about ten minutes
-of two cores; `--quick` is one injection in a run of a few steps.
+edited meanwhile; the runs lie under `runs/guard-injections/COMMIT/`. Each result is a line of
+`results/COMMIT.jsonl` beside this file; what is there already is read, not run again, so that an
+interrupted series goes on, on another machine too; `--commit` goes on with that of an older one.
+The table is Markdown, as in docs/results.md. A run of the demo takes about ten minutes of two
+cores; `--quick` is one injection in a run of a few steps, whose result stays beside its run.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from cluster.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "runs" / "guard-injections"
+RESULTS = Path(__file__).parent / "results"
 POLL_S = 0.5
 STOP_S = 180.0
 """For a run that was told to end."""
@@ -146,6 +148,14 @@ def injected_run(
     return {"injection": name, "seed": seed, **outcome_of(run, state)}
 
 
+def kept_results(file: Path) -> list[dict[str, Any]]:
+    """Return the results of a series so far, in the order in which they came."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return []
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
 def table(results: Sequence[dict[str, Any]]) -> str:
     """Return results as a Markdown table."""
     lines = [
@@ -189,15 +199,17 @@ def main() -> None:
     settings: tuple[str, ...] = ()
     if arguments.quick:
         names, seeds, settings = [QUICK], seeds[:1], QUICK_SETTINGS
-    results = []
+    file = (series / "quick.jsonl") if arguments.quick else RESULTS / f"{commit}.jsonl"
+    kept = {(each["injection"], each["seed"]): each for each in kept_results(file)}
     for seed in seeds:
         for name in names:
-            folder = series / f"{'quick-' if arguments.quick else ''}{name}-{seed}"
-            kept = folder.with_suffix(".json")
-            if not kept.exists():
-                result = injected_run(name, seed, folder, settings, code)
-                kept.write_text(json.dumps(result, indent=2) + "\n")
-            results.append(json.loads(kept.read_text()))
+            if (name, seed) not in kept:
+                folder = series / f"{'quick-' if arguments.quick else ''}{name}-{seed}"
+                shutil.rmtree(folder, ignore_errors=True)  # of a series that was interrupted
+                kept[name, seed] = injected_run(name, seed, folder, settings, code)
+                with file.open("a") as lines:
+                    lines.write(json.dumps(kept[name, seed]) + "\n")
+    results = [kept[name, seed] for seed in seeds for name in names]
     sys.stdout.write(table(results) + "\n")
 
 
