@@ -35,7 +35,8 @@ class DeepSpeedConfig(Settings):
     """Type of weights in the forward pass; log-probabilities, sums of gradients and what the
     optimizer moves are always in float32. [own]"""
     torch_threads: Processes = 1
-    """Threads of one rank on CPU. [own]"""
+    """Threads of one rank on CPU. Each runs a forward and backward pass of its own, where the model
+    is small, draws nothing and lies whole on its rank; else they share each operation. [own]"""
     micro_batch_size: Count = 64
     """Sequences of one forward pass on one rank; gradients accumulate over passes. [own]"""
     gradient_checkpointing: bool = False

@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +21,13 @@ from learners import engine_state
 from learners.activations import keep_no_activations
 from learners.config import DeepSpeedConfig
 from learners.op_builds import built_alone
+from learners.side_by_side import SideBySide, gradients, threads_for_passes
 from protocol.errors import NotFinite
 
 _SHARED_MEMORY_REDUCE = "deepspeed_shm_comm"
 """DeepSpeed's name of an op that it has on CPU."""
+
+T = TypeVar("T")
 
 
 def join_ranks(rank: int, world_size: int, host: str, port: int, timeout_s: float = 600.0) -> None:
@@ -93,6 +98,13 @@ class Engine:
             dist_init_required=False,
         )
         self._trained = trained
+        at_once = threads_for_passes(module, config.torch_threads, self.device)
+        if self._stage == 3:
+            at_once = 1  # a pass gathers weights and lets them go
+        self.passes = SideBySide(at_once)
+        """Runs this rank's passes, where they change nothing in any order."""
+        if self.device.type == "cpu":
+            torch.set_num_threads(config.torch_threads // at_once)
 
     @property
     def module(self) -> Any:
@@ -106,11 +118,42 @@ class Engine:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the module forward, for a backward pass to come."""
+        if self.passes.num_threads > 1:
+            return self.module(*args, **kwargs)  # what DeepSpeed counts at a pass is one thread's
         return self._engine(*args, **kwargs)
 
     def share(self, indices: Tensor) -> Tensor:
         """Return this rank's rows of a batch: every W-th, so that ranks get equally many."""
         return indices[self.rank :: self.world_size]
+
+    def accumulate(self, passes: Sequence[Callable[[], tuple[Tensor, T]]]) -> list[T]:
+        """Add this rank's gradients of a batch, in passes; return what each tells, in order.
+
+        The gradients are added up in that order too, whatever goes on at once.
+
+        Args:
+            passes: Each calls the engine and returns its loss, as `backward` has it, and what it
+                tells; at least one.
+
+        Raises:
+            NotFinite: As `backward`.
+        """
+        if self.passes.num_threads == 1:
+            told = []
+            for number, run in enumerate(passes, start=1):
+                loss, says = run()
+                self.backward(loss, is_last=number == len(passes))
+                told.append(says)
+            return told
+
+        def differentiated(run: Callable[[], tuple[Tensor, T]]) -> tuple[Tensor, T]:
+            loss, says = run()
+            return gradients(loss, self._trained), says
+
+        found = self.passes.each([partial(differentiated, run) for run in passes])
+        for number, (loss, _) in enumerate(found, start=1):
+            self.backward(loss, is_last=number == len(passes))
+        return [says for _, says in found]
 
     def backward(self, loss: Tensor, *, is_last: bool) -> None:
         """Add this rank's gradients of one micro-batch.
@@ -206,6 +249,7 @@ class Engine:
 
     def close(self) -> None:
         """Let go of the model and the optimizer's memory. The process group stays."""
+        self.passes.close()
         self._engine.destroy()
         self._trained = []
         del self._engine

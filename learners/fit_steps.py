@@ -6,6 +6,7 @@ Shapes: B comparisons, M heads.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -120,27 +121,35 @@ class FitSteps:
         filling = -len(indices) % engine.world_size
         present = torch.cat([torch.ones(len(indices)), torch.zeros(filling)])
         indices = torch.cat([indices, indices[:1].expand(filling)])
-        sums = torch.zeros(3)
         sizes = torch.tensor([self._sizes[index] for index in indices.tolist()])
         _, passes = cut_into_passes(engine, sizes, self._per_pass)
-        for number, rows in enumerate(passes, start=1):
-            chosen = [self._comparisons[index] for index in indices[rows].tolist()]
-            batch = collate_comparisons(chosen, self._reliability).to(engine.device)
-            raw = engine(batch.input_ids, batch.attention_mask)
-            scores = batch.spread((raw * self._gain.to(raw)).float())
-            weights = present[rows].to(scores.device)
-            losses = comparison_losses(scores, batch) * weights[:, None]
-            learned = (losses * self._counts[indices[rows]].to(losses)).mean(dim=1).sum()
-            engine.backward(learned / present.sum().to(losses), is_last=number == len(passes))
-            hit, decided = hits(scores.detach().mean(dim=2), batch)
-            sums += torch.stack(
-                [
-                    losses.detach().mean(dim=1).sum(),
-                    (hit * weights).sum(),
-                    (decided * weights).sum(),
-                ]
-            ).cpu()
-        return sums
+        runs = [
+            partial(self._losses, indices[rows], present[rows], present.sum()) for rows in passes
+        ]
+        return torch.stack(engine.accumulate(runs)).sum(dim=0)
+
+    def _losses(
+        self, indices: Tensor, present: Tensor, num_present: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss of one pass, a share of its batch's, and its sums as `_accumulate`.
+
+        Args:
+            indices: [B] of the comparisons.
+            present: [B], 0 where one only fills the batch up.
+            num_present: Comparisons of the batch, on all ranks.
+        """
+        chosen = [self._comparisons[index] for index in indices.tolist()]
+        batch = collate_comparisons(chosen, self._reliability).to(self._engine.device)
+        raw = self._engine(batch.input_ids, batch.attention_mask)
+        scores = batch.spread((raw * self._gain.to(raw)).float())
+        weights = present.to(scores.device)
+        losses = comparison_losses(scores, batch) * weights[:, None]
+        learned = (losses * self._counts[indices].to(losses)).mean(dim=1).sum()
+        hit, decided = hits(scores.detach().mean(dim=2), batch)
+        sums = torch.stack(
+            [losses.detach().mean(dim=1).sum(), (hit * weights).sum(), (decided * weights).sum()]
+        )
+        return learned / num_present.to(losses), sums.cpu()
 
 
 def _padded_tokens(comparison: Comparison) -> int:

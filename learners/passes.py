@@ -17,11 +17,12 @@ def cut_into_passes(engine: Engine, lengths: Tensor, max_rows: int) -> tuple[Ten
     Args:
         engine: Knows this rank and how many there are.
         lengths: [B] tokens, B a multiple of the ranks.
-        max_rows: Of one pass on one rank.
+        max_rows: Of one pass on one rank; fewer where passes go side by side and some would lack.
     """
     order = lengths.argsort(stable=True)
     # W rows at a time, of which each rank takes one.
     longest = lengths[order][engine.world_size - 1 :: engine.world_size]
-    limits = BatchLimits(max_tokens=2**62, max_sequences=max_rows)
+    most = engine.passes.rows_of_a_pass(len(longest), max_rows)
+    limits = BatchLimits(max_tokens=2**62, max_sequences=most)
     own = engine.share(order)
     return order, [own[units] for units in buckets(longest.tolist(), limits)]

@@ -10,6 +10,7 @@ W ranks do what one would, within float tolerance. Shapes: B sequences, T respon
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -260,18 +261,12 @@ class PPOLearner:
                 f"of {unit}"
             )
 
-    @torch.no_grad()
     def _evaluate(self, responses: Responses) -> Evaluation:
         """Run the forward passes of a batch once, each rank its share."""
         order, passes = cut_into_passes(self._engine, responses.lengths, self._micro_batch_size)
-        chunks = []
-        for own in passes:
-            rows = responses.rows(own)
-            inputs, missing = rows.model_inputs(), responses.num_tokens - rows.num_tokens
-            logprobs, values, entropy = self._engine.module(*inputs, with_entropy=True)
-            reference_logprobs, _, _ = self._reference(*inputs)
-            parts = torch.stack([logprobs, reference_logprobs, values, entropy], dim=1)
-            chunks.append(nn.functional.pad(parts, (0, missing)))
+        chunks = self._engine.passes.each(
+            [partial(self._evaluated, responses, own) for own in passes]
+        )
         ordered = self._engine.gathered(torch.cat(chunks))
         parts = torch.empty_like(ordered).index_copy_(0, order, ordered) * responses.mask[:, None]
         logprobs, reference_logprobs, values, entropy = parts.unbind(dim=1)
@@ -281,6 +276,16 @@ class PPOLearner:
             values=values,
             entropy=entropy,
         )
+
+    @torch.no_grad()
+    def _evaluated(self, responses: Responses, own: Tensor) -> Tensor:
+        """Return what one pass says of some rows, [b, 4, T]: see `Evaluation`."""
+        rows = responses.rows(own)
+        inputs, missing = rows.model_inputs(), responses.num_tokens - rows.num_tokens
+        logprobs, values, entropy = self._engine.module(*inputs, with_entropy=True)
+        reference_logprobs, _, _ = self._reference(*inputs)
+        parts = torch.stack([logprobs, reference_logprobs, values, entropy], dim=1)
+        return nn.functional.pad(parts, (0, missing))
 
     def _optimize(
         self, batch: ExperienceBatch, responses: Responses, targets: Targets
@@ -310,27 +315,30 @@ class PPOLearner:
 
     def _accumulate(self, minibatch: Tensor, responses: Responses, targets: Targets) -> Tensor:
         """Add up the gradients of this rank's share of a minibatch; return its sums, [4]."""
-        ppo = self._ppo
         num_tokens = responses.mask[minibatch].sum()
-        totals = torch.zeros(4, device=self._engine.device)
         lengths = responses.lengths[minibatch]
         _, passes = cut_into_passes(self._engine, lengths, self._micro_batch_size)
-        for number, places in enumerate(passes, start=1):
-            own = minibatch[places]
+
+        def loss_of(own: Tensor) -> tuple[Tensor, Tensor]:
             rows = responses.rows(own)
-            aims = targets.rows(own, rows.num_tokens)
-            logprobs, values, _ = self._engine(*rows.model_inputs())
-            policy_losses, clipped = policy_loss(
-                logprobs, aims.center_logprobs, aims.advantages, aims.weights, ppo.clip_range
-            )
-            value_losses = value_loss(values, aims.old_values, aims.returns, ppo.value_clip_range)
-            losses = (policy_losses + ppo.value_coefficient * value_losses) * rows.mask
-            self._engine.backward(losses.sum() / num_tokens, is_last=number == len(passes))
-            # ½·(Δ log π)² estimates KL(π_prox‖π_θ) [Z], whatever the ratio is clipped around
-            kl = 0.5 * (logprobs - aims.proximal_logprobs) ** 2
-            parts = torch.stack([policy_losses, value_losses, kl, clipped.float()]).detach()
-            totals += (parts * rows.mask).sum(dim=(1, 2)) / num_tokens
-        return totals
+            return self._losses(rows, targets.rows(own, rows.num_tokens), num_tokens)
+
+        sums = self._engine.accumulate([partial(loss_of, minibatch[own]) for own in passes])
+        return torch.stack(sums).sum(dim=0)
+
+    def _losses(self, rows: Responses, aims: Targets, num_tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of one pass, a share of its minibatch's, and its sums, [4]."""
+        ppo = self._ppo
+        logprobs, values, _ = self._engine(*rows.model_inputs())
+        policy_losses, clipped = policy_loss(
+            logprobs, aims.center_logprobs, aims.advantages, aims.weights, ppo.clip_range
+        )
+        value_losses = value_loss(values, aims.old_values, aims.returns, ppo.value_clip_range)
+        losses = (policy_losses + ppo.value_coefficient * value_losses) * rows.mask
+        # ½·(Δ log π)² estimates KL(π_prox‖π_θ) [Z], whatever the ratio is clipped around
+        kl = 0.5 * (logprobs - aims.proximal_logprobs) ** 2
+        parts = torch.stack([policy_losses, value_losses, kl, clipped.float()]).detach()
+        return losses.sum() / num_tokens, (parts * rows.mask).sum(dim=(1, 2)) / num_tokens
 
     def _lr(self, episodes: int) -> float:
         if self._ppo.lr_schedule == "constant":

@@ -44,11 +44,9 @@ class Rank:
     """
 
     def __init__(self, rank: int, deepspeed: DeepSpeedConfig) -> None:
-        import torch
 
         self._rank = rank
         self._world_size = deepspeed.num_ranks
-        torch.set_num_threads(deepspeed.torch_threads)
 
     def address(self) -> tuple[str, int]:
         """Return this node's address and a free port, for all ranks to meet at. Asked of rank 0."""

@@ -6,6 +6,7 @@ Shapes: N blocks, T tokens of a block.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +102,15 @@ class SupervisedLearner:
     def _accumulate(self, blocks: Tensor, indices: Tensor) -> float:
         """Add up the gradients of this rank's share of a batch; return the batch's loss."""
         engine = self._engine
-        total = torch.zeros((), device=engine.device)
-        micros = torch.split(engine.share(indices), self._micro_batch_size)
-        for number, rows in enumerate(micros, start=1):
+        own = engine.share(indices)
+        most = engine.passes.rows_of_a_pass(len(own), self._micro_batch_size)
+
+        def loss_of(rows: Tensor) -> tuple[Tensor, Tensor]:
             loss = engine(blocks[rows]) / len(indices)
-            engine.backward(loss, is_last=number == len(micros))
-            total += loss.detach()
-        return float(engine.summed(total))
+            return loss, loss.detach()
+
+        losses = engine.accumulate([partial(loss_of, rows) for rows in own.split(most)])
+        return float(engine.summed(torch.stack(losses).sum()))
 
     def _lr(self, step: int, num_steps: int) -> float:
         """Return the rate of a step: a linear rise, then a linear fall to 0."""

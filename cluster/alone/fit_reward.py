@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from cluster.alone.fit_figures import FIGURES_FILE, figures_of
 from cluster.alone.quiet import told_to
 from cluster.config import RunConfig, save_config
@@ -79,7 +77,6 @@ def _fitted(
     clock: Callable[[], float],
 ) -> dict[str, object]:
     """Fit and judge on the one rank there is."""
-    torch.set_num_threads(order.config.reward_trainer.torch_threads)
     join_ranks(0, 1, HOST, free_port(HOST))
     trainer = RewardTrainer(
         policy_path=order.policy,

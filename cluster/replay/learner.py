@@ -40,8 +40,6 @@ def replay_learner(recording: Recording, window: Window, tolerance: float) -> It
         MissingError: Nothing was recorded.
         InputError: What is needed to come to `window.first` was dropped.
     """
-    config = recording.config.learner
-    torch.set_num_threads(config.torch_threads)
     with scratch() as root, one_rank():
         learner: _Learner | None = None
         start, origins = first_start(recording, window), origins_of(recording)

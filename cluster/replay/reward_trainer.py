@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from cluster.recordings.crossings import FIT
 from cluster.recordings.exchanges import Exchange
 from cluster.replay.difference import first_difference
@@ -43,8 +41,6 @@ def replay_reward_trainer(
         MissingError: Nothing was recorded.
         InputError: There is no refit to begin at.
     """
-    config = recording.config
-    torch.set_num_threads(config.reward_trainer.torch_threads)
     start = _start(recording, window)
     leaving = OF_ITS_OWN if start == 1 else (*OF_ITS_OWN, *OF_ALL_BEFORE)
     with scratch() as root, one_rank():

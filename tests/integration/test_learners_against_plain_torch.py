@@ -1,4 +1,4 @@
-"""1 and 2 gloo ranks, ZeRO 0, 2 and 3: losses and weights agree with plain PyTorch."""
+"""1 and 2 gloo ranks, ZeRO 0, 2 and 3, 1 and 3 threads: all agree with plain PyTorch."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from tests.support.plain_figures import plain_ppo, plain_rewards
 from tests.support.plain_learners import PlainPPO, plain_supervised
 from tests.support.rank_fixtures import ran_by_ranks
 
-ENGINES = ("0", "2", "3")
+ENGINES = ("0", "2", "3", "0-float32-3", "2-float32-3", "3-float32-3")
+SIDE_BY_SIDE = ("0-float32-3", "2-float32-3")
+ALONE = ("0-float32-1", "2-float32-1")
+"""The same passes, one after the other."""
 
-
-ran = ran_by_ranks(ENGINES)
+ran = ran_by_ranks((*ENGINES, *ALONE))
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +64,18 @@ def test_reward_fit(
     assert figures["reward_model/loss"] == pytest.approx(loss, rel=1e-4)
     assert figures["reward_model/version"] == index + 1
     assert_close(load_file(ran / f"{name}-{engine}.safetensors"), expected, atol=5e-5)
+
+
+@pytest.mark.parametrize(("together", "alone"), [*zip(SIDE_BY_SIDE, ALONE, strict=True)])
+@pytest.mark.parametrize("name", ["ppo", "reward", "warm", "supervised"])
+def test_passes_that_go_side_by_side_change_no_bit(
+    ran: Path, name: str, together: str, alone: str
+) -> None:
+    one, other = (load_file(ran / f"{name}-{engine}.safetensors") for engine in (together, alone))
+    assert one.keys() == other.keys()
+    assert all(one[each].equal(other[each]) for each in one)
+    figures = [read(ran / f"{name}-{engine}.json")["metrics"] for engine in (together, alone)]
+    assert figures[0] == figures[1]
 
 
 def test_a_refit_is_a_pure_function_of_its_request(ran: Path) -> None:

@@ -39,9 +39,14 @@ def engine_config(num_ranks: int, zero_stage: int, **changes: object) -> Learner
 
 
 def named_engine(num_ranks: int, name: str) -> LearnerConfig:
-    """Return the engine that is called "2", or "2-bfloat16", after its ZeRO stage and its type."""
-    stage, _, dtype = name.partition("-")
-    return engine_config(num_ranks, int(stage), dtype=dtype or "float32")
+    """Return the engine that is called "2", "2-bfloat16" or "2-float32-4".
+
+    After its ZeRO stage, its type, and its threads, where passes are of one row each.
+    """
+    stage, *said = name.split("-")
+    dtype, threads = [*said, *("float32", "")[len(said) :]]
+    passes = {"torch_threads": int(threads), "micro_batch_size": 1} if threads else {}
+    return engine_config(num_ranks, int(stage), dtype=dtype, **passes)
 
 
 def experience_batch(step: int, size: int = PPO.batch_size) -> ExperienceBatch:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from learners.config import DeepSpeedConfig
+from learners.side_by_side import SideBySide
 from protocol.errors import NotFinite
+
+T = TypeVar("T")
 
 
 class PlainEngine:
@@ -18,6 +22,7 @@ class PlainEngine:
     rank = 0
     world_size = 1
     device = torch.device("cpu")
+    passes = SideBySide(1)
 
     def __init__(self, module: nn.Module, config: DeepSpeedConfig) -> None:
         self.module: Any = module.to(self.device)
@@ -36,6 +41,14 @@ class PlainEngine:
 
     def share(self, indices: Tensor) -> Tensor:
         return indices
+
+    def accumulate(self, passes: Sequence[Callable[[], tuple[Tensor, T]]]) -> list[T]:
+        told = []
+        for number, run in enumerate(passes, start=1):
+            loss, says = run()
+            self.backward(loss, is_last=number == len(passes))
+            told.append(says)
+        return told
 
     def backward(self, loss: Tensor, *, is_last: bool) -> None:
         if not bool(torch.isfinite(loss)):
