@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import shutil
 import subprocess
@@ -24,10 +23,12 @@ import sys
 import tarfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.guard_injections.breaks import INJECTIONS
+from benchmarks.kept_results import KeptResults
 from cluster.metrics.jsonl_sink import read_metrics
 from cluster.run_folder import RunFolder
 
@@ -145,15 +146,7 @@ def injected_run(
         finally:
             process.terminate()
             process.wait(STOP_S)
-    return {"injection": name, "seed": seed, **outcome_of(run, state)}
-
-
-def kept_results(file: Path) -> list[dict[str, Any]]:
-    """Return the results of a series so far, in the order in which they came."""
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        return []
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    return outcome_of(run, state)
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
@@ -200,16 +193,16 @@ def main() -> None:
     if arguments.quick:
         names, seeds, settings = [QUICK], seeds[:1], QUICK_SETTINGS
     file = (series / "quick.jsonl") if arguments.quick else RESULTS / f"{commit}.jsonl"
-    kept = {(each["injection"], each["seed"]): each for each in kept_results(file)}
-    for seed in seeds:
-        for name in names:
-            if (name, seed) not in kept:
-                folder = series / f"{'quick-' if arguments.quick else ''}{name}-{seed}"
-                shutil.rmtree(folder, ignore_errors=True)  # of a series that was interrupted
-                kept[name, seed] = injected_run(name, seed, folder, settings, code)
-                with file.open("a") as lines:
-                    lines.write(json.dumps(kept[name, seed]) + "\n")
-    results = [kept[name, seed] for seed in seeds for name in names]
+    kept = KeptResults(file, ("injection", "seed"))
+
+    def run(name: str, seed: int) -> dict[str, Any]:
+        folder = series / f"{'quick-' if arguments.quick else ''}{name}-{seed}"
+        shutil.rmtree(folder, ignore_errors=True)  # of a series that was interrupted
+        return injected_run(name, seed, folder, settings, code)
+
+    results = [
+        kept.made((name, seed), partial(run, name, seed)) for seed in seeds for name in names
+    ]
     sys.stdout.write(table(results) + "\n")
 
 

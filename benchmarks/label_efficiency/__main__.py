@@ -3,9 +3,10 @@
     python -m benchmarks.label_efficiency
     python -m benchmarks.label_efficiency --tasks letters --seeds 1 --budgets 256 --processes 1
 
-Each run is a process of its own on one thread, and its result a file under
-`runs/label-efficiency/`; what is there already is read, not run again, so that a series of hours
-can be interrupted. The table is Markdown, as in docs/results.md; the figure lies beside the files.
+Each run is a process of its own on one thread, and its result a line of `results.jsonl` beside this
+file; what is there already is read, not run again, so that a series of hours can be interrupted,
+and go on elsewhere. The table is Markdown, as in docs/results.md; the figure lies under
+`runs/label-efficiency/`.
 """
 
 from __future__ import annotations

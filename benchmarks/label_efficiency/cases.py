@@ -1,4 +1,4 @@
-"""Runs as processes of their own, each with its result in a file that is read, not made again."""
+"""Runs as processes of their own, each with its result kept: it is read, not made again."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import click
+
+from benchmarks.kept_results import KeptResults
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "runs" / "label-efficiency"
@@ -28,37 +31,40 @@ class Case:
     budget: int
     seed: int
 
-    @property
-    def path(self) -> Path:
-        """Where its result lies, or is to."""
-        return FOLDER / self.task / f"{self.arm}-{self.budget}-{self.seed}.json"
-
     def run(self) -> None:
         """Have it run, unless it was."""
-        if self.path.exists():
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        case = (self.task, self.arm, str(self.budget), str(self.seed), str(self.path))
-        with self.path.with_suffix(".log").open("w") as log:
+        RESULTS.made(astuple(self), self._made)
+
+    def _made(self) -> dict[str, Any]:
+        log = FOLDER / self.task / f"{self.arm}-{self.budget}-{self.seed}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder, log.open("w") as output:
+            result = Path(folder) / "result.json"
             subprocess.run(
-                [*ONE, *case],
+                [*ONE, *map(str, astuple(self)), result],
                 cwd=ROOT,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 check=True,
             )
+            return dict(json.loads(result.read_text()))
 
     @property
     def result(self) -> dict[str, Any]:
         """What it came to."""
-        return dict(json.loads(self.path.read_text()))
+        return RESULTS[astuple(self)]
 
     @property
     def gold(self) -> float:
         """Of the policy at the end."""
         return float(self.result["gold"])
+
+
+RESULTS = KeptResults(
+    Path(__file__).parent / "results.jsonl", tuple(each.name for each in fields(Case))
+)
 
 
 def run_all(cases: Sequence[Case], processes: int) -> None:

@@ -43,6 +43,8 @@ BATCH = 128
 PROMPTS_A_TURN = 32
 """Asked about with one policy and one reward, before either is looked at again."""
 REFITS = 6
+DIGITS = 4
+"""Of figures that are kept."""
 HELD_KL = KLConfig(coefficient=0.12, target=8.0, horizon_episodes=1280)
 FREE_KL = KLConfig(kind="fixed", coefficient=0.005)
 LABELER = LabelerProfile(beta=1.0, eps_mistake=0.05)
@@ -152,18 +154,18 @@ class Run:
                 {
                     "episodes": step * BATCH,
                     "labels": len(self._labels),
-                    "kl": report.metrics["kl/reference_mean"],
-                    "gold": fmean(map(self._gold, rollouts)),
-                    "score": fmean(each.score.value for each in batch.rollouts),
+                    "kl": round(report.metrics["kl/reference_mean"], DIGITS),
+                    "gold": round(fmean(map(self._gold, rollouts)), DIGITS),
+                    "score": round(fmean(each.score.value for each in batch.rollouts), DIGITS),
                 }
             )
         last = self._sampler.draw(self._drawn_prompts(512))
         self.close()
         return {
-            "gold": fmean(map(self._gold, last)),
-            "kl": fmean(row["kl"] for row in rows[-5:]),
+            "gold": round(fmean(map(self._gold, last)), DIGITS),
+            "kl": round(fmean(row["kl"] for row in rows[-5:]), DIGITS),
             "labels": len(self._labels),
-            "seconds": time.monotonic() - started,
+            "seconds": round(time.monotonic() - started),
             "rows": rows,
         }
 
