@@ -32,6 +32,7 @@ check: venv ## Check style, formatting, types, imports, the page of metrics and 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/metrics_page.py --check
+	$(BIN)/python tools/grafana_page.py --check
 	$(BIN)/python tools/check_pages.py
 
 clean: ## Remove .venv and all caches; runs are kept

@@ -49,7 +49,7 @@ from cluster.watching.inspector import Inspector
 from cluster.watching.intake_watch import ANSWER_TIMEOUT_S, IntakeWatch
 from cluster.watching.memory import PeakMemory
 from cluster.watching.watch import Watch
-from cluster.watching.ways_in import way_to_the_pages, ways_in
+from cluster.watching.ways_in import scraped_at, way_to_the_pages, ways_in
 from label_queue.http_client import open_client
 from label_queue.sides.owner import OwnerSide
 from label_queue.simulated.gold import response_gold
@@ -124,6 +124,9 @@ async def conduct(
             pages_url=session.pages_url,
             policy_path=str(policy_path),
         )
+        if config.metrics.prometheus:
+            folder.update_state(metrics_url=session.metrics_url)
+            _tell(console, scraped_at(session.metrics_url))
         watch.show("starting actors, learner, reward service and label queue")
         restarts = Restarts(config.cluster.restarts, partial(_restarted, journal, console))
         reward = None if resumption is None else resumption.reward

@@ -364,6 +364,14 @@ def set_up_redis() -> None:
         stop_service("redis-server")
 
 
+def set_up_prometheus() -> None:
+    """Install Prometheus as `set_up_browser` does Chromium; the one it starts is stopped."""
+    if shutil.which("prometheus") is None and install_by_apt(
+        "Prometheus", "the test of the dashboard for Grafana", "prometheus"
+    ):
+        stop_service("prometheus")
+
+
 def set_up_proxies() -> None:
     """Install nginx and Caddy as `set_up_browser` does Chromium, each where it is missing.
 
@@ -394,6 +402,7 @@ def main(arguments: Sequence[str] = ()) -> int:
             set_up_proxies()
             set_up_postgres()
             set_up_redis()
+            set_up_prometheus()
     except SetupError as failure:
         sys.stderr.write(f"set-up: {failure}\n")
         return 1

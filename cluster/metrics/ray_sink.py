@@ -46,3 +46,8 @@ class RaySink:
 def gauge_name(name: str) -> str:
     """Return a metric's name as Prometheus allows it: no "/"."""
     return "andon_" + name.replace("/", "_")
+
+
+def exported_name(name: str) -> str:
+    """Return the name under which Prometheus finds a metric: Ray's prefix comes before all."""
+    return "ray_" + gauge_name(name)

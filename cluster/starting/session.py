@@ -144,6 +144,14 @@ class RaySession:
         return self._config.public_url or self.url
 
     @property
+    def metrics_url(self) -> str | None:
+        """Where Prometheus finds what Ray exports; None on a cluster: each node has its own."""
+        if self._address is not None:
+            return None
+        (node,) = ray.nodes()
+        return f"{url_of(node['NodeManagerAddress'], node['MetricsExportPort'])}/metrics"
+
+    @property
     def site(self) -> Site:
         """Where the run's pages are found."""
         return Site(

@@ -38,3 +38,15 @@ def ways_in(config: RunConfig, url: str, links: Mapping[str, str]) -> list[str]:
     ]
     people = [f"{name} labels at {url}{link} (the link works once)" for name, link in links.items()]
     return [*people, *hooks]
+
+
+def scraped_at(url: str | None) -> list[str]:
+    """Return where Prometheus finds the run's metrics.
+
+    Args:
+        url: Of Ray's export on this machine; None on a cluster, where each node has its own.
+    """
+    where = "each node's port of ray start --metrics-export-port" if url is None else url
+    return [
+        f"Prometheus scrapes {where}; a dashboard for Grafana is cluster/deploy/grafana/andon.json"
+    ]

@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,14 @@ from cluster.cli import main
 from cluster.json_lines import read_rows
 from label_queue.ledger.sql import SqlLedger
 from tests.support.outside_labeler import OutsideLabeler, choose_longest, open_client
+from tests.support.patience import PATIENCE_S
 from tests.support.run_process import (
     RunProcess,
     andon,
     run_arguments,
     save_inputs,
     shared_memory,
+    wait_until,
 )
 from tests.support.wandb_file import read_history, read_records
 
@@ -73,6 +76,8 @@ class Seen:
     """HTTP status of labels that must be refused, by what is wrong with them."""
     second_run: subprocess.CompletedProcess[str]
     """Of another run that was told to take the same port."""
+    exported: str
+    """What Prometheus would have scraped while it went on."""
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -87,7 +92,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def seen(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     """One run from start to end, watched from outside."""
-    run = RunProcess(inputs, tmp_path_factory.mktemp("runs") / "reviews-1")
+    folder = tmp_path_factory.mktemp("runs") / "reviews-1"
+    run = RunProcess(inputs, folder, ["metrics.prometheus=true"])
     try:
         yield watch(run, inputs)
     finally:
@@ -101,13 +107,14 @@ def watch(run: RunProcess, inputs: Path) -> Seen:
     answers = send_wrong_labels(run)
     first = label_with_curl(run)
     listening = listening_addresses(run)
+    exported = exported_metrics(run)
     labeler = OutsideLabeler(run.folder.path)
     labeler.start()
     code = run.wait()
     labeler.stop()
     assert labeler.refusals == []
     acknowledged = [first, *labeler.acknowledged]
-    return Seen(run, code, acknowledged, status, listening, answers, second_run)
+    return Seen(run, code, acknowledged, status, listening, answers, second_run, exported)
 
 
 def invoke(*arguments: str) -> str:
@@ -167,6 +174,19 @@ def listening_addresses(run: RunProcess) -> set[str]:
     }
 
 
+def exported_metrics(run: RunProcess) -> str:
+    """Scrape what is exported, once there is something of the run's."""
+    scraped = [""]
+
+    def has_rows() -> bool:
+        with urllib.request.urlopen(run.state["metrics_url"], timeout=PATIENCE_S) as answer:
+            scraped.append(answer.read().decode())
+        return "ray_andon_time_wall_s" in scraped[-1]
+
+    wait_until(has_rows, "the run's metrics are exported", PATIENCE_S)
+    return scraped[-1]
+
+
 def test_it_ends_by_itself(seen: Seen) -> None:
     assert seen.code == 0, seen.run.output
     assert seen.run.error_output == ""
@@ -178,6 +198,14 @@ def test_it_ends_by_itself(seen: Seen) -> None:
 def test_nothing_is_left_running(seen: Seen) -> None:
     seen.run.wait_for_silence(timeout_s=10)
     assert shared_memory(seen.run) == []
+
+
+def test_its_metrics_could_be_scraped(seen: Seen) -> None:
+    (line,) = [
+        each for each in seen.exported.splitlines() if each.startswith("ray_andon_time_wall_s")
+    ]
+    assert f'run="{seen.run.folder.run_id}"' in line
+    assert f"Prometheus scrapes {seen.run.state['metrics_url']}; " in seen.run.output
 
 
 def test_status_tells_of_a_run_that_goes_on(seen: Seen) -> None:

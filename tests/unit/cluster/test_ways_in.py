@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cluster.config import RunConfig, parse_config
-from cluster.watching.ways_in import way_to_the_pages, ways_in
+from cluster.watching.ways_in import scraped_at, way_to_the_pages, ways_in
 
 AT = "https://label.example.org/run-a"
 TOOL: dict[str, Any] = {"url": "http://127.0.0.1:6900", "token_env": "TOKEN"}
@@ -42,3 +42,9 @@ def test_people_and_tools_are_told_the_whole_address() -> None:
 )
 def test_whoever_looks_is_told_where_the_pages_are(sections: dict[str, Any], said: str) -> None:
     assert way_to_the_pages(config_of(**sections), AT, Path("runs/a-1")) == said
+
+
+def test_who_scrapes_metrics_is_told_where_they_are() -> None:
+    (own,), (cluster,) = scraped_at("http://127.0.0.1:9/metrics"), scraped_at(None)
+    assert own.startswith("Prometheus scrapes http://127.0.0.1:9/metrics; ")
+    assert cluster.startswith("Prometheus scrapes each node's port of ray start --metrics-export")

@@ -170,32 +170,52 @@ def test_without_a_database_server_the_tests_go_on_and_say_how_to_get_one(
     assert not (tmp_path / "stopped").exists(), "only what the set-up installed is stopped"
 
 
-def test_a_redis_server_that_is_there_is_taken(
-    setup: ModuleType, machine: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    put(machine, "apt-get")
-    put(machine, "redis-server")
-    setup.set_up_redis()
-    assert asked_of_apt(setup) == []
-    assert capsys.readouterr().out == ""
+SERVERS = [("set_up_redis", "redis-server"), ("set_up_prometheus", "prometheus")]
+"""What sets a server up for the tests, and its program, package and service in one name."""
 
 
-def test_a_missing_redis_server_is_installed_and_what_its_package_starts_is_stopped(
-    setup: ModuleType, machine: Path, tmp_path: Path
-) -> None:
-    put(machine, "apt-get")
-    put(machine, "service", f'echo "$@" >> {tmp_path}/stopped')
-    setup.set_up_redis()
-    assert asked_of_apt(setup) == [INSTALL.replace("chromium", "redis-server")]
-    assert (tmp_path / "stopped").read_text() == "redis-server stop\n"
+@pytest.mark.parametrize(("set_up", "program"), SERVERS)
+class TestServers:
+    def test_one_that_is_there_is_taken(
+        self,
+        setup: ModuleType,
+        machine: Path,
+        capsys: pytest.CaptureFixture[str],
+        set_up: str,
+        program: str,
+    ) -> None:
+        put(machine, "apt-get")
+        put(machine, program)
+        getattr(setup, set_up)()
+        assert asked_of_apt(setup) == []
+        assert capsys.readouterr().out == ""
 
+    def test_one_that_is_missing_is_installed_and_what_its_package_starts_is_stopped(
+        self,
+        setup: ModuleType,
+        machine: Path,
+        tmp_path: Path,
+        set_up: str,
+        program: str,
+    ) -> None:
+        put(machine, "apt-get")
+        put(machine, "service", f'echo "$@" >> {tmp_path}/stopped')
+        getattr(setup, set_up)()
+        assert asked_of_apt(setup) == [INSTALL.replace("chromium", program)]
+        assert (tmp_path / "stopped").read_text() == f"{program} stop\n"
 
-def test_without_a_redis_server_the_tests_go_on_and_say_how_to_get_one(
-    setup: ModuleType, machine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    put(machine, "apt-get", "exit 100")
-    put(machine, "service", f'echo "$@" >> {tmp_path}/stopped')
-    setup.set_up_redis()
-    said = capsys.readouterr().out.splitlines()
-    assert "skipped; `apt-get install redis-server` brings what is missing." in said[-1]
-    assert not (tmp_path / "stopped").exists(), "only what the set-up installed is stopped"
+    def test_without_one_the_tests_go_on_and_say_how_to_get_it(
+        self,
+        setup: ModuleType,
+        machine: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        set_up: str,
+        program: str,
+    ) -> None:
+        put(machine, "apt-get", "exit 100")
+        put(machine, "service", f'echo "$@" >> {tmp_path}/stopped')
+        getattr(setup, set_up)()
+        said = capsys.readouterr().out.splitlines()
+        assert f"skipped; `apt-get install {program}` brings what is missing." in said[-1]
+        assert not (tmp_path / "stopped").exists(), "only what the set-up installed is stopped"
