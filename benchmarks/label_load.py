@@ -15,7 +15,7 @@ import asyncio
 import random
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from time import perf_counter
@@ -23,9 +23,9 @@ from typing import Any
 
 import click
 import httpx
-import psutil
 import ray
 
+from benchmarks.cpu_times import CpuTimes
 from benchmarks.served_queue import served_queue
 from label_queue.config import LabelsConfig
 from label_queue.http_client import open_client
@@ -116,34 +116,6 @@ async def watching_owner(url: str, token: str) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.wait({task})
-
-
-class CpuTimes:
-    """CPU seconds of this process and the servers, by name."""
-
-    def __init__(self) -> None:
-        self._start = self._read()
-
-    def shares(self, elapsed_s: float) -> list[tuple[str, float]]:
-        """Return the share of a core each process took since the start, the busiest first."""
-        now = self._read()
-        shares = [
-            (name, (cpu_s - self._start[pid][1]) / elapsed_s)
-            for pid, (name, cpu_s) in now.items()
-            if pid in self._start
-        ]
-        return sorted(shares, key=lambda each: -each[1])
-
-    @staticmethod
-    def _read() -> dict[int, tuple[str, float]]:
-        own = psutil.Process()
-        processes: Iterable[psutil.Process] = [own, *own.children(recursive=True)]
-        found = {}
-        for process in processes:
-            times = process.cpu_times()
-            name = "labelers" if process == own else process.name()
-            found[process.pid] = name, times.user + times.system
-        return found
 
 
 async def measure(

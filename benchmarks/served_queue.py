@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import ray
-from ray import serve
 
 from label_queue.config import LabelsConfig, Mode
-from label_queue.intake.shell import build_intake_app
+from label_queue.intake.public_address import Site
+from label_queue.intake.shell import INTAKE_OPTIONS, IntakeShell
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell
 from protocol.remote import Remote, spawn
+
+QUEUE = "label-queue"
+"""Name of the queue's actor."""
 
 
 @contextmanager
@@ -24,13 +27,15 @@ def served_queue(
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
-    queue = spawn(LabelQueueShell, "the label queue", QUEUE_OPTIONS)(
+    options = {**QUEUE_OPTIONS, "name": QUEUE}
+    queue = spawn(LabelQueueShell, "the label queue", options)(
         config, run_id=run_id, ledger=ledger, episodes=1_000, mode=mode, seed=1
     )
-    serve.run(build_intake_app(queue, config), name="labels", route_prefix="/")
+    intake = spawn(IntakeShell, "the intake", INTAKE_OPTIONS)(
+        QUEUE, config.intake, Site(), host="127.0.0.1", port=port
+    )
     try:
+        ray.get(intake.send(IntakeShell.ready))
         yield queue, f"http://127.0.0.1:{port}"
     finally:
-        serve.shutdown()
         ray.shutdown()

@@ -122,6 +122,7 @@ async def conduct(
             base_model_s=base_model_s,
             url=session.url,
             pages_url=session.pages_url,
+            reward_url=session.reward_url,
             policy_path=str(policy_path),
         )
         if config.metrics.prometheus:
@@ -171,7 +172,10 @@ async def conduct(
                         watch.watch(placement.labels.policy_loop, lambda: placement.actors, note)
                     )
                     minding = group.create_task(labelers.watch())
-                    singles = (hub, placement.label_queue, placement.announcer)
+                    singles = (
+                        *(hub, placement.label_queue),
+                        *(placement.intake, placement.announcer),
+                    )
                     signs = SignsOfLife(singles, restarts, config.cluster.restarts)
                     listening = group.create_task(signs.watch())
                     hearing = group.create_task(intake.watch())

@@ -83,7 +83,10 @@ class ClusterConfig(Settings):
     http_host: HttpHost = "127.0.0.1"
     """Address of loopback that both faces listen at; people elsewhere come by `public_url`."""
     http_port: int = Field(default=8000, ge=0, le=65535)
-    """Port of both HTTP faces; 0 takes a free one."""
+    """Port of the labelling pages and their API; 0 takes a free one."""
+    reward_port: int = Field(default=0, ge=0, le=65535)
+    """Port of the reward's HTTP face, for other programs that train on it; 0 takes a free one, and
+    `andon status` says which."""
     public_url: PublicUrl | None = None
     """Address at which people find the pages, behind a proxy with TLS, with a path or without:
     "https://label.example.org/run-a"; see docs/public_address.md. With it the reward's face asks
@@ -107,6 +110,12 @@ class ClusterConfig(Settings):
     """Seconds a run that is stopped may take: two thirds for the step under way and for saving the
     policy. Then it is ended where it stands, and 4 s after all of it what still runs is killed:
     by default within 20 s, which is less than services are given as a rule."""
+
+    @model_validator(mode="after")
+    def _faces_have_ports_of_their_own(self) -> Self:
+        if self.http_port and self.http_port == self.reward_port:
+            raise ValueError(f"http_port and reward_port are both {self.http_port}: change one")
+        return self
 
     @model_validator(mode="after")
     def _gpus_are_whole_or_parts_of_one(self) -> Self:

@@ -41,7 +41,9 @@ class RunState(_Part):
     """When the process `pid` started, Unix seconds: together they name one process for ever."""
     host: str | None = None
     url: str | None = None
-    """Address of both HTTP faces, once they are up."""
+    """Address of the labelling face on this machine, once it is up."""
+    reward_url: str | None = None
+    """Address of the reward's face on this machine."""
     started_at: float | None = None
     """When the run started, Unix seconds."""
     ended_at: float | None = None

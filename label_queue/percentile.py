@@ -16,3 +16,16 @@ def percentile(values: Sequence[float] | array[float], share: float) -> float:
         share: In [0, 1].
     """
     return float(np.quantile(np.asarray(values), share))
+
+
+def percentile_of_sorted(values: Sequence[float], share: float) -> float:
+    """Return the same of values that lie in order already, at a hundredth of the cost.
+
+    Args:
+        values: At least one, rising.
+        share: In [0, 1].
+    """
+    place = share * (len(values) - 1)
+    below = int(place)
+    above = min(below + 1, len(values) - 1)
+    return values[below] + (values[above] - values[below]) * (place - below)

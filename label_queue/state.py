@@ -139,11 +139,12 @@ class LabelState:
 
     def with_empty_hands(self, now: float) -> set[str]:
         """Return the labelers who wait for a task and have none."""
-        waiting = {name for name, count in self.waiting.items() if count > 0}
         return {
             name
-            for name in waiting - self.board.holders(now)
-            if self.history.standings[name].gets_tasks
+            for name, count in self.waiting.items()
+            if count > 0
+            and self.history.standings[name].gets_tasks
+            and not self.board.num_leased(name, now)
         }
 
     def active_labelers(self, now: float) -> set[str]:

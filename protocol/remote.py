@@ -16,7 +16,8 @@ Ray is imported when the first actor is spawned or asked, not with this module.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial, wraps
 from inspect import iscoroutinefunction
@@ -25,6 +26,7 @@ from uuid import uuid4
 
 from protocol import fault_points
 from protocol.errors import ActorDied, MemoryShort, StartFailed
+from protocol.gathering import Call, Gathered, Outcome, outcome_of
 
 MEND_MEMORY = "use fewer actors or replicas, smaller batches, or a machine with more memory"
 KILLED_FOR_MEMORY = ("NODE_OUT_OF_MEMORY", "running low on memory")
@@ -100,6 +102,27 @@ def spawn(make: Callable[P, T], who: str, options: Mapping[str, Any]) -> Callabl
     return start
 
 
+def named(name: str, who: str) -> Remote[Any]:
+    """Return an actor of this run that was started under a name; blocks for a look-up.
+
+    For an actor that is given another and may be started again: Ray warns that it could not, where
+    its constructor was handed the other itself.
+
+    Args:
+        name: As it was started with, e.g. "label-queue".
+        who: Names it in errors.
+
+    Raises:
+        ActorDied: There is none of this name.
+    """
+    import ray
+
+    try:
+        return Remote(ray.get_actor(name), who)
+    except ValueError as error:
+        raise ActorDied(f"{who} is not there: no actor is named {name!r}") from error
+
+
 class StartedAgain:
     """What an actor inherits that Ray itself starts again when its process is gone."""
 
@@ -121,8 +144,16 @@ class Sides(StartedAgain):
         """Call a method of the side of that class, and wait for its answer."""
         return await method(self._sides[side], *args, **kwargs)
 
+    async def on_side_each(self, side: type, calls: Sequence[Call]) -> list[Outcome]:
+        """Make many calls at once, as `on_side` makes each; return what became of each.
 
-def side_of(actor: Remote[SidesT], side: type[T]) -> T:
+        None of them waits for another, and what one raises is its own.
+        """
+        made = (self.on_side(side, method, args, kwargs) for method, args, kwargs in calls)
+        return await asyncio.gather(*map(outcome_of, made))
+
+
+def side_of(actor: Remote[SidesT], side: type[T], *gathered: Collection[str]) -> T:
     """Return one side of an actor: an object of its class whose methods run over there.
 
     Errors come out as they were raised; ActorDied where the process is gone. What is no coroutine
@@ -131,13 +162,29 @@ def side_of(actor: Remote[SidesT], side: type[T]) -> T:
     Args:
         actor: Has a side of that class.
         side: The class.
+        gathered: Groups of methods, by name, whose calls cross together (`protocol.gathering`),
+            from one event loop: such as all take about as long. An error of theirs that is no
+            AndonError comes out as a RuntimeError which says what it was.
     """
 
+    def alone(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def ask(*args: Any, **kwargs: Any) -> Any:
+            return await actor.ask(Sides.on_side, side, method, args, kwargs)
+
+        return ask
+
+    together: dict[str, Gathered] = {}
+    for names in gathered:
+        together |= dict.fromkeys(names, Gathered(partial(actor.ask, Sides.on_side_each, side)))
+
     def over_there(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        group = together.get(method.__name__)
+        ask = alone(method) if group is None else partial(group.call, method)
+
         @wraps(method)
         async def call(_: T, *args: Any, **kwargs: Any) -> Any:
-            ask = partial(actor.ask, Sides.on_side, side, method, args, kwargs)
-            return await fault_points.call(f"{side.__name__}.{method.__name__}", ask)
+            point = f"{side.__name__}.{method.__name__}"
+            return await fault_points.call(point, partial(ask, *args, **kwargs))
 
         return call
 
@@ -146,6 +193,7 @@ def side_of(actor: Remote[SidesT], side: type[T]) -> T:
         for name, member in vars(side).items()
         if iscoroutinefunction(member)
     }
+    assert methods.keys() >= together.keys(), f"{side.__name__} has not all of {gathered}"
     remote_class = type(f"Remote{side.__name__}", (side,), {"__slots__": (), **methods})
     remote: T = object.__new__(remote_class)
     return remote

@@ -13,7 +13,7 @@ KINDS: dict[str, str] = {
     "learner rank": "ray::LearnerRank",
     "reward trainer rank": "ray::RewardTrainerRank",
     "reward replica": "-reward:RewardReplica",
-    "intake replica": "-labels:label_intake",
+    "intake": "ray::IntakeShell",
     "Serve's controller": "ray::ServeController",
     "Serve's proxy": "ray::ProxyActor",
     "label queue": "ray::LabelQueueShell",

@@ -55,11 +55,6 @@ ONE_SESSION = {"RAY_ENABLE_AUTO_CONNECT": "0"}
 LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
-# Serve's HTTP server would otherwise write what a proxy says over whom it really speaks with,
-# before it is asked whether that proxy is trusted (label_queue/intake/public_address.py).
-NO_FORWARDING = {"FORWARDED_ALLOW_IPS": ""}
-
-
 def prepare_environment(address: str | None) -> None:
     """Set what the run's processes inherit; what the user has set stays.
 
@@ -77,7 +72,7 @@ def run_environment(address: str | None) -> dict[str, str]:
     settings = {**ONE_THREAD, **OWN_DEVICES, **QUIET, **ONE_SESSION, **SHARED_MACHINE}
     if cluster_address(address) is None:
         settings |= RAY_DEFAULTS | LOOPBACK_ONLY
-    return {**settings, **os.environ, **_no_proxy_before_loopback(), **NO_FORWARDING}
+    return {**settings, **os.environ, **_no_proxy_before_loopback()}
 
 
 def cluster_address(address: str | None) -> str | None:

@@ -12,7 +12,9 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+import ray
 from ray.util.placement_group import PlacementGroup, remove_placement_group
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.shell import RolloutActorShell
 from cluster.config import RunConfig
@@ -33,10 +35,10 @@ from cluster.starting.remote import (
 )
 from cluster.starting.resumption import recollect
 from cluster.starting.rollout_actors import RolloutActors
-from cluster.starting.session import RaySession
+from cluster.starting.session import REWARD_PREFIX, RaySession
 from cluster.supervision.deadlines import started_within
 from cluster.supervision.restarts import Restarts
-from label_queue.intake.shell import build_intake_app
+from label_queue.intake.shell import INTAKE_OPTIONS, IntakeShell
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from learners.config import PolicyConfig
 from learners.shell import LearnerRank, RewardTrainerRank
@@ -49,6 +51,8 @@ from protocol.seeds import derived_seed
 from reward_service.client import RewardClient
 from reward_service.shell import AnnouncerShell, build_reward_app, connect, start_announcer
 
+QUEUE_NAME = "label-queue"
+"""Name of the label queue's actor in the run's namespace."""
 NUM_PINNED_PROMPTS = 8
 SHARED_MEMORY = Path("/dev/shm")
 NUM_SINGLE_PARTS = 4
@@ -97,6 +101,8 @@ class Placement:
         self.labels: RemoteLabelQueue
         self.label_queue: Remote[LabelQueueShell]
         """Its process."""
+        self.intake: Remote[IntakeShell]
+        """The labelling face's process."""
         self.announcer: Remote[AnnouncerShell]
         self.learner: RemoteLearner
         self._reward_trainer: RemoteRewardTrainer | None = None
@@ -161,7 +167,7 @@ class Placement:
         return self.texts.query_prompts.draw(NUM_PINNED_PROMPTS)
 
     async def _start_label_queue(self) -> RemoteLabelQueue:
-        options = {**QUEUE_OPTIONS, **self._actor_options()}
+        options = {**QUEUE_OPTIONS, **self._actor_options(), "name": QUEUE_NAME}
         queue = spawn(LabelQueueShell, "the label queue", options)(
             self._config.labels,
             run_id=self._session.run_id,
@@ -175,9 +181,26 @@ class Placement:
         self.labels, self.label_queue = RemoteLabelQueue(queue), queue
         async with started_within(queue.who, "open its ledger"):
             await queue.ask(LabelQueueShell.start_connectors)
-        build = partial(build_intake_app, queue, self._config.labels, self._session.site)
-        await self._session.deploy(build, "labels", "/")
+        await self._start_intake()
         return self.labels
+
+    async def _start_intake(self) -> None:
+        """Have the labelling face listen at this machine's loopback."""
+        session, here = self._session, ray.get_runtime_context().get_node_id()
+        options = {
+            **INTAKE_OPTIONS,
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False),
+        }
+        self.intake = spawn(IntakeShell, "the intake", options)(
+            QUEUE_NAME,
+            self._config.labels.intake,
+            session.site,
+            host=self._config.cluster.http_host,
+            port=session.http_port,
+        )
+        self._stops.push_async_callback(self.intake.ask, IntakeShell.stop)
+        async with started_within(self.intake.who, "listen"):
+            await self.intake.ask(IntakeShell.ready)
 
     async def _start_actors(self) -> None:
         config = self._config.rollouts
@@ -285,7 +308,7 @@ class Placement:
             actor_options=self._replica_options(),
             token_digest=self._reward_token(),
         )
-        handle = await self._session.deploy(build, "reward", "/reward")
+        handle = await self._session.deploy(build, "reward", REWARD_PREFIX)
         return connect(handle, announcer, config, self._config.run.seed)
 
     def _reward_token(self) -> str | None:

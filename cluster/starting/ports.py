@@ -11,36 +11,41 @@ from protocol.errors import ConfigError, ResourceError
 CONNECT_TIMEOUT_S = 5.0
 
 
-def free_port(host: str, port: int) -> int:
+PAGES_PORT = "cluster.http_port"
+REWARD_PORT = "cluster.reward_port"
+"""Keys of the config that name ports."""
+
+
+def free_port(host: str, port: int, key: str = PAGES_PORT) -> int:
     """Return `port` if it can be bound, or a free one for 0.
 
     Args:
         host: "localhost" or an address, IPv4 or IPv6.
         port: 0 for any.
+        key: Of the config, which the error names.
 
     Raises:
         ResourceError: It is taken, needs rights this user lacks, or this machine has no such host.
     """
     try:
-        # As Serve does: a name, such as localhost, is looked up as IPv4.
+        # As both faces do: a name, such as localhost, is looked up as IPv4.
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
             return int(probe.getsockname()[1])
     except OSError as error:
-        raise _not_bound(host, port, error) from error
+        raise _not_bound(host, port, error, key) from error
 
 
-def _not_bound(host: str, port: int, error: OSError) -> ResourceError:
+def _not_bound(host: str, port: int, error: OSError, key: str) -> ResourceError:
     if error.errno == errno.EADDRINUSE:
         return ResourceError(
-            f"port {port} on {host} is in use: set cluster.http_port to another, or to 0 for a "
-            "free one"
+            f"port {port} on {host} is in use: set {key} to another, or to 0 for a free one"
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return ResourceError(
             f"port {port} on {host} may not be bound by this user (below 1024 it takes root): set "
-            "cluster.http_port to another, or to 0 for a free one"
+            f"{key} to another, or to 0 for a free one"
         )
     return ResourceError(
         f"{host} is no address of this machine ({error.strerror}): set cluster.http_host to "

@@ -13,7 +13,7 @@ from cluster.run_folder import RunFolder
 from cluster.starting.environment import cluster_address
 from cluster.starting.folders import check_home, check_ray_temp, check_writable
 from cluster.starting.policy_source import model_shape, policy_folder
-from cluster.starting.ports import check_ray, free_port
+from cluster.starting.ports import REWARD_PORT, check_ray, free_port
 from cluster.starting.prompts import RunTexts, read_texts
 from label_queue.config import LabelsConfig
 from label_queue.connectors.outposts import check_tools
@@ -45,6 +45,7 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
     if config.base_model is not None:
         check_writable(cache, "the base model's folder", "start from a folder of yours")
     free_port(config.cluster.http_host, config.cluster.http_port)
+    free_port(config.cluster.http_host, config.cluster.reward_port, REWARD_PORT)
     address = cluster_address(config.cluster.address)
     if address is not None:
         check_ray(address)

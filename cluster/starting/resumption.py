@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
@@ -148,22 +149,23 @@ def with_own_reward(config: RunConfig, folder: RunFolder) -> RunConfig:
 
 
 def at_the_old_port(config: RunConfig, state: Mapping[str, Any]) -> RunConfig:
-    """Return the config with the port at which the run was met before, if that is free.
+    """Return the config with the ports at which the run was met before, if those are free.
 
-    Only for one that took any: so the pages that people have open find the run again.
+    Only for those of which it took any: so the pages that people have open find the run again, and
+    programs its reward.
     """
-    url = state.get("url")
-    if config.cluster.http_port or url is None:
-        return config
-    port = int(str(url).rpartition(":")[2])
-    try:
-        free_port(config.cluster.http_host, port)
-    except ResourceError as error:
-        log.warning("the run has another address now: pages must be opened anew", why=str(error))
-        return config
-    return config.model_copy(
-        update={"cluster": config.cluster.model_copy(update={"http_port": port})}
-    )
+    ports: dict[str, int] = {}
+    for name, said in (("http_port", "url"), ("reward_port", "reward_url")):
+        at = urlsplit(state.get(said) or "").port
+        if at is None or getattr(config.cluster, name) or at == config.cluster.http_port:
+            continue
+        try:
+            ports[name] = free_port(config.cluster.http_host, at, f"cluster.{name}")
+        except ResourceError as error:
+            log.warning(
+                "the run has another address now: pages must be opened anew", why=str(error)
+            )
+    return config.model_copy(update={"cluster": config.cluster.model_copy(update=ports)})
 
 
 def keep_reference(folder: RunFolder, rollouts: list[Rollout]) -> None:

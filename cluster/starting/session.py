@@ -30,7 +30,7 @@ from cluster.config import ClusterConfig
 from cluster.starting.environment import cluster_address
 from cluster.starting.folders import ray_temp
 from cluster.starting.own_sessions import own_sessions
-from cluster.starting.ports import free_port, no_ray_cluster, url_of
+from cluster.starting.ports import REWARD_PORT, free_port, no_ray_cluster, url_of
 from cluster.starting.undertaker import Undertaker
 from cluster.supervision.deadlines import START_TIMEOUT_S
 from label_queue.intake.public_address import Site
@@ -42,6 +42,8 @@ from reward_service.serve_patch import (
     give_proxies,
 )
 
+REWARD_PREFIX = "/reward"
+"""Where Serve places the reward's face."""
 DEPLOYMENT_POLL_S = 0.5
 SERVE_CALL_S = 10.0
 """What a call to Serve may take that is under way when the session ends."""
@@ -65,7 +67,7 @@ class RaySession:
     """Context manager around Ray and Serve.
 
     Args:
-        config: Placement and the HTTP face.
+        config: Placement and the HTTP faces.
         run_id: Names the Ray namespace and the Serve applications.
         num_cpus: Logical CPUs the run's parts ask for in all. A private session gets at least
             so many, since the parts wait for each other most of the time.
@@ -86,10 +88,12 @@ class RaySession:
         self._serving: Future[None] | None = None
         """Serve's start, which goes on while other parts start."""
         self.http_port = 0
-        """Port of both HTTP faces, once the session is open."""
+        """Port of the labelling face, once the session is open."""
+        self.reward_port = 0
+        """Port of the reward's face, which Serve has."""
 
     def __enter__(self) -> RaySession:
-        self.http_port = free_port(self._config.http_host, self._config.http_port)
+        self.http_port, self.reward_port = self._free_ports()
         try:
             self._undertaker = Undertaker()
             self._start_ray()
@@ -135,8 +139,13 @@ class RaySession:
 
     @property
     def url(self) -> str:
-        """Address of both HTTP faces, on this machine."""
+        """Address of the labelling face, on this machine."""
         return url_of(self._config.http_host, self.http_port)
+
+    @property
+    def reward_url(self) -> str:
+        """Address of the reward's face, on this machine."""
+        return f"{url_of(self._config.http_host, self.reward_port)}{REWARD_PREFIX}"
 
     @property
     def pages_url(self) -> str:
@@ -199,6 +208,14 @@ class RaySession:
                 )
             await asyncio.sleep(DEPLOYMENT_POLL_S)
 
+    def _free_ports(self) -> tuple[int, int]:
+        """Return ports for the labelling face and the reward's; one that is free may be both's."""
+        config, pages, reward = self._config, 0, 0
+        while pages == reward:
+            pages = free_port(config.http_host, config.http_port)
+            reward = free_port(config.http_host, config.reward_port, REWARD_PORT)
+        return pages, reward
+
     def _start_ray(self) -> None:
         options: dict[str, object] = {
             "namespace": f"andon-{self.run_id}",
@@ -246,7 +263,7 @@ class RaySession:
         self._has_serve = True
         give_proxies(START_TIMEOUT_S)
         serve.start(
-            http_options=HTTPOptions(host=self._config.http_host, port=self.http_port),
+            http_options=HTTPOptions(host=self._config.http_host, port=self.reward_port),
             logging_config=ServeLoggingConfig(log_level="WARNING", enable_access_log=False),
         )
 

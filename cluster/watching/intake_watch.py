@@ -17,7 +17,7 @@ from label_queue.sides.intake_failures import IntakeFailures
 INTERVAL_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
 PATIENCE_S = 60.0
-"""How long the API may fail to answer before that is told: Serve replaces what has died."""
+"""How long the API may fail to answer before that is told: what has died is started again."""
 SHOWN_S = 120.0
 """How long a failure is shown after it last happened."""
 TOLD_AGAIN_S = 600.0

@@ -106,6 +106,8 @@ def describe(status: dict[str, Any], *, as_json: bool) -> str:
         command = f"andon label {shell_word(Path(status['folder']))}"
         pages_url = status.get("pages_url", status["url"])
         lines.append(f"  labelling         {pages_url}/ ({command})")
+    if status.get("reward_url") and status["state"] not in ENDED:
+        lines.append(f"  reward over HTTP  {status['reward_url']}/get_reward")
     if (cord := status.get("cord") or {}).get("is_pulled"):
         lines += [f"  cord              {line}" for line in _reasons(cord)]
     if not is_over and (trouble := status.get("disk") or _full_disk(Path(status["folder"]))):

@@ -48,7 +48,11 @@ async def next_task(
 ) -> Task | Response:
     """Lease the next comparison, waiting up to `wait_s` seconds (cut to the server's limit)."""
     limits: IntakeConfig = request.app.state.limits
-    task = await people_of(request).next_task(labeler_id, min(wait_s, limits.max_wait_s))
+    people = people_of(request)
+    task = await people.next_task(labeler_id, 0.0)
+    if task is None and wait_s > 0:
+        # By itself: no answer that is there at once waits for one that may take half a minute.
+        task = await people.wait_for_task(labeler_id, min(wait_s, limits.max_wait_s))
     return Response(status_code=204) if task is None else task
 
 

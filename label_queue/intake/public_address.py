@@ -36,11 +36,8 @@ FORWARDING = (
     *("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"),
 )
 """Headers that say of a request that it came through a proxy."""
-NOT_PUBLISHED = ("/docs", "/openapi.json", "/reward", "/-")
-"""Paths, with all below them, that do not exist at the public address: the API's own pages, the
-reward's face, and Serve's own routes."""
-RESERVED_PREFIXES = ("/reward/", "/-/")
-"""How no public path may begin: Serve does not pass these on to the pages."""
+NOT_PUBLISHED = ("/docs", "/openapi.json")
+"""Paths, with all below them, that do not exist at the public address: the API's own pages."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")
@@ -158,8 +155,6 @@ def check_public_url(url: str) -> str:
         raise ValueError("write its host as browsers send it: in small letters, others as xn--…")
     if not _PREFIX.fullmatch(parts.path) or not url.isprintable():
         raise ValueError("let its path be of letters, digits and . _ ~ - between single /")
-    if f"{parts.path}/".startswith(RESERVED_PREFIXES):
-        raise ValueError("let its path begin otherwise: that place is the reward service's")
     if parts.scheme == "http" and not is_loopback(host):
         raise ValueError("http would carry tokens in the clear: use https, by a proxy with TLS")
     return url

@@ -1,42 +1,87 @@
-"""The HTTP face on Ray Serve, over the label queue in its own process."""
+"""The HTTP face as a process of its own, over the label queue in its own: one actor, one port.
+
+Not behind Ray Serve: a label would pay there for a proxy and a replica, each with an HTTP server's
+and a Ray call's cost, and wait for Serve to start (docs/adr/0013-intake-on-a-port-of-its-own.md).
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import os
 from uuid import uuid4
 
-from fastapi import FastAPI
-from ray import serve
+import structlog
 
-from label_queue.config import LabelsConfig
+from label_queue.config import IntakeConfig
 from label_queue.connectors.outposts import Outposts
 from label_queue.intake.app import build_app
 from label_queue.intake.public_address import Site
-from label_queue.shell import LabelQueueShell, RemoteLabelQueue
+from label_queue.intake.queue_over_there import QueueOverThere
+from label_queue.intake.server import FaceServer, listen
 from label_queue.sides.intake_failures import IntakeFailures
-from protocol.remote import Remote, Sides, side_of
-from reward_service.serve_patch import keep_replica_off_other_interfaces
+from protocol.remote import Sides, StartedAgain, named, side_of
+
+INTAKE_OPTIONS = {
+    "num_cpus": 0,
+    # It keeps nothing, and every method may be called twice: so Ray starts it again, at the same
+    # port, and repeats what it left unanswered.
+    "max_restarts": -1,
+    "max_task_retries": -1,
+}
+"""What `spawn` starts the intake with, on the machine whose loopback it is to listen at."""
+
+log = structlog.get_logger(component="intake")
 
 
-def build_intake_app(
-    queue: Remote[LabelQueueShell], config: LabelsConfig, site: Site | None = None
-) -> Any:
-    """Return the Serve application that stands before the label queue, to be run at prefix "/".
+class IntakeShell(StartedAgain):
+    """The labelling APIs and pages, as an async Ray actor that listens at an address.
 
-    Keeps no state, so it may have replicas. Waiting labelers each hold a request open. `site` is as
-    `build_app` takes it.
+    Keeps no state. Whoever sent a request that was on its way when it died gets no answer, and
+    sends it again.
     """
 
-    async def tell_failure(failure: str) -> None:
-        # Not awaited: whoever waits for an answer has waited long enough.
-        queue.send(Sides.on_side, IntakeFailures, IntakeFailures.add, (failure, uuid4().hex), {})
+    def __init__(
+        self,
+        queue_name: str,
+        config: IntakeConfig,
+        site: Site,
+        *,
+        host: str,
+        port: int,
+    ) -> None:
+        """Listen, and begin to answer; Ray makes an actor of this kind within its event loop.
 
-    def build() -> FastAPI:
-        keep_replica_off_other_interfaces()
-        sides = RemoteLabelQueue(queue)
-        return build_app(sides, config.intake, tell_failure, side_of(queue, Outposts), site)
+        Args:
+            queue_name: Of the label queue's actor.
+            config: Limits of requests.
+            site: Where the run is found.
+            host: Where to listen, of loopback.
+            port: The same after each restart.
 
-    ingress = serve.deployment(
-        name="label_intake", max_ongoing_requests=1_000, ray_actor_options={"num_cpus": 0}
-    )(serve.ingress(build)())
-    return ingress.bind()
+        Raises:
+            ResourceError: The port is somebody else's.
+            ActorDied: There is no such queue.
+        """
+        queue = named(queue_name, "the label queue")
+
+        async def tell_failure(failure: str) -> None:
+            # Not awaited: whoever waits for an answer has waited long enough.
+            queue.send(
+                Sides.on_side, IntakeFailures, IntakeFailures.add, (failure, uuid4().hex), {}
+            )
+
+        app = build_app(QueueOverThere(queue), config, tell_failure, side_of(queue, Outposts), site)
+        self._server = FaceServer(app, listen(host, port))
+        self._server.start(_end_process)
+
+    async def ready(self) -> None:
+        """Return once requests are taken, as they are from the start on. May be called twice."""
+
+    async def stop(self) -> None:
+        """Take no more requests; answer those under way. May be called twice."""
+        await self._server.stop()
+
+
+def _end_process(error: BaseException | None) -> None:
+    """End a process that listens no more, so that Ray starts another."""
+    log.error("the intake's server ended by itself", error=repr(error))
+    os._exit(1)

@@ -78,8 +78,12 @@ class LabelingDesk:
         Raises TooFast above the request rate, or above the number of tasks on lease, or of calls
         that wait, at once.
         """
+        self._state.access.admit(labeler_id)
+        return await self.wait_for_task(labeler_id, wait_s)
+
+    async def wait_for_task(self, labeler_id: str, wait_s: float) -> Task | None:
+        """Do as `next_task` for a request that was counted against the rate before."""
         state = self._state
-        state.access.admit(labeler_id)
         if state.waiting[labeler_id] >= self._config.intake.max_polls:
             raise TooFast(f"{state.waiting[labeler_id]} calls of yours wait for a task already", 1)
         state.waiting[labeler_id] += 1

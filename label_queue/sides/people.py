@@ -54,6 +54,13 @@ class PeopleSide:
         """Lease a query to a labeler; see `LabelingDesk.next_task`."""
         return await self._desk.next_task(labeler_id, wait_s)
 
+    async def wait_for_task(self, labeler_id: str, wait_s: float) -> Task | None:
+        """Go on waiting, in a request for which `next_task` found nothing at once.
+
+        As `next_task`, but it is not counted against the request rate again.
+        """
+        return await self._desk.wait_for_task(labeler_id, wait_s)
+
     async def submit(
         self, labeler_id: str, submissions: Sequence[LabelSubmission], system: str = "api"
     ) -> list[LabelAnswer | LabelError]:

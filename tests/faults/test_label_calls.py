@@ -13,6 +13,7 @@ import pytest
 
 from label_queue.config import IntakeConfig
 from label_queue.intake.app import build_app
+from label_queue.intake.queue_over_there import QueueOverThere
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
@@ -99,17 +100,22 @@ async def work(client: httpx.AsyncClient, acknowledged: dict[str, int]) -> None:
         assert acknowledged.setdefault(event_id, seq) == seq
 
 
+@pytest.mark.parametrize("is_gathered", [False, True], ids=["alone", "gathered"])
 @pytest.mark.parametrize("seed", range(4))
 async def test_every_label_lands_once_whatever_happens_to_the_calls(
-    tmp_path: Path, seed: int
+    tmp_path: Path, seed: int, is_gathered: bool
 ) -> None:
     config = make_config(total=60, initial=30)
     schedule = LabelSchedule.of(config, num_episodes=100, mode="online")
     ledger = SqlLedger.open(tmp_path / "ledger.sqlite", "run-1")
     queue = LabelQueue(ledger, config, schedule, run_id="run-1", seed=seed)
     tokens = {name: await queue.owner.add_labeler(name) for name in LABELERS}
-    sides = RemoteLabelQueue(Here(queue.policy_loop, queue.people, queue.owner))
-    app = build_app(sides, IntakeConfig(requests_per_s=1e6, request_burst=1_000_000))
+    here = Here(queue.policy_loop, queue.people, queue.owner)
+    sides = RemoteLabelQueue(here)
+    app = build_app(
+        QueueOverThere(here) if is_gathered else sides,
+        IntakeConfig(requests_per_s=1e6, request_burst=1_000_000),
+    )
     acknowledged: dict[str, int] = {}
     clients = [
         httpx.AsyncClient(

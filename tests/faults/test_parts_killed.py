@@ -35,13 +35,13 @@ LONG = (
 )
 
 
-STARTED_BY_RAY = ("the metrics hub", "the label queue", "the reward announcer")
+STARTED_BY_RAY = ("the metrics hub", "the label queue", "the intake", "the reward announcer")
 KINDS = {
     "the metrics hub": "ray::MetricsShell",
     "the label queue": "ray::LabelQueueShell",
+    "the intake": "ray::IntakeShell",
     "the reward announcer": "ray::AnnouncerShell",
     "the reward replica": "-reward:RewardReplica",
-    "the intake replica": "-labels:label_intake",
     "Serve's proxy": "ray::ProxyActor",
     "Serve's controller": "ray::ServeController",
 }

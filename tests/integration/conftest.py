@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from cluster.starting.environment import NO_FORWARDING
 from tests.support.tiny_model import save_tiny_model
 
 
@@ -16,16 +15,13 @@ def ray_session() -> Iterator[None]:
     """A local Ray with 8 logical CPUs, however many the machine has; shut down at the end."""
     import ray
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in NO_FORWARDING.items():
-            patch.setenv(name, value)
-        ray.init(
-            num_cpus=8,
-            include_dashboard=False,
-            _node_ip_address="127.0.0.1",
-            object_store_memory=256 * 2**20,
-            log_to_driver=False,
-        )
+    ray.init(
+        num_cpus=8,
+        include_dashboard=False,
+        _node_ip_address="127.0.0.1",
+        object_store_memory=256 * 2**20,
+        log_to_driver=False,
+    )
     yield
     ray.shutdown()
 

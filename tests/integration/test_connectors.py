@@ -1,11 +1,11 @@
-"""An outside tool before the label queue as it runs: Ray actor, Serve, webhooks, a killed actor."""
+"""An outside tool before the label queue as it runs: Ray actors, webhooks, a killed one."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -29,9 +29,7 @@ from tests.support.recorded_label_studio import (
     deleted_hook,
     pick,
 )
-
-# Ray Serve warns of its own use of pydantic when it is imported, which the fixtures do.
-pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
+from tests.support.served_intake import free_port, served_intake
 
 SECRET = "a secret header"
 ENVIRONMENT = {"LS_TOKEN": TOKEN, "LS_HOOK": SECRET, "NO_PROXY": "127.0.0.1"}
@@ -59,23 +57,11 @@ def config(tool: RecordedLabelStudio) -> LabelsConfig:
     return make_config(initial=3, connectors=[connector])
 
 
-def start_queue(path: Path, config: LabelsConfig) -> Remote[LabelQueueShell]:
-
-    options = {**QUEUE_OPTIONS, "runtime_env": {"env_vars": ENVIRONMENT}}
+def start_queue(path: Path, config: LabelsConfig, name: str) -> Remote[LabelQueueShell]:
+    options = {**QUEUE_OPTIONS, "name": name, "runtime_env": {"env_vars": ENVIRONMENT}}
     return spawn(LabelQueueShell, "the label queue", options)(
         config, run_id="run-1", ledger=path, episodes=1_000, mode="online", seed=1
     )
-
-
-@pytest.fixture
-def port(ray_session: None) -> Iterator[int]:
-    from ray import serve
-
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
-    yield port
-    serve.shutdown()
 
 
 def labels_of(path: Path) -> dict[str, AnswerEvent]:
@@ -86,39 +72,37 @@ def labels_of(path: Path) -> dict[str, AnswerEvent]:
 
 
 async def test_labels_of_a_tool_survive_a_killed_queue(
-    tool: RecordedLabelStudio, config: LabelsConfig, port: int, tmp_path: Path
+    ray_session: None, tool: RecordedLabelStudio, config: LabelsConfig, tmp_path: Path
 ) -> None:
     import ray
-    from ray import serve
 
-    from label_queue.intake.shell import build_intake_app
-
+    first, second, port = uuid4().hex, uuid4().hex, free_port()
     path = tmp_path / "ledger.sqlite"
     schedule = LabelSchedule.of(config, num_episodes=1_000, mode="online")
     episodes = next(n for n in range(1_000) if schedule.wanted(n) == 4)
-    queue = start_queue(path, config)
+    queue = start_queue(path, config, first)
     await queue.ask(LabelQueueShell.start_connectors)
     sides = RemoteLabelQueue(queue)
     await fill(sides)
-    serve.run(build_intake_app(queue, config), name="labels", route_prefix="/")
     hooks = open_client(httpx.AsyncClient, f"http://127.0.0.1:{port}", timeout=PATIENCE_S)
 
     async def ring(body: object, headers: dict[str, str]) -> int:
         return (await hooks.post("/hooks/label_studio", json=body, headers=headers)).status_code
 
-    assert await ring({"action": "PROJECT_UPDATED"}, PROOF) == 200
-    assert await asyncio.to_thread(tool.wait_until, lambda: len(tool.tasks) == 7)
-    query_ids = [task["data"]["query_id"] for task in tool.tasks.values()]
-    made = [tool.annotate(query_id, pick("b")) for query_id in query_ids[:3]]
-    assert await ring(created_hook(made[0]), {}) == 401
-    assert [await ring(created_hook(each), PROOF) for each in made + made] == [200] * 6
+    with served_intake(first, config.intake, port=port):
+        assert await ring({"action": "PROJECT_UPDATED"}, PROOF) == 200
+        assert await asyncio.to_thread(tool.wait_until, lambda: len(tool.tasks) == 7)
+        query_ids = [task["data"]["query_id"] for task in tool.tasks.values()]
+        made = [tool.annotate(query_id, pick("b")) for query_id in query_ids[:3]]
+        assert await ring(created_hook(made[0]), {}) == 401
+        assert [await ring(created_hook(each), PROOF) for each in made + made] == [200] * 6
     await sides.policy_loop.wait_until_allowed(0)
 
     ray.kill(queue.handle)
     tool.delete(made[0])
     made[1].update(result=pick("c"), updated_at="2026-01-02T00:00:00Z")
     later = [tool.annotate(query_id, pick("a"), user=8) for query_id in query_ids[3:5]]
-    queue = start_queue(path, config)
+    queue = start_queue(path, config, second)
     await queue.ask(LabelQueueShell.start_connectors)
     sides = RemoteLabelQueue(queue)
     await fill(sides)
@@ -132,15 +116,14 @@ async def test_labels_of_a_tool_survive_a_killed_queue(
     assert health.state == "ok"
     assert (await sides.policy_loop.stats())["labels/connector_failures"] == 0
 
-    serve.run(build_intake_app(queue, config), name="labels", route_prefix="/")
     tool.delete(later[0])
-    for _ in range(2):  # the second sweep begins once the first is written down
-        tool.received.clear()
-        assert await ring(deleted_hook(later[0]), PROOF) == 200
-        assert await asyncio.to_thread(tool.wait_until, lambda: len(tool.received) > 0)
+    with served_intake(second, config.intake, port=port):
+        for _ in range(2):  # the second sweep begins once the first is written down
+            tool.received.clear()
+            assert await ring(deleted_hook(later[0]), PROOF) == 200
+            assert await asyncio.to_thread(tool.wait_until, lambda: len(tool.received) > 0)
     assert sorted(labels_of(path)) == sorted([*query_ids[1:3], query_ids[4]])
     await hooks.aclose()
-    serve.delete("labels")
     await queue.ask(LabelQueueShell.close)
     ray.kill(queue.handle)
     assert TOKEN.encode() not in path.read_bytes()

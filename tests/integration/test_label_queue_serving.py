@@ -1,13 +1,14 @@
-"""The label queue as it runs: a Ray actor that owns the ledger, Serve before it, HTTP clients."""
+"""The label queue as it runs: a Ray actor that owns the ledger, the HTTP face in another."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
+import psutil
 import pytest
 
 from label_queue.config import LabelsConfig
@@ -20,18 +21,16 @@ from tests.support.label_queue_contract import LabelQueueContract, SidedQueue, f
 from tests.support.labels import make_config
 from tests.support.patience import PATIENCE_S
 from tests.support.present import present
-
-# Ray Serve warns of its own use of pydantic when it is imported, which the fixtures do.
-pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
+from tests.support.served_intake import ServedIntake, served_intake
 
 CONFIG = make_config(total=120, initial=100, ahead=10, refits=2, max_order=200)
 
 
 def start_queue(
-    path: Path, config: LabelsConfig = CONFIG, episodes: int = 1_000
+    path: Path, config: LabelsConfig = CONFIG, episodes: int = 1_000, name: str | None = None
 ) -> Remote[LabelQueueShell]:
-
-    return spawn(LabelQueueShell, "the label queue", QUEUE_OPTIONS)(
+    options = {**QUEUE_OPTIONS, "name": name or uuid4().hex}
+    return spawn(LabelQueueShell, "the label queue", options)(
         config, run_id="run-1", ledger=path, episodes=episodes, mode="online", seed=1
     )
 
@@ -42,35 +41,31 @@ def ledger_path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def queue(ray_session: None, ledger_path: Path) -> Iterator[Remote[LabelQueueShell]]:
+def queue_name() -> str:
+    return uuid4().hex
+
+
+@pytest.fixture
+def queue(
+    ray_session: None, ledger_path: Path, queue_name: str
+) -> Iterator[Remote[LabelQueueShell]]:
     import ray
 
-    queue = start_queue(ledger_path)
+    queue = start_queue(ledger_path, name=queue_name)
     yield queue
     ray.get(queue.send(LabelQueueShell.close))
     ray.kill(queue.handle)
 
 
-@pytest.fixture(scope="module")
-def http_port(ray_session: None) -> Iterator[int]:
-    from ray import serve
-
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
-    yield port
-    serve.shutdown()
+@pytest.fixture
+def intake(queue: Remote[LabelQueueShell], queue_name: str) -> Iterator[ServedIntake]:
+    with served_intake(queue_name, CONFIG.intake) as intake:
+        yield intake
 
 
 @pytest.fixture
-def address(queue: Remote[LabelQueueShell], http_port: int) -> Iterator[str]:
-    from ray import serve
-
-    from label_queue.intake.shell import build_intake_app
-
-    serve.run(build_intake_app(queue, CONFIG), name="labels", route_prefix="/")
-    yield f"http://127.0.0.1:{http_port}"
-    serve.delete("labels")
+def address(intake: ServedIntake) -> str:
+    return intake.url
 
 
 async def label_until_done(client: httpx.AsyncClient) -> list[str]:
@@ -119,6 +114,85 @@ async def test_concurrent_labelers_lose_no_label(
     assert info["labels_received"] == 110
     request = await sides.policy_loop.next_refit()
     assert (request.kind, request.labels_used) == ("refit", 110)
+
+
+async def label_until_told(
+    client: httpx.AsyncClient, acknowledged: list[str], is_over: asyncio.Event
+) -> None:
+    """Label, and send again what got no answer, until there is nothing left or it is over."""
+    while not is_over.is_set():
+        try:
+            held = (await client.get("/api/v1/tasks/held")).raise_for_status().json()["tasks"]
+            if not held:
+                answer = await client.get("/api/v1/tasks/next")
+                if answer.raise_for_status().status_code == httpx.codes.NO_CONTENT:
+                    return
+                continue
+            label = {
+                "assignment_id": held[0]["assignment_id"],
+                "outcome": "choice",
+                "choice": held[0]["candidates"][0]["candidate_id"],
+            }
+            stored = (await client.post("/api/v1/labels", json=label)).raise_for_status().json()
+            acknowledged.append(stored["event_id"])
+        except httpx.TransportError:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_killed_intake_is_back_at_its_port_and_loses_no_label(
+    queue: Remote[LabelQueueShell], intake: ServedIntake, ledger_path: Path
+) -> None:
+    sides = RemoteLabelQueue(queue)
+    await fill(sides)
+    tokens = [await sides.owner.add_labeler(f"labeler-{i}") for i in range(4)]
+    clients = [
+        open_client(
+            httpx.AsyncClient,
+            intake.url,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=PATIENCE_S,
+        )
+        for token in tokens
+    ]
+    acknowledged: list[str] = []
+    is_over = asyncio.Event()
+    labeling = [
+        asyncio.create_task(label_until_told(client, acknowledged, is_over)) for client in clients
+    ]
+    killed = set()
+    try:
+        for wanted in (10, 40):
+            async with asyncio.timeout(PATIENCE_S):
+                while len(acknowledged) < wanted:  # noqa: ASYNC110 -- a list tells no event
+                    await asyncio.sleep(0.005)
+            [victim] = await asyncio.to_thread(processes_of, "ray::IntakeShell")
+            assert victim.pid not in killed
+            victim.kill()
+            killed.add(victim.pid)
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(*labeling)
+    finally:
+        is_over.set()
+        await asyncio.wait(labeling)
+        for client in clients:
+            await client.aclose()
+
+    reader = SqlLedger.open_to_read(ledger_path)
+    stored = [event.event_id for event in reader.events()]
+    reader.close()
+    assert len(stored) == len(set(stored)) == 110
+    # An answer that was lost on its way back is on disk, and nobody holds its task any more.
+    assert set(acknowledged) <= set(stored)
+    assert len(acknowledged) == len(set(acknowledged))
+
+
+def processes_of(name: str) -> list[psutil.Process]:
+    """Return the running descendants of the tests with this name."""
+    return [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if process.name() == name[:15] or name in " ".join(process.cmdline())
+    ]
 
 
 async def test_refusals_keep_their_status_across_ray(

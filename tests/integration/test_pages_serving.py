@@ -1,41 +1,40 @@
-"""The pages and the owner's stream as they run: through Ray Serve, over the queue's actor."""
+"""The pages and the owner's stream as they run: the HTTP face's process over the queue's."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from label_queue.intake.identity import CSRF_HEADER, csrf_token
 from label_queue.intake.public_address import Site
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
-from protocol.errors import ScoringFailed
-from protocol.messages import Score
 from protocol.remote import Remote, spawn
-from reward_service.http import build_http_app
 from tests.support.labels import make_config
 from tests.support.patience import PATIENCE_S
-
-# Ray Serve warns of its own use of pydantic when it is imported, which the fixtures do.
-pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
+from tests.support.served_intake import served_intake
 
 SESSION_COOKIE = Site().session_cookie
 CONFIG = make_config()
 
 
 @pytest.fixture
-def queue(ray_session: None, tmp_path: Path) -> Iterator[Remote[LabelQueueShell]]:
+def queue_name() -> str:
+    return uuid4().hex
+
+
+@pytest.fixture
+def queue(ray_session: None, tmp_path: Path, queue_name: str) -> Iterator[Remote[LabelQueueShell]]:
     import ray
 
     path = tmp_path / "ledger.sqlite"
-    queue = spawn(LabelQueueShell, "the label queue", QUEUE_OPTIONS)(
+    options = {**QUEUE_OPTIONS, "name": queue_name}
+    queue = spawn(LabelQueueShell, "the label queue", options)(
         CONFIG, run_id="run-1", ledger=path, episodes=100, mode="online", seed=1
     )
     yield queue
@@ -50,17 +49,9 @@ def site() -> Site:
 
 
 @pytest.fixture
-def address(queue: Remote[LabelQueueShell], site: Site) -> Iterator[str]:
-    from ray import serve
-
-    from label_queue.intake.shell import build_intake_app
-
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
-    serve.run(build_intake_app(queue, CONFIG, site), name="labels", route_prefix="/")
-    yield f"http://127.0.0.1:{port}"
-    serve.shutdown()
+def address(queue: Remote[LabelQueueShell], queue_name: str, site: Site) -> Iterator[str]:
+    with served_intake(queue_name, CONFIG.intake, site) as intake:
+        yield intake.url
 
 
 async def events(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, Any]]:
@@ -107,31 +98,14 @@ async def test_the_owner_comes_in_and_sees_a_pull_of_the_cord_as_it_happens(
 
 
 class TestPublished:
-    """Serve before both faces of a run that has a public address, as a proxy passes requests on."""
+    """The face of a run that has a public address, as a proxy passes requests on."""
 
     @pytest.fixture
     def site(self) -> Site:
         return Site(run_id="run-1", public_url="https://label.example.org/run-a")
 
-    @pytest.fixture
-    def reward(self, address: str) -> str:
-        """Address of the reward's real face, whose scores are none."""
-        from ray import serve
-
-        def face() -> FastAPI:
-            return build_http_app(
-                score=no_scores,
-                tokenize=lambda text: [],
-                live=lambda: None,
-                token_digest=hashlib.sha256(b"secret").hexdigest(),
-            )
-
-        deployment = serve.deployment(name="reward_face", ray_actor_options={"num_cpus": 0})
-        serve.run(deployment(serve.ingress(face)()).bind(), name="reward", route_prefix="/reward")
-        return f"{address}/reward"
-
-    async def test_each_face_is_there_for_whom_it_is_meant(
-        self, queue: Remote[LabelQueueShell], address: str, reward: str, site: Site
+    async def test_it_is_there_for_whom_it_is_meant(
+        self, queue: Remote[LabelQueueShell], address: str, site: Site
     ) -> None:
         olga = await RemoteLabelQueue(queue).owner.admit("olga", "owner")
         through = {
@@ -163,18 +137,11 @@ class TestPublished:
             ) as stream:
                 assert not (await anext(events(stream.aiter_lines())))["cord"]["is_pulled"]
 
-            secret = {"Authorization": "Bearer secret"}
-            for path in ("/run-a/docs", "/run-a/reward/health", "/reward/health", "/reward/docs"):
-                assert (await http.get(path, headers={**through, **secret})).status_code == 404
+            for path in ("/run-a/docs", "/run-a/reward/health", "/reward/health", "/-/routes"):
+                assert (await http.get(path, headers=through)).status_code == 404
             in_the_clear = {**through, "X-Forwarded-Proto": "http"}
             assert (await http.get(link, headers=in_the_clear)).status_code == 421
             assert (await http.get("/", headers={"X-Forwarded-For": "::1"})).status_code == 421
             assert (await http.get("/", headers={"Host": "evil.example"})).status_code == 421
 
             assert (await http.get("/docs")).status_code == 200
-            assert (await http.get(f"{reward}/health")).status_code == 401
-            assert (await http.get(f"{reward}/health", headers=secret)).status_code == 503
-
-
-async def no_scores(sequences: list[tuple[int, ...]]) -> list[Score]:
-    raise ScoringFailed("no reward version is served yet")

@@ -205,6 +205,13 @@ async def test_bad_requests_are_refused_by_name(service: Service) -> None:
         assert "/get_reward" in page.json()["paths"]
 
 
+async def test_its_face_is_not_there_for_other_hosts(service: Service) -> None:
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
+        assert (await http.get(f"{service.url}/health")).status_code == 200
+        away = await http.get(f"{service.url}/health", headers={"Host": "label.example.org"})
+    assert away.status_code == 404
+
+
 async def test_a_version_that_fails_its_proof_leaves_the_old_one_live(service: Service) -> None:
     live = service.series.last
     with pytest.raises(BundleCorrupt, match="announced was"):

@@ -126,6 +126,9 @@ class FakePeopleQueue(PeopleSide):
         self.change.set()
         return task
 
+    async def wait_for_task(self, labeler_id: str, wait_s: float) -> Task | None:
+        return await self.next_task(labeler_id, wait_s)
+
     async def held_tasks(self, labeler_id: str) -> HeldTasks:
         return HeldTasks(
             tasks=tuple(

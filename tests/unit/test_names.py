@@ -77,7 +77,7 @@ def test_every_folder_has_an_id_that_all_inner_parts_take(tmp_path: Path, name: 
     found = run_id_of(tmp_path / name)
     assert is_run_id(found)
     assert found == run_id_of(tmp_path / "elsewhere" / name)
-    assert len(f"{found}-label_intake") <= LONGEST_IDENTIFIER
+    assert len(f"{found}-RewardReplica") <= LONGEST_IDENTIFIER
 
 
 def test_a_name_that_can_be_an_id_is_one() -> None:

@@ -61,7 +61,6 @@ def test_nobody_is_called_like_those_who_act_in_a_ledger_besides_labelers(name: 
         ("public_url=https://h.example?run=a", "public_url: take user, password"),
         ("public_url=https://h.example/run-a/", "public_url: leave the / at its end out"),
         ("public_url=http://h.example", "public_url: http would carry tokens in the clear"),
-        ("public_url=https://h.example/reward", "public_url: let its path begin otherwise"),
         ('trusted_proxies=["10.0.0.1"]', "trusted_proxies.0: no connection comes from there"),
         ("http_host=0.0.0.0", "http_host: it is open to the network"),
         ("http_host=label", "http_host: 'label' does not appear to be an IPv4 or IPv6 address"),
@@ -71,6 +70,14 @@ def test_a_bad_public_address_is_told_with_its_key_and_mend(setting: str, said: 
     with pytest.raises(ConfigError, match=re.escape(f"cluster.{said}")) as caught:
         load_config(ROOT / "cluster/demo.toml", (f"cluster.{setting}",))
     assert "\n" not in str(caught.value)
+
+
+def test_the_faces_may_not_have_one_port() -> None:
+    ports = ("cluster.http_port=8000", "cluster.reward_port=8000")
+    with pytest.raises(ConfigError, match="cluster: http_port and reward_port are both 8000"):
+        load_config(ROOT / "cluster/demo.toml", ports)
+    free = ("cluster.http_port=0", "cluster.reward_port=0")
+    assert load_config(ROOT / "cluster/demo.toml", free).cluster.reward_port == 0
 
 
 def test_a_public_address_is_saved_as_it_was_read(tmp_path: Path) -> None:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 import pytest
-import uvicorn
-from starlette.applications import Starlette
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from cluster.starting.environment import GRPC_NO_PROXY, cluster_address, prepare_environment
 
@@ -37,14 +33,6 @@ def test_no_proxy_stands_before_this_machine(monkeypatch: pytest.MonkeyPatch, gi
     assert ("example.org" in listed) == ("example.org" in given)
     for host in ("localhost:8000", "127.0.0.1:8000"):
         assert proxy_bypass_environment(host)
-
-
-def test_serve_believes_no_proxy_before_the_run_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
-    prepare_environment(None)
-    app: Any = Starlette()
-    believed = ProxyHeadersMiddleware(app, uvicorn.Config(app).forwarded_allow_ips).trusted_hosts
-    assert all(host not in believed for host in ("127.0.0.1", "::1", "203.0.113.9"))
 
 
 def test_what_is_kept_from_all_proxies_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:

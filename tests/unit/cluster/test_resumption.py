@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,13 @@ import pytest
 
 from cluster.config import RunConfig, parse_config
 from cluster.run_folder import RunFolder
-from cluster.starting.resumption import FIXED, refuse_changes, wait_for_ledger
+from cluster.starting.ports import free_port
+from cluster.starting.resumption import (
+    FIXED,
+    at_the_old_port,
+    refuse_changes,
+    wait_for_ledger,
+)
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import ConfigError, ResourceError
 
@@ -81,3 +88,31 @@ def test_a_ledger_that_is_held_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ResourceError):
         wait_for_ledger(folder, config(), 0.0)
     held.close()
+
+
+def at(port: int, path: str = "") -> str:
+    return f"http://127.0.0.1:{port}{path}"
+
+
+def test_both_faces_are_found_where_they_were() -> None:
+    pages, reward = free_port("127.0.0.1", 0), free_port("127.0.0.1", 0)
+    while pages == reward:
+        reward = free_port("127.0.0.1", 0)
+    state = {"url": at(pages), "reward_url": at(reward, "/reward")}
+    any_port = config(cluster={"http_port": 0})
+    ports = at_the_old_port(any_port, state).cluster
+    assert (ports.http_port, ports.reward_port) == (pages, reward)
+    assert at_the_old_port(any_port, {}) == any_port
+
+
+def test_a_port_that_was_chosen_or_is_taken_stays_as_the_config_says() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        taken = busy.getsockname()[1]
+        state = {"url": at(taken), "reward_url": at(taken, "/reward")}
+        cluster = at_the_old_port(config(cluster={"http_port": 0}), state).cluster
+        assert (cluster.http_port, cluster.reward_port) == (0, 0)
+    pages = free_port("127.0.0.1", 0)
+    chosen = config(cluster={"http_port": pages})
+    # The reward's may not take what the pages were given since.
+    cluster = at_the_old_port(chosen, {"url": at(1), "reward_url": at(pages, "/reward")}).cluster
+    assert (cluster.http_port, cluster.reward_port) == (pages, 0)

@@ -140,3 +140,11 @@ def test_of_a_dead_run_it_is_said_when_it_was_last_heard_and_what_to_do(folder: 
 def test_a_status_as_json_is_the_status(folder: RunFolder) -> None:
     found = read_status(folder.path)
     assert json.loads(describe(found, as_json=True)) == found
+
+
+def test_where_the_rewards_face_is_is_said_while_it_is_there(folder: RunFolder) -> None:
+    folder.update_state(reward_url="http://127.0.0.1:8001/reward")
+    said = "  reward over HTTP  http://127.0.0.1:8001/reward/get_reward"
+    assert said in describe(read_status(folder.path), as_json=False).splitlines()
+    folder.update_state(state="finished")
+    assert said not in describe(read_status(folder.path), as_json=False)

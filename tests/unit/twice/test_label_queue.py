@@ -305,6 +305,7 @@ PEOPLE: Table = {
     "open_link": open_link,
     "leave": leave,
     "next_task": next_task,
+    "wait_for_task": next_task,  # its second half
     "submit": submit,
     "heartbeat": heartbeat,
     "reject": reject,
@@ -470,6 +471,7 @@ async def close_all(world: World) -> None:
 FAILURES: Table = {"add": add_failure, "take": take_failures}
 SHELL: Table = {
     "on_side": READS,  # calls what the tables of the sides name
+    "on_side_each": READS,  # the same
     "start_connectors": start_connectors,
     "incarnation": READS,
     "close": close_all,

@@ -18,12 +18,16 @@ from cluster.metrics.config import MetricsConfig
 from cluster.metrics.jsonl_sink import read_metrics
 from cluster.metrics.shell import MetricsShell
 from cluster.recordings.streams import LOADS, POLICIES, REWARDS, Recordings, read
+from label_queue.config import IntakeConfig
+from label_queue.intake.public_address import Site
+from label_queue.intake.shell import IntakeShell
 from label_queue.shell import LabelQueueShell
 from learners.config import BaseModelConfig, PolicyConfig
 from learners.shell import LearnerRank, RewardTrainerRank, SupervisedRank
 from learners.weights import SharedMemoryPublisher
 from protocol.errors import VersionError
 from protocol.messages import StepReport
+from protocol.remote import Remote
 from reward_service.announcer import Announcer
 from tests.support import learner_inputs as inputs
 from tests.support.fake_engine import FakeEngine, fake_policy
@@ -65,6 +69,7 @@ def world(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> World
 
     joined: list[bool] = []
     monkeypatch.setattr("learners.engine.join_ranks", join_once)
+    monkeypatch.setattr("label_queue.intake.shell.named", lambda _, who: Remote(None, who))
     return World(tmp_path, model)
 
 
@@ -400,6 +405,17 @@ async def journal(world: World) -> None:
     assert len(read(world.folder, LOADS)) == len(read(world.folder, REWARDS)) == 1
 
 
+# ── the intake ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def stop_intake(world: World) -> None:
+    intake = IntakeShell("label-queue", IntakeConfig(), Site(), host="127.0.0.1", port=0)
+    await intake.ready()
+    await intake.stop()
+    await intake.stop()
+
+
+INTAKE: Table = {"ready": READS, "stop": stop_intake, "incarnation": READS}
 RECORDINGS: Table = {"write": LOCAL, "read": READS, "close": journal}
 VERSIONED = dict.fromkeys(("step_done", "policy_loaded", "reward_served", "rolled_back"), journal)
 
@@ -410,6 +426,7 @@ TABLES: dict[type, Table] = {
     RolloutActorShell: ACTOR,
     Announcer: ANNOUNCER,
     MetricsShell: METRICS,
+    IntakeShell: INTAKE,
     Recordings: RECORDINGS,
 }
 

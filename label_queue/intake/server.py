@@ -1,0 +1,118 @@
+"""The HTTP server of the labelling face: uvicorn on a port of its own.
+
+It runs in the event loop of whoever starts it, and takes requests until it is told to stop. What a
+request says of its way is left for the front door to judge: uvicorn would write it over the address
+of who connects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import time
+from collections.abc import Callable
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from protocol.errors import ResourceError
+
+MOST_REQUESTS = 1_000
+"""Requests answered at once, long polls and streams among them; more wait."""
+KEEP_ALIVE_S = 90
+"""How long an idle connection is kept: longer than a proxy keeps its own, or it would send requests
+into one that is closing."""
+LAST_ANSWERS_S = 2
+"""For the answers under way when the server is told to stop."""
+BACKLOG = 2_048
+"""Connections that may wait to be taken."""
+BIND_PATIENCE_S = 10.0
+"""For a port to come free whose last holder was just killed."""
+BIND_POLL_S = 0.1
+
+
+class Turnstile:
+    """ASGI: lets so many requests in at once, and has the others wait for their turn."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app = app
+        self._places = asyncio.Semaphore(most)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request when it is its turn."""
+        async with self._places:
+            await self._app(scope, receive, send)
+
+
+class FaceServer:
+    """An application at an address.
+
+    Args:
+        app: Any ASGI application.
+        listener: A bound socket, as `listen` returns it; closed by `stop`.
+    """
+
+    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+        self._listener = listener
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                Turnstile(app, MOST_REQUESTS),
+                backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=LAST_ANSWERS_S,
+                proxy_headers=False,
+                server_header=False,
+                access_log=False,
+                log_config=None,
+                lifespan="off",
+                ws="none",
+            )
+        )
+        self._serving: asyncio.Task[None] | None = None
+
+    def start(self, ended: Callable[[BaseException | None], None]) -> None:
+        """Begin to serve in the running event loop.
+
+        Args:
+            ended: Called where that ends though nobody told it to, with what was raised, if
+                anything was.
+        """
+
+        def note(serving: asyncio.Task[None]) -> None:
+            if not self._server.should_exit:
+                ended(None if serving.cancelled() else serving.exception())
+
+        self._serving = asyncio.create_task(self._server.serve(sockets=[self._listener]))
+        self._serving.add_done_callback(note)
+
+    async def stop(self) -> None:
+        """Take no more requests, finish the answers under way, and end. May be called twice."""
+        self._server.should_exit = True
+        if self._serving is not None:
+            await asyncio.wait({self._serving})
+
+
+def listen(host: str, port: int, patience_s: float = BIND_PATIENCE_S) -> socket.socket:
+    """Return a socket that listens; blocks while the port is taken, for `patience_s` at most.
+
+    Args:
+        host: "localhost" or an address, IPv4 or IPv6; a name is looked up as IPv4.
+        port: 0 for any.
+        patience_s: How long to try.
+
+    Raises:
+        ResourceError: The port is somebody else's, or may not be bound.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() >= until:
+                raise ResourceError(
+                    f"port {port} on {host} cannot be bound ({error.strerror}): set "
+                    "cluster.http_port to another, or to 0 for a free one"
+                ) from error
+        time.sleep(BIND_POLL_S)

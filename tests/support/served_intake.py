@@ -1,0 +1,56 @@
+"""The labelling face as it runs: a process of its own over a label queue's, on the tests' Ray."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from label_queue.config import IntakeConfig
+from label_queue.intake.public_address import Site
+from label_queue.intake.shell import INTAKE_OPTIONS, IntakeShell
+from protocol.remote import Remote, spawn
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class ServedIntake:
+    """Where it answers, and its process."""
+
+    url: str
+    process: Remote[IntakeShell]
+
+
+@contextmanager
+def served_intake(
+    queue_name: str, config: IntakeConfig, site: Site | None = None, port: int = 0
+) -> Iterator[ServedIntake]:
+    """Have a face stand before the queue of this name.
+
+    Args:
+        queue_name: Of the queue's actor.
+        config: Limits of requests.
+        site: Where the run is found; None: on loopback alone.
+        port: Where to listen; 0 for any.
+    """
+    import ray
+
+    at = port or free_port()
+    intake = spawn(IntakeShell, "the intake", INTAKE_OPTIONS)(
+        queue_name, config, site or Site(), host=HOST, port=at
+    )
+    try:
+        ray.get(intake.send(IntakeShell.ready))
+        yield ServedIntake(f"http://{HOST}:{at}", intake)
+        ray.get(intake.send(IntakeShell.stop))
+    finally:
+        ray.kill(intake.handle)
+
+
+def free_port() -> int:
+    """Return a port that nobody has."""
+    with socket.create_server((HOST, 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
