@@ -152,6 +152,10 @@ class RunConfig(Settings):
     guards: GuardsConfig = GuardsConfig()
     """What stops the line by itself."""
 
+    def policy_at(self, folder: Path) -> PolicyConfig:
+        """Return the policy's config with the folder in which ρ was found or made."""
+        return PolicyConfig(path=str(folder), lora=self.policy.lora if self.policy else None)
+
     @property
     def label_schedule(self) -> LabelSchedule:
         """How many labels are wanted by which episode of the whole run."""
