@@ -167,6 +167,9 @@ def merge_in(model: nn.Module) -> None:
         layer.weight = nn.Parameter(_sum(layer.weight, added))
         parent, _, own = path.rpartition(".")
         setattr(model.get_submodule(parent), own, layer)
+    for part in model.modules():
+        if hasattr(part, "peft_config"):  # else it counts as one that has adapters
+            del part.peft_config
     model.requires_grad_(True)
 
 

@@ -75,7 +75,7 @@ def run_ppo(rank: int, world_size: int, model: Path, out: Path, engine: str) -> 
     if rank == 0:
         assert reports[-1] is not None
         shutil.copy(weights_path(reports[-1].policy), out / f"ppo-{engine}.safetensors")
-    told = [told_of(each) for each in reports]
+    told: list[object] = [told_of(each) for each in reports]
     first.close()
     second = learner()
     second.resume(1)
@@ -136,7 +136,9 @@ def run_reward(rank: int, world_size: int, model: Path, out: Path, engine: str) 
 
 
 def told_of_fit(version: RewardVersion | None) -> dict[str, object] | None:
-    return version and {"sha256": version.sha256, "metrics": version.metrics}
+    if version is None:
+        return None
+    return {"sha256": version.sha256, "metrics": version.metrics}
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from protocol.errors import ConfigError
 from reward_service.adapters import (
@@ -31,8 +32,8 @@ LORA = LoRAConfig(rank=4, alpha=6.0)
 IDS = torch.arange(4, 36).view(2, 16)
 
 
-def adapted(folder: Path, config: LoRAConfig = LORA, seed: int = 7) -> nn.Module:
-    model: nn.Module = load_causal_model(folder)
+def adapted(folder: Path, config: LoRAConfig = LORA, seed: int = 7) -> PreTrainedModel:
+    model: PreTrainedModel = load_causal_model(folder)
     add_adapters(model, config, seed, "policy.lora")
     return model
 
@@ -79,7 +80,7 @@ def test_the_base_is_frozen_and_the_adapters_are_few(tmp_path: Path, architectur
     base = base_parameters(model)
     assert trained.isdisjoint(base)
     assert trained | set(base) == {n for n, _ in model.named_parameters(remove_duplicate=False)}
-    head = model.get_output_embeddings()  # type: ignore[operator]
+    head = model.get_output_embeddings()
     assert not hasattr(head, "lora_A")
 
 
@@ -130,6 +131,10 @@ def test_merging_leaves_those_alone_who_share_the_base(tmp_path: Path) -> None:
     assert all(parameter.requires_grad for parameter in copied.parameters())
     assert torch.allclose(logits(copied), before, atol=1e-4)
     assert torch.equal(logits(model), before)
+    # And the merged model can be adapted anew.
+    after = logits(copied)
+    add_adapters(copied, LORA, 1, "policy.lora")
+    assert torch.equal(logits(copied), after)
 
 
 def test_some_layers_alone_get_adapters(tmp_path: Path) -> None:
