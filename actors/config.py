@@ -82,3 +82,11 @@ class RolloutConfig(Settings):
     probe_tolerance: float = Field(default=1e-3, gt=0, le=100)
     """Largest difference between engine and learner on a probe that is accepted, nats. A lost
     output head is off by 1; float32 by 1e-6; bfloat16 needs about 5e-2."""
+
+    @property
+    def adapters_travel(self) -> bool:
+        """Whether engines add adapters to ρ themselves; vLLM's own transports take whole weights.
+
+        Only of use where `policy.lora` is set.
+        """
+        return self.weight_transport in ("shared_memory", "object_store")

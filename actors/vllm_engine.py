@@ -13,7 +13,7 @@ import multiprocessing.connection
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,16 +32,19 @@ from actors.end_tokens import model_end_ids
 from actors.engine import Sample
 from actors.literal_path import literal_path
 from actors.liveness import while_alive
+from actors.low_rank import whole_weights
 from actors.memory import GIB, check_kv_cache
 from actors.tokenizer import load_tokenizer
 from actors.weights import Weights, transfer_info
 from protocol.errors import ConfigError, EngineDied, InputError, ResourceError
+from protocol.low_rank import is_low_rank
 from protocol.messages import DeviceTransfer, Sampling
 from protocol.model_errors import as_model_error
 from protocol.model_folder import inspect_model
 from protocol.tokenizing import PolicyTokenizer
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from vllm.config import VllmConfig
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.outputs import RequestOutput
@@ -88,6 +91,9 @@ class SafetensorsTransfer(
 ):
     """Loads weights in checkpoint format from a safetensors file, or from its bytes.
 
+    Where these hold only what adapters add to ρ, the rest comes from the folder the engine was
+    started on.
+
     With tied embeddings vLLM's CPU build keeps a packed copy of the output head, which only a
     tensor named `lm_head.weight` refreshes: without it the old head stays, silently.
     """
@@ -114,7 +120,20 @@ class SafetensorsTransfer(
 
         path, content = update_info.path, update_info.content
         tensors = load_file(path) if path else load(content)
-        self.model.load_weights(tensors.items())
+        self.model.load_weights(
+            self._from_folder(tensors) if is_low_rank(tensors.keys()) else tensors.items()
+        )
+
+    def _from_folder(self, version: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+        """Give whole weights where a version holds only what adapters add to the model's own."""
+        import torch
+
+        return whole_weights(
+            Path(self.model_config.model),
+            version,
+            dtype=self.model_config.dtype,
+            device=torch.accelerator.current_accelerator() or torch.device("cpu"),
+        )
 
     def finish_weight_update(self) -> None:
         """Repack the layers into the layout the kernels read."""

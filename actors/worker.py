@@ -18,6 +18,7 @@ from actors.response import end_rule
 from actors.weights import Weights, open_weights, tensor_names
 from protocol.ending import EndRule
 from protocol.errors import InputError, ProbeMismatch, VersionError
+from protocol.low_rank import is_low_rank
 from protocol.messages import ActorStats, PolicyVersion, Rollout, RolloutRequest
 
 log = structlog.get_logger()
@@ -273,7 +274,7 @@ class RolloutWorker:
 
 def _likely_cause(weights: Weights | None) -> str:
     names = frozenset() if weights is None else tensor_names(weights)
-    if names and "lm_head.weight" not in names:
+    if names and "lm_head.weight" not in names and not is_low_rank(names):
         return (
             "the weights hold no lm_head.weight, so the engine kept its old output head: "
             "publish it, tied embeddings or not"

@@ -45,7 +45,7 @@ from protocol.errors import ConfigError, MissingError
 from protocol.files import reading, writing
 from protocol.names import check_run_name
 from protocol.settings import DISGUISED, UNSHOWN, Count, Seed, Settings
-from reward_service.config import RewardModelConfig, RewardServiceConfig
+from reward_service.config import LoRAConfig, RewardModelConfig, RewardServiceConfig
 
 MEND_CONFIG = "`andon run CONFIG.toml` takes one"
 
@@ -160,6 +160,15 @@ class RunConfig(Settings):
     recording: RecordingConfig = RecordingConfig()
     guards: GuardsConfig = GuardsConfig()
     """What stops the line by itself."""
+
+    def policy_at(self, folder: Path) -> PolicyConfig:
+        """Return the policy's config with the folder in which ρ was found or made."""
+        return PolicyConfig(path=str(folder), lora=self.policy_lora)
+
+    @property
+    def policy_lora(self) -> LoRAConfig | None:
+        """The policy's adapters; None where all its weights are trained."""
+        return None if self.policy is None else self.policy.lora
 
     @property
     def label_schedule(self) -> LabelSchedule:

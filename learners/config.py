@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from protocol.settings import Count, Fraction, LearningRate, Processes, Seed, Settings, Share
+from reward_service.config import LoRAConfig
 
 AdamBeta = Share
 """How much of a moment of Adam stays after a step."""
@@ -21,6 +22,9 @@ class PolicyConfig(Settings):
 
     path: str = Field(min_length=1)
     """A Hugging Face folder, or a hub id such as "Qwen/Qwen2.5-0.5B-Instruct"."""
+    lora: LoRAConfig | None = None
+    """Adapters that are trained on ρ in the place of all its weights, of a separate critic too;
+    None: all weights are trained."""
 
 
 class DeepSpeedConfig(Settings):
@@ -65,7 +69,7 @@ class DeepSpeedConfig(Settings):
 
 
 class CheckpointConfig(Settings):
-    """Policy versions kept so that training can go on from them; one takes 12 bytes a weight."""
+    """Policy versions kept to go on from; one takes 12 bytes a weight that is trained."""
 
     every_steps: Count = 10
     """PPO steps between two checkpoints; besides, one comes before the first step on each reward

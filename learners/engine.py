@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -78,12 +78,17 @@ class Engine:
     Args:
         module: In float32 on CPU, the same on every rank; the engine owns it from here on.
         config: Sharding, precision, optimizer.
+        constant: Names of parameters that nobody changes, and no state holds; they may be on a
+            device already, and shared with another engine below ZeRO stage 3.
 
     `join_ranks` comes first, in a group of one rank too.
     """
 
-    def __init__(self, module: nn.Module, config: DeepSpeedConfig) -> None:
+    def __init__(
+        self, module: nn.Module, config: DeepSpeedConfig, constant: Collection[str] = ()
+    ) -> None:
         self._config = config
+        self._constant = frozenset(constant)
         self._stage = _zero_stage(config)
         self.rank = torch.distributed.get_rank()
         self.world_size = torch.distributed.get_world_size()
@@ -213,15 +218,21 @@ class Engine:
         torch.distributed.all_reduce(total)
         return total
 
-    def full_tensors(self) -> dict[str, Tensor] | None:
+    def full_tensors(self, *, with_constant: bool = True) -> dict[str, Tensor] | None:
         """Return the whole model on rank 0, None elsewhere: CPU copies by state-dict name.
 
         Tied parameters appear under each of their names, as one copy. Never an empty shard of
         ZeRO-3.
+
+        Args:
+            with_constant: Whether what nobody changes is wanted too.
         """
+        left_out = frozenset() if with_constant else self._constant
         tensors: dict[str, Tensor] = {}
         copies: dict[int, Tensor] = {}
         for name, parameter in self.module.named_parameters(remove_duplicate=False):
+            if name in left_out:
+                continue
             with self._whole(parameter):
                 if self.rank == 0:
                     assert parameter.numel() > 0, f"{name} was not gathered"
@@ -231,13 +242,13 @@ class Engine:
                     tensors[name] = copies[id(parameter)]
         if self.rank != 0:
             return None
-        for name in set(self.module.state_dict()) - set(tensors):
+        for name in set(self.module.state_dict()) - set(tensors) - left_out:
             tensors[name] = self.module.get_buffer(name).detach().to("cpu", copy=True)
         return tensors
 
     def snapshot(self) -> dict[str, Tensor]:
         """Return this rank's share of weights, optimizer and random state; see `engine_state`."""
-        return engine_state.snapshot(self._engine)
+        return engine_state.snapshot(self._engine, self._constant)
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take back what `snapshot` gave on this rank, bit for bit. Every rank must come.
@@ -245,7 +256,7 @@ class Engine:
         Raises:
             KeyError: The state is of an engine of another stage, type or number of ranks.
         """
-        engine_state.restore(self._engine, state)
+        engine_state.restore(self._engine, state, self._constant)
 
     def close(self) -> None:
         """Let go of the model and the optimizer's memory. The process group stays."""

@@ -8,11 +8,13 @@ engine of the same stage, type and number of ranks. Keys, all tensors:
     moment/I/KEY     the optimizer's state of the I-th of them: exp_avg, exp_avg_sq, step
     group/G/step     the step count of optimizers that keep one a group
     random/DEVICE    the state of the random generator
+
+Parameters that nobody changes have no place in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import torch
@@ -21,9 +23,14 @@ from torch import Tensor
 State = dict[str, Tensor]
 
 
-def snapshot(engine: Any) -> State:
-    """Return this rank's share of a DeepSpeed engine's state as CPU copies."""
-    weights = dict(_weights(engine.module))
+def snapshot(engine: Any, constant: Collection[str] = ()) -> State:
+    """Return this rank's share of a DeepSpeed engine's state as CPU copies.
+
+    Args:
+        engine: DeepSpeed's.
+        constant: Names of parameters that nobody changes.
+    """
+    weights = dict(_weights(engine.module, constant))
     state = {f"weight/{name}": weight for name, weight in weights.items()}
     places = {weight.data_ptr() for weight in weights.values()}
     for index, master in enumerate(_masters(engine.optimizer)):
@@ -41,13 +48,18 @@ def snapshot(engine: Any) -> State:
 
 
 @torch.no_grad()
-def restore(engine: Any, state: State) -> None:
+def restore(engine: Any, state: State, constant: Collection[str] = ()) -> None:
     """Give a DeepSpeed engine back what `snapshot` took of this rank. A collective under ZeRO-3.
+
+    Args:
+        engine: DeepSpeed's.
+        state: As it was taken.
+        constant: As it was given to `snapshot`.
 
     Raises:
         KeyError: The state is of an engine of another stage, type or number of ranks.
     """
-    weights = dict(_weights(engine.module))
+    weights = dict(_weights(engine.module, constant))
     for name, weight in weights.items():
         weight.copy_(state[f"weight/{name}"])
     _refresh_whole_parameters(engine)
@@ -93,9 +105,11 @@ def _like(current: Any, saved: Tensor | None) -> Any:
     return type(current)(0 if saved is None else saved.item())
 
 
-def _weights(module: Any) -> Iterator[tuple[str, Tensor]]:
+def _weights(module: Any, constant: Collection[str]) -> Iterator[tuple[str, Tensor]]:
     """Give each parameter's storage on this rank, once; under ZeRO-3 it is a part of it."""
     for name, parameter in module.named_parameters():
+        if name in constant:
+            continue
         yield name, getattr(parameter, "ds_tensor", parameter).data
 
 

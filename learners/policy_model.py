@@ -13,7 +13,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from learners.config import PPOConfig
+from protocol.seeds import derived_seed
+from reward_service.adapters import add_adapters, merge_in, sharing
 from reward_service.bundle import load_bundle
+from reward_service.config import LoRAConfig
 from reward_service.forward import check_forward, hidden_states
 from reward_service.pretrained import load_causal_model
 
@@ -44,29 +47,41 @@ class PolicyModel(nn.Module):
         self.value_head = value_head or _zero_head(language_model.config.hidden_size)
 
     @classmethod
-    def from_pretrained(cls, policy_path: Path, config: PPOConfig) -> PolicyModel:
+    def from_pretrained(
+        cls,
+        policy_path: Path,
+        config: PPOConfig,
+        lora: LoRAConfig | None = None,
+        seed: int = 0,
+    ) -> PolicyModel:
         """Return π = ρ with the critic the config asks for, in float32 on CPU.
 
         A separate critic starts from ρ with a zero head, or from a reward bundle with the mean of
         its normalised heads (Stiennon et al. 2020, Ouyang et al. 2022).
 
+        With `lora` adapters are trained, and ρ's own weights are there once: a separate critic that
+        starts from ρ has other adapters on the same.
+
+        Args:
+            policy_path: ρ.
+            config: Of PPO.
+            lora: Adapters; None: all weights are trained.
+            seed: Of the adapters' draw.
+
         Raises:
             MissingError: There is no such model or bundle.
             InputError: It is no whole causal language model, or one that `check_forward` refuses.
+            ConfigError: The adapters do not fit the model.
         """
         language_model = load_causal_model(policy_path)
         check_forward(language_model, policy_path)
-        if config.critic == "shared":
-            return cls(language_model)
-        if config.critic_path is None:
-            return cls(language_model, critic=load_causal_model(policy_path).base_model)
-        reward = load_bundle(Path(config.critic_path)).model
-        head = _zero_head(reward.heads.in_features)
-        with torch.no_grad():
-            weight, bias = reward.heads.linear(reward.gain, reward.bias)
-            head.weight.copy_(weight)
-            head.bias.copy_(bias)
-        return cls(language_model, critic=reward.backbone, value_head=head)
+        critic, head = _critic(language_model, policy_path, config, is_shared=lora is not None)
+        if lora is not None:
+            adapter_seed = derived_seed(seed, "adapters")
+            add_adapters(language_model, lora, adapter_seed, "policy.lora")
+            if critic is not None:
+                add_adapters(critic, lora, derived_seed(seed, "critic's adapters"), "policy.lora")
+        return cls(language_model, critic=critic, value_head=head)
 
     def forward(
         self,
@@ -125,6 +140,34 @@ class PolicyModel(nn.Module):
             ]
         logprobs, entropy = (torch.cat(each) for each in zip(*parts, strict=True))
         return logprobs.view_as(response_ids), entropy.view_as(response_ids)
+
+
+def _critic(
+    language_model: Any, policy_path: Path, config: PPOConfig, *, is_shared: bool
+) -> tuple[Any | None, nn.Linear | None]:
+    """Return the trunk and head of a separate critic; None is the policy's trunk, and a new head.
+
+    Args:
+        language_model: ρ.
+        policy_path: Where it is.
+        config: Of PPO.
+        is_shared: Whether a critic that starts from ρ has the same tensors.
+    """
+    if config.critic == "shared":
+        return None, None
+    if config.critic_path is None:
+        if is_shared:
+            base = language_model.base_model
+            return sharing(base, base.parameters()), None
+        return load_causal_model(policy_path).base_model, None
+    reward = load_bundle(Path(config.critic_path)).model
+    head = _zero_head(reward.heads.in_features)
+    with torch.no_grad():
+        weight, bias = reward.heads.linear(reward.gain, reward.bias)
+        head.weight.copy_(weight)
+        head.bias.copy_(bias)
+    merge_in(reward.backbone)
+    return reward.backbone, head
 
 
 def policy_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ W ranks do what one would, within float tolerance. Shapes: B sequences, T respon
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -26,14 +27,17 @@ from learners.kl_control import KLController
 from learners.language_model import save_language_model
 from learners.losses import policy_loss, value_loss
 from learners.passes import cut_into_passes
-from learners.policy_model import PolicyModel, policy_tensors
+from learners.policy_model import PolicyModel
+from learners.policy_weights import PolicyWeights
 from learners.ppo_metrics import check_finite, kl_metrics, reward_metrics, staleness_metrics
+from learners.reference import BaseUnderAdapters, FrozenCopy, Reference
 from learners.targets import Evaluation, Targets, make_targets
 from protocol.errors import ConfigError, NotFinite, VersionError
 from protocol.messages import ExperienceBatch, PolicyVersion, Probe, StepReport
 from protocol.ports import WeightPublisher
 from protocol.seeds import derived_seed
-from reward_service.pretrained import load_causal_model, load_tokenizer
+from reward_service.adapters import base_parameters
+from reward_service.pretrained import load_tokenizer
 
 
 class PPOLearner:
@@ -48,7 +52,9 @@ class PPOLearner:
         total_episodes: N_π of the run, over which the learning rate falls.
         probe_token_ids: A fixed prompt and response; every version announces what it says of them.
         publisher: Where weights go; on rank 0 alone.
-        seed: Of the minibatches' order.
+        seed: Of the minibatches' order, and of the draw of adapters.
+        adapters_travel: Whether the actors add what adapters add to ρ by themselves; else they are
+            sent merged weights.
 
     `engine.join_ranks` comes first. Every rank calls every method, in the same order.
     """
@@ -65,6 +71,7 @@ class PPOLearner:
         probe_token_ids: Sequence[int],
         publisher: WeightPublisher | None,
         seed: int,
+        adapters_travel: bool = True,
     ) -> None:
         kl.check_batch(ppo.batch_size)
         self._policy = policy
@@ -75,12 +82,18 @@ class PPOLearner:
         self._seed = seed
         self._kl = KLController(kl)
         self._kl_target = kl.target
-        self._engine = Engine(PolicyModel.from_pretrained(Path(policy.path), ppo), learner)
+        folder = Path(policy.path)
+        model = PolicyModel.from_pretrained(folder, ppo, policy.lora, seed)
+        self._saved_config = copy.deepcopy(model.language_model.config)
+        self._engine = Engine(model, learner, base_parameters(model))
         # For what draws by itself, e.g. a model's dropout.
         torch.manual_seed(derived_seed(seed, "learner", self._engine.rank))
-        dtype = getattr(torch, learner.dtype)
-        reference = PolicyModel(load_causal_model(Path(policy.path)))
-        self._reference = reference.requires_grad_(False).to(self._engine.device, dtype)
+        self._reference: Reference = (
+            BaseUnderAdapters(self._engine)
+            if policy.lora is not None
+            else FrozenCopy(folder, self._engine, getattr(torch, learner.dtype))
+        )
+        self._weights = PolicyWeights(self._engine, folder, adapters_travel=adapters_travel)
         self._probe = single(probe_token_ids).to(self._engine.device)
         self._checkpoints = AgreedCheckpoints(checkpoint_root, learner, self._engine)
         self._version = 0
@@ -100,13 +113,13 @@ class PPOLearner:
             logprobs, _, _ = self._engine.module(*self._probe.model_inputs())
         if not bool(logprobs.isfinite().all()):
             raise NotFinite(f"policy version {self._version} gives its probe NaN or infinity")
-        tensors = self._engine.full_tensors()
+        tensors = self._weights.to_publish()
         if self._publisher is None or tensors is None:
             return None
         return PolicyVersion(
             version=self._version,
             episodes=self._episodes,
-            weights=self._publisher.publish(self._version, policy_tensors(tensors)),
+            weights=self._publisher.publish(self._version, tensors),
             probe=Probe(
                 token_ids=tuple(self._probe.input_ids[0].tolist()),
                 logprobs=tuple(logprobs[0].tolist()),
@@ -215,12 +228,14 @@ class PPOLearner:
         return policy
 
     def save(self, folder: Path) -> None:
-        """Write the policy as a Hugging Face folder, on rank 0. May be called again."""
-        tensors = self._engine.full_tensors()
+        """Write the policy as a Hugging Face folder, on rank 0. May be called again.
+
+        What adapters add is added to its weights: whoever reads it needs no peft.
+        """
+        tensors = self._weights.whole()
         if tensors is not None:
-            config = self._reference.language_model.config
-            start = Path(self._policy.path)
-            tensors, tokenizer = policy_tensors(tensors), load_tokenizer(start)
+            config, start = self._saved_config, Path(self._policy.path)
+            tokenizer = load_tokenizer(start)
             save_language_model(folder, config, tensors, tokenizer, started_from=start)
 
     def close(self) -> None:
@@ -264,12 +279,19 @@ class PPOLearner:
     def _evaluate(self, responses: Responses) -> Evaluation:
         """Run the forward passes of a batch once, each rank its share."""
         order, passes = cut_into_passes(self._engine, responses.lengths, self._micro_batch_size)
-        chunks = self._engine.passes.each(
-            [partial(self._evaluated, responses, own) for own in passes]
-        )
+        rows = [responses.rows(own) for own in passes]
+        said = self._engine.passes.each([partial(self._evaluated, each) for each in rows])
+        references = self._reference.logprobs([each.model_inputs() for each in rows])
+        chunks = [
+            nn.functional.pad(
+                torch.cat([own, reference[:, None]], dim=1),
+                (0, responses.num_tokens - own.shape[2]),
+            )
+            for own, reference in zip(said, references, strict=True)
+        ]
         ordered = self._engine.gathered(torch.cat(chunks))
         parts = torch.empty_like(ordered).index_copy_(0, order, ordered) * responses.mask[:, None]
-        logprobs, reference_logprobs, values, entropy = parts.unbind(dim=1)
+        logprobs, values, entropy, reference_logprobs = parts.unbind(dim=1)
         return Evaluation(
             proximal_logprobs=logprobs,
             reference_logprobs=reference_logprobs,
@@ -278,14 +300,9 @@ class PPOLearner:
         )
 
     @torch.no_grad()
-    def _evaluated(self, responses: Responses, own: Tensor) -> Tensor:
-        """Return what one pass says of some rows, [b, 4, T]: see `Evaluation`."""
-        rows = responses.rows(own)
-        inputs, missing = rows.model_inputs(), responses.num_tokens - rows.num_tokens
-        logprobs, values, entropy = self._engine.module(*inputs, with_entropy=True)
-        reference_logprobs, _, _ = self._reference(*inputs)
-        parts = torch.stack([logprobs, reference_logprobs, values, entropy], dim=1)
-        return nn.functional.pad(parts, (0, missing))
+    def _evaluated(self, rows: Responses) -> Tensor:
+        """Return what the policy says of some rows, [b, 3, T]: log π, V and the entropy."""
+        return torch.stack(self._engine.module(*rows.model_inputs(), with_entropy=True), dim=1)
 
     def _optimize(
         self, batch: ExperienceBatch, responses: Responses, targets: Targets

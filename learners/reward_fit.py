@@ -24,17 +24,18 @@ from learners.comparisons import (
 from learners.config import DeepSpeedConfig, RewardFitConfig
 from learners.engine import Engine
 from learners.fit_steps import FitSteps
+from learners.fresh_models import FreshModels
 from learners.judging import Judgement, confidence, judge
 from learners.reward_state import RewardStates, Share, digest_of
 from protocol.errors import InputError, NotFinite, ResourceError, VersionError
 from protocol.fault_points import reach
 from protocol.labels import Comparison, FitKind, FitRequest, RewardVersion
+from reward_service.adapters import base_parameters
 from reward_service.batching import check_sequences, raw_scores
 from reward_service.buckets import BatchLimits
 from reward_service.bundle import write_bundle
 from reward_service.bundle_manifest import read_manifest
 from reward_service.config import RewardModelConfig
-from reward_service.forward import check_forward
 from reward_service.normalisation import normalise
 from reward_service.reward_model import RewardModel
 
@@ -104,8 +105,6 @@ class RewardTrainer:
         keeps_state: bool = False,
         resume_from: Path | None = None,
     ) -> None:
-        self._policy_path = policy_path
-        self._model_config = model
         self._config = fit
         self._deepspeed = deepspeed
         self._root = root
@@ -113,6 +112,7 @@ class RewardTrainer:
         self._clock = clock
         self._engine: Engine | None = None
         self._refit: _Refit | None = None
+        self._models = FreshModels(policy_path, model, fit.seed, deepspeed.zero_stage)
         self._training_gain = torch.ones(model.num_heads)
         self._reference_scores: Tensor | None = None
         self._learned: set[str] = set()
@@ -242,11 +242,7 @@ class RewardTrainer:
         if self._refit is not None and self._refit.digest == digest:
             return self._refit
         self._drop_refit()
-        generator = torch.Generator().manual_seed(self._config.seed)
-        model = RewardModel.from_reference(self._policy_path, self._model_config, generator)
-        if self._version == 0:  # what an architecture allows does not change from refit to refit
-            check_forward(model.backbone, self._policy_path)
-        engine = Engine(model, self._deepspeed)
+        engine = self._engine_of(self._models.draw(is_checked=self._version == 0))
         normalise(engine.module, self._reference_sequences, _LIMITS)
         # The likelihood of the labels is learned at this scale; normalising afterwards rescales
         # what is served, but a warm update must go on where the likelihood was.
@@ -308,9 +304,7 @@ class RewardTrainer:
     def _resume(self, bundle: Path) -> None:
         """Take the place of the trainer that published a bundle as its last."""
         announcement = replace(read_manifest(bundle).announcement, path=str(bundle))
-        generator = torch.Generator().manual_seed(self._config.seed)
-        model = RewardModel.from_reference(self._policy_path, self._model_config, generator)
-        engine = self._engine = Engine(model, self._deepspeed)
+        engine = self._engine = self._engine_of(self._models.draw())
         manifest, share = self._states(engine).read(announcement.version)
         engine.restore(share.engine)
         normalise(engine.module, self._reference_sequences, _LIMITS)
@@ -319,6 +313,9 @@ class RewardTrainer:
         self._learned = set(manifest.learned)
         self._version = announcement.version
         self._last = (manifest.request_sha256, announcement if engine.rank == 0 else None)
+
+    def _engine_of(self, model: RewardModel) -> Engine:
+        return Engine(model, self._deepspeed, base_parameters(model))
 
     def _states(self, engine: Engine) -> RewardStates:
         config = self._deepspeed
@@ -377,12 +374,11 @@ class RewardTrainer:
     def _publish(self, announcement: RewardVersion) -> RewardVersion | None:
         """Write the bundle on rank 0."""
         engine = self._live()
-        tensors = engine.full_tensors()
+        tensors = engine.full_tensors(with_constant=False)
         if tensors is None:
             return None
-        whole = RewardModel.from_config(engine.module.backbone.config, self._model_config)
-        whole.load_state_dict(tensors)
-        return write_bundle(self._root, whole, announcement)
+        shape = engine.module.backbone.config
+        return write_bundle(self._root, self._models.with_tensors(shape, tensors), announcement)
 
 
 def _checked(request: FitRequest) -> str:

@@ -83,6 +83,7 @@ class LearnerRank(Rank):
         total_episodes: N_π.
         seed: Of the run.
         make_publisher: Makes rank 0's end of the weight path, in its own process.
+        adapters_travel: Whether it takes what adapters add to ρ, alone.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class LearnerRank(Rank):
         total_episodes: int,
         seed: int,
         make_publisher: Callable[[], WeightPublisher],
+        adapters_travel: bool = True,
     ) -> None:
         super().__init__(rank, learner)
         self._policy = policy
@@ -107,6 +109,7 @@ class LearnerRank(Rank):
         self._total_episodes = total_episodes
         self._seed = seed
         self._make_publisher = make_publisher
+        self._adapters_travel = adapters_travel
         self._publisher: WeightPublisher | None = None
         self._learner: PPOLearner | None = None
         self._first: PolicyVersion | None = None
@@ -142,6 +145,7 @@ class LearnerRank(Rank):
             probe_token_ids=probe_token_ids,
             publisher=self._publisher,
             seed=self._seed,
+            adapters_travel=self._adapters_travel,
         )
         self._first = self._learner.announce()
         return self._first

@@ -100,6 +100,29 @@ def context_of(config: Mapping[str, Any]) -> int | None:
     return None
 
 
+def tensor_names(path: Path) -> frozenset[str]:
+    """Return the names of all tensors in the weights of a folder that `inspect_model` accepts.
+
+    Raises:
+        InputError: The weights cannot be read.
+    """
+    return frozenset(_read_weights(path))
+
+
+def weight_files(path: Path) -> tuple[Path, ...]:
+    """Return the safetensors files of a folder that `inspect_model` accepts, in order.
+
+    Raises:
+        InputError: They cannot be read.
+    """
+    index = path / INDEX_FILE
+    if not index.exists():
+        return (path / WEIGHTS_FILE,)
+    return tuple(
+        path / name for name in sorted(set(read_json_object(index)["weight_map"].values()))
+    )
+
+
 def _is_stretched(config: Mapping[str, Any]) -> bool:
     parts = (config.get("rope_scaling"), config.get("rope_parameters"))
     return any(isinstance(part, dict) and "factor" in part for part in parts)

@@ -23,14 +23,19 @@ def newer_than_ours(where: str, theirs: int, ours: int) -> SchemaMismatch:
     return SchemaMismatch(f"{where}: schema_version: is {theirs}, this is {ours}; {MEND_NEWER}")
 
 
-def only(ours: int) -> Callable[[int], int]:
+def only(ours: int, oldest: int | None = None) -> Callable[[int], int]:
     """Return the validator of a field that says the form, where `ours` alone is read.
 
     What it raises names the version found and ours.
+
+    Args:
+        ours: The newest form that is read.
+        oldest: The oldest, where those in between are read too.
     """
+    first = ours if oldest is None else oldest
 
     def refuse_other(theirs: int) -> int:
-        if theirs != ours:
+        if not first <= theirs <= ours:
             mend = MEND_NEWER if theirs > ours else MEND_UNKNOWN
             problem = f"is {theirs}, this is {ours}; {mend}"
             raise PydanticCustomError("schema_version", "{problem}", {"problem": problem})

@@ -4,6 +4,9 @@
     manifest.json       the announcement (RewardVersion, with the weights' sha256) and the heads
     config.json         the backbone's Hugging Face config
 
+Of a model with adapters the weights of ρ are left out: the manifest names the folder that holds
+them, with their digest.
+
 A folder appears whole or not at all, and nothing in it is a pickle.
 """
 
@@ -19,14 +22,17 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
-from protocol.errors import BundleCorrupt, InputError, NotFinite, VersionError
+from protocol.errors import BundleCorrupt, ConfigError, InputError, NotFinite, VersionError
 from protocol.files import flush, writing
 from protocol.labels import RewardVersion
 from protocol.model_errors import as_model_error
-from reward_service.bundle_manifest import MANIFEST_FILE, Manifest, read_manifest
-from reward_service.pretrained import quiet_library
+from reward_service.adapters import add_adapters, base_parameters, sharing
+from reward_service.base_weights import BaseWeights, proved_base
+from reward_service.bundle_manifest import ADAPTERS, MANIFEST_FILE, WHOLE, Manifest, read_manifest
+from reward_service.config import RewardModelConfig
+from reward_service.pretrained import load_backbone, quiet_library
 from reward_service.retention import bundle_path
-from reward_service.reward_model import RewardModel
+from reward_service.reward_model import SECTION, RewardModel
 from reward_service.tensor_files import writing_tensors
 
 WEIGHTS_FILE = "model.safetensors"
@@ -50,7 +56,8 @@ def write_bundle(root: Path, model: RewardModel, announcement: RewardVersion) ->
 
     Args:
         root: The run's `reward` folder; made if missing.
-        model: On any device; unchanged. All its tensors must be whole, not one rank's shard.
+        model: On any device; unchanged. All its tensors must be whole, not one rank's shard; of one
+            with adapters, those of its base need not be there.
         announcement: The version to announce; its `path` and `sha256` are ignored.
 
     Raises:
@@ -83,14 +90,20 @@ def write_bundle(root: Path, model: RewardModel, announcement: RewardVersion) ->
     return written
 
 
-def load_bundle(folder: Path) -> Bundle:
+def load_bundle(folder: Path, beside: Bundle | None = None) -> Bundle:
     """Read a bundle, proving its weights against the manifest's digest first.
 
+    Args:
+        folder: Of the bundle.
+        beside: A version in memory: where both adapt the same model, that model's weights are not
+            loaded again, but shared.
+
     Returns:
-        The version, its path being `folder`, and the model in evaluation mode on CPU.
+        The version, its path being `folder`, and the model in evaluation mode on CPU, or where the
+        weights are that it shares, in their type.
 
     Raises:
-        MissingError: There is no bundle here.
+        MissingError: There is no bundle here, or the model it adapts is not where it says.
         BundleCorrupt: A file is missing or unreadable, or the weights are not those announced.
     """
     manifest = read_manifest(folder)
@@ -104,16 +117,37 @@ def load_bundle(folder: Path) -> Bundle:
         )
     try:
         with as_model_error(folder, "it cannot be loaded"), quiet_library():
-            backbone = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-            model = RewardModel.from_config(backbone, manifest.reward_model)
-            model.load_state_dict(load_file(weights), strict=True)
-    except InputError as error:
+            model = _blank(folder, manifest, beside)
+            lacking, strange = model.load_state_dict(load_file(weights), strict=False)
+            if wrong := sorted({*strange, *(set(lacking) & model.own_state().keys())}):
+                raise InputError(f"{weights}: {wrong[0]} is not both there and asked for")
+    except (InputError, ConfigError) as error:
         raise BundleCorrupt(str(error)) from error
     return Bundle(version=replace(manifest.announcement, path=str(folder)), model=model.eval())
 
 
+def _blank(folder: Path, manifest: Manifest, beside: Bundle | None) -> RewardModel:
+    """Return a model that a bundle's own tensors are yet to be loaded into."""
+    config, base = manifest.reward_model, manifest.base
+    if base is None or config.lora is None:
+        backbone = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        return RewardModel.from_config(backbone, config)
+    if beside is not None and _is_alike(beside.model, config, base):
+        return sharing(beside.model, base_parameters(beside.model).values())
+    reference = load_backbone(proved_base(base, folder))
+    add_adapters(reference, config.lora, 0, SECTION)
+    model = RewardModel(reference, config)
+    model.base = base
+    return model
+
+
+def _is_alike(model: RewardModel, config: RewardModelConfig, base: BaseWeights) -> bool:
+    same_weights = model.base is not None and model.base.sha256 == base.sha256
+    return same_weights and model.config == config
+
+
 def _check_finite(model: RewardModel, announcement: RewardVersion) -> None:
-    broken = [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]
+    broken = [name for name, tensor in model.own_state().items() if not tensor.isfinite().all()]
     broken += [name for name, value in announcement.metrics.items() if not math.isfinite(value)]
     if broken:
         raise NotFinite(f"reward version {announcement.version}: {broken[0]} is NaN or infinity")
@@ -121,18 +155,20 @@ def _check_finite(model: RewardModel, announcement: RewardVersion) -> None:
 
 def _write_files(draft: Path, model: RewardModel, announcement: RewardVersion) -> RewardVersion:
     tensors = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
+        name: tensor.detach().cpu().contiguous() for name, tensor in model.own_state().items()
     }
     save_file(tensors, draft / WEIGHTS_FILE)
     model.backbone.config.save_pretrained(draft)
     written = replace(announcement, sha256=_sha256(draft / WEIGHTS_FILE))
     manifest = Manifest(
+        format=WHOLE if model.base is None else ADAPTERS,
         announcement=written,
         reward_model=model.config,
         gain=tuple(model.gain.tolist()),
         bias=tuple(model.bias.tolist()),
+        base=model.base,
     )
-    (draft / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (draft / MANIFEST_FILE).write_text(manifest.to_json(), encoding="utf-8")
     return written
 
 

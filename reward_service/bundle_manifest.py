@@ -12,17 +12,21 @@ from protocol.labels import RewardVersion
 from protocol.limits import LARGEST_STORED
 from protocol.schema import only
 from protocol.settings import Closed, Stored
+from reward_service.base_weights import BaseWeights
 from reward_service.config import RewardModelConfig
 from reward_service.manifests import parse_manifest
 
 MANIFEST_FILE = "manifest.json"
+WHOLE, ADAPTERS = 1, 2
+"""Formats of a bundle."""
 
 
 class Manifest(Closed):
     """What `manifest.json` holds."""
 
-    format: Annotated[Stored, AfterValidator(only(1))] = 1
-    """Version of the format; raised when an older reader could misread the folder."""
+    format: Annotated[Stored, AfterValidator(only(ADAPTERS, oldest=WHOLE))] = WHOLE
+    """Version of the format; raised when an older reader could misread the folder. 1: all weights
+    are in the bundle; 2: adapters, heads, gain and bias are, and `base` names the rest."""
     announcement: RewardVersion
     """The version as announced; its path is where the bundle was written, not where it may lie
     now."""
@@ -31,6 +35,8 @@ class Manifest(Closed):
     """[M], each head's gain; a copy for people, the weights file counts."""
     bias: tuple[float, ...]
     """[M], each head's bias; a copy for people, the weights file counts."""
+    base: BaseWeights | None = None
+    """The model that the adapters of format 2 belong to."""
 
     @model_validator(mode="after")
     def _counts_can_be_counted(self) -> Manifest:
@@ -39,6 +45,20 @@ class Manifest(Closed):
             if not least <= count <= LARGEST_STORED:
                 raise ValueError(f"announcement.{name} {count} is not in {least} … 2⁶³ − 1")
         return self
+
+    @model_validator(mode="after")
+    def _adapters_have_their_model(self) -> Manifest:
+        is_adapted = self.reward_model.lora is not None
+        if (self.format == ADAPTERS, self.base is not None) != (is_adapted, is_adapted):
+            raise ValueError("format 2, reward_model.lora and base belong together")
+        return self
+
+    def to_json(self) -> str:
+        """Return the file's content; of format 1 what was there before there were adapters."""
+        if self.base is not None:
+            return self.model_dump_json(indent=2) + "\n"
+        new = {"base": True, "reward_model": {"lora": True}}
+        return self.model_dump_json(indent=2, exclude=new) + "\n"  # type: ignore[arg-type]
 
 
 def read_manifest(folder: Path) -> Manifest:

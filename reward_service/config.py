@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from protocol.settings import Processes, Seconds, Settings, Tokens
 
@@ -13,6 +13,46 @@ CombineRule = Literal["mean", "min", "mean_minus_variance"]
 
 NormalisationRule = Literal["reference", "zero_at_reference", "zero_at_demonstrations"]
 """What gain and bias are set from."""
+
+
+ALL_LINEAR = "all-linear"
+"""In the place of names: every linear layer but the output head."""
+
+
+class LoRAConfig(Settings):
+    """Low-rank adapters on a model whose own weights stay as they are (LoRA, Hu et al. 2021).
+
+    A linear layer x ↦ W·x becomes x ↦ W·x + (α/r)·B·A·x. A [r, D_in] is drawn, B [D_out, r] begins
+    at 0, and these alone are trained. They take rates some ten times as high as all weights do
+    (Schulman et al. 2025, "LoRA Without Regret"): `ppo.lr`, `reward_fit.lr`, `reward_fit.warm_lr`
+    are yours to set. There is no dropout: PPO's ratios compare two passes of the same weights.
+    """
+
+    rank: int = Field(default=16, ge=1, le=65_536)
+    """r. [own]"""
+    alpha: float = Field(default=32.0, gt=0, le=1e6)
+    """α: what the adapters add is scaled by α/r. [Schulman et al. 2025: 32]"""
+    target_modules: tuple[Annotated[str, Field(min_length=1)], ...] = (ALL_LINEAR,)
+    """Names of the linear layers that get adapters, e.g. ["q_proj", "v_proj"]; ["all-linear"]: all
+    but the output head. [Schulman et al. 2025: all; attention alone does worse]"""
+
+    @field_validator("target_modules", mode="before")
+    @classmethod
+    def _are_a_list(cls, given: object) -> object:
+        if isinstance(given, str):
+            raise ValueError(f'want a list of names, e.g. ["{given}"]')
+        return given
+
+    @model_validator(mode="after")
+    def _names_some(self) -> LoRAConfig:
+        names = self.target_modules
+        if not names or (ALL_LINEAR in names and len(names) > 1):
+            raise ValueError(
+                'target_modules names layers, e.g. ["q_proj", "v_proj"], or is ["all-linear"] alone'
+            )
+        if len(set(names)) < len(names):
+            raise ValueError("target_modules names a layer twice")
+        return self
 
 
 class RewardModelConfig(Settings):
@@ -43,6 +83,9 @@ class RewardModelConfig(Settings):
     "zero_at" rules alone."""
     num_normalisation_samples: int = Field(default=256, ge=2, le=1_000_000)
     """Responses gain and bias are set from; 256 in the code of Ziegler et al. (2019)."""
+    lora: LoRAConfig | None = None
+    """Adapters that are trained on ρ, beside the heads, in the place of all its weights; None: all
+    weights are trained."""
 
     @model_validator(mode="after")
     def _rule_has_its_texts(self) -> RewardModelConfig:

@@ -22,7 +22,8 @@ class LiveModel:
     """Scores with the newest proven version, and takes a newer one while scoring goes on.
 
     Every batch takes the reference once, so its scores are all of one version, and a batch under
-    way when a swap comes finishes on the model it began with.
+    way when a swap comes finishes on the model it began with. Versions that adapt the same model
+    have its weights in common: of those there is never a second copy.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class LiveModel:
 
         Raises:
             VersionError: Older than the live version, or the same number with other weights.
-            MissingError: There is no bundle at its path.
+            MissingError: There is no bundle at its path, or no model that its adapters belong to.
             BundleCorrupt: The bundle is not what was announced.
             NotFinite: It scores a validation sequence as NaN or infinity.
             MemoryShort: The device has no room for it beside the live one.
@@ -68,7 +69,7 @@ class LiveModel:
         with self._swapping:
             if self._bundle and not _is_newer(announced, self._bundle.version):
                 return
-            bundle = load_bundle(Path(announced.path))
+            bundle = load_bundle(Path(announced.path), beside=self._bundle)
             found = bundle.version
             if (found.version, found.sha256) != (announced.version, announced.sha256):
                 raise BundleCorrupt(

@@ -12,11 +12,17 @@ from torch import Tensor, nn
 from transformers import AutoModel, PretrainedConfig, PreTrainedModel
 
 from protocol.model_folder import context_of
+from reward_service.adapters import add_adapters, base_parameters, sharing
+from reward_service.base_weights import BaseWeights, base_weights
 from reward_service.config import RewardModelConfig
 from reward_service.forward import hidden_states
 from reward_service.fused import with_fused_activations
 from reward_service.heads import EpistemicHeads, LinearHeads
 from reward_service.pretrained import load_backbone, without_dropout
+
+LARGEST_DRAW = 2**62
+"""Seeds of adapters are drawn below it."""
+SECTION = "reward_model.lora"
 
 
 class RewardModel(nn.Module):
@@ -24,7 +30,8 @@ class RewardModel(nn.Module):
 
     Its state dict holds the backbone (`backbone.*`), the heads (`heads.*`: of linear ones
     `heads.weight` [M, D] and `heads.bias` [M]) and the buffers `gain` [M] and `bias` [M] of the
-    normalisation.
+    normalisation. With `config.lora` the backbone has adapters, its own weights are those of
+    `base`, and `own_state` is the rest of the state dict.
     There is no dropout anywhere, in training mode either (Ziegler et al. 2019, released code).
     """
 
@@ -38,10 +45,16 @@ class RewardModel(nn.Module):
         self.heads = _heads(backbone.config.hidden_size, config)
         self.register_buffer("gain", torch.ones(config.num_heads))
         self.register_buffer("bias", torch.zeros(config.num_heads))
+        self.base: BaseWeights | None = None
+        """The model that its adapters belong to; None where it has none."""
 
     @classmethod
     def from_reference(
-        cls, policy_path: Path, config: RewardModelConfig, generator: torch.Generator
+        cls,
+        policy_path: Path,
+        config: RewardModelConfig,
+        generator: torch.Generator,
+        shared: PreTrainedModel | None = None,
     ) -> RewardModel:
         """Return a fresh model: the backbone of ρ, new heads, gain 1 and bias 0, float32, on CPU.
 
@@ -51,21 +64,39 @@ class RewardModel(nn.Module):
         Args:
             policy_path: A Hugging Face folder of a causal language model with safetensors weights.
             config: Heads, and how their scores are normalised and combined.
-            generator: A CPU generator; it draws the heads alone.
+            generator: A CPU generator; it draws the heads, and then the adapters' seed.
+            shared: The backbone of ρ, without adapters, loaded before: with `config.lora` its very
+                weights are adapted, wherever they are.
 
         Raises:
             MissingError: The folder is not there.
             InputError: The folder holds no whole model.
+            ConfigError: The adapters do not fit the model.
         """
-        model = cls(load_backbone(policy_path), config)
+        backbone = sharing(shared, shared.parameters()) if shared else load_backbone(policy_path)
+        model = cls(backbone, config)
         model.heads.draw(generator)
+        if config.lora is not None:
+            seed = int(torch.randint(LARGEST_DRAW, (), generator=generator))
+            add_adapters(backbone, config.lora, seed, SECTION)
+            model.base = base_weights(policy_path)
         return model
 
     @classmethod
     def from_config(cls, backbone: PretrainedConfig, config: RewardModelConfig) -> RewardModel:
-        """Return a model of this architecture whose weights are yet to be loaded."""
+        """Return a model of this architecture whose weights are yet to be loaded.
+
+        Raises ConfigError where its adapters do not fit.
+        """
         model = AutoModel.from_config(without_dropout(backbone), dtype=torch.float32)
+        if config.lora is not None:
+            add_adapters(model, config.lora, 0, SECTION)
         return cls(with_fused_activations(model), config)
+
+    def own_state(self) -> dict[str, Tensor]:
+        """Return the state dict without the weights of `base`."""
+        base = base_parameters(self)
+        return {name: x for name, x in self.state_dict().items() if name not in base}
 
     @property
     def context_length(self) -> int | None:

@@ -6,7 +6,7 @@ from cluster.config import RunConfig
 from cluster.planning.models import MetaModels
 from cluster.planning.needs import OnDisk
 from cluster.planning.trained import share_bytes
-from cluster.planning.transport import version_bytes
+from cluster.planning.transport import policy_kind, whole_version_bytes
 
 TRAINER_STATES = 3
 """States of the reward trainer: the two newest, and one being written."""
@@ -15,7 +15,7 @@ TRAINER_STATES = 3
 def on_disk(run: RunConfig, models: MetaModels) -> tuple[OnDisk, ...]:
     """Return what is kept, the largest as their bounds in the config allow."""
     kept = run.learner.checkpoint.keep + 1
-    policy, reward = models.policy(run.ppo.critic), models.reward(run.reward_model)
+    policy, reward = models.policy(policy_kind(run)), models.reward(run.reward_model)
     learner = run.learner.num_ranks * share_bytes(policy, run.learner)
     trainer = run.reward_trainer.num_ranks * share_bytes(reward, run.reward_trainer)
     versions = _reward_versions(run)
@@ -25,10 +25,10 @@ def on_disk(run: RunConfig, models: MetaModels) -> tuple[OnDisk, ...]:
             num_bytes=kept * learner,
             field="learner.checkpoint.keep",
         ),
-        OnDisk(name="the last policy", num_bytes=version_bytes(run, models), field=""),
+        OnDisk(name="the last policy", num_bytes=whole_version_bytes(run, models), field=""),
         OnDisk(
             name=f"{versions} reward versions",
-            num_bytes=versions * 4 * reward.total,
+            num_bytes=versions * 4 * reward.trained,
             field="reward_service.keep_versions",
         ),
         OnDisk(

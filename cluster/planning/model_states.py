@@ -1,6 +1,7 @@
 """What weights, gradients and optimizer take on one rank, by DeepSpeed's stages.
 
 P weights, of which the largest parameter has L; W ranks; e bytes of a number of the engine's type.
+Beside adapters, P is in the first column all weights, and in the others those that are trained.
 Adam keeps two moments in float32, 8 bytes a weight; wherever the optimizer moves something else
 than the parameters themselves, that is a float32 copy, 4 more. From DeepSpeed 0.19.8:
 
@@ -61,11 +62,11 @@ def model_states(
     """Return what one rank of an engine holds.
 
     Args:
-        weights: Of its module, all of which is trained.
+        weights: Of its module.
         config: Of the engine.
         has_many_passes: Whether gradients of several passes are added up before a step.
     """
-    size, total, largest = BYTES[config.dtype], weights.total, weights.largest
+    size, total, largest = BYTES[config.dtype], weights.trained, weights.largest_of_trained
     ranks = config.num_ranks
     is_half = config.dtype == "bfloat16"
     stage = max(config.zero_stage, 1) if is_half else config.zero_stage
@@ -73,7 +74,7 @@ def model_states(
     bucket = min(total, BUCKET)
     if stage == 0:
         states = ModelStates(
-            weights=size * total,
+            weights=size * weights.total,
             optimizer=MOMENTS * total,
             gradients=4 * total,
             buckets=0,
@@ -85,7 +86,7 @@ def model_states(
         )
     elif stage == 1 and is_half and not config.offload_optimizer:
         states = ModelStates(
-            weights=size * total,
+            weights=size * weights.total,
             optimizer=(4 + MOMENTS) * own,
             gradients=4 * total,
             buckets=0,
@@ -97,7 +98,7 @@ def model_states(
         )
     elif stage == 1:
         states = ModelStates(
-            weights=size * total,
+            weights=size * weights.total,
             optimizer=(4 + MOMENTS) * own,
             gradients=4 * total,
             buckets=4 * BUCKET,
@@ -122,11 +123,11 @@ def _spread(
     At the end of a bucket there are its gradients in their own type, and this rank's share of them,
     or one parameter's, in float32.
     """
-    at_once = 4 * min(own, BUCKET) if stage == 3 else 4 * weights.largest
+    at_once = 4 * min(own, BUCKET) if stage == 3 else 4 * weights.largest_of_trained
     is_gathered = stage == 3 and ranks > 1
     gathered = min(weights.total, GATHERED) + weights.largest if is_gathered else 0
     return ModelStates(
-        weights=size * (weights.total if stage == 2 else own),
+        weights=size * (weights.total if stage == 2 else -(-weights.total // ranks)),
         optimizer=(4 + MOMENTS) * own,
         gradients=4 * own,
         buckets=size * BUCKET,

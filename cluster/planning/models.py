@@ -18,7 +18,8 @@ from cluster.planning.live_bytes import LiveBytes, fast_attention
 from learners.activations import keep_no_activations
 from learners.policy_model import PolicyModel
 from protocol.model_folder import context_of
-from reward_service.config import RewardModelConfig
+from reward_service.adapters import add_adapters, base_parameters, sharing
+from reward_service.config import LoRAConfig, RewardModelConfig
 from reward_service.forward import hidden_states
 from reward_service.fused import with_fused_activations
 from reward_service.pretrained import quiet_library, without_dropout
@@ -35,12 +36,47 @@ _KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_gr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """What a module's parameters count; tied ones count once."""
+    """What a module's parameters count; tied ones, and those that two parts share, count once."""
 
     total: int
     """P."""
     largest: int
     """Weights of the largest parameter."""
+    base: int = 0
+    """Weights that adapters leave as they are."""
+    largest_trained: int | None = None
+    """Weights of the largest parameter that is trained; None: `largest`."""
+
+    @property
+    def trained(self) -> int:
+        """Weights that gradients, moments, checkpoints and reward versions are of."""
+        return self.total - self.base
+
+    @property
+    def largest_of_trained(self) -> int:
+        """Weights of the largest parameter that is trained."""
+        return self.largest if self.largest_trained is None else self.largest_trained
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyKind:
+    """What a run trains by PPO."""
+
+    critic: Critic = "shared"
+    lora: LoRAConfig | None = None
+    """Adapters; None: all weights are trained."""
+    has_own_critic: bool = False
+    """Whether a separate critic starts from a reward, and shares no weight with ρ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapters:
+    """What the adapters of one model count."""
+
+    total: int
+    """Weights of all of them."""
+    largest_adapted: int
+    """Weights of the largest layer that has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +109,28 @@ class MetaModels:
         return _count(self._language_model())
 
     @lru_cache  # noqa: B019 -- lives as long as the plan
-    def policy(self, critic: Critic) -> Weights:
-        """Return what π counts with its critic, as it is trained."""
-        return _count(self._policy(critic))
+    def policy(self, kind: PolicyKind) -> Weights:
+        """Return what π counts with its critic, as it is trained.
+
+        Raises ConfigError where adapters do not fit it.
+        """
+        return _count(self._policy(kind))
+
+    @lru_cache  # noqa: B019
+    def adapters(self, config: LoRAConfig) -> Adapters:
+        """Return what adapters of ρ alone count."""
+        model = self._policy(PolicyKind(lora=config)).language_model
+        own = [x.numel() for x in model.parameters() if x.requires_grad]
+        layers = [x for x in model.modules() if hasattr(x, "lora_A")]
+        largest = max(each.get_base_layer().weight.numel() for each in layers)
+        return Adapters(total=sum(own), largest_adapted=largest)
 
     @lru_cache  # noqa: B019
     def reward(self, config: RewardModelConfig) -> Weights:
-        """Return what a reward model counts, with its heads."""
+        """Return what a reward model counts, with its heads.
+
+        Raises ConfigError where adapters do not fit it.
+        """
         return _count(self._reward_model(config))
 
     @cached_property
@@ -115,7 +166,7 @@ class MetaModels:
     @lru_cache  # noqa: B019
     def policy_step(
         self,
-        critic: Critic,
+        kind: PolicyKind,
         shape: PassShape,
         dtype: str,
         *,
@@ -125,7 +176,7 @@ class MetaModels:
         """Return the most bytes that one pass of a PPO step holds, beyond weights and gradients.
 
         Args:
-            critic: As the config names it.
+            kind: What is trained.
             shape: Of the pass.
             dtype: Of the weights.
             checkpointing: Whether layers are computed again.
@@ -134,7 +185,7 @@ class MetaModels:
         """
         if not self._follows_passes:
             return 0
-        model = self._policy(critic).to(getattr(torch, dtype))
+        model = self._policy(kind).to(getattr(torch, dtype))
         if checkpointing:
             keep_no_activations(model)
         inputs = _responses(shape)
@@ -189,10 +240,17 @@ class MetaModels:
             model = AutoModelForCausalLM.from_config(self._shape, dtype=torch.float32)
         return with_fused_activations(model)
 
-    def _policy(self, critic: Critic) -> PolicyModel:
-        own = self._language_model().base_model if critic == "separate" else None
+    def _policy(self, kind: PolicyKind) -> PolicyModel:
+        model, own = self._language_model(), None
+        if kind.critic == "separate":
+            base = model.base_model
+            shares = kind.lora is not None and not kind.has_own_critic
+            own = sharing(base, base.parameters()) if shares else self._language_model().base_model
         with torch.device("meta"):
-            return PolicyModel(self._language_model(), critic=own)
+            for part in (model, own):
+                if kind.lora is not None and part is not None:
+                    add_adapters(part, kind.lora, 0, "policy.lora")
+            return PolicyModel(model, critic=own)
 
     def _reward_model(self, config: RewardModelConfig) -> RewardModel:
         with quiet_library(), torch.device("meta"):
@@ -200,8 +258,15 @@ class MetaModels:
 
 
 def _count(module: nn.Module) -> Weights:
-    sizes = [parameter.numel() for parameter in module.parameters()]
-    return Weights(total=sum(sizes), largest=max(sizes))
+    base = {id(each) for each in base_parameters(module).values()}
+    own = [each.numel() for each in module.parameters() if id(each) not in base]
+    constant = [each.numel() for each in module.parameters() if id(each) in base]
+    return Weights(
+        total=sum(own) + sum(constant),
+        largest=max((*own, *constant)),
+        base=sum(constant),
+        largest_trained=max(own),
+    )
 
 
 def _ids(shape: PassShape) -> Tensor:
@@ -238,7 +303,7 @@ def _peak(
     """Return the most bytes held while `run` goes forward and, with gradients, backward."""
     parameters = list(model.parameters())
     if gradients_are_new is False:
-        for each in parameters:
+        for each in filter(lambda x: x.requires_grad, parameters):
             each.grad = torch.empty_like(each)
     known = [*parameters, *(each.grad for each in parameters if each.grad is not None)]
     live = LiveBytes("meta", known)

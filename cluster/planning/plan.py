@@ -35,6 +35,8 @@ class Plan:
     problems: tuple[Problem, ...]
     weights: int
     """Weights of ρ."""
+    adapters: int
+    """Weights of the policy's adapters; 0: all weights are trained."""
     prompt_tokens: int
     """Tokens of the longest prompt that was counted with."""
 
@@ -84,6 +86,7 @@ def make_plan(run: RunConfig, models: MetaModels, machine: Machine) -> Plan:
             *problems.disk_too_small(disk, machine),
         ),
         weights=models.language_model.total,
+        adapters=0 if run.policy_lora is None else models.adapters(run.policy_lora).total,
         prompt_tokens=prompt_tokens,
     )
 

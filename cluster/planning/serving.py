@@ -62,12 +62,25 @@ def rollout_actors(
                 "weights": weights,
                 "activations": max(read, logits),
                 "kv_cache": cache,
+                "copies": adding_bytes(run, models),
                 "library": library,
             },
             host=ENGINE_PROCESSES + loading_copies(run, models),
         )
         for index in range(config.num_actors)
     ]
+
+
+def adding_bytes(run: RunConfig, models: MetaModels) -> int:
+    """Return what an engine takes beside its weights while it adds adapters to those of ρ.
+
+    Of the largest layer there are weight, product and sum in float32, and in the engine's type the
+    two that may make one layer of the engine's.
+    """
+    if run.policy_lora is None or not run.rollouts.adapters_travel:
+        return 0
+    largest = models.adapters(run.policy_lora).largest_adapted
+    return (3 * 4 + 2 * BYTES[run.rollouts.dtype]) * largest
 
 
 def sequence_bytes(run: RunConfig, models: MetaModels, model_tokens: int) -> int:
@@ -78,10 +91,12 @@ def sequence_bytes(run: RunConfig, models: MetaModels, model_tokens: int) -> int
 
 
 def reward_replicas(run: RunConfig, models: MetaModels, model_tokens: int) -> list[Process]:
-    """Return the replicas that score; while one swaps it has the old model and the new."""
+    """Return the replicas that score; while one swaps it has the old model and the new.
+
+    What adapters leave as it is, both have in common.
+    """
     config, gpus = run.reward_service, run.cluster.gpus_per_reward_replica
-    weights = models.reward(run.reward_model).total
-    one = BYTES[config.dtype] * weights
+    weights = models.reward(run.reward_model)
     rows = max(1, min(config.max_batch_size, config.max_batch_tokens // model_tokens))
     return [
         Process(
@@ -89,12 +104,12 @@ def reward_replicas(run: RunConfig, models: MetaModels, model_tokens: int) -> li
             part="reward replica",
             gpus=gpus,
             model={
-                "weights": one,
+                "weights": BYTES[config.dtype] * weights.total,
                 "activations": models.scoring(run.reward_model, rows, model_tokens, config.dtype),
-                "copies": one,
+                "copies": BYTES[config.dtype] * weights.trained,
                 "library": CONTEXT + WORKSPACES if gpus else 0,
             },
-            host=PROCESS + 4 * weights,  # as a version is loaded
+            host=PROCESS + 4 * weights.total,  # as a version is loaded
         )
         for index in range(config.replicas)
     ]

@@ -58,6 +58,7 @@ def as_json(plan: Plan, advice: Advice) -> str:
         "fits": plan.fits,
         "machine": asdict(plan.machine),
         "weights": plan.weights,
+        "adapters": plan.adapters,
         "prompt_tokens": plan.prompt_tokens,
         "processes": [
             {
@@ -97,9 +98,15 @@ def _words_of(plan: Plan) -> str:
     machine = plan.machine
     where = "this machine" if machine.is_here else "a machine"
     gpus = f"with {_gpus(machine, len(plan.devices))}" if plan.devices or machine.num_gpus else ""
-    millions = f"{plan.weights / 1e6:,.{1 if plan.weights < 1e7 else 0}f} M weights"
+    counted = f"{_millions(plan.weights)} weights"
+    if plan.adapters:
+        counted += f" and adapters of {_millions(plan.adapters)}"
     place = f"{where} {gpus}".rstrip()
-    return f"{millions}, prompts of up to {plan.prompt_tokens} tokens; {place}. Sizes in GiB."
+    return f"{counted}, prompts of up to {plan.prompt_tokens} tokens; {place}. Sizes in GiB."
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:,.{1 if count < 1e7 else 0}f} M"
 
 
 def _gpus(machine: Machine, num_used: int) -> str:

@@ -12,7 +12,13 @@ from cluster.config import RunConfig
 from cluster.planning.model_states import MOMENTS, ModelStates, model_states
 from cluster.planning.models import BYTES, MetaModels, PassShape, Weights
 from cluster.planning.needs import MIB, Kind, Process, more
-from cluster.planning.transport import device_copies, host_copies, shared_copies
+from cluster.planning.transport import (
+    device_copies,
+    host_copies,
+    policy_kind,
+    shared_copies,
+    whole_version_bytes,
+)
 from learners.config import DeepSpeedConfig
 
 PROCESS = 350 * MIB
@@ -39,7 +45,8 @@ def learner_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int) -> lis
         models: Its models.
         prompt_tokens: Of the longest prompt.
     """
-    config, policy = run.learner, models.policy(run.ppo.critic)
+    config, kind = run.learner, policy_kind(run)
+    policy = models.policy(kind)
     rows = run.ppo.batch_size // run.ppo.minibatches // config.num_ranks
     shape = PassShape(
         rows=min(rows, config.micro_batch_size),
@@ -49,20 +56,22 @@ def learner_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int) -> lis
     states = model_states(policy, config, has_many_passes=rows > config.micro_batch_size)
     peak = partial(
         models.policy_step,
-        run.ppo.critic,
+        kind,
         shape,
         config.dtype,
         checkpointing=config.gradient_checkpointing,
         gradients_are_new=states.gradients_are_new,
     )
     gpus = run.cluster.gpus_per_learner_rank
-    reference = BYTES[config.dtype] * models.language_model.total
-    model = more(_held(states, peak, config, gpus), weights=reference)
+    # Beside adapters ρ is the weights that they leave as they are.
+    reference = models.language_model.total if kind.lora is None else 0
+    model = more(_held(states, peak, config, gpus), weights=BYTES[config.dtype] * reference)
     own = PROCESS + states.offloaded
     # As π and ρ are loaded; then at each checkpoint, which is joined from its tensors' bytes.
-    host = own + max(
-        4 * (policy.total + models.language_model.total), 2 * share_bytes(policy, config)
-    )
+    host = own + max(4 * (policy.total + reference), 2 * share_bytes(policy, config))
+    if kind.lora is not None:
+        # The last policy: a copy of all, another with adapters merged, its tensors, their bytes.
+        host = max(host, own + 4 * whole_version_bytes(run, models))
     return [
         Process(
             name=f"learner rank {rank}",
@@ -108,8 +117,10 @@ def reward_trainer_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int)
         return max(graded, models.scoring(run.reward_model, rows, tokens, config.dtype))
 
     gpus, kept = run.cluster.gpus_per_learner_rank, _kept_between_steps(states, config)
+    if config.zero_stage < 3:  # what adapters leave as it is, both models have in common
+        kept -= BYTES[config.dtype] * reward.base
     # What a warm update could spoil, the state that is kept and its bytes; and a bundle on top.
-    kept_aside = 3 * share_bytes(reward, config) + (4 + BYTES[config.dtype]) * reward.total
+    kept_aside = 3 * share_bytes(reward, config) + (4 + BYTES[config.dtype]) * reward.trained
     host = PROCESS + 2 * states.offloaded + max(4 * reward.total, kept_aside)
     return [
         Process(
@@ -126,12 +137,12 @@ def reward_trainer_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int)
 def share_bytes(weights: Weights, config: DeepSpeedConfig) -> int:
     """Return what one rank writes of an engine's state: weights, float32 copy, moments.
 
-    Below stage 3 each rank writes all weights.
+    Below stage 3 each rank writes all weights that are trained.
     """
     is_plain = config.dtype == "float32" and config.zero_stage == 0
-    own = -(-weights.total // config.num_ranks)
-    used = own if config.zero_stage == 3 else weights.total
-    return BYTES[config.dtype] * used + (MOMENTS * weights.total if is_plain else 12 * own)
+    own = -(-weights.trained // config.num_ranks)
+    used = own if config.zero_stage == 3 else weights.trained
+    return BYTES[config.dtype] * used + (MOMENTS * weights.trained if is_plain else 12 * own)
 
 
 def _held(

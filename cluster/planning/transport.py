@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cluster.config import RunConfig
-from cluster.planning.models import BYTES, MetaModels
+from cluster.planning.models import BYTES, MetaModels, PolicyKind
 
 
 def kept_versions(run: RunConfig) -> int:
@@ -11,9 +11,25 @@ def kept_versions(run: RunConfig) -> int:
     return run.run.max_policy_lag + 2
 
 
-def version_bytes(run: RunConfig, models: MetaModels) -> int:
-    """Return the bytes of one published version, in the learner's type."""
+def policy_kind(run: RunConfig) -> PolicyKind:
+    """Return what a run trains by PPO."""
+    return PolicyKind(
+        critic=run.ppo.critic,
+        lora=run.policy_lora,
+        has_own_critic=run.ppo.critic_path is not None,
+    )
+
+
+def whole_version_bytes(run: RunConfig, models: MetaModels) -> int:
+    """Return the bytes of all weights of a version, in the learner's type."""
     return BYTES[run.learner.dtype] * models.published
+
+
+def version_bytes(run: RunConfig, models: MetaModels) -> int:
+    """Return the bytes of one published version, which may be adapters alone."""
+    if run.policy_lora is not None and run.rollouts.adapters_travel:
+        return BYTES[run.learner.dtype] * models.adapters(run.policy_lora).total
+    return whole_version_bytes(run, models)
 
 
 def device_copies(run: RunConfig, models: MetaModels) -> int:
@@ -26,9 +42,14 @@ def device_copies(run: RunConfig, models: MetaModels) -> int:
 def host_copies(run: RunConfig, models: MetaModels) -> int:
     """Return what rank 0 takes of the host to publish one version, or keeps there to send it.
 
-    The whole module is copied first; a payload is joined from the bytes of its tensors.
+    What is wanted of the module is copied first, and merged where whole weights of adapters travel;
+    a payload is joined from the bytes of its tensors.
     """
-    whole = BYTES[run.learner.dtype] * models.policy(run.ppo.critic).total
+    policy = models.policy(policy_kind(run))
+    travels = run.policy_lora is not None and run.rollouts.adapters_travel
+    whole = BYTES[run.learner.dtype] * (policy.trained if travels else policy.total)
+    if run.policy_lora is not None and not travels:
+        whole += version_bytes(run, models)
     match run.rollouts.weight_transport:
         case "shared_memory" | "object_store":
             return whole + 2 * version_bytes(run, models)

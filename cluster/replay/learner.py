@@ -16,7 +16,6 @@ from cluster.recordings.streams import POLICIES, read
 from cluster.replay.difference import first_difference
 from cluster.replay.outcome import Outcome, Window
 from cluster.replay.recording import Recording, scratch
-from learners.config import PolicyConfig
 from learners.engine import free_port, join_ranks, leave_ranks
 from learners.ppo import PPOLearner
 from learners.weights import ObjectStorePublisher
@@ -103,7 +102,7 @@ def make_learner(
     """
     config = recording.config
     return PPOLearner(
-        policy=PolicyConfig(path=str(recording.policy_path)),
+        policy=config.policy_at(recording.policy_path),
         ppo=config.ppo,
         kl=config.kl,
         learner=config.learner.model_copy(update={"num_ranks": 1}),
@@ -112,6 +111,7 @@ def make_learner(
         probe_token_ids=probe,
         publisher=publisher,
         seed=config.run.seed,
+        adapters_travel=config.rollouts.adapters_travel,
     )
 
 

@@ -12,6 +12,7 @@ from protocol.files import reading, writing
 from protocol.json_object import read_json_object
 from protocol.labels import FitRequest, RewardVersion
 from protocol.model_folder import CONFIG_FILE
+from reward_service.base_weights import base_folder
 from reward_service.bundle_manifest import MANIFEST_FILE, read_manifest
 from reward_service.retention import bundle_path
 
@@ -76,11 +77,13 @@ def check_given(bundle: Path, policy: Path) -> None:
         policy: ρ, a folder.
 
     Raises:
-        MissingError: There is no bundle.
+        MissingError: There is no bundle, or no model that its adapters belong to.
         BundleCorrupt: Its manifest is not as one is written.
         InputError: The two know different numbers of tokens.
     """
-    read_manifest(bundle)
+    manifest = read_manifest(bundle)
+    if manifest.base is not None:
+        base_folder(manifest.base, bundle)
     ours, theirs = _vocabulary(policy), _vocabulary(bundle)
     if ours != theirs:
         raise InputError(

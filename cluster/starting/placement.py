@@ -40,7 +40,6 @@ from cluster.supervision.deadlines import started_within
 from cluster.supervision.restarts import Restarts
 from label_queue.intake.shell import INTAKE_OPTIONS, IntakeShell
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
-from learners.config import PolicyConfig
 from learners.shell import LearnerRank, RewardTrainerRank
 from protocol.bearer import REWARD_TOKEN, token_sha256
 from protocol.labels import RewardVersion
@@ -247,7 +246,7 @@ class Placement:
             [
                 spawn(LearnerRank, "the learner", on_bundle(group, rank, resources))(
                     rank=rank,
-                    policy=PolicyConfig(path=str(self._policy_path)),
+                    policy=self._config.policy_at(self._policy_path),
                     ppo=self._config.ppo,
                     kl=self._config.kl,
                     learner=config,
@@ -255,6 +254,7 @@ class Placement:
                     total_episodes=self._config.run.episodes,
                     seed=self._config.run.seed,
                     make_publisher=publisher_maker(self._config, self._actor_ids, shared_folder),
+                    adapters_travel=self._config.rollouts.adapters_travel,
                 )
                 for rank in range(config.num_ranks)
             ],

@@ -69,6 +69,7 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
     if address is None:
         check_tools(config.labels.connectors)
     if config.policy is None:
+        check_adapters(config)
         return None
     policy = policy_folder(config.policy.path)
     _tell_of_strange_tokens(inspect_model(policy))
@@ -77,9 +78,25 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
     from reward_service.pretrained import check_loads
 
     check_loads(policy)
+    check_adapters(config)
     if address is None:
         check_room(config, folder)
     return texts
+
+
+def check_adapters(config: RunConfig) -> None:
+    """Refuse adapters that do not fit the model, which else its first fit would find out.
+
+    Raises ConfigError; names the section, the layer, and those there are.
+    """
+    if config.policy_lora is None and config.reward_model.lora is None:
+        return
+    from cluster.planning.models import MetaModels
+    from cluster.planning.transport import policy_kind
+
+    models = MetaModels(model_shape(config), follows_passes=False)
+    models.policy(policy_kind(config))
+    models.reward(config.reward_model)
 
 
 def check_room(config: RunConfig, folder: Path) -> None:

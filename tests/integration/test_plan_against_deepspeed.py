@@ -13,10 +13,11 @@ from cluster.planning.model_states import model_states
 from cluster.planning.models import Weights
 from learners.config import DeepSpeedConfig
 from tests.support import learner_inputs as inputs
-from tests.support.counting_ranks import LARGEST, NUM_WEIGHTS
+from tests.support.counting_ranks import FROZEN, LARGEST, NUM_WEIGHTS
 from tests.support.rank_fixtures import ran_by_ranks
 
-ENGINES = ("0", "1", "2", "3", "1-bfloat16", "2-bfloat16", "3-bfloat16")
+WHOLE = ("0", "1", "2", "3", "1-bfloat16", "2-bfloat16", "3-bfloat16")
+ENGINES = (*WHOLE, *(f"{FROZEN}{name}" for name in WHOLE))
 HELD_BOUND = 0.02
 """Largest error of what is held between steps, as a share of it."""
 PEAK_BOUND = 0.2
@@ -32,8 +33,9 @@ def test_an_engine_holds_what_is_planned(
     counted: Path, engine: str, request: pytest.FixtureRequest
 ) -> None:
     world_size = 2 if "two-ranks" in request.node.name else 1
-    config = inputs.named_engine(world_size, engine)
-    weights = Weights(total=NUM_WEIGHTS, largest=LARGEST)
+    config = inputs.named_engine(world_size, engine.removeprefix(FROZEN))
+    base = LARGEST if engine.startswith(FROZEN) else 0
+    weights = Weights(total=NUM_WEIGHTS, largest=LARGEST, base=base)
     states = model_states(weights, config, has_many_passes=True)
     told = json.loads((counted / f"{engine}.json").read_text())
 

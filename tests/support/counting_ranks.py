@@ -2,7 +2,8 @@
 
     python -m tests.support.counting_ranks RANK WORLD_SIZE PORT MODEL OUT ENGINE...
 
-Engines are called as in `learner_inputs.named_engine`. Rank 0 writes OUT/ENGINE.json: bytes held
+Engines are called as in `learner_inputs.named_engine`; of "frozen-2" and its like one of the wide
+layers is not trained. Rank 0 writes OUT/ENGINE.json: bytes held
 between two steps, and the most in the second of them, of a module whose passes hold little.
 """
 
@@ -25,6 +26,7 @@ WIDTH, LAYERS, WIDE = 256, 8, 8
 NUM_WEIGHTS = LAYERS * WIDTH * WIDTH + 2 * WIDTH * WIDTH * WIDE
 LARGEST = WIDTH * WIDTH * WIDE
 NUM_PASSES = 2
+FROZEN = "frozen-"
 
 
 class Layers(nn.Module):
@@ -60,7 +62,10 @@ def counted(name: str, world_size: int) -> dict[str, int]:
     with live:
         for each in module.parameters():
             each.data = each.data.clone()  # so that they are seen
-        engine = Engine(module, inputs.named_engine(world_size, name))
+        constant = ["up.weight"] if name.startswith(FROZEN) else []
+        module.up.requires_grad_(not constant)
+        config = inputs.named_engine(world_size, name.removeprefix(FROZEN))
+        engine = Engine(module, config, constant)
         x = torch.ones(1, WIDTH, dtype=next(module.parameters()).dtype)
         held = 0
         for _ in range(2):

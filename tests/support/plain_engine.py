@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -24,11 +24,15 @@ class PlainEngine:
     device = torch.device("cpu")
     passes = SideBySide(1)
 
-    def __init__(self, module: nn.Module, config: DeepSpeedConfig) -> None:
+    def __init__(
+        self, module: nn.Module, config: DeepSpeedConfig, constant: Collection[str] = ()
+    ) -> None:
         self.module: Any = module.to(self.device)
         self._config = config
+        self._constant = frozenset(constant)
+        self._trained = [p for p in module.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(
-            module.parameters(),
+            self._trained,
             lr=0.0,
             betas=config.adam_betas,
             eps=config.adam_eps,
@@ -58,7 +62,7 @@ class PlainEngine:
     def step(self, lr: float) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = lr
-        norm = float(nn.utils.clip_grad_norm_(self.module.parameters(), self._config.max_grad_norm))
+        norm = float(nn.utils.clip_grad_norm_(self._trained, self._config.max_grad_norm))
         if not math.isfinite(norm):
             raise NotFinite(f"the gradient norm is {norm}")
         self._optimizer.step()
@@ -75,27 +79,35 @@ class PlainEngine:
     def summed(self, x: Tensor) -> Tensor:
         return x
 
-    def full_tensors(self) -> dict[str, Tensor] | None:
-        return {name: x.detach().clone() for name, x in self.module.state_dict().items()}
+    def full_tensors(self, *, with_constant: bool = True) -> dict[str, Tensor] | None:
+        left_out = frozenset() if with_constant else self._constant
+        return {
+            name: x.detach().clone()
+            for name, x in self.module.state_dict().items()
+            if name not in left_out
+        }
 
     def snapshot(self) -> dict[str, Tensor]:
-        state = {f"weight/{name}": x for name, x in self.module.named_parameters()}
+        state = {f"weight/{name}": x for name, x in self._weights()}
         for index, moments in enumerate(self._moments()):
             state |= {f"moment/{index}/{key}": x for key, x in moments.items()}
         return {name: x.detach().clone() for name, x in state.items()}
 
     @torch.no_grad()
     def restore(self, state: dict[str, Tensor]) -> None:
-        for name, parameter in self.module.named_parameters():
+        for name, parameter in self._weights():
             parameter.copy_(state[f"weight/{name}"])
-        for index, parameter in enumerate(self.module.parameters()):
+        for index, parameter in enumerate(self._trained):
             own, prefix = self._optimizer.state[parameter], f"moment/{index}/"
             saved = {k.removeprefix(prefix): x for k, x in state.items() if k.startswith(prefix)}
             for key in own.keys() | saved.keys():
                 own[key] = saved[key].clone() if key in saved else torch.zeros_like(own[key])
 
     def _moments(self) -> list[dict[str, Tensor]]:
-        return [self._optimizer.state.get(p, {}) for p in self.module.parameters()]
+        return [self._optimizer.state.get(p, {}) for p in self._trained]
+
+    def _weights(self) -> list[tuple[str, Tensor]]:
+        return [(n, x) for n, x in self.module.named_parameters() if n not in self._constant]
 
     def close(self) -> None:
         self.module = None

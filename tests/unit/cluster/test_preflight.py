@@ -13,9 +13,9 @@ from structlog.testing import capture_logs
 
 from cluster.config import RunConfig, parse_config
 from cluster.starting.ports import free_port
-from cluster.starting.preflight import check_before_start, check_label_files
+from cluster.starting.preflight import check_adapters, check_before_start, check_label_files
 from label_queue.config import GoldConfig, LabelsConfig, QualityConfig
-from protocol.errors import InputError, MissingError, ResourceError
+from protocol.errors import ConfigError, InputError, MissingError, ResourceError
 from tests.support.tiny_model import save_tiny_model
 
 HOST = "127.0.0.1"
@@ -119,3 +119,17 @@ def test_tokens_beyond_the_embeddings_are_told_of(
         check_before_start(policy_config(folder, tmp_path), tmp_path / "run", tmp_path)
     (told,) = [each for each in logs if each["event"] == "tokens_beyond_the_embeddings"]
     assert (told["first_id"], told["first_token"], told["num_embeddings"]) == (54, "<image>", 54)
+
+
+@pytest.mark.parametrize("section", ["policy", "reward_model"])
+def test_adapters_that_do_not_fit_are_named_before_anybody_labels(
+    tmp_path: Path, section: str
+) -> None:
+    given = policy_config(save_tiny_model(tmp_path / "model"), tmp_path)
+    check_adapters(given)
+    content = given.model_dump(mode="json", exclude_none=True)
+    content[section]["lora"] = {"target_modules": ["c_attn"]}
+    check_adapters(parse_config(content, "test"))
+    content[section]["lora"] = {"target_modules": ["q_proj"]}
+    with pytest.raises(ConfigError, match=rf"{section}\.lora\.target_modules: .*c_attn, c_fc"):
+        check_before_start(parse_config(content, "test"), tmp_path / "run", tmp_path / "cache")

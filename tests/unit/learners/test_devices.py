@@ -35,8 +35,9 @@ from tests.support.tiny_model import save_tiny_model
 class EngineElsewhere(PlainEngine):
     device = SECOND
 
-    def full_tensors(self) -> dict[str, torch.Tensor]:
-        return {name: x.detach().cpu() for name, x in self.module.state_dict().items()}
+    def full_tensors(self, *, with_constant: bool = True) -> dict[str, torch.Tensor]:
+        whole = super().full_tensors(with_constant=with_constant)
+        return {name: x.cpu() for name, x in present(whole).items()}
 
 
 @pytest.fixture(scope="module")

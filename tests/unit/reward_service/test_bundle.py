@@ -133,7 +133,7 @@ def test_a_pickle_is_refused_even_with_its_digest(written: RewardVersion) -> Non
     [
         ("", "file"),
         ("{}", "announcement"),
-        ('{"format": 2}', "format: is 2, this is 1; use the version of Andon"),
+        ('{"format": 3}', "format: is 3, this is 2; use the version of Andon"),
     ],
 )
 def test_a_manifest_that_cannot_be_read_is_named(

@@ -8,14 +8,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cluster.planning.models import MetaModels
+from cluster.planning.models import MetaModels, PolicyKind
 from learners.config import PPOConfig
 from learners.policy_model import PolicyModel, policy_tensors
 from learners.weights import SharedMemoryPublisher
-from reward_service.config import RewardModelConfig
+from protocol.errors import ConfigError
+from reward_service.bundle import write_bundle
+from reward_service.config import LoRAConfig, RewardModelConfig
 from reward_service.pretrained import load_causal_model, read_config
 from reward_service.reward_model import RewardModel
 from tests.support.architectures import save_architecture
+from tests.support.reward import make_reward_version
 
 SHAPES = Path(__file__).parents[3] / "support" / "model_configs"
 
@@ -30,11 +33,47 @@ def test_a_model_counts_what_it_has_when_it_is_loaded(name: str, tmp_path: Path)
     for critic in ("shared", "separate"):
         config = PPOConfig.model_validate({"critic": critic})
         policy = PolicyModel.from_pretrained(folder, config)
-        counted = models.policy(config.critic).total
+        counted = models.policy(PolicyKind(critic=config.critic)).total
         assert counted == sum(each.numel() for each in policy.parameters())
     reward = RewardModel.from_reference(folder, RewardModelConfig(), torch.Generator())
     counted = models.reward(RewardModelConfig()).total
     assert counted == sum(each.numel() for each in reward.parameters())
+
+
+LORA = LoRAConfig(rank=4)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama untied", "qwen2"])
+def test_adapters_count_what_they_have_when_they_are_made(name: str, tmp_path: Path) -> None:
+    folder = save_architecture(name, tmp_path / "model")
+    models = MetaModels(read_config(folder))
+    config = RewardModelConfig(num_heads=2, lora=LORA)
+    reward = RewardModel.from_reference(folder, config, torch.Generator())
+    kept = write_bundle(tmp_path / "reward", reward, make_reward_version())
+    stored = load_file(Path(kept.path) / "model.safetensors")
+    counted = models.reward(config)
+    assert counted.total == sum(each.numel() for each in reward.parameters())
+    gain_and_bias = 2 * 2
+    assert counted.trained + gain_and_bias == sum(each.numel() for each in stored.values())
+    for critic, own in (("shared", None), ("separate", None), ("separate", kept.path)):
+        ppo = PPOConfig.model_validate({"critic": critic, "critic_path": own})
+        policy = PolicyModel.from_pretrained(folder, ppo, LORA)
+        kind = PolicyKind(critic=ppo.critic, lora=LORA, has_own_critic=own is not None)
+        trained = [x for x in policy.parameters() if x.requires_grad]
+        found = models.policy(kind)
+        assert found.total == sum(each.numel() for each in policy.parameters())
+        assert found.trained == sum(each.numel() for each in trained)
+        assert found.largest_of_trained == max(each.numel() for each in trained)
+    adapters = [x for n, x in policy.language_model.named_parameters() if ".lora_" in n]
+    assert models.adapters(LORA).total == sum(each.numel() for each in adapters)
+
+
+def test_targets_that_a_model_does_not_have_are_told_by_its_plan() -> None:
+    models = MetaModels(read_config(SHAPES / "qwen2.5-0.5b"), follows_passes=False)
+    with pytest.raises(
+        ConfigError, match=r"policy\.lora\.target_modules: .* no linear layer 'fc1'"
+    ):
+        models.policy(PolicyKind(lora=LoRAConfig(target_modules=("fc1",))))
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama untied"])

@@ -10,10 +10,11 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, GPT2Config
 
 from cluster.planning.live_bytes import LiveBytes, fast_attention
-from cluster.planning.models import MetaModels, PassShape
+from cluster.planning.models import MetaModels, PassShape, PolicyKind
 from learners.activations import keep_no_activations
 from learners.policy_model import PolicyModel
-from reward_service.config import RewardModelConfig
+from reward_service.adapters import add_adapters
+from reward_service.config import LoRAConfig, RewardModelConfig
 from reward_service.forward import hidden_states
 from reward_service.fused import with_fused_activations
 from reward_service.pretrained import without_dropout
@@ -68,15 +69,19 @@ def test_what_is_saved_is_what_the_hooks_of_autograd_see(name: str, rows: int) -
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("lora", [None, LoRAConfig(rank=2)], ids=["all weights", "adapters"])
 def test_a_step_holds_what_it_holds_on_the_cpu(
-    name: str, checkpointing: bool, shape: PassShape
+    name: str, checkpointing: bool, shape: PassShape, lora: LoRAConfig | None
 ) -> None:
     config = without_dropout(ARCHITECTURES[name][1]())
+    kind = PolicyKind(lora=lora)
     planned = MetaModels(config).policy_step(
-        "shared", shape, "float32", checkpointing=checkpointing, gradients_are_new=True
+        kind, shape, "float32", checkpointing=checkpointing, gradients_are_new=True
     )
 
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    if lora is not None:
+        add_adapters(model, lora, 0, "policy.lora")
     real = PolicyModel(with_fused_activations(model))
     if checkpointing:
         keep_no_activations(real)
@@ -100,11 +105,11 @@ def test_gradients_that_are_there_count_for_nothing_and_new_ones_do() -> None:
 
     def held(gradients_are_new: bool) -> int:
         return models.policy_step(
-            "shared", shape, "float32", checkpointing=False, gradients_are_new=gradients_are_new
+            PolicyKind(), shape, "float32", checkpointing=False, gradients_are_new=gradients_are_new
         )
 
-    assert held(gradients_are_new=True) >= 4 * models.policy("shared").total
-    assert held(gradients_are_new=False) < 4 * models.policy("shared").total
+    assert held(gradients_are_new=True) >= 4 * models.policy(PolicyKind()).total
+    assert held(gradients_are_new=False) < 4 * models.policy(PolicyKind()).total
 
 
 def test_layers_that_are_computed_again_hold_less_and_more_of_them_hardly_more() -> None:
@@ -113,7 +118,7 @@ def test_layers_that_are_computed_again_hold_less_and_more_of_them_hardly_more()
     def held(layers: int, checkpointing: bool) -> int:
         config = GPT2Config(vocab_size=97, n_positions=64, n_embd=64, n_layer=layers, n_head=4)
         return MetaModels(config).policy_step(
-            "shared", shape, "float32", checkpointing=checkpointing, gradients_are_new=False
+            PolicyKind(), shape, "float32", checkpointing=checkpointing, gradients_are_new=False
         )
 
     assert held(8, checkpointing=True) < 0.3 * held(8, checkpointing=False)
@@ -128,7 +133,7 @@ def test_logits_are_held_for_a_chunk_of_tokens_and_never_for_all() -> None:
     vocabulary, shape = 2**20, PassShape(rows=4, prompt_tokens=8, response_tokens=64)
     config = GPT2Config(vocab_size=vocabulary, n_positions=128, n_embd=8, n_layer=1, n_head=1)
     held = MetaModels(config).policy_step(
-        "shared", shape, "float32", checkpointing=False, gradients_are_new=False
+        PolicyKind(), shape, "float32", checkpointing=False, gradients_are_new=False
     )
     # 16 tokens' logits are a chunk of 64 MiB; in the backward pass there are a few copies of it.
     assert 2 * 64 * 2**20 < held < 8 * 64 * 2**20 < 4 * vocabulary * 4 * 64

@@ -12,10 +12,11 @@ import pytest
 from cluster.config import RunConfig, parse_config
 from cluster.planning.changes import advise
 from cluster.planning.machine import Machine, asks_for_gpus, gpu_sizes, here_for, placed
-from cluster.planning.models import MetaModels
+from cluster.planning.models import MetaModels, PolicyKind
 from cluster.planning.needs import GIB, MIB, Process
 from cluster.planning.plan import Plan, make_plan
 from cluster.planning.table import WIDTH, as_json, as_text, change_words
+from cluster.planning.transport import version_bytes
 from reward_service.pretrained import read_config
 from tests.support.architectures import ARCHITECTURES
 
@@ -57,7 +58,7 @@ def test_every_architecture_has_a_plan(name: str) -> None:
     models = MetaModels(ARCHITECTURES[name][1]())
     plan = make_plan(config(learner={"gradient_checkpointing": True}), models, machine())
     rank = named(plan, "learner rank 0").model
-    assert rank["optimizer"] == 8 * models.policy("shared").total
+    assert rank["optimizer"] == 8 * models.policy(PolicyKind()).total
     assert rank["activations"] > 0
 
 
@@ -84,7 +85,7 @@ def test_what_a_learner_holds_is_what_its_weights_make() -> None:
     run = config(learner={"num_ranks": 4, "zero_stage": 3, "dtype": "bfloat16"}, cluster=ON_GPUS)
     plan = make_plan(run, LARGE, machine())
     rank = named(plan, "learner rank 1").model
-    own = LARGE.policy("shared").total / 4
+    own = LARGE.policy(PolicyKind()).total / 4
     reference = 2 * LARGE.language_model.total
     assert rank["weights"] == pytest.approx(2 * own + reference)
     assert rank["optimizer"] == pytest.approx(12 * own)
@@ -96,6 +97,61 @@ def test_a_refit_beside_the_live_reward_is_a_second_model_in_training() -> None:
     plan = make_plan(run, LARGE, machine())
     trainer = named(plan, "reward trainer rank 0").model
     assert trainer["copies"] == trainer["weights"] + trainer["optimizer"] + trainer["gradients"]
+
+
+ADAPTED: dict[str, Any] = {
+    "policy": {"path": "model", "lora": {"rank": 8}},
+    "reward_model": {"lora": {"rank": 8}},
+    "learner": {"dtype": "bfloat16"},
+    "reward_trainer": {"dtype": "bfloat16"},
+    "reward_service": {"dtype": "bfloat16"},
+    "cluster": ON_GPUS,
+}
+
+
+def test_beside_adapters_a_model_is_there_once() -> None:
+    run = config(**ADAPTED)
+    plan = make_plan(run, LARGE, machine())
+    assert run.policy_lora is not None
+    adapters, reward = LARGE.adapters(run.policy_lora), LARGE.reward(run.reward_model)
+    head = 3584 + 1
+    learner = named(plan, "learner rank 0").model
+    # No second model for ρ, and moments of what is trained alone.
+    assert learner["weights"] == 2 * (LARGE.language_model.total + adapters.total + head)
+    assert learner["optimizer"] == 12 * (adapters.total + head)
+    assert learner["gradients"] == 4 * (adapters.total + head)
+    trainer = named(plan, "reward trainer rank 0").model
+    assert trainer["weights"] == 2 * reward.total
+    assert trainer["copies"] == (2 + 12 + 4) * reward.trained
+    replica = named(plan, "reward replica 0").model
+    assert (replica["weights"], replica["copies"]) == (2 * reward.total, 2 * reward.trained)
+
+
+@pytest.mark.parametrize(("transport", "is_whole"), [("shared_memory", False), ("ipc", True)])
+def test_adapters_travel_alone_where_engines_add_them(transport: str, is_whole: bool) -> None:
+    gpus = {"gpus_per_actor": 0.25, "gpus_per_learner_rank": 0.25}
+    rollouts = {"num_actors": 1, "weight_transport": transport}
+    run = config(**{**ADAPTED, "rollouts": rollouts, "cluster": gpus})
+    assert run.policy_lora is not None
+    size = version_bytes(run, LARGE)
+    assert size == 2 * (LARGE.published if is_whole else LARGE.adapters(run.policy_lora).total)
+    actor = named(make_plan(run, LARGE, machine()), "rollout actor 0").model
+    assert (actor["copies"] == 0) == is_whole
+    plain = {**ADAPTED, "policy": {"path": "model"}, "rollouts": rollouts, "cluster": gpus}
+    assert version_bytes(config(**plain), LARGE) == 2 * LARGE.published
+
+
+def test_what_is_kept_of_adapters_is_small_and_the_last_policy_is_whole() -> None:
+    found = {}
+    for name, changes in (("adapters", ADAPTED), ("all", {**ADAPTED, **WHOLE})):
+        disk = make_plan(config(**changes), LARGE, machine()).disk
+        found[name] = {each.name.split(" ", 1)[-1]: each.num_bytes for each in disk}
+    assert found["adapters"]["last policy"] == found["all"]["last policy"]
+    for name in ("policy checkpoints", "reward versions", "of the reward trainer"):
+        assert found["adapters"][name] < found["all"][name] / 100
+
+
+WHOLE: dict[str, Any] = {"policy": {"path": "model"}, "reward_model": {}}
 
 
 def test_a_given_reward_has_no_trainer() -> None:

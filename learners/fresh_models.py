@@ -1,0 +1,80 @@
+"""The reward models that fits start from: ρ with heads that are new."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PretrainedConfig, PreTrainedModel
+
+from reward_service.base_weights import base_weights
+from reward_service.config import RewardModelConfig
+from reward_service.forward import check_forward
+from reward_service.pretrained import load_backbone
+from reward_service.reward_model import RewardModel
+
+
+class FreshModels:
+    """Makes the same model again and again.
+
+    With adapters all of them have ρ's own weights in common, which are loaded once: the live model
+    and a refit beside it take the memory of one. Not under ZeRO-3, which takes weights apart.
+
+    Args:
+        policy_path: ρ, a Hugging Face folder.
+        config: Of the reward model.
+        seed: Of heads and adapters.
+        zero_stage: Of the engines that will train them.
+    """
+
+    def __init__(
+        self, policy_path: Path, config: RewardModelConfig, seed: int, zero_stage: int
+    ) -> None:
+        self._policy_path = policy_path
+        self._config = config
+        self._seed = seed
+        self._shares = config.lora is not None and zero_stage < 3
+        self._shared: PreTrainedModel | None = None
+
+    def draw(self, *, is_checked: bool = False) -> RewardModel:
+        """Return a new model, bit for bit the one before.
+
+        Args:
+            is_checked: Whether the architecture is tried as `check_forward` does.
+
+        Raises as `RewardModel.from_reference` does, and InputError where it is refused.
+        """
+        if self._shares and self._shared is None:
+            self._shared = load_backbone(self._policy_path)
+            if is_checked:
+                check_forward(self._shared, self._policy_path)
+        generator = torch.Generator().manual_seed(self._seed)
+        model = RewardModel.from_reference(
+            self._policy_path, self._config, generator, shared=self._shared
+        )
+        if is_checked and self._shared is None:
+            check_forward(model.backbone, self._policy_path)
+        return model
+
+    def with_tensors(self, shape: PretrainedConfig, tensors: dict[str, Tensor]) -> RewardModel:
+        """Return a model that holds an engine's tensors, in float32 on CPU.
+
+        With adapters the weights of ρ are not among them, and take no memory.
+
+        Args:
+            shape: The backbone's config.
+            tensors: All that training may have changed, by state-dict name.
+        """
+        if self._config.lora is None:
+            whole = RewardModel.from_config(shape, self._config)
+            whole.load_state_dict(tensors)
+            return whole
+        with torch.device("meta"):
+            model = RewardModel.from_config(shape, self._config)
+        model.base = base_weights(self._policy_path)
+        own = {name: tensor.float() for name, tensor in tensors.items()}
+        model.load_state_dict(own, strict=False, assign=True)
+        lacking = model.own_state().keys() - own.keys()
+        assert not lacking, f"the engine gave no {min(lacking)}"
+        return model
