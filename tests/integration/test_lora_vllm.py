@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
+from trl.trainer.utils import create_model_from_path
 
 from actors.config import ResponseConfig, RolloutConfig
 from actors.environment import set_engine_environment
@@ -81,6 +82,14 @@ def environment() -> Iterator[None]:
         yield
 
 
+async def end(engine: VllmEngine) -> None:
+    """Stop an engine, whose ZeroMQ context vLLM leaves to the garbage collector, which says so."""
+    await engine.stop()
+    with warnings.catch_warnings(action="ignore"):
+        await asyncio.sleep(0)
+        gc.collect()
+
+
 @pytest.fixture
 async def engine(environment: None, folder: Path) -> AsyncIterator[VllmEngine]:
     from actors.vllm_engine import VllmEngine
@@ -88,11 +97,32 @@ async def engine(environment: None, folder: Path) -> AsyncIterator[VllmEngine]:
     engine = VllmEngine(folder, CONFIG, seed=1)
     await engine.start()
     yield engine
-    await engine.stop()
-    # vLLM leaves its ZeroMQ context to the garbage collector, which says so.
-    with warnings.catch_warnings(action="ignore"):
-        await asyncio.sleep(0)
-        gc.collect()
+    await end(engine)
+
+
+async def test_a_saved_policy_is_served_and_trained_on_as_any_model(
+    environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from actors.vllm_engine import VllmEngine
+
+    monkeypatch.setattr("learners.ppo.Engine", PlainEngine)
+    folder = save_llama(tmp_path / "model", is_tied=True)
+    learner = make_learner(folder, tmp_path, SharedMemoryPublisher(tmp_path / "weights"))
+    said = step(learner, 0).probe.logprobs
+    learner.save(tmp_path / "saved")
+    served = VllmEngine(tmp_path / "saved", CONFIG, seed=1)
+    await served.start()
+    try:
+        assert await served.score(inputs.PROBE) == pytest.approx(said, abs=1e-4)
+    finally:
+        await end(served)
+    # As TRL's trainers load what they are given by its path.
+    model = create_model_from_path(str(tmp_path / "saved"), dtype="float32")
+    sequence = torch.tensor(inputs.PROBE)
+    with torch.no_grad():
+        logprobs = model(sequence[None]).logits[0, :-1].log_softmax(-1)
+    trained_on = logprobs.gather(1, sequence[1:, None])[:, 0].tolist()
+    assert trained_on == pytest.approx(said, abs=1e-4)
 
 
 def make_learner(folder: Path, root: Path, publisher: WeightPublisher) -> PPOLearner:

@@ -22,6 +22,8 @@ HELD_BOUND = 0.02
 """Largest error of what is held between steps, as a share of it."""
 PEAK_BOUND = 0.2
 """Largest error of the peak beside the buckets, as a share of it; never below what it is."""
+FROZEN_PEAK_BOUND = 0.25
+"""The same where some weights are not trained: ZeRO-3 lets those go sooner than is planned."""
 ROUNDING = 2**16
 """Bytes of scalars, and of padding to equal shares."""
 
@@ -50,7 +52,8 @@ def test_an_engine_holds_what_is_planned(
     peak = states.weights + states.optimizer + states.gradients + states.gathered + states.stepping
     really = told["peak"] - states.buckets
     assert really <= peak + ROUNDING
-    assert peak <= (1 + PEAK_BOUND) * really + ROUNDING
+    bound = PEAK_BOUND if base == 0 else FROZEN_PEAK_BOUND
+    assert peak <= (1 + bound) * really + ROUNDING
 
 
 @pytest.mark.parametrize("ranks", [1, 4, 8])
