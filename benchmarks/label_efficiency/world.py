@@ -15,7 +15,7 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from actors.prompts.grammar import review_corpus
-from label_queue.simulated.gold import response_gold
+from label_queue.simulated.gold.reviews import response_gold
 from learners.base_model import train_base_model
 from learners.config import BaseModelConfig, SupervisedConfig
 from protocol.messages import Prompt

@@ -7,8 +7,8 @@ import pytest
 
 from actors.prompts import words
 from actors.prompts.grammar import review_corpus, vocabulary
-from label_queue.simulated import valence
-from label_queue.simulated.gold import gold_score, response_gold
+from label_queue.simulated.gold import valence
+from label_queue.simulated.gold.reviews import gold_score, response_gold
 
 
 def test_every_sentiment_word_has_a_valence_of_its_own_sign() -> None:

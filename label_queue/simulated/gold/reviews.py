@@ -1,4 +1,4 @@
-"""The gold score: how good a text says its subject is. Only labelers and reports know it.
+"""The gold score of generated reviews: how good a text says its subject is.
 
 It reads any text, grammatical or not, left to right:
 
@@ -21,7 +21,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from label_queue.simulated.valence import CONCESSIONS, CONTRASTS, INTENSITY, NEGATION, VALENCE
+from label_queue.simulated.gold.valence import CONCESSIONS, CONTRASTS, INTENSITY, NEGATION, VALENCE
 
 INTENSIFIER_REACH = 2
 NEGATION_REACH = 4
@@ -149,3 +149,11 @@ def response_gold(prompt: str, response: str, gamma: float = 1.0) -> float:
     by itself, the same for all its responses, is taken off.
     """
     return gold_score(f"{prompt} {response}", gamma) - gold_score(prompt, gamma)
+
+
+class ReviewsGold:
+    """The gold score of generated reviews."""
+
+    def score(self, prompt: str, response: str, gamma: float = 1.0) -> float:
+        """Return what a response adds to the gold score of its prompt; as `response_gold`."""
+        return response_gold(prompt, response, gamma)
