@@ -8,7 +8,7 @@ from pydantic import Field
 
 from protocol.settings import Fraction, Seed, Settings
 
-GoldName = Literal["reviews", "vader"]
+GoldName = Literal["reviews", "descriptiveness", "vader"]
 """The gold scores there are; `gold/registry.py` finds them."""
 
 
@@ -16,10 +16,11 @@ class SimulatedConfig(Settings):
     """What all simulated labelers of a run have in common."""
 
     gold: GoldName | None = None
-    """The hidden score that they judge by, and that the report draws: "reviews" of our own
-    generator's texts, or "vader", the sentiment of any English text (`pip install
-    'andon[smollm2]'`). None: "reviews" where there are generated prompts or simulated labelers, and
-    none where people alone label texts of their own."""
+    """The hidden score that they judge by, and that the report draws. Of our own generator's texts:
+    "reviews", how good they say that something is, or "descriptiveness", how much they describe. Of
+    any English text: "vader", its sentiment (`pip install 'andon[smollm2]'`). None: "reviews" where
+    there are generated prompts or simulated labelers, and none where people alone label texts of
+    their own."""
 
 
 class LabelerProfile(Settings):

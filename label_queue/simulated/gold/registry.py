@@ -20,6 +20,10 @@ def gold_of(name: GoldName) -> Gold:
             from label_queue.simulated.gold.reviews import ReviewsGold
 
             return ReviewsGold()
+        case "descriptiveness":
+            from label_queue.simulated.gold.descriptiveness import DescriptivenessGold
+
+            return DescriptivenessGold()
         case "vader":
             from label_queue.simulated.gold.vader import VaderGold
 

@@ -9,6 +9,7 @@ import pytest
 
 from cluster.config import parse_config
 from label_queue.simulated.config import GoldName
+from label_queue.simulated.gold.descriptiveness import DescriptivenessGold, description
 from label_queue.simulated.gold.port import Gold
 from label_queue.simulated.gold.registry import gold_of
 from label_queue.simulated.gold.reviews import ReviewsGold, response_gold
@@ -26,6 +27,15 @@ class TestReviewsGold(GoldContract, of=ReviewsGold):
         return ReviewsGold()
 
 
+class TestDescriptivenessGold(GoldContract, of=DescriptivenessGold):
+    prompt = "the soup"
+    better = "was extremely greasy ."
+    worse = "came with bread ."
+
+    def gold(self) -> Gold:
+        return DescriptivenessGold()
+
+
 class TestVaderGold(GoldContract, of=VaderGold):
     prompt = "After the concert, I felt"
     better = "happy and proud."
@@ -40,6 +50,31 @@ def test_the_gold_of_reviews_reads_the_response_after_its_prompt() -> None:
     for gamma in (1.0, 0.5):
         wanted = response_gold(prompt, response, gamma)
         assert ReviewsGold().score(prompt, response, gamma) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [
+        ("we tried it in june .", 0.0),
+        ("the soup was good .", 1.0),
+        ("the soup was dreadful .", 1.0),
+        ("the soup was very good .", 0.5 + 0.5 * 1.0),
+        ("the soup was not good .", 1.0),  # described all the same
+        ("the soup was good and the waiter was rude .", 2.0),
+        ("the soup was good . i found it good .", 1.0 + 0.5),
+        ("good .", 0.5),
+        ("the soup was very very good .", 0.5 + 0.5 * 0.5 * 0.5 + 0.25 * 1.0 - 0.5),
+        ("I loved the joy .", 0.0),
+    ],
+)
+def test_description_worked_out_by_hand(text: str, score: float) -> None:
+    assert description(text) == pytest.approx(score)
+
+
+def test_a_list_of_adjectives_describes_less_than_sentences() -> None:
+    listed = "excellent perfect superb bland stale greasy " * 4
+    told = "the very fresh soup was greasy and the waiter was extremely rude . sadly it was late ."
+    assert description(listed) < 0.5 * description(told)
 
 
 # Lexicon: good 1.9, great 3.1, horrible −2.5. The sum s of a sentence becomes s/√(s² + 15). "very"
@@ -108,5 +143,7 @@ def test_a_run_s_gold_is_the_one_named_else_that_of_reviews_where_there_is_one()
 
 
 def test_a_gold_that_is_not_there_is_refused_with_those_that_are() -> None:
-    with pytest.raises(ConfigError, match=r"labels\.simulated\.gold: .*'reviews' or 'vader'"):
+    with pytest.raises(
+        ConfigError, match=r"labels\.simulated\.gold: .*'reviews', 'descriptiveness' or 'vader'"
+    ):
         config_gold(labels={"simulated": {"gold": "best"}})
