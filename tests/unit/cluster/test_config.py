@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 SHIPPED = (
     ROOT / "cluster/demo.toml",
     ROOT / "cluster/smollm2/run.toml",
-    *sorted((ROOT / "examples").glob("*.toml")),
+    *sorted((ROOT / "examples").rglob("*.toml")),
 )
 
 
