@@ -1,8 +1,14 @@
-"""A model folder out of a GGUF file: weights that were quantised become float32, to be trained."""
+"""A model folder out of a GGUF file: weights that were quantised become float32, to be trained.
+
+    python -m learners.dequantised FILE.gguf FOLDER
+
+is for callers who want none of what the libraries keep in memory, nor of what they print.
+"""
 
 from __future__ import annotations
 
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,7 +16,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from protocol.errors import InputError, MissingError
+from protocol.errors import AndonError, InputError, MissingError
 from protocol.files import writing
 from protocol.model_errors import as_model_error
 from protocol.model_folder import inspect_model
@@ -49,7 +55,8 @@ def write_dequantised(gguf: Path, folder: Path) -> None:
 def _read(gguf: Path) -> tuple[Any, Any]:
     """Return a model that no longer says of itself that it is quantised, and its tokenizer."""
     where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-    with as_model_error(gguf, "transformers cannot read it as a GGUF model"), quiet_library():
+    what = "transformers cannot read it as a GGUF model"
+    with as_model_error(gguf, what), quiet_library():
         read = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(**where)
     config = read.config
@@ -62,3 +69,18 @@ def _read(gguf: Path) -> tuple[Any, Any]:
     if unknown or [name for name in lacking if name != "lm_head.weight"]:
         raise InputError(f"{gguf} does not hold the weights of {config.model_type}: {lacking}")
     return plain, tokenizer
+
+
+def main(arguments: list[str]) -> int:
+    """Write the folder; return the exit status, 2 where it cannot be: why is the last line."""
+    gguf, folder = map(Path, arguments)
+    try:
+        write_dequantised(gguf, folder)
+    except AndonError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

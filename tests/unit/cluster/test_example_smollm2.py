@@ -16,7 +16,7 @@ from cluster.config import load_config
 from cluster.starting import smollm2
 from cluster.starting.smollm2 import CONFIG, PROMPTS, packed_model, smollm2_folder
 from label_queue.simulated.gold.registry import gold_of
-from protocol.errors import MissingError
+from protocol.errors import MissingError, UserError
 
 
 @pytest.fixture
@@ -90,3 +90,13 @@ def test_most_of_its_prompts_say_nothing_good_or_bad_themselves() -> None:
     gold = gold_of("vader")
     prompts = [json.loads(line)["prompt"] for line in PROMPTS.read_text().splitlines()]
     assert sum(gold.score("", prompt) == 0 for prompt in prompts) > 0.75 * len(prompts)
+
+
+def test_where_the_model_cannot_be_written_the_reason_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says = "import sys; sys.stderr.write('a bar\\nthe disk is full\\n'); sys.exit(2)"
+    monkeypatch.setattr(smollm2, "WRITER", (sys.executable, "-c", says))
+    monkeypatch.setattr(smollm2, "packed_model", lambda: tmp_path / "model.gguf")
+    with pytest.raises(UserError, match=r"^the disk is full$"):
+        smollm2_folder(tmp_path / "runs", lambda _: None)
