@@ -72,7 +72,7 @@ def make_learner(
 
     Arguments as `Run`'s.
     """
-    held = KLConfig(coefficient=0.12, target=arm.kl_target, horizon_episodes=1280)
+    held = KLConfig(coefficient=arm.first_beta, target=arm.kl_target, horizon_episodes=1280)
     return PPOLearner(
         policy=PolicyConfig(path=str(world.policy)),
         ppo=PPOConfig(
