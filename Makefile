@@ -11,16 +11,20 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check clean
+.PHONY: help venv demo smollm2 test check clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 venv: ## Make or update .venv
 	@$(PYTHON) tools/setup.py
 
 demo: venv ## Run online RLHF on this machine: no GPU, no account, no download of weights
 	@$(BIN)/andon demo
+
+smollm2: venv ## Fetch a real language model, 93 MB, and run the example with it: about an hour
+	@$(PYTHON) tools/setup.py --smollm2
+	@$(BIN)/andon example smollm2
 
 test: venv ## Run all tests
 	@$(PYTHON) tools/setup.py --tests

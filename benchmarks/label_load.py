@@ -34,6 +34,7 @@ from label_queue.percentile import percentile
 from label_queue.shell import LabelQueueShell, RemoteLabelQueue
 from label_queue.simulated.client import SimulatedLabeler
 from label_queue.simulated.config import LabelerProfile
+from label_queue.simulated.gold.reviews import ReviewsGold
 from protocol.remote import Remote
 from tests.support.labels import make_drafts
 
@@ -94,7 +95,10 @@ async def label_for(
         timeout=TIMEOUT_S,
         event_hooks={"request": [tally.asked], "response": [tally.answered]},
     ) as http:
-        await SimulatedLabeler(http=http, profile=profile, report_path=report).work(stop)
+        labeler = SimulatedLabeler(
+            http=http, profile=profile, gold=ReviewsGold(), report_path=report
+        )
+        await labeler.work(stop)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import click
 
 from cluster.commands.alone import fit_reward, train
 from cluster.commands.dashboard import dashboard
+from cluster.commands.example import example
 from cluster.commands.gold import gold
 from cluster.commands.labels import export, import_labels, trace
 from cluster.commands.line import cord, rollback
@@ -28,7 +29,7 @@ def main() -> None:
 
 
 for command in (
-    *(demo, run, resume, status, inspect, stop, report, dashboard, replay),
+    *(demo, example, run, resume, status, inspect, stop, report, dashboard, replay),
     *(fit_reward, train),
     *(doctor, plan),
     *(label, labelers, gold),

@@ -52,7 +52,7 @@ from cluster.watching.watch import Watch
 from cluster.watching.ways_in import scraped_at, way_to_the_pages, ways_in
 from label_queue.http_client import open_client
 from label_queue.sides.owner import OwnerSide
-from label_queue.simulated.gold import response_gold
+from label_queue.simulated.gold.registry import gold_of
 from protocol.errors import PartFailed
 from protocol.messages import PolicyVersion
 from protocol.remote import Remote, spawn
@@ -162,7 +162,9 @@ async def conduct(
             links = await _admit(config, folder, placement.labels.owner)
             folder.update_state(state="running")
             _tell(console, ways_in(config, session.pages_url, links))
-            with SimulatedLabelers(config.labelers, session.url, folder, restarts) as labelers:
+            with SimulatedLabelers(
+                config.labelers, config.gold, session.url, folder, restarts
+            ) as labelers:
                 note = way_to_the_pages(config, session.pages_url, folder.path)
                 async with _as_owner(session.url, folder) as http, asyncio.TaskGroup() as group:
                     intake = IntakeWatch(
@@ -307,7 +309,7 @@ async def _open_hub(hub: Remote[MetricsShell]) -> None:
 def _open_journal(config: RunConfig, folder: RunFolder, sink: RemoteSink) -> Iterator[Journal]:
     """Open the recordings; close them at the end."""
     with closing(Recordings(folder.recordings)) as recordings:
-        gold = response_gold if config.prompts.source == "reviews" else None
+        gold = None if config.gold is None else gold_of(config.gold)
         yield Journal(recordings, sink, gold, began_at=folder.began_at)
 
 

@@ -31,7 +31,7 @@ from label_queue.intake.public_address import (
     PublicUrl,
 )
 from label_queue.schedule import LabelSchedule
-from label_queue.simulated.config import LabelerProfile
+from label_queue.simulated.config import GoldName, LabelerProfile
 from learners.config import (
     BaseModelConfig,
     DeepSpeedConfig,
@@ -174,6 +174,13 @@ class RunConfig(Settings):
     def label_schedule(self) -> LabelSchedule:
         """How many labels are wanted by which episode of the whole run."""
         return LabelSchedule.of(self.labels, num_episodes=self.run.episodes, mode=self.run.mode)
+
+    @property
+    def gold(self) -> GoldName | None:
+        """The hidden score that simulated labelers judge by and reports draw; None: none."""
+        chosen = self.labels.simulated.gold
+        has_ours = self.prompts.source == "reviews" or bool(self.labelers)
+        return chosen or ("reviews" if has_ours else None)
 
     @property
     def seeds_requests(self) -> bool:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from label_queue.connector_config import AnyPath, ConnectorConfig, refuse_same_names
 from label_queue.ledger_place import LedgerPlace, LedgerUrl
+from label_queue.simulated.config import SimulatedConfig
 from protocol.labels import QueryKind
 from protocol.settings import Count, Fraction, Seconds, Settings, Share
 
@@ -279,6 +280,7 @@ class LabelsConfig(Settings):
     intake: IntakeConfig = IntakeConfig()
     connectors: tuple[ConnectorConfig, ...] = ()
     """Outside labelling tools; see docs/connectors.md."""
+    simulated: SimulatedConfig = SimulatedConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

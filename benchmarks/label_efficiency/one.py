@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.label_efficiency.arms import ARMS, FREE
+from benchmarks.label_efficiency.arms import ARMS, DIRECT, FREE
+from benchmarks.label_efficiency.direct import DirectRun
 from benchmarks.label_efficiency.training import Run
 from benchmarks.label_efficiency.world import make_world
 from learners.engine import free_port, join_ranks, leave_ranks
@@ -30,13 +31,15 @@ def main(arguments: Sequence[str]) -> None:
         world = make_world(task, WORLDS)
         if case:
             name, budget, seed, path = case
-            arm = {**ARMS, **FREE}[name]
-            with tempfile.TemporaryDirectory() as folder:
-                run = Run(world, arm, int(budget), int(seed), Path(folder) / "run")
-                result = run.result()
-            if name not in FREE:
-                result.pop("rows")  # only how rewards are over-optimised is seen in a curve
-            Path(path).write_text(json.dumps(result))
+            arm = {**ARMS, **FREE, **DIRECT}[name]
+            with tempfile.TemporaryDirectory() as place:
+                folder = Path(place) / "run"
+                run = (
+                    DirectRun(world, arm, int(seed), folder)
+                    if arm.is_direct
+                    else Run(world, arm, int(budget), int(seed), folder)
+                )
+                Path(path).write_text(json.dumps(run.result()))
     finally:
         leave_ranks()
 

@@ -43,9 +43,6 @@ BATCH = 128
 PROMPTS_A_TURN = 32
 """Asked about with one policy and one reward, before either is looked at again."""
 REFITS = 6
-DIGITS = 4
-"""Of figures that are kept."""
-HELD_KL = KLConfig(coefficient=0.12, target=8.0, horizon_episodes=1280)
 FREE_KL = KLConfig(kind="fixed", coefficient=0.005)
 LABELER = LabelerProfile(beta=1.0, eps_mistake=0.05)
 LIMITS = BatchLimits(max_tokens=16_384, max_sequences=512)
@@ -65,6 +62,29 @@ def labels_config(arm: Arm, budget: int) -> LabelsConfig:
         selector=arm.selector,
         num_candidates=arm.num_candidates,
         warm=WarmConfig(every_labels=16),
+    )
+
+
+def make_learner(
+    world: World, arm: Arm, seed: int, folder: Path, episodes: int, sampler: Sampler
+) -> PPOLearner:
+    """Return the learner of an arm, which publishes to its sampler.
+
+    Arguments as `Run`'s.
+    """
+    held = KLConfig(coefficient=arm.first_beta, target=arm.kl_target, horizon_episodes=1280)
+    return PPOLearner(
+        policy=PolicyConfig(path=str(world.policy)),
+        ppo=PPOConfig(
+            batch_size=BATCH, lr=1e-3, lr_schedule="constant", affirmative_nudge=arm.nudge
+        ),
+        kl=FREE_KL if arm.is_free else held,
+        learner=ENGINE,
+        checkpoint_root=folder / "policy",
+        total_episodes=episodes,
+        probe_token_ids=world.prompts[0].token_ids,
+        publisher=sampler,
+        seed=seed,
     )
 
 
@@ -107,19 +127,7 @@ class Run:
         self._reward: RewardModel | None = None
         self._reward_version = 0
         self._sampler = Sampler(world.policy, world.tokenizer, seed)
-        self._learner = PPOLearner(
-            policy=PolicyConfig(path=str(world.policy)),
-            ppo=PPOConfig(
-                batch_size=BATCH, lr=1e-3, lr_schedule="constant", affirmative_nudge=arm.nudge
-            ),
-            kl=FREE_KL if arm.is_free else HELD_KL,
-            learner=ENGINE,
-            checkpoint_root=folder / "policy",
-            total_episodes=episodes,
-            probe_token_ids=world.prompts[0].token_ids,
-            publisher=self._sampler,
-            seed=seed,
-        )
+        self._learner = make_learner(world, arm, seed, folder, episodes, self._sampler)
         reference = self._sampler.draw(self._drawn_prompts(256))
         self._trainer = RewardTrainer(
             policy_path=world.policy,
@@ -154,18 +162,18 @@ class Run:
                 {
                     "episodes": step * BATCH,
                     "labels": len(self._labels),
-                    "kl": round(report.metrics["kl/reference_mean"], DIGITS),
-                    "gold": round(fmean(map(self._gold, rollouts)), DIGITS),
-                    "score": round(fmean(each.score.value for each in batch.rollouts), DIGITS),
+                    "kl": report.metrics["kl/reference_mean"],
+                    "gold": fmean(map(self._gold, rollouts)),
+                    "score": fmean(each.score.value for each in batch.rollouts),
                 }
             )
         last = self._sampler.draw(self._drawn_prompts(512))
         self.close()
         return {
-            "gold": round(fmean(map(self._gold, last)), DIGITS),
-            "kl": round(fmean(row["kl"] for row in rows[-5:]), DIGITS),
+            "gold": fmean(map(self._gold, last)),
+            "kl": fmean(row["kl"] for row in rows[-5:]),
             "labels": len(self._labels),
-            "seconds": round(time.monotonic() - started),
+            "seconds": time.monotonic() - started,
             "rows": rows,
         }
 

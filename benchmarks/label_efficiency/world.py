@@ -1,7 +1,8 @@
-"""Two tasks: the demo's, and one whose wanted style ρ hardly ever writes.
+"""Tasks: the demo's, one of another taste, and one whose wanted style ρ hardly ever writes.
 
 reviews   the gold score of the demo: how good a review says its subject is
-letters   the same, and more for a form of address that a response of ρ has less than once in a
+descriptiveness   how much it describes, good or bad; ρ is the same
+letters   as reviews, and more for a form of address that a response of ρ has less than once in a
           thousand; where a policy stays on what ρ writes it never learns of it
 """
 
@@ -15,7 +16,8 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from actors.prompts.grammar import review_corpus
-from label_queue.simulated.gold import response_gold
+from label_queue.simulated.gold.registry import gold_of
+from label_queue.simulated.gold.reviews import response_gold
 from learners.base_model import train_base_model
 from learners.config import BaseModelConfig, SupervisedConfig
 from protocol.messages import Prompt
@@ -52,6 +54,7 @@ def _letters_gold(prompt: str, response: str) -> float:
 
 GOLDS: dict[str, Gold] = {
     "reviews": lambda prompt, response: response_gold(prompt, response, 1.0),
+    "descriptiveness": gold_of("descriptiveness").score,
     "letters": _letters_gold,
 }
 """By the task's name."""
@@ -77,7 +80,7 @@ def make_world(task: str, folder: Path) -> World:
 
     `engine.join_ranks` comes first.
     """
-    policy = folder / f"base-{task}"
+    policy = folder / f"base-{'letters' if task == 'letters' else 'reviews'}"
     done = policy / "done"
     if not done.exists():
         train_base_model(_texts(task), BASE_MODEL, policy)

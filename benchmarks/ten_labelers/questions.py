@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.prompts.grammar import review
-from label_queue.simulated.gold import response_gold
+from label_queue.simulated.gold.reviews import response_gold
 from protocol.labels import QueryDraft, QueryOrder
 from protocol.messages import Prompt, Rollout, Sampling
 

@@ -33,6 +33,7 @@ from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from label_queue.simulated.client import SimulatedLabeler
 from label_queue.simulated.config import LabelerProfile
+from label_queue.simulated.gold.reviews import ReviewsGold
 from protocol.labels import FitRequest, RewardVersion
 from tests.support.messages import make_policy
 
@@ -198,7 +199,9 @@ async def _one_labeler(
 
     headers = {"authorization": f"Bearer {token}"}
     async with open_client(httpx.AsyncClient, url, headers=headers, timeout=60) as http:
-        labeler = SimulatedLabeler(http=http, profile=profile, report_path=report, sleep=go_on)
+        labeler = SimulatedLabeler(
+            http=http, profile=profile, gold=ReviewsGold(), report_path=report, sleep=go_on
+        )
         await labeler.work(stop)
 
 

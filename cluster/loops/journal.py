@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 import structlog
 
 from cluster.loops.activity import LoopState
-from cluster.loops.metric_rows import GoldScore, MetricRows
+from cluster.loops.metric_rows import MetricRows
 from cluster.loops.reward_comparison import Verdict
 from cluster.loops.timekeeper import Timekeeper, Wait
 from cluster.recordings.records import (
@@ -37,6 +37,7 @@ from cluster.recordings.streams import (
     Recordings,
 )
 from label_queue.folds.lineage import as_provenance
+from label_queue.simulated.gold.port import Gold
 from protocol.cord import CordReason, CordState
 from protocol.labels import FitKind, RewardVersion
 from protocol.messages import ActorStats, ExperienceBatch, PolicyVersion, Rollout, StepReport
@@ -61,7 +62,7 @@ class Journal:
         self,
         recordings: Recordings,
         metrics: MetricSink,
-        gold: GoldScore | None = None,
+        gold: Gold | None = None,
         now: Callable[[], float] = time.time,
         began_at: float | None = None,
     ) -> None:

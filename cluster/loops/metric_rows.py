@@ -6,17 +6,17 @@ anything can see them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 from cluster.loops.timekeeper import Timekeeper
+from label_queue.simulated.gold.port import Gold
+from protocol.chat import in_one_text
 from protocol.cord import CordState
 from protocol.labels import RewardVersion
 from protocol.messages import ExperienceBatch, PolicyVersion, ScoredRollout, StepReport
 from protocol.ports import MetricSink
 
-GoldScore = Callable[[str, str], float]
-"""(prompt text, response text) → the hidden score."""
 Row = dict[str, float]
 
 
@@ -29,7 +29,7 @@ class MetricRows:
         gold: The hidden score of a response, for tasks that have one.
     """
 
-    def __init__(self, metrics: MetricSink, clocks: Timekeeper, gold: GoldScore | None) -> None:
+    def __init__(self, metrics: MetricSink, clocks: Timekeeper, gold: Gold | None) -> None:
         self._metrics = metrics
         self._clocks = clocks
         self._gold = gold
@@ -191,7 +191,11 @@ class MetricRows:
         }
         if self._gold is not None:
             row["reward/gold_mean"] = fmean(
-                self._gold(item.rollout.prompt.text, item.rollout.text) for item in scored
+                self._gold.score(
+                    in_one_text(item.rollout.prompt.text, item.rollout.prompt.messages),
+                    item.rollout.text,
+                )
+                for item in scored
             )
         return row
 

@@ -35,7 +35,7 @@ from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger_place import LedgerPlace
 from label_queue.oversight.judgement import Evidence, assessments
 from label_queue.quality.assessment import Assessment
-from label_queue.simulated.gold import response_gold
+from label_queue.simulated.gold.registry import gold_of
 from label_queue.state import LabelState
 from protocol.cord import CordEvent
 from protocol.labels import AnswerEvent, Comparison, PolicyProvenance
@@ -98,12 +98,17 @@ class RunRecords:
     @property
     def has_gold(self) -> bool:
         """Whether the task has a hidden score that the report may look at."""
-        return self.config.prompts.source == "reviews"
+        return self.config.gold is not None
 
     def gold(self, rollout: RolloutRecord) -> float:
-        """Return the hidden score of a response; only for tasks that have one."""
-        assert self.has_gold, "this task has no gold score"
-        return response_gold(rollout.prompt, rollout.text)
+        """Return the hidden score of a response; only for tasks that have one.
+
+        Raises:
+            MissingError: What the score reads by is not installed here.
+        """
+        name = self.config.gold
+        assert name is not None, "this task has no gold score"
+        return gold_of(name).score(rollout.prompt, rollout.text)
 
     def series(self, name: str) -> list[float]:
         """Return all values of one metric, as they came."""

@@ -4,7 +4,7 @@ A file of them has one JSON object a line,
 
     {"prompt": text or chat messages, "better": text, "worse": text}
 
-and for our own reviews the generator makes some, whose order its hidden score knows.
+and for our own reviews the generator makes some, whose order the labelers' hidden score knows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from actors.prompts.grammar import review
 from cluster.guards.anchor_accuracy import AnchorPair
 from cluster.starting.written_responses import ResponseReader, WrittenLine
-from label_queue.simulated.gold import response_gold
+from label_queue.simulated.gold.port import Gold
 from protocol.chat import in_one_text
 from protocol.ending import EndRule
 from protocol.errors import InputError
@@ -60,6 +60,7 @@ def _pair(line: WrittenLine) -> AnchorPair:
 def review_anchors(
     tokenizer: PolicyTokenizer,
     rule: EndRule,
+    gold: Gold,
     *,
     prompt_tokens: int,
     max_tokens: int,
@@ -73,6 +74,7 @@ def review_anchors(
     Args:
         tokenizer: The policy's.
         rule: Where the run's responses end.
+        gold: The hidden score that orders them.
         prompt_tokens: P, words of a prompt.
         max_tokens: T, words of a response before it is cut.
         count: Prompts tried; each that allows it gives a pair.
@@ -89,7 +91,7 @@ def review_anchors(
             written = tokenizer.response_ids(ending, where="a generated text")
             tokens = tokenizer.kept_ids(written[:max_tokens], rule, is_chat=False)
             text = tokenizer.shown_text(tokens)
-            scored.append((response_gold(prompt, text), text, prompt_ids + tokens))
+            scored.append((gold.score(prompt, text), text, prompt_ids + tokens))
         worst, best = min(scored), max(scored)
         if best[0] - worst[0] >= LEAST_GAP:
             pairs.append(

@@ -14,6 +14,7 @@ from cluster.config import SimulatedLabeler
 from cluster.run_folder import RunFolder
 from cluster.supervision.config import RestartsConfig
 from cluster.supervision.restarts import Restarts
+from label_queue.simulated.config import GoldName
 from protocol.errors import LabelerDied, LabelerFailed
 from protocol.files import writing
 
@@ -26,6 +27,7 @@ class SimulatedLabelers:
 
     Args:
         profiles: Who labels, and how well.
+        gold: The score they judge by; None where there are none.
         url: The intake's address, e.g. "http://127.0.0.1:8000".
         folder: The run's, with a token file for each; reports and logs go there.
         restarts: How often one that a signal has ended may be started again.
@@ -34,11 +36,13 @@ class SimulatedLabelers:
     def __init__(
         self,
         profiles: Sequence[SimulatedLabeler],
+        gold: GoldName | None,
         url: str,
         folder: RunFolder,
         restarts: Restarts | None = None,
     ) -> None:
         self._profiles = profiles
+        self._gold = gold
         self._url = url
         self._folder = folder
         self._restarts = restarts or Restarts(RestartsConfig())
@@ -122,6 +126,7 @@ class SimulatedLabelers:
         return f"code {code}: {last}; see {log}"
 
     def _start(self, profile: SimulatedLabeler) -> subprocess.Popen[bytes]:
+        assert self._gold is not None, "there is a gold score where labelers are simulated"
         # Absolute: a relative path may begin with a dash.
         token_file = self._folder.tokens.absolute() / profile.name
         with writing(self._log(profile.name)):
@@ -133,6 +138,7 @@ class SimulatedLabelers:
                     *("--url", self._url),
                     *("--token-file", str(token_file)),
                     *("--profile", profile.model_dump_json(exclude={"name"})),
+                    *("--gold", self._gold),
                     *("--report", str(self._report(profile))),
                     *("--parent", str(os.getpid())),
                 ],

@@ -21,6 +21,7 @@ from label_queue.labeling.guidelines import read_guidelines
 from label_queue.ledger.opening import is_there
 from label_queue.ledger.sql import SqlLedger
 from label_queue.quality.gold_tasks import read_gold
+from label_queue.simulated.gold.registry import gold_of
 from protocol.errors import ResourceError
 from protocol.model_folder import ModelFolder, inspect_model
 
@@ -63,7 +64,7 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
         from cluster.metrics.wandb_sink import check_online
 
         check_online()
-    check_label_files(config.labels)
+    _check_label_side(config)
     if config.run.reward is not None:
         _check_reward(config)
     if address is None:
@@ -141,6 +142,13 @@ def _check_reward(config: RunConfig) -> None:
     bundle = find_bundle(str(config.run.reward))
     if config.policy is not None:
         check_given(bundle, policy_folder(config.policy.path))
+
+
+def _check_label_side(config: RunConfig) -> None:
+    """Raise UserError where a file for labelers cannot be read, or the gold score is missing."""
+    check_label_files(config.labels)
+    if config.gold is not None:
+        gold_of(config.gold)
 
 
 def check_label_files(labels: LabelsConfig) -> None:

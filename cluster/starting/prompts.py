@@ -18,6 +18,7 @@ from cluster.guards.anchor_accuracy import AnchorPair
 from cluster.starting.anchor_texts import read_anchor_pairs, review_anchors
 from cluster.starting.normalisation_texts import read_normalisation_texts
 from cluster.starting.written_responses import ResponseReader
+from label_queue.simulated.gold.registry import gold_of
 from protocol.ending import EndRule
 from protocol.errors import ConfigError
 from protocol.model_folder import ModelFolder, inspect_model
@@ -117,6 +118,7 @@ def anchor_pairs(config: RunConfig, policy_path: Path) -> tuple[AnchorPair, ...]
         return review_anchors(
             reader,
             rule,
+            gold_of(config.gold or "reviews"),
             prompt_tokens=config.prompts.prompt_tokens,
             max_tokens=config.response.max_tokens,
             count=wanted.num_pairs,

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import get_args
 
 import httpx
 from pydantic import ValidationError
@@ -18,7 +19,8 @@ from label_queue.simulated.client import (
     LONGEST_TASK_WAIT_S,
     SimulatedLabeler,
 )
-from label_queue.simulated.config import LabelerProfile
+from label_queue.simulated.config import GoldName, LabelerProfile
+from label_queue.simulated.gold.registry import gold_of
 from protocol.errors import AndonError, ConfigError, LabelerFailed
 from protocol.files import read_text
 
@@ -31,6 +33,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--url", required=True, help="the intake, e.g. http://127.0.0.1:8000")
     parser.add_argument("--token-file", type=Path, help=f"instead of ${TOKEN_VARIABLE}")
     parser.add_argument("--profile", required=True, help="a LabelerProfile as JSON text")
+    parser.add_argument(
+        "--gold", choices=get_args(GoldName), default="reviews", help="the score it judges by"
+    )
     parser.add_argument("--parent", type=int, help="pid of the process to end with")
     parser.add_argument("--report", type=Path, required=True, help="where counts are written")
     return parser.parse_args(argv)
@@ -80,7 +85,10 @@ async def _work(arguments: argparse.Namespace) -> None:
         timeout=LONGEST_TASK_WAIT_S + ANSWER_TIMEOUT_S,
     ) as http:
         labeler = SimulatedLabeler(
-            http=http, profile=_profile(arguments.profile), report_path=arguments.report
+            http=http,
+            profile=_profile(arguments.profile),
+            gold=gold_of(arguments.gold),
+            report_path=arguments.report,
         )
         watching = loop.create_task(_end_with(arguments.parent, stop))
         await labeler.work(stop)

@@ -3,7 +3,7 @@
 The model is B-Pref's stochastic preference (Lee et al. 2021, "B-Pref: Benchmarking
 Preference-Based Reinforcement Learning"), carried from pairs to K candidates: a Plackett–Luce
 ranking with rationality beta, and on it skips, ties, slips, position bias, drift and malice.
-Utilities are those of `gold.response_gold` under the labeler's gamma, in the order shown.
+Utilities are gold scores under the labeler's gamma, in the order shown.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
 from label_queue.labeling.tasks import Task
 from label_queue.simulated.choice import Verdict, decide, seconds_spent
 from label_queue.simulated.config import LabelerProfile
-from label_queue.simulated.gold import response_gold
+from label_queue.simulated.gold.port import Gold
 from protocol.chat import in_one_text
 from protocol.errors import AndonError, Unauthenticated
 from protocol.files import is_full
@@ -92,13 +92,11 @@ class WorkReport:
 
 
 def answer_to(
-    task: Task, profile: LabelerProfile, num_given: int, rng: random.Random
+    task: Task, profile: LabelerProfile, gold: Gold, num_given: int, rng: random.Random
 ) -> LabelSubmission:
     """Read a task and form the answer to it."""
     prompt = in_one_text(task.prompt.text, task.prompt.messages)
-    utilities = [
-        response_gold(prompt, candidate.text, profile.gamma) for candidate in task.candidates
-    ]
+    utilities = [gold.score(prompt, candidate.text, profile.gamma) for candidate in task.candidates]
     verdict: Verdict = decide(utilities, task.kind, profile, num_given, rng)
     names = tuple(task.candidates[index].candidate_id for index in verdict.order)
     return LabelSubmission(
@@ -119,6 +117,7 @@ class SimulatedLabeler:
         *,
         http: httpx.AsyncClient,
         profile: LabelerProfile,
+        gold: Gold,
         report_path: Path,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         patience_s: float = 60.0,
@@ -128,6 +127,7 @@ class SimulatedLabeler:
         Args:
             http: Where the API is.
             profile: How to judge.
+            gold: What by.
             report_path: Where the counts are kept up to date.
             sleep: Waits some seconds.
             patience_s: How long, counted in waits, to try a request that fails.
@@ -137,6 +137,7 @@ class SimulatedLabeler:
         """Why the labeler ended before its run did, if it did."""
         self._http = http
         self._profile = profile
+        self._gold = gold
         self._report_path = report_path
         self._sleep = sleep
         self._patience_s = patience_s
@@ -204,7 +205,9 @@ class SimulatedLabeler:
         if not response.is_success:
             raise GaveUp(f"no task was given: status {response.status_code}, {response.text[:200]}")
         task = TASK.validate_json(response.content)
-        answer = answer_to(task, self._profile, self.report.acknowledged, self._judgement)
+        answer = answer_to(
+            task, self._profile, self._gold, self.report.acknowledged, self._judgement
+        )
         await self._sleep((answer.active_ms or 0) / 1000)
         return answer
 

@@ -1,10 +1,26 @@
-"""How a simulated labeler judges. Parameters after B-Pref (Lee et al. 2021)."""
+"""How simulated labelers judge. Parameters after B-Pref (Lee et al. 2021)."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import Field
 
 from protocol.settings import Fraction, Seed, Settings
+
+GoldName = Literal["reviews", "descriptiveness", "vader"]
+"""The gold scores there are; `gold/registry.py` finds them."""
+
+
+class SimulatedConfig(Settings):
+    """What all simulated labelers of a run have in common."""
+
+    gold: GoldName | None = None
+    """The hidden score that they judge by, and that the report draws. Of our own generator's texts:
+    "reviews", how good they say that something is, or "descriptiveness", how much they describe. Of
+    any English text: "vader", its sentiment (`pip install 'andon[smollm2]'`). None: "reviews" where
+    there are generated prompts or simulated labelers, and none where people alone label texts of
+    their own."""
 
 
 class LabelerProfile(Settings):

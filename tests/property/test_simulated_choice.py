@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from label_queue.simulated.choice import choice_probabilities
 from label_queue.simulated.config import LabelerProfile
-from label_queue.simulated.gold import gold_score
-from label_queue.simulated.valence import VALENCE
+from label_queue.simulated.gold.reviews import gold_score
+from label_queue.simulated.gold.valence import VALENCE
 
 utilities = st.lists(st.floats(min_value=-50, max_value=50), min_size=2, max_size=8)
 profiles = st.builds(

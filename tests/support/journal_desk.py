@@ -17,6 +17,13 @@ from tests.support.messages import make_policy, make_request, make_rollout, make
 START = 1000.0
 
 
+class LengthGold:
+    """A gold score that a test works out by counting letters."""
+
+    def score(self, prompt: str, response: str, gamma: float = 1.0) -> float:
+        return float(len(prompt) - len(response))
+
+
 def make_batch(step: int, reward_version: int) -> ExperienceBatch:
     """Two responses of three kept tokens, the second of them cut off."""
     rollouts = [make_rollout(make_request(n), step, is_complete=n == 0) for n in range(2)]
@@ -71,7 +78,7 @@ class Desk:
         self.journal = Journal(
             self.recordings,
             MetricsHub([self.sink], lambda: self.now - START),
-            gold=lambda prompt, text: float(len(prompt) - len(text)),
+            gold=LengthGold(),
             now=lambda: self.now,
         )
 

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
-    *("actors", "benchmarks", "cluster", "label_queue", "learners", "protocol"),
+    *("actors", "benchmarks", "cluster", "examples", "label_queue", "learners", "protocol"),
     "reward_service",
 )
 MODULES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))

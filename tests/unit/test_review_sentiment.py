@@ -7,8 +7,9 @@ import pytest
 
 from actors.prompts import words
 from actors.prompts.grammar import review_corpus, vocabulary
-from label_queue.simulated import valence
-from label_queue.simulated.gold import gold_score, response_gold
+from label_queue.simulated.gold import valence
+from label_queue.simulated.gold.describing import DESCRIPTION
+from label_queue.simulated.gold.reviews import gold_score, response_gold
 
 
 def test_every_sentiment_word_has_a_valence_of_its_own_sign() -> None:
@@ -34,6 +35,21 @@ def test_every_modifier_and_connective_is_known() -> None:
     assert set(words.NEGATIONS) | {"less"} == set(valence.NEGATION)
     assert set(words.CONTRASTS) | {"however"} == valence.CONTRASTS
     assert set(words.CONCESSIONS) == valence.CONCESSIONS
+
+
+def test_every_adjective_and_adverb_describes_and_nothing_else() -> None:
+    verbs_and_nouns = {
+        *words.POSITIVE_PAST_VERBS,
+        *words.NEGATIVE_PAST_VERBS,
+        *words.POSITIVE_VERBS,
+        *words.NEGATIVE_VERBS,
+        *words.POSITIVE_NOUNS,
+        *words.NEGATIVE_NOUNS,
+    }
+    adjectives = (words.positive_words() | words.negative_words()) - verbs_and_nouns
+    adverbs = {*valence.INTENSITY, *words.PRAISING_OPENERS, *words.BLAMING_OPENERS}
+    assert {word for word, worth in DESCRIPTION.items() if worth == 1.0} == adjectives
+    assert {word for word, worth in DESCRIPTION.items() if worth == 0.5} == adverbs
 
 
 @pytest.fixture(scope="module")

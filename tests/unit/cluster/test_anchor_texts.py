@@ -15,7 +15,7 @@ from cluster.config import RunConfig, parse_config
 from cluster.starting.anchor_texts import LEAST_GAP, read_anchor_pairs
 from cluster.starting.prompts import anchor_pairs
 from cluster.starting.written_responses import ResponseReader
-from label_queue.simulated.gold import response_gold
+from label_queue.simulated.gold.reviews import response_gold
 from protocol.ending import EndRule
 from protocol.errors import InputError, MissingError
 from protocol.tokenizing import PolicyTokenizer

@@ -12,7 +12,11 @@ from cluster.config import load_config, parse_config, save_config
 from protocol.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
-SHIPPED = (ROOT / "cluster/demo.toml", *sorted((ROOT / "examples").glob("*.toml")))
+SHIPPED = (
+    ROOT / "cluster/demo.toml",
+    ROOT / "cluster/smollm2/run.toml",
+    *sorted((ROOT / "examples").rglob("*.toml")),
+)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)

@@ -28,7 +28,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_one_labeler_that_fails_is_told_while_the_others_work(tmp_path: Path) -> None:
-    labelers = SimulatedLabelers((), "http://127.0.0.1:1", RunFolder(tmp_path))
+    labelers = SimulatedLabelers((), "reviews", "http://127.0.0.1:1", RunFolder(tmp_path))
     with labelers:
         works = stand_in("import time; time.sleep(60)")
         labelers._processes |= {"ann": works, "ben": stand_in("raise SystemExit(3)")}
@@ -57,14 +57,14 @@ def test_labelers_that_were_started_end_when_a_later_one_cannot_start(
     monkeypatch.setattr(subprocess, "Popen", start)
     with (
         pytest.raises(OSError, match="no more processes"),
-        SimulatedLabelers(profiles, "http://127.0.0.1:1", folder),
+        SimulatedLabelers(profiles, "reviews", "http://127.0.0.1:1", folder),
     ):
         pass
     assert started[0].poll() is not None
 
 
 async def test_labelers_that_are_done_are_no_error(tmp_path: Path) -> None:
-    labelers = SimulatedLabelers((), "http://127.0.0.1:1", RunFolder(tmp_path))
+    labelers = SimulatedLabelers((), "reviews", "http://127.0.0.1:1", RunFolder(tmp_path))
     with labelers:
         labelers._processes["ann"] = stand_in("pass")
         await asyncio.wait_for(labelers.watch(), 30)
@@ -75,7 +75,7 @@ async def test_a_labeler_that_gives_up_ends_the_run_with_its_last_word(tmp_path:
     folder.write_token("ann", "secret")
     (tmp_path / "-run" / "tokens" / "ann").unlink()
     with SimulatedLabelers(
-        [SimulatedLabeler(name="ann")], "http://127.0.0.1:1", folder
+        [SimulatedLabeler(name="ann")], "reviews", "http://127.0.0.1:1", folder
     ) as labelers:
         with pytest.raises(LabelerFailed) as told:
             await asyncio.wait_for(labelers.watch(), 60)
@@ -96,7 +96,7 @@ async def test_a_labeler_that_is_killed_is_started_again(
         RestartsConfig(max_restarts=2, first_pause_s=0.01),
         lambda part, cause: told.append(f"{part}: {cause}"),
     )
-    with SimulatedLabelers((), "http://127.0.0.1:1", folder, restarts) as labelers:
+    with SimulatedLabelers((), "reviews", "http://127.0.0.1:1", folder, restarts) as labelers:
         labelers._profiles = [SimulatedLabeler(name="ann")]
         works = "import time; time.sleep(60)"
         lives = [stand_in(works), stand_in(works), stand_in("pass")]
@@ -119,7 +119,7 @@ async def test_a_labeler_that_is_killed_too_often_ends_the_run(
     restarts = Restarts(RestartsConfig(max_restarts=1, first_pause_s=0.01))
     killed = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     folder = RunFolder(tmp_path)
-    with SimulatedLabelers((), "http://127.0.0.1:1", folder, restarts) as labelers:
+    with SimulatedLabelers((), "reviews", "http://127.0.0.1:1", folder, restarts) as labelers:
         labelers._profiles = [SimulatedLabeler(name="ann")]
         monkeypatch.setattr(labelers, "_start", lambda _: stand_in(killed))
         labelers._processes["ann"] = stand_in(killed)
@@ -128,7 +128,7 @@ async def test_a_labeler_that_is_killed_too_often_ends_the_run(
 
 
 async def test_labelers_that_are_told_to_end_are_no_error(tmp_path: Path) -> None:
-    labelers = SimulatedLabelers((), "http://127.0.0.1:1", RunFolder(tmp_path))
+    labelers = SimulatedLabelers((), "reviews", "http://127.0.0.1:1", RunFolder(tmp_path))
     with labelers:
         # Ended by the signal, as one that had no time to ask for it.
         labelers._processes["ann"] = stand_in("import time; time.sleep(60)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from label_queue.simulated.gold import clause_scores, gold_score, response_gold
+from label_queue.simulated.gold.reviews import clause_scores, gold_score, response_gold
 
 # good +0.6, bad -0.6, great +1.0, rude -1.0, excellent +1.5; very ×1.5, extremely ×2,
 # slightly ×0.4; not ×-0.75, never ×-1, hardly ×-0.5, less ×-0.5

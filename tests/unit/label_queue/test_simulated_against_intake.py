@@ -13,6 +13,7 @@ from label_queue.intake.app import build_app
 from label_queue.queue import LabelQueue
 from label_queue.simulated.client import SimulatedLabeler
 from label_queue.simulated.config import LabelerProfile
+from label_queue.simulated.gold.reviews import ReviewsGold
 from tests.unit.label_queue.labeling import answer_orders
 
 
@@ -36,6 +37,7 @@ async def test_acknowledged_is_what_the_ledger_holds(queue: LabelQueue, tmp_path
         labeler = SimulatedLabeler(
             http=http,
             profile=LabelerProfile(eps_skip=0.3, seed=2),
+            gold=ReviewsGold(),
             report_path=tmp_path / "report.json",
             sleep=read_four,
         )

@@ -14,6 +14,7 @@ import pytest
 from label_queue.simulated.__main__ import main
 from label_queue.simulated.client import SimulatedLabeler
 from label_queue.simulated.config import LabelerProfile
+from label_queue.simulated.gold.reviews import ReviewsGold
 from protocol.errors import Unauthenticated
 
 GOOD, BAD = "good-one", "bad-one"
@@ -137,6 +138,7 @@ def label(tmp_path: Path, waits: list[float]) -> Labeling:
             labeler = SimulatedLabeler(
                 http=http,
                 profile=LabelerProfile(**{"beta": 1e6, **profile}),
+                gold=ReviewsGold(),
                 report_path=path,
                 sleep=sleep,
                 patience_s=20.0,

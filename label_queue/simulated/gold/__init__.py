@@ -1,0 +1,1 @@
+"""Gold scores: what simulated labelers want of a response, one score a module, behind one port."""
