@@ -2,10 +2,12 @@
 
     python -m benchmarks.label_load --labelers 200 --seconds 120 --thinking 5
     python -m benchmarks.label_load --labelers 200 --seconds 120 --thinking 0
+    python -m benchmarks.label_load --labelers 50 --seconds 120 --thinking 0 --kill-every 20
 
-The whole way: simulated labelers over loopback HTTP, Ray Serve's proxy, the intake's replica, the
-label queue's actor, SQLite. The labelers share one process with one another, and the machine with
-the servers. Afterwards the ledger is read: each acknowledged label must be there once.
+The whole way: simulated labelers over loopback HTTP, the intake's process, the label queue's actor,
+SQLite. The labelers share one process with one another, and the machine with the servers.
+Afterwards the ledger is read: each acknowledged label must be there once, also where the intake is
+ended by `kill -9` again and again meanwhile.
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ import random
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import click
 import httpx
+import psutil
 import ray
 
 from benchmarks.cpu_times import CpuTimes
@@ -39,9 +42,12 @@ from protocol.remote import Remote
 from tests.support.labels import make_drafts
 
 RUN_ID = "load"
-FASTEST_LABELS_PER_S = 250
+FASTEST_LABELS_PER_S = 400
 """Queries asked a second, at most: more labels than two cores make durable."""
 TIMEOUT_S = 60.0
+POLL_S = 0.05
+INTAKE = "ray::IntakeShell"
+"""How the intake's process calls itself."""
 
 
 class Tally:
@@ -122,6 +128,45 @@ async def watching_owner(url: str, token: str) -> AsyncIterator[None]:
         await asyncio.wait({task})
 
 
+@asynccontextmanager
+async def killed_again_and_again(url: str, every_s: float) -> AsyncIterator[list[float]]:
+    """Have the intake's process ended every so often; yield after how many seconds it was back."""
+    away_s: list[float] = []
+
+    async def kill() -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            killed = []
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    if any(INTAKE in word for word in process.cmdline()):
+                        process.kill()
+                        killed.append(process)
+            killed_at = perf_counter()
+            await asyncio.to_thread(psutil.wait_procs, killed)
+            while not await listens(url):  # noqa: ASYNC110 -- another process tells no event
+                await asyncio.sleep(POLL_S)
+            away_s.append(perf_counter() - killed_at)
+
+    task = asyncio.create_task(kill())
+    try:
+        yield away_s
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def listens(url: str) -> bool:
+    """Say whether somebody takes connections there."""
+    at = httpx.URL(url)
+    try:
+        _, writer = await asyncio.open_connection(at.host, at.port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
 async def measure(
     queue: Remote[LabelQueueShell], url: str, folder: Path, arguments: argparse.Namespace
 ) -> Tally:
@@ -135,11 +180,17 @@ async def measure(
         for seed in range(arguments.labelers)
     }
     tokens = {name: await sides.owner.add_labeler(name) for name in profiles}
+    async with open_client(httpx.AsyncClient, url) as http:
+        document = (await http.get("/openapi.json")).json()
     tally = Tally()
     async with AsyncExitStack() as stack:
         if arguments.owner:
             owner = await sides.owner.add_labeler("owner", "owner")
             await stack.enter_async_context(watching_owner(url, owner))
+        away_s: list[float] = []
+        if arguments.kill_every:
+            killing = killed_again_and_again(url, arguments.kill_every)
+            away_s = await stack.enter_async_context(killing)
         cpu, started = CpuTimes(), perf_counter()
         await asyncio.gather(
             *(
@@ -149,10 +200,11 @@ async def measure(
         )
         elapsed = perf_counter() - started
     print_figures(tally, elapsed)
+    if away_s:
+        back = ", ".join(f"{each:.1f}" for each in away_s)
+        click.echo(f"  the intake was killed, and was back after {back} s")
     commit_p95_s = await sides.policy_loop.ledger_commit_p95_s()
     click.echo(f"  ledger commit: p95 {1e3 * commit_p95_s:.1f} ms")
-    async with open_client(httpx.AsyncClient, url) as http:
-        document = (await http.get("/openapi.json")).json()
     click.echo(f"  not in the OpenAPI: {', '.join(tally.undocumented(document)) or 'none'}")
     for name, share in cpu.shares(elapsed)[:5]:
         click.echo(f"  CPU {name}: {share:.0%} of a core")
@@ -205,6 +257,9 @@ def main() -> None:
     parser.add_argument("--labelers", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--thinking", type=float, default=5.0, help="mean seconds a task; 0: none")
+    parser.add_argument(
+        "--kill-every", type=float, default=0.0, help="seconds between kills of the intake; 0: none"
+    )
     parser.add_argument("--owner", action="store_true", help="with the owner's page open")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
