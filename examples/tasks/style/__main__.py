@@ -26,7 +26,7 @@ from examples.tasks.style.frontier import Point, frontier, gold_at, reference_go
 
 TASKS = {"sentiment": "reviews", "descriptiveness": "descriptiveness"}
 """What the paper calls a task, and its name among the golds."""
-BUDGETS = (64, 256, 1_024)
+BUDGETS = (256, 1_024, 4_096)
 """N₁ < N₂ < N₃."""
 LEARNED_KL = 8.0
 """Target of the runs whose reward is learned, and of the direct one beside them."""
