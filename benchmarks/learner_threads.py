@@ -3,9 +3,10 @@
     python -m benchmarks.learner_threads [--turns 3] [--critic separate]
 
 PPO steps on one rank: a GPT-2 of 0.9 M weights, prompts of 8 tokens, responses of 24, batches of
-128 episodes, four epochs of four minibatches. Two threads run a pass each (`learners/side_by_side.py`);
-what they would do within operations is given too: that is what `torch.set_num_threads(2)` does of
-itself. The ways take turns, each in a process of its own; figures are medians over the turns.
+128 episodes, four epochs of four minibatches. Two threads run a pass each, by
+`learners/side_by_side.py`; what they would do within operations is given too: that is what
+`torch.set_num_threads(2)` does of itself. The ways take turns, each in a process of its own;
+figures are medians over the turns.
 """
 
 from __future__ import annotations

@@ -19,9 +19,11 @@ from cluster.guards.guards import Guards
 from cluster.run_folder import RunFolder
 from label_queue.figures.validation import ValidationVote
 from learners.config import KLConfig, LearnerConfig, PolicyConfig, PPOConfig
+from learners.policy_model import PolicyModel
 from learners.ppo import PPOLearner
 from learners.weights import SharedMemoryPublisher
 from protocol.messages import ExperienceBatch, Prompt, Rollout, Sampling, Score, ScoredRollout
+from reward_service.pretrained import load_causal_model
 from tests.support.memory_sink import MemorySink
 from tests.support.parts import FakeRewardService
 from tests.support.present import present
@@ -79,6 +81,7 @@ class Injected:
         self.folder = folder
         self._score = score
         self._loads = loads
+        self._reference = PolicyModel(load_causal_model(model))
         self.learner = PPOLearner(
             policy=PolicyConfig(path=str(model)),
             ppo=PPOConfig(**{**PPO.model_dump(), **ppo}),
@@ -121,7 +124,7 @@ class Injected:
     def batch(self) -> ExperienceBatch:
         """Sample a batch from the policy as it stands, and score it."""
         engine: Any = self.learner._engine
-        model = engine.module if self._loads else self.learner._reference
+        model = engine.module if self._loads else self._reference
         rollouts = [
             rollout
             for prompt in PROMPTS
@@ -148,7 +151,7 @@ class Injected:
             return  # the batch is ρ's own
         for number in range(VOTES_PER_STEP):
             ours = self._rng.choice(batch.rollouts).rollout
-            [theirs] = self._sampled(self.learner._reference, ours.prompt.token_ids, 1, 0)
+            [theirs] = self._sampled(self._reference, ours.prompt.token_ids, 1, 0)
             difference = gold(ours.token_ids) - gold(theirs.token_ids)
             if difference:
                 moment = self.version + number / VOTES_PER_STEP
