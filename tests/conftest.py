@@ -44,8 +44,10 @@ WHOLE_RUNS = frozenset(
     (
         "test_alone",
         "test_demo",
+        "test_lora_run",
         "test_odd_surroundings",
         "test_replay",
+        "test_style_task",
         "test_take_back",
         "test_two_nodes",
     )

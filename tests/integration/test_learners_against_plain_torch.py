@@ -17,7 +17,7 @@ from tests.support.plain_figures import plain_ppo, plain_rewards
 from tests.support.plain_learners import PlainPPO, plain_supervised
 from tests.support.rank_fixtures import ran_by_ranks
 
-ENGINES = ("0", "2", "3", "0-float32-3", "2-float32-3", "3-float32-3")
+ENGINES = ("0", "2", "3", "0-float32-3", "2-float32-3")
 SIDE_BY_SIDE = ("0-float32-3", "2-float32-3")
 ALONE = ("0-float32-1", "2-float32-1")
 """The same passes, one after the other."""
