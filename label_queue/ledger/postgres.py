@@ -11,6 +11,7 @@ import math
 import os
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine
@@ -70,6 +71,7 @@ class PostgresStore:
         self._url = url
         self._run_id = run_id
         self._engine: Engine | None = None
+        self._session: psycopg.Connection[Any] | None = None
 
     @property
     def name(self) -> str:
@@ -154,7 +156,15 @@ class PostgresStore:
         return math.inf
 
     def close(self) -> None:
-        """Close the connection; the server gives its lock back."""
+        """Give the lock back and close the connection.
+
+        The server would let the lock go by itself, some time after the connection is gone.
+        """
+        session, self._session = self._session, None
+        if session is not None and not session.closed:
+            with suppress(_driver().OperationalError):  # it is lost, and the lock with it
+                session.rollback()
+                session.execute("SELECT pg_advisory_unlock_all()")
         if self._engine is not None:
             self._engine.dispose()
 
@@ -179,6 +189,7 @@ class PostgresStore:
         except BaseException:
             session.close()
             raise
+        self._session = session
         return session
 
     def _session_name(self) -> str:

@@ -34,6 +34,12 @@ def test_whatever_a_url_asks_for_commits_wait_for_the_disk(url: str) -> None:
         ledger.close()
 
 
+def test_a_ledger_that_was_closed_is_free_at_once(postgres: PostgresServer, url: str) -> None:
+    for _ in range(20):
+        SqlLedger.open(url, "run-1").close()
+        assert postgres.execute("SELECT * FROM pg_locks WHERE locktype = 'advisory'") == []
+
+
 def test_a_session_that_does_not_wait_for_the_disk_is_refused(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
