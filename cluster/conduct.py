@@ -126,8 +126,9 @@ async def conduct(
             policy_path=str(policy_path),
         )
         if config.metrics.prometheus:
-            folder.update_state(metrics_url=session.metrics_url)
-            _tell(console, scraped_at(session.metrics_url))
+            metrics_url = session.metrics_url
+            folder.update_state(metrics_url=metrics_url)
+            _tell(console, scraped_at(metrics_url))
         watch.show("starting actors, learner, reward service and label queue")
         restarts = Restarts(config.cluster.restarts, partial(_restarted, journal, console))
         reward = None if resumption is None else resumption.reward

@@ -21,7 +21,7 @@ from learners import engine_state
 from learners.activations import keep_no_activations
 from learners.config import DeepSpeedConfig
 from learners.op_builds import built_alone
-from learners.side_by_side import SideBySide, gradients, threads_for_passes
+from learners.side_by_side import SideBySide, add_in_turn, gradients, threads_for_passes
 from protocol.errors import NotFinite
 
 _SHARED_MEMORY_REDUCE = "deepspeed_shm_comm"
@@ -144,12 +144,7 @@ class Engine:
             NotFinite: As `backward`.
         """
         if self.passes.num_threads == 1:
-            told = []
-            for number, run in enumerate(passes, start=1):
-                loss, says = run()
-                self.backward(loss, is_last=number == len(passes))
-                told.append(says)
-            return told
+            return add_in_turn(passes, self.backward)
 
         def differentiated(run: Callable[[], tuple[Tensor, T]]) -> tuple[Tensor, T]:
             loss, says = run()

@@ -54,6 +54,23 @@ class SideBySide:
             self._pool.shutdown()
 
 
+def add_in_turn(
+    passes: Sequence[Callable[[], tuple[Tensor, T]]], backward: Callable[..., None]
+) -> list[T]:
+    """Run passes one after the other, each backward before the next; return what each tells.
+
+    Args:
+        passes: Each returns its loss and what it tells.
+        backward: Takes a loss, and whether it `is_last`.
+    """
+    told = []
+    for number, run in enumerate(passes, start=1):
+        loss, says = run()
+        backward(loss, is_last=number == len(passes))
+        told.append(says)
+    return told
+
+
 def threads_for_passes(module: nn.Module, num_threads: int, device: torch.device) -> int:
     """Return how many of a rank's threads run a pass each; the rest serve within operations.
 

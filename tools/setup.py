@@ -361,18 +361,18 @@ def set_up_postgres() -> None:
 
 def set_up_redis() -> None:
     """Install Redis's server as `set_up_browser` does Chromium; the one it starts is stopped."""
-    if shutil.which("redis-server") is None and install_by_apt(
-        "Redis server", "the tests of labels from Redis", "redis-server"
-    ):
-        stop_service("redis-server")
+    set_up_server("redis-server", "Redis server", "the tests of labels from Redis")
 
 
 def set_up_prometheus() -> None:
-    """Install Prometheus as `set_up_browser` does Chromium; the one it starts is stopped."""
-    if shutil.which("prometheus") is None and install_by_apt(
-        "Prometheus", "the test of the dashboard for Grafana", "prometheus"
-    ):
-        stop_service("prometheus")
+    """Install Prometheus as `set_up_redis` does Redis's server."""
+    set_up_server("prometheus", "Prometheus", "the test of the dashboard for Grafana")
+
+
+def set_up_server(program: str, what: str, tests: str) -> None:
+    """Install a server, whose package and service have its program's name, where it is missing."""
+    if shutil.which(program) is None and install_by_apt(what, tests, program):
+        stop_service(program)
 
 
 def set_up_smollm2() -> None:

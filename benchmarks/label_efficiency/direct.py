@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 import shutil
-import time
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
 from benchmarks.label_efficiency.arms import Arm
+from benchmarks.label_efficiency.curve import train
 from benchmarks.label_efficiency.sampling import Sampler
-from benchmarks.label_efficiency.training import BATCH, EPISODES, make_learner
+from benchmarks.label_efficiency.training import BATCH, EPISODES, NUM_LAST, make_learner
 from benchmarks.label_efficiency.world import World
 from protocol.messages import ExperienceBatch, Rollout, Score, ScoredRollout
 
@@ -36,41 +36,30 @@ class DirectRun:
         self._mean, self._std = fmean(reference), pstdev(reference) or 1.0
 
     def result(self) -> dict[str, Any]:
-        """Train to the end, and return the curve, as `training.Run.result` does."""
-        started, rows = time.monotonic(), []
-        for step in range(self._episodes // BATCH):
-            rollouts = self._draw(BATCH)
-            batch = ExperienceBatch(
-                step=step,
-                rollouts=tuple(
-                    ScoredRollout(rollout=rollout, score=self._score(rollout))
-                    for rollout in rollouts
-                ),
-                episodes_before=step * BATCH,
-                reward_version=0,
-                learned_through=0,
-            )
-            report = self._learner.step(batch)
-            assert report is not None, "this rank is the first"
-            rows.append(
-                {
-                    "episodes": step * BATCH,
-                    "labels": 0,
-                    "kl": report.metrics["kl/reference_mean"],
-                    "gold": fmean(map(self._gold, rollouts)),
-                    "score": fmean(each.score.value for each in batch.rollouts),
-                }
-            )
-        last = self._draw(512)
+        """Train to the end, and return the curve; see `curve.train`."""
+        result = train(
+            self._learner,
+            self._episodes // BATCH,
+            next_batch=self._next_batch,
+            draw_last=lambda: self._draw(NUM_LAST),
+            gold=self._gold,
+        )
         self._learner.close()
         shutil.rmtree(self._folder, ignore_errors=True)
-        return {
-            "gold": fmean(map(self._gold, last)),
-            "kl": fmean(row["kl"] for row in rows[-5:]),
-            "labels": 0,
-            "seconds": time.monotonic() - started,
-            "rows": rows,
-        }
+        return result
+
+    def _next_batch(self, step: int) -> ExperienceBatch:
+        scored = (
+            ScoredRollout(rollout=rollout, score=self._score(rollout))
+            for rollout in self._draw(BATCH)
+        )
+        return ExperienceBatch(
+            step=step,
+            rollouts=tuple(scored),
+            episodes_before=step * BATCH,
+            reward_version=0,
+            learned_through=0,
+        )
 
     def _draw(self, number: int) -> list[Rollout]:
         return self._sampler.draw(self._rng.choices(self._world.prompts, k=number))

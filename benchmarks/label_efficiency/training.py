@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from benchmarks.label_efficiency.arms import PARTICLES, Arm
+from benchmarks.label_efficiency.curve import train
 from benchmarks.label_efficiency.sampling import Sampler
 from benchmarks.label_efficiency.world import World
 from label_queue.asking.orders import QueryMaker
@@ -40,6 +40,8 @@ from reward_service.reward_model import RewardModel
 
 EPISODES = 8_192
 BATCH = 128
+NUM_LAST = 512
+"""Responses whose gold is that of the policy at the end."""
 PROMPTS_A_TURN = 32
 """Asked about with one policy and one reward, before either is looked at again."""
 REFITS = 6
@@ -144,38 +146,27 @@ class Run:
         )
 
     def result(self) -> dict[str, Any]:
-        """Train to the end, and return the curve: rows of episodes, labels, KL, gold and score."""
-        started, rows = time.monotonic(), []
-        for step in range(self._episodes // BATCH):
-            self._collect(step * BATCH)
-            rollouts = self._sampler.draw(self._drawn_prompts(BATCH))
-            batch = ExperienceBatch(
-                step=step,
-                rollouts=tuple(self._scored(rollouts)),
-                episodes_before=step * BATCH,
-                reward_version=self._reward_version,
-                learned_through=len(self._labels),
-            )
-            report = self._learner.step(batch)
-            assert report is not None, "this rank is the first"
-            rows.append(
-                {
-                    "episodes": step * BATCH,
-                    "labels": len(self._labels),
-                    "kl": report.metrics["kl/reference_mean"],
-                    "gold": fmean(map(self._gold, rollouts)),
-                    "score": fmean(each.score.value for each in batch.rollouts),
-                }
-            )
-        last = self._sampler.draw(self._drawn_prompts(512))
+        """Train to the end, and return the curve; see `curve.train`."""
+        result = train(
+            self._learner,
+            self._episodes // BATCH,
+            next_batch=self._next_batch,
+            draw_last=lambda: self._sampler.draw(self._drawn_prompts(NUM_LAST)),
+            gold=self._gold,
+        )
         self.close()
-        return {
-            "gold": fmean(map(self._gold, last)),
-            "kl": fmean(row["kl"] for row in rows[-5:]),
-            "labels": len(self._labels),
-            "seconds": time.monotonic() - started,
-            "rows": rows,
-        }
+        return result
+
+    def _next_batch(self, step: int) -> ExperienceBatch:
+        self._collect(step * BATCH)
+        rollouts = self._sampler.draw(self._drawn_prompts(BATCH))
+        return ExperienceBatch(
+            step=step,
+            rollouts=tuple(self._scored(rollouts)),
+            episodes_before=step * BATCH,
+            reward_version=self._reward_version,
+            learned_through=len(self._labels),
+        )
 
     def close(self) -> None:
         """Free the learners, and remove what they wrote."""

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from cluster.commands.runs import folder_option, set_option
+from cluster.commands.runs import folder_option, seed_option, set_option
 from cluster.commands.shared import one_line_errors
-from protocol.limits import LARGEST_SEED
 
 
 @click.group()
@@ -18,13 +17,7 @@ def example() -> None:
 
 @example.command()
 @folder_option
-@click.option(
-    "--seed",
-    type=click.IntRange(0, LARGEST_SEED),
-    default=1,
-    show_default=True,
-    help="Of sampling, training and asking.",
-)
+@seed_option
 @set_option
 @one_line_errors
 def smollm2(folder: Path | None, seed: int, overrides: tuple[str, ...]) -> None:

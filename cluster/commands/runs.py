@@ -29,17 +29,18 @@ folder_option = click.option(
     type=click.Path(path_type=Path),
     help="Where the run is kept. Default: runs/NAME-SEED, with a number if that is taken.",
 )
-
-
-@click.command()
-@folder_option
-@click.option(
+seed_option = click.option(
     "--seed",
     type=click.IntRange(0, LARGEST_SEED),
     default=1,
     show_default=True,
     help="Of sampling, training and asking.",
 )
+
+
+@click.command()
+@folder_option
+@seed_option
 @click.option(
     "--mode",
     type=click.Choice(["online", "batched", "offline"]),

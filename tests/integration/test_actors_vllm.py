@@ -17,7 +17,6 @@ import pytest
 import pytest_asyncio
 
 from actors.config import ResponseConfig, RolloutConfig
-from actors.environment import set_engine_environment
 from actors.response import end_rule
 from actors.weights import Weights
 from actors.worker import RolloutWorker
@@ -34,6 +33,7 @@ from protocol.messages import (
     WeightsRef,
 )
 from tests.support.engine_contract import EngineContract
+from tests.support.engine_environment import engine_environment
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -54,12 +54,7 @@ LOADS_TRIED = 20
 
 @pytest.fixture(scope="module")
 def environment() -> Iterator[None]:
-    """What the Ray shell sets; the engine core inherits it."""
-    with pytest.MonkeyPatch.context() as patch:
-        variables: dict[str, str] = {}
-        set_engine_environment(variables, CONFIG)
-        for name, value in variables.items():
-            patch.setenv(name, value)
+    with engine_environment(CONFIG):
         yield
 
 

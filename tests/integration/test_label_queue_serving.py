@@ -86,13 +86,10 @@ async def label_until_done(client: httpx.AsyncClient) -> list[str]:
         acknowledged.append(stored["event_id"])
 
 
-async def test_concurrent_labelers_lose_no_label(
-    queue: Remote[LabelQueueShell], address: str, ledger_path: Path
-) -> None:
-    sides = RemoteLabelQueue(queue)
-    await fill(sides)
-    tokens = [await sides.owner.add_labeler(f"labeler-{i}") for i in range(8)]
-    clients = [
+async def labelers(sides: RemoteLabelQueue, count: int, address: str) -> list[httpx.AsyncClient]:
+    """Let so many people in; return the client of each."""
+    tokens = [await sides.owner.add_labeler(f"labeler-{i}") for i in range(count)]
+    return [
         open_client(
             httpx.AsyncClient,
             address,
@@ -101,6 +98,14 @@ async def test_concurrent_labelers_lose_no_label(
         )
         for token in tokens
     ]
+
+
+async def test_concurrent_labelers_lose_no_label(
+    queue: Remote[LabelQueueShell], address: str, ledger_path: Path
+) -> None:
+    sides = RemoteLabelQueue(queue)
+    await fill(sides)
+    clients = await labelers(sides, 8, address)
     acknowledged = await asyncio.gather(*(label_until_done(client) for client in clients))
     info = (await clients[0].get("/api/v1/run")).json()
     for client in clients:
@@ -144,16 +149,7 @@ async def test_a_killed_intake_is_back_at_its_port_and_loses_no_label(
 ) -> None:
     sides = RemoteLabelQueue(queue)
     await fill(sides)
-    tokens = [await sides.owner.add_labeler(f"labeler-{i}") for i in range(4)]
-    clients = [
-        open_client(
-            httpx.AsyncClient,
-            intake.url,
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=PATIENCE_S,
-        )
-        for token in tokens
-    ]
+    clients = await labelers(sides, 4, intake.url)
     acknowledged: list[str] = []
     is_over = asyncio.Event()
     labeling = [

@@ -16,7 +16,6 @@ from transformers import AutoModelForCausalLM, LlamaForCausalLM
 from trl.trainer.utils import create_model_from_path
 
 from actors.config import ResponseConfig, RolloutConfig
-from actors.environment import set_engine_environment
 from actors.response import end_rule
 from actors.worker import RolloutWorker
 from learners.config import PolicyConfig, PPOConfig
@@ -27,6 +26,7 @@ from protocol.ports import WeightPublisher
 from reward_service.config import LoRAConfig
 from tests.support import learner_inputs as inputs
 from tests.support.architectures import ARCHITECTURES
+from tests.support.engine_environment import engine_environment
 from tests.support.plain_engine import PlainEngine
 from tests.support.present import present
 from tests.support.tiny_model import save_tiny_model
@@ -73,12 +73,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment() -> Iterator[None]:
-    """What the Ray shell sets; the engine core inherits it."""
-    with pytest.MonkeyPatch.context() as patch:
-        variables: dict[str, str] = {}
-        set_engine_environment(variables, CONFIG)
-        for name, value in variables.items():
-            patch.setenv(name, value)
+    with engine_environment(CONFIG):
         yield
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from learners.config import DeepSpeedConfig
-from learners.side_by_side import SideBySide
+from learners.side_by_side import SideBySide, add_in_turn
 from protocol.errors import NotFinite
 
 T = TypeVar("T")
@@ -47,12 +47,7 @@ class PlainEngine:
         return indices
 
     def accumulate(self, passes: Sequence[Callable[[], tuple[Tensor, T]]]) -> list[T]:
-        told = []
-        for number, run in enumerate(passes, start=1):
-            loss, says = run()
-            self.backward(loss, is_last=number == len(passes))
-            told.append(says)
-        return told
+        return add_in_turn(passes, self.backward)
 
     def backward(self, loss: Tensor, *, is_last: bool) -> None:
         if not bool(torch.isfinite(loss)):

@@ -12,6 +12,8 @@ from label_queue.simulated.gold.valence import CONCESSIONS, CONTRASTS
 SHORT_CLAUSE_WORDS = 3
 SHORT_CLAUSE_FACTOR = 0.5
 """Worth of a clause of fewer than `SHORT_CLAUSE_WORDS` words."""
+REPEAT_FACTOR = 0.5
+"""Worth of a further word that counts in a clause, and of a further use of a word in a text."""
 DOUBLED_WORD_COST = 0.5
 REPEATED_RUN_COST = 0.25
 
@@ -25,6 +27,11 @@ class Clause:
     sentence: int
     opener: str
     words: list[str] = field(default_factory=list)
+
+    @property
+    def factor(self) -> float:
+        """What multiplies the worth of its words."""
+        return SHORT_CLAUSE_FACTOR if len(self.words) < SHORT_CLAUSE_WORDS else 1.0
 
 
 def cut_into_clauses(tokens: Sequence[str]) -> list[Clause]:

@@ -15,16 +15,13 @@ from __future__ import annotations
 from collections import Counter
 
 from label_queue.simulated.gold.clauses import (
-    SHORT_CLAUSE_FACTOR,
-    SHORT_CLAUSE_WORDS,
+    REPEAT_FACTOR,
     Clause,
     cut_into_clauses,
     remembered,
     repetition_cost,
 )
 from label_queue.simulated.gold.describing import DESCRIPTION
-
-REPEAT_FACTOR = 0.5
 
 
 def description(text: str, gamma: float = 1.0) -> float:
@@ -48,7 +45,7 @@ def _clause_value(clause: Clause, uses: Counter[str]) -> float:
             value += share * REPEAT_FACTOR ** uses[word] * DESCRIPTION[word]
             uses[word] += 1
             share *= REPEAT_FACTOR
-    return value * (SHORT_CLAUSE_FACTOR if len(clause.words) < SHORT_CLAUSE_WORDS else 1.0)
+    return value * clause.factor
 
 
 class DescriptivenessGold:

@@ -20,8 +20,7 @@ from __future__ import annotations
 from collections import Counter
 
 from label_queue.simulated.gold.clauses import (
-    SHORT_CLAUSE_FACTOR,
-    SHORT_CLAUSE_WORDS,
+    REPEAT_FACTOR,
     Clause,
     cut_into_clauses,
     remembered,
@@ -31,7 +30,6 @@ from label_queue.simulated.gold.valence import CONCESSIONS, CONTRASTS, INTENSITY
 
 INTENSIFIER_REACH = 2
 NEGATION_REACH = 4
-REPEAT_FACTOR = 0.5
 CONCEDED_WEIGHT = 0.5
 ASSERTED_WEIGHT = 1.5
 
@@ -55,7 +53,7 @@ def _clause_value(clause: Clause, uses: Counter[str]) -> float:
             uses[word] += 1
             share *= REPEAT_FACTOR
             intensity_until = negation_until = -1
-    return value * (SHORT_CLAUSE_FACTOR if len(clause.words) < SHORT_CLAUSE_WORDS else 1.0)
+    return value * clause.factor
 
 
 def _weigh(sides: tuple[list[int], list[int]], values: list[float], weights: list[float]) -> None:
