@@ -59,4 +59,4 @@ def _draw_frontier(axes: Axes, task: str, series: Series, points: Sequence[Point
         ends = [(case.result["kl"], case.gold) for case in cases]
         axes.plot(*zip(*ends, strict=True), "o", label=name)
     axes.set(title=f"{task}: gold at the end", xlabel="KL to ρ, nats a response", ylabel="gold")
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
