@@ -6,10 +6,12 @@ import math
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from label_queue.connector_config import AnyPath, ConnectorConfig, refuse_same_names
 from label_queue.ledger_place import LedgerPlace, LedgerUrl
+from label_queue.page_languages import PAGE_LANGUAGES
+from label_queue.sign_in_config import OidcConfig
 from label_queue.simulated.config import SimulatedConfig
 from protocol.labels import QueryKind
 from protocol.settings import Count, Fraction, Seconds, Settings, Share
@@ -74,7 +76,28 @@ class IntakeConfig(Settings):
     session_ttl_s: Seconds = 604_800.0
     """Life of a browser's session since it was last used; an open page uses it."""
     session_max_age_s: Seconds = 2_592_000.0
-    """Life of a browser's session from the link that opened it, however much it is used."""
+    """Life of a browser's session from the link or sign-in that opened it, however much it is
+    used."""
+    oidc: OidcConfig | None = None
+    """Signing in by an outside identity, beside the links; None: by links alone. It needs
+    `cluster.public_url`."""
+    language: str = "en"
+    """Language of the labelers' pages for those whose browser asks for none that there is, and who
+    chose none; docs/languages.md says how to add one."""
+
+    marks: bool = True
+    """Whether the labelling page offers to mark words of a response as good or bad, which nobody
+    must: `[reward_model.marks]` learns from it. The API takes marks in any case."""
+
+    @field_validator("language")
+    @classmethod
+    def _has_words(cls, language: str) -> str:
+        if language not in PAGE_LANGUAGES:
+            raise ValueError(
+                f"the labelers' pages are not in {language!r}: choose one of "
+                f"{', '.join(PAGE_LANGUAGES)}, or add a file of words (docs/languages.md)"
+            )
+        return language
 
     @model_validator(mode="after")
     def _sessions_end(self) -> Self:

@@ -32,9 +32,9 @@ And from what the run wants to know to the question on the page:
 
 The owner's side reads the same folds (`oversight/`) and writes its own records: exclusions, the
 cord, gold. All state changes on one event loop, in the ledger's order. What is in memory is a fold
-over the ledger, rebuilt at the start. The reference responses, and when each policy was first
-sampled, are in the run's folder (`take_in`). Only the orders under way, the leases' renewals and
-the moving figures are lost in a crash.
+over the ledger, rebuilt at the start, with a snapshot's help (`snapshot/`). The reference
+responses, and when each policy was first sampled, are in the run's folder (`take_in`). Only the
+orders under way, the leases' renewals and the moving figures are lost in a crash.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from uuid6 import uuid7
 
@@ -62,6 +63,7 @@ from label_queue.schedule import LabelSchedule
 from label_queue.sides.owner import OwnerSide
 from label_queue.sides.people import PeopleSide
 from label_queue.sides.policy_loop import PolicyLoopSide
+from label_queue.snapshot.folding import load
 from label_queue.state import LabelState
 from protocol.labels import ComparisonQuery
 from protocol.messages import Rollout
@@ -90,16 +92,17 @@ class LabelQueue:
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_uuid7,
         settle: Callable[[], None] = lambda: None,
+        snapshot: Path | None = None,
     ) -> None:
         """Take over a ledger and fold it into the present. The ledger is closed by `close`.
 
         `guidelines` is the Markdown text that labelers are shown; `settle` is called each time many
-        records came that stay in memory. Raises MissingError or
-        InputError where the configured gold file cannot be read.
+        records came that stay in memory; `snapshot` is where one of the folds may be. Raises
+        MissingError or InputError where the configured gold file cannot be read.
         """
         rng = random.Random(seed)
         state = LabelState(config, schedule, clock, settle=settle)
-        state.load(ledger)
+        folded = load(state, ledger, snapshot, config.quality)
         moment = AskMoment(now=clock(), labels=state.history.num_submitted)
         for record in ledger.write(new_templates(config, state.board.queries, run_id, moment)):
             state.apply(record)
@@ -109,6 +112,8 @@ class LabelQueue:
         """What the ledger says, ready to be asked."""
         self.commits = commits
         """The one way to the ledger."""
+        self.num_kept = folded.label_events
+        """How many label events the snapshot covered that was started from."""
         self.clock = clock
         """Returns the present time, Unix seconds."""
         self.new_id = new_id
@@ -130,7 +135,8 @@ class LabelQueue:
             clock=clock,
             new_id=new_id,
         )
-        admissions = Admissions(state.access, commits, config.intake, clock, new_id)
+        standings = state.history.standings
+        admissions = Admissions(state.access, standings, commits, config.intake, clock, new_id)
         gold = GoldKeeping(state, commits, config, run_id=run_id, clock=clock, new_id=new_id)
         own_work = OwnWork(state, config, guidelines, clock)
         cord = Cord(state, commits, clock, new_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from label_queue.config import LabelsConfig, Mode
@@ -18,6 +19,7 @@ from label_queue.sides.intake_failures import IntakeFailures
 from label_queue.sides.owner import OwnerSide
 from label_queue.sides.people import PeopleSide
 from label_queue.sides.policy_loop import PolicyLoopSide
+from label_queue.snapshot_keeper import SnapshotKeeper
 from protocol.messages import Rollout
 from protocol.remote import Remote, Sides, side_of
 
@@ -67,11 +69,13 @@ class LabelQueueShell(Sides):
         mode: Mode,
         seed: int,
         recall: Callable[[], Recollection] = recall_nothing,
+        snapshot: Path | None = None,
     ) -> None:
         """Open or make the run's ledger, a file or on a server.
 
         `episodes` is N_π, those of the whole run; `recall` reads what else is to be known, and is
-        called at every start. Raises ResourceError or InputError where the
+        called at every start; `snapshot` is where to keep one of the folds; None:
+        nowhere. Raises ResourceError or InputError where the
         ledger cannot be opened, MissingError where the guidelines are not there, ConfigError where
         the secret of an outside tool is not.
         """
@@ -86,9 +90,18 @@ class LabelQueueShell(Sides):
             # What the folds hold stays: to go through it for garbage would stop the event loop for
             # as long as there are labels, each time.
             settle=gc.freeze,
+            snapshot=snapshot,
         )
         recollection = recall()
         self._queue.take_in(recollection.reference, recollection.first_samples)
+        self._keeper = SnapshotKeeper.of(
+            self._queue,
+            config,
+            ledger=ledger,
+            episodes=episodes,
+            mode=mode,
+            path=snapshot,
+        )
         self._outposts = Outposts.of(self._queue, config, run_id=run_id)
         super().__init__(
             self._queue.policy_loop,
@@ -100,18 +113,23 @@ class LabelQueueShell(Sides):
 
     async def start_connectors(self) -> None:
         """Begin to read the outside tools. Idempotent."""
+        self._start()
+
+    def _start(self) -> None:
         self._outposts.start()
+        self._keeper.start()
 
     async def on_side(
         self, side: type[T], method: Callable[..., Awaitable[R]], args: Any, kwargs: Any
     ) -> R:
         """See `Sides`; whoever asks first after a restart has the outside tools read again."""
         if not self._queue.state.is_closed:
-            self._outposts.start()
+            self._start()
         return await super().on_side(side, method, args, kwargs)
 
     async def close(self) -> None:
         """Let go of the tools and the ledger; nothing more is taken in. Idempotent."""
+        await self._keeper.close()
         await self._outposts.close()
         await self._queue.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from label_queue.folds.cord import RELEASED, after
 from label_queue.folds.gold_book import GoldBook
 from label_queue.folds.history import LabelHistory
 from label_queue.folds.leases import LeaseTerms
+from label_queue.folds.shared_tokens import share_tokens
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.records import (
     ConnectorOffset,
@@ -26,6 +27,7 @@ from label_queue.ledger.records import (
     TokenRevocation,
     stream_of,
 )
+from label_queue.ledger.tables import STREAMS
 from label_queue.outside import NoTools, OutsideTools
 from label_queue.quality.speed import time_taken_s
 from label_queue.quality.tallies import Tallies
@@ -66,7 +68,9 @@ class LabelState:
         """Begin with an empty ledger. `settle` is called each time many records came to stay."""
         self._settle = settle
         self._num_applied = 0
-        self.board = QueryBoard(initial=schedule.initial, interval=schedule.interval)
+        self.board = QueryBoard(
+            initial=schedule.initial, interval=schedule.interval, read=_read_query
+        )
         self.history = LabelHistory(self.board.queries, config.quality)
         self.terms = LeaseTerms(config.lease)
         self.access = Access(
@@ -123,12 +127,39 @@ class LabelState:
             DeadLetter: self._take_dead_letter,
         }
 
-    def load(self, ledger: Ledger) -> None:
-        """Take in all that a ledger holds."""
+    def load(
+        self,
+        ledger: Ledger,
+        after: Mapping[Any, int] | None = None,
+        through: Mapping[Any, int] | None = None,
+    ) -> None:
+        """Take in all that a ledger holds, or what it holds after some places, up to some.
+
+        Args:
+            ledger: Asked nothing else until this returns.
+            after: By stream, the place of the last record that was taken in; see `folds`.
+            through: By stream, the place of the last to take in; of others all are.
+        """
+        after, through = after or {}, through or {}
         for kind in self._take:
-            for record in ledger.each(kind):
+            for record in ledger.each(kind, after.get(kind, 0), through.get(kind)):
                 self.apply(record)
         self._settle()
+
+    def folds(self) -> dict[str, object]:
+        """Return, by name, the folds over queries, assignments and label events.
+
+        What they hold of those three streams is all that there is of them here, beside the records
+        themselves. The other streams are short.
+        """
+        return {
+            "board": self.board,
+            "history": self.history,
+            "terms": self.terms,
+            "tallies": self.tallies,
+            "gold": self.gold,
+            **self.figures.folds(),
+        }
 
     def apply(self, record: Record) -> None:
         """Take in a record that is on disk. One taken in before changes nothing."""
@@ -185,8 +216,8 @@ class LabelState:
         present = self._present()
         return replace(
             present,
-            queries=dict(present.queries),
-            assignments=dict(present.assignments),
+            queries=self.board.queries.up_to_now(),
+            assignments=self.board.assignments.up_to_now(),
             events=tuple(present.events),
         )
 
@@ -262,3 +293,8 @@ class LabelState:
         """Raise QueueClosed once the queue is closed."""
         if self.is_closed:
             raise QueueClosed("the label queue was closed")
+
+
+def _read_query(text: str) -> ComparisonQuery:
+    query: ComparisonQuery = STREAMS[ComparisonQuery].adapter.validate_json(text)
+    return share_tokens(query)

@@ -58,8 +58,8 @@ class Asker:
         self._asking = asyncio.Lock()
         self._asked: tuple[str, list[QueryOrder]] | None = None
         """The last named call for orders, and its answer."""
-        for query in state.board.queries.values():
-            self.query_written(query)
+        for purpose, count in state.board.num_made.items():
+            self._orders.made(purpose, count)
 
     def query_written(self, query: ComparisonQuery) -> None:
         """Count a query that is on disk toward the mix of purposes."""
@@ -155,11 +155,12 @@ class Asker:
             oldest = min(rollout.oldest_version for rollout in draft.rollouts)
             self._state.figures.query_made(self._state.policy_version - oldest)
         await self._commits.write_patiently(queries)
-        cause = "" if queries else why_none(drafts)
+        cause = None if queries else why_none(drafts)
         self._orders.answered(order_id, len(queries), now=self._clock(), cause=cause)
         self._state.change.notify()
-        if not queries:
-            self._log.warning(f"an order brought no query: {cause}", order_id=order_id)
+        if cause is not None:
+            told = f"an order brought no query: {cause.found}: {cause.mend}"
+            self._log.warning(told, order_id=order_id)
         if not self._state.cord.is_pulled:
             self._orders.refuse_if_barren()
         return len(queries)

@@ -9,13 +9,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import NamedTuple
 
 from label_queue.asking.reference_pool import ReferencePool
 from label_queue.asking.selection import QuerySelector, Selection, Uniform
 from label_queue.config import LabelsConfig
 from label_queue.quality.preference import TRAINING
 from protocol.distinct import distinct_places, is_comparison
-from protocol.errors import InputError, NotFinite
+from protocol.errors import NotFinite, NothingToAsk
 from protocol.labels import Candidate, ComparisonQuery, QueryDraft, QueryOrder, QueryPurpose
 from protocol.messages import Prompt, Rollout
 
@@ -23,13 +24,22 @@ MAX_BARREN_ORDERS = 10
 """Orders in a row that may bring no query."""
 RECENT = 20
 """Orders whose duration is remembered."""
-NEVER_ENDS = (
-    "the policy's responses never end with the cut or end token: "
-    "raise response.max_tokens, or change response.cut_token or response.end_tokens"
+
+
+class WhyNone(NamedTuple):
+    """Why an order brought no query."""
+
+    found: str
+    mend: str
+
+
+NEVER_ENDS = WhyNone(
+    "the policy's responses never end with the cut or end token",
+    "raise response.max_tokens, or change response.cut_token or response.end_tokens",
 )
-ALL_ALIKE = (
-    "the policy's responses to one prompt are all alike: "
-    "raise response.temperature, or restore an earlier policy version"
+ALL_ALIKE = WhyNone(
+    "the policy's responses to one prompt are all alike",
+    "raise response.temperature, or restore an earlier policy version",
 )
 
 
@@ -61,13 +71,13 @@ class OrderBook:
         self._made: Counter[QueryPurpose] = Counter()
         self._answered_at = -math.inf
         self._took: deque[float] = deque(maxlen=RECENT)
-        self._barren: list[str] = []
+        self._barren: list[WhyNone] = []
         """Why each of the last orders brought no query."""
 
-    def made(self, purpose: QueryPurpose) -> None:
-        """Count a query that was made; gold and repeats come on top of the mix."""
+    def made(self, purpose: QueryPurpose, count: int = 1) -> None:
+        """Count queries that were made; gold and repeats come on top of the mix."""
         if purpose in TRAINING:
-            self._made[purpose] += 1
+            self._made[purpose] += count
 
     def outstanding_slots(self, now: float) -> int:
         """Return the answers wanted by orders not yet answered, forgetting those timed out.
@@ -89,7 +99,9 @@ class OrderBook:
         placed = self._placed.get(order_id)
         return placed.order if placed else None
 
-    def answered(self, order_id: str, num_queries: int, *, now: float, cause: str = "") -> None:
+    def answered(
+        self, order_id: str, num_queries: int, *, now: float, cause: WhyNone | None = None
+    ) -> None:
         """Forget an order that was answered, by how many queries, and why by none.
 
         One that brought none has had its turn in the mix all the same: a purpose that brings
@@ -101,7 +113,7 @@ class OrderBook:
         if placed is not None:
             self._took.append(now - placed.placed_at)
         self._answered_at = now
-        self._barren = [] if num_queries else [*self._barren, cause]
+        self._barren = [] if cause is None else [*self._barren, cause]
 
     @property
     def are_barren(self) -> bool:
@@ -113,10 +125,12 @@ class OrderBook:
         self._barren = []
 
     def refuse_if_barren(self) -> None:
-        """Raise InputError when too many orders in a row have brought no query."""
+        """Raise NothingToAsk when too many orders in a row have brought no query."""
         if self.are_barren:
             [(cause, _)] = Counter(self._barren).most_common(1)
-            raise InputError(f"{len(self._barren)} orders in a row brought no query: {cause}")
+            raise NothingToAsk(
+                f"{len(self._barren)} orders in a row brought no query: {cause.found}", cause.mend
+            )
 
     def labelers_wanted(self, purpose: QueryPurpose, num_labelers: int) -> int:
         """Return how many people a query is given to; never more than there are."""
@@ -259,6 +273,7 @@ class QueryMaker:
             purpose=order.purpose,
             prompt_text=draft.prompt.text,
             prompt_messages=draft.prompt.messages,
+            prompt_language=draft.prompt.language,
             prompt_token_ids=draft.prompt.token_ids,
             candidates=tuple(_candidate(query_id, rollouts[i]) for i in order_drawn),
             reward_version=draft.reward_version,
@@ -273,7 +288,7 @@ class QueryMaker:
         )
 
 
-def why_none(drafts: Sequence[QueryDraft]) -> str:
+def why_none(drafts: Sequence[QueryDraft]) -> WhyNone:
     """Return why drafts that brought no query did not: responses that do not end, or are alike."""
     return ALL_ALIKE if any(_is_whole(draft) for draft in drafts) else NEVER_ENDS
 

@@ -5,11 +5,14 @@ preference   label question     {"value": "b"}, a letter or "tie", "both_bad", "
 strength     rating question    {"value": 3}, 1 … 4
 comment      text question      {"value": "why"}
 marks_a …    span questions     {"value": [{"label": "good", "start": 0, "end": 4}]}
+
+Start and end are counted by Argilla's page, as a browser counts: in UTF-16 units.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 from label_queue.connectors.port import Answer
@@ -48,11 +51,12 @@ def read_values(values: Mapping[str, Mapping[str, Any]], *, is_discarded: bool) 
         except MALFORMED as error:
             raise InvalidLabel("not an answer as documented", f"values.{question}") from error
     try:
-        return _answer(values[PREFERENCE]["value"], strength, comment, tuple(spans))
+        answer = _answer(values[PREFERENCE]["value"], strength, comment, tuple(spans))
     except InvalidLabel:
         raise
     except MALFORMED as error:
         raise InvalidLabel("not an answer as documented", f"values.{PREFERENCE}") from error
+    return replace(answer, span_unit="utf-16") if spans else answer
 
 
 def _answer(

@@ -22,7 +22,10 @@ class Answer:
     """Letters of the responses, best first."""
     strength: int | None = None
     spans: tuple[tuple[str, int, int, Literal["good", "bad"]], ...] = ()
-    """(letter, start, end, mark) in characters."""
+    """(letter, start, end, mark) in `span_unit`s."""
+    span_unit: Literal["characters", "utf-16"] = "characters"
+    """What the tool counts in: code points, or the units of a browser's own strings, of which an
+    emoji has two."""
     comment: str | None = None
 
 

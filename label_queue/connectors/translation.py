@@ -17,7 +17,15 @@ from label_queue.labeling.submissions import (
     check_submission,
 )
 from protocol.errors import InvalidLabel
-from protocol.labels import AnswerEvent, Assignment, ComparisonQuery, LabelChange, Retracted, Source
+from protocol.labels import (
+    AnswerEvent,
+    Assignment,
+    ComparisonQuery,
+    LabelChange,
+    Mark,
+    Retracted,
+    Source,
+)
 from protocol.names import is_labeler_id
 
 
@@ -104,7 +112,7 @@ def as_label_event(
     # The task's letters are those of this tool's order, also where the assignment was another's.
     order = outside_task(connector, query).order
     names = {letter_of(i): name for i, name in enumerate(order)}
-    submission = _submission(annotation, assignment, names)
+    submission = _submission(annotation, assignment, names, query)
     check_submission(submission, query)
     event = as_event(submission, assignment, revision=revision, received_at=at, system=connector)
     return replace(
@@ -120,14 +128,25 @@ def as_label_event(
 
 
 def _submission(
-    annotation: Annotation, assignment: Assignment, names: dict[str, str]
+    annotation: Annotation,
+    assignment: Assignment,
+    names: dict[str, str],
+    query: ComparisonQuery,
 ) -> LabelSubmission:
+    texts = {candidate.candidate_id: candidate.text for candidate in query.candidates}
+
     def named(letter: str, field: str) -> str:
         if letter not in names:
             raise InvalidLabel(
                 f"{letter!r} is not a response of this task: want one of {', '.join(names)}", field
             )
         return names[letter]
+
+    def span(i: int, letter: str, start: int, end: int, mark: Mark) -> Span:
+        name = named(letter, f"spans.{i}")
+        if annotation.answer.span_unit == "utf-16":
+            start, end = (characters_of(texts[name], units) for units in (start, end))
+        return Span(candidate_id=name, start=start, end=end, mark=mark)
 
     answer = annotation.answer
     try:
@@ -139,11 +158,7 @@ def _submission(
             if answer.ranking is None
             else tuple(named(letter, f"ranking.{i}") for i, letter in enumerate(answer.ranking)),
             strength=answer.strength,
-            spans=tuple(
-                Span(candidate_id=named(letter, f"spans.{i}"), start=start, end=end, mark=mark)
-                for i, (letter, start, end, mark) in enumerate(answer.spans)
-            )
-            or None,
+            spans=tuple(span(i, *marked) for i, marked in enumerate(answer.spans)) or None,
             comment=answer.comment or None,
             submitted_at=annotation.submitted_at,
             active_ms=annotation.active_ms,
@@ -152,6 +167,18 @@ def _submission(
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = ".".join(map(str, problem["loc"]))
         raise InvalidLabel(f"{field}: {problem['msg']}", field) from error
+
+
+def characters_of(text: str, units: int) -> int:
+    """Return a count of a text's UTF-16 units as one of its characters.
+
+    Within a character the count is as after it; what is beyond the text stays as far beyond.
+    """
+    if units <= 0:
+        return units
+    encoded = text.encode("utf-16-le")
+    beyond = max(0, units - len(encoded) // 2)
+    return len(encoded[: 2 * units].decode("utf-16-le", errors="replace")) + beyond
 
 
 def as_retraction(latest: LabelChange, *, connector: str, at: float) -> Retracted:

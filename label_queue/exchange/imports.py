@@ -52,7 +52,7 @@ def import_file(
         at_time: Unix seconds, noted as when preferences came.
         run_id: Of the new ledger. Our own form names its run: leave it out there, or repeat it.
         tokenizer: The policy's, as Hugging Face's library has it; needed for preferences, see
-            `preference_import`.
+            `preference_import`. Of our own form it proves that marks lie on what people saw.
         ends: Where preferences' responses end; None: turns of a chat with the tokenizer's end
             token, plain texts where they end.
         model: The policy, which preferences must fit; None: they are not checked against it.
@@ -66,20 +66,20 @@ def import_file(
     if _is_taken(ledger_place):
         raise InputError(f"{ledger_place}: is there already; import into a new ledger")
     _, first = next(read_lines(path), (0, None))
+    reader = None if tokenizer is None else PolicyTokenizer(tokenizer)
     if first is not None and is_header(first):
-        written_by, records = read_records(path)
+        written_by, records = read_records(path, reader)
         if run_id not in (None, written_by):
             raise InputError(f"{path}: run_id: the file is of run {written_by!r}, not {run_id!r}")
         run_id, ends = written_by, None
     else:
-        if tokenizer is None:
+        if reader is None:
             raise InputError(
                 f"{path}: is not of our own form; texts alone need the policy's tokenizer: give "
                 "the model's folder"
             )
         if not run_id:
             raise InputError(f"{path}: preferences name no run: give the new run's name")
-        reader = PolicyTokenizer(tokenizer)
         if ends is None:
             end_id = reader.eos_token_id
             ends = WrittenEnds.unknown(frozenset() if end_id is None else frozenset({end_id}))

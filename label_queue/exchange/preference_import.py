@@ -9,8 +9,6 @@ temperature 1, with log-probability 0.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from protocol.chat import read_messages
 from protocol.distinct import is_comparison
 from protocol.ending import EndRule
 from protocol.errors import InputError
+from protocol.json_digest import json_digest
 from protocol.json_lines import line_of
 from protocol.labels import Assignment, Candidate, ComparisonQuery, Source, Submitted
 from protocol.messages import ChatMessage
@@ -173,7 +172,6 @@ class _LineReader:
         return [query, assignment, self._event(assignment, at_time)]
 
     def _event(self, assignment: Assignment, at_time: float) -> Submitted:
-        digest = hashlib.sha256(json.dumps(self._line, sort_keys=True).encode()).hexdigest()
         return Submitted(
             seq=0,
             event_id=f"{assignment.assignment_id}:0",
@@ -193,7 +191,11 @@ class _LineReader:
             submitted_at=None,
             received_at=at_time,
             active_ms=None,
-            source=Source(system=LABELER, external_id=assignment.query_id, payload_sha256=digest),
+            source=Source(
+                system=LABELER,
+                external_id=assignment.query_id,
+                payload_sha256=json_digest(self._line),
+            ),
         )
 
     def _strength(self) -> int | None:

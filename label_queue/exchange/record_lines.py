@@ -14,14 +14,16 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
 from label_queue.exchange.line_file import read_lines
+from label_queue.folds.shown import is_shown_by
 from label_queue.ledger.event_lines import CORD_EVENT, LABEL_EVENT
 from label_queue.ledger.records import ConnectorOffset, Ledger, Record, stream_of
 from label_queue.quality.gold_tasks import is_template
+from label_queue.quality.preference import TRAINING
 from protocol.cord import CordEvent
 from protocol.distinct import first_alike
 from protocol.errors import InputError
@@ -29,19 +31,24 @@ from protocol.json_lines import line_of
 from protocol.labels import (
     AnswerEvent,
     Assignment,
+    Candidate,
     ComparisonQuery,
     GoldEvent,
     GoldMade,
     LabelChange,
     LabelEvent,
+    Mark,
     PolicyProvenance,
     RewardVersion,
 )
 from protocol.names import LONGEST_IDENTIFIER, is_identifier, is_labeler_id, is_run_id
 from protocol.schema import newer_than_ours
+from protocol.tokenizing import PolicyTokenizer
 
 FORMAT = "andon"
 SCHEMA_VERSION = 1
+EXCERPT = 60
+"""Characters of a response that an error quotes."""
 RECORD_TYPES: dict[str, Any] = {
     "query": ComparisonQuery,
     "assignment": Assignment,
@@ -97,10 +104,17 @@ class _Known:
     queries: dict[str, ComparisonQuery] = field(default_factory=dict)
     assignments: dict[str, Assignment] = field(default_factory=dict)
     events: set[str] = field(default_factory=set)
+    tokenizer: PolicyTokenizer | None = None
+    """The policy's, where it is known."""
 
 
-def read_records(path: Path) -> tuple[str, list[Record]]:
+def read_records(path: Path, tokenizer: PolicyTokenizer | None = None) -> tuple[str, list[Record]]:
     """Return the run's id and all records of a file, every one checked.
+
+    Args:
+        path: The file.
+        tokenizer: The policy's, by which marks must lie on the words that people saw; None: that
+            they are within what people saw is all that can be told.
 
     Raises:
         InputError: Anything in it is wrong; line and field are named.
@@ -108,7 +122,7 @@ def read_records(path: Path) -> tuple[str, list[Record]]:
     """
     lines = read_lines(path)
     run_id = _read_header(path, next(lines, None))
-    known = _Known()
+    known = _Known(tokenizer=tokenizer)
     records: list[Record] = []
     for number, line in lines:
         where = line_of(path, number)
@@ -245,13 +259,39 @@ def _check_label(event: LabelChange, known: _Known, where: str) -> None:
 
 
 def _check_answer(event: AnswerEvent, known: _Known, where: str) -> None:
-    names = {candidate.candidate_id for candidate in known.queries[event.query_id].candidates}
+    query = known.queries[event.query_id]
+    names = {candidate.candidate_id: candidate for candidate in query.candidates}
     if event.choice is not None and event.choice not in names:
         raise InputError(f"{where}: choice: {event.choice!r} is no candidate of the query")
     if event.ranking is not None and sorted(event.ranking) != sorted(names):
         raise InputError(f"{where}: ranking: want each candidate of the query once")
     if not _is_whole(event):
         raise InputError(f"{where}: outcome: {event.outcome!r} lacks what it says")
+    for number, (name, start, end, mark) in enumerate(event.spans or ()):
+        place = f"{where}: spans.{number}"
+        if name not in names or mark not in get_args(Mark):
+            raise InputError(
+                f"{place}: want a candidate of the query, start, end, and one of "
+                f"{', '.join(get_args(Mark))}; got {name!r} and {mark!r}"
+            )
+        text = names[name].text
+        if not 0 <= start < end <= len(text):
+            raise InputError(
+                f"{place}: want 0 <= start < end <= {len(text)}, the characters of {name!r}, got "
+                f"{start} and {end}"
+            )
+        if known.tokenizer is not None and query.purpose in TRAINING:
+            _check_shown(names[name], known.tokenizer, place)
+
+
+def _check_shown(candidate: Candidate, tokenizer: PolicyTokenizer, place: str) -> None:
+    if not is_shown_by(candidate, tokenizer):
+        raise InputError(
+            f"{place}: people saw {candidate.text[:EXCERPT]!r} of {candidate.candidate_id!r}, and "
+            f"by the policy's tokenizer its tokens read "
+            f"{tokenizer.shown_text(candidate.token_ids)[:EXCERPT]!r}: name the policy that wrote "
+            "it, or leave the marks out"
+        )
 
 
 def _check_ids(where: str, **ids: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from protocol.chat import in_one_text
@@ -62,19 +62,32 @@ def known_pairs(
 
 
 def lost_votes(
-    queries: Mapping[str, ComparisonQuery], labels: Iterable[AnswerEvent], most: int
+    queries: Mapping[str, ComparisonQuery],
+    labels: Sequence[AnswerEvent],
+    most: int,
+    left_behind: Set[int] = frozenset(),
 ) -> list[KnownPair]:
-    """Return the newest validation votes in which a response of ρ was chosen over π's."""
-    lost = []
-    for label in labels:
+    """Return the newest validation votes in which a response of ρ was chosen over π's, in order.
+
+    Args:
+        queries: By id.
+        labels: That count, by `seq`.
+        most: Votes at most.
+        left_behind: Policy versions whose responses are passed over.
+    """
+    lost: list[KnownPair] = []
+    for label in reversed(labels):
+        if len(lost) == most:
+            break
         query, best = queries[label.query_id], first_choice(label)
         if query.purpose != "validation" or best is None:
             continue
         by_id = {each.candidate_id: each for each in query.candidates}
         others = [each for each in query.candidates if each.policy_version > 0]
-        if by_id[best].policy_version == 0 and others:
+        is_left = not left_behind.isdisjoint(each.policy_version for each in others)
+        if by_id[best].policy_version == 0 and others and not is_left:
             lost.append(_made(query, by_id[best], others[0]))
-    return lost[-most:]
+    return lost[::-1]
 
 
 def first_choice(label: AnswerEvent) -> str | None:

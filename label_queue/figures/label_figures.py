@@ -9,7 +9,6 @@ from statistics import median
 
 from label_queue.config import QualityConfig
 from label_queue.figures.agreement import nominal_alpha
-from label_queue.figures.known_order import KnownPair, known_pairs, lost_votes
 from label_queue.figures.online import Online, OnlineFold
 from label_queue.figures.validation import (
     WINDOW,
@@ -22,6 +21,7 @@ from label_queue.figures.validation_votes import ValidationFold
 from label_queue.folds.board import QueryBoard
 from label_queue.folds.dataset import as_comparison, current_labels
 from label_queue.folds.history import LabelHistory
+from label_queue.folds.lineage import left_behind
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.percentile import percentile
 from label_queue.quality.gold import gold_accuracy
@@ -53,6 +53,10 @@ class LabelFigures:
         self.num_rejected = 0
         self._query_lags: deque[int] = deque(maxlen=RECENT)
 
+    def folds(self) -> dict[str, object]:
+        """Return the folds that the figures are read from, by name."""
+        return {"online": self._online, "validation": self._validation}
+
     def first_sampled(self, version: int, at: float) -> None:
         """Note when the first response of a policy version came, Unix seconds."""
         self._online.first_sampled(version, at)
@@ -70,16 +74,18 @@ class LabelFigures:
         """Return all choices between π and ρ that count, by `seq`; see `validation.as_vote`."""
         return self._validation.votes()
 
-    def known_pairs(self, most: int, least_votes: int) -> list[KnownPair]:
-        """Return pairs of known order; see `known_order.known_pairs`."""
-        labels = self._counting()
-        return known_pairs(self._board.queries, labels, most=most, least_votes=least_votes)
+    def votes_on_now(self, last: int | None = None) -> list[ValidationVote]:
+        """Return those on the policy as it is now, or the newest `last` of them.
 
-    def lost_votes(self, most: int) -> list[KnownPair]:
-        """Return the newest validation votes that π lost; see `known_order.lost_votes`."""
-        return lost_votes(self._board.queries, self._counting(), most)
+        What a rollback left behind says nothing of the version that it restored.
+        """
+        return self._validation.votes(last, self.left_behind())
 
-    def _counting(self) -> list[AnswerEvent]:
+    def left_behind(self) -> frozenset[int]:
+        """Return the policy versions that rollbacks left behind."""
+        return left_behind(self._view().policies)
+
+    def counting(self) -> list[AnswerEvent]:
         """Return the labels that count, as they stand, by `seq`."""
         labels = current_labels(self._history.events).values()
         standings = self._history.standings
@@ -89,9 +95,10 @@ class LabelFigures:
     def winrate(self, last: int | None = None) -> WinRate:
         """Return π's win rate over ρ on validation labels, of all or of the newest `last`.
 
-        A label is a win if the response it puts first is π's; see `validation.as_vote`.
+        The newest are those on the policy as it is now. A label is a win if the response it puts
+        first is π's; see `validation.as_vote`.
         """
-        return winrate(self._validation.votes(last))
+        return winrate(self.validation_votes() if last is None else self.votes_on_now(last))
 
     def query_made(self, policy_lag: int) -> None:
         """Note how many versions behind the newest policy a new query's oldest token was."""
@@ -146,11 +153,11 @@ class LabelFigures:
         """Return the metrics of `online/` and the win rate, as far as defined by now.
 
         Coverage, latency and win rate are of the whole run so far, as in the report; the recent win
-        rate is of the newest votes.
+        rate is of the newest votes on the policy as it is now.
         """
         row: dict[str, float] = {
             "policy/winrate_vs_reference": self._validation.win_share(),
-            "policy/winrate_recent": win_share(self._validation.votes(WINDOW)),
+            "policy/winrate_recent": win_share(self.votes_on_now(WINDOW)),
         }
         online = self._online.summary(self._view())
         known: dict[str, float | None] = {

@@ -19,12 +19,13 @@ from bisect import bisect_right
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import accumulate, islice
+from itertools import accumulate, islice, takewhile
 
 from label_queue.config import QualityConfig
 from label_queue.folds.history import LabelHistory
 from label_queue.folds.lineage import Memories, parents
 from label_queue.folds.view import LearnedLabels, LedgerView
+from label_queue.kept import kept
 from label_queue.percentile import percentile
 from label_queue.quality.preference import TRAINING
 from protocol.labels import ComparisonQuery, LabelChange
@@ -33,6 +34,7 @@ PARTS_KEPT = 2
 """Refits whose labels are kept at hand: queries come from the policies of the newest."""
 
 
+@kept()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
     """How much of the training set the policy behind a query had learned when it was made."""
@@ -84,6 +86,7 @@ class OnlineSummary:
     latency_p95_s: float | None
 
 
+@kept("_past", "_overlap", "_num_queries", "_num_events", "_coverage", "_shares")
 class OnlineFold:
     """Measures a ledger that grows, and the moments at which policy versions were first sampled.
 
@@ -166,7 +169,14 @@ class OnlineFold:
         first = min(view.rewards, key=lambda each: each.version, default=None)
         if first is None:
             return []
-        new = list(islice(view.queries.values(), self._num_queries, None))
+        names = islice(view.queries, self._num_queries, None)
+        # Of a ledger that somebody writes meanwhile, a query may be read whose event is not.
+        new = list(
+            takewhile(
+                lambda query: (query.ledger_seq or 0) <= view.last_seq,
+                (view.queries[name] for name in names),
+            )
+        )
         self._num_queries += len(new)
         asked = [query for query in new if query.purpose in TRAINING]
         placed = zip(_places(asked, view), asked, strict=True)
@@ -193,6 +203,7 @@ class OnlineFold:
             self._num_events += 1
 
 
+@kept()
 @dataclass(slots=True)
 class _SinceRefit:
     """What was learned by a refit and the updates that go on from it, up to one of them."""
@@ -204,6 +215,7 @@ class _SinceRefit:
     """How many labels of the training set each version was the first to learn."""
 
 
+@kept("_parts")
 class _Overlap:
     """How many labels of a training set each reward version has learned, as both change."""
 
@@ -270,10 +282,14 @@ class _Arrivals:
         moved = self._moved(view)
         if moved:
             memories = learned.seqs_by_reward(view)
+            # What came by now came no later: each refit learns nearly all labels again.
+            came: set[int] = set()
             for reward in sorted(moved & memories.versions, key=self._reached.__getitem__):
                 at = self._reached[reward]
-                for seq in sorted(self._arriving(reward, at, memories)):
+                arriving = self._arriving(reward, at, memories)
+                for seq in sorted(arriving - came):
                     self._arrive(view.label_change(seq), at)
+                came |= arriving
 
     def _arriving(self, reward: int, at: float, memories: Memories[int]) -> Set[int]:
         """Return what a reward version has learned, without what is known to have come before."""

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 from label_queue.figures.agreement import wilson_bounds
 from label_queue.figures.known_order import first_choice
+from label_queue.kept import kept
 from protocol.labels import AnswerEvent, ComparisonQuery
 
 WINDOW = 100
-"""Newest votes that stand for the policy of now: a bound of ± 0.1 at a rate of ½."""
+"""Newest votes on the policy as it is now that stand for it: a bound of ± 0.1 at a rate of ½."""
 
 
+@kept()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationVote:
     """A labeler's choice between the responses of ρ and those of a later policy."""
@@ -22,6 +24,8 @@ class ValidationVote:
     received_at: float
     is_win: bool
     """Whether the policy's response was chosen."""
+    policy_versions: tuple[int, ...]
+    """Versions of the responses shown, rising, each once, and ρ left out."""
     query_id: str
     labeler_id: str
 
@@ -54,6 +58,7 @@ def as_vote(query: ComparisonQuery, label: AnswerEvent) -> ValidationVote | None
     return ValidationVote(
         received_at=label.received_at,
         is_win=versions[best] > 0,
+        policy_versions=tuple(sorted({*versions.values()} - {0})),
         query_id=label.query_id,
         labeler_id=label.labeler_id,
     )

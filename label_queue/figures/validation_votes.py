@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from itertools import islice
 
 from label_queue.figures.validation import ValidationVote, as_vote
 from label_queue.folds.history import LabelHistory
+from label_queue.kept import kept
 from protocol.labels import AnswerEvent, ComparisonQuery, LabelChange
 
 
+@kept("_num_events", "_votes", "_num_votes", "_num_wins", "_num_moves")
 class ValidationFold:
     """All choices on validation queries, kept as labels come."""
 
@@ -26,10 +28,16 @@ class ValidationFold:
         self._num_moves = 0
         """How often standings had changed when the votes that count were last counted anew."""
 
-    def votes(self, last: int | None = None) -> list[ValidationVote]:
+    def votes(
+        self, last: int | None = None, left_behind: Set[int] = frozenset()
+    ) -> list[ValidationVote]:
         """Return the votes that count, or the newest `last` of them, by sequence number.
 
         Labels that are held or excluded are left out.
+
+        Args:
+            last: How many at most; None: all.
+            left_behind: Policy versions; votes on responses of theirs are left out too.
         """
         self._catch_up()
         standings = self._history.standings
@@ -37,6 +45,7 @@ class ValidationFold:
             vote
             for seq, vote in reversed(self._votes.values())
             if standings[vote.labeler_id].trains(seq)
+            and left_behind.isdisjoint(vote.policy_versions)
         )
         return list(islice(newest, last))[::-1]
 

@@ -190,10 +190,7 @@ class RewardFits:
         if pending is not None and is_ours:
             labels = pending.num_labels
         else:
-            view = self._state.view()
-            labels = await asyncio.to_thread(
-                view.num_training, version.ledger_seq, self._config.quality
-            )
+            labels = self._state.history.num_training(version.ledger_seq)
         self._fitted(version, labels=labels)
         self._pending.pop(version.kind, None)
         self._pending.pop("warm", None)  # of a model that is live no more
@@ -201,11 +198,10 @@ class RewardFits:
 
     def _go_on_from_ledger(self) -> None:
         """Go on after the last refit and the live version, where there are any."""
-        view = self._state.view()
-        refits = [version for version in view.rewards if version.kind == "refit"]
-        for version in {each.version: each for each in (*refits[-1:], *view.rewards[-1:])}.values():
-            labels = view.num_training(version.ledger_seq, self._config.quality)
-            self._fitted(version, labels=labels)
+        rewards = list(self._state.rewards.values())
+        refits = [version for version in rewards if version.kind == "refit"]
+        for version in {each.version: each for each in (*refits[-1:], *rewards[-1:])}.values():
+            self._fitted(version, labels=self._state.history.num_training(version.ledger_seq))
 
     def _fitted(self, version: RewardVersion, *, labels: int) -> None:
         self._plan.fitted(version.kind, labels=labels, now=self._clock())

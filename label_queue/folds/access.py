@@ -89,16 +89,16 @@ class Access:
     def authenticate(self, token: str) -> Identity:
         """Return whose bearer token or session it is, which counts as its use.
 
-        Raises Unauthenticated. A one-time link is none: it only opens a session.
+        Raises Unauthenticated. A one-time link or an identity is none: it only opens a session.
         """
         known = self._tokens.get(token_sha256(token))
-        if known is None or known.kind == "link":
+        if known is None or known.kind not in ("token", "session"):
             raise Unauthenticated("this token is not known here: ask the run's owner for one")
         if known.token_sha256 in self._revoked:
             raise Unauthenticated("this token was revoked: ask the run's owner for a new one")
         if self.is_void(known):
             raise Unauthenticated("this token has expired: ask the run's owner for a new one")
-        self._used_at[known.token_sha256] = self._clock()
+        self.use(known)
         return Identity(labeler_id=known.labeler_id, role=self.role(known))
 
     def claim_link(self, code: str) -> LabelerToken:
@@ -156,6 +156,18 @@ class Access:
         """
         own = self.live(labeler_id) or self.tokens_of(labeler_id)[-1:]
         return max(map(self.role, own), key=_RANKS.index, default=None)
+
+    def identities(self, labeler_id: str) -> list[LabelerToken]:
+        """Return the identities somebody ever had, those that were revoked among them."""
+        return [token for token in self.tokens_of(labeler_id) if token.kind == "identity"]
+
+    def alike(self, name: str) -> list[str]:
+        """Return the names, of people ever let in, that differ from this one in case at most."""
+        return [other for other in self._tokens_of if other.casefold() == name.casefold()]
+
+    def use(self, token: LabelerToken) -> None:
+        """Note that somebody came by it now."""
+        self._used_at[token.token_sha256] = self._clock()
 
     def used_at(self, token: LabelerToken) -> float | None:
         """Return when a token or session was last used; None: not since this process began."""

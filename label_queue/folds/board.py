@@ -7,11 +7,21 @@ until the time recorded with the assignment.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
+from label_queue.folds.shared_tokens import share_tokens
+from label_queue.folds.shelf import Shelf
+from label_queue.kept import kept
 from protocol.distinct import is_comparison
-from protocol.labels import Assignment, ComparisonQuery, LabelEvent, Submitted
+from protocol.labels import (
+    Assignment,
+    ComparisonQuery,
+    LabelEvent,
+    QueryPurpose,
+    Submitted,
+)
 
 ON_TOP = ("gold", "repeat")
 """Purposes asked of one labeler on top of the schedule: they are open to nobody else."""
@@ -51,20 +61,33 @@ class OpenQuery:
         )
 
 
+@kept("num_made", "again", "_unfilled")
 class QueryBoard:
     """Open queries, oldest first, and every query and assignment of the run."""
 
-    def __init__(self, *, initial: int, interval: float) -> None:
+    def __init__(
+        self,
+        *,
+        initial: int,
+        interval: float,
+        read: Callable[[str], ComparisonQuery] | None = None,
+    ) -> None:
         """Let unclaimed queries end after `interval` newer labels, the first `initial` not counted.
 
-        An interval of 0 stands for never.
+        An interval of 0 stands for never. `read` makes a query of its text in the ledger.
         """
-        self.queries: dict[str, ComparisonQuery] = {}
-        self.assignments: dict[str, Assignment] = {}
+        self.queries: Shelf[ComparisonQuery] = Shelf(read)
+        self.assignments: Shelf[Assignment] = Shelf()
+        self.num_made: Counter[QueryPurpose] = Counter()
+        """How many queries there are, by purpose."""
+        self.again: dict[str, str | None] = {}
+        """Gold and repeats, as they came, each with the query that it asks again, if it does."""
         self.open_slots = 0
         """Answers asked for and not yet given."""
         self._initial = initial
         self._interval = interval
+        self._unfilled: dict[str, int] = {}
+        """Answers that queries still want by the ledger alone, however old they are."""
         self._open: dict[str, OpenQuery] = {}
         self._on_top: dict[str, OpenQuery] = {}
         self._leases: dict[str, dict[str, Lease]] = {}
@@ -86,10 +109,16 @@ class QueryBoard:
         """
         if query.query_id in self.queries:
             return
-        query = with_shared_tokens(query)
-        self.queries[query.query_id] = query
-        if not is_comparison(query.candidates):
-            return
+        share_tokens(query)
+        self.queries.add(query.query_id, query)
+        self.num_made[query.purpose] += 1
+        if query.purpose in ON_TOP:
+            self.again[query.query_id] = query.repeat_of
+        if is_comparison(query.candidates):
+            self._open_up(query)
+
+    def _open_up(self, query: ComparisonQuery) -> None:
+        self._unfilled[query.query_id] = query.num_wanted
         entry = OpenQuery(query=query, wanted=query.num_wanted)
         if query.purpose in ON_TOP:
             self._on_top[query.query_id] = entry
@@ -97,11 +126,36 @@ class QueryBoard:
         self._open[query.query_id] = entry
         self.open_slots += query.num_wanted
 
+    def reopen(self, events: Iterable[LabelEvent]) -> None:
+        """Open what is open by the ledger, once queries and assignments are here and what is kept.
+
+        What is closed is not gone through: it would leave nothing.
+
+        Args:
+            events: All that took effect, in order.
+        """
+        submits = [event for event in events if isinstance(event, Submitted)]
+        answered = {event.assignment_id for event in submits}
+        assignments = list(self.assignments.values())
+        open_ids = {each.query_id for each in assignments if each.assignment_id not in answered}
+        open_ids |= self._unfilled.keys()
+        self._unfilled.clear()
+        for query_id in self.queries:
+            if query_id in open_ids and is_comparison(self.queries[query_id].candidates):
+                self._open_up(self.queries[query_id])
+        for assignment in assignments:
+            self._leases.setdefault(assignment.labeler_id, {})
+            if assignment.query_id in open_ids:
+                self.lease(assignment, since=assignment.created_at, until=assignment.lease_until)
+        for event in submits:
+            if event.query_id in open_ids:
+                self.apply(event)
+
     def add_assignment(self, assignment: Assignment) -> None:
         """Note who has a query on lease. One already known changes nothing."""
         if assignment.assignment_id in self.assignments:
             return
-        self.assignments[assignment.assignment_id] = assignment
+        self.assignments.add(assignment.assignment_id, assignment)
         self.lease(assignment, since=assignment.created_at, until=assignment.lease_until)
 
     def lease(self, assignment: Assignment, *, since: float, until: float) -> None:
@@ -145,7 +199,10 @@ class QueryBoard:
         if not isinstance(event, Submitted):
             return
         self._leases.get(event.labeler_id, {}).pop(event.assignment_id, None)
-        self._on_top.pop(event.query_id, None)
+        is_on_top = self._on_top.pop(event.query_id, None) is not None
+        unfilled = self._unfilled.pop(event.query_id, 0) - 1
+        if unfilled > 0 and not is_on_top:
+            self._unfilled[event.query_id] = unfilled
         entry = self._open.get(event.query_id)
         if entry is None:
             return
@@ -272,22 +329,3 @@ class QueryBoard:
 
 def _running(own: dict[str, Lease], now: float) -> list[Lease]:
     return [lease for lease in own.values() if lease.until > now]
-
-
-_TOKENS: dict[int, int] = {}
-"""One object for each token id: as many as the vocabulary has, where each text had its own."""
-
-
-def with_shared_tokens(query: ComparisonQuery) -> ComparisonQuery:
-    """Return the same query in a quarter of the memory: a tuple of numbers holds only addresses."""
-    return replace(
-        query,
-        prompt_token_ids=_shared(query.prompt_token_ids),
-        candidates=tuple(
-            replace(each, token_ids=_shared(each.token_ids)) for each in query.candidates
-        ),
-    )
-
-
-def _shared(token_ids: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(map(_TOKENS.setdefault, token_ids, token_ids))

@@ -131,6 +131,7 @@ def as_comparison(query: ComparisonQuery, event: AnswerEvent) -> Comparison | No
         outcome=event.outcome,
         choice=None if event.choice is None else index[event.choice],
         ranking=None if event.ranking is None else tuple(index[name] for name in event.ranking),
+        marks=tuple((index[name], start, end, m) for name, start, end, m in event.spans or ()),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from label_queue.kept import kept
 from label_queue.quality.asked_gold import AskedGold
 from label_queue.quality.gold import is_right
 from label_queue.quality.gold_tasks import BY_OWNER, gold_id, is_template
@@ -22,6 +23,7 @@ from protocol.labels import (
 )
 
 
+@kept()
 @dataclass(slots=True, kw_only=True)
 class Gold:
     """One gold query."""
@@ -42,6 +44,7 @@ class Gold:
     wrong: int = 0
 
 
+@kept("_all", "_made_of", "_counted")
 class GoldBook:
     """All gold queries, oldest first."""
 
@@ -50,8 +53,8 @@ class GoldBook:
         self._queries = queries
         self._asked = asked
         self._all: dict[str, Gold] = {}
-        self._made_of: dict[str, list[Gold]] = {}
-        """By the past query that they were made of."""
+        self._made_of: dict[str, list[str]] = {}
+        """Their ids, by the past query that they were made of."""
         self._counted: dict[str, bool] = {}
         """What is counted of each label: whether it is right."""
 
@@ -70,7 +73,7 @@ class GoldBook:
 
     def is_asked_of(self, past_query_id: str) -> bool:
         """Say whether a past query is asked as gold."""
-        return any(each.is_asked for each in self._made_of.get(past_query_id, ()))
+        return any(self._all[name].is_asked for name in self._made_of.get(past_query_id, ()))
 
     def take_query(self, query: ComparisonQuery) -> None:
         """Take the next query, once each."""
@@ -83,7 +86,7 @@ class GoldBook:
             gold = Gold(template=query, is_asked=query.selector != BY_OWNER)
             self._all[query.query_id] = gold
             if query.repeat_of is not None:
-                self._made_of.setdefault(query.repeat_of, []).append(gold)
+                self._made_of.setdefault(query.repeat_of, []).append(query.query_id)
 
     def apply(self, event: LabelEvent) -> None:
         """Take the next event that took effect, and that `asked` has taken."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping
 
 from label_queue.config import QualityConfig
 from label_queue.folds.label_table import LabelColumns, LabelTable
+from label_queue.kept import kept
 from label_queue.quality.preference import TRAINING
 from label_queue.quality.standing import Standing, Standings
 from protocol.labels import (
@@ -25,6 +27,22 @@ PREFERENCES = ("choice", "ranking", "tie")
 """Outcomes that train; the others are stored and asked for anew."""
 
 
+@kept(
+    "events",
+    "standings",
+    "training",
+    "num_held",
+    "num_moves",
+    "num_retracted",
+    "_sizes",
+    "_columns",
+    "_by_id",
+    "_latest",
+    "_submits",
+    "_submits_of",
+    "_trainable",
+    "_settled",
+)
 class LabelHistory:
     """All label events by `seq`, and the counts the schedule and the coverage figure need.
 
@@ -43,6 +61,8 @@ class LabelHistory:
         self.num_moves = 0
         """How often somebody's standing changed what their labels do, which may be many at once."""
         self.num_retracted = 0
+        self._sizes = array("i", [0])
+        """How many labels the training set had after each event, by sequence number."""
         self._queries = queries
         self._columns = LabelColumns()
         self._by_id: dict[str, LabelEvent] = {}
@@ -118,7 +138,13 @@ class LabelHistory:
         self._columns.take(event, before, prefers=prefers, is_training=is_training)
         if not isinstance(event, GoldEvent):
             self._settle(event)
+        self._sizes.extend([self._sizes[-1]] * (event.seq - len(self._sizes)))
+        self._sizes.append(len(self.training))
         return True
+
+    def num_training(self, seq: int) -> int:
+        """Return how many labels the training set had after the event of that sequence number."""
+        return self._sizes[min(seq, len(self._sizes) - 1)]
 
     def table(self) -> LabelTable:
         """Return a snapshot of all labels in columns, without going through them."""

@@ -14,6 +14,7 @@ from typing import Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from label_queue.kept import kept
 from protocol.labels import (
     AnswerEvent,
     Excluded,
@@ -95,6 +96,7 @@ class LabelTable:
         return replace(self, trains_until=until, reinstated_at=reinstated_at)
 
 
+@kept("_numbers", "_labeler", "_label", "_stands", "_received_at", "_says", "_reinstated_at")
 class LabelColumns:
     """The same while events come."""
 

@@ -6,6 +6,7 @@ from bisect import bisect_left, insort
 from collections import deque
 
 from label_queue.config import LeaseConfig
+from label_queue.kept import kept
 from label_queue.percentile import percentile_of_sorted
 
 MIN_TIMES = 20
@@ -14,6 +15,7 @@ MOST_TIMES = 500
 """Active times remembered, the newest."""
 
 
+@kept("_active_s", "_in_order")
 class LeaseTerms:
     """Lease length from recent active times: clamp(3 × p95, min, max).
 

@@ -141,6 +141,16 @@ def ancestry(policies: Iterable[PolicyProvenance], version: int) -> tuple[Policy
     return tuple(line)
 
 
+def left_behind(policies: Iterable[PolicyProvenance]) -> frozenset[int]:
+    """Return the policy versions that the newest does not come from: rollbacks left them behind."""
+    known = tuple(policies)
+    if all(policy.restored_from is None for policy in known):
+        return frozenset()
+    newest = max(policy.version for policy in known)
+    line = {policy.version for policy in ancestry(known, newest)}
+    return frozenset(policy.version for policy in known) - line
+
+
 def rewards_behind(line: Iterable[PolicyProvenance]) -> tuple[int, ...]:
     """Return the reward versions that a line of policy versions was trained on, rising.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protocol.labels import ComparisonQuery
+from protocol.labels import Candidate, ComparisonQuery
 from protocol.messages import ChatMessage
+from protocol.tokenizing import PolicyTokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +17,8 @@ class ShownPrompt:
     """The plain prompt; empty for a chat."""
     messages: tuple[ChatMessage, ...] = ()
     """The chat, oldest turn first; empty for a plain prompt."""
+    language: str = ""
+    """Language of prompt and responses (BCP 47), where it is said; "": `prompts.language`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,9 @@ class ShownCandidate:
 
 def shown_prompt(query: ComparisonQuery) -> ShownPrompt:
     """Return a query's prompt as people see it."""
-    return ShownPrompt(text=query.prompt_text, messages=query.prompt_messages)
+    return ShownPrompt(
+        text=query.prompt_text, messages=query.prompt_messages, language=query.prompt_language
+    )
 
 
 def shown_candidates(query: ComparisonQuery) -> tuple[ShownCandidate, ...]:
@@ -37,3 +42,12 @@ def shown_candidates(query: ComparisonQuery) -> tuple[ShownCandidate, ...]:
     return tuple(
         ShownCandidate(candidate_id=each.candidate_id, text=each.text) for each in query.candidates
     )
+
+
+def is_shown_by(candidate: Candidate, tokenizer: PolicyTokenizer) -> bool:
+    """Whether a tokenizer shows a response's tokens as people saw them, an end token aside.
+
+    Marks count characters of what people saw, and a fit finds their tokens by what its policy's
+    tokenizer shows: where the two differ, other words would be marked.
+    """
+    return tokenizer.shown_text(candidate.token_ids).startswith(candidate.text)

@@ -81,14 +81,6 @@ class LedgerView:
         """Return the training set at a sequence number."""
         return build_dataset(self.queries, self.events, seq, DatasetRules(), config)
 
-    def num_training(self, seq: int, config: QualityConfig) -> int:
-        """Return how many labels that training set has."""
-        fold = TrainingFold(self.queries, DatasetRules(), config)
-        for event in self.events:
-            if event.seq <= seq:
-                fold.apply(event)
-        return len(fold.labels())
-
     def labels(self) -> dict[str, AnswerEvent]:
         """Return the current labels, by id."""
         return current_labels(self.events)

@@ -7,7 +7,7 @@ Serve, or in a test without Ray.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
@@ -18,6 +18,7 @@ from label_queue.intake import (
     gold_api,
     hooks,
     labels_api,
+    languages,
     owner_api,
     page_routes,
     people_api,
@@ -42,6 +43,9 @@ from label_queue.labeling.submissions import LabelSubmission
 from label_queue.outside import NoTools
 from label_queue.sides.owner import OwnerSide
 from label_queue.sides.people import PeopleSide
+
+if TYPE_CHECKING:
+    from label_queue.intake.sign_in.flow import SignIn
 
 BODIES: tuple[type[Any], ...] = (
     LabelSubmission,
@@ -103,6 +107,8 @@ def build_app(
     tell_failure: TellFailure | None = None,
     bell: hooks.Bell | None = None,
     site: Site | None = None,
+    prompt_language: str = "",
+    sign_in: SignIn | None = None,
 ) -> FastAPI:
     """Return the APIs and pages over a label queue.
 
@@ -113,6 +119,8 @@ def build_app(
             alone does.
         bell: Takes the webhooks of outside tools; None: the run reads none.
         site: Where the run is found; None: on loopback alone.
+        prompt_language: Language of prompts that say none of their own; "": it is not known.
+        sign_in: Takes people from an outside provider; None: they come by links alone.
     """
     app = LabelApi(
         title="Andon labels",
@@ -129,9 +137,16 @@ def build_app(
     app.state.site = site or Site()
     app.state.open_streams = Counter()
     app.state.assets = assets.load_assets()
+    app.state.languages = languages.load_languages()
+    app.state.prompt_language = prompt_language
     app.state.tell_failure = tell_failure
+    app.state.sign_in = sign_in
     app.add_middleware(FrontDoor, site=app.state.site)
     add_refusals(app)
     for module in (labels_api, owner_api, people_api, gold_api, hooks, page_routes, assets):
         app.include_router(module.router)
+    if sign_in is not None:
+        from label_queue.intake.sign_in import routes
+
+        app.include_router(routes.router)
     return app

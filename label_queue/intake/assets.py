@@ -1,4 +1,4 @@
-"""The pages' scripts, styles and pictures, read once and served by name."""
+"""The pages' scripts, styles, words and pictures, read once and served by name."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from label_queue.intake.rendering import PAGES
 CONTENT_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
+    ".json": "application/json",
     ".svg": "image/svg+xml",
 }
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from label_queue.config import IntakeConfig
 from label_queue.folds.access import Identity
-from label_queue.intake.durations import in_words
 from label_queue.intake.front_door import arrival_of
 from label_queue.intake.guidelines import render_guidelines
 from label_queue.intake.identity import (
@@ -22,8 +20,13 @@ from label_queue.intake.identity import (
     session_of,
     site_of,
 )
-from label_queue.intake.rendering import render, root_of
+from label_queue.intake.languages import english
+from label_queue.intake.rendering import render, render_notice, root_of
+from label_queue.intake.sessions import open_session, session_cookie
 from protocol.errors import Unauthenticated
+
+if TYPE_CHECKING:  # of use to runs that have a provider, and half a second to import
+    from label_queue.intake.sign_in.flow import SignIn
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -37,9 +40,11 @@ async def labelling_page(request: Request) -> Response:
     if identity.role == "observer":
         return RedirectResponse(root_of(request) + "/owner", status_code=303)
     me = await people_of(request).me(identity.labeler_id)
+    limits: IntakeConfig = request.app.state.limits
     return render(
+        request,
         "label.html",
-        root=root_of(request),
+        offers_marks=limits.marks,
         guidelines=render_guidelines(me.guidelines),
         **await _frame(request, identity),
     )
@@ -50,18 +55,13 @@ async def owner_page(request: Request) -> HTMLResponse:
     """Return the page on which owners oversee the labelling, and observers see it."""
     identity = await _identity_of_session(request)
     if identity is None:
-        return _signed_out(request)
+        return _signed_out(request, "?next=/owner")
     if identity.role not in OVERSEERS:
-        return render(
-            "message.html",
-            root=root_of(request),
-            status=403,
-            heading="For the run's owner",
-            message="You are signed in as a labeler, and this page is the owner's.",
-        )
+        return render_notice(request, "owners.heading", "owners.text", status=403)
     return render(
+        request,
         "owner.html",
-        root=root_of(request),
+        language=english(request),
         links_at=site_of(request).base_of_links(arrival_of(request)),
         **await _frame(request, identity),
     )
@@ -73,11 +73,11 @@ async def entrance(request: Request, code: str) -> HTMLResponse:
     # With no-referrer a browser sends `Origin: null` with a form; nothing leaves this origin.
     limits: IntakeConfig = request.app.state.limits
     return render(
+        request,
         "enter.html",
-        root=root_of(request),
         referrer_policy="same-origin",
-        unused=in_words(limits.session_ttl_s),
-        at_most=in_words(limits.session_max_age_s),
+        unused_s=limits.session_ttl_s,
+        at_most_s=limits.session_max_age_s,
     )
 
 
@@ -89,22 +89,8 @@ async def enter(request: Request, code: str) -> Response:
     try:
         session = await people.open_link(code)
     except Unauthenticated:
-        return render(
-            "message.html",
-            root=root_of(request),
-            status=401,
-            heading="This link no longer works",
-            message="A link opens the page once. Ask the run's owner for a new one.",
-        )
-    identity = await people.authenticate(session)
-    page = "/owner" if identity.role in OVERSEERS else "/"
-    answer = RedirectResponse(root_of(request) + page, status_code=303)
-    limits: IntakeConfig = request.app.state.limits
-    answer.set_cookie(
-        max_age=math.ceil(limits.session_max_age_s), **_cookie(request), value=session
-    )
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
+        return render_notice(request, "used_link.heading", "used_link.text", status=401)
+    return await open_session(request, session)
 
 
 @router.post("/leave")
@@ -114,7 +100,7 @@ async def leave(request: Request, identity: Annotated[Identity, Depends(identify
     if session is not None:
         await people_of(request).leave(session)
     answer = Response(status_code=204)
-    answer.delete_cookie(**_cookie(request))
+    answer.delete_cookie(**session_cookie(request))
     return answer
 
 
@@ -132,28 +118,13 @@ async def api_page(request: Request) -> HTMLResponse:
         for path, methods in request.app.openapi()["paths"].items()
         for method, operation in methods.items()
     ]
-    return render("api.html", root=root_of(request), operations=operations)
+    return render(request, "api.html", language=english(request), operations=operations)
 
 
 def _body_name(operation: dict[str, Any]) -> str:
     content = operation.get("requestBody", {}).get("content", {})
     references = {kind["schema"]["$ref"].rsplit("/", 1)[-1] for kind in content.values()}
     return ", ".join(sorted(references))
-
-
-def _cookie(request: Request) -> dict[str, Any]:
-    """Return by what the session's cookie is known, and who may read it.
-
-    Lax, not strict: who follows a link to the page from a chat or a mail is signed in there.
-    """
-    arrival = arrival_of(request)
-    return {
-        "key": site_of(request).session_cookie,
-        "path": arrival.cookie_path,
-        "secure": arrival.scheme == "https",
-        "httponly": True,
-        "samesite": "lax",
-    }
 
 
 async def _identity_of_session(request: Request) -> Identity | None:
@@ -166,14 +137,23 @@ async def _identity_of_session(request: Request) -> Identity | None:
         return None
 
 
-def _signed_out(request: Request) -> HTMLResponse:
-    return render(
-        "message.html",
-        root=root_of(request),
+def _signed_out(request: Request, query: str = "") -> HTMLResponse:
+    """Return what somebody is told who is not signed in.
+
+    `query` is what a sign-in begins with: which page was asked for, if not the first one.
+    """
+    sign_in: SignIn | None = request.app.state.sign_in
+    heading, text = "signed_out.heading", "signed_out.text"
+    if sign_in is None:
+        return render_notice(request, heading, text, status=401)
+    return render_notice(
+        request,
+        heading,
+        text,
         status=401,
-        heading="You are not signed in",
-        message="Open the one-time link that the run's owner gave you. "
-        "If you used it before, ask for a new one.",
+        template="sign_in.html",
+        sign_in_at=f"{sign_in.address}{query}",
+        provider=sign_in.name,
     )
 
 
@@ -185,5 +165,6 @@ async def _frame(request: Request, identity: Identity) -> dict[str, Any]:
         "kind": run.kind,
         "labeler_id": identity.labeler_id,
         "role": identity.role,
+        "prompt_language": request.app.state.prompt_language,
         "csrf": csrf_token(request.cookies[site_of(request).session_cookie]),
     }

@@ -1,4 +1,8 @@
-"""What is answered when a request is refused: JSON for clients, a plain page for browsers."""
+"""What is answered when a request is refused: JSON for clients, a plain page for browsers.
+
+JSON is in English. A page says what that means for a person in their language, and adds the English
+of it where that says more.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from label_queue.intake.failures import tell_of
-from label_queue.intake.rendering import render, root_of
+from label_queue.intake.rendering import render_notice, root_of
 from label_queue.intake.schemas import ErrorAnswer
 from protocol.errors import DiskFull, InvalidLabel, LabelError, QueueClosed, ResourceError
 
@@ -29,10 +33,24 @@ REFUSALS = {
     503: "Nothing was stored; try again later",
     507: "The disk of the run is full and nothing was stored; try again later",
 }
-PAGE_MESSAGES = {
+PAGE_WORDS = {
+    401: ("signed_out.heading", "signed_out.text"),
+    403: ("problem.forbidden.heading", "problem.forbidden.text"),
+    404: ("problem.no_page.heading", "problem.no_page.text"),
+    405: ("problem.no_such_use.heading", "problem.no_such_use.text"),
+    421: ("problem.elsewhere.heading", "problem.elsewhere.text"),
+    429: ("problem.too_fast.heading", "problem.too_fast.text"),
+    500: ("problem.failed.heading", "problem.failed.text"),
+    503: ("problem.unavailable.heading", "problem.unavailable.text"),
+    507: ("problem.disk_full.heading", "problem.disk_full.text"),
+}
+"""Names of the words by which a page tells of a status."""
+OTHER_WORDS = ("problem.other.heading", "problem.other.text")
+ROUTE_MESSAGES = {
     404: "There is no such page.",
     405: "This page cannot be used in that way.",
 }
+"""The API's words for what its router raises; a page has its own, which say no less."""
 RETRY_AFTER_S = 5
 MEND_FULL = (
     "the disk of the run is full: nothing was stored, and nothing that was is lost; the run's "
@@ -115,7 +133,7 @@ async def refuse_route(request: Request, error: Exception) -> Response:
     """Answer with an HTTPException, as the router raises them."""
     assert isinstance(error, HTTPException)
     phrase = HTTPStatus(error.status_code).phrase
-    message = PAGE_MESSAGES.get(error.status_code, phrase)
+    message = ROUTE_MESSAGES.get(error.status_code, phrase)
     answer = ErrorAnswer(error=phrase.title().replace(" ", ""), message=message)
     return _answer(request, error.status_code, answer, dict(error.headers or {}))
 
@@ -126,14 +144,12 @@ def _answer(
     wants_page = "text/html" in request.headers.get("accept", "")
     root = root_of(request)
     if wants_page and not request.url.path.startswith(f"{root}/api/"):
-        message = answer.message[:1].upper() + answer.message[1:]
-        heading = HTTPStatus(status).phrase
-        return render(
-            "message.html",
-            root=root,
+        detail = "" if status in ROUTE_MESSAGES else answer.message
+        return render_notice(
+            request,
+            *PAGE_WORDS.get(status, OTHER_WORDS),
             status=status,
             headers=headers,
-            heading=heading,
-            message=message,
+            detail=detail,
         )
     return JSONResponse(answer.model_dump(), status_code=status, headers=headers)

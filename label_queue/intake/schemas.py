@@ -16,12 +16,13 @@ reads, its CSRF token in `X-Andon-CSRF`; either alone says who the labeler is. A
 task looks like this, its candidates in the order drawn for this labeler, models unnamed:
 
     {"assignment_id": "0199…", "query_id": "0199…", "run_id": "demo-1", "kind": "best_of_k",
-     "prompt": {"text": "the soup here was", "messages": []},
+     "prompt": {"text": "the soup here was", "messages": [], "language": ""},
      "candidates": [{"candidate_id": "c-9f2e…", "text": " warm and …"}, …],
      "lease_until": 1760000000.0, "guideline_version": "1"}
 
 a chat has turns in place of a text, {"text": "", "messages": [{"role": "user", "content": "…"}]},
-and the smallest answer is like this:
+a prompt whose source says its language has it, "language": "de", and the others are in the run's;
+the smallest answer is like this:
 
     {"assignment_id": "0199…", "outcome": "choice", "choice": "c-9f2e…"}
 

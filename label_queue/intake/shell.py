@@ -7,6 +7,8 @@ and a Ray call's cost, and wait for Serve to start (docs/adr/0013-intake-on-a-po
 from __future__ import annotations
 
 import os
+import time
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import structlog
@@ -17,8 +19,12 @@ from label_queue.intake.app import build_app
 from label_queue.intake.public_address import Site
 from label_queue.intake.queue_over_there import QueueOverThere
 from label_queue.intake.server import FaceServer, listen
+from label_queue.intake.sign_in.secret import read_client_secret
 from label_queue.sides.intake_failures import IntakeFailures
 from protocol.remote import Sides, StartedAgain, named, side_of
+
+if TYPE_CHECKING:
+    from label_queue.intake.sign_in.flow import SignIn
 
 INTAKE_OPTIONS = {
     "num_cpus": 0,
@@ -47,6 +53,7 @@ class IntakeShell(StartedAgain):
         *,
         host: str,
         port: int,
+        prompt_language: str = "",
     ) -> None:
         """Listen, and begin to answer; Ray makes an actor of this kind within its event loop.
 
@@ -56,10 +63,13 @@ class IntakeShell(StartedAgain):
             site: Where the run is found.
             host: Where to listen, of loopback.
             port: The same after each restart.
+            prompt_language: Of prompts that say none of their own; "": it is not known.
 
         Raises:
             ResourceError: The port is somebody else's.
             ActorDied: There is no such queue.
+            ConfigError: People sign in by a provider, and the environment lacks the client's
+                secret.
         """
         queue = named(queue_name, "the label queue")
 
@@ -69,7 +79,10 @@ class IntakeShell(StartedAgain):
                 Sides.on_side, IntakeFailures, IntakeFailures.add, (failure, uuid4().hex), {}
             )
 
-        app = build_app(QueueOverThere(queue), config, tell_failure, side_of(queue, Outposts), site)
+        bell, sign_in = side_of(queue, Outposts), open_sign_in(config, site)
+        app = build_app(
+            QueueOverThere(queue), config, tell_failure, bell, site, prompt_language, sign_in
+        )
         self._server = FaceServer(app, listen(host, port))
         self._server.start(_end_process)
 
@@ -79,6 +92,20 @@ class IntakeShell(StartedAgain):
     async def stop(self) -> None:
         """Take no more requests; answer those under way. May be called twice."""
         await self._server.stop()
+
+
+def open_sign_in(config: IntakeConfig, site: Site) -> SignIn | None:
+    """Return what takes people from an outside provider; None where none is configured.
+
+    Raises ConfigError where the environment lacks the client's secret.
+    """
+    if config.oidc is None:
+        return None
+    # Imported where it is asked for: Authlib takes half a second.
+    from label_queue.intake.sign_in.flow import SignIn
+
+    secret = read_client_secret(config.oidc)
+    return SignIn(config.oidc, secret, site, clock=time.time, monotonic=time.monotonic)
 
 
 def _end_process(error: BaseException | None) -> None:

@@ -1,4 +1,9 @@
-"""Letting people in and out: tokens, links, sessions and roles are given and taken back here."""
+"""Letting people in and out: tokens, links, sessions and roles are given and taken back here.
+
+With `labels.intake.oidc` an identity is a way in too: whoever is let in under a name gets it beside
+link and token, and it is listed and revoked as they are. By it a provider's word opens sessions,
+which are like those that links open.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,12 @@ from dataclasses import dataclass
 from label_queue.config import IntakeConfig
 from label_queue.folds.access import Access
 from label_queue.folds.people import PeoplePage, Person, people_page, person, token_id_of
+from label_queue.labeling.outside_identity import (
+    OutsideIdentity,
+    check_name,
+    is_of_domains,
+    may_have_identity,
+)
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import (
     LabelerToken,
@@ -19,8 +30,10 @@ from label_queue.ledger.records import (
     TokenKind,
     TokenRevocation,
 )
+from label_queue.quality.standing import Standings
+from label_queue.sign_in_config import EMAIL, OidcConfig
 from protocol.bearer import token_sha256
-from protocol.errors import InvalidLabel, LabelConflict, ResourceError, UnknownTask
+from protocol.errors import Forbidden, InvalidLabel, LabelConflict, ResourceError, UnknownTask
 from protocol.names import RESERVED_NAMES
 
 
@@ -35,7 +48,7 @@ class Admission:
     """Token for `Authorization: Bearer`; shown this once."""
     role: Role
     token_ids: tuple[str, ...]
-    """What names link and token where they are to be revoked."""
+    """What names link and token, and an identity made with them, where they are to be revoked."""
 
 
 class Admissions:
@@ -47,13 +60,16 @@ class Admissions:
     def __init__(
         self,
         access: Access,
+        standings: Standings,
         commits: GroupCommit,
         config: IntakeConfig,
         clock: Callable[[], float],
         new_id: Callable[[], str],
     ) -> None:
         self._access = access
+        self._standings = standings
         self._commits = commits
+        self._oidc = config.oidc
         self._clock = clock
         self._new_id = new_id
         self._deciding = asyncio.Lock()
@@ -62,6 +78,7 @@ class Admissions:
             "token": config.token_ttl_s,
             "link": config.link_ttl_s,
             "session": config.session_max_age_s,
+            "identity": None,
         }
 
     def people(
@@ -78,7 +95,8 @@ class Admissions:
         async with self._deciding:
             _, changes = self._role_for(labeler_id, role, actor)
             token, record = self._issue(labeler_id, role, "token", actor)
-            await self._commits.write([*changes, record])
+            identities = self._identity_for(labeler_id, role, actor)
+            await self._commits.write([*changes, record, *identities])
         return token
 
     async def admit(self, labeler_id: str, role: Role | None, actor: str) -> Admission:
@@ -92,13 +110,14 @@ class Admissions:
             given, changes = self._role_for(labeler_id, role, actor)
             code, link = self._issue(labeler_id, given, "link", actor)
             token, bearer = self._issue(labeler_id, given, "token", actor)
-            await self._commits.write([*changes, link, bearer])
+            ways_in = [link, bearer, *self._identity_for(labeler_id, given, actor)]
+            await self._commits.write([*changes, *ways_in])
         return Admission(
             labeler_id=labeler_id,
             link=f"/enter/{code}",
             token=token,
             role=given,
-            token_ids=(token_id_of(link), token_id_of(bearer)),
+            token_ids=tuple(map(token_id_of, ways_in)),
         )
 
     async def open_link(self, code: str) -> str:
@@ -115,6 +134,28 @@ class Admissions:
         except ResourceError:
             self._access.give_back(link)
             raise
+        return token
+
+    async def sign_in(self, outsider: OutsideIdentity) -> str:
+        """Return the token of the session that a provider's word opens. Not idempotent.
+
+        In by it is who has an identity that was not revoked; who was let in before identities were
+        kept, while anything lets them in; and, as a labeler, whoever is new and of a domain that is
+        let in. Raises Forbidden for anybody else, for a labeler whose labels were excluded, and
+        where no provider is configured.
+        """
+        if self._oidc is None:
+            raise Forbidden("nobody signs in by a provider here: ask the run's owner for a link")
+        async with self._deciding:
+            who = self._person_named(check_name(outsider.name, self._oidc), self._oidc)
+            role = self._access.role_of(who) or "labeler"
+            changes = self._identity_of(who, role, self._oidc)
+            if role == "labeler" and self._standings[who].state == "excluded":
+                raise Forbidden(f"the labels of {who!r} were excluded: ask the run's owner")
+            token, session = self._issue(who, role, "session", who, outsider.provenance)
+            await self._commits.write([*changes, session])
+        for identity in self._access.identities(who):
+            self._access.use(identity)
         return token
 
     async def leave(self, token: str) -> None:
@@ -193,6 +234,42 @@ class Admissions:
             raise LabelConflict(f"{labeler_id!r} is in as {known}: change their role instead")
         return given, [self._change(labeler_id, given, "let in again", actor)]
 
+    def _person_named(self, name: str, config: OidcConfig) -> str:
+        """Return who is called so; an address may be written in another case. It may be new."""
+        alike = [name] if config.claim != EMAIL else self._access.alike(name)
+        if len(alike) > 1 and name not in alike:
+            raise Forbidden(
+                f"{name!r} may be any of {', '.join(sorted(alike))}: the run's owner must revoke "
+                "all but one"
+            )
+        return name if name in alike or not alike else alike[0]
+
+    def _identity_of(self, who: str, role: Role, config: OidcConfig) -> list[Record]:
+        """Return the identity to be made for somebody who signs in; none where they have one.
+
+        Raises Forbidden for who may not come in by one.
+        """
+        ever = self._access.identities(who)
+        if any(not self._access.is_void(each) for each in ever):
+            return []
+        was_let_in = not ever and bool(self._access.live(who))
+        if was_let_in or (not self._access.knows(who) and is_of_domains(who, config)):
+            return [self._issue(who, role, "identity", who)[1]]
+        if self._access.knows(who):
+            raise Forbidden(f"{who!r} may not come in any more: ask the run's owner")
+        raise Forbidden(f"nobody called {who!r} was added here: ask the run's owner to add you")
+
+    def _identity_for(self, labeler_id: str, role: Role, actor: str) -> list[LabelerToken]:
+        """Return the identity that goes with a link or token.
+
+        None where somebody has one already, or nobody of that name can have one.
+        """
+        if self._oidc is None or not may_have_identity(labeler_id, self._oidc):
+            return []
+        if any(not self._access.is_void(each) for each in self._access.identities(labeler_id)):
+            return []
+        return [self._issue(labeler_id, role, "identity", actor)[1]]
+
     def _change(self, labeler_id: str, role: Role, reason: str, actor: str) -> RoleChange:
         return RoleChange(
             change_id=self._new_id(),
@@ -204,7 +281,12 @@ class Admissions:
         )
 
     def _issue(
-        self, labeler_id: str, role: Role, kind: TokenKind, made_by: str
+        self,
+        labeler_id: str,
+        role: Role,
+        kind: TokenKind,
+        made_by: str,
+        signed_in_as: str = "",
     ) -> tuple[str, LabelerToken]:
         token = secrets.token_urlsafe(32)
         now, ttl_s = self._clock(), self._ttl_s[kind]
@@ -216,6 +298,7 @@ class Admissions:
             role=role,
             kind=kind,
             made_by=made_by,
+            signed_in_as=signed_in_as,
         )
         return token, record
 

@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 
 from label_queue.config import QualityConfig
-from label_queue.folds.board import QueryBoard
+from label_queue.folds.board import ON_TOP, QueryBoard
 from label_queue.folds.history import LabelHistory, states_preference
 from label_queue.quality.gold_tasks import AskMoment, gold_showing, is_template, repetition
-from label_queue.quality.preference import TRAINING
 from protocol.distinct import is_comparison
 from protocol.labels import Assignment, ComparisonQuery
 
@@ -44,16 +43,20 @@ class TaskMixer:
         """How often each query was asked again, gold templates and own queries, by labeler."""
         self._asked: defaultdict[str, set[str]] = defaultdict(set)
         self._templates: list[ComparisonQuery] = []
-        self._num_queries_seen = 0
+        self._num_seen = 0
+        """How many gold queries and repeats were looked at for templates."""
         for assignment in board.assignments.values():
-            self.note(assignment, board.queries[assignment.query_id])
+            self._count(assignment, board.again.get(assignment.query_id))
 
     def note(self, assignment: Assignment, query: ComparisonQuery) -> None:
         """Count a task that a labeler was given."""
+        self._count(assignment, query.repeat_of if query.purpose in ON_TOP else None)
+
+    def _count(self, assignment: Assignment, asks_again: str | None) -> None:
         self._num_tasks[assignment.labeler_id] += 1
-        self._asked[assignment.labeler_id].add(query.query_id)
-        if query.purpose in ("gold", "repeat") and query.repeat_of is not None:
-            self._shown[assignment.labeler_id][query.repeat_of] += 1
+        self._asked[assignment.labeler_id].add(assignment.query_id)
+        if asks_again is not None:
+            self._shown[assignment.labeler_id][asks_again] += 1
 
     def draw(
         self, labeler_id: str, now: float, reliability: Mapping[str, float]
@@ -104,23 +107,25 @@ class TaskMixer:
         """Return a query of their own to ask again: answered a while ago, and asked once so far."""
         shown = self._shown[labeler_id]
         submits = self._history.submits_of(labeler_id)
-        queries = (
-            self._board.queries[event.query_id]
+        fit = [
+            event.query_id
             for event in submits[: max(0, len(submits) - self._config.repeat_after)]
             if states_preference(self._history.latest(event.label_id))
-        )
-        fit = [each for each in queries if each.purpose in TRAINING and not shown[each.query_id]]
-        chosen = self._rng.choice(fit) if fit else None
+            and event.query_id not in self._board.again
+            and not shown[event.query_id]
+        ]
+        # Only what is chosen is read: the others may still be the ledger's text.
+        chosen = self._board.queries[self._rng.choice(fit)] if fit else None
         return chosen if chosen is not None and is_comparison(chosen.candidates) else None
 
     def _look_for_templates(self) -> None:
         """Take up the templates among the queries that were written since the last look."""
-        queries = self._board.queries
-        new = islice(queries.values(), self._num_queries_seen, None)
+        names = islice(self._board.again, self._num_seen, None)
+        new = (self._board.queries[name] for name in names)
         self._templates += [
             query for query in new if is_template(query) and is_comparison(query.candidates)
         ]
-        self._num_queries_seen = len(queries)
+        self._num_seen = len(self._board.again)
 
 
 def draw_order(

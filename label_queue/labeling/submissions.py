@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass as plain_dataclass
-from typing import Annotated, Literal, cast
+from typing import Annotated, cast
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -16,6 +16,7 @@ from protocol.labels import (
     AnswerEvent,
     Assignment,
     ComparisonQuery,
+    Mark,
     Outcome,
     QueryKind,
     Revised,
@@ -29,7 +30,9 @@ OUTCOMES_BY_KIND: dict[QueryKind, tuple[Outcome, ...]] = {
     "ranking": ("ranking", "tie", "both_bad", "skip", "flag"),
 }
 
-Mark = Literal["good", "bad"]
+MOST_SPANS = 256
+"""Marks of one label."""
+
 ClientTime = Annotated[float, Field(ge=0, le=1e12)]
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -65,7 +68,7 @@ class LabelSubmission:
     """All candidate ids, best first, for `ranking`."""
     strength: Annotated[int, Field(ge=1, le=4)] | None = None
     """How much better the best is: 1 slightly … 4 far."""
-    spans: Annotated[tuple[Span, ...], Field(max_length=256)] | None = None
+    spans: Annotated[tuple[Span, ...], Field(max_length=MOST_SPANS)] | None = None
     comment: Annotated[str, Field(max_length=4_000)] | None = None
     reason: Annotated[str, Field(max_length=1_000)] | None = None
     """Why the task was skipped or flagged."""
@@ -140,12 +143,16 @@ def _check_spans(submission: LabelSubmission, names: dict[str, str]) -> None:
     for i, span in enumerate(submission.spans or ()):
         if span.candidate_id not in names:
             raise InvalidLabel(
-                f"{span.candidate_id!r} is not a candidate of this task", f"spans.{i}.candidate_id"
+                f"{span.candidate_id!r} is not a candidate of this task: want one of "
+                f"{', '.join(names)}",
+                f"spans.{i}.candidate_id",
             )
         length = len(names[span.candidate_id])
         if not span.start < span.end <= length:
             raise InvalidLabel(
-                f"want start < end <= {length}, got {span.start} and {span.end}", f"spans.{i}"
+                f"want start < end <= {length}, the characters of {span.candidate_id!r}, got "
+                f"{span.start} and {span.end}",
+                f"spans.{i}",
             )
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 from protocol.cord import CordEvent
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent, PolicyProvenance, RewardVersion
 
 Role = Literal["labeler", "observer", "owner"]
 """Labelers label; an observer sees what an owner sees, and does nothing; an owner may label too."""
-TokenKind = Literal["token", "link", "session"]
+TokenKind = Literal["token", "link", "session", "identity"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +31,13 @@ class LabelerToken:
     role: Role = "labeler"
     kind: TokenKind = "token"
     """What it is: a bearer token; a link that opens one session and is then void; a browser's
-    session."""
+    session; or that an outside provider's word opens sessions, of which no token exists."""
     made_by: str = ""
-    """Who made it: an owner, or of a session whoever opened the link; "" in ledgers that do not
-    say."""
+    """Who made it: an owner, or of a session whoever opened the link or signed in, who also makes
+    the identity that a domain lets in; "" in ledgers that do not say."""
+    signed_in_as: str = ""
+    """By whose word a session was opened, as issuer and subject, "https://id.example.org 2487…";
+    "" where none was asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +116,15 @@ def stream_of(kind: Any) -> Any:
     return _UNIONS.get(kind, kind)
 
 
+class Row(NamedTuple):
+    """A record as it is written."""
+
+    key: str
+    """What names it, e.g. a query's id."""
+    body: str
+    """The record in JSON."""
+
+
 class Ledger(Protocol):
     """Append-only, durable storage of the label side. Not thread-safe: one caller at a time."""
 
@@ -155,8 +167,23 @@ class Ledger(Protocol):
         """Return all records of one type, or of a stream that `stream_of` names, as appended."""
         ...
 
-    def each(self, kind: type[R]) -> Iterator[R]:
-        """Yield the same one by one. Nothing else may be asked of the ledger meanwhile."""
+    def each(self, kind: type[R], after: int = 0, through: int | None = None) -> Iterator[R]:
+        """Yield the same one by one, those after one place and up to another.
+
+        Nothing else may be asked of the ledger meanwhile.
+        """
+        ...
+
+    def rows(self, kind: Any, through: int) -> Iterator[Row]:
+        """Yield a stream's records as they are written, up to a place. Ask nothing else meanwhile.
+
+        Places are numbers from 1, without a gap, in the order of appending; of label events they
+        are their `seq`.
+        """
+        ...
+
+    def newest(self, kind: Any) -> int:
+        """Return the place of a stream's last record, whoever wrote it; 0 before the first."""
         ...
 
     def free_bytes(self) -> float:

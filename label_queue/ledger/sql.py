@@ -16,7 +16,7 @@ from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.exc import DatabaseError
 
 from label_queue.ledger.patience import when_possible
-from label_queue.ledger.records import R, Record, stream_of
+from label_queue.ledger.records import R, Record, Row, stream_of
 from label_queue.ledger.schema import find_version, kinds_in, prepare
 from label_queue.ledger.stores import Store, store_to_read, store_to_write
 from label_queue.ledger.tables import STREAMS
@@ -144,27 +144,50 @@ class SqlLedger:
         """Return all records of one type or stream, as appended."""
         return list(self.each(kind))
 
-    def each(self, kind: type[R]) -> Iterator[R]:
-        """Yield the same one by one. Nothing else may be asked of the ledger meanwhile."""
-        return (record for record in self._each(stream_of(kind)) if isinstance(record, kind))
+    def each(self, kind: type[R], after: int = 0, through: int | None = None) -> Iterator[R]:
+        """Yield the same one by one, those after one place and up to another; see `Ledger.each`."""
+        records = self._each(stream_of(kind), after, through)
+        return (record for record in records if isinstance(record, kind))
+
+    def rows(self, kind: Any, through: int) -> Iterator[Row]:
+        """Yield a stream's records as they are written; see `Ledger.rows`."""
+        with self._reading() as connection, connection.begin():
+            for _, key, body in self._rows(connection, kind, 0, through):
+                yield Row(key, body)
+
+    def newest(self, kind: Any) -> int:
+        """Return the place of a stream's last record; see `Ledger.newest`."""
+        if kind not in self._kinds:
+            return 0
+        with self._reading() as connection:
+            return _positions(connection, [kind])[kind]
 
     def _read(self, kind: Any) -> list[Any]:
         return list(self._each(kind))
 
-    def _each(self, kind: Any) -> Iterator[Any]:
+    def _each(self, kind: Any, after: int = 0, through: int | None = None) -> Iterator[Any]:
+        with self._reading() as connection, connection.begin():
+            for _, _, body in self._rows(connection, kind, after, through):
+                yield STREAMS[kind].adapter.validate_json(body)
+
+    def _rows(
+        self, connection: Connection, kind: Any, after: int, through: int | None
+    ) -> Iterator[Any]:
+        """Yield place, key and body of a stream's records after one place, up to another."""
         if kind not in self._kinds:
             return
         stream = STREAMS[kind]
         order, body = stream.table.c[stream.order], stream.table.c.body
-        last, num_rows = 0, ROWS_AT_ONCE
-        with self._reading() as connection, connection.begin():
-            while num_rows == ROWS_AT_ONCE:
-                after = select(order, body).where(order > last).order_by(order)
-                rows = connection.execute(after.limit(ROWS_AT_ONCE)).all()
-                num_rows = len(rows)
-                for position, text in rows:
-                    last = position
-                    yield stream.adapter.validate_json(text)
+        key = order if stream.key is None else stream.table.c[stream.key]
+        num_rows = ROWS_AT_ONCE
+        while num_rows == ROWS_AT_ONCE:
+            chosen = select(order, key, body).where(order > after).order_by(order)
+            if through is not None:
+                chosen = chosen.where(order <= through)
+            rows = connection.execute(chosen.limit(ROWS_AT_ONCE)).all()
+            num_rows = len(rows)
+            after = rows[-1][0] if rows else after
+            yield from rows
 
     def is_empty(self) -> bool:
         """Return whether nothing was ever written to it."""

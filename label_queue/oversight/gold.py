@@ -185,6 +185,7 @@ class GoldKeeping:
             prompt=before.prompt if edit.prompt is None else edit.prompt,
             candidates=before.candidates if edit.candidates is None else edit.candidates,
             answer=edit.answer,
+            language=before.language,
         )
         if len(task.candidates) != len(before.candidates):
             raise InvalidLabel(

@@ -14,10 +14,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import islice
 
+from label_queue.kept import kept
 from label_queue.quality.gold_tasks import BY_OWNER, gold_id
 from protocol.labels import ComparisonQuery, GoldEvent, GoldMade
 
 
+@kept("_num_queries_seen", "_made", "_retired", "_from_label")
 class AskedGold:
     """The gold that is asked, kept up to date event by event."""
 
@@ -56,7 +58,8 @@ class AskedGold:
         """Take up the gold without an event among the queries written since the last look."""
         if self._num_queries_seen == len(self._queries):
             return
-        for query in islice(self._queries.values(), self._num_queries_seen, None):
+        for query_id in islice(self._queries, self._num_queries_seen, None):
+            query = self._queries[query_id]
             if query.purpose == "gold" and query.selector != BY_OWNER:
                 known = self._from_label.setdefault(gold_id(query), query.labels_before)
                 self._from_label[gold_id(query)] = min(known, query.labels_before)

@@ -25,6 +25,7 @@ from protocol.errors import InputError
 from protocol.files import read_text
 from protocol.labels import Candidate, ComparisonQuery
 from protocol.messages import ChatMessage
+from protocol.settings import LanguageTag
 
 BY_OWNER = "owner"
 """The selector of gold that the owner made: an event says from when on it is asked."""
@@ -48,6 +49,8 @@ class GoldTask(BaseModel):
     candidates: tuple[str, ...] = Field(min_length=2)
     answer: int = Field(ge=0, le=25)
     """Index of the best candidate."""
+    language: LanguageTag = ""
+    """Its language, as in a prompt file: gold without one would be told from prompts with one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +164,7 @@ def task_of(template: ComparisonQuery) -> GoldTask:
         prompt=template.prompt_messages or template.prompt_text,
         candidates=tuple(each.text for each in template.candidates),
         answer=ids.index(template.gold_answer),
+        language=template.prompt_language,
     )
 
 
@@ -171,7 +175,9 @@ def _template(
     said = ["gold", text]
     if messages:
         said = ["gold chat", json.dumps(as_mappings(messages))]
-    query_id = _digest_id(*said, *task.candidates, str(task.answer))
+    # Only where it is said: the same gold file makes the same ids as before there were languages.
+    language = [f"in {task.language}"] if task.language else []
+    query_id = _digest_id(*said, *task.candidates, str(task.answer), *language)
     candidates = _candidates(task, query_id)
     return ComparisonQuery(
         query_id=query_id,
@@ -191,6 +197,7 @@ def _template(
         expires_at=moment.now,
         num_wanted=0,
         gold_answer=candidates[task.answer].candidate_id,
+        prompt_language=task.language,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from label_queue.kept import kept
 from label_queue.quality.preference import TRAINING, stated_best
 from protocol.labels import AnswerEvent, ComparisonQuery
 
@@ -50,6 +51,7 @@ def peer_answer(query: ComparisonQuery, label: AnswerEvent) -> tuple[str, int] |
     return None if best is None else (label.labeler_id, best)
 
 
+@kept("_agreeing", "_queries")
 class PeerCounts:
     """Everybody's agreement with the others, as the answers to each query come and go."""
 
@@ -79,6 +81,7 @@ class PeerCounts:
         return math.fsum(alike / others for others, alike in sorted(self._agreeing[name].items()))
 
 
+@kept("_shared", "_alike")
 class PairCounts:
     """How often each two people gave the same answer, as the answers to each query come and go."""
 

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
+from label_queue.kept import kept
 from label_queue.quality.preference import best_id
 from protocol.labels import AnswerEvent, Assignment
 
@@ -20,6 +21,7 @@ class PositionBias:
     """Labels that put one candidate first."""
 
 
+@kept("_first", "_num_shown")
 class FirstPlaces:
     """How often a labeler preferred the first shown, as their labels come and go.
 

@@ -17,7 +17,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from label_queue.quality.small_reward import Choices, Floats, Ints, as_choices, fit_reward
+from label_queue.quality.small_reward import (
+    NUM_BUCKETS,
+    Choices,
+    Floats,
+    Ints,
+    as_choices,
+    fit_reward,
+)
 from label_queue.quality.weights import label_digest
 from protocol.labels import Comparison
 
@@ -109,9 +116,10 @@ class _Judges:
         self._judged_rows = [np.repeat(own, choices.sizes) for own in groups]
         lucky = np.isin(choices.comparison, _drawn(comparisons))
         self._trained_on, self._trained_on_labeler = choices.take(lucky), labeler[lucky]
+        self._features = self._trained_on.texts.matrix()
         stages = np.bincount(choices.comparison, minlength=len(comparisons))
         self._weights = 1.0 / stages[self._trained_on.comparison]
-        self._theta = [np.zeros(choices.features.shape[1])] * len(groups)
+        self._theta = [np.zeros(NUM_BUCKETS)] * len(groups)
 
     def next_round(self, found: Floats) -> Floats:
         """Return everybody's reliability, given everybody's before."""
@@ -120,6 +128,7 @@ class _Judges:
         for group, (judged, labeler) in enumerate(self._judged):
             self._theta[group] = fit_reward(
                 self._trained_on,
+                self._features,
                 np.where(self._group[self._trained_on_labeler] == group, 0.0, self._weights),
                 found[self._trained_on_labeler],
                 penalty=PENALTY,
@@ -127,7 +136,9 @@ class _Judges:
             )
             truth = np.empty(0)
             if len(judged.sizes):  # none where a group has stated nothing but ties
-                rewards = judged.rewards(self._theta[group]) + others_say[self._judged_rows[group]]
+                rewards = (
+                    judged.texts.rewards(self._theta[group]) + others_say[self._judged_rows[group]]
+                )
                 truth = judged.probabilities(rewards)[judged.chosen]
             for number in np.flatnonzero(self._group == group).tolist():
                 own = labeler == number
@@ -138,7 +149,7 @@ class _Judges:
 
     def _others_say(self, found: Floats) -> Floats:
         """Return [R], log of how likely others' answers to the same query are if a row is true."""
-        said = np.zeros(self._choices.features.shape[0])
+        said = np.zeros(len(self._choices.texts.ends))
         rows, who, k = self._peers
         if len(rows):
             a = found[who]

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
+from label_queue.kept import kept
 from label_queue.quality.preference import stated_best
 from protocol.labels import AnswerEvent, ComparisonQuery
 
@@ -45,6 +46,7 @@ def is_alike(
     return second_best == first_best
 
 
+@kept("_agreed", "_num_repeats")
 class RepeatCounts:
     """One labeler's repeats, as answers come and go."""
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Literal, assert_never
 
 from label_queue.config import QualityConfig
+from label_queue.kept import kept
 from label_queue.quality.asked_gold import AskedGold
 from label_queue.quality.drift import cusum
 from label_queue.quality.gold import evidence, is_right, sequential_verdict
@@ -42,6 +43,7 @@ LabelerState = Literal["probation", "active", "suspended", "excluded"]
 GoldAlarm = Literal["gold", "drift"]
 
 
+@kept()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """One labeler, as the ledger up to some event has it."""
@@ -91,6 +93,7 @@ NEWCOMER = Standing(state="active")
 """Standing of somebody without labels, where there is no gold."""
 
 
+@kept()
 @dataclass(slots=True, kw_only=True)
 class _Tests:
     """The sequential test, and after it the cumulative sum."""
@@ -116,6 +119,7 @@ class _Tests:
         return "gold" if verdict == "bad" else None
 
 
+@kept()
 @dataclass(slots=True, kw_only=True)
 class _Labeler:
     """What the fold keeps of one labeler."""
@@ -181,6 +185,7 @@ class _Labeler:
         self.is_vouched = True
 
 
+@kept("_labelers", "_standings", "_num_submits", "gold")
 class Standings:
     """Everybody's standing, kept up to date event by event.
 

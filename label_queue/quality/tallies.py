@@ -9,6 +9,7 @@ from heapq import nlargest
 from typing import Self
 
 from label_queue.config import QualityConfig
+from label_queue.kept import kept
 from label_queue.quality.peers import PairCounts, PeerAgreement, PeerCounts, peer_answer
 from label_queue.quality.position import FirstPlaces, PositionBias
 from label_queue.quality.preference import TIE
@@ -51,6 +52,7 @@ NO_LABELS = Tally(
 """Tally of somebody who was let in and has done nothing yet."""
 
 
+@kept()
 @dataclass(slots=True, kw_only=True)
 class _Labeler:
     """What is counted of one labeler."""
@@ -67,6 +69,7 @@ class _Labeler:
     """Repeats that were answered, by the query that they repeat."""
 
 
+@kept("_labels", "_labels_on", "_labelers", "_peers", "pairs", "_disputed", "_agreed")
 class Tallies:
     """Everybody's counts, and the queries on which people differ."""
 

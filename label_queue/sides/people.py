@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from label_queue.folds.access import Identity
 from label_queue.labeling.admissions import Admissions
 from label_queue.labeling.desk import LabelingDesk
+from label_queue.labeling.outside_identity import OutsideIdentity
 from label_queue.labeling.own_work import HeldTasks, Me, OwnWork
 from label_queue.labeling.run_info import RunInfo
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
@@ -45,6 +46,10 @@ class PeopleSide:
     async def open_link(self, code: str) -> str:
         """Use up a one-time link; return a session's token. See `Admissions.open_link`."""
         return await self._admissions.open_link(code)
+
+    async def sign_in(self, outsider: OutsideIdentity) -> str:
+        """Open a session by a provider's word; return its token. See `Admissions.sign_in`."""
+        return await self._admissions.sign_in(outsider)
 
     async def leave(self, token: str) -> None:
         """End a session. Idempotent."""

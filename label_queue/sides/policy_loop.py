@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from label_queue.asking.asker import Asker
-from label_queue.figures.known_order import KnownPair
+from label_queue.figures.known_order import KnownPair, known_pairs, lost_votes
 from label_queue.figures.validation import ValidationVote, WinRate
 from label_queue.fitting.reward_fits import RewardFits
 from label_queue.folds.lineage import as_provenance, reference_provenance
@@ -67,8 +69,8 @@ class PolicyLoopSide:
         than ordered are welcome, and drafts with an unfinished response make no query. An order
         that is not known (it timed out, or the queue was restarted) makes none.
 
-        Raises InputError once 10 orders in a row have brought no query; while the cord is pulled no
-        more are placed then, and they are counted anew once it is released.
+        Raises NothingToAsk once 10 orders in a row have brought no query; while the cord is pulled
+        no more are placed then, and they are counted anew once it is released.
         """
         return await self._asker.offer(order_id, drafts)
 
@@ -203,20 +205,32 @@ class PolicyLoopSide:
         return self._commits.commit_p95_s
 
     async def winrate(self, last: int | None = None) -> WinRate:
-        """Return π's win rate over ρ on validation labels, of all or of the newest `last`."""
+        """Return π's win rate over ρ on validation labels, of all or of the newest `last`.
+
+        The newest are those on the policy as it is now.
+        """
         return self._state.figures.winrate(last)
 
     async def validation_votes(self) -> tuple[ValidationVote, ...]:
-        """Return all choices between π and ρ that count, in the order of the ledger."""
-        return tuple(self._state.figures.validation_votes())
+        """Return all choices between π, as it is now, and ρ that count, in the ledger's order.
+
+        None is on a version that a rollback left behind.
+        """
+        return tuple(self._state.figures.votes_on_now())
 
     async def lost_votes(self, most: int) -> tuple[KnownPair, ...]:
         """Return the newest of them that π lost, with what was shown."""
-        return tuple(self._state.figures.lost_votes(most))
+        queries = self._state.board.queries.up_to_now()
+        labels, left = self._state.figures.counting(), self._state.figures.left_behind()
+        # Old texts are read from the ledger's own words, which takes a while of many.
+        return tuple(await asyncio.to_thread(lost_votes, queries, labels, most, left))
 
     async def known_pairs(self, most: int, least_votes: int) -> tuple[KnownPair, ...]:
         """Return pairs of known order: by gold, or where so many labelers agree on one best."""
-        return tuple(self._state.figures.known_pairs(most, least_votes))
+        queries = self._state.board.queries.up_to_now()
+        labels = self._state.figures.counting()
+        find = partial(known_pairs, queries, labels, most=most, least_votes=least_votes)
+        return tuple(await asyncio.to_thread(find))
 
     async def coverage(self) -> tuple[float, ...]:
         """Return, for each query made since the first reward version, how much it had learned."""

@@ -35,9 +35,7 @@ def logits(utilities: Sequence[float], profile: LabelerProfile, num_given: int) 
         profile: Whose choice it is.
         num_given: n, labels this labeler gave before.
     """
-    after = profile.adversarial_after
-    has_turned = profile.is_adversarial or (after is not None and num_given >= after)
-    beta = -profile.beta if has_turned else profile.beta
+    beta = -profile.beta if profile.has_turned(num_given) else profile.beta
     rationality = beta * math.exp(-profile.drift * num_given)
     return [
         rationality * utility + (profile.position_bias if position == 0 else 0.0)

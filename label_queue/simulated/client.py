@@ -30,6 +30,7 @@ from label_queue.labeling.tasks import Task
 from label_queue.simulated.choice import Verdict, decide, seconds_spent
 from label_queue.simulated.config import LabelerProfile
 from label_queue.simulated.gold.port import Gold
+from label_queue.simulated.marking import spans_of
 from protocol.chat import in_one_text
 from protocol.errors import AndonError, Unauthenticated
 from protocol.files import is_full
@@ -99,12 +100,15 @@ def answer_to(
     utilities = [gold.score(prompt, candidate.text, profile.gamma) for candidate in task.candidates]
     verdict: Verdict = decide(utilities, task.kind, profile, num_given, rng)
     names = tuple(task.candidates[index].candidate_id for index in verdict.order)
+    marks = profile.marks > 0 and verdict.outcome != "skip"
+    spans = spans_of(task.candidates, prompt, profile, gold, num_given) if marks else ()
     return LabelSubmission(
         assignment_id=task.assignment_id,
         run_id=task.run_id,
         outcome=verdict.outcome,
         choice=names[0] if verdict.outcome == "choice" else None,
         ranking=names if verdict.outcome == "ranking" else None,
+        spans=spans or None,
         active_ms=round(1000 * seconds_spent(profile, rng)),
     )
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from protocol.settings import Fraction, Seed, Settings
 
-GoldName = Literal["reviews", "descriptiveness", "vader"]
+GoldName = Literal["reviews", "descriptiveness", "summaries", "vader"]
 """The gold scores there are; `gold/registry.py` finds them."""
 
 
@@ -16,11 +16,12 @@ class SimulatedConfig(Settings):
     """What all simulated labelers of a run have in common."""
 
     gold: GoldName | None = None
-    """The hidden score that they judge by, and that the report draws. Of our own generator's texts:
-    "reviews", how good they say that something is, or "descriptiveness", how much they describe. Of
-    any English text: "vader", its sentiment (`pip install 'andon[smollm2]'`). None: "reviews" where
-    there are generated prompts or simulated labelers, and none where people alone label texts of
-    their own."""
+    """The hidden score that they judge by, and that the report draws. Of our own generators' texts:
+    "reviews", how good they say that something is, "descriptiveness", how much they describe, or
+    "summaries", how truly and shortly they sum up a news article. Of any English text: "vader", its
+    sentiment (`pip install 'andon[smollm2]'`). None: "summaries" where prompts are articles, else
+    "reviews" where there are generated prompts or simulated labelers, and none where people alone
+    label texts of their own."""
 
 
 class LabelerProfile(Settings):
@@ -44,6 +45,15 @@ class LabelerProfile(Settings):
     """Whether the worst is preferred to the best."""
     adversarial_after: int | None = Field(default=None, ge=0, le=1_000_000_000)
     """Labels given honestly before the worst is preferred to the best; None: never."""
+    marks: Fraction = 0.0
+    """Probability of marking a word that the gold score turns on as good or bad. 0: marks none."""
+    marks_from: float = Field(default=0.25, gt=0, le=1e6)
+    """Least that the gold score must lose, or gain, without a word for it to be marked."""
     seconds_per_label: float = Field(default=1.0, ge=0, le=1e6)
     """Mean time spent on a task; single times lie within half of it on both sides."""
     seed: Seed = 0
+
+    def has_turned(self, num_given: int) -> bool:
+        """Say whether the worst is preferred to the best, after so many labels."""
+        after = self.adversarial_after
+        return self.is_adversarial or (after is not None and num_given >= after)

@@ -74,9 +74,7 @@ async def test_an_answer_refused_to_somebody_else_who_signed_in_is_kept_for_who_
 
 async def test_too_fast_waits_as_long_as_it_is_told(people: FakePeopleQueue, enter: Enter) -> None:
     people.waiting = [make_task(number) for number in range(2)]
-    ann = await enter()
-    await ann.page.clock.install()
-    await ann.reload()
+    ann = await enter(has_clock=True)
     requests: list[str] = []
 
     async def refuse_first(route: Route) -> None:
@@ -91,7 +89,7 @@ async def test_too_fast_waits_as_long_as_it_is_told(people: FakePeopleQueue, ent
     await ann.page.route(LABELS, refuse_first)
     await ann.give("1", "Enter")
     saved = ann.page.locator("#saved")
-    await expect(saved).to_have_text("Too fast; 1 answer is kept here and sent again in 20 s")
+    await expect(saved).to_have_text("Too fast; 1 answer is kept here and sent again in 20 seconds")
     await ann.page.clock.run_for(15_000)
     assert len(requests) == 1
     await ann.page.clock.run_for(6_000)
@@ -109,7 +107,7 @@ async def test_an_answer_that_is_refused_is_said_to_be(
     )
     await ann.give("1", "Enter")
     await expect(ann.page.locator("#refused")).to_have_text(
-        "An answer was not taken: answered before"
+        "An answer was not taken: there is another answer to this task already (answered before)"
     )
 
 

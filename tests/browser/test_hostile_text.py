@@ -56,7 +56,7 @@ async def test_markup_is_text(people: FakePeopleQueue, enter: Enter) -> None:
         ("a\u2066b\u2069c", "a⟨U+2066⟩b⟨U+2069⟩c", "left-to-right isolate"),
         ("pass\u200bword", "pass⟨U+200B⟩word", "zero width space"),
         ("x" + "\u200b" * 1_500 + "y", "x⟨U+200B ×1500⟩y", "zero width space"),
-        ("x\u200b\u200c\u200d\ufeff\u2060y", "x⟨U+200B U+200C U+200D U+FEFF +1 others⟩y", None),
+        ("x\u200b\u200c\u200d\ufeff\u2060y", "x⟨U+200B U+200C U+200D U+FEFF +1 other⟩y", None),
         ("\ufeffhi", "⟨U+FEFF⟩hi", "byte order mark"),
         ("soft\u00adly", "soft⟨U+00AD⟩ly", "soft hyphen"),
         ("a\u0000b\u001b[31m", "a⟨U+0000⟩b⟨U+001B⟩[31m", "invisible character"),

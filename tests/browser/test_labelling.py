@@ -105,7 +105,7 @@ async def test_marks_count_characters_as_the_server_does(
 ) -> None:
     people.waiting = [make_task(0, texts=(" 🦊🦊 fine soup, kind people", "no")), make_task(1)]
     ann = await enter()
-    await ann.press("m", "ArrowRight")  # soup
+    await ann.press("m", "ArrowRight", "ArrowRight", "ArrowRight")  # two foxes, fine, soup
     await expect(ann.page.locator("#announcer")).to_have_text("soup")
     await ann.press("Shift+ArrowRight", "+")  # … kind
     await ann.press("ArrowRight", "-", "ArrowDown", "+", "Delete", "Escape")
@@ -151,10 +151,8 @@ async def test_focus_and_news_go_to_the_next_task(people: FakePeopleQueue, enter
 
 async def test_times_are_sent_and_idling_is_not_work(people: FakePeopleQueue, enter: Enter) -> None:
     people.waiting = [make_task(0), make_task(1)]
-    ann = await enter()
+    ann = await enter(has_clock=True)
     await expect(ann.page.locator("#task")).to_be_visible()
-    await ann.page.clock.install()
-    await ann.reload()
     await ann.page.clock.fast_forward(7_000)
     await ann.press("1")
     await ann.page.clock.fast_forward(600_000)

@@ -103,3 +103,14 @@ async def test_an_exclusion_is_in_the_next_reward_version(
     assert {comparison.labeler_id for comparison in second.comparisons} == {"ann"}
     await queue.policy_loop.reward_served(make_reward(2, ledger_seq=second.ledger_seq))
     await expect(olga.page.locator(".tile", has_text="Reward").locator(".value")).to_have_text("v2")
+
+
+async def test_a_comparison_in_arabic_is_in_the_ledger(
+    come_in: Enter, queue: LabelQueue, ledger: SqlLedger
+) -> None:
+    ann = await come_in("ann", "labeler", locale="ar")
+    await expect(ann.page.locator("html[lang=ar][dir=rtl]")).to_have_count(1)
+    await ann.give("1", "+", "Enter")
+    await expect(ann.page.locator("#saved")).to_have_text("حُفظ")
+    [event] = [event for event in ledger.events() if isinstance(event, Submitted)]
+    assert (event.labeler_id, event.outcome, event.strength) == ("ann", "choice", 1)

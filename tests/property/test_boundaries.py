@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cluster.config import load_config
+from cluster.config_file import load_config
 from cluster.run_folder import RunFolder
 from cluster.starting.ports import ray_host_and_port
 from cluster.watching.status import describe, read_status

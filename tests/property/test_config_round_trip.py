@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from cluster.config import RunConfig, load_config, save_config
+from cluster.config import RunConfig
+from cluster.config_file import load_config, save_config
 from protocol.settings import numbers
 
 TOOL = {"url": "http://127.0.0.1:8080", "token_env": "TOKEN"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import replace
 
 import pytest
@@ -231,9 +231,11 @@ class _Counted(ValidationFold):
 
     num_passes = 0
 
-    def votes(self, last: int | None = None) -> list[ValidationVote]:
+    def votes(
+        self, last: int | None = None, left_behind: Set[int] = frozenset()
+    ) -> list[ValidationVote]:
         self.num_passes += last is None
-        return super().votes(last)
+        return super().votes(last, left_behind)
 
 
 @given(st.lists(STEP, max_size=40))

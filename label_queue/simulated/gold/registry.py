@@ -24,6 +24,10 @@ def gold_of(name: GoldName) -> Gold:
             from label_queue.simulated.gold.descriptiveness import DescriptivenessGold
 
             return DescriptivenessGold()
+        case "summaries":
+            from label_queue.simulated.gold.summaries import SummariesGold
+
+            return SummariesGold()
         case "vader":
             from label_queue.simulated.gold.vader import VaderGold
 

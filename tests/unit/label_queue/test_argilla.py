@@ -294,6 +294,7 @@ RANKS = [{"value": "a", "rank": 2}, {"value": "b", "rank": 1}]
                 strength=4,
                 comment="so",
                 spans=(("b", 0, 3, "good"),),
+                span_unit="utf-16",
             ),
         ),
     ],

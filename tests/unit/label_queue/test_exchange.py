@@ -256,6 +256,18 @@ def first(lines: list[dict[str, Any]], kind: str) -> dict[str, Any]:
             "line 10: outcome: 'choice' lacks",
         ),
         (
+            lambda lines: first(lines, "label_event").update(spans=[["q1-a", 0, 1, "good"]]),
+            "line 10: spans.0: want a candidate of the query, start, end, and one of good, bad",
+        ),
+        (
+            lambda lines: first(lines, "label_event").update(spans=[["q0-a", 0, 1, "fine"]]),
+            "start, end, and one of good, bad; got 'q0-a' and 'fine'",
+        ),
+        (
+            lambda lines: first(lines, "label_event").update(spans=[["q0-a", 3, 99, "bad"]]),
+            "line 10: spans.0: want 0 <= start < end <= 12, the characters of 'q0-a', got 3 and 99",
+        ),
+        (
             lambda lines: lines[10]["record"].update(event_id="q0/ann:0"),
             "line 11: event_id: 'q0/ann:0' comes twice",
         ),

@@ -289,6 +289,12 @@ async def test_an_edit_puts_a_new_version_in_the_place_of_the_old_one(
     is_same(queue, make_queue(config_with()))
 
 
+async def test_an_edit_keeps_the_language(queue: LabelQueue) -> None:
+    old = await queue.owner.write_gold(SOUP.model_copy(update={"language": "de"}))
+    new = await queue.owner.edit_gold(old.gold_id, GoldEdit(answer=2), "a slip")
+    assert (old.prompt.language, new.prompt.language) == ("de", "de")
+
+
 async def test_to_bring_back_the_old_version_undoes_an_edit(
     queue: LabelQueue, make_queue: MakeQueue
 ) -> None:

@@ -7,12 +7,13 @@ from typing import Any, get_args
 
 import pytest
 
-from cluster.config import parse_config
+from cluster.config_file import parse_config
 from label_queue.simulated.config import GoldName
 from label_queue.simulated.gold.descriptiveness import DescriptivenessGold, description
 from label_queue.simulated.gold.port import Gold
 from label_queue.simulated.gold.registry import gold_of
 from label_queue.simulated.gold.reviews import ReviewsGold, response_gold
+from label_queue.simulated.gold.summaries import SummariesGold
 from label_queue.simulated.gold.vader import VaderGold
 from protocol.errors import ConfigError, MissingError
 from tests.support.gold_contract import GoldContract
@@ -34,6 +35,15 @@ class TestDescriptivenessGold(GoldContract, of=DescriptivenessGold):
 
     def gold(self) -> Gold:
         return DescriptivenessGold()
+
+
+class TestSummariesGold(GoldContract, of=SummariesGold):
+    prompt = "the mayor opened seven schools in lisbon . it happened on monday . TL;DR:"
+    better = "the mayor opened seven schools on monday ."
+    worse = "the baker sold nine boats in oslo on friday after the flood ."
+
+    def gold(self) -> Gold:
+        return SummariesGold()
 
 
 class TestVaderGold(GoldContract, of=VaderGold):
@@ -110,7 +120,8 @@ def test_a_myopic_reader_weighs_the_last_sentence_most() -> None:
 @pytest.mark.parametrize("name", get_args(GoldName))
 def test_each_name_has_a_score_that_is_made_once(name: GoldName) -> None:
     assert gold_of(name) is gold_of(name)
-    assert gold_of(name).score("the soup was", "good .") > 0
+    prompt = "the mayor opened the schools ." if name == "summaries" else "the soup was"
+    assert gold_of(name).score(prompt, "good . the mayor opened the schools .") > 0
 
 
 def test_without_its_package_vader_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,12 +149,14 @@ def test_a_run_s_gold_is_the_one_named_else_that_of_reviews_where_there_is_one()
     assert config_gold() is None
     assert config_gold(labelers=robot) == "reviews"
     assert config_gold(prompts={"source": "reviews"}) == "reviews"
+    assert config_gold(prompts={"source": "articles"}) == "summaries"
     assert config_gold(**named) == "vader"
     assert config_gold(prompts={"source": "reviews"}, labelers=robot, **named) == "vader"
 
 
 def test_a_gold_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(
-        ConfigError, match=r"labels\.simulated\.gold: .*'reviews', 'descriptiveness' or 'vader'"
+        ConfigError,
+        match=r"labels\.simulated\.gold: .*'reviews', 'descriptiveness', 'summaries' or 'vader'",
     ):
         config_gold(labels={"simulated": {"gold": "best"}})

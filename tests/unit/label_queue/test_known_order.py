@@ -71,3 +71,4 @@ def test_a_lost_vote_shows_what_the_base_model_wrote_better() -> None:
     lost, won = votes(asked, 0, 1)
     [pair] = lost_votes({asked.query_id: asked}, [lost, won], 4)
     assert (pair.better, pair.worse) == (rho.text, pi.text)
+    assert lost_votes({asked.query_id: asked}, [lost, won], 4, frozenset({7})) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from label_queue.folds.lineage import (
     Memories,
     ancestry,
+    left_behind,
     policies_touched,
     rewards_behind,
 )
@@ -66,6 +67,15 @@ def test_a_rollback_cleans_the_chain_and_a_touched_parent_does_not() -> None:
     assert [policy.version for policy in line] == [4, 3, 1, 0]
     assert rewards_behind(line) == (1, 3)
     assert rewards_behind(ancestry(policies, 6)) == (1, 2, 3)
+
+
+def test_left_behind_is_what_the_newest_does_not_come_from() -> None:
+    policies = [make_provenance(version) for version in range(4)]
+    assert left_behind([]) == left_behind(policies) == frozenset()
+    policies += [make_provenance(4, restored_from=1), make_provenance(5)]
+    assert left_behind(policies) == {2, 3}
+    # What was left may be gone back to, and then it is the other line that is left.
+    assert left_behind([*policies, make_provenance(6, restored_from=3)]) == {4, 5}
 
 
 def test_rho_has_nothing_behind_it() -> None:

@@ -347,3 +347,34 @@ def test_bad_arguments_are_one_line(
     printed = capsys.readouterr().err
     assert says in printed
     assert printed.count("\n") == 1
+
+
+async def test_words_are_marked_by_what_the_gold_score_loses_without_them(label: Labeling) -> None:
+    intake = ScriptedIntake(1)
+    await label(intake, marks=1.0)
+    texts = {each["candidate_id"]: each["text"] for each in task(1)["candidates"]}
+    marked = {
+        (texts[span["candidate_id"]][span["start"] : span["end"]], span["mark"])
+        for span in intake.labels["a-1"]["spans"]
+    }
+    assert marked == {("awful", "bad"), ("hated", "bad"), ("excellent", "good"), ("loved", "good")}
+
+
+async def test_a_labeler_who_prefers_the_worst_marks_the_other_way_round(label: Labeling) -> None:
+    intake = ScriptedIntake(1)
+    await label(intake, marks=1.0, is_adversarial=True)
+    marks = {(span["candidate_id"], span["mark"]) for span in intake.labels["a-1"]["spans"]}
+    assert marks == {(BAD, "good"), (GOOD, "bad")}
+
+
+async def test_who_marks_chooses_as_before_and_who_passes_marks_nothing(label: Labeling) -> None:
+    noisy = {"beta": 0.3, "eps_mistake": 0.3, "seed": 5}
+    plain, marking, passing = ScriptedIntake(12), ScriptedIntake(12), ScriptedIntake(1)
+    await label(plain, **noisy)
+    await label(marking, **noisy, marks=0.5)
+    await label(passing, eps_skip=1.0, marks=1.0)
+    assert all("spans" not in body for body in plain.labels.values())
+    counts = {len(body.pop("spans", ())) for body in marking.labels.values()}
+    assert len(counts) > 1, "some words are marked, and some are not"
+    assert marking.labels == plain.labels
+    assert "spans" not in passing.labels["a-1"]

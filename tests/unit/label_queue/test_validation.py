@@ -78,8 +78,30 @@ def test_votes_follow_what_is_revised_retracted_and_excluded() -> None:
     assert wins(queries, [*given, labels.make_exclusion("ann", from_seq=0)]) == []
 
 
+def test_votes_on_versions_left_behind_are_left_out_where_that_is_asked() -> None:
+    queries = [
+        labels.make_query(number, purpose="validation", versions=(0, version))
+        for number, version in enumerate((2, 3, 5))
+    ]
+    by_id = {query.query_id: query for query in queries}
+    history = LabelHistory(by_id, QualityConfig())
+    for number, query in enumerate(queries, 1):
+        history.apply(replace(labels.make_event(query), seq=number))
+    fold = ValidationFold(by_id, history)
+    assert [each.policy_versions for each in fold.votes()] == [(2,), (3,), (5,)]
+    left = frozenset({3, 4})
+    assert [each.policy_versions for each in fold.votes(left_behind=left)] == [(2,), (5,)]
+    assert [each.policy_versions for each in fold.votes(2, left)] == [(2,), (5,)]
+
+
 def vote(query: int, labeler: str, *, is_win: bool) -> ValidationVote:
-    return ValidationVote(received_at=1.0, is_win=is_win, query_id=f"q{query}", labeler_id=labeler)
+    return ValidationVote(
+        received_at=1.0,
+        is_win=is_win,
+        policy_versions=(1,),
+        query_id=f"q{query}",
+        labeler_id=labeler,
+    )
 
 
 def test_no_vote_is_no_rate() -> None:

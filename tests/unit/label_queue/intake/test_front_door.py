@@ -144,7 +144,7 @@ async def test_a_wrong_host_is_refused_and_told_where_to_go(
         assert (answer.status_code, answer.json()["error"]) == (421, "Misdirected")
         assert answer.json()["message"].endswith(f"go to {ORIGIN}/run-a")
         page = await client.get("/", headers={"Accept": "text/html"})
-    assert (page.status_code, "Misdirected Request" in page.text) == (421, True)
+    assert (page.status_code, "somewhere else" in page.text) == (421, True)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ async def test_a_link_from_elsewhere_opens_pages_and_not_the_api(
 async def test_the_page_says_how_long_one_stays_signed_in(people: FakePeopleQueue) -> None:
     link = (await people.owner.admit("ann", "labeler")).link
     async with client_at(people, "http://127.0.0.1:8000") as client:
-        words = " ".join((await client.get(link)).text.split())
+        page = (await client.get(link)).text
         cookie = (await client.post(link)).headers["set-cookie"]
-    assert "for at most 30 days, and until you have not used the page for 7 days." in words
+    assert 'data-at-most-s="2592000.0" data-unused-s="604800.0"' in page
     assert f"Max-Age={30 * 24 * 3600}" in cookie

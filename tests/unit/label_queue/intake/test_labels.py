@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import httpx
 from pydantic import TypeAdapter
@@ -12,11 +13,12 @@ from label_queue.intake.labels_api import NDJSON
 from label_queue.intake.schemas import LineAnswer
 from label_queue.labeling.run_info import RunInfo
 from label_queue.queue import LabelQueue
-from protocol.labels import Revised, Submitted
-from tests.support.labels import ManualClock, answers, make_config
+from protocol.labels import ComparisonQuery, Revised, Submitted
+from tests.support.labels import ManualClock, answers, make_config, make_draft
 from tests.support.memory_ledger import MemoryLedger
+from tests.support.messages import make_prompt
 from tests.unit.label_queue.conftest import MakeQueue
-from tests.unit.label_queue.intake.client import choice, client_of, post, take
+from tests.unit.label_queue.intake.client import LIMITS, choice, client_of, post, take
 from tests.unit.label_queue.labeling import answer_orders
 
 
@@ -32,8 +34,23 @@ async def test_a_task_names_no_model_and_no_version(ann: httpx.AsyncClient) -> N
         "lease_until",
         "guideline_version",
     }
-    assert task["prompt"] == {"text": "the soup was", "messages": []}
+    assert task["prompt"] == {"text": "the soup was", "messages": [], "language": ""}
     assert [set(candidate) for candidate in task["candidates"]] == [{"candidate_id", "text"}] * 4
+
+
+async def test_a_task_says_the_language_that_its_prompt_was_given_in(
+    make_queue: MakeQueue, ledger: MemoryLedger
+) -> None:
+    queue = make_queue(make_config(intake=LIMITS))
+    for order in await queue.policy_loop.next_orders(0.0):
+        drafts = [
+            make_draft(number, prompt=replace(make_prompt(number), language="pt-BR"))
+            for number in range(order.num_drafts)
+        ]
+        await queue.policy_loop.offer(order.order_id, drafts)
+    async with client_of(queue, await queue.owner.add_labeler("ann")) as client:
+        assert (await take(client)).prompt.language == "pt-BR"
+    assert {query.prompt_language for query in ledger.read(ComparisonQuery)} == {"pt-BR"}
 
 
 async def test_the_order_shown_is_drawn_for_each_assignment(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from label_queue.config import IntakeConfig
 from label_queue.intake.app import FacedQueue
 from label_queue.queue import LabelQueue
 from tests.support.fake_owner import FakeOwner
 from tests.support.fake_people_queue import FakePeopleQueue
-from tests.support.people_contract import PeopleQueueContract
+from tests.support.labels import make_config
+from tests.support.people_contract import OIDC, PeopleQueueContract
 from tests.support.tasks import make_task
 from tests.unit.label_queue.conftest import MakeQueue
 from tests.unit.label_queue.labeling import answer_orders
@@ -29,6 +31,6 @@ class TestLabelQueue(PeopleQueueContract, of=LabelQueue):
         self._make_queue = make_queue
 
     async def queue(self) -> FacedQueue:
-        queue = self._make_queue()
+        queue = self._make_queue(make_config(intake=IntakeConfig(oidc=OIDC)))
         await answer_orders(queue)
         return queue

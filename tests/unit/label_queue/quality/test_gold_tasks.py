@@ -18,6 +18,7 @@ from label_queue.quality.gold_tasks import (
     read_gold,
     repetition,
     shown_query_id,
+    task_of,
 )
 from protocol.chat import as_mappings
 from protocol.errors import InputError, MissingError
@@ -55,6 +56,7 @@ def test_a_gold_file_is_read_in_its_order(tmp_path: Path) -> None:
         ({**TASK, "prompt": [{"role": "boss", "content": "x"}]}, "line 2: prompt: message 0: each"),
         ({**TASK, "promt": "x"}, "line 2: promt: "),
         ({"prompt": "x", "candidates": ["a", "b"]}, "line 2: answer: "),
+        ({**TASK, "language": "jp"}, "line 2: language: 'jp' is no language: want a BCP 47"),
         ([1], "line 2: "),
     ],
 )
@@ -75,6 +77,19 @@ def test_gold_may_ask_about_a_chat(tmp_path: Path) -> None:
     assert (plain.prompt_text, plain.prompt_messages) == ("the soup was", ())
     assert gold_showing(chat, "fresh", MOMENT).prompt_messages == chat.prompt_messages
     assert new_templates(config, {chat.query_id, plain.query_id}, "run-1", MOMENT) == []
+
+
+def test_gold_may_say_its_language_and_is_other_gold_by_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "gold.jsonl", TASK, {**TASK, "language": "de"})
+    config = make_config(
+        kind="pair", num_candidates=2, quality=QualityConfig(gold=GoldConfig(path=path))
+    )
+    plain, german = new_templates(config, (), "run-1", MOMENT)
+    assert (plain.prompt_language, german.prompt_language) == ("", "de")
+    assert gold_showing(german, "fresh", MOMENT).prompt_language == "de"
+    assert task_of(german) == read_gold(path, 2)[1]
+    # The id that such gold has in ledgers from before gold could say its language.
+    assert plain.query_id == "002f2bdd-713f-5887-96b0-7544435f5784"
 
 
 def test_what_is_no_gold_file_at_all(tmp_path: Path) -> None:

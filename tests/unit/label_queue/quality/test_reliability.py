@@ -7,10 +7,11 @@ from dataclasses import replace
 import choix
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from label_queue.config import DEFAULT_QUALITY
 from label_queue.quality.reliability import PENALTY, posterior_mean, reliabilities
-from label_queue.quality.small_reward import as_choices, fit_reward
+from label_queue.quality.small_reward import NUM_BUCKETS, as_choices, as_texts, fit_reward
 from label_queue.simulated.config import LabelerProfile
 from protocol.labels import Comparison
 from tests.support.simulated_labels import (
@@ -131,9 +132,9 @@ def fitted_items(winners: list[tuple[int, ...]], num_items: int, penalty: float)
     choices = as_choices(comparisons)
     assert choices is not None
     ones = np.ones(len(winners))
-    start = np.zeros(choices.features.shape[1])
-    theta = fit_reward(choices, ones, ones, penalty=penalty, start=start)
-    rewards = choices.rewards(theta)
+    features, start = choices.texts.matrix(), np.zeros(NUM_BUCKETS)
+    theta = fit_reward(choices, features, ones, ones, penalty=penalty, start=start)
+    rewards = choices.texts.rewards(theta)
     found = np.full((num_items, num_items), np.nan)
     for row, items in enumerate(winners):
         ordered = [items[0], *sorted(set(items) - {items[0]})]
@@ -141,6 +142,39 @@ def fitted_items(winners: list[tuple[int, ...]], num_items: int, penalty: float)
         for i, item in enumerate(ordered):
             found[items[0], item] = rewards[start_row] - rewards[start_row + i]
     return found
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 100])
+def test_rewards_are_found_a_stretch_of_texts_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """Also where texts are empty, at either end or side by side."""
+    monkeypatch.setattr("label_queue.quality.small_reward.TEXTS_AT_ONCE", at_once)
+    texts = as_texts([(), (7, 8, 7, 8), (), (), (9,), (7, 2**40), ()])
+    theta = np.random.default_rng(1).normal(size=NUM_BUCKETS)
+    rewards = texts.rewards(theta)
+    assert rewards == pytest.approx(texts.matrix() @ theta, abs=1e-12)
+    assert rewards[[0, 2, 3, 6]].tolist() == [0.0] * 4
+    assert rewards[4] == theta[texts.buckets[texts.ends[3]]]
+    some = np.array([True, True, False, True, False, True, False])
+    assert texts.take(some).rewards(theta).tolist() == rewards[some].tolist()
+
+
+def test_what_all_candidates_share_makes_no_difference() -> None:
+    """So features need not be less the mean over a choice's candidates."""
+    comparisons = simulate_comparisons({"ann": CAREFUL, "bob": CARELESS}, 12, overlap=0.0)
+    choices = as_choices(comparisons)
+    assert choices is not None
+    ones, start = np.ones(len(choices.sizes)), np.zeros(NUM_BUCKETS)
+    dense = choices.texts.matrix().toarray()
+    means = np.add.reduceat(dense, choices.starts) / choices.sizes[:, None]
+    centred = csr_array(dense - np.repeat(means, choices.sizes, axis=0))
+    found = [
+        fit_reward(choices, features, ones, 0.9 * ones, penalty=PENALTY, start=start)
+        for features in (choices.texts.matrix(), centred)
+    ]
+    assert found[0] == pytest.approx(found[1], abs=1e-3)
+    assert np.abs(found[0]).max() > 0.05
 
 
 def test_pairs_are_fitted_like_choix() -> None:

@@ -1,6 +1,7 @@
 /** An answer in the making: what was chosen so far, and what it still lacks. */
 
 import { codePoints, utf16Offset } from "../shared/inert_text.js";
+import { say } from "../shared/words.js";
 
 /**
  * @typedef {{candidate_id: string, text: string}} Candidate
@@ -27,6 +28,8 @@ export class Answer {
   firstActionAt = null;
   /** Active time before it was put aside, in milliseconds. */
   activeBeforeMs = 0;
+  /** Whether all of the texts was shown. */
+  isUnfolded = false;
 
   /** @param {Task} task */
   constructor(task) {
@@ -55,6 +58,15 @@ export class Answer {
       });
     }
     return answer;
+  }
+
+  /**
+   * Return an answer that goes on from one that was made into JSON.
+   * @param {Task} task
+   * @param {Partial<Answer>} begun
+   */
+  static goingOn(task, begun) {
+    return Object.assign(new Answer(task), begun, { task });
   }
 
   /** @param {string} id */
@@ -142,9 +154,9 @@ export class Answer {
   /** What is still to do before it can be confirmed, in words; empty if nothing. */
   get lacks() {
     if (this.outcome !== null) return "";
-    if (this.task.kind !== "ranking") return "Choose a response";
-    const left = this.task.candidates.length - this.ranking.length;
-    return this.ranking.length === 0 ? "Choose the best first" : `${left} more to rank`;
+    if (this.task.kind !== "ranking") return say("hint.choose");
+    const count = this.task.candidates.length - this.ranking.length;
+    return this.ranking.length === 0 ? say("hint.best_first") : say("hint.more_to_rank", { count });
   }
 
   /**

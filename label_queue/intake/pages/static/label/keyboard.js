@@ -13,12 +13,26 @@ export function setKeys(isOn) {
 }
 
 /**
- * Return which candidate a key chooses, from 0, or null: 1 to 9, then Shift A and on.
+ * Return the key that was pressed, as a Latin keyboard has it: commands stay where they are whatever
+ * script somebody types.
  * @param {KeyboardEvent} event
  */
-export function candidateOf(event) {
-  if (/^[1-9]$/.test(event.key)) return Number(event.key) - 1;
-  if (event.shiftKey && /^[A-Z]$/.test(event.key)) return event.key.charCodeAt(0) - 65 + 9;
+function keyPressed({ key, code, shiftKey }) {
+  if (key.length !== 1 || key <= "~") return key;
+  if (key === "؟") return "?";
+  const letter = /^Key([A-Z])$/.exec(code)?.[1];
+  if (letter !== undefined) return shiftKey ? letter : letter.toLowerCase();
+  return shiftKey ? key : /^(?:Digit|Numpad)([0-9])$/.exec(code)?.[1] ?? key;
+}
+
+/**
+ * Return which candidate a key chooses, from 0, or null: 1 to 9, then Shift A and on.
+ * @param {string} key
+ * @param {boolean} isShifted
+ */
+export function candidateOf(key, isShifted) {
+  if (/^[1-9]$/.test(key)) return Number(key) - 1;
+  if (isShifted && /^[A-Z]$/.test(key)) return key.charCodeAt(0) - 65 + 9;
   return null;
 }
 
@@ -43,14 +57,14 @@ function isTaken(event) {
 }
 
 /**
- * Hand keys to commands. `onKey` returns whether it used the event.
- * @param {(event: KeyboardEvent) => boolean} onKey
+ * Hand keys to commands. `onKey` returns whether it used the key.
+ * @param {(key: string, event: KeyboardEvent) => boolean} onKey
  */
 export function listen(onKey) {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     if (document.querySelector("dialog[open]") !== null || isTaken(event)) return;
     if (!keysAreOn() && event.key.length === 1) return;
-    if (onKey(event)) event.preventDefault();
+    if (onKey(keyPressed(event), event)) event.preventDefault();
   });
 }

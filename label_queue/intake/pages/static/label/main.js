@@ -2,6 +2,7 @@
 
 import { Refused, Unreachable, leave, send } from "../shared/api.js";
 import { byId, meta } from "../shared/dom.js";
+import { listed, say } from "../shared/words.js";
 import { Answer } from "./answer.js";
 import { Attention } from "./attention.js";
 import { askReason, setUpHelp, showHelp } from "./dialogs.js";
@@ -10,14 +11,16 @@ import { keepLeases } from "./lease.js";
 import { Marks } from "./marks.js";
 import { Outbox } from "./outbox.js";
 import { OwnProgress, showCord, showSaved } from "./own_progress.js";
+import { whyNot } from "./refusals.js";
 import { TaskLine } from "./task_line.js";
 import { TaskView } from "./task_view.js";
+import { Unfinished } from "./unfinished.js";
 
 const SECTIONS = ["loading", "waiting", "closed", "ended", "task"];
 const GUIDELINES_SEEN = `andon-guidelines:${meta("andon-run")}`;
 
 const NOBODYS = new Answer({
-  assignment_id: "", run_id: "", kind: "pair", prompt: { text: "", messages: [] }, candidates: [],
+  assignment_id: "", run_id: "", kind: "pair", prompt: { text: "", messages: [], language: "" }, candidates: [],
 });
 
 const attention = new Attention();
@@ -34,11 +37,9 @@ const outbox = new Outbox(
     if (state.kind === "ended") end();
     if (state.kind === "saved") own.refresh();
   },
-  (_submission, why) => {
-    byId("refused").hidden = false;
-    byId("refused").textContent = `An answer was not taken: ${why}`;
-  },
+  (error) => complain("refused.answer", error),
 );
+const unfinished = new Unfinished(`andon-unfinished:${meta("andon-run")}:${meta("andon-labeler")}`);
 const line = new TaskLine((id) => outbox.holds(id));
 const own = new OwnProgress(end);
 const view = new TaskView(
@@ -50,6 +51,12 @@ const marks = new Marks(() => view.cards, () => answer ?? NOBODYS, announce);
 /** @param {string} message */
 function announce(message) {
   byId("announcer").textContent = message;
+}
+
+/** @param {string} name @param {Refused | Unreachable} error */
+function complain(name, error) {
+  byId("refused").hidden = false;
+  byId("refused").replaceChildren(...whyNot(name, error));
 }
 
 /** @param {string} name */
@@ -64,6 +71,7 @@ function end() {
   isEnded = true;
   line.isOver = true;
   answer = null;
+  marks.reset();
   showSection("ended");
 }
 
@@ -74,9 +82,10 @@ function show(next) {
   byId("revision-banner").hidden = next.revision === 0;
   byId("task").dataset.showing = `${next.task.assignment_id}:${next.revision}`;
   view.show(next.task);
+  if (next.isUnfolded) view.unfold();
   marks.reset();
   attention.reset();
-  announce(next.revision === 0 ? "New task." : "Your last answer.");
+  announce(say(next.revision === 0 ? "news.task" : "news.last_answer"));
   update();
 }
 
@@ -84,7 +93,8 @@ function update() {
   if (answer === null) return;
   view.update(answer);
   const folded = view.folded;
-  const hint = folded.length > 0 ? `Show all of ${folded.join(" and ")} first` : answer.lacks;
+  answer.isUnfolded = folded.length === 0;
+  const hint = folded.length > 0 ? say("hint.show_all", { what: listed(folded) }) : answer.lacks;
   byId("hint").textContent = hint;
   byId("confirm").setAttribute("aria-disabled", String(hint !== ""));
 }
@@ -95,10 +105,11 @@ function turn() {
   const first = line.tasks[0];
   if (putAside !== null || (answer !== null && answer.revision > 0)) return;
   if (first !== undefined) {
-    if (answer?.task.assignment_id !== first.assignment_id) show(new Answer(first));
+    if (answer?.task.assignment_id !== first.assignment_id) show(unfinished.answerTo(first));
     return;
   }
   answer = null;
+  marks.reset();
   showSection(line.isClosed ? "closed" : line.isDry ? "waiting" : "loading");
 }
 
@@ -126,10 +137,10 @@ function confirm() {
 
 async function skip() {
   const reason = await askReason({
-    heading: "Skip this task",
-    text: "It goes to somebody else, and counts neither for nor against you.",
-    label: "Why? (optional)",
-    confirm: "Skip",
+    heading: say("skip.heading"),
+    text: say("skip.text"),
+    label: say("skip.label"),
+    confirm: say("aside.skip"),
     isRequired: false,
   });
   if (reason !== null) give({ outcome: "skip", reason });
@@ -137,10 +148,10 @@ async function skip() {
 
 async function report() {
   const reason = await askReason({
-    heading: "Report this task",
-    text: "For something harmful, private or broken. The run's owner sees it.",
-    label: "What is wrong?",
-    confirm: "Report",
+    heading: say("report.heading"),
+    text: say("report.text"),
+    label: say("report.label"),
+    confirm: say("aside.report"),
     isRequired: true,
   });
   if (reason !== null) give({ outcome: "flag", reason });
@@ -162,12 +173,12 @@ async function undo() {
 async function openLast() {
   if (answer !== null && answer.revision > 0) return;
   if (outbox.pending.length > 0) {
-    announce("Your last answer is still being saved.");
+    announce(say("undo.still_saving"));
     await new Promise((resolve) => outbox.addEventListener("drained", resolve, { once: true }));
   }
   const me = await own.refresh();
   if (me === null || me.last === null) {
-    announce("There is no answer to change.");
+    announce(say("undo.none"));
     return;
   }
   if (answer !== null) answer.activeBeforeMs += attention.activeMs;
@@ -185,21 +196,19 @@ function stopRevising() {
 
 async function pullCord() {
   const reason = await askReason({
-    heading: "Stop the line",
-    text: "The model stops learning before its next step, until the run's owner lets it go on. "
-      + "All answers are kept.",
-    label: "What is wrong with the model?",
-    confirm: "Stop the line",
+    heading: say("cord.pull"),
+    text: say("cord.text"),
+    label: say("cord.label"),
+    confirm: say("cord.pull"),
     isRequired: true,
   });
   if (reason === null) return;
   try {
     showCord(await send("POST", "/cord", { reason }));
-    announce("The line is stopped.");
+    announce(say("cord.is_pulled"));
   } catch (error) {
     if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
-    byId("refused").hidden = false;
-    byId("refused").textContent = `The line was not stopped: ${error.message}`;
+    complain("refused.cord", error);
   }
 }
 
@@ -228,24 +237,24 @@ const COMMANDS = {
 /** @type {Record<string, () => void>} These act with no task on the page too. */
 const ALWAYS = { u: undo, g: toggleGuidelines, p: pullCord, "?": showHelp };
 
-/** @param {KeyboardEvent} event */
-function onKey(event) {
+/** @param {string} key @param {KeyboardEvent} event */
+function onKey(key, event) {
   if (isEnded) return false;
-  if (marks.isOn && marks.onKey(event)) return true;
+  if (marks.isOn && marks.onKey(key, event.shiftKey)) return true;
   if (event.repeat) return false;
-  if ((event.key === "+" || event.key === "-") && answer !== null) {
-    if (marks.markSelection(event.key === "+" ? "good" : "bad")) return true;
+  if ((key === "+" || key === "-") && answer !== null) {
+    if (marks.markSelection(key === "+" ? "good" : "bad")) return true;
   }
-  if (event.key === "Escape" && answer !== null && answer.revision > 0) {
+  if (key === "Escape" && answer !== null && answer.revision > 0) {
     stopRevising();
     return true;
   }
-  const command = ALWAYS[event.key] ?? (answer === null ? undefined : COMMANDS[event.key]);
+  const command = ALWAYS[key] ?? (answer === null ? undefined : COMMANDS[key]);
   if (command !== undefined) {
     command();
     return true;
   }
-  const index = candidateOf(event);
+  const index = candidateOf(key, event.shiftKey);
   const card = answer === null || index === null ? undefined : view.cards[index];
   if (card === undefined) return false;
   choose(card.id);
@@ -261,7 +270,6 @@ function setUpButtons() {
     "both-bad": COMMANDS.b,
     skip,
     report,
-    mark: COMMANDS.m,
     leave,
     "cancel-revision": stopRevising,
     "open-help": showHelp,
@@ -281,8 +289,16 @@ setUpHelp();
 listen(onKey);
 keepLeases(() => [...line.tasks, ...(answer === null ? [] : [answer.task])], (id) => line.drop(id), attention);
 line.addEventListener("change", turn);
+// Another language is another page, in the same tab: what is on its way goes on from there.
+let isChangingLanguage = false;
+for (const link of document.querySelectorAll(".languages a")) {
+  link.addEventListener("click", () => { isChangingLanguage = true; });
+}
 window.addEventListener("beforeunload", (event) => {
-  if (outbox.pending.length > 0 && !isEnded) event.preventDefault();
+  if (outbox.pending.length > 0 && !isEnded && !isChangingLanguage) event.preventDefault();
+});
+window.addEventListener("pagehide", () => {
+  unfinished.keep([answer, putAside], attention.activeMs);
 });
 // Beside the task they are in nobody's way; where they would push it down they stay closed.
 const opensAlone = byId("guidelines").dataset.opens === "yes" && matchMedia("(min-width: 1081px)").matches;
@@ -290,6 +306,7 @@ if (opensAlone && localStorage.getItem(GUIDELINES_SEEN) === null) {
   byId("guidelines").hidden = false;
   byId("open-guidelines").setAttribute("aria-expanded", "true");
 }
+if (unfinished.revision !== null) show(unfinished.revision);
 outbox.drain();
 own.refresh();
 line.run();

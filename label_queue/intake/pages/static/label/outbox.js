@@ -19,7 +19,7 @@ export class Outbox extends EventTarget {
   /**
    * @param {string} key of the storage: one for each run and labeler
    * @param {(state: OutboxState) => void} onState
-   * @param {(submission: any, why: string) => void} onRefused
+   * @param {(error: Refused) => void} onRefused
    */
   constructor(key, onState, onRefused) {
     super();
@@ -77,9 +77,8 @@ export class Outbox extends EventTarget {
   }
 
   #settle() {
-    const sent = this.pending.shift();
+    this.pending.shift();
     this.#keep();
-    return sent;
   }
 
   /**
@@ -95,7 +94,8 @@ export class Outbox extends EventTarget {
       this.onState({ kind: "retrying", waitS: error.retryAfterS, why: "busy" });
       await pause(error.retryAfterS * 1000);
     } else if (error instanceof Refused) {
-      this.onRefused(this.#settle(), error.message);
+      this.#settle();
+      this.onRefused(error);
       this.onState({ kind: "idle" });
     } else {
       throw error;

@@ -2,26 +2,29 @@
 
 import { Refused, Unreachable, send } from "../shared/api.js";
 import { byId, element } from "../shared/dom.js";
+import { fromNow, phrase, say } from "../shared/words.js";
 
 const EVERY_MS = 15_000;
 
 /** @param {import("./outbox.js").OutboxState} state @param {number} pending */
 export function showSaved(state, pending) {
   const line = byId("saved");
-  const answers = pending === 1 ? "1 answer is kept here" : `${pending} answers are kept here`;
-  const words = {
-    idle: "",
-    saving: "Saving …",
-    saved: "Saved",
-    ended: pending > 0 ? `Session ended; ${answers}` : "Session ended",
-    foreign: `Somebody else signed in here; ${answers} until you come back: reload the page`,
-    retrying: "",
-  };
   line.dataset.state = state.kind;
-  line.textContent = words[state.kind];
-  if (state.kind === "retrying") {
-    const why = state.why === "busy" ? "Too fast" : "No connection";
-    line.textContent = `${why}; ${answers} and sent again in ${state.waitS} s`;
+  line.textContent = savedWords(state, pending);
+}
+
+/** @param {import("./outbox.js").OutboxState} state @param {number} count answers on their way */
+function savedWords(state, count) {
+  switch (state.kind) {
+    case "idle": return "";
+    case "saving": return say("saved.saving");
+    case "saved": return say("saved.saved");
+    case "foreign": return say("saved.foreign", { count });
+    case "ended": return count > 0 ? say("saved.ended_with", { count }) : say("saved.ended");
+    case "retrying": {
+      const name = state.why === "busy" ? "saved.busy" : "saved.offline";
+      return say(name, { count, when: fromNow(state.waitS) });
+    }
   }
 }
 
@@ -39,11 +42,10 @@ export class OwnProgress {
     if (document.hidden) return null;
     try {
       const me = await send("GET", "/me");
-      const count = (/** @type {number} */ n) => n.toLocaleString("en");
       byId("progress").replaceChildren(
-        element("strong", {}, count(me.labels_today)), " today",
+        element("strong", {}, say("progress.today", { count: me.labels_today })),
         element("span", { class: "sep", "aria-hidden": "true" }, " · "),
-        `${count(me.labels)} in all`,
+        say("progress.in_all", { count: me.labels }),
       );
       for (const button of document.querySelectorAll(".undo")) {
         /** @type {HTMLButtonElement} */ (button).disabled = me.last === null;
@@ -61,11 +63,13 @@ export class OwnProgress {
 /** @param {{is_pulled: boolean, pulled_by: string, reason: string}} cord */
 export function showCord(cord) {
   const banner = byId("cord-banner");
-  const text = cord.is_pulled
-    ? `The line is stopped. ${cord.pulled_by}: “${cord.reason}” You may go on: your answers are kept.`
-    : "";
+  const said = element("span", {});
+  if (cord.is_pulled) {
+    const [by, reason] = [element("bdi", {}, cord.pulled_by), element("bdi", {}, cord.reason)];
+    said.append(...phrase("cord.pulled", { by, reason }));
+  }
   byId("open-cord").disabled = cord.is_pulled;
   banner.hidden = !cord.is_pulled;
   // Written only when it changes, so that it is read out once.
-  if (banner.textContent !== text) banner.textContent = text;
+  if (banner.textContent !== said.textContent) banner.replaceChildren(said);
 }

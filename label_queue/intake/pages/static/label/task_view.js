@@ -2,13 +2,14 @@
 
 import { byId, element, keycap } from "../shared/dom.js";
 import { InertText } from "../shared/inert_text.js";
-import { PromptText } from "../shared/prompt_text.js";
+import { PromptText, languageOf } from "../shared/prompt_text.js";
+import { say } from "../shared/words.js";
 import { keyOf } from "./keyboard.js";
 
 const QUESTIONS = {
-  pair: "Which response is better?",
-  best_of_k: "Which response is best?",
-  ranking: "Put the responses in order, the best first",
+  pair: "question.pair",
+  best_of_k: "question.best_of_k",
+  ranking: "question.ranking",
 };
 
 /**
@@ -34,14 +35,14 @@ export class TaskView {
 
   /** @param {import("./answer.js").Task} task */
   show(task) {
-    byId("question").textContent = QUESTIONS[task.kind];
+    byId("question").textContent = say(QUESTIONS[task.kind]);
     this.prompt = new PromptText(byId("prompt"), task.prompt, "h3", this.onUnfold);
     const list = byId("candidates");
     list.dataset.count = task.candidates.length;
-    this.cards = task.candidates.map((candidate, index) => this.#card(candidate, index, task.kind));
+    this.cards = task.candidates.map((candidate, index) => this.#card(candidate, index, task));
     list.replaceChildren(...this.cards.map((card) => card.item));
     const isPair = task.candidates.length === 2;
-    byId("both-bad").firstElementChild.textContent = isPair ? "Both bad" : "All bad";
+    byId("both-bad").firstElementChild.textContent = say(isPair ? "answer.both_bad" : "answer.all_bad");
     byId("strength").hidden = task.kind === "ranking";
     window.scrollTo(0, 0);
     byId("question").focus({ preventScroll: true });
@@ -50,13 +51,13 @@ export class TaskView {
   /**
    * @param {import("./answer.js").Candidate} candidate
    * @param {number} index
-   * @param {string} kind
+   * @param {import("./answer.js").Task} task
    * @returns {Card}
    */
-  #card(candidate, index, kind) {
+  #card(candidate, index, { kind, prompt }) {
     const id = candidate.candidate_id;
     const number = index + 1;
-    const verb = element("span", {}, kind === "ranking" ? "Next best" : "Choose");
+    const verb = element("span", {}, say(kind === "ranking" ? "card.next_best" : "card.choose"));
     const button = element(
       "button",
       {
@@ -69,11 +70,12 @@ export class TaskView {
       },
       keycap(keyOf(index)),
       verb,
-      element("span", { class: "visually-hidden" }, ` response ${number}`),
+      " ",
+      element("span", { class: "visually-hidden" }, say("card.which", { number })),
     );
     const place = element("div", { id: `text-${number}`, class: "response" });
-    const marks = element("ul", { class: "marks", "aria-label": `Marks in response ${number}`, hidden: true });
-    const heading = element("h2", { id: `response-${number}` }, `Response ${number}`);
+    const marks = element("ul", { class: "marks", "aria-label": say("marks.list", { number }), hidden: true });
+    const heading = element("h2", { id: `response-${number}` }, say("card.heading", { number }));
     const article = element(
       "article",
       { "aria-labelledby": `response-${number}` },
@@ -86,15 +88,15 @@ export class TaskView {
       const isSelecting = getSelection()?.isCollapsed === false;
       if (!isSelecting && !(/** @type {Element} */ (event.target).closest("button"))) this.onChoose(id);
     });
-    const text = new InertText(place, candidate.text, this.onUnfold);
-    if (candidate.text === "") place.append(element("p", { class: "small" }, "This response is empty."));
+    const text = new InertText(place, candidate.text, languageOf(prompt), this.onUnfold);
+    if (candidate.text === "") place.append(element("p", { class: "small" }, say("card.empty")));
     return { id, number, item, button, verb, marks, text };
   }
 
   /** The texts of which not all was shown yet, by name. */
   get folded() {
-    const names = this.cards.filter((card) => card.text.isFolded).map((card) => `response ${card.number}`);
-    return this.prompt?.isFolded ? ["the prompt", ...names] : names;
+    const names = this.cards.filter((card) => card.text.isFolded).map(({ number }) => say("card.which", { number }));
+    return this.prompt?.isFolded ? [say("prompt.which"), ...names] : names;
   }
 
   /** Show all of every text. */
@@ -111,8 +113,8 @@ export class TaskView {
       const isChosen = isRanking ? place !== -1 : answer.choice === card.id;
       card.item.classList.toggle("chosen", isChosen);
       card.button.setAttribute("aria-pressed", String(isChosen));
-      if (isRanking) card.verb.textContent = isChosen ? `Place ${place + 1}` : "Next best";
-      else card.verb.textContent = isChosen ? "Chosen" : "Choose";
+      if (isRanking) card.verb.textContent = isChosen ? say("card.place", { number: place + 1 }) : say("card.next_best");
+      else card.verb.textContent = say(isChosen ? "card.chosen" : "card.choose");
     }
     byId("tie").setAttribute("aria-pressed", String(answer.outcome === "tie"));
     byId("both-bad").setAttribute("aria-pressed", String(answer.outcome === "both_bad"));

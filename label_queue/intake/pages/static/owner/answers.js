@@ -3,7 +3,7 @@
 import { send } from "../shared/api.js";
 import { byId, element } from "../shared/dom.js";
 import { InertText } from "../shared/inert_text.js";
-import { PromptText } from "../shared/prompt_text.js";
+import { PromptText, languageOf } from "../shared/prompt_text.js";
 import { ago, count } from "./format.js";
 import { PagedList } from "./paged_list.js";
 
@@ -64,7 +64,7 @@ export class Answers {
    */
   #column(answer, candidate, number) {
     const text = element("div", { class: "disputed-text" });
-    new InertText(text, candidate.text);
+    new InertText(text, candidate.text, languageOf(answer.prompt));
     const isTheirs = answer.choice === candidate.candidate_id;
     const others = answer.others
       .filter((/** @type {any} */ vote) => vote.choice === candidate.candidate_id)

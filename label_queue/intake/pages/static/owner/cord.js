@@ -1,9 +1,10 @@
 /** The cord: one lamp for the whole line. */
 
-import { byId, element } from "../shared/dom.js";
+import { arrange, byId, element } from "../shared/dom.js";
 import { ago } from "./format.js";
 
-let shownReasons = "";
+/** The list items of the reasons that are open, by all that they say. @type {Map<string, any>} */
+let shownReasons = new Map();
 
 /**
  * @param {any} cord CordBody
@@ -38,24 +39,34 @@ export function showCord(cord, now, isClosed, activity, trouble, onRelease) {
  * @param {(reason: any) => void} onRelease
  */
 function showReasons(cord, onRelease) {
-  // Made anew only when it changes, so that a button is not taken from under the pointer.
-  const key = JSON.stringify([cord.reasons, cord.rollback_to]);
-  if (key === shownReasons) return;
-  shownReasons = key;
-  byId("cord-reasons").hidden = cord.reasons.length === 0;
-  byId("cord-reasons").replaceChildren(...cord.reasons.map((/** @type {any} */ each) => {
-    const who = each.guard === "" ? each.actor : `guard ${each.guard}`;
-    const words = element("span", {}, element("strong", {}, who), `: “${each.reason}”`);
-    if (each.evidence !== "") words.append(" What it saw is kept in ", element("code", {}, each.evidence), ".");
-    const item = element("li", {}, words);
-    if (cord.reasons.length > 1) {
-      const button = element("button", { type: "button", "data-act": true, "aria-label": `Release the reason of ${who}` }, "Release");
-      button.disabled = cord.rollback_to !== null;
-      button.addEventListener("click", () => onRelease(each));
-      item.append(" ", button);
-    }
-    return item;
+  const several = cord.reasons.length > 1;
+  // Each is made anew only when it changes, so that no button is taken from under pointer or focus.
+  shownReasons = new Map(cord.reasons.map((/** @type {any} */ each) => {
+    const key = JSON.stringify([each, several, cord.rollback_to]);
+    return [key, shownReasons.get(key) ?? reasonItem(each, several, cord.rollback_to !== null, onRelease)];
   }));
+  arrange(byId("cord-reasons"), [...shownReasons.values()], byId("cord-heading"));
+  byId("cord-reasons").hidden = cord.reasons.length === 0;
+}
+
+/**
+ * @param {any} reason
+ * @param {boolean} isOneOfSeveral so that it is released by itself
+ * @param {boolean} isRollingBack
+ * @param {(reason: any) => void} onRelease
+ */
+function reasonItem(reason, isOneOfSeveral, isRollingBack, onRelease) {
+  const who = reason.guard === "" ? reason.actor : `guard ${reason.guard}`;
+  const words = element("span", {}, element("strong", {}, who), `: “${reason.reason}”`);
+  if (reason.evidence !== "") words.append(" What it saw is kept in ", element("code", {}, reason.evidence), ".");
+  const item = element("li", {}, words);
+  if (isOneOfSeveral) {
+    const button = element("button", { type: "button", "data-act": true, "aria-label": `Release the reason of ${who}` }, "Release");
+    button.disabled = isRollingBack;
+    button.addEventListener("click", () => onRelease(reason));
+    item.append(" ", button);
+  }
+  return item;
 }
 
 /** @param {string} words */

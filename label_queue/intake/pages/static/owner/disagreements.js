@@ -1,8 +1,8 @@
 /** Queries on which people differ, their responses side by side. Kept in place while unchanged. */
 
-import { byId, element } from "../shared/dom.js";
+import { arrange, byId, element } from "../shared/dom.js";
 import { InertText } from "../shared/inert_text.js";
-import { PromptText } from "../shared/prompt_text.js";
+import { PromptText, languageOf } from "../shared/prompt_text.js";
 
 /** The list. */
 export class Disagreements {
@@ -18,9 +18,7 @@ export class Disagreements {
   show(disagreements) {
     byId("no-disagreements").hidden = disagreements.length > 0;
     const cards = disagreements.map((disagreement) => this.#cardOf(disagreement));
-    const list = byId("disagreements");
-    const isSame = cards.length === list.children.length && cards.every((card, i) => list.children[i] === card);
-    if (!isSame) list.replaceChildren(...cards);
+    arrange(byId("disagreements"), cards, byId("disagreements-heading"));
     const present = new Set(disagreements.map((disagreement) => disagreement.query_id));
     for (const id of this.#cards.keys()) if (!present.has(id)) this.#cards.delete(id);
   }
@@ -55,7 +53,7 @@ export class Disagreements {
    */
   #column(disagreement, candidate, number) {
     const text = element("div", { class: "disputed-text" });
-    new InertText(text, candidate.text);
+    new InertText(text, candidate.text, languageOf(disagreement.prompt));
     const voters = votersOf(disagreement, candidate.candidate_id);
     const make = element("button", {
       type: "button",

@@ -3,7 +3,7 @@
 import { send } from "../shared/api.js";
 import { byId, element } from "../shared/dom.js";
 import { InertText } from "../shared/inert_text.js";
-import { PromptText } from "../shared/prompt_text.js";
+import { PromptText, languageOf } from "../shared/prompt_text.js";
 import { ago, count, counted } from "./format.js";
 import { PagedList } from "./paged_list.js";
 
@@ -135,7 +135,7 @@ function promptOf(query) {
 function columns(query, marked, mark) {
   return element("div", { class: "columns" }, ...query.candidates.map((/** @type {any} */ candidate, /** @type {number} */ i) => {
     const text = element("div", { class: "disputed-text" });
-    new InertText(text, candidate.text);
+    new InertText(text, candidate.text, languageOf(query.prompt));
     const isMarked = candidate.candidate_id === marked;
     return element("div", { class: isMarked ? "column voted" : "column" },
       element("h3", {}, `Response ${i + 1}`, isMarked ? element("span", { class: "voter" }, mark) : null),

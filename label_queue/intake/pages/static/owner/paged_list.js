@@ -1,7 +1,7 @@
 /** A list that the server gives page by page. Items stay in place while they are as they were. */
 
 import { Refused, Unreachable } from "../shared/api.js";
-import { byId, element } from "../shared/dom.js";
+import { arrange, byId, element } from "../shared/dom.js";
 import { count } from "./format.js";
 
 const REFRESH_MS = 5_000;
@@ -95,16 +95,11 @@ export class PagedList {
   #show(page, isForced) {
     this.#total = page.total;
     const list = byId(this.how.name);
-    const hadFocus = list.contains(document.activeElement);
-    const nodes = page.items.map((item) => this.#nodeOf(item, isForced));
-    if (nodes.length !== list.children.length || nodes.some((node, i) => list.children[i] !== node)) {
-      list.replaceChildren(...nodes);
-    }
+    arrange(list, page.items.map((item) => this.#nodeOf(item, isForced)), byId(`${this.how.name}-heading`));
     const present = new Set(page.items.map((item) => this.how.idOf(item)));
     for (const id of this.#nodes.keys()) if (!present.has(id)) this.#nodes.delete(id);
     byId(`no-${this.how.name}`).hidden = page.total > 0;
     this.#showWhere(page.items.length);
-    if (hadFocus && !list.contains(document.activeElement)) byId(`${this.how.name}-heading`).focus();
   }
 
   /** @param {number} shown */

@@ -8,7 +8,9 @@ import { PagedList } from "./paged_list.js";
 const LIMIT = 20;
 const TYPING_MS = 250;
 export const ROLES = { labeler: "Labeler", observer: "Observer", owner: "Owner" };
-const KINDS = { token: "Token for a program", link: "One-time link", session: "Session in a browser" };
+const KINDS = {
+  token: "Token for a program", link: "One-time link", session: "Session in a browser", identity: "Sign-in by a provider",
+};
 
 /**
  * @typedef {{onLink: (person: any) => void, onRole: (person: any) => void,

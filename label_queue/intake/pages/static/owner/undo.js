@@ -26,6 +26,7 @@ export function setUpUndo() {
   byId("undo-close").addEventListener("click", () => {
     undoing = null;
     byId("undo").hidden = true;
+    byId("main").focus({ preventScroll: true });
   });
   byId("undo-do").addEventListener("click", async () => {
     const undo = undoing;

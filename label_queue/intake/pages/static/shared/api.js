@@ -52,9 +52,9 @@ export async function send(method, path, body, timeoutMs = TIMEOUT_MS) {
     throw new Unreachable(String(error));
   }
   if (response.ok) return answer;
-  if (response.status >= 500) throw new Unreachable(answer?.message ?? `status ${response.status}`);
+  if (response.status >= 500) throw new Unreachable(answer?.message ?? String(response.status));
   const retryAfterS = Number(response.headers.get("Retry-After") ?? 1);
-  throw new Refused(response.status, answer?.message ?? `status ${response.status}`, retryAfterS);
+  throw new Refused(response.status, answer?.message ?? String(response.status), retryAfterS);
 }
 
 /**

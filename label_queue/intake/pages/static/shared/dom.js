@@ -51,6 +51,53 @@ export function keycap(key) {
 }
 
 /**
+ * Let an element have these children, in this order, without taking the focus from where somebody is.
+ *
+ * A child that stays is not moved unless it must be, since moving takes the focus away. Where the
+ * child that has it goes, a button of what has its place gets it, else of what is before.
+ * @param {Element} place
+ * @param {Element[]} children
+ * @param {HTMLElement} otherwise gets the focus where no such button is left
+ */
+export function arrange(place, children, otherwise) {
+  const active = /** @type {HTMLElement | null} */ (document.activeElement);
+  const focused = [...place.children].findIndex((child) => child.contains(active));
+  const stay = new Set(children);
+  for (const child of [...place.children]) if (!stay.has(child)) child.remove();
+  children.forEach((child, i) => {
+    if (place.children[i] !== child) place.insertBefore(child, place.children[i] ?? null);
+  });
+  if (focused === -1 || document.activeElement === active) return;
+  if (place.contains(active)) {
+    active?.focus({ preventScroll: true });
+    return;
+  }
+  const near = [...children.slice(focused), ...children.slice(0, focused).reverse()];
+  const buttons = near.map((child) => /** @type {HTMLElement | null} */ (child.querySelector("button:enabled")));
+  (buttons.find((button) => button !== null) ?? otherwise).focus();
+}
+
+/**
+ * Remove what was pressed; where it had the focus, what it made way for gets it.
+ * @param {HTMLElement} pressed
+ * @param {HTMLElement} next need not be anything that Tab reaches
+ */
+export function giveWay(pressed, next) {
+  const hadFocus = pressed === document.activeElement;
+  pressed.remove();
+  if (hadFocus) giveFocus(next);
+}
+
+/**
+ * Give something the focus that need not be anything that Tab reaches; nothing moves on the screen.
+ * @param {HTMLElement} next
+ */
+export function giveFocus(next) {
+  next.tabIndex = -1;
+  next.focus({ preventScroll: true });
+}
+
+/**
  * Return what the server wrote into a `<meta>` of this name.
  * @param {string} name
  * @returns {string}

@@ -6,7 +6,8 @@
  * Offsets within this module are UTF-16 code units of the text as the server sent it.
  */
 
-import { element } from "./dom.js";
+import { element, giveWay } from "./dom.js";
+import { listed, say } from "./words.js";
 
 /**
  * Control, bidirectional and zero-width characters, fillers, tags, and variation selectors other
@@ -19,24 +20,24 @@ const BEFORE_JOINER = /^(?:\p{Extended_Pictographic}|\p{Emoji_Modifier}|\ufe0f)$
 const AFTER_JOINER = /^\p{Extended_Pictographic}$/u;
 
 const NAMES = new Map([
-  [0x00ad, "soft hyphen"],
-  [0x061c, "Arabic letter mark"],
-  [0x200b, "zero width space"],
-  [0x200c, "zero width non-joiner"],
-  [0x200d, "zero width joiner"],
-  [0x200e, "left-to-right mark"],
-  [0x200f, "right-to-left mark"],
-  [0x202a, "left-to-right embedding"],
-  [0x202b, "right-to-left embedding"],
-  [0x202c, "pop directional formatting"],
-  [0x202d, "left-to-right override"],
-  [0x202e, "right-to-left override"],
-  [0x2060, "word joiner"],
-  [0x2066, "left-to-right isolate"],
-  [0x2067, "right-to-left isolate"],
-  [0x2068, "first strong isolate"],
-  [0x2069, "pop directional isolate"],
-  [0xfeff, "byte order mark"],
+  [0x00ad, "unseen.soft_hyphen"],
+  [0x061c, "unseen.arabic_letter_mark"],
+  [0x200b, "unseen.zero_width_space"],
+  [0x200c, "unseen.zero_width_non_joiner"],
+  [0x200d, "unseen.zero_width_joiner"],
+  [0x200e, "unseen.left_to_right_mark"],
+  [0x200f, "unseen.right_to_left_mark"],
+  [0x202a, "unseen.left_to_right_embedding"],
+  [0x202b, "unseen.right_to_left_embedding"],
+  [0x202c, "unseen.pop_directional_formatting"],
+  [0x202d, "unseen.left_to_right_override"],
+  [0x202e, "unseen.right_to_left_override"],
+  [0x2060, "unseen.word_joiner"],
+  [0x2066, "unseen.left_to_right_isolate"],
+  [0x2067, "unseen.right_to_left_isolate"],
+  [0x2068, "unseen.first_strong_isolate"],
+  [0x2069, "unseen.pop_directional_isolate"],
+  [0xfeff, "unseen.byte_order_mark"],
 ]);
 
 /** A text longer than this is folded. */
@@ -74,9 +75,9 @@ export function escapeRun(run) {
   }
   const shown = [...counts].slice(0, CHIPS_NAMED);
   const parts = shown.map(([point, count]) => notation(point) + (count > 1 ? ` ×${count}` : ""));
-  if (counts.size > shown.length) parts.push(`+${counts.size - shown.length} others`);
-  const names = shown.map(([point]) => NAMES.get(point) ?? "invisible character");
-  return { shown: `⟨${parts.join(" ")}⟩`, names: [...new Set(names)].join(", ") };
+  if (counts.size > shown.length) parts.push(say("unseen.others", { count: counts.size - shown.length }));
+  const names = shown.map(([point]) => say(NAMES.get(point) ?? "unseen.character"));
+  return { shown: `⟨${parts.join(" ")}⟩`, names: listed([...new Set(names)]) };
 }
 
 /**
@@ -141,23 +142,25 @@ export class InertText {
   /**
    * @param {HTMLElement} place is emptied and filled
    * @param {string} text
+   * @param {string} language of the text, whatever the page's is; "" where it is not known
    * @param {(() => void)} [onUnfold] called when all of it is shown
    */
-  constructor(place, text, onUnfold = () => {}) {
+  constructor(place, text, language, onUnfold = () => {}) {
     this.text = text;
+    this.language = language;
     this.onUnfold = onUnfold;
-    this.content = element("div", { class: "inert", dir: "auto" });
+    this.content = element("div", { class: "inert", dir: "auto", lang: language });
     this.button = null;
     place.replaceChildren(this.content);
     // The one space that a continuation begins with would only look like a mistake.
     if (/^ \S/.test(text)) this.#shownTo = 1;
     this.#show(foldAt(text));
     if (this.isFolded) {
-      const size = [...text].length.toLocaleString("en");
+      const count = [...text].length;
       this.button = element(
         "button",
         { type: "button", class: "fold small", onclick: () => this.showAll() },
-        `Show all (${size} characters)`,
+        say("fold.characters", { count }),
         element("kbd", {}, "a"),
       );
       place.append(this.button);
@@ -178,7 +181,7 @@ export class InertText {
   showAll() {
     if (!this.isFolded) return;
     this.#show(this.text.length);
-    this.button?.remove();
+    if (this.button !== null) giveWay(this.button, this.content);
     this.onUnfold();
   }
 

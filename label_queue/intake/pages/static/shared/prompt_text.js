@@ -5,20 +5,29 @@
  * turn, appear when somebody asks for all of it.
  */
 
-import { element } from "./dom.js";
+import { element, giveWay, meta } from "./dom.js";
 import { FOLD_CHARS, InertText } from "./inert_text.js";
+import { say } from "./words.js";
 
 /**
  * @typedef {{role: string, content: string}} Message
- * @typedef {{text: string, messages: Message[]}} Prompt
+ * @typedef {{text: string, messages: Message[], language: string}} Prompt
  */
 
 const SPEAKERS = new Map([
-  ["system", "System"],
-  ["user", "User"],
-  ["assistant", "Assistant"],
-  ["tool", "Tool"],
+  ["system", "speaker.system"],
+  ["user", "speaker.user"],
+  ["assistant", "speaker.assistant"],
+  ["tool", "speaker.tool"],
 ]);
+
+/**
+ * Return the language of a prompt and the responses to it; "" where it is not known.
+ * @param {Prompt} prompt
+ */
+export function languageOf(prompt) {
+  return prompt.language || meta("andon-prompt-language");
+}
 
 /**
  * Return how many turns are shown at first: at least one, and all of a short chat.
@@ -54,9 +63,10 @@ export class PromptText {
    */
   constructor(place, prompt, heading = "h3", onUnfold = () => {}) {
     this.heading = heading;
+    this.language = languageOf(prompt);
     this.onUnfold = onUnfold;
     if (prompt.messages.length === 0) {
-      this.#texts = [new InertText(place, prompt.text, onUnfold)];
+      this.#texts = [new InertText(place, prompt.text, this.language, onUnfold)];
       return;
     }
     const count = numShownAtFirst(prompt.messages);
@@ -67,7 +77,7 @@ export class PromptText {
       const button = element(
         "button",
         { type: "button", class: "fold small", onclick: () => this.showAll() },
-        `Show all (${prompt.messages.length.toLocaleString("en")} turns)`,
+        say("fold.turns", { count: prompt.messages.length }),
         element("kbd", {}, "a"),
       );
       place.append(button);
@@ -78,9 +88,10 @@ export class PromptText {
   /** @param {Message} message */
   #add({ role, content }) {
     const place = element("div", {});
-    const speaker = element(this.heading, { class: "speaker" }, SPEAKERS.get(role) ?? role);
+    const name = SPEAKERS.get(role);
+    const speaker = element(this.heading, { class: "speaker" }, name === undefined ? role : say(name));
     this.#list.append(element("li", { class: "turn", "data-role": role }, speaker, place));
-    this.#texts.push(new InertText(place, content, this.onUnfold));
+    this.#texts.push(new InertText(place, content, this.language, this.onUnfold));
   }
 
   /** Whether some of it was not shown yet. */
@@ -93,7 +104,7 @@ export class PromptText {
     if (!this.isFolded) return;
     for (const message of this.#hidden) this.#add(message);
     this.#hidden = [];
-    this.#button?.remove();
+    if (this.#button !== null) giveWay(this.#button, this.#list);
     for (const text of this.#texts) text.showAll();
     this.onUnfold();
   }

@@ -1,0 +1,129 @@
+"""Folding a ledger with the help of a snapshot, and taking the next one."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from label_queue.config import QualityConfig
+from label_queue.ledger.records import Ledger
+from label_queue.snapshot.columns import ColumnReader, ColumnWriter, Records, put_back
+from label_queue.snapshot.file import (
+    Header,
+    Places,
+    Unusable,
+    code_digest,
+    read,
+    settings_digest,
+    write,
+)
+from label_queue.snapshot.prefix import by_stream, digest_of, read_prefix
+from label_queue.state import LabelState
+
+NOWHERE = Places(queries=0, assignments=0, label_events=0)
+
+
+def load(
+    state: LabelState,
+    ledger: Ledger,
+    path: Path | None,
+    quality: QualityConfig,
+    through: Places | None = None,
+) -> Places:
+    """Take all that a ledger holds into a new state; return how far a snapshot helped.
+
+    Args:
+        state: New; the same afterwards, whether or not there was a snapshot.
+        ledger: Asked nothing else until this returns.
+        path: Where a snapshot may be; None: there is none.
+        quality: How labelers are judged.
+        through: Places up to which it is taken in; None: all is.
+    """
+    places = NOWHERE
+    with _without_collecting():
+        if path is not None:
+            try:
+                places = restore(state, ledger, path, quality)
+            except Unusable as error:
+                structlog.get_logger().info(
+                    "the ledger is folded anew", snapshot=str(path), why=str(error)
+                )
+        state.load(ledger, by_stream(places), None if through is None else by_stream(through))
+    return places
+
+
+def restore(state: LabelState, ledger: Ledger, path: Path, quality: QualityConfig) -> Places:
+    """Put a snapshot's folds into a new state; return the places they are of.
+
+    Raises Unusable, and has changed nothing, unless it is one of this ledger, by this code.
+    """
+    header, said = read(path, code=code_digest(), settings=settings_digest(quality))
+    prefix = read_prefix(ledger, header.places, header.ledger)
+    board, folds = state.board, state.folds()
+    if said.keys() != folds.keys():
+        raise Unusable("it is of other folds")
+    # Records that the folds refer to are read from the shelf, which so far is the only change; and
+    # what follows can fail no more: it is what this code wrote, byte for byte.
+    for name, text in prefix.queries.items():
+        board.queries.put_down(name, text)
+    for name, assignment in prefix.assignments.items():
+        board.assignments.add(name, assignment)
+    reader = ColumnReader(records_of(state, prefix.events))
+    for name, fold in folds.items():
+        put_back(fold, reader.fold(said[name], fold))
+    board.reopen(prefix.events)
+    return header.places
+
+
+def take(state: LabelState, ledger: Ledger, path: Path, quality: QualityConfig) -> Places:
+    """Write a snapshot of a state that holds nothing but what it loaded; return its places.
+
+    Raises DiskFull or ResourceError where the disk refuses.
+    """
+    state.figures.catch_up()
+    writer = ColumnWriter(records_of(state, state.history.events))
+    folds = msgspec.msgpack.encode({name: writer.fold(f) for name, f in state.folds().items()})
+    places = places_of(state)
+    assert places.label_events == len(state.history.events), "no number is left out in a ledger"
+    header = Header(
+        code=code_digest(),
+        settings=settings_digest(quality),
+        places=places,
+        ledger=digest_of(ledger, places),
+        folds=hashlib.sha256(folds).hexdigest(),
+    )
+    write(path, header, folds)
+    return places
+
+
+def places_of(state: LabelState) -> Places:
+    """Return how far a state has folded its ledger."""
+    return Places(
+        queries=len(state.board.queries),
+        assignments=len(state.board.assignments),
+        label_events=state.history.last_seq,
+    )
+
+
+def records_of(state: LabelState, events: list[Any]) -> Records:
+    """Return what columns of a state's folds refer to."""
+    return Records(queries=state.board.queries, assignments=state.board.assignments, events=events)
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Look for no garbage meanwhile: what is made stays, and to look through it takes as long."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
