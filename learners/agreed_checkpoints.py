@@ -10,6 +10,7 @@ from learners.checkpoint import Checkpoint, CheckpointFolder, Layout, Position
 from learners.config import LearnerConfig
 from learners.engine import Engine
 from protocol.errors import BundleCorrupt, UserError
+from protocol.ports import FolderStore
 
 
 class AgreedCheckpoints:
@@ -19,15 +20,25 @@ class AgreedCheckpoints:
         root: The run's `policy` folder, the same for all ranks.
         config: The learner's.
         engine: The engine whose state is kept.
+        store: How this rank reaches that folder; by default it is on the run's own node.
     """
 
-    def __init__(self, root: Path, config: LearnerConfig, engine: Engine) -> None:
+    def __init__(
+        self,
+        root: Path,
+        config: LearnerConfig,
+        engine: Engine,
+        store: FolderStore | None = None,
+    ) -> None:
         layout = Layout(
-            num_ranks=config.num_ranks, zero_stage=config.zero_stage, dtype=config.dtype
+            num_ranks=config.num_ranks,
+            zero_stage=config.zero_stage,
+            dtype=config.dtype,
+            has_average=config.ema is not None,
         )
         self._engine = engine
         self._every_steps = config.checkpoint.every_steps
-        self._folder = CheckpointFolder(root, config.checkpoint, layout, engine.rank)
+        self._folder = CheckpointFolder(root, config.checkpoint, layout, engine.rank, store)
 
     def versions(self) -> tuple[int, ...]:
         """Return the policy versions that can be restored, oldest first. No collective."""

@@ -12,7 +12,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from learners.config import BaseModelConfig
-from learners.supervised import SupervisedLearner, pack
+from learners.supervised import SupervisedLearner, blocks_of
+from protocol.folders import FoldersHere
+from protocol.ports import FolderStore
 from reward_service.pretrained import without_dropout
 
 SPECIAL_TOKENS = ("<pad>", "<eos>", "<unk>")
@@ -67,32 +69,40 @@ def build_language_model(vocabulary_size: int, config: BaseModelConfig) -> Any:
         return GPT2LMHeadModel(shape)
 
 
-def train_base_model(texts: Sequence[str], config: BaseModelConfig, folder: Path) -> float:
+def train_base_model(
+    texts: Sequence[str],
+    config: BaseModelConfig,
+    folder: Path,
+    store: FolderStore | None = None,
+) -> float:
     """Make tokenizer and model, train, and write a Hugging Face folder; return the final loss.
 
     Beside the model lies `training.json` with the recipe and the loss. Blocks; on several ranks all
     call it, and all get the loss. It is the mean of the last tenth of the steps, nats a token.
 
     Raises:
-        InputError: The texts are too few for one batch.
+        InputError: The texts are too few for one batch, or one is too long for a block.
     """
+    store = FoldersHere() if store is None else store
     tokenizer = build_tokenizer(texts)
-    blocks = pack(texts, tokenizer, config.training.block_tokens)
+    blocks, counted = blocks_of(texts, tokenizer, config.training)
     learner = SupervisedLearner(
         build_language_model(len(tokenizer), config), config.training, config.engine
     )
-    losses = learner.train(blocks)
-    has_written = learner.save(folder, tokenizer)
+    losses = learner.train(blocks, counted)
+    has_written = learner.save(folder, tokenizer, store)
     learner.close()
     last = losses[-max(1, len(losses) // 10) :]
     final_loss = sum(last) / len(last)
+    num_tokens = blocks.numel() if counted is None else int(counted.sum())
     if has_written:
         record = {
             "first_loss": losses[0],
             "final_loss": final_loss,
             "num_steps": len(losses),
-            "num_tokens": blocks.numel() * config.training.epochs,
+            "num_tokens": num_tokens * config.training.epochs,
             "recipe": config.model_dump(),
         }
-        (folder / TRAINING_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        content = (json.dumps(record, indent=2) + "\n").encode()
+        store.amend(folder, TRAINING_FILE, content)
     return final_loss

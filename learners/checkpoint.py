@@ -9,9 +9,9 @@ A folder appears whole or not at all, and nothing in it is a pickle.
 from __future__ import annotations
 
 import hashlib
-import shutil
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -22,8 +22,17 @@ from torch import Tensor
 
 from learners.config import CheckpointConfig
 from learners.shares import share_name, write_share
-from protocol.errors import BundleCorrupt, DiskFull, MissingError, ResourceError, VersionError
-from protocol.files import flush, is_full
+from protocol.errors import (
+    AndonError,
+    BundleCorrupt,
+    DiskFull,
+    MissingError,
+    ResourceError,
+    VersionError,
+)
+from protocol.files import is_full, naming
+from protocol.folders import FoldersHere, discarded_on_failure
+from protocol.ports import FolderStore
 from protocol.schema import only
 from protocol.settings import Bounded, Processes, Stored
 from reward_service.manifests import parse_manifest
@@ -51,6 +60,8 @@ class Layout(Bounded):
     num_ranks: Processes
     zero_stage: int = Field(ge=0, le=3)
     dtype: str
+    has_average: bool = False
+    """Whether the average of the versions is part of it."""
 
 
 class Manifest(Bounded):
@@ -79,16 +90,25 @@ class Checkpoint:
 
 
 class CheckpointFolder:
-    """The checkpoints of a run, as one rank sees them. Every rank must see the same disk.
+    """The checkpoints of a run, as one rank sees them.
 
     Args:
-        root: The run's `policy` folder.
+        root: The run's `policy` folder, as the run's own node names it.
         config: How many are kept.
         layout: Of this learner.
         rank: Of this process; rank 0 completes a folder and retires old ones.
+        store: How this process reaches the folders; by default it is on that node.
     """
 
-    def __init__(self, root: Path, config: CheckpointConfig, layout: Layout, rank: int) -> None:
+    def __init__(
+        self,
+        root: Path,
+        config: CheckpointConfig,
+        layout: Layout,
+        rank: int,
+        store: FolderStore | None = None,
+    ) -> None:
+        self._store = FoldersHere() if store is None else store
         self._root = root
         self._config = config
         self._layout = layout
@@ -96,21 +116,29 @@ class CheckpointFolder:
 
     def versions(self) -> tuple[int, ...]:
         """Return the versions that can be restored, oldest first."""
-        return tuple(sorted(int(p.name[1:]) for p in self._root.glob("v[0-9]*")))
+        return tuple(int(folder.name[1:]) for folder in self._store.versions(self._root))
 
     def write_share(self, version: int, state: dict[str, Tensor]) -> str:
-        """Write this rank's file into the folder's draft, flushed to disk; return its digest.
+        """Write this rank's file and hand it in, flushed to disk; return its digest.
 
         Raises:
             DiskFull: There is no room for it.
-            ResourceError: The disk refuses otherwise.
+            ResourceError: The disk or the store refuses otherwise.
         """
-        path = self._draft(version) / share_name(self._rank)
-        try:
-            return write_share(path, state)
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            raise self._unkept(version, error) from error
+        folder, name = self.folder(version), share_name(self._rank)
+        is_alone = self._layout.num_ranks == 1
+        with (
+            self._keeping(version),
+            discarded_on_failure(self._store, folder, is_alone=is_alone),
+        ):
+            path = self._store.draft(folder) / name
+            try:
+                digest = write_share(path, state)
+                self._store.put(folder, name)
+            except OSError:
+                path.unlink(missing_ok=True)
+                raise
+        return digest
 
     def complete(
         self,
@@ -125,12 +153,11 @@ class CheckpointFolder:
         Raises:
             VersionError: The version was written before.
             DiskFull: There is no room for the manifest; the folder does not appear.
-            ResourceError: The disk refuses otherwise.
+            ResourceError: The disk or the store refuses otherwise.
         """
         folder = self.folder(position.version)
-        if folder.exists():
+        if position.version in self.versions():
             raise VersionError(f"policy version {position.version} was written before: {folder}")
-        draft = self._draft(position.version)
         manifest = Manifest(
             position=position,
             layout=self._layout,
@@ -138,9 +165,13 @@ class CheckpointFolder:
             is_cut=is_cut,
             sha256=sha256,
         )
-        self._write_manifest(draft, manifest)
-        draft.rename(folder)
-        flush(self._root)
+        with self._keeping(position.version), discarded_on_failure(self._store, folder):
+            path = self._store.draft(folder) / MANIFEST_FILE
+            with naming(path):
+                path.write_bytes(_content(manifest))
+            self._store.put(folder, MANIFEST_FILE)
+            shares = [share_name(rank) for rank in range(self._layout.num_ranks)]
+            self._store.complete(folder, [*shares, MANIFEST_FILE])
         self._retire()
 
     def mark(self, version: int, next_reward: int) -> None:
@@ -165,9 +196,10 @@ class CheckpointFolder:
             raise BundleCorrupt(
                 f"{folder} is of a learner with {manifest.layout}, this one has {self._layout}"
             )
-        path = folder / share_name(self._rank)
+        name = share_name(self._rank)
+        path = self._store.fetch(folder, [name]) / name
         if not path.is_file():
-            raise BundleCorrupt(f"{folder} has no {path.name}")
+            raise BundleCorrupt(f"{folder} has no {name}")
         payload = path.read_bytes()
         digest = hashlib.sha256(payload).hexdigest()
         if digest != manifest.sha256[self._rank]:
@@ -181,47 +213,60 @@ class CheckpointFolder:
         return self._root / f"v{version:06d}"
 
     def _manifest(self, version: int) -> Manifest:
-        path = self.folder(version) / MANIFEST_FILE
+        versions = self.versions()
+        found = self.folder(version)
+        if version in versions:
+            found = self._store.fetch(found, [MANIFEST_FILE])
+        path = found / MANIFEST_FILE
         if not path.is_file():
-            known = ", ".join(map(str, self.versions())) or "none"
+            known = ", ".join(map(str, versions)) or "none"
             raise MissingError(
                 f"no checkpoint of policy version {version}: there are {known} in {self._root}"
             )
         return parse_manifest(path, Manifest)
 
-    def _write_manifest(self, folder: Path, manifest: Manifest) -> None:
-        """Write a folder's manifest so that a reader sees the old one or this one."""
-        path, draft = folder / MANIFEST_FILE, folder / f".{MANIFEST_FILE}"
+    @contextmanager
+    def _keeping(self, version: int) -> Iterator[None]:
+        """Say what a disk that refuses means; what a store says has its own mend."""
         try:
-            draft.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            flush(draft)
-            draft.rename(path)
-            flush(folder)
+            yield
+        except AndonError:
+            raise
         except OSError as error:
-            raise self._unkept(manifest.position.version, error) from error
-
-    def _draft(self, version: int) -> Path:
-        return self._root / f".draft-v{version:06d}"
-
-    def _unkept(self, version: int, error: OSError) -> ResourceError:
-        kind = DiskFull if is_full(error) else ResourceError
-        return kind(
-            f"policy version {version} cannot be kept ({error}): free space on the disk of "
-            f"{self._root}, or lower learner.checkpoint.keep"
-        )
+            kind = DiskFull if is_full(error) else ResourceError
+            # On another node it is drafted elsewhere than below the root.
+            raise kind(
+                f"policy version {version} cannot be kept ({error}): free space on the disk of "
+                f"{error.filename or self._root}, or lower learner.checkpoint.keep"
+            ) from error
 
     def _note(self, version: int, **changes: object) -> None:
         manifest = self._manifest(version).model_copy(update=changes)
-        self._write_manifest(self.folder(version), manifest)
+        with self._keeping(version):
+            self._store.amend(self.folder(version), MANIFEST_FILE, _content(manifest))
 
     def _retire(self) -> None:
-        versions = self.versions()
-        manifests = {version: self._manifest(version) for version in versions}
+        manifests = self._manifests()
+        versions = tuple(manifests)
         marked = {v for v, each in manifests.items() if each.next_reward is not None}
         # Two: the newest one's file of the run is written after this, and may never be.
         cuts = [v for v, each in manifests.items() if each.is_cut][-2:]
         for version in set(versions) - set(kept(versions, marked, self._config.keep, cuts)):
-            shutil.rmtree(self.folder(version))
+            self._store.remove(self.folder(version))
+
+    def _manifests(self) -> dict[int, Manifest]:
+        """Return what is kept, oldest first; a folder that lacks its manifest is none, and goes."""
+        found = {}
+        for version in self.versions():
+            try:
+                found[version] = self._manifest(version)
+            except MissingError:
+                self._store.remove(self.folder(version))
+        return found
+
+
+def _content(manifest: Manifest) -> bytes:
+    return (manifest.model_dump_json(indent=2) + "\n").encode()
 
 
 def kept(

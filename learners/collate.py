@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from protocol.errors import ConfigError
 from protocol.messages import ScoredRollout
 
 
@@ -32,6 +33,8 @@ class Responses:
     """[B, T] float32, 0 in the padding."""
     scores: Tensor
     """[B] float32."""
+    mark_values: Tensor
+    """[B, T] float32, 0 where no token is judged: after the kept ones, and in the padding."""
 
     @property
     def lengths(self) -> Tensor:
@@ -47,7 +50,7 @@ class Responses:
         """Return some rows, [B'] of [B], padded no further than the longest of them."""
         some = {each.name: getattr(self, each.name)[indices] for each in fields(self)}
         num_tokens = some["mask"].sum(dim=1).long()
-        for name in ("response_ids", "mask", "behavior_logprobs"):
+        for name in ("response_ids", "mask", "behavior_logprobs", "mark_values"):
             some[name] = some[name][:, : int(num_tokens.max())]
         longest = int((some["prompt_lengths"] + num_tokens).max())
         return Responses(**{**some, "input_ids": some["input_ids"][:, :longest]})
@@ -63,8 +66,18 @@ class Responses:
         return self.input_ids, self.response_ids, self.prompt_lengths, self.temperatures
 
 
-def collate(scored: Sequence[ScoredRollout]) -> Responses:
-    """Return rollouts as one padded batch, in their order."""
+def collate(scored: Sequence[ScoredRollout], *, needs_marks: bool = False) -> Responses:
+    """Return rollouts as one padded batch, in their order.
+
+    Args:
+        scored: [B].
+        needs_marks: Whether each complete response must have mark values.
+
+    Raises:
+        ConfigError: One has none.
+    """
+    if needs_marks:
+        _check_marks(scored)
     rollouts = [each.rollout for each in scored]
     responses = [rollout.token_ids for rollout in rollouts]
     return Responses(
@@ -75,6 +88,7 @@ def collate(scored: Sequence[ScoredRollout]) -> Responses:
         temperatures=torch.tensor([rollout.sampling.temperature for rollout in rollouts]),
         behavior_logprobs=_padded([r.behavior_logprobs for r in rollouts], torch.float32),
         scores=torch.tensor([each.score.value for each in scored], dtype=torch.float32),
+        mark_values=_padded([_mark_values(each) for each in scored], torch.float32),
     )
 
 
@@ -89,7 +103,25 @@ def single(token_ids: Sequence[int]) -> Responses:
         temperatures=torch.ones(1),
         behavior_logprobs=torch.zeros(1, ids.shape[1] - 1),
         scores=torch.zeros(1),
+        mark_values=torch.zeros(1, ids.shape[1] - 1),
     )
+
+
+def _mark_values(scored: ScoredRollout) -> list[float]:
+    """Return [T] of one response."""
+    judged = scored.mark_values
+    return [*judged, *[0.0] * (len(scored.rollout.token_ids) - len(judged))]
+
+
+def _check_marks(scored: Sequence[ScoredRollout]) -> None:
+    for each in scored:
+        if each.rollout.is_complete and len(each.mark_values) != each.rollout.num_kept:
+            raise ConfigError(
+                f"ppo.mark_coefficient is above 0, and reward version {each.score.reward_version} "
+                f"gives {len(each.mark_values)} mark values for the {each.rollout.num_kept} tokens "
+                f"of {each.rollout.rollout_id}: fit a reward with [reward_model.marks], or set the "
+                "coefficient to 0"
+            )
 
 
 def _padded(rows: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:

@@ -1,4 +1,4 @@
-"""What can be set about the learners: engine, PPO, KL control, reward fitting, supervised training.
+"""What can be set about the learners: engine, PPO, KL control, reward fitting, training on texts.
 
 Sources in brackets: [Z] Ziegler et al. 2019 and its released code, [S] Stiennon et al. 2020,
 [I] Ouyang et al. 2022, [C] Christiano et al. 2017, [A] AReaL 2025, [own] our own choice.
@@ -6,7 +6,7 @@ Sources in brackets: [Z] Ziegler et al. 2019 and its released code, [S] Stiennon
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -38,6 +38,10 @@ class DeepSpeedConfig(Settings):
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of weights in the forward pass; log-probabilities, sums of gradients and what the
     optimizer moves are always in float32. [own]"""
+    matmul_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Type of the factors in a trunk's products, in passes that are differentiated, with weights in
+    float32; all else stays in float32. "auto": bfloat16 on a CPU with instructions for it (AVX-512
+    BF16, AMX), else float32; see `reward_service/arithmetic.py`. [own]"""
     torch_threads: Processes = 1
     """Threads of one rank on CPU. Each runs a forward and backward pass of its own, where the model
     is small, draws nothing and lies whole on its rank; else they share each operation. [own]"""
@@ -69,7 +73,10 @@ class DeepSpeedConfig(Settings):
 
 
 class CheckpointConfig(Settings):
-    """Policy versions kept to go on from; one takes 12 bytes a weight that is trained."""
+    """Policy versions kept to go on from.
+
+    One takes 12 bytes a weight that is trained, and 16 with `learner.ema`.
+    """
 
     every_steps: Count = 10
     """PPO steps between two checkpoints; besides, one comes before the first step on each reward
@@ -79,10 +86,21 @@ class CheckpointConfig(Settings):
     those before a new reward version first. [own]"""
 
 
+class EMAConfig(Settings):
+    """An exponential moving average of the policy's weights over its versions."""
+
+    decay: Share = 0.992
+    """How much of the average stays after a PPO step. [I: 0.992; of what it is a step, a batch or
+    a minibatch, is not said there, and here it is a batch]"""
+
+
 class LearnerConfig(DeepSpeedConfig):
     """The policy's learner: an engine that keeps checkpoints."""
 
     checkpoint: CheckpointConfig = CheckpointConfig()
+    ema: EMAConfig | None = None
+    """The average that is kept beside the weights, 4 bytes more a weight that is trained, and saved
+    with the last policy; None: none is."""
 
 
 class KLConfig(Settings):
@@ -116,6 +134,17 @@ class KLConfig(Settings):
                 f"{batch_size}: one step could make the KL coefficient 0 or negative; "
                 f"make it more than {self.max_error * batch_size:g}"
             )
+
+
+class PtxConfig(Settings):
+    """PPO-ptx: the loss on pretraining text that is added to PPO's [I]."""
+
+    coefficient: float = Field(default=0.0, ge=0, le=1e6)
+    """γ_ptx, by which the mean next-token loss of a minibatch's blocks is multiplied. [I: 27.8]
+    0: PPO alone."""
+    examples_per_episode: int = Field(default=8, ge=1, le=10_000)
+    """Blocks that each episode of a minibatch brings, others each time. [I: 8, in one pass over a
+    batch]"""
 
 
 class PPOConfig(Settings):
@@ -153,12 +182,18 @@ class PPOConfig(Settings):
     affirmative_nudge: float = Field(default=0.0, ge=0, le=10)
     """ε, added to every advantage after whitening: what was drawn becomes a little likelier, so
     that what the reward knows nothing about is not pushed down (Asghari et al. 2026). 0: none."""
+    mark_coefficient: float = Field(default=0.0, ge=0, le=1_000)
+    """What each token of a response is paid for its mark value, in (−1, 1), beside the score at the
+    end, whose variance is 1 on ρ: needs `[reward_model.marks]`. Where responses end by themselves a
+    longer one is paid at more tokens. 0: nothing. [own]"""
     objective: Literal["decoupled", "naive"] = "decoupled"
     """"decoupled": clip around the policy of the step's start and weight by its ratio to the
     behaviour policy [A]; "naive": clip around the behaviour policy [Z]."""
     importance_weight_cap: float = Field(default=2.0, ge=1, le=1e6)
     """Bound of the importance weight, π_prox over the behaviour policy, which also corrects the
     sampler's own arithmetic. [own]"""
+    ptx: PtxConfig = PtxConfig()
+    """Loss on the texts of `[pretraining]`, beside PPO's own."""
 
     @model_validator(mode="after")
     def _critic_path_has_a_use(self) -> PPOConfig:
@@ -203,15 +238,73 @@ class SupervisedConfig(Settings):
     """Blocks an optimizer step. [own: 16 learned more a second than 32]"""
     block_tokens: int = Field(default=64, ge=2, le=1_000_000)
     """Tokens of a block: texts are packed, an end token after each, and cut into blocks. [own]"""
+    whole_texts: bool = False
+    """A block for each text, filled up with end tokens of which none is learned; so that nothing is
+    cut from what it goes on from, as a summary from its article. [own]"""
+    loss_after: str = ""
+    """Text of the token from whose first occurrence in a block on the loss counts, e.g. "TL;DR:":
+    of a demonstration the answer is learned, not the question. "": all tokens count. With it set,
+    `whole_texts` must be. [own]"""
     epochs: int = Field(default=1, ge=1, le=10_000)
     """Passes over the texts. [own]"""
     seed: Seed = 1
     """Seed of the order of the blocks."""
 
+    @model_validator(mode="after")
+    def _answers_are_not_cut_from_their_questions(self) -> Self:
+        if self.loss_after and not self.whole_texts:
+            raise ValueError(
+                f"loss_after {self.loss_after!r} needs whole texts: set whole_texts to true, or "
+                'loss_after to ""'
+            )
+        return self
+
+
+class PretrainingConfig(Settings):
+    """Text like that which ρ was pretrained on, and what is left aside to measure on.
+
+    With this section, what the policy loses on it is measured at each step, whether `[ppo.ptx]`
+    trains on it or not.
+    """
+
+    source: Literal["reviews", "text", "jsonl", "hub"] = "reviews"
+    """Generated reviews, as `[base_model]` is made from; a file with a text a line; a JSONL file;
+    or a Hugging Face dataset."""
+    path: str = ""
+    """The text or JSONL file."""
+    dataset: str = ""
+    """A Hugging Face dataset id, e.g. "roneneldan/TinyStories"."""
+    subset: str = ""
+    """Name of the dataset's configuration, where it has several."""
+    split: str = "train"
+    """The dataset's split."""
+    field: str = "text"
+    """The key or column that holds the text."""
+    num_texts: Count = 20_000
+    """Texts to train on, at most: so many are generated, or the first of a file or dataset."""
+    held_out_texts: Count = 100
+    """Texts to measure on: those that follow, or the last where there are no more."""
+    block_tokens: int = Field(default=64, ge=2, le=1_000_000)
+    """Tokens of an example: texts are packed, an end token after each, and cut into blocks.
+    [own]"""
+    seed: Seed = 1
+    """Seed of the generated reviews; the base model's, and they are those that it learned."""
+
+    @model_validator(mode="after")
+    def _names_its_source(self) -> PretrainingConfig:
+        if self.source in ("text", "jsonl") and not self.path:
+            raise ValueError(f"pretraining.path is empty: source {self.source!r} needs a file")
+        if self.source == "hub" and not self.dataset:
+            raise ValueError('pretraining.dataset is empty: source "hub" needs a dataset id')
+        return self
+
 
 class BaseModelConfig(Settings):
     """A small GPT-2-style model with a word-level tokenizer, made from texts. All [own]."""
 
+    texts: Literal["reviews", "articles", "summaries"] = "reviews"
+    """Which are generated: reviews; news articles, a few of them with a summary; or demonstrations,
+    each an article, "TL;DR:" and its summary."""
     num_texts: Count = 20_000
     """Texts that the model is trained on."""
     width: int = Field(default=128, ge=8, le=65_536)

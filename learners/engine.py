@@ -22,7 +22,9 @@ from learners.activations import keep_no_activations
 from learners.config import DeepSpeedConfig
 from learners.op_builds import built_alone
 from learners.side_by_side import SideBySide, add_in_turn, gradients, threads_for_passes
+from learners.weight_average import WeightAverage
 from protocol.errors import NotFinite
+from reward_service.arithmetic import attend_in_float32, products_rounded, rounds_products
 
 _SHARED_MEMORY_REDUCE = "deepspeed_shm_comm"
 """DeepSpeed's name of an op that it has on CPU."""
@@ -80,12 +82,17 @@ class Engine:
         config: Sharding, precision, optimizer.
         constant: Names of parameters that nobody changes, and no state holds; they may be on a
             device already, and shared with another engine below ZeRO stage 3.
+        average_decay: Of an average that is kept of what the optimizer moves; None: none is.
 
     `join_ranks` comes first, in a group of one rank too.
     """
 
     def __init__(
-        self, module: nn.Module, config: DeepSpeedConfig, constant: Collection[str] = ()
+        self,
+        module: nn.Module,
+        config: DeepSpeedConfig,
+        constant: Collection[str] = (),
+        average_decay: float | None = None,
     ) -> None:
         self._config = config
         self._constant = frozenset(constant)
@@ -103,6 +110,13 @@ class Engine:
             dist_init_required=False,
         )
         self._trained = trained
+        self._average: WeightAverage | None = None
+        if average_decay is not None:
+            self._average = WeightAverage(self._masters, average_decay)
+        self._is_alone = self._stage == 0 and self.world_size == 1
+        self._rounds = rounds_products(config.dtype, config.matmul_dtype, self.device)
+        if self._rounds:
+            attend_in_float32(module)
         at_once = threads_for_passes(module, config.torch_threads, self.device)
         if self._stage == 3:
             at_once = 1  # a pass gathers weights and lets them go
@@ -113,7 +127,7 @@ class Engine:
 
     @property
     def module(self) -> Any:
-        """The module; calling it is a collective under ZeRO-3."""
+        """The module; calling it is a collective under ZeRO-3, and rounds no products."""
         return self._engine.module
 
     @property
@@ -122,10 +136,11 @@ class Engine:
         return torch.device(self._engine.device)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the module forward, for a backward pass to come."""
-        if self.passes.num_threads > 1:
-            return self.module(*args, **kwargs)  # what DeepSpeed counts at a pass is one thread's
-        return self._engine(*args, **kwargs)
+        """Run the module forward, for a backward pass to come; see `matmul_dtype`."""
+        with products_rounded(self._rounds):
+            if self.passes.num_threads > 1:
+                return self.module(*args, **kwargs)  # what DeepSpeed counts is one thread's
+            return self._engine(*args, **kwargs)
 
     def share(self, indices: Tensor) -> Tensor:
         """Return this rank's rows of a batch: every W-th, so that ranks get equally many."""
@@ -172,7 +187,8 @@ class Engine:
             if self.world_size == 1:
                 raise NotFinite(f"the loss on rank {self.rank} is {loss.item()}")
             loss = loss * torch.nan
-        self._engine.set_gradient_accumulation_boundary(is_last)
+        # One rank has nobody to meet, and would copy all gradients to and fro for it.
+        self._engine.set_gradient_accumulation_boundary(is_last and not self._is_alone)
         self._engine.backward(loss * self.world_size)
 
     def step(self, lr: float) -> float:
@@ -187,6 +203,7 @@ class Engine:
             # DeepSpeed's plain path clips without telling the norm; so it is left to PyTorch.
             norm = float(nn.utils.clip_grad_norm_(self._trained, self._config.max_grad_norm))
             _check_norm(norm)
+            self._engine.set_gradient_accumulation_boundary(True)
             self._engine.step()
             return norm
         self._engine.step()
@@ -198,6 +215,7 @@ class Engine:
         """Forget what `backward` has added up since the last step, as after a NotFinite."""
         self._engine.optimizer.zero_grad(set_to_none=True)
         self._engine.module.zero_grad(set_to_none=True)
+        engine_state.forget_sums(self._engine.optimizer)
 
     def gathered(self, rows: Tensor) -> Tensor:
         """Return the rows of all ranks in batch order, undoing `share`: [N, …] from [N/W, …]."""
@@ -222,28 +240,55 @@ class Engine:
         Args:
             with_constant: Whether what nobody changes is wanted too.
         """
-        left_out = frozenset() if with_constant else self._constant
+        return self._collected(self._whole_copy, frozenset() if with_constant else self._constant)
+
+    def update_average(self) -> None:
+        """Take the weights as they stand into the average, where one is kept."""
+        if self._average is not None:
+            self._average.update(self._masters)
+
+    def averaged_tensors(self) -> dict[str, Tensor] | None:
+        """Return `full_tensors` with the average in the place of what is trained. A collective.
+
+        It is in the type of the weights. Nothing is changed; None on rank 0 too where no average is
+        kept.
+        """
+        if self._average is None:
+            return None
+        with self._average.in_place_of(self._masters):
+            return self._collected(self._whole_master, frozenset())
+
+    @property
+    def _masters(self) -> list[Tensor]:
+        return engine_state.masters(self._engine.optimizer)
+
+    def _collected(
+        self, whole_of: Callable[[nn.Parameter], Tensor], left_out: Collection[str]
+    ) -> dict[str, Tensor] | None:
+        """Return the whole model on rank 0, by a collective that gives one parameter whole."""
         tensors: dict[str, Tensor] = {}
         copies: dict[int, Tensor] = {}
         for name, parameter in self.module.named_parameters(remove_duplicate=False):
             if name in left_out:
                 continue
-            with self._whole(parameter):
-                if self.rank == 0:
-                    assert parameter.numel() > 0, f"{name} was not gathered"
-                    if id(parameter) not in copies:
-                        whole = parameter.detach().to("cpu", copy=True).contiguous()
-                        copies[id(parameter)] = whole
-                    tensors[name] = copies[id(parameter)]
+            if id(parameter) not in copies:
+                copies[id(parameter)] = whole_of(parameter)
+            tensors[name] = copies[id(parameter)]
         if self.rank != 0:
             return None
-        for name in set(self.module.state_dict()) - set(tensors) - left_out:
+        for name in set(self.module.state_dict()) - set(tensors) - set(left_out):
             tensors[name] = self.module.get_buffer(name).detach().to("cpu", copy=True)
         return tensors
 
     def snapshot(self) -> dict[str, Tensor]:
-        """Return this rank's share of weights, optimizer and random state; see `engine_state`."""
-        return engine_state.snapshot(self._engine, self._constant)
+        """Return this rank's share of weights, optimizer, average and random state.
+
+        See `engine_state`.
+        """
+        state = engine_state.snapshot(self._engine, self._constant)
+        if self._average is not None:
+            state |= {name: x.to("cpu", copy=True) for name, x in self._average.state().items()}
+        return state
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take back what `snapshot` gave on this rank, bit for bit. Every rank must come.
@@ -252,6 +297,8 @@ class Engine:
             KeyError: The state is of an engine of another stage, type or number of ranks.
         """
         engine_state.restore(self._engine, state, self._constant)
+        if self._average is not None:
+            self._average.restore(state)
 
     def close(self) -> None:
         """Let go of the model and the optimizer's memory. The process group stays."""
@@ -260,9 +307,24 @@ class Engine:
         self._trained = []
         del self._engine
 
-    def _whole(self, parameter: nn.Parameter) -> Any:
-        """Return a context in which a parameter is whole."""
-        return self._deepspeed.zero.GatheredParameters([parameter], enabled=self._stage == 3)
+    def _whole_copy(self, parameter: nn.Parameter) -> Tensor:
+        """Return a copy of a whole parameter on rank 0's host, nothing elsewhere."""
+        with self._deepspeed.zero.GatheredParameters([parameter], enabled=self._stage == 3):
+            return self._on_host(parameter, parameter.dtype)
+
+    def _whole_master(self, parameter: nn.Parameter) -> Tensor:
+        """Return as much of what the optimizer moves of a parameter, in the parameter's type."""
+        if self._stage == 0 or not parameter.requires_grad:
+            return self._whole_copy(parameter)
+        master = self._deepspeed.utils.safe_get_full_fp32_param(parameter)
+        return self._on_host(master, parameter.dtype)
+
+    def _on_host(self, whole: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return a copy on rank 0's host, and nothing of it elsewhere."""
+        if self.rank != 0:
+            return torch.empty(0)
+        assert whole.numel() > 0, "it was not gathered"
+        return whole.detach().to("cpu", dtype, copy=True).contiguous()
 
 
 def _import_deepspeed() -> Any:

@@ -7,6 +7,7 @@ engine of the same stage, type and number of ranks. Keys, all tensors:
     master/I         float32 weights that the optimizer moves, where they are not the parameters
     moment/I/KEY     the optimizer's state of the I-th of them: exp_avg, exp_avg_sq, step
     group/G/step     the step count of optimizers that keep one a group
+    average/I        the average of the I-th of them, where one is kept; see `weight_average`
     random/DEVICE    the state of the random generator
 
 Parameters that nobody changes have no place in it.
@@ -33,7 +34,7 @@ def snapshot(engine: Any, constant: Collection[str] = ()) -> State:
     weights = dict(_weights(engine.module, constant))
     state = {f"weight/{name}": weight for name, weight in weights.items()}
     places = {weight.data_ptr() for weight in weights.values()}
-    for index, master in enumerate(_masters(engine.optimizer)):
+    for index, master in enumerate(masters(engine.optimizer)):
         if master.data_ptr() not in places:
             state[f"master/{index}"] = master
         for key, value in _inner(engine.optimizer).state.get(master, {}).items():
@@ -65,7 +66,7 @@ def restore(engine: Any, state: State, constant: Collection[str] = ()) -> None:
     _refresh_whole_parameters(engine)
     places = {weight.data_ptr() for weight in weights.values()}
     inner = _inner(engine.optimizer)
-    for index, master in enumerate(_masters(engine.optimizer)):
+    for index, master in enumerate(masters(engine.optimizer)):
         if master.data_ptr() not in places:
             master.copy_(state[f"master/{index}"])
         _restore_moments(inner, master, _under(state, f"moment/{index}/"))
@@ -75,6 +76,22 @@ def restore(engine: Any, state: State, constant: Collection[str] = ()) -> None:
     torch.set_rng_state(state["random/cpu"])
     if torch.cuda.is_available():
         torch.cuda.set_rng_state(state["random/cuda"])
+
+
+def forget_sums(optimizer: Any) -> None:
+    """Forget what ZeRO-1 and 2 add up over passes; their own `zero_grad` leaves it there."""
+    if not hasattr(optimizer, "single_partition_of_fp32_groups"):
+        return
+    optimizer.all_grad_tensors.clear()
+    optimizer.averaged_gradients.clear()
+    optimizer.micro_step_id = -1  # the next pass is the first, whose gradients are added to nothing
+
+
+def masters(optimizer: Any) -> list[Tensor]:
+    """Return what the optimizer moves on this rank, in a fixed order."""
+    if hasattr(optimizer, "fp32_partitioned_groups_flat"):  # ZeRO-3 empties its groups after a step
+        return list(optimizer.fp32_partitioned_groups_flat)
+    return [master for group in _inner(optimizer).param_groups for master in group["params"]]
 
 
 def _restore_moments(inner: Any, master: Tensor, saved: State) -> None:
@@ -122,13 +139,6 @@ def _refresh_whole_parameters(engine: Any) -> None:
     persistent = engine.optimizer.persistent_parameters
     if persistent:
         persistent[0].all_gather(persistent)
-
-
-def _masters(optimizer: Any) -> list[Tensor]:
-    """Return what the optimizer moves on this rank, in a fixed order."""
-    if hasattr(optimizer, "fp32_partitioned_groups_flat"):  # ZeRO-3 empties its groups after a step
-        return list(optimizer.fp32_partitioned_groups_flat)
-    return [master for group in _inner(optimizer).param_groups for master in group["params"]]
 
 
 def _inner(optimizer: Any) -> Any:

@@ -20,6 +20,7 @@ from learners.comparisons import (
 )
 from learners.config import RewardFitConfig
 from learners.engine import Engine
+from learners.mark_losses import NUM_SUMS, MarkedTokens, MarkLosses
 from learners.passes import cut_into_passes
 from protocol.labels import Comparison, FitRequest
 from reward_service.batching import check_sequences
@@ -34,8 +35,9 @@ class FitSteps:
         request: What it learns.
         config: Rates, batches, seed.
         sequences_per_pass: Responses in one forward pass on one rank.
+        marked: Reads which tokens are marked, where the model has a mark head.
 
-    Raises InputError for a sequence that the model cannot take.
+    Raises InputError for a sequence that the model cannot take, or a mark outside its response.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class FitSteps:
         request: FitRequest,
         config: RewardFitConfig,
         sequences_per_pass: int,
+        marked: MarkedTokens | None = None,
     ) -> None:
         check_sequences(engine.module, candidate_sequences(request.comparisons))
         self._engine = engine
@@ -61,7 +64,10 @@ class FitSteps:
         self._sizes = [_padded_tokens(each) for each in self._comparisons]
         self._counts = self._learning_counts(len(gain))
         self._batches = self._drawn(size)
-        self._sums = torch.zeros(3)
+        self._marks = None
+        if marked is not None:
+            self._marks = MarkLosses(marked, self._comparisons, self._reliability)
+        self._sums = torch.zeros(3 if marked is None else 3 + NUM_SUMS)
         self.num_taken = 0
 
     @property
@@ -81,15 +87,19 @@ class FitSteps:
             self.num_taken += 1
 
     def metrics(self) -> dict[str, float]:
-        """Return the mean loss and accuracy of the comparisons *before* each was learned.
+        """Return mean loss and accuracy of comparisons, and of marks, *before* each was learned.
 
         Every rank must come.
         """
         sums = self._sums.to(self._engine.device)
-        loss, hit, decided = self._engine.summed(sums).tolist()
+        loss, hit, decided, *marks = self._engine.summed(sums).tolist()
         metrics = {"reward_model/loss": loss / (self._epochs * len(self._comparisons))}
         if decided > 0:
             metrics["reward_model/train_accuracy"] = hit / decided
+        if marks and marks[1] > 0:
+            lost, num_marked, right, num_tokens = marks
+            metrics["reward_model/mark_loss"] = lost / num_marked
+            metrics["reward_model/mark_accuracy"] = right / num_tokens
         return metrics
 
     def _lr(self) -> float:
@@ -113,7 +123,8 @@ class FitSteps:
         """Add up the gradients of this rank's share of a batch.
 
         Returns:
-            [3] on CPU: this rank's summed losses, hits, and comparisons that could be hit.
+            On CPU: this rank's summed losses, hits, and comparisons that could be hit; and with a
+            mark head those of `MarkLosses.of`.
         """
         engine = self._engine
         # Ranks must run equally many passes: a batch that cannot be cut evenly is filled up with
@@ -140,7 +151,7 @@ class FitSteps:
         """
         chosen = [self._comparisons[index] for index in indices.tolist()]
         batch = collate_comparisons(chosen, self._reliability).to(self._engine.device)
-        raw = self._engine(batch.input_ids, batch.attention_mask)
+        raw, values = self._forward(batch.input_ids, batch.attention_mask)
         scores = batch.spread((raw * self._gain.to(raw)).float())
         weights = present.to(scores.device)
         losses = comparison_losses(scores, batch) * weights[:, None]
@@ -149,7 +160,18 @@ class FitSteps:
         sums = torch.stack(
             [losses.detach().mean(dim=1).sum(), (hit * weights).sum(), (decided * weights).sum()]
         )
-        return learned / num_present.to(losses), sums.cpu()
+        sums = sums.cpu()
+        if self._marks is not None and values is not None:
+            lost, counted = self._marks.of(indices.tolist(), weights, values)
+            learned, sums = learned + lost.sum(), torch.cat([sums, counted])
+        return learned / num_present.to(losses), sums
+
+    def _forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return raw scores, [N, M], and mark values, [N, L], where the model has them."""
+        if self._marks is None:
+            return self._engine(input_ids, attention_mask), None
+        raw, values = self._engine(input_ids, attention_mask, with_marks=True)
+        return raw, values
 
 
 def _padded_tokens(comparison: Comparison) -> int:

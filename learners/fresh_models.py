@@ -26,11 +26,18 @@ class FreshModels:
         config: Of the reward model.
         seed: Of heads and adapters.
         zero_stage: Of the engines that will train them.
+        named: How the run's own node names ρ's folder, where it is another.
     """
 
     def __init__(
-        self, policy_path: Path, config: RewardModelConfig, seed: int, zero_stage: int
+        self,
+        policy_path: Path,
+        config: RewardModelConfig,
+        seed: int,
+        zero_stage: int,
+        named: Path | None = None,
     ) -> None:
+        self._named = named
         self._policy_path = policy_path
         self._config = config
         self._seed = seed
@@ -72,7 +79,7 @@ class FreshModels:
             return whole
         with torch.device("meta"):
             model = RewardModel.from_config(shape, self._config)
-        model.base = base_weights(self._policy_path)
+        model.base = base_weights(self._policy_path, self._named)
         own = {name: tensor.float() for name, tensor in tensors.items()}
         model.load_state_dict(own, strict=False, assign=True)
         lacking = model.own_state().keys() - own.keys()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from protocol.files import writing
+from protocol.folders import FoldersHere, discarded_on_failure, files_in
+from protocol.ports import FolderStore
 
 WEIGHTS_FILE = "model.safetensors"
 GENERATION_FILE = "generation_config.json"
@@ -24,8 +25,9 @@ def save_language_model(
     tokenizer: Any,
     *,
     started_from: Path | None = None,
+    store: FolderStore | None = None,
 ) -> None:
-    """Write a Hugging Face folder, replacing what is there in one rename.
+    """Write a Hugging Face folder whole, replacing what is there.
 
     The head is written under its own name even where it is tied to the embeddings: engines that
     keep a copy of it would otherwise go on sampling with their old one.
@@ -37,26 +39,24 @@ def save_language_model(
         tokenizer: Saved beside them.
         started_from: The folder of the model that training started from, whose generation config
             goes along: it may name end tokens that nothing else does.
+        store: How this process reaches the folder; by default it is on the run's own node.
 
     Raises:
         DiskFull: There is no room for it; what was there stays.
-        ResourceError: The disk refuses otherwise.
+        ResourceError: The disk or the store refuses otherwise.
     """
-    with writing(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
-    try:
-        with writing(folder):
+    store = FoldersHere() if store is None else store
+    with writing(folder), discarded_on_failure(store, folder):
+        store.discard(folder)  # what a killed process may have left
+        draft = store.draft(folder)
+        with writing(draft):  # which may be elsewhere than the folder
             config.save_pretrained(draft)
             tokenizer.save_pretrained(draft)
             unshared = {name: tensor.clone() for name, tensor in tensors.items()}
             (draft / WEIGHTS_FILE).write_bytes(save(unshared, metadata={"format": "pt"}))
             if started_from is not None and (started_from / GENERATION_FILE).is_file():
                 shutil.copyfile(started_from / GENERATION_FILE, draft / GENERATION_FILE)
-            draft.chmod(0o755)
-            if folder.exists():
-                shutil.rmtree(folder)
-            draft.rename(folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
+        files = files_in(draft)
+        for file in files:
+            store.put(folder, file)
+        store.complete(folder, files)

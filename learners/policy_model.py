@@ -90,8 +90,9 @@ class PolicyModel(nn.Module):
         prompt_lengths: Tensor,
         temperatures: Tensor,
         with_entropy: bool = False,
+        with_values: bool = True,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return log π(y_t) [B, T], V before each token [B, T], and the entropy [B, T] or zeros.
+        """Return log π(y_t), V before each token and the entropy, [B, T] each, or zeros.
 
         The head runs on response positions alone.
 
@@ -101,15 +102,27 @@ class PolicyModel(nn.Module):
             prompt_lengths: [B], at least 1.
             temperatures: [B], dividing the logits.
             with_entropy: Whether the entropy is wanted; it needs the whole distribution once more.
+            with_values: Whether V is wanted. Else it is 0, and depends on the critic all the same:
+                a backward pass gives each parameter its gradient, which ZeRO counts on.
         """
-        hidden = hidden_states(self.language_model.base_model, input_ids)
+        inputs = input_ids[:, :-1]  # the last token is predicted, and predicts none
+        hidden = hidden_states(self.language_model.base_model, inputs)
         hidden = _before_response(hidden, prompt_lengths, response_ids.shape[1])
         logprobs, entropy = self._of_tokens(hidden, response_ids, temperatures, with_entropy)
+        if not with_values:
+            return logprobs, self._zeros(inputs, hidden).expand_as(logprobs), entropy
         if self.critic is not None:
-            hidden = hidden_states(self.critic, input_ids)
+            hidden = hidden_states(self.critic, inputs)
             hidden = _before_response(hidden, prompt_lengths, response_ids.shape[1])
         values = self.value_head(hidden).squeeze(-1).float()
         return logprobs, values, entropy
+
+    def _zeros(self, inputs: Tensor, hidden: Tensor) -> Tensor:
+        """Return 0·V of one token, which a separate critic has to be run over alone."""
+        if self.critic is not None:
+            hidden = hidden_states(self.critic, inputs[:1, :1])
+        value: Tensor = self.value_head(hidden[:1, :1]).squeeze(-1).float()
+        return 0.0 * value
 
     def _of_tokens(
         self, hidden: Tensor, response_ids: Tensor, temperatures: Tensor, with_entropy: bool

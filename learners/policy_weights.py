@@ -56,7 +56,13 @@ class PolicyWeights:
 
     def whole(self) -> dict[str, Tensor] | None:
         """Return all weights of π by Hugging Face name on rank 0, None elsewhere."""
-        tensors = self._engine.full_tensors()
+        return self._own(self._engine.full_tensors())
+
+    def averaged(self) -> dict[str, Tensor] | None:
+        """Return `whole` of the average of π's versions; None too where none is kept."""
+        return self._own(self._engine.averaged_tensors())
+
+    def _own(self, tensors: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
         if tensors is None:
             return None
         own = policy_tensors(tensors)

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from learners.advantages import masked_mean
 from learners.agreed_checkpoints import AgreedCheckpoints
@@ -23,6 +23,7 @@ from learners.checkpoint import Position
 from learners.collate import Responses, collate, single
 from learners.config import KLConfig, LearnerConfig, PolicyConfig, PPOConfig
 from learners.engine import Engine
+from learners.evaluation import evaluate
 from learners.kl_control import KLController
 from learners.language_model import save_language_model
 from learners.losses import policy_loss, value_loss
@@ -30,14 +31,18 @@ from learners.passes import cut_into_passes
 from learners.policy_model import PolicyModel
 from learners.policy_weights import PolicyWeights
 from learners.ppo_metrics import check_finite, kl_metrics, reward_metrics, staleness_metrics
+from learners.pretraining import NUM_SUMS, Pass, Pretraining, PretrainingBlocks
 from learners.reference import BaseUnderAdapters, FrozenCopy, Reference
 from learners.targets import Evaluation, Targets, make_targets
 from protocol.errors import ConfigError, NotFinite, VersionError
 from protocol.messages import ExperienceBatch, PolicyVersion, Probe, StepReport
-from protocol.ports import WeightPublisher
+from protocol.ports import FolderStore, WeightPublisher
 from protocol.seeds import derived_seed
 from reward_service.adapters import base_parameters
 from reward_service.pretrained import load_tokenizer
+
+AVERAGED = "_ema"
+"""End of the name of the folder of a policy's average."""
 
 
 class PPOLearner:
@@ -55,6 +60,8 @@ class PPOLearner:
         seed: Of the minibatches' order, and of the draw of adapters.
         adapters_travel: Whether the actors add what adapters add to ρ by themselves; else they are
             sent merged weights.
+        pretraining: Text to train on beside PPO, as `ppo.ptx` has it, and to measure on.
+        store: How this process reaches the run's folders; by default it is on the run's own node.
 
     `engine.join_ranks` comes first. Every rank calls every method, in the same order.
     """
@@ -72,6 +79,8 @@ class PPOLearner:
         publisher: WeightPublisher | None,
         seed: int,
         adapters_travel: bool = True,
+        pretraining: PretrainingBlocks | None = None,
+        store: FolderStore | None = None,
     ) -> None:
         kl.check_batch(ppo.batch_size)
         self._policy = policy
@@ -85,7 +94,12 @@ class PPOLearner:
         folder = Path(policy.path)
         model = PolicyModel.from_pretrained(folder, ppo, policy.lora, seed)
         self._saved_config = copy.deepcopy(model.language_model.config)
-        self._engine = Engine(model, learner, base_parameters(model))
+        self._engine = Engine(
+            model,
+            learner,
+            base_parameters(model),
+            average_decay=None if learner.ema is None else learner.ema.decay,
+        )
         # For what draws by itself, e.g. a model's dropout.
         torch.manual_seed(derived_seed(seed, "learner", self._engine.rank))
         self._reference: Reference = (
@@ -94,8 +108,12 @@ class PPOLearner:
             else FrozenCopy(folder, self._engine, getattr(torch, learner.dtype))
         )
         self._weights = PolicyWeights(self._engine, folder, adapters_travel=adapters_travel)
+        self._pretraining = Pretraining(
+            pretraining, ppo.ptx, self._engine, learner.micro_batch_size, seed
+        )
         self._probe = single(probe_token_ids).to(self._engine.device)
-        self._checkpoints = AgreedCheckpoints(checkpoint_root, learner, self._engine)
+        self._store = store
+        self._checkpoints = AgreedCheckpoints(checkpoint_root, learner, self._engine, store)
         self._version = 0
         self._num_steps = 0
         """PPO steps from ρ to the present weights; fewer than the version once there was a
@@ -146,12 +164,15 @@ class PPOLearner:
             raise VersionError(f"policy step {batch.step} came after step {self._version - 1}")
         self._check_size(len(batch.rollouts))
         self._checkpoints.keep_if_due(self._position(), batch.reward_version)
-        responses = collate(batch.rollouts).to(self._engine.device)
-        evaluation = self._evaluate(responses)
+        pays_marks = self._ppo.mark_coefficient > 0
+        responses = collate(batch.rollouts, needs_marks=pays_marks).to(self._engine.device)
+        evaluation = evaluate(responses, self._engine, self._reference, self._micro_batch_size)
         targets = make_targets(responses, evaluation, self._ppo, self._kl.coefficient)
         metrics = self._metrics(batch, responses, evaluation)
         metrics |= self._optimize(batch, responses, targets)
+        metrics |= self._pretraining.metrics()
         check_finite(metrics)
+        self._engine.update_average()
         self._kl.update(metrics["kl/reference_mean"], len(batch.rollouts))
         self._version += 1
         self._num_steps += 1
@@ -230,13 +251,20 @@ class PPOLearner:
     def save(self, folder: Path) -> None:
         """Write the policy as a Hugging Face folder, on rank 0. May be called again.
 
-        What adapters add is added to its weights: whoever reads it needs no peft.
+        What adapters add is added to its weights: whoever reads it needs no peft. The average of
+        its versions, where one is kept, goes beside it, e.g. "final_ema" beside "final".
         """
-        tensors = self._weights.whole()
-        if tensors is not None:
-            config, start = self._saved_config, Path(self._policy.path)
-            tokenizer = load_tokenizer(start)
-            save_language_model(folder, config, tensors, tokenizer, started_from=start)
+        averaged = folder.with_name(f"{folder.name}{AVERAGED}")
+        for place, tensors in (
+            (folder, self._weights.whole()),
+            (averaged, self._weights.averaged()),
+        ):
+            if tensors is not None:
+                config, start = self._saved_config, Path(self._policy.path)
+                tokenizer = load_tokenizer(start)
+                save_language_model(
+                    place, config, tensors, tokenizer, started_from=start, store=self._store
+                )
 
     def close(self) -> None:
         """Free the engine and what is published."""
@@ -276,34 +304,6 @@ class PPOLearner:
                 f"of {unit}"
             )
 
-    def _evaluate(self, responses: Responses) -> Evaluation:
-        """Run the forward passes of a batch once, each rank its share."""
-        order, passes = cut_into_passes(self._engine, responses.lengths, self._micro_batch_size)
-        rows = [responses.rows(own) for own in passes]
-        said = self._engine.passes.each([partial(self._evaluated, each) for each in rows])
-        references = self._reference.logprobs([each.model_inputs() for each in rows])
-        chunks = [
-            nn.functional.pad(
-                torch.cat([own, reference[:, None]], dim=1),
-                (0, responses.num_tokens - own.shape[2]),
-            )
-            for own, reference in zip(said, references, strict=True)
-        ]
-        ordered = self._engine.gathered(torch.cat(chunks))
-        parts = torch.empty_like(ordered).index_copy_(0, order, ordered) * responses.mask[:, None]
-        logprobs, values, entropy, reference_logprobs = parts.unbind(dim=1)
-        return Evaluation(
-            proximal_logprobs=logprobs,
-            reference_logprobs=reference_logprobs,
-            values=values,
-            entropy=entropy,
-        )
-
-    @torch.no_grad()
-    def _evaluated(self, rows: Responses) -> Tensor:
-        """Return what the policy says of some rows, [b, 3, T]: log π, V and the entropy."""
-        return torch.stack(self._engine.module(*rows.model_inputs(), with_entropy=True), dim=1)
-
     def _optimize(
         self, batch: ExperienceBatch, responses: Responses, targets: Targets
     ) -> dict[str, float]:
@@ -313,15 +313,16 @@ class PPOLearner:
             derived_seed(self._seed, "minibatches", self._num_steps)
         )
         num_rows, num_steps = len(responses.scores), self._ppo.epochs * self._ppo.minibatches
-        totals = torch.zeros(4, device=self._engine.device)
-        grad_norm = 0.0
+        totals = torch.zeros(NUM_SUMS, device=self._engine.device)
+        grad_norm, taken = 0.0, self._num_steps * num_steps
         for _ in range(self._ppo.epochs):
             permutation = torch.randperm(num_rows, generator=order).to(self._engine.device)
             for minibatch in permutation.chunk(self._ppo.minibatches):
-                totals += self._accumulate(minibatch, responses, targets)
+                totals += self._accumulate(minibatch, responses, targets, taken)
                 grad_norm += self._engine.step(lr)
-        loss, values, kl, clipped = (self._engine.summed(totals) / num_steps).tolist()
-        return {
+                taken += 1
+        loss, values, kl, clipped, ptx = (self._engine.summed(totals) / num_steps).tolist()
+        metrics = {
             "policy/loss": loss,
             "policy/value_loss": values,
             "policy/approx_kl": kl,
@@ -329,9 +330,21 @@ class PPOLearner:
             "policy/grad_norm": grad_norm / num_steps,
             "policy/lr": lr,
         }
+        if self._pretraining.is_trained_on:
+            metrics["policy/ptx_loss"] = ptx
+        return metrics
 
-    def _accumulate(self, minibatch: Tensor, responses: Responses, targets: Targets) -> Tensor:
-        """Add up the gradients of this rank's share of a minibatch; return its sums, [4]."""
+    def _accumulate(
+        self, minibatch: Tensor, responses: Responses, targets: Targets, taken: int
+    ) -> Tensor:
+        """Add up the gradients of this rank's share of a minibatch; return its sums, [NUM_SUMS].
+
+        Args:
+            minibatch: Rows of the batch.
+            responses: The batch.
+            targets: Of the batch.
+            taken: Optimizer steps from ρ to this one.
+        """
         num_tokens = responses.mask[minibatch].sum()
         lengths = responses.lengths[minibatch]
         _, passes = cut_into_passes(self._engine, lengths, self._micro_batch_size)
@@ -340,11 +353,14 @@ class PPOLearner:
             rows = responses.rows(own)
             return self._losses(rows, targets.rows(own, rows.num_tokens), num_tokens)
 
-        sums = self._engine.accumulate([partial(loss_of, minibatch[own]) for own in passes])
-        return torch.stack(sums).sum(dim=0)
+        every: list[Pass] = [
+            *self._pretraining.passes(taken, len(minibatch)),
+            *(partial(loss_of, minibatch[own]) for own in passes),
+        ]
+        return torch.stack(self._engine.accumulate(every)).sum(dim=0)
 
     def _losses(self, rows: Responses, aims: Targets, num_tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss of one pass, a share of its minibatch's, and its sums, [4]."""
+        """Return the loss of one pass, a share of its minibatch's, and its sums, [NUM_SUMS]."""
         ppo = self._ppo
         logprobs, values, _ = self._engine(*rows.model_inputs())
         policy_losses, clipped = policy_loss(
@@ -354,7 +370,8 @@ class PPOLearner:
         losses = (policy_losses + ppo.value_coefficient * value_losses) * rows.mask
         # ½·(Δ log π)² estimates KL(π_prox‖π_θ) [Z], whatever the ratio is clipped around
         kl = 0.5 * (logprobs - aims.proximal_logprobs) ** 2
-        parts = torch.stack([policy_losses, value_losses, kl, clipped.float()]).detach()
+        none = torch.zeros_like(kl)  # of pretraining text
+        parts = torch.stack([policy_losses, value_losses, kl, clipped.float(), none]).detach()
         return losses.sum() / num_tokens, (parts * rows.mask).sum(dim=(1, 2)) / num_tokens
 
     def _lr(self, episodes: int) -> float:
@@ -370,7 +387,7 @@ class PPOLearner:
             **kl_metrics(
                 responses, evaluation.reference_logprobs, self._kl.coefficient, self._kl_target
             ),
-            **reward_metrics(batch),
+            **reward_metrics(batch, self._ppo.mark_coefficient),
             **staleness_metrics(
                 batch,
                 responses,

@@ -42,11 +42,15 @@ def kl_metrics(
     }
 
 
-def reward_metrics(batch: ExperienceBatch) -> dict[str, float]:
+def reward_metrics(batch: ExperienceBatch, mark_coefficient: float = 0.0) -> dict[str, float]:
     """Return the distribution of a batch's scores, and what the reward model's own go with.
 
     An incomplete response has the fixed score of one without its cut: PPO trains on it, so it is
     among the scores, but it says nothing of the reward model.
+
+    Args:
+        batch: The messages.
+        mark_coefficient: What a token is paid for its mark value.
     """
     scores = torch.tensor([each.score.value for each in batch.rollouts])
     low, high = torch.quantile(scores, torch.tensor([0.05, 0.95])).tolist()
@@ -56,8 +60,17 @@ def reward_metrics(batch: ExperienceBatch) -> dict[str, float]:
         "reward/score_p05": low,
         "reward/score_p95": high,
         "reward/version": float(batch.reward_version),
+        **_mark_metrics(batch, mark_coefficient),
         **_judged_metrics([each for each in batch.rollouts if each.rollout.is_complete]),
     }
+
+
+def _mark_metrics(batch: ExperienceBatch, coefficient: float) -> dict[str, float]:
+    """Return what the marks of a response pay it, where they are paid."""
+    if coefficient == 0:
+        return {}
+    values = [sum(each.mark_values) for each in batch.rollouts]
+    return {"reward/mark_pay": coefficient * sum(values) / len(values)}
 
 
 def _judged_metrics(judged: Sequence[ScoredRollout]) -> dict[str, float]:

@@ -26,15 +26,18 @@ from learners.engine import Engine
 from learners.fit_steps import FitSteps
 from learners.fresh_models import FreshModels
 from learners.judging import Judgement, confidence, judge
+from learners.mark_losses import MarkedTokens
 from learners.reward_state import RewardStates, Share, digest_of
 from protocol.errors import InputError, NotFinite, ResourceError, VersionError
 from protocol.fault_points import reach
+from protocol.folders import FoldersHere
 from protocol.labels import Comparison, FitKind, FitRequest, RewardVersion
+from protocol.ports import FolderStore
 from reward_service.adapters import base_parameters
 from reward_service.batching import check_sequences, raw_scores
 from reward_service.buckets import BatchLimits
 from reward_service.bundle import write_bundle
-from reward_service.bundle_manifest import read_manifest
+from reward_service.bundle_manifest import MANIFEST_FILE, read_manifest
 from reward_service.config import RewardModelConfig
 from reward_service.normalisation import normalise
 from reward_service.reward_model import RewardModel
@@ -84,6 +87,7 @@ class RewardTrainer:
         resume_from: The bundle in `root` to go on from, of a trainer that kept its state: the next
             version is the one after, a warm update begins where that trainer stood, bit for bit,
             and the fit that made the bundle is known again.
+        store: How this process reaches all these folders; by default it is on the run's own node.
 
     Raises:
         MissingError: There is no bundle at `resume_from`, or no state beside it.
@@ -104,7 +108,9 @@ class RewardTrainer:
         clock: Callable[[], float],
         keeps_state: bool = False,
         resume_from: Path | None = None,
+        store: FolderStore | None = None,
     ) -> None:
+        self._store = FoldersHere() if store is None else store
         self._config = fit
         self._deepspeed = deepspeed
         self._root = root
@@ -112,7 +118,9 @@ class RewardTrainer:
         self._clock = clock
         self._engine: Engine | None = None
         self._refit: _Refit | None = None
-        self._models = FreshModels(policy_path, model, fit.seed, deepspeed.zero_stage)
+        own_path = self._store.fetch(policy_path)
+        self._marked = None if model.marks is None else MarkedTokens(own_path, model.marks)
+        self._models = FreshModels(own_path, model, fit.seed, deepspeed.zero_stage, policy_path)
         self._training_gain = torch.ones(model.num_heads)
         self._reference_scores: Tensor | None = None
         self._learned: set[str] = set()
@@ -157,8 +165,8 @@ class RewardTrainer:
         and the model it goes on from. The same request again returns the first answer.
 
         Raises:
-            InputError: No comparisons, a sequence the model cannot take, or an architecture whose
-                scores cannot be computed.
+            InputError: No comparisons, a sequence the model cannot take, a mark outside its
+                response, or an architecture whose scores cannot be computed.
             VersionError: A warm update before any refit, or of a version that is not the newest.
             NotFinite: NaN or infinity in a loss, gradient or score. Nothing is published, and
                 warm updates go on from the version before.
@@ -262,7 +270,8 @@ class RewardTrainer:
             self._refit = None
 
     def _steps(self, engine: Engine, gain: Tensor, request: FitRequest) -> FitSteps:
-        return FitSteps(engine, gain, request, self._config, self._deepspeed.micro_batch_size)
+        size = self._deepspeed.micro_batch_size
+        return FitSteps(engine, gain, request, self._config, size, self._marked)
 
     def _keep(self, kind: FitKind) -> _Kept:
         """Keep what a fit may spoil. A warm update moves the live model; a refit makes another."""
@@ -303,7 +312,8 @@ class RewardTrainer:
 
     def _resume(self, bundle: Path) -> None:
         """Take the place of the trainer that published a bundle as its last."""
-        announcement = replace(read_manifest(bundle).announcement, path=str(bundle))
+        kept = read_manifest(self._store.fetch(bundle, [MANIFEST_FILE]))
+        announcement = replace(kept.announcement, path=str(bundle))
         engine = self._engine = self._engine_of(self._models.draw())
         manifest, share = self._states(engine).read(announcement.version)
         engine.restore(share.engine)
@@ -322,7 +332,7 @@ class RewardTrainer:
         layout = Layout(
             num_ranks=config.num_ranks, zero_stage=config.zero_stage, dtype=config.dtype
         )
-        return RewardStates(self._root, layout, engine.rank)
+        return RewardStates(self._root, layout, engine.rank, self._store)
 
     def _live(self) -> Engine:
         if self._engine is None:
@@ -378,7 +388,8 @@ class RewardTrainer:
         if tensors is None:
             return None
         shape = engine.module.backbone.config
-        return write_bundle(self._root, self._models.with_tensors(shape, tensors), announcement)
+        model = self._models.with_tensors(shape, tensors)
+        return write_bundle(self._root, model, announcement, self._store)
 
 
 def _checked(request: FitRequest) -> str:

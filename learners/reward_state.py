@@ -10,11 +10,10 @@ bundle as the newest finds this too. The two newest are kept, for the newest may
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator
 from pydantic_core import to_json
@@ -24,8 +23,10 @@ from torch import Tensor
 from learners.checkpoint import Layout
 from learners.shares import share_name, write_share
 from protocol.errors import BundleCorrupt, MissingError
-from protocol.files import flush, writing
+from protocol.files import naming, writing
+from protocol.folders import FoldersHere, discarded_on_failure
 from protocol.labels import FitRequest
+from protocol.ports import FolderStore
 from protocol.schema import only
 from protocol.settings import Bounded, Stored
 from reward_service.manifests import parse_manifest
@@ -67,33 +68,43 @@ class Share:
 
 
 class RewardStates:
-    """The states of a run's reward trainer, as one rank sees them. All must see the same disk.
+    """The states of a run's reward trainer, as one rank sees them.
 
     Args:
-        root: The run's `reward` folder.
+        root: The run's `reward` folder, as the run's own node names it.
         layout: Of this trainer.
         rank: Of this process; rank 0 completes a folder and retires old ones.
+        store: How this process reaches the folders; by default it is on that node.
     """
 
-    def __init__(self, root: Path, layout: Layout, rank: int) -> None:
+    def __init__(
+        self, root: Path, layout: Layout, rank: int, store: FolderStore | None = None
+    ) -> None:
+        self._store = FoldersHere() if store is None else store
         self._root = root / FOLDER
         self._layout = layout
         self._rank = rank
 
     def write_share(self, version: int, share: Share) -> str:
-        """Write this rank's file into the folder's draft, flushed to disk; return its digest.
+        """Write this rank's file and hand it in, flushed to disk; return its digest.
 
         Raises:
             DiskFull: There is no room for it.
-            ResourceError: The disk refuses otherwise.
+            ResourceError: The disk or the store refuses otherwise.
         """
         tensors = {f"{_ENGINE}{name}": tensor for name, tensor in share.engine.items()}
         tensors[_GAIN] = share.gain.detach().cpu().contiguous()
         if share.reference_scores is not None:
             tensors[_SCORES] = share.reference_scores.contiguous()
-        path = self._draft(version) / share_name(self._rank)
-        with writing(path, MEND_DISK):
-            return write_share(path, tensors)
+        folder, name = self.folder(version), share_name(self._rank)
+        is_alone = self._layout.num_ranks == 1
+        with (
+            writing(folder / name, MEND_DISK),
+            discarded_on_failure(self._store, folder, is_alone=is_alone),
+        ):
+            digest = write_share(self._store.draft(folder) / name, tensors)
+            self._store.put(folder, name)
+        return digest
 
     def complete(
         self, version: int, request: FitRequest, learned: Iterable[str], sha256: tuple[str, ...]
@@ -104,9 +115,9 @@ class RewardStates:
 
         Raises:
             DiskFull: There is no room for the manifest; the folder does not appear.
-            ResourceError: The disk refuses otherwise.
+            ResourceError: The disk or the store refuses otherwise.
         """
-        draft, folder = self._draft(version), self.folder(version)
+        folder = self.folder(version)
         manifest = Manifest(
             version=version,
             layout=self._layout,
@@ -114,16 +125,15 @@ class RewardStates:
             learned=tuple(sorted(learned)),
             sha256=sha256,
         )
-        with writing(folder, MEND_DISK):
-            path = draft / MANIFEST_FILE
-            path.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            for each in (path, draft):
-                flush(each)
-            shutil.rmtree(folder, ignore_errors=True)
-            draft.rename(folder)
-            flush(self._root)
-        for old in sorted(self._root.glob("v[0-9]*"))[:-KEPT]:
-            shutil.rmtree(old)
+        with writing(folder, MEND_DISK), discarded_on_failure(self._store, folder):
+            path = self._store.draft(folder) / MANIFEST_FILE
+            with naming(path):
+                path.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            self._store.put(folder, MANIFEST_FILE)
+            shares = [share_name(rank) for rank in range(self._layout.num_ranks)]
+            self._store.complete(folder, [*shares, MANIFEST_FILE])
+        for old in self._store.versions(self._root)[:-KEPT]:
+            self._store.remove(old)
 
     def read(self, version: int) -> tuple[Manifest, Share]:
         """Return what is kept of a version, this rank's share proved against its digest.
@@ -134,12 +144,18 @@ class RewardStates:
                 of a trainer spread otherwise.
         """
         folder = self.folder(version)
-        manifest = _manifest(folder)
+        if folder not in self._store.versions(self._root):
+            raise MissingError(
+                f"no state of a reward trainer at {folder}: it cannot go on from there"
+            )
+        name = share_name(self._rank)
+        found = self._store.fetch(folder, [MANIFEST_FILE, name])
+        manifest = parse_manifest(found / MANIFEST_FILE, Manifest)
         if manifest.layout != self._layout:
             raise BundleCorrupt(
                 f"{folder} is of a trainer with {manifest.layout}, this one has {self._layout}"
             )
-        path = folder / share_name(self._rank)
+        path = found / name
         payload = path.read_bytes() if path.is_file() else b""
         if hashlib.sha256(payload).hexdigest() != manifest.sha256[self._rank]:
             raise BundleCorrupt(f"{path} is not what was written, by its digest")
@@ -156,17 +172,12 @@ class RewardStates:
         """Return where the state of a version lies, or would."""
         return self._root / f"v{version:06d}"
 
-    def _draft(self, version: int) -> Path:
-        return self._root / f".draft-v{version:06d}"
-
 
 def digest_of(request: FitRequest) -> str:
-    """Return the SHA-256 by which a request is known again, in hex."""
-    return hashlib.sha256(to_json(request)).hexdigest()
+    """Return the SHA-256 by which a request is known again, in hex.
 
-
-def _manifest(folder: Path) -> Manifest:
-    path = folder / MANIFEST_FILE
-    if not path.is_file():
-        raise MissingError(f"no state of a reward trainer at {folder}: it cannot go on from there")
-    return parse_manifest(path, Manifest)
+    Of one without marks it is what it was before there were any.
+    """
+    unmarked = not any(each.marks for each in request.comparisons)
+    left_out: Any = {"comparisons": {"__all__": {"marks"}}} if unmarked else None
+    return hashlib.sha256(to_json(request, exclude=left_out)).hexdigest()

@@ -25,9 +25,10 @@ from learners.config import (
     PPOConfig,
     RewardFitConfig,
 )
+from protocol.folders import FoldersHere
 from protocol.labels import FitRequest, RewardVersion
 from protocol.messages import ExperienceBatch, PolicyVersion, StepReport
-from protocol.ports import PushingPublisher, WeightPublisher
+from protocol.ports import FolderStore, OpenStore, PushingPublisher, WeightPublisher
 from reward_service.config import RewardModelConfig
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class LearnerRank(Rank):
         seed: Of the run.
         make_publisher: Makes rank 0's end of the weight path, in its own process.
         adapters_travel: Whether it takes what adapters add to ρ, alone.
+        pretraining: File of the blocks of pretraining text, there once it is started; None: none.
+        open_store: How this rank reaches all these folders.
     """
 
     def __init__(
@@ -99,8 +102,11 @@ class LearnerRank(Rank):
         seed: int,
         make_publisher: Callable[[], WeightPublisher],
         adapters_travel: bool = True,
+        pretraining: Path | None = None,
+        open_store: OpenStore = FoldersHere,
     ) -> None:
         super().__init__(rank, learner)
+        self._open_store = open_store
         self._policy = policy
         self._ppo = ppo
         self._kl = kl
@@ -110,6 +116,7 @@ class LearnerRank(Rank):
         self._seed = seed
         self._make_publisher = make_publisher
         self._adapters_travel = adapters_travel
+        self._pretraining = pretraining
         self._publisher: WeightPublisher | None = None
         self._learner: PPOLearner | None = None
         self._first: PolicyVersion | None = None
@@ -127,17 +134,25 @@ class LearnerRank(Rank):
         Raises:
             MissingError: There is no such model.
             InputError: It cannot be trained here.
+            BundleCorrupt: The file of pretraining text is not what was written.
         """
         from learners.ppo import PPOLearner
+        from learners.pretraining import PretrainingBlocks
 
         if self._learner is not None:
             return self._first
+        store = self._open_store()
+        blocks = None
+        if (file := self._pretraining) is not None:
+            blocks = PretrainingBlocks.read(store.fetch(file.parent, [file.name]) / file.name)
         self._join(host, port)
         if self._rank == 0:
             self._publisher = self._make_publisher()
         self._learner = PPOLearner(
-            policy=self._policy,
-            ppo=self._ppo,
+            policy=self._policy.model_copy(update={"path": _fetched(store, self._policy.path)}),
+            ppo=self._ppo.model_copy(
+                update={"critic_path": _fetched(store, self._ppo.critic_path)}
+            ),
             kl=self._kl,
             learner=self._config,
             checkpoint_root=self._checkpoint_root,
@@ -146,6 +161,8 @@ class LearnerRank(Rank):
             publisher=self._publisher,
             seed=self._seed,
             adapters_travel=self._adapters_travel,
+            pretraining=blocks,
+            store=store,
         )
         self._first = self._learner.announce()
         return self._first
@@ -217,6 +234,7 @@ class RewardTrainerRank(Rank):
         fit: Rates, batches, seed.
         deepspeed: The engine.
         root: The run's `reward` folder.
+        open_store: How this rank reaches these folders.
     """
 
     def __init__(
@@ -228,8 +246,10 @@ class RewardTrainerRank(Rank):
         fit: RewardFitConfig,
         deepspeed: DeepSpeedConfig,
         root: Path,
+        open_store: OpenStore = FoldersHere,
     ) -> None:
         super().__init__(rank, deepspeed)
+        self._open_store = open_store
         self._policy_path = policy_path
         self._model = model
         self._fit = fit
@@ -271,6 +291,7 @@ class RewardTrainerRank(Rank):
             clock=time.monotonic,
             keeps_state=True,
             resume_from=resume_from,
+            store=self._open_store(),
         )
 
     def advance(self, num_steps: int, request: FitRequest | None = None) -> bool:
@@ -296,10 +317,14 @@ class SupervisedRank(Rank):
     Args:
         rank: From 0.
         config: The recipe.
+        open_store: How this rank reaches the folder that is written.
     """
 
-    def __init__(self, *, rank: int, config: BaseModelConfig) -> None:
+    def __init__(
+        self, *, rank: int, config: BaseModelConfig, open_store: OpenStore = FoldersHere
+    ) -> None:
         super().__init__(rank, config.engine)
+        self._open_store = open_store
         self._config = config
         self._loss: float | None = None
 
@@ -312,9 +337,14 @@ class SupervisedRank(Rank):
 
         if self._loss is None:
             self._join(host, port)
-            self._loss = train_base_model(texts, self._config, folder)
+            self._loss = train_base_model(texts, self._config, folder, self._open_store())
         return self._loss
 
     def stop(self) -> None:
         """Leave the process group. May be called twice."""
         self._leave()
+
+
+def _fetched(store: FolderStore, folder: str | None) -> str | None:
+    """Return where this node has a folder that a config names, if it names one."""
+    return None if folder is None else str(store.fetch(Path(folder)))

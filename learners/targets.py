@@ -53,10 +53,12 @@ class Targets:
 def make_targets(
     responses: Responses, evaluation: Evaluation, ppo: PPOConfig, kl_coefficient: float
 ) -> Targets:
-    """Turn scores into advantages and returns, whitened over the whole batch.
+    """Turn scores and marks into advantages and returns, whitened over the whole batch.
+
+    A token is paid for its mark at once, as in Wu et al. (2023); the score is paid at the end.
 
     Args:
-        responses: With their scores and the log-probabilities they were sampled at.
+        responses: With their scores, mark values and the log-probabilities they were sampled at.
         evaluation: What the models say of them.
         ppo: The algorithm.
         kl_coefficient: β.
@@ -68,6 +70,8 @@ def make_targets(
     rewards = penalised_rewards(
         responses.scores, behavior, evaluation.reference_logprobs, mask, kl_coefficient
     )
+    if ppo.mark_coefficient > 0:
+        rewards = rewards + ppo.mark_coefficient * responses.mark_values
     if ppo.whiten_rewards:
         rewards = whiten(rewards, mask, shift_mean=False)
     advantages, returns = gae(rewards, evaluation.values, mask, ppo.gamma, ppo.gae_lambda)

@@ -1,7 +1,8 @@
 """Which reward version is announced, and which replicas serve it.
 
 One announcer a run. Replicas pull: each long-polls for a version newer than its own, and the poll
-itself registers the replica, reports what it serves and is its heartbeat.
+itself registers the replica, reports what it serves and is its heartbeat. While a replica takes a
+version in, which may have to come from another node first, it says so instead.
 
     swap(v7) ──▶ target = v7 ──▶ polls return v7 ──▶ replicas load and poll again with v7
                                                  └─▶ or report `failed`, and v7 is withdrawn
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from protocol.errors import AndonError, VersionError
@@ -26,7 +27,7 @@ class _Replica:
     loaded: int
     """Reward version that the replica has loaded; 0 before the first."""
     polled_at: float
-    """When the replica last polled, seconds on the announcer's clock."""
+    """When the replica last polled or said that it works, seconds on the announcer's clock."""
 
 
 class Announcer:
@@ -42,7 +43,7 @@ class Announcer:
         """Start with no replicas.
 
         Args:
-            heartbeat_timeout_s: A replica that has not polled for longer is forgotten.
+            heartbeat_timeout_s: A replica that has said nothing for longer is forgotten.
             now: A monotonic clock, in seconds.
             served: The version to begin with; None: none yet.
         """
@@ -100,6 +101,15 @@ class Announcer:
             assert self._target is not None
             return self._target
 
+    def at_work(self, replica_id: str) -> None:
+        """Renew the heartbeat of a replica that takes a version in, and cannot poll meanwhile.
+
+        Of one that was forgotten nothing is known until it polls.
+        """
+        replica = self._replicas.get(replica_id)
+        if replica is not None:
+            self._replicas[replica_id] = replace(replica, polled_at=self._now())
+
     async def failed(self, version: int, error: AndonError) -> None:
         """Withdraw a version that a replica could not load or prove; the old one stays."""
         async with self._changed:
@@ -127,7 +137,7 @@ class Announcer:
             self._served = announced
 
     async def forget_silent(self) -> None:
-        """Forget replicas that have not polled within the heartbeat timeout."""
+        """Forget replicas that have said nothing within the heartbeat timeout."""
         oldest = self._now() - self._heartbeat_timeout_s
         async with self._changed:
             self._replicas = {

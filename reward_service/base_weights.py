@@ -10,6 +10,7 @@ from pydantic import Field
 
 from protocol.errors import BundleCorrupt, MissingError
 from protocol.model_folder import inspect_model, weight_files
+from protocol.ports import FolderStore
 from protocol.settings import Closed
 
 
@@ -17,13 +18,17 @@ class BaseWeights(Closed):
     """A model folder whose weights a bundle does not hold itself."""
 
     path: str = Field(min_length=1)
-    """The folder, absolute, as whoever reads the bundle sees it too."""
+    """The folder, absolute, as the run's own node names it."""
     sha256: str
     """Digest of its weights files, in order, in hex."""
 
 
-def base_weights(folder: Path) -> BaseWeights:
+def base_weights(folder: Path, named: Path | None = None) -> BaseWeights:
     """Return what a bundle says of the model it adapts. Reads all its weights, once a process.
+
+    Args:
+        folder: Where they lie on this node.
+        named: How the run's own node names that folder, where it is another.
 
     Raises:
         MissingError: There is no such folder.
@@ -32,7 +37,7 @@ def base_weights(folder: Path) -> BaseWeights:
     inspect_model(folder)
     files = weight_files(folder)
     state = tuple((str(f), s.st_size, s.st_mtime_ns) for f in files for s in (f.stat(),))
-    return BaseWeights(path=str(folder.absolute()), sha256=_digest(state))
+    return BaseWeights(path=str((named or folder).absolute()), sha256=_digest(state))
 
 
 def base_folder(base: BaseWeights, bundle: Path) -> Path:
@@ -49,19 +54,23 @@ def base_folder(base: BaseWeights, bundle: Path) -> Path:
     return folder
 
 
-def proved_base(base: BaseWeights, bundle: Path) -> Path:
+def proved_base(base: BaseWeights, bundle: Path, store: FolderStore) -> Path:
     """Return the folder of the model that a bundle adapts, once it is known to be the one.
 
     Args:
         base: As the bundle names it.
         bundle: For the error.
+        store: How this process reaches the folder.
 
     Raises:
         MissingError: It is not there.
         BundleCorrupt: Other weights lie there.
         InputError: What lies there is no whole model.
     """
-    folder = base_folder(base, bundle)
+    try:
+        folder = store.fetch(Path(base.path))
+    except MissingError:
+        folder = base_folder(base, bundle)
     found = base_weights(folder).sha256
     if found != base.sha256:
         raise BundleCorrupt(

@@ -69,8 +69,40 @@ def raw_scores(
 
 
 @torch.no_grad()
-def scores_of(model: RewardModel, raw: Tensor, reward_version: int) -> list[Score]:
+def raw_scores_and_marks(
+    model: RewardModel, sequences: Sequence[Sequence[int]], limits: BatchLimits
+) -> tuple[Tensor, list[Tensor] | None]:
+    """Return raw scores as `raw_scores`, and [B][T_b] mark values; None: it has no mark head.
+
+    Raises:
+        InputError: As `check_sequences`.
+    """
+    if model.mark_head is None:
+        return raw_scores(model, sequences, limits), None
+    check_sequences(model, sequences)
+    device = model.gain.device
+    scores = torch.empty(len(sequences), model.config.num_heads, device=device)
+    marks = [torch.empty(0)] * len(sequences)
+    for batch in buckets([len(sequence) for sequence in sequences], limits):
+        input_ids, attention_mask = pad_right([sequences[index] for index in batch])
+        raw, values = model(input_ids.to(device), attention_mask.to(device), with_marks=True)
+        scores[batch] = raw.float()
+        for index, row in zip(batch, values, strict=True):
+            marks[index] = row[: len(sequences[index])]
+    return scores, marks
+
+
+@torch.no_grad()
+def scores_of(
+    model: RewardModel, raw: Tensor, reward_version: int, marks: Sequence[Tensor] | None = None
+) -> list[Score]:
     """Turn raw scores [B, M] into messages: normalised, combined, proven finite.
+
+    Args:
+        model: Whose scores they are.
+        raw: Before gain and bias.
+        reward_version: Of the model.
+        marks: [B][T_b] mark values, where it has them.
 
     Raises:
         NotFinite: A head gave NaN or infinity, which never stands for any number.
@@ -78,14 +110,18 @@ def scores_of(model: RewardModel, raw: Tensor, reward_version: int) -> list[Scor
     heads = model.normalised(raw)
     values = model.combined(heads)
     finite = heads.isfinite().all(dim=1) & values.isfinite()
+    if marks is not None:
+        are_finite = [bool(row.isfinite().all()) for row in marks]
+        finite &= torch.tensor(are_finite, dtype=torch.bool, device=finite.device)
     if not bool(finite.all()):
         raise NotFinite(
             f"reward version {reward_version} scores sequence {int(finite.int().argmin())} "
             "as NaN or infinity"
         )
+    told = [()] * len(values) if marks is None else [tuple(row.tolist()) for row in marks]
     return [
-        Score(value=value, heads=tuple(row), reward_version=reward_version)
-        for value, row in zip(values.tolist(), heads.tolist(), strict=True)
+        Score(value=value, heads=tuple(row), reward_version=reward_version, mark_values=of_tokens)
+        for value, row, of_tokens in zip(values.tolist(), heads.tolist(), told, strict=True)
     ]
 
 
@@ -101,4 +137,5 @@ def score_sequences(
         InputError: As `check_sequences`.
         NotFinite: As `scores_of`.
     """
-    return scores_of(model, raw_scores(model, sequences, limits), reward_version)
+    raw, marks = raw_scores_and_marks(model, sequences, limits)
+    return scores_of(model, raw, reward_version, marks)

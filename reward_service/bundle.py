@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import shutil
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,9 +21,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
 from protocol.errors import BundleCorrupt, ConfigError, InputError, NotFinite, VersionError
-from protocol.files import flush, writing
+from protocol.folders import FoldersHere, discarded_on_failure, files_in
 from protocol.labels import RewardVersion
 from protocol.model_errors import as_model_error
+from protocol.ports import FolderStore
 from reward_service.adapters import add_adapters, base_parameters, sharing
 from reward_service.base_weights import BaseWeights, proved_base
 from reward_service.bundle_manifest import ADAPTERS, MANIFEST_FILE, WHOLE, Manifest, read_manifest
@@ -48,55 +47,59 @@ class Bundle:
     """The reward model, in evaluation mode, on CPU."""
 
 
-def write_bundle(root: Path, model: RewardModel, announcement: RewardVersion) -> RewardVersion:
+def write_bundle(
+    root: Path,
+    model: RewardModel,
+    announcement: RewardVersion,
+    store: FolderStore | None = None,
+) -> RewardVersion:
     """Write a bundle atomically and return its announcement with `path` and `sha256` filled in.
 
-    Written to a temporary folder beside its place, flushed to disk, then renamed: a reader, or a
-    crash, sees a whole bundle or none.
+    It is drafted, flushed to disk, then made to appear: a reader, or a crash, sees a whole bundle
+    or none.
 
     Args:
-        root: The run's `reward` folder; made if missing.
+        root: The run's `reward` folder, absolute, as the run's own node names it; made if missing.
         model: On any device; unchanged. All its tensors must be whole, not one rank's shard; of one
             with adapters, those of its base need not be there.
         announcement: The version to announce; its `path` and `sha256` are ignored.
+        store: How this process reaches the folder; by default it is on the run's own node.
 
     Raises:
         VersionError: The version is below 1 or was written before.
         NotFinite: A weight or a metric is NaN or infinity.
         DiskFull: There is no room for it; nothing is left behind.
-        ResourceError: The disk refuses otherwise.
+        ResourceError: The disk or the store refuses otherwise.
     """
+    store = FoldersHere() if store is None else store
     if announcement.version < 1:
         raise VersionError(f"reward versions start at 1, not {announcement.version}")
     _check_finite(model, announcement)
-    root = root.resolve()
-    with writing(root, MEND_DISK):
-        root.mkdir(parents=True, exist_ok=True)
     folder = bundle_path(root, announcement.version)
-    if folder.exists():
+    if folder in store.versions(root):
         raise VersionError(f"reward version {announcement.version} was written before: {folder}")
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=root))
-    try:
-        with writing_tensors(folder, MEND_DISK):
+    with writing_tensors(folder, MEND_DISK), discarded_on_failure(store, folder):
+        store.discard(folder)  # what a killed trainer may have left
+        draft = store.draft(folder)
+        with writing_tensors(draft, MEND_DISK):  # which may be elsewhere than the folder
             written = _write_files(draft, model, replace(announcement, path=str(folder)))
-            for path in (*draft.iterdir(), draft):
-                flush(path)
-            draft.chmod(0o755)  # mkdtemp's folder is private; other nodes' users may read a run
-            draft.rename(folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-    flush(root)
+        files = files_in(draft)
+        for file in files:
+            store.put(folder, file)
+        store.complete(folder, files)
     return written
 
 
-def load_bundle(folder: Path, beside: Bundle | None = None) -> Bundle:
+def load_bundle(
+    folder: Path, beside: Bundle | None = None, store: FolderStore | None = None
+) -> Bundle:
     """Read a bundle, proving its weights against the manifest's digest first.
 
     Args:
-        folder: Of the bundle.
+        folder: Of the bundle, on this node.
         beside: A version in memory: where both adapt the same model, that model's weights are not
             loaded again, but shared.
+        store: Where the model that it adapts is looked for; by default on this node.
 
     Returns:
         The version, its path being `folder`, and the model in evaluation mode on CPU, or where the
@@ -117,7 +120,7 @@ def load_bundle(folder: Path, beside: Bundle | None = None) -> Bundle:
         )
     try:
         with as_model_error(folder, "it cannot be loaded"), quiet_library():
-            model = _blank(folder, manifest, beside)
+            model = _blank(folder, manifest, beside, store or FoldersHere())
             lacking, strange = model.load_state_dict(load_file(weights), strict=False)
             if wrong := sorted({*strange, *(set(lacking) & model.own_state().keys())}):
                 raise InputError(f"{weights}: {wrong[0]} is not both there and asked for")
@@ -126,7 +129,9 @@ def load_bundle(folder: Path, beside: Bundle | None = None) -> Bundle:
     return Bundle(version=replace(manifest.announcement, path=str(folder)), model=model.eval())
 
 
-def _blank(folder: Path, manifest: Manifest, beside: Bundle | None) -> RewardModel:
+def _blank(
+    folder: Path, manifest: Manifest, beside: Bundle | None, store: FolderStore
+) -> RewardModel:
     """Return a model that a bundle's own tensors are yet to be loaded into."""
     config, base = manifest.reward_model, manifest.base
     if base is None or config.lora is None:
@@ -134,7 +139,7 @@ def _blank(folder: Path, manifest: Manifest, beside: Bundle | None) -> RewardMod
         return RewardModel.from_config(backbone, config)
     if beside is not None and _is_alike(beside.model, config, base):
         return sharing(beside.model, base_parameters(beside.model).values())
-    reference = load_backbone(proved_base(base, folder))
+    reference = load_backbone(proved_base(base, folder, store))
     add_adapters(reference, config.lora, 0, SECTION)
     model = RewardModel(reference, config)
     model.base = base

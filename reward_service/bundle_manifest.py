@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, model_validator
 
@@ -54,11 +54,12 @@ class Manifest(Closed):
         return self
 
     def to_json(self) -> str:
-        """Return the file's content; of format 1 what was there before there were adapters."""
-        if self.base is not None:
-            return self.model_dump_json(indent=2) + "\n"
-        new = {"base": True, "reward_model": {"lora": True}}
-        return self.model_dump_json(indent=2, exclude=new) + "\n"  # type: ignore[arg-type]
+        """Return the file's content, without what a bundle says that has no use for it."""
+        unused = {"lora"} if self.base is None else set()
+        unused |= {"marks"} if self.reward_model.marks is None else set()
+        left_out: dict[str, Any] = {"reward_model": unused} if unused else {}
+        left_out |= {"base": True} if self.base is None else {}
+        return self.model_dump_json(indent=2, exclude=left_out) + "\n"
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from protocol.settings import Processes, Seconds, Settings, Tokens
+from protocol.settings import Processes, Seconds, Settings, Share, Tokens
 
 CombineRule = Literal["mean", "min", "mean_minus_variance"]
 """How M normalised heads become one score."""
@@ -55,6 +55,25 @@ class LoRAConfig(Settings):
         return self
 
 
+class MarksConfig(Settings):
+    """A second head, on every token, that learns the good and bad marks of labels.
+
+    Its value of a token is tanh of a linear layer of the trunk's hidden state there: it lies in
+    (−1, 1) whatever a policy finds, and sees the token and what came before. It is fitted by
+    weighted squares to 1 where a labeler marked good and to −1 where bad, and moves the trunk too.
+
+    What is not marked in a response that has marks is a weak 0. Wu et al. (2023), whose labelers
+    were to mark every error, take what they left for sound; here people mark what they like to, so
+    that it says little. Left out altogether the head would never be asked for 0, and the policy is
+    paid at every token. Responses without a mark are left out.
+    """
+
+    weight: float = Field(default=1.0, gt=0, le=1e3)
+    """What the loss of a comparison's marks is multiplied by, beside its preference's. [own]"""
+    unmarked_weight: Share = 0.1
+    """Weight of a token that is not marked beside one that is, in a response with marks. [own]"""
+
+
 class RewardModelConfig(Settings):
     """The reward model: a copy of the reference policy ρ with scalar heads."""
 
@@ -86,6 +105,8 @@ class RewardModelConfig(Settings):
     lora: LoRAConfig | None = None
     """Adapters that are trained on ρ, beside the heads, in the place of all its weights; None: all
     weights are trained."""
+    marks: MarksConfig | None = None
+    """A head that learns marks, which `ppo.mark_coefficient` pays; None: none does."""
 
     @model_validator(mode="after")
     def _rule_has_its_texts(self) -> RewardModelConfig:

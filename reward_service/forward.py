@@ -16,6 +16,7 @@ from torch import Tensor
 from protocol.errors import InputError
 from protocol.model_errors import as_model_error
 from protocol.model_folder import context_of
+from reward_service.arithmetic import trunk_arithmetic
 
 _LENGTHS = (16, 6)
 """Tokens of the two sequences a model is tried on: one fills the batch, one is padded."""
@@ -35,7 +36,8 @@ def hidden_states(backbone: Any, input_ids: Tensor) -> Tensor:
     attention takes its fast path. `check_forward` proves that a model allows it.
     """
     nothing_masked = torch.ones_like(input_ids)
-    output = backbone(input_ids=input_ids, attention_mask=nothing_masked, use_cache=False)
+    with trunk_arithmetic(input_ids.device):
+        output = backbone(input_ids=input_ids, attention_mask=nothing_masked, use_cache=False)
     hidden: Tensor = output.last_hidden_state
     return hidden
 

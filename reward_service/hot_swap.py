@@ -5,14 +5,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from protocol.errors import BundleCorrupt, MemoryShort, NotFinite, ScoringFailed, VersionError
+from protocol.folders import FoldersHere
 from protocol.labels import RewardVersion
 from protocol.messages import Score
-from reward_service.batching import check_sequences, raw_scores, score_sequences, scores_of
+from protocol.ports import FolderStore
+from reward_service.batching import (
+    check_sequences,
+    raw_scores_and_marks,
+    score_sequences,
+    scores_of,
+)
 from reward_service.buckets import BatchLimits
 from reward_service.bundle import Bundle, load_bundle
 from reward_service.reward_model import RewardModel
@@ -32,6 +40,7 @@ class LiveModel:
         limits: BatchLimits,
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
+        store: FolderStore | None = None,
     ) -> None:
         """Start with no version.
 
@@ -40,11 +49,13 @@ class LiveModel:
             limits: Of one forward pass.
             device: Where models are put; the CPU by default.
             dtype: Of their weights; gain and bias stay in float32.
+            store: Where bundles are fetched from; by default they are on this node.
         """
         self._validation = validation
         self._limits = limits
         self._device = device or torch.device("cpu")
         self._dtype = dtype
+        self._store = FoldersHere() if store is None else store
         self._bundle: Bundle | None = None
         self._swapping = threading.Lock()
 
@@ -69,7 +80,8 @@ class LiveModel:
         with self._swapping:
             if self._bundle and not _is_newer(announced, self._bundle.version):
                 return
-            bundle = load_bundle(Path(announced.path), beside=self._bundle)
+            folder = self._store.fetch(Path(announced.path))
+            bundle = load_bundle(folder, beside=self._bundle, store=self._store)
             found = bundle.version
             if (found.version, found.sha256) != (announced.version, announced.sha256):
                 raise BundleCorrupt(
@@ -79,7 +91,8 @@ class LiveModel:
             with self._room_for(announced.version):
                 self._take_in(bundle.model)
                 score_sequences(bundle.model, self._validation, announced.version, self._limits)
-            self._bundle = bundle
+            # Others are told of it by the name that all nodes know.
+            self._bundle = replace(bundle, version=replace(found, path=announced.path))
 
     def check(self, sequences: Sequence[Sequence[int]]) -> None:
         """Refuse sequences the live model cannot score, before they join a batch with others.
@@ -105,18 +118,22 @@ class LiveModel:
         """
         bundle = self._live()
         sequences = [sequence for request in requests for sequence in request]
-        raw = raw_scores(bundle.model, sequences, self._limits)
+        raw, marks = raw_scores_and_marks(bundle.model, sequences, self._limits)
         answers: list[list[Score] | NotFinite] = []
-        for part in torch.split(raw, [len(request) for request in requests]):
+        start = 0
+        for request in requests:
+            rows = slice(start, start := start + len(request))
+            own = None if marks is None else marks[rows]
             try:
-                answers.append(scores_of(bundle.model, part, bundle.version.version))
+                answers.append(scores_of(bundle.model, raw[rows], bundle.version.version, own))
             except NotFinite as error:
                 answers.append(error)
         return answers
 
     def _take_in(self, model: RewardModel) -> None:
-        for part in (model.backbone, model.heads):
-            part.to(self._dtype)
+        for part in (model.backbone, model.heads, model.mark_head):
+            if part is not None:
+                part.to(self._dtype)
         model.to(self._device)
 
     @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
+
+from protocol.folders import FoldersHere, versions_in
+from protocol.ports import FolderStore
 
 
 def bundle_path(root: Path, version: int) -> Path:
@@ -13,10 +15,12 @@ def bundle_path(root: Path, version: int) -> Path:
 
 def newest_bundle(root: Path) -> Path | None:
     """Return the folder of the newest version, or None where there is none."""
-    return max(root.glob("v[0-9]*"), default=None)
+    found = versions_in(root)
+    return found[-1] if found else None
 
 
-def retire_bundles(root: Path, keep: int) -> None:
+def retire_bundles(root: Path, keep: int, store: FolderStore | None = None) -> None:
     """Delete all but the `keep` newest bundles. Calling it again changes nothing."""
-    for folder in sorted(root.glob("v[0-9]*"))[:-keep]:
-        shutil.rmtree(folder)
+    store = FoldersHere() if store is None else store
+    for folder in store.versions(root)[:-keep]:
+        store.remove(folder)

@@ -30,8 +30,10 @@ class RewardModel(nn.Module):
 
     Its state dict holds the backbone (`backbone.*`), the heads (`heads.*`: of linear ones
     `heads.weight` [M, D] and `heads.bias` [M]) and the buffers `gain` [M] and `bias` [M] of the
-    normalisation. With `config.lora` the backbone has adapters, its own weights are those of
-    `base`, and `own_state` is the rest of the state dict.
+    normalisation. With `config.marks` there are `mark_head.weight` [1, D] and `mark_head.bias` [1],
+    which begin at 0: no token is worth anything before a mark was learned. With `config.lora` the
+    backbone has adapters, its own weights are those of `base`, and `own_state` is the rest of the
+    state dict.
     There is no dropout anywhere, in training mode either (Ziegler et al. 2019, released code).
     """
 
@@ -43,6 +45,11 @@ class RewardModel(nn.Module):
         self.config = config
         self.backbone = backbone
         self.heads = _heads(backbone.config.hidden_size, config)
+        self.mark_head: nn.Linear | None = None
+        if config.marks is not None:
+            self.mark_head = nn.Linear(backbone.config.hidden_size, 1)
+            for parameter in self.mark_head.parameters():
+                nn.init.zeros_(parameter)
         self.register_buffer("gain", torch.ones(config.num_heads))
         self.register_buffer("bias", torch.zeros(config.num_heads))
         self.base: BaseWeights | None = None
@@ -108,12 +115,16 @@ class RewardModel(nn.Module):
         """Token ids are below this."""
         return int(self.backbone.config.vocab_size)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, *, with_marks: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Return raw scores [B, M], before gain and bias.
 
         Args:
             input_ids: [B, T] int64, padded on the right with any valid id.
             attention_mask: [B, T], 1 on tokens and 0 on padding; every row starts with a 1.
+            with_marks: Return beside them the mark values [B, T], float32, in (−1, 1); of a model
+                with `config.marks` alone. What stands in the padding means nothing.
 
         Raises:
             ValueError: The padding is not on the right, or a row is empty.
@@ -127,7 +138,11 @@ class RewardModel(nn.Module):
         hidden = hidden_states(self.backbone, input_ids)
         rows = torch.arange(len(hidden), device=hidden.device)
         raw: Tensor = self.heads(hidden[rows, lengths - 1])
-        return raw
+        if not with_marks:
+            return raw
+        assert self.mark_head is not None, "only a model with a mark head is asked for marks"
+        marks: Tensor = self.mark_head(hidden)
+        return raw, marks[..., 0].float().tanh()
 
     def normalised(self, raw: Tensor) -> Tensor:
         """Return gain·raw + bias, head by head: [B, M] from [B, M]."""

@@ -1,12 +1,12 @@
-"""All that is touched of Ray Serve's inside: a replica's port, one application, an ended session.
+"""All that is touched of Ray Serve's inside: a replica's port, one application, the front, an end.
 
 Serve opens that port on all interfaces, and it takes pickles from whoever asks; no setting of Serve
 moves it. So the function by which `ray.serve._private.replica` binds it is replaced, in the
 replica's own process, by one that binds it where Ray itself listens. Serve is told to forget a
-session, which it does not do by itself, and is asked of one application alone. These names are
-private: the patch is made for one version of Ray, and refuses any other rather than leave the port
-open unseen. And Serve gives its HTTP proxies a minute to come up, which a busy machine may not do:
-who starts it says how long.
+session, which it does not do by itself, and is asked of one application alone, or of where its
+front is. These names are private: the patch is made for one version of Ray, and refuses any other
+rather than leave the port open unseen. And Serve gives its HTTP proxies a minute to come up, which
+a busy machine may not do: who starts it says how long.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ def check_serve_patch() -> None:
         context: (_DISCONNECT, _CLIENT),
         api: (_PROXY_TIMEOUT,),
         client: (_PROXY_TIMEOUT,),
+        client.ServeControllerClient: ("http_config",),
     }
-    is_known = all(hasattr(module, name) for module, names in inside.items() for name in names)
+    is_known = all(hasattr(place, name) for place, names in inside.items() for name in names)
     if not ray.__version__.startswith(f"{MADE_FOR}.") or not is_known:
         raise ResourceError(
             f"Ray {ray.__version__} is installed, and Serve's inner port can be kept off the "
@@ -63,6 +64,25 @@ def forget_serve() -> None:
     sessions have the same: without this a second one would ask the controller of the first.
     """
     getattr(context, _DISCONNECT)()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeFront:
+    """The HTTP front of the Serve that runs on the cluster."""
+
+    host: str
+    port: int
+    serve_id: str
+    """Names this Serve: one that is started after it has another."""
+
+
+def serve_front() -> ServeFront | None:
+    """Return where Serve listens, or None where there is none. Blocks for a call."""
+    found = getattr(context, _CLIENT)(raise_if_no_controller_running=False)
+    if found is None:
+        return None
+    options, controller = found.http_config, found._controller
+    return ServeFront(host=options.host, port=options.port, serve_id=controller._ray_actor_id.hex())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

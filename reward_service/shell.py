@@ -20,9 +20,11 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
-from protocol.errors import ActorDied, AndonError, NotFinite, ScoringFailed
+from protocol.errors import ActorDied, AndonError, NotFinite, ScoringFailed, SwapFailed
+from protocol.folders import TOKENIZER_FILES, FoldersHere
 from protocol.labels import RewardVersion
 from protocol.messages import Score
+from protocol.ports import OpenStore
 from protocol.remote import Remote, StartedAgain, raised_as_itself, spawn
 from protocol.tokenizing import PolicyTokenizer
 from reward_service.announcer import Announcer
@@ -45,8 +47,14 @@ _log = structlog.get_logger(component="reward_service")
 class AnnouncerShell(StartedAgain):
     """The announcer as an async actor: adds time limits to its waits and a clock that forgets."""
 
-    def __init__(self, config: RewardServiceConfig, served: RewardVersion | None) -> None:
+    def __init__(
+        self,
+        config: RewardServiceConfig,
+        served: RewardVersion | None,
+        open_store: OpenStore = FoldersHere,
+    ) -> None:
         self._config = config
+        self._open_store = open_store
         self._announcer = Announcer(
             heartbeat_timeout_s=config.heartbeat_timeout_s, now=time.monotonic, served=served
         )
@@ -77,6 +85,10 @@ class AnnouncerShell(StartedAgain):
         except TimeoutError:
             return None
 
+    async def at_work(self, replica_id: str) -> None:
+        """Renew a replica's heartbeat. Does not block; may be called twice."""
+        self._announcer.at_work(replica_id)
+
     async def failed(self, version: int, error: AndonError) -> None:
         """Withdraw a version a replica could not take. Does not block; may be called twice."""
         _log.error("reward_version_withdrawn", reward_version=version, error=repr(error))
@@ -85,14 +97,21 @@ class AnnouncerShell(StartedAgain):
     async def swap(self, announced: RewardVersion) -> None:
         """Block until every live replica serves the version; then retire old bundles.
 
-        May be called twice. Raises as `Announcer.swap`.
+        May be called twice. Raises as `Announcer.swap`; what retiring meets is logged, since the
+        version is served, and the next swap retires again.
         """
         if self._forgetting is None:
             self._forgetting = asyncio.create_task(self._forget())
         await self._announcer.swap(announced)
         if self._config.keep_versions is not None:
             root = Path(announced.path).parent
-            await asyncio.to_thread(retire_bundles, root, self._config.keep_versions)
+            try:
+                await asyncio.to_thread(self._retire, root, self._config.keep_versions)
+            except (AndonError, OSError):
+                _log.exception("reward_versions_not_retired", root=str(root))
+
+    def _retire(self, root: Path, keep: int) -> None:
+        retire_bundles(root, keep, self._open_store())
 
     async def _forget(self) -> None:
         while True:
@@ -136,6 +155,7 @@ class RewardReplica:
         config: RewardServiceConfig,
         token_digest: str | None,
         device: str,
+        open_store: OpenStore,
     ) -> None:
         """Load the version in service, if there is one, and begin to watch for newer ones."""
         import torch
@@ -148,12 +168,15 @@ class RewardReplica:
         self._config = config
         self._announcer = announcer
         self._token_digest = token_digest
-        self._tokenizer = PolicyTokenizer(load_tokenizer(Path(policy_path)))
+        store = await asyncio.to_thread(open_store)
+        policy = await asyncio.to_thread(store.fetch, Path(policy_path), TOKENIZER_FILES)
+        self._tokenizer = PolicyTokenizer(load_tokenizer(policy))
         self._live = LiveModel(
             validation,
             BatchLimits(max_tokens=config.max_batch_tokens, max_sequences=config.max_batch_size),
             torch.device(device),
             getattr(torch, config.dtype),
+            store,
         )
         self._batched = serve.batch(
             max_batch_size=config.max_batch_size,
@@ -218,14 +241,39 @@ class RewardReplica:
             if announced is None:
                 continue
             try:
-                await asyncio.to_thread(self._live.swap, announced)
+                await self._take_in(replica_id, announced)
                 _log.info("reward_version_live", reward_version=announced.version)
-            except AndonError as error:
-                await self._announcer.ask(AnnouncerShell.failed, announced.version, error)
+            except Exception as error:
+                served = await self._announcer.ask(AnnouncerShell.served)
+                if served is not None and served.version == announced.version:
+                    raise  # others serve it: this replica is at fault, and Serve replaces it
+                if isinstance(error, AndonError):
+                    await self._announcer.ask(AnnouncerShell.failed, announced.version, error)
+                    continue
+                # Whatever it is, a replica in this one's place would meet it again, and whoever
+                # announced the version must hear of it.
+                _log.exception("reward_version_not_taken", reward_version=announced.version)
+                told = SwapFailed(
+                    f"a reward replica cannot take in reward version {announced.version}: "
+                    f"{type(error).__name__}: {error}"
+                )
+                await self._announcer.ask(AnnouncerShell.failed, announced.version, told)
+
+    async def _take_in(self, replica_id: str, announced: RewardVersion) -> None:
+        """Swap in a thread, and say meanwhile that this replica is alive: it does not poll."""
+        swapping = asyncio.create_task(asyncio.to_thread(self._live.swap, announced))
+        pause_s = self._config.heartbeat_timeout_s / _POLLS_PER_HEARTBEAT
+        while not (await asyncio.wait({swapping}, timeout=pause_s))[0]:
+            await self._announcer.ask(AnnouncerShell.at_work, replica_id)
+        await swapping
 
 
 def start_announcer(
-    name: str, config: RewardServiceConfig, served: RewardVersion | None = None
+    name: str,
+    config: RewardServiceConfig,
+    served: RewardVersion | None = None,
+    open_store: OpenStore = FoldersHere,
+    actor_options: Mapping[str, Any] | None = None,
 ) -> Remote[AnnouncerShell]:
     """Start the announcer of a run as a named actor of the current namespace.
 
@@ -233,10 +281,13 @@ def start_announcer(
         name: E.g. "reward-announcer".
         config: Heartbeats, and how many bundles are kept.
         served: The version to begin with; None: none yet.
+        open_store: How it reaches the bundles, which it retires.
+        actor_options: Where it runs; None: wherever Ray has room.
     """
     # All its methods may be called twice, and replicas tell a restarted one where the run is.
     options = {"name": name, "num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}
-    return spawn(AnnouncerShell, "the reward announcer", options)(config, served)
+    options |= actor_options or {}
+    return spawn(AnnouncerShell, "the reward announcer", options)(config, served, open_store)
 
 
 def build_reward_app(
@@ -247,6 +298,7 @@ def build_reward_app(
     config: RewardServiceConfig,
     actor_options: Mapping[str, Any],
     token_digest: str | None = None,
+    open_store: OpenStore = FoldersHere,
 ) -> serve.Application:
     """Return the Serve application, for `serve.run(app, name="reward", route_prefix="/reward")`.
 
@@ -258,6 +310,7 @@ def build_reward_app(
         actor_options: Of each replica's actor, e.g. {"num_cpus": 1}; with "num_gpus" it scores on
             one, else on the CPU, whatever GPUs it sees.
         token_digest: SHA-256 of the token that the HTTP face asks for; None: it asks for none.
+        open_store: How a replica reaches the policy's folder and the bundles.
     """
     deployment = serve.deployment(
         name="RewardReplica",
@@ -268,7 +321,8 @@ def build_reward_app(
     )(RewardReplica)
     device = "cuda" if actor_options.get("num_gpus") else "cpu"
     return deployment.bind(
-        announcer, str(policy_path.resolve()), validation, config, token_digest, device
+        *(announcer, str(policy_path.resolve()), validation, config),
+        *(token_digest, device, open_store),
     )
 
 

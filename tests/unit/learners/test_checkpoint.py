@@ -107,6 +107,15 @@ def test_few_are_kept(tmp_path: Path) -> None:
     assert folder.versions() == (0, 14, 30)
 
 
+def test_what_a_killed_process_left_of_a_version_goes_with_the_next(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path)
+    for version in (0, 10):
+        write(folder, version)
+    (folder.folder(10) / MANIFEST_FILE).unlink()
+    write(folder, 20)
+    assert folder.versions() == (0, 20)
+
+
 def test_what_a_run_goes_on_from_stays(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, keep=3)
     write(folder, 0)
@@ -131,7 +140,24 @@ def test_a_full_disk_is_said_so_and_leaves_nothing(
     monkeypatch.setattr("os.fsync", refuse)
     with pytest.raises(DiskFull, match=r"lower learner\.checkpoint\.keep"):
         write(make_folder(tmp_path), 3)
-    assert list(tmp_path.rglob("*.safetensors")) == []
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(DiskFull):
+        write(make_folder(tmp_path, LAYOUT.model_copy(update={"num_ranks": 2})), 3)
+    assert [path.name for path in tmp_path.rglob("*")] == [".draft-v000003"]  # others are at it
+
+
+def test_what_cannot_be_completed_is_discarded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = make_folder(tmp_path)
+    digest = folder.write_share(3, {"weight/a": torch.zeros(1)})
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(DiskFull):
+        folder.complete(position(3), None, (digest,))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

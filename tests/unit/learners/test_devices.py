@@ -67,14 +67,15 @@ def same_as_on_cpu(path: str, figures: Any) -> None:
 def make_ppo(model_folder: Path, root: Path, **changes: object) -> PPOLearner:
     return PPOLearner(
         policy=PolicyConfig(path=str(model_folder)),
-        ppo=inputs.PPO.model_copy(update=changes),
+        ppo=inputs.WITH_TEXT.model_copy(update=changes),
         kl=inputs.KL,
-        learner=inputs.engine_config(1, 0),
+        learner=inputs.averaging(inputs.engine_config(1, 0)),
         checkpoint_root=root / "policy",
         total_episodes=inputs.TOTAL_EPISODES,
         probe_token_ids=inputs.PROBE,
         publisher=SharedMemoryPublisher(root / "weights"),
         seed=inputs.SEED,
+        pretraining=inputs.pretraining(),
     )
 
 
@@ -113,7 +114,8 @@ def test_ppo_steps_checkpoints_and_goes_back(
     digests = [digest_of(report.policy.weights) for report in reports if report is not None]
     metrics = [report.metrics for report in reports if report is not None]
     same_as_on_cpu(f"ppo {changes}", (first.probe, digests, metrics))
-    assert load_causal_model(tmp_path / "saved").device.type == "cpu"
+    for name in ("saved", "saved_ema"):
+        assert load_causal_model(tmp_path / name).device.type == "cpu"
     assert load_tokenizer(tmp_path / "saved") is not None
     learner.close()
 

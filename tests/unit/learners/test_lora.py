@@ -13,9 +13,12 @@ from transformers import AutoModelForCausalLM
 
 from actors.low_rank import whole_weights
 from learners.activations import keep_no_activations
+from learners.collate import collate
 from learners.config import PolicyConfig, PPOConfig
+from learners.evaluation import evaluate
 from learners.policy_model import PolicyModel
 from learners.ppo import PPOLearner
+from learners.targets import Evaluation
 from learners.weights import SharedMemoryPublisher
 from protocol.errors import InputError
 from protocol.messages import PolicyVersion
@@ -82,20 +85,23 @@ def as_an_actor(policy: PolicyVersion, folder: Path) -> dict[str, Tensor]:
     return dict(whole_weights(folder, sent, dtype=torch.float32, device=torch.device("cpu")))
 
 
+def evaluated(learner: PPOLearner, step: int) -> Evaluation:
+    responses = collate(inputs.experience_batch(step).rollouts)
+    return evaluate(responses, learner._engine, learner._reference, micro_batch_size=3)
+
+
 @pytest.mark.parametrize("critic", ["shared", "separate"])
 def test_the_first_version_says_exactly_what_the_reference_does(
     model_folder: Path, tmp_path: Path, critic: str
 ) -> None:
     learner = make(model_folder, tmp_path, critic=critic)
-    from learners.collate import collate
-
-    before = learner._evaluate(collate(inputs.experience_batch(0).rollouts))
+    before = evaluated(learner, step=0)
     assert torch.equal(before.proximal_logprobs, before.reference_logprobs)
     learner.step(inputs.experience_batch(0))
-    after = learner._evaluate(collate(inputs.experience_batch(1).rollouts))
+    after = evaluated(learner, step=1)
     assert (after.proximal_logprobs - after.reference_logprobs).abs().max() > 0.01
     fresh = make(model_folder, tmp_path / "fresh", critic=critic)
-    again = fresh._evaluate(collate(inputs.experience_batch(1).rollouts))
+    again = evaluated(fresh, step=1)
     assert torch.equal(after.reference_logprobs, again.reference_logprobs)
 
 

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from learners.config import KLConfig, PolicyConfig, PPOConfig
 from learners.losses import value_loss
 from learners.ppo import PPOLearner
+from learners.pretraining import PretrainingBlocks
 from learners.weights import SharedMemoryPublisher
 from protocol.errors import ConfigError, MissingError, NotFinite, VersionError
 from protocol.messages import ExperienceBatch, Score
@@ -43,6 +44,7 @@ def make(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     kl: KLConfig = inputs.KL,
+    pretraining: PretrainingBlocks | None = None,
     **changes: object,
 ) -> PPOLearner:
     monkeypatch.setattr("learners.ppo.Engine", PlainEngine)
@@ -56,6 +58,7 @@ def make(
         probe_token_ids=inputs.PROBE,
         publisher=SharedMemoryPublisher(tmp_path / "weights"),
         seed=inputs.SEED,
+        pretraining=pretraining,
     )
 
 

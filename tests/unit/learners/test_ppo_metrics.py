@@ -140,3 +140,16 @@ def test_the_mismatch_is_of_responses_sampled_wholly_under_the_learner_s_version
 def test_without_tokens_of_lag_0_there_is_no_mismatch(responses: Responses) -> None:
     found = staleness_metrics(BATCH, responses, PROXIMAL, VERSION + 1, CAP)
     assert not [name for name in found if name.startswith("rollout/")]
+
+
+@proves("reward/mark_pay")
+def test_what_marks_pay_is_of_the_kept_tokens_mean_a_response() -> None:
+    marks = ((0.9, 0.9, 0.9, 0.5, -0.25), (0.9, 0.9, 0.9, 1.0), ())
+    judged = tuple(
+        replace(each, score=replace(each.score, mark_values=values))
+        for each, values in zip(BATCH.rollouts, marks, strict=True)
+    )
+    found = reward_metrics(replace(BATCH, rollouts=judged), mark_coefficient=0.3)
+    # After the prompt of three: 0.25 and 1; the fixed score of the third goes without.
+    assert found["reward/mark_pay"] == pytest.approx(0.3 * (0.25 + 1.0) / 3)
+    assert "reward/mark_pay" not in reward_metrics(BATCH)

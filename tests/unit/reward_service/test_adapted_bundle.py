@@ -14,12 +14,14 @@ from safetensors.torch import load_file, save_file
 from protocol.errors import BundleCorrupt, MissingError, NotFinite
 from protocol.labels import RewardVersion
 from reward_service.adapters import base_parameters
+from reward_service.base_weights import base_weights
 from reward_service.batching import score_sequences
 from reward_service.buckets import BatchLimits
 from reward_service.bundle import WEIGHTS_FILE, load_bundle, write_bundle
 from reward_service.bundle_manifest import MANIFEST_FILE, read_manifest
 from reward_service.hot_swap import LiveModel
 from reward_service.reward_model import RewardModel
+from tests.support.elsewhere import Elsewhere
 from tests.support.reward import make_reward_model, make_reward_version
 
 SEQUENCES = [(5, 6, 7), (8,), (9, 10)]
@@ -181,3 +183,25 @@ def test_a_broken_adapter_is_never_written(reference: Path, tmp_path: Path) -> N
         next(x for name, x in model.named_parameters() if ".lora_A" in name)[0, 0] = torch.nan
     with pytest.raises(NotFinite, match="lora_A"):
         write_bundle(tmp_path, model, make_reward_version())
+
+
+def test_it_is_written_and_served_on_nodes_that_have_no_such_folders(
+    reference: Path, own_reference: Path, tmp_path: Path, limits: BatchLimits
+) -> None:
+    run, nodes = Path("/no/such/place/demo-1"), Elsewhere(tmp_path, Path("/no/such/place/demo-1"))
+    nodes.give(own_reference)
+    shutil.rmtree(own_reference)
+    writer = nodes.node("a")
+    model = adapted(reference)
+    model.base = base_weights(writer.fetch(own_reference), named=own_reference)
+    version = write_bundle(run / "reward", model, make_reward_version(7), writer)
+    assert version.path == "/no/such/place/demo-1/reward/v000007"
+
+    live = LiveModel([(4, 5, 6)], limits, store=nodes.node("b"))
+    live.swap(version)
+    (answer,) = live.score([SEQUENCES])
+    assert [score.value for score in answer] == values(model, limits)  # type: ignore[union-attr]
+    assert live.version == version  # by the path that all nodes know it by
+    base = read_manifest(nodes.node("b").fetch(run / "reward" / "v000007")).base
+    assert base is not None
+    assert base.path == str(own_reference)

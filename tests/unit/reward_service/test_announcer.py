@@ -67,6 +67,31 @@ async def test_nobody_serving_is_not_everybody_serving(announcer: Announcer) -> 
     poll.cancel()
 
 
+async def test_a_replica_that_works_on_a_version_is_waited_for(
+    announcer: Announcer, clock: ManualClock
+) -> None:
+    polls = [asyncio.create_task(announcer.next_version(name, None)) for name in ("slow", "fast")]
+    await settle()
+    swap = asyncio.create_task(announcer.swap(V1))
+    await asyncio.gather(*polls)
+    for clock.seconds in (8.0, 16.0, 24.0):
+        announcer.at_work("slow")
+        fast = asyncio.create_task(announcer.next_version("fast", V1))
+        await settle()
+        await announcer.forget_silent()
+        fast.cancel()
+    await settle()
+    assert not swap.done()
+    slow = asyncio.create_task(announcer.next_version("slow", V1))
+    await swap
+    slow.cancel()
+
+
+async def test_work_of_a_replica_that_nobody_knows_makes_it_none(announcer: Announcer) -> None:
+    announcer.at_work("forgotten")
+    assert announcer.replicas == {}
+
+
 async def test_a_dead_replica_is_forgotten(announcer: Announcer, clock: ManualClock) -> None:
     dead = asyncio.create_task(announcer.next_version("dead", None))
     await settle()

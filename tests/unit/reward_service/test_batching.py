@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from protocol.errors import InputError, NotFinite
 from reward_service.batching import check_sequences, pad_right, raw_scores, score_sequences
 from reward_service.buckets import PASS_TOKENS, BatchLimits, buckets
+from reward_service.config import MarksConfig, RewardModelConfig
+from reward_service.reward_model import RewardModel
 from tests.support.reward import make_reward_model
 
 
@@ -108,4 +111,44 @@ def test_a_score_that_is_no_number_is_an_error(
     model = make_reward_model(reference)
     model.set_normalisation(torch.tensor([1.0]), torch.tensor([broken]))
     with pytest.raises(NotFinite, match="reward version 7 scores sequence 0"):
+        score_sequences(model, [(5, 6)], 7, limits)
+
+
+def marking_model(reference: Path) -> RewardModel:
+    config = RewardModelConfig(marks=MarksConfig())
+    model = RewardModel.from_reference(reference, config, torch.Generator().manual_seed(1))
+    assert model.mark_head is not None
+    torch.nn.init.normal_(model.mark_head.weight, generator=torch.Generator().manual_seed(2))
+    return model.eval()
+
+
+def test_a_mark_head_says_something_of_each_token_and_leaves_the_scores_as_they_are(
+    reference: Path, limits: BatchLimits
+) -> None:
+    model = marking_model(reference)
+    assert model.mark_head is not None
+    sequences = [(5, 6, 7, 8), (9,), (10, 11), (12, 13, 14)]
+    found = score_sequences(model, sequences, 7, limits)
+    assert [len(each.mark_values) for each in found] == [4, 1, 2, 3]
+    with torch.no_grad():
+        for sequence, score in zip(sequences, found, strict=True):
+            hidden = model.backbone(input_ids=torch.tensor([sequence])).last_hidden_state[0]
+            expected = torch.tanh(hidden @ model.mark_head.weight[0]).tolist()
+            assert score.mark_values == pytest.approx(expected, abs=1e-5)
+    assert any(abs(value) > 0.1 for score in found for value in score.mark_values)
+    bare = RewardModel.from_reference(
+        reference, RewardModelConfig(), torch.Generator().manual_seed(1)
+    )
+    without = score_sequences(bare.eval(), sequences, 7, limits)
+    assert [replace(each, mark_values=()) for each in found] == without
+
+
+def test_a_mark_value_that_is_nan_never_leaves_the_service(
+    reference: Path, limits: BatchLimits
+) -> None:
+    model = marking_model(reference)
+    assert model.mark_head is not None
+    with torch.no_grad():
+        model.mark_head.bias.fill_(torch.nan)
+    with pytest.raises(NotFinite, match="reward version 7"):
         score_sequences(model, [(5, 6)], 7, limits)

@@ -21,6 +21,7 @@ from protocol.labels import RewardVersion
 from reward_service.bundle import WEIGHTS_FILE, load_bundle, write_bundle
 from reward_service.bundle_manifest import MANIFEST_FILE
 from reward_service.retention import bundle_path, retire_bundles
+from tests.support.elsewhere import Elsewhere
 from tests.support.reward import make_reward_model, make_reward_version, write_reward_versions
 
 
@@ -104,6 +105,17 @@ def test_tensors_that_find_no_room_are_called_so_and_leave_nothing(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_runs_folder_is_named_as_its_own_node_does_whatever_this_one_has_there(
+    reference: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "other")  # of this node, and of no other
+    store, root = Elsewhere(tmp_path, tmp_path / "run").node("a"), tmp_path / "run" / "reward"
+    written = write_bundle(root, make_reward_model(reference), make_reward_version(7), store)
+    assert Path(written.path) == root / "v000007"
+    assert store.versions(root) == (root / "v000007",)
 
 
 def test_one_flipped_bit_is_found(written: RewardVersion) -> None:

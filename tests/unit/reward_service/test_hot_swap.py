@@ -21,6 +21,7 @@ from protocol.messages import Score
 from reward_service.batching import score_sequences
 from reward_service.buckets import BatchLimits
 from reward_service.bundle import write_bundle
+from reward_service.config import MarksConfig, RewardModelConfig
 from reward_service.hot_swap import LiveModel
 from reward_service.reward_model import RewardModel
 from tests.support.reward import make_reward_model, make_reward_version, write_reward_versions
@@ -181,3 +182,27 @@ def test_scoring_goes_on_while_versions_are_swapped_in(
     for answer in answers:
         (number,) = {score.reward_version for score in answer}
         assert [s.value for s in answer] == pytest.approx(expected[number], abs=1e-5)
+
+
+def test_requests_that_share_a_pass_get_the_mark_values_of_their_own_sequences(
+    reference: Path, tmp_path: Path, limits: BatchLimits
+) -> None:
+    config = RewardModelConfig(marks=MarksConfig())
+    model = RewardModel.from_reference(reference, config, torch.Generator().manual_seed(1))
+    assert model.mark_head is not None
+    with torch.no_grad():
+        model.mark_head.weight.fill_(0.01)
+    version = write_bundle(tmp_path / "reward", model, make_reward_version(1))
+    live = LiveModel(VALIDATION, limits, dtype=torch.bfloat16)
+    live.swap(version)
+    together = live.score([SEQUENCES[:1], SEQUENCES[1:]])
+    alone = [live.score([[sequence]])[0] for sequence in SEQUENCES]
+    answers = [score for answer in together for score in answer]  # type: ignore[union-attr]
+    assert [len(score.mark_values) for score in answers] == [3, 1, 2]
+    for score, other in zip(answers, alone, strict=True):
+        assert isinstance(other, list)
+        assert score.mark_values == pytest.approx(other[0].mark_values, abs=0.02)
+    live = LiveModel(VALIDATION, limits)
+    live.swap(version)
+    expected = score_sequences(model.eval(), SEQUENCES, 1, limits)
+    assert live.score([SEQUENCES])[0] == expected
