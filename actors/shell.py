@@ -11,6 +11,7 @@ from pathlib import Path
 from actors.config import ResponseConfig, RolloutConfig
 from actors.environment import set_engine_environment
 from actors.worker import RolloutWorker
+from protocol.folders import FoldersHere
 from protocol.messages import (
     ActorStats,
     PolicyVersion,
@@ -18,6 +19,7 @@ from protocol.messages import (
     RolloutRequest,
     StoredWeights,
 )
+from protocol.ports import OpenStore
 
 
 class RolloutActorShell:
@@ -33,22 +35,24 @@ class RolloutActorShell:
         response: ResponseConfig,
         config: RolloutConfig,
         seed: int,
+        open_store: OpenStore = FoldersHere,
     ) -> None:
         """Take the settings; `start` does the work.
 
         Args:
             actor_id: E.g. "rollout-0".
-            policy_path: A Hugging Face folder on this node: ρ, policy version 0.
+            policy_path: A Hugging Face folder: ρ, policy version 0.
             response: Where responses end.
             config: Of the rollout actors.
             seed: Of draws without a seed of their own; no two actors may share it.
+            open_store: How this actor reaches the policy's folder.
         """
         set_engine_environment(os.environ, config)
         from actors.vllm_engine import VllmEngine
 
         self._worker = RolloutWorker(
             actor_id,
-            VllmEngine(Path(policy_path), config, seed=seed),
+            VllmEngine(Path(policy_path), config, seed=seed, open_store=open_store),
             response,
             config,
             clock=time.time,

@@ -8,6 +8,7 @@ import: what only the front needs is imported when it starts.
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -37,10 +38,12 @@ from actors.memory import GIB, check_kv_cache
 from actors.tokenizer import load_tokenizer
 from actors.weights import Weights, transfer_info
 from protocol.errors import ConfigError, EngineDied, InputError, ResourceError
+from protocol.folders import FoldersHere
 from protocol.low_rank import is_low_rank
 from protocol.messages import DeviceTransfer, Sampling
 from protocol.model_errors import as_model_error
 from protocol.model_folder import inspect_model
+from protocol.ports import OpenStore
 from protocol.tokenizing import PolicyTokenizer
 
 if TYPE_CHECKING:
@@ -148,14 +151,23 @@ class SafetensorsTransfer(
 class VllmEngine:
     """The engine port (see `actors.engine.Engine`) on vLLM's `AsyncLLM`."""
 
-    def __init__(self, model: Path, config: RolloutConfig, *, seed: int) -> None:
+    def __init__(
+        self,
+        model: Path,
+        config: RolloutConfig,
+        *,
+        seed: int,
+        open_store: OpenStore = FoldersHere,
+    ) -> None:
         """Take the settings; `start` does the work.
 
         Args:
             model: A Hugging Face folder.
             config: Of the rollout actors.
             seed: Of the draws without one of their own; no two actors may share it.
+            open_store: How this process reaches the folder.
         """
+        self._fetch = lambda: open_store().fetch(model)
         self._model = model
         self._config = config
         self._seed = seed
@@ -185,6 +197,7 @@ class VllmEngine:
         Raises:
             UserError: The model, the config or the machine's memory does not allow it.
         """
+        self._model = await asyncio.to_thread(self._fetch)
         model = inspect_model(self._model)
         self._check_device()
         from vllm.v1.engine.async_llm import AsyncLLM

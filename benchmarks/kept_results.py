@@ -12,6 +12,9 @@ from typing import Any
 class KeptResults:
     """A file of results, one a line, each of the run that some of its fields name.
 
+    A line that lacks one of these fields tells of no run that could be asked for: it is passed
+    over.
+
     Args:
         file: JSON lines; made with the first result.
         key: Those fields.
@@ -23,7 +26,7 @@ class KeptResults:
         self._writing = threading.Lock()
         lines = file.read_text().splitlines() if file.exists() else []
         self._found: dict[tuple[object, ...], dict[str, Any]] = {
-            self._key_of(each): each for each in map(json.loads, lines)
+            self._key_of(each): each for each in map(json.loads, lines) if each.keys() >= set(key)
         }
 
     def __getitem__(self, key: tuple[object, ...]) -> dict[str, Any]:

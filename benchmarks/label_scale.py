@@ -7,7 +7,13 @@ which 20 are refits, a policy version with each. Each size is measured in a proc
 own, on the label queue and SQLite themselves, without HTTP: what Serve adds is the same at any
 size (`label_intake`). "Longest block" is the longest time that the queue's event loop ran nothing
 else, while fifty labelers label and the owner's page asks; "of CPU" is the most that one step of
-the event loop took of it, which other work on the machine does not lengthen.
+the event loop took of it, which other work on the machine does not lengthen. "Start" is the CPU
+time of one that folds the whole ledger, and "with a snapshot" that of one that goes on from the
+folds as a process of its own wrote them down before; the rest is of a queue that was started so.
+
+    python -m benchmarks.label_scale --starts --labels 100000 1000000
+
+measures the starts alone.
 """
 
 from __future__ import annotations
@@ -36,6 +42,7 @@ from label_queue.ledger.sql import SqlLedger
 from label_queue.percentile import percentile
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
+from label_queue.snapshot.writer import Order
 from protocol.errors import QueueClosed
 from protocol.labels import ComparisonQuery, PolicyProvenance
 from tests.support.labels import make_assignment, make_drafts, make_event, make_query, make_reward
@@ -52,6 +59,7 @@ WRITTEN_AT_ONCE = 4_000
 LABELLED = 1_000
 """Labels given while latencies are measured."""
 TICK_S = 0.002
+EPISODES = 10**9
 
 T = TypeVar("T")
 
@@ -209,19 +217,55 @@ async def own(queue: LabelQueue, seconds: list[float]) -> None:
         await asyncio.sleep(1.0)
 
 
-async def measure(path: Path, num_labels: int) -> None:
+def config_of(num_labels: int) -> LabelsConfig:
+    """Return the settings of a run that goes on with so many labels."""
+    return LabelsConfig(total=4 * num_labels, initial=2 * num_labels, refits=1, ahead=64)
+
+
+def started(path: Path, num_labels: int, snapshot: Path | None) -> tuple[LabelQueue, float]:
+    """Start the queue; return it, and the seconds of CPU that this took."""
+    config = config_of(num_labels)
+    schedule = LabelSchedule.of(config, num_episodes=EPISODES, mode="online")
+    before = time.process_time()
+    queue = LabelQueue(
+        SqlLedger.open(path, RUN_ID),
+        config,
+        schedule,
+        run_id=RUN_ID,
+        seed=1,
+        settle=gc.freeze,
+        snapshot=snapshot,
+    )
+    policies = queue.state.policies.values()
+    queue.take_in((), [(each.version, each.created_at + 1.0) for each in policies])
+    return queue, time.process_time() - before
+
+
+async def time_start(path: Path, num_labels: int, snapshot: Path | None) -> None:
+    """Print what one start takes: seconds of CPU and MiB."""
+    process = psutil.Process()
+    empty = process.memory_info().rss
+    queue, start_s = started(path, num_labels, snapshot)
+    assert snapshot is None or queue.num_kept == num_labels, "the snapshot was of no use"
+    mib = (process.memory_info().rss - empty) / 2**20
+    click.echo(f"{start_s:.1f} {mib:.0f}")
+    await queue.close()
+
+
+def write_snapshot(path: Path, num_labels: int, snapshot: Path) -> None:
+    """Have the folds written down, as the queue has it done."""
+    order = Order.of(
+        path, config_of(num_labels), episodes=EPISODES, mode="online", snapshot=snapshot
+    )
+    command = [sys.executable, "-m", "label_queue.snapshot.writer"]
+    subprocess.run(command, input=order.model_dump_json().encode(), check=True)
+
+
+async def measure(path: Path, num_labels: int, snapshot: Path) -> None:
     """Print one size's row."""
     process = psutil.Process()
     empty = process.memory_info().rss
-    config = LabelsConfig(total=4 * num_labels, initial=2 * num_labels, refits=1, ahead=64)
-    schedule = LabelSchedule.of(config, num_episodes=10**9, mode="online")
-    started = time.perf_counter()
-    ledger = SqlLedger.open(path, RUN_ID)
-    queue = LabelQueue(ledger, config, schedule, run_id=RUN_ID, seed=1, settle=gc.freeze)
-    for version in queue.state.policies:
-        queue.state.figures.first_sampled(version, queue.state.policies[version].created_at + 1.0)
-    queue.state.figures.catch_up()
-    start_s = time.perf_counter() - started
+    queue, start_s = started(path, num_labels, snapshot)
     for name in LABELERS:
         await queue.owner.add_labeler(name)
     first: list[float] = []
@@ -246,7 +290,7 @@ async def measure(path: Path, num_labels: int) -> None:
     await asyncio.wait(beside)
     mib = (process.memory_info().rss - empty) / 2**20
     click.echo(
-        f"| {num_labels:,} | {mib:,.0f} | {start_s:.1f} "
+        f"{mib:,.0f} | {start_s:.1f} "
         f"| {1e3 * percentile(waits, 0.95):.0f} | {1e3 * percentile(acks, 0.95):.0f} "
         f"| {first[0]:.2f} | {previews[0]:.2f} | {previews[1]:.2f} "
         f"| {labelling_ms:.0f} | {step.ms:.0f} |"
@@ -255,28 +299,48 @@ async def measure(path: Path, num_labels: int) -> None:
 
 
 def main() -> None:
-    """Measure each size in a process of its own, and print a table."""
+    """Measure each size in processes of its own, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--labels", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--starts", action="store_true", help="measure the starts alone")
     parser.add_argument("--ledger", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--snapshot", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.ledger is not None:
-        asyncio.run(measure(given.ledger, given.labels[0]))
+        if given.starts:
+            asyncio.run(time_start(given.ledger, given.labels[0], given.snapshot))
+        else:
+            asyncio.run(measure(given.ledger, given.labels[0], given.snapshot))
         return
     click.echo(
-        "| labels | memory, MiB | start, s | next task p95, ms | answer p95, ms "
-        "| first overview, s | preview, s | exclusion, s | longest block, ms | of CPU, ms |\n"
-        + "| ---: " * 10
-        + "|"
+        "| labels | start, s | memory, MiB | with a snapshot, s | memory, MiB | the snapshot, MiB |"
+        if given.starts
+        else "| labels | start, s | memory, MiB | with a snapshot: memory, MiB | start, s "
+        "| next task p95, ms | answer p95, ms "
+        "| first overview, s | preview, s | exclusion, s | longest block, ms | of CPU, ms |"
     )
     for num_labels in given.labels:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "ledger.sqlite"
+            path, snapshot = Path(folder) / "ledger.sqlite", Path(folder) / "ledger.folds"
             make_ledger(path, num_labels)
-            command = [sys.executable, "-m", "benchmarks.label_scale"]
-            subprocess.run(
-                [*command, "--labels", str(num_labels), "--ledger", str(path)], check=True
-            )
+            anew = _run(num_labels, path, "--starts").split()
+            write_snapshot(path, num_labels, snapshot)
+            row = f"| {num_labels:,} | {anew[0]} | {anew[1]} | "
+            if given.starts:
+                again = _run(num_labels, path, "--starts", "--snapshot", str(snapshot)).split()
+                size = snapshot.stat().st_size / 2**20
+                click.echo(f"{row}{again[0]} | {again[1]} | {size:.0f} |")
+            else:
+                click.echo(row + _run(num_labels, path, "--snapshot", str(snapshot)))
+
+
+def _run(num_labels: int, path: Path, *options: str) -> str:
+    """Return the last line that a process of its own prints: a log may come before."""
+    command = [sys.executable, "-m", "benchmarks.label_scale", "--labels", str(num_labels)]
+    done = subprocess.run(
+        [*command, "--ledger", str(path), *options], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout.strip().splitlines()[-1]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ stranger would have caught:
     ├── UserError               what a person gave is wrong; names thing and mend
     │   ├── ConfigError         (ValueError)         an unknown or mistyped key, a bad value
     │   ├── InputError          (ValueError)         a model, prompt or label file in disguise
-    │   │   └── SchemaMismatch                       a ledger or export that a newer version wrote
+    │   │   ├── SchemaMismatch                       a ledger or export that a newer version wrote
+    │   │   └── NothingToAsk                         responses that people cannot compare
     │   ├── MissingError        (FileNotFoundError)  a path that is not there
     │   └── ResourceError       (OSError)            a port in use, no memory, no disk
     │       └── DiskFull                             no room, a quota or a limit on files: 507
@@ -28,6 +29,7 @@ stranger would have caught:
     │   │   └── StartFailed                          what it raised while it was made, in words
     │   ├── EngineDied          (RuntimeError)       a rollout actor's vLLM engine core
     │   ├── DeploymentFailed    (RuntimeError)       a Serve application did not start
+    │   ├── SwapFailed          (RuntimeError)       a reward replica broke as it took a version in
     │   ├── LabelerFailed       (RuntimeError)       a simulated labeler ended with an error
     │   ├── LabelerDied         (RuntimeError)       a simulated labeler was killed by a signal
     │   ├── TooManyRestarts     (RuntimeError)       a part that dies whenever it is started again
@@ -65,6 +67,22 @@ class InputError(UserError, ValueError):
 
 class SchemaMismatch(InputError):
     """A ledger or an export whose form is newer than any this version of Andon reads."""
+
+
+class NothingToAsk(InputError):
+    """Order after order brought nothing that people could compare.
+
+    Arguments: what was found; what a user may change.
+    """
+
+    @property
+    def found(self) -> str:
+        """What is wrong."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        """Return both in one line."""
+        return ": ".join(str(part) for part in self.args)
 
 
 class MissingError(UserError, FileNotFoundError):
@@ -187,6 +205,10 @@ class EngineDied(PartFailed, RuntimeError):
 
 class DeploymentFailed(PartFailed, RuntimeError):
     """A Serve application did not start."""
+
+
+class SwapFailed(PartFailed, RuntimeError):
+    """A reward replica could not take in a version, for a cause that no other error names."""
 
 
 class LabelerFailed(PartFailed, RuntimeError):

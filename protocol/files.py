@@ -78,6 +78,19 @@ def writing(
         raise _write_problem(path, mend, error) from error
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have the system's error name a file where it names none, as that of a full disk does."""
+    try:
+        yield
+    except AndonError:
+        raise
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def is_full(error: OSError) -> bool:
     """Return whether an error is one of a disk, quota or limit that leaves no room."""
     return error.errno in _NO_ROOM

@@ -17,6 +17,8 @@ QueryKind = Literal["pair", "best_of_k", "ranking"]
 QueryPurpose = Literal["train", "validation", "overlap", "gold", "repeat"]
 Outcome = Literal["choice", "ranking", "tie", "both_bad", "skip", "flag"]
 FitKind = Literal["refit", "warm"]
+Mark = Literal["good", "bad"]
+"""What a labeler says of some words of a response."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,8 @@ class ComparisonQuery:
     ledger_seq: int | None = None
     """The newest label event's sequence number when this query was made, 0 before the first; None
     for gold and repeats, and in ledgers that do not say."""
+    prompt_language: str = ""
+    """Language of prompt and responses where the prompt says it (BCP 47); "": the run's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,6 +321,9 @@ class Comparison:
     """Index of the best candidate, for a choice."""
     ranking: tuple[int, ...] | None
     """[K] indices, best first, for a ranking."""
+    marks: tuple[tuple[int, int, int, str], ...] = ()
+    """(index of the candidate, start, end, "good" | "bad") in characters of what was shown of it,
+    in the order in which they were given; where two lie on each other, the later counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,8 @@ class Prompt:
     """The chat so far, oldest turn first; empty for a plain prompt."""
     token_ids: tuple[int, ...]
     """[P], chat template and special tokens applied, e.g. (5, 81, 14, 9)."""
+    language: str = ""
+    """Its language where its source says it, e.g. "pt-BR" (BCP 47); "": the run's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +122,9 @@ class Score:
     """[M], each head normalised alone; one entry when there is no ensemble."""
     reward_version: int
     """Version of the reward, e.g. 7. Values of different versions are not comparable."""
+    mark_values: tuple[float, ...] = ()
+    """[L] in (−1, 1), of each token of the scored sequence: how far a labeler would mark it good
+    (positive) or bad; empty where the reward has no mark head. They are no part of `value`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +133,11 @@ class ScoredRollout:
 
     rollout: Rollout
     score: Score
+
+    @property
+    def mark_values(self) -> tuple[float, ...]:
+        """[num_kept] of the response's kept tokens, by the reward version of the score; or ()."""
+        return self.score.mark_values[len(self.rollout.prompt.token_ids) :]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

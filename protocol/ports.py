@@ -7,7 +7,8 @@ as themselves, also by one in another process.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from protocol.labels import FitRequest, RewardVersion
@@ -214,3 +215,62 @@ class RewardService(Scorer, Protocol):
         May be called twice. Raises VersionError for one older than what is served.
         """
         ...
+
+
+class FolderStore(Protocol):
+    """The folders of a run that one process writes and others read, on whichever node each is.
+
+    A folder is named by its path on the run's own node, where the driver and the run's folder are.
+    It is drafted file by file, by one process or by several, and appears whole or not at all, also
+    where a writer is killed; only `amend` changes one that is there. Every method blocks, and may
+    be called twice.
+
+    Raises OSError where a disk refuses, ResourceError, which is one, where the store does, and
+    BundleCorrupt where bytes are not those that were written.
+    """
+
+    def versions(self, root: Path) -> tuple[Path, ...]:
+        """Return the whole folders below `root` that are called v1, v000002 …, oldest first."""
+        ...
+
+    def fetch(self, folder: Path, files: Collection[str] = ("*",)) -> Path:
+        """Return where this node has a folder, or those of its files that match; only to read.
+
+        Args:
+            folder: Its name.
+            files: Patterns, e.g. "*.json"; hidden files are left out.
+
+        Raises MissingError where there is no such folder.
+        """
+        ...
+
+    def draft(self, folder: Path) -> Path:
+        """Return the folder in which this process writes files that are to be in `folder`."""
+        ...
+
+    def put(self, folder: Path, file: str) -> None:
+        """Hand in a file of the draft: it is on disk, or in the store, when this returns."""
+        ...
+
+    def complete(self, folder: Path, files: Collection[str]) -> None:
+        """Have the folder appear with these files, all of which were put; the old one gives way.
+
+        Called by one process, once all have put. Raises MissingError where a file was not put.
+        """
+        ...
+
+    def discard(self, folder: Path) -> None:
+        """Forget what was drafted. Called by one process, while no other drafts this folder."""
+        ...
+
+    def amend(self, folder: Path, file: str, content: bytes) -> None:
+        """Give a whole folder a file, in the place of one that it has: a reader sees either."""
+        ...
+
+    def remove(self, folder: Path) -> None:
+        """Delete a folder, here and in the store, if it is there."""
+        ...
+
+
+OpenStore = Callable[[], FolderStore]
+"""What a process is handed to reach the run's folders from where it is; can be sent to it."""

@@ -102,7 +102,7 @@ def spawn(make: Callable[P, T], who: str, options: Mapping[str, Any]) -> Callabl
     return start
 
 
-def named(name: str, who: str) -> Remote[Any]:
+def named(name: str, who: str, namespace: str | None = None) -> Remote[Any]:
     """Return an actor of this run that was started under a name; blocks for a look-up.
 
     For an actor that is given another and may be started again: Ray warns that it could not, where
@@ -111,6 +111,7 @@ def named(name: str, who: str) -> Remote[Any]:
     Args:
         name: As it was started with, e.g. "label-queue".
         who: Names it in errors.
+        namespace: The run's, for a process that Serve has started; None: this process's own.
 
     Raises:
         ActorDied: There is none of this name.
@@ -118,7 +119,7 @@ def named(name: str, who: str) -> Remote[Any]:
     import ray
 
     try:
-        return Remote(ray.get_actor(name), who)
+        return Remote(ray.get_actor(name, namespace), who)
     except ValueError as error:
         raise ActorDied(f"{who} is not there: no actor is named {name!r}") from error
 

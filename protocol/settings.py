@@ -22,10 +22,11 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from protocol.language_tags import why_no_language
 from protocol.limits import LARGEST_SEED, LARGEST_STORED
 
 DISGUISED = "disguised"
@@ -50,6 +51,17 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 """A share of a whole, never all of it."""
 LearningRate = Annotated[float, Field(gt=0, le=1)]
+
+
+def _is_a_language(tag: str) -> str:
+    problem = why_no_language(tag) if tag else None
+    if problem is not None:
+        raise ValueError(problem)
+    return tag
+
+
+LanguageTag = Annotated[str, AfterValidator(_is_a_language)]
+"""A BCP 47 language tag, e.g. "pt-BR"; "": the language is not known."""
 
 
 class Closed(BaseModel):

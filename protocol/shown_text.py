@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import groupby
+from itertools import accumulate, groupby, takewhile
 from typing import Any, Protocol
 
 _BROKEN = "\ufffd"
@@ -88,6 +88,46 @@ class ShownText:
                 context = (token_id,)
         return "".join(parts)
 
+    def spans(self, token_ids: Sequence[int]) -> list[tuple[int, int]]:
+        """Return where in `text` each token is shown, [T] of (start, end) in characters.
+
+        Tokens that are one character together are all shown where it is.
+        """
+        whole = self.text(token_ids)
+        shown = self._character_by_character(token_ids)
+        if "".join(shown) == whole:
+            ends = list(accumulate(map(len, shown)))
+        else:
+            # What is shown of a beginning ends otherwise where it cuts a character.
+            beginnings = (self.text(token_ids[:num]) for num in range(1, len(token_ids) + 1))
+            ends = [_length_in_common(beginning, whole) for beginning in beginnings]
+        found, start, waiting = [], 0, 0
+        for end in ends:
+            waiting += 1
+            if end > start:
+                found += [(start, end)] * waiting
+                start, waiting = end, 0
+        return found + [(start, len(whole))] * waiting
+
+    def _character_by_character(self, token_ids: Sequence[int]) -> list[str]:
+        """Return what is shown of each token after those before it, [T].
+
+        Of tokens that are one character together, the last one shows it.
+        """
+        parts: list[str] = []
+        context, ids = self._anchor_ids, tuple(token_ids)
+        while ids:
+            if not self._is_plain(ids[0]):
+                num_read, part = 1, self._escape(context, ids[0])
+            else:
+                run = tuple(takewhile(self._is_plain, ids[:_MOST_TOKENS_A_CHARACTER]))
+                num_read, text = self._first_characters(context, run)
+                part = self._escaped(text) if num_read else f"⟨token {ids[0]}⟩"
+                num_read = max(num_read, 1)
+            parts += [""] * (num_read - 1) + [part]
+            context, ids = ids[:num_read], ids[num_read:]
+        return parts
+
     def ids_reading(self, text: str) -> frozenset[int]:
         """Return all tokens of the vocabulary that read `text`, alone or after others."""
         found = set()
@@ -156,3 +196,10 @@ class ShownText:
     def _reads_like_escape(self) -> re.Pattern[str]:
         names = [re.escape(spelled(self._tokenizer, token_id)) for token_id in self._control_ids]
         return re.compile(rf"⟨(?=(?:token \d+|U\+27E8|{'|'.join(names)})⟩)")
+
+
+def _length_in_common(one: str, other: str) -> int:
+    """Return how many characters two texts begin with alike."""
+    pairs = zip(one, other, strict=False)
+    differing = (place for place, (x, y) in enumerate(pairs) if x != y)
+    return next(differing, min(len(one), len(other)))

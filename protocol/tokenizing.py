@@ -163,6 +163,10 @@ class PolicyTokenizer:
         """Return what people are shown of tokens: all of them, as `ShownText` says."""
         return self._shown.text(token_ids)
 
+    def shown_spans(self, token_ids: Sequence[int]) -> list[tuple[int, int]]:
+        """Return where in `shown_text` each token is shown, [T] of (start, end) in characters."""
+        return self._shown.spans(token_ids)
+
     def ids_reading(self, text: str) -> frozenset[int]:
         """Return all tokens that read `text`, alone or after others; none may do.
 

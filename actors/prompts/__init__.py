@@ -1,1 +1,1 @@
-"""Where prompts come from: generated reviews, a JSONL file or a Hugging Face dataset."""
+"""Where prompts come from: our own generators, a JSONL file or a Hugging Face dataset."""

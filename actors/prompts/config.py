@@ -6,14 +6,15 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from protocol.settings import Seed, Settings, Tokens
+from protocol.settings import LanguageTag, Seed, Settings, Tokens
 
 
 class PromptsConfig(Settings):
     """Where prompts come from, and how they are read."""
 
-    source: Literal["reviews", "jsonl", "hub"] = "reviews"
-    """Generated reviews, a JSONL file, or a Hugging Face dataset."""
+    source: Literal["reviews", "articles", "jsonl", "hub"] = "reviews"
+    """Generated reviews, of which a prompt is the beginning; generated news articles, each with
+    "TL;DR:" after it; a JSONL file, or a Hugging Face dataset."""
     path: str = ""
     """The JSONL file: one {"prompt": text or chat messages} a line."""
     dataset: str = ""
@@ -24,13 +25,29 @@ class PromptsConfig(Settings):
     """The dataset's split."""
     field: str = "prompt"
     """The key or column that holds the prompt."""
+    language: LanguageTag = ""
+    """The language of prompts and responses, by which a screen reader reads them, e.g. "de"; "":
+    that of generated texts is English, and of other prompts it is not known."""
+    language_field: str | None = None
+    """The key or column that holds the language of one prompt, where it is another than `language`;
+    None: "language" of a JSONL file, none of a dataset. "": none."""
     prompt_tokens: int = Field(default=8, ge=1, le=32)
-    """P, words of a generated review that make a prompt; files bring their own lengths."""
+    """P, words of a generated review that make a prompt; others have lengths of their own."""
     max_tokens: Tokens | None = None
     """Longest prompt taken, in tokens; None takes whatever the model's context leaves room for."""
     shuffle: bool = True
     """Whether files are read in a fresh random order each epoch."""
     seed: Seed = 0
+
+    @property
+    def shown_language(self) -> str:
+        """The language of prompts that say none of their own; "" where it is not known."""
+        return self.language or ("en" if self.is_generated else "")
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether prompts are written by our own generators."""
+        return self.source in ("reviews", "articles")
 
     @model_validator(mode="after")
     def _names_its_source(self) -> Self:

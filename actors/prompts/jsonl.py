@@ -1,4 +1,7 @@
-"""Prompts from a JSONL file: {"prompt": text} or {"prompt": [{"role": …, "content": …}, …]}."""
+"""Prompts from a JSONL file: {"prompt": text} or {"prompt": [{"role": …, "content": …}, …]}.
+
+A line may say in which language its prompt is: {"prompt": …, "language": "de"}.
+"""
 
 from __future__ import annotations
 

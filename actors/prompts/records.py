@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from protocol.chat import read_messages
 from protocol.errors import InputError
+from protocol.language_tags import why_no_language
 from protocol.messages import ChatMessage, Prompt
 from protocol.model_folder import ModelFolder
 from protocol.tokenizing import PolicyTokenizer
@@ -20,6 +21,7 @@ class PromptReader:
     tokenizer: PolicyTokenizer
     longest: int | None
     model: ModelFolder | None = None
+    language_field: str = ""
 
     def prompts(
         self, records: Iterable[tuple[int, object]], *, each: str, name: str
@@ -43,6 +45,7 @@ class PromptReader:
                 tokenizer=self.tokenizer,
                 longest=self.longest,
                 model=self.model,
+                language_field=self.language_field,
             )
             for number, record in records
         ]
@@ -57,6 +60,7 @@ def prompt_from_record(
     tokenizer: PolicyTokenizer,
     longest: int | None,
     model: ModelFolder | None = None,
+    language_field: str = "",
 ) -> Prompt:
     """Make a Prompt of one record.
 
@@ -70,11 +74,12 @@ def prompt_from_record(
         tokenizer: The policy's.
         longest: Tokens of the longest prompt taken; None takes any.
         model: Whose embeddings the tokens must be within; None takes any token.
+        language_field: The key of the prompt's language, which a record may lack; "": none.
 
     Raises:
         InputError: The prompt is missing, of the wrong type, empty or too long, holds a token
-            that the model has no embedding for, or the tokenizer or its chat template cannot take
-            it.
+            that the model has no embedding for, the tokenizer or its chat template cannot take
+            it, or its language is none.
     """
     if not isinstance(record, dict) or field not in record:
         raise InputError(f'{where}: no "{field}": each record needs {{"{field}": …}}')
@@ -100,4 +105,24 @@ def prompt_from_record(
         )
     if model is not None:
         model.check_ids(token_ids, where)
-    return Prompt(prompt_id=prompt_id, text=text, messages=messages, token_ids=token_ids)
+    return Prompt(
+        prompt_id=prompt_id,
+        text=text,
+        messages=messages,
+        token_ids=token_ids,
+        language=_language_of(record, language_field, where),
+    )
+
+
+def _language_of(record: dict[str, object], field: str, where: str) -> str:
+    """Return the language that a record gives; "" where it gives none, or null as tables do."""
+    given = record.get(field) if field else None
+    if given is None or given == "":
+        return ""
+    problem = "is no text" if not isinstance(given, str) else why_no_language(given)
+    if problem is not None:
+        raise InputError(
+            f'{where}: "{field}": {problem}; if it is not the language of the prompt, set '
+            'prompts.language_field to the key that is, or to ""'
+        )
+    return str(given)

@@ -1,7 +1,7 @@
 """From a config to a prompt source, and the two kinds of source there are.
 
-In both, prompt number n is a pure function of (seed, n): `ReviewPrompts` (in `reviews`) writes it
-afresh, `FilePrompts` finds it in the shuffled order of its epoch.
+In both, prompt number n is a pure function of (seed, n): `GeneratedPrompts` (in `generated`) write
+it afresh, `FilePrompts` finds it in the shuffled order of its epoch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from actors.prompts.article_prompts import ArticlePrompts
 from actors.prompts.config import PromptsConfig
+from actors.prompts.generated import GeneratedPrompts
 from actors.prompts.hub import read_hub
 from actors.prompts.jsonl import read_jsonl
 from actors.prompts.records import PromptReader
@@ -69,7 +71,7 @@ def build_prompt_source(
     *,
     room_tokens: int | None = None,
     model: ModelFolder | None = None,
-) -> ReviewPrompts | FilePrompts:
+) -> GeneratedPrompts | FilePrompts:
     """Build the prompt source that the config names.
 
     Args:
@@ -90,11 +92,20 @@ def build_prompt_source(
         return ReviewPrompts(
             policy, prompt_tokens=config.prompt_tokens, seed=config.seed, longest=longest
         )
+    if config.source == "articles":
+        return ArticlePrompts(policy, seed=config.seed, longest=longest)
     read = read_jsonl if config.source == "jsonl" else read_hub
-    prompts = read(
-        config,
-        PromptReader(field=config.field, tokenizer=policy, longest=longest, model=model),
+    language_field = config.language_field
+    if language_field is None:
+        language_field = "language" if config.source == "jsonl" else ""
+    reader = PromptReader(
+        field=config.field,
+        tokenizer=policy,
+        longest=longest,
+        model=model,
+        language_field=language_field,
     )
+    prompts = read(config, reader)
     _warn_of_control_texts(prompts, policy)
     return FilePrompts(prompts, seed=config.seed, shuffle=config.shuffle)
 

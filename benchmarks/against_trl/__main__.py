@@ -3,12 +3,13 @@
     python -m benchmarks.against_trl [--turns 3] [--episodes 3840]
 
 A GPT-2 of 0.9 M weights, prompts of 8 tokens, responses of 24, batches of 128 episodes, 4 epochs of
-4 minibatches, float32; the reward is another GPT-2 of that size, and nobody labels. TRL does it in
-one process, on one thread and on two; Andon in its usual processes, with one rollout actor, with a
-critic of its own as TRL has it and with the trunk shared as is its default. TRL is installed into
-an environment of its own at the first call, which takes minutes. What counts is what comes after
-the first batch or step. The ways take turns, so that a busy neighbour slows all alike; the table is
-Markdown, each figure the median over the turns.
+4 minibatches; the reward is another GPT-2 of that size, and nobody labels. TRL does it in one
+process, on one thread and on two; Andon in its usual processes, with one rollout actor: with a
+critic of its own and all in float32 as TRL has it, and as Andon is by itself, with the trunk shared
+and products in bfloat16 where the CPU has them. TRL is installed into an environment of its own at
+the first call, which takes minutes. What counts is what comes after the first batch or step. The
+ways take turns, so that a busy neighbour slows all alike; the table is Markdown, each figure the
+median over the turns.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ import click
 from benchmarks.against_trl.task import Task, make_task, write_reward
 from benchmarks.against_trl.venv import TRL, make_venv
 
+ANDON = {
+    "the same work": ("ppo.critic=separate", "learner.matmul_dtype=float32"),
+    "as it is by itself": (),
+}
+"""What is set in Andon's config, by what it is for."""
 FOLDER = Path("runs/against-trl")
 LOG = FOLDER / "log.txt"
 """What they print on the way."""
@@ -94,11 +100,10 @@ def main() -> None:
     ways: dict[str, Callable[[Path], float]] = {}
     for threads in chosen.threads:
         ways[f"TRL {TRL}, {threads} threads"] = partial(trl, python, task, threads)
-    for critic in ("separate", "shared"):
+    for name, settings in ANDON.items():
         for threads in chosen.threads:
-            settings = (f"ppo.critic={critic}", f"learner.torch_threads={threads}")
-            ways[f"Andon, {critic} critic, learner on {threads} threads"] = partial(
-                andon, task, bundle, settings
+            ways[f"Andon, {name}, learner on {threads} threads"] = partial(
+                andon, task, bundle, (*settings, f"learner.torch_threads={threads}")
             )
     rates: dict[str, list[float]] = defaultdict(list)
     for turn in range(1, chosen.turns + 1):

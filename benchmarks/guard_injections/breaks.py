@@ -61,8 +61,8 @@ def _nan_once(module: Any) -> None:
 def _zeroed_heads(module: Any) -> None:
     true = module.load_bundle
 
-    def spoiled(path: Any) -> Any:
-        bundle = true(path)
+    def spoiled(*args: Any, **options: Any) -> Any:
+        bundle = true(*args, **options)
         if bundle.version.version >= SPOILED_FROM:
             bundle.model.heads.weight.data.zero_()
         return bundle

@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from label_queue.config import Mode
 
 NUDGE = 0.05
 """ε. [own; the published value is in no source]"""
 PARTICLES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """How far the policy that draws is from the one in training."""
+
+    lag: int | None = 0
+    """η, versions that it is behind; None: the actors draw twice as fast as the learner trains and
+    nothing is refused, so that a batch waits as many steps as it was drawn after."""
+    noise: float = 0.0
+    """σ of a normal number added to each of its logits, anew for each token: an engine whose
+    arithmetic is another."""
+    tells_noise: bool = True
+    """Whether the log-probabilities it tells are those it drew by; else those without noise, as
+    where a trainer computes them anew and takes them for the sampler's."""
+
+    def version(self, newest: int) -> int:
+        """Return the version that draws where `newest` is in training."""
+        return newest // 2 if self.lag is None else max(0, newest - self.lag)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,14 +50,34 @@ class Arm:
     """β before it is moved."""
     is_direct: bool = False
     """Whether the gold score itself is the reward, and nobody is asked."""
+    objective: Literal["decoupled", "naive"] = "decoupled"
+    drawn: Drawn = Drawn()
+    """How its responses come about."""
+    mark_share: float = 0.0
+    """Share of the words that the gold score turns on that labelers mark; 0: nobody marks."""
+    mark_coefficient: float = 0.0
+    """What PPO pays a token for its mark value, where there are marks."""
 
     @property
     def name(self) -> str:
-        """As results call it, e.g. "online-double_thompson-k2-nudge" or "direct-kl4"."""
+        """As results call it, e.g. "online-double_thompson-k2-nudge" or "direct-kl4-lag2"."""
         if self.is_direct:
-            return f"direct-kl{self.kl_target:g}"
+            return f"direct-kl{self.kl_target:g}{self._how_drawn}"
         rest = ("-nudge" if self.nudge else "") + ("-free" if self.is_free else "")
+        if self.mark_share:
+            rest += f"-marks{self.mark_coefficient:g}"
         return f"{self.mode}-{self.selector}-k{self.num_candidates}{rest}"
+
+    @property
+    def _how_drawn(self) -> str:
+        parts: list[str] = [] if self.objective == "decoupled" else [self.objective]
+        if self.drawn.lag != 0:
+            parts.append("unbounded" if self.drawn.lag is None else f"lag{self.drawn.lag}")
+        if self.drawn.noise:
+            parts.append(f"noise{self.drawn.noise:g}")
+        if not self.drawn.tells_noise:
+            parts.append("unweighed")
+        return "".join(f"-{part}" for part in parts)
 
 
 SELECTORS = (
@@ -75,5 +115,45 @@ DIRECT = {
 β starts where a normal reward of variance 1 has the KL at its target: ρ reweighted by e^{r/β} has
 KL 1/(2β²). In so few episodes the controller moves it by a factor of three at most.
 """
+LAGS = (0, 1, 2, 4, 8, None)
+NOISES = (0.25, 0.5, 1.0)
+STALE = {
+    (objective, lag): Arm(
+        mode="fixed",
+        is_direct=True,
+        first_beta=0.25,
+        objective=objective,
+        drawn=Drawn(lag=lag),
+    )
+    for objective in ("decoupled", "naive")
+    for lag in LAGS
+}
+"""Direct arms by objective and lag."""
+MISMATCHED = {
+    (is_weighed, noise): Arm(
+        mode="fixed",
+        is_direct=True,
+        first_beta=0.25,
+        drawn=Drawn(noise=noise, tells_noise=is_weighed),
+    )
+    for is_weighed in (True, False)
+    for noise in NOISES
+}
+"""Direct arms by whether the ratio to the sampler weighs tokens, and by the sampler's noise."""
+MARK_SHARE = 0.5
+MARK_COEFFICIENTS = (0.0, 0.1, 0.3)
+MARKED = {
+    coefficient: Arm(mode="offline", mark_share=MARK_SHARE, mark_coefficient=coefficient)
+    for coefficient in MARK_COEFFICIENTS
+}
+"""Arms whose labelers mark words, by what PPO pays for them; offline, so that what is compared in
+a run of a seed is what `BASELINE` compares, to the token."""
 BASELINE = "offline-uniform-k4"
 """The arm whose gold at the largest budget the others are to reach with fewer labels."""
+EVERY = {
+    **ARMS,
+    **FREE,
+    **DIRECT,
+    **{a.name: a for a in (*STALE.values(), *MISMATCHED.values(), *MARKED.values())},
+}
+"""All arms by name."""

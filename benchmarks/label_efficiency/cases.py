@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import click
 
 from benchmarks.kept_results import KeptResults
+from benchmarks.spread import standard_error
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "runs" / "label-efficiency"
@@ -70,6 +72,13 @@ def _kept(number: str) -> float:
 RESULTS = KeptResults(
     Path(__file__).parent / "results.jsonl", tuple(each.name for each in fields(Case))
 )
+
+
+def in_a_cell(cases: Sequence[Case]) -> str:
+    """Return the ends of runs, one a seed, as a table says them: gold with its error, and KL."""
+    golds = [case.gold for case in cases]
+    error = f" ± {standard_error(golds):.2f}" if len(golds) > 1 else ""
+    return f"{fmean(golds):+.2f}{error} at KL {fmean(case.result['kl'] for case in cases):.1f}"
 
 
 def run_all(cases: Sequence[Case], processes: int) -> None:

@@ -29,7 +29,7 @@ class DirectRun:
         self._folder = folder
         self._episodes = episodes
         self._rng = random.Random(seed)
-        self._sampler = Sampler(world.policy, world.tokenizer, seed)
+        self._sampler = Sampler(world.policy, world.tokenizer, seed, arm.drawn)
         self._learner = make_learner(world, arm, seed, folder, episodes, self._sampler)
         reference = [self._gold(each) for each in self._draw(NUM_NORMALISATION)]
         # All alike: there is nothing to scale.
@@ -41,7 +41,7 @@ class DirectRun:
             self._learner,
             self._episodes // BATCH,
             next_batch=self._next_batch,
-            draw_last=lambda: self._draw(NUM_LAST),
+            draw_last=self._draw_last,
             gold=self._gold,
         )
         self._learner.close()
@@ -60,6 +60,10 @@ class DirectRun:
             reward_version=0,
             learned_through=0,
         )
+
+    def _draw_last(self) -> list[Rollout]:
+        self._sampler.catch_up()
+        return self._draw(NUM_LAST)
 
     def _draw(self, number: int) -> list[Rollout]:
         return self._sampler.draw(self._rng.choices(self._world.prompts, k=number))

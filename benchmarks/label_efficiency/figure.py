@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 
 import matplotlib
+
+from benchmarks.spread import standard_error
 
 matplotlib.use("agg")
 from matplotlib import pyplot
@@ -26,7 +28,7 @@ def draw(found: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]], path:
             panel.errorbar(
                 budgets,
                 [fmean(curve[budget]) for budget in budgets],
-                yerr=[_standard_error(curve[budget]) for budget in budgets],
+                yerr=[standard_error(curve[budget]) for budget in budgets],
                 marker=MARKS[name.partition("-")[0]],
                 linestyle="--" if name.endswith("nudge") else "-",
                 markersize=4,
@@ -37,7 +39,3 @@ def draw(found: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]], path:
     panels[0][-1].legend(fontsize=6)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
-
-
-def _standard_error(golds: Sequence[float]) -> float:
-    return stdev(golds) / len(golds) ** 0.5 if len(golds) > 1 else 0.0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.label_efficiency.arms import ARMS, DIRECT, FREE
+from benchmarks.label_efficiency.arms import EVERY
 from benchmarks.label_efficiency.direct import DirectRun
 from benchmarks.label_efficiency.training import Run
 from benchmarks.label_efficiency.world import make_world
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
         world = make_world(task, WORLDS)
         if case:
             name, budget, seed, path = case
-            arm = {**ARMS, **FREE, **DIRECT}[name]
+            arm = EVERY[name]
             with tempfile.TemporaryDirectory() as place:
                 folder = Path(place) / "run"
                 run = (

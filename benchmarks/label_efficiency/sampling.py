@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from benchmarks.label_efficiency.arms import Drawn
 from benchmarks.label_efficiency.world import RESPONSE_TOKENS
 from protocol.messages import Prompt, Rollout, Sampling, WeightsFile, WeightsRef
 from reward_service.pretrained import load_causal_model
@@ -22,21 +24,44 @@ class Sampler:
         policy: The folder of ρ, which it holds first.
         tokenizer: Reads what was drawn.
         seed: Of all draws.
+        drawn: With which version, and by what logits.
     """
 
-    def __init__(self, policy: Path, tokenizer: PreTrainedTokenizerBase, seed: int) -> None:
+    def __init__(
+        self,
+        policy: Path,
+        tokenizer: PreTrainedTokenizerBase,
+        seed: int,
+        drawn: Drawn = Drawn(),  # noqa: B008 - it is frozen
+    ) -> None:
         self._model = load_causal_model(policy).eval()
         self._tokenizer = tokenizer
         self._generator = torch.Generator().manual_seed(seed)
+        self._how = drawn
+        self._published: dict[int, dict[str, Any]] = {
+            0: {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
+        }
+        """Weights by version, from the one that draws on."""
         self._version = 0
         self._drawn = 0
 
     def publish(self, version: int, tensors: Mapping[str, object]) -> WeightsRef:
-        """Hold these weights."""
-        self._model.load_state_dict(dict(tensors), strict=False)
+        """Take these weights, and draw with those that it is time for."""
+        self._published[version] = dict(tensors)
+        self._draw_with(self._how.version(version))
+        return WeightsFile(path="", sha256="", num_bytes=0)
+
+    def catch_up(self) -> None:
+        """Draw with the newest weights from now on, exactly."""
+        self._how = Drawn()
+        self._draw_with(max(self._published))
+
+    def _draw_with(self, version: int) -> None:
+        self._model.load_state_dict(self._published[version], strict=False)
         self._model.tie_weights()
         self._version = version
-        return WeightsFile(path="", sha256="", num_bytes=0)
+        for older in [each for each in self._published if each < version]:
+            del self._published[older]
 
     def close(self) -> None:
         """Nothing is published that outlives this process."""
@@ -49,10 +74,15 @@ class Sampler:
         for _ in range(RESPONSE_TOKENS):
             out = self._model(input_ids=ids, past_key_values=past, use_cache=True)
             past = out.past_key_values
-            log_p = out.logits[:, -1].float().log_softmax(dim=-1)
-            ids = torch.multinomial(log_p.exp(), 1, generator=self._generator)
+            exact = out.logits[:, -1].float()
+            drawn_by = exact
+            if self._how.noise:
+                noise = torch.randn(exact.shape, generator=self._generator)
+                drawn_by = exact + self._how.noise * noise
+            ids = torch.multinomial(drawn_by.softmax(dim=-1), 1, generator=self._generator)
             tokens.append(ids)
-            logprobs.append(log_p.gather(1, ids))
+            told = drawn_by if self._how.tells_noise else exact
+            logprobs.append(told.log_softmax(dim=-1).gather(1, ids))
         drawn = zip(
             prompts, torch.cat(tokens, 1).tolist(), torch.cat(logprobs, 1).tolist(), strict=True
         )

@@ -27,15 +27,17 @@ from label_queue.fitting.retraining import RetrainingPlan, make_request
 from label_queue.schedule import LabelSchedule
 from label_queue.simulated.choice import decide
 from label_queue.simulated.config import LabelerProfile
+from label_queue.simulated.marking import marks_of, words_of
 from learners.config import KLConfig, LearnerConfig, PolicyConfig, PPOConfig, RewardFitConfig
 from learners.ppo import PPOLearner
 from learners.reward_fit import RewardTrainer
-from protocol.labels import Comparison, FitKind, QueryDraft, QueryOrder
+from protocol.labels import Comparison, FitKind, Mark, QueryDraft, QueryOrder
 from protocol.messages import ExperienceBatch, Prompt, Rollout, Score, ScoredRollout
+from protocol.tokenizing import PolicyTokenizer
 from reward_service.batching import score_sequences
 from reward_service.buckets import BatchLimits
 from reward_service.bundle import load_bundle
-from reward_service.config import RewardModelConfig
+from reward_service.config import MarksConfig, RewardModelConfig
 from reward_service.reward_model import RewardModel
 
 EPISODES = 8_192
@@ -49,7 +51,11 @@ FREE_KL = KLConfig(kind="fixed", coefficient=0.005)
 LABELER = LabelerProfile(beta=1.0, eps_mistake=0.05)
 LIMITS = BatchLimits(max_tokens=16_384, max_sequences=512)
 ENGINE = LearnerConfig.model_validate(
-    {"micro_batch_size": 128, "checkpoint": {"every_steps": 1_000_000}}
+    {
+        "micro_batch_size": 128,
+        "matmul_dtype": "float32",  # a series goes on elsewhere
+        "checkpoint": {"every_steps": 1_000_000},
+    }
 )
 QUALITY = QualityConfig(weigh_reliability=False)
 
@@ -68,7 +74,13 @@ def labels_config(arm: Arm, budget: int) -> LabelsConfig:
 
 
 def make_learner(
-    world: World, arm: Arm, seed: int, folder: Path, episodes: int, sampler: Sampler
+    world: World,
+    arm: Arm,
+    seed: int,
+    folder: Path,
+    episodes: int,
+    sampler: Sampler,
+    engine: LearnerConfig = ENGINE,
 ) -> PPOLearner:
     """Return the learner of an arm, which publishes to its sampler.
 
@@ -78,10 +90,15 @@ def make_learner(
     return PPOLearner(
         policy=PolicyConfig(path=str(world.policy)),
         ppo=PPOConfig(
-            batch_size=BATCH, lr=1e-3, lr_schedule="constant", affirmative_nudge=arm.nudge
+            batch_size=BATCH,
+            lr=1e-3,
+            lr_schedule="constant",
+            affirmative_nudge=arm.nudge,
+            mark_coefficient=arm.mark_coefficient,
+            objective=arm.objective,
         ),
         kl=FREE_KL if arm.is_free else held,
-        learner=ENGINE,
+        learner=engine,
         checkpoint_root=folder / "policy",
         total_episodes=episodes,
         probe_token_ids=world.prompts[0].token_ids,
@@ -100,16 +117,27 @@ class Run:
         seed: Of everything that is drawn.
         folder: For bundles; emptied at the end.
         episodes: N_π.
+        engine: Of both learners.
 
     `engine.join_ranks` comes first.
     """
 
     def __init__(
-        self, world: World, arm: Arm, budget: int, seed: int, folder: Path, episodes: int = EPISODES
+        self,
+        world: World,
+        arm: Arm,
+        budget: int,
+        seed: int,
+        folder: Path,
+        episodes: int = EPISODES,
+        engine: LearnerConfig = ENGINE,
     ) -> None:
         self._world = world
+        self._reader = PolicyTokenizer(world.tokenizer)
+        self._labeler = LABELER.model_copy(update={"marks": arm.mark_share})
         self._folder = folder
         self._episodes = episodes
+        self._seed = seed
         self._rng = random.Random(seed)
         self._config = labels_config(arm, budget)
         self._schedule = LabelSchedule.of(self._config, num_episodes=episodes, mode=arm.mode)
@@ -129,17 +157,20 @@ class Run:
         self._reward: RewardModel | None = None
         self._reward_version = 0
         self._sampler = Sampler(world.policy, world.tokenizer, seed)
-        self._learner = make_learner(world, arm, seed, folder, episodes, self._sampler)
+        self._learner = make_learner(world, arm, seed, folder, episodes, self._sampler, engine)
         reference = self._sampler.draw(self._drawn_prompts(256))
         self._trainer = RewardTrainer(
             policy_path=world.policy,
             model=RewardModelConfig(
-                num_heads=PARTICLES, heads="epistemic", num_normalisation_samples=len(reference)
+                num_heads=PARTICLES,
+                heads="epistemic",
+                num_normalisation_samples=len(reference),
+                marks=MarksConfig() if arm.mark_share else None,
             ),
             fit=RewardFitConfig(
                 lr=1e-3, batch_size=16, epochs=3, warm_lr=2e-4, warm_batch_size=16, seed=seed
             ),
-            deepspeed=ENGINE,
+            deepspeed=engine,
             root=folder / "reward",
             reference_sequences=[_sequence(each) for each in reference],
             clock=time.monotonic,
@@ -244,6 +275,26 @@ class Run:
             outcome="choice",
             choice=verdict.order[0],
             ranking=None,
+            marks=self._marks(draft, number) if self._labeler.marks else (),
+        )
+
+    def _marks(self, draft: QueryDraft, number: int) -> tuple[tuple[int, int, int, Mark], ...]:
+        rng = random.Random(
+            f"marks/{self._seed}/{number}"
+        )  # of its own: the choices are those without marks
+
+        def score(response: str) -> float:
+            return self._world.gold(draft.prompt.text, response)
+
+        return tuple(
+            (index, *mark)
+            for index, rollout in enumerate(draft.rollouts)
+            for mark in marks_of(
+                words_of(score, self._reader.shown_text(rollout.kept_token_ids)),
+                self._labeler,
+                number,
+                rng,
+            )
         )
 
     # ── fits ─────────────────────────────────────────────────────────────────────────────────

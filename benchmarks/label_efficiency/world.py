@@ -20,6 +20,7 @@ from label_queue.simulated.gold.registry import gold_of
 from label_queue.simulated.gold.reviews import response_gold
 from learners.base_model import train_base_model
 from learners.config import BaseModelConfig, SupervisedConfig
+from protocol.json_digest import json_digest
 from protocol.messages import Prompt
 from reward_service.pretrained import load_tokenizer
 
@@ -80,7 +81,7 @@ def make_world(task: str, folder: Path) -> World:
 
     `engine.join_ranks` comes first.
     """
-    policy = folder / f"base-{'letters' if task == 'letters' else 'reviews'}"
+    policy = folder / base_name(task)
     done = policy / "done"
     if not done.exists():
         train_base_model(_texts(task), BASE_MODEL, policy)
@@ -89,6 +90,13 @@ def make_world(task: str, folder: Path) -> World:
     return World(
         task=task, policy=policy, tokenizer=tokenizer, prompts=_prompts(tokenizer, count=2_000)
     )
+
+
+def base_name(task: str) -> str:
+    """Return what a task's base model is kept as: another recipe, another name."""
+    texts = "letters" if task == "letters" else "reviews"
+    added = [ADDRESS, LETTERS_SHARE, WORD_SHARE] if texts == "letters" else []
+    return f"base-{texts}-{json_digest([BASE_MODEL.model_dump(mode='json'), added])[:8]}"
 
 
 def _texts(task: str) -> list[str]:

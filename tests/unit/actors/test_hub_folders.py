@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actors.prompts.config import PromptsConfig
-from actors.prompts.hub import _rows
+from actors.prompts.hub import dataset_rows
 from protocol.errors import InputError, MissingError
 
 
@@ -24,10 +24,10 @@ def test_a_folder_in_which_nothing_is_found(tmp_path: Path, name: str, said: str
     if name != "empty":
         (folder / "train.jsonl").write_text('{"prompt": "the soup was"}\n')
     with pytest.raises(MissingError, match=rf"no data files there: .*{said}"):
-        list(_rows(PromptsConfig(source="hub", dataset=str(folder)), str(folder)))
+        list(dataset_rows(PromptsConfig(source="hub", dataset=str(folder)), "prompts"))
 
 
 def test_a_folder_of_garbage(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text("{no json\n")
     with pytest.raises(InputError, match="cannot read it"):
-        list(_rows(PromptsConfig(source="hub", dataset=str(tmp_path)), str(tmp_path)))
+        list(dataset_rows(PromptsConfig(source="hub", dataset=str(tmp_path)), "prompts"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from pydantic import ValidationError
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from actors.prompts.article_prompts import ArticlePrompts
+from actors.prompts.articles import article
+from actors.prompts.articles import vocabulary as article_vocabulary
 from actors.prompts.config import PromptsConfig
 from actors.prompts.grammar import vocabulary
 from actors.prompts.reviews import ReviewPrompts
@@ -96,6 +100,12 @@ class TestReviewPrompts(PromptSourceContract, of=ReviewPrompts):
         return build_prompt_source(PromptsConfig(seed=9), self._tokenizer)
 
 
+class TestArticlePrompts(PromptSourceContract, of=ArticlePrompts):
+    def source(self) -> PromptSource:
+        config = PromptsConfig(source="articles", seed=9)
+        return build_prompt_source(config, word_tokenizer(article_vocabulary()))
+
+
 class TestFilePrompts(PromptSourceContract, of=FilePrompts):
     @pytest.fixture(autouse=True)
     def _given(self, tokenizer: Any, tmp_path: Path) -> None:
@@ -105,6 +115,26 @@ class TestFilePrompts(PromptSourceContract, of=FilePrompts):
 
     def source(self) -> PromptSource:
         return build_prompt_source(self._config, self._tokenizer)
+
+
+def test_an_article_s_prompt_is_all_of_it_and_the_suffix() -> None:
+    tokenizer = word_tokenizer(article_vocabulary())
+    drawn = build_prompt_source(PromptsConfig(source="articles", seed=5), tokenizer).draw(50)
+    assert len({prompt.prompt_id for prompt in drawn}) == 50
+    assert drawn[7].text == article(random.Random("5-7")).prompt
+    for prompt in drawn:
+        assert prompt.text.endswith(" . TL;DR:")
+        assert tokenizer.decode(prompt.token_ids) == prompt.text
+
+
+def test_articles_refuse_a_tokenizer_of_other_words_and_too_little_room(tokenizer: Any) -> None:
+    config = PromptsConfig(source="articles")
+    with pytest.raises(InputError, match="train it on generated articles"):
+        build_prompt_source(config, tokenizer)
+    known = word_tokenizer(article_vocabulary())
+    with pytest.raises(InputError, match=r"up to 55 tokens long and at most 54 may be: lower"):
+        build_prompt_source(config, known, room_tokens=54)
+    assert build_prompt_source(config, known, room_tokens=55).draw(3)
 
 
 def test_a_file_is_gone_through_whole_and_anew_each_epoch(tokenizer: Any, tmp_path: Path) -> None:
@@ -282,3 +312,60 @@ def test_prompts_that_a_template_seems_to_have_written_are_warned_of(tmp_path: P
     assert [(log["num_prompts"], log["first"]) for log in logs] == [(1, "p-000003")]
     bos = kinds.gemma().bos_token_id
     assert [prompt.token_ids.count(bos) for prompt in source.draw(3)] == [1, 1, 1]
+
+
+# --- the language of prompts -------------------------------------------------------------------
+
+
+def test_a_line_may_say_the_language_of_its_prompt(tokenizer: Any, tmp_path: Path) -> None:
+    lines = [
+        {"prompt": "the soup", "language": "de-AT"},
+        {"prompt": "the soup", "language": None},
+        {"prompt": "the soup", "lang": "ar"},
+    ]
+    path = write_lines(tmp_path / "p.jsonl", *lines)
+    for field, languages in (
+        (None, ["de-AT", "", ""]),
+        ("lang", ["", "", "ar"]),
+        ("", ["", "", ""]),
+    ):
+        config = jsonl_config(path, shuffle=False, language_field=field)
+        prompts = build_prompt_source(config, tokenizer).draw(3)
+        assert [prompt.language for prompt in prompts] == languages
+
+
+@pytest.mark.parametrize(
+    ("language", "why"),
+    [
+        ("python", "'python' is no language: want a BCP 47"),
+        ("en_US", "'en_US' is no language"),
+        (3, "is no text"),
+    ],
+)
+def test_a_line_whose_language_is_none_is_named(
+    tokenizer: Any, tmp_path: Path, language: object, why: str
+) -> None:
+    path = write_lines(
+        tmp_path / "p.jsonl", {"prompt": "the"}, {"prompt": "the", "language": language}
+    )
+    with pytest.raises(InputError, match=rf'p.jsonl, line 2: "language": {why}') as caught:
+        build_prompt_source(jsonl_config(path), tokenizer)
+    assert "set prompts.language_field to the key that is" in str(caught.value)
+
+
+def test_a_dataset_says_no_language_unless_its_column_is_named(
+    tokenizer: Any, tmp_path: Path
+) -> None:
+    write_lines(tmp_path / "train.jsonl", {"prompt": "the soup", "language": "English"})
+    config = PromptsConfig(source="hub", dataset=str(tmp_path))
+    assert build_prompt_source(config, tokenizer).draw(1)[0].language == ""
+    named = PromptsConfig(source="hub", dataset=str(tmp_path), language_field="language")
+    with pytest.raises(InputError, match="row 0: \"language\": 'English' is no language"):
+        build_prompt_source(named, tokenizer)
+
+
+def test_generated_texts_are_in_english_and_other_prompts_in_what_the_config_says() -> None:
+    assert PromptsConfig().shown_language == "en"
+    assert PromptsConfig(source="articles").shown_language == "en"
+    assert PromptsConfig(source="jsonl", path="p.jsonl").shown_language == ""
+    assert PromptsConfig(source="jsonl", path="p.jsonl", language="de").shown_language == "de"

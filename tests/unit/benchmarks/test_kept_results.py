@@ -38,3 +38,13 @@ def test_what_failed_is_not_kept(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         results["online", 3]
     assert not (tmp_path / "results.jsonl").exists()
+
+
+def test_a_line_without_a_field_of_the_key_is_of_no_run(tmp_path: Path) -> None:
+    """As of a series that has come to tell its runs apart by one field more."""
+    file = tmp_path / "results.jsonl"
+    KeptResults(file, ("arm",)).made(("online",), lambda: {"gold": 1.0})
+    results = KeptResults(file, KEY)
+    assert results.made(("online", 3), lambda: {"gold": 2.5})["gold"] == 2.5
+    assert KeptResults(file, KEY)["online", 3]["gold"] == 2.5
+    assert len(file.read_text().splitlines()) == 2

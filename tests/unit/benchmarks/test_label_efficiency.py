@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.label_efficiency import world as worlds
 from benchmarks.label_efficiency.__main__ import labels_to_reach, table
 from benchmarks.label_efficiency.arms import ARMS, BASELINE
 from benchmarks.label_efficiency.over_optimisation import fitted
 from benchmarks.label_efficiency.training import Run
-from benchmarks.label_efficiency.world import GOLDS, PROMPT_TOKENS, World
+from benchmarks.label_efficiency.world import GOLDS, PROMPT_TOKENS, World, base_name
 from protocol.messages import Prompt
 from reward_service.pretrained import load_tokenizer
 from tests.support.plain_engine import PlainEngine
@@ -101,3 +102,16 @@ def test_the_form_of_over_optimisation_is_found_again() -> None:
     noise = np.random.default_rng(0).normal(scale=0.05, size=40)
     alpha, beta = fitted(distance, distance * (1.3 - 0.5 * np.log(distance)) + noise)
     assert (alpha, beta) == pytest.approx((1.3, 0.5), abs=0.03)
+
+
+def test_a_base_model_of_another_recipe_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {task: base_name(task) for task in GOLDS}
+    assert before["reviews"] == before["descriptiveness"] != before["letters"]
+    assert base_name("reviews") == before["reviews"]
+    with monkeypatch.context() as changed:
+        changed.setattr(worlds, "LETTERS_SHARE", 1 / 500)
+        assert base_name("letters") != before["letters"]
+        assert base_name("reviews") == before["reviews"]
+    wider = worlds.BASE_MODEL.model_copy(update={"width": 128})
+    monkeypatch.setattr(worlds, "BASE_MODEL", wider)
+    assert base_name("reviews") != before["reviews"]

@@ -15,7 +15,7 @@ from benchmarks.label_efficiency.arms import DIRECT, Arm
 from benchmarks.label_efficiency.cases import Case
 from benchmarks.label_efficiency.direct import DirectRun
 from benchmarks.label_efficiency.world import GOLDS, PROMPT_TOKENS, World
-from cluster.config import load_config
+from cluster.config_file import load_config
 from examples.tasks.style.__main__ import table
 from examples.tasks.style.figure import draw
 from examples.tasks.style.frontier import (

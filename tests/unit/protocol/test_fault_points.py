@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[3]
 POINTS = {
     *("ledger.before_commit", "ledger.after_commit", "ledger.acknowledge", "intake.reply"),
     *("reward_fit.learned", "reward_fit.published"),
+    "snapshot.block",
+    "snapshot.before_replace",
 }
 """Those named in the code; beside them every method of a side."""
 

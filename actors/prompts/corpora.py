@@ -1,0 +1,28 @@
+"""The texts that a base model can be made from, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from actors.prompts import articles, grammar
+
+CorpusName = Literal["reviews", "articles", "summaries"]
+"""As `base_model.texts` names them: reviews; articles, a few of which a summary follows; and
+articles that one follows each, which are demonstrations."""
+
+
+def corpus(name: CorpusName, count: int, seed: int) -> list[str]:
+    """Write `count` texts, words and marks between single spaces; the seed decides them."""
+    match name:
+        case "reviews":
+            return grammar.review_corpus(count, seed)
+        case "articles":
+            return articles.article_corpus(count, seed, summarised_share=articles.SUMMARISED_SHARE)
+        case "summaries":
+            return articles.article_corpus(count, seed)
+
+
+def corpus_vocabulary(name: CorpusName) -> Sequence[str]:
+    """Return every word and mark that such texts can hold, sorted."""
+    return grammar.vocabulary() if name == "reviews" else articles.vocabulary()

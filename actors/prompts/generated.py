@@ -1,0 +1,71 @@
+"""Prompts that are written afresh: number n depends on the seed and n only."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from typing import ClassVar, Self
+
+from protocol.errors import InputError
+from protocol.messages import Prompt
+from protocol.tokenizing import PolicyTokenizer
+
+
+class GeneratedPrompts(ABC):
+    """An endless stream of prompts, each made by `_text` from random numbers of its own."""
+
+    _source: ClassVar[str]
+    """As `prompts.source` names it."""
+    _shorten: ClassVar[str]
+    """What a config is to lower where a prompt is too long."""
+
+    def __init__(self, tokenizer: PolicyTokenizer, *, seed: int, longest: int | None) -> None:
+        """Take what reads the prompts, and the most tokens that one may have.
+
+        Raises:
+            InputError: As `draw`; whether the tokenizer fits is tried at once.
+        """
+        self._tokenizer = tokenizer
+        self._seed = seed
+        self._longest = longest
+        self._num_drawn = 0
+        self._at(0)
+
+    @abstractmethod
+    def reseeded(self, seed: int) -> Self:
+        """Return another stream, of fresh texts of that seed, at its beginning."""
+
+    @abstractmethod
+    def _text(self, rng: random.Random) -> str:
+        """Write one prompt, words and marks between single spaces."""
+
+    def draw(self, count: int) -> list[Prompt]:
+        """Return the next `count` prompts.
+
+        Raises:
+            InputError: The tokenizer does not know a word of the grammar, or makes more tokens of
+                a prompt than there is room for.
+        """
+        drawn = [self._at(number) for number in range(self._num_drawn, self._num_drawn + count)]
+        self._num_drawn += count
+        return drawn
+
+    def skip(self, count: int) -> None:
+        """Pass over the next `count` prompts."""
+        self._num_drawn += count
+
+    def _at(self, number: int) -> Prompt:
+        text = self._text(random.Random(f"{self._seed}-{number}"))
+        token_ids = self._tokenizer.prompt_ids(text, where=f"the generated prompt {text!r}")
+        if not self._tokenizer.knows_all(token_ids):
+            raise InputError(
+                f"the tokenizer does not know all words of the generated prompt {text!r}: "
+                f'train it on generated {self._source}, or set prompts.source to "jsonl" or "hub"'
+            )
+        if self._longest is not None and len(token_ids) > self._longest:
+            raise InputError(
+                f"the generated prompt {text!r} is {len(token_ids)} tokens long and at most "
+                f"{self._longest} may be: lower {self._shorten}, "
+                "raise prompts.max_tokens, or take a model of longer context"
+            )
+        return Prompt(prompt_id=f"{self._source}-{number:06d}", text=text, token_ids=token_ids)

@@ -1,0 +1,207 @@
+"""Policies that sum up news articles, beside lead-3 and the references; see README.md.
+
+    python -m examples.tasks.summaries
+    python -m examples.tasks.summaries --modes online --seeds 1 2 3
+    python -m examples.tasks.summaries --modes
+
+Both base models of each seed are made first, then each run is a whole run of Andon in a folder of
+its own under `runs/summaries/`, named for its recipe, one after the other; with no mode there is
+none. A run that is there already is not run again, one that was stopped goes on, and measures are
+kept, of a recipe each. The table is Markdown; the figure lies in the same folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+
+import click
+
+from actors.prompts.articles import Article, article
+from benchmarks.kept_results import KeptResults
+from cluster.alone.base_model import base_model
+from cluster.config import RunConfig
+from cluster.config_file import load_config
+from cluster.run import RUNS
+from examples.tasks.summaries.drawing import draw as draw_summaries
+from examples.tasks.summaries.figure import draw
+from examples.tasks.summaries.measures import Measures, Summary
+from examples.tasks.whole_run import config_of, digest_of, run_to_end, seeded
+
+CONFIG = Path(__file__).parent / "run.toml"
+FOLDER = RUNS / "summaries"
+MODES = ("online", "batched")
+NUM_ARTICLES = 1_000
+"""Fresh ones, which every system sums up."""
+KEY = ("system", "recipe", "seed", "articles")
+"""What measures are kept by: the recipe is the digest of the policy's config."""
+
+COLUMNS: Mapping[str, Callable[[Measures], str]] = {
+    "gold": lambda m: f"{m.gold:+.2f}",
+    "wins, gold": lambda m: f"{m.win_gold:.0%}",
+    "wins, labelers": lambda m: f"{m.win_labelers:.0%}",
+    "ROUGE-1": lambda m: f"{100 * m.rouge1:.1f}",
+    "-2": lambda m: f"{100 * m.rouge2:.1f}",
+    "-L": lambda m: f"{100 * m.rougeL:.1f}",
+    "facts true": lambda m: f"{m.true_facts:.1%}",
+    "wholly true": lambda m: f"{m.wholly_true:.0%}",
+    "covered": lambda m: f"{m.covered:.0%}",
+    "words": lambda m: f"{m.words:.1f}",
+    "novel 3-grams": lambda m: f"{m.novel_3:.0%}",
+    "longest copy": lambda m: f"{m.longest_copy:.1f}",
+    "sentences copied": lambda m: f"{m.sentences_copied:.0%}",
+    "ended": lambda m: f"{m.finished:.0%}",
+}
+"""The table's columns; wins are over the references."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One whole run."""
+
+    mode: str
+    seed: int
+
+    @property
+    def config(self) -> RunConfig:
+        """What it runs by."""
+        return config_of(CONFIG, self._settings)
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return FOLDER / f"{self.mode}-{self.seed}-{digest_of(self.config)}"
+
+    def policy(self) -> Path:
+        """Return the policy that came of it."""
+        return self.folder / "policy" / "final"
+
+    def run(self) -> None:
+        """Have it run to its end, unless it has."""
+        run_to_end(CONFIG, self.folder, self._settings)
+
+    @property
+    def _settings(self) -> dict[str, object]:
+        return {
+            "run.name": f"summaries-{self.mode}",
+            "run.mode": self.mode,
+            **seeded(self.seed),
+        }
+
+
+def starts(seed: int) -> dict[str, RunConfig]:
+    """Return the configs whose base models are the policies before any label, of a seed.
+
+    The *zero-shot* one has read articles of which only a few had a summary; the *supervised* one,
+    which every run of the seed starts from, an article with a summary each.
+    """
+    config = config_of(CONFIG, seeded(seed))
+    recipe = config.base_model
+    assert recipe is not None, "the task's config makes its own"
+    whole = recipe.training.model_copy(update={"loss_after": ""})
+    plain = recipe.model_copy(update={"texts": "articles", "training": whole})
+    return {"zero-shot": config.model_copy(update={"base_model": plain}), "supervised": config}
+
+
+def start_of(config: RunConfig) -> Path:
+    """Return the base model of a config, made unless it is there."""
+    assert config.base_model is not None, "the task's config makes its own"
+    return base_model(config.base_model, RUNS)
+
+
+def fresh_articles(count: int) -> list[Article]:
+    """Return articles that nothing was trained on."""
+    return [article(random.Random(f"judged-{number}")) for number in range(count)]
+
+
+class Judge:
+    """Measures systems on the same articles, and keeps what was drawn from policies.
+
+    Args:
+        articles: That are summed up.
+        results: Kept measures, by `KEY`.
+    """
+
+    def __init__(self, articles: Sequence[Article], results: KeptResults) -> None:
+        self._articles = articles
+        self._results = results
+
+    def written(self, write: Callable[[Article], str], config: RunConfig) -> Measures:
+        """Measure what a rule makes of each article; the config says who labels."""
+        return self._measured([Summary(text=write(each)) for each in self._articles], config)
+
+    def policy(self, name: str, seed: int, config: RunConfig, made: Callable[[], Path]) -> Measures:
+        """Measure what a policy draws, one summary of each article.
+
+        Args:
+            name: What the table calls it.
+            seed: Of what it draws.
+            config: What it was made by; its responses end, and its labelers judge, as that says.
+            made: Returns its folder, once measures have to be made.
+        """
+
+        def measured() -> dict[str, float]:
+            prompts = [each.prompt for each in self._articles]
+            drawn = draw_summaries(made(), prompts, config.response, seed)
+            return self._measured(drawn, config).to_keep()
+
+        key = (name, digest_of(config), seed, len(self._articles))
+        return Measures.kept(self._results.made(key, measured))
+
+    def _measured(self, summaries: Sequence[Summary], config: RunConfig) -> Measures:
+        return Measures.of(self._articles, summaries, config.labelers)
+
+
+def table(systems: Mapping[str, Sequence[Measures]]) -> str:
+    """Return a Markdown table of systems, means over their seeds."""
+    lines = [f"| summaries | {' | '.join(COLUMNS)} |", f"| --- |{' ---: |' * len(COLUMNS)}"]
+    for name, measured in systems.items():
+        mean = mean_of(measured)
+        lines.append(f"| {name} | {' | '.join(show(mean) for show in COLUMNS.values())} |")
+    return "\n".join(lines)
+
+
+def mean_of(measured: Sequence[Measures]) -> Measures:
+    """Return the mean of measures over seeds."""
+    rows = [each.to_keep() for each in measured]
+    return Measures.kept({name: fmean(row[name] for row in rows) for name in rows[0]})
+
+
+def main() -> None:
+    """Run what the command line asks for, print the table and draw the figure."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--modes", nargs="*", choices=MODES, default=list(MODES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--articles", type=int, default=NUM_ARTICLES)
+    chosen = parser.parse_args()
+    config = load_config(CONFIG)
+    judge = Judge(fresh_articles(chosen.articles), KeptResults(FOLDER / "results.jsonl", KEY))
+    systems = {
+        "references": [judge.written(lambda each: each.reference, config)],
+        "lead-3": [judge.written(lambda each: each.lead, config)],
+    }
+    for seed in chosen.seeds:
+        for name, start in starts(seed).items():
+            measured = judge.policy(name, seed, start, partial(start_of, start))
+            systems.setdefault(name, []).append(measured)
+    cases = {mode: [Case(mode=mode, seed=seed) for seed in chosen.seeds] for mode in chosen.modes}
+    for mode, of_seeds in cases.items():
+        for case in of_seeds:
+            case.run()
+        systems[mode] = [
+            judge.policy(mode, case.seed, case.config, case.policy) for case in of_seeds
+        ]
+    click.echo(table(systems))
+    picture = FOLDER / "summaries.png"
+    curves = {mode: [case.folder for case in of_seeds] for mode, of_seeds in cases.items()}
+    draw(curves, {name: mean_of(each) for name, each in systems.items()}, picture)
+    click.echo(f"\n{picture}")
+
+
+if __name__ == "__main__":
+    main()

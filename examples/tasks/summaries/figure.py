@@ -1,0 +1,66 @@
+"""The task's figure: gold while training, and how much each system copies and how much is true."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+from cluster.metrics.jsonl_sink import read_metrics
+from examples.tasks.summaries.measures import Measures
+
+matplotlib.use("agg")
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+
+
+def draw(runs: Mapping[str, Sequence[Path]], systems: Mapping[str, Measures], path: Path) -> None:
+    """Draw both panels.
+
+    Args:
+        runs: Folders of runs, one a seed, by mode.
+        systems: What is measured at the end, by the system's name.
+        path: Of the picture.
+    """
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    _draw_curves(left, runs, systems)
+    _draw_ends(right, systems)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def _draw_curves(
+    axes: Axes, runs: Mapping[str, Sequence[Path]], systems: Mapping[str, Measures]
+) -> None:
+    """Draw a line for each mode, the mean over its seeds, and one where each other system is."""
+    for mode, folders in runs.items():
+        curves = [_curve(folder) for folder in folders]
+        shortest = min(len(curve) for curve in curves)
+        mean = np.mean([curve[:shortest] for curve in curves], axis=0)
+        axes.plot(mean[:, 0], mean[:, 1], label=mode)
+    for (name, measured), style in zip(systems.items(), ("k:", "k--", "k-.", "k-"), strict=False):
+        if name not in runs:
+            axes.axhline(measured.gold, color="k", linestyle=style[1:], linewidth=1, label=name)
+    axes.set(title="What labelers want", xlabel="episodes", ylabel="gold score")
+    axes.legend()
+
+
+def _curve(folder: Path) -> list[tuple[float, float]]:
+    """Return episodes and mean gold of each step."""
+    rows = read_metrics(folder / "metrics.jsonl")
+    keys = ("policy/episodes", "reward/gold_mean")
+    return [(row[keys[0]], row[keys[1]]) for row in rows if all(key in row for key in keys)]
+
+
+def _draw_ends(axes: Axes, systems: Mapping[str, Measures]) -> None:
+    for name, measured in systems.items():
+        axes.plot(1 - measured.novel_3, measured.wholly_true, "o", label=name)
+    axes.set(
+        title="Smart copiers",
+        xlabel="3-grams that stand in the article",
+        ylabel="summaries without a false fact",
+    )
+    axes.legend()
