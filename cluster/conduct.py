@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -36,6 +37,8 @@ from cluster.report.records import read_run
 from cluster.report.summary import summarize
 from cluster.run_folder import OWNER, RunFolder
 from cluster.starting.base_model import starting_policy
+from cluster.starting.environment import cluster_address
+from cluster.starting.keeping import on_this_node, start_keeper, whereabouts_of
 from cluster.starting.labelers import SimulatedLabelers
 from cluster.starting.placement import Placement, num_cpus_wanted
 from cluster.starting.prompts import RunTexts
@@ -95,6 +98,9 @@ async def conduct(
             RaySession(config.cluster, folder.run_id, num_cpus_wanted(config))
         )
         ending.at_the_cut(session.end_at_once)
+        folder.clear_left()  # nobody drafts yet
+        whereabouts = whereabouts_of(config, folder)
+        keeper = start_keeper(whereabouts)
         hub = _spawn_hub(config, folder)
         sink = stack.enter_context(closing(RemoteSink(hub)))
         journal = stack.enter_context(_open_journal(config, folder, sink))
@@ -116,7 +122,7 @@ async def conduct(
         watch.show("preparing the base model")
         async with asyncio.TaskGroup() as group:
             group.create_task(_open_hub(hub))
-            preparing = group.create_task(starting_policy(config, cache))
+            preparing = group.create_task(starting_policy(config, cache, whereabouts))
         policy_path, base_model_s = preparing.result()
         folder.update_state(
             base_model_s=base_model_s,
@@ -133,7 +139,7 @@ async def conduct(
         restarts = Restarts(config.cluster.restarts, partial(_restarted, journal, console))
         reward = None if resumption is None else resumption.reward
         async with Placement(
-            config, folder, session, policy_path, texts, restarts, reward
+            config, folder, session, policy_path, texts, restarts, whereabouts, reward
         ) as placement:
             guards = Guards(
                 config.guards,
@@ -143,6 +149,8 @@ async def conduct(
                 evidence=Evidence(folder),
                 tell=journal.guards_measured,
                 anchors=placement.texts.anchors,
+                compares_scores=config.compares_scores,
+                num_normalised=config.reward_model.num_normalisation_samples,
                 state=None if resumption is None else resumption.checkpoint.guards,
             )
             parts = recorded(placement.parts, recorder)
@@ -178,6 +186,7 @@ async def conduct(
                     singles = (
                         *(hub, placement.label_queue),
                         *(placement.intake, placement.announcer),
+                        *([] if keeper is None else [keeper]),
                     )
                     signs = SignsOfLife(singles, restarts, config.cluster.restarts)
                     listening = group.create_task(signs.watch())
@@ -203,6 +212,7 @@ async def conduct(
             folder.update_state(labels_acknowledged=acknowledged, stop_reason=stop_reason)
             watch.show("saving the policy")
             await placement.learner.save(str((folder.policies / "final").resolve()))
+            folder.update_state(final_policy_version=checkpoints.versions()[-1])
         # What the report will say goes to wandb too, while its run is still open.
         journal.summarize(summarize(read_run(folder.path)))
         watch.show("stopping")
@@ -290,8 +300,15 @@ def _as_owner(url: str, folder: RunFolder) -> httpx.AsyncClient:
 
 
 def _spawn_hub(config: RunConfig, folder: RunFolder) -> Remote[MetricsShell]:
-    """Start the metrics hub's process."""
-    return spawn(MetricsShell, "the metrics hub", HUB_OPTIONS)(
+    """Start the metrics hub's process, with this one's settings of wandb.
+
+    On a cluster it would have those of the node, which know neither account nor sweep.
+    """
+    options = {**HUB_OPTIONS, **on_this_node()}
+    wandb = {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}
+    if wandb and cluster_address(config.cluster.address) is not None:
+        options["runtime_env"] = {"env_vars": wandb}
+    return spawn(MetricsShell, "the metrics hub", options)(
         config.metrics,
         str(folder.path.resolve()),
         folder.run_id,

@@ -1,26 +1,21 @@
 """The whole config of a run: each package owns its part, this module composes them.
 
-One TOML file, overridden by `--set key=value`. Unknown keys are errors that suggest the nearest
-known one; validators reject and never rewrite, so the file says what ran.
+Validators reject and never rewrite, so the file, which `config_file.py` reads, says what ran.
 """
 
 from __future__ import annotations
 
-import difflib
-import textwrap
-import tomllib
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-import tomli_w
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from actors.config import ResponseConfig, RolloutConfig
 from actors.prompts.config import PromptsConfig
 from cluster.guards.config import GuardsConfig
 from cluster.metrics.config import MetricsConfig
 from cluster.recordings.config import RecordingConfig
+from cluster.stores.config import OBJECT_STORE, Cache, Store
 from cluster.supervision.config import RestartsConfig
 from label_queue.config import LabelsConfig, Mode
 from label_queue.ids import LabelerId
@@ -39,16 +34,12 @@ from learners.config import (
     LearnerConfig,
     PolicyConfig,
     PPOConfig,
+    PretrainingConfig,
     RewardFitConfig,
 )
-from protocol.errors import ConfigError, MissingError
-from protocol.files import reading, writing
 from protocol.names import check_run_name
-from protocol.settings import DISGUISED, UNSHOWN, Count, Seed, Settings
+from protocol.settings import Count, Seed, Settings
 from reward_service.config import LoRAConfig, RewardModelConfig, RewardServiceConfig
-
-MEND_CONFIG = "`andon run CONFIG.toml` takes one"
-
 
 Devices = Annotated[float, Field(ge=0, le=1_000)]
 """GPUs of one process: a part of one, or whole ones."""
@@ -79,14 +70,15 @@ class ClusterConfig(Settings):
     """Where the parts run, and the address of the two HTTP faces."""
 
     address: str | None = None
-    """Address of a Ray cluster; None: the one RAY_ADDRESS names, else a private session."""
+    """Address of a Ray cluster, HOST:PORT or "auto", of which this machine is a node; None: the one
+    RAY_ADDRESS names, else a private session. See docs/cluster.md."""
     http_host: HttpHost = "127.0.0.1"
     """Address of loopback that both faces listen at; people elsewhere come by `public_url`."""
     http_port: int = Field(default=8000, ge=0, le=65535)
     """Port of the labelling pages and their API; 0 takes a free one."""
     reward_port: int = Field(default=0, ge=0, le=65535)
     """Port of the reward's HTTP face, for other programs that train on it; 0 takes a free one, and
-    `andon status` says which."""
+    `andon status` says which. On a Ray cluster it is that of the one Serve that its runs share."""
     public_url: PublicUrl | None = None
     """Address at which people find the pages, behind a proxy with TLS, with a path or without:
     "https://label.example.org/run-a"; see docs/public_address.md. With it the reward's face asks
@@ -95,6 +87,15 @@ class ClusterConfig(Settings):
     """Addresses of proxies that are believed on how a request came; by default this machine's."""
     object_store_gib: float = Field(default=0.25, ge=0.075, le=1_000_000)
     """Shared memory for a private session's object store. Ray takes no less than 75 MiB."""
+    store: Store = OBJECT_STORE
+    """How folders of models reach the other nodes of a Ray cluster: "object_store", through Ray's;
+    "shared_disk", where every node sees the run's folder and the models at their paths; or a URL
+    that fsspec knows, e.g. "s3://bucket/andon", where they are kept, too. See docs/cluster.md."""
+    cache: Cache = None
+    """Folder on each node, absolute, in which a folder for what it has copied is made; None: its
+    folder for temporary files."""
+    cache_gib: float = Field(default=64.0, ge=0, le=1_000_000)
+    """How much of that may stay once nobody uses it."""
     cpus_per_part: float = Field(default=1.0, gt=0, le=10_000)
     """Logical CPUs each process is placed with."""
     gpus_per_actor: Devices = 0.0
@@ -154,7 +155,9 @@ class RunConfig(Settings):
     people: tuple[LabelerId, ...] = ()
     """People who label over HTTP; each gets a token in the run's folder."""
     base_model: BaseModelConfig | None = None
-    """How to make a small ρ on generated reviews, as the demo does; None: `policy` names one."""
+    """How to make a small ρ on generated texts, as the demo does; None: `policy` names one."""
+    pretraining: PretrainingConfig | None = None
+    """Text to train on beside PPO and to measure on; None: neither is done."""
     cluster: ClusterConfig = ClusterConfig()
     metrics: MetricsConfig = MetricsConfig()
     recording: RecordingConfig = RecordingConfig()
@@ -178,9 +181,18 @@ class RunConfig(Settings):
     @property
     def gold(self) -> GoldName | None:
         """The hidden score that simulated labelers judge by and reports draw; None: none."""
-        chosen = self.labels.simulated.gold
-        has_ours = self.prompts.source == "reviews" or bool(self.labelers)
-        return chosen or ("reviews" if has_ours else None)
+        if self.labels.simulated.gold is not None:
+            return self.labels.simulated.gold
+        if self.prompts.source == "articles":
+            return "summaries"
+        return "reviews" if self.prompts.is_generated or self.labelers else None
+
+    @property
+    def compares_scores(self) -> bool:
+        """Whether all reward versions mean the same by a score, and it is all that PPO is paid."""
+        model = self.reward_model
+        is_alike = (model.normalisation, model.combine) == ("reference", "mean")
+        return self.ppo.mark_coefficient == 0 and (is_alike or self.run.mode == "fixed")
 
     @property
     def seeds_requests(self) -> bool:
@@ -239,6 +251,23 @@ class RunConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _pretraining_has_its_text(self) -> Self:
+        if self.pretraining is None:
+            if self.ppo.ptx.coefficient > 0:
+                raise ValueError(
+                    "ppo.ptx.coefficient is above 0 and there is no text to train on: name one in "
+                    "[pretraining], or set it to 0"
+                )
+            return self
+        context = None if self.base_model is None else self.base_model.context_tokens
+        if context is not None and self.pretraining.block_tokens > context:
+            raise ValueError(
+                f"pretraining.block_tokens {self.pretraining.block_tokens} is over "
+                f"base_model.context_tokens {context}: lower it"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _labels_keep_pace(self) -> Self:
         num_steps = self.run.episodes // self.ppo.batch_size
         self.labels.check_pace(self.run.mode, num_steps=num_steps)
@@ -274,10 +303,29 @@ class RunConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _sign_in_has_an_address(self) -> Self:
+        if self.labels.intake.oidc is not None and self.cluster.public_url is None:
+            raise ValueError(
+                "labels.intake.oidc needs an address to which the provider sends people back: set "
+                'cluster.public_url, e.g. "https://label.example.org" (docs/sign_in.md)'
+            )
+        return self
+
+    @model_validator(mode="after")
     def _choices_have_their_means(self) -> Self:
         selector = self.labels.selector
         if selector != "uniform" and self.reward_model.num_heads < 2:
             raise ValueError(f"labels.selector {selector!r} needs reward_model.num_heads above 1")
+        return self
+
+    @model_validator(mode="after")
+    def _marks_are_learned_that_are_paid(self) -> Self:
+        is_given = self.run.mode == "fixed"  # then the bundle says what was learned
+        if self.ppo.mark_coefficient > 0 and self.reward_model.marks is None and not is_given:
+            raise ValueError(
+                "ppo.mark_coefficient is above 0 and no reward learns marks: add "
+                "[reward_model.marks], or set it to 0"
+            )
         return self
 
     @model_validator(mode="after")
@@ -320,126 +368,3 @@ class RunConfig(Settings):
                 f"lower {both}, or choose 'nccl'"
             )
         return self
-
-
-def load_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
-    """Read a config file and apply `key=value` overrides.
-
-    Raises:
-        MissingError: The file is not there.
-        ConfigError: It is not TOML, or a key or value is wrong; names the key and the mend.
-        InputError: The path is none.
-        ResourceError: It may not be read.
-    """
-    with reading(path, "config", MEND_CONFIG):
-        is_file = path.is_file()
-        raw = path.read_bytes() if is_file else b""
-    if not is_file:
-        raise MissingError(f"config {path} is not a file; {MEND_CONFIG}")
-    try:
-        content = tomllib.loads(raw.decode())
-    except (ValueError, RecursionError) as error:  # also what `int` says of 5,000 digits
-        raise ConfigError(f"config {path} is not valid TOML: {error}") from error
-    for override in overrides:
-        _apply(content, override)
-    return parse_config(content, str(path))
-
-
-def parse_config(content: Mapping[str, Any], origin: str) -> RunConfig:
-    """Check a config given as nested mappings.
-
-    Raises:
-        ConfigError: One line, naming `origin`, the key, and what is wrong with it.
-    """
-    try:
-        return RunConfig.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError(f"config {origin}: {_first_problem(error)}") from error
-
-
-def save_config(config: RunConfig, path: Path) -> None:
-    """Write the resolved config, defaults included, as TOML that `load_config` reads back.
-
-    Raises:
-        ResourceError: The disk refuses.
-    """
-    with writing(path):
-        path.write_text(
-            tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)), encoding="utf-8"
-        )
-
-
-def _apply(content: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key.strip():
-        raise ConfigError(f"--set {override!r} is not key=value, e.g. --set ppo.lr=1e-4")
-    if not _is_text(override):
-        raise ConfigError(f"--set {override!r} is not UTF-8 text")
-    *sections, last = key.strip().split(".")
-    place = content
-    for section in sections:
-        place = place.setdefault(section, {})
-        if not isinstance(place, dict):
-            raise ConfigError(f"--set {key}: {section} is a value, not a section")
-    place[last] = _parse_value(text.strip())
-
-
-def _is_text(text: str) -> bool:
-    """Whether a command line's argument is UTF-8: other bytes come as lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _parse_value(text: str) -> object:
-    """Read a value as TOML; what is not TOML is a string, so that paths need no quotes."""
-    try:
-        content = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):
-        return text
-    # More than one key: the text goes on after a line's end, and is a string like any other.
-    return content["value"] if len(content) == 1 else text
-
-
-def _first_problem(error: ValidationError) -> str:
-    """Say the first problem in one line, and how many more there are."""
-    problems = error.errors()
-    first = problems[0]
-    key = ".".join(str(part) for part in first["loc"])
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    if first["type"] == "extra_forbidden":
-        return f"{key} is not a known key{_suggestion(first['loc'])}{more}"
-    if first["type"] == "missing":
-        return f"{key} is missing{more}"
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == DISGUISED:
-        return f"{key}{'.' if key else ''}{message}{more}"
-    is_shown = first["type"] != UNSHOWN and not isinstance(first["input"], dict)
-    given = f", but got {_shown(first['input'])}" if is_shown else ""
-    return f"{key}: {message}{given}{more}" if key else f"{message}{more}"
-
-
-def _shown(value: object) -> str:
-    """Return a value as text of bounded length; Python refuses to write huge numbers out at all."""
-    try:
-        return textwrap.shorten(repr(value), 200)
-    except ValueError:
-        return "a huge number"
-
-
-def _suggestion(location: tuple[int | str, ...]) -> str:
-    """Name the known key nearest to an unknown one."""
-    model: Any = RunConfig
-    for part in location[:-1]:
-        if not isinstance(part, str):
-            continue
-        annotation = model.model_fields[part].annotation
-        options = [annotation, *getattr(annotation, "__args__", ())]
-        models = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
-        if not models:
-            return ""
-        model = models[0]
-    near = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(model.model_fields)}"

@@ -121,11 +121,22 @@ class Controller:
         self._requests: asyncio.Queue[list[RolloutRequest]] = asyncio.Queue(maxsize=1)
         self._rollouts: asyncio.Queue[list[Rollout]] = asyncio.Queue()
         self._fitting = RewardFitting(
-            parts, journal, guards, self._reward_guard, self._steps.ledger_seq_of_reward
+            parts,
+            journal,
+            guards,
+            self._reward_guard,
+            self._steps.ledger_seq_of_reward,
+            learns_marks=config.reward_model.marks is not None,
         )
         has_reward = self._fitting.has_served.is_set
         self._answers = OrderAnswers(
-            self.drafter, self._scorer, has_reward, parts.labels, journal, guards
+            self.drafter,
+            self._scorer,
+            has_reward,
+            parts.labels,
+            journal,
+            guards,
+            lambda: self._steps.policy.version,
         )
         self._over = asyncio.Event()
         if resumed is not None:
@@ -238,7 +249,9 @@ class Controller:
                 if isinstance(error, NotFinite):  # not again and again while people look
                     await self._parts.labels.pass_cord()
                 continue
-            self._reward_guard.remember(scored)
+            self._reward_guard.remember(
+                [each for each in scored if not self._bound.is_left_behind(each.rollout)]
+            )
             self._bound.add(scored)
 
     async def learning(self) -> None:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import psutil
 from rich.console import Console
 
-from cluster.config import RunConfig, load_config, save_config
+from cluster.config import RunConfig
+from cluster.config_file import load_config, save_config
 from cluster.ending import Ending
 from cluster.failure import first_cause
 from cluster.interrupted import Interrupted
@@ -25,7 +26,7 @@ from cluster.run_folder import RunFolder
 from cluster.starting.environment import prepare_environment
 from cluster.starting.preflight import check_before_start
 from cluster.watching.closing_words import closing_words
-from protocol.errors import ResourceError
+from protocol.errors import AndonError
 from protocol.files import reading
 from protocol.names import run_id_of
 
@@ -129,17 +130,20 @@ def _report(folder: RunFolder, console: Console, *, is_shown: bool) -> None:
 
     It is shown in wandb unless the run was stopped: then there is little time, and it may go on.
     """
-    from cluster.report.in_wandb import show_in_wandb
+    from cluster.report.in_wandb import show_in_wandb, show_lineage_in_wandb
     from cluster.report.records import read_run
     from cluster.report.write import write_report
 
     run = read_run(folder.path)
     page = write_report(folder.path, run)
     if is_shown:
+        lacking = "the report is"
         try:
             show_in_wandb(run, folder)
-        except ResourceError as failure:  # it has the rows, and the report is in the folder
-            console.print(f"the report is not in wandb: {failure}", markup=False, soft_wrap=True)
+            lacking = "artifacts are"
+            show_lineage_in_wandb(run, folder)
+        except AndonError as failure:  # it has the rows, and all else is in the folder
+            console.print(f"{lacking} not in wandb: {failure}", markup=False, soft_wrap=True)
     console.print(closing_words(folder, page), markup=False, highlight=False, soft_wrap=True)
 
 

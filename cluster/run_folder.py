@@ -17,6 +17,7 @@ from typing import Any
 from cluster.run_state import parse_state, refuse_lack
 from protocol.errors import ConfigError, InputError, MissingError
 from protocol.files import read_text, reading, writing
+from protocol.folders import clear_left, versions_in
 from protocol.names import run_id_of
 
 MEND_FOLDER = "name another folder with --folder"
@@ -40,15 +41,18 @@ class RunFolder:
         self.config = path / "config.toml"
         self.state = path / "run.json"
         self.ledger = path / "ledger.sqlite"
+        self.ledger_folds = path / "ledger.folds"
         self.metrics = path / "metrics.jsonl"
         self.inspection = path / "inspect.json"
         self.policies = path / "policy"
         self.checkpoints = path / "checkpoints"
         self.rewards = path / "reward"
+        self.pretraining = path / "pretraining.safetensors"
         self.recordings = path / "recordings"
         self.report = path / "report"
         self.guards = path / "guards"
         self.wandb = path / "wandb"
+        self.lineage = path / "lineage"
         self.logs = path / "logs"
         self.tokens = path / "tokens"
         self._stop = path / "control" / "stop"
@@ -133,9 +137,19 @@ class RunFolder:
             state = self.read_state() if self.state.exists() else {}
             write_json(self.state, {**state, **changes})
 
+    def clear_left(self) -> None:
+        """Delete what killed processes left half written or half removed, while none writes.
+
+        Raises:
+            ResourceError: The disk refuses.
+        """
+        for root in (self.policies, self.rewards):
+            with writing(root, MEND_FOLDER):
+                clear_left(root)
+
     def restorable(self) -> tuple[int, ...]:
         """Return the policy versions that can be restored, oldest first."""
-        return tuple(sorted(int(path.name[1:]) for path in self.policies.glob("v[0-9]*")))
+        return tuple(int(folder.name[1:]) for folder in versions_in(self.policies))
 
     def write_token(self, name: str, token: str) -> None:
         """Keep somebody's token in a file that only the user who runs this may read."""

@@ -62,6 +62,8 @@ class RunState(_Part):
     """ρ's folder, as the run found or made it."""
     peak_memory_bytes: int | None = None
     labels_acknowledged: int | None = None
+    final_policy_version: int | None = Field(default=None, ge=0)
+    """The policy version in `policy/final`."""
 
 
 def parse_state(path: Path, text: str | bytes) -> dict[str, Any]:

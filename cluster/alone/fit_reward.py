@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.alone.fit_figures import FIGURES_FILE, figures_of
 from cluster.alone.quiet import told_to
-from cluster.config import RunConfig, save_config
+from cluster.config import RunConfig
+from cluster.config_file import save_config
 from cluster.run_folder import write_json
 from cluster.starting.prompts import normalisation_sequences
 from label_queue.fitting.from_ledger import LedgerFit, read_fit
+from label_queue.folds.shown import is_shown_by
 from label_queue.folds.view import LedgerView
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger_place import LedgerPlace
@@ -20,6 +22,9 @@ from learners.engine import free_port, join_ranks, leave_ranks
 from learners.reward_fit import RewardTrainer
 from protocol.errors import ConfigError, InputError
 from protocol.files import reading, writing
+from protocol.labels import ComparisonQuery
+from protocol.tokenizing import PolicyTokenizer
+from reward_service.pretrained import load_tokenizer
 
 HOST = "127.0.0.1"
 LEAST_REFERENCE = 2
@@ -83,7 +88,7 @@ def _fitted(
         model=order.config.reward_model,
         fit=order.config.reward_fit,
         deepspeed=order.config.reward_trainer,
-        root=order.out,
+        root=order.out.absolute(),
         reference_sequences=reference,
         clock=clock,
     )
@@ -111,7 +116,7 @@ def _read(order: FitOrder) -> LedgerFit:
         view = LedgerView.of(ledger)
     finally:
         ledger.close()
-    return read_fit(
+    found = read_fit(
         view,
         order.config.labels.quality,
         until_seq=order.until_seq,
@@ -119,6 +124,24 @@ def _read(order: FitOrder) -> LedgerFit:
         num_reference=order.config.reward_model.num_normalisation_samples,
         seed=order.config.run.seed,
     )
+    if order.config.reward_model.marks is not None:
+        _check_marks(order, found, view.queries)
+    return found
+
+
+def _check_marks(order: FitOrder, found: LedgerFit, queries: Mapping[str, ComparisonQuery]) -> None:
+    """Raise InputError where the policy's tokens are not what people saw when they marked words."""
+    tokenizer = PolicyTokenizer(load_tokenizer(order.policy))
+    for each in found.request.comparisons:
+        for index in sorted({mark[0] for mark in each.marks}):
+            candidate = queries[each.query_id].candidates[index]
+            if not is_shown_by(candidate, tokenizer):
+                raise InputError(
+                    f"{order.ledger}: the label at seq {each.seq} marks words of "
+                    f"{candidate.candidate_id}, whose tokens {order.policy} reads otherwise than "
+                    "people saw them: name the policy that wrote it, or leave out "
+                    "[reward_model.marks]"
+                )
 
 
 def _reference(order: FitOrder, found: LedgerFit) -> tuple[list[tuple[int, ...]], str]:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.config import RunConfig, load_config
+from cluster.config import RunConfig
+from cluster.config_file import load_config
 from cluster.run_folder import RunFolder
 from cluster.starting.policy_source import policy_folder
 from label_queue.ledger.sql import SqlLedger

@@ -35,7 +35,7 @@ def train(config: Path, reward: str, folder: Path | None, overrides: tuple[str, 
 
     Example: andon train runs/demo-1/config.toml --reward runs/demo-1@9
     """
-    from cluster.config import load_config
+    from cluster.config_file import load_config
     from cluster.run import run_to_end
     from cluster.starting.given_reward import find_bundle
 

@@ -31,7 +31,7 @@ def dashboard(run: Path | None, project: str | None, entity: str | None) -> None
 
     With RUN, the folder of a run that has ended and is in wandb, its report is saved as a page too.
     """
-    from cluster.config import load_config
+    from cluster.config_file import load_config
     from cluster.metrics.config import MetricsConfig
     from cluster.metrics.workspace import save_workspace
     from cluster.run_folder import RunFolder

@@ -12,7 +12,7 @@ from typing import Self
 
 from uuid6 import uuid7
 
-from cluster.config import load_config
+from cluster.config_file import load_config
 from cluster.run_folder import RunFolder
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.sql import SqlLedger

@@ -30,7 +30,7 @@ def smollm2(folder: Path | None, seed: int, overrides: tuple[str, ...]) -> None:
 
     Example: andon example smollm2 --set run.episodes=256 --set labels.total=64
     """
-    from cluster.config import load_config
+    from cluster.config_file import load_config
     from cluster.run import RUNS, run_to_end
     from cluster.starting.smollm2 import CONFIG, PROMPTS, smollm2_folder
     from label_queue.simulated.gold.registry import gold_of

@@ -33,7 +33,7 @@ def trace(
 
     Example: andon trace runs/demo-1 --policy 31
     """
-    from cluster.config import load_config
+    from cluster.config_file import load_config
     from cluster.run_folder import RunFolder
     from label_queue.oversight.trace import read_trace
     from protocol.errors import InputError
@@ -83,7 +83,7 @@ def export(
 
     Example: andon export runs/demo-1 --format trl --out preferences.jsonl
     """
-    from cluster.config import load_config
+    from cluster.config_file import load_config
     from cluster.run_folder import RunFolder
     from label_queue.exchange.export import export_run
 
@@ -106,8 +106,8 @@ def export(
 @run_argument
 @click.option(
     "--model",
-    help="The policy, a folder or hub id, whose tokenizer reads preferences; the full record "
-    "needs none.",
+    help="The policy, a folder or hub id, whose tokenizer reads preferences; of the full record it "
+    "proves that marks lie on the words that people saw.",
 )
 @click.option(
     "--config",
@@ -135,7 +135,7 @@ def import_labels(
 
     Example: andon import preferences.jsonl runs/mine-1 --config mine.toml
     """
-    from cluster.config import load_config
+    from cluster.config_file import load_config
     from cluster.run_folder import RunFolder
     from cluster.starting.import_reading import preference_reading
     from label_queue.exchange.imports import import_file

@@ -45,7 +45,7 @@ def plan(
 
     Example: andon plan examples/hub-7b-eight-gpus.toml --gpus 8 --gpu-gib 79
     """
-    from cluster.config import load_config
+    from cluster.config_file import load_config
     from cluster.planning.changes import advise
     from cluster.planning.machine import planned_machine
     from cluster.planning.models import MetaModels

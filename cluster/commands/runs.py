@@ -57,7 +57,7 @@ def demo(folder: Path | None, seed: int, mode: str, overrides: tuple[str, ...]) 
     next time), then two rollout actors, a reward service, a learner and a label queue run online
     RLHF against labelers whose true preference only the report knows.
     """
-    from cluster.config import load_config
+    from cluster.config_file import load_config
     from cluster.run import run_to_end
 
     path = Path(__file__).parents[1] / "demo.toml"
@@ -67,15 +67,21 @@ def demo(folder: Path | None, seed: int, mode: str, overrides: tuple[str, ...]) 
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
+@click.argument("settings", metavar="[KEY=VALUE]...", nargs=-1)
 @folder_option
 @set_option
 @one_line_errors
-def run(config: Path, folder: Path | None, overrides: tuple[str, ...]) -> None:
-    """Run the CONFIG file, on this machine or on the Ray cluster that RAY_ADDRESS names."""
-    from cluster.config import load_config
+def run(
+    config: Path, settings: tuple[str, ...], folder: Path | None, overrides: tuple[str, ...]
+) -> None:
+    """Run the CONFIG file, on this machine or on the Ray cluster that RAY_ADDRESS names.
+
+    Keys of the config are overridden by --set, or by KEY=VALUE after it, as sweeps write them.
+    """
+    from cluster.config_file import load_config
     from cluster.run import run_to_end
 
-    run_to_end(load_config(config, overrides), folder)
+    run_to_end(load_config(config, (*overrides, *settings)), folder)
 
 
 @click.command()
@@ -151,7 +157,7 @@ def stop(run: Path, reason: str, timeout_s: float | None, now: bool) -> None:
     "--wandb",
     "is_shown",
     is_flag=True,
-    help="Give it to wandb as well, with rows that wandb lacks, as the end of a run does.",
+    help="Give it to wandb as well, with rows and artifacts it lacks, as the end of a run does.",
 )
 @one_line_errors
 def report(run: Path, is_shown: bool) -> None:
@@ -164,7 +170,7 @@ def report(run: Path, is_shown: bool) -> None:
     if not is_shown:
         click.echo(f"report: {write_report(run)}")
         return
-    from cluster.report.in_wandb import show_in_wandb
+    from cluster.report.in_wandb import show_in_wandb, show_lineage_in_wandb
     from cluster.report.records import read_run
     from cluster.run_folder import RunFolder
     from cluster.watching.status import is_going_on
@@ -174,3 +180,5 @@ def report(run: Path, is_shown: bool) -> None:
     records = read_run(run)
     click.echo(f"report: {write_report(run, records)}")
     show_in_wandb(records, RunFolder(run))
+    if num_given := show_lineage_in_wandb(records, RunFolder(run)):
+        click.echo(f"artifacts: {num_given} more in wandb")

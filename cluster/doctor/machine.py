@@ -121,7 +121,9 @@ def check_disk(folder: Path, clock: Callable[[], float] = time.monotonic) -> Fin
     if flush_s > SLOW_FLUSH_S:
         return warning("disk", text, "each label waits for one: take a faster disk for runs")
     if free < GOOD_DISK:
-        mend = "checkpoints take 12 bytes a weight: see learner.checkpoint.keep"
+        mend = (
+            "checkpoints take 12 bytes a weight, 16 with learner.ema: see learner.checkpoint.keep"
+        )
         return warning("disk", text, mend)
     return ok("disk", text)
 

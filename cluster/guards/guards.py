@@ -2,9 +2,12 @@
 
     asked after         looks
     ─────────────────   ───────────────────────────────────────────────────────────────────
-    a PPO step          kl_sign, kl_runaway, logprob_mismatch; winrate, on the labels so far
+    a PPO step          kl_sign, kl_runaway, score_falls, logprob_mismatch; winrate, on the votes
     a reward version    reward_turned, anchor_accuracy; winrate
     a NotFinite         not_finite
+    a NothingToAsk      nothing_to_ask
+
+A rollback is told to them: what versions left behind have shown says nothing of the one in force.
 
 A guard that trips keeps what it saw and pulls the cord, under its own name. While that reason is
 open it says nothing more; once a person has released it, it begins anew.
@@ -24,7 +27,9 @@ from cluster.guards import (
     kl_sign,
     logprob_mismatch,
     not_finite,
+    nothing_to_ask,
     reward_turned,
+    score_falls,
     winrate,
 )
 from cluster.guards.anchor_accuracy import AnchorPair, AnchorScores
@@ -36,9 +41,9 @@ from cluster.guards.verdict import NUM_SAMPLES, Sample, Verdict, some_of
 from label_queue.figures.known_order import KnownPair
 from label_queue.sides.policy_loop import PolicyLoopSide
 from learners.config import KLConfig
-from protocol.errors import NotFinite, ResourceError, ScoringFailed
+from protocol.errors import NotFinite, NothingToAsk, ResourceError, ScoringFailed
 from protocol.labels import FitRequest, RewardVersion
-from protocol.messages import ExperienceBatch, Rollout, StepReport
+from protocol.messages import ExperienceBatch, PolicyVersion, Rollout, StepReport
 from protocol.ports import Scorer
 
 log = structlog.get_logger(__name__)
@@ -58,6 +63,9 @@ class Guards:
         evidence: Keeps what was seen.
         tell: Takes rows of metrics.
         anchors: Pinned pairs; too few: those that the ledger comes to hold.
+        compares_scores: Whether scores of one reward version may be held against another's, and
+            are all that PPO is paid for.
+        num_normalised: Responses of ρ that each reward version is normalised on.
         state: Of an earlier process of the same run.
         now: The clock, Unix seconds.
     """
@@ -72,6 +80,8 @@ class Guards:
         evidence: Evidence,
         tell: Callable[[Mapping[str, float]], None],
         anchors: Sequence[AnchorPair] = (),
+        compares_scores: bool = True,
+        num_normalised: int = 256,
         state: GuardsState | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -87,8 +97,12 @@ class Guards:
         self._evidence = evidence
         self._tell = tell
         self._anchors = tuple(anchors)
+        self._compares_scores = compares_scores
+        self._num_normalised = num_normalised
         self._now = now
         self._moment: dict[str, float] = {"policy_version": 0.0, "episodes": 0.0}
+        self._recent: tuple[Sample, ...] = ()
+        """Some of the last batch's responses."""
 
     # ── what the loops ask ───────────────────────────────────────────────────────────────────
 
@@ -96,6 +110,7 @@ class Guards:
         """Look at a step that was taken."""
         policy, metrics, config = report.policy, report.metrics, self.config
         self._moment = {"policy_version": policy.version, "episodes": policy.episodes}
+        self._recent = some_of(batch.rollouts)
         verdicts: list[Verdict | None] = []
         if config.kl_sign.is_on:
             sign, verdict = kl_sign.judge(
@@ -109,6 +124,15 @@ class Guards:
             )
             self.state = replace(self.state, kl_runaway=runaway)
             verdicts.append(verdict)
+        if config.score_falls.is_on and self._compares_scores:
+            falls, verdict = score_falls.judge(
+                config.score_falls,
+                self.state.score_falls,
+                batch.rollouts,
+                self._num_normalised,
+            )
+            self.state = replace(self.state, score_falls=falls)
+            verdicts.append(verdict)
         if config.logprob_mismatch.is_on:
             mismatch, verdict = logprob_mismatch.judge(
                 config.logprob_mismatch, self.state.logprob_mismatch, metrics
@@ -117,8 +141,19 @@ class Guards:
             verdicts.append(verdict)
         for verdict in verdicts:
             if verdict is not None:
-                await self._trip(replace(verdict, samples=some_of(batch.rollouts)))
+                await self._trip(replace(verdict, samples=self._recent))
         await self._look_at_votes()
+
+    def rolled_back(self, restored: PolicyVersion) -> None:
+        """Forget what the versions that a rollback left behind have shown in their steps.
+
+        Steps before the version restored are forgotten with them: fresh evidence tells as much.
+        """
+        assert restored.restored_from is not None, "only a rollback makes such a version"
+        self._moment = {"policy_version": restored.version, "episodes": restored.episodes}
+        if restored.version > restored.restored_from + 1:
+            self._recent = ()
+            self.state = self.state.without_steps()
 
     async def reward_served(
         self, version: RewardVersion, responses: Sequence[TwiceScored] = ()
@@ -157,6 +192,17 @@ class Guards:
     async def unscored(self, error: NotFinite, rollouts: Sequence[Rollout]) -> None:
         """Pull the cord for responses without a finite number; raises where that guard is off."""
         await self._stop_for(error, not_finite.of_scores(error, rollouts))
+
+    async def nothing_to_ask(self, error: NothingToAsk, policy_version: int) -> None:
+        """Pull the cord for orders that brought no query.
+
+        Raises the error where that guard is off, and where nothing was trained yet: then it is the
+        config that has to change.
+        """
+        if not (self.config.nothing_to_ask.is_on and policy_version):
+            raise error
+        figures = {"policy_version": float(policy_version)}
+        await self._trip(nothing_to_ask.of_orders(error, figures, self._recent))
 
     # ── what takes asking others ─────────────────────────────────────────────────────────────
 

@@ -9,7 +9,7 @@ from cluster.loops.drafting import Drafter
 from cluster.loops.journal import Journal
 from cluster.loops.scoring import ResponseScorer
 from label_queue.sides.policy_loop import PolicyLoopSide
-from protocol.errors import NotFinite, ScoringFailed
+from protocol.errors import NotFinite, NothingToAsk, ScoringFailed
 from protocol.labels import QueryOrder
 
 
@@ -22,7 +22,8 @@ class OrderAnswers:
         has_reward: Whether there is a reward yet.
         labels: Who gave the order.
         journal: Takes note.
-        guards: Stop the line for a score that is no number.
+        guards: Stop the line for a score that is no number, or a policy that gives nothing to ask.
+        policy_version: Returns the newest.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class OrderAnswers:
         labels: PolicyLoopSide,
         journal: Journal,
         guards: Guards,
+        policy_version: Callable[[], int],
     ) -> None:
         self._drafter = drafter
         self._scorer = scorer
@@ -40,6 +42,7 @@ class OrderAnswers:
         self._labels = labels
         self._journal = journal
         self._guards = guards
+        self._policy_version = policy_version
 
     async def answer(self, order: QueryOrder) -> None:
         """Draw what was ordered and hand it in."""
@@ -54,3 +57,5 @@ class OrderAnswers:
             self._journal.scoring_failed(len(rollouts), error)
         except NotFinite as error:
             await self._guards.unscored(error, rollouts)
+        except NothingToAsk as error:
+            await self._guards.nothing_to_ask(error, self._policy_version())

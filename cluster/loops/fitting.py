@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from cluster.guards.guards import Guards
 from cluster.loops.journal import Journal
@@ -31,6 +32,8 @@ class RewardFitting:
         guards: Stop the line for a fit that gives no numbers.
         reward_guard: Looks at a version as it is swapped in.
         ledger_seqs: Gets the last label that each version learned, by reward version.
+        learns_marks: Whether the reward model has a head for marks; else no fit is asked to learn
+            any, so that requests which come to the same are the same.
     """
 
     def __init__(
@@ -40,12 +43,15 @@ class RewardFitting:
         guards: Guards,
         reward_guard: RewardGuard,
         ledger_seqs: MutableMapping[int, int],
+        *,
+        learns_marks: bool,
     ) -> None:
         self._parts = parts
         self._journal = journal
         self._guards = guards
         self._reward_guard = reward_guard
         self._ledger_seqs = ledger_seqs
+        self._learns_marks = learns_marks
         self._num_unwritten = 0
         self._turn = asyncio.Lock()
         self._known = 0
@@ -59,6 +65,7 @@ class RewardFitting:
         Where that is broken off, the version before stays live, and the same fit is due. Errors as
         `update`.
         """
+        request = self._learnable(request)
         async with self._broken_off(request):
             with self._journal.fitting("refit"):
                 for num_steps in itertools.count(1):
@@ -77,6 +84,7 @@ class RewardFitting:
         Raises:
             DiskFull: There is still no room, though the ledger's disk has some.
         """
+        request = self._learnable(request)
         async with self._broken_off(request), self._turn:
             if request.goes_on_from == self._known:
                 await self._serve(await self._fitted(request), request)
@@ -101,6 +109,7 @@ class RewardFitting:
         missing = await self._parts.labels.catch_up(refit)
         if missing is None:
             return refit
+        missing = self._learnable(missing)
         self._known = refit.version
         try:
             version = await self._fitted(missing)
@@ -109,6 +118,10 @@ class RewardFitting:
             return refit
         self._journal.refitted(refit)
         return version
+
+    def _learnable(self, request: FitRequest) -> FitRequest:
+        """Return an order without what the reward model has no head to learn."""
+        return request if self._learns_marks else without_marks(request)
 
     async def _serve(self, version: RewardVersion, request: FitRequest) -> None:
         await self._reward_guard.serve(version, request)
@@ -136,3 +149,11 @@ class RewardFitting:
             has_waited = True
             await asyncio.sleep(ROOM_POLL_S)
         return has_waited
+
+
+def without_marks(request: FitRequest) -> FitRequest:
+    """Return an order whose comparisons say nothing of words."""
+    comparisons = tuple(
+        replace(each, marks=()) if each.marks else each for each in request.comparisons
+    )
+    return replace(request, comparisons=comparisons)

@@ -116,6 +116,8 @@ class PolicySteps:
         restored = max(v for v in kept if v <= version)
         policy = await self._parts.learner.restore(restored, step=self.policy.version)
         self._bound.roll_back(policy)
+        self._reward_guard.forget(self._bound.is_left_behind)
+        self._guards.rolled_back(policy)
         self.policy = policy
         await self._keep()  # or a resume would go on from what was left behind
         await self._announce()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cluster.guards.guards import PULLER, Guards
 from cluster.guards.reward_turned import TwiceScored
@@ -67,6 +67,14 @@ class RewardGuard:
     def remember(self, scored: Sequence[ScoredRollout]) -> None:
         """Keep the newest whole responses, to compare rewards on."""
         self._recent.extend(each for each in scored if each.rollout.is_complete)
+
+    def forget(self, is_left_behind: Callable[[Rollout], bool]) -> None:
+        """Compare rewards no more on what versions have written that a rollback left behind.
+
+        The policy in force writes otherwise, and it is its responses that are to be scored.
+        """
+        kept = [each for each in self._recent if not is_left_behind(each.rollout)]
+        self._recent = deque(kept, maxlen=NUM_COMPARED)
 
     async def settled(self) -> int:
         """Wait while a forced refit is swapped in and not yet judged; return `num_forced`.

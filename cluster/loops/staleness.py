@@ -245,6 +245,11 @@ class StalenessBound:
         self._left_behind.append(range(restored.restored_from + 1, restored.version))
         self._refuse_unfit(restored.version)
 
+    def is_left_behind(self, rollout: Rollout) -> bool:
+        """Whether any of it was written by a version that a rollback, or a resume, left behind."""
+        wrote = rollout.policy_versions
+        return any(v in gone for gone in self._left_behind for v in wrote)
+
     # ── over a restart ───────────────────────────────────────────────────────────────────────
 
     def state_at(self, version: int) -> BoundState:
@@ -306,8 +311,7 @@ class StalenessBound:
 
     def _is_fit(self, rollout: Rollout, policy_version: int) -> bool:
         is_fresh = policy_version - rollout.oldest_version <= self._max_policy_lag
-        wrote = rollout.policy_versions
-        return is_fresh and not any(v in gone for gone in self._left_behind for v in wrote)
+        return is_fresh and not self.is_left_behind(rollout)
 
     def _enter_line(self, scored: Sequence[ScoredRollout], state: RolloutState) -> None:
         for each in scored:

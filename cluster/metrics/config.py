@@ -34,6 +34,9 @@ class MetricsConfig(Settings):
     """The wandb project the run belongs to, without its entity: WANDB_ENTITY names that."""
     wandb_text: bool = False
     """Whether prompts, responses and labelers' names are among what wandb is given. Without, its
-    tables say how well, and not what or who."""
+    tables say how well, and not what or who; ledger snapshots say how many."""
+    wandb_artifacts: bool = False
+    """Whether wandb is given artifacts with their lineage when the run has ended by itself: ledger
+    snapshots, reward versions and policy versions, by reference where they are large."""
     prometheus: bool = False
     """Whether Ray's metrics agent exports the rows too, as gauges such as `andon_policy_loss`."""

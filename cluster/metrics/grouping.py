@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
+
+from protocol.json_digest import json_digest
 
 NOT_OF_THE_EXPERIMENT = ("cluster", "metrics", "recording")
 """Parts of a config that say where a run is carried out and what is told of it."""
@@ -19,8 +19,7 @@ def group_of(run_config: Mapping[str, Any]) -> str:
     kept = {name: part for name, part in run_config.items() if name not in NOT_OF_THE_EXPERIMENT}
     if "run" in kept:
         kept["run"] = {name: value for name, value in kept["run"].items() if name != "name"}
-    written = json.dumps(_without_seeds(kept), sort_keys=True)
-    return hashlib.sha256(written.encode()).hexdigest()[:8]
+    return json_digest(_without_seeds(kept))[:8]
 
 
 def _without_seeds(part: Any) -> Any:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -118,7 +119,6 @@ def open_wandb(
 ) -> WandbSink:
     """Open a run's run in wandb, which the config wants; arguments and errors as for `open_hub`."""
     # Imported where it is asked for: wandb takes half a second to import.
-    from cluster.metrics.wandb_logs import kept_id
     from cluster.metrics.wandb_sink import WandbSink
 
     assert config.wandb != "off"
@@ -126,11 +126,23 @@ def open_wandb(
         folder=folder,
         project=config.wandb_project,
         name=run_id,
-        wandb_id=kept_id(folder / "wandb") or unique_id(run_id, folder, began_at),
+        wandb_id=wandb_id_of(folder, run_id, began_at),
         group=group_of(run_config),
         mode=config.wandb,
         run_config=run_config,
     )
+
+
+def wandb_id_of(folder: Path, run_id: str, began_at: float) -> str:
+    """Return a run's id in wandb, which it keeps; arguments as for `open_hub`."""
+    from cluster.metrics.wandb_logs import kept_id
+
+    return kept_id(folder / "wandb") or _sweep_s() or unique_id(run_id, folder, began_at)
+
+
+def _sweep_s() -> str | None:
+    """Return the id that a sweep has given this run, None where none is under way."""
+    return os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
 
 
 def unique_id(run_id: str, folder: Path, began_at: float) -> str:

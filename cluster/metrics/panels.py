@@ -42,6 +42,7 @@ SHARES = frozenset(
         "rollout/truncated_rate",
         "staleness/importance_weight_capped",
         "reward_model/train_accuracy",
+        "reward_model/mark_accuracy",
         "reward_model/validation_accuracy",
         "reward_model/validation_accuracy_current_policy",
         "reward_model/ece",

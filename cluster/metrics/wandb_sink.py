@@ -93,14 +93,29 @@ def _not_offline(reason: str) -> ResourceError:
 
 def _bad_settings(failure: Exception) -> ResourceError:
     return ResourceError(
-        f"wandb refuses its settings ({_said(failure)}): see the WANDB_… environment variables, or "
+        f"wandb refuses its settings ({said(failure)}): see the WANDB_… environment variables, or "
         "set metrics.wandb='off'"
     )
 
 
-def _said(failure: Exception) -> str:
+def said(failure: Exception) -> str:
     """Return what wandb says of a failure, in one line."""
     return " ".join(str(failure).split()) or type(failure).__name__
+
+
+def quiet_settings() -> wandb.Settings:
+    """Return the settings of all runs here: wandb says nothing, and looks at nothing by itself."""
+    return wandb.Settings(
+        console="off",
+        silent=True,
+        init_timeout=CONNECT_TIMEOUT_S,
+        finish_timeout=FINISH_TIMEOUT_S,
+        # Without these wandb reads the machine and the checkout into the run's files.
+        x_disable_meta=True,
+        x_disable_stats=True,
+        disable_git=True,
+        save_code=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +202,7 @@ class WandbSink:
                 self._log(run, row)
         except FAILURES as failure:
             self._let_go()
-            raise refuse(_said(failure)) from failure
+            raise refuse(said(failure)) from failure
         self._run = run
 
     def _started(self) -> wandb.Run:
@@ -208,17 +223,7 @@ class WandbSink:
             # count its rows from 0.
             resume="allow",
             config=self._run_config,
-            settings=wandb.Settings(
-                console="off",
-                silent=True,
-                init_timeout=CONNECT_TIMEOUT_S,
-                finish_timeout=FINISH_TIMEOUT_S,
-                # Without these wandb reads the machine and the checkout into the run's files.
-                x_disable_meta=True,
-                x_disable_stats=True,
-                disable_git=True,
-                save_code=False,
-            ),
+            settings=quiet_settings(),
             force=True,
         )
 
@@ -290,7 +295,7 @@ class WandbSink:
         try:
             say()
         except FAILURES as failure:
-            _log.warning("wandb has failed", reason=_said(failure))
+            _log.warning("wandb has failed", reason=said(failure))
             return False
         return True
 
@@ -311,7 +316,7 @@ class WandbSink:
         try:
             wandb.teardown()
         except FAILURES as failure:  # it has ended by itself
-            _log.info("wandb was gone", reason=_said(failure))
+            _log.info("wandb was gone", reason=said(failure))
 
     def _note(self) -> None:
         """Write down what is known of wandb: `wandb clean` removes logs that were sent."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cluster.config import RunConfig
 from cluster.planning.models import MetaModels
 from cluster.planning.needs import OnDisk
-from cluster.planning.trained import share_bytes
+from cluster.planning.trained import learner_share_bytes, share_bytes
 from cluster.planning.transport import policy_kind, whole_version_bytes
 
 TRAINER_STATES = 3
@@ -16,16 +16,21 @@ def on_disk(run: RunConfig, models: MetaModels) -> tuple[OnDisk, ...]:
     """Return what is kept, the largest as their bounds in the config allow."""
     kept = run.learner.checkpoint.keep + 1
     policy, reward = models.policy(policy_kind(run)), models.reward(run.reward_model)
-    learner = run.learner.num_ranks * share_bytes(policy, run.learner)
+    learner = run.learner.num_ranks * learner_share_bytes(run, policy)
     trainer = run.reward_trainer.num_ranks * share_bytes(reward, run.reward_trainer)
     versions = _reward_versions(run)
+    num_saved = 1 if run.learner.ema is None else 2
     return (
         OnDisk(
             name=f"{kept} policy checkpoints",
             num_bytes=kept * learner,
             field="learner.checkpoint.keep",
         ),
-        OnDisk(name="the last policy", num_bytes=whole_version_bytes(run, models), field=""),
+        OnDisk(
+            name="the last policy" if num_saved == 1 else "the last policy and its average",
+            num_bytes=num_saved * whole_version_bytes(run, models),
+            field="",
+        ),
         OnDisk(
             name=f"{versions} reward versions",
             num_bytes=versions * 4 * reward.trained,

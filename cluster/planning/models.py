@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, Literal
 
 import torch
@@ -195,6 +195,37 @@ class MetaModels:
         return max(graded, looked_at)
 
     @lru_cache  # noqa: B019
+    def text_pass(
+        self,
+        kind: PolicyKind,
+        rows: int,
+        tokens: int,
+        dtype: str,
+        *,
+        checkpointing: bool,
+        gradients_are_new: bool | None,
+    ) -> int:
+        """Return the most bytes that a pass over pretraining text holds, beyond the same.
+
+        Args:
+            kind: What is trained.
+            rows: Blocks of the pass.
+            tokens: Of a block.
+            dtype: Of the weights.
+            checkpointing: Whether layers are computed again.
+            gradients_are_new: As in `policy_step`; None: the pass only looks.
+        """
+        if not self._follows_passes:
+            return 0
+        model = self._policy(kind).to(getattr(torch, dtype))
+        if checkpointing:
+            keep_no_activations(model)
+        inputs = _responses(PassShape(rows=rows, prompt_tokens=1, response_tokens=tokens - 1))
+        run = partial(_text_losses, model, inputs)
+        with torch.set_grad_enabled(gradients_are_new is not None):
+            return _peak(model, run, gradients_are_new=gradients_are_new)
+
+    @lru_cache  # noqa: B019
     def reward_step(
         self,
         config: RewardModelConfig,
@@ -290,6 +321,12 @@ def _raw_scores(model: RewardModel, ids: Tensor) -> Tensor:
     hidden = hidden_states(model.backbone, ids)
     scores: Tensor = model.heads(hidden[:, -1])
     return scores
+
+
+def _text_losses(model: PolicyModel, inputs: tuple[Tensor, ...]) -> Tensor:
+    logprobs, zeros, _ = model(*inputs, with_values=False)
+    losses: Tensor = (zeros - logprobs).mean(dim=1)
+    return losses.sum()
 
 
 def _summed(outputs: tuple[Tensor, ...]) -> Tensor:

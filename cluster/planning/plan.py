@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from actors.prompts.articles import MAX_PROMPT_TOKENS
 from cluster.config import RunConfig
 from cluster.planning import problems
 from cluster.planning.disk import on_disk
@@ -96,4 +97,6 @@ def _prompt_tokens(run: RunConfig, model_tokens: int) -> int:
     room = max(1, model_tokens - run.response.max_tokens)
     if run.prompts.source == "reviews":
         return min(room, run.prompts.prompt_tokens)
+    if run.prompts.source == "articles":
+        return min(room, MAX_PROMPT_TOKENS)
     return min(room, run.prompts.max_tokens or room)

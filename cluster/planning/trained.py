@@ -6,10 +6,9 @@ Letters: P weights, W ranks, B sequences of a pass.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 from cluster.config import RunConfig
-from cluster.planning.model_states import MOMENTS, ModelStates, model_states
+from cluster.planning.model_states import AVERAGE, MOMENTS, ModelStates, model_states
 from cluster.planning.models import BYTES, MetaModels, PassShape, Weights
 from cluster.planning.needs import MIB, Kind, Process, more
 from cluster.planning.transport import (
@@ -53,22 +52,27 @@ def learner_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int) -> lis
         prompt_tokens=prompt_tokens,
         response_tokens=run.response.max_tokens,
     )
-    states = model_states(policy, config, has_many_passes=rows > config.micro_batch_size)
-    peak = partial(
-        models.policy_step,
-        kind,
-        shape,
-        config.dtype,
-        checkpointing=config.gradient_checkpointing,
-        gradients_are_new=states.gradients_are_new,
-    )
+    is_many = rows > config.micro_batch_size or run.ppo.ptx.coefficient > 0
+    has_average = config.ema is not None
+    states = model_states(policy, config, has_many_passes=is_many, has_average=has_average)
+
+    def peak() -> int:
+        of_responses = models.policy_step(
+            kind,
+            shape,
+            config.dtype,
+            checkpointing=config.gradient_checkpointing,
+            gradients_are_new=states.gradients_are_new,
+        )
+        return max(of_responses, _text_pass(run, models, rows, states.gradients_are_new))
+
     gpus = run.cluster.gpus_per_learner_rank
     # Beside adapters ρ is the weights that they leave as they are.
     reference = models.language_model.total if kind.lora is None else 0
     model = more(_held(states, peak, config, gpus), weights=BYTES[config.dtype] * reference)
     own = PROCESS + states.offloaded
     # As π and ρ are loaded; then at each checkpoint, which is joined from its tensors' bytes.
-    host = own + max(4 * (policy.total + reference), 2 * share_bytes(policy, config))
+    host = own + max(4 * (policy.total + reference), 2 * learner_share_bytes(run, policy))
     if kind.lora is not None:
         # The last policy: a copy of all, another with adapters merged, its tensors, their bytes.
         host = max(host, own + 4 * whole_version_bytes(run, models))
@@ -83,6 +87,30 @@ def learner_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int) -> lis
         )
         for rank in range(config.num_ranks)
     ]
+
+
+def _text_pass(run: RunConfig, models: MetaModels, rows: int, gradients_are_new: bool) -> int:
+    """Return what the largest pass over pretraining text holds; 0 where there is none.
+
+    Args:
+        run: The config.
+        models: Its models.
+        rows: Episodes of a minibatch on one rank.
+        gradients_are_new: Whether a pass makes gradients of its own.
+    """
+    config, ptx = run.learner, run.ppo.ptx
+    if run.pretraining is None:
+        return 0
+    is_trained_on = ptx.coefficient > 0
+    most = ptx.examples_per_episode * rows if is_trained_on else config.micro_batch_size
+    return models.text_pass(
+        policy_kind(run),
+        min(most, config.micro_batch_size),
+        run.pretraining.block_tokens,
+        config.dtype,
+        checkpointing=config.gradient_checkpointing,
+        gradients_are_new=gradients_are_new if is_trained_on else None,
+    )
 
 
 def reward_trainer_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int) -> list[Process]:
@@ -134,15 +162,25 @@ def reward_trainer_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int)
     ]
 
 
-def share_bytes(weights: Weights, config: DeepSpeedConfig) -> int:
-    """Return what one rank writes of an engine's state: weights, float32 copy, moments.
+def learner_share_bytes(run: RunConfig, policy: Weights) -> int:
+    """Return what one rank of the learner writes of a version.
+
+    On one rank in float32 that is 12 bytes a weight that is trained, and 16 with an average.
+    """
+    return share_bytes(policy, run.learner, has_average=run.learner.ema is not None)
+
+
+def share_bytes(weights: Weights, config: DeepSpeedConfig, *, has_average: bool = False) -> int:
+    """Return what one rank writes of an engine's state: weights, float32 copy, moments, average.
 
     Below stage 3 each rank writes all weights that are trained.
     """
     is_plain = config.dtype == "float32" and config.zero_stage == 0
     own = -(-weights.trained // config.num_ranks)
     used = own if config.zero_stage == 3 else weights.trained
-    return BYTES[config.dtype] * used + (MOMENTS * weights.trained if is_plain else 12 * own)
+    averaged = AVERAGE * (weights.trained if is_plain else own) if has_average else 0
+    moved = MOMENTS * weights.trained if is_plain else (4 + MOMENTS) * own
+    return BYTES[config.dtype] * used + moved + averaged
 
 
 def _held(

@@ -8,6 +8,7 @@ training set.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -52,11 +53,11 @@ def replay_label_queue(recording: Recording, window: Window, tolerance: float) -
 
 
 class _FreshQueue:
-    """A label queue whose clock stands where the recording is."""
+    """A label queue whose clock is set by the recording, and goes on from there."""
 
     def __init__(self, recording: Recording, past: Ledger, root: Path) -> None:
         config = recording.config
-        self._now = 0.0
+        self._ahead_s = 0.0
         self._people = _Unwritten(past)
         run_id = str(recording.folder.read_state("run_id")["run_id"])
         ledger = SqlLedger.open(root / "ledger.sqlite", run_id)
@@ -68,14 +69,14 @@ class _FreshQueue:
             config.label_schedule,
             run_id=run_id,
             seed=config.run.seed,
-            clock=lambda: self._now,
+            clock=self._clock,
         )
         self.num_learned = 0
         """Reward versions so far."""
 
     async def move(self, exchange: Exchange, tolerance: float) -> Outcome | None:
         """Tell the queue what it was told; of a fit, return how it compares."""
-        self._now = exchange.at
+        self._ahead_s = exchange.at - time.monotonic()
         loop = self._queue.policy_loop
         if exchange.crossing is SET_PROGRESS:
             await loop.set_progress(exchange.ask.episodes, exchange.ask.policy)
@@ -89,6 +90,11 @@ class _FreshQueue:
                 self.num_learned = exchange.ask.version
             return outcome
         return None
+
+    def _clock(self) -> float:
+        # When an answer was recorded is later than when the queue gave it, of one more than of
+        # another: a clock that stood still would never see due what is due by time.
+        return time.monotonic() + self._ahead_s
 
     async def close(self) -> None:
         """Let go of the scratch ledger."""

@@ -18,6 +18,7 @@ from cluster.replay.outcome import Outcome, Window
 from cluster.replay.recording import Recording, scratch
 from learners.engine import free_port, join_ranks, leave_ranks
 from learners.ppo import PPOLearner
+from learners.pretraining import PretrainingBlocks
 from learners.weights import ObjectStorePublisher
 from protocol.errors import AndonError, InputError, MissingError
 from protocol.messages import PolicyVersion, StepReport
@@ -99,6 +100,9 @@ def make_learner(
         root: Where it keeps its checkpoints.
         probe: What it announces its versions with, token ids.
         publisher: Takes its weights.
+
+    Raises:
+        MissingError: The run's pretraining text is gone.
     """
     config = recording.config
     return PPOLearner(
@@ -112,6 +116,11 @@ def make_learner(
         publisher=publisher,
         seed=config.run.seed,
         adapters_travel=config.rollouts.adapters_travel,
+        pretraining=(
+            None
+            if config.pretraining is None
+            else PretrainingBlocks.read(recording.folder.pretraining)
+        ),
     )
 
 

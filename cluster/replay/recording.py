@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.config import RunConfig, load_config
+from cluster.config import RunConfig
+from cluster.config_file import load_config
 from cluster.loops.scoring import scored_sequence
 from cluster.recordings.crossings import ADD_REFERENCE, START, StreamName
 from cluster.recordings.exchanges import Exchange, read_exchanges

@@ -1,8 +1,12 @@
-"""The report in wandb: its pictures, its rows as tables, and histograms, in the run's summary."""
+"""The report in wandb: its pictures, its rows as tables, and histograms, in the run's summary.
+
+And what the run made, as artifacts with their lineage, where the config asks for them.
+"""
 
 from __future__ import annotations
 
-from cluster.metrics.hub import open_wandb
+from cluster.metrics.grouping import group_of
+from cluster.metrics.hub import open_wandb, wandb_id_of
 from cluster.report.records import RunRecords
 from cluster.report.tables import histograms, report_tables
 from cluster.report.write import PICTURES
@@ -37,3 +41,29 @@ def show_in_wandb(run: RunRecords, folder: RunFolder) -> None:
         histograms=histograms(run),
     )
     sink.close()
+
+
+def show_lineage_in_wandb(run: RunRecords, folder: RunFolder) -> int:
+    """Give what a run made to wandb, as its config says; return how many artifacts are new there.
+
+    Blocks until wandb has them. Called again, it gives what has come since.
+
+    Raises:
+        AndonError: wandb cannot start, or a file of the run is not as it was written.
+    """
+    metrics = run.config.metrics
+    if metrics.wandb == "off" or not metrics.wandb_artifacts:
+        return 0
+    from cluster.metrics.wandb_lineage import LineageRun, give_lineage
+    from cluster.report.lineage import describe_lineage
+
+    return give_lineage(
+        describe_lineage(run, folder),
+        LineageRun(
+            wandb_id=wandb_id_of(folder.path.resolve(), folder.run_id, folder.began_at),
+            name=folder.run_id,
+            group=group_of(run.config.model_dump(mode="json")),
+            project=metrics.wandb_project,
+            mode=metrics.wandb,
+        ),
+    )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.config import RunConfig, load_config
+from cluster.config import RunConfig
+from cluster.config_file import load_config
 from cluster.metrics.jsonl_sink import read_metrics
 from cluster.recordings.records import (
     ActorLook,

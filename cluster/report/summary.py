@@ -34,6 +34,9 @@ REASONS = {
     "gold_final_mean": "the task has no hidden score, or no PPO step was taken",
     "kl_final_mean": "no PPO step was taken",
     "kl_target": "the KL coefficient is fixed",
+    "pretraining_loss_base": "the run has no [pretraining] text, or no PPO step was taken",
+    "pretraining_loss_final": "the run has no [pretraining] text, or no PPO step was taken",
+    "alignment_tax_final": "the run has no [pretraining] text, or no PPO step was taken",
     "labelled_by": "there is no label",
     "labels_acknowledged": "only simulated labelers count what was acknowledged to them",
     "coverage_median": "no query was made after the first refit",
@@ -63,6 +66,7 @@ def summarize(run: RunRecords) -> Summary:
     summary: Summary = {
         **_what_ran(run),
         **_quality(run),
+        **_pretraining(run),
         **_labels(run),
         **_online(run),
         **_validation(run),
@@ -100,6 +104,19 @@ def _quality(run: RunRecords) -> Summary:
         "gold_final_mean": mean_or_none([run.gold(rollout) for rollout in last]),
         "kl_final_mean": mean_or_none(last_part(run.series("kl/reference_mean"), FINAL_PARTS_KL)),
         "kl_target": run.config.kl.target if is_adaptive else None,
+    }
+
+
+def _pretraining(run: RunRecords) -> Summary:
+    """Return what ρ and the newest policy lose on held-out pretraining text, nats a token."""
+    losses, taxes = run.series("policy/pretraining_loss"), run.series("policy/alignment_tax")
+    if not losses or not taxes:
+        names = ("pretraining_loss_base", "pretraining_loss_final", "alignment_tax_final")
+        return dict.fromkeys(names)
+    return {
+        "pretraining_loss_base": losses[-1] - taxes[-1],
+        "pretraining_loss_final": losses[-1],
+        "alignment_tax_final": taxes[-1],
     }
 
 

@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import shutil
 import time
 from pathlib import Path
 
-from actors.prompts.grammar import review_corpus
+from actors.prompts.corpora import corpus
 from cluster.config import RunConfig
 from cluster.run_folder import write_json
 from cluster.starting.policy_source import policy_folder
 from cluster.starting.ranks import RankGroup, on_bundle, place
 from learners.config import BaseModelConfig
 from learners.shell import SupervisedRank
+from protocol.json_digest import json_digest
+from protocol.ports import OpenStore
 from protocol.remote import spawn
 
 MADE_FILE = "made.json"
+ADDED: dict[str, dict[str, object]] = {
+    "": {"texts": "reviews"},
+    "training": {"whole_texts": False, "loss_after": ""},
+    "engine": {"matmul_dtype": "auto"},
+}
+"""By section of a recipe, keys that older recipes lack, and what was so without them."""
 
 
-async def starting_policy(config: RunConfig, cache: Path) -> tuple[Path, float | None]:
+async def starting_policy(
+    config: RunConfig, cache: Path, open_store: OpenStore
+) -> tuple[Path, float | None]:
     """Return the starting policy's folder, and the seconds its making took, now or before.
 
-    With a `[base_model]` section the policy is trained from scratch on generated reviews by the
+    With a `[base_model]` section the policy is trained from scratch on generated texts by the
     project's own supervised learner, unless the cache holds one of the same recipe.
+
+    Args:
+        config: The resolved config.
+        cache: Where base models are kept.
+        open_store: How whoever makes one reaches that folder.
 
     Raises:
         MissingError: `policy.path` is no folder and no hub id.
@@ -35,23 +49,29 @@ async def starting_policy(config: RunConfig, cache: Path) -> tuple[Path, float |
     if recipe is None:
         assert config.policy is not None, "the config names one of the two"
         return await asyncio.to_thread(policy_folder, config.policy.path), None
-    folder = _folder(recipe, cache)
+    folder = base_model_folder(recipe, cache)
     if (made := _made(folder)) is not None:
         return folder, float(made["seconds"])
     started = time.monotonic()
-    loss = await _train(config, recipe, folder)
+    loss = await _train(config, recipe, folder, open_store)
     seconds = time.monotonic() - started
-    write_json(folder / MADE_FILE, {"seconds": seconds, "loss": loss})
+    note_made(folder, seconds=seconds, loss=loss)
     return folder, seconds
 
 
 def made_base_model(recipe: BaseModelConfig, cache: Path) -> Path | None:
     """Return the folder of the base model that was made by a recipe, None if the cache has none."""
-    folder = _folder(recipe, cache)
+    folder = base_model_folder(recipe, cache)
     return None if _made(folder) is None else folder
 
 
-def _folder(recipe: BaseModelConfig, cache: Path) -> Path:
+def note_made(folder: Path, *, seconds: float, loss: float) -> None:
+    """Note that a base model is whole, how long its making took, and its loss in nats a token."""
+    write_json(folder / MADE_FILE, {"seconds": seconds, "loss": loss})
+
+
+def base_model_folder(recipe: BaseModelConfig, cache: Path) -> Path:
+    """Return where the base model of a recipe lies, made or not."""
     return (cache / f"base-model-{_digest(recipe)}").absolute()
 
 
@@ -64,15 +84,17 @@ def _made(folder: Path) -> dict[str, float] | None:
         return None  # garbled is not whole: it is made anew
 
 
-async def _train(config: RunConfig, recipe: BaseModelConfig, folder: Path) -> float:
+async def _train(
+    config: RunConfig, recipe: BaseModelConfig, folder: Path, open_store: OpenStore
+) -> float:
     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-    texts = await asyncio.to_thread(review_corpus, recipe.num_texts, recipe.seed)
+    texts = await asyncio.to_thread(corpus, recipe.texts, recipe.num_texts, recipe.seed)
     resources = {"CPU": config.cluster.cpus_per_part}
     group = await place([resources] * recipe.engine.num_ranks, "PACK", "the base model's learner")
     ranks = RankGroup(
         [
             spawn(SupervisedRank, "the base model's learner", on_bundle(group, rank, resources))(
-                rank=rank, config=recipe
+                rank=rank, config=recipe, open_store=open_store
             )
             for rank in range(recipe.engine.num_ranks)
         ],
@@ -86,6 +108,15 @@ async def _train(config: RunConfig, recipe: BaseModelConfig, folder: Path) -> fl
 
 
 def _digest(recipe: BaseModelConfig) -> str:
-    """Name a recipe: another recipe, another folder."""
-    content = json.dumps(recipe.model_dump(mode="json"), sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:12]
+    """Name a recipe: another recipe, another folder.
+
+    What recipes came to have later is left out where it says what was so before, so that runs which
+    began then find theirs.
+    """
+    said = recipe.model_dump(mode="json")
+    for section, added in ADDED.items():
+        part = said[section] if section else said
+        for name, before in added.items():
+            if part[name] == before:
+                del part[name]
+    return json_digest(said)[:12]

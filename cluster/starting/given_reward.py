@@ -69,19 +69,26 @@ def find_bundle(reference: str) -> Path:
     return kept[chosen].absolute()
 
 
-def check_given(bundle: Path, policy: Path) -> None:
+def check_given(bundle: Path, policy: Path, *, pays_marks: bool = False) -> None:
     """Raise InputError where a reward cannot read what the policy writes, as far as can be told.
 
     Args:
         bundle: The reward version's folder.
         policy: ρ, a folder.
+        pays_marks: Whether `ppo.mark_coefficient` is above 0.
 
     Raises:
         MissingError: There is no bundle, or no model that its adapters belong to.
         BundleCorrupt: Its manifest is not as one is written.
-        InputError: The two know different numbers of tokens.
+        InputError: The two know different numbers of tokens, or marks are paid that it has not
+            learned.
     """
     manifest = read_manifest(bundle)
+    if pays_marks and manifest.reward_model.marks is None:
+        raise InputError(
+            f"run.reward: {bundle} has learned no marks, and ppo.mark_coefficient is above 0: take "
+            "one that was fitted with [reward_model.marks], or set the coefficient to 0"
+        )
     if manifest.base is not None:
         base_folder(manifest.base, bundle)
     ours, theirs = _vocabulary(policy), _vocabulary(bundle)

@@ -8,7 +8,7 @@ from typing import Any
 
 from actors.end_tokens import model_end_ids
 from actors.tokenizer import load_tokenizer
-from cluster.config import load_config
+from cluster.config_file import load_config
 from cluster.starting.policy_source import policy_folder
 from cluster.starting.prompts import written_end_rule
 from label_queue.exchange.preference_import import WrittenEnds

@@ -12,9 +12,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-import ray
 from ray.util.placement_group import PlacementGroup, remove_placement_group
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.shell import RolloutActorShell
 from cluster.config import RunConfig
@@ -22,6 +20,7 @@ from cluster.loops.fleet import RolloutFleet
 from cluster.loops.parts import Parts
 from cluster.run_folder import RunFolder
 from cluster.starting.given_reward import GivenReward, adopt, check_given, find_bundle
+from cluster.starting.keeping import on_this_node
 from cluster.starting.part_stops import PartStops
 from cluster.starting.prompts import RunTexts, read_texts
 from cluster.starting.publishers import publisher_maker
@@ -35,16 +34,17 @@ from cluster.starting.remote import (
 )
 from cluster.starting.resumption import recollect
 from cluster.starting.rollout_actors import RolloutActors
-from cluster.starting.session import REWARD_PREFIX, RaySession
+from cluster.starting.session import RaySession
 from cluster.supervision.deadlines import started_within
 from cluster.supervision.restarts import Restarts
 from label_queue.intake.shell import INTAKE_OPTIONS, IntakeShell
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
+from learners.config import PPOConfig
 from learners.shell import LearnerRank, RewardTrainerRank
 from protocol.bearer import REWARD_TOKEN, token_sha256
 from protocol.labels import RewardVersion
 from protocol.messages import PolicyVersion, Prompt
-from protocol.ports import RewardTrainer
+from protocol.ports import OpenStore, RewardTrainer
 from protocol.remote import Remote, spawn
 from protocol.seeds import derived_seed
 from reward_service.client import RewardClient
@@ -68,6 +68,7 @@ class Placement:
         policy_path: ρ, a folder.
         texts: What the run reads with ρ's tokenizer; None: it is read while other parts start.
         restarts: How often a part that dies may be started again.
+        open_store: How a part reaches the run's folders and ρ, from wherever it is placed.
         reward: The reward version that is served from the start, of a run that goes on.
     """
 
@@ -79,12 +80,14 @@ class Placement:
         policy_path: Path,
         texts: RunTexts | None,
         restarts: Restarts,
+        open_store: OpenStore,
         reward: RewardVersion | None = None,
     ) -> None:
         self._config = config
         self._folder = folder
         self._session = session
-        self._policy_path = policy_path
+        self._policy_path = policy_path.absolute()
+        self._open_store = open_store
         self._texts_given = texts
         self._reward = reward
         self._restarts = restarts
@@ -163,10 +166,13 @@ class Placement:
         if texts is None:
             texts = await asyncio.to_thread(read_texts, self._config, self._policy_path)
         self.texts = texts
+        # A run that goes on has its blocks already, and takes no others, whatever a file holds now.
+        if texts.pretraining is not None and not self._folder.pretraining.exists():
+            await asyncio.to_thread(texts.pretraining.write, self._folder.pretraining)
         return self.texts.query_prompts.draw(NUM_PINNED_PROMPTS)
 
     async def _start_label_queue(self) -> RemoteLabelQueue:
-        options = {**QUEUE_OPTIONS, **self._actor_options(), "name": QUEUE_NAME}
+        options = {**QUEUE_OPTIONS, **on_this_node(), "name": QUEUE_NAME}
         queue = spawn(LabelQueueShell, "the label queue", options)(
             self._config.labels,
             run_id=self._session.run_id,
@@ -175,6 +181,7 @@ class Placement:
             mode=self._config.run.mode,
             seed=self._config.run.seed,
             recall=partial(recollect, self._folder.path.resolve()),
+            snapshot=self._folder.ledger_folds.resolve(),
         )
         self._stops.push_async_callback(queue.ask, LabelQueueShell.close)
         self.labels, self.label_queue = RemoteLabelQueue(queue), queue
@@ -185,17 +192,14 @@ class Placement:
 
     async def _start_intake(self) -> None:
         """Have the labelling face listen at this machine's loopback."""
-        session, here = self._session, ray.get_runtime_context().get_node_id()
-        options = {
-            **INTAKE_OPTIONS,
-            "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False),
-        }
+        session, options = self._session, {**INTAKE_OPTIONS, **on_this_node()}
         self.intake = spawn(IntakeShell, "the intake", options)(
             QUEUE_NAME,
             self._config.labels.intake,
             session.site,
             host=self._config.cluster.http_host,
             port=session.http_port,
+            prompt_language=self._config.prompts.shown_language,
         )
         self._stops.push_async_callback(self.intake.ask, IntakeShell.stop)
         async with started_within(self.intake.who, "listen"):
@@ -216,6 +220,7 @@ class Placement:
                 config,
                 # No two actors of a run may draw alike, nor one that replaces another.
                 derived_seed(seed, f"rollouts after {number}" if number else "rollouts", index),
+                open_store=self._open_store,
             )
 
         self._rollout_actors = RolloutActors(config.num_actors, spawned, self._restarts)
@@ -235,7 +240,7 @@ class Placement:
         return fleet
 
     async def _start_learner(self, pinned: Awaitable[list[Prompt]]) -> None:
-        config = self._config.learner
+        config, no_text = self._config.learner, self._config.pretraining is None
         resources = self._resources(self._config.cluster.gpus_per_learner_rank)
         # Runs of one name in two places must not meet in it; and a killed rank leaves it behind.
         shared_folder = SHARED_MEMORY / f"andon-{self._session.run_id}-{os.getpid()}"
@@ -247,7 +252,7 @@ class Placement:
                 spawn(LearnerRank, "the learner", on_bundle(group, rank, resources))(
                     rank=rank,
                     policy=self._config.policy_at(self._policy_path),
-                    ppo=self._config.ppo,
+                    ppo=self._ppo(),
                     kl=self._config.kl,
                     learner=config,
                     checkpoint_root=self._folder.policies.resolve(),
@@ -255,6 +260,8 @@ class Placement:
                     seed=self._config.run.seed,
                     make_publisher=publisher_maker(self._config, self._actor_ids, shared_folder),
                     adapters_travel=self._config.rollouts.adapters_travel,
+                    pretraining=None if no_text else self._folder.pretraining.resolve(),
+                    open_store=self._open_store,
                 )
                 for rank in range(config.num_ranks)
             ],
@@ -266,10 +273,18 @@ class Placement:
         self.policy = said(await ranks.ask(LearnerRank.start, host, port, probe.token_ids))
         self.learner = RemoteLearner(ranks)
 
+    def _ppo(self) -> PPOConfig:
+        """Return the algorithm, the critic's bundle by a path that is this folder's everywhere."""
+        ppo = self._config.ppo
+        if ppo.critic_path is None:
+            return ppo
+        return ppo.model_copy(update={"critic_path": str(Path(ppo.critic_path).absolute())})
+
     async def _place_reward_trainer(self) -> RewardTrainer:
         if self._config.run.reward is not None:
             bundle = find_bundle(self._config.run.reward)
-            check_given(bundle, self._policy_path)
+            pays_marks = self._config.ppo.mark_coefficient > 0
+            check_given(bundle, self._policy_path, pays_marks=pays_marks)
             return GivenReward(await asyncio.to_thread(adopt, bundle, self._folder.rewards))
         config = self._config.reward_trainer
         resources = self._resources(self._config.cluster.gpus_per_learner_rank)
@@ -285,6 +300,7 @@ class Placement:
                         fit=self._config.reward_fit,
                         deepspeed=config,
                         root=self._folder.rewards.resolve(),
+                        open_store=self._open_store,
                     )
                     for rank in range(config.num_ranks)
                 ],
@@ -298,7 +314,9 @@ class Placement:
 
     async def _start_reward_service(self, pinned: Awaitable[list[Prompt]]) -> RewardClient:
         config = self._config.reward_service
-        announcer = self.announcer = start_announcer("reward-announcer", config, self._reward)
+        announcer = self.announcer = start_announcer(
+            "reward-announcer", config, self._reward, self._open_store, on_this_node()
+        )
         build = partial(
             build_reward_app,
             announcer=announcer,
@@ -307,8 +325,9 @@ class Placement:
             config=config,
             actor_options=self._replica_options(),
             token_digest=self._reward_token(),
+            open_store=self._open_store,
         )
-        handle = await self._session.deploy(build, "reward", REWARD_PREFIX)
+        handle = await self._session.deploy(build, "reward", self._session.reward_prefix)
         return connect(handle, announcer, config, self._config.run.seed)
 
     def _reward_token(self) -> str | None:

@@ -46,9 +46,10 @@ def model_shape(run: RunConfig) -> Any:
     from reward_service.pretrained import read_config
 
     if run.base_model is not None:
-        from actors.prompts.grammar import vocabulary
+        from actors.prompts.corpora import corpus_vocabulary
 
-        return language_model_config(len(SPECIAL_TOKENS) + len(vocabulary()), run.base_model)
+        words = corpus_vocabulary(run.base_model.texts)
+        return language_model_config(len(SPECIAL_TOKENS) + len(words), run.base_model)
     assert run.policy is not None, "a run starts from one of the two"
     folder = Path(run.policy.path)
     if not folder.exists() and _HUB_ID.match(run.policy.path):

@@ -8,15 +8,17 @@ import psutil
 import structlog
 
 from actors.memory import check_free_memory
-from cluster.config import RunConfig
+from cluster.config import ClusterConfig, RunConfig
 from cluster.run_folder import RunFolder
 from cluster.starting.environment import cluster_address
 from cluster.starting.folders import check_home, check_ray_temp, check_writable
 from cluster.starting.policy_source import model_shape, policy_folder
 from cluster.starting.ports import REWARD_PORT, check_ray, free_port
 from cluster.starting.prompts import RunTexts, read_texts
+from cluster.stores.config import OBJECT_STORE, SHARED_DISK
 from label_queue.config import LabelsConfig
 from label_queue.connectors.outposts import check_tools
+from label_queue.intake.sign_in.secret import read_client_secret
 from label_queue.labeling.guidelines import read_guidelines
 from label_queue.ledger.opening import is_there
 from label_queue.ledger.sql import SqlLedger
@@ -46,17 +48,18 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
     if config.base_model is not None:
         check_writable(cache, "the base model's folder", "start from a folder of yours")
     free_port(config.cluster.http_host, config.cluster.http_port)
-    free_port(config.cluster.http_host, config.cluster.reward_port, REWARD_PORT)
     address = cluster_address(config.cluster.address)
     if address is not None:
-        check_ray(address)
+        check_ray(address)  # the reward's port is Serve's there, and may be other runs', too
     else:
+        free_port(config.cluster.http_host, config.cluster.reward_port, REWARD_PORT)
         _check_ledger(RunFolder(folder), config.labels)
         if not config.cluster.gpus_per_actor:
             num_actors = config.rollouts.num_actors
             free_bytes = psutil.virtual_memory().available
             check_free_memory(config.rollouts.kv_cache_gib, num_actors, free_bytes)
     check_home()
+    check_store(config.cluster, folder)
     if address is None:
         check_ray_temp()
     if config.metrics.wandb == "online":
@@ -68,7 +71,7 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
     if config.run.reward is not None:
         _check_reward(config)
     if address is None:
-        check_tools(config.labels.connectors)
+        _check_outside(config.labels)
     if config.policy is None:
         check_adapters(config)
         return None
@@ -83,6 +86,25 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
     if address is None:
         check_room(config, folder)
     return texts
+
+
+def check_store(config: ClusterConfig, folder: Path) -> None:
+    """Write to the store of folders and read it, where it is at a URL; and this node's copies.
+
+    Raises:
+        ConfigError: No such store is known, or it has folders of another run of this name.
+        ResourceError: It refuses, or this node can keep no copies.
+    """
+    if config.cache is not None:
+        check_writable(Path(config.cache), "cluster.cache", "name another folder, on every node")
+    if config.store in (OBJECT_STORE, SHARED_DISK):
+        return
+    # Imported where there is one: fsspec and Ray take their time.
+    from cluster.stores.whereabouts import Whereabouts
+
+    Whereabouts(
+        run=folder.resolve(), store=config.store, cache=config.cache, cache_gib=config.cache_gib
+    ).check(is_new=not RunFolder(folder).state.exists())
 
 
 def check_adapters(config: RunConfig) -> None:
@@ -141,7 +163,15 @@ def _check_reward(config: RunConfig) -> None:
 
     bundle = find_bundle(str(config.run.reward))
     if config.policy is not None:
-        check_given(bundle, policy_folder(config.policy.path))
+        pays_marks = config.ppo.mark_coefficient > 0
+        check_given(bundle, policy_folder(config.policy.path), pays_marks=pays_marks)
+
+
+def _check_outside(labels: LabelsConfig) -> None:
+    """Raise UserError where outside tools, or those who vouch for people, cannot be asked."""
+    check_tools(labels.connectors)
+    if labels.intake.oidc is not None:
+        read_client_secret(labels.intake.oidc)
 
 
 def _check_label_side(config: RunConfig) -> None:

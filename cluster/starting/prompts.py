@@ -1,4 +1,4 @@
-"""What a run reads with the policy's tokenizer: its two prompt streams, and texts to score 0.
+"""What a run reads with the policy's tokenizer: its two prompt streams, and other texts.
 
 One stream is trained on; people are asked about the other.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from actors.config import ResponseConfig
 from actors.end_tokens import model_end_ids
@@ -17,6 +18,7 @@ from cluster.config import RunConfig
 from cluster.guards.anchor_accuracy import AnchorPair
 from cluster.starting.anchor_texts import read_anchor_pairs, review_anchors
 from cluster.starting.normalisation_texts import read_normalisation_texts
+from cluster.starting.pretraining_texts import read_pretraining
 from cluster.starting.written_responses import ResponseReader
 from label_queue.simulated.gold.registry import gold_of
 from protocol.ending import EndRule
@@ -25,6 +27,9 @@ from protocol.model_folder import ModelFolder, inspect_model
 from protocol.ports import PromptSource
 from protocol.seeds import derived_seed
 from protocol.tokenizing import PolicyTokenizer
+
+if TYPE_CHECKING:
+    from learners.pretraining import PretrainingBlocks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +44,12 @@ class RunTexts:
     """[N][T_n] tokens that the reward shall score 0 on average; None: samples of ρ normalise."""
     anchors: tuple[AnchorPair, ...] = ()
     """Pairs of known order, for a guard; none: the ledger's."""
+    pretraining: PretrainingBlocks | None = None
+    """Text to train on beside PPO, and to measure on."""
 
 
 def read_texts(config: RunConfig, policy_path: Path) -> RunTexts:
-    """Read prompts and normalisation texts; of a large file or a dataset this takes a while.
+    """Read prompts and other texts; of a large file or a dataset this takes a while.
 
     Raises:
         UserError: A file or dataset is missing or not what it says, a prompt is too long, or the
@@ -54,6 +61,11 @@ def read_texts(config: RunConfig, policy_path: Path) -> RunTexts:
         query_prompts=query_prompts,
         normalisation=normalisation_sequences(config, policy_path),
         anchors=anchor_pairs(config, policy_path),
+        pretraining=(
+            None
+            if config.pretraining is None
+            else read_pretraining(config.pretraining, policy_path)
+        ),
     )
 
 

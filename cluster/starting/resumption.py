@@ -15,6 +15,7 @@ from cluster.config import RunConfig
 from cluster.loops.checkpoints import RunCheckpoint, RunCheckpoints
 from cluster.recordings.streams import FIRST_SAMPLES, read
 from cluster.run_folder import RunFolder
+from cluster.starting.environment import cluster_address
 from cluster.starting.given_reward import adopt
 from cluster.starting.ports import free_port
 from label_queue.ledger.opening import LET_GO_S, open_when_free
@@ -40,12 +41,14 @@ FIXED: Mapping[str, str] = {
     "policy": "the weights go on from it",
     "base_model": "the weights go on from it",
     "prompts": "the place in the stream of prompts would be another's",
+    "pretraining": "the place in the stream of its blocks would be another's",
     "ppo.batch_size": "the staleness bound counts in batches",
     "ppo.critic": "the critic's weights are of the other kind",
     "reward_model": "the reward's weights are of it",
     "learner.num_ranks": "the optimizer's state lies in as many parts as there were ranks",
     "learner.zero_stage": "the optimizer's state is parted by it",
     "learner.dtype": "the weights are kept in it",
+    "learner.ema": "the average goes on from its own state",
     "reward_trainer.num_ranks": "the optimizer's state lies in as many parts as there were ranks",
     "reward_trainer.zero_stage": "the optimizer's state is parted by it",
     "reward_trainer.dtype": "the weights are kept in it",
@@ -152,10 +155,13 @@ def at_the_old_port(config: RunConfig, state: Mapping[str, Any]) -> RunConfig:
     """Return the config with the ports at which the run was met before, if those are free.
 
     Only for those of which it took any: so the pages that people have open find the run again, and
-    programs its reward.
+    programs its reward; but on a cluster that is where its Serve is.
     """
     ports: dict[str, int] = {}
-    for name, said in (("http_port", "url"), ("reward_port", "reward_url")):
+    faces = [("http_port", "url")]
+    if cluster_address(config.cluster.address) is None:
+        faces.append(("reward_port", "reward_url"))
+    for name, said in faces:
         at = urlsplit(state.get(said) or "").port
         if at is None or getattr(config.cluster, name) or at == config.cluster.http_port:
             continue

@@ -1,14 +1,14 @@
 """The Ray session a run lives in: a private one on this machine, or the cluster RAY_ADDRESS names.
 
 Leaves nothing behind: what the run started is stopped with it, on success, on an error and on
-Ctrl-C alike. On a cluster that was there before, only what belongs to the run is removed.
+Ctrl-C alike. On a cluster that was there before, only what belongs to the run is removed: other
+runs may go on there (`cluster.starting.serve_share`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import re
 import signal
@@ -23,27 +23,25 @@ import psutil
 import ray
 import structlog
 from ray import serve
-from ray.serve.config import HTTPOptions
-from ray.serve.schema import LoggingConfig as ServeLoggingConfig
 
 from cluster.config import ClusterConfig
 from cluster.starting.environment import cluster_address
 from cluster.starting.folders import ray_temp
 from cluster.starting.own_sessions import own_sessions
-from cluster.starting.ports import REWARD_PORT, free_port, no_ray_cluster, url_of
+from cluster.starting.ports import free_port, no_ray_cluster, url_of
+from cluster.starting.serve_share import (
+    REWARD_PREFIX,
+    ServeShare,
+    application_of,
+    free_reward_port,
+    start_serve,
+)
 from cluster.starting.undertaker import Undertaker
 from cluster.supervision.deadlines import START_TIMEOUT_S
 from label_queue.intake.public_address import Site
 from protocol.errors import DeploymentFailed, ResourceError
-from reward_service.serve_patch import (
-    application_state,
-    check_serve_patch,
-    forget_serve,
-    give_proxies,
-)
+from reward_service.serve_patch import application_state, forget_serve
 
-REWARD_PREFIX = "/reward"
-"""Where Serve places the reward's face."""
 DEPLOYMENT_POLL_S = 0.5
 SERVE_CALL_S = 10.0
 """What a call to Serve may take that is under way when the session ends."""
@@ -59,16 +57,13 @@ FIGURES = re.compile(r"Resources required for each replica: (.*), total resource
 
 log = structlog.get_logger(__name__)
 
-# Serve tells of every step of a start; a run says its own.
-logging.getLogger("ray.serve").setLevel(logging.WARNING)
-
 
 class RaySession:
     """Context manager around Ray and Serve.
 
     Args:
         config: Placement and the HTTP faces.
-        run_id: Names the Ray namespace and the Serve applications.
+        run_id: Names the Ray namespace and the Serve applications; one run on a cluster has it.
         num_cpus: Logical CPUs the run's parts ask for in all. A private session gets at least
             so many, since the parts wait for each other most of the time.
     """
@@ -78,7 +73,8 @@ class RaySession:
         self.run_id = run_id
         self._num_cpus = num_cpus
         self._address = cluster_address(config.address)
-        self._has_serve = False
+        self._share: ServeShare | None = None
+        """The run's part in a cluster's Serve; a private session's is all its own."""
         self._undertaker: Undertaker | None = None
         self._not_ours = frozenset(psutil.Process().children())
         """What this process had started before: none of the session's business."""
@@ -89,17 +85,21 @@ class RaySession:
         """Serve's start, which goes on while other parts start."""
         self.http_port = 0
         """Port of the labelling face, once the session is open."""
-        self.reward_port = 0
-        """Port of the reward's face, which Serve has."""
+        self._reward_front = ""
+        """URL of Serve's HTTP front."""
 
     def __enter__(self) -> RaySession:
-        self.http_port, self.reward_port = self._free_ports()
+        self.http_port = self._free_pages_port()
         try:
             self._undertaker = Undertaker()
             self._start_ray()
-            self._serving = self._serve_calls.submit(self._start_serve)
-            if self._address is not None:
-                self.wait_for_serve()  # another run's is told of before anything else starts
+            if self._address is None:
+                host, wanted = self._config.http_host, self._config.reward_port
+                port = free_reward_port(host, wanted, self.http_port)
+                self._reward_front = url_of(host, port)
+                self._serving = self._serve_calls.submit(start_serve, host, port)
+            else:
+                self._share_serve(self._address)
         except BaseException:
             self.__exit__()
             raise
@@ -108,20 +108,22 @@ class RaySession:
     def __exit__(self, *_: object) -> None:
         started = [] if self._address is not None else self._descendants()
         self._wait_for_serve_calls()
-        if ray.is_initialized():
-            if self._address is not None and self._has_serve:
+        try:
+            if self._share is not None:
                 # A private session ends with everything in it; this cluster goes on.
-                serve.shutdown()
-            ray.shutdown()
-        forget_serve()
-        _reap(started)
-        if self._undertaker is not None:
-            self._undertaker.close()
+                self._share.leave()
+                self._mind().forget_share()
+        finally:
+            if ray.is_initialized():
+                ray.shutdown()
+            forget_serve()
+            _reap(started)
+            if self._undertaker is not None:
+                self._undertaker.close()
 
     def mind_folder(self, path: Path) -> None:
         """Have a folder removed also where this process is killed."""
-        if self._undertaker is not None:
-            self._undertaker.mind_folder(path)
+        self._mind().mind_folder(path)
 
     def end_at_once(self) -> None:
         """Kill what the session started, and wait for nothing; whoever asks ends this process.
@@ -143,9 +145,14 @@ class RaySession:
         return url_of(self._config.http_host, self.http_port)
 
     @property
+    def reward_prefix(self) -> str:
+        """Path of the reward's face: on a cluster each run has its own."""
+        return REWARD_PREFIX if self._address is None else f"{REWARD_PREFIX}/{self.run_id}"
+
+    @property
     def reward_url(self) -> str:
         """Address of the reward's face, on this machine."""
-        return f"{url_of(self._config.http_host, self.reward_port)}{REWARD_PREFIX}"
+        return f"{self._reward_front}{self.reward_prefix}"
 
     @property
     def pages_url(self) -> str:
@@ -184,7 +191,7 @@ class RaySession:
         Raises:
             DeploymentFailed: It could not be started, or the cluster has no room for it.
         """
-        app_name, loop = f"{self.run_id}-{name}", asyncio.get_running_loop()
+        app_name, loop = application_of(self.run_id, name), asyncio.get_running_loop()
         await loop.run_in_executor(self._serve_calls, self.wait_for_serve)
         handle = await loop.run_in_executor(
             self._serve_calls, _begin_deployment, build, app_name, route_prefix
@@ -208,13 +215,25 @@ class RaySession:
                 )
             await asyncio.sleep(DEPLOYMENT_POLL_S)
 
-    def _free_ports(self) -> tuple[int, int]:
-        """Return ports for the labelling face and the reward's; one that is free may be both's."""
-        config, pages, reward = self._config, 0, 0
-        while pages == reward:
-            pages = free_port(config.http_host, config.http_port)
-            reward = free_port(config.http_host, config.reward_port, REWARD_PORT)
-        return pages, reward
+    def _free_pages_port(self) -> int:
+        """Return a port for the labelling face; one that is free may be the reward's."""
+        config = self._config
+        while (port := free_port(config.http_host, config.http_port)) == config.reward_port:
+            pass  # never for ever: a config cannot name one port for both
+        return port
+
+    def _share_serve(self, address: str) -> None:
+        """Join the cluster's Serve; whatever is against it is told before anything else starts."""
+        by = f"process {os.getpid()} on {os.uname().nodename}, pages at {self.url}"
+        self._share = ServeShare(self.run_id, by)
+        self._mind().mind_share(address, self.run_id)
+        config = self._config
+        front = self._share.join(config.http_host, config.reward_port, self.http_port)
+        self._reward_front = url_of(front.host, front.port)
+
+    def _mind(self) -> Undertaker:
+        assert self._undertaker is not None, "open the session first"
+        return self._undertaker
 
     def _start_ray(self) -> None:
         options: dict[str, object] = {
@@ -245,27 +264,12 @@ class RaySession:
             _reap(self._descendants())
 
     def _init_ray(self, options: dict[str, Any]) -> None:
-        assert self._undertaker is not None
         try:
-            with own_sessions(self._undertaker.mind_session):
+            with own_sessions(self._mind().mind_session):
                 ray.init(**options)
         finally:
             # Ray's core takes this signal behind Python's back, to abort; so it is taken again.
             signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
-
-    def _start_serve(self) -> None:
-        check_serve_patch()
-        if serve.status().proxies:
-            raise ResourceError(
-                "Ray Serve already runs on this cluster, for another run or service, and its port "
-                "cannot be shared: wait for it to end, or `serve shutdown` if nobody needs it"
-            )
-        self._has_serve = True
-        give_proxies(START_TIMEOUT_S)
-        serve.start(
-            http_options=HTTPOptions(host=self._config.http_host, port=self.reward_port),
-            logging_config=ServeLoggingConfig(log_level="WARNING", enable_access_log=False),
-        )
 
     def _wait_for_serve_calls(self) -> None:
         """Wait for the calls under way: a thread that is in Ray when it shuts down ends us all."""

@@ -4,6 +4,7 @@ A driver that ends as it should leaves nothing. One that is killed can do nothin
 it started is not all told by the kernel: Ray's agents call for a minute before they give up, a
 process that was stopped never hears of it, and weights stay in shared memory. So the driver tells
 this process, through a pipe, what is its own; when the pipe closes, for whatever reason, that ends.
+On a cluster that was there before, that is the run's application in the Serve that runs share.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ GRACE_S = 2.0
 KILL_S = 10.0
 """For the kernel to end what was killed."""
 POLL_S = 0.1
+SHARE = "cluster.starting.serve_share"
+"""The module that ends a killed run's part in a cluster's Serve."""
+SHARE_S = 600.0
+"""For the cluster to see that its driver is gone, and for other runs that come or go just then."""
 
 
 class Undertaker:
@@ -57,6 +62,14 @@ class Undertaker:
     def mind_folder(self, path: Path) -> None:
         """Remove, some day, a folder."""
         self._tell({"folder": str(path.absolute())})
+
+    def mind_share(self, address: str, run_id: str) -> None:
+        """Remove, some day, a run's part in the Serve of the Ray cluster at an address."""
+        self._tell({"share": [address, run_id]})
+
+    def forget_share(self) -> None:
+        """Do not: the run has left by itself."""
+        self._tell({"share": None})
 
     def close(self, timeout_s: float = GRACE_S + KILL_S) -> None:
         """Let it do its work now, and wait for it. May be called twice."""
@@ -112,15 +125,22 @@ def work(lines: Iterable[str]) -> None:
     """Read what there is to mind until the driver is gone, then end and remove it."""
     sessions: dict[int, float] = {}
     folders: list[str] = []
+    share: list[str] | None = None
     for line in lines:
         told = json.loads(line)
         if "session" in told:
             sessions[told["session"]] = told["began_at"]
+        elif "share" in told:
+            share = told["share"]
         else:
             folders.append(told["folder"])
     end(sessions)
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
+    if share is not None:
+        # A process of its own, for this one does without Ray. The next run on the cluster does the
+        # same, so nothing is lost where this comes to nothing.
+        subprocess.run([sys.executable, "-m", SHARE, *share], timeout=SHARE_S, check=False)
 
 
 def _whole_lines(stream: IO[str]) -> Iterable[str]:

@@ -3,6 +3,7 @@
 PartFailed          replace: the process is gone, another takes its place
   MemoryShort       … once: what was not enough twice will not be enough the third time
   DeploymentFailed  stop: Serve has tried, and says why it cannot
+  SwapFailed        stop: another replica would break on the same reward version
   LabelerFailed     stop: the labeler itself says that it cannot go on
   StartFailed       stop: what was raised while a part was made would be raised again
   TooManyRestarts   stop: it was replaced again and again
@@ -24,12 +25,13 @@ from protocol.errors import (
     MemoryShort,
     PartFailed,
     StartFailed,
+    SwapFailed,
     TooManyRestarts,
     TransientError,
     WeightsNotTaken,
 )
 
-_FINAL = (DeploymentFailed, LabelerFailed, StartFailed, TooManyRestarts)
+_FINAL = (DeploymentFailed, LabelerFailed, StartFailed, SwapFailed, TooManyRestarts)
 _FINAL_FOR_A_PART = (*_FINAL, WeightsNotTaken)
 
 

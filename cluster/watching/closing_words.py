@@ -37,6 +37,11 @@ LINES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     ("KL", "{:.1f} nats, target {:.1f}", ("kl_final_mean", "kl_target")),
     (
+        "pretraining",
+        "loss {:.3f} nats a token before, {:.3f} after",
+        ("pretraining_loss_base", "pretraining_loss_final"),
+    ),
+    (
         "how online",
         "median coverage {:.0%}; label to policy {:.0f} s (median)",
         ("coverage_median", "label_to_policy_latency_p50_s"),
@@ -58,6 +63,9 @@ def closing_words(folder: RunFolder, page: Path) -> str:
     lines.append(f"  report      {page}")
     if any(folder.wandb.glob("offline-run-*")):
         lines.append(f"  wandb       wandb sync {shell_word(folder.wandb)}/offline-run-*")
+    if any(folder.lineage.glob("wandb/offline-run-*")):
+        logs = f"{shell_word(folder.lineage)}/wandb/offline-run-*"
+        lines.append(f'  artifacts   for log in {logs}; do wandb sync "$log"; done')
     if folder.read_state()["state"] == "stopped":
         lines.append(f"  to go on    andon resume {shell_word(folder.path)}")
     return "\n".join(lines)

@@ -33,6 +33,24 @@ POLICY = section(
         "clip_fraction": ("1", "Tokens whose loss the clip bound, of all."),
         "grad_norm": ("1", "Mean over the optimizer steps of the gradient norm before clipping."),
         "lr": ("1", "Learning rate of the step."),
+        "ptx_loss": (
+            "nats",
+            "Mean next-token loss of the minibatches' blocks of pretraining text, before its "
+            "coefficient γ: a mean over the tokens of a block, and over blocks.",
+            "each step, with `ppo.ptx.coefficient` above 0",
+        ),
+        "pretraining_loss": (
+            "nats",
+            "Mean next-token loss, in the same way, of the version that the step made, over the "
+            "held-out blocks of pretraining text.",
+            "each step, with `[pretraining]`",
+        ),
+        "alignment_tax": (
+            "nats",
+            "`policy/pretraining_loss` minus that of ρ on these blocks: what the policy lost on "
+            "such text by being trained for a reward.",
+            "each step, with `[pretraining]`",
+        ),
         "version": (
             "versions",
             "Policy version that the step published, or that a rollback made.",
@@ -51,7 +69,8 @@ POLICY = section(
         ),
         "winrate_recent": (
             "1",
-            "The same of the newest 100 such choices: of the policy as it is now.",
+            "The same of the newest 100 such choices on the policy as it is now: none on what a "
+            "rollback left behind.",
             "each second, once there was such a choice",
         ),
     },
@@ -102,6 +121,12 @@ REWARD = section(
             "1",
             "Pearson's correlation of score and kept length over the complete responses.",
             "each step in which both vary",
+        ),
+        "mark_pay": (
+            "1",
+            "`ppo.mark_coefficient` × the sum of a response's mark values: what marks add to the "
+            "batch's rewards beside the scores, mean a response; a fixed score goes without.",
+            "each step of a run whose `ppo.mark_coefficient` is above 0",
         ),
         "version": ("versions", "Reward version of all the batch's scores."),
         "gold_mean": (
@@ -189,6 +214,19 @@ REWARD_MODEL = section(
             "Hits of the decided comparisons, mean of the heads' scores, each just before the step "
             "that learned it.",
             "each version with a decided comparison",
+        ),
+        "mark_loss": (
+            "1",
+            "Mean over comparisons with marks, and epochs, of the weighted mean of (mark value − "
+            "sign)² over the tokens of their marked responses, times the labeler's reliability, "
+            "each just before the step that learned it.",
+            "each version that learned marks",
+        ),
+        "mark_accuracy": (
+            "1",
+            "Marked tokens whose mark value has the sign of the mark, good above 0 and bad below, "
+            "of all, just before the step that learned them.",
+            "each version that learned marks",
         ),
         "validation_accuracy": (
             "1",

@@ -14,7 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from cluster.commands.owner_client import OwnerClient
-from cluster.config import parse_config, save_config
+from cluster.config_file import parse_config, save_config
 from cluster.run_folder import OWNER, RunFolder
 from label_queue.config import IntakeConfig
 from label_queue.intake.app import build_app

@@ -11,7 +11,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from actors.prompts.grammar import vocabulary
 from actors.tokenizer import load_tokenizer
-from cluster.config import RunConfig, parse_config
+from cluster.config import RunConfig
+from cluster.config_file import parse_config
 from cluster.starting.anchor_texts import LEAST_GAP, read_anchor_pairs
 from cluster.starting.prompts import anchor_pairs
 from cluster.starting.written_responses import ResponseReader

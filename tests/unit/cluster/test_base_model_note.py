@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.starting.base_model import MADE_FILE, _made
+from cluster.starting.base_model import MADE_FILE, _made, made_base_model
+from learners.config import BaseModelConfig
 
 
 def test_a_base_model_is_whole_when_its_note_is(tmp_path: Path) -> None:
@@ -19,3 +20,14 @@ def test_a_base_model_is_whole_when_its_note_is(tmp_path: Path) -> None:
 def test_a_garbled_note_has_the_model_made_anew(tmp_path: Path, content: str) -> None:
     (tmp_path / MADE_FILE).write_text(content)
     assert _made(tmp_path) is None
+
+
+def test_a_run_that_began_before_recipes_said_more_finds_its_base_model(tmp_path: Path) -> None:
+    """By the name that the demo's had then."""
+    recipe = BaseModelConfig.model_validate({"num_texts": 36_000, "engine": {"torch_threads": 2}})
+    folder = tmp_path / "base-model-4dc622c34279"
+    folder.mkdir()
+    (folder / MADE_FILE).write_text('{"seconds": 41.5, "loss": 2.0}')
+    assert made_base_model(recipe, tmp_path) == folder
+    other = recipe.model_copy(update={"texts": "articles"})
+    assert made_base_model(other, tmp_path) is None

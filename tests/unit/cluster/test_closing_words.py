@@ -34,13 +34,21 @@ SUMMARY = {
 }
 
 
-def words(path: Path, summary: dict[str, Any], *, is_in_wandb: bool = False) -> list[str]:
+def words(
+    path: Path,
+    summary: dict[str, Any],
+    *,
+    is_in_wandb: bool = False,
+    has_artifacts: bool = False,
+) -> list[str]:
     folder = RunFolder.create(path)
     folder.update_state(state="finished")
     folder.report.mkdir()
     (folder.report / "summary.json").write_text(json.dumps(summary))
     if is_in_wandb:
         (folder.wandb / "offline-run-20300101_120000-demo-1").mkdir(parents=True)
+    if has_artifacts:
+        (folder.lineage / "wandb" / "offline-run-20300101_120001-demo-1").mkdir(parents=True)
     return closing_words(folder, folder.report / "index.html").splitlines()
 
 
@@ -60,6 +68,16 @@ def test_a_whole_run_says_all_that_matters(tmp_path: Path) -> None:
         "  staleness   2 versions at most, 2 allowed",
         f"  report      {path}/report/index.html",
         f"  wandb       wandb sync {path}/wandb/offline-run-*",
+    ]
+
+
+def test_artifacts_are_synced_one_by_one_in_the_order_in_which_they_were_made(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "demo-1"
+    assert words(path, {}, is_in_wandb=True, has_artifacts=True)[-2:] == [
+        f"  wandb       wandb sync {path}/wandb/offline-run-*",
+        f'  artifacts   for log in {path}/lineage/wandb/offline-run-*; do wandb sync "$log"; done',
     ]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster.config import load_config, parse_config, save_config
+from cluster.config_file import load_config, parse_config, save_config
 from protocol.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
@@ -249,3 +250,42 @@ def test_what_is_saved_of_a_ledger_on_a_server_is_its_url_and_no_password(
     assert load_config(tmp_path / "config.toml").labels.ledger_place(Path("file")) == URL
     plain = load_config(ROOT / "cluster/demo.toml")
     assert plain.labels.ledger_place(Path("file")) == Path("file")
+
+
+@pytest.mark.parametrize(
+    ("section", "content", "field"),
+    [
+        ("prompts", {"language": "jp"}, "prompts.language: 'jp' is no language: want a BCP 47"),
+        ("prompts", {"language": "de_DE"}, "prompts.language: 'de_DE' is no language"),
+        (
+            "labels",
+            {"intake": {"language": "tlh"}},
+            "labels.intake.language: the labelers' pages are not in 'tlh': choose one of",
+        ),
+    ],
+)
+def test_a_language_that_is_none_is_refused_by_its_field(
+    section: str, content: dict[str, Any], field: str
+) -> None:
+    whole = {"people": ["ann"], "prompts": {}, "policy": {"path": "model"}, "labels": {}}
+    with pytest.raises(ConfigError, match=re.escape(field)):
+        parse_config({**whole, section: content}, "test")
+
+
+def test_marks_that_are_paid_must_be_learned() -> None:
+    content = tomllib.loads((ROOT / "cluster" / "demo.toml").read_text())
+    content["ppo"]["mark_coefficient"] = 0.3
+    with pytest.raises(ConfigError, match=r"mark_coefficient is above 0.*\[reward_model.marks\]"):
+        parse_config(content, "test")
+    content["reward_model"] = {"marks": {}}
+    config = parse_config(content, "test")
+    assert config.ppo.mark_coefficient == 0.3
+    assert config.reward_model.marks is not None
+
+
+def test_marks_are_saved_with_all_that_they_hold(tmp_path: Path) -> None:
+    content = tomllib.loads((ROOT / "cluster" / "demo.toml").read_text())
+    content["reward_model"] = {"marks": {"weight": 0.5}}
+    config = parse_config(content, "test")
+    save_config(config, tmp_path / "config.toml")
+    assert load_config(tmp_path / "config.toml") == config

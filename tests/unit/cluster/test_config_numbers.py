@@ -10,7 +10,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from cluster.config import RunConfig, load_config, parse_config
+from cluster.config import RunConfig
+from cluster.config_file import load_config, parse_config
 from label_queue.connector_config import (
     ArgillaConfig,
     JsonlConfig,
@@ -62,7 +63,7 @@ def test_every_number_is_found_and_has_two_finite_bounds() -> None:
     seeds = {f"{prefix}{name}": bounds for prefix, name, bounds, _ in NUMBERS if name == "seed"}
     assert set(seeds) == {
         *("run.seed", "prompts.seed", "reward_fit.seed", "labelers.0.seed"),
-        *("base_model.seed", "base_model.training.seed"),
+        *("base_model.seed", "base_model.training.seed", "pretraining.seed"),
     }
     assert set(seeds.values()) == {(0.0, 2.0**32 - 1)}
 
@@ -77,6 +78,10 @@ def base(prefix: str) -> dict[str, Any]:
     content["base_model" if prefix.startswith("base_model") else "policy"] = (
         {} if prefix.startswith("base_model") else {"path": "model"}
     )
+    if prefix.startswith("labels.intake.oidc"):
+        provider = {"issuer": "https://id.example.org", "client_id": "a", "client_secret_env": "B"}
+        content["labels"] = {"intake": {"oidc": provider}}
+        content["cluster"] = {"public_url": "https://andon.example.org"}
     return content
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
+from cluster.controller import Controller
+from cluster.guards.config import GuardsConfig
+from cluster.guards.kl_runaway import KLRunawayConfig
 from protocol.labels import RewardVersion
 from protocol.messages import ExperienceBatch, StepReport
 from tests.support.controller_world import BATCH, ONE_REFIT, World, small_config
@@ -59,7 +63,9 @@ async def test_a_run_can_be_stopped_while_the_cord_is_pulled(world: World) -> No
     assert world.learner.batches == []
 
 
-async def roll_back_after(world: World, num_steps: int, to_version: int) -> asyncio.Future[None]:
+async def roll_back_after(
+    world: World, num_steps: int, to_version: int, controller: Controller | None = None
+) -> asyncio.Future[None]:
     """Run with the cord pulled in a step, and a rollback ordered then; the cord stays pulled."""
     step = world.learner.step
 
@@ -69,7 +75,7 @@ async def roll_back_after(world: World, num_steps: int, to_version: int) -> asyn
         return await step(batch)
 
     world.learner.step = pulled  # type: ignore[method-assign]
-    running = asyncio.ensure_future(world.controller().run())
+    running = asyncio.ensure_future((controller or world.controller()).run())
     await settle()
     assert len(world.learner.batches) == num_steps
     assert {actor.version for actor in world.actors} == {num_steps}
@@ -100,6 +106,39 @@ async def test_a_rollback_makes_a_new_version_and_forgets_what_came_after(world:
     assert max(lags) <= 1
     # What waited at the cord is too old for version 4, and what came of version 3 is left behind.
     assert world.num_dropped == 2 * BATCH
+
+
+async def test_guards_forget_what_a_rollback_leaves_behind_and_so_does_its_checkpoint(
+    make_world: MakeWorld,
+) -> None:
+    """Three steps are above the limit of the KL, of the four in a row that trip it; then two."""
+    four = GuardsConfig(kl_runaway=KLRunawayConfig(num_steps=4))
+    world = make_world(config=small_config().model_copy(update={"guards": four}))
+    step = world.learner.step
+
+    async def far_off(batch: ExperienceBatch) -> StepReport:
+        return replace(await step(batch), metrics={"kl/reference_mean": 20.0})
+
+    world.learner.step = far_off  # type: ignore[method-assign]
+    running = await roll_back_after(world, num_steps=3, to_version=2)
+    assert world.checkpoints.read(4).guards.kl_runaway.num_above == 0
+    await world.people.queue.owner.release_cord("it is better again")
+    await asyncio.wait_for(running, 5)
+    assert len(world.learner.batches) == 5
+    assert world.evidence() == []
+
+
+async def test_rewards_are_not_compared_on_what_versions_left_behind_have_written(
+    world: World,
+) -> None:
+    controller = world.controller()
+    running = await roll_back_after(world, num_steps=3, to_version=2, controller=controller)
+    guard = controller._reward_guard
+    assert guard._recent
+    assert all(3 not in each.rollout.policy_versions for each in guard._recent)
+    await world.people.queue.owner.release_cord("it is better again")
+    await asyncio.wait_for(running, 5)
+    assert all(3 not in each.rollout.policy_versions for each in guard._recent)
 
 
 async def test_a_version_that_was_not_kept_gives_way_to_the_one_before_it(world: World) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from cluster.config import parse_config
+from cluster.config_file import parse_config
 from protocol.errors import NotFinite
 from protocol.labels import FitRequest, RewardVersion
 from protocol.messages import ExperienceBatch, Score, StepReport

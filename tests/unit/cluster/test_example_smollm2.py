@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from cluster.cli import main
-from cluster.config import load_config
+from cluster.config_file import load_config
 from cluster.starting import smollm2
 from cluster.starting.smollm2 import CONFIG, PROMPTS, packed_model, smollm2_folder
 from label_queue.simulated.gold.registry import gold_of

@@ -11,11 +11,12 @@ from click.testing import CliRunner, Result
 
 from cluster.cli import main
 from cluster.commands.exit_codes import EXIT_USER_ERROR
-from cluster.config import parse_config, save_config
+from cluster.config_file import parse_config, save_config
 from cluster.run_folder import RunFolder
 from label_queue.ledger.sql import SqlLedger
 from reward_service.bundle import load_bundle
 from tests.support.hand_made_ledger import fill
+from tests.support.labels import make_assignment, make_event, make_query
 from tests.support.plain_engine import PlainEngine
 from tests.support.tiny_model import save_tiny_model
 
@@ -26,8 +27,8 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunFolder]:
-    """A run that goes on: its ledger is open for writing."""
+def run(policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+    """A run that goes on."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("learners.reward_fit.Engine", PlainEngine)
     monkeypatch.setattr("cluster.alone.fit_reward.join_ranks", lambda *_: None)
@@ -35,10 +36,16 @@ def run(policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     folder.update_state(state="running", policy_path=str(policy))
     content = {"people": ["ann"], "policy": {"path": "moved"}, "prompts": {}}
     save_config(parse_config(content, "test"), folder.config)
-    ledger = SqlLedger.open(folder.ledger, "demo-1")
-    fill(ledger)
-    yield folder
-    ledger.close()
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def ledger(run: RunFolder) -> Iterator[SqlLedger]:
+    """Its ledger, open for writing."""
+    made = SqlLedger.open(run.ledger, "demo-1")
+    fill(made)
+    yield made
+    made.close()
 
 
 def andon(*arguments: str) -> Result:
@@ -68,6 +75,7 @@ def test_a_live_run_is_fitted_judged_and_written_down(run: RunFolder) -> None:
     assert lines[3] == "ceiling     not known: no query was answered by two people"
     assert lines[-1] == "figures     fits/run-1-11/fit.json"
     bundle = load_bundle(Path(figures["bundle"]))
+    assert Path(figures["bundle"]).is_absolute()
     assert (bundle.version.version, bundle.version.sha256) == (1, figures["sha256"])
     assert run.ledger.read_bytes() == before
 
@@ -114,3 +122,18 @@ def test_with_no_response_of_the_starting_policy_texts_must_normalise(
 ) -> None:
     monkeypatch.setattr("label_queue.fitting.from_ledger._reference", lambda *_: ())
     assert "set reward_model.normalisation_path" in refused("runs/demo-1")
+
+
+def test_marks_on_other_words_than_the_policy_reads_are_refused_where_a_fit_learns_marks(
+    run: RunFolder, ledger: SqlLedger
+) -> None:
+    """People saw a text whose tokens the policy reads as another."""
+    query = make_query(11, versions=(0,) * 4)
+    name = query.candidates[2].candidate_id
+    marked = make_event(query, spans=((name, 0, 3, "good"),))
+    ledger.write([query, make_assignment(query), marked])
+    without = andon("runs/demo-1", "--out", "without", "--validation-share", "0")
+    assert without.exit_code == 0, without.output
+    said = refused("runs/demo-1", "--validation-share", "0", "--set", "reward_model.marks={}")
+    assert said.startswith(f"runs/demo-1/ledger.sqlite: the label at seq 12 marks words of {name}")
+    assert "leave out [reward_model.marks]" in said

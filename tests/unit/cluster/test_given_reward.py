@@ -103,3 +103,10 @@ async def test_whatever_is_ordered_the_answer_is_the_same(written: Path, tmp_pat
     version: RewardVersion = adopt(written / "v000001", tmp_path / "reward")
     trainer = GivenReward(version)
     assert await trainer.fit(make_fit()) == await trainer.fit(make_fit(ledger_seq=99)) == version
+
+
+def test_where_marks_are_paid_a_reward_that_learned_none_is_refused(
+    written: Path, policy: Path
+) -> None:
+    with pytest.raises(InputError, match=r"has learned no marks.*\[reward_model.marks\]"):
+        check_given(written / "v000001", policy, pays_marks=True)

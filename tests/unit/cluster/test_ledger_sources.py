@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster.alone.sources import find_config, find_ledger, fresh_out
-from cluster.config import parse_config, save_config
+from cluster.config_file import parse_config, save_config
 from cluster.run_folder import RunFolder
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import InputError, MissingError

@@ -12,7 +12,8 @@ from random import Random
 
 import pytest
 
-from cluster.config import RunConfig, save_config
+from cluster.config import RunConfig
+from cluster.config_file import save_config
 from cluster.report.records import CordRecord, read_run
 from cluster.report.summary import Summary, summarize
 from cluster.report.write import write_report

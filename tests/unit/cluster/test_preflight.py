@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,15 @@ import pytest
 from safetensors.torch import load_file, save_file
 from structlog.testing import capture_logs
 
-from cluster.config import RunConfig, parse_config
+from cluster.config import RunConfig
+from cluster.config_file import parse_config
 from cluster.starting.ports import free_port
-from cluster.starting.preflight import check_adapters, check_before_start, check_label_files
+from cluster.starting.preflight import (
+    check_adapters,
+    check_before_start,
+    check_label_files,
+    check_store,
+)
 from label_queue.config import GoldConfig, LabelsConfig, QualityConfig
 from protocol.errors import ConfigError, InputError, MissingError, ResourceError
 from tests.support.tiny_model import save_tiny_model
@@ -26,9 +33,8 @@ def test_a_port_in_use_is_named_with_the_mend() -> None:
         port = busy.getsockname()[1]
         with pytest.raises(ResourceError) as told:
             free_port(HOST, port)
-    assert str(told.value) == (
-        f"port {port} on {HOST} is in use: set cluster.http_port to another, or to 0 for a free one"
-    )
+    assert str(told.value).startswith(f"port {port} on {HOST} is in use by process {os.getpid()} (")
+    assert str(told.value).endswith("): set cluster.http_port to another, or to 0 for a free one")
 
 
 def test_a_free_port_is_taken_as_it_is() -> None:
@@ -133,3 +139,55 @@ def test_adapters_that_do_not_fit_are_named_before_anybody_labels(
     content[section]["lora"] = {"target_modules": ["q_proj"]}
     with pytest.raises(ConfigError, match=rf"{section}\.lora\.target_modules: .*c_attn, c_fc"):
         check_before_start(parse_config(content, "test"), tmp_path / "run", tmp_path / "cache")
+
+
+def cluster_config(**settings: str) -> RunConfig:
+    content = {
+        "people": ["ann"],
+        "prompts": {"source": "reviews"},
+        "policy": {"path": "model"},
+        "cluster": settings,
+    }
+    return parse_config(content, "test")
+
+
+def test_a_store_that_cannot_be_used_is_named_before_anybody_labels(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    config = cluster_config(store=f"file://{tmp_path}/file/andon").cluster
+    with pytest.raises(
+        ResourceError, match=r"cluster\.store file://.*file/andon cannot be written"
+    ):
+        check_store(config, tmp_path / "run-1")
+    config = cluster_config(store="nowhere://bucket").cluster
+    with pytest.raises(ConfigError, match=r"cluster\.store nowhere://bucket: .*nowhere"):
+        check_store(config, tmp_path / "run-1")
+    config = cluster_config(cache=str(tmp_path / "file" / "cache")).cluster
+    with pytest.raises(ResourceError, match=r"cluster\.cache .* cannot be written"):
+        check_store(config, tmp_path / "run-1")
+
+
+def test_a_store_that_can_be_used_is_left_as_it_was(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    cache = str(tmp_path / "cache")
+    check_store(cluster_config(store=f"file://{shared}", cache=cache).cluster, tmp_path / "run-1")
+    assert list(shared.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("store", "complaint"),
+    [
+        ("s3", r"cluster\.store: want \"object_store\", \"shared_disk\" or a URL"),
+        ("memory://andon", "memory:// is each process's own"),
+        ("file://shared", r"names no absolute path: want e\.g\. \"file:///shared/andon\""),
+        ("s3://key:secret@bucket/andon", "must hold no password"),
+    ],
+)
+def test_a_store_that_no_node_could_use_is_refused(store: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        cluster_config(store=store)
+
+
+@pytest.mark.parametrize("cache", ["copies", "./copies", "~/copies"])
+def test_a_cache_that_each_node_would_have_elsewhere_is_refused(cache: str) -> None:
+    with pytest.raises(ConfigError, match=rf"cluster\.cache: {cache} is no absolute path: want e"):
+        cluster_config(cache=cache)

@@ -11,7 +11,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from actors.prompts.grammar import vocabulary
-from cluster.config import RunConfig, parse_config
+from cluster.config import RunConfig
+from cluster.config_file import parse_config
 from cluster.starting.prompts import normalisation_sequences, prompt_sources
 from protocol.errors import ConfigError, InputError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ray import cloudpickle
 
-from cluster.config import parse_config
+from cluster.config_file import parse_config
 from cluster.starting.publishers import publisher_maker
 from learners.ipc_weights import IpcPublisher
 from learners.weights import ObjectStorePublisher, SharedMemoryPublisher

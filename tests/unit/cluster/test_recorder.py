@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from cluster.config import parse_config
+from cluster.config_file import parse_config
 from cluster.loops.fleet import RolloutFleet
 from cluster.loops.recorded import RecordedFleet
 from cluster.recordings.config import RecordingConfig

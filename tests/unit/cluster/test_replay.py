@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from cluster.cli import main
 from cluster.commands.replay import PART_NAMES
-from cluster.config import save_config
+from cluster.config_file import save_config
 from cluster.recordings.config import RecordingConfig
 from cluster.recordings.crossings import SCORE
 from cluster.recordings.recorder import Recorder

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.config import save_config
+from cluster.config_file import save_config
 from cluster.recordings.config import RecordingConfig
 from cluster.recordings.ports import RecordedLearner
 from cluster.recordings.recorder import Recorder
@@ -21,10 +21,11 @@ from cluster.replay.outcome import Window
 from cluster.replay.recording import Recording
 from cluster.run_folder import RunFolder
 from label_queue.folds.lineage import as_provenance
-from learners.config import PolicyConfig
+from learners.config import PolicyConfig, PretrainingConfig
 from learners.ppo import PPOLearner
 from learners.weights import ObjectStorePublisher
 from protocol.errors import MissingError
+from reward_service.config import MarksConfig, RewardModelConfig
 from tests.support import learner_inputs as inputs
 from tests.support.checkpoint_ranks import moved
 from tests.support.controller_world import small_config
@@ -41,8 +42,10 @@ def no_ranks() -> Iterator[None]:
     yield
 
 
-@pytest.fixture
-async def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recording:
+@pytest.fixture(params=[0.0, 0.3], ids=["scores", "marks"])
+async def recording(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Recording:
     """Three steps and, of another process, two more; the checkpoint between them is gone by now."""
     monkeypatch.setattr("learners.ppo.Engine", PlainEngine)
     monkeypatch.setattr(replayed, "one_rank", no_ranks)
@@ -51,13 +54,16 @@ async def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recordin
     config = small_config().model_copy(
         update={
             "policy": PolicyConfig(path=str(policy)),
-            "ppo": inputs.PPO,
+            "ppo": inputs.WITH_TEXT.model_copy(update={"mark_coefficient": request.param}),
+            "pretraining": PretrainingConfig(),
             "kl": inputs.KL,
             "learner": inputs.engine_config(1, 0, checkpoint={"every_steps": 100}),
+            "reward_model": RewardModelConfig(marks=MarksConfig()),
             "recording": RecordingConfig(record=("batches",)),
         }
     )
     save_config(config, run.config)
+    inputs.pretraining().write(run.pretraining)
     recording = Recording(folder=run, config=config, policy_path=policy)
     recorder = Recorder(run.recordings / FOLDER, config.recording, clock=lambda: 1.0)
 
@@ -71,7 +77,7 @@ async def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recordin
     for step in range(LOST_AT):
         if step == WENT_ON_FROM:
             await first.keep()  # out of turn, as at a stop that came to nothing
-        await learner.step(inputs.experience_batch(step))
+        await learner.step(inputs.with_marks(inputs.experience_batch(step)))
     second = OneRankLearner(rank())
     learner = RecordedLearner(second, recorder)
     policy_version = await learner.resume(WENT_ON_FROM, WENT_ON_AS)
@@ -80,7 +86,7 @@ async def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recordin
     recordings.close()
     for step in (1, 2):
         by = WENT_ON_AS - WENT_ON_FROM
-        await learner.step(moved(inputs.experience_batch(step), by=by))
+        await learner.step(moved(inputs.with_marks(inputs.experience_batch(step)), by=by))
     recorder.close()
     shutil.rmtree(run.policies / f"v{WENT_ON_FROM:06d}")
     return recording
@@ -94,6 +100,14 @@ async def test_every_step_is_as_recorded_though_the_checkpoint_is_gone(
         f"policy version {made}" for made in (1, 2, 3, WENT_ON_AS + 1, WENT_ON_AS + 2)
     ]
     assert [each.difference for each in outcomes] == [None] * 5
+
+
+async def test_without_the_run_s_own_text_it_is_not_trained_on_another(
+    recording: Recording,
+) -> None:
+    recording.folder.pretraining.unlink()
+    with pytest.raises(MissingError, match="blocks of pretraining text"):
+        list(replay_learner(recording, Window(), tolerance=0.0))
 
 
 async def test_without_word_of_the_resume_what_lacks_is_named(recording: Recording) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.config import save_config
+from cluster.config_file import save_config
 from cluster.report.page import Picture, Sample, render_page
 from cluster.report.picture_time import time_lanes
 from cluster.report.pictures_labels import accuracies
@@ -95,9 +95,22 @@ def test_summary_of_a_known_run(finished: Path) -> None:
     assert summary["policy_lag_max"] == 2
     assert summary["kl_final_mean"] == pytest.approx(8.0, abs=0.4)
     assert summary["learner_idle"] == 0.625
+    text = ("pretraining_loss_base", "pretraining_loss_final", "alignment_tax_final")
     assert summary["unknown"] == {
-        name: REASONS[name] for name in ("peak_memory_bytes", "actor_idle")
+        name: REASONS[name] for name in ("peak_memory_bytes", "actor_idle", *text)
     }
+
+
+def test_summary_says_what_text_cost_rho_and_the_newest_policy(finished: Path) -> None:
+    run = read_run(finished)
+    rows = tuple(
+        {"policy/step": step, "policy/pretraining_loss": loss, "policy/alignment_tax": loss - 1.25}
+        for step, loss in enumerate((1.5, 2.0, 1.75))
+    )
+    summary = summarize(changed(run, rows=(*run.rows, *rows)))
+    assert summary["pretraining_loss_base"] == 1.25
+    assert summary["pretraining_loss_final"] == 1.75
+    assert summary["alignment_tax_final"] == 0.5
 
 
 def test_report_of_a_run_that_has_only_begun_invents_nothing(begun: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cluster.config import save_config
+from cluster.config_file import save_config
 from cluster.report.records import RunRecords, read_run
 from cluster.report.tables import NUM_RESPONSES, Table, histograms, report_tables
 from cluster.run_folder import RunFolder

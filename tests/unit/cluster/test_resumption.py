@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from cluster.config import RunConfig, parse_config
+from cluster.config import RunConfig
+from cluster.config_file import parse_config
 from cluster.run_folder import RunFolder
 from cluster.starting.ports import free_port
 from cluster.starting.resumption import (
@@ -103,6 +104,14 @@ def test_both_faces_are_found_where_they_were() -> None:
     ports = at_the_old_port(any_port, state).cluster
     assert (ports.http_port, ports.reward_port) == (pages, reward)
     assert at_the_old_port(any_port, {}) == any_port
+
+
+def test_on_a_cluster_the_reward_is_where_its_serve_is() -> None:
+    pages, reward = free_port("127.0.0.1", 0), free_port("127.0.0.1", 0)
+    state = {"url": at(pages), "reward_url": at(reward, "/reward/run-1")}
+    there = config(cluster={"http_port": 0, "address": "10.0.0.1:6379"})
+    ports = at_the_old_port(there, state).cluster
+    assert (ports.http_port, ports.reward_port) == (pages, 0)
 
 
 def test_a_port_that_was_chosen_or_is_taken_stays_as_the_config_says() -> None:

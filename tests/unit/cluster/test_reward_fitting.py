@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from label_queue.labeling.submissions import LabelSubmission, Span
 from protocol.errors import DiskFull, NotFinite
-from protocol.labels import FitRequest, RewardVersion
+from protocol.labels import FitRequest, RewardVersion, Submitted
+from reward_service.config import MarksConfig
 from tests.support.controller_world import BATCH, World, small_config
 from tests.support.parts import FakeRewardTrainer
 from tests.unit.cluster.conftest import MakeWorld
@@ -148,3 +152,31 @@ async def test_a_version_that_no_replica_takes_is_offered_again_once_the_line_is
     await asyncio.wait_for(running, 30)
     assert asked[0] in world.service.served
     assert world.progress[-1] == world.config.run.episodes
+
+
+@pytest.mark.parametrize("marks", [None, MarksConfig()], ids=["no head", "a head"])
+async def test_marks_are_asked_of_a_trainer_that_has_a_head_for_them_alone(
+    make_world: MakeWorld, marks: MarksConfig | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without one, runs whose labels differ in their marks alone are asked for the same fits."""
+    config = small_config(labels=UPDATES)
+    model = config.reward_model.model_copy(update={"marks": marks})
+    world = make_world(config=config.model_copy(update={"reward_model": model}))
+    people = world.people.queue.people
+    submit = people.submit
+
+    async def marking(labeler_id: str, given: Sequence[LabelSubmission]) -> object:
+        return await submit(labeler_id, [marked(each) for each in given])
+
+    monkeypatch.setattr(people, "submit", marking)
+    await asyncio.wait_for(world.controller().run(), 30)
+    assert {request.kind for request in world.trainer.requests} == {"refit", "warm"}
+    asked = {bool(each.marks) for request in world.trainer.requests for each in request.comparisons}
+    assert asked == {marks is not None}
+    events = world.people.ledger.events()
+    assert all(event.spans for event in events if isinstance(event, Submitted))
+
+
+def marked(given: LabelSubmission) -> LabelSubmission:
+    assert given.choice is not None
+    return replace(given, spans=(Span(candidate_id=given.choice, start=0, end=4, mark="good"),))

@@ -77,3 +77,21 @@ def test_checkpoints_are_the_versions_on_disk(tmp_path: Path) -> None:
     for name in ("v000010", "v000000", ".draft-v000020", "final"):
         (folder.policies / name).mkdir()
     assert folder.restorable() == (0, 10)
+
+
+def test_what_a_killed_run_drafted_is_cleared(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path)
+    kept = folder.policies / "v000001"
+    lefts = (folder.policies / ".draft-v000002", folder.rewards / "trainer" / ".gone-v000001")
+    for path in (kept, *lefts):
+        path.mkdir(parents=True)
+    folder.clear_left()
+    assert kept.is_dir()
+    assert not any(left.exists() for left in lefts)
+
+
+def test_only_folders_named_by_a_number_are_versions(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path)
+    for name in ("v000010", "v000002", "v000007.bak", "final"):
+        (folder.policies / name).mkdir()
+    assert folder.restorable() == (2, 10)

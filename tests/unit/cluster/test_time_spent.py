@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from cluster.config import save_config
+from cluster.config_file import save_config
 from cluster.loops.activity import activity
 from cluster.loops.journal import Journal
 from cluster.loops.time_spent import ActorsTime, LearnerTime, busy_share

@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import pytest
 
-from cluster.starting.undertaker import Undertaker, members, work
+from cluster.starting.undertaker import SHARE, Undertaker, members, work
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -140,3 +141,16 @@ def test_what_ends_by_itself_is_given_the_time(
     monkeypatch.setattr("cluster.starting.undertaker.time.monotonic", lambda: 0.0)
     work([f'{{"session": {daemon.leader.pid}, "began_at": {daemon.leader.create_time()}}}\n'])
     assert len(waited) >= 3  # force would have ended it after one
+
+
+def test_the_part_in_a_cluster_s_serve_is_ended_unless_the_driver_has_left_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: started.append(command))
+    mind, forget = '{"share": ["10.0.0.1:6379", "a"]}\n', '{"share": null}\n'
+    work([mind])
+    assert started == [[sys.executable, "-m", SHARE, "10.0.0.1:6379", "a"]]
+    work([mind, forget])
+    assert len(started) == 1
+    assert find_spec(SHARE) is not None

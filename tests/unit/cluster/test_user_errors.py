@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.config import parse_config, save_config
+from cluster.config_file import parse_config, save_config
 from cluster.run_folder import RunFolder
 from label_queue.ledger.sql import SqlLedger
 from tests.support.odd_names import EVERY_CHARACTER, OTHER_CHARACTERS

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cluster.config import parse_config
+from cluster.config_file import parse_config
 from cluster.loops.journal import Journal
 from cluster.metrics.hub import MetricsHub
 from cluster.recordings.streams import ACTORS, RESTARTS, Recordings, read

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from cluster.config import RunConfig, parse_config
+from cluster.config import RunConfig
+from cluster.config_file import parse_config
 from cluster.watching.ways_in import scraped_at, way_to_the_pages, ways_in
 
 AT = "https://label.example.org/run-a"

@@ -10,11 +10,16 @@ from typing import Any
 
 import pytest
 
-from cluster.guards.anchor_accuracy import AnchorPair
+from cluster.guards.anchor_accuracy import AnchorAccuracyState, AnchorPair
 from cluster.guards.config import GuardsConfig
 from cluster.guards.evidence import Evidence
 from cluster.guards.guards import Guards
+from cluster.guards.kl_runaway import KLRunawayState
+from cluster.guards.kl_sign import KLSignState
+from cluster.guards.logprob_mismatch import LogprobMismatchState
+from cluster.guards.score_falls import LowStep, ScoreFallsState
 from cluster.guards.state import GuardsState
+from cluster.guards.winrate import WinrateState
 from cluster.run_folder import RunFolder
 from learners.config import KLConfig
 from protocol.errors import NotFinite, ResourceError
@@ -155,6 +160,49 @@ async def test_a_guard_that_is_off_does_not_look(desk: Desk, name: str) -> None:
     }
     await desk.steps(9, metrics[name])
     assert await desk.open_reasons() == []
+
+
+async def test_after_a_rollback_it_takes_fresh_evidence(desk: Desk) -> None:
+    """Two of the three steps that it takes were of versions left behind."""
+    await desk.steps(2, {**NEGATIVE, "rollout/logprob_mismatch_mean": 0.01})
+    desk.guards.rolled_back(replace(make_policy(3, 16), restored_from=0))
+    await desk.steps(2, NEGATIVE, first=3)
+    assert await desk.open_reasons() == []
+    await desk.steps(1, NEGATIVE, first=5)
+    assert await desk.open_reasons() == ["kl_sign"]
+
+
+async def test_a_step_taken_back_that_left_no_version_behind_takes_no_evidence_with_it(
+    desk: Desk,
+) -> None:
+    await desk.steps(2, NEGATIVE)
+    desk.guards.rolled_back(replace(make_policy(3, 16), restored_from=2))
+    await desk.steps(1, NEGATIVE, first=3)
+    assert await desk.open_reasons() == ["kl_sign"]
+
+
+async def test_what_is_known_of_the_base_model_and_of_rewards_outlasts_a_rollback(
+    desk: Desk,
+) -> None:
+    low = (LowStep(reward_version=2, mean=-2.0, variance=0.1),)
+    known = ScoreFallsState(num_reference=128, reference_mean=0.1, reference_variance=1.0)
+    state = GuardsState(
+        anchor_accuracy=AnchorAccuracyState(was_above=True, num_lost=1),
+        winrate=WinrateState(since=7.0),
+        kl_sign=KLSignState(means=(-1.0,), variances=(0.1,)),
+        kl_runaway=KLRunawayState(num_above=5),
+        score_falls=replace(known, low=low, is_told=True),
+        logprob_mismatch=LogprobMismatchState(num_above=1),
+        num_trips=2,
+    )
+    desk.guards = desk.make(state=state)
+    desk.guards.rolled_back(replace(make_policy(9, 16), restored_from=2))
+    assert desk.guards.state == GuardsState(
+        anchor_accuracy=state.anchor_accuracy,
+        winrate=state.winrate,
+        score_falls=known,
+        num_trips=2,
+    )
 
 
 async def test_what_it_remembers_goes_through_json(desk: Desk) -> None:

@@ -18,6 +18,7 @@ def votes(wins: list[bool], since: int = 0) -> list[ValidationVote]:
         ValidationVote(
             received_at=since + 1.0 + number,
             is_win=is_win,
+            policy_versions=(1,),
             query_id=f"q{number}",
             labeler_id="ann",
         )

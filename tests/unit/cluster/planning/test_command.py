@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from cluster.cli import main
 from cluster.commands.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_USER_ERROR
-from cluster.config import load_config
+from cluster.config_file import load_config
 from cluster.planning.models import MetaModels
 from cluster.starting.policy_source import model_shape
 from cluster.starting.preflight import check_room

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, GPT2Config
 
 from cluster.planning.live_bytes import LiveBytes, fast_attention
-from cluster.planning.models import MetaModels, PassShape, PolicyKind
+from cluster.planning.models import Critic, MetaModels, PassShape, PolicyKind
 from learners.activations import keep_no_activations
 from learners.policy_model import PolicyModel
 from reward_service.adapters import add_adapters
@@ -99,6 +99,33 @@ def test_a_step_holds_what_it_holds_on_the_cpu(
     assert planned == pytest.approx(live.peak, rel=PEAK_BOUND)
 
 
+@pytest.mark.parametrize("critic", ["shared", "separate"])
+def test_a_pass_over_text_holds_what_it_holds_on_the_cpu(critic: Critic) -> None:
+    config = without_dropout(ARCHITECTURES["qwen2"][1]())
+    models, kind = MetaModels(config), PolicyKind(critic=critic)
+
+    def planned(gradients_are_new: bool | None) -> int:
+        return models.text_pass(
+            kind, 5, 24, "float32", checkpointing=False, gradients_are_new=gradients_are_new
+        )
+
+    model, own = (AutoModelForCausalLM.from_config(config, dtype=torch.float32) for _ in range(2))
+    trunk = own.base_model if critic == "separate" else None
+    real = PolicyModel(with_fused_activations(model), critic=trunk)
+    inputs = (
+        torch.zeros(5, 24, dtype=torch.int64),
+        torch.zeros(5, 23, dtype=torch.int64),
+        torch.ones(5, dtype=torch.int64),
+        torch.ones(5),
+    )
+    live = LiveBytes("cpu", [*real.parameters(), *real.buffers(), *inputs])
+    with live:
+        logprobs, zeros, _ = real(*inputs, with_values=False)
+        (zeros - logprobs).mean(dim=1).sum().backward()
+    assert planned(gradients_are_new=True) == pytest.approx(live.peak, rel=PEAK_BOUND)
+    assert planned(gradients_are_new=None) < planned(gradients_are_new=False)
+
+
 def test_gradients_that_are_there_count_for_nothing_and_new_ones_do() -> None:
     models = MetaModels(ARCHITECTURES["qwen2"][1]())
     shape = PassShape(rows=1, prompt_tokens=1, response_tokens=2)
@@ -124,8 +151,8 @@ def test_layers_that_are_computed_again_hold_less_and_more_of_them_hardly_more()
     assert held(8, checkpointing=True) < 0.3 * held(8, checkpointing=False)
     a_layer = (held(8, checkpointing=False) - held(4, checkpointing=False)) / 4
     again = (held(8, checkpointing=True) - held(4, checkpointing=True)) / 4
-    # What enters a layer: [B, L, D] in float32.
-    assert again == pytest.approx(4 * 8 * 64 * 64, rel=0.01)
+    # What enters a layer: [B, L − 1, D] in float32, for the last token predicts none.
+    assert again == pytest.approx(4 * 8 * 63 * 64, rel=0.01)
     assert a_layer > 10 * again
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from cluster.config import RunConfig, parse_config
+from actors.prompts.articles import MAX_PROMPT_TOKENS
+from cluster.config import RunConfig
+from cluster.config_file import parse_config
 from cluster.planning.changes import advise
 from cluster.planning.machine import Machine, asks_for_gpus, gpu_sizes, here_for, placed
 from cluster.planning.models import MetaModels, PolicyKind
@@ -81,6 +83,22 @@ def test_every_process_of_a_run_is_in_the_plan() -> None:
     assert plan.host_bytes == sum(each.of_host for each in plan.processes) > GIB
 
 
+def test_the_longest_prompt_is_that_of_the_source_as_far_as_there_is_room() -> None:
+    def longest(**prompts: Any) -> int:
+        return make_plan(config(prompts=prompts), MODELS, machine()).prompt_tokens
+
+    assert longest(source="reviews", prompt_tokens=9) == 9
+    assert longest(source="articles") == 64 - 24  # the model's context less a response
+    assert (
+        make_plan(
+            config(prompts={"source": "articles"}, response={"max_tokens": 4, "cut_after": 2}),
+            MODELS,
+            machine(),
+        ).prompt_tokens
+        == MAX_PROMPT_TOKENS
+    )
+
+
 def test_what_a_learner_holds_is_what_its_weights_make() -> None:
     run = config(learner={"num_ranks": 4, "zero_stage": 3, "dtype": "bfloat16"}, cluster=ON_GPUS)
     plan = make_plan(run, LARGE, machine())
@@ -90,6 +108,56 @@ def test_what_a_learner_holds_is_what_its_weights_make() -> None:
     assert rank["weights"] == pytest.approx(2 * own + reference)
     assert rank["optimizer"] == pytest.approx(12 * own)
     assert rank["gradients"] == pytest.approx(4 * own)
+
+
+@pytest.mark.parametrize(
+    ("learner", "ranks"),
+    [
+        ({}, 1),
+        ({"zero_stage": 2, "num_ranks": 2}, 2),
+        ({"zero_stage": 3, "num_ranks": 4, "dtype": "bfloat16"}, 4),
+        ({"zero_stage": 2, "optimizer": "cpu_adam", "offload_optimizer": True}, 1),
+    ],
+    ids=["plain", "stage 2", "stage 3", "offloaded"],
+)
+def test_an_average_takes_4_bytes_a_weight_more_wherever_the_optimizer_has_its_own(
+    learner: dict[str, Any], ranks: int
+) -> None:
+    with_it = {**learner, "ema": {}}
+    plain, averaged = (
+        make_plan(config(learner=each, cluster=ON_GPUS), LARGE, machine())
+        for each in (learner, with_it)
+    )
+    trained = LARGE.policy(PolicyKind()).trained
+    own = -(-trained // ranks)
+    before, after = (named(plan, "learner rank 0") for plan in (plain, averaged))
+    if "offload_optimizer" in learner:
+        # And twice in a checkpoint, which is joined from its tensors' bytes.
+        assert after.host - before.host == 3 * 4 * own
+    else:
+        assert after.model["optimizer"] - before.model["optimizer"] == 4 * own
+        assert after.on_device - before.on_device == 4 * own
+    kept = 9
+    checkpoints = [plan.disk[0].num_bytes for plan in (plain, averaged)]
+    assert checkpoints[1] - checkpoints[0] == kept * ranks * 4 * own
+    assert averaged.disk[1].num_bytes == 2 * plain.disk[1].num_bytes
+
+
+def test_blocks_of_text_longer_than_responses_are_the_largest_passes() -> None:
+    def activations(block_tokens: int, **ppo: Any) -> int:
+        run = config(ppo=ppo, pretraining={"block_tokens": block_tokens})
+        return named(make_plan(run, MODELS, machine()), "learner rank 0").model["activations"]
+
+    without = named(make_plan(config(), MODELS, machine()), "learner rank 0").model["activations"]
+    trained = {"ptx": {"coefficient": 1.0}}
+    assert activations(2, **trained) == without
+    # 64 sequences a pass: of 32 tokens with their prompt, or of 320.
+    assert activations(320, **trained) > 8 * without
+    # To look at them takes no activations for a backward pass.
+    assert without <= activations(320) < 0.5 * activations(320, **trained)
+    few = {"batch_size": 16, "minibatches": 4, "ptx": {"coefficient": 1.0}}
+    of_one = activations(320, **{**few, "ptx": {"coefficient": 1.0, "examples_per_episode": 1}})
+    assert of_one == pytest.approx(activations(320, **few) / 8, rel=0.05)
 
 
 def test_a_refit_beside_the_live_reward_is_a_second_model_in_training() -> None:

@@ -1,0 +1,146 @@
+"""The file a config is read from: TOML, overridden by `key=value`.
+
+Unknown keys are errors that suggest the nearest known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import textwrap
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+
+from cluster.config import RunConfig
+from protocol.errors import ConfigError, MissingError
+from protocol.files import reading, writing
+from protocol.settings import DISGUISED, UNSHOWN
+
+MEND_CONFIG = "`andon run CONFIG.toml` takes one"
+
+
+def load_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
+    """Read a config file and apply `key=value` overrides.
+
+    Raises:
+        MissingError: The file is not there.
+        ConfigError: It is not TOML, or a key or value is wrong; names the key and the mend.
+        InputError: The path is none.
+        ResourceError: It may not be read.
+    """
+    with reading(path, "config", MEND_CONFIG):
+        is_file = path.is_file()
+        raw = path.read_bytes() if is_file else b""
+    if not is_file:
+        raise MissingError(f"config {path} is not a file; {MEND_CONFIG}")
+    try:
+        content = tomllib.loads(raw.decode())
+    except (ValueError, RecursionError) as error:  # also what `int` says of 5,000 digits
+        raise ConfigError(f"config {path} is not valid TOML: {error}") from error
+    for override in overrides:
+        _apply(content, override)
+    return parse_config(content, str(path))
+
+
+def parse_config(content: Mapping[str, Any], origin: str) -> RunConfig:
+    """Check a config given as nested mappings.
+
+    Raises:
+        ConfigError: One line, naming `origin`, the key, and what is wrong with it.
+    """
+    try:
+        return RunConfig.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"config {origin}: {_first_problem(error)}") from error
+
+
+def save_config(config: RunConfig, path: Path) -> None:
+    """Write the resolved config, defaults included, as TOML that `load_config` reads back.
+
+    Raises:
+        ResourceError: The disk refuses.
+    """
+    with writing(path):
+        path.write_text(
+            tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)), encoding="utf-8"
+        )
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"setting {override!r} is not key=value, e.g. ppo.lr=1e-4")
+    if not _is_text(override):
+        raise ConfigError(f"setting {override!r} is not UTF-8 text")
+    *sections, last = key.strip().split(".")
+    place = content
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"setting {key}: {section} is a value, not a section")
+    place[last] = _parse_value(text.strip())
+
+
+def _is_text(text: str) -> bool:
+    """Whether a command line's argument is UTF-8: other bytes come as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _parse_value(text: str) -> object:
+    """Read a value as TOML; what is not TOML is a string, so that paths need no quotes."""
+    try:
+        content = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    # More than one key: the text goes on after a line's end, and is a string like any other.
+    return content["value"] if len(content) == 1 else text
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Say the first problem in one line, and how many more there are."""
+    problems = error.errors()
+    first = problems[0]
+    key = ".".join(str(part) for part in first["loc"])
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"{key} is not a known key{_suggestion(first['loc'])}{more}"
+    if first["type"] == "missing":
+        return f"{key} is missing{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == DISGUISED:
+        return f"{key}{'.' if key else ''}{message}{more}"
+    is_shown = first["type"] != UNSHOWN and not isinstance(first["input"], dict)
+    given = f", but got {_shown(first['input'])}" if is_shown else ""
+    return f"{key}: {message}{given}{more}" if key else f"{message}{more}"
+
+
+def _shown(value: object) -> str:
+    """Return a value as text of bounded length; Python refuses to write huge numbers out at all."""
+    try:
+        return textwrap.shorten(repr(value), 200)
+    except ValueError:
+        return "a huge number"
+
+
+def _suggestion(location: tuple[int | str, ...]) -> str:
+    """Name the known key nearest to an unknown one."""
+    model: Any = RunConfig
+    for part in location[:-1]:
+        if not isinstance(part, str):
+            continue
+        annotation = model.model_fields[part].annotation
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        models = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
+        if not models:
+            return ""
+        model = models[0]
+    near = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(model.model_fields)}"

@@ -1,0 +1,113 @@
+"""The text that the policy trains on beside PPO, and what is held out of it to measure on.
+
+Of each source the first texts are trained on, and those that follow are held out: of generated
+reviews the ones that the base model would have learned next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actors.prompts.grammar import review_corpus
+from actors.prompts.hub import dataset_rows, name_of
+from actors.tokenizer import load_tokenizer
+from learners.config import PretrainingConfig
+from protocol.errors import InputError
+from protocol.files import read_text
+from protocol.json_lines import line_of, read_json_lines
+from protocol.model_folder import ModelFolder, inspect_model
+
+if TYPE_CHECKING:
+    from learners.pretraining import PretrainingBlocks
+
+MEND = "name the file with pretraining.path"
+
+
+def read_pretraining(config: PretrainingConfig, policy_path: Path) -> PretrainingBlocks:
+    """Read the texts and cut them into blocks of the policy's tokens.
+
+    Raises:
+        MissingError: The file or dataset is not there.
+        InputError: It is not what it says, or too short for one block; names it and the mend.
+        ResourceError: The file may not be read, or the hub cannot be reached.
+    """
+    from learners.pretraining import PretrainingBlocks  # torch takes seconds
+
+    model = inspect_model(policy_path)
+    _check_length(config, model)
+    texts = list(islice(_texts(config), config.num_texts + config.held_out_texts))
+    num_trained = len(texts) - config.held_out_texts
+    if num_trained < 1:
+        raise InputError(
+            f"{_source(config)} holds {len(texts)} texts, and pretraining.held_out_texts "
+            f"{config.held_out_texts} leave none to train on: give more texts, or lower it"
+        )
+    tokenizer = load_tokenizer(policy_path)
+    return PretrainingBlocks(
+        train=_blocks(texts[:num_trained], config, tokenizer, model, "num_texts"),
+        held_out=_blocks(texts[num_trained:], config, tokenizer, model, "held_out_texts"),
+    )
+
+
+def _blocks(
+    texts: Sequence[str],
+    config: PretrainingConfig,
+    tokenizer: Any,
+    model: ModelFolder,
+    key: str,
+) -> Any:  # a Tensor; torch is imported where there is text
+    from learners.supervised import pack
+
+    try:
+        blocks = pack(texts, tokenizer, config.block_tokens)
+    except InputError as error:
+        raise InputError(f"{_source(config)}, of pretraining.{key}: {error}") from error
+    model.check_ids((int(blocks.max()),), _source(config))
+    return blocks.int()
+
+
+def _check_length(config: PretrainingConfig, model: ModelFolder) -> None:
+    context = model.context_length
+    if context is not None and config.block_tokens > context and not model.is_stretched:
+        raise InputError(
+            f"pretraining.block_tokens {config.block_tokens} is above the context of {model.path}, "
+            f"{context} tokens: lower it"
+        )
+
+
+def _source(config: PretrainingConfig) -> str:
+    """Return how errors name the source."""
+    if config.source == "reviews":
+        return "pretraining.source 'reviews'"
+    return name_of(config) if config.source == "hub" else config.path
+
+
+def _texts(config: PretrainingConfig) -> Iterator[str]:
+    """Give the source's texts, in its order; empty ones are passed over."""
+    path = Path(config.path)
+    if config.source == "reviews":
+        yield from review_corpus(config.num_texts + config.held_out_texts, config.seed)
+    elif config.source == "text":
+        lines = read_text(path, "pretraining.path", MEND).splitlines()
+        yield from (line for line in lines if line.strip())
+    elif config.source == "jsonl":
+        for number, record in read_json_lines(path, "pretraining.path", MEND, takes_nan=True):
+            yield from _text_of(record, config.field, line_of(path, number))
+    else:
+        for number, row in enumerate(dataset_rows(config, "pretraining")):
+            yield from _text_of(row, config.field, f"{name_of(config)}, row {number}")
+
+
+def _text_of(record: object, field: str, where: str) -> Iterator[str]:
+    if not isinstance(record, dict) or field not in record:
+        raise InputError(
+            f'{where}: no "{field}": each record needs {{"{field}": text}}; see pretraining.field'
+        )
+    text = record[field]
+    if not isinstance(text, str):
+        raise InputError(f'{where}: "{field}" is of type {type(text).__name__}: give a text')
+    if text.strip():
+        yield text

@@ -1,0 +1,1 @@
+"""What `cluster/deploy` holds for a Ray cluster: the image, the manifests, `ray up`."""
