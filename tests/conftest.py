@@ -44,10 +44,12 @@ WHOLE_RUNS = frozenset(
     (
         "test_alone",
         "test_demo",
+        "test_instructions_task",
         "test_lora_run",
-        "test_odd_surroundings",
         "test_replay",
+        "test_spans_task",
         "test_style_task",
+        "test_summaries_task",
         "test_take_back",
         "test_two_nodes",
     )

@@ -41,7 +41,7 @@ SHOWN = (
 
 def plan_of(example: Example) -> str:
     """Return what `andon plan` prints, after the command."""
-    from cluster.config import load_config
+    from cluster.config_file import load_config
     from cluster.planning.changes import advise
     from cluster.planning.machine import planned_machine
     from cluster.planning.models import MetaModels

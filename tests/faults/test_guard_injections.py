@@ -100,6 +100,18 @@ async def test_scores_with_their_sign_flipped_are_seen_by_people(make_run: MakeR
     assert kept.name == "0001-winrate.json"
 
 
+async def test_a_learner_that_trains_against_the_score_is_seen_before_people_have_said_much(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flipped(scores: Tensor, *others: Any) -> Tensor:
+        return penalised_rewards(-scores, *others)
+
+    monkeypatch.setattr("learners.targets.penalised_rewards", flipped)
+    steps, guards = await make_run().run(30)
+    assert guards == ["score_falls"]
+    assert steps <= 12
+
+
 def test_flipping_both_signs_is_flipping_the_score_alone() -> None:
     scores, mask = torch.tensor([2.0]), torch.ones(1, 2)
     policy, reference = torch.tensor([[-1.0, -2.0]]), torch.tensor([[-2.0, -4.0]])
@@ -115,7 +127,7 @@ async def test_the_whole_reward_flipped_is_stopped(
 
     monkeypatch.setattr("learners.targets.penalised_rewards", flipped)
     _, guards = await make_run().run(30)
-    assert set(guards) <= {"winrate", "kl_runaway"}
+    assert set(guards) <= {"winrate", "kl_runaway", "score_falls"}
     assert guards
 
 

@@ -24,6 +24,7 @@ def test_steps_repeated_after_a_restore_are_the_same_bit_for_bit(ran: Path, engi
     told: dict[str, Any] = json.loads((ran / f"{engine}.json").read_text())
     step_0, _, step_2, step_3, *repeated = told["steps"]
     assert step_2["sha256"] != step_3["sha256"]
+    assert len({each["averaged_sha256"] for each in (step_0, step_2, step_3)}) == 3
     assert repeated == [step_2, step_3, step_0, step_2, step_2]
     # Version 5 is version 2 again; the clock stands where it stood.
     assert told["restored"] == [5, 2, 64]

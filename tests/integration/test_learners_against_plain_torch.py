@@ -18,11 +18,11 @@ from tests.support.plain_learners import PlainPPO, plain_supervised
 from tests.support.rank_fixtures import ran_by_ranks
 
 ENGINES = ("0", "2", "3", "0-float32-3", "2-float32-3")
-SIDE_BY_SIDE = ("0-float32-3", "2-float32-3")
-ALONE = ("0-float32-1", "2-float32-1")
+SIDE_BY_SIDE = ("0-float32-3", "2-float32-3", "0-mixed-3")
+ALONE = ("0-float32-1", "2-float32-1", "0-mixed-1")
 """The same passes, one after the other."""
 
-ran = ran_by_ranks((*ENGINES, *ALONE))
+ran = ran_by_ranks((*ENGINES, *ALONE, "0-mixed-3"))
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +43,8 @@ def test_ppo(ran: Path, engine: str, ppo: tuple[PlainPPO, list[dict[str, float]]
         assert {name: mine[name] for name in theirs} == pytest.approx(theirs, rel=1e-4, abs=1e-6)
     tensors = load_file(ran / f"ppo-{engine}.safetensors")
     assert_close(tensors, plain.policy.state_dict(), atol=2e-5)
+    averaged = load_file(ran / f"averaged-{engine}.safetensors")
+    assert_close(averaged, plain.average, atol=2e-5)
     ids = torch.tensor([inputs.PROBE])
     with torch.no_grad():
         logprobs = plain.policy(input_ids=ids).logits[0, :-1].log_softmax(dim=-1)
@@ -67,13 +69,15 @@ def test_reward_fit(
 
 
 @pytest.mark.parametrize(("together", "alone"), [*zip(SIDE_BY_SIDE, ALONE, strict=True)])
-@pytest.mark.parametrize("name", ["ppo", "reward", "warm", "supervised"])
+@pytest.mark.parametrize("name", ["ppo", "averaged", "reward", "warm", "supervised"])
 def test_passes_that_go_side_by_side_change_no_bit(
     ran: Path, name: str, together: str, alone: str
 ) -> None:
     one, other = (load_file(ran / f"{name}-{engine}.safetensors") for engine in (together, alone))
     assert one.keys() == other.keys()
     assert all(one[each].equal(other[each]) for each in one)
+    if name == "averaged":
+        return
     figures = [read(ran / f"{name}-{engine}.json")["metrics"] for engine in (together, alone)]
     assert figures[0] == figures[1]
 

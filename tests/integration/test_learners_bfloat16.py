@@ -1,6 +1,7 @@
 """In bfloat16 the learners do what they do in float32, but for the rounding of forward passes.
 
-Sums of gradients and what Adam moves are in float32 in every stage, on 1 and 2 ranks.
+Sums of gradients and what Adam moves are in float32 in every stage, on 1 and 2 ranks. "mixed" has
+weights in float32, too, and rounds the factors of products alone.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tests.support.plain_learners import plain_supervised
 from tests.support.rank_fixtures import ran_by_ranks
 from tests.support.summing_ranks import LR, SHARES
 
-ENGINES = ("0-bfloat16", "2-bfloat16", "3-bfloat16")
+ENGINES = ("0-bfloat16", "2-bfloat16", "3-bfloat16", "0-mixed")
 
 
 ran = ran_by_ranks(ENGINES)
@@ -48,6 +49,8 @@ def test_ppo(ran: Path, engine: str, tiny_model: Path) -> None:
     start = load_file(tiny_model / "model.safetensors")
     learned = load_file(ran / f"ppo-{engine}.safetensors")
     assert_went_the_same_way(learned, plain.policy.state_dict(), start)
+    averaged = load_file(ran / f"averaged-{engine}.safetensors")
+    assert_went_the_same_way(averaged, plain.average, start)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -1,4 +1,7 @@
-"""A whole run on adapters, of policy and reward model: stopped on its way, resumed, and ended."""
+"""A whole run on adapters, of policy and reward model: stopped on its way, resumed, and ended.
+
+It has a store at a URL, as runs on nodes that share nothing may.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,11 @@ from transformers import AutoModelForCausalLM
 
 from cluster.metrics.jsonl_sink import read_metrics
 from cluster.run_folder import RunFolder
+from cluster.stores.at_url import FoldersAtUrl
+from cluster.stores.cache import FolderCache
 from reward_service.bundle import load_bundle
 from reward_service.bundle_manifest import read_manifest
+from tests.support.folder_store_contract import content
 from tests.support.run_process import RunProcess, save_inputs
 
 pytestmark = pytest.mark.timeout(1800)
@@ -35,11 +41,16 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_inputs(tmp_path_factory.mktemp("inputs"))
 
 
+def url_of(folder: Path) -> str:
+    return f"file://{folder.parent}/store"
+
+
 @pytest.fixture(scope="module")
 def ended(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFolder]:
     """A run that was stopped after its first step, and resumed."""
     folder = tmp_path_factory.mktemp("runs") / "adapted"
-    first = RunProcess(inputs, folder, (*ADAPTED, LABELER, "people=[]"))
+    store = f"cluster.store={url_of(folder)}"
+    first = RunProcess(inputs, folder, (*ADAPTED, LABELER, "people=[]", store))
     try:
         first.wait_for((first.folder.recordings / "policies.jsonl").exists, "the first PPO step")
         first.process.send_signal(signal.SIGINT)
@@ -99,3 +110,12 @@ def test_checkpoints_and_what_travelled_are_small(ended: RunFolder, inputs: Path
     assert max(each.stat().st_size for each in shares) < whole
     state = json.loads(ended.state.read_text())
     assert state["state"] == "finished"
+
+
+def test_what_lasts_is_at_the_url_as_it_is_in_the_folder(ended: RunFolder, tmp_path: Path) -> None:
+    store = FoldersAtUrl(url_of(ended.path), ended.path, FolderCache(tmp_path, 2**30))
+    checkpoints, rewards = (store.versions(root) for root in (ended.policies, ended.rewards))
+    assert [int(each.name[1:]) for each in checkpoints] == list(ended.restorable())
+    assert list(rewards) == sorted(ended.rewards.glob("v[0-9]*"))
+    for folder in (*checkpoints, *rewards, ended.policies / "final"):
+        assert content(store.fetch(folder)) == content(folder)

@@ -111,7 +111,7 @@ async def test_an_application_that_cannot_start_says_why(
 ) -> None:
     serve = install(FakeServe("DEPLOYING", "DEPLOY_FAILED"))
     serve.may_return.set()
-    with pytest.raises(DeploymentFailed, match="run-1-reward did not start: no such model"):
+    with pytest.raises(DeploymentFailed, match="andon-run-1-reward did not start: no such model"):
         await session.deploy(object, "reward", "/reward")
 
 
@@ -130,7 +130,7 @@ async def test_an_application_without_room_says_what_it_lacks(
     serve = install(FakeServe(NO_ROOM, NO_ROOM))
     serve.may_return.set()
     lacks = (
-        r"run-1-labels waited for room .* each replica: \{\"CPU\": 1.0\}, total resources "
+        r"andon-run-1-labels waited for room .* each replica: \{\"CPU\": 1.0\}, total resources "
         r"available: \{\"CPU\": 0.0\}; lower"
     )
     with pytest.raises(DeploymentFailed, match=lacks):

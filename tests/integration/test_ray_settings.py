@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cluster.starting import folders
 from cluster.starting.environment import SHARED_MACHINE
@@ -57,3 +58,25 @@ def test_ray_takes_the_longest_folder_that_we_take(monkeypatch: pytest.MonkeyPat
     validate_socket_filepath(str(fits / below))
     with pytest.raises(OSError, match="path length cannot exceed"):
         validate_socket_filepath(str(too_long / below))
+
+
+DEPLOY = Path(__file__).resolve().parents[2] / "cluster" / "deploy"
+
+
+def test_ray_takes_the_environment_of_a_submitted_job() -> None:
+    from ray.runtime_env import RuntimeEnv
+
+    given = yaml.safe_load((DEPLOY / "ray_jobs" / "runtime_env.yaml").read_text())
+    assert RuntimeEnv(**given)["env_vars"] == given["env_vars"]
+    with pytest.raises(TypeError):
+        RuntimeEnv(**{**given, "env_vars": {"HF_HOME": 1}})
+
+
+def test_ray_up_takes_our_cluster() -> None:
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    given = yaml.safe_load((DEPLOY / "ray_up" / "cluster.yaml").read_text())
+    prepared = prepare_config(given)
+    validate_config(prepared)
+    assert prepared["max_workers"] == len(given["provider"]["worker_ips"])
+    assert prepared["head_start_ray_commands"] == given["head_start_ray_commands"]

@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,32 +14,19 @@ import pytest
 from cluster.recordings.segment_files import FOLDER, segment_files
 from cluster.recordings.segments import SegmentWriter, read_segment
 from cluster.run_folder import RunFolder
-from tests.support.outside_labeler import OutsideLabeler
-from tests.support.run_process import REPOSITORY, RunProcess, andon, save_inputs
+from tests.support.run_process import andon
+from tests.support.watched_run import REPLAY_PAGE, Seen
 
 pytestmark = pytest.mark.timeout(1800)
 
-TEXT = (REPOSITORY / "docs" / "REPLAY.md").read_text()
-COMMANDS = re.findall(r"^andon (replay .*)$", TEXT, re.M)
-RECORDED = re.findall(r"--set '(recording\.record=.*)'$", TEXT, re.M)
+COMMANDS = re.findall(r"^andon (replay .*)$", REPLAY_PAGE, re.M)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFolder]:
+@pytest.fixture
+def run(seen: Seen) -> RunFolder:
     """Four PPO steps and some fits, recorded as the page says."""
-    inputs = save_inputs(tmp_path_factory.mktemp("inputs"))
-    folder = tmp_path_factory.mktemp("runs") / "reviews-1"
-    process = RunProcess(inputs, folder, [*RECORDED, "learner.checkpoint.every_steps=2"])
-    try:
-        process.wait_for_state("running")
-        labeler = OutsideLabeler(process.folder.path)
-        labeler.start()
-        code = process.wait()
-        labeler.stop()
-        assert code == 0, process.output
-        yield process.folder
-    finally:
-        process.kill()
+    assert seen.code == 0, seen.run.output
+    return seen.run.folder
 
 
 def replay(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -70,7 +56,7 @@ def test_all_streams_were_recorded_and_sealed(run: RunFolder) -> None:
 def test_every_command_of_the_page_finds_all_as_recorded(run: RunFolder, command: str) -> None:
     _, _, *arguments = shlex.split(command)
     before = contents(run.path)
-    done = replay(run.path, *arguments)
+    done = replay(run.path, *arguments, *(() if "--diff" in arguments else ("--diff",)))
     assert done.returncode == 0, done.stdout + done.stderr
     part = arguments[arguments.index("--part") + 1]
     found = re.search(rf"^{part}: (\d+) of (\d+) as recorded", done.stdout, re.M)

@@ -32,5 +32,6 @@ def test_a_replica_takes_a_gpu_only_if_it_has_one(
         actor_options=options,
     )
     bound = app._bound_deployment
-    assert bound.init_args[-1] == device
+    assert device in bound.init_args
+    assert {"cpu": "cuda", "cuda": "cpu"}[device] not in bound.init_args
     assert bound.ray_actor_options.get("num_gpus", 0) == options.get("num_gpus", 0)

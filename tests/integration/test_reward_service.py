@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from protocol.errors import BundleCorrupt, InputError
+from protocol.errors import BundleCorrupt, InputError, SwapFailed
 from protocol.labels import RewardVersion
 from protocol.messages import Score
 from protocol.remote import Remote
@@ -221,6 +221,18 @@ async def test_a_version_that_fails_its_proof_leaves_the_old_one_live(service: S
     await service.client.swap(service.series.write())
     (score,) = await service.client.score([(4, 5)])
     assert score.reward_version == live + 2
+
+
+async def test_what_no_replica_was_ready_for_is_told_and_costs_none_of_them(
+    service: Service,
+) -> None:
+    live, replicas = service.series.last, await service.replicas()
+    with pytest.raises(SwapFailed, match=r"version \d+: OSError: .*File name too long"):
+        await service.client.swap(replace(service.series.write(), path="/" + "a" * 300))
+    (score,) = await service.client.score([(4, 5)])
+    assert score.reward_version == live
+    await service.client.swap(service.series.write())
+    assert await service.replicas() == dict.fromkeys(replicas, live + 2)
 
 
 async def test_a_lost_replica_is_forgotten_and_replaced(service: Service) -> None:

@@ -1,35 +1,28 @@
-"""A whole run of `andon run examples/reviews.toml`: inputs made here, labels by HTTP alone."""
+"""A whole run of `andon run examples/reviews.toml`, as it is seen from outside."""
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import json
 import re
-import shlex
-import subprocess
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
-from click.testing import CliRunner
 
-from cluster.cli import main
+from cluster.config_file import load_config
 from cluster.json_lines import read_rows
+from cluster.metrics.lineage_folder import LineageFolder
+from cluster.report.records import read_run
+from label_queue.folds.view import LearnedLabels
 from label_queue.ledger.sql import SqlLedger
-from tests.support.outside_labeler import OutsideLabeler, choose_longest, open_client
-from tests.support.patience import PATIENCE_S
-from tests.support.run_process import (
-    RunProcess,
-    andon,
-    run_arguments,
-    save_inputs,
-    shared_memory,
-    wait_until,
-)
+from label_queue.oversight.trace import read_trace
+from tests.support.lineage import numbers, upstream
+from tests.support.run_process import shared_memory
 from tests.support.wandb_file import read_history, read_records
+from tests.support.watched_run import Seen, invoke
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -45,6 +38,7 @@ FIGURES = frozenset(
         *("policy_lag_max", "max_policy_lag", "logprob_mismatch_max"),
         *VALIDATION,
         *("episodes_per_s", "learner_idle", "actor_idle"),
+        *("pretraining_loss_base", "pretraining_loss_final", "alignment_tax_final"),
     }
 )
 """Every headline figure that a summary must name."""
@@ -55,136 +49,15 @@ UNKNOWN_HERE = {
     "gold_base_std",
     "gold_final_mean",
     "labels_acknowledged",
+    "pretraining_loss_base",
+    "pretraining_loss_final",
+    "alignment_tax_final",
 }
-"""Figures of runs that make their own base model, or whose labelers are simulated."""
+"""Figures of runs that make their own base model, or whose labelers are simulated, or that
+have pretraining text."""
 
 KNOWN_BY_CHANCE = set(VALIDATION)
 """Of so few labels, none may have compared the policy with the base model."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What was seen of a run while it went on, and how it ended."""
-
-    run: RunProcess
-    code: int
-    acknowledged: list[str]
-    status: dict[str, Any]
-    listening: set[str]
-    """Addresses on which any process of the run took connections."""
-    answers: dict[str, int]
-    """HTTP status of labels that must be refused, by what is wrong with them."""
-    second_run: subprocess.CompletedProcess[str]
-    """Of another run that was told to take the same port."""
-    exported: str
-    """What Prometheus would have scraped while it went on."""
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        return dict(json.loads((self.run.folder.report / "summary.json").read_text()))
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_inputs(tmp_path_factory.mktemp("inputs"))
-
-
-@pytest.fixture(scope="module")
-def seen(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
-    """One run from start to end, watched from outside."""
-    folder = tmp_path_factory.mktemp("runs") / "reviews-1"
-    run = RunProcess(inputs, folder, ["metrics.prometheus=true"])
-    try:
-        yield watch(run, inputs)
-    finally:
-        run.kill()
-
-
-def watch(run: RunProcess, inputs: Path) -> Seen:
-    run.wait_for_state("running")
-    status = json.loads(invoke("status", str(run.folder.path), "--json"))
-    second_run = run_on_the_same_port(run, inputs)
-    answers = send_wrong_labels(run)
-    first = label_with_curl(run)
-    listening = listening_addresses(run)
-    exported = exported_metrics(run)
-    labeler = OutsideLabeler(run.folder.path)
-    labeler.start()
-    code = run.wait()
-    labeler.stop()
-    assert labeler.refusals == []
-    acknowledged = [first, *labeler.acknowledged]
-    return Seen(run, code, acknowledged, status, listening, answers, second_run, exported)
-
-
-def invoke(*arguments: str) -> str:
-    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def run_on_the_same_port(run: RunProcess, inputs: Path) -> subprocess.CompletedProcess[str]:
-    port = run.state["url"].rpartition(":")[2]
-    folder = run.folder.path.with_name("second")
-    command = andon(*run_arguments(inputs, folder, [f"cluster.http_port={port}"]))
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-
-def send_wrong_labels(run: RunProcess) -> dict[str, int]:
-    with open_client(run.folder.path, "me") as client:
-        task = client.get("/api/v1/tasks/next", params={"wait_s": 20}).raise_for_status().json()
-        label = choose_longest(task)
-        wrong = {
-            "another run": {**label, "run_id": "reviews-2"},
-            "another run's task": {**label, "assignment_id": "0199-of-another-run"},
-            "no candidate": {**label, "choice": "c-none"},
-        }
-        answers = {
-            name: client.post("/api/v1/labels", json=body).status_code
-            for name, body in wrong.items()
-        }
-        stranger = {"Authorization": "Bearer of-another-run"}
-        answers["another run's token"] = client.post(
-            "/api/v1/labels", json=label, headers=stranger
-        ).status_code
-    return answers
-
-
-def label_with_curl(run: RunProcess) -> str:
-    """Give one label by the two requests that examples/README.md shows; return its event id."""
-    url = run.state["url"]
-    token = (run.folder.tokens / "me").read_text().strip()
-    curl = f'curl -s -H "Authorization: Bearer {token}" '
-    task = json.loads(shell(curl + f'"{url}/api/v1/tasks/next?wait_s=20"'))
-    label = shlex.quote(json.dumps(choose_longest(task)))
-    answer = shell(curl + f'-H "Content-Type: application/json" -d {label} "{url}/api/v1/labels"')
-    return str(json.loads(answer)["event_id"])
-
-
-def shell(command: str) -> str:
-    return subprocess.check_output(["bash", "-c", command], text=True, timeout=60)
-
-
-def listening_addresses(run: RunProcess) -> set[str]:
-    return {
-        connection.laddr.ip
-        for process in {run.process, *run.descendants()}
-        for connection in process.net_connections("inet")
-        if connection.status == "LISTEN"
-    }
-
-
-def exported_metrics(run: RunProcess) -> str:
-    """Scrape what is exported, once there is something of the run's."""
-    scraped = [""]
-
-    def has_rows() -> bool:
-        with urllib.request.urlopen(run.state["metrics_url"], timeout=PATIENCE_S) as answer:
-            scraped.append(answer.read().decode())
-        return "ray_andon_time_wall_s" in scraped[-1]
-
-    wait_until(has_rows, "the run's metrics are exported", PATIENCE_S)
-    return scraped[-1]
 
 
 def test_it_ends_by_itself(seen: Seen) -> None:
@@ -227,9 +100,10 @@ def test_every_process_listens_on_loopback_only(seen: Seen) -> None:
 def test_a_second_run_on_the_same_port_is_refused_at_once(seen: Seen) -> None:
     port = seen.run.state["url"].rpartition(":")[2]
     assert seen.second_run.returncode == 2
-    assert seen.second_run.stderr == (
-        f"andon: port {port} on 127.0.0.1 is in use: set cluster.http_port to another, or to 0 for "
-        "a free one\n"
+    assert re.fullmatch(
+        rf"andon: port {port} on 127\.0\.0\.1 is in use by process \d+ \(ray::IntakeShell.*\): set "
+        r"cluster\.http_port to another, or to 0 for a free one\n",
+        seen.second_run.stderr,
     )
     assert not seen.run.folder.path.with_name("second").exists()
 
@@ -298,12 +172,12 @@ def test_the_report_is_one_page_and_can_be_written_again(seen: Seen) -> None:
     assert invoke("report", str(seen.run.folder.path)) == f"report: {page}\n"
 
 
-def test_the_final_policy_is_a_model_that_has_learned(seen: Seen, inputs: Path) -> None:
+def test_the_final_policy_is_a_model_that_has_learned(seen: Seen, reviews_inputs: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     final = seen.run.folder.policies / "final"
     trained = AutoModelForCausalLM.from_pretrained(final).state_dict()
-    base = AutoModelForCausalLM.from_pretrained(inputs / "policy").state_dict()
+    base = AutoModelForCausalLM.from_pretrained(reviews_inputs / "policy").state_dict()
     assert trained.keys() == base.keys()
     changed = {name for name in base if not trained[name].equal(base[name])}
     assert "transformer.wte.weight" in changed
@@ -324,6 +198,29 @@ def test_wandb_has_the_run_offline(seen: Seen) -> None:
         for item in record.summary.update
     }
     assert {"report/pictures", "report/responses", "report/labelers"} <= shown
+
+
+def test_its_artifacts_say_which_labels_made_the_policy_and_where_it_lies(seen: Seen) -> None:
+    folder = seen.run.folder
+    lineage = LineageFolder.begin(folder.lineage)
+    config = load_config(folder.config)
+    place = config.labels.ledger_place(folder.ledger)
+    traced = read_trace(place, config.labels.quality).of_policy(4)
+    behind = upstream(lineage, "policy-4")
+    assert set(traced.reward_versions) <= set(numbers(behind, "reward"))
+    assert numbers(behind, "checkpoint") == [2, 4]
+    labels = LearnedLabels(config.labels.quality)
+    view = read_run(folder.path).label_side.view()
+    learned = labels.seqs_by_reward(view)[traced.reward_versions[-1]]
+    assert max(learned) <= max(numbers(behind, "ledger"))
+    for name in behind:
+        for each in lineage[name].references:
+            there = Path(url2pathname(urlsplit(each.url).path)).read_bytes()
+            assert hashlib.sha256(there).hexdigest() == each.sha256, each
+    made = {each.name for each in lineage.artifacts if each.kind != "ledger"}
+    assert set(lineage.given().names) == made
+    logs = list(folder.lineage.glob("wandb/offline-run-*/*.wandb"))
+    assert len(logs) == len(made)
 
 
 def test_prompts_of_both_kinds_were_used(seen: Seen) -> None:

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 
 from actors.tokenizer import load_tokenizer
-from cluster.config import load_config
+from cluster.config_file import load_config
 from cluster.starting.prompts import prompt_sources
 from cluster.starting.smollm2 import CONFIG, PROMPTS, packed_model, smollm2_folder
 from learners.dequantised import write_dequantised

@@ -10,31 +10,16 @@ import pytest
 
 from cluster.report.records import read_run
 from label_queue.simulated.gold.descriptiveness import DescriptivenessGold
-from tests.support.run_process import REPOSITORY, ended_well
+from tests.support.small_task import run_small
 
 pytestmark = pytest.mark.timeout(1800)
 
-CONFIG = REPOSITORY / "examples" / "tasks" / "style" / "run.toml"
-SMALL = (
-    "run.episodes=128",
-    "base_model.num_texts=1500",
-    "ppo.batch_size=32",
-    "rollouts.num_actors=1",
-    "reward_model.num_normalisation_samples=32",
-    "labels.total=40",
-    "labels.initial=16",
-    "labels.ahead=4",
-    "labels.refits=2",
-    "kl.horizon_episodes=320",
-    'labelers=[{name = "robot", beta = 1e6, seconds_per_label = 0.05}]',
-)
+SETTINGS = ("labels.total=40", "labels.initial=16", "kl.horizon_episodes=320")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("style") / "small"
-    ended_well(made, "run", str(CONFIG), "--folder", made.name, settings=SMALL)
-    return made
+    return run_small("style", tmp_path_factory.mktemp("style"), SETTINGS)
 
 
 def test_it_ends_with_every_label_and_a_report(folder: Path) -> None:

@@ -1,10 +1,8 @@
-"""A run on a Ray cluster that is there already; one of its nodes dies with all that is on it."""
+"""A run on nodes that share nothing, from start to report; one dies with all that is on it."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,14 +16,14 @@ from cluster.cli import main
 from cluster.recordings.streams import POLICIES, RESTARTS, read
 from label_queue.ledger.sql import SqlLedger
 from protocol.labels import Submitted
+from reward_service.retention import newest_bundle
 from tests.support.patience import PATIENCE_S
 from tests.support.run_process import (
-    REPOSITORY,
     RunProcess,
-    is_alive,
     save_inputs,
     wait_until,
 )
+from tests.support.two_nodes import can_be_apart, two_nodes_started
 
 pytestmark = [
     pytest.mark.timeout(1800),
@@ -39,6 +37,7 @@ ON_BOTH = (
     "run.episodes=65536",
     "labels.total=4096",
     "cluster.restarts.first_pause_s=0.1",
+    "learner.checkpoint.every_steps=2",
     'labelers=[{name = "robot", seconds_per_label = 0.2}]',
 )
 
@@ -49,17 +48,23 @@ class TwoNodes:
 
     address: str
     process: psutil.Popen
+    are_apart: bool
+    """Whether they see none of each other's files."""
 
     def raylets(self) -> list[psutil.Process]:
-        """Return the nodes' own processes, whose children are the actors placed there."""
-        return [
+        """Return the nodes' own processes, whose children are the actors placed there.
+
+        The head's comes first, on which the run's folder is.
+        """
+        found = [
             each
             for each in self.process.children(recursive=True)
             if each.name() == "raylet" and each.status() != psutil.STATUS_ZOMBIE
         ]
+        return sorted(found, key=lambda each: each.create_time())
 
     def kill_second(self) -> list[str]:
-        """End the node that is not the head at one blow; return the names of its actors."""
+        """End the node that came last at one blow; return the names of its actors."""
         second = self.raylets()[-1]
         lost = self.actors()[second.pid]
         for process in [*second.children(recursive=True), second]:
@@ -87,19 +92,11 @@ class TwoNodes:
 
 @pytest.fixture(scope="module")
 def two_nodes() -> Iterator[TwoNodes]:
-    with psutil.Popen(
-        [sys.executable, "-m", "tests.support.two_nodes"],
-        cwd=REPOSITORY,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        address = process.stdout.readline().strip()
-        yield TwoNodes(address, process)
-        nodes = process.children(recursive=True)
-        process.stdin.close()
-        process.wait(timeout=60)
-    assert [node for node in nodes if is_alive(node)] == []
+    # Whoever may have no mount namespaces has nodes that could see each other's files; what goes
+    # from one to another goes the same way.
+    are_apart = can_be_apart()
+    with two_nodes_started("workers", *(["apart"] if are_apart else [])) as (address, process):
+        yield TwoNodes(address, process, are_apart)
 
 
 @pytest.fixture(scope="module")
@@ -107,22 +104,41 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_inputs(tmp_path_factory.mktemp("inputs"))
 
 
+def sees(node: psutil.Process, path: Path) -> bool:
+    """Whether a node's processes find something at a path."""
+    return Path(f"/proc/{node.pid}/root{path}").exists()
+
+
+def has_checkpoint(run: RunProcess) -> bool:
+    """Whether there is one of the whole run, which a resume goes on from."""
+    return bool(list(run.folder.checkpoints.glob("v*.json")))
+
+
 def num_loads(run: RunProcess) -> int:
     loads = run.folder.recordings / "loads.jsonl"
     return len(loads.read_text().splitlines()) if loads.exists() else 0
 
 
-def test_a_run_uses_both_nodes_outlives_one_of_them_and_leaves_the_cluster_as_it_was(
+def test_a_run_uses_nodes_that_share_nothing_outlives_one_and_leaves_the_cluster_as_it_was(
     two_nodes: TwoNodes, inputs: Path, tmp_path: Path
 ) -> None:
     environment = {"RAY_ADDRESS": two_nodes.address}
     run = RunProcess(inputs, tmp_path / "two-nodes-1", ON_BOTH, environment)
     try:
         run.wait_for(lambda: num_loads(run) >= 2, "weights that reached both nodes twice")
+        run.wait_for(lambda: has_checkpoint(run), "a checkpoint that came from another node")
+        head, *others = two_nodes.raylets()
         placed = two_nodes.actors()
-        assert len(placed) == 2
-        for actors in placed.values():
+        there = [placed[node.pid] for node in others]
+        for node, actors in zip(others, there, strict=True):
             assert sum(name.startswith("ray::RolloutActorShell") for name in actors) == 1, placed
+            assert sees(node, run.folder.path) is not two_nodes.are_apart
+            assert sees(node, inputs) is not two_nodes.are_apart
+        elsewhere = [name for actors in there for name in actors]
+        for part in ("ray::LearnerRank", "ray::RewardTrainerRank", "ray::ServeReplica"):
+            assert any(name.startswith(part) for name in elsewhere), placed
+        assert sees(head, run.folder.path)
+        assert newest_bundle(run.folder.rewards) is not None
 
         lost = two_nodes.kill_second()
         two_nodes.add()
@@ -143,7 +159,7 @@ def test_a_run_uses_both_nodes_outlives_one_of_them_and_leaves_the_cluster_as_it
         run.kill()
     check_records(run)
     wait_until(lambda: not any(two_nodes.actors().values()), "an empty cluster", PATIENCE_S)
-    assert len(two_nodes.raylets()) == 2
+    assert len(two_nodes.raylets()) == 3
 
 
 def check_records(run: RunProcess) -> None:

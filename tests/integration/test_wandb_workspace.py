@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import wandb
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 from click.testing import CliRunner
@@ -26,17 +25,14 @@ from cluster.report.records import read_run
 from cluster.report.tables import report_tables
 from tests.support.recorded_wandb import ENTITY, RecordedWandb
 from tests.support.synthetic_run import SyntheticRun
+from tests.support.wandb_here import in_wandbs_place
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordedWandb]:
     """The stand-in, which this process takes for wandb's server."""
-    wandb.teardown()
-    with RecordedWandb() as server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
+    with in_wandbs_place(monkeypatch) as server:
         yield server
-        wandb.teardown()
 
 
 def spec(workspace: ws.Workspace) -> str:

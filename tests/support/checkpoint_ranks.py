@@ -3,17 +3,19 @@
     python -m tests.support.checkpoint_ranks RANK WORLD_SIZE PORT MODEL OUT ENGINE...
 
 Engines are called as in `learner_inputs.named_engine`. Rank 0 writes OUT/ENGINE.json: of each step
-the metrics, and the digest of the published weights.
+the metrics, and the digests of the published weights and of the average of the versions.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import save
 
 from learners import losses, ppo
 from learners.config import CheckpointConfig, PolicyConfig
@@ -21,10 +23,14 @@ from learners.engine import join_ranks, leave_ranks
 from learners.ppo import PPOLearner
 from learners.weights import SharedMemoryPublisher
 from protocol.errors import BundleCorrupt, NotFinite
-from protocol.messages import ExperienceBatch, ScoredRollout, StepReport
+from protocol.messages import ExperienceBatch, ScoredRollout
 from tests.support import learner_inputs as inputs
 from tests.support.learner_ranks import HOST
 from tests.support.present import digest_of
+
+ON_TEXT = ("0", "2")
+"""Engines that train on text beside PPO: which blocks a step takes is the same with all, and ranks
+meet twice as often for it."""
 
 
 def main(rank: int, world_size: int, port: int, model: Path, out: Path, engines: list[str]) -> None:
@@ -34,14 +40,17 @@ def main(rank: int, world_size: int, port: int, model: Path, out: Path, engines:
         config = inputs.named_engine(world_size, engine)
         learner = PPOLearner(
             policy=PolicyConfig(path=str(model)),
-            ppo=inputs.PPO,
+            ppo=inputs.WITH_TEXT if engine in ON_TEXT else inputs.PPO,
             kl=inputs.KL,
-            learner=config.model_copy(update={"checkpoint": CheckpointConfig(every_steps=2)}),
+            learner=inputs.averaging(config).model_copy(
+                update={"checkpoint": CheckpointConfig(every_steps=2)}
+            ),
             checkpoint_root=out / f"policy-{engine}",
             total_episodes=inputs.TOTAL_EPISODES,
             probe_token_ids=inputs.PROBE,
             publisher=SharedMemoryPublisher(out / f"weights-{engine}") if rank == 0 else None,
             seed=inputs.SEED,
+            pretraining=inputs.pretraining() if engine in ON_TEXT else None,
         )
         told = train(learner, rank, out / f"policy-{engine}")
         if rank == 0:
@@ -52,11 +61,11 @@ def main(rank: int, world_size: int, port: int, model: Path, out: Path, engines:
 
 def train(learner: PPOLearner, rank: int, folder: Path) -> dict[str, object]:
     """Steps 0-3; back to version 2 and steps 2-3 again; back to ρ and step 0 again."""
-    first = [learner.step(inputs.experience_batch(step)) for step in range(4)]
+    first = [taken(learner, inputs.experience_batch(step)) for step in range(4)]
     policy = learner.restore(2)
-    again = [learner.step(moved(inputs.experience_batch(step), by=3)) for step in (2, 3)]
+    again = [taken(learner, moved(inputs.experience_batch(step), by=3)) for step in (2, 3)]
     learner.restore(0)
-    reports = [*first, *again, learner.step(moved(inputs.experience_batch(0), by=8))]
+    reports = [*first, *again, taken(learner, moved(inputs.experience_batch(0), by=8))]
     learner.restore(2)
     if rank == 0:  # the last rank's part of version 0 is hurt: no rank may go on
         hurt = sorted((folder / "v000000").glob("rank-*"))[-1]
@@ -68,14 +77,14 @@ def train(learner: PPOLearner, rank: int, folder: Path) -> dict[str, object]:
         learner.restore(0)
     except BundleCorrupt as error:
         refusal = str(error)
-    after = learner.step(moved(inputs.experience_batch(2), by=8))
+    after = taken(learner, moved(inputs.experience_batch(2), by=8))
     broken = break_off(learner, moved(inputs.experience_batch(3), by=8), rank)
     learner.restore(2)
-    mended = learner.step(moved(inputs.experience_batch(2), by=10))
+    mended = taken(learner, moved(inputs.experience_batch(2), by=10))
     return {
         "versions": learner.checkpoints(),
         "restored": policy and [policy.version, policy.restored_from, policy.episodes],
-        "steps": [told(report) for report in (*reports, after, mended)],
+        "steps": [*reports, after, mended],
         "broken": broken,
         "refusal": refusal,
     }
@@ -114,11 +123,19 @@ def _moved(scored: ScoredRollout, by: int) -> ScoredRollout:
     return replace(scored, rollout=replace(scored.rollout, policy_versions=versions))
 
 
-def told(report: StepReport | None) -> dict[str, object] | None:
-    if report is None:
+def taken(learner: PPOLearner, batch: ExperienceBatch) -> dict[str, object] | None:
+    """Take a step; return on rank 0 what came of it, but for its number."""
+    report = learner.step(batch)
+    averaged = learner._weights.averaged()
+    if report is None or averaged is None:
         return None
+    whole = {name: x.clone() for name, x in averaged.items()}  # some are tied
     metrics = {name: x for name, x in report.metrics.items() if name != "policy/version"}
-    return {"metrics": metrics, "sha256": digest_of(report.policy.weights)}
+    return {
+        "metrics": metrics,
+        "sha256": digest_of(report.policy.weights),
+        "averaged_sha256": hashlib.sha256(save(whole)).hexdigest(),
+    }
 
 
 if __name__ == "__main__":

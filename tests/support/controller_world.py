@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cluster.config import RunConfig, parse_config
+from cluster.config import RunConfig
+from cluster.config_file import parse_config
 from cluster.controller import Controller
 from cluster.guards.anchor_accuracy import AnchorPair
 from cluster.guards.evidence import Evidence

@@ -4,7 +4,10 @@
 
 Engines are called as in `learner_inputs.named_engine`; of "frozen-2" and its like one of the wide
 layers is not trained. Rank 0 writes OUT/ENGINE.json: bytes held
-between two steps, and the most in the second of them, of a module whose passes hold little.
+between two steps, and the most in a step after the first, of a module whose passes hold little.
+
+Where another process has the core, a thread of gloo holds a bucket that it has sent a moment longer
+than whoever waited for it, and two are there at once. So of some steps the least counts.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ WIDTH, LAYERS, WIDE = 256, 8, 8
 NUM_WEIGHTS = LAYERS * WIDTH * WIDTH + 2 * WIDTH * WIDTH * WIDE
 LARGEST = WIDTH * WIDTH * WIDE
 NUM_PASSES = 2
+NUM_STEPS = 4
 FROZEN = "frozen-"
 
 
@@ -67,18 +71,18 @@ def counted(name: str, world_size: int) -> dict[str, int]:
         config = inputs.named_engine(world_size, name.removeprefix(FROZEN))
         engine = Engine(module, config, constant)
         x = torch.ones(1, WIDTH, dtype=next(module.parameters()).dtype)
-        held = 0
-        for _ in range(2):
+        held, peaks = 0, []
+        for _ in range(NUM_STEPS):
             gc.collect()
             held = live.peak = live.held
             for number in range(1, NUM_PASSES + 1):
                 engine.backward(engine(x) / 1e6, is_last=number == NUM_PASSES)
             engine.step(1e-4)
-        peak = live.peak
+            peaks.append(live.peak)
         engine.close()
     del engine, module
     gc.collect()
-    return {"held": held, "peak": peak}
+    return {"held": held, "peak": min(peaks[1:])}
 
 
 if __name__ == "__main__":

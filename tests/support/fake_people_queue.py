@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from label_queue.folds.access import Identity
 from label_queue.folds.cord import after
+from label_queue.labeling.outside_identity import OutsideIdentity
 from label_queue.labeling.own_work import HeldTasks, LastAnswer, Me
 from label_queue.labeling.run_info import RunInfo
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
@@ -82,6 +83,15 @@ class FakePeopleQueue(PeopleSide):
             raise Unauthenticated("this link was used, or is none")
         session = f"session-{next(self.numbers)}"
         self.identities[session] = identity
+        return session
+
+    async def sign_in(self, outsider: OutsideIdentity) -> str:
+        if outsider.name not in self.roles:
+            raise Forbidden(f"nobody called {outsider.name!r} was added here")
+        session = f"session-{next(self.numbers)}"
+        self.identities[session] = Identity(
+            labeler_id=outsider.name, role=self.roles[outsider.name]
+        )
         return session
 
     async def leave(self, token: str) -> None:

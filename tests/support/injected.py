@@ -159,6 +159,7 @@ class Injected:
                     ValidationVote(
                         received_at=moment,
                         is_win=difference > 0,
+                        policy_versions=(self.version,),
                         query_id=f"v{self.version}-{number}",
                         labeler_id="ann",
                     )

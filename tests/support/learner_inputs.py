@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Literal
 
 import torch
 
 from learners.config import (
+    EMAConfig,
     KLConfig,
     LearnerConfig,
     PPOConfig,
+    PtxConfig,
     RewardFitConfig,
     SupervisedConfig,
 )
+from learners.pretraining import PretrainingBlocks
 from protocol.labels import Comparison, FitKind, FitRequest
 from protocol.messages import ExperienceBatch, Prompt, Rollout, Sampling, Score, ScoredRollout
 from reward_service.config import RewardModelConfig
@@ -26,6 +30,9 @@ PROBE = (4, 9, 14, 19, 24, 29)
 # Sizes that cut unevenly: micro-batches of 3 in shares of 8 or 4, comparisons that do not fill the
 # last batch, and an odd number in it.
 PPO = PPOConfig(batch_size=16, minibatches=2, epochs=2, lr=1e-3)
+# 8 blocks a minibatch of 13 that there are, in micro-batches of 3.
+WITH_TEXT = PPO.model_copy(update={"ptx": PtxConfig(coefficient=0.7, examples_per_episode=1)})
+EMA = EMAConfig(decay=0.75)
 KL = KLConfig(coefficient=0.1, target=3.0)
 REWARD_MODEL = RewardModelConfig(num_heads=2)
 REWARD_FIT = RewardFitConfig(lr=1e-3, batch_size=4, warm_lr=5e-4, warm_batch_size=4, seed=SEED)
@@ -33,20 +40,27 @@ SUPERVISED = SupervisedConfig(lr=1e-3, batch_size=4, block_tokens=8, warmup_frac
 
 
 def engine_config(num_ranks: int, zero_stage: int, **changes: object) -> LearnerConfig:
-    return LearnerConfig.model_validate(
-        {"num_ranks": num_ranks, "zero_stage": zero_stage, "micro_batch_size": 3, **changes}
-    )
+    """Return an engine that computes alike on any CPU."""
+    engine = {"num_ranks": num_ranks, "zero_stage": zero_stage, "micro_batch_size": 3}
+    return LearnerConfig.model_validate({**engine, "matmul_dtype": "float32", **changes})
 
 
 def named_engine(num_ranks: int, name: str) -> LearnerConfig:
-    """Return the engine that is called "2", "2-bfloat16" or "2-float32-4".
+    """Return the engine that is called "2", "2-bfloat16", "2-mixed" or "2-float32-4".
 
-    After its ZeRO stage, its type, and its threads, where passes are of one row each.
+    After its ZeRO stage, its type ("mixed" has products in bfloat16), and its threads, where passes
+    are of one row each.
     """
     stage, *said = name.split("-")
     dtype, threads = [*said, *("float32", "")[len(said) :]]
     passes = {"torch_threads": int(threads), "micro_batch_size": 1} if threads else {}
-    return engine_config(num_ranks, int(stage), dtype=dtype, **passes)
+    types = {"matmul_dtype": "bfloat16"} if dtype == "mixed" else {"dtype": dtype}
+    return engine_config(num_ranks, int(stage), **types, **passes)
+
+
+def averaging(learner: LearnerConfig) -> LearnerConfig:
+    """Return the learner with an average of its versions."""
+    return learner.model_copy(update={"ema": EMA})
 
 
 def experience_batch(step: int, size: int = PPO.batch_size) -> ExperienceBatch:
@@ -82,9 +96,14 @@ def reference_sequences(count: int = 8) -> list[tuple[int, ...]]:
     return [_tokens(rng, 3, 9) for _ in range(count)]
 
 
-def blocks(count: int = 13) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(5)
+def blocks(count: int = 13, seed: int = 5) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
     return torch.randint(3, VOCABULARY, (count, 8), generator=generator)
+
+
+def pretraining() -> PretrainingBlocks:
+    """Return 13 blocks to train on, and 7 to measure on, which two ranks cannot share evenly."""
+    return PretrainingBlocks(train=blocks().int(), held_out=blocks(7, seed=6).int())
 
 
 def _scored(rng: random.Random, version: int) -> ScoredRollout:
@@ -135,3 +154,15 @@ def _comparison(rng: random.Random, seq: int) -> Comparison:
 
 def _tokens(rng: random.Random, shortest: int, longest: int) -> tuple[int, ...]:
     return tuple(rng.randrange(3, VOCABULARY) for _ in range(rng.randint(shortest, longest)))
+
+
+def with_marks(batch: ExperienceBatch) -> ExperienceBatch:
+    """Return a batch whose reward has a mark head."""
+    rng = random.Random(batch.step)
+
+    def marked(each: ScoredRollout) -> ScoredRollout:
+        length = len(each.rollout.prompt.token_ids) + each.rollout.num_kept
+        values = tuple(rng.uniform(-1.0, 1.0) for _ in range(length))
+        return replace(each, score=replace(each.score, mark_values=values))
+
+    return replace(batch, rollouts=tuple(map(marked, batch.rollouts)))

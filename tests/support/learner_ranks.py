@@ -3,7 +3,7 @@
     python -m tests.support.learner_ranks RANK WORLD_SIZE PORT MODEL OUT ENGINE...
 
 Engines are called as in `learner_inputs.named_engine`. Rank 0 writes
-OUT/{ppo,reward,supervised}-ENGINE.safetensors, and the figures as .json beside them.
+OUT/{ppo,averaged,reward,supervised}-ENGINE.safetensors, and the figures as .json beside them.
 """
 
 from __future__ import annotations
@@ -82,17 +82,21 @@ def main(rank: int, world_size: int, port: int, model: Path, out: Path, engines:
 def run_ppo(rank: int, world_size: int, model: Path, out: Path, engine: str) -> None:
     learner = PPOLearner(
         policy=PolicyConfig(path=str(model)),
-        ppo=inputs.PPO,
+        ppo=inputs.WITH_TEXT,
         kl=inputs.KL,
-        learner=inputs.named_engine(world_size, engine),
+        learner=inputs.averaging(inputs.named_engine(world_size, engine)),
         checkpoint_root=out / f"policy-{engine}",
         total_episodes=inputs.TOTAL_EPISODES,
         probe_token_ids=inputs.PROBE,
         publisher=SharedMemoryPublisher(out / f"weights-{engine}") if rank == 0 else None,
         seed=inputs.SEED,
+        pretraining=inputs.pretraining(),
     )
     reports = [learner.step(inputs.experience_batch(step)) for step in range(2)]
+    learner.save(out / f"saved-{engine}")
     if rank == 0:
+        averaged = out / f"saved-{engine}_ema" / "model.safetensors"
+        shutil.copy(averaged, out / f"averaged-{engine}.safetensors")
         last = reports[-1]
         assert last is not None
         shutil.copy(weights_path(last.policy), out / f"ppo-{engine}.safetensors")

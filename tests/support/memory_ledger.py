@@ -13,9 +13,11 @@ from label_queue.ledger.records import (
     R,
     Record,
     RoleChange,
+    Row,
     TokenRevocation,
     stream_of,
 )
+from label_queue.ledger.tables import STREAMS
 from protocol.cord import CordEvent
 from protocol.errors import DiskFull
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent, PolicyProvenance, RewardVersion
@@ -73,8 +75,18 @@ class MemoryLedger:
     def read(self, kind: type[R]) -> list[R]:
         return [each for each in self._streams[stream_of(kind)].values() if isinstance(each, kind)]
 
-    def each(self, kind: type[R]) -> Iterator[R]:
-        return iter(self.read(kind))
+    def each(self, kind: type[R], after: int = 0, through: int | None = None) -> Iterator[R]:
+        stream = list(self._streams[stream_of(kind)].values())[after:through]
+        return (each for each in stream if isinstance(each, kind))
+
+    def rows(self, kind: Any, through: int) -> Iterator[Row]:
+        stream = STREAMS[kind]
+        for record in list(self._streams[kind].values())[:through]:
+            row = stream.row(record, 0)
+            yield Row(str(row[stream.key or stream.order]), str(row["body"]))
+
+    def newest(self, kind: Any) -> int:
+        return len(self._streams[kind])
 
     def free_bytes(self) -> float:
         return 0.0 if self.is_full else 1e12

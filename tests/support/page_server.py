@@ -35,7 +35,9 @@ async def serve_people(
     limits: IntakeConfig | None = None,
     site: Site | None = None,
     port: int = 0,
+    prompt_language: str = "",
 ) -> AsyncIterator[str]:
     """Yield the address of the labelling face over a queue."""
-    async with serve(build_app(queue, limits or IntakeConfig(), site=site), port) as url:
+    app = build_app(queue, limits or IntakeConfig(), site=site, prompt_language=prompt_language)
+    async with serve(app, port) as url:
         yield url

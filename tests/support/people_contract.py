@@ -8,10 +8,16 @@ import pytest
 
 from label_queue.folds.access import Identity
 from label_queue.intake.app import FacedQueue
+from label_queue.labeling.outside_identity import OutsideIdentity
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
 from label_queue.labeling.tasks import Task
+from label_queue.sign_in_config import OidcConfig
 from protocol.errors import Forbidden, LabelConflict, Unauthenticated, UnknownTask
 from tests.support.contract import Contract
+
+OIDC = OidcConfig(
+    issuer="https://id.example.org", client_id="andon", client_secret_env="ANDON_TEST_OIDC_SECRET"
+)
 
 
 def choose(task: Task, index: int = 0, revision: int = 0) -> LabelSubmission:
@@ -21,6 +27,10 @@ def choose(task: Task, index: int = 0, revision: int = 0) -> LabelSubmission:
         outcome="choice",
         choice=task.candidates[index].candidate_id,
     )
+
+
+def vouched_for(name: str) -> OutsideIdentity:
+    return OutsideIdentity(name=name, issuer=OIDC.issuer, subject=f"of {name}")
 
 
 async def take(queue: FacedQueue, labeler_id: str) -> Task:
@@ -34,7 +44,7 @@ class PeopleQueueContract(Contract):
 
     @abstractmethod
     async def queue(self) -> FacedQueue:
-        """Return a queue with at least three tasks to give."""
+        """Return a queue with at least three tasks to give, where people sign in by `OIDC`."""
 
     async def test_a_link_opens_one_session(self) -> None:
         queue = await self.queue()
@@ -65,6 +75,19 @@ class PeopleQueueContract(Contract):
         await queue.owner.revoke("ann", "left")
         with pytest.raises(Unauthenticated):
             await queue.people.authenticate(sessions[1])
+
+    async def test_a_provider_s_word_opens_a_session_of_who_was_added(self) -> None:
+        queue = await self.queue()
+        await queue.owner.admit("olga@example.org", "owner")
+        olga = Identity(labeler_id="olga@example.org", role="owner")
+        for _ in range(2):
+            session = await queue.people.sign_in(vouched_for("olga@example.org"))
+            assert await queue.people.authenticate(session) == olga
+            await queue.people.leave(session)
+            with pytest.raises(Unauthenticated):
+                await queue.people.authenticate(session)
+        with pytest.raises(Forbidden):
+            await queue.people.sign_in(vouched_for("eve@example.org"))
 
     async def test_a_task_is_held_until_it_is_answered(self) -> None:
         queue = await self.queue()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from learners.config import DeepSpeedConfig
 from learners.side_by_side import SideBySide, add_in_turn
+from learners.weight_average import WeightAverage
 from protocol.errors import NotFinite
 
 T = TypeVar("T")
@@ -25,7 +26,11 @@ class PlainEngine:
     passes = SideBySide(1)
 
     def __init__(
-        self, module: nn.Module, config: DeepSpeedConfig, constant: Collection[str] = ()
+        self,
+        module: nn.Module,
+        config: DeepSpeedConfig,
+        constant: Collection[str] = (),
+        average_decay: float | None = None,
     ) -> None:
         self.module: Any = module.to(self.device)
         self._config = config
@@ -37,6 +42,9 @@ class PlainEngine:
             betas=config.adam_betas,
             eps=config.adam_eps,
             weight_decay=config.weight_decay,
+        )
+        self._average = (
+            None if average_decay is None else WeightAverage(self._trained, average_decay)
         )
         self.num_steps = 0
 
@@ -82,10 +90,21 @@ class PlainEngine:
             if name not in left_out
         }
 
+    def update_average(self) -> None:
+        if self._average is not None:
+            self._average.update(self._trained)
+
+    def averaged_tensors(self) -> dict[str, Tensor] | None:
+        if self._average is None:
+            return None
+        with self._average.in_place_of(self._trained):
+            return self.full_tensors()
+
     def snapshot(self) -> dict[str, Tensor]:
         state = {f"weight/{name}": x for name, x in self._weights()}
         for index, moments in enumerate(self._moments()):
             state |= {f"moment/{index}/{key}": x for key, x in moments.items()}
+        state |= {} if self._average is None else self._average.state()
         return {name: x.detach().clone() for name, x in state.items()}
 
     @torch.no_grad()
@@ -97,6 +116,8 @@ class PlainEngine:
             saved = {k.removeprefix(prefix): x for k, x in state.items() if k.startswith(prefix)}
             for key in own.keys() | saved.keys():
                 own[key] = saved[key].clone() if key in saved else torch.zeros_like(own[key])
+        if self._average is not None:
+            self._average.restore(state)
 
     def _moments(self) -> list[dict[str, Tensor]]:
         return [self._optimizer.state.get(p, {}) for p in self._trained]

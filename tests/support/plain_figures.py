@@ -13,10 +13,14 @@ from tests.support.plain_learners import PlainPPO, PlainReward
 
 def plain_ppo(model: Path) -> tuple[PlainPPO, list[dict[str, float]]]:
     """Return the policy after two steps, and the figures of each."""
-    plain = PlainPPO(model, inputs.PPO, inputs.TOTAL_EPISODES, inputs.SEED)
+    text = inputs.pretraining()
+    plain = PlainPPO(
+        model, inputs.WITH_TEXT, inputs.TOTAL_EPISODES, inputs.SEED, text.train, text.held_out
+    )
     beta, metrics = inputs.KL.coefficient, []
     for step in range(2):
         metrics.append(plain.step(inputs.experience_batch(step), beta))
+        plain.take_in(inputs.EMA.decay)
         error = metrics[-1]["kl/reference_mean"] / inputs.KL.target - 1
         beta *= 1 + min(max(error, -0.2), 0.2) * inputs.PPO.batch_size / 10_000
     return plain, metrics

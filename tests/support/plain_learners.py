@@ -38,16 +38,31 @@ def clip_and_step(optimizer: torch.optim.AdamW, lr: float) -> float:
 
 
 class PlainPPO:
-    """PPO with a critic that shares the policy's trunk."""
+    """PPO with a critic that shares the policy's trunk, and blocks of text beside it."""
 
-    def __init__(self, model: Path, ppo: PPOConfig, total_episodes: int, seed: int) -> None:
+    def __init__(
+        self,
+        model: Path,
+        ppo: PPOConfig,
+        total_episodes: int,
+        seed: int,
+        train: Tensor | None = None,
+        held_out: Tensor | None = None,
+    ) -> None:
         self.ppo, self.total_episodes, self.seed = ppo, total_episodes, seed
+        self.train, self.held_out = train, held_out
         self.policy: Any = AutoModelForCausalLM.from_pretrained(model).eval()
         self.reference: Any = AutoModelForCausalLM.from_pretrained(model).eval()
         self.head = torch.nn.Linear(self.policy.config.hidden_size, 1)
         torch.nn.init.zeros_(self.head.weight)
         torch.nn.init.zeros_(self.head.bias)
         self.optimizer = adam([*self.policy.parameters(), *self.head.parameters()])
+        self.average = {name: x.clone() for name, x in self.policy.state_dict().items()}
+
+    def take_in(self, decay: float) -> None:
+        """Move the average of the versions on by this one."""
+        for name, x in self.policy.state_dict().items():
+            self.average[name] = decay * self.average[name] + (1 - decay) * x
 
     def step(self, batch: ExperienceBatch, beta: float) -> dict[str, float]:
         rollouts = [each.rollout for each in batch.rollouts]
@@ -57,7 +72,15 @@ class PlainPPO:
         targets = self.targets(batch, before, reference, beta)
         lr = self.ppo.lr * (1 - batch.episodes_before / self.total_episodes)
         order = torch.Generator().manual_seed(derived_seed(self.seed, "minibatches", batch.step))
-        totals = {"policy/loss": 0.0, "policy/value_loss": 0.0, "policy/grad_norm": 0.0}
+        names = (
+            "loss",
+            "value_loss",
+            "grad_norm",
+            *(("ptx_loss",) if self.ppo.ptx.coefficient else ()),
+        )
+        totals = {f"policy/{name}": 0.0 for name in names}
+        steps = self.ppo.epochs * self.ppo.minibatches
+        taken = batch.step * steps
         for _ in range(self.ppo.epochs):
             rows = torch.randperm(len(rollouts), generator=order)
             for minibatch in rows.chunk(self.ppo.minibatches):
@@ -66,17 +89,50 @@ class PlainPPO:
                 loss = torch.cat([each[0] for each in losses]).mean()
                 value = torch.cat([each[1] for each in losses]).mean()
                 (loss + self.ppo.value_coefficient * value).backward()
+                if self.ppo.ptx.coefficient:
+                    texts = self.texts(taken, len(chosen))
+                    text_loss = torch.stack([self.text_loss(self.policy, x) for x in texts]).mean()
+                    (self.ppo.ptx.coefficient * text_loss).backward()
+                    totals["policy/ptx_loss"] += text_loss.item()
+                taken += 1
                 totals["policy/loss"] += loss.item()
                 totals["policy/value_loss"] += value.item()
                 totals["policy/grad_norm"] += clip_and_step(self.optimizer, lr)
-        steps = self.ppo.epochs * self.ppo.minibatches
         kl = [
             sum(rollout.behavior_logprobs) - float(logprobs.sum())
             for rollout, logprobs in zip(rollouts, reference, strict=True)
         ]
         return {name: total / steps for name, total in totals.items()} | {
-            "kl/reference_mean": sum(kl) / len(kl)
+            "kl/reference_mean": sum(kl) / len(kl),
+            **self.lost(),
         }
+
+    def texts(self, taken: int, num_episodes: int) -> list[Tensor]:
+        """The blocks of one optimizer step, of those that all before it have gone through."""
+        assert self.train is not None
+        count, num_blocks = self.ppo.ptx.examples_per_episode * num_episodes, len(self.train)
+        found = []
+        for position in range(taken * count, (taken + 1) * count):
+            seed = derived_seed(self.seed, "pretraining blocks", position // num_blocks)
+            order = torch.randperm(num_blocks, generator=torch.Generator().manual_seed(seed))
+            found.append(self.train[order[position % num_blocks]])
+        return found
+
+    def text_loss(self, model: Any, block: Tensor) -> Tensor:
+        loss: Tensor = model(input_ids=block[None].long(), labels=block[None].long()).loss
+        return loss
+
+    def lost(self) -> dict[str, float]:
+        """The loss on held-out text, and how far it is above the reference's."""
+        if self.held_out is None:
+            return {}
+        with torch.no_grad():
+            now, before = (
+                sum(self.text_loss(model, block).item() for block in self.held_out)
+                / len(self.held_out)
+                for model in (self.policy, self.reference)
+            )
+        return {"policy/pretraining_loss": now, "policy/alignment_tax": now - before}
 
     def evaluate(self, model: Any, rollout: Rollout) -> tuple[Tensor, Tensor]:
         """Log-probabilities and values of a response, [T] each."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -13,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.starting.ports import free_port
-from tests.support.patience import PATIENCE_S
-from tests.support.run_process import wait_until
+from tests.support.programs import program_running
 
 MISSING = "no prometheus on PATH; `apt-get install prometheus` gives one"
 HOST = "127.0.0.1"
@@ -59,15 +57,10 @@ def prometheus_server(binary: Path, folder: Path, scraped_port: int) -> Iterator
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address={HOST}:{port}",
     ]
-    with (folder / "prometheus.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
     server = PrometheusServer(f"http://{HOST}:{port}")
-    try:
-        wait_until(server.is_ready, "Prometheus answers", PATIENCE_S)
+    log = folder / "prometheus.log"
+    with program_running(command, log, server.is_ready, "Prometheus answers"):
         yield server
-    finally:
-        process.kill()
-        process.wait()
 
 
 def find_prometheus() -> Path | None:

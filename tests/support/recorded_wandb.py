@@ -17,7 +17,8 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.recorded_tool import Received, RecordedTool
+from tests.support.recorded_artifacts import RecordedArtifacts
+from tests.support.recorded_tool import Received
 
 ENTITY = "team"
 KEY = "0123456789" * 4
@@ -30,6 +31,8 @@ class StoredRun:
 
     project: str
     name: str
+    group: str | None = None
+    job_type: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
@@ -47,8 +50,8 @@ class StoredRun:
         return [row["_step"] for row in self.rows]
 
 
-class RecordedWandb(RecordedTool):
-    """Takes runs and views, and keeps them."""
+class RecordedWandb(RecordedArtifacts):
+    """Takes runs, artifacts and views, and keeps them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,9 +59,14 @@ class RecordedWandb(RecordedTool):
         self.projects: set[str] = set()
         self.views: dict[str, dict[str, Any]] = {}
         """Workspaces and reports, by id."""
-        self.artifacts: list[dict[str, Any]] = []
+        self.sweep: dict[str, Any] = {}
+        """Config of the one sweep there is."""
+        self.choices: list[dict[str, Any]] = []
+        """What its runs are yet to be given: values by parameter."""
         self.refuses = False
         """Whether every request is refused, as of nobody who is known."""
+        self.refuses_artifacts = False
+        """Whether artifacts are refused, but for a run's own tables."""
         self.refused: list[str] = []
         self.silent = threading.Event()
         """While it is set, nothing is answered before the tests end."""
@@ -89,13 +97,19 @@ class RecordedWandb(RecordedTool):
             if answer is None:
                 self.refused.append(request.body["query"])
                 return 400, {"errors": [{"message": "unknown"}]}
-            return 200, {"data": answer(request.body.get("variables") or {})}
+            given = request.body.get("variables") or {}
+            if self.refuses_artifacts and _is_of_an_artifact(given):
+                return 400, {"errors": [{"message": "no artifacts here"}]}
+            return 200, {"data": answer(given)}
         if request.path.endswith("/file_stream"):
             self._stream(self.runs[request.path.split("/")[-2]], request.body)
             return 200, {}
         if request.path.startswith("/uploads/"):
             _, _, run, name = request.path.split("/", 3)
             self.runs[run].files[name] = request.body
+            return 200, {}
+        if request.path.startswith("/artifacts/"):
+            self.take_file(request.path, request.body)
             return 200, {}
         if request.path.startswith("/sdk/otel/"):
             return 200, {}
@@ -116,7 +130,13 @@ class RecordedWandb(RecordedTool):
         self.projects.add(given["project"])
         is_new = given["name"] not in self.runs
         run = self.runs.setdefault(
-            given["name"], StoredRun(given["project"], given["displayName"] or "")
+            given["name"],
+            StoredRun(
+                given["project"],
+                given["displayName"] or "",
+                given.get("groupName"),
+                given.get("jobType"),
+            ),
         )
         run.config = json.loads(given["config"] or "null") or run.config
         project = {"id": "P", "name": run.project, "entity": {"id": "E", "name": ENTITY}}
@@ -166,15 +186,33 @@ class RecordedWandb(RecordedTool):
     def _ServerFeaturesQuery(self, given: dict[str, Any]) -> dict[str, Any]:
         return {"serverInfo": {"features": []}}
 
-    def _CreateArtifact(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Say that the artifact is there already, so that its files are not sent a second time."""
-        self.artifacts.append(given["input"])
-        artifact = {
-            "id": f"A{len(self.artifacts)}",
-            "state": "COMMITTED",
-            "artifactSequence": {"latestArtifact": None},
+    def _SweepWithRuns(self, given: dict[str, Any]) -> dict[str, Any]:
+        sweep = {
+            "id": "S",
+            "name": given["sweep"],
+            "method": self.sweep["method"],
+            "state": "RUNNING",
+            "config": json.dumps(self.sweep),
+            "controller": None,
+            "scheduler": None,
+            "runs": {"edges": []},
         }
-        return {"createArtifact": {"artifact": artifact}}
+        return {"project": {"sweep": sweep}}
+
+    def _CreateAgent(self, given: dict[str, Any]) -> dict[str, Any]:
+        return {"createAgent": {"agent": {"id": "A"}}}
+
+    def _Heartbeat(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Give the agent one run at a time, and have it end after the last."""
+        commands: list[dict[str, Any]] = []
+        if not any(json.loads(given["runState"]).values()):
+            commands = [{"type": "exit"}]
+            if self.choices:
+                chosen = {name: {"value": x} for name, x in self.choices.pop(0).items()}
+                run_id = f"chosen-{len(self.choices)}"
+                run = {"type": "run", "run_id": run_id, "program": None, "args": chosen}
+                commands = [run]
+        return {"agentHeartbeat": {"agent": {"id": "A"}, "commands": json.dumps(commands)}}
 
     def _Viewer(self, given: dict[str, Any]) -> dict[str, Any]:
         names = {"id": "V", "entity": ENTITY, "username": ENTITY, "email": "", "flags": "{}"}
@@ -223,3 +261,8 @@ class RecordedWandb(RecordedTool):
     def _NotifyScriptableRunAlert(self, given: dict[str, Any]) -> dict[str, Any]:
         self.runs[given["runName"]].alerts.append(given)
         return {"notifyScriptableRunAlert": {"success": True}}
+
+
+def _is_of_an_artifact(given: dict[str, Any]) -> bool:
+    kind = (given.get("input") or {}).get("artifactTypeName")
+    return kind not in (None, "run_table")

@@ -84,6 +84,11 @@ def andon(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "cluster.cli", *arguments]
 
 
+def set_options(settings: Iterable[str]) -> list[str]:
+    """Return the options that set keys of a config."""
+    return [part for setting in settings for part in ("--set", setting)]
+
+
 def run_arguments(inputs: Path, folder: Path, settings: Iterable[str] = ()) -> list[str]:
     """Return the arguments of a tiny run on `inputs/policy` and `inputs/prompts.jsonl`."""
     chosen = (
@@ -92,8 +97,7 @@ def run_arguments(inputs: Path, folder: Path, settings: Iterable[str] = ()) -> l
         *TINY,
         *settings,
     )
-    overrides = [part for setting in chosen for part in ("--set", setting)]
-    return ["run", str(REVIEWS), "--folder", str(folder), *overrides]
+    return ["run", str(REVIEWS), "--folder", str(folder), *set_options(chosen)]
 
 
 def shared_memory(run: RunProcess) -> list[Path]:
@@ -134,10 +138,12 @@ class RunProcess:
         return cls.started(folder, ["resume", str(folder), *options])
 
     @classmethod
-    def started(cls, folder: Path, arguments: Iterable[str]) -> RunProcess:
+    def started(
+        cls, folder: Path, arguments: Iterable[str], environment: Mapping[str, str] | None = None
+    ) -> RunProcess:
         """Start `andon ARGUMENTS`, whose folder it is, beside that folder."""
         run = cls.__new__(cls)
-        run._begin(folder, arguments, None)
+        run._begin(folder, arguments, environment)
         return run
 
     def _begin(
@@ -261,8 +267,7 @@ class RunProcess:
 
 def ended_well(folder: Path, *arguments: str, settings: Iterable[str] = ()) -> str:
     """Run `andon ARGUMENTS` beside a folder to its good end; return what it wrote to its output."""
-    overrides = [part for setting in settings for part in ("--set", setting)]
-    run = RunProcess.started(folder, [*arguments, *overrides])
+    run = RunProcess.started(folder, [*arguments, *set_options(settings)])
     try:
         assert run.wait() == 0, run.output
     finally:

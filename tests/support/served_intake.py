@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from label_queue.config import IntakeConfig
 from label_queue.intake.public_address import Site
@@ -25,7 +26,11 @@ class ServedIntake:
 
 @contextmanager
 def served_intake(
-    queue_name: str, config: IntakeConfig, site: Site | None = None, port: int = 0
+    queue_name: str,
+    config: IntakeConfig,
+    site: Site | None = None,
+    port: int = 0,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[ServedIntake]:
     """Have a face stand before the queue of this name.
 
@@ -34,11 +39,15 @@ def served_intake(
         config: Limits of requests.
         site: Where the run is found; None: on loopback alone.
         port: Where to listen; 0 for any.
+        environment: What its process finds there beside what Ray was started in.
     """
     import ray
 
     at = port or free_port()
-    intake = spawn(IntakeShell, "the intake", INTAKE_OPTIONS)(
+    options: dict[str, Any] = dict(INTAKE_OPTIONS)
+    if environment is not None:
+        options["runtime_env"] = {"env_vars": dict(environment)}
+    intake = spawn(IntakeShell, "the intake", options)(
         queue_name, config, site or Site(), host=HOST, port=at
     )
     try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 
-from cluster.config import RunConfig, parse_config, save_config
+from cluster.config import RunConfig
+from cluster.config_file import parse_config, save_config
 from cluster.metrics.hub import MetricsHub
 from cluster.metrics.jsonl_sink import JsonlSink
 from cluster.recordings.records import (
@@ -291,7 +293,7 @@ def make_reward(version: int, ledger_seq: int, at: float, *, is_refit: bool) -> 
         version=version,
         kind="refit" if is_refit else "warm",
         path="",
-        sha256="",
+        sha256=hashlib.sha256(b"reward %d" % version).hexdigest(),
         ledger_seq=ledger_seq,
         exclusions_sha256="",
         labeler_weights=(),

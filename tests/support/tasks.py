@@ -23,6 +23,7 @@ def make_task(
     kind: QueryKind = "best_of_k",
     texts: Sequence[str] = TEXTS,
     prompt: str | Sequence[ChatMessage] = "the soup was",
+    language: str = "",
 ) -> Task:
     """Task "a0" of query "q0" with candidates "a0-0", "a0-1" and so on."""
     return Task(
@@ -30,9 +31,9 @@ def make_task(
         query_id=f"q{number}",
         run_id="run-1",
         kind=kind,
-        prompt=ShownPrompt(text=prompt)
+        prompt=ShownPrompt(text=prompt, language=language)
         if isinstance(prompt, str)
-        else ShownPrompt(text="", messages=tuple(prompt)),
+        else ShownPrompt(text="", messages=tuple(prompt), language=language),
         candidates=tuple(
             ShownCandidate(candidate_id=f"a{number}-{i}", text=text) for i, text in enumerate(texts)
         ),

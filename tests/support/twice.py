@@ -9,7 +9,7 @@ that change nothing, or a scenario that calls the method twice. A method that no
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 READS = None
@@ -44,3 +44,11 @@ def check_table(kind: type, table: Table) -> None:
 def scenarios(table: Table) -> list[str]:
     """Return the names of the methods that are called twice."""
     return [name for name, scenario in table.items() if scenario is not READS]
+
+
+def every_scenario(tables: Iterable[Table]) -> list[Scenario]:
+    """Return what calls methods twice, each once, by name."""
+    found = {table[name] for table in tables for name in scenarios(table)}
+    return sorted(
+        (each for each in found if each is not None), key=lambda scenario: scenario.__name__
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cluster.config import parse_config
+from cluster.config_file import parse_config
 from label_queue.connector_config import JsonlConfig
 from label_queue.intake.owner_schemas import NewLabeler
 from protocol.errors import ConfigError, InputError

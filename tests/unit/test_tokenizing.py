@@ -315,3 +315,42 @@ def test_a_written_response_ends_as_the_models_would(kind: str, is_chat: bool, e
 
 def test_without_an_end_token_there_is_none_to_add() -> None:
     assert PolicyTokenizer(kinds.chatml()).end_id(frozenset(), is_chat=True) is None
+
+
+# --- where each token is shown -------------------------------------------------------------------
+
+
+def shown_parts(inner: Any, ids: tuple[int, ...]) -> list[str]:
+    tokenizer = PolicyTokenizer(inner)
+    text = tokenizer.shown_text(ids)
+    return [text[start:end] for start, end in tokenizer.shown_spans(ids)]
+
+
+@pytest.mark.parametrize("text", ["the soup was good .", "a soup", "soup", " soup\n\nsoup"])
+@pytest.mark.parametrize("kind", ["chatml", "gemma", "unigram"])
+def test_tokens_are_shown_one_after_the_other_and_make_up_the_text(kind: str, text: str) -> None:
+    inner = kinds.ALL_KINDS[kind]()
+    ids = PolicyTokenizer(inner).response_ids(text, where=HERE)
+    assert "".join(shown_parts(inner, ids)) == PolicyTokenizer(inner).shown_text(ids)
+    assert len(shown_parts(inner, ids)) == len(ids)
+
+
+def test_tokens_of_one_character_are_shown_where_it_is() -> None:
+    inner = kinds.chatml()
+    tokenizer = PolicyTokenizer(inner)
+    soup = tokenizer.response_ids(" soup", where=HERE)
+    first, second = inner("é", add_special_tokens=False)["input_ids"]
+    parts = shown_parts(inner, (first, second, *soup, inner.eos_token_id))
+    assert parts[:2] == ["é", "é"]
+    assert "".join(parts[2:-1]) == " soup"
+    assert parts[-1] == "⟨<|im_end|>⟩"
+    assert shown_parts(inner, (*soup, first))[-1] == f"⟨token {first}⟩"
+    assert tokenizer.shown_spans(()) == []
+
+
+def test_tokens_that_are_escaped_together_are_shown_where_the_escape_is() -> None:
+    inner = kinds.chatml()
+    ids = PolicyTokenizer(inner).response_ids("soup⟨<|im_end|>⟩ soup", where=HERE)
+    parts = shown_parts(inner, ids)
+    assert "".join(dict.fromkeys(parts)) == "soup⟨U+27E8⟩<|im_end|>⟩ soup"
+    assert len(parts) == len(ids)

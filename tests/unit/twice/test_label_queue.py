@@ -26,6 +26,7 @@ from protocol.errors import InvalidLabel, Unauthenticated
 from tests.support.labels import ManualClock, make_config, make_drafts, make_reward
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.messages import make_policy, make_request, make_rollout
+from tests.support.people_contract import OIDC, vouched_for
 from tests.support.twice import READS, Scenario, Table, check_table, scenarios
 from tests.unit.label_queue.labeling import answer_orders, label
 
@@ -38,6 +39,7 @@ class World:
             total=80,
             validation_share=0.25,
             quality=QualityConfig(repeat_share=0.0, gold=GoldConfig()),
+            intake=make_config().intake.model_copy(update={"oidc": OIDC}),
         )
         self.clock = ManualClock()
         self.ledger = MemoryLedger()
@@ -246,6 +248,16 @@ async def open_link(world: World) -> None:
     assert world.records() == written
 
 
+async def sign_in(world: World) -> None:
+    """A session that nobody heard of opens nothing to anybody; the identity is one, not two."""
+    ann = vouched_for("ann@example.org")
+    await world.owner.admit(ann.name, "labeler")
+    _, heard = [await world.people.sign_in(ann) for _ in range(2)]
+    assert (await world.people.authenticate(heard)).labeler_id == ann.name
+    kinds = [token.kind for token in world.queue.state.access.live(ann.name)]
+    assert sorted(kinds) == ["identity", "link", "session", "session", "token"]
+
+
 async def leave(world: World) -> None:
     code = (await world.owner.admit("ann", "labeler")).link.removeprefix("/enter/")
     session = await world.people.open_link(code)
@@ -303,6 +315,7 @@ async def pull_as_labeler(world: World) -> None:
 PEOPLE: Table = {
     "authenticate": READS,
     "open_link": open_link,
+    "sign_in": sign_in,
     "leave": leave,
     "next_task": next_task,
     "wait_for_task": next_task,  # its second half

@@ -1,4 +1,7 @@
-"""All that is asked of the run's other processes, asked twice; none of them is left out."""
+"""All that is asked of the run's other processes, asked twice; none of them is left out.
+
+Those that train are in `test_learner_shells`.
+"""
 
 from __future__ import annotations
 
@@ -18,268 +21,29 @@ from cluster.metrics.config import MetricsConfig
 from cluster.metrics.jsonl_sink import read_metrics
 from cluster.metrics.shell import MetricsShell
 from cluster.recordings.streams import LOADS, POLICIES, REWARDS, Recordings, read
+from cluster.stores.contents import stored_file
+from cluster.stores.shell import KeeperShell
 from label_queue.config import IntakeConfig
 from label_queue.intake.public_address import Site
 from label_queue.intake.shell import IntakeShell
 from label_queue.shell import LabelQueueShell
-from learners.config import BaseModelConfig, PolicyConfig
-from learners.shell import LearnerRank, RewardTrainerRank, SupervisedRank
-from learners.weights import SharedMemoryPublisher
 from protocol.errors import VersionError
+from protocol.folders import FoldersHere
 from protocol.messages import StepReport
 from protocol.remote import Remote
 from reward_service.announcer import Announcer
-from tests.support import learner_inputs as inputs
 from tests.support.fake_engine import FakeEngine, fake_policy
 from tests.support.journal_desk import make_batch, make_reward
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_policy
-from tests.support.plain_engine import PlainEngine
 from tests.support.present import present
 from tests.support.reward import make_reward_version
 from tests.support.rollout_actor_contract import requests
-from tests.support.tiny_model import save_tiny_model
-from tests.support.twice import LOCAL, READS, Table, check_table, scenarios
+from tests.support.twice import LOCAL, READS, Table, check_table, every_scenario
+from tests.unit.twice.test_learner_shells import TABLES as LEARNERS
 
 ROOT = Path(__file__).parents[3]
 
-
-class World:
-    """Where scenarios keep their files; a tiny model."""
-
-    def __init__(self, folder: Path, model: Path) -> None:
-        self.folder = folder
-        self.model = model
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("policy"))
-
-
-@pytest.fixture
-def world(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr("learners.ppo.Engine", PlainEngine)
-    monkeypatch.setattr("learners.reward_fit.Engine", PlainEngine)
-
-    def join_once(*_: object) -> None:
-        """A process group is joined once a process: a second time PyTorch would refuse."""
-        assert not joined
-        joined.append(True)
-
-    joined: list[bool] = []
-    monkeypatch.setattr("learners.engine.join_ranks", join_once)
-    monkeypatch.setattr("label_queue.intake.shell.named", lambda _, who: Remote(None, who))
-    return World(tmp_path, model)
-
-
-# ── the learners ─────────────────────────────────────────────────────────────────────────────────
-
-
-class CountingPublisher(SharedMemoryPublisher):
-    """Pushes, and counts how often."""
-
-    sent: list[int]
-
-    def send(self, version: int) -> None:
-        self.sent.append(version)
-
-
-def learner_rank(world: World) -> LearnerRank:
-    def publisher() -> CountingPublisher:
-        made = CountingPublisher(world.folder / "weights")
-        made.sent = []
-        return made
-
-    return LearnerRank(
-        rank=0,
-        policy=PolicyConfig(path=str(world.model)),
-        ppo=inputs.PPO,
-        kl=inputs.KL,
-        learner=inputs.engine_config(1, 0),
-        checkpoint_root=world.folder / "policy",
-        total_episodes=inputs.TOTAL_EPISODES,
-        seed=inputs.SEED,
-        make_publisher=publisher,
-    )
-
-
-def started(world: World) -> LearnerRank:
-    rank = learner_rank(world)
-    first = rank.start("127.0.0.1", 1, inputs.PROBE)
-    assert rank.start("127.0.0.1", 1, inputs.PROBE) == first
-    assert present(first).version == 0
-    return rank
-
-
-async def start_learner(world: World) -> None:
-    started(world).stop()
-
-
-async def step(world: World) -> None:
-    rank = started(world)
-    first = rank.step(inputs.experience_batch(0))
-    assert rank.step(inputs.experience_batch(0)) == first
-    assert present(first).policy.version == 1
-    rank.stop()
-
-
-async def restore(world: World) -> None:
-    rank = started(world)
-    rank.step(inputs.experience_batch(0))
-    kept = present(rank.checkpoints())[0]
-    first = rank.restore(kept, 1)
-    assert rank.restore(kept, 1) == first
-    assert present(first).version == 2
-    with pytest.raises(VersionError):
-        rank.restore(kept, 3)
-    rank.stop()
-
-
-async def keep(world: World) -> None:
-    rank = started(world)
-    rank.step(inputs.experience_batch(0))
-    assert rank.keep() == rank.keep() == 1
-    assert present(rank.checkpoints()).count(1) == 1
-    rank.stop()
-
-
-async def resume(world: World) -> None:
-    rank = started(world)
-    rank.step(inputs.experience_batch(0))
-    rank.keep()
-    rank.stop()
-    follower = learner_rank(world)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("learners.engine.join_ranks", lambda *_: None)
-        follower.start("127.0.0.1", 1, inputs.PROBE)
-    first = follower.resume(1, 4)
-    assert follower.resume(1, 4) == first
-    assert present(first).version == 4
-    follower.stop()
-
-
-async def send(world: World) -> None:
-    """A push is a collective: actors that have the version would not come to a second one."""
-    rank = started(world)
-    rank.send(0)
-    rank.send(0)
-    publisher: Any = rank._publisher
-    assert publisher.sent == [0]
-    rank.step(inputs.experience_batch(0))
-    rank.send(1)
-    assert publisher.sent == [0, 1]
-    rank.stop()
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
-async def save(world: World) -> None:
-    rank, folder = started(world), world.folder / "final"
-    rank.save(str(folder))
-    first = contents(folder)
-    rank.save(str(folder))
-    assert contents(folder) == first
-    rank.stop()
-
-
-async def stop_learner(world: World) -> None:
-    rank = started(world)
-    rank.stop()
-    rank.stop()
-    never_started = learner_rank(world)
-    never_started.stop()
-
-
-LEARNER: Table = {
-    "address": READS,
-    "pid": READS,
-    "start": start_learner,
-    "step": step,
-    "checkpoints": READS,
-    "restore": restore,
-    "keep": keep,
-    "resume": resume,
-    "send": send,
-    "save": save,
-    "stop": stop_learner,
-}
-
-
-def trainer_rank(world: World) -> RewardTrainerRank:
-    return RewardTrainerRank(
-        rank=0,
-        policy_path=world.model,
-        model=inputs.REWARD_MODEL,
-        fit=inputs.REWARD_FIT,
-        deepspeed=inputs.engine_config(1, 0),
-        root=world.folder / "reward",
-    )
-
-
-async def advance(world: World) -> None:
-    rank = trainer_rank(world)
-    rank.start("127.0.0.1", 1, inputs.reference_sequences())
-    request = inputs.fit_request(count=11)
-    assert [rank.advance(1, request) for _ in range(2)] == [False, False]
-    trainer: Any = rank._trainer
-    assert trainer._refit.steps.num_taken == 1
-    assert [rank.advance(99) for _ in range(2)] == [True, True]
-    rank.stop()
-
-
-async def fit(world: World) -> None:
-    rank = trainer_rank(world)
-    for _ in range(2):
-        rank.start("127.0.0.1", 1, inputs.reference_sequences())
-    first = rank.fit(inputs.fit_request())
-    assert rank.fit(inputs.fit_request()) == first
-    assert [path.name for path in (world.folder / "reward").glob("v*")] == ["v000001"]
-    rank.stop()
-    rank.stop()
-
-
-async def stop_trainer(world: World) -> None:
-    rank = trainer_rank(world)
-    rank.stop()
-    rank.stop()
-
-
-TRAINER: Table = {
-    "address": READS,
-    "pid": READS,
-    "start": fit,
-    "advance": advance,
-    "fit": fit,
-    "stop": stop_trainer,
-}
-
-
-async def train_base_model(world: World) -> None:
-    trained: list[Path] = []
-
-    def train(texts: object, config: object, folder: Path) -> float:
-        trained.append(folder)
-        return 0.5
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("learners.base_model.train_base_model", train)
-        rank = SupervisedRank(rank=0, config=BaseModelConfig())
-        for _ in range(2):
-            assert rank.start("127.0.0.1", 1, ["a"], world.folder) == 0.5
-    assert trained == [world.folder]
-    rank.stop()
-    rank.stop()
-
-
-SUPERVISED: Table = {
-    "address": READS,
-    "pid": READS,
-    "start": train_base_model,
-    "stop": train_base_model,
-}
 
 # ── the actors ───────────────────────────────────────────────────────────────────────────────────
 
@@ -294,7 +58,7 @@ class StartedOnce(FakeEngine):
         await super().start()
 
 
-async def rollout_actor(world: World) -> None:
+async def rollout_actor(folder: Path) -> None:
     engine = StartedOnce()
     shell: RolloutActorShell = object.__new__(RolloutActorShell)  # its own engine is vLLM's
     shell._worker = RolloutWorker(
@@ -309,7 +73,7 @@ async def rollout_actor(world: World) -> None:
     asked = requests(2)
     assert await shell.generate(asked) == await shell.generate(asked)
     assert (await shell.stats()).num_rollouts == 2
-    policy = fake_policy(1, world.folder)
+    policy = fake_policy(1, folder)
     assert await shell.load_policy(policy) == await shell.load_policy(policy)
     assert (await shell.stats()).num_loads == 1
     await shell.stop()
@@ -327,7 +91,7 @@ ACTOR: Table = {
 # ── the announcer ────────────────────────────────────────────────────────────────────────────────
 
 
-async def announce(world: World) -> None:
+async def announce(folder: Path) -> None:
     announcer = Announcer(heartbeat_timeout_s=60.0, now=lambda: 0.0)
     first, second = make_reward_version(1), make_reward_version(2)
     swaps = [asyncio.create_task(announcer.swap(first)) for _ in range(2)]
@@ -336,6 +100,7 @@ async def announce(world: World) -> None:
     await asyncio.gather(*swaps)
     assert announcer.served == first
     for _ in range(2):
+        announcer.at_work("replica-1")
         await announcer.forget_silent()
     assert announcer.replicas == {"replica-1": 1}
     swaps = [asyncio.create_task(announcer.swap(second)) for _ in range(2)]
@@ -349,6 +114,7 @@ async def announce(world: World) -> None:
 
 ANNOUNCER: Table = {
     "standing": READS,
+    "at_work": announce,
     "forget_silent": announce,
     "next_version": announce,
     "failed": announce,
@@ -358,8 +124,8 @@ ANNOUNCER: Table = {
 # ── metrics, recordings, journal ─────────────────────────────────────────────────────────────────
 
 
-async def metrics(world: World) -> None:
-    shell = MetricsShell(MetricsConfig(wandb="off"), str(world.folder), "run-1", {}, 0.0)
+async def metrics(folder: Path) -> None:
+    shell = MetricsShell(MetricsConfig(wandb="off"), str(folder), "run-1", {}, 0.0)
     for _ in range(2):
         await shell.open()
     hub, sink = present(shell._hub), MemorySink()
@@ -372,7 +138,7 @@ async def metrics(world: World) -> None:
     for _ in range(2):
         await shell.answered(4)
         await shell.close(4, 4)
-    steps = [row["policy/step"] for row in read_metrics(world.folder / "metrics.jsonl")]
+    steps = [row["policy/step"] for row in read_metrics(folder / "metrics.jsonl")]
     assert steps == [1, 2]
     assert sink.alerts == [("look", "here")]
     assert sink.summary == {"episodes": 8}
@@ -384,8 +150,8 @@ METRICS: Table = {
 }
 
 
-async def journal(world: World) -> None:
-    recordings, sink = Recordings(world.folder), MemorySink()
+async def journal(folder: Path) -> None:
+    recordings, sink = Recordings(folder), MemorySink()
     told = Journal(recordings, sink, now=lambda: 100.0)
     report = StepReport(policy=make_policy(1, 2), metrics={"policy/loss": 0.5})
     calls: tuple[Callable[[], None], ...] = (
@@ -401,32 +167,63 @@ async def journal(world: World) -> None:
         assert (len(sink.rows), len(sink.alerts)) == (num_rows, num_alerts)
     recordings.close()
     recordings.close()
-    assert [each.version for each in read(world.folder, POLICIES)] == [1, 2]
-    assert len(read(world.folder, LOADS)) == len(read(world.folder, REWARDS)) == 1
+    assert [each.version for each in read(folder, POLICIES)] == [1, 2]
+    assert len(read(folder, LOADS)) == len(read(folder, REWARDS)) == 1
 
 
 # ── the intake ───────────────────────────────────────────────────────────────────────────────────
 
 
-async def stop_intake(world: World) -> None:
+async def stop_intake(folder: Path) -> None:
     intake = IntakeShell("label-queue", IntakeConfig(), Site(), host="127.0.0.1", port=0)
     await intake.ready()
     await intake.stop()
     await intake.stop()
 
 
+# ── the keeper of the run's folders ──────────────────────────────────────────────────────────────
+
+
+async def folder_keeper(folder: Path) -> None:
+    keeper, version = KeeperShell(FoldersHere), folder / "reward" / "v000001"
+    (folder / "sent").write_bytes(b"whole")
+    sent = stored_file(folder, "sent")
+    for _ in range(2):
+        keeper.write(version, "part", 0, b"who")
+    for _ in range(2):
+        keeper.write(version, "part", 3, b"le")
+    for _ in range(2):
+        keeper.seal(version, "part", sent)
+    for _ in range(2):
+        keeper.complete(version, ["sent"])
+    assert keeper.piece(version, "sent", 0) == b"whole"
+    for _ in range(2):
+        keeper.amend(version, "manifest.json", b"{}")
+    assert keeper.versions(version.parent) == (version,)
+    assert [each.name for each in keeper.contents(version, ["*"])] == ["manifest.json", "sent"]
+    for _ in range(2):
+        keeper.remove(version)
+    assert keeper.versions(version.parent) == ()
+    keeper.write(version, "part", 0, b"half")
+    for _ in range(2):
+        keeper.discard(version)
+    assert list(version.parent.iterdir()) == []
+
+
+KEEPER: Table = {
+    **dict.fromkeys(("versions", "contents", "piece", "incarnation"), READS),
+    **dict.fromkeys(("write", "seal", "complete", "discard", "amend", "remove"), folder_keeper),
+}
 INTAKE: Table = {"ready": READS, "stop": stop_intake, "incarnation": READS}
 RECORDINGS: Table = {"write": LOCAL, "read": READS, "close": journal}
 VERSIONED = dict.fromkeys(("step_done", "policy_loaded", "reward_served", "rolled_back"), journal)
 
 TABLES: dict[type, Table] = {
-    LearnerRank: LEARNER,
-    RewardTrainerRank: TRAINER,
-    SupervisedRank: SUPERVISED,
     RolloutActorShell: ACTOR,
     Announcer: ANNOUNCER,
     MetricsShell: METRICS,
     IntakeShell: INTAKE,
+    KeeperShell: KEEPER,
     Recordings: RECORDINGS,
 }
 
@@ -436,15 +233,12 @@ def test_every_method_says_what_a_second_call_does(kind: type) -> None:
     check_table(kind, TABLES[kind])
 
 
-SCENARIOS = sorted(
-    {table[name] for table in (*TABLES.values(), VERSIONED) for name in scenarios(table)},
-    key=lambda scenario: scenario.__name__ if scenario else "",
-)
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS)
-async def test_a_second_call_finds_what_the_first_did(world: World, scenario: Any) -> None:
-    await scenario(world)
+@pytest.mark.parametrize("scenario", every_scenario((*TABLES.values(), VERSIONED)))
+async def test_a_second_call_finds_what_the_first_did(
+    tmp_path: Path, scenario: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("label_queue.intake.shell.named", lambda _, who: Remote(None, who))
+    await scenario(tmp_path)
 
 
 def test_the_announcers_process_has_no_call_of_its_own() -> None:
@@ -457,7 +251,8 @@ def test_the_announcers_process_has_no_call_of_its_own() -> None:
     )
     calls = {node.name for node in shell.body if isinstance(node, ast.AsyncFunctionDef)}
     reads = {"served", "replicas", "standing"}
-    assert {name for name in calls if name[0] != "_"} - reads == {"next_version", "failed", "swap"}
+    changes = {"next_version", "at_work", "failed", "swap"}
+    assert {name for name in calls if name[0] != "_"} - reads == changes
 
 
 def test_every_class_that_becomes_a_process_has_a_table() -> None:
@@ -468,5 +263,5 @@ def test_every_class_that_becomes_a_process_has_a_table() -> None:
                 if isinstance(node, ast.Call) and ast.unparse(node.func) == "spawn":
                     spawned.add(ast.unparse(node.args[0]))
     assert spawned >= {"LabelQueueShell", "MetricsShell"}
-    known = {kind.__name__ for kind in (*TABLES, LabelQueueShell)} | {"AnnouncerShell"}
+    known = {kind.__name__ for kind in (*TABLES, *LEARNERS, LabelQueueShell)} | {"AnnouncerShell"}
     assert {name for name in spawned if name[0].isupper()} <= known

@@ -1,0 +1,170 @@
+"""Several drivers on one real Ray cluster: what one of them ends, or leaves, is nobody else's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+import pytest
+
+from tests.support.patience import PATIENCE_S
+from tests.support.run_process import REPOSITORY, wait_until
+from tests.support.shared_driver import THEIRS
+from tests.support.two_nodes import two_nodes_started
+
+pytestmark = pytest.mark.timeout(900)
+
+
+class Driver:
+    """A driver that shares the cluster; see `tests.support.shared_driver`."""
+
+    def __init__(self, address: str, run_id: str) -> None:
+        self.run_id = run_id
+        self.process = psutil.Popen(
+            [sys.executable, "-m", "tests.support.shared_driver", address, run_id],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.url = ""
+
+    def wait_until_it_answers(self) -> None:
+        self.url = self.process.stdout.readline().strip()
+        assert self.url, self.process.stderr.read()
+        wait_until(lambda: self.answers, f"an answer at {self.url}", PATIENCE_S)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the application is there, and this run's."""
+        return answer(self.url) == (200, self.run_id)
+
+    def end(self) -> None:
+        """Have it end as a run does."""
+        self.process.stdin.close()
+        assert self.process.wait(PATIENCE_S) == 0, self.process.stderr.read()
+
+    def kill(self) -> None:
+        """End it at one blow; its undertaker lives."""
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.kill()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            stream.close()
+
+
+def answer(url: str) -> tuple[int, str] | None:
+    """Return status and body at an address; None where nobody listens."""
+    try:
+        found = httpx.get(url, timeout=30, trust_env=False)
+    except httpx.TransportError:
+        return None
+    return found.status_code, found.text
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[tuple[str, psutil.Popen]]:
+    """The address of a cluster of two nodes, and the process that has started them."""
+    with two_nodes_started() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def begin(cluster: tuple[str, psutil.Popen]) -> Iterator[Callable[[str], Driver]]:
+    """Start a driver; all of them are ended with the test."""
+    begun: list[Driver] = []
+
+    def started(run_id: str) -> Driver:
+        begun.append(Driver(cluster[0], run_id))
+        return begun[-1]
+
+    yield started
+    for driver in begun:
+        driver.close()
+
+
+@pytest.fixture
+def serve_has_ended(cluster: tuple[str, psutil.Popen]) -> Callable[[], bool]:
+    """Say whether no process of Serve, and no driver's actor, is left on the cluster."""
+
+    def has_ended() -> bool:
+        names = []
+        for process in cluster[1].children(recursive=True):
+            try:
+                names.append(process.name())
+            except psutil.NoSuchProcess:
+                continue
+        ours = ("ray::ServeContro", "ray::ServeReplic", "ray::ProxyActor", "ray::ClaimShell")
+        return not any(name.startswith(tuple(each[:15] for each in ours)) for name in names)
+
+    return has_ended
+
+
+Begin = Callable[[str], Driver]
+
+
+def test_two_that_start_at_once_share_one_front_and_each_ends_its_own(
+    begin: Begin, serve_has_ended: Callable[[], bool]
+) -> None:
+    first, second = begin("run-1"), begin("run-2")
+    for driver in (first, second):
+        driver.wait_until_it_answers()
+    assert urlsplit(first.url).netloc == urlsplit(second.url).netloc
+    assert (urlsplit(first.url).path, urlsplit(second.url).path) == (
+        "/reward/run-1",
+        "/reward/run-2",
+    )
+
+    namesake = begin("run-1")
+    assert namesake.process.wait(PATIENCE_S) != 0
+    refusal = namesake.process.stderr.read()
+    assert f"a run called run-1 is on this Ray cluster already (process {first.process.pid} on" in (
+        refusal
+    )
+    assert first.answers
+
+    first.end()
+    gone = answer(first.url)
+    assert gone is not None
+    assert gone[0] == 404
+    assert second.answers
+
+    second.end()
+    assert answer(second.url) is None
+    wait_until(serve_has_ended, "an empty cluster", PATIENCE_S)
+
+
+def test_what_a_killed_driver_leaves_goes_by_itself_and_nothing_else(
+    begin: Begin, serve_has_ended: Callable[[], bool]
+) -> None:
+    first, second = begin("run-1"), begin("run-2")
+    for driver in (first, second):
+        driver.wait_until_it_answers()
+    first.kill()
+    wait_until(lambda: (answer(first.url) or (0,))[0] == 404, "the first one's end", PATIENCE_S)
+    assert second.answers
+
+    again = begin("run-1")
+    again.wait_until_it_answers()
+    again.kill()
+    second.kill()
+    wait_until(serve_has_ended, "an empty cluster", PATIENCE_S)
+
+
+def test_serve_that_somebody_else_started_is_joined_and_stays(begin: Begin) -> None:
+    theirs = begin(THEIRS)
+    theirs.wait_until_it_answers()
+    ours = begin("run-1")
+    ours.wait_until_it_answers()
+    assert urlsplit(ours.url).netloc == urlsplit(theirs.url).netloc
+    ours.end()
+    assert (answer(ours.url) or (0,))[0] == 404
+    assert theirs.answers

@@ -1,0 +1,65 @@
+"""What a state's folds hold, to compare two states by."""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from typing import Any
+
+from label_queue.figures.known_order import known_pairs
+from label_queue.kept import KEPT
+from label_queue.state import LabelState
+
+NOT_COMPARED = ("_overlap", "_num_queries_seen")
+"""Of the folds' kept attributes: whose content depends on when somebody looked."""
+NOW = 1e9
+"""Later than any lease."""
+
+
+def held_by(state: LabelState) -> dict[str, Any]:
+    """All that is kept of the folds, the open queries and leases, and what they answer."""
+    state.figures.catch_up()
+    figures = state.figures.online_stats()
+    board = state.board
+    return {
+        **{name: _plain(fold) for name, fold in state.folds().items()},
+        "queries": list(board.queries.items()),
+        "assignments": list(board.assignments.items()),
+        "open": [_entry(entry) for entry in (*board._open.values(), *board._on_top.values())],
+        "open_slots": board.open_slots,
+        "leases": {name: list(own.items()) for name, own in board._leases.items() if own},
+        "labels": list(state.tallies.labels()),
+        "tallies_read": state.tallies.snapshot(),
+        "agreed": state.tallies.agreed(0, 100, lambda _: True),
+        "disputed": state.tallies.disputed(100),
+        "golds": [(each.template, each.right, each.wrong) for each in state.gold.newest_first()],
+        "standings_read": state.history.standings.items(),
+        "training": sorted(state.history.training),
+        "online_read": state.figures.online(),
+        "figures": figures,
+        "votes": state.figures.validation_votes(),
+        "known": known_pairs(state.board.queries, state.figures.counting(), most=10, least_votes=2),
+        "stats": state.stats(NOW, 10),
+        "table": _plain(state.history._columns),
+        "lease_s": state.terms.duration_s,
+        "policies": state.policies,
+        "rewards": state.rewards,
+        "cord": state.cord,
+    }
+
+
+def _entry(entry: Any) -> tuple[Any, ...]:
+    leases = list(entry.leases.items())
+    return entry.query, entry.wanted, entry.answered_by, entry.holders, leases
+
+
+def _plain(value: Any) -> Any:
+    """A value whose folds and records of folds are mappings, by the names of what they keep."""
+    if type(value) in KEPT:
+        names = [name for name in KEPT[type(value)] if name not in NOT_COMPARED]
+        return {name: _plain(getattr(value, name)) for name in names}
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | deque | array):
+        return [_plain(each) for each in value]
+    return value

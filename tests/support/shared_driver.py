@@ -1,0 +1,62 @@
+"""`python -m tests.support.shared_driver ADDRESS RUN_ID`: a driver in a cluster with others.
+
+Its session is a run's, and so is what it deploys, but for the model: an application that answers
+with the run's id. Prints where it answers, and ends once its standard input is closed. With
+"theirs" for a RUN_ID it is somebody who uses Serve without us, and leaves it running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+THEIRS = "theirs"
+"""What is neither a run's application, nor started by a run."""
+
+
+def main(address: str, run_id: str) -> None:
+    """Join, deploy, say where, and wait."""
+    from cluster.starting.environment import prepare_environment
+
+    prepare_environment(address)
+
+    from ray import serve
+
+    class Sayer:
+        def __call__(self, request: object) -> str:
+            return run_id
+
+    deployment: Any = serve.deployment(ray_actor_options={"num_cpus": 0.1})(Sayer)
+
+    def wait(url: str) -> None:
+        sys.stdout.write(f"{url}\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+
+    def build() -> serve.Application:
+        return deployment.bind()
+
+    if run_id == THEIRS:
+        import ray
+        from ray.serve.config import HTTPOptions
+
+        from cluster.starting.ports import free_port, url_of
+
+        ray.init(address=address, namespace=THEIRS)
+        port = free_port("127.0.0.1", 0)
+        serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port))
+        serve.run(build(), name=THEIRS, route_prefix="/theirs")
+        wait(f"{url_of('127.0.0.1', port)}/theirs")
+        return
+
+    from cluster.config import ClusterConfig
+    from cluster.starting.session import RaySession
+
+    with RaySession(ClusterConfig(address=address, http_port=0), run_id, 1) as session:
+        asyncio.run(session.deploy(build, "reward", session.reward_prefix))
+        wait(session.reward_url)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
