@@ -20,6 +20,7 @@ from label_queue.schedule import LabelSchedule
 from protocol.labels import GoldMade, GoldRetired
 from tests.browser.conftest import PHONE, Enter, Visitor
 from tests.browser.test_accessibility import LOOKS, violations
+from tests.support.beside import events_written, written
 from tests.support.labels import make_config
 from tests.support.page_server import serve_people
 from tests.unit.label_queue.labeling import answer_orders, choose
@@ -30,12 +31,12 @@ SOUP = GoldTask(prompt="the soup was", candidates=("warm", "cold", "wet", "there
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> SqlLedger:
-    return SqlLedger.open(tmp_path / "ledger.sqlite", "run-1")
+def ledger(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite"
 
 
 @pytest.fixture
-async def queue(ledger: SqlLedger) -> AsyncIterator[LabelQueue]:
+async def queue(ledger: Path) -> AsyncIterator[LabelQueue]:
     """Nearly all queries go to three labelers, so that they can agree."""
     config = make_config(
         total=200,
@@ -48,7 +49,8 @@ async def queue(ledger: SqlLedger) -> AsyncIterator[LabelQueue]:
         overlap_labelers=3,
     )
     schedule = LabelSchedule.of(config, num_episodes=100, mode="online")
-    queue = LabelQueue(ledger, config, schedule, run_id="run-1", seed=1, clock=time.time)
+    opened = SqlLedger.open(ledger, "run-1")
+    queue = LabelQueue(opened, config, schedule, run_id="run-1", seed=1, clock=time.time)
     for name in ("ann", "bob", "cid"):
         await queue.owner.add_labeler(name)
     await answer_orders(queue)
@@ -89,7 +91,7 @@ async def gold_in(queue: LabelQueue) -> tuple[GoldRow, ...]:
 
 
 async def test_a_role_is_changed_holds_at_once_and_is_undone(
-    come_in: Enter, queue: LabelQueue, ledger: SqlLedger
+    come_in: Enter, queue: LabelQueue, ledger: Path
 ) -> None:
     olga = await come_in()
     dan = await come_in("dan", "labeler")
@@ -102,7 +104,7 @@ async def test_a_role_is_changed_holds_at_once_and_is_undone(
     await expect(dan.page).to_have_url(f"{dan.url}/owner")
     await undo(olga)
     await expect(person(olga, "dan").locator(".role")).to_have_text("Labeler")
-    first, second = ledger.read(RoleChange)
+    first, second = written(ledger, RoleChange)
     assert (first.actor, first.role, first.reason) == ("olga", "observer", "has labelled enough")
     assert (second.actor, second.role) == ("olga", "labeler")
     await dan.page.goto(f"{dan.url}/owner")
@@ -110,7 +112,7 @@ async def test_a_role_is_changed_holds_at_once_and_is_undone(
 
 
 async def test_a_link_is_made_for_an_observer_and_undone(
-    come_in: Enter, queue: LabelQueue, ledger: SqlLedger
+    come_in: Enter, queue: LabelQueue, ledger: Path
 ) -> None:
     olga = await come_in()
     await olga.page.get_by_role("button", name="Add a labeler").click()
@@ -123,9 +125,9 @@ async def test_a_link_is_made_for_an_observer_and_undone(
     await expect(person(olga, "ove").locator("summary")).to_contain_text("2 ways in")
     await undo(olga)
     await expect(person(olga, "ove")).to_contain_text("Nothing lets them in.")
-    own = [token for token in ledger.read(LabelerToken) if token.labeler_id == "ove"]
+    own = [token for token in written(ledger, LabelerToken) if token.labeler_id == "ove"]
     assert {token.made_by for token in own} == {"olga"}
-    ended = {each.token_sha256: each.actor for each in ledger.read(TokenRevocation)}
+    ended = {each.token_sha256: each.actor for each in written(ledger, TokenRevocation)}
     assert {ended[token.token_sha256] for token in own} == {"olga"}
 
 
@@ -167,7 +169,7 @@ async def test_fifty_people_are_turned_by_pages_and_found_by_name(
 
 
 async def test_gold_is_written_edited_retired_and_all_of_it_undone(
-    come_in: Enter, queue: LabelQueue, ledger: SqlLedger
+    come_in: Enter, queue: LabelQueue, ledger: Path
 ) -> None:
     olga = await come_in()
     cards = olga.page.locator("#gold .gold-card")
@@ -199,7 +201,7 @@ async def test_gold_is_written_edited_retired_and_all_of_it_undone(
     await expect(cards).to_have_count(0)
     await undo(olga)
     await expect(cards.locator(".voted .disputed-text")).to_have_text(["5"])
-    decided = [e for e in ledger.events() if isinstance(e, GoldMade | GoldRetired)]
+    decided = [e for e in events_written(ledger) if isinstance(e, GoldMade | GoldRetired)]
     made, retired = GoldMade, GoldRetired
     assert [type(e) for e in decided] == [made, made, retired, made, retired, retired, made]
     assert {event.actor for event in decided} == {"olga"}

@@ -15,22 +15,24 @@ from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from protocol.labels import Assignment, LabelChange, Revised, Submitted
 from tests.browser.conftest import Enter
+from tests.support.beside import events_written, written
 from tests.support.labels import make_config, make_reward
 from tests.support.page_server import serve_people
 from tests.unit.label_queue.labeling import answer_orders, label
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> SqlLedger:
-    return SqlLedger.open(tmp_path / "ledger.sqlite", "run-1")
+def ledger(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite"
 
 
 @pytest.fixture
-async def queue(ledger: SqlLedger) -> AsyncIterator[LabelQueue]:
+async def queue(ledger: Path) -> AsyncIterator[LabelQueue]:
     """Forty labels wanted, ten of them before RL; drafts come for every order."""
     config = make_config(warm=WarmConfig(every_labels=0), intake=IntakeConfig())
     schedule = LabelSchedule.of(config, num_episodes=100, mode="online")
-    queue = LabelQueue(ledger, config, schedule, run_id="run-1", seed=1, clock=time.time)
+    opened = SqlLedger.open(ledger, "run-1")
+    queue = LabelQueue(opened, config, schedule, run_id="run-1", seed=1, clock=time.time)
     await answer_orders(queue)
     yield queue
     await queue.close()
@@ -43,7 +45,7 @@ async def url(queue: LabelQueue) -> AsyncIterator[str]:
 
 
 async def test_ten_tasks_by_keyboard_with_a_refresh_an_undo_and_the_cord(
-    come_in: Enter, queue: LabelQueue, ledger: SqlLedger
+    come_in: Enter, queue: LabelQueue, ledger: Path
 ) -> None:
     ann = await come_in("ann", "labeler")
     for number in range(4):
@@ -63,11 +65,11 @@ async def test_ten_tasks_by_keyboard_with_a_refresh_an_undo_and_the_cord(
     await expect(ann.page.get_by_role("alert")).to_contain_text("ann: “it repeats itself”")
     await expect(ann.page.locator("#progress")).to_have_text("10 today · 10 in all")
 
-    events = [event for event in ledger.events() if isinstance(event, LabelChange)]
+    events = [event for event in events_written(ledger) if isinstance(event, LabelChange)]
     assert {event.source.system for event in events} == {"page"}
     assert [type(event) for event in events].count(Submitted) == 10
     [revised] = [event for event in events if isinstance(event, Revised)]
-    shown = {a.assignment_id: a.shown_order for a in ledger.read(Assignment)}
+    shown = {a.assignment_id: a.shown_order for a in written(ledger, Assignment)}
     assert revised.choice == shown[revised.assignment_id][3]
     assert len({event.label_id for event in events}) == 10
     assert {event.labeler_id for event in events} == {"ann"}
@@ -106,11 +108,11 @@ async def test_an_exclusion_is_in_the_next_reward_version(
 
 
 async def test_a_comparison_in_arabic_is_in_the_ledger(
-    come_in: Enter, queue: LabelQueue, ledger: SqlLedger
+    come_in: Enter, queue: LabelQueue, ledger: Path
 ) -> None:
     ann = await come_in("ann", "labeler", locale="ar")
     await expect(ann.page.locator("html[lang=ar][dir=rtl]")).to_have_count(1)
     await ann.give("1", "+", "Enter")
     await expect(ann.page.locator("#saved")).to_have_text("حُفظ")
-    [event] = [event for event in ledger.events() if isinstance(event, Submitted)]
+    [event] = written(ledger, Submitted)
     assert (event.labeler_id, event.outcome, event.strength) == ("ann", "choice", 1)
