@@ -88,6 +88,10 @@ class RewardModelConfig(Settings):
     """Units of each of a difference's. [Asghari et al. 2026: 1024]"""
     prior_scale: float = Field(default=1.0, gt=0, le=1e3)
     """Standard deviation of a prior's output over the draw of priors. [own]"""
+    pooling: Literal["last", "mean"] = "last"
+    """What the heads see of a text: the trunk's hidden state on its last token (Ziegler et al.
+    2019), or the mean over all its tokens, from which a small trunk learns with fewer labels. [own,
+    measured in docs/results.md]"""
     combine: CombineRule = "mean"
     """"mean" (Christiano et al. 2017), or the conservative "min" and "mean_minus_variance"
     (Coste et al. 2023)."""

@@ -1,4 +1,4 @@
-"""What makes M scores of the last token's features: linear heads, or heads that know their doubts.
+"""What makes M scores of a text's features: linear heads, or heads that know their doubts.
 
 `LinearHeads` are an ensemble of last layers. `EpistemicHeads` are one reward that is learned and M
 doubts about it: particle m scores h₀(x) + prior_m(x) + difference_m(x) of the backbone's features

@@ -1,4 +1,4 @@
-"""The reward model: a copy of the reference policy ρ with M scalar heads on the last token.
+"""The reward model: a copy of the reference policy ρ with M scalar heads on what it says of a text.
 
 Letters: B sequences, T tokens (prompt and kept response), D hidden width, M heads.
 """
@@ -136,13 +136,25 @@ class RewardModel(nn.Module):
         ):
             raise ValueError("attention_mask must be ones, at least one a row, then zeros")
         hidden = hidden_states(self.backbone, input_ids)
-        rows = torch.arange(len(hidden), device=hidden.device)
-        raw: Tensor = self.heads(hidden[rows, lengths - 1])
+        raw: Tensor = self.heads(self.pooled(hidden, attention_mask))
         if not with_marks:
             return raw
         assert self.mark_head is not None, "only a model with a mark head is asked for marks"
         marks: Tensor = self.mark_head(hidden)
         return raw, marks[..., 0].float().tanh()
+
+    def pooled(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return what the heads see of each sequence: [B, D].
+
+        Args:
+            hidden: [B, T, D], the trunk's states.
+            attention_mask: [B, T], as for `forward`.
+        """
+        lengths = attention_mask.sum(dim=1)
+        if self.config.pooling == "mean":
+            return (hidden * attention_mask[..., None]).sum(dim=1) / lengths[:, None]
+        rows = torch.arange(len(hidden), device=hidden.device)
+        return hidden[rows, lengths - 1]
 
     def normalised(self, raw: Tensor) -> Tensor:
         """Return gain·raw + bias, head by head: [B, M] from [B, M]."""

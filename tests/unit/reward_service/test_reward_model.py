@@ -55,6 +55,17 @@ def test_the_score_is_the_head_on_the_last_token_that_is_not_padding(reference: 
     torch.testing.assert_close(raw[0], by_hand, atol=1e-5, rtol=1e-5)
 
 
+def test_the_score_may_be_the_head_on_the_mean_over_what_is_not_padding(reference: Path) -> None:
+    model = make_reward_model(reference, num_heads=2, pooling="mean")
+    with torch.no_grad():
+        raw = model(*pad_right([(5, 6, 7), (8,)]))
+        hidden = model.backbone(input_ids=torch.tensor([[5, 6, 7]])).last_hidden_state[0]
+        by_hand = linear_heads(model).weight @ hidden.mean(dim=0)
+        alone = model(*pad_right([(8,)]))
+    torch.testing.assert_close(raw[0], by_hand, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(raw[1], alone[0], atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("mask", [[[0, 1, 1]], [[1, 0, 1]], [[0, 0, 0]]])
 def test_padding_anywhere_but_right_is_an_error(reference: Path, mask: list[list[int]]) -> None:
     with pytest.raises(ValueError, match="then zeros"):

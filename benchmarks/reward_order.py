@@ -1,0 +1,152 @@
+"""How well a reward model learned from the first labels of a run orders what came later.
+
+    python -m benchmarks.reward_order runs/demo-1 --labels 256 500 750 --seeds 1 2 3 \
+        --set reward_model.pooling=last --set reward_model.pooling=mean
+
+Each `--set` is a variant, fitted anew from the ledger at each number of labels with each seed.
+Judged by is the hidden gold score: the share of the pairs of responses in later queries, none of
+them learned from, that the reward model puts in gold's order. Half is chance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from statistics import fmean
+
+from cluster.alone.fit_reward import at_one_rank
+from cluster.config import RunConfig
+from cluster.config_file import load_config
+from cluster.run_folder import RunFolder
+from label_queue.fitting.from_ledger import LedgerFit, read_fit
+from label_queue.folds.view import LedgerView
+from label_queue.ledger.sql import SqlLedger
+from label_queue.simulated.gold.port import Gold
+from label_queue.simulated.gold.registry import gold_of
+from learners.comparisons import candidate_sequences
+from learners.engine import free_port, join_ranks, leave_ranks
+from learners.reward_fit import RewardTrainer
+from protocol.labels import Comparison, RewardVersion
+from reward_service.batching import raw_scores
+from reward_service.buckets import BatchLimits
+from reward_service.bundle import load_bundle
+
+HOST = "127.0.0.1"
+LIMITS = BatchLimits(max_tokens=16_384, max_sequences=256)
+
+
+def read(view: LedgerView, config: RunConfig, until_seq: int | None) -> LedgerFit:
+    """Return what a fit would learn from the label events up to one; None: from all."""
+    return read_fit(
+        view,
+        config.labels.quality,
+        until_seq=until_seq,
+        validation_share=0.0,
+        num_reference=config.reward_model.num_normalisation_samples,
+        seed=config.run.seed,
+    )
+
+
+def fitted(
+    config: RunConfig, policy: Path, found: LedgerFit, reference: LedgerFit
+) -> RewardVersion:
+    """Return the bundle of a fit, in a temporary folder."""
+    trainer = RewardTrainer(
+        policy_path=policy,
+        model=config.reward_model,
+        fit=config.reward_fit,
+        deepspeed=config.reward_trainer,
+        root=Path(tempfile.mkdtemp()),
+        reference_sequences=reference.reference_sequences,
+        clock=time.monotonic,
+    )
+    try:
+        version = trainer.fit(found.request)
+        assert version is not None, "the only rank answers"
+        return version
+    finally:
+        trainer.close()
+
+
+def share_in_order(
+    version: RewardVersion, later: Sequence[Comparison], view: LedgerView, gold: Gold
+) -> float:
+    """Return the share of the pairs of each comparison that a reward version orders as gold does.
+
+    Pairs that are alike to gold are left out.
+    """
+    model = load_bundle(Path(version.path)).model
+    raw = raw_scores(model, candidate_sequences(later), LIMITS)
+    scores = iter(model.combined(model.normalised(raw)).tolist())
+    in_order = []
+    for each in later:
+        query = view.queries[each.query_id]
+        judged = [
+            (gold.score(query.prompt_text, candidate.text), next(scores))
+            for candidate in query.candidates
+        ]
+        for (gold_a, score_a), (gold_b, score_b) in combinations(judged, 2):
+            if gold_a != gold_b:
+                in_order.append((gold_a > gold_b) == (score_a > score_b))
+    return fmean(in_order)
+
+
+def judged(config: RunConfig, policy: Path, view: LedgerView, number: int) -> float:
+    """Return `share_in_order` of what a fit on the first so many labels says of the later ones."""
+    whole = read(view, config, None)
+    until = sorted(each.seq for each in whole.request.comparisons)[number - 1]
+    found = read(view, config, until)
+    learned = {each.query_id for each in found.request.comparisons}
+    later = [
+        each
+        for each in whole.request.comparisons
+        if each.seq > until and each.query_id not in learned
+    ]
+    version = fitted(config, policy, found, whole)
+    return share_in_order(version, later, view, gold_of(config.gold))
+
+
+def main() -> None:
+    """Run from the command line; see the module."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="a run's folder")
+    parser.add_argument("--labels", type=int, nargs="+", default=[256, 500, 750])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a variant of the config"
+    )
+    chosen = parser.parse_args()
+    folder = RunFolder(chosen.run)
+    ledger = SqlLedger.open_to_read(folder.ledger)
+    view = LedgerView.of(ledger)
+    ledger.close()
+    policy = Path(json.loads(folder.state.read_text())["policy_path"])
+    join_ranks(0, 1, HOST, free_port(HOST))
+    say("| labels | variant | in gold's order | each seed |")
+    say("| ---: | --- | ---: | --- |")
+    for number in chosen.labels:
+        for variant in chosen.set or [""]:
+            configs = [
+                load_config(folder.config, [f"reward_fit.seed={seed}", *filter(None, [variant])])
+                for seed in chosen.seeds
+            ]
+            shares = [judged(at_one_rank(each), policy, view, number) for each in configs]
+            each_seed = ", ".join(f"{share:.1%}" for share in shares)
+            say(f"| {number} | {variant or 'as it was'} | {fmean(shares):.1%} | {each_seed} |")
+    leave_ranks()
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
