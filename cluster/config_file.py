@@ -14,6 +14,7 @@ from typing import Any
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from cluster.config import RunConfig
 from protocol.errors import ConfigError, MissingError
@@ -21,6 +22,8 @@ from protocol.files import reading, writing
 from protocol.settings import DISGUISED, UNSHOWN
 
 MEND_CONFIG = "`andon run CONFIG.toml` takes one"
+PROBLEMS_SAID = 5
+"""Of many that a config has."""
 
 
 def load_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
@@ -50,12 +53,12 @@ def parse_config(content: Mapping[str, Any], origin: str) -> RunConfig:
     """Check a config given as nested mappings.
 
     Raises:
-        ConfigError: One line, naming `origin`, the key, and what is wrong with it.
+        ConfigError: One line, naming `origin`, each key, and what is wrong with it.
     """
     try:
         return RunConfig.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"config {origin}: {_first_problem(error)}") from error
+        raise ConfigError(f"config {origin}: {_problems(error)}") from error
 
 
 def save_config(config: RunConfig, path: Path) -> None:
@@ -104,22 +107,29 @@ def _parse_value(text: str) -> object:
     return content["value"] if len(content) == 1 else text
 
 
-def _first_problem(error: ValidationError) -> str:
-    """Say the first problem in one line, and how many more there are."""
-    problems = error.errors()
-    first = problems[0]
-    key = ".".join(str(part) for part in first["loc"])
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    if first["type"] == "extra_forbidden":
-        return f"{key} is not a known key{_suggestion(first['loc'])}{more}"
-    if first["type"] == "missing":
-        return f"{key} is missing{more}"
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == DISGUISED:
-        return f"{key}{'.' if key else ''}{message}{more}"
-    is_shown = first["type"] != UNSHOWN and not isinstance(first["input"], dict)
-    given = f", but got {_shown(first['input'])}" if is_shown else ""
-    return f"{key}: {message}{given}{more}" if key else f"{message}{more}"
+def _problems(error: ValidationError) -> str:
+    """Say what is wrong, the first few things of many, in one line."""
+    found = [_problem(each) for each in error.errors()]
+    if len(found) == 1:
+        return found[0]
+    unsaid = len(found) - PROBLEMS_SAID
+    more = f"; and {unsaid} more" if unsaid > 0 else ""
+    return f"{len(found)} problems: {'; '.join(found[:PROBLEMS_SAID])}{more}"
+
+
+def _problem(found: ErrorDetails) -> str:
+    """Say one of them."""
+    key = ".".join(str(part) for part in found["loc"])
+    if found["type"] == "extra_forbidden":
+        return f"{key} is not a known key{_suggestion(found['loc'])}"
+    if found["type"] == "missing":
+        return f"{key} is missing"
+    message = found["msg"].removeprefix("Value error, ")
+    if found["type"] == DISGUISED:
+        return f"{key}{'.' if key else ''}{message}"
+    is_shown = found["type"] != UNSHOWN and not isinstance(found["input"], dict)
+    given = f", but got {_shown(found['input'])}" if is_shown else ""
+    return f"{key}: {message}{given}" if key else f"{message}{given}"
 
 
 def _shown(value: object) -> str:

@@ -289,3 +289,20 @@ def test_marks_are_saved_with_all_that_they_hold(tmp_path: Path) -> None:
     config = parse_config(content, "test")
     save_config(config, tmp_path / "config.toml")
     assert load_config(tmp_path / "config.toml") == config
+
+
+def test_all_that_is_wrong_is_said_at_once_in_one_line() -> None:
+    overrides = ["ppo.lr=-1", "kl.targett=8", "run.episodes=many"]
+    with pytest.raises(ConfigError) as caught:
+        load_config(ROOT / "cluster/demo.toml", overrides)
+    said = str(caught.value)
+    assert "3 problems: " in said
+    for key in ("ppo.lr: ", "kl.targett is not a known key; did you mean target?", "run.episodes"):
+        assert key in said
+    assert "\n" not in said
+
+
+def test_of_very_many_problems_the_first_few_are_said() -> None:
+    overrides = [f"ppo.unknown_{number}=1" for number in range(7)]
+    with pytest.raises(ConfigError, match=r"7 problems: .*unknown_4 .*; and 2 more$"):
+        load_config(ROOT / "cluster/demo.toml", overrides)
