@@ -45,6 +45,7 @@ START_S = 900.0
 STUCK_S = 900.0
 """Without a policy version for so long, the run is taken for stuck."""
 SETTINGS = (
+    "rollouts.num_actors=2",
     "cluster.restarts.max_restarts=100000",
     "cluster.restarts.first_pause_s=0.2",
     "cluster.restarts.longest_pause_s=2",

@@ -54,7 +54,7 @@ def demo(folder: Path | None, seed: int, mode: str, overrides: tuple[str, ...]) 
     """Run the whole system on generated reviews, with simulated labelers, and report.
 
     Needs no GPU, no account and no download: a small base model is trained first (and kept for the
-    next time), then two rollout actors, a reward service, a learner and a label queue run online
+    next time), then a rollout actor, a reward service, a learner and a label queue run online
     RLHF against labelers whose true preference only the report knows.
     """
     from cluster.config_file import load_config
