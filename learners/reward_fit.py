@@ -120,7 +120,7 @@ class RewardTrainer:
         self._refit: _Refit | None = None
         own_path = self._store.fetch(policy_path)
         self._marked = None if model.marks is None else MarkedTokens(own_path, model.marks)
-        self._models = FreshModels(own_path, model, fit.seed, deepspeed.zero_stage, policy_path)
+        self._models = FreshModels(own_path, model, fit.seed, deepspeed, policy_path)
         self._training_gain = torch.ones(model.num_heads)
         self._reference_scores: Tensor | None = None
         self._learned: set[str] = set()
@@ -298,7 +298,7 @@ class RewardTrainer:
         """Keep what another trainer goes on from; before the bundle, which promises that it can."""
         engine = self._live()
         share = Share(
-            engine=engine.snapshot(),
+            engine=engine.state(),
             gain=self._training_gain,
             reference_scores=self._reference_scores,
         )

@@ -60,7 +60,7 @@ class Share:
     """One rank's part of a trainer's state."""
 
     engine: dict[str, Tensor]
-    """As `learners.engine.Engine.snapshot` gave it."""
+    """As `learners.engine.Engine.state` gave it."""
     gain: Tensor
     """[M], the scale at which warm updates learn."""
     reference_scores: Tensor | None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors.torch import save
 from torch import Tensor
 
 from protocol.files import naming
+from reward_service.tensor_files import write_tensors
 
 
 def share_name(rank: int) -> str:
@@ -17,15 +17,14 @@ def share_name(rank: int) -> str:
     return f"rank-{rank:04d}.safetensors"
 
 
-def write_share(path: Path, tensors: dict[str, Tensor]) -> str:
+def write_share(path: Path, tensors: Mapping[str, Tensor]) -> str:
     """Write a rank's file, with its folder, flushed to disk; return its SHA-256, in hex.
 
     Raises OSError, which names the file, where the disk refuses.
     """
-    payload: bytes = save(tensors)
     path.parent.mkdir(parents=True, exist_ok=True)
     with naming(path), path.open("wb") as file:
-        file.write(payload)
+        written = write_tensors(file, tensors)
         file.flush()
         os.fsync(file.fileno())
-    return hashlib.sha256(payload).hexdigest()
+    return written.sha256

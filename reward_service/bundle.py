@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from transformers import AutoConfig
 
 from protocol.errors import BundleCorrupt, ConfigError, InputError, NotFinite, VersionError
@@ -33,8 +36,12 @@ from reward_service.pretrained import load_backbone, quiet_library
 from reward_service.retention import bundle_path
 from reward_service.reward_model import SECTION, RewardModel
 from reward_service.tensor_files import writing_tensors
+from reward_service.weightless import without_weights
 
 WEIGHTS_FILE = "model.safetensors"
+BACKBONE = "backbone."
+"""Beginning of the names of the backbone's tensors."""
+Giving = Callable[[], AbstractContextManager[object]]
 MEND_DISK = "see to the disk of the run's reward folder"
 
 
@@ -91,7 +98,10 @@ def write_bundle(
 
 
 def load_bundle(
-    folder: Path, beside: Bundle | None = None, store: FolderStore | None = None
+    folder: Path,
+    beside: Bundle | None = None,
+    store: FolderStore | None = None,
+    giving: Giving = nullcontext,
 ) -> Bundle:
     """Read a bundle, proving its weights against the manifest's digest first.
 
@@ -100,6 +110,8 @@ def load_bundle(
         beside: A version in memory: where both adapt the same model, that model's weights are not
             loaded again, but shared.
         store: Where the model that it adapts is looked for; by default on this node.
+        giving: What goes on while the backbone is given its weights, one after the other, each in
+            memory of its own.
 
     Returns:
         The version, its path being `folder`, and the model in evaluation mode on CPU, or where the
@@ -120,30 +132,49 @@ def load_bundle(
         )
     try:
         with as_model_error(folder, "it cannot be loaded"), quiet_library():
-            model = _blank(folder, manifest, beside, store or FoldersHere())
-            lacking, strange = model.load_state_dict(load_file(weights), strict=False)
-            if wrong := sorted({*strange, *(set(lacking) & model.own_state().keys())}):
-                raise InputError(f"{weights}: {wrong[0]} is not both there and asked for")
+            model = _blank(folder, manifest, beside, store or FoldersHere(), giving)
+            _fill(model, weights, giving)
     except (InputError, ConfigError) as error:
         raise BundleCorrupt(str(error)) from error
     return Bundle(version=replace(manifest.announcement, path=str(folder)), model=model.eval())
 
 
 def _blank(
-    folder: Path, manifest: Manifest, beside: Bundle | None, store: FolderStore
+    folder: Path, manifest: Manifest, beside: Bundle | None, store: FolderStore, giving: Giving
 ) -> RewardModel:
-    """Return a model that a bundle's own tensors are yet to be loaded into."""
+    """Return a model that lacks a bundle's own tensors, or has others in their place."""
     config, base = manifest.reward_model, manifest.base
     if base is None or config.lora is None:
         backbone = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        return RewardModel.from_config(backbone, config)
+        with without_weights():
+            return RewardModel.from_config(backbone, config)
     if beside is not None and _is_alike(beside.model, config, base):
         return sharing(beside.model, base_parameters(beside.model).values())
-    reference = load_backbone(proved_base(base, folder, store))
-    add_adapters(reference, config.lora, 0, SECTION)
-    model = RewardModel(reference, config)
+    with giving():
+        reference = load_backbone(proved_base(base, folder, store))
+    with without_weights():
+        add_adapters(reference, config.lora, 0, SECTION)
+        model = RewardModel(reference, config)
     model.base = base
     return model
+
+
+def _fill(model: RewardModel, weights: Path, giving: Giving) -> None:
+    """Give a model the tensors of a file, one after the other.
+
+    Raises InputError where they are not those it asks for.
+    """
+    asked = model.own_state()
+    with safe_open(weights, framework="pt") as file:
+        names = file.keys()
+        if wrong := sorted(asked.keys() ^ set(names)):
+            raise InputError(f"{weights}: {wrong[0]} is not both there and asked for")
+        for name in names:
+            tensor, old = file.get_tensor(name), asked[name]
+            if old.is_meta:
+                tensor = tensor.to(old.dtype, copy=True)  # into memory that is not the file's
+            with giving() if name.startswith(BACKBONE) else nullcontext():
+                model.load_state_dict({name: tensor}, strict=False, assign=old.is_meta)
 
 
 def _is_alike(model: RewardModel, config: RewardModelConfig, base: BaseWeights) -> bool:
