@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from learners.config import DeepSpeedConfig
 from learners.parting import Parting
@@ -70,24 +70,15 @@ class FreshModels:
         generator = torch.Generator().manual_seed(self._seed)
         return RewardModel.from_reference(self._policy_path, self._config, generator, backbone)
 
-    def with_tensors(self, shape: PretrainedConfig, tensors: dict[str, Tensor]) -> RewardModel:
-        """Return a model that holds an engine's tensors, in float32 on CPU.
-
-        With adapters the weights of ρ are not among them, and take no memory.
+    def outlined(self, trained: Any) -> RewardModel:
+        """Return what says all of a reward model but its weights, which take no memory.
 
         Args:
-            shape: The backbone's config.
-            tensors: All that training may have changed, by state-dict name.
+            trained: A model of these, in an engine.
         """
-        if self._config.lora is None:
-            whole = RewardModel.from_config(shape, self._config)
-            whole.load_state_dict(tensors)
-            return whole
         with torch.device("meta"):
-            model = RewardModel.from_config(shape, self._config)
-        model.base = base_weights(self._policy_path, self._named)
-        own = {name: tensor.float() for name, tensor in tensors.items()}
-        model.load_state_dict(own, strict=False, assign=True)
-        lacking = model.own_state().keys() - own.keys()
-        assert not lacking, f"the engine gave no {min(lacking)}"
+            model = RewardModel.from_config(trained.backbone.config, self._config)
+        model.gain, model.bias = trained.gain.float().cpu(), trained.bias.float().cpu()
+        if self._config.lora is not None:
+            model.base = base_weights(self._policy_path, self._named)
         return model

@@ -106,7 +106,7 @@ class Parting:
         It is for a model that is in no engine yet, which would do so itself.
         """
         with ExitStack() as hooks:
-            for layer in _layers(model) if self.is_on else ():
+            for layer in layers_of(model) if self.is_on else ():
                 lent = hooks.enter_context(ExitStack())
                 weights = list(layer.parameters())
                 hook = layer.register_forward_pre_hook(partial(self._lend, lent, weights))
@@ -179,7 +179,7 @@ def _give_back(lent: ExitStack, *_: object) -> None:
     lent.close()
 
 
-def _layers(module: nn.Module) -> Iterator[nn.Module]:
+def layers_of(module: nn.Module) -> Iterator[nn.Module]:
     """Give parts of a module that are run one after the other and hold all its weights.
 
     They are the items of lists, as decoders have them, and what holds weights outside these.
@@ -191,4 +191,4 @@ def _layers(module: nn.Module) -> Iterator[nn.Module]:
         if isinstance(child, nn.ModuleList):
             yield from child
         else:
-            yield from _layers(child)
+            yield from layers_of(child)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -382,21 +383,16 @@ class RewardTrainer:
         return {"reward_model/correlation_with_previous": float(correlation)}
 
     def _publish(self, announcement: RewardVersion) -> RewardVersion | None:
-        """Write the bundle on rank 0."""
-        engine = self._live()
-        tensors = engine.full_tensors(with_constant=False)
-        if tensors is None:
-            return None
-        shape = engine.module.backbone.config
-        model = self._models.with_tensors(shape, tensors)
-        return write_bundle(self._root, model, announcement, self._store)
+        """Write the bundle on rank 0, to which all give their parts of it."""
+        tensors = self._live().whole_tensors(with_constant=False)
+        if self._live().rank != 0:
+            return tensors.taken(None)
+        model = self._models.outlined(self._live().module)
+        return tensors.taken(partial(write_bundle, self._root, model, announcement, self._store))
 
 
 def _checked(request: FitRequest) -> str:
-    """Return a request's digest.
-
-    Raises InputError where there is nothing to learn.
-    """
+    """Return a request's digest; raises InputError where there is nothing to learn."""
     if not request.comparisons:
         raise InputError("a reward fit got no comparisons: wait for labels")
     return digest_of(request)

@@ -1,13 +1,20 @@
-"""One rank's part of what a learner keeps: a file of tensors, known by its digest."""
+"""One rank's part of what a learner keeps: a file of tensors, known by its digest.
+
+It is written one tensor after the other, and read as a mapped file: neither takes its size of the
+host's memory.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from safetensors.torch import load_file
 from torch import Tensor
 
+from protocol.errors import BundleCorrupt
 from protocol.files import naming
 from reward_service.tensor_files import write_tensors
 
@@ -28,3 +35,18 @@ def write_share(path: Path, tensors: Mapping[str, Tensor]) -> str:
         file.flush()
         os.fsync(file.fileno())
     return written.sha256
+
+
+def read_share(path: Path, sha256: str) -> dict[str, Tensor]:
+    """Return the tensors of a rank's file, which the file itself holds.
+
+    Raises BundleCorrupt where it is missing, or is not the one of that digest.
+    """
+    if not path.is_file():
+        raise BundleCorrupt(f"{path.parent} has no {path.name}")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        raise BundleCorrupt(f"{path} has sha256 {found}, written was {sha256}")
+    tensors: dict[str, Tensor] = load_file(path)
+    return tensors

@@ -14,16 +14,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors import safe_open
-from safetensors.torch import save_file
+from torch import Tensor
 from transformers import AutoConfig
 
 from protocol.errors import BundleCorrupt, ConfigError, InputError, NotFinite, VersionError
+from protocol.files import writing
 from protocol.folders import FoldersHere, discarded_on_failure, files_in
 from protocol.labels import RewardVersion
 from protocol.model_errors import as_model_error
@@ -32,10 +33,11 @@ from reward_service.adapters import add_adapters, base_parameters, sharing
 from reward_service.base_weights import BaseWeights, proved_base
 from reward_service.bundle_manifest import ADAPTERS, MANIFEST_FILE, WHOLE, Manifest, read_manifest
 from reward_service.config import RewardModelConfig
+from reward_service.lazy_tensors import LazyTensors, outline, outlines_of
 from reward_service.pretrained import load_backbone, quiet_library
 from reward_service.retention import bundle_path
 from reward_service.reward_model import SECTION, RewardModel
-from reward_service.tensor_files import writing_tensors
+from reward_service.tensor_files import write_tensors
 from reward_service.weightless import without_weights
 
 WEIGHTS_FILE = "model.safetensors"
@@ -59,6 +61,7 @@ def write_bundle(
     model: RewardModel,
     announcement: RewardVersion,
     store: FolderStore | None = None,
+    tensors: Mapping[str, Tensor] | None = None,
 ) -> RewardVersion:
     """Write a bundle atomically and return its announcement with `path` and `sha256` filled in.
 
@@ -67,10 +70,11 @@ def write_bundle(
 
     Args:
         root: The run's `reward` folder, absolute, as the run's own node names it; made if missing.
-        model: On any device; unchanged. All its tensors must be whole, not one rank's shard; of one
-            with adapters, those of its base need not be there.
+        model: On any device; unchanged. Of one with adapters, those of its base need not be there;
+            where `tensors` are given, none of its weights.
         announcement: The version to announce; its `path` and `sha256` are ignored.
         store: How this process reaches the folder; by default it is on the run's own node.
+        tensors: Its whole tensors by state-dict name, asked for once, in order; None: its own.
 
     Raises:
         VersionError: The version is below 1 or was written before.
@@ -81,15 +85,18 @@ def write_bundle(
     store = FoldersHere() if store is None else store
     if announcement.version < 1:
         raise VersionError(f"reward versions start at 1, not {announcement.version}")
-    _check_finite(model, announcement)
+    for name, value in announcement.metrics.items():
+        if not math.isfinite(value):
+            raise _not_finite(announcement, name)
+    own = _own_tensors(model, announcement, tensors)
     folder = bundle_path(root, announcement.version)
     if folder in store.versions(root):
         raise VersionError(f"reward version {announcement.version} was written before: {folder}")
-    with writing_tensors(folder, MEND_DISK), discarded_on_failure(store, folder):
+    with writing(folder, MEND_DISK), discarded_on_failure(store, folder):
         store.discard(folder)  # what a killed trainer may have left
         draft = store.draft(folder)
-        with writing_tensors(draft, MEND_DISK):  # which may be elsewhere than the folder
-            written = _write_files(draft, model, replace(announcement, path=str(folder)))
+        with writing(draft, MEND_DISK):  # which may be elsewhere than the folder
+            written = _write_files(draft, model, own, replace(announcement, path=str(folder)))
         files = files_in(draft)
         for file in files:
             store.put(folder, file)
@@ -182,20 +189,34 @@ def _is_alike(model: RewardModel, config: RewardModelConfig, base: BaseWeights) 
     return same_weights and model.config == config
 
 
-def _check_finite(model: RewardModel, announcement: RewardVersion) -> None:
-    broken = [name for name, tensor in model.own_state().items() if not tensor.isfinite().all()]
-    broken += [name for name, value in announcement.metrics.items() if not math.isfinite(value)]
-    if broken:
-        raise NotFinite(f"reward version {announcement.version}: {broken[0]} is NaN or infinity")
+def _own_tensors(
+    model: RewardModel, announcement: RewardVersion, given: Mapping[str, Tensor] | None
+) -> LazyTensors:
+    """Return what a bundle holds, in float32, each of it proved to be finite when it is made."""
+    outlines = {name: outline(x) for name, x in model.own_state().items()}
+    found = model.own_state() if given is None else given
+    assert outlines.keys() == outlines_of(found).keys(), "a bundle holds all that training changes"
+
+    def make(name: str) -> Tensor:
+        tensor = found[name].detach().to(outlines[name].dtype)
+        if not tensor.isfinite().all():
+            raise _not_finite(announcement, name)
+        return tensor
+
+    return LazyTensors(outlines, make)
 
 
-def _write_files(draft: Path, model: RewardModel, announcement: RewardVersion) -> RewardVersion:
-    tensors = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in model.own_state().items()
-    }
-    save_file(tensors, draft / WEIGHTS_FILE)
+def _not_finite(announcement: RewardVersion, name: str) -> NotFinite:
+    return NotFinite(f"reward version {announcement.version}: {name} is NaN or infinity")
+
+
+def _write_files(
+    draft: Path, model: RewardModel, tensors: LazyTensors, announcement: RewardVersion
+) -> RewardVersion:
+    with (draft / WEIGHTS_FILE).open("wb") as file:
+        digest = write_tensors(file, tensors).sha256
     model.backbone.config.save_pretrained(draft)
-    written = replace(announcement, sha256=_sha256(draft / WEIGHTS_FILE))
+    written = replace(announcement, sha256=digest)
     manifest = Manifest(
         format=WHOLE if model.base is None else ADAPTERS,
         announcement=written,

@@ -1,4 +1,4 @@
-"""Writing tensors: one after the other, and what can go wrong with the disk meanwhile.
+"""Writing tensors as files, one after the other.
 
 A safetensors file is a length of 8 bytes, little-endian; a JSON object of that many bytes, which
 for each tensor names type, shape and the first and last byte; then the bytes, without gaps. The
@@ -9,22 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
-from protocol.files import writing
 from protocol.safetensors_header import METADATA
 from reward_service.lazy_tensors import in_order, outlines_of
 
+PIECE = 2**26
+"""Bytes that come from a device at a time."""
 _TYPES = {
     torch.float64: "F64",
     torch.float32: "F32",
@@ -38,32 +34,6 @@ _TYPES = {
     torch.bool: "BOOL",
 }
 
-_SYSTEM_CODE = re.compile(r"\((?:os error|.*\bcode:) (\d+)")
-"""Finds the number of a system error in the words of the library: "(os error 28)"."""
-
-
-@contextmanager
-def writing_tensors(path: Path, mend: str) -> Iterator[None]:
-    """Write files of tensors and others beside them.
-
-    Args:
-        path: The folder that is made whole.
-        mend: What to do where it cannot be written.
-
-    Raises:
-        DiskFull: The disk is full, or a quota or limit reached.
-        ResourceError: The disk is read-only, or this user may not write there.
-    """
-    with writing(path, mend):
-        try:
-            yield
-        except SafetensorError as error:
-            code = _SYSTEM_CODE.search(str(error))
-            if code is None:
-                raise
-            number = int(code[1])
-            raise OSError(number, os.strerror(number), str(path)) from error
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
@@ -75,28 +45,36 @@ class Written:
 
 
 def write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor]) -> Written:
-    """Write tensors as a safetensors file, holding one of them at a time on the host.
+    """Write tensors as a safetensors file, holding one of them at a time.
 
-    What shares memory is written under each of its names. Raises OSError where the file refuses.
+    Of one that is on a device the host holds a piece at a time. What shares memory is written under
+    each of its names. Raises OSError where the file refuses.
 
     Args:
         file: At its beginning.
         tensors: On any device; each is asked for once, in the order of `LazyTensors`.
     """
     outlines = in_order(outlines_of(tensors))
-    digest = hashlib.sha256()
-    header = _header(outlines)
-    file.write(header)
-    digest.update(header)
-    num_bytes = len(header)
-    for name, outline in outlines.items():
-        tensor = tensors[name].detach().cpu()
-        assert (tensor.shape, tensor.dtype) == (outline.shape, outline.dtype), name
-        content = tensor.reshape(-1).contiguous().view(torch.uint8).numpy().data
+    digest, num_bytes = hashlib.sha256(), 0
+
+    def append(content: bytes | memoryview) -> None:
+        nonlocal num_bytes
         file.write(content)
         digest.update(content)
         num_bytes += len(content)
+
+    append(_header(outlines))
+    for name, outline in outlines.items():
+        for piece in _pieces(tensors[name], outline):
+            append(piece)
     return Written(sha256=digest.hexdigest(), num_bytes=num_bytes)
+
+
+def _pieces(tensor: Tensor, outline: Tensor) -> Iterator[memoryview]:
+    assert (tensor.shape, tensor.dtype) == (outline.shape, outline.dtype), "it is as was said"
+    flat = tensor.detach().reshape(-1).contiguous().view(torch.uint8)
+    for piece in flat.split(PIECE):
+        yield piece.cpu().numpy().data
 
 
 def _header(outlines: Mapping[str, Tensor]) -> bytes:

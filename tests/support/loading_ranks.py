@@ -1,4 +1,4 @@
-"""One rank that loads models taken apart, compares them with models loaded whole, and counts.
+"""One rank that loads and writes models taken apart: compares them with whole ones, and counts.
 
     python -m tests.support.loading_ranks RANK WORLD_SIZE PORT MODEL OUT CASE...
 
@@ -22,11 +22,15 @@ from torch import nn
 
 from cluster.planning.live_bytes import LiveBytes
 from learners.config import DeepSpeedConfig, LearnerConfig, PPOConfig
-from learners.engine import join_ranks, leave_ranks
+from learners.engine import Engine, join_ranks, leave_ranks
 from learners.fresh_models import FreshModels
 from learners.parting import Parting
 from learners.policy_model import PolicyModel
+from learners.policy_weights import PolicyWeights
+from learners.shares import share_name, write_share
+from learners.weights import SharedMemoryPublisher
 from protocol.errors import InputError
+from protocol.messages import WeightsFile
 from reward_service.bundle import write_bundle
 from reward_service.config import LoRAConfig, RewardModelConfig
 from reward_service.reward_model import RewardModel
@@ -36,15 +40,20 @@ from tests.support.learner_ranks import HOST
 from tests.support.reward import make_reward_version
 from tests.support.tiny_model import save_tiny_model
 
+SCALED = "granite, scaled logits"
+"""An architecture that is refused as a policy."""
 ARCHITECTURES = (
     *("gpt2", "llama tied", "llama untied", "qwen2", "gemma, norm", "mistral, sliding window"),
-    *("opt, projected", "granite, scaled logits"),
+    *("opt, offset positions", SCALED),
 )
 OTHER_HEAD = "another head than the config says"
 LORA = LoRAConfig(rank=4, alpha=8.0)
 REWARD = RewardModelConfig(num_heads=2)
 LARGE = "large"
-"""A model of 126 MiB in float32, whose largest weight has 8."""
+"""A model of 120 MiB in float32."""
+WIDTH, ROWS = 512, 4096
+LARGEST_BYTES = 4 * WIDTH * ROWS
+"""Of its embeddings, and of its head."""
 
 
 def save_models(folder: Path) -> None:
@@ -70,8 +79,8 @@ def save_large(folder: Path) -> None:
 
     save_tiny_model(folder)
     config = LlamaConfig(
-        vocab_size=4096,
-        hidden_size=512,
+        vocab_size=ROWS,
+        hidden_size=WIDTH,
         intermediate_size=1536,
         num_hidden_layers=8,
         num_attention_heads=8,
@@ -85,7 +94,10 @@ def main(rank: int, world_size: int, port: int, out: Path, cases: list[str]) -> 
     torch.set_num_threads(1)
     join_ranks(rank, world_size, HOST, port)
     for case in cases:
-        told = counted(out, world_size) if case == LARGE else compared(out, case, world_size)
+        if case == LARGE:
+            told: dict[str, Any] = counted(out, world_size) | written(out, world_size)
+        else:
+            told = compared(out, case, world_size)
         (out / f"{case.replace('/', ', ')}-{rank}.json").write_text(
             json.dumps(told), encoding="utf-8"
         )
@@ -212,6 +224,32 @@ def counted(out: Path, world_size: int) -> dict[str, dict[str, int]]:
                 gc.collect()
             told[f"{name} at stage {stage}"] = {"held": live.held, "peak": live.peak}
             del model
+    return told
+
+
+def written(out: Path, world_size: int) -> dict[str, dict[str, int]]:
+    """Return the most bytes held beside a policy's engine while it is published and kept."""
+    config = inputs.engine_config(world_size, 3)
+    folder = out / LARGE
+    model = PolicyModel.from_pretrained(folder, PPOConfig(), parting=Parting(config))
+    engine = Engine(model, config)
+    weights = PolicyWeights(engine, folder, adapters_travel=False)
+    publisher = SharedMemoryPublisher(out / "published") if engine.rank == 0 else None
+    known = [*engine.state().values(), *(x.ds_tensor for x in engine.module.parameters())]
+    told = {}
+    with LiveBytes("cpu", known) as live:
+        sent = weights.to_publish().taken(
+            None if publisher is None else partial(publisher.publish, 0)
+        )
+    told["published"] = {"held": live.held, "peak": live.peak}
+    with LiveBytes("cpu", known) as live:
+        write_share(out / share_name(engine.rank), engine.state())
+    told["kept"] = {"held": live.held, "peak": live.peak}
+    if isinstance(sent, WeightsFile):
+        before, after = load_file(folder / "model.safetensors"), load_file(sent.path)
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[name], x) for name, x in after.items())
+    engine.close()
     return told
 
 
