@@ -7,9 +7,8 @@ Shapes: B comparisons, K candidates, M heads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -384,11 +383,14 @@ class RewardTrainer:
 
     def _publish(self, announcement: RewardVersion) -> RewardVersion | None:
         """Write the bundle on rank 0, to which all give their parts of it."""
-        tensors = self._live().whole_tensors(with_constant=False)
-        if self._live().rank != 0:
-            return tensors.taken(None)
-        model = self._models.outlined(self._live().module)
-        return tensors.taken(partial(write_bundle, self._root, model, announcement, self._store))
+        engine = self._live()
+
+        def write(tensors: Mapping[str, Tensor]) -> RewardVersion:
+            model = self._models.outlined(engine.module)
+            return write_bundle(self._root, model, announcement, self._store, tensors)
+
+        tensors = engine.whole_tensors(with_constant=False)
+        return tensors.taken(write if engine.rank == 0 else None)
 
 
 def _checked(request: FitRequest) -> str:

@@ -192,7 +192,10 @@ def _is_alike(model: RewardModel, config: RewardModelConfig, base: BaseWeights) 
 def _own_tensors(
     model: RewardModel, announcement: RewardVersion, given: Mapping[str, Tensor] | None
 ) -> LazyTensors:
-    """Return what a bundle holds, in float32, each of it proved to be finite when it is made."""
+    """Return what a bundle holds, in float32, each of it proved to be finite when it is made.
+
+    Weights are of one type, and so their order is that of those given.
+    """
     outlines = {name: outline(x) for name, x in model.own_state().items()}
     found = model.own_state() if given is None else given
     assert outlines.keys() == outlines_of(found).keys(), "a bundle holds all that training changes"

@@ -67,6 +67,7 @@ def write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor]) -> Written:
     for name, outline in outlines.items():
         for piece in _pieces(tensors[name], outline):
             append(piece)
+            del piece  # which holds its tensor
     return Written(sha256=digest.hexdigest(), num_bytes=num_bytes)
 
 
