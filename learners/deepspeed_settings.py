@@ -31,6 +31,18 @@ def import_deepspeed() -> Any:
     return deepspeed
 
 
+def ended(engine: Any) -> None:
+    """End one of DeepSpeed's engines, so that nothing of its module stays.
+
+    DeepSpeed itself keeps each module that ZeRO-3 has taken apart, in a stack that begins with it.
+    """
+    from deepspeed.runtime.zero.parameter_offload import FWD_MODULE_STACK
+
+    module = engine.module
+    engine.destroy()
+    FWD_MODULE_STACK[:] = [each for each in FWD_MODULE_STACK if each is not module]
+
+
 def zero_stage(config: DeepSpeedConfig) -> int:
     """Return the stage that DeepSpeed is told.
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from learners import engine_state
 from learners.activations import keep_no_activations
 from learners.config import DeepSpeedConfig
-from learners.deepspeed_settings import import_deepspeed, settings, zero_stage
+from learners.deepspeed_settings import ended, import_deepspeed, settings, zero_stage
 from learners.parting import Parting
 from learners.side_by_side import SideBySide, add_in_turn, gradients, threads_for_passes
 from learners.weight_average import WeightAverage
@@ -310,7 +310,7 @@ class Engine:
     def close(self) -> None:
         """Let go of the model and the optimizer's memory. The process group stays."""
         self.passes.close()
-        self._engine.destroy()
+        ended(self._engine)
         self._trained = []
         del self._engine
 

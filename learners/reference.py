@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from learners.config import DeepSpeedConfig
+from learners.deepspeed_settings import ended
 from learners.engine import Engine
 from learners.parting import Parting
 from learners.policy_model import PolicyModel
@@ -40,14 +42,14 @@ class FrozenCopy:
         self._spread = parting.frozen(model) if parting.is_on else None
         if self._spread is None:
             model.requires_grad_(False).to(engine.device, getattr(torch, config.dtype))
-        self._model = model
+        self._model: Any = model
         self._passes = engine.passes
 
     def close(self) -> None:
-        """Let go of the model."""
+        """Let go of the model. May be called twice."""
         if self._spread is not None:
-            self._spread.destroy()
-        del self._spread, self._model
+            ended(self._spread)
+        self._spread = self._model = None
 
     def logprobs(self, inputs: Inputs) -> list[Tensor]:
         """Return log ρ of response tokens, [B, T] of each pass. A collective under ZeRO-3."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -249,7 +250,11 @@ def written(out: Path, world_size: int) -> dict[str, dict[str, int]]:
         before, after = load_file(folder / "model.safetensors"), load_file(sent.path)
         assert before.keys() == after.keys()
         assert all(torch.equal(before[name], x) for name, x in after.items())
+    module = weakref.ref(model)
     engine.close()
+    del known, model, weights, engine
+    gc.collect()
+    assert module() is None, "of an engine that is closed nothing stays"
     return told
 
 
