@@ -242,12 +242,6 @@ class Engine:
         """
         return self._lazily(self._whole_copy, frozenset() if with_constant else self._constant)
 
-    def full_tensors(self, *, with_constant: bool = True) -> dict[str, Tensor] | None:
-        """Return all of `whole_tensors` at once on rank 0, None elsewhere. A collective."""
-        return self.whole_tensors(with_constant=with_constant).taken(
-            dict if self.rank == 0 else None
-        )
-
     def update_average(self) -> None:
         """Take the weights as they stand into the average, where one is kept."""
         if self._average is not None:

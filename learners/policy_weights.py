@@ -21,14 +21,7 @@ from protocol.errors import InputError
 from protocol.low_rank import LEFT, RIGHT, SCALING
 from protocol.model_folder import tensor_names
 from protocol.ports import FolderStore
-from reward_service.adapters import (
-    LowRank,
-    is_adapted,
-    is_adapters,
-    low_rank,
-    plain_names,
-    with_added,
-)
+from reward_service.adapters import LowRank, is_adapted, is_adapters, low_rank, merged
 from reward_service.lazy_tensors import LazyTensors
 from reward_service.pretrained import load_tokenizer
 
@@ -111,15 +104,7 @@ class PolicyWeights:
 
     def _own(self, tensors: LazyTensors) -> LazyTensors:
         own = tensors.under(POLICY_PREFIX)
-        if not self._is_adapted:
-            return own
-        plain, added = plain_names(own), self._added(tensors)
-
-        def make(name: str) -> Tensor:
-            weight = own[plain[name]]
-            return with_added(weight, added[name]) if name in added else weight
-
-        return LazyTensors({name: own.outlines[stored] for name, stored in plain.items()}, make)
+        return merged(own, self._added(tensors)) if self._is_adapted else own
 
     def _added(self, tensors: LazyTensors) -> dict[str, LowRank]:
         """Return what adapters add, by plain names, on rank 0; nothing elsewhere."""

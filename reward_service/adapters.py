@@ -23,6 +23,7 @@ from transformers.pytorch_utils import Conv1D
 
 from protocol.errors import ConfigError
 from reward_service.config import ALL_LINEAR, LoRAConfig
+from reward_service.lazy_tensors import LazyTensors
 
 Whole = Callable[[Sequence[nn.Parameter]], AbstractContextManager[object]]
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -130,33 +131,25 @@ def low_rank(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, LowR
     return {f"{name}.weight": _added(layer, tensors, f"{name}.") for name, layer in _layers(module)}
 
 
-def plain_names(names: Iterable[str]) -> dict[str, str]:
-    """Return how a module without adapters calls what is not of adapters, and how it is called."""
-    return {name.replace(".base_layer.", "."): name for name in names if not is_adapters(name)}
-
-
 def is_adapters(name: str) -> bool:
     """Return whether a tensor is of adapters, by its name."""
     return ".lora_" in name
 
 
-def with_added(weight: Tensor, added: LowRank) -> Tensor:
-    """Return a weight with what adapters add: in float32, then rounded to the weight's type."""
-    product = added.left.float() @ added.right.float()
-    return (weight.float() + added.scaling * product).to(weight.dtype).contiguous()
-
-
-def merged(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a module's tensors as they are named without adapters, what these add added.
+def merged(tensors: LazyTensors, added: Mapping[str, LowRank]) -> LazyTensors:
+    """Return a module's tensors as they are named without adapters, each with what is added to it.
 
     Args:
-        module: Says which layers have adapters.
         tensors: All of its whole tensors by state-dict name.
+        added: As `low_rank` returns it; nothing where no tensor is wanted.
     """
-    plain = {name: tensors[stored] for name, stored in plain_names(tensors).items()}
-    for name, added in low_rank(module, tensors).items():
-        plain[name] = with_added(plain[name], added)
-    return plain
+    names = {name.replace(".base_layer.", "."): name for name in tensors if not is_adapters(name)}
+
+    def make(name: str) -> Tensor:
+        weight = tensors[names[name]]
+        return _sum(weight, added[name]) if name in added else weight
+
+    return LazyTensors({name: tensors.outlines[own] for name, own in names.items()}, make)
 
 
 @torch.no_grad()
@@ -173,7 +166,7 @@ def merge_in(model: nn.Module, whole: Whole = nullcontext) -> None:
         plain = layer.get_base_layer()
         with whole(list(layer.parameters())):
             added = _added(layer, layer.state_dict(), "")
-            weight = nn.Parameter(with_added(plain.weight, added))
+            weight = nn.Parameter(_sum(plain.weight, added))
         plain.weight = weight
         parent, _, own = path.rpartition(".")
         setattr(model.get_submodule(parent), own, plain)
@@ -181,6 +174,12 @@ def merge_in(model: nn.Module, whole: Whole = nullcontext) -> None:
         if hasattr(part, "peft_config"):  # else it counts as one that has adapters
             del part.peft_config
     model.requires_grad_(True)
+
+
+def _sum(weight: Tensor, added: LowRank) -> Tensor:
+    """Return a weight with what is added: in float32, then rounded to the weight's type."""
+    product = added.left.float() @ added.right.float()
+    return (weight.float() + added.scaling * product).to(weight.dtype).contiguous()
 
 
 def _added(layer: Any, tensors: Mapping[str, Tensor], prefix: str) -> LowRank:

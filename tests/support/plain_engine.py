@@ -89,9 +89,6 @@ class PlainEngine:
         held = {n: x for n, x in self.module.state_dict().items() if n not in left_out}
         return LazyTensors(held, lambda name: held[name].detach().to("cpu", copy=True))
 
-    def full_tensors(self, *, with_constant: bool = True) -> dict[str, Tensor] | None:
-        return dict(self.whole_tensors(with_constant=with_constant))
-
     def update_average(self) -> None:
         if self._average is not None:
             self._average.update(self._trained)
