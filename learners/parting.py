@@ -1,4 +1,4 @@
-"""Weights taken apart while a model is loaded: under ZeRO-3 no rank has a model whole, ever.
+"""Weights taken apart while a model is loaded: under ZeRO-3 no rank loads a model whole.
 
 A model is built without memory for its weights. Each of them is read by itself, cast, and taken
 apart the moment it is given to its module: every rank keeps its part, as DeepSpeed's `zero.Init`
