@@ -96,7 +96,7 @@ class AgreedCheckpoints:
         return bool(self._summed(self._engine.rank == 0 and version in self.versions()))
 
     def _write(self, position: Position, next_reward: int | None, *, is_cut: bool = False) -> None:
-        digest = self._folder.write_share(position.version, self._engine.snapshot())
+        digest = self._folder.write_share(position.version, self._engine.state())
         own = torch.tensor([list(bytes.fromhex(digest))], device=self._engine.device)
         # The folder may appear once every rank has written: this is where they meet.
         digests = tuple(bytes(row).hex() for row in self._engine.gathered(own).tolist())

@@ -8,7 +8,6 @@ A folder appears whole or not at all, and nothing in it is a pickle.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -17,11 +16,10 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
-from safetensors.torch import load
 from torch import Tensor
 
 from learners.config import CheckpointConfig
-from learners.shares import share_name, write_share
+from learners.shares import read_share, share_name, write_share
 from protocol.errors import (
     AndonError,
     BundleCorrupt,
@@ -198,15 +196,8 @@ class CheckpointFolder:
             )
         name = share_name(self._rank)
         path = self._store.fetch(folder, [name]) / name
-        if not path.is_file():
-            raise BundleCorrupt(f"{folder} has no {name}")
-        payload = path.read_bytes()
-        digest = hashlib.sha256(payload).hexdigest()
-        if digest != manifest.sha256[self._rank]:
-            raise BundleCorrupt(
-                f"{path} has sha256 {digest}, written was {manifest.sha256[self._rank]}"
-            )
-        return Checkpoint(position=manifest.position, state=load(payload))
+        state = read_share(path, manifest.sha256[self._rank])
+        return Checkpoint(position=manifest.position, state=state)
 
     def folder(self, version: int) -> Path:
         """Return where a version lies, or would."""

@@ -1,4 +1,4 @@
-"""DeepSpeed, and the only module that imports it: one sharded model with its optimizer.
+"""DeepSpeed's engine: one sharded model with its optimizer.
 
 All ranks call the same methods in the same order: most of them are collectives, and block until
 every rank has come.
@@ -6,10 +6,10 @@ every rank has come.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -20,14 +20,13 @@ from torch import Tensor, nn
 from learners import engine_state
 from learners.activations import keep_no_activations
 from learners.config import DeepSpeedConfig
-from learners.op_builds import built_alone
+from learners.deepspeed_settings import ended, import_deepspeed, settings, zero_stage
+from learners.parting import Parting
 from learners.side_by_side import SideBySide, add_in_turn, gradients, threads_for_passes
 from learners.weight_average import WeightAverage
 from protocol.errors import NotFinite
 from reward_service.arithmetic import attend_in_float32, products_rounded, rounds_products
-
-_SHARED_MEMORY_REDUCE = "deepspeed_shm_comm"
-"""DeepSpeed's name of an op that it has on CPU."""
+from reward_service.lazy_tensors import LazyTensors, outline
 
 T = TypeVar("T")
 
@@ -78,7 +77,8 @@ class Engine:
     """A module in training: forward, backward, step, and its whole weights when asked.
 
     Args:
-        module: In float32 on CPU, the same on every rank; the engine owns it from here on.
+        module: In float32 on CPU, the same on every rank, or taken apart as `Parting` does; the
+            engine owns it from here on.
         config: Sharding, precision, optimizer.
         constant: Names of parameters that nobody changes, and no state holds; they may be on a
             device already, and shared with another engine below ZeRO stage 3.
@@ -96,17 +96,18 @@ class Engine:
     ) -> None:
         self._config = config
         self._constant = frozenset(constant)
-        self._stage = _zero_stage(config)
+        self._stage = zero_stage(config)
         self.rank = torch.distributed.get_rank()
         self.world_size = torch.distributed.get_world_size()
-        self._deepspeed = _import_deepspeed()
+        self._deepspeed = import_deepspeed()
         if config.gradient_checkpointing:
             keep_no_activations(module)
+        Parting(config).take(module)
         trained = [p for p in module.parameters() if p.requires_grad]
         self._engine, *_ = self._deepspeed.initialize(
             model=module,
             model_parameters=trained,
-            config=_settings(config),
+            config=settings(config),
             dist_init_required=False,
         )
         self._trained = trained
@@ -231,64 +232,64 @@ class Engine:
         torch.distributed.all_reduce(total)
         return total
 
-    def full_tensors(self, *, with_constant: bool = True) -> dict[str, Tensor] | None:
-        """Return the whole model on rank 0, None elsewhere: CPU copies by state-dict name.
+    def whole_tensors(self, *, with_constant: bool = True) -> LazyTensors:
+        """Return the whole model by state-dict name, each tensor to be asked for by every rank.
 
-        Tied parameters appear under each of their names, as one copy. Never an empty shard of
-        ZeRO-3.
+        On rank 0 each is a copy on the host, never an empty shard of ZeRO-3; nothing elsewhere.
 
         Args:
             with_constant: Whether what nobody changes is wanted too.
         """
-        return self._collected(self._whole_copy, frozenset() if with_constant else self._constant)
+        return self._lazily(self._whole_copy, frozenset() if with_constant else self._constant)
 
     def update_average(self) -> None:
         """Take the weights as they stand into the average, where one is kept."""
         if self._average is not None:
             self._average.update(self._masters)
 
-    def averaged_tensors(self) -> dict[str, Tensor] | None:
-        """Return `full_tensors` with the average in the place of what is trained. A collective.
+    @contextmanager
+    def averaged_tensors(self) -> Iterator[LazyTensors | None]:
+        """Lend `whole_tensors` with the average in the place of what is trained.
 
-        It is in the type of the weights. Nothing is changed; None on rank 0 too where no average is
-        kept.
+        It is in the type of the weights. Nothing is changed; None where no average is kept.
         """
         if self._average is None:
-            return None
+            yield None
+            return
         with self._average.in_place_of(self._masters):
-            return self._collected(self._whole_master, frozenset())
+            yield self._lazily(self._whole_master, frozenset())
 
     @property
     def _masters(self) -> list[Tensor]:
         return engine_state.masters(self._engine.optimizer)
 
-    def _collected(
+    def _lazily(
         self, whole_of: Callable[[nn.Parameter], Tensor], left_out: Collection[str]
-    ) -> dict[str, Tensor] | None:
-        """Return the whole model on rank 0, by a collective that gives one parameter whole."""
-        tensors: dict[str, Tensor] = {}
-        copies: dict[int, Tensor] = {}
-        for name, parameter in self.module.named_parameters(remove_duplicate=False):
-            if name in left_out:
-                continue
-            if id(parameter) not in copies:
-                copies[id(parameter)] = whole_of(parameter)
-            tensors[name] = copies[id(parameter)]
-        if self.rank != 0:
-            return None
-        for name in set(self.module.state_dict()) - set(tensors) - set(left_out):
-            tensors[name] = self.module.get_buffer(name).detach().to("cpu", copy=True)
-        return tensors
+    ) -> LazyTensors:
+        """Return the whole model, by a collective that gives one parameter whole."""
+        wanted = self.module.state_dict(keep_vars=True)
+        held: dict[str, Tensor] = {name: x for name, x in wanted.items() if name not in left_out}
+
+        def make(name: str) -> Tensor:
+            tensor = held[name]
+            if isinstance(tensor, nn.Parameter):
+                return whole_of(tensor)
+            return self._on_host(tensor, tensor.dtype)
+
+        shapes = {name: outline(x, getattr(x, "ds_shape", None)) for name, x in held.items()}
+        return LazyTensors(shapes, make)
 
     def snapshot(self) -> dict[str, Tensor]:
-        """Return this rank's share of weights, optimizer, average and random state.
+        """Return a copy of this rank's `state`, on the host."""
+        return engine_state.copied(self.state())
 
-        See `engine_state`.
+    def state(self) -> dict[str, Tensor]:
+        """Return this rank's share of weights, optimizer, average and random state, as they stand.
+
+        See `engine_state`. The next step changes them.
         """
-        state = engine_state.snapshot(self._engine, self._constant)
-        if self._average is not None:
-            state |= {name: x.to("cpu", copy=True) for name, x in self._average.state().items()}
-        return state
+        state = engine_state.state_of(self._engine, self._constant)
+        return state if self._average is None else state | self._average.state()
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take back what `snapshot` gave on this rank, bit for bit. Every rank must come.
@@ -303,7 +304,7 @@ class Engine:
     def close(self) -> None:
         """Let go of the model and the optimizer's memory. The process group stays."""
         self.passes.close()
-        self._engine.destroy()
+        ended(self._engine)
         self._trained = []
         del self._engine
 
@@ -325,64 +326,6 @@ class Engine:
             return torch.empty(0)
         assert whole.numel() > 0, "it was not gathered"
         return whole.detach().to("cpu", dtype, copy=True).contiguous()
-
-
-def _import_deepspeed() -> Any:
-    """Import DeepSpeed for the hardware at hand, with its log reduced to errors."""
-    if not torch.cuda.is_available():
-        os.environ["DS_ACCELERATOR"] = "cpu"
-    # DeepSpeed takes its device from LOCAL_RANK; Ray shows each process its own GPU alone.
-    os.environ.setdefault("LOCAL_RANK", "0")
-    import deepspeed  # here, for it reads the environment
-    from deepspeed.ops.op_builder.builder import OpBuilder
-
-    OpBuilder.jit_load = built_alone(OpBuilder.jit_load)
-    # Serves inference alone, and would be compiled for a minute of two cores when ranks meet.
-    deepspeed.ops.__compatible_ops__[_SHARED_MEMORY_REDUCE] = False
-    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
-    return deepspeed
-
-
-def _zero_stage(config: DeepSpeedConfig) -> int:
-    """Return the stage that DeepSpeed is told.
-
-    Its bfloat16 at stage 0 has no float32 gradients, and starts Adam's count of steps at 1, so that
-    the first steps are a quarter too short.
-    """
-    return max(config.zero_stage, 1) if config.dtype == "bfloat16" else config.zero_stage
-
-
-def _settings(config: DeepSpeedConfig) -> dict[str, Any]:
-    """Return DeepSpeed's own config."""
-    zero: dict[str, Any] = {"stage": _zero_stage(config)}
-    if config.offload_optimizer:
-        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
-    plain = _zero_stage(config) == 0
-    adam: dict[str, Any] = {
-        "lr": 0.0,  # `step` brings its own
-        "betas": list(config.adam_betas),
-        "eps": config.adam_eps,
-        "weight_decay": config.weight_decay,
-        "torch_adam": config.optimizer == "torch_adam",
-    }
-    if config.optimizer == "torch_adam":
-        adam["fused"] = True  # one pass over the weights, where PyTorch's loop makes a dozen
-    return {
-        "train_micro_batch_size_per_gpu": config.micro_batch_size,
-        "gradient_accumulation_steps": 1,  # boundaries are set by hand in `backward`
-        "gradient_clipping": 0.0 if plain else config.max_grad_norm,
-        "zero_optimization": zero,
-        "bf16": {"enabled": config.dtype == "bfloat16"},
-        # Left to itself, it adds the gradients of passes up in the type of the weights: of 512
-        # equal ones, a quarter is lost in bfloat16.
-        "data_types": {"grad_accum_dtype": "fp32"},
-        "optimizer": {
-            "type": "AdamW",
-            "params": adam,
-        },
-        "zero_force_ds_cpu_optimizer": False,
-        "steps_per_print": 2**31,
-    }
 
 
 def _check_norm(norm: float) -> None:

@@ -24,8 +24,8 @@ from torch import Tensor
 State = dict[str, Tensor]
 
 
-def snapshot(engine: Any, constant: Collection[str] = ()) -> State:
-    """Return this rank's share of a DeepSpeed engine's state as CPU copies.
+def state_of(engine: Any, constant: Collection[str] = ()) -> State:
+    """Return this rank's share of a DeepSpeed engine's state as it stands; nothing is copied.
 
     Args:
         engine: DeepSpeed's.
@@ -45,17 +45,22 @@ def snapshot(engine: Any, constant: Collection[str] = ()) -> State:
     state["random/cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         state["random/cuda"] = torch.cuda.get_rng_state()
-    return {name: x.detach().to("cpu", copy=True).contiguous() for name, x in state.items()}
+    return {name: x.detach() for name, x in state.items()}
+
+
+def copied(state: State) -> State:
+    """Return a copy of a state on the host, which no step changes."""
+    return {name: x.to("cpu", copy=True).contiguous() for name, x in state.items()}
 
 
 @torch.no_grad()
 def restore(engine: Any, state: State, constant: Collection[str] = ()) -> None:
-    """Give a DeepSpeed engine back what `snapshot` took of this rank. A collective under ZeRO-3.
+    """Give a DeepSpeed engine back what `state_of` gave of this rank. A collective under ZeRO-3.
 
     Args:
         engine: DeepSpeed's.
         state: As it was taken.
-        constant: As it was given to `snapshot`.
+        constant: As it was given to `state_of`.
 
     Raises:
         KeyError: The state is of an engine of another stage, type or number of ranks.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
+from learners.config import DeepSpeedConfig
+from learners.parting import Parting
+from reward_service.adapters import sharing
 from reward_service.base_weights import base_weights
 from reward_service.config import RewardModelConfig
 from reward_service.forward import check_forward
@@ -19,13 +22,14 @@ class FreshModels:
     """Makes the same model again and again.
 
     With adapters all of them have ρ's own weights in common, which are loaded once: the live model
-    and a refit beside it take the memory of one. Not under ZeRO-3, which takes weights apart.
+    and a refit beside it take the memory of one. Not under ZeRO-3, where each is taken apart as it
+    is loaded.
 
     Args:
         policy_path: ρ, a Hugging Face folder.
         config: Of the reward model.
         seed: Of heads and adapters.
-        zero_stage: Of the engines that will train them.
+        engine: Of those that will train them.
         named: How the run's own node names ρ's folder, where it is another.
     """
 
@@ -34,14 +38,15 @@ class FreshModels:
         policy_path: Path,
         config: RewardModelConfig,
         seed: int,
-        zero_stage: int,
+        engine: DeepSpeedConfig,
         named: Path | None = None,
     ) -> None:
         self._named = named
         self._policy_path = policy_path
         self._config = config
         self._seed = seed
-        self._shares = config.lora is not None and zero_stage < 3
+        self._parting = Parting(engine)
+        self._shares = config.lora is not None and not self._parting.is_on
         self._shared: PreTrainedModel | None = None
 
     def draw(self, *, is_checked: bool = False) -> RewardModel:
@@ -52,36 +57,28 @@ class FreshModels:
 
         Raises as `RewardModel.from_reference` does, and InputError where it is refused.
         """
-        if self._shares and self._shared is None:
-            self._shared = load_backbone(self._policy_path)
+        backbone = self._shared
+        if backbone is None:
+            with self._parting.loading():
+                backbone = load_backbone(self._policy_path)
             if is_checked:
-                check_forward(self._shared, self._policy_path)
+                with self._parting.running(backbone):
+                    check_forward(backbone, self._policy_path)
+        if self._shares:
+            self._shared = backbone
+            backbone = sharing(backbone, backbone.parameters())
         generator = torch.Generator().manual_seed(self._seed)
-        model = RewardModel.from_reference(
-            self._policy_path, self._config, generator, shared=self._shared
-        )
-        if is_checked and self._shared is None:
-            check_forward(model.backbone, self._policy_path)
-        return model
+        return RewardModel.from_reference(self._policy_path, self._config, generator, backbone)
 
-    def with_tensors(self, shape: PretrainedConfig, tensors: dict[str, Tensor]) -> RewardModel:
-        """Return a model that holds an engine's tensors, in float32 on CPU.
-
-        With adapters the weights of ρ are not among them, and take no memory.
+    def outlined(self, trained: Any) -> RewardModel:
+        """Return what says all of a reward model but its weights, which take no memory.
 
         Args:
-            shape: The backbone's config.
-            tensors: All that training may have changed, by state-dict name.
+            trained: A model of these, in an engine.
         """
-        if self._config.lora is None:
-            whole = RewardModel.from_config(shape, self._config)
-            whole.load_state_dict(tensors)
-            return whole
         with torch.device("meta"):
-            model = RewardModel.from_config(shape, self._config)
-        model.base = base_weights(self._policy_path, self._named)
-        own = {name: tensor.float() for name, tensor in tensors.items()}
-        model.load_state_dict(own, strict=False, assign=True)
-        lacking = model.own_state().keys() - own.keys()
-        assert not lacking, f"the engine gave no {min(lacking)}"
+            model = RewardModel.from_config(trained.backbone.config, self._config)
+        model.gain, model.bias = trained.gain.float().cpu(), trained.bias.float().cpu()
+        if self._config.lora is not None:
+            model.base = base_weights(self._policy_path, self._named)
         return model

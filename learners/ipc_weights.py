@@ -12,6 +12,7 @@ from torch.multiprocessing.reductions import reduce_tensor
 from learners.device_weights import described, num_bytes
 from protocol.errors import VersionError
 from protocol.messages import DeviceTransfer, OpenedWeights
+from reward_service.lazy_tensors import outlines_of
 
 Handle = Mapping[str, object]
 """Arguments from which another process on a GPU rebuilds a tensor, by the id of that GPU."""
@@ -62,10 +63,10 @@ class IpcPublisher:
         """
         if version <= self._last:
             raise VersionError(f"policy version {version} came after {self._last}")
-        source = cast(Mapping[str, Tensor], tensors)
+        source = outlines_of(cast(Mapping[str, Tensor], tensors))
         place = self._next_place(source)
-        for name, tensor in source.items():
-            place.tensors[name].copy_(tensor)
+        for name in source:
+            place.tensors[name].copy_(cast(Tensor, tensors[name]))
         if self._device == "cuda":
             torch.cuda.synchronize()  # the actors cannot wait for the learner's stream
         self._last = version

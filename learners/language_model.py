@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
 from torch import Tensor
 
 from protocol.files import writing
 from protocol.folders import FoldersHere, discarded_on_failure, files_in
 from protocol.ports import FolderStore
+from reward_service.tensor_files import write_tensors
 
 WEIGHTS_FILE = "model.safetensors"
 GENERATION_FILE = "generation_config.json"
@@ -52,8 +52,8 @@ def save_language_model(
         with writing(draft):  # which may be elsewhere than the folder
             config.save_pretrained(draft)
             tokenizer.save_pretrained(draft)
-            unshared = {name: tensor.clone() for name, tensor in tensors.items()}
-            (draft / WEIGHTS_FILE).write_bytes(save(unshared, metadata={"format": "pt"}))
+            with (draft / WEIGHTS_FILE).open("wb") as weights:
+                write_tensors(weights, tensors)
             if started_from is not None and (started_from / GENERATION_FILE).is_file():
                 shutil.copyfile(started_from / GENERATION_FILE, draft / GENERATION_FILE)
         files = files_in(draft)

@@ -44,7 +44,7 @@ class NcclPublisher:
             VersionError: The version is not above the last.
         """
         check_rising(version, self._versions)
-        kept = cast(Mapping[str, Tensor], tensors)
+        kept = dict(cast(Mapping[str, Tensor], tensors))
         self._versions[version] = kept
         while len(self._versions) > self._kept_versions:
             self._versions.popitem(last=False)

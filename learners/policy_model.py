@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from learners.config import PPOConfig
+from learners.parting import Parting
 from protocol.seeds import derived_seed
 from reward_service.adapters import add_adapters, merge_in, sharing
 from reward_service.bundle import load_bundle
@@ -53,8 +54,9 @@ class PolicyModel(nn.Module):
         config: PPOConfig,
         lora: LoRAConfig | None = None,
         seed: int = 0,
+        parting: Parting | None = None,
     ) -> PolicyModel:
-        """Return π = ρ with the critic the config asks for, in float32 on CPU.
+        """Return π = ρ with the critic the config asks for, in float32 on CPU, or taken apart.
 
         A separate critic starts from ρ with a zero head, or from a reward bundle with the mean of
         its normalised heads (Stiennon et al. 2020, Ouyang et al. 2022).
@@ -67,15 +69,20 @@ class PolicyModel(nn.Module):
             config: Of PPO.
             lora: Adapters; None: all weights are trained.
             seed: Of the adapters' draw.
+            parting: Takes weights apart as they are loaded; None: they stay whole.
 
         Raises:
             MissingError: There is no such model or bundle.
             InputError: It is no whole causal language model, or one that `check_forward` refuses.
             ConfigError: The adapters do not fit the model.
         """
-        language_model = load_causal_model(policy_path)
-        check_forward(language_model, policy_path)
-        critic, head = _critic(language_model, policy_path, config, is_shared=lora is not None)
+        parting = parting or Parting()
+        with parting.loading():
+            language_model = load_causal_model(policy_path)
+        with parting.running(language_model):
+            check_forward(language_model, policy_path)
+        is_shared = lora is not None
+        critic, head = _critic(language_model, policy_path, config, parting, is_shared=is_shared)
         if lora is not None:
             adapter_seed = derived_seed(seed, "adapters")
             add_adapters(language_model, lora, adapter_seed, "policy.lora")
@@ -156,7 +163,12 @@ class PolicyModel(nn.Module):
 
 
 def _critic(
-    language_model: Any, policy_path: Path, config: PPOConfig, *, is_shared: bool
+    language_model: Any,
+    policy_path: Path,
+    config: PPOConfig,
+    parting: Parting,
+    *,
+    is_shared: bool,
 ) -> tuple[Any | None, nn.Linear | None]:
     """Return the trunk and head of a separate critic; None is the policy's trunk, and a new head.
 
@@ -164,6 +176,7 @@ def _critic(
         language_model: ρ.
         policy_path: Where it is.
         config: Of PPO.
+        parting: Takes weights apart as they are loaded.
         is_shared: Whether a critic that starts from ρ has the same tensors.
     """
     if config.critic == "shared":
@@ -172,24 +185,18 @@ def _critic(
         if is_shared:
             base = language_model.base_model
             return sharing(base, base.parameters()), None
-        return load_causal_model(policy_path).base_model, None
-    reward = load_bundle(Path(config.critic_path)).model
+        with parting.loading():
+            return load_causal_model(policy_path).base_model, None
+    exact = parting.in_float32()
+    reward = load_bundle(Path(config.critic_path), giving=exact.loading).model
     head = _zero_head(reward.heads.in_features)
     with torch.no_grad():
         weight, bias = reward.heads.linear(reward.gain, reward.bias)
         head.weight.copy_(weight)
         head.bias.copy_(bias)
-    merge_in(reward.backbone)
+    with exact.loading():
+        merge_in(reward.backbone, exact.whole)
     return reward.backbone, head
-
-
-def policy_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return π's own tensors of a PolicyModel's, named as in its Hugging Face state dict."""
-    return {
-        name.removeprefix(POLICY_PREFIX): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(POLICY_PREFIX)
-    }
 
 
 def _distribution(

@@ -25,8 +25,8 @@ from learners.config import KLConfig, LearnerConfig, PolicyConfig, PPOConfig
 from learners.engine import Engine
 from learners.evaluation import evaluate
 from learners.kl_control import KLController
-from learners.language_model import save_language_model
 from learners.losses import policy_loss, value_loss
+from learners.parting import Parting
 from learners.passes import cut_into_passes
 from learners.policy_model import PolicyModel
 from learners.policy_weights import PolicyWeights
@@ -39,10 +39,6 @@ from protocol.messages import ExperienceBatch, PolicyVersion, Probe, StepReport
 from protocol.ports import FolderStore, WeightPublisher
 from protocol.seeds import derived_seed
 from reward_service.adapters import base_parameters
-from reward_service.pretrained import load_tokenizer
-
-AVERAGED = "_ema"
-"""End of the name of the folder of a policy's average."""
 
 
 class PPOLearner:
@@ -92,7 +88,7 @@ class PPOLearner:
         self._kl = KLController(kl)
         self._kl_target = kl.target
         folder = Path(policy.path)
-        model = PolicyModel.from_pretrained(folder, ppo, policy.lora, seed)
+        model = PolicyModel.from_pretrained(folder, ppo, policy.lora, seed, Parting(learner))
         self._saved_config = copy.deepcopy(model.language_model.config)
         self._engine = Engine(
             model,
@@ -105,7 +101,7 @@ class PPOLearner:
         self._reference: Reference = (
             BaseUnderAdapters(self._engine)
             if policy.lora is not None
-            else FrozenCopy(folder, self._engine, getattr(torch, learner.dtype))
+            else FrozenCopy(folder, self._engine, learner)
         )
         self._weights = PolicyWeights(self._engine, folder, adapters_travel=adapters_travel)
         self._pretraining = Pretraining(
@@ -131,13 +127,16 @@ class PPOLearner:
             logprobs, _, _ = self._engine.module(*self._probe.model_inputs())
         if not bool(logprobs.isfinite().all()):
             raise NotFinite(f"policy version {self._version} gives its probe NaN or infinity")
-        tensors = self._weights.to_publish()
-        if self._publisher is None or tensors is None:
+        publisher, tensors = self._publisher, self._weights.to_publish()
+        weights = tensors.taken(
+            None if publisher is None else partial(publisher.publish, self._version)
+        )
+        if weights is None:
             return None
         return PolicyVersion(
             version=self._version,
             episodes=self._episodes,
-            weights=self._publisher.publish(self._version, tensors),
+            weights=weights,
             probe=Probe(
                 token_ids=tuple(self._probe.input_ids[0].tolist()),
                 logprobs=tuple(logprobs[0].tolist()),
@@ -254,20 +253,11 @@ class PPOLearner:
         What adapters add is added to its weights: whoever reads it needs no peft. The average of
         its versions, where one is kept, goes beside it, e.g. "final_ema" beside "final".
         """
-        averaged = folder.with_name(f"{folder.name}{AVERAGED}")
-        for place, tensors in (
-            (folder, self._weights.whole()),
-            (averaged, self._weights.averaged()),
-        ):
-            if tensors is not None:
-                config, start = self._saved_config, Path(self._policy.path)
-                tokenizer = load_tokenizer(start)
-                save_language_model(
-                    place, config, tensors, tokenizer, started_from=start, store=self._store
-                )
+        self._weights.save(folder, self._saved_config, self._store)
 
     def close(self) -> None:
-        """Free the engine and what is published."""
+        """Free the models and what is published."""
+        self._reference.close()
         self._engine.close()
         if self._publisher is not None:
             self._publisher.close()

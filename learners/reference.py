@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from learners.config import DeepSpeedConfig
+from learners.deepspeed_settings import ended
 from learners.engine import Engine
+from learners.parting import Parting
 from learners.policy_model import PolicyModel
 from reward_service.adapters import without_adapters
 from reward_service.pretrained import load_causal_model
@@ -22,21 +26,33 @@ Inputs = Sequence[tuple[Tensor, ...]]
 
 
 class FrozenCopy:
-    """ρ as a model of its own, on the engine's device.
+    """ρ as a model of its own, on the engine's device; under ZeRO-3 spread over the ranks.
 
     Args:
         folder: Of ρ.
         engine: Of the policy.
-        dtype: Of its weights.
+        config: Of that engine.
     """
 
-    def __init__(self, folder: Path, engine: Engine, dtype: torch.dtype) -> None:
-        model = PolicyModel(load_causal_model(folder))
-        self._model = model.requires_grad_(False).to(engine.device, dtype)
+    def __init__(self, folder: Path, engine: Engine, config: DeepSpeedConfig) -> None:
+        parting = Parting(config)
+        with parting.loading():
+            language_model = load_causal_model(folder)
+        model = PolicyModel(language_model)
+        self._spread = parting.frozen(model) if parting.is_on else None
+        if self._spread is None:
+            model.requires_grad_(False).to(engine.device, getattr(torch, config.dtype))
+        self._model: Any = model
         self._passes = engine.passes
 
+    def close(self) -> None:
+        """Let go of the model. May be called twice."""
+        if self._spread is not None:
+            ended(self._spread)
+        self._spread = self._model = None
+
     def logprobs(self, inputs: Inputs) -> list[Tensor]:
-        """Return log ρ of response tokens, [B, T] of each pass."""
+        """Return log ρ of response tokens, [B, T] of each pass. A collective under ZeRO-3."""
         return self._passes.each([partial(_logprobs, self._model, each) for each in inputs])
 
 
@@ -49,6 +65,9 @@ class BaseUnderAdapters:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    def close(self) -> None:
+        """Do nothing: the model is the policy's."""
 
     def logprobs(self, inputs: Inputs) -> list[Tensor]:
         """Return log ρ, [B, T] of each pass. A collective under ZeRO-3.

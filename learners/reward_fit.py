@@ -7,7 +7,7 @@ Shapes: B comparisons, K candidates, M heads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -120,7 +120,7 @@ class RewardTrainer:
         self._refit: _Refit | None = None
         own_path = self._store.fetch(policy_path)
         self._marked = None if model.marks is None else MarkedTokens(own_path, model.marks)
-        self._models = FreshModels(own_path, model, fit.seed, deepspeed.zero_stage, policy_path)
+        self._models = FreshModels(own_path, model, fit.seed, deepspeed, policy_path)
         self._training_gain = torch.ones(model.num_heads)
         self._reference_scores: Tensor | None = None
         self._learned: set[str] = set()
@@ -298,7 +298,7 @@ class RewardTrainer:
         """Keep what another trainer goes on from; before the bundle, which promises that it can."""
         engine = self._live()
         share = Share(
-            engine=engine.snapshot(),
+            engine=engine.state(),
             gain=self._training_gain,
             reference_scores=self._reference_scores,
         )
@@ -382,21 +382,19 @@ class RewardTrainer:
         return {"reward_model/correlation_with_previous": float(correlation)}
 
     def _publish(self, announcement: RewardVersion) -> RewardVersion | None:
-        """Write the bundle on rank 0."""
+        """Write the bundle on rank 0, to which all give their parts of it."""
         engine = self._live()
-        tensors = engine.full_tensors(with_constant=False)
-        if tensors is None:
-            return None
-        shape = engine.module.backbone.config
-        model = self._models.with_tensors(shape, tensors)
-        return write_bundle(self._root, model, announcement, self._store)
+
+        def write(tensors: Mapping[str, Tensor]) -> RewardVersion:
+            model = self._models.outlined(engine.module)
+            return write_bundle(self._root, model, announcement, self._store, tensors)
+
+        tensors = engine.whole_tensors(with_constant=False)
+        return tensors.taken(write if engine.rank == 0 else None)
 
 
 def _checked(request: FitRequest) -> str:
-    """Return a request's digest.
-
-    Raises InputError where there is nothing to learn.
-    """
+    """Return a request's digest; raises InputError where there is nothing to learn."""
     if not request.comparisons:
         raise InputError("a reward fit got no comparisons: wait for labels")
     return digest_of(request)

@@ -17,11 +17,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 from pydantic_core import to_json
-from safetensors.torch import load
 from torch import Tensor
 
 from learners.checkpoint import Layout
-from learners.shares import share_name, write_share
+from learners.shares import read_share, share_name, write_share
 from protocol.errors import BundleCorrupt, MissingError
 from protocol.files import naming, writing
 from protocol.folders import FoldersHere, discarded_on_failure
@@ -60,7 +59,7 @@ class Share:
     """One rank's part of a trainer's state."""
 
     engine: dict[str, Tensor]
-    """As `learners.engine.Engine.snapshot` gave it."""
+    """As `learners.engine.Engine.state` gave it."""
     gain: Tensor
     """[M], the scale at which warm updates learn."""
     reference_scores: Tensor | None
@@ -155,17 +154,15 @@ class RewardStates:
             raise BundleCorrupt(
                 f"{folder} is of a trainer with {manifest.layout}, this one has {self._layout}"
             )
-        path = found / name
-        payload = path.read_bytes() if path.is_file() else b""
-        if hashlib.sha256(payload).hexdigest() != manifest.sha256[self._rank]:
-            raise BundleCorrupt(f"{path} is not what was written, by its digest")
-        tensors = load(payload)
+        tensors = read_share(found / name, manifest.sha256[self._rank])
         engine = {
             name.removeprefix(_ENGINE): tensor
             for name, tensor in tensors.items()
             if name.startswith(_ENGINE)
         }
-        share = Share(engine=engine, gain=tensors[_GAIN], reference_scores=tensors.get(_SCORES))
+        gain, scores = tensors[_GAIN].clone(), tensors.get(_SCORES)  # these outlive the file
+        scores = None if scores is None else scores.clone()
+        share = Share(engine=engine, gain=gain, reference_scores=scores)
         return manifest, share
 
     def folder(self, version: int) -> Path:

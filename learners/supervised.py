@@ -5,7 +5,7 @@ Shapes: N blocks, T tokens of a block.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -106,12 +106,14 @@ class SupervisedLearner:
 
     def save(self, folder: Path, tokenizer: Any, store: FolderStore | None = None) -> bool:
         """Write the model as a Hugging Face folder on rank 0; return whether this rank did."""
-        tensors = self._engine.full_tensors()
-        if tensors is None:
-            return False
-        own = {name.removeprefix("language_model."): x for name, x in tensors.items()}
-        save_language_model(folder, self._model_config, own, tokenizer, store=store)
-        return True
+        own = self._engine.whole_tensors().under("language_model.")
+        is_here = self._engine.rank == 0
+
+        def write(tensors: Mapping[str, Tensor]) -> None:
+            save_language_model(folder, self._model_config, tensors, tokenizer, store=store)
+
+        own.taken(write if is_here else None)
+        return is_here
 
     def close(self) -> None:
         """Free the engine."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
+import io
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
-from safetensors.torch import save
 from torch import Tensor
 
 from protocol.errors import VersionError
 from protocol.messages import StoredWeights, WeightsFile
+from reward_service.tensor_files import write_tensors
 
 KEPT_VERSIONS = 3
 """Versions kept: an actor may still read the last, or retry the one before, while one is
@@ -43,19 +43,15 @@ class SharedMemoryPublisher:
             VersionError: The version is not above the last.
         """
         check_rising(version, self._files)
-        payload = _serialised(tensors)
         path = self._folder / f"policy-{version:06d}.safetensors"
         draft = path.with_suffix(".draft")
-        draft.write_bytes(payload)
+        with draft.open("wb") as file:
+            written = write_tensors(file, cast(Mapping[str, Tensor], tensors))
         draft.rename(path)
         self._files[version] = path
         while len(self._files) > self._kept_versions:
             self._files.popitem(last=False)[1].unlink()
-        return WeightsFile(
-            path=str(path),
-            sha256=hashlib.sha256(payload).hexdigest(),
-            num_bytes=len(payload),
-        )
+        return WeightsFile(path=str(path), sha256=written.sha256, num_bytes=written.num_bytes)
 
     def close(self) -> None:
         """Remove the folder. May be called twice."""
@@ -84,35 +80,17 @@ class ObjectStorePublisher:
             VersionError: The version is not above the last.
         """
         check_rising(version, self._references)
-        payload = _serialised(tensors)
-        reference = self._put(payload)
+        with io.BytesIO() as file:
+            written = write_tensors(file, cast(Mapping[str, Tensor], tensors))
+            reference = self._put(file.getvalue())
         self._references[version] = reference
         while len(self._references) > self._kept_versions:
             self._references.popitem(last=False)
-        return StoredWeights(
-            stored=reference,
-            sha256=hashlib.sha256(payload).hexdigest(),
-            num_bytes=len(payload),
-        )
+        return StoredWeights(stored=reference, sha256=written.sha256, num_bytes=written.num_bytes)
 
     def close(self) -> None:
         """Let the store free what is published."""
         self._references.clear()
-
-
-def _serialised(tensors: Mapping[str, object]) -> bytes:
-    """Return safetensors bytes; tied tensors are written under each of their names."""
-    whole: dict[str, Tensor] = {}
-    places: set[int] = set()
-    for name, tensor in tensors.items():
-        own = cast(Tensor, tensor).contiguous()
-        place = own.untyped_storage().data_ptr()
-        # The format has no word for memory that is shared, or of which this is a part.
-        is_shared = place in places or own.untyped_storage().nbytes() > own.nbytes
-        whole[name] = own.clone() if is_shared else own
-        places.add(place)
-    payload: bytes = save(whole, metadata={"format": "pt"})
-    return payload
 
 
 def check_rising(version: int, kept: Mapping[int, object]) -> None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -23,7 +23,9 @@ from transformers.pytorch_utils import Conv1D
 
 from protocol.errors import ConfigError
 from reward_service.config import ALL_LINEAR, LoRAConfig
+from reward_service.lazy_tensors import LazyTensors
 
+Whole = Callable[[Sequence[nn.Parameter]], AbstractContextManager[object]]
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 _NAME = "default"
@@ -96,7 +98,7 @@ def base_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
     for prefix, part in module.named_modules(remove_duplicate=False):
         if isinstance(part, PreTrainedModel) and is_adapted(part):
             for name, parameter in part.named_parameters(remove_duplicate=False):
-                if ".lora_" not in name:
+                if not is_adapters(name):
                     found[f"{prefix}.{name}" if prefix else name] = parameter
     return found
 
@@ -126,47 +128,48 @@ def low_rank(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, LowR
         module: Says which layers have adapters; its tensors need not be whole.
         tensors: The adapters' whole tensors by state-dict name; others are passed over.
     """
-    found = {}
-    for name, layer in _layers(module):
-        down = tensors[f"{name}.lora_A.{_NAME}.weight"]
-        up = tensors[f"{name}.lora_B.{_NAME}.weight"]
-        left, right = (down.T, up.T) if layer.fan_in_fan_out else (up, down)
-        found[f"{name}.weight"] = LowRank(left=left, right=right, scaling=layer.scaling[_NAME])
-    return found
+    return {f"{name}.weight": _added(layer, tensors, f"{name}.") for name, layer in _layers(module)}
 
 
-def merged(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a module's tensors as they are named without adapters, what these add added.
+def is_adapters(name: str) -> bool:
+    """Return whether a tensor is of adapters, by its name."""
+    return ".lora_" in name
 
-    The sum is made in float32 and rounded to the weight's type.
+
+def merged(tensors: LazyTensors, added: Mapping[str, LowRank]) -> LazyTensors:
+    """Return a module's tensors as they are named without adapters, each with what is added to it.
 
     Args:
-        module: Says which layers have adapters.
         tensors: All of its whole tensors by state-dict name.
+        added: As `low_rank` returns it; nothing where no tensor is wanted.
     """
-    plain = {
-        name.replace(".base_layer.", "."): tensor
-        for name, tensor in tensors.items()
-        if ".lora_" not in name
-    }
-    for name, added in low_rank(module, tensors).items():
-        plain[name] = _sum(plain[name], added)
-    return plain
+    names = {name.replace(".base_layer.", "."): name for name in tensors if not is_adapters(name)}
+
+    def make(name: str) -> Tensor:
+        weight = tensors[names[name]]
+        return _sum(weight, added[name]) if name in added else weight
+
+    return LazyTensors({name: tensors.outlines[own] for name, own in names.items()}, make)
 
 
 @torch.no_grad()
-def merge_in(model: nn.Module) -> None:
+def merge_in(model: nn.Module, whole: Whole = nullcontext) -> None:
     """Add what adapters add to the weights of a model, in place, and take them out of it.
 
     The weights that change are new ones: whoever shares the base keeps it as it was.
+
+    Args:
+        model: With adapters or none.
+        whole: Has the weights that it is given whole meanwhile, where they are not.
     """
-    tensors = model.state_dict()
-    for name, added in low_rank(model, tensors).items():
-        path = name.removesuffix(".weight")
-        layer = model.get_submodule(path).get_base_layer()  # type: ignore[operator]
-        layer.weight = nn.Parameter(_sum(layer.weight, added))
+    for path, layer in list(_layers(model)):
+        plain = layer.get_base_layer()
+        with whole(list(layer.parameters())):
+            added = _added(layer, layer.state_dict(), "")
+            weight = nn.Parameter(_sum(plain.weight, added))
+        plain.weight = weight
         parent, _, own = path.rpartition(".")
-        setattr(model.get_submodule(parent), own, layer)
+        setattr(model.get_submodule(parent), own, plain)
     for part in model.modules():
         if hasattr(part, "peft_config"):  # else it counts as one that has adapters
             del part.peft_config
@@ -174,8 +177,17 @@ def merge_in(model: nn.Module) -> None:
 
 
 def _sum(weight: Tensor, added: LowRank) -> Tensor:
+    """Return a weight with what is added: in float32, then rounded to the weight's type."""
     product = added.left.float() @ added.right.float()
     return (weight.float() + added.scaling * product).to(weight.dtype).contiguous()
+
+
+def _added(layer: Any, tensors: Mapping[str, Tensor], prefix: str) -> LowRank:
+    """Return what one layer's adapters add, of their tensors by names that begin so."""
+    down = tensors[f"{prefix}lora_A.{_NAME}.weight"]
+    up = tensors[f"{prefix}lora_B.{_NAME}.weight"]
+    left, right = (down.T, up.T) if layer.fan_in_fan_out else (up, down)
+    return LowRank(left=left, right=right, scaling=layer.scaling[_NAME])
 
 
 def _layers(module: nn.Module) -> Iterator[tuple[str, Any]]:

@@ -42,7 +42,7 @@ def hidden_states(backbone: Any, input_ids: Tensor) -> Tensor:
     return hidden
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def check_forward(model: Any, folder: Path) -> None:
     """Refuse a model whose hidden states or log-probabilities we would compute differently.
 

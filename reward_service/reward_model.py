@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, PretrainedConfig, PreTrainedModel
 
 from protocol.model_folder import context_of
-from reward_service.adapters import add_adapters, base_parameters, sharing
+from reward_service.adapters import add_adapters, base_parameters
 from reward_service.base_weights import BaseWeights, base_weights
 from reward_service.config import RewardModelConfig
 from reward_service.forward import hidden_states
@@ -61,7 +61,7 @@ class RewardModel(nn.Module):
         policy_path: Path,
         config: RewardModelConfig,
         generator: torch.Generator,
-        shared: PreTrainedModel | None = None,
+        backbone: PreTrainedModel | None = None,
     ) -> RewardModel:
         """Return a fresh model: the backbone of ρ, new heads, gain 1 and bias 0, float32, on CPU.
 
@@ -72,15 +72,15 @@ class RewardModel(nn.Module):
             policy_path: A Hugging Face folder of a causal language model with safetensors weights.
             config: Heads, and how their scores are normalised and combined.
             generator: A CPU generator; it draws the heads, and then the adapters' seed.
-            shared: The backbone of ρ, without adapters, loaded before: with `config.lora` its very
-                weights are adapted, wherever they are.
+            backbone: Of ρ, without adapters, loaded before, and owned by the model from here on:
+                wherever its weights are, whole or taken apart.
 
         Raises:
             MissingError: The folder is not there.
             InputError: The folder holds no whole model.
             ConfigError: The adapters do not fit the model.
         """
-        backbone = sharing(shared, shared.parameters()) if shared else load_backbone(policy_path)
+        backbone = backbone or load_backbone(policy_path)
         model = cls(backbone, config)
         model.heads.draw(generator)
         if config.lora is not None:

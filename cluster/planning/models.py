@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from cluster.planning.live_bytes import LiveBytes, fast_attention
 from learners.activations import keep_no_activations
+from learners.parting import layers_of
 from learners.policy_model import PolicyModel
 from protocol.model_folder import context_of
 from reward_service.adapters import add_adapters, base_parameters, sharing
@@ -46,6 +47,8 @@ class Weights:
     """Weights that adapters leave as they are."""
     largest_trained: int | None = None
     """Weights of the largest parameter that is trained; None: `largest`."""
+    layer: int = 0
+    """Weights of the largest layer, of those that run one after the other."""
 
     @property
     def trained(self) -> int:
@@ -297,6 +300,7 @@ def _count(module: nn.Module) -> Weights:
         largest=max((*own, *constant)),
         base=sum(constant),
         largest_trained=max(own),
+        layer=max(sum(x.numel() for x in each.parameters()) for each in layers_of(module)),
     )
 
 

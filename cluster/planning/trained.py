@@ -14,11 +14,12 @@ from cluster.planning.needs import MIB, Kind, Process, more
 from cluster.planning.transport import (
     device_copies,
     host_copies,
+    joining_bytes,
     policy_kind,
     shared_copies,
-    whole_version_bytes,
 )
 from learners.config import DeepSpeedConfig
+from reward_service.tensor_files import PIECE
 
 PROCESS = 350 * MIB
 """Memory of a process that has imported torch, transformers and DeepSpeed: 300 MiB are its own
@@ -69,13 +70,12 @@ def learner_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int) -> lis
     gpus = run.cluster.gpus_per_learner_rank
     # Beside adapters ρ is the weights that they leave as they are.
     reference = models.language_model.total if kind.lora is None else 0
-    model = more(_held(states, peak, config, gpus), weights=BYTES[config.dtype] * reference)
+    spread = -(-reference // config.num_ranks) if config.zero_stage == 3 else reference
+    model = more(_held(states, peak, config, gpus), weights=BYTES[config.dtype] * spread)
     own = PROCESS + states.offloaded
-    # As π and ρ are loaded; then at each checkpoint, which is joined from its tensors' bytes.
-    host = own + max(4 * (policy.total + reference), 2 * learner_share_bytes(run, policy))
-    if kind.lora is not None:
-        # The last policy: a copy of all, another with adapters merged, its tensors, their bytes.
-        host = max(host, own + 4 * whole_version_bytes(run, models))
+    # Of a checkpoint, pieces of tensors; of the last policy, one weight.
+    written = max(PIECE, joining_bytes(run, models))
+    host = own + max(loading_bytes(policy, config, beside=reference), written)
     return [
         Process(
             name=f"learner rank {rank}",
@@ -147,9 +147,11 @@ def reward_trainer_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int)
     gpus, kept = run.cluster.gpus_per_learner_rank, _kept_between_steps(states, config)
     if config.zero_stage < 3:  # what adapters leave as it is, both models have in common
         kept -= BYTES[config.dtype] * reward.base
-    # What a warm update could spoil, the state that is kept and its bytes; and a bundle on top.
-    kept_aside = 3 * share_bytes(reward, config) + (4 + BYTES[config.dtype]) * reward.trained
-    host = PROCESS + 2 * states.offloaded + max(4 * reward.total, kept_aside)
+    # What a warm update could spoil; beside it one weight of a bundle, or a piece of what is kept.
+    kept_aside = share_bytes(reward, config) + max(
+        PIECE, (4 + BYTES[config.dtype]) * reward.largest
+    )
+    host = PROCESS + 2 * states.offloaded + max(loading_bytes(reward, config), kept_aside)
     return [
         Process(
             name=f"reward trainer rank {rank}",
@@ -160,6 +162,22 @@ def reward_trainer_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int)
         )
         for rank in range(config.num_ranks)
     ]
+
+
+def loading_bytes(weights: Weights, config: DeepSpeedConfig, *, beside: int = 0) -> int:
+    """Return what a rank takes of the host as it loads what an engine trains.
+
+    Below stage 3 it has all of it in float32. At stage 3 it has one weight at a time, in float32
+    and in the engine's type, and then one layer in float32, on which the architecture is tried.
+
+    Args:
+        weights: Of the engine's module.
+        config: Of the engine.
+        beside: Weights of what is loaded beside it.
+    """
+    if config.zero_stage < 3:
+        return 4 * (weights.total + beside)
+    return max((4 + BYTES[config.dtype]) * weights.largest, 4 * weights.layer)
 
 
 def learner_share_bytes(run: RunConfig, policy: Weights) -> int:

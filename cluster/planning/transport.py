@@ -39,24 +39,35 @@ def device_copies(run: RunConfig, models: MetaModels) -> int:
     return kept_versions(run) * version_bytes(run, models)
 
 
+def joining_bytes(run: RunConfig, models: MetaModels) -> int:
+    """Return what rank 0 takes of the host while one weight of the policy is put together.
+
+    Where adapters are added to it, there are the weight, what they add twice, and the sum, all in
+    float32.
+    """
+    policy = models.policy(policy_kind(run))
+    own = BYTES[run.learner.dtype] * policy.largest
+    if run.policy_lora is None:
+        return own
+    return own + 4 * 4 * models.adapters(run.policy_lora).largest_adapted
+
+
 def host_copies(run: RunConfig, models: MetaModels) -> int:
     """Return what rank 0 takes of the host to publish one version, or keeps there to send it.
 
-    What is wanted of the module is copied first, and merged where whole weights of adapters travel;
-    a payload is joined from the bytes of its tensors.
+    Whole weights are put together one at a time, for an object store into one value. Adapters that
+    travel are copied first, and laid out.
     """
-    policy = models.policy(policy_kind(run))
-    travels = run.policy_lora is not None and run.rollouts.adapters_travel
-    whole = BYTES[run.learner.dtype] * (policy.trained if travels else policy.total)
-    if run.policy_lora is not None and not travels:
-        whole += version_bytes(run, models)
+    own = joining_bytes(run, models)
+    if run.policy_lora is not None and run.rollouts.adapters_travel:
+        own = 2 * BYTES[run.learner.dtype] * models.policy(policy_kind(run)).trained
     match run.rollouts.weight_transport:
-        case "shared_memory" | "object_store":
-            return whole + 2 * version_bytes(run, models)
+        case "object_store":
+            return own + version_bytes(run, models)
         case "nccl":
-            return whole + kept_versions(run) * version_bytes(run, models)
-        case "ipc":
-            return whole
+            return own + kept_versions(run) * version_bytes(run, models)
+        case "shared_memory" | "ipc":
+            return own
 
 
 def shared_copies(run: RunConfig, models: MetaModels) -> int:

@@ -126,10 +126,11 @@ def _moved(scored: ScoredRollout, by: int) -> ScoredRollout:
 def taken(learner: PPOLearner, batch: ExperienceBatch) -> dict[str, object] | None:
     """Take a step; return on rank 0 what came of it, but for its number."""
     report = learner.step(batch)
-    averaged = learner._weights.averaged()
-    if report is None or averaged is None:
+    with learner._weights.averaged() as averaged:
+        assert averaged is not None
+        whole = averaged.taken(None if report is None else dict)
+    if report is None or whole is None:
         return None
-    whole = {name: x.clone() for name, x in averaged.items()}  # some are tied
     metrics = {name: x for name, x in report.metrics.items() if name != "policy/version"}
     return {
         "metrics": metrics,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +14,7 @@ from learners.config import DeepSpeedConfig
 from learners.side_by_side import SideBySide, add_in_turn
 from learners.weight_average import WeightAverage
 from protocol.errors import NotFinite
+from reward_service.lazy_tensors import LazyTensors
 
 T = TypeVar("T")
 
@@ -82,23 +84,25 @@ class PlainEngine:
     def summed(self, x: Tensor) -> Tensor:
         return x
 
-    def full_tensors(self, *, with_constant: bool = True) -> dict[str, Tensor] | None:
+    def whole_tensors(self, *, with_constant: bool = True) -> LazyTensors:
         left_out = frozenset() if with_constant else self._constant
-        return {
-            name: x.detach().clone()
-            for name, x in self.module.state_dict().items()
-            if name not in left_out
-        }
+        held = {n: x for n, x in self.module.state_dict().items() if n not in left_out}
+        return LazyTensors(held, lambda name: held[name].detach().to("cpu", copy=True))
 
     def update_average(self) -> None:
         if self._average is not None:
             self._average.update(self._trained)
 
-    def averaged_tensors(self) -> dict[str, Tensor] | None:
+    @contextmanager
+    def averaged_tensors(self) -> Iterator[LazyTensors | None]:
         if self._average is None:
-            return None
+            yield None
+            return
         with self._average.in_place_of(self._trained):
-            return self.full_tensors()
+            yield self.whole_tensors()
+
+    def state(self) -> dict[str, Tensor]:
+        return self.snapshot()
 
     def snapshot(self) -> dict[str, Tensor]:
         state = {f"weight/{name}": x for name, x in self._weights()}

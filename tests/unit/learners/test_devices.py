@@ -35,10 +35,6 @@ from tests.support.tiny_model import save_tiny_model
 class EngineElsewhere(PlainEngine):
     device = SECOND
 
-    def full_tensors(self, *, with_constant: bool = True) -> dict[str, torch.Tensor]:
-        whole = super().full_tensors(with_constant=with_constant)
-        return {name: x.cpu() for name, x in present(whole).items()}
-
 
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -185,7 +181,7 @@ def test_an_engine_is_restored_where_its_weights_are() -> None:
         module = torch.nn.Linear(3, 2).to(SECOND)
         engine = _Engine(module)
         engine.learn()
-        state = engine_state.snapshot(engine)
+        state = engine_state.copied(engine_state.state_of(engine))
         assert not any(is_second(x) for x in state.values())
         engine.learn()
         after = {name: x.cpu() for name, x in module.state_dict().items()}

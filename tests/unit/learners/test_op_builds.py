@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from learners.engine import _import_deepspeed
+from learners.deepspeed_settings import import_deepspeed
 from learners.op_builds import one_builder
 
 HOLD = """
@@ -74,7 +74,7 @@ def test_who_builds_is_waited_for(tmp_path: Path) -> None:
 def test_deepspeed_builds_inside_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
     monkeypatch.setenv("LOCAL_RANK", "0")  # which it sets for the ranks' processes, for good
-    _import_deepspeed()
+    import_deepspeed()
     from deepspeed.ops.op_builder.builder import OpBuilder
 
     class Op(OpBuilder):  # type: ignore[misc]  # DeepSpeed has no types

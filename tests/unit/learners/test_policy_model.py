@@ -10,9 +10,10 @@ import torch
 
 from learners.collate import collate, single
 from learners.config import PPOConfig
-from learners.policy_model import PolicyModel, policy_tensors
+from learners.policy_model import POLICY_PREFIX, PolicyModel
 from protocol.errors import InputError, MissingError
 from protocol.messages import Prompt, Rollout, Sampling, ScoredRollout
+from reward_service.lazy_tensors import LazyTensors
 from reward_service.pretrained import load_causal_model
 from tests.support.messages import make_score
 from tests.support.present import present
@@ -80,8 +81,9 @@ def test_a_separate_critic_starts_at_zero_and_has_its_own_trunk(model_folder: Pa
 
 def test_policy_tensors_are_named_as_in_hugging_face() -> None:
     tensors = {"language_model.lm_head.weight": torch.ones(1), "value_head.bias": torch.zeros(1)}
-    kept = policy_tensors(tensors)
+    kept = LazyTensors(tensors, tensors.__getitem__).under(POLICY_PREFIX)
     assert set(kept) == {"lm_head.weight"}
+    assert kept["lm_head.weight"].item() == 1
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from reward_service.adapters import (
     without_adapters,
 )
 from reward_service.config import LoRAConfig
+from reward_service.lazy_tensors import LazyTensors
 from reward_service.pretrained import load_backbone, load_causal_model
 from tests.support.architectures import save_architecture
 
@@ -67,7 +68,9 @@ def test_adapters_compute_what_the_merged_model_does(tmp_path: Path, architectur
         assert torch.equal(logits(model), before)
     assert torch.equal(logits(model), after)
     # Strictly: the merged tensors have the names of a model without adapters, and no others.
-    plain.load_state_dict(merged(model, model.state_dict()), strict=True)
+    state = model.state_dict()
+    whole = merged(LazyTensors(state, state.__getitem__), low_rank(model, state))
+    plain.load_state_dict(dict(whole), strict=True)
     assert torch.allclose(logits(plain), after, atol=1e-4)
 
 

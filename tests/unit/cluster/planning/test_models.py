@@ -10,11 +10,12 @@ from safetensors.torch import load_file
 
 from cluster.planning.models import MetaModels, PolicyKind
 from learners.config import PPOConfig
-from learners.policy_model import PolicyModel, policy_tensors
+from learners.policy_model import POLICY_PREFIX, PolicyModel
 from learners.weights import SharedMemoryPublisher
 from protocol.errors import ConfigError
 from reward_service.bundle import write_bundle
 from reward_service.config import LoRAConfig, RewardModelConfig
+from reward_service.lazy_tensors import LazyTensors
 from reward_service.pretrained import load_causal_model, read_config
 from reward_service.reward_model import RewardModel
 from tests.support.architectures import save_architecture
@@ -81,7 +82,7 @@ def test_a_version_is_as_large_as_the_file_it_is_published_in(name: str, tmp_pat
     folder = save_architecture(name, tmp_path / "model")
     model = PolicyModel.from_pretrained(folder, PPOConfig())
     named = dict(model.named_parameters(remove_duplicate=False))
-    tensors = policy_tensors({name: each.detach() for name, each in named.items()})
+    tensors = LazyTensors(named, lambda name: named[name].detach()).under(POLICY_PREFIX)
     written = SharedMemoryPublisher(tmp_path / "shared").publish(0, tensors)
     size = sum(each.nbytes for each in load_file(written.path).values())
     assert 4 * MetaModels(read_config(folder)).published == size

@@ -18,6 +18,7 @@ from cluster.planning.models import MetaModels, PolicyKind
 from cluster.planning.needs import GIB, MIB, Process
 from cluster.planning.plan import Plan, make_plan
 from cluster.planning.table import WIDTH, as_json, as_text, change_words
+from cluster.planning.trained import PROCESS
 from cluster.planning.transport import version_bytes
 from reward_service.pretrained import read_config
 from tests.support.architectures import ARCHITECTURES
@@ -104,10 +105,30 @@ def test_what_a_learner_holds_is_what_its_weights_make() -> None:
     plan = make_plan(run, LARGE, machine())
     rank = named(plan, "learner rank 1").model
     own = LARGE.policy(PolicyKind()).total / 4
-    reference = 2 * LARGE.language_model.total
+    reference = 2 * LARGE.language_model.total / 4
     assert rank["weights"] == pytest.approx(2 * own + reference)
     assert rank["optimizer"] == pytest.approx(12 * own)
     assert rank["gradients"] == pytest.approx(4 * own)
+
+
+def test_where_weights_are_spread_no_rank_has_a_model_on_the_host() -> None:
+    spread = {"num_ranks": 4, "zero_stage": 3, "dtype": "bfloat16"}
+    rollouts = {"weight_transport": "shared_memory", "kv_cache_gib": 4}
+    sections: dict[str, Any] = {"rollouts": rollouts, "cluster": ON_GPUS}
+    parted = make_plan(config(learner=spread, reward_trainer=spread, **sections), LARGE, machine())
+    policy, reward = LARGE.policy(PolicyKind()), LARGE.reward(config().reward_model)
+    # One weight as it is read and in the engine's type: the embeddings are larger than a layer.
+    one_weight = 6 * policy.largest
+    assert one_weight == 6 * 152_064 * 3584 > 4 * policy.layer
+    for rank in (0, 1):
+        assert named(parted, f"learner rank {rank}").host == PROCESS + one_weight
+    # Beside it a warm update's way back: this rank's weights, masters and moments.
+    kept = (2 + 4 + 8) * -(-reward.trained // 4)
+    assert named(parted, "reward trainer rank 0").host == PROCESS + kept + one_weight
+
+    whole = make_plan(config(learner={**spread, "zero_stage": 2}, **sections), LARGE, machine())
+    both = 4 * (policy.total + LARGE.language_model.total)
+    assert named(whole, "learner rank 1").host == PROCESS + both
 
 
 @pytest.mark.parametrize(
@@ -132,8 +153,7 @@ def test_an_average_takes_4_bytes_a_weight_more_wherever_the_optimizer_has_its_o
     own = -(-trained // ranks)
     before, after = (named(plan, "learner rank 0") for plan in (plain, averaged))
     if "offload_optimizer" in learner:
-        # And twice in a checkpoint, which is joined from its tensors' bytes.
-        assert after.host - before.host == 3 * 4 * own
+        assert after.host - before.host == 4 * own
     else:
         assert after.model["optimizer"] - before.model["optimizer"] == 4 * own
         assert after.on_device - before.on_device == 4 * own
