@@ -35,6 +35,10 @@ class FrozenCopy:
         self._model = model.requires_grad_(False).to(engine.device, dtype)
         self._passes = engine.passes
 
+    def move_to(self, device: torch.device) -> None:
+        """Have its weights on another device from here on."""
+        self._model.to(device)
+
     def logprobs(self, inputs: Inputs) -> list[Tensor]:
         """Return log ρ of response tokens, [B, T] of each pass."""
         return self._passes.each([partial(_logprobs, self._model, each) for each in inputs])
@@ -49,6 +53,9 @@ class BaseUnderAdapters:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    def move_to(self, device: torch.device) -> None:
+        """Do nothing: its weights are the engine's, and go with them."""
 
     def logprobs(self, inputs: Inputs) -> list[Tensor]:
         """Return log ρ, [B, T] of each pass. A collective under ZeRO-3.
