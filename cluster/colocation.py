@@ -5,28 +5,34 @@ Why turns are taken only so: `docs/adr/0017-turns-on-one-gpu.md`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from cluster.config import RunConfig
+from actors.config import RolloutConfig
+from learners.config import LearnerConfig
 
 Colocation = Literal["beside", "turns"]
 
 
-def check_turns(run: RunConfig) -> None:
+def check_turns(
+    rollouts: RolloutConfig,
+    learner: LearnerConfig,
+    *,
+    gpus_per_actor: float,
+    gpus_per_learner_rank: float,
+    max_policy_lag: int,
+) -> None:
     """Raise ValueError where turns are to be taken and there is nothing to take, or no way to."""
-    actor, rank = run.cluster.gpus_per_actor, run.cluster.gpus_per_learner_rank
-    shares = run.rollouts.num_actors * actor + run.learner.num_ranks * rank
-    transport, split = run.rollouts.weight_transport, run.rollouts.tensor_parallel_size
+    shares = rollouts.num_actors * gpus_per_actor + learner.num_ranks * gpus_per_learner_rank
+    transport, split = rollouts.weight_transport, rollouts.tensor_parallel_size
     both = "cluster.gpus_per_actor and cluster.gpus_per_learner_rank"
     refusals = (
         (
-            not actor or not rank,
+            not gpus_per_actor or not gpus_per_learner_rank,
             f"frees memory of a GPU, and a process on the CPU has none: set {both}",
         ),
         (
-            run.learner.num_ranks > 1,
-            f"is for one GPU, and learner.num_ranks is {run.learner.num_ranks}: set it to 1",
+            learner.num_ranks > 1,
+            f"is for one GPU, and learner.num_ranks is {learner.num_ranks}: set it to 1",
         ),
         (
             split > 1,
@@ -37,9 +43,9 @@ def check_turns(run: RunConfig) -> None:
             f"is for one GPU, and the actors and the learner ask for {shares:g}: lower {both}",
         ),
         (
-            run.run.max_policy_lag > 0,
-            "has engines draw for one step at a time, and run.max_policy_lag is "
-            f"{run.run.max_policy_lag}: set it to 0",
+            max_policy_lag > 0,
+            f"has engines draw for one step at a time, and run.max_policy_lag is {max_policy_lag}: "
+            "set it to 0",
         ),
         (
             transport == "ipc",
@@ -52,14 +58,13 @@ def check_turns(run: RunConfig) -> None:
             "processes of one GPU: choose 'shared_memory'",
         ),
         (
-            run.learner.zero_stage != 2,
+            learner.zero_stage != 2,
             "puts the learner's states on the host, which DeepSpeed does with all of them at one "
-            f"stage, and learner.zero_stage is {run.learner.zero_stage}: set it to 2",
+            f"stage, and learner.zero_stage is {learner.zero_stage}: set it to 2",
         ),
     )
-    if run.cluster.colocation == "turns":
-        for holds, refusal in refusals:
-            if holds:
-                raise ValueError(
-                    f"cluster.colocation 'turns' {refusal}, or leave cluster.colocation at 'beside'"
-                )
+    for holds, refusal in refusals:
+        if holds:
+            raise ValueError(
+                f"cluster.colocation 'turns' {refusal}, or leave cluster.colocation at 'beside'"
+            )

@@ -345,7 +345,14 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _turns_can_be_taken(self) -> Self:
-        check_turns(self)
+        if self.cluster.colocation == "turns":
+            check_turns(
+                self.rollouts,
+                self.learner,
+                gpus_per_actor=self.cluster.gpus_per_actor,
+                gpus_per_learner_rank=self.cluster.gpus_per_learner_rank,
+                max_policy_lag=self.run.max_policy_lag,
+            )
         return self
 
     @model_validator(mode="after")

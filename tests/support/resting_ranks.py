@@ -23,7 +23,7 @@ from learners.engine import Engine, join_ranks, leave_ranks
 from tests.support import learner_inputs as inputs
 from tests.support.learner_ranks import HOST
 
-WIDTH = 64
+WIDTH = 1024
 OFFLOADED = "offloaded-"
 
 

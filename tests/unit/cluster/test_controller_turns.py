@@ -29,7 +29,7 @@ class Watched:
         self.awake = {f"actor {n}" for n, _ in enumerate(world.actors)}
         self.drawing = 0
         self.refused: list[str] = []
-        world.learner.note = self.of_learner  # type: ignore[method-assign]
+        world.learner.note = self.of_learner
         world.learner.is_resting = True  # as placement starts it
         for number, actor in enumerate(world.actors):
             actor.note = lambda what, who=f"actor {number}": self.of_actor(who, what)  # type: ignore[misc]
@@ -94,7 +94,8 @@ async def test_engines_rest_while_the_learner_works_and_it_while_they_draw(world
     await run(world)
     assert watched.refused == []
     assert [batch.step for batch in world.learner.batches] == [0, 1, 2, 3, 4]
-    assert watched.notes.count("learner wakes") == watched.notes.count("actor 0 rests") == 6
+    # A turn for each step, and one for the first checkpoint and the last.
+    assert watched.notes.count("learner wakes") == watched.notes.count("actor 0 rests") == 7
     # A version is loaded by the call that wakes: there is no cache to spoil, and no second wait.
     loads = [n for n, note in enumerate(watched.notes) if note.startswith("actor 0 loads")]
     assert [watched.notes[n] for n in loads] == [

@@ -163,7 +163,7 @@ async def test_an_error_at_work_leaves_the_turn_where_it_is(table: Table) -> Non
 async def test_all_that_a_learner_is_asked_is_asked_in_its_turn() -> None:
     notes: list[str] = []
     learner, turns = FakeLearner(), Turns()
-    learner.note = notes.append  # type: ignore[method-assign]
+    learner.note = notes.append
     engines = turns.join(Part("engines", notes))
     in_turns = LearnerInTurns(learner, turns)
     calls: dict[str, Callable[[], Any]] = {
