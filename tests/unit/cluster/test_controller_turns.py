@@ -96,12 +96,9 @@ async def test_engines_rest_while_the_learner_works_and_it_while_they_draw(world
     assert [batch.step for batch in world.learner.batches] == [0, 1, 2, 3, 4]
     # A turn for each step, and one for the first checkpoint and the last.
     assert watched.notes.count("learner wakes") == watched.notes.count("actor 0 rests") == 7
-    # A version is loaded by the call that wakes: there is no cache to spoil, and no second wait.
-    loads = [n for n, note in enumerate(watched.notes) if note.startswith("actor 0 loads")]
-    assert [watched.notes[n] for n in loads] == [
-        f"actor 0 loads {v}" for v in range(1, len(loads) + 1)
-    ]
-    assert all(watched.notes[n + 1] == "actor 0 wakes" for n in loads)
+    loads = [note for note in watched.notes if note.startswith("actor 0 loads")]
+    assert loads == [f"actor 0 loads {version}" for version in range(1, len(loads) + 1)]
+    assert len(loads) >= 4  # the last version is for nobody
     for batch in world.learner.batches:
         for each in batch.rollouts:
             assert set(each.rollout.policy_versions) == {batch.step}
