@@ -80,6 +80,21 @@ class Engine(Protocol):
         """
         ...
 
+    async def rest(self) -> None:
+        """Finish what is being drawn, then give the device's memory back, weights to the host.
+
+        What it is asked for meanwhile waits until it is awake.
+        """
+        ...
+
+    async def wake_weights(self) -> None:
+        """Take memory for the weights, those of before; `load` may come then, and `wake` must."""
+        ...
+
+    async def wake(self) -> None:
+        """Take the rest of the memory, and go on. Comes after `wake_weights`."""
+        ...
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return what people are shown of tokens: all of them, see `protocol.shown_text`."""
         ...

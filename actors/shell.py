@@ -36,6 +36,7 @@ class RolloutActorShell:
         config: RolloutConfig,
         seed: int,
         open_store: OpenStore = FoldersHere,
+        rests: bool = False,
     ) -> None:
         """Take the settings; `start` does the work.
 
@@ -46,13 +47,14 @@ class RolloutActorShell:
             config: Of the rollout actors.
             seed: Of draws without a seed of their own; no two actors may share it.
             open_store: How this actor reaches the policy's folder.
+            rests: Whether it will be asked to rest.
         """
         set_engine_environment(os.environ, config)
         from actors.vllm_engine import VllmEngine
 
         self._worker = RolloutWorker(
             actor_id,
-            VllmEngine(Path(policy_path), config, seed=seed, open_store=open_store),
+            VllmEngine(Path(policy_path), config, seed=seed, open_store=open_store, rests=rests),
             response,
             config,
             clock=time.time,
@@ -75,6 +77,10 @@ class RolloutActorShell:
             content = await policy.weights.stored  # type: ignore[misc]  # an ObjectRef
             policy = replace(policy, weights=replace(policy.weights, stored=content))
         return await self._worker.load_policy(policy)
+
+    async def rest(self) -> None:
+        """Give the device's memory back until the next `load_policy`. May be called twice."""
+        await self._worker.rest()
 
     async def stats(self) -> ActorStats:
         """Return what the actor did since it started. May be called twice."""

@@ -49,6 +49,7 @@ from protocol.tokenizing import PolicyTokenizer
 if TYPE_CHECKING:
     from torch import Tensor
     from vllm.config import VllmConfig
+    from vllm.distributed.weight_transfer.base import WeightTransferUpdateRequest
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.outputs import RequestOutput
     from vllm.sampling_params import SamplingParams
@@ -158,6 +159,7 @@ class VllmEngine:
         *,
         seed: int,
         open_store: OpenStore = FoldersHere,
+        rests: bool = False,
     ) -> None:
         """Take the settings; `start` does the work.
 
@@ -166,11 +168,14 @@ class VllmEngine:
             config: Of the rollout actors.
             seed: Of the draws without one of their own; no two actors may share it.
             open_store: How this process reaches the folder.
+            rests: Whether its memory is allocated so that `rest` frees it, which takes CUDA.
         """
         self._fetch = lambda: open_store().fetch(model)
         self._model = model
         self._config = config
         self._seed = seed
+        self._rests = rests
+        self._is_resting = False
         self._llm: AsyncLLM | None = None
         self._tokenizer: PolicyTokenizer | None = None
         self._end_token_ids: frozenset[int] = frozenset()
@@ -291,14 +296,40 @@ class VllmEngine:
             init = base.WeightTransferInitRequest(dict(weights.init_info))
             await llm.init_weight_transfer_engine(init)
             self._met_trainer = True
+        update = base.WeightTransferUpdateRequest(dict(transfer_info(weights)))
+        if self._is_resting:  # vLLM's scheduler stands still, and resumed now it has no cache
+            await _update(llm, version, update)
+            return
         await llm.pause_generation(mode="keep", clear_cache=False)
         try:
-            await llm.start_weight_update()
-            update = base.WeightTransferUpdateRequest(dict(transfer_info(weights)))
-            await llm.update_weights(update)
-            await llm.finish_weight_update(weight_version=str(version))
+            await _update(llm, version, update)
         finally:
             await llm.resume_generation()
+
+    async def rest(self) -> None:
+        """Finish, and free weights and cache; see the port.
+
+        At vLLM's level 1, which keeps the weights on the host: what it made of them at its start,
+        and no version brings anew, is exact when it wakes, and so is a version that is no longer
+        published.
+        """
+        llm = self._running
+        with _death_is_named():
+            await while_alive(llm.sleep(level=1, mode="wait"), lambda: bool(llm.errored))
+        self._is_resting = True
+
+    async def wake_weights(self) -> None:
+        """Take memory for the weights; see the port."""
+        llm = self._running
+        with _death_is_named():
+            await while_alive(llm.wake_up(tags=["weights"]), lambda: bool(llm.errored))
+
+    async def wake(self) -> None:
+        """Take memory for the cache, and go on; see the port."""
+        llm = self._running
+        with _death_is_named():
+            await while_alive(llm.wake_up(tags=["kv_cache"]), lambda: bool(llm.errored))
+        self._is_resting = False
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return what people are shown of tokens; see the port."""
@@ -358,6 +389,7 @@ class VllmEngine:
             model=str(literal_path(self._model)),
             dtype=config.dtype,
             seed=self._seed,
+            enable_sleep_mode=self._rests,
             max_model_len=config.max_model_len,
             max_num_seqs=config.max_num_seqs,
             kv_cache_memory_bytes=int(config.kv_cache_gib * GIB) or None,
@@ -385,6 +417,11 @@ class VllmEngine:
             raise ConfigError(
                 f'rollouts.weight_transport = "{self._config.weight_transport}" needs a CUDA '
                 'device and this machine has none: use "shared_memory" or "object_store"'
+            )
+        if self._rests and not torch.cuda.is_available():
+            raise ConfigError(
+                'cluster.colocation = "turns" needs a CUDA device, whose memory vLLM can give '
+                'back, and this machine has none: use "beside"'
             )
 
     def _check_memory(self, vllm_config: VllmConfig) -> None:
@@ -422,6 +459,12 @@ def _executor(num_devices: int) -> str | None:
     if torch.cuda.is_available():
         return None
     return "vllm.v1.executor.uniproc_executor.UniProcExecutor"
+
+
+async def _update(llm: AsyncLLM, version: int, update: WeightTransferUpdateRequest) -> None:
+    await llm.start_weight_update()
+    await llm.update_weights(update)
+    await llm.finish_weight_update(weight_version=str(version))
 
 
 @contextmanager

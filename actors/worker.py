@@ -63,6 +63,7 @@ class RolloutWorker:
         self._version = 0
         self._difference: float | None = None
         self._failure: Exception | None = None
+        self._is_resting = False
         self._started_at = clock()
         self._busy_since = 0.0
         self._busy_s = 0.0
@@ -108,7 +109,8 @@ class RolloutWorker:
         """Take new weights in flight and prove them; return the probe's largest difference, nats.
 
         Blocks until proved, while generation goes on. The version already loaded is not loaded
-        again (the model the engine started with is version 0, proved when first announced).
+        again (the model the engine started with is version 0, proved when first announced). An
+        engine that rests is woken, the new weights before its cache, and proved in any case.
 
         Raises:
             VersionError: The version is older than the one loaded.
@@ -119,6 +121,17 @@ class RolloutWorker:
         """
         # A caller that goes away must not leave the weights half loaded.
         return await asyncio.shield(asyncio.create_task(self._take(policy)))
+
+    async def rest(self) -> None:
+        """Have the engine finish and give its device's memory back until the next `load_policy`.
+
+        Blocks until it is given back; called again it does nothing. What comes to be drawn
+        meanwhile waits.
+
+        Raises:
+            IntegrityError: The engine died, or holds weights that were not proved.
+        """
+        await asyncio.shield(asyncio.create_task(self._rest()))
 
     def stats(self) -> ActorStats:
         """Return what the worker did since it started."""
@@ -232,9 +245,22 @@ class RolloutWorker:
                     f"{self._actor_id} holds policy version {self._version} "
                     f"and was told to load {policy.version}"
                 )
-            if policy.version > self._version or self._difference is None:
+            if policy.version > self._version or self._difference is None or self._is_resting:
                 self._difference = await self._load(policy)
             return self._difference
+
+    async def _rest(self) -> None:
+        async with self._loading:
+            if self._failure is not None:
+                raise self._failure
+            if self._is_resting:
+                return
+            try:
+                await self._engine.rest()
+            except Exception as error:
+                self._failure = error  # whether it rests is unknown from here on
+                raise
+            self._is_resting = True
 
     async def _load(self, policy: PolicyVersion) -> float:
         began = self._clock()
@@ -242,8 +268,13 @@ class RolloutWorker:
         if policy.version > self._version:
             weights = await asyncio.to_thread(open_weights, policy, self._actor_id)
         try:
+            if self._is_resting:
+                await self._engine.wake_weights()
             if weights is not None:
                 await self._engine.load(policy.version, weights)
+            if self._is_resting:
+                await self._engine.wake()
+                self._is_resting = False
             difference = await self._probe(policy, weights)
         except Exception as error:
             self._failure = error  # the engine's weights are unknown from here on

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from actors.config import ResponseConfig, RolloutConfig
 from actors.prompts.config import PromptsConfig
+from cluster.colocation import Colocation, check_turns
 from cluster.guards.config import GuardsConfig
 from cluster.metrics.config import MetricsConfig
 from cluster.recordings.config import RecordingConfig
@@ -103,6 +104,10 @@ class ClusterConfig(Settings):
     """GPUs of each rank of the learner, and of the reward trainer."""
     gpus_per_reward_replica: Devices = 0.0
     """GPUs of each reward replica; with 0 it scores on the CPU, whatever GPUs there are."""
+    colocation: Colocation = "beside"
+    """beside: each process has its devices, or its share of one, all the time. turns: learner and
+    engines share one GPU, and have its memory by turns: engines sleep while the learner steps, and
+    its weights and optimizer are on the host while they generate. See docs/cluster.md."""
     worker_logs: bool = False
     """Show what the worker processes print."""
     restarts: RestartsConfig = RestartsConfig()
@@ -335,6 +340,18 @@ class RunConfig(Settings):
             raise ValueError(
                 f"rollouts.tensor_parallel_size {split} splits an engine over as many GPUs, and "
                 f"cluster.gpus_per_actor is {gpus:g}: give each actor {split}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _turns_can_be_taken(self) -> Self:
+        if self.cluster.colocation == "turns":
+            check_turns(
+                self.rollouts,
+                self.learner,
+                gpus_per_actor=self.cluster.gpus_per_actor,
+                gpus_per_learner_rank=self.cluster.gpus_per_learner_rank,
+                max_policy_lag=self.run.max_policy_lag,
             )
         return self
 

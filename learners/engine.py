@@ -301,6 +301,31 @@ class Engine:
         if self._average is not None:
             self._average.restore(state)
 
+    def rest(self) -> None:
+        """Put weights, gradients, optimizer and average on the host, and free what passes held.
+
+        By ZeRO 2: DeepSpeed moves what it spreads there. Comes between two steps, and `wake` before
+        anything else.
+        """
+        on_gpu = self.device.type != "cpu"
+        self._engine.offload_states(pin_memory=on_gpu)
+        self._move_others(torch.device("cpu"))
+        if on_gpu:
+            torch.cuda.empty_cache()
+
+    def wake(self) -> None:
+        """Put all of it back on the device, bit for bit as it was."""
+        self._engine.reload_states()
+        self._move_others(self.device)
+
+    def _move_others(self, device: torch.device) -> None:
+        """Move what DeepSpeed does not: parameters that nobody trains, and the average."""
+        for parameter in self.module.parameters():
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.to(device)
+        if self._average is not None:
+            self._average.move_to(device)
+
     def close(self) -> None:
         """Let go of the model and the optimizer's memory. The process group stays."""
         self.passes.close()

@@ -117,6 +117,7 @@ class PPOLearner:
         self._episodes = 0
         self._reward_version = 0
         self._learned_through = 0
+        self._is_resting = False
         self._last: tuple[int, StepReport | None] | None = None
         self._last_restore: tuple[tuple[int, int], PolicyVersion | None] | None = None
         """The last rollback: the version restored and the one left; the answer to it."""
@@ -254,6 +255,20 @@ class PPOLearner:
         its versions, where one is kept, goes beside it, e.g. "final_ema" beside "final".
         """
         self._weights.save(folder, self._saved_config, self._store)
+
+    def rest(self) -> None:
+        """Put all that is on the device on the host, until `wake`. May be called twice."""
+        if not self._is_resting:
+            self._reference.move_to(torch.device("cpu"))
+            self._engine.rest()
+            self._is_resting = True
+
+    def wake(self) -> None:
+        """Put it back. May be called twice."""
+        if self._is_resting:
+            self._engine.wake()
+            self._reference.move_to(self._engine.device)
+            self._is_resting = False
 
     def close(self) -> None:
         """Free the models and what is published."""

@@ -45,6 +45,10 @@ class FrozenCopy:
         self._model: Any = model
         self._passes = engine.passes
 
+    def move_to(self, device: torch.device) -> None:
+        """Have its weights on another device from here on; not under ZeRO-3."""
+        self._model.to(device)
+
     def close(self) -> None:
         """Let go of the model. May be called twice."""
         if self._spread is not None:
@@ -65,6 +69,9 @@ class BaseUnderAdapters:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    def move_to(self, device: torch.device) -> None:
+        """Do nothing: its weights are the engine's, and go with them."""
 
     def close(self) -> None:
         """Do nothing: the model is the policy's."""

@@ -205,6 +205,14 @@ class LearnerRank(Rank):
             self._publisher.send(version)
             self._sent = version
 
+    def rest(self) -> None:
+        """Put all that is on the device on the host, until `wake`. May be called twice."""
+        self._started.rest()
+
+    def wake(self) -> None:
+        """Put it back. May be called twice."""
+        self._started.wake()
+
     def save(self, folder: str) -> None:
         """Write the present policy as a Hugging Face folder. May be called again."""
         self._started.save(Path(folder))

@@ -57,6 +57,10 @@ class WeightAverage:
         for index, average in enumerate(self._averages):
             average.copy_(state[f"average/{index}"])
 
+    def move_to(self, device: torch.device) -> None:
+        """Keep it on another device from here on."""
+        self._averages = [each.to(device) for each in self._averages]
+
     @torch.no_grad()
     def _swap(self, masters: Sequence[Tensor]) -> None:
         for average, master in zip(self._averages, masters, strict=True):

@@ -51,6 +51,16 @@ class RolloutActor(Protocol):
 
         Loading the version already loaded does nothing; an older one raises VersionError; a probe
         out of tolerance raises ProbeMismatch, and so does every call after it.
+
+        One that rests is woken by it, and proves also what it had loaded before. New weights are
+        in place before it takes memory for anything else.
+        """
+        ...
+
+    async def rest(self) -> None:
+        """Answer what is being drawn, then give the device's memory back until `load_policy`.
+
+        What it is asked to draw meanwhile is drawn after that. May be called twice.
         """
         ...
 
@@ -161,6 +171,26 @@ class Learner(Protocol):
         answer; without it every call makes a version. Raises MissingError where there is no
         checkpoint, VersionError where `step` is not the newest version.
         """
+        ...
+
+
+class Rests(Protocol):
+    """A part that can do without its device between two pieces of work."""
+
+    async def rest(self) -> None:
+        """Give the device's memory back. May be called twice."""
+        ...
+
+    async def wake(self) -> None:
+        """Take it again, with all that was there. May be called twice."""
+        ...
+
+
+class RestingLearner(Learner, Rests, Protocol):
+    """A learner that shares its device in turns: between `rest` and `wake` nobody asks it."""
+
+    async def save(self, path: str) -> None:
+        """Write the current policy as a Hugging Face folder."""
         ...
 
 

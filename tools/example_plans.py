@@ -33,6 +33,7 @@ class Example:
 
 SHOWN = (
     Example(name="hub-0.5b-one-gpu", shape="qwen2.5-0.5b", gpus=1, gpu_gib=22.0),
+    Example(name="hub-0.5b-in-turns", shape="qwen2.5-0.5b", gpus=1, gpu_gib=22.0),
     Example(name="hub-7b-lora-one-gpu", shape="qwen2.5-7b", gpus=1, gpu_gib=79.0),
     Example(name="hub-7b-eight-gpus", shape="qwen2.5-7b", gpus=8, gpu_gib=79.0),
     Example(name="sentiment-hub-one-gpu", shape="qwen2.5-0.5b", gpus=1, gpu_gib=22.0),

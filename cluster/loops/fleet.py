@@ -7,6 +7,9 @@ An actor that dies, or that gives no answer for too long, leaves the fleet, and 
 is drawn by the others: the same requests, and so each response comes back once. Another is started
 in its place and joins when it has proved the newest version. With all of them gone, work waits.
 
+Where actors have their device in turns with the learner, whatever uses it waits for their turn, the
+start of a replacement too. One that is lost is ended at once, and its memory is free.
+
     live ─▶ lost ─▶ being replaced ─▶ catching up ─▶ live
                      ▲      │               │
                      └──────┴── fell too ───┘     until it may not be started again: the run ends
@@ -16,8 +19,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TypeVar
 
+from cluster.loops.turns import Turns
 from cluster.supervision.config import RestartsConfig
 from cluster.supervision.deadlines import answered_within
 from cluster.supervision.decision import Decision, decide
@@ -31,6 +36,8 @@ T = TypeVar("T")
 
 Replace = Callable[[int], Awaitable[RolloutActor]]
 """Ends what is left of the actor of an index and starts another, which holds version 0."""
+End = Callable[[int], None]
+"""Ends what is left of the actor of an index; it may be dead, and may have been ended before."""
 
 
 class _Seat:
@@ -57,6 +64,8 @@ class RolloutFleet:
             cheap, few enough to spread over the actors.
         pusher: The learner, where it pushes weights.
         replace: Puts another actor in the place of one that died; None: a death ends the run.
+        end: Ends one that is lost, before another may be put in its place.
+        turns: In which the actors have their device; None: it is theirs all the time.
         restarts: How often an actor may be replaced.
         timeout_s: After how long an actor that gives no answer is taken for dead.
     """
@@ -68,6 +77,8 @@ class RolloutFleet:
         pusher: WeightPusher | None = None,
         *,
         replace: Replace | None = None,
+        end: End | None = None,
+        turns: Turns | None = None,
         restarts: Restarts | None = None,
         timeout_s: float = RestartsConfig().rollout_timeout_s,
     ) -> None:
@@ -77,6 +88,10 @@ class RolloutFleet:
         """The last policy version that was sent; the actors start with 0, which is ρ."""
         self._requests_per_call = requests_per_call
         self._replace = replace
+        self._end: End = end or (lambda _: None)
+        self._turn: AbstractAsyncContextManager[None] = (
+            nullcontext() if turns is None else turns.join(self)
+        )
         self._restarts = restarts or Restarts(RestartsConfig())
         self._timeout_s = timeout_s
         self._newest: PolicyVersion | None = None
@@ -117,6 +132,15 @@ class RolloutFleet:
         self._change.notify()
         return difference
 
+    async def rest(self) -> None:
+        """Have every actor give its device's memory back; see `protocol.ports.Rests`."""
+        await asyncio.gather(*(self._rest_on(seat) for seat in self._live()))
+
+    async def wake(self) -> None:
+        """Have every actor take the device again, with the newest version that was told."""
+        if (policy := self._newest) is not None:
+            await asyncio.gather(*(self._load_on(seat, policy) for seat in self._live()))
+
     async def close(self) -> None:
         """Replace nobody any more. May be called twice."""
         tasks = list(self._replacing)
@@ -132,7 +156,9 @@ class RolloutFleet:
             seat.running += len(requests)
             try:
                 what = f"answer {len(requests)} rollout requests"
-                return await self._in_time(seat.actor.generate(requests), seat, what)
+                async with self._turn:
+                    if seat.is_live:
+                        return await self._in_time(seat.actor.generate(requests), seat, what)
             except PartFailed as error:
                 self._lose(seat, error)  # then another draws them
             finally:
@@ -147,7 +173,8 @@ class RolloutFleet:
 
     async def _load(self, policy: PolicyVersion) -> float:
         async def receive() -> float:
-            await asyncio.gather(*(self._load_on(seat, policy) for seat in self._live()))
+            async with self._turn:
+                await asyncio.gather(*(self._load_on(seat, policy) for seat in self._live()))
             return await self._proved(policy.version)
 
         if not isinstance(policy.weights, BroadcastWeights) or policy.version <= self._pushed:
@@ -160,6 +187,12 @@ class RolloutFleet:
     async def _load_on(self, seat: _Seat, policy: PolicyVersion) -> None:
         try:
             await self._prove(seat, policy)
+        except PartFailed as error:
+            self._lose(seat, error)
+
+    async def _rest_on(self, seat: _Seat) -> None:
+        try:
+            await self._in_time(seat.actor.rest(), seat, "give its device's memory back")
         except PartFailed as error:
             self._lose(seat, error)
 
@@ -212,6 +245,7 @@ class RolloutFleet:
         if not seat.is_live:
             return
         seat.is_live = False
+        self._end(seat.index)
         task = asyncio.create_task(self._bring_back(seat.index, error, self._replace))
         self._replacing.add(task)
         task.add_done_callback(self._replacing.discard)
@@ -222,15 +256,16 @@ class RolloutFleet:
             while True:
                 await self._restarts.allow(_name(index), cause)
                 try:
-                    seat = _Seat(index, await replace(index))
-                    await self._catch_up(seat)
+                    async with self._turn:
+                        seat = _Seat(index, await replace(index))
+                        await self._catch_up(seat)
+                        self._seats[index] = seat  # so that it rests with the others
                     break
                 except PartFailed as error:
+                    self._end(index)
                     cause = error
         except Exception as error:  # noqa: BLE001 -- told to whoever asks the fleet for anything
             self._failure = error
-        else:
-            self._seats[index] = seat
         self._change.notify()
 
     async def _catch_up(self, seat: _Seat) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from cluster.config import RunConfig
-from cluster.planning.needs import GIB, MIB, Process
+from cluster.planning.needs import GIB, MIB, Process, Side
 
 ASSUMED_GIB = 79.0
 """Memory of a GPU that is called one of 80 GB, as programs find it."""
@@ -41,14 +41,33 @@ class Device:
     processes: tuple[Process, ...]
 
     @property
+    def sides(self) -> tuple[Side, ...]:
+        """Who have it in turns; nobody: all that are on it have it all the time."""
+        return tuple(dict.fromkeys(each.side for each in self.processes if each.side is not None))
+
+    @property
     def used(self) -> int:
-        """Bytes of all on it."""
-        return sum(process.on_device for process in self.processes)
+        """Bytes of all on it, in the turn in which they are most."""
+        return self.used_in(self.fullest)
 
     @property
     def certain(self) -> int:
-        """Bytes that those on it cannot do without."""
-        return sum(process.certain for process in self.processes)
+        """Bytes that those on it cannot do without, in the turn in which they are most."""
+        return max(
+            sum(each.certain for each in self.processes if each.side in (None, side))
+            for side in self.sides or (None,)
+        )
+
+    @property
+    def fullest(self) -> Side | None:
+        """In whose turn that is; None: there are no turns."""
+        return max(self.sides, key=self.used_in, default=None)
+
+    def used_in(self, side: Side | None) -> int:
+        """Bytes of all on it while one side has the turn, and the others what they hold at rest."""
+        return sum(
+            each.on_device if each.side in (None, side) else each.resting for each in self.processes
+        )
 
 
 def this_machine(folder: Path) -> Machine:

@@ -9,6 +9,8 @@ from typing import Literal
 GIB = 2**30
 MIB = 2**20
 
+Side = Literal["learner", "engines"]
+"""Who have the memory of their device in turns."""
 Kind = Literal["weights", "optimizer", "gradients", "activations", "kv_cache", "copies", "library"]
 """What memory is for. "activations": what a pass holds, or the end of the last pass and the step if
 that is more; "copies": a second model of a swap or a refit, buckets of gradients, weights under
@@ -36,6 +38,8 @@ class Process:
     """Memory of the host beside that."""
     shared: int = 0
     """Shared memory or object store that it fills."""
+    side: Side | None = None
+    """Whose turn it needs for what it holds of its device; None: it holds it all the time."""
 
     @property
     def on_device(self) -> int:
@@ -46,6 +50,11 @@ class Process:
     def certain(self) -> int:
         """Bytes where it computes that it cannot do without."""
         return sum(size for kind, size in self.model.items() if kind in CERTAIN)
+
+    @property
+    def resting(self) -> int:
+        """Bytes that it holds of its device while it is another's turn: CUDA's own, no more."""
+        return self.model.get("library", 0)
 
     @property
     def of_host(self) -> int:

@@ -44,10 +44,11 @@ def crowded(devices: Sequence[Device], machine: Machine) -> Iterator[Problem]:
         excess = device.used - machine.gpu_bytes
         if excess > 0:
             names = ", ".join(each.name for each in device.processes)
+            turn = f" in the turn of the {device.fullest}" if device.fullest else ""
             yield Problem(
                 text=(
                     f"GPU {device.index} has {in_gib(machine.gpu_bytes)} GiB, and "
-                    f"{in_gib(device.used)} are wanted by {names}"
+                    f"{in_gib(device.used)} are wanted{turn} by {names}"
                 ),
                 parts=_parts(device.processes),
                 excess=excess,

@@ -43,7 +43,7 @@ def rollout_actors(
         model_tokens: Of the longest sequence.
     """
     config, gpus = run.rollouts, run.cluster.gpus_per_actor
-    split = config.tensor_parallel_size
+    split, in_turns = config.tensor_parallel_size, run.cluster.colocation == "turns"
     weights = BYTES[config.dtype] * models.language_model.total // split
     longest = min(model_tokens, BATCHED_TOKENS)
     read = models.reading(BATCHED_TOKENS // longest, longest, config.dtype)
@@ -65,7 +65,9 @@ def rollout_actors(
                 "copies": adding_bytes(run, models),
                 "library": library,
             },
-            host=ENGINE_PROCESSES + loading_copies(run, models),
+            # In turns its weights wait on the host while it rests.
+            host=ENGINE_PROCESSES + loading_copies(run, models) + (weights if in_turns else 0),
+            side="engines" if in_turns else None,
         )
         for index in range(config.num_actors)
     ]

@@ -71,7 +71,12 @@ def as_json(plan: Plan, advice: Advice) -> str:
             for each in plan.processes
         ],
         "devices": [
-            {"index": each.index, "used": each.used, "has": plan.machine.gpu_bytes}
+            {
+                "index": each.index,
+                "used": each.used,
+                "turns": {side: each.used_in(side) for side in each.sides},
+                "has": plan.machine.gpu_bytes,
+            }
             for each in plan.devices
         ],
         "host": plan.host_bytes,
@@ -181,7 +186,11 @@ def _devices(plan: Plan) -> Iterator[str]:
     for each in plan.devices:
         verdict = "fits" if each.used <= has else "DOES NOT FIT"
         names = ", ".join(process.name for process in each.processes) or "free"
-        yield f"GPU {each.index}: {in_gib(each.used)} of {in_gib(has)}, {verdict}: {names}"
+        turns = ", ".join(
+            f"{in_gib(each.used_in(side))} in the turn of the {side}" for side in each.sides
+        )
+        used = f"{in_gib(each.used)} of {in_gib(has)}" + (f" ({turns})" if turns else "")
+        yield f"GPU {each.index}: {used}, {verdict}: {names}"
 
 
 def _disk(plan: Plan) -> Table:

@@ -76,6 +76,10 @@ def learner_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int) -> lis
     # Of a checkpoint, pieces of tensors; of the last policy, one weight.
     written = max(PIECE, joining_bytes(run, models))
     host = own + max(loading_bytes(policy, config, beside=reference), written)
+    in_turns = run.cluster.colocation == "turns"
+    if in_turns:
+        # While it rests, beside what it holds anyway; of sums of gradients there are none then.
+        host += model["weights"] + model["optimizer"]
     return [
         Process(
             name=f"learner rank {rank}",
@@ -84,6 +88,7 @@ def learner_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int) -> lis
             model=model if rank else more(model, copies=device_copies(run, models)),
             host=host if rank else max(host, own + host_copies(run, models)),
             shared=0 if rank else shared_copies(run, models),
+            side="learner" if in_turns else None,
         )
         for rank in range(config.num_ranks)
     ]

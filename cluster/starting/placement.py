@@ -18,6 +18,7 @@ from actors.shell import RolloutActorShell
 from cluster.config import RunConfig
 from cluster.loops.fleet import RolloutFleet
 from cluster.loops.parts import Parts
+from cluster.loops.turns import LearnerInTurns, Turns
 from cluster.run_folder import RunFolder
 from cluster.starting.given_reward import GivenReward, adopt, check_given, find_bundle
 from cluster.starting.keeping import on_this_node
@@ -34,6 +35,7 @@ from cluster.starting.remote import (
 )
 from cluster.starting.resumption import recollect
 from cluster.starting.rollout_actors import RolloutActors
+from cluster.starting.seats import Seats, reserve_policy, resources_of
 from cluster.starting.session import RaySession
 from cluster.supervision.deadlines import started_within
 from cluster.supervision.restarts import Restarts
@@ -91,6 +93,7 @@ class Placement:
         self._texts_given = texts
         self._reward = reward
         self._restarts = restarts
+        self._turns = Turns() if config.cluster.colocation == "turns" else None
         self._actor_ids = [f"rollout-{index}" for index in range(config.rollouts.num_actors)]
         self._stops = PartStops()
         self._removals = ExitStack()
@@ -106,7 +109,7 @@ class Placement:
         self.intake: Remote[IntakeShell]
         """The labelling face's process."""
         self.announcer: Remote[AnnouncerShell]
-        self.learner: RemoteLearner
+        self.learner: RemoteLearner | LearnerInTurns
         self._reward_trainer: RemoteRewardTrainer | None = None
 
     @property
@@ -146,14 +149,17 @@ class Placement:
         async with asyncio.TaskGroup() as group:
             pinned = group.create_task(self._read_texts())
             labels = group.create_task(self._start_label_queue())
-            group.create_task(self._start_learner(pinned))
-            group.create_task(self._start_actors())
+            learner = group.create_task(self._start_policy(pinned))
             service = group.create_task(self._start_reward_service(pinned))
             trainer = group.create_task(self._place_reward_trainer())
+        self.learner = learner.result()
+        fleet = self._fleet(self.learner)
+        if self._turns is not None:
+            self.learner = LearnerInTurns(self.learner, self._turns)
         self.parts = Parts(
             prompts=self.texts.prompts,
             query_prompts=self.texts.query_prompts,
-            fleet=self._fleet(),
+            fleet=fleet,
             learner=self.learner,
             reward_trainer=trainer.result(),
             reward_service=service.result(),
@@ -205,14 +211,28 @@ class Placement:
         async with started_within(self.intake.who, "listen"):
             await self.intake.ask(IntakeShell.ready)
 
-    async def _start_actors(self) -> None:
+    async def _start_policy(self, pinned: Awaitable[list[Prompt]]) -> RemoteLearner:
+        """Start the learner and the rollout actors, in turns one after the other.
+
+        The learner rests then, for engines measure at their start what memory is free.
+        """
+        of_ranks, of_actors = await reserve_policy(self._config, self._reserve)
+        if self._turns is not None:
+            learner = await self._start_learner(pinned, of_ranks)
+            await learner.rest()
+            await self._start_actors(of_actors)
+            return learner
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._start_actors(of_actors))
+            started = both.create_task(self._start_learner(pinned, of_ranks))
+        return started.result()
+
+    async def _start_actors(self, seats: Seats) -> None:
         config = self._config.rollouts
-        resources = self._resources(self._config.cluster.gpus_per_actor)
-        group = await self._reserve(config.num_actors, resources, "SPREAD", "rollout actors")
 
         def spawned(index: int, number: int) -> Remote[RolloutActorShell]:
             actor_id, seed = self._actor_ids[index], self._config.run.seed
-            who, options = f"rollout actor {actor_id}", on_bundle(group, index, resources)
+            who, options = f"rollout actor {actor_id}", seats.options(index)
             return spawn(RolloutActorShell, who, options)(
                 actor_id,
                 str(self._policy_path),
@@ -221,35 +241,36 @@ class Placement:
                 # No two actors of a run may draw alike, nor one that replaces another.
                 derived_seed(seed, f"rollouts after {number}" if number else "rollouts", index),
                 open_store=self._open_store,
+                rests=self._turns is not None,
             )
 
         self._rollout_actors = RolloutActors(config.num_actors, spawned, self._restarts)
         self._stops.push_async_callback(self._rollout_actors.stop)
         await self._rollout_actors.start()
 
-    def _fleet(self) -> RolloutFleet:
+    def _fleet(self, pusher: RemoteLearner) -> RolloutFleet:
         fleet = RolloutFleet(
             self.actors,
             self._config.rollouts.requests_per_call,
-            self.learner,
+            pusher,
             replace=self._rollout_actors.replace,
+            end=self._rollout_actors.end,
+            turns=self._turns,
             restarts=self._restarts,
             timeout_s=self._config.cluster.restarts.rollout_timeout_s,
         )
         self._stops.push_async_callback(fleet.close)
         return fleet
 
-    async def _start_learner(self, pinned: Awaitable[list[Prompt]]) -> None:
+    async def _start_learner(self, pinned: Awaitable[list[Prompt]], seats: Seats) -> RemoteLearner:
         config, no_text = self._config.learner, self._config.pretraining is None
-        resources = self._resources(self._config.cluster.gpus_per_learner_rank)
         # Runs of one name in two places must not meet in it; and a killed rank leaves it behind.
         shared_folder = SHARED_MEMORY / f"andon-{self._session.run_id}-{os.getpid()}"
         self._removals.callback(shutil.rmtree, shared_folder, ignore_errors=True)
         self._session.mind_folder(shared_folder)
-        group = await self._reserve(config.num_ranks, resources, "PACK", "learner ranks")
         ranks = RankGroup(
             [
-                spawn(LearnerRank, "the learner", on_bundle(group, rank, resources))(
+                spawn(LearnerRank, "the learner", seats.options(rank))(
                     rank=rank,
                     policy=self._config.policy_at(self._policy_path),
                     ppo=self._ppo(),
@@ -271,7 +292,7 @@ class Placement:
         host, port = await ranks.meeting_point()
         probe, *_ = await pinned
         self.policy = said(await ranks.ask(LearnerRank.start, host, port, probe.token_ids))
-        self.learner = RemoteLearner(ranks)
+        return RemoteLearner(ranks)
 
     def _ppo(self) -> PPOConfig:
         """Return the algorithm, the critic's bundle by a path that is this folder's everywhere."""
@@ -287,7 +308,7 @@ class Placement:
             check_given(bundle, self._policy_path, pays_marks=pays_marks)
             return GivenReward(await asyncio.to_thread(adopt, bundle, self._folder.rewards))
         config = self._config.reward_trainer
-        resources = self._resources(self._config.cluster.gpus_per_learner_rank)
+        resources = resources_of(self._config, self._config.cluster.gpus_per_learner_rank)
         group = await self._reserve(config.num_ranks, resources, "PACK", "reward trainer ranks")
 
         def placed() -> RankGroup[RewardTrainerRank]:
@@ -348,10 +369,6 @@ class Placement:
         group = await place([resources] * count, strategy, f"{count} {what}")
         self._removals.callback(remove_placement_group, group)
         return group
-
-    def _resources(self, gpus: float) -> dict[str, float]:
-        resources = {"CPU": self._config.cluster.cpus_per_part}
-        return {**resources, "GPU": gpus} if gpus else resources
 
     def _replica_options(self) -> dict[str, object]:
         gpus = self._config.cluster.gpus_per_reward_replica

@@ -66,6 +66,10 @@ class RemoteActor:
         """See `protocol.ports.RolloutActor`."""
         return await self._actor.ask(RolloutActorShell.load_policy, policy)
 
+    async def rest(self) -> None:
+        """See `protocol.ports.RolloutActor`."""
+        await self._actor.ask(RolloutActorShell.rest)
+
     async def stats(self) -> ActorStats:
         """Return what it did so far."""
         return await self._actor.ask(RolloutActorShell.stats)
@@ -128,6 +132,16 @@ class RemoteLearner:
         """Write the current policy as a Hugging Face folder."""
         async with self._turn:
             await self._ranks.ask(LearnerRank.save, path)
+
+    async def rest(self) -> None:
+        """See `protocol.ports.Rests`."""
+        async with self._turn:
+            await self._ranks.ask(LearnerRank.rest)
+
+    async def wake(self) -> None:
+        """See `protocol.ports.Rests`."""
+        async with self._turn:
+            await self._ranks.ask(LearnerRank.wake)
 
 
 class RemoteRewardTrainer:

@@ -36,10 +36,14 @@ class RolloutActors:
         """Start all engines; blocks for about half a minute."""
         await asyncio.gather(*(self._start(index) for index in range(len(self.actors))))
 
+    def end(self, index: int) -> None:
+        """End what is left of an actor, its engine too. May be called twice."""
+        self.actors[index].kill()
+
     async def replace(self, index: int) -> RemoteActor:
         """End what is left of an actor and start another in its place, which holds version 0."""
         # Its engine dies with its process, and the place on the node is free.
-        self.actors[index].kill()
+        self.end(index)
         actor = self._new(index)
         try:
             await actor.start()

@@ -268,6 +268,36 @@ async def test_what_cannot_start_is_said_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+async def test_an_engine_that_is_to_rest_needs_a_gpu(environment: None, tiny_model: Path) -> None:
+    import torch
+
+    from actors.vllm_engine import VllmEngine
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    engine = VllmEngine(tiny_model, CONFIG, seed=0, rests=True)
+    with pytest.raises(ConfigError, match="needs a CUDA device, whose memory"):
+        await engine.start()
+    with pytest.raises(ValueError, match="Sleep mode is not supported on current platform"):
+        engine._engine_args().create_engine_config()  # vLLM was told, and says why
+
+
+@pytest.mark.parametrize("rests", [True, False])
+async def test_an_engine_that_is_to_rest_is_built_so(
+    environment: None, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, rests: bool
+) -> None:
+    """By vLLM's own arguments and config, on a platform that says it can."""
+    from vllm.platforms import current_platform
+
+    from actors.vllm_engine import VllmEngine
+
+    monkeypatch.setattr(type(current_platform), "is_sleep_mode_available", lambda _: True)
+    engine = VllmEngine(tiny_model, CONFIG, seed=0, rests=rests)
+    built = engine._engine_args().create_engine_config()
+    assert built.model_config.enable_sleep_mode is rests
+    assert built.model_config.sleep_mode_backend == "cumem"
+
+
 async def test_a_missing_model_is_named(environment: None, tmp_path: Path) -> None:
     from actors.vllm_engine import VllmEngine
 

@@ -144,7 +144,7 @@ def learner_rank(
         policy=PolicyConfig(path=str(tiny_model)),
         ppo=inputs.PPO,
         kl=inputs.KL,
-        learner=inputs.engine_config(1, 0),
+        learner=inputs.engine_config(1, 2),  # whose states DeepSpeed moves
         checkpoint_root=folder / "policies",
         total_episodes=inputs.TOTAL_EPISODES,
         seed=inputs.SEED,

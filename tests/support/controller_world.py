@@ -18,6 +18,7 @@ from cluster.loops.fleet import RolloutFleet
 from cluster.loops.journal import Journal
 from cluster.loops.parts import Parts
 from cluster.loops.recorded import recorded
+from cluster.loops.turns import LearnerInTurns, Turns
 from cluster.recordings.recorder import Recorder
 from cluster.recordings.streams import Recordings
 from cluster.run_folder import RunFolder
@@ -106,11 +107,13 @@ class World:
             self.people.keep_labeling(name)
 
     def controller(self) -> Controller:
+        turns = Turns() if self.config.cluster.colocation == "turns" else None
+        fleet = RolloutFleet(self.actors, requests_per_call=4, turns=turns)
         parts = Parts(
             prompts=FakePrompts(),
             query_prompts=FakePrompts(),
-            fleet=RolloutFleet(self.actors, requests_per_call=4),
-            learner=self.learner,
+            fleet=fleet,
+            learner=self.learner if turns is None else LearnerInTurns(self.learner, turns),
             reward_trainer=self.trainer,
             reward_service=self.service,
             labels=self.labels,

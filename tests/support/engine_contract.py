@@ -95,6 +95,57 @@ class EngineContract(Contract):
             assert list(sample.policy_versions) == sorted(sample.policy_versions)
             assert set(sample.policy_versions) <= {first, second}
 
+    async def test_says_after_a_rest_what_it_said_before(self, engine: Engine) -> None:
+        sequence = (*PROMPT, 5, 6, 7)
+        before = await engine.score(sequence)
+        for _ in range(2):
+            await engine.rest()
+            await engine.wake_weights()
+            await engine.wake()
+            assert await engine.score(sequence) == pytest.approx(before, abs=1e-6)
+
+    async def test_takes_weights_before_it_is_awake(
+        self, engine: Engine, versions: list[int]
+    ) -> None:
+        first, second = versions[:2]
+        await engine.load(first, self.make_weights(1))
+        sequence = (*PROMPT, 5, 6, 7)
+        before = await engine.score(sequence)
+        await engine.rest()
+        await engine.wake_weights()
+        await engine.load(second, self.make_weights(2))
+        sampling = Sampling(temperature=1.0, max_tokens=4)
+        draw = asyncio.create_task(
+            engine.sample("early", PROMPT, sampling, stop_token_ids=frozenset())
+        )
+        done, _ = await asyncio.wait({draw}, timeout=0.2)
+        assert not done
+        await engine.wake()
+        assert set((await draw).policy_versions) == {second}
+        after = await engine.score(sequence)
+        assert max(abs(a - b) for a, b in zip(before, after, strict=True)) > 0.1
+
+    async def test_finishes_what_is_under_way_before_it_rests(
+        self, engine: Engine, versions: list[int]
+    ) -> None:
+        first, second = versions[:2]
+        await engine.load(first, self.make_weights(1))
+        sampling = Sampling(temperature=1.0, max_tokens=24)
+        draws = [
+            asyncio.create_task(
+                engine.sample(f"a{n}", PROMPT, sampling, stop_token_ids=frozenset())
+            )
+            for n in range(8)
+        ]
+        await asyncio.sleep(0)
+        await engine.rest()
+        await engine.wake_weights()
+        await engine.load(second, self.make_weights(2))
+        await engine.wake()
+        for sample in await asyncio.gather(*draws):
+            assert len(sample.token_ids) == 24
+            assert len(set(sample.policy_versions)) == 1
+
     async def test_finds_the_tokens_that_read_a_text(self, engine: Engine) -> None:
         found = engine.ids_reading(".")
         assert found

@@ -68,7 +68,10 @@ def fake_policy(
 
 
 class FakeEngine:
-    """See `actors.engine.Engine`. Stops at `pause_at` tokens of every draw until `release`d."""
+    """See `actors.engine.Engine`. Stops at `pause_at` tokens of every draw until `release`d.
+
+    `moves` are what became of its memory, and the versions loaded, in order.
+    """
 
     def __init__(
         self, *, context_length: int = 32, end_token_ids: frozenset[int] = frozenset({1})
@@ -82,6 +85,13 @@ class FakeEngine:
         self.num_loads = 0
         self.num_stops = 0
         self.failure: Exception | None = None
+        self.moves: list[str] = []
+        self._has_weights = True
+        self._num_drawing = 0
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+        self._is_awake = asyncio.Event()
+        self._is_awake.set()
         self._random = random.Random(0)
         self._table = bigram_logits(0)
         self._version = 0
@@ -102,6 +112,22 @@ class FakeEngine:
             raise self.failure
         if max(prompt_token_ids) >= len(WORDS):
             raise InputError(f"{request_id} holds a token outside the vocabulary")
+        await self._is_awake.wait()
+        self._num_drawing += 1
+        self._is_idle.clear()
+        try:
+            return await self._draw(prompt_token_ids, sampling, stop_token_ids)
+        finally:
+            self._num_drawing -= 1
+            if not self._num_drawing:
+                self._is_idle.set()
+
+    async def _draw(
+        self,
+        prompt_token_ids: Sequence[int],
+        sampling: Sampling,
+        stop_token_ids: frozenset[int],
+    ) -> Sample:
         last = prompt_token_ids[-1]
         token_ids: list[int] = []
         logprobs: list[float] = []
@@ -120,16 +146,34 @@ class FakeEngine:
         )
 
     async def score(self, token_ids: Sequence[int]) -> tuple[float, ...]:
+        await self._is_awake.wait()
         pairs = itertools.pairwise(token_ids)
         return tuple(log_softmax(self._table[before])[token] for before, token in pairs)
 
     async def load(self, version: int, weights: Weights) -> None:
+        assert self._has_weights, "there is no memory to load into"
         self.num_loads += 1
+        self.moves.append(f"loaded {version}")
         await asyncio.sleep(0)
         content = weights.read_bytes() if isinstance(weights, Path) else weights
         assert isinstance(content, bytes)
         self._table = bigram_logits(content[-1])
         self._version = version
+
+    async def rest(self) -> None:
+        self._is_awake.clear()
+        await self._is_idle.wait()
+        self._has_weights = False
+        self.moves.append("rests")
+
+    async def wake_weights(self) -> None:
+        self._has_weights = True
+        self.moves.append("has weights")
+
+    async def wake(self) -> None:
+        assert self._has_weights, "weights come first"
+        self.moves.append("awake")
+        self._is_awake.set()
 
     def decode(self, token_ids: Sequence[int]) -> str:
         return " ".join(WORDS[i] if i > 1 else f"⟨{WORDS[i]}⟩" for i in token_ids)

@@ -10,7 +10,7 @@ import pytest
 
 from protocol.errors import MissingError, VersionError
 from protocol.messages import ExperienceBatch
-from protocol.ports import Learner
+from protocol.ports import Learner, RestingLearner
 from tests.support.contract import Contract
 
 
@@ -54,6 +54,13 @@ class LearnerContract(Contract):
         assert at_once == first == await learner.step(batch)
         reached.version += 1
         await self.take_steps(learner, reached, 1)  # so one version was made, not three
+
+    async def test_goes_on_after_a_rest(self, learner: RestingLearner, reached: Reached) -> None:
+        await self.take_steps(learner, reached, 1)
+        for _ in range(2):
+            for move in (learner.rest, learner.rest, learner.wake, learner.wake):
+                await move()
+            await self.take_steps(learner, reached, 1)
 
     async def test_any_other_step_is_refused(self, learner: Learner, reached: Reached) -> None:
         await self.take_steps(learner, reached, 2)

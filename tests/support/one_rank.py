@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from learners.ppo import PPOLearner
 from learners.reward_fit import RewardTrainer
 from protocol.labels import FitRequest, RewardVersion
@@ -29,6 +31,15 @@ class OneRankLearner:
 
     async def restore(self, version: int, step: int | None = None) -> PolicyVersion:
         return present(self._rank.restore(version, step))
+
+    async def save(self, path: str) -> None:
+        self._rank.save(Path(path))
+
+    async def rest(self) -> None:
+        self._rank.rest()
+
+    async def wake(self) -> None:
+        self._rank.wake()
 
 
 class OneRankTrainer:

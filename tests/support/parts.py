@@ -7,7 +7,7 @@ queue has no fake: see `real_queue`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,8 +46,11 @@ class FakePrompts:
 class FakeActor:
     """Answers at once, unless `may_answer` is cleared, under the version it holds.
 
-    `is_complete` decides which responses end. `requests` are those drawn, each once.
+    `is_complete` decides which responses end. `requests` are those drawn, each once. `note` is told
+    what becomes of it.
     """
+
+    note: Callable[[str], None] = staticmethod(lambda _: None)
 
     def __init__(self, is_complete: Callable[[RolloutRequest], bool] = lambda _: True) -> None:
         self.version = 0
@@ -57,10 +60,25 @@ class FakeActor:
         self._is_complete = is_complete
         self._answers: dict[str, Rollout] = {}
         self._failure: ProbeMismatch | None = None
+        self._is_awake = asyncio.Event()
+        self._is_awake.set()
+        self._num_drawing = 0
 
     async def generate(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
         fresh = {each.rollout_id: each for each in requests if each.rollout_id not in self._answers}
         self.requests += fresh.values()
+        await self._is_awake.wait()
+        self._num_drawing += 1
+        self.note("draws")
+        try:
+            return await self._draw(requests, fresh)
+        finally:
+            self._num_drawing -= 1
+            self.note("drew")
+
+    async def _draw(
+        self, requests: Sequence[RolloutRequest], fresh: Mapping[str, RolloutRequest]
+    ) -> list[Rollout]:
         for rollout_id, request in fresh.items():
             is_complete = self._is_complete(request)
             self._answers[rollout_id] = make_rollout(request, self.version, is_complete=is_complete)
@@ -79,8 +97,23 @@ class FakeActor:
         if policy.probe != PROBE:
             self._failure = ProbeMismatch(f"the probe of version {policy.version} is another")
         self._refuse_unproved()
+        if policy.version > self.version:
+            self.note(f"loads {policy.version}")
         self.version = policy.version
+        if not self._is_awake.is_set():
+            self._is_awake.set()
+            self.note("wakes")
         return PROBE_DIFFERENCE
+
+    async def rest(self) -> None:
+        await asyncio.sleep(0)
+        self._refuse_unproved()
+        if self._is_awake.is_set():
+            self.note("is to rest")
+            self._is_awake.clear()
+            while self._num_drawing:  # noqa: ASYNC110 -- it is asked for nothing else meanwhile
+                await asyncio.sleep(0)
+            self.note("rests")
 
     def _refuse_unproved(self) -> None:
         if self._failure is not None:
@@ -90,14 +123,19 @@ class FakeActor:
 class FakeLearner:
     """Keeps a checkpoint of every second version. `batches` are those trained on, each once.
 
-    What `keep` keeps is a folder under `root`, where there is one, with the episodes in it.
+    What `keep` keeps is a folder under `root`, where there is one, with the episodes in it. `note`
+    is told what becomes of it.
     """
+
+    note: Callable[[str], None] = staticmethod(lambda _: None)
 
     def __init__(self, root: Path | None = None) -> None:
         self._root = root
         self.batches: list[ExperienceBatch] = []
         self.restored: list[int] = []
         self.newest = 0
+        self.is_resting = False
+        self.saved: list[str] = []
         self.kept: dict[int, int] = {}
         """Episodes of the versions that `keep` kept."""
         self._episodes = 0
@@ -111,6 +149,7 @@ class FakeLearner:
                 return self._last[1]
             if batch.step != self.newest:
                 raise VersionError(f"policy step {batch.step} came after step {self.newest - 1}")
+            self._at_work("steps")
             self.batches.append(batch)
             for _ in range(5):  # long enough for the other loops to move
                 await asyncio.sleep(0)
@@ -126,6 +165,7 @@ class FakeLearner:
 
     async def keep(self) -> int:
         async with self._turn:
+            self._at_work("keeps")
             self.kept[self.newest] = self._episodes
             if self._root is not None:
                 folder = self._root / f"v{self.newest:06d}"
@@ -142,6 +182,7 @@ class FakeLearner:
                     self.kept[int(folder.name[1:])] = int((folder / "episodes").read_text())
             if version not in self.kept:
                 raise MissingError(f"no checkpoint of policy version {version}")
+            self._at_work("resumes")
             self.newest, self._episodes = publish_as, self.kept[version]
             policy = make_policy(publish_as, self._episodes)
             return policy if publish_as == version else replace(policy, restored_from=version)
@@ -155,6 +196,7 @@ class FakeLearner:
                 raise VersionError(f"version {step} was to be left, and is not the newest")
             if version not in kept:
                 raise MissingError(f"no checkpoint of policy version {version}")
+            self._at_work("restores")
             self.restored.append(version)
             self.newest += 1
             self._last = None
@@ -162,6 +204,27 @@ class FakeLearner:
             policy = replace(made, restored_from=version)
             self._last_restore = ((version, self.newest - 1), policy)
             return policy
+
+    async def save(self, path: str) -> None:
+        async with self._turn:
+            self._at_work("saves")
+            self.saved.append(path)
+
+    async def rest(self) -> None:
+        async with self._turn:
+            if not self.is_resting:
+                self.is_resting = True
+                self.note("learner rests")
+
+    async def wake(self) -> None:
+        async with self._turn:
+            if self.is_resting:
+                self.is_resting = False
+                self.note("learner wakes")
+
+    def _at_work(self, what: str) -> None:
+        assert not self.is_resting, "its weights are on the host"
+        self.note(what)
 
 
 class FakeRewardService:

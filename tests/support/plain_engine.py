@@ -49,8 +49,10 @@ class PlainEngine:
             None if average_decay is None else WeightAverage(self._trained, average_decay)
         )
         self.num_steps = 0
+        self.is_resting = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        assert not self.is_resting
         return self.module(*args, **kwargs)
 
     def share(self, indices: Tensor) -> Tensor:
@@ -128,6 +130,14 @@ class PlainEngine:
 
     def _weights(self) -> list[tuple[str, Tensor]]:
         return [(n, x) for n, x in self.module.named_parameters() if n not in self._constant]
+
+    def rest(self) -> None:
+        assert not self.is_resting
+        self.is_resting = True
+
+    def wake(self) -> None:
+        assert self.is_resting
+        self.is_resting = False
 
     def close(self) -> None:
         self.module = None

@@ -85,6 +85,21 @@ class RolloutActorContract(Contract):
         [rollout] = await actor.generate(requests(1))
         assert set(rollout.policy_versions) == {loaded}
 
+    async def test_rests_until_a_version_is_loaded(
+        self, actor: RolloutActor, versions: Iterator[int]
+    ) -> None:
+        first = next(versions)
+        await actor.load_policy(self.policy(first))
+        for version in (first, next(versions)):  # the same again, and a newer one
+            await actor.rest()
+            await actor.rest()
+            draw = asyncio.create_task(actor.generate(requests(2)))
+            done, _ = await asyncio.wait({draw}, timeout=0.1)
+            assert not done
+            assert 0.0 <= await actor.load_policy(self.policy(version)) < 1e-3
+            for rollout in await draw:
+                assert set(rollout.policy_versions) == {version}
+
 
 class OwnRolloutActorContract(RolloutActorContract):
     """And what can be tried only on an actor that a test has to itself, in its own process."""

@@ -30,6 +30,7 @@ from protocol.ports import RolloutActor
 from tests.support.fake_engine import (
     PROBE_TOKENS,
     FakeEngine,
+    bigram_logits,
     fake_policy,
     fake_weights,
 )
@@ -382,3 +383,67 @@ async def test_stats_count_tokens_and_time(
 async def test_stop_stops_the_engine(worker: RolloutWorker, engine: FakeEngine) -> None:
     await worker.stop()
     assert engine.num_stops == 1
+
+
+async def test_new_weights_are_in_place_before_a_woken_engine_takes_its_cache(
+    worker: RolloutWorker, engine: FakeEngine, tmp_path: Path
+) -> None:
+    await worker.rest()
+    await worker.load_policy(fake_policy(1, tmp_path))
+    assert engine.moves == ["rests", "has weights", "loaded 1", "awake"]
+
+
+async def test_a_woken_engine_is_proved_though_it_has_what_it_had(
+    worker: RolloutWorker, engine: FakeEngine, tmp_path: Path
+) -> None:
+    policy = fake_policy(1, tmp_path)
+    await worker.load_policy(policy)
+    await worker.rest()
+    engine._table = bigram_logits(2)  # what was on the host is not what was put there
+    with pytest.raises(ProbeMismatch):
+        await worker.load_policy(policy)
+
+
+async def test_what_is_being_drawn_is_answered_before_it_rests(
+    worker: RolloutWorker, engine: FakeEngine
+) -> None:
+    engine.pause_at = 2
+    draw = asyncio.create_task(worker.generate([request()]))
+    await engine.paused.wait()
+    resting = asyncio.create_task(worker.rest())
+    await asyncio.sleep(0)
+    assert not resting.done()
+    engine.release.set()
+    [rollout] = await draw
+    await resting
+    assert len(rollout.token_ids) == 8
+    assert engine.moves == ["rests"]
+
+
+async def test_who_asks_it_to_rest_and_goes_away_leaves_it_at_rest(
+    worker: RolloutWorker, engine: FakeEngine, tmp_path: Path
+) -> None:
+    engine.pause_at = 2
+    draw = asyncio.create_task(worker.generate([request()]))
+    await engine.paused.wait()
+    resting = asyncio.create_task(worker.rest())
+    await asyncio.sleep(0)
+    resting.cancel()
+    engine.release.set()
+    await draw
+    await worker.load_policy(fake_policy(1, tmp_path))  # comes after, though nobody waited
+    assert engine.moves == ["rests", "has weights", "loaded 1", "awake"]
+
+
+async def test_an_engine_that_died_at_rest_says_so_from_then_on(
+    worker: RolloutWorker, engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dead() -> None:
+        raise EngineDied("the vLLM engine core died")
+
+    await worker.rest()
+    monkeypatch.setattr(engine, "wake_weights", dead)
+    policy = fake_policy(1, tmp_path)
+    for call in (worker.load_policy(policy), worker.load_policy(policy), worker.rest()):
+        with pytest.raises(EngineDied):
+            await call

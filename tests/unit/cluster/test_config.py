@@ -153,6 +153,58 @@ def test_a_split_engine_has_its_gpus(gpus: float, is_enough: bool) -> None:
         parse_config(content, "test")
 
 
+def in_turns(**changes: dict[str, object]) -> dict[str, Any]:
+    content: dict[str, Any] = devices("shared_memory", 0.2, 0.5)
+    content |= {"run": {"max_policy_lag": 0}, "learner": {"zero_stage": 2}}
+    content["cluster"]["colocation"] = "turns"
+    for section, values in changes.items():
+        content[section] = {**content.get(section, {}), **values}
+    return content
+
+
+def test_learner_and_engines_can_have_one_gpu_in_turns() -> None:
+    assert parse_config(in_turns(), "test").cluster.colocation == "turns"
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"cluster": {"gpus_per_actor": 0}}, "a process on the CPU has none: set cluster.gpus_per"),
+        ({"cluster": {"gpus_per_learner_rank": 0}}, "on the CPU has none: set cluster.gpus_per"),
+        ({"learner": {"num_ranks": 2}}, r"learner\.num_ranks is 2: set it to 1"),
+        (
+            {"rollouts": {"num_actors": 3}},
+            r"the actors and the learner ask for 1\.1: lower cluster",
+        ),
+        ({"run": {"max_policy_lag": 2}}, r"run\.max_policy_lag is 2: set it to 0"),
+        (
+            {
+                "rollouts": {"weight_transport": "ipc", "num_actors": 1},
+                "cluster": {"gpus_per_learner_rank": 0.25},
+            },
+            "'ipc' do not go together, .* choose 'shared_memory'",
+        ),
+        ({"rollouts": {"weight_transport": "nccl"}}, "'nccl' do not go together, .* choose"),
+        ({"learner": {"zero_stage": 0}}, r"learner\.zero_stage is 0: set it to 2"),
+        ({"learner": {"zero_stage": 3}}, r"learner\.zero_stage is 3: set it to 2"),
+    ],
+)
+def test_turns_are_refused_where_they_cannot_be_taken(
+    changes: dict[str, dict[str, object]], complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        parse_config(in_turns(**changes), "test")
+    assert "leave cluster.colocation at 'beside'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_turns_are_refused_to_an_engine_of_several_gpus() -> None:
+    content = in_turns(rollouts={"tensor_parallel_size": 2, "num_actors": 1})
+    content["cluster"]["gpus_per_actor"] = 2
+    with pytest.raises(ConfigError, match=r"rollouts\.tensor_parallel_size is 2: set it to 1"):
+        parse_config(content, "test")
+
+
 def rounds(labels: dict[str, object], **run: object) -> dict[str, object]:
     return {
         "people": ["ann"],

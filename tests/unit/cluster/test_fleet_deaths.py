@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from cluster.loops.fleet import RolloutFleet
+from cluster.loops.turns import Turns
 from cluster.supervision.config import RestartsConfig
 from cluster.supervision.restarts import Restarts
 from protocol.errors import (
@@ -61,6 +62,9 @@ class MortalActor(FakeActor):
         self.loaded.append(policy.version)
         return difference
 
+    async def rest(self) -> None:
+        await self._unless_dead(super().rest())
+
     async def _unless_dead(self, call: Coroutine[Any, Any, T]) -> T:
         answer = asyncio.ensure_future(call)
         both: set[asyncio.Future[Any]] = {answer, self._died}
@@ -76,7 +80,14 @@ class MortalActor(FakeActor):
 class World:
     """A fleet of actors that may die, each replaced by a new one as soon as it may start."""
 
-    def __init__(self, count: int = 2, *, max_restarts: int = 10, timeout_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        count: int = 2,
+        *,
+        max_restarts: int = 10,
+        timeout_s: float = 60.0,
+        turns: Turns | None = None,
+    ) -> None:
         self.actors = [MortalActor() for _ in range(count)]
         self.started: list[tuple[int, MortalActor]] = []
         """Replacements, with the index they were started for."""
@@ -91,8 +102,15 @@ class World:
             RestartsConfig(max_restarts=max_restarts, first_pause_s=0.001),
             lambda part, cause: self.told.append((part, type(cause).__name__)),
         )
+        self.ended: list[int] = []
         self.fleet = RolloutFleet(
-            self.actors, 2, replace=self._replace, restarts=restarts, timeout_s=timeout_s
+            self.actors,
+            2,
+            replace=self._replace,
+            end=self.ended.append,
+            turns=turns,
+            restarts=restarts,
+            timeout_s=timeout_s,
         )
 
     async def _replace(self, index: int) -> MortalActor:
@@ -385,4 +403,57 @@ async def test_a_closed_fleet_starts_nobody() -> None:
     world.may_start.set()
     await asyncio.sleep(0.02)
     assert world.started == []
+    await world.fleet.close()
+
+
+class Silent:
+    """The other part of a device; it has nothing to move."""
+
+    async def rest(self) -> None:
+        """Move nothing."""
+
+    async def wake(self) -> None:
+        """Move nothing."""
+
+
+async def test_an_actor_that_dies_at_rest_is_replaced_in_its_turn_and_rests_with_the_others() -> (
+    None
+):
+    turns = Turns()
+    world = World(turns=turns)
+    learner = turns.join(Silent())
+    await world.fleet.load_policy(make_policy(1))
+    async with learner:
+        world.actors[0].die(EngineDied("the vLLM engine core died"))
+        loading = asyncio.create_task(world.fleet.load_policy(make_policy(2)))
+        await settle()
+        assert not loading.done()
+        assert world.started == []
+    assert await loading == PROBE_DIFFERENCE
+    await until(lambda: world.started)
+    await settle()
+    [(index, replacement)] = world.started
+    assert (index, replacement.loaded) == (0, [2])
+    async with learner:
+        assert not replacement._is_awake.is_set()
+        assert not world.actors[1]._is_awake.is_set()
+        drawing = world.drawing(4)
+        await settle()
+        assert not drawing.done()
+    assert len(await drawing) == 4
+    await world.fleet.close()
+
+
+async def test_an_actor_that_will_not_rest_is_ended_before_the_learner_goes_to_work() -> None:
+    turns = Turns()
+    world = World(turns=turns, timeout_s=0.05)
+    learner = turns.join(Silent())
+    await world.fleet.load_policy(make_policy(1))
+    world.actors[0].hangs = True
+    async with learner:
+        assert world.ended == [0]
+        await settle()
+        assert world.started == []  # there is no room for another yet
+    assert len(await world.drawing(4)) == 4
+    await until(lambda: world.started)
     await world.fleet.close()

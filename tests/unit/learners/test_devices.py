@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,9 +17,12 @@ import torch
 from learners import engine_state
 from learners.comparisons import calibration_error
 from learners.config import PolicyConfig
+from learners.engine import Engine
 from learners.ppo import PPOLearner
+from learners.reference import FrozenCopy
 from learners.reward_fit import RewardTrainer
 from learners.supervised import SupervisedLearner
+from learners.weight_average import WeightAverage
 from learners.weights import SharedMemoryPublisher
 from reward_service.buckets import BatchLimits
 from reward_service.bundle import load_bundle
@@ -190,6 +194,37 @@ def test_an_engine_is_restored_where_its_weights_are() -> None:
         other.learn()
         for name, x in other.module.state_dict().items():
             assert torch.equal(x.cpu(), after[name])
+
+
+def test_a_reference_rests_on_the_host_and_comes_back(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("learners.ppo.Engine", EngineElsewhere)
+    with second_device():
+        learner = make_ppo(model_folder, tmp_path)
+        learner.step(inputs.experience_batch(0))
+        reference = learner._reference
+        assert isinstance(reference, FrozenCopy)
+        weights = list(reference._model.parameters())
+        learner.rest()
+        assert not any(map(is_second, weights))
+        learner.wake()
+        assert all(map(is_second, weights))
+        learner.step(inputs.experience_batch(1))
+
+
+def test_what_deepspeed_does_not_move_rests_on_the_host_and_comes_back() -> None:
+    with second_device():
+        module = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 2)).to(SECOND)
+        module[0].requires_grad_(False)
+        engine: Any = object.__new__(Engine)
+        engine._engine = SimpleNamespace(module=module)
+        engine._average = WeightAverage(list(module[1].parameters()), 0.5)
+        for device in (torch.device("cpu"), SECOND):
+            engine._move_others(device)
+            moved = [*module[0].parameters(), *engine._average.state().values()]
+            assert [is_second(x) for x in moved] == [device == SECOND] * 4
+            assert all(is_second(x) for x in module[1].parameters())  # are DeepSpeed's to move
 
 
 def test_a_calibration_error_is_counted_where_its_numbers_are() -> None:

@@ -114,6 +114,14 @@ async def keep(world: World) -> None:
     rank.stop()
 
 
+async def rest(world: World) -> None:
+    rank = started(world)
+    for move in (rank.wake, rank.rest, rank.rest, rank.wake, rank.wake):
+        move()
+    assert present(rank.step(inputs.experience_batch(0))).policy.version == 1
+    rank.stop()
+
+
 async def resume(world: World) -> None:
     rank = started(world)
     rank.step(inputs.experience_batch(0))
@@ -173,6 +181,8 @@ LEARNER: Table = {
     "keep": keep,
     "resume": resume,
     "send": send,
+    "rest": rest,
+    "wake": rest,
     "save": save,
     "stop": stop_learner,
 }

@@ -76,6 +76,11 @@ async def rollout_actor(folder: Path) -> None:
     policy = fake_policy(1, folder)
     assert await shell.load_policy(policy) == await shell.load_policy(policy)
     assert (await shell.stats()).num_loads == 1
+    await asyncio.gather(shell.rest(), shell.rest())
+    await shell.rest()
+    assert engine.moves.count("rests") == 1
+    assert await shell.load_policy(policy) == await shell.load_policy(policy)
+    assert engine.moves[1:] == ["rests", "has weights", "awake"]
     await shell.stop()
     await shell.stop()
 
@@ -84,6 +89,7 @@ ACTOR: Table = {
     "start": rollout_actor,
     "generate": rollout_actor,
     "load_policy": rollout_actor,
+    "rest": rollout_actor,
     "stats": READS,
     "stop": rollout_actor,
 }

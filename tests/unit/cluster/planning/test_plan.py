@@ -451,3 +451,62 @@ def test_a_driver_that_does_not_answer_tells_of_none(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     assert gpu_sizes() == []
+
+
+def on_one_gpu(colocation: str, **learner: Any) -> RunConfig:
+    return config(
+        run={"episodes": 5120, "max_policy_lag": 0},
+        rollouts={"num_actors": 1, "dtype": "bfloat16", "kv_cache_gib": 8},
+        learner={"zero_stage": 2, "dtype": "bfloat16", **learner},
+        cluster={
+            "gpus_per_actor": 0.25,
+            "gpus_per_learner_rank": 0.25,
+            "gpus_per_reward_replica": 0.25,
+            "colocation": colocation,
+        },
+    )
+
+
+def test_in_turns_a_gpu_holds_the_larger_side_and_what_the_other_keeps() -> None:
+    beside = make_plan(on_one_gpu("beside"), LARGE, machine(1))
+    plan = make_plan(on_one_gpu("turns"), LARGE, machine(1))
+    learner, actor = named(plan, "learner rank 0"), named(plan, "rollout actor 0")
+    always = (
+        named(plan, "reward trainer rank 0").on_device + named(plan, "reward replica 0").on_device
+    )
+    [gpu] = plan.devices
+    assert gpu.sides == ("learner", "engines")
+    assert gpu.used_in("learner") == learner.on_device + actor.model["library"] + always
+    assert gpu.used_in("engines") == actor.on_device + learner.model["library"] + always
+    assert gpu.used == gpu.used_in("learner") > gpu.used_in("engines")
+    assert beside.devices[0].used == learner.on_device + actor.on_device + always
+    assert gpu.certain == beside.devices[0].certain - actor.certain
+
+
+def test_in_turns_what_rests_is_on_the_host() -> None:
+    beside = make_plan(on_one_gpu("beside"), LARGE, machine(1))
+    plan = make_plan(on_one_gpu("turns"), LARGE, machine(1))
+
+    def more_of(name: str) -> int:
+        return named(plan, name).of_host - named(beside, name).of_host
+
+    actor, learner = named(plan, "rollout actor 0").model, named(plan, "learner rank 0").model
+    assert more_of("rollout actor 0") == actor["weights"]
+    assert more_of("learner rank 0") == learner["weights"] + learner["optimizer"]
+    assert more_of("reward trainer rank 0") == more_of("reward replica 0") == 0
+
+
+def test_a_plan_tells_of_both_turns() -> None:
+    run = on_one_gpu("turns")
+    plan = make_plan(run, LARGE, machine(1))
+    [gpu] = plan.devices
+    advice = advise(run, plan, lambda changed: make_plan(changed, LARGE, machine(1)))
+    told = json.loads(as_json(plan, advice))
+    assert told["devices"][0]["turns"] == {
+        "learner": gpu.used_in("learner"),
+        "engines": gpu.used_in("engines"),
+    }
+    text = " ".join(as_text(plan, advice).split())
+    assert f"{gpu.used_in('learner') / GIB:.1f} in the turn of the learner" in text
+    assert f"{gpu.used_in('engines') / GIB:.1f} in the turn of the engines" in text
+    assert "are wanted in the turn of the learner by" in text

@@ -1,0 +1,62 @@
+"""Where the processes of the policy are placed: on bundles of their own, or all on one device."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from ray.util.placement_group import PlacementGroup
+
+from cluster.config import RunConfig
+from cluster.starting.ranks import on_bundle
+
+Reserve = Callable[[int, dict[str, float], str, str], Coroutine[Any, Any, PlacementGroup]]
+"""(how many, resources of each, strategy, what they are for) → a group of so many bundles."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seats:
+    """Places of processes that are alike: a bundle each, or all on the first."""
+
+    group: PlacementGroup
+    resources: dict[str, float]
+    """Of each process."""
+    is_shared: bool = False
+
+    def options(self, index: int) -> dict[str, Any]:
+        """Return the options that start a process at its place."""
+        return on_bundle(self.group, 0 if self.is_shared else index, self.resources)
+
+
+async def reserve_policy(config: RunConfig, reserve: Reserve) -> tuple[Seats, Seats]:
+    """Reserve places for the learner's ranks and for the rollout actors.
+
+    Those that have a GPU in turns get one bundle, whose share of a GPU is of one device; of two
+    bundles nobody could say so.
+    """
+    cluster = config.cluster
+    of_rank = resources_of(config, cluster.gpus_per_learner_rank)
+    of_actor = resources_of(config, cluster.gpus_per_actor)
+    ranks, actors = config.learner.num_ranks, config.rollouts.num_actors
+    if cluster.colocation == "turns":
+        total = {name: ranks * of_rank[name] + actors * of_actor[name] for name in of_rank}
+        group = await reserve(1, total, "PACK", "place for learner and rollout actors")
+        return (
+            Seats(group=group, resources=of_rank, is_shared=True),
+            Seats(group=group, resources=of_actor, is_shared=True),
+        )
+    async with asyncio.TaskGroup() as both:
+        group_of_ranks = both.create_task(reserve(ranks, of_rank, "PACK", "learner ranks"))
+        group_of_actors = both.create_task(reserve(actors, of_actor, "SPREAD", "rollout actors"))
+    return (
+        Seats(group=group_of_ranks.result(), resources=of_rank),
+        Seats(group=group_of_actors.result(), resources=of_actor),
+    )
+
+
+def resources_of(config: RunConfig, gpus: float) -> dict[str, float]:
+    """Return what Ray is asked for a process with so many GPUs."""
+    resources = {"CPU": config.cluster.cpus_per_part}
+    return {**resources, "GPU": gpus} if gpus else resources
