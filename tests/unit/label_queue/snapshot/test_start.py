@@ -16,10 +16,12 @@ from label_queue.snapshot import file as snapshot_file
 from label_queue.snapshot.file import Places
 from label_queue.snapshot.folding import NOWHERE
 from label_queue.snapshot.writer import fill
-from protocol.labels import ComparisonQuery, Submitted
+from protocol.labels import Submitted
 from tests.support.held_folds import held_by
 from tests.support.labels import (
     ManualClock,
+    make_assignment,
+    make_event,
     make_exclusion,
     make_query,
 )
@@ -39,23 +41,16 @@ def test_a_start_goes_on_from_it(ledger_store: LedgerStore, ledger: SqlLedger, p
     assert again.label_events == 18
 
 
-def test_queries_stay_text_until_somebody_asks_for_them(
+def test_only_queries_that_are_open_are_read(
     ledger_store: LedgerStore, ledger: SqlLedger, path: Path
 ) -> None:
+    ledger.write([make_query(11, purpose="train", num_wanted=1), make_assignment(make_query(11))])
+    ledger.write([make_event(make_query(11))])  # and nothing is open of it
     fill(order(ledger_store.place, path))
-    reads: list[str] = []
-    state, _, _ = folded(ledger, path)
-    read = state.board.queries._read
-    assert read is not None
-
-    def noted(text: str) -> ComparisonQuery:
-        reads.append(text)
-        return read(text)
-
-    state.board.queries._read = noted
-    assert state.board.queries["q9"] is state.board.queries["q9"]
-    assert state.board.queries["q9"] == make_query(9, purpose="train", num_wanted=2)
-    assert len(reads) <= 1
+    queries = folded(ledger, path)[0].board.queries
+    assert queries.num_held == len(queries) - 1
+    assert queries["q11"] == make_query(11, purpose="train", num_wanted=1)
+    assert queries.num_held == len(queries)
 
 
 def test_a_queue_that_starts_from_it_asks_and_fits_as_one_that_does_not(
