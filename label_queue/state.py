@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from label_queue.config import LabelsConfig
-from label_queue.figures.label_figures import LabelFigures
+from label_queue.figures.label_figures import RECENT, LabelFigures
 from label_queue.folds.access import Access
 from label_queue.folds.board import QueryBoard
 from label_queue.folds.cord import RELEASED, after
@@ -163,6 +163,8 @@ class LabelState:
                     self.board.queries.hold(e.query_id for e in some if isinstance(e, LabelChange))
                 for record in some:
                     self.apply(record)
+        # The figures look back on these; one by one they would be read on the event loop.
+        self.board.queries.hold(e.query_id for e in self.history.newest_submits(RECENT))
         self._settle()
 
     def folds(self) -> dict[str, object]:

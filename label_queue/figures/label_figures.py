@@ -19,13 +19,12 @@ from label_queue.figures.validation import (
 )
 from label_queue.figures.validation_votes import ValidationFold
 from label_queue.folds.board import QueryBoard
-from label_queue.folds.dataset import as_comparison
 from label_queue.folds.history import LabelHistory
 from label_queue.folds.lineage import left_behind
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.percentile import percentile
 from label_queue.quality.gold import gold_accuracy
-from label_queue.quality.preference import TRAINING
+from label_queue.quality.preference import TIE, TRAINING
 from label_queue.quality.purposes import purpose_of
 from protocol.labels import AnswerEvent, Submitted
 
@@ -222,9 +221,10 @@ class LabelFigures:
     def _agreement(self, recent: Sequence[AnswerEvent]) -> float:
         units: dict[str, list[str]] = defaultdict(list)
         for event in recent:
-            comparison = as_comparison(self._board.queries[event.query_id], event)
-            if comparison is not None and comparison.outcome != "ranking":
-                units[event.query_id].append(str(comparison.choice))
+            if event.outcome in ("choice", "tie"):
+                candidates = self._board.queries[event.query_id].candidates
+                places = (i for i, c in enumerate(candidates) if c.candidate_id == event.choice)
+                units[event.query_id].append(str(next(places, TIE)))
         return nominal_alpha(units.values())
 
 

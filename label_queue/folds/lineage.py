@@ -190,7 +190,7 @@ def parents(
     Where a crash kept a version out of the ledger, the one known before it stands for it.
     """
     lines = Lines()
-    lines.grow_to(sorted(policies, key=lambda each: each.version))
+    lines.grow_to(tuple(policies))
     return lines.parents
 
 
@@ -204,10 +204,21 @@ class Lines:
         """Each with the version it came from, by version."""
 
     def grow_to(self, policies: Sequence[PolicyProvenance]) -> None:
-        """Take those of a ledger that has grown, rising, of which the first are known."""
-        for policy in policies[len(self.versions) :]:
+        """Take those of a ledger that has grown, of which the first are known.
+
+        They rise, but for ρ in a ledger that had none at first: then all are taken anew.
+        """
+        new = policies[len(self.versions) :]
+        if any(policy.version < self._newest for policy in new):
+            self.versions.clear()
+            self.parents.clear()
+            new = policies
+        for policy in sorted(new, key=lambda each: each.version):
             before = self.versions[-1] if self.versions else None
-            assert before is None or before < policy.version, "policy versions only ever rise"
             parent = before if policy.restored_from is None else policy.restored_from
             self.parents[policy.version] = (policy, parent)
             self.versions.append(policy.version)
+
+    @property
+    def _newest(self) -> int:
+        return self.versions[-1] if self.versions else 0

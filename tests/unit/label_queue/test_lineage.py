@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from label_queue.folds.lineage import (
     Lines,
     Memories,
@@ -65,8 +63,16 @@ def test_lines_of_descent_grow_by_the_versions_that_came() -> None:
     assert lines.parents == parents(reversed(policies))
     assert [parent for _, parent in lines.parents.values()] == [None, 0, 1]
     assert lines.versions == [0, 1, 3]
-    with pytest.raises(AssertionError, match="only ever rise"):
-        lines.grow_to([*policies, make_provenance(2)])
+
+
+def test_the_starting_policy_may_be_told_of_late() -> None:
+    policies = [make_provenance(1, 1), make_provenance(2, 1), make_provenance(0)]
+    lines = Lines()
+    for count in (2, 3, 3):
+        lines.grow_to(policies[:count])
+    assert lines.versions == [0, 1, 2]
+    assert [parent for _, parent in lines.parents.values()] == [None, 0, 1]
+    assert lines.parents == parents(policies)
 
 
 def test_a_policy_stays_touched_though_its_reward_is_clean() -> None:

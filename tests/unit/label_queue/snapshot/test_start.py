@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from label_queue.ledger.lookup import Lookup
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
 from label_queue.snapshot import file as snapshot_file
@@ -41,9 +43,32 @@ def test_a_start_goes_on_from_it(ledger_store: LedgerStore, ledger: SqlLedger, p
     assert again.label_events == 18
 
 
-def test_only_queries_that_are_open_are_read(
-    ledger_store: LedgerStore, ledger: SqlLedger, path: Path
+def test_what_the_figures_look_back_on_is_read_together_at_the_start(
+    ledger_store: LedgerStore,
+    ledger: SqlLedger,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    fill(order(ledger_store.place, path))
+    finds: list[int] = []
+    find = Lookup.find
+
+    def counted(lookup: Lookup, kind: object, keys: Sequence[str]) -> Mapping[str, object]:
+        finds.append(len(keys))
+        return find(lookup, kind, keys)
+
+    monkeypatch.setattr(Lookup, "find", counted)
+    state = folded(ledger, path)[0]
+    assert sum(finds) == 10
+    finds.clear()
+    state.stats(2_000.0, 10)
+    assert finds == []
+
+
+def test_only_queries_that_are_open_or_new_are_read(
+    ledger_store: LedgerStore, ledger: SqlLedger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("label_queue.state.RECENT", 0)
     ledger.write([make_query(11, purpose="train", num_wanted=1), make_assignment(make_query(11))])
     ledger.write([make_event(make_query(11))])  # and nothing is open of it
     fill(order(ledger_store.place, path))
