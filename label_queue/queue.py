@@ -42,6 +42,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from uuid6 import uuid7
@@ -49,10 +50,12 @@ from uuid6 import uuid7
 from label_queue.asking.asker import Asker
 from label_queue.config import LabelsConfig
 from label_queue.fitting.reward_fits import RewardFits
+from label_queue.fitting.weighing import Weigher, WeighingThread
 from label_queue.labeling.admissions import Admissions
 from label_queue.labeling.desk import LabelingDesk
 from label_queue.labeling.own_work import OwnWork
 from label_queue.ledger.group_commit import GroupCommit
+from label_queue.ledger.lookup import Lookup
 from label_queue.ledger.records import Ledger, Record
 from label_queue.ledger.room import DiskRoom
 from label_queue.oversight.cord import Cord
@@ -93,15 +96,19 @@ class LabelQueue:
         new_id: Callable[[], str] = new_uuid7,
         settle: Callable[[], None] = lambda: None,
         snapshot: Path | None = None,
+        weigher: Weigher | None = None,
     ) -> None:
         """Take over a ledger and fold it into the present. The ledger is closed by `close`.
 
         `guidelines` is the Markdown text that labelers are shown; `settle` is called each time many
-        records came that stay in memory; `snapshot` is where one of the folds may be. Raises
-        MissingError or InputError where the configured gold file cannot be read.
+        records came that stay in memory; `snapshot` is where one of the folds may be; `weigher`
+        finds the labelers' reliabilities, by default in a thread. Raises MissingError or InputError
+        where the configured gold file cannot be read.
         """
         rng = random.Random(seed)
-        state = LabelState(config, schedule, clock, settle=settle)
+        self._lookup = Lookup(ledger)
+        find_queries = partial(self._lookup.find, ComparisonQuery)
+        state = LabelState(config, schedule, clock, settle=settle, find_queries=find_queries)
         folded = load(state, ledger, snapshot, config.quality)
         moment = AskMoment(now=clock(), labels=state.history.num_submitted)
         for record in ledger.write(new_templates(config, state.board.queries, run_id, moment)):
@@ -124,7 +131,17 @@ class LabelQueue:
             state, commits, config, schedule, run_id=run_id, rng=rng, clock=clock, new_id=new_id
         )
         learned = state.learned
-        fits = RewardFits(state, commits, config, schedule, learned=learned, seed=seed, clock=clock)
+        self._weigher = weigher or WeighingThread()
+        fits = RewardFits(
+            state,
+            commits,
+            config,
+            schedule,
+            learned=learned,
+            seed=seed,
+            clock=clock,
+            weigher=self._weigher,
+        )
         oversight = Oversight(
             state,
             commits,
@@ -172,4 +189,6 @@ class LabelQueue:
         """Finish what is being written, let go of the ledger and wake all who wait. Idempotent."""
         if not self.state.is_closed:
             self.state.close()
+            await self._weigher.close()
             await self.commits.close()
+            self._lookup.close()

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from label_queue.config import LabelsConfig, Mode
 from label_queue.connectors.outposts import Outposts
+from label_queue.fitting.weighing_process import WeighingProcess
 from label_queue.labeling.guidelines import read_guidelines
 from label_queue.ledger.opening import open_when_free
 from label_queue.ledger_place import LedgerPlace
@@ -91,6 +92,7 @@ class LabelQueueShell(Sides):
             # as long as there are labels, each time.
             settle=gc.freeze,
             snapshot=snapshot,
+            weigher=WeighingProcess(ledger),
         )
         recollection = recall()
         self._queue.take_in(recollection.reference, recollection.first_samples)

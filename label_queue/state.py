@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from label_queue.config import LabelsConfig
-from label_queue.figures.label_figures import LabelFigures
+from label_queue.figures.label_figures import RECENT, LabelFigures
 from label_queue.folds.access import Access
 from label_queue.folds.board import QueryBoard
 from label_queue.folds.cord import RELEASED, after
 from label_queue.folds.gold_book import GoldBook
 from label_queue.folds.history import LabelHistory
 from label_queue.folds.leases import LeaseTerms
-from label_queue.folds.shared_tokens import share_tokens
-from label_queue.folds.view import LearnedLabels, LedgerView
+from label_queue.folds.view import EventsUpToNow, LearnedLabels, LedgerView
 from label_queue.ledger.records import (
     ConnectorOffset,
     DeadLetter,
@@ -27,11 +28,11 @@ from label_queue.ledger.records import (
     TokenRevocation,
     stream_of,
 )
-from label_queue.ledger.tables import STREAMS
 from label_queue.outside import NoTools, OutsideTools
 from label_queue.quality.speed import time_taken_s
 from label_queue.quality.tallies import Tallies
 from label_queue.schedule import LabelSchedule
+from label_queue.shelf import FOUND_AT_ONCE, Finder
 from label_queue.signals import Change, Line
 from protocol.cord import CordEvent
 from protocol.errors import QueueClosed
@@ -39,6 +40,7 @@ from protocol.labels import (
     Assignment,
     ComparisonQuery,
     GoldEvent,
+    LabelChange,
     LabelEvent,
     PolicyProvenance,
     RewardVersion,
@@ -64,12 +66,17 @@ class LabelState:
         clock: Callable[[], float],
         *,
         settle: Callable[[], None] = lambda: None,
+        find_queries: Finder[ComparisonQuery] | None = None,
     ) -> None:
-        """Begin with an empty ledger. `settle` is called each time many records came to stay."""
+        """Begin with an empty ledger.
+
+        `settle` is called each time many records came to stay; `find_queries` finds those that are
+        not in memory; None: all are.
+        """
         self._settle = settle
         self._num_applied = 0
         self.board = QueryBoard(
-            initial=schedule.initial, interval=schedule.interval, read=_read_query
+            initial=schedule.initial, interval=schedule.interval, find=find_queries
         )
         self.history = LabelHistory(self.board.queries, config.quality)
         self.terms = LeaseTerms(config.lease)
@@ -93,6 +100,12 @@ class LabelState:
         """Reward versions that were served, by version, rising."""
         self.policies: dict[int, PolicyProvenance] = {}
         """Policy versions that the label queue was told of, by version, rising."""
+        self.policy_version = 0
+        """The newest of them; 0 is ρ."""
+        self.reward_version = 0
+        """The newest that was served; 0 before the first."""
+        self.reliability: Mapping[str, float] = {}
+        """Each labeler's a_ℓ as of the last fit; empty before the first. Not to be changed."""
         self.connector_offsets: dict[str, str] = {}
         """How far each outside source was read."""
         self.outside: OutsideTools = NoTools()
@@ -112,6 +125,7 @@ class LabelState:
         self.line = Line(lambda name: not self.board.num_leased(name, clock()))
         """Labelers who wait for a task."""
         self.is_closed = False
+        self._growing = asyncio.Lock()
         # By `stream_of` the records.
         self._take: dict[Any, Callable[[Any], None]] = {
             LabelerToken: self.access.add,
@@ -142,8 +156,15 @@ class LabelState:
         """
         after, through = after or {}, through or {}
         for kind in self._take:
-            for record in ledger.each(kind, after.get(kind, 0), through.get(kind)):
-                self.apply(record)
+            records = ledger.each(kind, after.get(kind, 0), through.get(kind))
+            while some := list(islice(records, FOUND_AT_ONCE)):
+                if kind is LabelEvent:
+                    # Those of a large ledger are on disk by now, and read one by one otherwise.
+                    self.board.queries.hold(e.query_id for e in some if isinstance(e, LabelChange))
+                for record in some:
+                    self.apply(record)
+        # The figures look back on these; one by one they would be read on the event loop.
+        self.board.queries.hold(e.query_id for e in self.history.newest_submits(RECENT))
         self._settle()
 
     def folds(self) -> dict[str, object]:
@@ -180,7 +201,7 @@ class LabelState:
 
     def active_labelers(self, now: float) -> set[str]:
         """Return the labelers who hold a task, wait for one, or gave a label lately."""
-        recent = {event.labeler_id for event in self.history.received_since(now - ACTIVE_S)}
+        recent = self.history.labelers_since(now - ACTIVE_S)
         return self.board.holders(now) | self.with_empty_hands(now) | recent
 
     def stats(self, now: float, scheduled: int) -> dict[str, float]:
@@ -188,21 +209,20 @@ class LabelState:
         num_active = len(self.active_labelers(now))
         return self.figures.stats(now=now, scheduled=scheduled, num_active=num_active)
 
-    @property
-    def policy_version(self) -> int:
-        """The newest that was told of; 0 is ρ."""
-        return max(self.policies, default=0)
+    async def online_stats(self) -> dict[str, float]:
+        """Return the metrics on the axis `policy/step` that are defined by now, axis left out."""
+        await self._grow()
+        return self.figures.online_stats()
 
-    @property
-    def reward_version(self) -> int:
-        """The newest that was served; 0 before the first."""
-        return max(self.rewards, default=0)
+    async def coverage(self) -> tuple[float, ...]:
+        """Return, for each query made since the first reward version, how much it had learned."""
+        await self._grow()
+        return self.figures.coverage()
 
-    @property
-    def reliability(self) -> dict[str, float]:
-        """Each labeler's a_ℓ as of the last fit; empty before the first."""
-        version = self.rewards.get(self.reward_version)
-        return {} if version is None else dict(version.labeler_weights)
+    async def _grow(self) -> None:
+        """Measure how online the run is; in a thread: with a refit all its labels are gone over."""
+        async with self._growing:
+            await asyncio.to_thread(self.figures.grow_online, self.view())
 
     def standings_key(self) -> tuple[object, ...]:
         """Return what changes when labels are held, let go, excluded or taken in again."""
@@ -218,7 +238,7 @@ class LabelState:
             present,
             queries=self.board.queries.up_to_now(),
             assignments=self.board.assignments.up_to_now(),
-            events=tuple(present.events),
+            events=EventsUpToNow(self.history.events),
         )
 
     def _present(self) -> LedgerView:
@@ -272,10 +292,14 @@ class LabelState:
 
     def _take_reward(self, version: RewardVersion) -> None:
         self.rewards[version.version] = version
+        if version.version >= self.reward_version:
+            self.reward_version = version.version
+            self.reliability = dict(version.labeler_weights)
         self.change.notify()
 
     def _take_policy(self, policy: PolicyProvenance) -> None:
         self.policies[policy.version] = policy
+        self.policy_version = max(self.policy_version, policy.version)
         self.episodes = max(self.episodes, policy.episodes)
         self.change.notify()
 
@@ -293,8 +317,3 @@ class LabelState:
         """Raise QueueClosed once the queue is closed."""
         if self.is_closed:
             raise QueueClosed("the label queue was closed")
-
-
-def _read_query(text: str) -> ComparisonQuery:
-    query: ComparisonQuery = STREAMS[ComparisonQuery].adapter.validate_json(text)
-    return share_tokens(query)

@@ -21,6 +21,7 @@ LOGITS_COPIES = 3
 SMALL_PROCESSES = {
     "driver": 400 * MIB,
     "label queue": 250 * MIB,
+    "weigher of labelers": 200 * MIB,
     "intake": 200 * MIB,
     "metrics hub": 250 * MIB,
     "reward announcer": 100 * MIB,

@@ -21,7 +21,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 
 from label_queue.config import IntakeConfig
 from label_queue.connector_config import ConnectorSection
@@ -39,6 +38,7 @@ from label_queue.connectors.translation import (
 from label_queue.labeling.submissions import change_refused
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import ConnectorOffset, DeadLetter, Record
+from label_queue.shelf import names_since
 from label_queue.state import LabelState
 from protocol.errors import InvalidLabel, LabelError
 from protocol.labels import Assignment, LabelChange, Retracted, Revised, Submitted
@@ -163,10 +163,11 @@ class OutsideLabels:
     def _catch_up(self) -> None:
         """Fold in what the ledger gained since the last call, by whomever."""
         board, history = self._state.board, self._state.history
-        for assignment in islice(board.assignments.values(), self._num_assignments, None):
+        for name in names_since(board.assignments, self._num_assignments):
+            assignment = board.assignments[name]
             self._assignments.setdefault((assignment.labeler_id, assignment.query_id), assignment)
         self._num_assignments = len(board.assignments)
-        for event in islice(history.events, self._num_events, None):
+        for event in history.events[self._num_events :]:
             if isinstance(event, LabelChange) and event.source.system in self._label_of:
                 system = event.source.system
                 self._label_of[system][event.source.external_id] = event.label_id

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from label_queue.shelf import each_of
 from protocol.chat import in_one_text
 from protocol.labels import AnswerEvent, Candidate, ComparisonQuery
 
@@ -49,7 +50,7 @@ def known_pairs(
         if best is not None:
             votes[label.query_id][label.labeler_id] = best
     pairs = []
-    for query in queries.values():
+    for query in each_of(queries):
         if query.purpose == "repeat" or query.repeat_of is not None:
             continue  # of a query that is looked at itself
         best = query.gold_answer or _agreed(votes.get(query.query_id, {}), least_votes)

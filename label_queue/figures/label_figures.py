@@ -19,13 +19,13 @@ from label_queue.figures.validation import (
 )
 from label_queue.figures.validation_votes import ValidationFold
 from label_queue.folds.board import QueryBoard
-from label_queue.folds.dataset import as_comparison, current_labels
 from label_queue.folds.history import LabelHistory
 from label_queue.folds.lineage import left_behind
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.percentile import percentile
 from label_queue.quality.gold import gold_accuracy
-from label_queue.quality.preference import TRAINING
+from label_queue.quality.preference import TIE, TRAINING
+from label_queue.quality.purposes import purpose_of
 from protocol.labels import AnswerEvent, Submitted
 
 RECENT = 500
@@ -52,6 +52,9 @@ class LabelFigures:
         self.num_duplicates = 0
         self.num_rejected = 0
         self._query_lags: deque[int] = deque(maxlen=RECENT)
+        self._num_policies = 0
+        self._left_behind: frozenset[int] = frozenset()
+        """As of so many policy versions."""
 
     def folds(self) -> dict[str, object]:
         """Return the folds that the figures are read from, by name."""
@@ -82,15 +85,12 @@ class LabelFigures:
         return self._validation.votes(last, self.left_behind())
 
     def left_behind(self) -> frozenset[int]:
-        """Return the policy versions that rollbacks left behind."""
-        return left_behind(self._view().policies)
-
-    def counting(self) -> list[AnswerEvent]:
-        """Return the labels that count, as they stand, by `seq`."""
-        labels = current_labels(self._history.events).values()
-        standings = self._history.standings
-        counting = (e for e in labels if standings[e.labeler_id].trains(e.seq))
-        return sorted(counting, key=lambda each: each.seq)
+        """Return the policy versions that rollbacks left behind; found anew with a new version."""
+        policies = self._view().policies
+        if len(policies) != self._num_policies:
+            self._left_behind = left_behind(policies)
+            self._num_policies = len(policies)
+        return self._left_behind
 
     def winrate(self, last: int | None = None) -> WinRate:
         """Return π's win rate over ρ on validation labels, of all or of the newest `last`.
@@ -133,7 +133,7 @@ class LabelFigures:
 
         They are left out of all rates and latencies, which are about the schedule's.
         """
-        return self._board.queries[query_id].purpose in TRAINING
+        return purpose_of(self._board.queries, query_id) in TRAINING
 
     def _quality(self) -> dict[str, float]:
         standings = self._history.standings.items()
@@ -149,17 +149,32 @@ class LabelFigures:
             "labelers/median_gold_accuracy": median(means) if means else math.nan,
         }
 
+    def grow_online(self, view: LedgerView) -> None:
+        """Measure how online the run is up to a view; in any thread, one at a time.
+
+        Of a refit all labels are gone through, which with very many takes a while.
+        """
+        self._online.grow(view)
+
+    def coverage(self) -> tuple[float, ...]:
+        """Return, for each query made since the first reward version, how much it had learned.
+
+        As of the last look, see `grow_online`.
+        """
+        return self._online.shares()
+
     def online_stats(self) -> dict[str, float]:
         """Return the metrics of `online/` and the win rate, as far as defined by now.
 
         Coverage, latency and win rate are of the whole run so far, as in the report; the recent win
-        rate is of the newest votes on the policy as it is now.
+        rate is of the newest votes on the policy as it is now. Coverage and latency are as of the
+        last look, see `grow_online`.
         """
         row: dict[str, float] = {
             "policy/winrate_vs_reference": self._validation.win_share(),
             "policy/winrate_recent": win_share(self.votes_on_now(WINDOW)),
         }
-        online = self._online.summary(self._view())
+        online = self._online.summary()
         known: dict[str, float | None] = {
             "online/coverage": online.coverage_median,
             "online/label_to_policy_latency_p50": online.latency_p50_s,
@@ -206,9 +221,10 @@ class LabelFigures:
     def _agreement(self, recent: Sequence[AnswerEvent]) -> float:
         units: dict[str, list[str]] = defaultdict(list)
         for event in recent:
-            comparison = as_comparison(self._board.queries[event.query_id], event)
-            if comparison is not None and comparison.outcome != "ranking":
-                units[event.query_id].append(str(comparison.choice))
+            if event.outcome in ("choice", "tie"):
+                candidates = self._board.queries[event.query_id].candidates
+                places = (i for i, c in enumerate(candidates) if c.candidate_id == event.choice)
+                units[event.query_id].append(str(next(places, TIE)))
         return nominal_alpha(units.values())
 
 

@@ -19,22 +19,22 @@ from bisect import bisect_right
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import accumulate, islice, takewhile
+from itertools import accumulate, takewhile
 
 from label_queue.config import QualityConfig
-from label_queue.folds.history import LabelHistory
-from label_queue.folds.lineage import Memories, parents
+from label_queue.folds.lineage import Lines, Memories
+from label_queue.folds.training import TrainingLabels
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.kept import kept
 from label_queue.percentile import percentile
 from label_queue.quality.preference import TRAINING
+from label_queue.shelf import each_of, names_since
 from protocol.labels import ComparisonQuery, LabelChange
 
 PARTS_KEPT = 2
 """Refits whose labels are kept at hand: queries come from the policies of the newest."""
 
 
-@kept()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
     """How much of the training set the policy behind a query had learned when it was made."""
@@ -86,7 +86,7 @@ class OnlineSummary:
     latency_p95_s: float | None
 
 
-@kept("_past", "_overlap", "_num_queries", "_num_events", "_coverage", "_shares")
+@kept("_past", "_overlap", "_num_queries", "_num_events", "_covered", "_made_at", "_shares")
 class OnlineFold:
     """Measures a ledger that grows, and the moments at which policy versions were first sampled.
 
@@ -100,17 +100,22 @@ class OnlineFold:
         config: QualityConfig,
     ) -> None:
         """Take the queries by id, and the fits' lists; queries added later are seen."""
-        self._past = LabelHistory(queries, config)
+        self._past = TrainingLabels(queries, config)
         self._learned = learned
         self._overlap = _Overlap()
         self._num_queries = 0
         self._num_events = 0
-        self._coverage: list[Coverage] = []
+        self._covered: list[str] = []
+        """Queries that have a coverage, by id."""
+        self._made_at = array("d")
+        """When they were made, Unix seconds."""
         self._shares = array("d")
-        self._arrivals = _Arrivals()
+        """Their coverage."""
+        self._lines = Lines()
+        self._arrivals = _Arrivals(self._lines)
 
     def first_sampled(self, version: int, at: float) -> None:
-        """Note when the first response of a policy version came, Unix seconds."""
+        """Note when the first response of a policy version came, Unix seconds. In any thread."""
         self._arrivals.first_sampled(version, at)
 
     def take(self, view: LedgerView, present: Set[str]) -> Online:
@@ -121,16 +126,18 @@ class OnlineFold:
             present: Ids of the labels in its training set.
         """
         self.grow(view)
-        arrived = self._arrivals.latencies
+        covered = zip(self._covered, self._made_at, self._shares, strict=True)
         return Online(
-            coverage=tuple(self._coverage),
-            latencies=tuple(sorted(arrived.values(), key=lambda each: each.seq)),
-            num_waiting=len(present - arrived.keys()),
+            coverage=tuple(
+                Coverage(query_id=query_id, created_at=at, share=share)
+                for query_id, at, share in covered
+            ),
+            latencies=self._arrivals.latencies(),
+            num_waiting=len(present - self._arrivals.labels()),
         )
 
-    def summary(self, view: LedgerView) -> OnlineSummary:
-        """Return the same in figures, without going through all labels again."""
-        self.grow(view)
+    def summary(self) -> OnlineSummary:
+        """Return the same in figures, as of the last call that grew, without going through all."""
         shares, seconds = self._shares, self._arrivals.seconds
         return OnlineSummary(
             coverage_median=percentile(shares, 0.50) if shares else None,
@@ -138,8 +145,12 @@ class OnlineFold:
             latency_p95_s=percentile(seconds, 0.95) if seconds else None,
         )
 
+    def shares(self) -> tuple[float, ...]:
+        """Return the coverage of each query that has one, as of the last call that grew."""
+        return tuple(self._shares)
+
     def grow(self, view: LedgerView) -> None:
-        """Measure what the ledger has grown by since the last call."""
+        """Measure what it has grown by since the last call; in any thread, one at a time."""
         new = self._new_queries(view)
         if new:
             self._cover(new, view)
@@ -148,17 +159,20 @@ class OnlineFold:
     def _cover(self, new: Sequence[tuple[int, ComparisonQuery]], view: LedgerView) -> None:
         """Measure the coverage of queries, each with its place in the ledger."""
         learned = self._learned.by_reward(view)
-        trained_by = {policy.version: policy.reward_version for policy in view.policies}
-        known = sorted(trained_by)
+        self._lines.grow_to(view.policies)
         for place, query in new:
             self._go_on_to(place, view)
             if training := self._past.training:
-                version = trained_by.get(newest_until(known, shown_version(query)), 0)
+                version = self._trained_by(shown_version(query))
                 share = self._overlap.count(version, learned, training) / len(training)
                 self._shares.append(share)
-                self._coverage.append(
-                    Coverage(query_id=query.query_id, created_at=query.created_at, share=share)
-                )
+                self._made_at.append(query.created_at)
+                self._covered.append(query.query_id)
+
+    def _trained_by(self, version: int) -> int:
+        """Return the reward version that trained a policy version; 0 where none did."""
+        known = self._lines.parents.get(newest_until(self._lines.versions, version))
+        return 0 if known is None else known[0].reward_version
 
     def _new_queries(self, view: LedgerView) -> list[tuple[int, ComparisonQuery]]:
         """Return the queries that came since the last call and have a coverage, as they were made.
@@ -169,12 +183,12 @@ class OnlineFold:
         first = min(view.rewards, key=lambda each: each.version, default=None)
         if first is None:
             return []
-        names = islice(view.queries, self._num_queries, None)
+        names = names_since(view.queries, self._num_queries)
         # Of a ledger that somebody writes meanwhile, a query may be read whose event is not.
         new = list(
             takewhile(
                 lambda query: (query.ledger_seq or 0) <= view.last_seq,
-                (view.queries[name] for name in names),
+                each_of(view.queries, names),
             )
         )
         self._num_queries += len(new)
@@ -195,7 +209,7 @@ class OnlineFold:
             event = view.events[self._num_events]
             label_id = event.label_id if isinstance(event, LabelChange) else None
             was_in, num_moves = label_id in past.training, past.num_moves
-            past.apply(event)
+            past.take(event)
             if past.num_moves > num_moves:
                 self._overlap.forget()
             elif label_id is not None:
@@ -253,7 +267,8 @@ class _Overlap:
 class _Arrivals:
     """When each label first reached a policy that was sampled."""
 
-    def __init__(self) -> None:
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
         self._sampled: dict[int, float] = {}
         """When each policy version was first sampled."""
         self._told: list[int] = []
@@ -265,12 +280,26 @@ class _Arrivals:
         self._through: dict[int, tuple[int, float]] = {}
         """The newest version that goes back to a refit whose labels all have arrived, and by when,
         by the refit's version."""
-        self.latencies: dict[str, Latency] = {}
-        """Latencies by label id."""
-        self.seconds = array("d")
-        """The seconds of `latencies`, in the same order."""
         self._places: dict[str, int] = {}
-        """Where in `seconds` a label's latency is, by label id."""
+        """Where in the columns below a label's latency is, by label id, in their order."""
+        self._seqs = array("q")
+        self._received_at = array("d")
+        self._arrived_at = array("d")
+        self.seconds = array("d")
+        """Latencies of the labels that arrived."""
+
+    def labels(self) -> Set[str]:
+        """Return the ids of the labels that arrived."""
+        return self._places.keys()
+
+    def latencies(self) -> tuple[Latency, ...]:
+        """Return the latencies of the labels that arrived, by `seq`."""
+        rows = zip(self._places, self._seqs, self._received_at, self._arrived_at, strict=True)
+        found = (
+            Latency(label_id=label_id, seq=seq, received_at=received_at, arrived_at=arrived_at)
+            for label_id, seq, received_at, arrived_at in rows
+        )
+        return tuple(sorted(found, key=lambda each: each.seq))
 
     def first_sampled(self, version: int, at: float) -> None:
         if at < self._sampled.get(version, math.inf):
@@ -311,9 +340,10 @@ class _Arrivals:
         whole line, of which only what had not come as early is gone through.
         """
         moved: set[int] = set()
-        line_of = parents(view.policies) if self._told else {}
-        known = sorted(line_of)
-        for version in self._told:
+        told, self._told = self._told, []
+        self._lines.grow_to(view.policies)
+        line_of, known = self._lines.parents, self._lines.versions
+        for version in told:
             sampled_at = self._sampled[version]
             at: int | None = newest_until(known, version)
             while at in line_of and sampled_at < self._arrived.get(at, math.inf):
@@ -323,22 +353,20 @@ class _Arrivals:
                 if reward and sampled_at < self._reached.get(reward, math.inf):
                     self._reached[reward] = sampled_at
                     moved.add(reward)
-        self._told.clear()
         return moved
 
     def _arrive(self, label: LabelChange, at: float) -> None:
-        known = self.latencies.get(label.label_id)
-        if known is not None and at >= known.arrived_at:
-            return
-        latency = Latency(
-            label_id=label.label_id, seq=label.seq, received_at=label.received_at, arrived_at=at
-        )
-        self.latencies[label.label_id] = latency
-        if known is None:
+        place = self._places.get(label.label_id)
+        if place is None:
             self._places[label.label_id] = len(self.seconds)
-            self.seconds.append(latency.seconds)
-        else:
-            self.seconds[self._places[label.label_id]] = latency.seconds
+            self._seqs.append(label.seq)
+            self._received_at.append(label.received_at)
+            self._arrived_at.append(at)
+            self.seconds.append(at - label.received_at)
+        elif at < self._arrived_at[place]:
+            self._seqs[place], self._arrived_at[place] = label.seq, at
+            self._received_at[place] = label.received_at
+            self.seconds[place] = at - label.received_at
 
 
 def shown_version(query: ComparisonQuery) -> int:

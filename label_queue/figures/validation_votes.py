@@ -9,6 +9,8 @@ from itertools import islice
 from label_queue.figures.validation import ValidationVote, as_vote
 from label_queue.folds.history import LabelHistory
 from label_queue.kept import kept
+from label_queue.quality.purposes import purpose_of
+from label_queue.shelf import each_of
 from protocol.labels import AnswerEvent, ComparisonQuery, LabelChange
 
 
@@ -59,11 +61,18 @@ class ValidationFold:
         return self._num_wins / self._num_votes if self._num_votes else math.nan
 
     def _catch_up(self) -> None:
-        for event in self._history.events[self._num_events :]:
-            if isinstance(event, LabelChange) and event.label_id in self._votes:
+        new = [
+            event
+            for event in self._history.events[self._num_events :]
+            if isinstance(event, LabelChange)
+            and purpose_of(self._queries, event.query_id) == "validation"
+        ]
+        asked = each_of(self._queries, (event.query_id for event in new))
+        for event, query in zip(new, asked, strict=True):
+            if event.label_id in self._votes:
                 self._count(*self._votes.pop(event.label_id), by=-1)
             if isinstance(event, AnswerEvent):
-                vote = as_vote(self._queries[event.query_id], event)
+                vote = as_vote(query, event)
                 if vote is not None:
                     self._votes[event.label_id] = event.seq, vote
                     self._count(event.seq, vote, by=1)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import random
 from bisect import bisect_right
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from label_queue.config import DEFAULT_QUALITY, QualityConfig, WarmConfig
 from label_queue.quality.reliability import reliabilities
-from label_queue.quality.weights import capped
+from label_queue.quality.weights import Given, capped
 from label_queue.schedule import LabelSchedule
 from protocol.labels import Comparison, FitKind, FitRequest
 
@@ -68,6 +69,63 @@ class RetrainingPlan:
         return self._points_passed
 
 
+class Numbered(Given, Protocol):
+    """A label that says whose it is, on which query, and its place in the ledger."""
+
+    @property
+    def seq(self) -> int:
+        """Sequence number of its latest revision."""
+        ...
+
+
+LabelT = TypeVar("LabelT", bound=Numbered)
+
+
+def alike(labels: Iterable[Numbered]) -> dict[str, float]:
+    """Return a weight of 1 for everybody who gave some labels, sorted by name."""
+    return dict.fromkeys(sorted({label.labeler_id for label in labels}), 1.0)
+
+
+def choose(
+    kind: FitKind,
+    labels: Sequence[LabelT],
+    weights: Mapping[str, float],
+    *,
+    seq: int,
+    learned: Collection[int],
+    replay: float,
+    seed: int,
+    quality: QualityConfig,
+) -> list[LabelT]:
+    """Return the labels of a training set that a fit learns, by `seq`.
+
+    A refit takes all but what the cap on a labeler's weight leaves out. A warm update takes of that
+    what the live reward has not learned, whether it is new or was held, excluded or left out by the
+    cap before, and for each of these `replay` labels that it has learned, drawn without
+    replacement; the draw depends on seed and `seq` alone, so a restart repeats it.
+
+    Args:
+        kind: Of fit.
+        labels: The training set, by `seq`.
+        weights: Each labeler's a_ℓ.
+        seq: The ledger's newest.
+        learned: Sequence numbers of the labels that the live reward has learned; of no interest to
+            a refit.
+        replay: Old labels for each new one.
+        seed: Of the replay's draw.
+        quality: The cap.
+    """
+    chosen = list(capped(labels, weights, quality))
+    if kind == "refit":
+        return chosen
+    is_new = [each.seq not in learned for each in chosen]
+    new = list(itertools.compress(chosen, is_new))
+    old = [each for each, fresh in zip(chosen, is_new, strict=True) if not fresh]
+    count = min(len(old), round(replay * len(new)))
+    replayed = random.Random(f"{seed}/replay/{seq}").sample(old, count)
+    return sorted([*replayed, *new], key=lambda each: each.seq)
+
+
 def make_request(
     kind: FitKind,
     dataset: Sequence[Comparison],
@@ -82,15 +140,9 @@ def make_request(
 ) -> FitRequest:
     """Return the order for a fit on `dataset`, the training set at ledger sequence `seq`.
 
-    A refit takes all of it but what the cap on a labeler's weight leaves out. A warm update takes
-    of that what the live reward has not learned, whether it is new or was held, excluded or left
-    out by the cap before, and for each of these `replay` comparisons that it has learned, drawn
-    without replacement; the draw depends on seed and `seq` alone, so a restart repeats it. A warm
-    update may find nothing to learn.
-
-    A refit's comparisons and weights depend on the labels in `dataset` and on `gold` alone, never
-    on sequence numbers: after an exclusion they are those of a ledger without the labeler. Takes
-    about a second of one core.
+    See `choose`. A warm update may find nothing to learn. A refit's comparisons and weights depend
+    on the labels in `dataset` and on `gold` alone, never on sequence numbers: after an exclusion
+    they are those of a ledger without the labeler. Takes about a second of one core.
 
     Args:
         kind: Of fit.
@@ -104,20 +156,19 @@ def make_request(
         quality: Whether reliabilities weigh, and the cap.
         gold: Right and wrong gold answers by labeler.
     """
-    names = sorted({comparison.labeler_id for comparison in dataset})
-    weights = dict.fromkeys(names, 1.0)
-    if quality.weigh_reliability:
-        weights = reliabilities(dataset, gold)
-    chosen = list(capped(dataset, weights, quality))
-    labels_used = len(chosen)
-    if kind == "warm":
-        is_new = [each.seq not in learned for each in chosen]
-        new = list(itertools.compress(chosen, is_new))
-        old = [each for each, fresh in zip(chosen, is_new, strict=True) if not fresh]
-        labels_used = len(learned) + len(new)
-        count = min(len(old), round(replay * len(new)))
-        replayed = random.Random(f"{seed}/replay/{seq}").sample(old, count)
-        chosen = sorted([*replayed, *new], key=lambda comparison: comparison.seq)
+    weights = reliabilities(dataset, gold) if quality.weigh_reliability else alike(dataset)
+    chosen = choose(
+        kind,
+        dataset,
+        weights,
+        seq=seq,
+        learned=learned,
+        replay=replay,
+        seed=seed,
+        quality=quality,
+    )
+    fresh = sum(each.seq not in learned for each in chosen)
+    labels_used = len(learned) + fresh if kind == "warm" else len(chosen)
     return FitRequest(
         kind=kind,
         ledger_seq=seq,

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
 
 from label_queue.config import LabelsConfig
-from label_queue.fitting.retraining import RetrainingPlan, make_request
-from label_queue.folds.dataset import exclusions, exclusions_sha256
+from label_queue.fitting.retraining import RetrainingPlan, alike, choose
+from label_queue.fitting.weighing import Weigher
+from label_queue.folds.dataset import as_comparisons, exclusions_sha256
+from label_queue.folds.label_table import LabelTable
 from label_queue.folds.shift import Shift, contaminated_from, find_shift
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
-from protocol.labels import DatasetRules, FitKind, FitRequest, LabelChange, RewardVersion
+from protocol.labels import AnswerEvent, FitKind, FitRequest, RewardVersion
 from protocol.seq_ranges import as_ranges, numbers_in
 
 
@@ -25,6 +30,27 @@ class _Pending:
     request: FitRequest
     num_labels: int
     """Labels there were."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Moment:
+    """What a fit is made of: all of one moment, and taken without going through the labels."""
+
+    view: LedgerView
+    table: LabelTable
+    gold: Mapping[str, tuple[int, int]]
+    exclusions: Mapping[str, int]
+
+    @classmethod
+    def of(cls, state: LabelState) -> Self:
+        """Take the present."""
+        standings = state.history.standings
+        return cls(
+            view=state.view(),
+            table=state.history.table(),
+            gold=standings.gold_answers(),
+            exclusions=standings.exclusions(),
+        )
 
 
 class RewardFits:
@@ -43,8 +69,10 @@ class RewardFits:
         learned: LearnedLabels,
         seed: int,
         clock: Callable[[], float],
+        weigher: Weigher,
     ) -> None:
         self._state = state
+        self._weigher = weigher
         self._commits = commits
         self._config = config
         self._seed = seed
@@ -93,14 +121,14 @@ class RewardFits:
         return 0.0 if self._plan.is_refit_due(labels, is_forced=is_forced) else None
 
     async def _order(self, kind: FitKind, labels: int) -> None:
-        view = self._state.view()
+        moment = _Moment.of(self._state)
         if kind == "refit":
-            request = await self._refit(view)
+            request = await self._refit(moment)
         else:
-            live = view.live_reward
+            live = moment.view.live_reward
             assert live is not None, "an update is due once there is something to update"
-            known = await asyncio.to_thread(self._known, view, live.version)
-            request = await self._update(view, live.version, known)
+            known = await asyncio.to_thread(self._known, moment.view, live.version)
+            request = await self._update(moment, live.version, known)
             if self._state.reward_version != live.version:
                 return  # it is another model that is live by now
         # Against a fixed reward nobody labels: the one fit there is gives it out as it is.
@@ -118,9 +146,9 @@ class RewardFits:
         await self._look_for_shift()
         if not self._plan.updates_warmly or self._shift.forces_refit:
             return None
-        view, labels = self._state.view(), self._state.history.num_preferences
-        learned = frozenset(numbers_in(refit.learned or ()))
-        request = await self._update(view, refit.version, learned)
+        moment, labels = _Moment.of(self._state), self._state.history.num_preferences
+        learned = await asyncio.to_thread(frozenset, numbers_in(refit.learned or ()))
+        request = await self._update(moment, refit.version, learned)
         if not request.comparisons:
             return None
         await self._note(refit)
@@ -137,36 +165,48 @@ class RewardFits:
                 self._shift = await asyncio.to_thread(find_shift, view, self._learned, table)
                 self._shift_of = now
 
-    async def _refit(self, view: LedgerView) -> FitRequest:
-        shift = self._shift
-        request = await self._request("refit", view, frozenset())
+    async def _refit(self, moment: _Moment) -> FitRequest:
+        shift, view = self._shift, moment.view
+        request = await self._request("refit", moment, frozenset())
         request = replace(request, is_sole=self._schedule.num_rounds is not None)
         if not shift.forces_refit:
             return request
         first = await asyncio.to_thread(contaminated_from, view, self._learned, shift.left)
         return replace(request, is_forced=True, contaminated_from=first)
 
-    async def _update(self, view: LedgerView, version: int, known: frozenset[int]) -> FitRequest:
+    async def _update(self, moment: _Moment, version: int, known: frozenset[int]) -> FitRequest:
         """Return what a reward version lacks that has learned the labels `known`."""
-        return replace(await self._request("warm", view, known), goes_on_from=version)
+        return replace(await self._request("warm", moment, known), goes_on_from=version)
 
-    async def _request(self, kind: FitKind, view: LedgerView, known: frozenset[int]) -> FitRequest:
-        gold = self._state.history.standings.gold_answers()
-        dataset = await asyncio.to_thread(view.dataset, view.last_seq, self._config.quality)
-        # In a thread too: the labelers' reliabilities take a second or so.
-        request = await asyncio.to_thread(
-            make_request,
-            kind,
-            dataset,
-            seq=view.last_seq,
-            learned=known,
-            exclusions_sha256=exclusions_sha256(exclusions(view.events, DatasetRules())),
-            replay=self._config.warm.replay,
-            seed=self._seed,
-            quality=self._config.quality,
-            gold=gold,
-        )
-        return replace(request, labels_used=_num_labels(view, request, known))
+    async def _request(self, kind: FitKind, moment: _Moment, known: frozenset[int]) -> FitRequest:
+        """Return the order for a fit; all that goes through the labels is done in a thread."""
+        view, quality = moment.view, self._config.quality
+        labels = await asyncio.to_thread(view.answers, moment.table, moment.table.training_set())
+        weights = alike(labels)
+        if quality.weigh_reliability:
+            weights = await self._weigher.weigh(view.queries, labels, moment.gold)
+
+        def filled() -> FitRequest:
+            chosen = choose(
+                kind,
+                labels,
+                weights,
+                seq=view.last_seq,
+                learned=known,
+                replay=self._config.warm.replay,
+                seed=self._seed,
+                quality=quality,
+            )
+            return FitRequest(
+                kind=kind,
+                ledger_seq=view.last_seq,
+                comparisons=as_comparisons(view.queries, chosen),
+                labeler_weights=tuple(weights.items()),
+                exclusions_sha256=exclusions_sha256(moment.exclusions),
+                labels_used=_num_labels(moment.table, chosen, known),
+            )
+
+        return await asyncio.to_thread(filled)
 
     def _known(self, view: LedgerView, version: int) -> frozenset[int]:
         """Return the sequence numbers of what a reward version has learned."""
@@ -208,7 +248,8 @@ class RewardFits:
         self._state.points_learned = self._plan.points_passed
 
 
-def _num_labels(view: LedgerView, request: FitRequest, known: Collection[int]) -> int:
+def _num_labels(table: LabelTable, chosen: Iterable[AnswerEvent], known: Collection[int]) -> int:
     """Return how many labels the live reward will have learned, one that was revised once."""
-    seqs = {each.seq for each in request.comparisons}.union(known)
-    return len({e.label_id for e in view.events if isinstance(e, LabelChange) and e.seq in seqs})
+    learned = np.zeros(len(table.label), dtype=np.bool_)
+    learned[[*known, *(label.seq for label in chosen)]] = True
+    return int(table.labels_of(learned).sum())

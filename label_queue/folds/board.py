@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from label_queue.folds.shared_tokens import share_tokens
-from label_queue.folds.shelf import Shelf
+from label_queue.folds.shared_tokens import share_tokens, sharing
 from label_queue.kept import kept
+from label_queue.shelf import Finder, Shelf
 from protocol.distinct import is_comparison
 from protocol.labels import (
     Assignment,
@@ -70,13 +70,16 @@ class QueryBoard:
         *,
         initial: int,
         interval: float,
-        read: Callable[[str], ComparisonQuery] | None = None,
+        find: Finder[ComparisonQuery] | None = None,
     ) -> None:
         """Let unclaimed queries end after `interval` newer labels, the first `initial` not counted.
 
-        An interval of 0 stands for never. `read` makes a query of its text in the ledger.
+        An interval of 0 stands for never. `find` finds queries that are not in memory; None: all
+        are.
         """
-        self.queries: Shelf[ComparisonQuery] = Shelf(read)
+        self.queries: Shelf[ComparisonQuery] = Shelf(
+            None if find is None else sharing(find), sort=lambda query: query.purpose
+        )
         self.assignments: Shelf[Assignment] = Shelf()
         self.num_made: Counter[QueryPurpose] = Counter()
         """How many queries there are, by purpose."""

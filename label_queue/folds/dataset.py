@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping
 from typing import assert_never
 
 from label_queue.config import DEFAULT_QUALITY, QualityConfig
-from label_queue.folds.history import states_preference
+from label_queue.folds.training import states_preference
+from label_queue.quality.purposes import purpose_of
 from label_queue.quality.standing import Standings
+from label_queue.shelf import each_of
 from protocol.labels import (
     AnswerEvent,
     Comparison,
@@ -82,8 +84,7 @@ def build_dataset(
         if event.seq <= seq:
             fold.apply(event)
     labels = sorted(fold.labels(), key=lambda label: label.seq)
-    comparisons = (as_comparison(queries[label.query_id], label) for label in labels)
-    return tuple(comparison for comparison in comparisons if comparison is not None)
+    return as_comparisons(queries, labels)
 
 
 class TrainingFold:
@@ -109,10 +110,20 @@ class TrainingFold:
     def _enters(self, label: AnswerEvent) -> bool:
         return (
             states_preference(label)
-            and self._queries[label.query_id].purpose in self._rules.purposes
+            and purpose_of(self._queries, label.query_id) in self._rules.purposes
             and label.labeler_id not in self._rules.excluded_labelers
             and self._standings[label.labeler_id].trains(label.seq)
         )
+
+
+def as_comparisons(
+    queries: Mapping[str, ComparisonQuery], labels: Iterable[AnswerEvent]
+) -> tuple[Comparison, ...]:
+    """Return labels as the reward model trains on them; those without a preference are left out."""
+    labels = list(labels)
+    asked = each_of(queries, (label.query_id for label in labels))
+    comparisons = (as_comparison(query, label) for query, label in zip(asked, labels, strict=True))
+    return tuple(comparison for comparison in comparisons if comparison is not None)
 
 
 def as_comparison(query: ComparisonQuery, event: AnswerEvent) -> Comparison | None:

@@ -13,6 +13,7 @@ from label_queue.kept import kept
 from label_queue.quality.asked_gold import AskedGold
 from label_queue.quality.gold import is_right
 from label_queue.quality.gold_tasks import BY_OWNER, gold_id, is_template
+from label_queue.quality.purposes import purpose_of
 from protocol.labels import (
     AnswerEvent,
     ComparisonQuery,
@@ -93,6 +94,8 @@ class GoldBook:
         if isinstance(event, GoldEvent):
             self._decide(event)
         elif isinstance(event, LabelChange):
+            if purpose_of(self._queries, event.query_id) != "gold":
+                return
             query = self._queries[event.query_id]
             gold = self._all.get(gold_id(query)) if self._asked.judges(query) else None
             if gold is not None:

@@ -63,6 +63,11 @@ class LabelTable:
         enters: Bools = self.is_training & (self.stands < self.trains_until[self.labeler])
         return enters
 
+    def counting(self) -> Bools:
+        """Return [S], labels that stand and are neither held nor left out, whatever they say."""
+        count: Bools = (self.stands > 0) & (self.stands < self.trains_until[self.labeler])
+        return count
+
     def of_labeler(self, labeler_id: str) -> Bools:
         """Return [S], somebody's labels that stand."""
         if labeler_id not in self.names:

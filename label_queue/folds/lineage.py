@@ -56,11 +56,33 @@ class Memories(Mapping[int, frozenset[NameT]]):
         """Take the versions, and what returns a version's own list."""
         self._own: Callable[[int], Iterable[NameT]] = own
         self._refits: dict[int, int] = {}
-        first = 0
+        self._versions: list[int] = []
         for reward in sorted(rewards, key=lambda each: each.version):
-            first = reward.version if reward.kind == "refit" or not first else first
-            self._refits[reward.version] = first
-        self._versions = list(self._refits)
+            self._take(reward)
+
+    def grown_to(self, rewards: Sequence[RewardVersion]) -> Memories[NameT]:
+        """Return those of a ledger that has grown, whose versions are the first of some.
+
+        Where they are not, all are gone through.
+        """
+        new = rewards[len(self._versions) :]
+        if any(reward.version <= self._newest for reward in new) or len(self) > len(rewards):
+            return Memories(rewards, self._own)
+        grown: Memories[NameT] = Memories((), self._own)
+        grown._refits, grown._versions = dict(self._refits), list(self._versions)
+        for reward in new:
+            grown._take(reward)
+        return grown
+
+    @property
+    def _newest(self) -> int:
+        return self._versions[-1] if self._versions else 0
+
+    def _take(self, reward: RewardVersion) -> None:
+        """Take the next version."""
+        before = self._refits[self._newest] if self._versions else reward.version
+        self._refits[reward.version] = reward.version if reward.kind == "refit" else before
+        self._versions.append(reward.version)
 
     def __getitem__(self, version: int) -> frozenset[NameT]:
         """Return what a version has learned."""
@@ -167,10 +189,36 @@ def parents(
 
     Where a crash kept a version out of the ledger, the one known before it stands for it.
     """
-    found: dict[int, tuple[PolicyProvenance, int | None]] = {}
-    before: int | None = None
-    for policy in sorted(policies, key=lambda each: each.version):
-        parent = before if policy.restored_from is None else policy.restored_from
-        found[policy.version] = (policy, parent)
-        before = policy.version
-    return found
+    lines = Lines()
+    lines.grow_to(tuple(policies))
+    return lines.parents
+
+
+class Lines:
+    """The same while policy versions come: none that was known is gone through again."""
+
+    def __init__(self) -> None:
+        self.versions: list[int] = []
+        """Versions that are known, rising."""
+        self.parents: dict[int, tuple[PolicyProvenance, int | None]] = {}
+        """Each with the version it came from, by version."""
+
+    def grow_to(self, policies: Sequence[PolicyProvenance]) -> None:
+        """Take those of a ledger that has grown, of which the first are known.
+
+        They rise, but for ρ in a ledger that had none at first: then all are taken anew.
+        """
+        new = policies[len(self.versions) :]
+        if any(policy.version < self._newest for policy in new):
+            self.versions.clear()
+            self.parents.clear()
+            new = policies
+        for policy in sorted(new, key=lambda each: each.version):
+            before = self.versions[-1] if self.versions else None
+            parent = before if policy.restored_from is None else policy.restored_from
+            self.parents[policy.version] = (policy, parent)
+            self.versions.append(policy.version)
+
+    @property
+    def _newest(self) -> int:
+        return self.versions[-1] if self.versions else 0

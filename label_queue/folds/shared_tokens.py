@@ -6,9 +6,10 @@ A tuple of numbers holds only their addresses.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 
+from label_queue.shelf import Finder
 from protocol.labels import Candidate, ComparisonQuery
 
 MOST_IDS = 1 << 20
@@ -29,6 +30,15 @@ def share_tokens(query: ComparisonQuery) -> ComparisonQuery:
     for candidate in query.candidates:
         _share(candidate)
     return query
+
+
+def sharing(find: Finder[ComparisonQuery]) -> Finder[ComparisonQuery]:
+    """Return what finds the same queries, and lets them share."""
+
+    def shared(names: Sequence[str]) -> Mapping[str, ComparisonQuery]:
+        return {name: share_tokens(query) for name, query in find(names).items()}
+
+    return shared
 
 
 def _share(candidate: Candidate) -> None:

@@ -7,7 +7,8 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from itertools import islice, takewhile
+from typing import Self, overload
 
 import numpy as np
 
@@ -30,6 +31,32 @@ from protocol.labels import (
     RewardVersion,
 )
 from protocol.seq_ranges import SeqRanges, as_ranges, numbers_in
+
+
+class EventsUpToNow(Sequence[LabelEvent]):
+    """What a list of label events held at one moment, which is only ever added to. No copy."""
+
+    def __init__(self, events: list[LabelEvent]) -> None:
+        self._events = events
+        self._count = len(events)
+
+    @overload
+    def __getitem__(self, place: int) -> LabelEvent: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[LabelEvent]: ...
+    def __getitem__(self, place: int | slice) -> LabelEvent | Sequence[LabelEvent]:
+        """Return an event, or some, by place. Raises IndexError."""
+        if isinstance(place, slice):
+            return [self._events[each] for each in range(*place.indices(self._count))]
+        return self._events[range(self._count)[place]]
+
+    def __iter__(self) -> Iterator[LabelEvent]:
+        """Yield the events by `seq`."""
+        return islice(self._events, self._count)
+
+    def __len__(self) -> int:
+        """Return how many there were."""
+        return self._count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +93,20 @@ class LedgerView:
             event = self.events[bisect_left(self.events, seq, key=lambda each: each.seq)]
         assert isinstance(event, LabelChange), "only changes of labels are learned"
         return event
+
+    def answers(self, table: LabelTable, rows: Bools) -> list[AnswerEvent]:
+        """Return some labels as they stand, by `seq`.
+
+        Args:
+            table: The view's labels in columns.
+            rows: [S], labels of the table that stand.
+        """
+        changes = map(self.label_change, np.sort(table.stands[rows]).tolist())
+        return [change for change in changes if isinstance(change, AnswerEvent)]
+
+    def counting(self, table: LabelTable) -> list[AnswerEvent]:
+        """Return the labels that count, as they stand, by `seq`; `table` is the view's."""
+        return self.answers(table, table.counting())
 
     @property
     def live_reward(self) -> RewardVersion | None:
@@ -166,13 +207,15 @@ class LearnedLabels:
         with self._finding:
             self._find_new_lists(view)
             if self._rewards != view.rewards:
+                self._seqs = self._seqs.grown_to(view.rewards)
+                self._ids = self._ids.grown_to(view.rewards)
                 self._rewards = view.rewards
-                self._seqs = Memories(view.rewards, self._own_seqs)
-                self._ids = Memories(view.rewards, self._own_ids)
             return self._seqs, self._ids
 
     def _find_new_lists(self, view: LedgerView) -> None:
-        new = [reward for reward in view.rewards if reward.version not in self._lists]
+        # They rise: what came since is at the end.
+        since = takewhile(lambda each: each.version not in self._lists, reversed(view.rewards))
+        new = list(since)[::-1]
         if not new:
             return
         named_through = self._named_through

@@ -140,7 +140,7 @@ class LabelingDesk:
             lease_until = min(lease_until, since + self._config.lease.max_age_s)
             board.lease(assignment, since=since, until=lease_until)
             return self._task(assignment, lease_until)
-        on_top = self._mixer.draw(labeler_id, now, self._reliability())
+        on_top = self._mixer.draw(labeler_id, now, self._state.reliability)
         query = entry.query if on_top is None else on_top
         assignment = self._assign(labeler_id, query, now, lease_until)
         # Leased before it is written, so that nobody else is given the slot meanwhile; and written
@@ -182,11 +182,6 @@ class LabelingDesk:
         candidates = board.queries[query.repeat_of].candidates
         index = {each.candidate_id: i for i, each in enumerate(candidates)}
         return tuple(index[name] for name in board.assignments[first.assignment_id].shown_order)
-
-    def _reliability(self) -> dict[str, float]:
-        """Return a_ℓ by labeler as of the last fit; empty before the first."""
-        rewards = self._state.rewards
-        return dict(rewards[max(rewards)].labeler_weights) if rewards else {}
 
     def _task(self, assignment: Assignment, lease_until: float) -> Task:
         query = self._state.board.queries[assignment.query_id]

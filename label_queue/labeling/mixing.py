@@ -9,7 +9,8 @@ from itertools import islice
 
 from label_queue.config import QualityConfig
 from label_queue.folds.board import ON_TOP, QueryBoard
-from label_queue.folds.history import LabelHistory, states_preference
+from label_queue.folds.history import LabelHistory
+from label_queue.folds.training import states_preference
 from label_queue.quality.gold_tasks import AskMoment, gold_showing, is_template, repetition
 from protocol.distinct import is_comparison
 from protocol.labels import Assignment, ComparisonQuery

@@ -101,6 +101,10 @@ class PostgresStore:
             self.close()
             raise
 
+    def beside(self) -> PostgresStore:
+        """See `Store.beside`."""
+        return PostgresStore(self._url, None)
+
     def begin_making(self, connection: Connection) -> None:
         """See `Store.begin_making`: tables, too, are made within the transaction."""
 

@@ -7,7 +7,7 @@ only `seq` is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, get_args
 
@@ -180,6 +180,14 @@ class Ledger(Protocol):
         Places are numbers from 1, without a gap, in the order of appending; of label events they
         are their `seq`.
         """
+        ...
+
+    def find(self, kind: Any, keys: Collection[str]) -> dict[str, Any]:
+        """Return a stream's records by the keys that name them; those that are not there lack."""
+        ...
+
+    def beside(self) -> Ledger:
+        """Return the same ledger once more, to read while this one is written to."""
         ...
 
     def newest(self, kind: Any) -> int:

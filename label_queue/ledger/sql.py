@@ -155,6 +155,19 @@ class SqlLedger:
             for _, key, body in self._rows(connection, kind, 0, through):
                 yield Row(key, body)
 
+    def find(self, kind: Any, keys: Collection[str]) -> dict[str, Any]:
+        """Return a stream's records by their keys; see `Ledger.find`."""
+        if kind not in self._kinds:
+            return {}
+        with self._reading() as connection, connection.begin():
+            return dict(_under(connection, kind, list(keys)))
+
+    def beside(self) -> Self:
+        """Return the same ledger once more, to read; see `Ledger.beside`, raises as `open`."""
+        store = self._store.beside()
+        with _opened(store) as connection:
+            return type(self)(store, connection)
+
     def newest(self, kind: Any) -> int:
         """Return the place of a stream's last record; see `Ledger.newest`."""
         if kind not in self._kinds:
@@ -313,13 +326,23 @@ def _stored(connection: Connection, records: Sequence[Record]) -> dict[tuple[Any
         if stream.key is None:
             continue
         keys = [getattr(each, stream.key) for each in records if stream_of(type(each)) is kind]
-        column = stream.table.c[stream.key]
-        for start in range(0, len(keys), KEYS_PER_SELECT):
-            chunk = keys[start : start + KEYS_PER_SELECT]
-            chosen = select(column, stream.table.c.body).where(column.in_(chunk))
-            for key, body in connection.execute(chosen):
-                found[kind, key] = stream.adapter.validate_json(body)
+        for key, record in _under(connection, kind, keys):
+            found[kind, key] = record
     return found
+
+
+def _under(
+    connection: Connection, kind: Any, keys: Sequence[object]
+) -> Iterator[tuple[Any, Record]]:
+    """Yield what a stream has under some keys, each with its key."""
+    stream = STREAMS[kind]
+    assert stream.key is not None, "only streams whose records have names are asked by name"
+    column = stream.table.c[stream.key]
+    for start in range(0, len(keys), KEYS_PER_SELECT):
+        chunk = keys[start : start + KEYS_PER_SELECT]
+        chosen = select(column, stream.table.c.body).where(column.in_(chunk))
+        for key, body in connection.execute(chosen):
+            yield key, stream.adapter.validate_json(body)
 
 
 def _place(

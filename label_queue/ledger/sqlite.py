@@ -62,6 +62,10 @@ class SqliteStore:
             on_failure.pop_all()
             return connection
 
+    def beside(self) -> SqliteStore:
+        """See `Store.beside`."""
+        return SqliteStore(self._path, read_only=True)
+
     def begin_making(self, connection: Connection) -> None:
         """See `Store.begin_making`: of itself, SQLite's driver begins with the first row."""
         connection.exec_driver_sql("BEGIN IMMEDIATE")

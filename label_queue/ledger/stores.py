@@ -37,6 +37,10 @@ class Store(Protocol):
         """
         ...
 
+    def beside(self) -> Store:
+        """Return a store of the same database, to read."""
+        ...
+
     def begin_making(self, connection: Connection) -> None:
         """Have the transaction that was begun hold the tables as well that it will make."""
         ...

@@ -18,7 +18,7 @@ async def progress(state: LabelState, schedule: LabelSchedule, now: float) -> Pr
     scheduled = schedule.wanted(state.episodes)
     row = state.stats(now, scheduled)
     await asyncio.sleep(0)
-    row |= state.figures.online_stats()
+    row |= await state.online_stats()
     await asyncio.sleep(0)
     recent = state.figures.winrate(WINDOW)
     return Progress(

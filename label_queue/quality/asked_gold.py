@@ -12,10 +12,11 @@ older than these events. The owner may retire it like any other.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
 
 from label_queue.kept import kept
 from label_queue.quality.gold_tasks import BY_OWNER, gold_id
+from label_queue.quality.purposes import purpose_of
+from label_queue.shelf import each_of, names_since
 from protocol.labels import ComparisonQuery, GoldEvent, GoldMade
 
 
@@ -58,9 +59,10 @@ class AskedGold:
         """Take up the gold without an event among the queries written since the last look."""
         if self._num_queries_seen == len(self._queries):
             return
-        for query_id in islice(self._queries, self._num_queries_seen, None):
-            query = self._queries[query_id]
-            if query.purpose == "gold" and query.selector != BY_OWNER:
+        new = names_since(self._queries, self._num_queries_seen)
+        gold = [name for name in new if purpose_of(self._queries, name) == "gold"]
+        for query in each_of(self._queries, gold):
+            if query.selector != BY_OWNER:
                 known = self._from_label.setdefault(gold_id(query), query.labels_before)
                 self._from_label[gold_id(query)] = min(known, query.labels_before)
-        self._num_queries_seen = len(self._queries)
+        self._num_queries_seen += len(new)

@@ -8,11 +8,14 @@ under which the reward trainer takes a_ℓ. Rewards and reliabilities are found 
 
 Nobody is judged by a reward that learned from them, and nothing here depends on sequence numbers:
 leaving a labeler out gives what a ledger without them gives.
+
+Nobody is judged by more than 500 answers, drawn by query: those who shared a query stay together,
+and what it takes depends on how many labelers there are, not on how many labels.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -25,7 +28,7 @@ from label_queue.quality.small_reward import (
     as_choices,
     fit_reward,
 )
-from label_queue.quality.weights import label_digest
+from label_queue.quality.weights import LabelT, label_digest, query_digest
 from protocol.labels import Comparison
 
 PRIOR_TRUE, PRIOR_NOISE = 5.1, 0.9
@@ -35,6 +38,8 @@ FLOOR = 0.02
 MAX_ROUNDS, SETTLED = 5, 0.01
 """Rounds of rewards and reliabilities in turn, at most, and the change below which they end."""
 MAX_GROUPS, MAX_LEARNED = 10, 1_500
+MAX_JUDGED = 500
+"""Answers that somebody is judged by, at most: enough for a standard error of a of 0.02."""
 PENALTY = 0.3
 """Strength of the small reward's L2 penalty."""
 _GRID: Floats = (np.arange(200) + 0.5) / 200
@@ -51,10 +56,11 @@ def reliabilities(
     arguments, whatever the order of the comparisons. Takes a second or two of one core.
 
     Args:
-        comparisons: The training set.
+        comparisons: The training set; of each labeler, those that `judged_by` draws count.
         gold: Right and wrong gold answers by labeler, where there are any; each is an answer
             whose truth is known.
     """
+    comparisons = judged_by(comparisons)
     names = sorted({comparison.labeler_id for comparison in comparisons})
     number = {name: i for i, name in enumerate(names)}
     known = [(gold or {}).get(name, (0, 0)) for name in names]
@@ -72,6 +78,23 @@ def reliabilities(
             if np.abs(found - before).max() < SETTLED:
                 break
     return {name: round(float(a), 6) for name, a in zip(names, found, strict=True)}
+
+
+def judged_by(labels: Sequence[LabelT]) -> list[LabelT]:
+    """Return the labels that say how reliable their labelers are: all, or 500 each of those above.
+
+    Of some labels those on the queries with the smallest digests, in their order: what is drawn of
+    one labeler depends on no other, and drawn from again it stays as it is.
+    """
+    counts = Counter(label.labeler_id for label in labels)
+    own: dict[str, list[tuple[bytes, int]]] = {n: [] for n, c in counts.items() if c > MAX_JUDGED}
+    left_out: set[int] = set()
+    for place, label in enumerate(labels):
+        if label.labeler_id in own:
+            own[label.labeler_id].append((query_digest(label), place))
+    for drawn in own.values():
+        left_out.update(place for _, place in sorted(drawn)[MAX_JUDGED:])
+    return [label for place, label in enumerate(labels) if place not in left_out]
 
 
 def posterior_mean(truth: Floats, chance: Floats, gold: tuple[int, int], k: int = 2) -> float:

@@ -24,6 +24,7 @@ from label_queue.kept import kept
 from label_queue.quality.asked_gold import AskedGold
 from label_queue.quality.drift import cusum
 from label_queue.quality.gold import evidence, is_right, sequential_verdict
+from label_queue.quality.purposes import purpose_of
 from label_queue.quality.run_length import drift_threshold
 from protocol.labels import (
     ComparisonQuery,
@@ -216,6 +217,11 @@ class Standings:
         """Return everybody the ledger knows something of, sorted by name."""
         return sorted(self._standings.items())
 
+    def exclusions(self) -> dict[str, int]:
+        """Return who is left out, each with the `seq` from which on, sorted by labeler."""
+        limits = ((name, each.excluded_from) for name, each in self.items())
+        return {name: since for name, since in limits if since is not None}
+
     def gold_answers(self) -> dict[str, tuple[int, int]]:
         """Return how many gold tasks everybody answered rightly and wrongly."""
         return {name: (each.gold_right, each.gold_wrong) for name, each in self.items()}
@@ -239,8 +245,8 @@ class Standings:
             case Reinstated():
                 labeler.reinstate()
             case Submitted() | Revised() | Retracted():
-                query = self._queries[event.query_id]
-                if self.gold.judges(query):
+                if self._judges(event):
+                    query = self._queries[event.query_id]
                     right = None if isinstance(event, Retracted) else is_right(query, event)
                     labeler.answer(event, right, self._config)
             case _:
@@ -251,7 +257,12 @@ class Standings:
         """Say whether an event of a known labeler can change their standing."""
         if isinstance(event, OwnerEvent):
             return True
-        return self.gold.judges(self._queries[event.query_id])
+        return self._judges(event)
+
+    def _judges(self, event: LabelChange) -> bool:
+        """Say whether a label judges its labeler; no query is read that is no gold."""
+        is_gold = purpose_of(self._queries, event.query_id) == "gold"
+        return is_gold and self.gold.judges(self._queries[event.query_id])
 
     @property
     def _has_gold(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Protocol, TypeVar
@@ -41,6 +41,11 @@ def label_digest(label: Given) -> bytes:
     return hashlib.blake2b(name.encode(), digest_size=16).digest()
 
 
+def query_digest(label: Given) -> bytes:
+    """Return a digest of a label's query, by which those of all who answered it are drawn."""
+    return hashlib.blake2b(label.query_id.encode(), digest_size=16).digest()
+
+
 def weight_shares(
     comparisons: Iterable[Comparison], reliability: Mapping[str, float]
 ) -> dict[str, float]:
@@ -66,13 +71,17 @@ def capped(
     if _num_active(counts, config) < config.cap_from_labelers:
         return tuple(labels)
     most = _kept_at_most(counts, reliability, config)
-    kept: set[bytes] = set()
-    digests: dict[str, list[bytes]] = defaultdict(list)
+    # Only of those who lose some is a digest taken: with many labels that is most of the time.
+    digests: dict[str, list[bytes]] = {n: [] for n, count in counts.items() if count > most[n]}
     for label in labels:
-        digests[label.labeler_id].append(label_digest(label))
-    for name, own in digests.items():
-        kept.update(sorted(own)[: most[name]])
-    return tuple(each for each in labels if label_digest(each) in kept)
+        if label.labeler_id in digests:
+            digests[label.labeler_id].append(label_digest(label))
+    kept = {name: frozenset(sorted(own)[: most[name]]) for name, own in digests.items()}
+    return tuple(
+        each
+        for each in labels
+        if each.labeler_id not in kept or label_digest(each) in kept[each.labeler_id]
+    )
 
 
 def shares_of_counts(

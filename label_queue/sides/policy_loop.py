@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from label_queue.asking.asker import Asker
 from label_queue.figures.known_order import KnownPair, known_pairs, lost_votes
@@ -198,7 +197,7 @@ class PolicyLoopSide:
 
     async def online_stats(self) -> dict[str, float]:
         """Return the metrics on the axis `policy/step` that are defined by now, axis left out."""
-        return self._state.figures.online_stats()
+        return await self._state.online_stats()
 
     async def ledger_commit_p95_s(self) -> float:
         """Return the 95th percentile of recent commits, in seconds; 0 before the first."""
@@ -220,18 +219,25 @@ class PolicyLoopSide:
 
     async def lost_votes(self, most: int) -> tuple[KnownPair, ...]:
         """Return the newest of them that π lost, with what was shown."""
-        queries = self._state.board.queries.up_to_now()
-        labels, left = self._state.figures.counting(), self._state.figures.left_behind()
-        # Old texts are read from the ledger's own words, which takes a while of many.
-        return tuple(await asyncio.to_thread(lost_votes, queries, labels, most, left))
+        view, table = self._state.view(), self._state.history.table()
+        left = self._state.figures.left_behind()
+
+        def find() -> tuple[KnownPair, ...]:
+            return tuple(lost_votes(view.queries, view.counting(table), most, left))
+
+        # All labels are gone through, and old texts read from the ledger.
+        return await asyncio.to_thread(find)
 
     async def known_pairs(self, most: int, least_votes: int) -> tuple[KnownPair, ...]:
         """Return pairs of known order: by gold, or where so many labelers agree on one best."""
-        queries = self._state.board.queries.up_to_now()
-        labels = self._state.figures.counting()
-        find = partial(known_pairs, queries, labels, most=most, least_votes=least_votes)
-        return tuple(await asyncio.to_thread(find))
+        view, table = self._state.view(), self._state.history.table()
+
+        def find() -> tuple[KnownPair, ...]:
+            labels = view.counting(table)
+            return tuple(known_pairs(view.queries, labels, most=most, least_votes=least_votes))
+
+        return await asyncio.to_thread(find)
 
     async def coverage(self) -> tuple[float, ...]:
         """Return, for each query made since the first reward version, how much it had learned."""
-        return tuple(each.share for each in self._state.figures.online().coverage)
+        return await self._state.coverage()

@@ -71,8 +71,8 @@ def restore(state: LabelState, ledger: Ledger, path: Path, quality: QualityConfi
         raise Unusable("it is of other folds")
     # Records that the folds refer to are read from the shelf, which so far is the only change; and
     # what follows can fail no more: it is what this code wrote, byte for byte.
-    for name, text in prefix.queries.items():
-        board.queries.put_down(name, text)
+    for name, purpose in prefix.queries.items():
+        board.queries.note(name, purpose)
     for name, assignment in prefix.assignments.items():
         board.assignments.add(name, assignment)
     reader = ColumnReader(records_of(state, prefix.events))

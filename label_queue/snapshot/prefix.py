@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from label_queue.folds.shared_names import SharedNames
 from label_queue.ledger.event_lines import LABEL_TYPES
 from label_queue.ledger.records import Ledger
 from label_queue.snapshot.file import Places, Unusable
@@ -47,7 +49,12 @@ class _Type(msgspec.Struct):
     type: str
 
 
+class _Purpose(msgspec.Struct):
+    purpose: str
+
+
 _TYPE = msgspec.json.Decoder(_Type)
+_PURPOSE = msgspec.json.Decoder(_Purpose)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +62,7 @@ class Prefix:
     """What a ledger holds up to some places. Text that was folded once needs no second check."""
 
     queries: dict[str, str]
-    """Their text, by id."""
+    """Their purposes, by id: their texts stay in the ledger."""
     assignments: dict[str, Assignment]
     events: list[LabelEvent]
     """By `seq`, from 1."""
@@ -66,13 +73,19 @@ def read_prefix(ledger: Ledger, places: Places, digest: str) -> Prefix:
     hashed = Digest()
     try:
         prefix = Prefix(
-            queries=dict(hashed.rows(ledger, "queries", places)),
-            assignments={
-                name: _ASSIGNMENT.decode(body)
-                for name, body in hashed.rows(ledger, "assignments", places)
+            queries={
+                name: sys.intern(_PURPOSE.decode(body).purpose)
+                for name, body in hashed.rows(ledger, "queries", places)
             },
-            events=[_event(body) for _, body in hashed.rows(ledger, "label_events", places)],
+            assignments={},
+            events=[],
         )
+        names = SharedNames(prefix.queries)
+        for _, body in hashed.rows(ledger, "assignments", places):
+            assignment = names.of_assignment(_ASSIGNMENT.decode(body))
+            prefix.assignments[assignment.assignment_id] = assignment
+        for _, body in hashed.rows(ledger, "label_events", places):
+            prefix.events.append(names.of_event(_event(body)))
     except msgspec.MsgspecError as error:
         raise Unusable(f"the ledger is another ({error})") from error
     if hashed.hexdigest() != digest:

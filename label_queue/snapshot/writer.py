@@ -13,12 +13,15 @@ import fcntl
 import os
 import sys
 import time
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
 from label_queue.config import LabelsConfig, Mode
+from label_queue.ledger.lookup import Lookup
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger_place import LedgerPlace
 from label_queue.schedule import LabelSchedule
@@ -28,6 +31,7 @@ from label_queue.snapshot.prefix import newest_places
 from label_queue.state import LabelState
 from protocol.errors import AndonError
 from protocol.files import writing
+from protocol.labels import ComparisonQuery
 
 NICENESS = 19
 LOCK = ".lock"
@@ -89,15 +93,18 @@ def fill(order: Order) -> Places | None:
 
 
 def _filled(order: Order) -> Places:
-    ledger = SqlLedger.open_to_read(order.place)
-    try:
+    with ExitStack() as open_ledgers:
+        ledger = SqlLedger.open_to_read(order.place)
+        open_ledgers.callback(ledger.close)
+        lookup = Lookup(ledger)
+        open_ledgers.callback(lookup.close)
         through = newest_places(ledger)
         schedule = LabelSchedule.of(order.config, num_episodes=order.episodes, mode=order.mode)
-        state, quality = LabelState(order.config, schedule, time.time), order.config.quality
+        find = partial(lookup.find, ComparisonQuery)
+        state = LabelState(order.config, schedule, time.time, find_queries=find)
+        quality = order.config.quality
         load(state, ledger, order.snapshot, quality, through)
         return take(state, ledger, order.snapshot, quality)
-    finally:
-        ledger.close()
 
 
 def main() -> int:

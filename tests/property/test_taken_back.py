@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from label_queue.figures.validation import ValidationVote, win_share
 from label_queue.figures.validation_votes import ValidationFold
 from label_queue.folds.dataset import build_dataset
-from label_queue.folds.history import LabelHistory, states_preference
+from label_queue.folds.history import LabelHistory
 from label_queue.folds.lineage import policies_touched
 from label_queue.folds.shift import FORCING_SHARE, Shift, find_shift
+from label_queue.folds.training import states_preference
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.records import Record
 from label_queue.oversight.exclusion import ExclusionPreview, preview

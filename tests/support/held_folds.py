@@ -19,7 +19,9 @@ NOW = 1e9
 def held_by(state: LabelState) -> dict[str, Any]:
     """All that is kept of the folds, the open queries and leases, and what they answer."""
     state.figures.catch_up()
+    state.figures.catch_up()
     figures = state.figures.online_stats()
+    counting = state.view().counting(state.history.table())
     board = state.board
     return {
         **{name: _plain(fold) for name, fold in state.folds().items()},
@@ -38,7 +40,7 @@ def held_by(state: LabelState) -> dict[str, Any]:
         "online_read": state.figures.online(),
         "figures": figures,
         "votes": state.figures.validation_votes(),
-        "known": known_pairs(state.board.queries, state.figures.counting(), most=10, least_votes=2),
+        "known": known_pairs(state.board.queries, counting, most=10, least_votes=2),
         "stats": state.stats(NOW, 10),
         "table": _plain(state.history._columns),
         "lease_s": state.terms.duration_s,

@@ -14,7 +14,7 @@ from label_queue.ledger.records import (
     TokenRevocation,
 )
 from protocol.cord import CordEvent, Pulled, ReasonReleased, Released, RollbackOrdered, RolledBack
-from protocol.labels import GoldMade, GoldRetired, LabelEvent
+from protocol.labels import ComparisonQuery, GoldMade, GoldRetired, LabelEvent
 from tests.support.contract import Contract
 from tests.support.labels import (
     make_assignment,
@@ -154,3 +154,20 @@ class LedgerContract(Contract):
     def test_closing_twice_is_allowed(self, ledger: Ledger) -> None:
         ledger.close()
         ledger.close()
+
+    def test_records_are_found_by_what_names_them(self, ledger: Ledger) -> None:
+        queries = [make_query(number) for number in range(3)]
+        ledger.write([*queries, *(make_event(query) for query in queries)])
+        found = ledger.find(ComparisonQuery, ["q2", "q0", "nothing"])
+        assert found == {"q0": queries[0], "q2": queries[2]}
+        [(key, event)] = ledger.find(LabelEvent, ["q1/ann:0"]).items()
+        assert (key, event.seq) == ("q1/ann:0", 2)
+        assert ledger.find(ComparisonQuery, []) == {}
+
+    def test_what_was_written_can_be_read_beside_it(self, ledger: Ledger) -> None:
+        reader = ledger.beside()
+        query = make_query(1)
+        ledger.write([query])
+        assert reader.find(ComparisonQuery, ["q1"]) == {"q1": query}
+        if reader is not ledger:
+            reader.close()

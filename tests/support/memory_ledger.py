@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -84,6 +84,13 @@ class MemoryLedger:
         for record in list(self._streams[kind].values())[:through]:
             row = stream.row(record, 0)
             yield Row(str(row[stream.key or stream.order]), str(row["body"]))
+
+    def find(self, kind: Any, keys: Collection[str]) -> dict[str, Any]:
+        stream = self._streams[kind]
+        return {key: stream[key] for key in keys if key in stream}
+
+    def beside(self) -> MemoryLedger:
+        return self
 
     def newest(self, kind: Any) -> int:
         return len(self._streams[kind])

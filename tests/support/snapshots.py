@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from structlog.testing import capture_logs
 
 from label_queue.config import LabelsConfig
+from label_queue.ledger.lookup import Lookup
 from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger_place import LedgerPlace
@@ -16,6 +18,7 @@ from label_queue.snapshot.file import Places
 from label_queue.snapshot.folding import NOWHERE, load
 from label_queue.snapshot.writer import Order
 from label_queue.state import LabelState
+from protocol.labels import ComparisonQuery
 from tests.support.held_folds import held_by
 from tests.support.labels import (
     ManualClock,
@@ -28,6 +31,8 @@ from tests.support.labels import (
 CONFIG = make_config()
 SCHEDULE = LabelSchedule.of(CONFIG, num_episodes=100, mode="online")
 PEOPLE = ("ann", "bob")
+LOOKUPS: list[Lookup] = []
+"""What the states that were folded read by; closed with their ledger."""
 
 
 def labelled(first: int, count: int) -> Iterator[Record]:
@@ -50,7 +55,9 @@ def folded(
     ledger: SqlLedger, path: Path | None, config: LabelsConfig = CONFIG
 ) -> tuple[LabelState, Places, list[str]]:
     """A start: the state, how far the snapshot helped, and what the log says of it."""
-    state = LabelState(config, SCHEDULE, ManualClock())
+    LOOKUPS.append(Lookup(ledger))
+    find = partial(LOOKUPS[-1].find, ComparisonQuery)
+    state = LabelState(config, SCHEDULE, ManualClock(), find_queries=find)
     with capture_logs() as logs:
         places = load(state, ledger, path, config.quality)
     return state, places, [line["why"] for line in logs]

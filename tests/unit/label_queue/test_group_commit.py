@@ -51,6 +51,21 @@ async def test_what_comes_during_a_commit_is_committed_together() -> None:
     await commits.close()
 
 
+async def test_others_run_while_a_large_group_is_taken_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(group_commit, "APPLIED_AT_ONCE", 2)
+    applied: list[Record] = []
+    commits = GroupCommit(MemoryLedger(), applied.append)
+    writer, seen = asyncio.create_task(commits.write(EVENTS)), set[int]()
+    while not writer.done():
+        seen.add(len(applied))
+        await asyncio.sleep(0)
+    assert {2, 4, 6} <= seen <= {0, 2, 4, 6}
+    assert await writer == applied
+    await commits.close()
+
+
 async def test_a_writer_that_was_cancelled_loses_nothing() -> None:
     ledger, applied = SlowLedger(), list[Record]()
     commits = GroupCommit(ledger, applied.append)

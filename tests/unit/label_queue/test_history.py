@@ -44,6 +44,26 @@ class Told:
         return history.num_preferences, history.num_held
 
 
+def test_who_labelled_since_a_moment_and_how_often() -> None:
+    told = Told()
+    told.add(*(make_event(QUERIES[f"q{n}"], received_at=10.0 + n) for n in range(3)))
+    told.add(make_event(QUERIES["q3"], "bob", received_at=20.0))
+    for time, names, count in ((9.0, {"ann", "bob"}, 4), (12.0, {"bob"}, 1), (20.0, set(), 0)):
+        assert told.history.labelers_since(time) == names
+        assert told.history.num_received_since(time) == count
+        assert len(told.history.received_since(time)) == count
+
+
+def test_what_counts_of_columns_is_what_stands_and_may_train() -> None:
+    told = Told()
+    told.add(*(make_event(QUERIES[f"q{n}"]) for n in range(5)))
+    told.add(make_retraction(QUERIES["q1"]), make_event(QUERIES["q2"], revision=1, outcome="skip"))
+    told.add(make_event(REPEAT["q60"]), make_exclusion("ann", from_seq=5))
+    table = told.history.table()
+    assert table.stands[table.counting()].tolist() == [1, 4]
+    assert told.history.standings.exclusions() == {"ann": 5}
+
+
 def test_gold_and_repeats_do_not_count() -> None:
     told = Told()
     told.add(make_event(QUERIES["q0"]), make_event(REPEAT["q60"]), make_event(GOLD["q20"]))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from label_queue.folds.lineage import (
+    Lines,
     Memories,
     ancestry,
     left_behind,
+    parents,
     policies_touched,
     rewards_behind,
 )
@@ -41,6 +43,36 @@ def test_a_reward_remembers_until_the_next_refit() -> None:
     assert REWARD_SERVED.touching({"bad"}) == (1, 2, 3)
     assert REWARD_SERVED.touching({"e", "d"}) == (3, 4, 5)
     assert REWARD_SERVED.touching(set()) == ()
+
+
+def test_memories_grow_by_the_versions_that_came() -> None:
+    grown, looks = Memories((), LISTS.__getitem__), []
+    for count in range(1, len(REWARDS) + 1):
+        before, grown = grown, grown.grown_to(REWARDS[:count])
+        looks.append((dict(before), dict(grown)))
+    assert looks[-1][1] == dict(REWARD_SERVED)
+    assert [len(before) for before, _ in looks] == [0, 1, 2, 3, 4]  # who had one, has it still
+    assert dict(grown.grown_to(REWARDS[:2])) == looks[1][1]  # of a view that is older
+
+
+def test_lines_of_descent_grow_by_the_versions_that_came() -> None:
+    policies = [make_provenance(0), make_provenance(1, 1), make_provenance(3, 2, restored_from=1)]
+    lines = Lines()
+    for count in (1, 3, 3):
+        lines.grow_to(policies[:count])
+    assert lines.parents == parents(reversed(policies))
+    assert [parent for _, parent in lines.parents.values()] == [None, 0, 1]
+    assert lines.versions == [0, 1, 3]
+
+
+def test_the_starting_policy_may_be_told_of_late() -> None:
+    policies = [make_provenance(1, 1), make_provenance(2, 1), make_provenance(0)]
+    lines = Lines()
+    for count in (2, 3, 3):
+        lines.grow_to(policies[:count])
+    assert lines.versions == [0, 1, 2]
+    assert [parent for _, parent in lines.parents.values()] == [None, 0, 1]
+    assert lines.parents == parents(policies)
 
 
 def test_a_policy_stays_touched_though_its_reward_is_clean() -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from label_queue.config import QualityConfig, WarmConfig
-from label_queue.fitting.retraining import make_request
+from label_queue.fitting import retraining
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from protocol.errors import InvalidLabel, UnknownTask
 from protocol.labels import (
+    AnswerEvent,
     Comparison,
     ComparisonQuery,
     Excluded,
@@ -187,13 +188,14 @@ async def test_a_warm_update_that_finds_nothing_to_learn_is_passed_over(
     await queue.policy_loop.set_progress(50, make_policy(1))
     await answer_orders(queue)
     kinds: list[str] = []
+    chosen_by = retraining.choose
 
-    def capped_out(kind: FitKind, *args: Any, **options: Any) -> FitRequest:
+    def capped_out(kind: FitKind, *args: Any, **options: Any) -> list[AnswerEvent]:
         kinds.append(kind)
-        request = make_request(kind, *args, **options)
-        return replace(request, comparisons=()) if len(kinds) == 1 else request
+        chosen: list[AnswerEvent] = chosen_by(kind, *args, **options)
+        return [] if len(kinds) == 1 else chosen
 
-    monkeypatch.setattr("label_queue.fitting.reward_fits.make_request", capped_out)
+    monkeypatch.setattr("label_queue.fitting.reward_fits.choose", capped_out)
     waiting = asyncio.create_task(queue.policy_loop.next_update())
     await label(queue, 3)
     await until(lambda: bool(kinds))

@@ -9,7 +9,7 @@ import pytest
 
 from label_queue.ledger.sql import SqlLedger
 from tests.support.ledger_stores import LedgerStore
-from tests.support.snapshots import labelled
+from tests.support.snapshots import LOOKUPS, labelled
 
 
 @pytest.fixture
@@ -17,6 +17,8 @@ def ledger(ledger_store: LedgerStore) -> Iterator[SqlLedger]:
     ledger = SqlLedger.open(ledger_store.place, "run-1")
     ledger.write(list(labelled(0, 10)))
     yield ledger
+    while LOOKUPS:
+        LOOKUPS.pop().close()
     ledger.close()
 
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from label_queue.ledger.lookup import Lookup
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
 from label_queue.snapshot import file as snapshot_file
 from label_queue.snapshot.file import Places
 from label_queue.snapshot.folding import NOWHERE
 from label_queue.snapshot.writer import fill
-from protocol.labels import ComparisonQuery, Submitted
+from protocol.labels import Submitted
 from tests.support.held_folds import held_by
 from tests.support.labels import (
     ManualClock,
+    make_assignment,
+    make_event,
     make_exclusion,
     make_query,
 )
@@ -39,23 +43,39 @@ def test_a_start_goes_on_from_it(ledger_store: LedgerStore, ledger: SqlLedger, p
     assert again.label_events == 18
 
 
-def test_queries_stay_text_until_somebody_asks_for_them(
-    ledger_store: LedgerStore, ledger: SqlLedger, path: Path
+def test_what_the_figures_look_back_on_is_read_together_at_the_start(
+    ledger_store: LedgerStore,
+    ledger: SqlLedger,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fill(order(ledger_store.place, path))
-    reads: list[str] = []
-    state, _, _ = folded(ledger, path)
-    read = state.board.queries._read
-    assert read is not None
+    finds: list[int] = []
+    find = Lookup.find
 
-    def noted(text: str) -> ComparisonQuery:
-        reads.append(text)
-        return read(text)
+    def counted(lookup: Lookup, kind: object, keys: Sequence[str]) -> Mapping[str, object]:
+        finds.append(len(keys))
+        return find(lookup, kind, keys)
 
-    state.board.queries._read = noted
-    assert state.board.queries["q9"] is state.board.queries["q9"]
-    assert state.board.queries["q9"] == make_query(9, purpose="train", num_wanted=2)
-    assert len(reads) <= 1
+    monkeypatch.setattr(Lookup, "find", counted)
+    state = folded(ledger, path)[0]
+    assert sum(finds) == 10
+    finds.clear()
+    state.stats(2_000.0, 10)
+    assert finds == []
+
+
+def test_only_queries_that_are_open_or_new_are_read(
+    ledger_store: LedgerStore, ledger: SqlLedger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("label_queue.state.RECENT", 0)
+    ledger.write([make_query(11, purpose="train", num_wanted=1), make_assignment(make_query(11))])
+    ledger.write([make_event(make_query(11))])  # and nothing is open of it
+    fill(order(ledger_store.place, path))
+    queries = folded(ledger, path)[0].board.queries
+    assert queries.num_held == len(queries) - 1
+    assert queries["q11"] == make_query(11, purpose="train", num_wanted=1)
+    assert queries.num_held == len(queries)
 
 
 def test_a_queue_that_starts_from_it_asks_and_fits_as_one_that_does_not(

@@ -1,4 +1,4 @@
-"""How the label side grows: memory, latencies and the owner's acts at 1k, 10k and 100k labels.
+"""How the label side grows: memory, latencies, blocks and the owner's acts from 1k labels on.
 
     python -m benchmarks.label_scale --labels 1000 10000 100000
 
@@ -6,14 +6,16 @@ Ledgers are made: 50 labelers, K = 4 responses of 75 tokens, a reward version ev
 which 20 are refits, a policy version with each. Each size is measured in a process of its
 own, on the label queue and SQLite themselves, without HTTP: what Serve adds is the same at any
 size (`label_intake`). "Longest block" is the longest time that the queue's event loop ran nothing
-else, while fifty labelers label and the owner's page asks; "of CPU" is the most that one step of
-the event loop took of it, which other work on the machine does not lengthen. "Start" is the CPU
+else, while fifty labelers label, the owner's page asks, and the reward learns from each sixteen
+labels by an update, of which "fits" tells how many there were; "of CPU" is the most that one step
+of the event loop took of it, which other work on the machine does not lengthen. "Start" is the CPU
 time of one that folds the whole ledger, and "with a snapshot" that of one that goes on from the
 folds as a process of its own wrote them down before; the rest is of a queue that was started so.
+As many labels are asked for as in a run: l(n) follows those that came.
 
     python -m benchmarks.label_scale --starts --labels 100000 1000000
 
-measures the starts alone.
+measures the starts alone. `--keep FOLDER` makes each ledger once, there, and measures copies.
 """
 
 from __future__ import annotations
@@ -21,13 +23,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import random
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from bisect import bisect_left
+from collections.abc import Awaitable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -35,141 +37,33 @@ from typing import TypeVar
 import click
 import psutil
 
-from label_queue.config import LabelsConfig
+from benchmarks.label_scale.blocks import LongestBlock, LongestStep
+from benchmarks.label_scale.made_ledger import (
+    LABELERS,
+    LABELS_PER_VERSION,
+    RUN_ID,
+    kept_ledger,
+    make_ledger,
+)
+from label_queue.config import LabelsConfig, WarmConfig
+from label_queue.fitting.weighing_process import WeighingProcess
 from label_queue.labeling.submissions import LabelSubmission
-from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
 from label_queue.percentile import percentile
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from label_queue.snapshot.writer import Order
 from protocol.errors import QueueClosed
-from protocol.labels import ComparisonQuery, PolicyProvenance
-from tests.support.labels import make_assignment, make_drafts, make_event, make_query, make_reward
+from protocol.labels import RewardVersion
+from tests.support.labels import make_drafts
+from tests.support.messages import make_policy
 
-RUN_ID = "scale"
-LABELERS = tuple(f"labeler-{number:02d}" for number in range(50))
-NUM_TOKENS = 75
-LABELS_PER_VERSION = 16
-REFITS = 20
-SECONDS_PER_LABEL = 2.0
-VALIDATION_EVERY = 10
-BEGAN_AT = 1_000_000.0
-WRITTEN_AT_ONCE = 4_000
 LABELLED = 1_000
 """Labels given while latencies are measured."""
-TICK_S = 0.002
 EPISODES = 10**9
+STEP_S = 0.02
 
 T = TypeVar("T")
-
-
-def question(number: int) -> ComparisonQuery:
-    """Return the n-th query: of ρ and π where it is for validation."""
-    version = 1 + number // LABELS_PER_VERSION
-    is_validation = number % VALIDATION_EVERY == 0
-    versions = (0, 0, version, version) if is_validation else (version,) * 4
-    made = make_query(
-        number,
-        versions=versions,
-        run_id=RUN_ID,
-        purpose="validation" if is_validation else "train",
-        labels_before=number,
-        ledger_seq=number,
-        created_at=BEGAN_AT + number * SECONDS_PER_LABEL - 1.0,
-        expires_at=BEGAN_AT + number * SECONDS_PER_LABEL + 3_600.0,
-    )
-    tokens = random.Random(number)
-    text = "what was said of the place, at some length, as reviews go; " * 5
-    candidates = tuple(
-        replace(each, text=text, token_ids=tuple(tokens.choices(range(30_000), k=NUM_TOKENS)))
-        for each in made.candidates
-    )
-    return replace(made, candidates=candidates)
-
-
-def records(num_labels: int) -> Iterator[Record]:
-    """Yield what the ledger of a run with so many labels holds, in order."""
-    last = num_labels // LABELS_PER_VERSION
-    refits = {1 + last * number // REFITS for number in range(REFITS)}
-    for number in range(num_labels):
-        query, at = question(number), BEGAN_AT + number * SECONDS_PER_LABEL
-        labeler_id = LABELERS[number % len(LABELERS)]
-        yield query
-        yield replace(make_assignment(query, labeler_id, lease_until=at + 600.0), created_at=at)
-        given = make_event(query, labeler_id, choice=random.Random(-number).randrange(4))
-        yield replace(given, received_at=at, active_ms=2_000)
-        version, rest = divmod(number + 1, LABELS_PER_VERSION)
-        if rest == 0:
-            is_refit = version in refits
-            first = 1 if is_refit else number + 2 - LABELS_PER_VERSION
-            made = make_reward(
-                version,
-                kind="refit" if is_refit else "warm",
-                ledger_seq=number + 1,
-                learned=range(first, number + 2),
-            )
-            weights = tuple((name, 0.9) for name in LABELERS)
-            yield replace(made, labeler_weights=weights, announced_at=at)
-            yield PolicyProvenance(
-                version=version,
-                episodes=number * 8,
-                reward_version=version,
-                learned_through=number + 1,
-                restored_from=None,
-                created_at=at,
-            )
-
-
-def make_ledger(path: Path, num_labels: int) -> None:
-    """Write the ledger of a run with so many labels."""
-    ledger, some = SqlLedger.open(path, RUN_ID), []
-    for record in records(num_labels):
-        some.append(record)
-        if len(some) == WRITTEN_AT_ONCE:
-            ledger.write(some)
-            some.clear()
-    ledger.write(some)
-    ledger.close()
-
-
-class LongestBlock:
-    """The longest time for which an event loop ran nothing else."""
-
-    def __init__(self) -> None:
-        self.ms = 0.0
-
-    async def watch(self) -> None:
-        """Look, for ever."""
-        before = time.perf_counter()
-        while True:
-            await asyncio.sleep(TICK_S)
-            now = time.perf_counter()
-            self.ms = max(self.ms, 1e3 * (now - before - TICK_S))
-            before = now
-
-
-class LongestStep:
-    """The most CPU time that one step of an event loop took."""
-
-    def __init__(self) -> None:
-        self.ms = 0.0
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Look at every step meanwhile."""
-        run = asyncio.Handle._run
-
-        def timed_run(handle: asyncio.Handle) -> None:
-            started = time.thread_time()
-            run(handle)
-            self.ms = max(self.ms, 1e3 * (time.thread_time() - started))
-
-        asyncio.Handle._run = timed_run  # type: ignore[assignment, method-assign]
-        try:
-            yield
-        finally:
-            asyncio.Handle._run = run  # type: ignore[method-assign]
 
 
 async def timed(pending: Awaitable[T], seconds: list[float]) -> T:
@@ -206,6 +100,34 @@ async def label(
         await timed(queue.people.submit(name, [answer]), acks)
 
 
+async def step(queue: LabelQueue, schedule: LabelSchedule) -> None:
+    """Be a learner that never lets people wait: l(n) is as many labels as there are."""
+    while True:
+        labels = queue.state.history.num_preferences
+        episodes = bisect_left(range(EPISODES), labels, key=schedule.wanted)
+        await queue.policy_loop.set_progress(episodes, make_policy(queue.state.policy_version))
+        await asyncio.sleep(STEP_S)
+
+
+async def fit(queue: LabelQueue) -> None:
+    """Be the reward trainer: a version with every warm update, and a policy trained on it."""
+    state = queue.state
+    while True:
+        try:
+            request = await queue.policy_loop.next_update()
+        except QueueClosed:
+            return
+        made = RewardVersion.answering(request, version=state.reward_version + 1, fit_seconds=0.0)
+        await queue.policy_loop.reward_served(made)
+        policy = replace(
+            make_policy(state.policy_version + 1, state.episodes),
+            reward_version=made.version,
+            learned_through=request.ledger_seq,
+        )
+        await queue.policy_loop.set_progress(policy.episodes, policy)
+        await queue.policy_loop.first_sampled(policy.version, time.time())
+
+
 async def own(queue: LabelQueue, seconds: list[float]) -> None:
     """Be the owner's page, and the run that writes its metrics once a second."""
     seen = 0.0
@@ -219,7 +141,13 @@ async def own(queue: LabelQueue, seconds: list[float]) -> None:
 
 def config_of(num_labels: int) -> LabelsConfig:
     """Return the settings of a run that goes on with so many labels."""
-    return LabelsConfig(total=4 * num_labels, initial=2 * num_labels, refits=1, ahead=64)
+    return LabelsConfig(
+        total=4 * num_labels,
+        initial=9 * num_labels // 10,  # the last refit of the ledger has passed it
+        refits=1,
+        ahead=64,
+        warm=WarmConfig(every_labels=LABELS_PER_VERSION),
+    )
 
 
 def started(path: Path, num_labels: int, snapshot: Path | None) -> tuple[LabelQueue, float]:
@@ -235,6 +163,7 @@ def started(path: Path, num_labels: int, snapshot: Path | None) -> tuple[LabelQu
         seed=1,
         settle=gc.freeze,
         snapshot=snapshot,
+        weigher=WeighingProcess(path),
     )
     policies = queue.state.policies.values()
     queue.take_in((), [(each.version, each.created_at + 1.0) for each in policies])
@@ -275,9 +204,11 @@ async def measure(path: Path, num_labels: int, snapshot: Path) -> None:
     waits: list[float] = []
     acks: list[float] = []
     pages: list[float] = []
-    block, step = LongestBlock(), LongestStep()
-    beside = [asyncio.create_task(each) for each in (block.watch(), draw(queue), own(queue, pages))]
-    with step.watched():
+    block, longest, served = LongestBlock(), LongestStep(), queue.state.reward_version
+    schedule = LabelSchedule.of(config_of(num_labels), num_episodes=EPISODES, mode="online")
+    parts = (block.watch(), draw(queue), own(queue, pages), step(queue, schedule), fit(queue))
+    beside = [asyncio.create_task(each) for each in parts]
+    with longest.watched():
         await asyncio.gather(
             *(label(queue, name, LABELLED // len(LABELERS), waits, acks) for name in LABELERS)
         )
@@ -289,11 +220,12 @@ async def measure(path: Path, num_labels: int, snapshot: Path) -> None:
         task.cancel()
     await asyncio.wait(beside)
     mib = (process.memory_info().rss - empty) / 2**20
+    fits = queue.state.reward_version - served
     click.echo(
         f"{mib:,.0f} | {start_s:.1f} "
         f"| {1e3 * percentile(waits, 0.95):.0f} | {1e3 * percentile(acks, 0.95):.0f} "
         f"| {first[0]:.2f} | {previews[0]:.2f} | {previews[1]:.2f} "
-        f"| {labelling_ms:.0f} | {step.ms:.0f} |"
+        f"| {labelling_ms:.0f} | {longest.ms:.0f} | {fits} |"
     )
     await queue.close()
 
@@ -303,6 +235,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--labels", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--starts", action="store_true", help="measure the starts alone")
+    parser.add_argument("--keep", type=Path, help="folder of ledgers: made where they lack there")
     parser.add_argument("--ledger", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--snapshot", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -317,12 +250,15 @@ def main() -> None:
         if given.starts
         else "| labels | start, s | memory, MiB | with a snapshot: memory, MiB | start, s "
         "| next task p95, ms | answer p95, ms "
-        "| first overview, s | preview, s | exclusion, s | longest block, ms | of CPU, ms |"
+        "| first overview, s | preview, s | exclusion, s | longest block, ms | of CPU, ms | fits |"
     )
     for num_labels in given.labels:
         with tempfile.TemporaryDirectory() as folder:
             path, snapshot = Path(folder) / "ledger.sqlite", Path(folder) / "ledger.folds"
-            make_ledger(path, num_labels)
+            if given.keep is None:
+                make_ledger(path, num_labels)
+            else:
+                shutil.copyfile(kept_ledger(given.keep, num_labels), path)
             anew = _run(num_labels, path, "--starts").split()
             write_snapshot(path, num_labels, snapshot)
             row = f"| {num_labels:,} | {anew[0]} | {anew[1]} | "

@@ -1,0 +1,1 @@
+"""How the label side grows."""

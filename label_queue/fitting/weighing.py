@@ -1,0 +1,57 @@
+"""Finding the labelers' reliabilities where it holds up nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from label_queue.folds.dataset import as_comparisons
+from label_queue.quality.reliability import judged_by, reliabilities
+from protocol.labels import AnswerEvent, ComparisonQuery
+
+
+class Weigher(Protocol):
+    """Says how reliable labelers are. Whoever does it says the same, see `reliabilities`."""
+
+    async def weigh(
+        self,
+        queries: Mapping[str, ComparisonQuery],
+        labels: Sequence[AnswerEvent],
+        gold: Mapping[str, tuple[int, int]],
+    ) -> dict[str, float]:
+        """Return a_ℓ of everybody who gave some labels, sorted by name.
+
+        Args:
+            queries: By id.
+            labels: The training set, all in the ledger.
+            gold: Right and wrong gold answers by labeler.
+
+        Raises:
+            QueueClosed: It was closed meanwhile.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of what it has. Idempotent."""
+        ...
+
+
+class WeighingThread:
+    """The `Weigher` of this process, beside its event loop."""
+
+    async def weigh(
+        self,
+        queries: Mapping[str, ComparisonQuery],
+        labels: Sequence[AnswerEvent],
+        gold: Mapping[str, tuple[int, int]],
+    ) -> dict[str, float]:
+        """See `Weigher.weigh`."""
+
+        def found() -> dict[str, float]:
+            return reliabilities(as_comparisons(queries, judged_by(labels)), gold)
+
+        return await asyncio.to_thread(found)
+
+    async def close(self) -> None:
+        """See `Weigher.close`: it has nothing."""

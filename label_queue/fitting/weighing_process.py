@@ -1,0 +1,152 @@
+"""Reliabilities in a process of their own, which reads the ledger beside the label queue.
+
+    queue ──▶ {"come": ["…:0"], "gone": []}  …  {"gold": {"ann": [9, 1]}} ──▶ worker
+    queue ◀── {"weights": {"ann": 0.91}} ──────────────────────────────────── worker
+
+A line a message. The worker knows from before which labels there are: it is told which have come
+and gone since, by their event ids, and reads them and their queries from the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from label_queue.fitting.weighing import WeighingThread
+from label_queue.ledger_place import LedgerPlace
+from label_queue.quality.reliability import judged_by
+from protocol.errors import QueueClosed
+from protocol.labels import AnswerEvent, ComparisonQuery
+
+IDS_A_LINE = 1_000
+"""So many are put into words at once: what a label queue does meanwhile waits a millisecond."""
+LONGEST_LINE_BYTES = 1 << 24
+
+
+class Place(msgspec.Struct, kw_only=True):
+    """Where the ledger lies: the first line."""
+
+    file: str | None
+    """The ledger's, or None: it is on a server."""
+    url: str
+    """The ledger's, without a password; "": it is a file."""
+
+
+class Change(msgspec.Struct, kw_only=True):
+    """What labels have come and gone; with `gold` the question."""
+
+    come: list[str] = []
+    gone: list[str] = []
+    gold: dict[str, tuple[int, int]] | None = None
+    """Right and wrong gold answers by labeler; None: more lines come before the question."""
+
+
+class Answer(msgspec.Struct, kw_only=True):
+    """What is said to a question."""
+
+    weights: dict[str, float]
+
+
+class WeighingProcess:
+    """The `Weigher` in a process of its own, which is started when it is first asked.
+
+    One that is lost is started anew; where there is none to be had, this process does its work.
+    """
+
+    def __init__(self, ledger: LedgerPlace) -> None:
+        is_file = isinstance(ledger, Path)
+        self._place = Place(
+            file=str(ledger) if is_file else None, url="" if is_file else str(ledger)
+        )
+        self._worker: asyncio.subprocess.Process | None = None
+        self._known: dict[str, None] = {}
+        """Event ids of the labels that the worker knows."""
+        self._asking = asyncio.Lock()
+        self._is_closed = False
+        self._instead = WeighingThread()
+        self._log = structlog.get_logger().bind(component="label_queue")
+
+    async def weigh(
+        self,
+        queries: Mapping[str, ComparisonQuery],
+        labels: Sequence[AnswerEvent],
+        gold: Mapping[str, tuple[int, int]],
+    ) -> dict[str, float]:
+        """See `Weigher.weigh`."""
+        judged = await asyncio.to_thread(judged_by, labels)
+        async with self._asking:
+            for _ in range(2):
+                try:
+                    return await self._ask(judged, gold)
+                except (OSError, EOFError, msgspec.MsgspecError) as error:
+                    if self._is_closed:
+                        raise QueueClosed("the label queue was closed") from error
+                    self._log.warning("the process that weighs labelers was lost", why=str(error))
+                    await self._end()
+                except asyncio.CancelledError:
+                    await self._end()  # its answer would be taken for that to the next question
+                    raise
+        return await self._instead.weigh(queries, judged, gold)
+
+    async def close(self) -> None:
+        """End the process; who waits for its answer hears QueueClosed. Idempotent."""
+        self._is_closed = True
+        await self._end()
+
+    async def _ask(
+        self, judged: Sequence[AnswerEvent], gold: Mapping[str, tuple[int, int]]
+    ) -> dict[str, float]:
+        worker = self._worker or await self._started()
+        assert worker.stdin is not None, "it was started with pipes"
+        assert worker.stdout is not None, "it was started with pipes"
+        for change in self._changes(judged):
+            worker.stdin.write(_line(change))
+            await worker.stdin.drain()
+            await asyncio.sleep(0)
+        worker.stdin.write(_line(Change(gold=dict(gold))))
+        await worker.stdin.drain()
+        said = await worker.stdout.readline()
+        if not said:
+            raise EOFError("it has ended")
+        return msgspec.json.decode(said, type=Answer).weights
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        self._worker = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "label_queue.fitting.weighing_worker"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=LONGEST_LINE_BYTES,
+        )
+        assert self._worker.stdin is not None, "it was started with pipes"
+        self._worker.stdin.write(_line(self._place))
+        return self._worker
+
+    def _changes(self, judged: Sequence[AnswerEvent]) -> Iterator[Change]:
+        """Yield what the worker must be told to know these labels, and note that it is."""
+        wanted = {label.event_id: None for label in judged}
+        gone = iter([name for name in self._known if name not in wanted])
+        come = iter([name for name in wanted if name not in self._known])
+        self._known = wanted
+        while some := list(islice(gone, IDS_A_LINE)):
+            yield Change(gone=some)
+        while some := list(islice(come, IDS_A_LINE)):
+            yield Change(come=some)
+
+    async def _end(self) -> None:
+        """End the process where there is one; another knows nothing."""
+        worker, self._worker, self._known = self._worker, None, {}
+        if worker is not None:
+            with suppress(ProcessLookupError):
+                worker.kill()
+            await worker.wait()
+
+
+def _line(message: msgspec.Struct) -> bytes:
+    return msgspec.json.encode(message) + b"\n"

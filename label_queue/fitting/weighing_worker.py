@@ -1,0 +1,77 @@
+"""The process that finds labelers' reliabilities; see `weighing_process`. It ends with its input.
+
+python -m label_queue.fitting.weighing_worker < lines
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from label_queue.fitting.weighing_process import Answer, Change, Place
+from label_queue.folds.dataset import as_comparison
+from label_queue.ledger.records import Ledger
+from label_queue.ledger.sql import SqlLedger
+from label_queue.quality.reliability import reliabilities
+from protocol.labels import Comparison, ComparisonQuery, LabelEvent
+
+NICENESS = 5
+"""Labels come first."""
+
+
+class Judged:
+    """The labels that somebody is judged by, as they come and go."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._labels: dict[str, Comparison] = {}
+        """By event id."""
+
+    def take(self, change: Change) -> None:
+        """Take what has come and gone; what has come is read from the ledger, and nothing else."""
+        for event_id in change.gone:
+            del self._labels[event_id]
+        events = self._ledger.find(LabelEvent, change.come)
+        queries = self._ledger.find(ComparisonQuery, [e.query_id for e in events.values()])
+        for event_id in change.come:
+            event = events[event_id]
+            comparison = as_comparison(queries[event.query_id], event)
+            assert comparison is not None, "only what states a preference trains"
+            self._labels[event_id] = comparison
+
+    def weights(self, gold: dict[str, tuple[int, int]]) -> dict[str, float]:
+        """Return a_ℓ of everybody who gave one, sorted by name."""
+        return reliabilities(list(self._labels.values()), gold)
+
+
+def serve(ledger: Ledger, lines: Iterable[bytes], answers: BinaryIO) -> None:
+    """Take messages until there are no more, and answer the questions among them."""
+    judged = Judged(ledger)
+    for line in lines:
+        change = msgspec.json.decode(line, type=Change)
+        judged.take(change)
+        if change.gold is not None:
+            answer = Answer(weights=judged.weights(change.gold))
+            answers.write(msgspec.json.encode(answer) + b"\n")
+            answers.flush()
+
+
+def main() -> None:
+    """Serve whoever started this."""
+    os.nice(NICENESS)
+    lines = iter(sys.stdin.buffer)
+    place = msgspec.json.decode(next(lines), type=Place)
+    ledger = SqlLedger.open_to_read(place.url if place.file is None else Path(place.file))
+    try:
+        serve(ledger, lines, sys.stdout.buffer)
+    finally:
+        ledger.close()
+
+
+if __name__ == "__main__":
+    main()

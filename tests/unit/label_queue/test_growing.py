@@ -1,0 +1,116 @@
+"""What a label costs the event loop does not depend on how many came before it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TypeVar
+
+import pytest
+
+from label_queue.fitting.retraining import make_request
+from label_queue.folds.dataset import exclusions, exclusions_sha256
+from label_queue.folds.view import EventsUpToNow
+from label_queue.queue import LabelQueue
+from protocol.labels import DatasetRules, FitRequest, LabelEvent, RewardVersion
+from protocol.seq_ranges import numbers_in
+from tests.support.labels import ManualClock, make_config, make_event, make_provenance, make_query
+from tests.unit.label_queue.conftest import MakeQueue
+from tests.unit.label_queue.labeling import answer_orders, label
+
+T = TypeVar("T")
+LOOP = threading.main_thread()
+
+
+class OffLoop(list[T]):
+    """A list that nobody may go through on the event loop."""
+
+    def __iter__(self) -> Iterator[T]:
+        assert threading.current_thread() is not LOOP, "all of it, on the event loop"
+        return super().__iter__()
+
+
+def served(request: FitRequest, version: int) -> RewardVersion:
+    return RewardVersion.answering(request, version=version, fit_seconds=1.0)
+
+
+@pytest.fixture
+async def labelled(make_queue: MakeQueue) -> LabelQueue:
+    """Twelve labels of two people, a refit of ten of them, and a policy trained on that."""
+    queue = make_queue(make_config(validation_share=0.0))
+    for name in ("ann", "bob"):
+        await queue.owner.add_labeler(name)
+    await answer_orders(queue)
+    await label(queue, 6, "ann")
+    await label(queue, 4, "bob")
+    refit = await queue.policy_loop.next_refit()
+    await queue.policy_loop.reward_served(served(refit, 1))
+    await queue.commits.write([make_provenance(0), make_provenance(1, 1)])
+    await queue.policy_loop.first_sampled(1, 2_000.0)
+    return queue
+
+
+async def test_nobody_goes_through_all_labels_on_the_event_loop(labelled: LabelQueue) -> None:
+    history = labelled.state.history
+    history.events = OffLoop(history.events)
+    history._submits = OffLoop(history._submits)
+    await label(labelled, 3, "bob")
+    await labelled.policy_loop.next_update()
+    await labelled.policy_loop.online_stats()
+    await labelled.policy_loop.coverage()
+    await labelled.policy_loop.lost_votes(4)
+    await labelled.policy_loop.known_pairs(4, 2)
+    await labelled.owner.overview()
+    await labelled.owner.preview_exclusion("ann", 0)
+    await labelled.owner.exclude("ann", 0, "asleep")
+    assert (await labelled.policy_loop.next_refit()).is_forced
+
+
+async def test_a_fit_is_of_the_training_set_as_the_ledger_has_it(
+    labelled: LabelQueue, clock: ManualClock
+) -> None:
+    """Found by what is kept as labels come, it is what a fold over all of the ledger gives."""
+    clock.now += 1.0
+    await label(labelled, 3, "bob")
+    update = await labelled.policy_loop.next_update()
+    view, quality = labelled.state.view(), make_config().quality
+    [live] = view.rewards
+    wanted = make_request(
+        "warm",
+        view.dataset(view.last_seq, quality),
+        seq=view.last_seq,
+        learned=frozenset(numbers_in(live.learned or ())),
+        exclusions_sha256=exclusions_sha256(exclusions(view.events, DatasetRules())),
+        replay=make_config().warm.replay,
+        seed=1,
+        quality=quality,
+        gold=labelled.state.history.standings.gold_answers(),
+    )
+    assert update == replace(wanted, goes_on_from=1)
+    assert update.labels_used == 13
+    await labelled.owner.exclude("ann", 0, "asleep")
+    refit = await labelled.policy_loop.next_refit()
+    view = labelled.state.view()
+    assert refit.exclusions_sha256 == exclusions_sha256({"ann": 0})
+    assert [each.seq for each in refit.comparisons] == [
+        each.seq for each in view.dataset(view.last_seq, quality)
+    ]
+
+
+async def test_newest_versions_are_known_without_a_look_at_all(labelled: LabelQueue) -> None:
+    state = labelled.state
+    assert (state.policy_version, state.reward_version) == (1, 1)
+    assert state.reliability == dict(state.rewards[1].labeler_weights)
+
+
+def test_a_view_of_events_stays_as_it_was() -> None:
+    events: list[LabelEvent] = [make_event(make_query(n), seq=n + 1) for n in range(3)]
+    then = EventsUpToNow(events)
+    events.append(make_event(make_query(3), seq=4))
+    assert [len(then), *(each.seq for each in then)] == [3, 1, 2, 3]
+    assert (then[-1].seq, then[0].seq) == (3, 1)
+    assert [each.seq for each in then[1:]] == [2, 3]
+    assert [each.seq for each in reversed(then)] == [3, 2, 1]
+    with pytest.raises(IndexError):
+        then[3]
