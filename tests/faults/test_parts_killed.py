@@ -34,7 +34,8 @@ LONG = (
     f"run.max_policy_lag={MAX_POLICY_LAG}",
     "cluster.restarts.first_pause_s=0.1",
     "cluster.restarts.silence_timeout_s=15",
-    'labelers=[{name = "robot", seconds_per_label = 0.2}]',
+    # Each step waits for two labels, and leaves the cores to the parts that start again.
+    'labelers=[{name = "robot", seconds_per_label = 0.5}]',
 )
 
 
