@@ -26,9 +26,10 @@ smollm2: venv ## Fetch a real language model, 93 MB, and run the example with it
 	@$(PYTHON) tools/setup.py --smollm2
 	@$(BIN)/andon example smollm2
 
+# Their hundreds of processes import the same: what is compiled for one is kept for the others.
 test: venv ## Run all tests
 	@$(PYTHON) tools/setup.py --tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: venv ## Check style, formatting, types, imports, the page of metrics and the pages
 	$(BIN)/ruff check .

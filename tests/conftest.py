@@ -44,18 +44,19 @@ WHOLE_RUNS = frozenset(
     (
         "test_alone",
         "test_demo",
+        "test_guard_in_a_run",
         "test_instructions_task",
         "test_lora_run",
+        "test_parts_killed",
         "test_replay",
-        "test_spans_task",
-        "test_style_task",
+        "test_style_and_spans_task",
         "test_summaries_task",
         "test_take_back",
         "test_two_nodes",
     )
 )
-"""Modules of the integration tier that start whole runs, besides those named test_run_…; the others
-start single parts. So do all tests of faults."""
+"""Modules of integration and faults that start whole runs, besides those named test_run_…; the
+others start single parts at most."""
 
 
 class SideBySide(LoadScopeScheduling):  # type: ignore[misc]
@@ -65,7 +66,8 @@ class SideBySide(LoadScopeScheduling):  # type: ignore[misc]
         """Return which tests a test must not run beside: those of the same name here."""
         path = Path(nodeid.partition("::")[0])
         tier, module = path.parts[1], path.stem
-        if tier == "faults" or module.startswith("test_run_") or module in WHOLE_RUNS:
+        is_of_runs = module.startswith("test_run_") or module in WHOLE_RUNS
+        if is_of_runs and tier in ("faults", "integration"):
             return "whole runs"
         return "parts" if tier == "integration" else str(path)
 

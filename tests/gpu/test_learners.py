@@ -12,10 +12,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tests.support import learner_inputs as inputs
 from tests.support.learner_ranks import run_ranks
-from tests.support.plain_figures import plain_ppo, plain_rewards
-from tests.support.plain_learners import plain_supervised
+from tests.support.plain_figures import plain_base_model, plain_ppo, plain_rewards
 from tests.support.tiny_model import save_tiny_model
 
 pytestmark = [
@@ -60,7 +58,7 @@ def test_reward_fit(ran: Path, model: Path, engine: str) -> None:
 
 @pytest.mark.parametrize("engine", [*FLOAT32, *BFLOAT16])
 def test_supervised(ran: Path, model: Path, engine: str) -> None:
-    trained, losses = plain_supervised(model, inputs.SUPERVISED, inputs.blocks())
+    trained, losses = plain_base_model(model)
     figures = read(ran / f"supervised-{engine}.json")["metrics"]
     assert [each["loss"] for each in figures] == [close(loss, engine) for loss in losses]
     learned = load_file(ran / f"supervised-{engine}.safetensors")

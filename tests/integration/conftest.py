@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.run_process import RunProcess, save_inputs
 from tests.support.tiny_model import save_tiny_model
+from tests.support.warm_python import WarmPython
 from tests.support.watched_run import SETTINGS, Seen, watch
 
 
@@ -32,6 +33,38 @@ def ray_session() -> Iterator[None]:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a random GPT-2 with tied embeddings and a 53-token word vocabulary."""
     return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny-gpt2")
+
+
+@pytest.fixture(scope="session")
+def warm_pythons() -> Iterator[tuple[WarmPython, WarmPython]]:
+    """Two processes that have imported torch and the learners, each for one rank at a time."""
+    pythons = WarmPython(), WarmPython()
+    yield pythons
+    for python in pythons:
+        python.end()
+
+
+Replay = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def replay(warm_pythons: tuple[WarmPython, WarmPython], tmp_path: Path) -> Replay:
+    """Do `andon replay FOLDER …` beside that folder; return its exit code, and what it wrote."""
+
+    def replayed(run: Path, *arguments: str) -> tuple[int, str]:
+        said = tmp_path / "replay.txt"
+        python = warm_pythons[0]
+        command = ("replay", str(run), *arguments)
+        python.begin("cluster.cli", *command, folder=run.parent, output=said)
+        return python.wait(), said.read_text()
+
+    return replayed
+
+
+@pytest.fixture(scope="session")
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where runs of `examples/tasks` lie."""
+    return tmp_path_factory.mktemp("tasks")
 
 
 @pytest.fixture(scope="session")

@@ -31,8 +31,8 @@ SETTINGS = (
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_small("instructions", tmp_path_factory.mktemp("instructions"), SETTINGS)
+def folder(tasks: Path) -> Path:
+    return run_small("instructions", tasks, SETTINGS)
 
 
 def test_people_are_asked_to_rank_six_and_every_ranking_is_learned_whole(folder: Path) -> None:

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.support import learner_inputs as inputs
-from tests.support.plain_figures import plain_ppo, plain_rewards
-from tests.support.plain_learners import PlainPPO, plain_supervised
+from tests.support.plain_figures import plain_base_model, plain_ppo, plain_rewards
+from tests.support.plain_learners import PlainPPO
 from tests.support.rank_fixtures import ran_by_ranks
 
 ENGINES = ("0", "2", "3", "0-float32-3", "2-float32-3")
@@ -102,7 +102,7 @@ def test_the_warm_update_is_judged_before_it_learns(ran: Path) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_supervised(ran: Path, engine: str, tiny_model: Path) -> None:
-    trained, losses = plain_supervised(tiny_model, inputs.SUPERVISED, inputs.blocks())
+    trained, losses = plain_base_model(tiny_model)
     figures = read(ran / f"supervised-{engine}.json")["metrics"]
     assert [each["loss"] for each in figures] == pytest.approx(losses, rel=1e-4)
     assert_close(

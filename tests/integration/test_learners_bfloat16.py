@@ -15,9 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tests.support import learner_inputs as inputs
-from tests.support.plain_figures import plain_ppo, plain_rewards
-from tests.support.plain_learners import plain_supervised
+from tests.support.plain_figures import plain_base_model, plain_ppo, plain_rewards
 from tests.support.rank_fixtures import ran_by_ranks
 from tests.support.summing_ranks import LR, SHARES
 
@@ -72,7 +70,7 @@ def test_reward_fit(ran: Path, engine: str, tiny_model: Path) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_supervised(ran: Path, engine: str, tiny_model: Path) -> None:
-    trained, losses = plain_supervised(tiny_model, inputs.SUPERVISED, inputs.blocks())
+    trained, losses = plain_base_model(tiny_model)
     figures = json.loads((ran / f"supervised-{engine}.json").read_text())["metrics"]
     assert [each["loss"] for each in figures] == pytest.approx(losses, rel=0.01)
     start = load_file(tiny_model / "model.safetensors")

@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from cluster.recordings.segment_files import FOLDER, segment_files
 from cluster.recordings.segments import SegmentWriter, read_segment
 from cluster.run_folder import RunFolder
-from tests.support.run_process import andon
+from tests.integration.conftest import Replay
 from tests.support.watched_run import REPLAY_PAGE, Seen
 
 pytestmark = pytest.mark.timeout(1800)
@@ -27,17 +26,6 @@ def run(seen: Seen) -> RunFolder:
     """Four PPO steps and some fits, recorded as the page says."""
     assert seen.code == 0, seen.run.output
     return seen.run.folder
-
-
-def replay(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        andon("replay", str(folder), *arguments),
-        cwd=folder.parent,
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -53,14 +41,16 @@ def test_all_streams_were_recorded_and_sealed(run: RunFolder) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_of_the_page_finds_all_as_recorded(run: RunFolder, command: str) -> None:
+def test_every_command_of_the_page_finds_all_as_recorded(
+    run: RunFolder, command: str, replay: Replay
+) -> None:
     _, _, *arguments = shlex.split(command)
     before = contents(run.path)
-    done = replay(run.path, *arguments, *(() if "--diff" in arguments else ("--diff",)))
-    assert done.returncode == 0, done.stdout + done.stderr
+    code, said = replay(run.path, *arguments, *(() if "--diff" in arguments else ("--diff",)))
+    assert code == 0, said
     part = arguments[arguments.index("--part") + 1]
-    found = re.search(rf"^{part}: (\d+) of (\d+) as recorded", done.stdout, re.M)
-    assert found is not None, done.stdout
+    found = re.search(rf"^{part}: (\d+) of (\d+) as recorded", said, re.M)
+    assert found is not None, said
     assert found[1] == found[2]
     least = {"learner": 2 if "--from" in arguments else 4, "rollouts": 16}.get(part, 2)
     assert int(found[2]) >= least
@@ -90,27 +80,29 @@ def altered(run: RunFolder, folder: Path) -> RunFolder:
     return copy
 
 
-def test_what_was_altered_is_named_with_how_much(run: RunFolder, tmp_path: Path) -> None:
+def test_what_was_altered_is_named_with_how_much(
+    run: RunFolder, tmp_path: Path, replay: Replay
+) -> None:
     copy = altered(run, tmp_path / "altered")
-    done = replay(copy.path, "--part", "learner", "--until", "2", "--diff")
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "learner: 1 of 2 as recorded, bit for bit\n" in done.stdout
+    code, said = replay(copy.path, "--part", "learner", "--until", "2", "--diff")
+    assert code == 1, said
+    assert "learner: 1 of 2 as recorded, bit for bit\n" in said
     assert re.search(
         r"^first that differs: policy version 2 \(.*batches\.mcap, frame \d+ at byte \d+\)$",
-        done.stdout,
+        said,
         re.M,
     )
     assert re.search(
-        r"policy\.weights\.sha256: recorded '[0-9a-f]{64}', replayed '[0-9a-f]{64}'", done.stdout
+        r"policy\.weights\.sha256: recorded '[0-9a-f]{64}', replayed '[0-9a-f]{64}'", said
     )
 
 
-def test_a_changed_byte_is_named(run: RunFolder, tmp_path: Path) -> None:
+def test_a_changed_byte_is_named(run: RunFolder, tmp_path: Path, replay: Replay) -> None:
     copy = RunFolder(shutil.copytree(run.path, tmp_path / "hurt"))
     (file,) = [f for f in segment_files(copy.recordings / FOLDER) if f.stream == "batches"]
     hurt = bytearray(file.path.read_bytes())
     hurt[len(hurt) // 2] ^= 1
     file.path.write_bytes(hurt)
-    done = replay(copy.path, "--part", "learner")
-    assert done.returncode != 0
-    assert re.search(r"batches\.mcap, frame \d+ at byte \d+ is corrupt", done.stderr)
+    code, said = replay(copy.path, "--part", "learner")
+    assert code != 0
+    assert re.search(r"batches\.mcap, frame \d+ at byte \d+ is corrupt", said)

@@ -22,8 +22,8 @@ SETTINGS = ("labels.total=40", "labels.initial=16", "kl.horizon_episodes=320")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_small("summaries", tmp_path_factory.mktemp("summaries"), SETTINGS)
+def folder(tasks: Path) -> Path:
+    return run_small("summaries", tasks, SETTINGS)
 
 
 def test_it_ends_with_every_label_and_a_report(folder: Path) -> None:

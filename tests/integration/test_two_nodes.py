@@ -38,7 +38,8 @@ ON_BOTH = (
     "labels.total=4096",
     "cluster.restarts.first_pause_s=0.1",
     "learner.checkpoint.every_steps=2",
-    'labelers=[{name = "robot", seconds_per_label = 0.2}]',
+    # Each step waits for two labels, and leaves the cores to the parts that start again.
+    'labelers=[{name = "robot", seconds_per_label = 0.5}]',
 )
 
 

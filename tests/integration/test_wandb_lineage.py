@@ -132,14 +132,20 @@ def offline(path: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> RunF
     return folder
 
 
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run whose artifacts were given offline; nobody changes its folder."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return offline(tmp_path_factory.mktemp("given") / "synthetic", monkeypatch)
+
+
 def test_offline_each_artifact_has_a_run_that_made_it_of_what_it_was_made_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given: RunFolder,
 ) -> None:
-    folder = offline(tmp_path / "synthetic", monkeypatch)
-    lineage, runs = described(folder), short_runs(folder)
+    lineage, runs = described(given), short_runs(given)
     made = [each for each in lineage.artifacts if each.kind != "ledger"]
     assert [each.run_id for each in runs] == [
-        f"{wandb_id(folder)}-{each.place:06d}-{each.name}" for each in made
+        f"{wandb_id(given)}-{each.place:06d}-{each.name}" for each in made
     ]
     jobs = {"reward": "fit", "checkpoint": "train", "policy": "save"}
     assert [each.job_type for each in runs] == [jobs[each.kind] for each in made]
@@ -147,25 +153,24 @@ def test_offline_each_artifact_has_a_run_that_made_it_of_what_it_was_made_of(
     digests: dict[str, tuple[str, str]] = {}
     for artifact, short in zip(made, runs, strict=True):
         ((collection, digest, aliases),) = short.outputs
-        assert collection == f"{wandb_id(folder)}-{artifact.kind}"
+        assert collection == f"{wandb_id(given)}-{artifact.kind}"
         final = ["final"] if artifact.kind == "policy" else []
         assert sorted(aliases) == sorted([*final, "latest", f"version-{artifact.number}"])
         digests[artifact.name] = (collection, digest)
         for name, used in zip(artifact.uses, short.inputs, strict=True):
             # Named by the digest that it was made under, which is how the server finds it.
             assert used == digests.setdefault(name, used)
-            assert used[0] == f"{wandb_id(folder)}-{name.partition('-')[0]}"
+            assert used[0] == f"{wandb_id(given)}-{name.partition('-')[0]}"
     assert len(set(digests.values())) == len(digests)
 
 
 def test_offline_what_is_large_is_named_and_what_is_small_lies_in_the_run_s_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given: RunFolder,
 ) -> None:
-    folder = offline(tmp_path / "synthetic", monkeypatch)
-    for log in folder.lineage.glob("wandb/offline-run-*/*.wandb"):
+    for log in given.lineage.glob("wandb/offline-run-*/*.wandb"):
         for record in read_records(log):
             for entry in record.artifact.manifest.contents:
-                is_ours = Path(entry.local_path).parent == folder.lineage.resolve()
+                is_ours = Path(entry.local_path).parent == given.lineage.resolve()
                 assert is_ours == (entry.path in ("ledger.json", "reward.json", *KINDS))
                 assert bool(entry.ref) is not is_ours
 

@@ -1,16 +1,22 @@
-"""What the learners' inputs come to in plain PyTorch; see `plain_learners`."""
+"""What the learners' inputs come to in plain PyTorch, found once for each model.
+
+See `plain_learners`. Nobody changes what is returned.
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from learners.comparisons import bootstrap_counts
 from tests.support import learner_inputs as inputs
-from tests.support.plain_learners import PlainPPO, PlainReward
+from tests.support.plain_learners import PlainPPO, PlainReward, plain_supervised
 
 
+@cache
 def plain_ppo(model: Path) -> tuple[PlainPPO, list[dict[str, float]]]:
     """Return the policy after two steps, and the figures of each."""
     text = inputs.pretraining()
@@ -26,6 +32,7 @@ def plain_ppo(model: Path) -> tuple[PlainPPO, list[dict[str, float]]]:
     return plain, metrics
 
 
+@cache
 def plain_rewards(model: Path) -> list[tuple[dict[str, Tensor], float]]:
     """Return tensors and loss after the refit, and after the warm update."""
     plain = PlainReward(
@@ -44,6 +51,12 @@ def plain_rewards(model: Path) -> list[tuple[dict[str, Tensor], float]]:
         }
         results.append((tensors, loss))
     return results
+
+
+@cache
+def plain_base_model(model: Path) -> tuple[Any, list[float]]:
+    """Return the model that supervised training comes to, and the loss of each step."""
+    return plain_supervised(model, inputs.SUPERVISED, inputs.blocks())
 
 
 def copied(x: Tensor) -> Tensor:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.learner_ranks import run_ranks
+from learners.engine import free_port
+from tests.support.learner_ranks import HOST
+from tests.support.run_process import REPOSITORY
+from tests.support.warm_python import WarmPython
 
 
 def ran_by_ranks(
@@ -17,10 +20,34 @@ def ran_by_ranks(
 
     @pytest.fixture(scope="module", params=[1, 2], ids=["one-rank", "two-ranks"])
     def ran(
-        request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+        request: pytest.FixtureRequest,
+        tiny_model: Path,
+        tmp_path_factory: pytest.TempPathFactory,
+        warm_pythons: tuple[WarmPython, WarmPython],
     ) -> Path:
         out = tmp_path_factory.mktemp(f"ranks-{request.param}")
-        run_ranks(request.param, tiny_model, out, engines, module=module)
+        run_warm(warm_pythons[: request.param], module, tiny_model, out, engines)
         return out
 
     return ran
+
+
+def run_warm(
+    pythons: Sequence[WarmPython], module: str, model: Path, out: Path, engines: Sequence[str]
+) -> None:
+    """Run a rank from each process and wait; a failure raises with the rank's own words.
+
+    Ranks of one process would have the same seed of hashes, and so the same order of any set.
+    """
+    port = free_port(HOST)
+    words = [out / f"rank-{rank}.txt" for rank in range(len(pythons))]
+    try:
+        for rank, python in enumerate(pythons):
+            arguments = map(str, (rank, len(pythons), port, model, out, *engines))
+            python.begin(module, *arguments, folder=REPOSITORY, output=words[rank])
+        for python, said in zip(pythons, words, strict=True):
+            assert python.wait() == 0, said.read_text()
+    except BaseException:
+        for python in pythons:
+            python.end()
+        raise

@@ -153,6 +153,7 @@ class RunProcess:
         self._stdout = folder.with_name(f"{folder.name}.stdout")
         self._stderr = folder.with_name(f"{folder.name}.stderr")
         self._seen: set[psutil.Process] = set()
+        before = set(psutil.pids())
         with self._stdout.open("w") as stdout, self._stderr.open("w") as stderr:
             self.process = psutil.Popen(
                 andon(*arguments),
@@ -164,6 +165,7 @@ class RunProcess:
                 # A group of its own, as a terminal gives it: a test may signal all of it.
                 process_group=0,
             )
+        self._looked_at = {*before, self.process.pid}
 
     @property
     def state(self) -> dict[str, Any]:
@@ -187,9 +189,25 @@ class RunProcess:
 
     def descendants(self) -> set[psutil.Process]:
         """Return every process of the run but the first, also those seen before that still run."""
-        if self.process.is_running():
-            self._seen.update(self.process.children(recursive=True))
+        self._look()
         return {process for process in self._seen if is_alive(process)}
+
+    def _look(self) -> None:
+        """See which processes have come, and of each, once, whose child it is.
+
+        It is done ten times a second, and to look at all of them again would take a good part of a
+        core from the run.
+        """
+        there = set(psutil.pids())
+        come = {pid: _parent(pid) for pid in there - self._looked_at}
+        family = {self.process.pid, *(each.pid for each in self._seen)} & self._looked_at & there
+        while born := {pid for pid, parent in come.items() if parent in family}:
+            family |= born
+            for pid in born:
+                del come[pid]
+                with suppress(psutil.NoSuchProcess):
+                    self._seen.add(psutil.Process(pid))
+        self._looked_at = there
 
     def named(self, start: str) -> list[psutil.Process]:
         """Return the run's processes whose title starts so; the kernel keeps 15 characters of it.
@@ -215,7 +233,7 @@ class RunProcess:
         """Poll until the condition holds while the run goes on."""
 
         def holds() -> bool:
-            self.descendants()
+            self._look()
             assert self.process.poll() is None, f"ended before {what}"
             return condition()
 
@@ -233,7 +251,7 @@ class RunProcess:
         """Wait for the run's end and return its exit code, watching what it starts meanwhile."""
 
         def has_ended() -> bool:
-            self.descendants()
+            self._look()
             return self.process.poll() is not None
 
         wait_until(has_ended, f"the run's end:\n{self.output}", timeout_s)
@@ -274,6 +292,13 @@ def ended_well(folder: Path, *arguments: str, settings: Iterable[str] = ()) -> s
         run.kill()
     assert run.error_output == ""
     return run.answer
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(psutil.Process(pid).ppid())
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def _name(process: psutil.Process) -> str:

@@ -22,14 +22,14 @@ SMALL = (
 
 
 def run_small(task: str, parent: Path, settings: Iterable[str]) -> Path:
-    """Run a task to its good end; return the run's folder, `parent/small`.
+    """Run a task to its good end; return the run's folder, named for the task.
 
     Args:
         task: Its folder's name.
-        parent: Where the run lies, and the base model beside it.
+        parent: Where the run lies, and beside it base models, which runs of the same recipe share.
         settings: What is set after `SMALL`.
     """
-    folder, config = parent / "small", TASKS / task / "run.toml"
+    folder, config = parent / task, TASKS / task / "run.toml"
     chosen = (*SMALL, *settings)
     ended_well(folder, "run", str(config), "--folder", folder.name, settings=chosen)
     return folder
