@@ -39,7 +39,7 @@ class Process:
     shared: int = 0
     """Shared memory or object store that it fills."""
     side: Side | None = None
-    """Whose turn it needs for what it holds of its device; None: it holds it all the time."""
+    """Side whose turn it needs for what it holds of its device; None: it holds it all the time."""
 
     @property
     def on_device(self) -> int:

@@ -22,7 +22,7 @@ class Seats:
 
     group: PlacementGroup
     resources: dict[str, float]
-    """Of each process."""
+    """What Ray is asked for, for each process."""
     is_shared: bool = False
 
     def options(self, index: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -12,6 +13,8 @@ from tests.support.patience import PATIENCE_S
 def test_one_bundle_is_of_one_device() -> None:
     told = subprocess.run(
         (sys.executable, "-m", "tests.support.shared_bundle"),
+        # On a busy machine a node takes longer than Ray waits for by itself.
+        env={**os.environ, "RAY_raylet_start_wait_time_s": f"{PATIENCE_S:g}"},
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
