@@ -24,7 +24,7 @@ from label_queue.folds.lineage import left_behind
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.percentile import percentile
 from label_queue.quality.gold import gold_accuracy
-from label_queue.quality.preference import TIE, TRAINING
+from label_queue.quality.preference import TRAINING, stated_best
 from label_queue.quality.purposes import purpose_of
 from protocol.labels import AnswerEvent, Submitted
 
@@ -222,9 +222,8 @@ class LabelFigures:
         units: dict[str, list[str]] = defaultdict(list)
         for event in recent:
             if event.outcome in ("choice", "tie"):
-                candidates = self._board.queries[event.query_id].candidates
-                places = (i for i, c in enumerate(candidates) if c.candidate_id == event.choice)
-                units[event.query_id].append(str(next(places, TIE)))
+                best = stated_best(self._board.queries[event.query_id], event)
+                units[event.query_id].append(str(best))
         return nominal_alpha(units.values())
 
 

@@ -106,11 +106,8 @@ class OnlineFold:
         self._num_queries = 0
         self._num_events = 0
         self._covered: list[str] = []
-        """Queries that have a coverage, by id."""
-        self._made_at = array("d")
-        """When they were made, Unix seconds."""
-        self._shares = array("d")
-        """Their coverage."""
+        """Ids of the queries that have a coverage; below, when they were made, and what it is."""
+        self._made_at, self._shares = array("d"), array("d")
         self._lines = Lines()
         self._arrivals = _Arrivals(self._lines)
 
@@ -151,8 +148,7 @@ class OnlineFold:
 
     def grow(self, view: LedgerView) -> None:
         """Measure what it has grown by since the last call; in any thread, one at a time."""
-        new = self._new_queries(view)
-        if new:
+        if new := self._new_queries(view):
             self._cover(new, view)
         self._arrivals.grow(view, self._learned)
 
@@ -283,8 +279,7 @@ class _Arrivals:
         self._places: dict[str, int] = {}
         """Where in the columns below a label's latency is, by label id, in their order."""
         self._seqs = array("q")
-        self._received_at = array("d")
-        self._arrived_at = array("d")
+        self._received_at, self._arrived_at = array("d"), array("d")
         self.seconds = array("d")
         """Latencies of the labels that arrived."""
 
@@ -296,8 +291,8 @@ class _Arrivals:
         """Return the latencies of the labels that arrived, by `seq`."""
         rows = zip(self._places, self._seqs, self._received_at, self._arrived_at, strict=True)
         found = (
-            Latency(label_id=label_id, seq=seq, received_at=received_at, arrived_at=arrived_at)
-            for label_id, seq, received_at, arrived_at in rows
+            Latency(label_id=name, seq=seq, received_at=received, arrived_at=arrived)
+            for name, seq, received, arrived in rows
         )
         return tuple(sorted(found, key=lambda each: each.seq))
 
