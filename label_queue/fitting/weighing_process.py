@@ -28,6 +28,9 @@ from protocol.labels import AnswerEvent, ComparisonQuery
 IDS_A_LINE = 1_000
 """So many are put into words at once: what a label queue does meanwhile waits a millisecond."""
 LONGEST_LINE_BYTES = 1 << 24
+PATIENCE_S = 300.0
+"""For an answer: one that takes longer is of a process that hangs. The first is given once it has
+read all labels that there are."""
 
 
 class Place(msgspec.Struct, kw_only=True):
@@ -57,14 +60,20 @@ class Answer(msgspec.Struct, kw_only=True):
 class WeighingProcess:
     """The `Weigher` in a process of its own, which is started when it is first asked.
 
-    One that is lost is started anew; where there is none to be had, this process does its work.
+    One that is lost, or hangs, is started anew; where there is none to be had, this process does
+    its work.
+
+    Args:
+        ledger: Where it reads.
+        patience_s: Seconds for an answer.
     """
 
-    def __init__(self, ledger: LedgerPlace) -> None:
+    def __init__(self, ledger: LedgerPlace, *, patience_s: float = PATIENCE_S) -> None:
         is_file = isinstance(ledger, Path)
         self._place = Place(
             file=str(ledger) if is_file else None, url="" if is_file else str(ledger)
         )
+        self._patience_s = patience_s
         self._worker: asyncio.subprocess.Process | None = None
         self._known: dict[str, None] = {}
         """Event ids of the labels that the worker knows."""
@@ -84,11 +93,15 @@ class WeighingProcess:
         async with self._asking:
             for _ in range(2):
                 try:
-                    return await self._ask(judged, gold)
+                    async with asyncio.timeout(self._patience_s):
+                        return await self._ask(judged, gold)
                 except (OSError, EOFError, msgspec.MsgspecError) as error:
                     if self._is_closed:
                         raise QueueClosed("the label queue was closed") from error
-                    self._log.warning("the process that weighs labelers was lost", why=str(error))
+                    self._log.warning(
+                        "the process that weighs labelers was lost",
+                        why=str(error) or "it did not answer in time",
+                    )
                     await self._end()
                 except asyncio.CancelledError:
                     await self._end()  # its answer would be taken for that to the next question

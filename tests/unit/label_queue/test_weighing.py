@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,21 @@ async def test_one_that_is_lost_is_started_anew(tmp_path: Path) -> None:
     assert process._worker is not first
     await process.close()
     await process.close()
+    ledger.close()
+
+
+async def test_one_that_hangs_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    ledger = SqlLedger.open(tmp_path / "ledger.sqlite", "run-1")
+    ledger.write(records())
+    labels = answers(ledger.events())
+    process = WeighingProcess(tmp_path / "ledger.sqlite")
+    await process.weigh(QUERIES, labels, GOLD)
+    assert process._worker is not None
+    process._worker.send_signal(signal.SIGSTOP)
+    process._patience_s = 0.05  # which no new process answers in either
+    wanted = await WeighingThread().weigh(QUERIES, labels[1:], GOLD)
+    assert await process.weigh(QUERIES, labels[1:], GOLD) == wanted
+    assert process._worker is None
     ledger.close()
 
 
