@@ -38,7 +38,7 @@ def folder(tasks: Path) -> Path:
 
 
 def test_a_run_of_spans_with_the_taste_of_style_is_one_of_style_with_the_marks_of_spans() -> None:
-    marks = ("run.name=marked", "learner.torch_threads=2", "ppo.mark_coefficient=0.1")
+    marks = ("run.name=marked", "ppo.mark_coefficient=0.1")
     style = load_config(TASKS / "style" / "run.toml", [*marks, "reward_model.marks={}"])
     marking = tuple(each.model_copy(update={"marks": 0.5}) for each in style.labelers)
     spans = load_config(TASKS / "spans" / "run.toml", [STYLE])
