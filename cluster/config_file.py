@@ -23,7 +23,7 @@ from protocol.settings import DISGUISED, UNSHOWN
 
 MEND_CONFIG = "`andon run CONFIG.toml` takes one"
 PROBLEMS_SAID = 5
-"""Of many that a config has."""
+"""Problems that are told at once; of more their number."""
 
 
 def load_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:

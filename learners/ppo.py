@@ -79,7 +79,6 @@ class PPOLearner:
         store: FolderStore | None = None,
     ) -> None:
         kl.check_batch(ppo.batch_size)
-        self._policy = policy
         self._ppo = ppo
         self._micro_batch_size = learner.micro_batch_size
         self._total_episodes = total_episodes

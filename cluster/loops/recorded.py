@@ -46,6 +46,14 @@ class RecordedFleet(RolloutFleet):
             LOAD_POLICY, without_place(policy), self._fleet.load_policy(policy), itself
         )
 
+    async def rest(self) -> None:
+        """See `RolloutFleet`; a replay has no device to share."""
+        await self._fleet.rest()
+
+    async def wake(self) -> None:
+        """See `RolloutFleet`; a replay has no device to share."""
+        await self._fleet.wake()
+
     async def close(self) -> None:
         """See `RolloutFleet`; nothing crosses a process."""
         await self._fleet.close()

@@ -12,6 +12,7 @@ from label_queue.folds.dataset import build_dataset
 from label_queue.folds.lineage import policies_touched
 from label_queue.ledger.records import Record
 from label_queue.schedule import LabelSchedule
+from label_queue.shelf import Finder
 from label_queue.state import LabelState
 from protocol.labels import AnswerEvent, ComparisonQuery, DatasetRules, LabelChange, RewardVersion
 from protocol.seq_ranges import numbers_in
@@ -207,9 +208,9 @@ class Run:
         return {label_id: seconds for label_id, (_, _, seconds) in arrived.items()}
 
 
-def new_state() -> LabelState:
+def new_state(find_queries: Finder[ComparisonQuery] | None = None) -> LabelState:
     schedule = LabelSchedule.of(CONFIG, num_episodes=100, mode="online")
-    return LabelState(CONFIG, schedule, ManualClock())
+    return LabelState(CONFIG, schedule, ManualClock(), find_queries=find_queries)
 
 
 @settings(deadline=None, max_examples=150)

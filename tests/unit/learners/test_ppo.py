@@ -322,10 +322,10 @@ def even_minus_odd(learner: PPOLearner) -> float:
 def test_a_saved_policy_ends_as_the_one_it_started_from(
     learner: PPOLearner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started_from = Path(shutil.copytree(learner._policy.path, tmp_path / "start"))
+    started_from = Path(shutil.copytree(learner._weights._folder, tmp_path / "start"))
     named = json.dumps({"eos_token_id": [2, 5]})
     (started_from / "generation_config.json").write_text(named)
-    monkeypatch.setattr(learner, "_policy", PolicyConfig(path=str(started_from)))
+    monkeypatch.setattr(learner._weights, "_folder", started_from)
     learner.save(tmp_path / "saved")
     assert (tmp_path / "saved" / "generation_config.json").read_text() == named
 
