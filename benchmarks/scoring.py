@@ -57,7 +57,13 @@ def serving(
 ) -> Iterator[RewardClient]:
     """Serve a model on a local Ray without an HTTP proxy."""
     version = write_bundle(reference.parent / "reward", model, make_reward_version(1))
-    ray.init(include_dashboard=False, _node_ip_address="127.0.0.1", num_cpus=8, log_to_driver=False)
+    ray.init(
+        "local",
+        include_dashboard=False,
+        _node_ip_address="127.0.0.1",
+        num_cpus=8,
+        log_to_driver=False,
+    )
     serve.start(proxy_location="Disabled")
     announcer = start_announcer("reward-announcer", config, version)
     app = build_reward_app(

@@ -26,7 +26,7 @@ def served_queue(
     """Start Ray, a queue over a new ledger and its face; yield the queue and the face's address."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False)
     options = {**QUEUE_OPTIONS, "name": QUEUE}
     queue = spawn(LabelQueueShell, "the label queue", options)(
         config, run_id=run_id, ledger=ledger, episodes=1_000, mode=mode, seed=1

@@ -19,6 +19,7 @@ def ray_session() -> Iterator[None]:
     import ray
 
     ray.init(
+        address="local",  # whatever cluster another test has just started here
         num_cpus=8,
         include_dashboard=False,
         _node_ip_address="127.0.0.1",

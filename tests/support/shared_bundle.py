@@ -28,6 +28,7 @@ class Placed:
 
 async def main() -> None:
     ray.init(
+        address="local",
         num_cpus=8,
         num_gpus=3,
         include_dashboard=False,
