@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
-import time
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 
+from benchmarks.fit_once import LIMITS, fitted_once
 from cluster.alone.fit_reward import at_one_rank
 from cluster.config import RunConfig
 from cluster.config_file import load_config
@@ -30,14 +29,11 @@ from label_queue.simulated.gold.port import Gold
 from label_queue.simulated.gold.registry import gold_of
 from learners.comparisons import candidate_sequences
 from learners.engine import free_port, join_ranks, leave_ranks
-from learners.reward_fit import RewardTrainer
-from protocol.labels import Comparison, RewardVersion
+from protocol.labels import Comparison
 from reward_service.batching import raw_scores
-from reward_service.buckets import BatchLimits
-from reward_service.bundle import load_bundle
+from reward_service.reward_model import RewardModel
 
 HOST = "127.0.0.1"
-LIMITS = BatchLimits(max_tokens=16_384, max_sequences=256)
 
 
 def read(view: LedgerView, config: RunConfig, until_seq: int | None) -> LedgerFit:
@@ -52,35 +48,13 @@ def read(view: LedgerView, config: RunConfig, until_seq: int | None) -> LedgerFi
     )
 
 
-def fitted(
-    config: RunConfig, policy: Path, found: LedgerFit, reference: LedgerFit
-) -> RewardVersion:
-    """Return the bundle of a fit, in a temporary folder."""
-    trainer = RewardTrainer(
-        policy_path=policy,
-        model=config.reward_model,
-        fit=config.reward_fit,
-        deepspeed=config.reward_trainer,
-        root=Path(tempfile.mkdtemp()),
-        reference_sequences=reference.reference_sequences,
-        clock=time.monotonic,
-    )
-    try:
-        version = trainer.fit(found.request)
-        assert version is not None, "the only rank answers"
-        return version
-    finally:
-        trainer.close()
-
-
 def share_in_order(
-    version: RewardVersion, later: Sequence[Comparison], view: LedgerView, gold: Gold
+    model: RewardModel, later: Sequence[Comparison], view: LedgerView, gold: Gold
 ) -> float:
-    """Return the share of the pairs of each comparison that a reward version orders as gold does.
+    """Return the share of the pairs of each comparison that a reward model orders as gold does.
 
     Pairs that are alike to gold are left out.
     """
-    model = load_bundle(Path(version.path)).model
     raw = raw_scores(model, candidate_sequences(later), LIMITS)
     scores = iter(model.combined(model.normalised(raw)).tolist())
     in_order = []
@@ -107,8 +81,15 @@ def judged(config: RunConfig, policy: Path, view: LedgerView, number: int) -> fl
         for each in whole.request.comparisons
         if each.seq > until and each.query_id not in learned
     ]
-    version = fitted(config, policy, found, whole)
-    return share_in_order(version, later, view, gold_of(config.gold))
+    model = fitted_once(
+        found.request,
+        policy=policy,
+        model=config.reward_model,
+        fit=config.reward_fit,
+        deepspeed=config.reward_trainer,
+        reference=whole.reference_sequences,
+    )
+    return share_in_order(model, later, view, gold_of(config.gold))
 
 
 def main() -> None:

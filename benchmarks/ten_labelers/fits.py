@@ -7,8 +7,6 @@ labels and differ only in which they take and how much they trust each.
 from __future__ import annotations
 
 import random
-import tempfile
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +15,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.fit_once import LIMITS, fitted_once
 from benchmarks.ten_labelers.detection import Detection
 from benchmarks.ten_labelers.labelers import labels_honestly
 from benchmarks.ten_labelers.questions import HELD_OUT_MARGIN, clear_questions, encode, question
@@ -25,11 +24,8 @@ from label_queue.fitting.retraining import make_request
 from label_queue.folds.view import LedgerView
 from label_queue.quality.standing import standings
 from learners.config import DeepSpeedConfig, RewardFitConfig
-from learners.reward_fit import RewardTrainer
 from protocol.labels import Comparison, FitRequest, LabelChange, Submitted
 from reward_service.batching import raw_scores
-from reward_service.buckets import BatchLimits
-from reward_service.bundle import load_bundle
 from reward_service.config import RewardModelConfig
 
 TREATMENTS: Mapping[str, str] = {
@@ -42,7 +38,6 @@ TREATMENTS: Mapping[str, str] = {
 NUM_HELD_OUT, NUM_REFERENCE = 2_000, 256
 FIT = RewardFitConfig(lr=1e-3, batch_size=32, epochs=4)
 """The fit, among those tried, whose accuracy depends least on its seed: by 0.4 %."""
-LIMITS = BatchLimits(max_tokens=16_384, max_sequences=256)
 
 
 def fit_requests(
@@ -94,20 +89,14 @@ class RewardFits:
 
     def accuracy(self, request: FitRequest) -> float:
         """Return the share of held-out pairs that the fitted reward orders rightly. Blocks."""
-        with tempfile.TemporaryDirectory() as root:
-            trainer = RewardTrainer(
-                policy_path=self._base_model,
-                model=RewardModelConfig(),
-                fit=FIT,
-                deepspeed=DeepSpeedConfig(),
-                root=Path(root),
-                reference_sequences=self._reference,
-                clock=time.monotonic,
-            )
-            version = trainer.fit(request)
-            trainer.close()
-            assert version is not None, "this is rank 0"
-            model = load_bundle(Path(version.path)).model
+        model = fitted_once(
+            request,
+            policy=self._base_model,
+            model=RewardModelConfig(),
+            fit=FIT,
+            deepspeed=DeepSpeedConfig(),
+            reference=self._reference,
+        )
         scores = raw_scores(model, self._sequences, LIMITS).mean(dim=1).view(-1, 2)
         return float((scores.argmax(dim=1) == self._best).float().mean())
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cluster.metrics.jsonl_sink import read_metrics
-from label_queue.ledger.sql import SqlLedger
 from protocol.labels import Submitted
+from tests.support.beside import written
 from tests.support.outside_labeler import OutsideLabeler
 from tests.support.run_process import RunProcess, andon, save_inputs
 
@@ -78,9 +78,7 @@ def test_a_run_waits_for_room_and_goes_on(tmp_path: Path, folder: Path) -> None:
         assert run.wait() == 0, run.output
     finally:
         run.kill()
-    ledger = SqlLedger.open_to_read(run.folder.ledger)
-    labels = [event.event_id for event in ledger.events() if isinstance(event, Submitted)]
-    ledger.close()
+    labels = [event.event_id for event in written(run.folder.ledger, Submitted)]
     assert len(set(labels)) == len(labels)
     assert person.acknowledged
     assert set(person.acknowledged) <= set(labels)

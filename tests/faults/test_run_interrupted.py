@@ -7,14 +7,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from cluster.commands.exit_codes import EXIT_PART_FAILED
-from label_queue.ledger.sql import SqlLedger
 from protocol.labels import Submitted
+from tests.support.beside import written
 from tests.support.outside_labeler import OutsideLabeler
 from tests.support.run_process import RunProcess, andon, save_inputs, shared_memory
 
@@ -72,8 +71,7 @@ def assert_stopped(run: RunProcess, number: int) -> None:
 
 def assert_ledger_is_whole(run: RunProcess) -> int:
     """Every label that the labeler saw acknowledged is in the ledger; return how many there are."""
-    with closing(SqlLedger.open_to_read(run.folder.ledger)) as ledger:
-        kept = sum(isinstance(event, Submitted) for event in ledger.events())
+    kept = len(written(run.folder.ledger, Submitted))
     report = run.folder.logs / "labeler-robot.json"
     seen = json.loads(report.read_text())["acknowledged"] if report.exists() else 0
     assert kept >= seen

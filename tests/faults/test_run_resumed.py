@@ -19,8 +19,8 @@ from torch import Tensor
 from cluster.metrics.jsonl_sink import read_metrics
 from cluster.run_folder import RunFolder
 from cluster.watching.status import describe, read_status
-from label_queue.ledger.sql import SqlLedger
 from protocol.labels import PolicyProvenance
+from tests.support.beside import written
 from tests.support.reward import write_reward_versions
 from tests.support.run_process import RunProcess, andon, save_inputs, shared_memory, wait_until
 
@@ -108,11 +108,8 @@ def rollouts_of(run: RunFolder) -> list[tuple[object, ...]]:
 
 
 def versions(run: RunFolder) -> list[tuple[int, int, int | None]]:
-    ledger = SqlLedger.open_to_read(run.ledger)
-    try:
-        return [(p.version, p.episodes, p.restored_from) for p in ledger.read(PolicyProvenance)]
-    finally:
-        ledger.close()
+    policies = written(run.ledger, PolicyProvenance)
+    return [(each.version, each.episodes, each.restored_from) for each in policies]
 
 
 def assert_same(run: RunFolder, whole: RunFolder) -> None:

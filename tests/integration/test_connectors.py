@@ -13,11 +13,11 @@ import pytest
 from label_queue.config import LabelsConfig
 from label_queue.folds.dataset import current_labels
 from label_queue.http_client import open_client
-from label_queue.ledger.sql import SqlLedger
 from label_queue.schedule import LabelSchedule
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from protocol.labels import AnswerEvent
 from protocol.remote import Remote, spawn
+from tests.support.beside import events_written
 from tests.support.label_queue_contract import fill
 from tests.support.labels import make_config
 from tests.support.patience import PATIENCE_S
@@ -65,9 +65,7 @@ def start_queue(path: Path, config: LabelsConfig, name: str) -> Remote[LabelQueu
 
 
 def labels_of(path: Path) -> dict[str, AnswerEvent]:
-    reader = SqlLedger.open_to_read(path)
-    labels = current_labels(reader.events())
-    reader.close()
+    labels = current_labels(events_written(path))
     return {label.query_id: label for label in labels.values()}
 
 

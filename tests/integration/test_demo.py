@@ -16,9 +16,9 @@ from click.testing import CliRunner
 
 from cluster.cli import main
 from label_queue.exchange.imports import import_file
-from label_queue.ledger.sql import SqlLedger
 from protocol.bearer import REWARD_TOKEN
 from protocol.names import is_run_id, run_id_of
+from tests.support.beside import events_written
 from tests.support.labels import answers
 from tests.support.odd_names import EVERY_CHARACTER, OTHER_CHARACTERS
 from tests.support.patience import PATIENCE_S
@@ -132,9 +132,7 @@ def test_its_addresses_and_its_name_are_those_it_was_given(run: RunProcess) -> N
 
 
 def test_the_labels_are_in_the_run_and_nowhere_else(run: RunProcess, place: Path) -> None:
-    ledger = SqlLedger.open_to_read(run.folder.ledger)
-    events = ledger.events()
-    ledger.close()
+    events = events_written(run.folder.ledger)
     assert len(events) == run.state["labels_acknowledged"] >= 48
     assert {event.labeler_id for event in answers(events)} == {LABELER}
     ledgers = [path for path in place.parent.rglob("*sqlite*") if path.suffix == ".sqlite"]

@@ -17,6 +17,7 @@ from label_queue.ledger.sql import SqlLedger
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from protocol.errors import ResourceError, Unauthenticated, UnknownTask
 from protocol.remote import Remote, spawn
+from tests.support.beside import events_written
 from tests.support.label_queue_contract import LabelQueueContract, SidedQueue, fill
 from tests.support.labels import make_config
 from tests.support.patience import PATIENCE_S
@@ -113,9 +114,8 @@ async def test_concurrent_labelers_lose_no_label(
 
     event_ids = [event_id for ids in acknowledged for event_id in ids]
     assert len(event_ids) == len(set(event_ids)) == 110
-    reader = SqlLedger.open_to_read(ledger_path)
-    assert sorted(event.event_id for event in reader.events()) == sorted(event_ids)
-    reader.close()
+    stored = [event.event_id for event in events_written(ledger_path)]
+    assert sorted(stored) == sorted(event_ids)
     assert info["labels_received"] == 110
     request = await sides.policy_loop.next_refit()
     assert (request.kind, request.labels_used) == ("refit", 110)
@@ -173,9 +173,7 @@ async def test_a_killed_intake_is_back_at_its_port_and_loses_no_label(
         for client in clients:
             await client.aclose()
 
-    reader = SqlLedger.open_to_read(ledger_path)
-    stored = [event.event_id for event in reader.events()]
-    reader.close()
+    stored = [event.event_id for event in events_written(ledger_path)]
     assert len(stored) == len(set(stored)) == 110
     # An answer that was lost on its way back is on disk, and nobody holds its task any more.
     assert set(acknowledged) <= set(stored)

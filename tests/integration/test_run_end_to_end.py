@@ -17,8 +17,8 @@ from cluster.json_lines import read_rows
 from cluster.metrics.lineage_folder import LineageFolder
 from cluster.report.records import read_run
 from label_queue.folds.view import LearnedLabels
-from label_queue.ledger.sql import SqlLedger
 from label_queue.oversight.trace import read_trace
+from tests.support.beside import events_written
 from tests.support.lineage import numbers, upstream
 from tests.support.run_process import shared_memory
 from tests.support.wandb_file import read_history, read_records
@@ -118,9 +118,7 @@ def test_labels_that_are_not_of_this_run_are_refused(seen: Seen) -> None:
 
 
 def test_the_ledger_holds_the_acknowledged_labels_and_no_other(seen: Seen) -> None:
-    ledger = SqlLedger.open_to_read(seen.run.folder.ledger)
-    stored = sorted(event.event_id for event in ledger.events())
-    ledger.close()
+    stored = sorted(event.event_id for event in events_written(seen.run.folder.ledger))
     assert stored == sorted(seen.acknowledged)
     assert len(stored) == seen.summary["labels_in_ledger"] >= 6
 

@@ -25,6 +25,7 @@ from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell
 from label_queue.sides.owner import OwnerSide
 from label_queue.sides.people import PeopleSide
 from protocol.remote import side_of, spawn
+from tests.support.beside import written
 from tests.support.labels import make_config
 from tests.support.outside_provider import SECRET_ENV, OutsideProvider, outside_provider
 from tests.support.page_server import serve
@@ -114,11 +115,9 @@ async def test_somebody_signs_in_labels_and_leaves(published: Published) -> None
         left = await ann.post(f"{place.prefix}/leave", headers=unsafe)
         assert (left.status_code, dict(ann.cookies)) == (204, {})
         assert (await ann.get(f"{place.prefix}/")).status_code == 401
-    reader = SqlLedger.open_to_read(published.ledger)
-    session = reader.read(LabelerToken)[-1]
+    session = written(published.ledger, LabelerToken)[-1]
     assert (session.kind, session.labeler_id, session.made_by) == ("session", ANN, ANN)
     assert session.signed_in_as == f"{published.provider.issuer} 248"
-    reader.close()
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from click.testing import CliRunner
 
 from cluster.cli import main
 from cluster.recordings.streams import POLICIES, RESTARTS, read
-from label_queue.ledger.sql import SqlLedger
 from protocol.labels import Submitted
 from reward_service.retention import newest_bundle
+from tests.support.beside import written
 from tests.support.patience import PATIENCE_S
 from tests.support.run_process import (
     RunProcess,
@@ -166,9 +166,7 @@ def test_a_run_uses_nodes_that_share_nothing_outlives_one_and_leaves_the_cluster
 def check_records(run: RunProcess) -> None:
     """Nothing is lost or doubled, and the run's figures keep their bounds."""
     assert run.state["stop_reason"] == "enough"
-    ledger = SqlLedger.open_to_read(run.folder.ledger)
-    labels = [each for each in ledger.events() if isinstance(each, Submitted)]
-    ledger.close()
+    labels = written(run.folder.ledger, Submitted)
     assert len({each.assignment_id for each in labels}) == len(labels)
     assert run.state["labels_acknowledged"] == len(labels) > 0
     policies = [each.version for each in read(run.folder.recordings, POLICIES)]

@@ -1,0 +1,58 @@
+"""A reward model fitted once, for a benchmark that wants the model and no run."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from learners.config import DeepSpeedConfig, RewardFitConfig
+from learners.reward_fit import RewardTrainer
+from protocol.labels import FitRequest
+from reward_service.buckets import BatchLimits
+from reward_service.bundle import load_bundle
+from reward_service.config import RewardModelConfig
+from reward_service.reward_model import RewardModel
+
+LIMITS = BatchLimits(max_tokens=16_384, max_sequences=256)
+"""Of a pass that scores by such a model."""
+
+
+def fitted_once(
+    request: FitRequest,
+    *,
+    policy: Path,
+    model: RewardModelConfig,
+    fit: RewardFitConfig,
+    deepspeed: DeepSpeedConfig,
+    reference: Sequence[Sequence[int]],
+) -> RewardModel:
+    """Return the model that a new trainer, of one rank, makes of a request. Blocks.
+
+    Args:
+        request: What to learn.
+        policy: ρ, a folder.
+        model: Heads and normalisation.
+        fit: Rates, batches, seed.
+        deepspeed: The engine.
+        reference: [N][T_n] sequences that normalise.
+
+    `engine.join_ranks` comes first.
+    """
+    with tempfile.TemporaryDirectory() as root:
+        trainer = RewardTrainer(
+            policy_path=policy,
+            model=model,
+            fit=fit,
+            deepspeed=deepspeed,
+            root=Path(root),
+            reference_sequences=reference,
+            clock=time.monotonic,
+        )
+        try:
+            version = trainer.fit(request)
+        finally:
+            trainer.close()
+        assert version is not None, "the only rank answers"
+        return load_bundle(Path(version.path)).model
