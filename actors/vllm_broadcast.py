@@ -1,4 +1,4 @@
-"""The learner's end of vLLM's `nccl` weight transfer: the one other module that speaks to vLLM.
+"""The learner's end of vLLM's `nccl` weight transfer: a module that speaks to vLLM.
 
 It runs in the learner's process, whose package must not know vLLM: the roof hands it over.
 """

@@ -1,45 +1,32 @@
-"""The vLLM engine: the one module that speaks to vLLM.
+"""The vLLM engine: the module that speaks to vLLM.
 
-A `VllmEngine` wraps one `AsyncLLM`, whose engine core runs in a process of its own. vLLM finds
-`register` through the entry point `vllm.general_plugins` and calls it in each of its processes,
-which is how the engine core knows our weight-transfer backend. So this file stays light at
-import: what only the front needs is imported when it starts.
+A `VllmEngine` wraps one `AsyncLLM`, whose engine core runs in a process of its own and takes
+weights by `actors.vllm_plugin`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import multiprocessing.connection
-import os
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 import structlog
-from vllm.distributed.weight_transfer.base import (
-    WeightTransferEngine,
-    WeightTransferInitInfo,
-    WeightTransferUpdateInfo,
-)
 
 from actors.config import RolloutConfig
 from actors.end_tokens import model_end_ids
 from actors.engine import Sample
 from actors.literal_path import literal_path
 from actors.liveness import while_alive
-from actors.low_rank import whole_weights
 from actors.memory import GIB, check_kv_cache
 from actors.tokenizer import load_tokenizer
+from actors.vllm_plugin import SAFETENSORS_BACKEND
 from actors.weights import Weights, transfer_info
 from protocol.errors import ConfigError, EngineDied, InputError, ResourceError
 from protocol.folders import FoldersHere
-from protocol.low_rank import is_low_rank
 from protocol.messages import DeviceTransfer, Sampling
 from protocol.model_errors import as_model_error
 from protocol.model_folder import inspect_model
@@ -47,7 +34,6 @@ from protocol.ports import OpenStore
 from protocol.tokenizing import PolicyTokenizer
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from vllm.config import VllmConfig
     from vllm.distributed.weight_transfer.base import WeightTransferUpdateRequest
     from vllm.engine.arg_utils import AsyncEngineArgs
@@ -57,96 +43,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-SAFETENSORS_BACKEND = "andon_safetensors"
-"""Our weight-transfer backend's name in vLLM's factory."""
 SHUTDOWN_TIMEOUT_S = 10.0
-
-
-def register() -> None:
-    """Make our weight-transfer backend known to this vLLM process; called by vLLM, once in each."""
-    from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
-
-    WeightTransferEngineFactory.register_engine(SAFETENSORS_BACKEND, SafetensorsTransfer)
-    if (parent := multiprocessing.parent_process()) is not None:
-        # vLLM's engine core outlives a parent that is killed: nothing tells it.
-        threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _die_with(sentinel: int) -> None:
-    multiprocessing.connection.wait([sentinel])
-    os._exit(1)
-
-
-@dataclass
-class SafetensorsInitInfo(WeightTransferInitInfo):  # type: ignore[misc]
-    """Nothing to agree on beforehand: a file, or bytes, say it all."""
-
-
-@dataclass
-class SafetensorsUpdateInfo(WeightTransferUpdateInfo):  # type: ignore[misc]
-    """Where one version's weights are: in a file, or here."""
-
-    path: str = ""
-    content: bytes = b""
-
-
-class SafetensorsTransfer(
-    WeightTransferEngine[SafetensorsInitInfo, SafetensorsUpdateInfo]  # type: ignore[misc]
-):
-    """Loads weights in checkpoint format from a safetensors file, or from its bytes.
-
-    Where these hold only what adapters add to ρ, the rest comes from the folder the engine was
-    started on.
-
-    With tied embeddings vLLM's CPU build keeps a packed copy of the output head, which only a
-    tensor named `lm_head.weight` refreshes: without it the old head stays, silently.
-    """
-
-    init_info_cls = SafetensorsInitInfo
-    update_info_cls = SafetensorsUpdateInfo
-
-    def init_transfer_engine(self, init_info: SafetensorsInitInfo) -> None:
-        """Do nothing: there is no rendezvous."""
-
-    def start_weight_update(self) -> None:
-        """Put the layers back into checkpoint layout, ready to load."""
-        from vllm.model_executor.model_loader.reload import initialize_layerwise_reload
-
-        initialize_layerwise_reload(self.model)
-
-    def update_weights(self, update_info: dict[str, Any]) -> None:
-        """Load. The base class's version then synchronizes an accelerator; a CPU has none."""
-        self.receive_weights(self.parse_update_info(update_info))
-
-    def receive_weights(self, update_info: SafetensorsUpdateInfo) -> None:
-        """Copy each tensor into the model."""
-        from safetensors.torch import load, load_file
-
-        path, content = update_info.path, update_info.content
-        tensors = load_file(path) if path else load(content)
-        self.model.load_weights(
-            self._from_folder(tensors) if is_low_rank(tensors.keys()) else tensors.items()
-        )
-
-    def _from_folder(self, version: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-        """Give whole weights where a version holds only what adapters add to the model's own."""
-        import torch
-
-        return whole_weights(
-            Path(self.model_config.model),
-            version,
-            dtype=self.model_config.dtype,
-            device=torch.accelerator.current_accelerator() or torch.device("cpu"),
-        )
-
-    def finish_weight_update(self) -> None:
-        """Repack the layers into the layout the kernels read."""
-        from vllm.model_executor.model_loader.reload import finalize_layerwise_reload
-
-        finalize_layerwise_reload(self.model, self.model_config)
-
-    def shutdown(self) -> None:
-        """Do nothing: nothing is kept open."""
 
 
 class VllmEngine:
