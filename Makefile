@@ -17,18 +17,18 @@ help: ## Show this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 venv: ## Make or update .venv
-	@$(PYTHON) tools/setup.py
+	@$(PYTHON) -m tools.setup
 
 demo: venv ## Run online RLHF on this machine: no GPU, no account, no download of weights
 	@$(BIN)/andon demo
 
 smollm2: venv ## Fetch a real language model, 93 MB, and run the example with it: about an hour
-	@$(PYTHON) tools/setup.py --smollm2
+	@$(PYTHON) -m tools.setup --smollm2
 	@$(BIN)/andon example smollm2
 
 # Their hundreds of processes import the same: what is compiled for one is kept for the others.
 test: venv ## Run all tests
-	@$(PYTHON) tools/setup.py --tests
+	@$(PYTHON) -m tools.setup --tests
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: venv ## Check style, formatting, types, imports, the page of metrics and the pages

@@ -73,7 +73,7 @@ def test_packages_are_installed_by_the_set_up_and_its_pins(
 ) -> None:
     installing = [each for each in all_of(instructions, "RUN") if "python" in each]
     assert len(installing) == 1
-    assert installing[0].endswith('python tools/setup.py --image "${ACCELERATOR}"')
+    assert installing[0].endswith('python -m tools.setup --image "${ACCELERATOR}"')
     assert "ACCELERATOR=cpu" in all_of(instructions, "ARG")
 
 
