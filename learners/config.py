@@ -195,6 +195,12 @@ class PPOConfig(Settings):
     ptx: PtxConfig = PtxConfig()
     """Loss on the texts of `[pretraining]`, beside PPO's own."""
 
+    def lr_after(self, episodes: int, of_episodes: int) -> float:
+        """Return the learning rate once so many of a run's episodes are trained on."""
+        if self.lr_schedule == "constant":
+            return self.lr
+        return self.lr * max(0.0, 1.0 - episodes / of_episodes)
+
     @model_validator(mode="after")
     def _critic_path_has_a_use(self) -> PPOConfig:
         if self.batch_size % self.minibatches:

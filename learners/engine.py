@@ -104,6 +104,7 @@ class Engine:
             keep_no_activations(module)
         Parting(config).take(module)
         trained = [p for p in module.parameters() if p.requires_grad]
+        self._engine: Any
         self._engine, *_ = self._deepspeed.initialize(
             model=module,
             model_parameters=trained,
@@ -327,11 +328,14 @@ class Engine:
             self._average.move_to(device)
 
     def close(self) -> None:
-        """Let go of the model and the optimizer's memory. The process group stays."""
+        """Let go of the model and the optimizer's memory. The process group stays.
+
+        May be called twice.
+        """
         self.passes.close()
-        ended(self._engine)
-        self._trained = []
-        del self._engine
+        if self._engine is not None:
+            ended(self._engine)
+        self._engine, self._trained = None, []
 
     def _whole_copy(self, parameter: nn.Parameter) -> Tensor:
         """Return a copy of a whole parameter on rank 0's host, nothing elsewhere."""

@@ -270,7 +270,7 @@ class PPOLearner:
             self._is_resting = False
 
     def close(self) -> None:
-        """Free the models and what is published."""
+        """Free the models and what is published. May be called twice."""
         self._reference.close()
         self._engine.close()
         if self._publisher is not None:
@@ -312,7 +312,7 @@ class PPOLearner:
         self, batch: ExperienceBatch, responses: Responses, targets: Targets
     ) -> dict[str, float]:
         """Take epochs × minibatches optimizer steps; their order follows the seed and the steps."""
-        lr = self._lr(batch.episodes_before)
+        lr = self._ppo.lr_after(batch.episodes_before, self._total_episodes)
         order = torch.Generator().manual_seed(
             derived_seed(self._seed, "minibatches", self._num_steps)
         )
@@ -377,11 +377,6 @@ class PPOLearner:
         none = torch.zeros_like(kl)  # of pretraining text
         parts = torch.stack([policy_losses, value_losses, kl, clipped.float(), none]).detach()
         return losses.sum() / num_tokens, (parts * rows.mask).sum(dim=(1, 2)) / num_tokens
-
-    def _lr(self, episodes: int) -> float:
-        if self._ppo.lr_schedule == "constant":
-            return self._ppo.lr
-        return self._ppo.lr * max(0.0, 1.0 - episodes / self._total_episodes)
 
     def _metrics(
         self, batch: ExperienceBatch, responses: Responses, evaluation: Evaluation

@@ -89,7 +89,7 @@ class ObjectStorePublisher:
         return StoredWeights(stored=reference, sha256=written.sha256, num_bytes=written.num_bytes)
 
     def close(self) -> None:
-        """Let the store free what is published."""
+        """Let the store free what is published. May be called twice."""
         self._references.clear()
 
 

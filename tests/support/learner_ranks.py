@@ -104,6 +104,7 @@ def run_ppo(rank: int, world_size: int, model: Path, out: Path, engine: str) -> 
         probe = list(last.policy.probe.logprobs)
         _write(out / f"ppo-{engine}.json", {"metrics": figures, "probe": probe})
     learner.close()
+    learner.close()  # as a part does that is stopped twice
 
 
 def run_reward(rank: int, world_size: int, model: Path, out: Path, engine: str) -> None:
