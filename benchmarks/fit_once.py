@@ -9,7 +9,7 @@ from pathlib import Path
 
 from learners.config import DeepSpeedConfig, RewardFitConfig
 from learners.reward_fit import RewardTrainer
-from protocol.labels import FitRequest
+from protocol.fits import FitRequest
 from reward_service.buckets import BatchLimits
 from reward_service.bundle import load_bundle
 from reward_service.config import RewardModelConfig

@@ -29,7 +29,7 @@ from label_queue.simulated.gold.port import Gold
 from label_queue.simulated.gold.registry import gold_of
 from learners.comparisons import candidate_sequences
 from learners.engine import free_port, join_ranks, leave_ranks
-from protocol.labels import Comparison
+from protocol.fits import Comparison
 from reward_service.batching import raw_scores
 from reward_service.reward_model import RewardModel
 

@@ -53,7 +53,7 @@ from cluster.loops.reward_guard import RewardGuard
 from cluster.loops.scoring import ResponseScorer, with_one_reward_version
 from cluster.loops.staleness import StalenessBound
 from protocol.errors import LoopEnded, NotFinite, ScoringFailed
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from protocol.messages import PolicyVersion, Rollout, RolloutRequest, Sampling
 
 

@@ -36,6 +36,7 @@ from label_queue.shelf import FOUND_AT_ONCE, Finder
 from label_queue.signals import Change, Line
 from protocol.cord import CordEvent
 from protocol.errors import QueueClosed
+from protocol.fits import RewardVersion
 from protocol.labels import (
     Assignment,
     ComparisonQuery,
@@ -43,7 +44,6 @@ from protocol.labels import (
     LabelChange,
     LabelEvent,
     PolicyProvenance,
-    RewardVersion,
     Submitted,
 )
 

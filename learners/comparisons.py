@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from learners.preference_losses import best_of_k_loss, ranking_loss, tie_loss
-from protocol.labels import Comparison
+from protocol.fits import Comparison
 from reward_service.batching import pad_right
 
 

@@ -22,7 +22,7 @@ from learners.config import RewardFitConfig
 from learners.engine import Engine
 from learners.mark_losses import NUM_SUMS, MarkedTokens, MarkLosses
 from learners.passes import cut_into_passes
-from protocol.labels import Comparison, FitRequest
+from protocol.fits import Comparison, FitRequest
 from reward_service.batching import check_sequences
 
 

@@ -18,7 +18,7 @@ from learners.comparisons import (
     comparison_losses,
     hits,
 )
-from protocol.labels import Comparison
+from protocol.fits import Comparison
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from protocol.errors import InputError
-from protocol.labels import Comparison
+from protocol.fits import Comparison
 from protocol.tokenizing import PolicyTokenizer
 from reward_service.config import MarksConfig
 from reward_service.pretrained import load_tokenizer

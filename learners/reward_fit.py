@@ -30,8 +30,8 @@ from learners.mark_losses import MarkedTokens
 from learners.reward_state import RewardStates, Share, digest_of
 from protocol.errors import InputError, NotFinite, ResourceError, VersionError
 from protocol.fault_points import reach
+from protocol.fits import Comparison, FitKind, FitRequest, RewardVersion
 from protocol.folders import FoldersHere
-from protocol.labels import Comparison, FitKind, FitRequest, RewardVersion
 from protocol.ports import FolderStore
 from reward_service.adapters import base_parameters
 from reward_service.batching import check_sequences, raw_scores

@@ -23,8 +23,8 @@ from learners.checkpoint import Layout
 from learners.shares import read_share, share_name, write_share
 from protocol.errors import BundleCorrupt, MissingError
 from protocol.files import naming, writing
+from protocol.fits import FitRequest
 from protocol.folders import FoldersHere, discarded_on_failure
-from protocol.labels import FitRequest
 from protocol.ports import FolderStore
 from protocol.schema import only
 from protocol.settings import Bounded, Stored

@@ -25,8 +25,8 @@ from learners.config import (
     PPOConfig,
     RewardFitConfig,
 )
+from protocol.fits import FitRequest, RewardVersion
 from protocol.folders import FoldersHere
-from protocol.labels import FitRequest, RewardVersion
 from protocol.messages import ExperienceBatch, PolicyVersion, StepReport
 from protocol.ports import FolderStore, OpenStore, PushingPublisher, WeightPublisher
 from reward_service.config import RewardModelConfig

@@ -1,4 +1,4 @@
-"""The label loop's messages: ComparisonQuery → Assignment → LabelEvent → RewardVersion.
+"""The label loop's messages: ComparisonQuery → Assignment → LabelEvent.
 
 Three append-only streams (queries, assignments, label events); the present is a fold over them.
 Times are Unix seconds on the label queue's clock; clients' clocks are stored and never used.
@@ -7,16 +7,14 @@ Times are Unix seconds on the label queue's clock; clients' clocks are stored an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, Self
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from protocol.messages import ChatMessage, FinishReason, Prompt, Rollout
-from protocol.seq_ranges import SeqRanges, as_ranges
 
 QueryKind = Literal["pair", "best_of_k", "ranking"]
 QueryPurpose = Literal["train", "validation", "overlap", "gold", "repeat"]
 Outcome = Literal["choice", "ranking", "tie", "both_bad", "skip", "flag"]
-FitKind = Literal["refit", "warm"]
 Mark = Literal["good", "bad"]
 """What a labeler says of some words of a response."""
 
@@ -293,68 +291,6 @@ LabelEvent = LabelerEvent | GoldEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetRules:
-    """Which labels a training set takes, besides those the ledger itself excludes."""
-
-    excluded_labelers: tuple[str, ...] = ()
-    """Labelers whose labels are all left out, sorted."""
-    purposes: tuple[QueryPurpose, ...] = ("train", "validation", "overlap")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """A labelled query as the reward model trains on it."""
-
-    seq: int
-    """Sequence number of the label's latest revision."""
-    query_id: str
-    labeler_id: str
-    purpose: QueryPurpose
-    prompt_token_ids: tuple[int, ...]
-    """[P], the prompt's tokens."""
-    candidate_token_ids: tuple[tuple[int, ...], ...]
-    """[K][T_k], kept tokens, in the query's own order."""
-    policy_versions: tuple[int, ...]
-    """[K], the policy version of each candidate; 0 is ρ."""
-    outcome: Literal["choice", "ranking", "tie"]
-    choice: int | None
-    """Index of the best candidate, for a choice."""
-    ranking: tuple[int, ...] | None
-    """[K] indices, best first, for a ranking."""
-    marks: tuple[tuple[int, int, int, str], ...] = ()
-    """(index of the candidate, start, end, "good" | "bad") in characters of what was shown of it,
-    in the order in which they were given; where two lie on each other, the later counts."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitRequest:
-    """An order to the reward trainer: learn these and publish a version."""
-
-    kind: FitKind
-    """"refit" starts from ρ with a fresh head; "warm" goes on from the live version."""
-    ledger_seq: int
-    """Sequence number that the training set is taken at: it is dataset(ledger_seq, rules)."""
-    comparisons: tuple[Comparison, ...]
-    """To be learned: for a refit all, by seq; for a warm update the new ones and those replayed."""
-    labeler_weights: tuple[tuple[str, float], ...]
-    """Reliability a_ℓ in (0, 1] by labeler, sorted by name."""
-    exclusions_sha256: str
-    """Digest of the exclusion rules in force."""
-    labels_used: int
-    """Distinct labels this version will have learned from, replays not counted twice."""
-    contaminated_from: int | None = None
-    """First policy version trained on a reward that had learned the labels now left out, for a
-    refit forced by an exclusion; None where no policy was, or nothing was excluded."""
-    is_forced: bool = False
-    """Whether an exclusion or reinstatement made the fit due: both rewards are then compared."""
-    is_sole: bool = False
-    """Whether nothing that an older reward scored may be trained on once this one is served."""
-    goes_on_from: int | None = None
-    """Reward version that a warm update goes on from; None for a refit, and where it does not
-    say."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyProvenance:
     """What a policy version was made from: one line a version, in the ledger."""
 
@@ -367,54 +303,3 @@ class PolicyProvenance:
     restored_from: int | None
     """The version a rollback restored to make this one; None: its parent is `version - 1`."""
     created_at: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RewardVersion:
-    """An announcement: this reward bundle exists. Written by the reward trainer alone."""
-
-    version: int
-    """Number of the version, from 1."""
-    kind: FitKind
-    path: str
-    """The bundle's folder."""
-    sha256: str
-    """SHA-256 of the bundle's weights file, in hex."""
-    ledger_seq: int
-    exclusions_sha256: str
-    labeler_weights: tuple[tuple[str, float], ...]
-    labels_used: int
-    fit_seconds: float
-    metrics: dict[str, float] = field(default_factory=dict)
-    """Metrics of the fit, e.g. {"reward_model/loss": 0.9, "reward_model/train_accuracy": 0.61}."""
-    learned: SeqRanges | None = None
-    """Sequence numbers of the labels in the fit's own list, e.g. ((1, 8), (11, 11)): of a refit all
-    that it learned, of a warm update the new ones and those replayed; None in ledgers that do not
-    say."""
-    announced_at: float | None = None
-    """When the label queue took note of it, Unix seconds on its clock; None before that, and in
-    ledgers that do not say."""
-
-    @classmethod
-    def answering(
-        cls,
-        request: FitRequest,
-        *,
-        version: int,
-        fit_seconds: float,
-        metrics: dict[str, float] | None = None,
-    ) -> Self:
-        """Return what a fit has made of an order, before its bundle is written anywhere."""
-        return cls(
-            version=version,
-            kind=request.kind,
-            path="",
-            sha256="",
-            ledger_seq=request.ledger_seq,
-            exclusions_sha256=request.exclusions_sha256,
-            labeler_weights=request.labeler_weights,
-            labels_used=request.labels_used,
-            fit_seconds=fit_seconds,
-            metrics=metrics or {},
-            learned=as_ranges(each.seq for each in request.comparisons),
-        )

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from protocol.errors import AndonError, VersionError
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,8 +25,8 @@ from transformers import AutoConfig
 
 from protocol.errors import BundleCorrupt, ConfigError, InputError, NotFinite, VersionError
 from protocol.files import writing
+from protocol.fits import RewardVersion
 from protocol.folders import FoldersHere, discarded_on_failure, files_in
-from protocol.labels import RewardVersion
 from protocol.model_errors import as_model_error
 from protocol.ports import FolderStore
 from reward_service.adapters import add_adapters, base_parameters, sharing

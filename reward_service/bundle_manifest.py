@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, model_validator
 
 from protocol.errors import MissingError
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from protocol.limits import LARGEST_STORED
 from protocol.schema import only
 from protocol.settings import Closed, Stored

@@ -11,7 +11,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from protocol.errors import ScoringFailed, SwapTimedOut, TransientError
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from protocol.messages import Score
 from protocol.retrying import Backoff
 from reward_service.buckets import BatchLimits, buckets

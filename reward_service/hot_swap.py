@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from protocol.errors import BundleCorrupt, MemoryShort, NotFinite, ScoringFailed, VersionError
+from protocol.fits import RewardVersion
 from protocol.folders import FoldersHere
-from protocol.labels import RewardVersion
 from protocol.messages import Score
 from protocol.ports import FolderStore
 from reward_service.batching import (

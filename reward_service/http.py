@@ -18,7 +18,7 @@ from starlette.middleware.base import RequestResponseEndpoint
 
 from protocol.bearer import REWARD_TOKEN, token_sha256
 from protocol.errors import InputError, IntegrityError, TransientError
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from protocol.loopback import is_at_loopback
 from protocol.messages import Score
 

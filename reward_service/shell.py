@@ -21,8 +21,8 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
 from protocol.errors import ActorDied, AndonError, NotFinite, ScoringFailed, SwapFailed
+from protocol.fits import RewardVersion
 from protocol.folders import TOKENIZER_FILES, FoldersHere
-from protocol.labels import RewardVersion
 from protocol.messages import Score
 from protocol.ports import OpenStore
 from protocol.remote import Remote, StartedAgain, raised_as_itself, spawn

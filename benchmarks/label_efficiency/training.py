@@ -31,7 +31,8 @@ from label_queue.simulated.marking import marks_of, words_of
 from learners.config import KLConfig, LearnerConfig, PolicyConfig, PPOConfig, RewardFitConfig
 from learners.ppo import PPOLearner
 from learners.reward_fit import RewardTrainer
-from protocol.labels import Comparison, FitKind, Mark, QueryDraft, QueryOrder
+from protocol.fits import Comparison, FitKind
+from protocol.labels import Mark, QueryDraft, QueryOrder
 from protocol.messages import ExperienceBatch, Prompt, Rollout, Score, ScoredRollout
 from protocol.tokenizing import PolicyTokenizer
 from reward_service.batching import score_sequences

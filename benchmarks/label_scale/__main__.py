@@ -54,7 +54,7 @@ from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from label_queue.snapshot.writer import Order
 from protocol.errors import QueueClosed
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from tests.support.labels import make_drafts
 from tests.support.messages import make_policy
 

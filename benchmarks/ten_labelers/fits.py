@@ -24,7 +24,8 @@ from label_queue.fitting.retraining import make_request
 from label_queue.folds.view import LedgerView
 from label_queue.quality.standing import standings
 from learners.config import DeepSpeedConfig, RewardFitConfig
-from protocol.labels import Comparison, FitRequest, LabelChange, Submitted
+from protocol.fits import Comparison, FitRequest
+from protocol.labels import LabelChange, Submitted
 from reward_service.batching import raw_scores
 from reward_service.config import RewardModelConfig
 

@@ -34,7 +34,7 @@ from label_queue.schedule import LabelSchedule
 from label_queue.simulated.client import SimulatedLabeler
 from label_queue.simulated.config import LabelerProfile
 from label_queue.simulated.gold.reviews import ReviewsGold
-from protocol.labels import FitRequest, RewardVersion
+from protocol.fits import FitRequest, RewardVersion
 from tests.support.messages import make_policy
 
 RUN_ID = "ten-labelers"

@@ -9,7 +9,7 @@ from label_queue.figures.agreement import wilson_bounds
 from label_queue.fitting.from_ledger import LedgerFit
 from label_queue.ledger_place import LedgerPlace
 from learners.judging import Judgement
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 
 FIGURES_FILE = "fit.json"
 

@@ -42,7 +42,7 @@ from label_queue.figures.known_order import KnownPair
 from label_queue.sides.policy_loop import PolicyLoopSide
 from learners.config import KLConfig
 from protocol.errors import NotFinite, NothingToAsk, ResourceError, ScoringFailed
-from protocol.labels import FitRequest, RewardVersion
+from protocol.fits import FitRequest, RewardVersion
 from protocol.messages import ExperienceBatch, PolicyVersion, Rollout, StepReport
 from protocol.ports import Scorer
 

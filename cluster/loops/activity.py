@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cluster.loops.time_spent import Doing
-from protocol.labels import FitKind
+from protocol.fits import FitKind
 
 BRIEF_S = 2.0
 """A learner that waits for less than this between two steps is still training."""

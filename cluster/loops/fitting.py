@@ -13,7 +13,7 @@ from cluster.loops.journal import Journal
 from cluster.loops.parts import Parts
 from cluster.loops.reward_guard import RewardGuard
 from protocol.errors import DiskFull, NotFinite
-from protocol.labels import FitRequest, RewardVersion
+from protocol.fits import FitRequest, RewardVersion
 
 ROOM_POLL_S = 1.0
 MOST_UNWRITTEN = 3

@@ -39,7 +39,7 @@ from cluster.recordings.streams import (
 from label_queue.folds.lineage import as_provenance
 from label_queue.simulated.gold.port import Gold
 from protocol.cord import CordReason, CordState
-from protocol.labels import FitKind, RewardVersion
+from protocol.fits import FitKind, RewardVersion
 from protocol.messages import ActorStats, ExperienceBatch, PolicyVersion, Rollout, StepReport
 from protocol.once import Once
 from protocol.ports import MetricSink

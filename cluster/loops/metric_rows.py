@@ -13,7 +13,7 @@ from cluster.loops.timekeeper import Timekeeper
 from label_queue.simulated.gold.port import Gold
 from protocol.chat import in_one_text
 from protocol.cord import CordState
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from protocol.messages import ExperienceBatch, PolicyVersion, ScoredRollout, StepReport
 from protocol.ports import MetricSink
 

@@ -17,7 +17,7 @@ from cluster.loops.reward_comparison import judge, pearson_correlation
 from cluster.loops.scoring import scored_sequence
 from label_queue.sides.policy_loop import PolicyLoopSide
 from protocol.errors import NotFinite, ScoringFailed, SwapTimedOut
-from protocol.labels import FitRequest, RewardVersion
+from protocol.fits import FitRequest, RewardVersion
 from protocol.messages import Rollout, Score, ScoredRollout
 from protocol.ports import Learner, RewardService
 

@@ -12,7 +12,7 @@ from cluster.loops.time_spent import ActorsTime, Doing, LearnerTime
 from cluster.recordings.records import ActorLook, Span
 from cluster.recordings.streams import ACTORS, FITS, LEARNER, Recordings
 from protocol.cord import CordState
-from protocol.labels import FitKind
+from protocol.fits import FitKind
 from protocol.messages import ActorStats
 
 Wait = Literal["labels", "rollouts", "scores", "reward", "cord"]

@@ -12,7 +12,8 @@ from typing import Generic, Literal, TypeVar
 from pydantic import TypeAdapter
 
 from cluster.recordings.config import CrossingStream
-from protocol.labels import FitKind, FitRequest, QueryDraft, QueryOrder, RewardVersion
+from protocol.fits import FitKind, FitRequest, RewardVersion
+from protocol.labels import QueryDraft, QueryOrder
 from protocol.messages import (
     ExperienceBatch,
     PolicyVersion,

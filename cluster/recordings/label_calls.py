@@ -23,7 +23,8 @@ from cluster.recordings.crossings import (
 from cluster.recordings.ports import itself
 from cluster.recordings.recorder import Recorder
 from label_queue.sides.policy_loop import PolicyLoopSide
-from protocol.labels import FitRequest, QueryDraft, QueryOrder, RewardVersion
+from protocol.fits import FitRequest, RewardVersion
+from protocol.labels import QueryDraft, QueryOrder
 from protocol.messages import PolicyVersion, Rollout
 
 

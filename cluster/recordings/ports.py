@@ -15,7 +15,7 @@ from cluster.recordings.crossings import (
     without_place,
 )
 from cluster.recordings.recorder import Recorder
-from protocol.labels import FitRequest, RewardVersion
+from protocol.fits import FitRequest, RewardVersion
 from protocol.messages import ExperienceBatch, PolicyVersion, Score, StepReport
 from protocol.ports import Learner, RewardService, RewardTrainer
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Self
 
 from protocol.chat import in_one_text
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from protocol.messages import ChatMessage, Rollout, Score
 
 

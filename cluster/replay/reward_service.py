@@ -15,7 +15,7 @@ from cluster.replay.difference import first_difference
 from cluster.replay.outcome import Outcome, Window
 from cluster.replay.recording import Recording
 from protocol.errors import MissingError, NotFinite
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from protocol.messages import Score
 from reward_service.buckets import BatchLimits
 from reward_service.bundle_manifest import read_manifest

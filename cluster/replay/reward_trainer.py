@@ -16,7 +16,7 @@ from cluster.replay.recording import Recording, scratch
 from cluster.starting.prompts import normalisation_sequences
 from learners.reward_fit import RewardTrainer
 from protocol.errors import InputError
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 
 OF_ITS_OWN = ("path", "fit_seconds", "reward_model/fit_seconds", "reward_model/version")
 """Where a bundle lies and how long its fit took; `version` itself is compared."""

@@ -23,7 +23,8 @@ from label_queue.folds.dataset import (
 from label_queue.folds.view import LedgerView
 from label_queue.ledger.event_lines import label_line
 from protocol.chat import as_mappings
-from protocol.labels import AnswerEvent, ComparisonQuery, DatasetRules
+from protocol.fits import DatasetRules
+from protocol.labels import AnswerEvent, ComparisonQuery
 
 LABELS_A_FILE = 1_000
 """Sequence numbers of one file of texts: those before stay the same bytes from moment to

@@ -39,7 +39,8 @@ from label_queue.quality.assessment import Assessment
 from label_queue.simulated.gold.registry import gold_of
 from label_queue.state import LabelState
 from protocol.cord import CordEvent
-from protocol.labels import AnswerEvent, Comparison, PolicyProvenance
+from protocol.fits import Comparison
+from protocol.labels import AnswerEvent, PolicyProvenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 from cluster.run_folder import RunFolder
 from protocol.errors import InputError, MissingError
 from protocol.files import reading, writing
+from protocol.fits import FitRequest, RewardVersion
 from protocol.json_object import read_json_object
-from protocol.labels import FitRequest, RewardVersion
 from protocol.model_folder import CONFIG_FILE
 from reward_service.base_weights import base_folder
 from reward_service.bundle_manifest import MANIFEST_FILE, read_manifest

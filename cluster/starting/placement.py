@@ -44,7 +44,7 @@ from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from learners.config import PPOConfig
 from learners.shell import LearnerRank, RewardTrainerRank
 from protocol.bearer import REWARD_TOKEN, token_sha256
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from protocol.messages import PolicyVersion, Prompt
 from protocol.ports import OpenStore, RewardTrainer
 from protocol.remote import Remote, spawn

@@ -16,7 +16,7 @@ from cluster.supervision.deadlines import started_within
 from cluster.supervision.restarts import Restarts
 from learners.shell import LearnerRank, RewardTrainerRank
 from protocol.errors import PartFailed
-from protocol.labels import FitRequest, RewardVersion
+from protocol.fits import FitRequest, RewardVersion
 from protocol.messages import (
     ActorStats,
     ExperienceBatch,

@@ -24,7 +24,8 @@ from label_queue.ledger_place import LedgerPlace
 from label_queue.shell import Recollection
 from protocol.errors import BundleCorrupt, ConfigError, InputError, ResourceError
 from protocol.files import flush, read_text, writing
-from protocol.labels import PolicyProvenance, RewardVersion
+from protocol.fits import RewardVersion
+from protocol.labels import PolicyProvenance
 from protocol.messages import Rollout
 from reward_service.bundle_manifest import read_manifest
 from reward_service.retention import newest_bundle

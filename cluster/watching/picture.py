@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from cluster.loops.staleness import RolloutState
 from protocol.errors import InputError
 from protocol.files import read_text
-from protocol.labels import FitKind
+from protocol.fits import FitKind
 from protocol.schema import only
 
 MEND = "wait a second, or put back what the run wrote"

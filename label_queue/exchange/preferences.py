@@ -36,7 +36,8 @@ from label_queue.ledger.records import Ledger
 from protocol.chat import as_mappings
 from protocol.distinct import are_alike
 from protocol.errors import InputError
-from protocol.labels import AnswerEvent, Comparison, ComparisonQuery, DatasetRules, LabelEvent
+from protocol.fits import Comparison, DatasetRules
+from protocol.labels import AnswerEvent, ComparisonQuery, LabelEvent
 from protocol.messages import ChatMessage
 
 Style = Literal["conversational", "standard"]

@@ -27,6 +27,7 @@ from label_queue.quality.preference import TRAINING
 from protocol.cord import CordEvent
 from protocol.distinct import first_alike
 from protocol.errors import InputError
+from protocol.fits import RewardVersion
 from protocol.json_lines import line_of
 from protocol.labels import (
     AnswerEvent,
@@ -39,7 +40,6 @@ from protocol.labels import (
     LabelEvent,
     Mark,
     PolicyProvenance,
-    RewardVersion,
 )
 from protocol.names import LONGEST_IDENTIFIER, is_identifier, is_labeler_id, is_run_id
 from protocol.schema import newer_than_ours

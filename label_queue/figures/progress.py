@@ -6,7 +6,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-from protocol.labels import Comparison, LabelEvent, PolicyProvenance
+from protocol.fits import Comparison
+from protocol.labels import LabelEvent, PolicyProvenance
 
 
 def received_times(events: Iterable[LabelEvent], dataset: Iterable[Comparison]) -> list[float]:

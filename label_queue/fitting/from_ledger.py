@@ -17,7 +17,8 @@ from label_queue.quality.peers import peer_agreement
 from label_queue.quality.preference import TRAINING
 from label_queue.quality.standing import standings
 from protocol.errors import InputError
-from protocol.labels import AnswerEvent, Comparison, DatasetRules, FitRequest
+from protocol.fits import Comparison, DatasetRules, FitRequest
+from protocol.labels import AnswerEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from label_queue.config import DEFAULT_QUALITY, QualityConfig, WarmConfig
 from label_queue.quality.reliability import reliabilities
 from label_queue.quality.weights import Given, capped
 from label_queue.schedule import LabelSchedule
-from protocol.labels import Comparison, FitKind, FitRequest
+from protocol.fits import Comparison, FitKind, FitRequest
 
 
 class RetrainingPlan:

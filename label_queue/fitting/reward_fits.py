@@ -19,7 +19,8 @@ from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
-from protocol.labels import AnswerEvent, FitKind, FitRequest, RewardVersion
+from protocol.fits import FitKind, FitRequest, RewardVersion
+from protocol.labels import AnswerEvent
 from protocol.seq_ranges import as_ranges, numbers_in
 
 

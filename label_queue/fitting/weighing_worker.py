@@ -18,7 +18,8 @@ from label_queue.folds.dataset import as_comparison
 from label_queue.ledger.records import Ledger
 from label_queue.ledger.sql import SqlLedger
 from label_queue.quality.reliability import reliabilities
-from protocol.labels import Comparison, ComparisonQuery, LabelEvent
+from protocol.fits import Comparison
+from protocol.labels import ComparisonQuery, LabelEvent
 
 NICENESS = 5
 """Labels come first."""

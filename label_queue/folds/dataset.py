@@ -12,11 +12,10 @@ from label_queue.folds.training import states_preference
 from label_queue.quality.purposes import purpose_of
 from label_queue.quality.standing import Standings
 from label_queue.shelf import each_of
+from protocol.fits import Comparison, DatasetRules
 from protocol.labels import (
     AnswerEvent,
-    Comparison,
     ComparisonQuery,
-    DatasetRules,
     Excluded,
     GoldMade,
     GoldRetired,

@@ -13,7 +13,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from typing import TypeVar
 
-from protocol.labels import PolicyProvenance, RewardVersion
+from protocol.fits import RewardVersion
+from protocol.labels import PolicyProvenance
 from protocol.messages import PolicyVersion
 
 NameT = TypeVar("NameT", int, str)

@@ -11,7 +11,7 @@ import numpy as np
 from label_queue.folds.label_table import Bools, LabelTable
 from label_queue.folds.lineage import policies_touched
 from label_queue.folds.view import LearnedLabels, LedgerView
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 
 FORCING_SHARE = 0.02
 """Share of a fit's weight above which what changed forces a refit."""

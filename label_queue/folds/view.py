@@ -19,16 +19,14 @@ from label_queue.folds.label_table import Bools, Ints, LabelTable
 from label_queue.folds.lineage import Memories
 from label_queue.ledger.records import Ledger
 from label_queue.quality.weights import capped
+from protocol.fits import Comparison, DatasetRules, RewardVersion
 from protocol.labels import (
     AnswerEvent,
     Assignment,
-    Comparison,
     ComparisonQuery,
-    DatasetRules,
     LabelChange,
     LabelEvent,
     PolicyProvenance,
-    RewardVersion,
 )
 from protocol.seq_ranges import SeqRanges, as_ranges, numbers_in
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 from protocol.cord import CordEvent
-from protocol.labels import Assignment, ComparisonQuery, LabelEvent, PolicyProvenance, RewardVersion
+from protocol.fits import RewardVersion
+from protocol.labels import Assignment, ComparisonQuery, LabelEvent, PolicyProvenance
 
 Role = Literal["labeler", "observer", "owner"]
 """Labelers label; an observer sees what an owner sees, and does nothing; an owner may label too."""

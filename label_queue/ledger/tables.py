@@ -29,7 +29,8 @@ from label_queue.ledger.records import (
     TokenRevocation,
 )
 from protocol.cord import CordEvent
-from protocol.labels import Assignment, ComparisonQuery, LabelEvent, PolicyProvenance, RewardVersion
+from protocol.fits import RewardVersion
+from protocol.labels import Assignment, ComparisonQuery, LabelEvent, PolicyProvenance
 
 WHOLE = Integer().with_variant(BigInteger(), "postgresql")
 """Whole numbers of 64 bits, which SQLite's INTEGER has."""

@@ -29,7 +29,7 @@ from label_queue.quality.small_reward import (
     fit_reward,
 )
 from label_queue.quality.weights import LabelT, label_digest, query_digest
-from protocol.labels import Comparison
+from protocol.fits import Comparison
 
 PRIOR_TRUE, PRIOR_NOISE = 5.1, 0.9
 """Beta prior of a reliability a: mean 0.85 and worth six answers whose truth is known."""

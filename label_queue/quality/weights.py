@@ -15,7 +15,7 @@ from statistics import median
 from typing import Protocol, TypeVar
 
 from label_queue.config import QualityConfig
-from protocol.labels import Comparison
+from protocol.fits import Comparison
 
 
 class Given(Protocol):

@@ -16,7 +16,8 @@ from label_queue.oversight.cord import Cord
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.cord import CordState
-from protocol.labels import FitRequest, QueryDraft, QueryOrder, RewardVersion
+from protocol.fits import FitRequest, RewardVersion
+from protocol.labels import QueryDraft, QueryOrder
 from protocol.messages import PolicyVersion, Rollout
 
 

@@ -34,7 +34,7 @@ from learners.ppo_metrics import kl_metrics
 from learners.reward_fit import RewardTrainer
 from learners.weights import SharedMemoryPublisher
 from protocol.errors import NotFinite, ProbeMismatch
-from protocol.labels import Comparison, FitRequest, RewardVersion
+from protocol.fits import Comparison, FitRequest, RewardVersion
 from protocol.messages import PolicyVersion, Score
 from reward_service.batching import score_sequences
 from reward_service.buckets import BatchLimits

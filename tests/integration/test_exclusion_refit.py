@@ -16,7 +16,8 @@ from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from learners.shell import RewardTrainerRank
-from protocol.labels import ComparisonQuery, FitRequest, RewardVersion
+from protocol.fits import FitRequest, RewardVersion
+from protocol.labels import ComparisonQuery
 from protocol.remote import Remote, spawn
 from tests.support import learner_inputs as inputs
 from tests.support.labels import (

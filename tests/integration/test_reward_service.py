@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from protocol.errors import BundleCorrupt, InputError, SwapFailed
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from protocol.messages import Score
 from protocol.remote import Remote
 from reward_service.client import RewardClient

@@ -12,7 +12,8 @@ from label_queue.exchange.line_file import write_lines
 from label_queue.exchange.record_lines import read_records, record_lines
 from label_queue.folds.dataset import build_dataset
 from label_queue.ledger.records import Ledger
-from protocol.labels import DatasetRules, LabelEvent, Outcome
+from protocol.fits import DatasetRules
+from protocol.labels import LabelEvent, Outcome
 from protocol.messages import ChatMessage
 from tests.support.canonical_json import dataset_bytes
 from tests.support.labels import (

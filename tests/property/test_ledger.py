@@ -17,14 +17,13 @@ from label_queue.ledger.records import ConnectorOffset, LabelerToken, Record, To
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger_place import LedgerPlace
 from protocol.cord import CordEvent, Pulled, ReasonReleased, Released, RollbackOrdered, RolledBack
+from protocol.fits import DatasetRules, RewardVersion
 from protocol.labels import (
     Assignment,
     ComparisonQuery,
-    DatasetRules,
     LabelerEvent,
     LabelEvent,
     PolicyProvenance,
-    RewardVersion,
 )
 from tests.support.canonical_json import dataset_bytes
 from tests.support.label_strategies import owner_events

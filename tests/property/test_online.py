@@ -14,7 +14,8 @@ from label_queue.ledger.records import Record
 from label_queue.schedule import LabelSchedule
 from label_queue.shelf import Finder
 from label_queue.state import LabelState
-from protocol.labels import AnswerEvent, ComparisonQuery, DatasetRules, LabelChange, RewardVersion
+from protocol.fits import DatasetRules, RewardVersion
+from protocol.labels import AnswerEvent, ComparisonQuery, LabelChange
 from protocol.seq_ranges import numbers_in
 from tests.support.labels import (
     ManualClock,

@@ -23,10 +23,9 @@ from label_queue.quality.self_agreement import consistency
 from label_queue.quality.standing import standings
 from label_queue.quality.tallies import Tallies, Tally
 from label_queue.quality.weights import capped, shares_of_counts, weight_shares
+from protocol.fits import Comparison, DatasetRules
 from protocol.labels import (
     AnswerEvent,
-    Comparison,
-    DatasetRules,
     Excluded,
     GoldEvent,
     GoldMade,

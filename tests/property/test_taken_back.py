@@ -20,14 +20,8 @@ from label_queue.folds.training import states_preference
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.records import Record
 from label_queue.oversight.exclusion import ExclusionPreview, preview
-from protocol.labels import (
-    ComparisonQuery,
-    DatasetRules,
-    Excluded,
-    LabelChange,
-    OwnerEvent,
-    Reinstated,
-)
+from protocol.fits import DatasetRules
+from protocol.labels import ComparisonQuery, Excluded, LabelChange, OwnerEvent, Reinstated
 from tests.support.labels import (
     make_assignment,
     make_config,

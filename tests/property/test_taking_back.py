@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from label_queue.folds.cord import RELEASED, after
 from label_queue.folds.lineage import Memories, ancestry, policies_touched, rewards_behind
 from protocol.cord import CordEvent, Pulled, ReasonReleased, Released, RollbackOrdered, RolledBack
-from protocol.labels import PolicyProvenance, RewardVersion
+from protocol.fits import RewardVersion
+from protocol.labels import PolicyProvenance
 from tests.support.labels import make_cord_event, make_provenance, make_reward
 
 VERSIONS = st.integers(0, 3)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from protocol.labels import Comparison
+from protocol.fits import Comparison
 
 
 def dataset_bytes(comparisons: Sequence[Comparison]) -> bytes:

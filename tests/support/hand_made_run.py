@@ -25,7 +25,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from label_queue.ledger.records import Ledger, Record
-from protocol.labels import ComparisonQuery, LabelEvent, PolicyProvenance, RewardVersion
+from protocol.fits import RewardVersion
+from protocol.labels import ComparisonQuery, LabelEvent, PolicyProvenance
 from tests.support.labels import (
     make_assignment,
     make_event,

@@ -9,7 +9,7 @@ from pathlib import Path
 from cluster.loops.journal import Journal
 from cluster.metrics.hub import MetricsHub
 from cluster.recordings.streams import Recordings
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from protocol.messages import ActorStats, ExperienceBatch, StepReport
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_policy, make_request, make_rollout, make_scored

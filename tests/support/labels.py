@@ -11,15 +11,13 @@ from label_queue.config import IntakeConfig, LabelsConfig, QualityConfig, WarmCo
 from label_queue.folds.cord import RELEASED, after
 from label_queue.ledger.records import Role, RoleChange
 from protocol.cord import CordEvent, CordState, Pulled
+from protocol.fits import Comparison, FitKind, FitRequest, RewardVersion
 from protocol.labels import (
     AnswerEvent,
     Assignment,
     Candidate,
-    Comparison,
     ComparisonQuery,
     Excluded,
-    FitKind,
-    FitRequest,
     GoldMade,
     GoldRetired,
     LabelChange,
@@ -32,7 +30,6 @@ from protocol.labels import (
     Reinstated,
     Retracted,
     Revised,
-    RewardVersion,
     Source,
     Submitted,
 )

@@ -18,7 +18,7 @@ from learners.config import (
     SupervisedConfig,
 )
 from learners.pretraining import PretrainingBlocks
-from protocol.labels import Comparison, FitKind, FitRequest
+from protocol.fits import Comparison, FitKind, FitRequest
 from protocol.messages import ExperienceBatch, Prompt, Rollout, Sampling, Score, ScoredRollout
 from reward_service.config import RewardModelConfig
 

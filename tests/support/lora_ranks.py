@@ -20,7 +20,7 @@ from learners.engine import join_ranks, leave_ranks
 from learners.ppo import PPOLearner
 from learners.reward_fit import RewardTrainer
 from learners.weights import SharedMemoryPublisher
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from protocol.messages import StepReport
 from reward_service.config import LoRAConfig
 from reward_service.retention import newest_bundle

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from learners.config import RewardFitConfig
-from protocol.labels import Comparison, FitRequest
+from protocol.fits import Comparison, FitRequest
 from reward_service.config import MarksConfig, RewardModelConfig
 from tests.support import learner_inputs as inputs
 from tests.support.plain_learners import PlainReward, clip_and_step

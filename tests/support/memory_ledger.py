@@ -20,7 +20,8 @@ from label_queue.ledger.records import (
 from label_queue.ledger.tables import STREAMS
 from protocol.cord import CordEvent
 from protocol.errors import DiskFull
-from protocol.labels import Assignment, ComparisonQuery, LabelEvent, PolicyProvenance, RewardVersion
+from protocol.fits import RewardVersion
+from protocol.labels import Assignment, ComparisonQuery, LabelEvent, PolicyProvenance
 
 KEYS: dict[Any, str | None] = {
     ComparisonQuery: "query_id",

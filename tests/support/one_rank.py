@@ -6,7 +6,7 @@ from pathlib import Path
 
 from learners.ppo import PPOLearner
 from learners.reward_fit import RewardTrainer
-from protocol.labels import FitRequest, RewardVersion
+from protocol.fits import FitRequest, RewardVersion
 from protocol.messages import ExperienceBatch, PolicyVersion, StepReport
 from tests.support.present import present
 

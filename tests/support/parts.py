@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from protocol.errors import InputError, MissingError, ProbeMismatch, ScoringFailed, VersionError
-from protocol.labels import FitRequest, RewardVersion
+from protocol.fits import FitRequest, RewardVersion
 from protocol.messages import (
     ExperienceBatch,
     PolicyVersion,

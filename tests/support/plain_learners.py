@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import AutoModel, AutoModelForCausalLM
 
 from learners.config import DeepSpeedConfig, PPOConfig, RewardFitConfig, SupervisedConfig
-from protocol.labels import Comparison, FitRequest
+from protocol.fits import Comparison, FitRequest
 from protocol.messages import ExperienceBatch, Rollout
 from protocol.seeds import derived_seed
 

@@ -10,7 +10,8 @@ from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from label_queue.sides.policy_loop import PolicyLoopSide
-from protocol.labels import ComparisonQuery, PolicyProvenance, QueryDraft, RewardVersion
+from protocol.fits import RewardVersion
+from protocol.labels import ComparisonQuery, PolicyProvenance, QueryDraft
 from protocol.messages import Rollout
 from tests.support.labels import ManualClock, make_config
 from tests.support.memory_ledger import MemoryLedger

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 
 if TYPE_CHECKING:
     from reward_service.reward_model import RewardModel

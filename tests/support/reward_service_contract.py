@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from protocol.errors import ScoringFailed, VersionError
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from protocol.ports import RewardService, Scorer
 from tests.support.contract import Contract
 

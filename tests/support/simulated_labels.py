@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from label_queue.simulated.choice import decide
 from label_queue.simulated.config import LabelerProfile
-from protocol.labels import Comparison, QueryKind
+from protocol.fits import Comparison
+from protocol.labels import QueryKind
 
 VOCABULARY = 120
 CAREFUL = LabelerProfile(beta=7.5)

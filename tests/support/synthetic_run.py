@@ -32,13 +32,13 @@ from cluster.run_folder import RunFolder
 from label_queue.folds.lineage import reference_provenance
 from label_queue.ledger.sql import SqlLedger
 from label_queue.schedule import LabelSchedule
+from protocol.fits import RewardVersion
 from protocol.labels import (
     AnswerEvent,
     Assignment,
     Candidate,
     ComparisonQuery,
     PolicyProvenance,
-    RewardVersion,
 )
 from tests.support.labels import make_event
 

@@ -18,7 +18,7 @@ from cluster.config_file import load_config
 from examples.tasks.spans.__main__ import lines_of, table
 from examples.tasks.spans.figure import draw
 from learners.reward_fit import RewardTrainer
-from protocol.labels import FitRequest
+from protocol.fits import FitRequest
 from protocol.messages import ExperienceBatch, Prompt
 from reward_service.pretrained import load_tokenizer
 from tests.support.plain_engine import PlainEngine

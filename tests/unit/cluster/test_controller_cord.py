@@ -10,7 +10,7 @@ import pytest
 from cluster.controller import Controller
 from cluster.guards.config import GuardsConfig
 from cluster.guards.kl_runaway import KLRunawayConfig
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from protocol.messages import ExperienceBatch, StepReport
 from tests.support.controller_world import BATCH, ONE_REFIT, World, small_config
 from tests.support.one_thread import settle

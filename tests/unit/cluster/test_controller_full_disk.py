@@ -9,7 +9,7 @@ import pytest
 
 from cluster.loops import fitting as module
 from protocol.errors import DiskFull
-from protocol.labels import FitRequest, RewardVersion
+from protocol.fits import FitRequest, RewardVersion
 from tests.support.controller_world import World
 from tests.support.parts import FakeRewardTrainer
 

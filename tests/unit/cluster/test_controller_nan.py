@@ -9,7 +9,7 @@ import pytest
 
 from cluster.config_file import parse_config
 from protocol.errors import NotFinite
-from protocol.labels import FitRequest, RewardVersion
+from protocol.fits import FitRequest, RewardVersion
 from protocol.messages import ExperienceBatch, Score, StepReport
 from tests.support.controller_world import BATCH, World, small_config
 from tests.support.one_thread import settle

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from protocol.messages import ExperienceBatch, PolicyVersion, Probe
 from protocol.ports import PromptSource, RolloutActor
 from tests.support.collective import Collective, CollectiveActor, pushed_policy

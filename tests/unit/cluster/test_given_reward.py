@@ -11,7 +11,7 @@ import pytest
 from cluster.run_folder import RunFolder
 from cluster.starting.given_reward import GivenReward, adopt, check_given, find_bundle
 from protocol.errors import InputError, MissingError
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from reward_service.bundle import load_bundle
 from reward_service.bundle_manifest import read_manifest
 from tests.support.controller_world import BATCH, small_config

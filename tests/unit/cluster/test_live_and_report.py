@@ -23,7 +23,7 @@ from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from protocol.cord import Pulled, Released, RollbackOrdered, RolledBack
-from protocol.labels import FitRequest, RewardVersion
+from protocol.fits import FitRequest, RewardVersion
 from tests.support.hand_made_run import COVERAGE, FIRST_SAMPLES, fill
 from tests.support.labels import ManualClock, make_cord_event, make_drafts
 from tests.support.messages import make_policy

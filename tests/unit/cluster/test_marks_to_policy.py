@@ -19,7 +19,7 @@ from learners.config import PolicyConfig, PPOConfig
 from learners.ppo import PPOLearner
 from learners.reward_fit import RewardTrainer
 from learners.weights import ObjectStorePublisher
-from protocol.labels import FitRequest
+from protocol.fits import FitRequest
 from protocol.messages import ExperienceBatch, Score
 from protocol.tokenizing import PolicyTokenizer
 from reward_service.buckets import BatchLimits

@@ -16,7 +16,7 @@ from cluster.supervision.config import RestartsConfig
 from cluster.supervision.restarts import Restarts
 from learners.shell import RewardTrainerRank
 from protocol.errors import ActorDied, InputError, NotFinite, TooManyRestarts
-from protocol.labels import FitRequest, RewardVersion
+from protocol.fits import FitRequest, RewardVersion
 from protocol.remote import Remote
 from tests.support.labels import make_fit
 from tests.support.parts import FakeRewardTrainer

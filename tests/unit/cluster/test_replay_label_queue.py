@@ -19,7 +19,7 @@ from cluster.replay.recording import Recording
 from cluster.run_folder import RunFolder
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
-from protocol.labels import FitKind, FitRequest, RewardVersion
+from protocol.fits import FitKind, FitRequest, RewardVersion
 from tests.support.controller_world import small_config
 from tests.support.labels import ManualClock, make_assignment, make_event, make_query, make_reward
 

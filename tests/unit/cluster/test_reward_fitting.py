@@ -11,7 +11,8 @@ import pytest
 
 from label_queue.labeling.submissions import LabelSubmission, Span
 from protocol.errors import DiskFull, NotFinite
-from protocol.labels import FitRequest, RewardVersion, Submitted
+from protocol.fits import FitRequest, RewardVersion
+from protocol.labels import Submitted
 from reward_service.config import MarksConfig
 from tests.support.controller_world import BATCH, World, small_config
 from tests.support.parts import FakeRewardTrainer

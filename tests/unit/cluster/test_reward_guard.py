@@ -20,7 +20,7 @@ from cluster.run_folder import RunFolder
 from learners.config import KLConfig
 from protocol.cord import CordState
 from protocol.errors import NotFinite, ScoringFailed, SwapTimedOut
-from protocol.labels import FitRequest, RewardVersion
+from protocol.fits import FitRequest, RewardVersion
 from protocol.messages import Score
 from tests.support.labels import make_fit
 from tests.support.memory_sink import MemorySink

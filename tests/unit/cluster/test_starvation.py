@@ -9,7 +9,7 @@ from cluster.loops.drafting import draw_prompts
 from cluster.loops.time_spent import Doing
 from cluster.watching.starvation import STARVED_S, TOLD_AFTER_S, Starvation
 from protocol.errors import LoopStarved, PromptsExhausted
-from protocol.labels import FitKind
+from protocol.fits import FitKind
 from protocol.messages import Prompt
 from tests.support.labels import ManualClock
 from tests.support.messages import make_prompt

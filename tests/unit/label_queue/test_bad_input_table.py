@@ -29,7 +29,7 @@ from label_queue.ledger.records import (
     DeadLetter,
 )
 from label_queue.queue import LabelQueue
-from protocol.labels import DatasetRules
+from protocol.fits import DatasetRules
 from tests.support.fake_people_queue import FakePeopleQueue
 from tests.support.labels import ManualClock, answers, make_config
 from tests.support.memory_ledger import KEYS, MemoryLedger

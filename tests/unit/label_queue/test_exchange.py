@@ -21,7 +21,8 @@ from label_queue.ledger.records import (
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger_place import LedgerPlace
 from protocol.errors import InputError, MissingError, ResourceError, SchemaMismatch
-from protocol.labels import ComparisonQuery, DatasetRules, GoldMade, GoldRetired
+from protocol.fits import DatasetRules
+from protocol.labels import ComparisonQuery, GoldMade, GoldRetired
 from tests.support.canonical_json import dataset_bytes
 from tests.support.labels import make_gold_event, make_query, make_role_change
 from tests.support.ledger_stores import LedgerStore

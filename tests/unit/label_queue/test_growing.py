@@ -13,7 +13,8 @@ from label_queue.fitting.retraining import make_request
 from label_queue.folds.dataset import exclusions, exclusions_sha256
 from label_queue.folds.view import EventsUpToNow
 from label_queue.queue import LabelQueue
-from protocol.labels import DatasetRules, FitRequest, LabelEvent, RewardVersion
+from protocol.fits import DatasetRules, FitRequest, RewardVersion
+from protocol.labels import LabelEvent
 from protocol.seq_ranges import numbers_in
 from tests.support.labels import ManualClock, make_config, make_event, make_provenance, make_query
 from tests.unit.label_queue.conftest import MakeQueue

@@ -7,7 +7,8 @@ from dataclasses import replace
 from label_queue.config import DEFAULT_QUALITY
 from label_queue.folds.dataset import build_dataset
 from label_queue.folds.history import LabelHistory
-from protocol.labels import DatasetRules, LabelEvent
+from protocol.fits import DatasetRules
+from protocol.labels import LabelEvent
 from tests.support.labels import (
     make_event,
     make_exclusion,

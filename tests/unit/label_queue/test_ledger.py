@@ -10,7 +10,8 @@ from label_queue.folds.dataset import (
     exclusions,
     exclusions_sha256,
 )
-from protocol.labels import DatasetRules, LabelEvent
+from protocol.fits import DatasetRules
+from protocol.labels import LabelEvent
 from tests.support.canonical_json import dataset_bytes
 from tests.support.labels import (
     make_event,

@@ -13,7 +13,8 @@ from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger.tables import STREAMS
 from protocol.cord import Pulled
 from protocol.errors import InputError, ResourceError
-from protocol.labels import ComparisonQuery, RewardVersion
+from protocol.fits import RewardVersion
+from protocol.labels import ComparisonQuery
 from protocol.limits import LARGEST_STORED
 from tests.support.labels import (
     make_assignment,

@@ -11,7 +11,7 @@ from label_queue.folds.lineage import (
     policies_touched,
     rewards_behind,
 )
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from tests.support.labels import make_provenance, make_reward
 
 LISTS = {

@@ -18,7 +18,8 @@ from label_queue.quality.gold_tasks import AskMoment, past_template
 from label_queue.queue import LabelQueue
 from protocol.distinct import is_comparison
 from protocol.errors import InputError
-from protocol.labels import ComparisonQuery, RewardVersion
+from protocol.fits import RewardVersion
+from protocol.labels import ComparisonQuery
 from tests.support.labels import (
     ManualClock,
     make_assignment,

@@ -14,13 +14,11 @@ from label_queue.fitting import retraining
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from protocol.errors import InvalidLabel, UnknownTask
+from protocol.fits import Comparison, FitKind, FitRequest
 from protocol.labels import (
     AnswerEvent,
-    Comparison,
     ComparisonQuery,
     Excluded,
-    FitKind,
-    FitRequest,
     LabelerEvent,
     Reinstated,
     Submitted,

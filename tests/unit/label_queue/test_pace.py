@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from label_queue.queue import LabelQueue
-from protocol.labels import FitRequest
+from protocol.fits import FitRequest
 from tests.support.labels import make_config, make_reward
 from tests.support.messages import make_policy
 from tests.unit.label_queue.conftest import MakeQueue

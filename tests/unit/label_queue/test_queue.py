@@ -11,7 +11,7 @@ from label_queue.config import LeaseConfig
 from label_queue.folds.access import Identity
 from label_queue.queue import LabelQueue
 from protocol.errors import QueueClosed
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from protocol.seq_ranges import as_ranges
 from tests.support.labels import (
     ManualClock,

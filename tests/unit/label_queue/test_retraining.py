@@ -14,7 +14,7 @@ from label_queue.quality.weights import weight_shares
 from label_queue.schedule import LabelSchedule
 from label_queue.simulated.config import LabelerProfile
 from learners.comparisons import bootstrap_counts
-from protocol.labels import Comparison, FitKind, FitRequest
+from protocol.fits import Comparison, FitKind, FitRequest
 from tests.support.labels import make_event, make_query
 from tests.support.simulated_labels import ADVERSARIAL, CAREFUL, RANDOM, simulate_comparisons
 

@@ -16,7 +16,7 @@ from learners.comparisons import (
     comparison_losses,
     hits,
 )
-from protocol.labels import Comparison
+from protocol.fits import Comparison
 
 
 def comparison(outcome: str, candidates: int = 2, **fields: object) -> Comparison:

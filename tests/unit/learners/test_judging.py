@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from learners.judging import judge
-from protocol.labels import Comparison
+from protocol.fits import Comparison
 
 
 def comparison(outcome: str, choice: int | None = None, num_candidates: int = 2) -> Comparison:

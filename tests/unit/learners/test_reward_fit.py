@@ -14,7 +14,7 @@ from learners.config import PPOConfig, RewardFitConfig
 from learners.policy_model import PolicyModel
 from learners.reward_fit import RewardTrainer
 from protocol.errors import InputError, NotFinite, VersionError
-from protocol.labels import Comparison, FitKind, RewardVersion
+from protocol.fits import Comparison, FitKind, RewardVersion
 from protocol.seq_ranges import as_ranges
 from reward_service.bundle import load_bundle
 from reward_service.config import RewardModelConfig

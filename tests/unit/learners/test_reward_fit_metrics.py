@@ -13,7 +13,7 @@ import torch
 
 from learners.config import RewardFitConfig
 from learners.reward_fit import RewardTrainer
-from protocol.labels import Comparison
+from protocol.fits import Comparison
 from reward_service.bundle import load_bundle
 from reward_service.config import RewardModelConfig
 from tests.support import learner_inputs as inputs

@@ -12,7 +12,7 @@ import pytest
 from learners.reward_fit import RewardTrainer
 from learners.reward_state import RewardStates, digest_of
 from protocol.errors import BundleCorrupt, DiskFull, MissingError
-from protocol.labels import FitRequest, RewardVersion
+from protocol.fits import FitRequest, RewardVersion
 from reward_service.bundle import write_bundle
 from reward_service.retention import newest_bundle
 from tests.support import learner_inputs as inputs

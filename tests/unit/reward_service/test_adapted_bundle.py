@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from protocol.errors import BundleCorrupt, MissingError, NotFinite
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from reward_service.adapters import base_parameters
 from reward_service.base_weights import base_weights
 from reward_service.batching import score_sequences

@@ -17,7 +17,7 @@ from protocol.errors import (
     ResourceError,
     VersionError,
 )
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from reward_service.bundle import WEIGHTS_FILE, load_bundle, write_bundle
 from reward_service.bundle_manifest import MANIFEST_FILE
 from reward_service.retention import bundle_path, retire_bundles

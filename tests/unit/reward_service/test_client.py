@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from protocol.errors import InputError, NotFinite, ScoringFailed, SwapTimedOut
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from protocol.messages import Score
 from reward_service.client import RewardClient
 from reward_service.config import RewardServiceConfig

@@ -16,7 +16,7 @@ from protocol.errors import (
     ScoringFailed,
     VersionError,
 )
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from protocol.messages import Score
 from reward_service.batching import score_sequences
 from reward_service.buckets import BatchLimits

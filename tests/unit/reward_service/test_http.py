@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from protocol.errors import InputError, NotFinite, ScoringFailed
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from protocol.messages import Score
 from reward_service.http import build_http_app
 from tests.support.reward import make_reward_version

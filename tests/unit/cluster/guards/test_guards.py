@@ -23,7 +23,7 @@ from cluster.guards.winrate import WinrateState
 from cluster.run_folder import RunFolder
 from learners.config import KLConfig
 from protocol.errors import NotFinite, ResourceError
-from protocol.labels import RewardVersion
+from protocol.fits import RewardVersion
 from protocol.messages import ExperienceBatch, StepReport
 from tests.support.labels import make_fit, make_reward
 from tests.support.memory_sink import MemorySink

@@ -9,7 +9,7 @@ import pytest
 from label_queue.config import DEFAULT_QUALITY
 from label_queue.folds.dataset import as_comparison
 from label_queue.quality.weights import capped, weight_shares
-from protocol.labels import Comparison
+from protocol.fits import Comparison
 from tests.support.labels import make_event, make_query
 
 
