@@ -181,17 +181,8 @@ def test_a_run_goes_on_whatever_part_is_killed(tmp_path: Path) -> None:
         # An actor; its engine goes with it, and the other actor draws meanwhile.
         first = kill_and_see(run, actor_of(engines[0]), "rollout actor")
         wait_for_steps(run)
-        wait_for_return(run, first)
 
-        # An engine alone.
-        assert not engines[0].is_running()
-        second = kill_and_see(run, engines[1], "rollout actor")
-        assert second.part != first.part
-        assert second.cause.startswith("EngineDied")
-        wait_for_steps(run)
-        wait_for_return(run, second)
-
-        # The labeler, and the reward trainer, which is missed at its next fit.
+        # While it starts: the labeler, and the reward trainer, which is missed at its next fit.
         (labeler,) = holding(run, "label_queue.simulated")
         kill_and_see(run, labeler, "simulated labeler robot")
         (trainer,) = run.named("ray::RewardTrainerRank")
@@ -200,13 +191,20 @@ def test_a_run_goes_on_whatever_part_is_killed(tmp_path: Path) -> None:
         run.wait_for(
             lambda: num_records(run, REWARDS) > fitted + 1, "rewards of the new reward trainer"
         )
-        wait_for_steps(run)
+        wait_for_return(run, first)
+
+        # An engine alone.
+        assert not engines[0].is_running()
+        second = kill_and_see(run, engines[1], "rollout actor")
+        assert second.part != first.part
+        assert second.cause.startswith("EngineDied")
 
         # What there is one of: Ray and Serve start it again, and who waits for it waits longer.
         for kind in KINDS:
             kill_and_go_on(run, kind)
         # One that lives and says nothing is ended, and started again as well.
         kill_and_go_on(run, "the label queue", SIGSTOP)
+        wait_for_return(run, second)
         # All parts go with the learner, and start again from a checkpoint.
         (learner,) = run.named("ray::LearnerRank")
         learner.kill()
