@@ -19,6 +19,7 @@ from cluster.recordings.streams import POLICIES, RESTARTS, REWARDS, ROLLOUTS, St
 from label_queue.folds.view import LedgerView
 from label_queue.ledger.sql import SqlLedger
 from protocol.labels import LabelEvent, Submitted
+from tests.support.processes import line_of
 from tests.support.run_process import RunProcess, andon, save_inputs
 
 pytestmark = pytest.mark.timeout(1800)
@@ -138,14 +139,7 @@ def check_labels(run: RunProcess) -> None:
 
 def holding(run: RunProcess, sign: str) -> list[psutil.Process]:
     """Return the run's processes whose command line holds a sign."""
-    return [each for each in run.descendants() if sign in " ".join(line_of(each))]
-
-
-def line_of(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
+    return [each for each in run.descendants() if sign in line_of(each)]
 
 
 def last_label(run: RunProcess) -> int:

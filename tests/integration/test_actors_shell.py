@@ -23,6 +23,7 @@ from protocol.messages import (
     StoredWeights,
 )
 from protocol.remote import Remote, spawn
+from tests.support.processes import own_processes
 from tests.support.rollout_actor_contract import RolloutActorContract
 
 CONFIG = RolloutConfig(kv_cache_gib=0.0625, weight_transport="object_store")
@@ -110,11 +111,7 @@ class TestRemoteActor(RolloutActorContract, of=RemoteActor):
 
 
 def test_a_killed_actor_leaves_no_engine_behind(actor: Remote[RolloutActorShell]) -> None:
-    [shell] = [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if "ray::RolloutActorShell" in " ".join(process.cmdline())
-    ]
+    [shell] = own_processes("ray::RolloutActorShell")
     engine = shell.children(recursive=True)
     assert engine
     shell.kill()

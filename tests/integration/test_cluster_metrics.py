@@ -17,6 +17,7 @@ from cluster.metrics.wandb_sink import WandbSink
 from protocol.errors import ResourceError
 from protocol.ports import MetricSink
 from protocol.remote import spawn
+from tests.support.processes import name_of
 from tests.support.sink_contract import KeepingSinkContract, MetricSinkContract, exercise
 from tests.support.wandb_file import read_history, read_records
 from tests.support.wandb_sinks import demo_sink
@@ -40,7 +41,7 @@ def records(tmp_path: Path, no_account: None) -> list[Any]:
     """What an offline run wrote."""
     exercise(demo_sink(tmp_path))
     # It writes the file, and not only what `finish` waited for.
-    assert [child for child in psutil.Process().children() if "wandb" in child.name()] == []
+    assert [child for child in psutil.Process().children() if "wandb" in name_of(child)] == []
     return read_records(offline_file(tmp_path))
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import httpx
-import psutil
 import pytest
 
 from label_queue.config import LabelsConfig
@@ -22,6 +21,7 @@ from tests.support.label_queue_contract import LabelQueueContract, SidedQueue, f
 from tests.support.labels import make_config
 from tests.support.patience import PATIENCE_S
 from tests.support.present import present
+from tests.support.processes import own_processes
 from tests.support.served_intake import ServedIntake, served_intake
 
 CONFIG = make_config(total=120, initial=100, ahead=10, refits=2, max_order=200)
@@ -161,7 +161,7 @@ async def test_a_killed_intake_is_back_at_its_port_and_loses_no_label(
             async with asyncio.timeout(PATIENCE_S):
                 while len(acknowledged) < wanted:  # noqa: ASYNC110 -- a list tells no event
                     await asyncio.sleep(0.005)
-            [victim] = await asyncio.to_thread(processes_of, "ray::IntakeShell")
+            [victim] = await asyncio.to_thread(own_processes, "ray::IntakeShell")
             assert victim.pid not in killed
             victim.kill()
             killed.add(victim.pid)
@@ -178,15 +178,6 @@ async def test_a_killed_intake_is_back_at_its_port_and_loses_no_label(
     # An answer that was lost on its way back is on disk, and nobody holds its task any more.
     assert set(acknowledged) <= set(stored)
     assert len(acknowledged) == len(set(acknowledged))
-
-
-def processes_of(name: str) -> list[psutil.Process]:
-    """Return the running descendants of the tests with this name."""
-    return [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if process.name() == name[:15] or name in " ".join(process.cmdline())
-    ]
 
 
 async def test_refusals_keep_their_status_across_ray(

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from cluster.cli import main
 from cluster.recordings.streams import RESTARTS, read
 from tests.support.patience import PATIENCE_S
+from tests.support.processes import name_of
 from tests.support.run_process import (
     RunProcess,
     save_inputs,
@@ -62,12 +63,7 @@ def face(run: RunProcess) -> int | None:
 
 def actors(process: psutil.Process) -> list[str]:
     """Return the names of the actors on the cluster; idle workers and Ray's agents are none."""
-    names = []
-    for each in process.children(recursive=True):
-        try:
-            names.append(each.name())
-        except psutil.NoSuchProcess:
-            continue
+    names = map(name_of, process.children(recursive=True))
     idle = ("ray::IDLE", "ray::DashboardA", "ray::RuntimeEnv")
     return [name for name in names if name.startswith("ray::") and not name.startswith(idle)]
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tests.support.patience import PATIENCE_S
+from tests.support.processes import name_of
 from tests.support.run_process import REPOSITORY, wait_until
 from tests.support.shared_driver import THEIRS
 from tests.support.two_nodes import two_nodes_started
@@ -96,12 +97,7 @@ def serve_has_ended(cluster: tuple[str, psutil.Popen]) -> Callable[[], bool]:
     """Say whether no process of Serve, and no driver's actor, is left on the cluster."""
 
     def has_ended() -> bool:
-        names = []
-        for process in cluster[1].children(recursive=True):
-            try:
-                names.append(process.name())
-            except psutil.NoSuchProcess:
-                continue
+        names = map(name_of, cluster[1].children(recursive=True))
         ours = ("ray::ServeContro", "ray::ServeReplic", "ray::ProxyActor", "ray::ClaimShell")
         return not any(name.startswith(tuple(each[:15] for each in ours)) for name in names)
 

@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from tests.support.patience import PATIENCE_S
-from tests.support.run_process import REPOSITORY, is_alive, wait_until
+from tests.support.processes import is_alive
+from tests.support.run_process import REPOSITORY, wait_until
 
 pytestmark = pytest.mark.timeout(1300)
 

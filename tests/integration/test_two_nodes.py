@@ -18,6 +18,7 @@ from protocol.labels import Submitted
 from reward_service.retention import newest_bundle
 from tests.support.beside import written
 from tests.support.patience import PATIENCE_S
+from tests.support.processes import is_alive, name_of
 from tests.support.run_process import (
     RunProcess,
     save_inputs,
@@ -60,7 +61,7 @@ class TwoNodes:
         found = [
             each
             for each in self.process.children(recursive=True)
-            if each.name() == "raylet" and each.status() != psutil.STATUS_ZOMBIE
+            if name_of(each) == "raylet" and is_alive(each)
         ]
         return sorted(found, key=lambda each: each.create_time())
 
@@ -82,10 +83,10 @@ class TwoNodes:
         """Return the names of the actors on each node; idle workers are none."""
         return {
             raylet.pid: [
-                child.name()
-                for child in raylet.children()
-                if child.name().startswith("ray::")
-                and child.name() not in ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
+                name
+                for name in map(name_of, raylet.children())
+                if name.startswith("ray::")
+                and name not in ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
             ]
             for raylet in self.raylets()
         }

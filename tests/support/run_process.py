@@ -16,6 +16,7 @@ import psutil
 
 from cluster.run_folder import RunFolder
 from tests.support.patience import PATIENCE_S
+from tests.support.processes import is_alive, line_of, name_of
 from tests.support.tiny_model import save_tiny_model
 
 REPOSITORY = Path(__file__).parents[2]
@@ -214,7 +215,7 @@ class RunProcess:
 
         Processes that are only just coming up have another.
         """
-        return [each for each in self.descendants() if _name(each).startswith(start[:15])]
+        return [each for each in self.descendants() if name_of(each).startswith(start[:15])]
 
     def engines(self) -> list[psutil.Process]:
         """Return the engines' processes: what the rollout actors have spawned.
@@ -240,7 +241,7 @@ class RunProcess:
         try:
             wait_until(holds, what, timeout_s)
         except AssertionError as error:
-            there = sorted(f"{_name(each)} ({each.pid})" for each in self.descendants())
+            there = sorted(f"{name_of(each)} ({each.pid})" for each in self.descendants())
             raise AssertionError(f"{error}\n{self.output}\n--- {', '.join(there)}") from None
 
     def wait_for_state(self, state: str) -> None:
@@ -261,7 +262,7 @@ class RunProcess:
         """Wait until no process of the run is left, or only those of the given names."""
 
         def left() -> list[str]:
-            return sorted(name for name in map(_name, self.descendants()) if name not in but)
+            return sorted(name for name in map(name_of, self.descendants()) if name not in but)
 
         try:
             wait_until(lambda: not left(), "the end of all processes", timeout_s)
@@ -301,24 +302,6 @@ def _parent(pid: int) -> int:
         return 0
 
 
-def _name(process: psutil.Process) -> str:
-    try:
-        return process.name()
-    except psutil.NoSuchProcess:
-        return ""
-
-
 def _is_engine(process: psutil.Process) -> bool:
-    try:
-        line = " ".join(process.cmdline())
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return False
+    line = line_of(process)
     return "VLLM::EngineCore" in line or "multiprocessing.spawn" in line
-
-
-def is_alive(process: psutil.Process) -> bool:
-    """Whether it runs; one that has ended, and that nobody has asked after yet, does not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

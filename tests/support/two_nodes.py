@@ -22,7 +22,8 @@ from typing import Any
 import psutil
 
 from tests.support.patience import PATIENCE_S
-from tests.support.run_process import REPOSITORY, is_alive, wait_until
+from tests.support.processes import is_alive
+from tests.support.run_process import REPOSITORY, wait_until
 
 CPUS_PER_NODE = 5
 """Neither node has room for all parts of a run."""
