@@ -11,7 +11,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo smollm2 test check clean
+.PHONY: help venv demo smollm2 test long check clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -27,9 +27,14 @@ smollm2: venv ## Fetch a real language model, 93 MB, and run the example with it
 	@$(BIN)/andon example smollm2
 
 # Their hundreds of processes import the same: what is compiled for one is kept for the others.
-test: venv ## Run all tests
+test: venv ## Run the tests
 	@$(PYTHON) -m tools.setup --tests
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+long: venv ## Run the tests that `make test` leaves out: more kills, stops and clusters
+	@$(PYTHON) -m tools.setup --tests
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -m long -n 2 --dist loadfile \
+		--no-loadscope-reorder
 
 check: venv ## Check style, formatting, types, imports, the page of metrics and the pages
 	$(BIN)/ruff check .

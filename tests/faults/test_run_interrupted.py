@@ -95,6 +95,7 @@ def test_ctrl_c_while_the_parts_are_starting(start: Start) -> None:
     assert_stopped(run, signal.SIGINT)
 
 
+@pytest.mark.long
 def test_a_group_that_is_told_to_end_while_the_parts_are_starting(start: Start) -> None:
     run = start(UNHURRIED)
     run.wait_for(lambda: bool(run.named("ray::")), "Ray's first process")
@@ -102,6 +103,7 @@ def test_a_group_that_is_told_to_end_while_the_parts_are_starting(start: Start) 
     assert_stopped(run, signal.SIGTERM)
 
 
+@pytest.mark.long
 def test_a_driver_that_alone_is_told_to_end_while_it_saves_ends_as_it_would_have(
     start: Start,
 ) -> None:
@@ -115,6 +117,7 @@ def test_a_driver_that_alone_is_told_to_end_while_it_saves_ends_as_it_would_have
     run.wait_for_silence(timeout_s=10)
 
 
+@pytest.mark.long
 def test_a_rollout_actor_that_hangs_does_not_keep_a_run_from_stopping(start: Start) -> None:
     run = start(LABELER)
     wait_for_training(run)

@@ -82,7 +82,11 @@ def killed_reader(place: LedgerPlace, config: str, point: str | None, rng: rando
 
 @pytest.mark.parametrize(
     ("kind", "ledger_store"),
-    [("redis", "sqlite"), ("redis", "postgres"), ("kafka", "sqlite")],
+    [
+        ("redis", "sqlite"),
+        pytest.param("redis", "postgres", marks=pytest.mark.long),
+        ("kafka", "sqlite"),
+    ],
     indirect=["ledger_store"],
 )
 async def test_each_message_is_in_the_ledger_once_whenever_its_reader_is_killed(

@@ -16,7 +16,7 @@ from tests.support.rank_fixtures import ran_by_ranks
 ENGINES = ("0", "1", "2", "3", "0-bfloat16", "2-bfloat16", "3-bfloat16")
 
 
-ran = ran_by_ranks(ENGINES, "tests.support.checkpoint_ranks")
+ran = ran_by_ranks(ENGINES, "tests.support.checkpoint_ranks", alone=[pytest.mark.long])
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -9,7 +9,8 @@ import pytest
 
 from protocol.model_folder import weight_files
 from tests.support import loading_ranks as ranks
-from tests.support.learner_ranks import run_ranks
+from tests.support.rank_fixtures import run_warm
+from tests.support.warm_python import WarmPython
 
 WORLD_SIZE = 2
 KINDS = f"qwen2/{'/'.join(sorted(set(ranks.KIND) - {'policy', 'reward'}))}"
@@ -20,11 +21,13 @@ what a layer has beyond the largest weight while the architecture is tried."""
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def told(
+    tmp_path_factory: pytest.TempPathFactory, warm_pythons: tuple[WarmPython, WarmPython]
+) -> Path:
     out = tmp_path_factory.mktemp("loading")
     ranks.save_models(out)
     ranks.save_large(out / ranks.LARGE)
-    run_ranks(WORLD_SIZE, out, out, [*CASES, ranks.LARGE], module="tests.support.loading_ranks")
+    run_warm(warm_pythons, "tests.support.loading_ranks", out, out, [*CASES, ranks.LARGE])
     return out
 
 

@@ -18,7 +18,7 @@ from tests.support.rank_fixtures import ran_by_ranks
 FLOAT32 = ("0", "1", "2", "3")
 ENGINES = (*FLOAT32, "0-bfloat16", "3-bfloat16")
 
-ran = ran_by_ranks(ENGINES, "tests.support.lora_ranks")
+ran = ran_by_ranks(ENGINES, "tests.support.lora_ranks", alone=[pytest.mark.long])
 
 
 def told(ran: Path, engine: str) -> dict[str, Any]:

@@ -7,27 +7,30 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.learner_ranks import run_ranks
+from tests.support.rank_fixtures import run_warm
+from tests.support.warm_python import WarmPython
 
 ENGINES = ("2", "2-bfloat16", "offloaded-2", "offloaded-2-bfloat16")
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="module")
 def told(
-    request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Any]:
-    """What one engine told; those with the optimizer on the host compile it, the first time."""
+    tiny_model: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    warm_pythons: tuple[WarmPython, WarmPython],
+) -> Path:
+    """What engines told; those with the optimizer on the host compile it, the first time."""
     out = tmp_path_factory.mktemp("resting")
-    run_ranks(1, tiny_model, out, [request.param], module="tests.support.resting_ranks")
-    figures: dict[str, Any] = json.loads((out / f"{request.param}.json").read_text())
-    return figures
+    run_warm(warm_pythons[:1], "tests.support.resting_ranks", tiny_model, out, ENGINES)
+    return out
 
 
-def test_a_rest_changes_nothing(told: dict[str, Any]) -> None:
-    rested, awake = told["rested"], told["awake"]
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_rest_changes_nothing(told: Path, engine: str) -> None:
+    figures = json.loads((told / f"{engine}.json").read_text())
+    rested, awake = figures["rested"], figures["awake"]
     assert rested["before"] == rested["after"] == awake["before"]
     assert rested["end"] == awake["end"] != rested["after"]

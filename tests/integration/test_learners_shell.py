@@ -62,7 +62,9 @@ def meet(ranks: list[Remote[AnyRank]]) -> tuple[str, int]:
     return call(ranks[:1], Rank.address)
 
 
-@pytest.mark.parametrize("transport", ["shared_memory", "object_store"])
+@pytest.mark.parametrize(
+    "transport", ["shared_memory", pytest.param("object_store", marks=pytest.mark.long)]
+)
 def test_learner(ray_session: None, tiny_model: Path, tmp_path: Path, transport: str) -> None:
     makers: dict[str, Callable[[], WeightPublisher]] = {
         "shared_memory": partial(SharedMemoryPublisher, tmp_path / "weights"),

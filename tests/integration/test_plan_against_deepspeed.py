@@ -27,7 +27,7 @@ FROZEN_PEAK_BOUND = 0.25
 ROUNDING = 2**16
 """Bytes of scalars, and of padding to equal shares."""
 
-counted = ran_by_ranks(ENGINES, "tests.support.counting_ranks")
+counted = ran_by_ranks(ENGINES, "tests.support.counting_ranks", alone=[pytest.mark.long])
 
 
 @pytest.mark.parametrize("engine", ENGINES)

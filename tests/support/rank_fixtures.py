@@ -14,11 +14,23 @@ from tests.support.warm_python import WarmPython
 
 
 def ran_by_ranks(
-    engines: Sequence[str], module: str = "tests.support.learner_ranks"
+    engines: Sequence[str],
+    module: str = "tests.support.learner_ranks",
+    *,
+    alone: Sequence[pytest.MarkDecorator] = (),
 ) -> Callable[..., Path]:
-    """Return a fixture: the folder that a module's ranks wrote to, by these engines."""
+    """Return a fixture: the folder that a module's ranks wrote to, by these engines.
 
-    @pytest.fixture(scope="module", params=[1, 2], ids=["one-rank", "two-ranks"])
+    Args:
+        engines: As `learner_inputs.named_engine` calls them.
+        module: What a rank runs.
+        alone: Marks of the tests with one rank.
+    """
+
+    @pytest.fixture(
+        scope="module",
+        params=[pytest.param(1, id="one-rank", marks=alone), pytest.param(2, id="two-ranks")],
+    )
     def ran(
         request: pytest.FixtureRequest,
         tiny_model: Path,
