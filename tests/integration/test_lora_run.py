@@ -25,7 +25,7 @@ from reward_service.bundle_manifest import read_manifest
 from tests.support.folder_store_contract import content
 from tests.support.run_process import RunProcess, save_inputs
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.long]
 
 ADAPTED = (
     *("policy.lora.rank=4", "policy.lora.alpha=8.0", "ppo.lr=1e-3"),
