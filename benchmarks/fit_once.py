@@ -16,7 +16,7 @@ from reward_service.config import RewardModelConfig
 from reward_service.reward_model import RewardModel
 
 LIMITS = BatchLimits(max_tokens=16_384, max_sequences=256)
-"""Of a pass that scores by such a model."""
+"""What a pass that scores by such a model may hold."""
 
 
 def fitted_once(

@@ -21,7 +21,7 @@ def set_pip(setup: ModuleType, *configured: str) -> None:
 
 def set_uv(setup: ModuleType, script: str) -> None:
     set_pip(setup)
-    put(setup.UV.parent, "uv", script)
+    put(setup.PYTHON.parent, "uv", script)
 
 
 FAILS = "seq 1 40\necho 'error: no room'\nexit 1"
@@ -48,13 +48,13 @@ def test_full_disk_is_refused(setup: ModuleType, monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_installer_that_fails_shows_its_last_lines(
-    setup: ModuleType, capsys: pytest.CaptureFixture[str]
+    installing: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    set_uv(setup, FAILS)
-    with pytest.raises(setup.SetupError, match="could not install it"):
-        setup.install_by_uv(["it"], "uv could not install it")
+    set_uv(installing, FAILS)
+    with pytest.raises(installing.SetupError, match="could not install it"):
+        installing.install_by_uv(["it"], "uv could not install it")
     shown = capsys.readouterr().out.splitlines()
-    assert len(shown) == setup.LOG_LINES_SHOWN
+    assert len(shown) == installing.LOG_LINES_SHOWN
     assert shown[-1] == "error: no room"
 
 
@@ -170,7 +170,7 @@ def test_uv_looks_where_pip_is_told_to(
     )
     for name in ("SSL_CERT_FILE", "UV_FIND_LINKS", "UV_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
-    put(setup.UV.parent, "uv", "env")
+    put(setup.PYTHON.parent, "uv", "env")
     setup.install_by_uv(setup.constraints(), "uv could not")
     command, *variables = setup.LOG.read_text().splitlines()
     assert {
@@ -186,11 +186,11 @@ def test_uv_looks_where_pip_is_told_to(
 
 
 def test_what_is_set_for_uv_itself_stays(
-    setup: ModuleType, monkeypatch: pytest.MonkeyPatch
+    installing: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_pip(setup, "global.index-url='https://mirror/simple'")
+    set_pip(installing, "global.index-url='https://mirror/simple'")
     monkeypatch.setenv("UV_INDEX_URL", "https://own/simple")
-    assert setup.uv_environment()["UV_INDEX_URL"] == "https://own/simple"
+    assert installing.uv_environment()["UV_INDEX_URL"] == "https://own/simple"
 
 
 def test_without_a_gpu_what_only_it_runs_is_left_out(setup: ModuleType) -> None:
