@@ -29,11 +29,11 @@ smollm2: venv ## Fetch a real language model, 93 MB, and run the example with it
 # Their hundreds of processes import the same: what is compiled for one is kept for the others.
 test: venv ## Run the tests
 	@$(PYTHON) -m tools.setup --tests
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 long: venv ## Run the tests that `make test` leaves out: more kills, stops and clusters
 	@$(PYTHON) -m tools.setup --tests
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -m long -n 2 --dist loadfile \
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -m long -n 3 --dist loadfile \
 		--no-loadscope-reorder
 
 check: venv ## Check style, formatting, types, imports, the page of metrics and the pages

@@ -60,7 +60,7 @@ others start single parts at most."""
 
 
 class SideBySide(LoadScopeScheduling):  # type: ignore[misc]
-    """Lets two tests go side by side, but never two whole runs, nor two tests of a module."""
+    """Lets tests go side by side, but never two whole runs, nor two tests of a module."""
 
     def _split_scope(self, nodeid: str) -> str:
         """Return which tests a test must not run beside: those of the same name here."""

@@ -224,6 +224,7 @@ class TestRemoteRewardTrainer(RewardTrainerContract, of=RemoteRewardTrainer):
         return trainer
 
 
+@pytest.mark.long
 async def test_a_reward_trainer_that_dies_in_every_fit_but_the_first_goes_on_in_others(
     ray_session: None, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from examples.tasks.summaries.drawing import draw
 from label_queue.simulated.gold.summaries import SummariesGold
 from tests.support.small_task import run_small
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.long]
 
 SETTINGS = ("labels.total=40", "labels.initial=16", "kl.horizon_episodes=320")
 
