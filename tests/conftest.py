@@ -78,6 +78,27 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SideByS
     return SideBySide(config, log)
 
 
+class ToldAtOnce:
+    """Tells what failed when it fails: who breaks the tests off gets no summary."""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self._terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write the test's name and the first line of why."""
+        if report.failed:
+            why = [line for line in report.longreprtext.splitlines() if line.startswith("E ")]
+            self._terminal.write_line(f"\n{report.nodeid} ({report.when}): {''.join(why[:1])}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the process that writes to the terminal tell of failures at once."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:
+        config.pluginmanager.register(ToldAtOnce(terminal))
+
+
 LEFT_TO_RUNS = (*RAY_DEFAULTS, *LOOPBACK_ONLY, "LOCAL_RANK")
 """Variables that a run sets for its own processes, for good."""
 
