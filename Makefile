@@ -6,6 +6,9 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$python; exit; }; done; echo python3)
 BIN := .venv/bin
+# Their hundreds of processes import the same: what is compiled for one is kept for the others.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist loadfile \
+	--no-loadscope-reorder
 
 # One thread a process: the parts of a run share the machine's cores.
 export OMP_NUM_THREADS ?= 1
@@ -26,15 +29,13 @@ smollm2: venv ## Fetch a real language model, 93 MB, and run the example with it
 	@$(PYTHON) -m tools.setup --smollm2
 	@$(BIN)/andon example smollm2
 
-# Their hundreds of processes import the same: what is compiled for one is kept for the others.
 test: venv ## Run the tests
 	@$(PYTHON) -m tools.setup --tests
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@$(PYTEST)
 
 long: venv ## Run the tests that `make test` leaves out: more kills, stops and clusters
 	@$(PYTHON) -m tools.setup --tests
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -m long -n 3 --dist loadfile \
-		--no-loadscope-reorder
+	@$(PYTEST) -m long
 
 check: venv ## Check style, formatting, types, imports, the page of metrics and the pages
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 import psutil
 
@@ -33,7 +34,8 @@ class CpuTimes:
         processes: Iterable[psutil.Process] = [own, *own.children(recursive=True)]
         found = {}
         for process in processes:
-            times = process.cpu_times()
-            name = "labelers" if process == own else process.name()
-            found[process.pid] = name, times.user + times.system
+            with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                times = process.cpu_times()
+                name = "labelers" if process == own else process.name()
+                found[process.pid] = name, times.user + times.system
         return found

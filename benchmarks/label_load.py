@@ -40,6 +40,7 @@ from label_queue.simulated.config import LabelerProfile
 from label_queue.simulated.gold.reviews import ReviewsGold
 from protocol.remote import Remote
 from tests.support.labels import make_drafts
+from tests.support.processes import own_processes
 
 RUN_ID = "load"
 FASTEST_LABELS_PER_S = 400
@@ -136,12 +137,10 @@ async def killed_again_and_again(url: str, every_s: float) -> AsyncIterator[list
     async def kill() -> None:
         while True:
             await asyncio.sleep(every_s)
-            killed = []
-            for process in psutil.Process().children(recursive=True):
+            killed = own_processes(INTAKE)
+            for process in killed:
                 with suppress(psutil.NoSuchProcess):
-                    if any(INTAKE in word for word in process.cmdline()):
-                        process.kill()
-                        killed.append(process)
+                    process.kill()
             killed_at = perf_counter()
             await asyncio.to_thread(psutil.wait_procs, killed)
             while not await listens(url):  # noqa: ASYNC110 -- another process tells no event

@@ -45,6 +45,21 @@ def run_quietly(command: list[str], environment: Mapping[str, str] | None = None
     return done.returncode == 0
 
 
+def logged(
+    command: Sequence[str], environment: Mapping[str, str] | None = None
+) -> tuple[bool, list[str]]:
+    """Run a command, its output appended to the log; return whether it succeeded, and its lines."""
+    with LOG.open("a") as log:
+        log.write(f"$ {' '.join(command)}\n")
+        log.flush()
+        begins = log.tell()
+        done = subprocess.run(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+        )
+    lines = LOG.read_bytes()[begins:].decode(errors="replace").splitlines()
+    return done.returncode == 0, lines
+
+
 def run_logged(
     command: Sequence[str], sentence: str, environment: Mapping[str, str] | None = None
 ) -> None:
@@ -55,16 +70,9 @@ def run_logged(
         SetupError: It failed otherwise; the last lines of the log are shown. `sentence` says what
             it was to do.
     """
-    with LOG.open("a") as log:
-        log.write(f"$ {' '.join(command)}\n")
-        log.flush()
-        begins = log.tell()
-        done = subprocess.run(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
-        )
-    if done.returncode == 0:
+    has_succeeded, lines = logged(command, environment)
+    if has_succeeded:
         return
-    lines = LOG.read_bytes()[begins:].decode(errors="replace").splitlines()
     for line in lines:
         if any(words in line for words in NOT_IN_INDEX):
             raise NotInIndex(f"{sentence}: {line.strip()} (the whole of its output is in {LOG}).")

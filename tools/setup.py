@@ -87,8 +87,8 @@ def has_cuda() -> bool:
 def fingerprint(extra: str) -> str:
     """Return the digest of all that the content of `.venv` depends on."""
     digest = hashlib.sha256()
-    tools = Path(__file__).parent.glob("*.py")
-    for part in (ROOT / "pyproject.toml", CONSTRAINTS, NOT_ON_CPU, *sorted(tools)):
+    own = (Path(__file__), Path(__file__).with_name("installing.py"))
+    for part in (ROOT / "pyproject.toml", CONSTRAINTS, NOT_ON_CPU, *own):
         digest.update(part.read_bytes())
     digest.update(f"{sys.version_info[:3]} {extra} {ROOT}".encode())
     return digest.hexdigest()

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
-from tools.installing import LOG, run_quietly, say
+from tools.installing import LOG, logged, run_quietly, say
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 APT_INSTALL = ("install", "--yes", "--no-install-recommends")
@@ -45,17 +44,8 @@ def missing_proxies() -> list[str]:
 def apt_get(*arguments: str) -> bool:
     """Run apt-get, its output appended to the log, and return whether it succeeded."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    with LOG.open("a") as log:
-        log.write(f"$ apt-get {' '.join(arguments)}\n")
-        log.flush()
-        done = subprocess.run(
-            ["apt-get", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment,
-        )
-    return done.returncode == 0
+    has_succeeded, _ = logged(["apt-get", *arguments], environment)
+    return has_succeeded
 
 
 def install_by_apt(what: str, tests: str, *packages: str) -> bool:

@@ -131,17 +131,7 @@ async def _announce(
     while True:
         order = await next_fit()
         await queue.policy_loop.reward_served(
-            RewardVersion(
-                version=next(versions),
-                kind=order.kind,
-                path="",
-                sha256="",
-                ledger_seq=order.ledger_seq,
-                exclusions_sha256=order.exclusions_sha256,
-                labeler_weights=order.labeler_weights,
-                labels_used=order.labels_used,
-                fit_seconds=0.0,
-            )
+            RewardVersion.answering(order, version=next(versions), fit_seconds=0.0)
         )
 
 

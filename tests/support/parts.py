@@ -22,7 +22,6 @@ from protocol.messages import (
     Score,
     StepReport,
 )
-from protocol.seq_ranges import as_ranges
 from tests.support.messages import PROBE, make_policy, make_prompt, make_rollout
 
 PROBE_DIFFERENCE = 1e-6
@@ -282,16 +281,5 @@ class FakeRewardTrainer:
         if request.goes_on_from not in (None, len(self.requests)):
             raise VersionError(f"version {len(self.requests)} is the newest")
         self.requests.append(request)
-        self.last = RewardVersion(
-            version=len(self.requests),
-            kind=request.kind,
-            path="",
-            sha256="",
-            ledger_seq=request.ledger_seq,
-            exclusions_sha256=request.exclusions_sha256,
-            labeler_weights=request.labeler_weights,
-            labels_used=request.labels_used,
-            fit_seconds=0.1,
-            learned=as_ranges(each.seq for each in request.comparisons),
-        )
+        self.last = RewardVersion.answering(request, version=len(self.requests), fit_seconds=0.1)
         return self.last
