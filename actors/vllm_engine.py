@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
-import structlog
 
 from actors.config import RolloutConfig
 from actors.end_tokens import model_end_ids
@@ -27,6 +26,7 @@ from actors.vllm_plugin import SAFETENSORS_BACKEND
 from actors.weights import Weights, transfer_info
 from protocol.errors import ConfigError, EngineDied, InputError, ResourceError
 from protocol.folders import FoldersHere
+from protocol.logs import logger_of
 from protocol.messages import DeviceTransfer, Sampling
 from protocol.model_errors import as_model_error
 from protocol.model_folder import inspect_model
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from vllm.sampling_params import SamplingParams
     from vllm.v1.engine.async_llm import AsyncLLM
 
-log = structlog.get_logger()
+_log = logger_of("engine")
 
 SHUTDOWN_TIMEOUT_S = 10.0
 
@@ -121,7 +121,7 @@ class VllmEngine:
                 f"vLLM did not start on {self._model}: the log of its engine core names the cause"
             ) from error
         await self._llm.update_weight_version("0")
-        log.info("engine started", model=str(self._model), seconds=time.monotonic() - began)
+        _log.info("engine started", model=str(self._model), seconds=time.monotonic() - began)
 
     async def sample(
         self,

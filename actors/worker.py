@@ -10,18 +10,17 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-import structlog
-
 from actors.config import ResponseConfig, RolloutConfig
 from actors.engine import Engine
 from actors.response import end_rule
 from actors.weights import Weights, open_weights, tensor_names
 from protocol.ending import EndRule
 from protocol.errors import InputError, ProbeMismatch, VersionError
+from protocol.logs import logger_of
 from protocol.low_rank import is_low_rank
 from protocol.messages import ActorStats, PolicyVersion, Rollout, RolloutRequest
 
-log = structlog.get_logger()
+_log = logger_of("rollout_actor")
 
 ROLLOUTS_REMEMBERED = 4096
 """How many answers are kept for requests that come again."""
@@ -282,7 +281,7 @@ class RolloutWorker:
         self._version = policy.version
         self._num_loads += weights is not None
         self._load_s += self._clock() - began
-        log.debug("policy loaded", version=policy.version, difference=difference)
+        _log.debug("policy loaded", version=policy.version, difference=difference)
         return difference
 
     async def _probe(self, policy: PolicyVersion, weights: Weights | None) -> float:

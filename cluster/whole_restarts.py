@@ -13,7 +13,6 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-import structlog
 from rich.console import Console
 
 from cluster.conduct import conduct
@@ -34,11 +33,12 @@ from cluster.starting.resumption import (
 )
 from cluster.supervision.restarts import Restarts
 from protocol.errors import PartFailed
+from protocol.logs import logger_of
 
 WHOLE_RUN = "the run"
 """Its name among the parts that are started again."""
 
-log = structlog.get_logger(__name__)
+_log = logger_of("restarts")
 
 
 async def conduct_through_deaths(
@@ -72,7 +72,7 @@ async def conduct_through_deaths(
         where = "the beginning" if resumption is None else f"the checkpoint of v{version}"
         words = f"{inert(str(cause))}: all parts start again, from {where}"
         console.print(words, markup=False, highlight=False, soft_wrap=True)
-        log.warning("the run starts again", cause=str(cause), policy_version=version)
+        _log.warning("the run starts again", cause=str(cause), policy_version=version)
         config, texts = at_the_old_port(config, folder.read_state()), None
         folder.update_state(state="starting")
 

@@ -9,13 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-import structlog
-
 from label_queue.config import LabelsConfig, Mode
 from label_queue.ledger_place import LedgerPlace
 from label_queue.queue import LabelQueue
 from label_queue.snapshot.file import partial_of
 from label_queue.snapshot.writer import Order
+from protocol.logs import logger_of
 
 LEAST_EVENTS = 5_000
 """New label events for which a snapshot is worth its while: to fold so many takes a second."""
@@ -54,7 +53,7 @@ class SnapshotKeeper:
         self._num_tried = num_kept
         self._has_room = has_room
         self._keeping: asyncio.Task[None] | None = None
-        self._log = structlog.get_logger().bind(component="label_queue")
+        self._log = logger_of("label_queue")
 
     @classmethod
     def of(

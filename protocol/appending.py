@@ -7,15 +7,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import structlog
-
 from protocol.errors import DiskFull
 from protocol.files import is_full, writing
+from protocol.logs import logger_of
 
 MOST_KEPT_BYTES = 64 * 1024 * 1024
 """Waiting in memory for room on the disk."""
 
-log = structlog.get_logger(component="files")
+_log = logger_of("files")
 
 
 class AppendedFile:
@@ -58,7 +57,7 @@ class AppendedFile:
                 if not is_full(error) or len(self._unwritten) > MOST_KEPT_BYTES:
                     raise
                 if not was_waiting:
-                    log.warning("lines wait for room on the disk", path=str(self._path))
+                    _log.warning("lines wait for room on the disk", path=str(self._path))
 
     def close(self) -> None:
         """Write what waits, and close. May be called twice. Raises as `append`."""

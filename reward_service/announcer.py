@@ -111,10 +111,14 @@ class Announcer:
             self._replicas[replica_id] = replace(replica, polled_at=self._now())
 
     async def failed(self, version: int, error: AndonError) -> None:
-        """Withdraw a version that a replica could not load or prove; the old one stays."""
+        """Withdraw a version that a replica could not load or prove; the old one stays.
+
+        A newer one that was announced since stays announced.
+        """
         async with self._changed:
             self._withdrawn[version] = error
-            self._target = self._served
+            if _number(self._target) == version:
+                self._target = self._served
             self._changed.notify_all()
 
     async def swap(self, announced: RewardVersion) -> None:

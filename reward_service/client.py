@@ -7,11 +7,11 @@ import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 
-import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from protocol.errors import ScoringFailed, SwapTimedOut, TransientError
 from protocol.fits import RewardVersion
+from protocol.logs import logger_of
 from protocol.messages import Score
 from protocol.retrying import Backoff
 from reward_service.buckets import BatchLimits, buckets
@@ -26,7 +26,7 @@ _FIRST_PAUSE_S = 0.1
 """The longest pause before the first retry."""
 _LONGEST_PAUSE_S = 5.0
 
-_log = structlog.get_logger(component="reward_client")
+_log = logger_of("reward_client")
 
 
 class RewardClient:
@@ -58,13 +58,17 @@ class RewardClient:
             first_s=_FIRST_PAUSE_S, longest_s=_LONGEST_PAUSE_S, rng=rng, least=0.0
         )
         self._sleep = sleep
+        self._swapped_in = 1
+        """The newest version of which a swap has returned; there is none before the first."""
 
     async def score(self, sequences: Sequence[Sequence[int]]) -> list[Score]:
         """Score token sequences, one answer each, in order, all of one reward version.
 
         Sequences go out in as many requests as there are replicas, or more if those would pass the
         batch limits. Requests that failed, and those answered by an older version because a swap
-        went by, are sent again after a pause. Safe to call again, and concurrently.
+        went by, are sent again after a pause. No answer is of an older version than was swapped in
+        here before the call: a replica that was silent for so long that a swap did not wait for it
+        goes on answering until it hears of the new one. Safe to call again, and concurrently.
 
         Raises:
             ScoringFailed: Still no answer of one version after the last retry.
@@ -75,6 +79,7 @@ class RewardClient:
         answers: list[list[Score]] = [[] for _ in requests]
         waiting = list(range(len(requests)))
         max_attempts = self._config.retries + 1
+        oldest = self._swapped_in
         retrying = AsyncRetrying(
             sleep=self._sleep,
             wait=self._backoff,
@@ -90,7 +95,7 @@ class RewardClient:
                 for request, result in zip(waiting, results, strict=True):
                     answers[request] = result
                 versions = [_version(answer) for answer in answers]
-                newest = max([1, *versions])
+                newest = max([oldest, *versions])
                 waiting = [r for r, version in enumerate(versions) if version < newest]
                 if waiting:
                     raise ScoringFailed(
@@ -112,6 +117,7 @@ class RewardClient:
         try:
             async with asyncio.timeout(self._config.swap_timeout_s):
                 await self._announce(version)
+            self._swapped_in = max(self._swapped_in, version.version)
         except TransientError:
             raise
         except TimeoutError as error:

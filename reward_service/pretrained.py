@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import structlog
 import torch
 import transformers.utils.logging as library_log
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from protocol.errors import InputError
+from protocol.logs import logger_of
 from protocol.model_errors import as_model_error
 from protocol.model_folder import inspect_model
 from protocol.tokenizer_files import loaded_tokenizer
@@ -25,7 +25,7 @@ from reward_service.fused import with_fused_activations
 
 _NO_CODE: dict[str, Any] = {"trust_remote_code": False}
 """Refuses to run a folder's own code, outright: else the library asks at the terminal."""
-_log = structlog.get_logger(component="pretrained")
+_log = logger_of("pretrained")
 
 
 def load_causal_model(folder: Path) -> Any:

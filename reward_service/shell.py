@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
@@ -23,6 +22,7 @@ from ray.serve.exceptions import RayServeException
 from protocol.errors import ActorDied, AndonError, NotFinite, ScoringFailed, SwapFailed
 from protocol.fits import RewardVersion
 from protocol.folders import TOKENIZER_FILES, FoldersHere
+from protocol.logs import logger_of
 from protocol.messages import Score
 from protocol.ports import OpenStore
 from protocol.remote import Remote, StartedAgain, raised_as_itself, spawn
@@ -41,7 +41,7 @@ _POLLS_PER_HEARTBEAT = 4
 """Polls within `heartbeat_timeout_s`: with several, one lost poll does not make a replica look
 dead."""
 
-_log = structlog.get_logger(component="reward_service")
+_log = logger_of("reward_service")
 
 
 class AnnouncerShell(StartedAgain):

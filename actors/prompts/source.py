@@ -9,8 +9,6 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-import structlog
-
 from actors.prompts.article_prompts import ArticlePrompts
 from actors.prompts.config import PromptsConfig
 from actors.prompts.generated import GeneratedPrompts
@@ -18,6 +16,7 @@ from actors.prompts.hub import read_hub
 from actors.prompts.jsonl import read_jsonl
 from actors.prompts.records import PromptReader
 from actors.prompts.reviews import ReviewPrompts
+from protocol.logs import logger_of
 from protocol.messages import Prompt
 from protocol.model_folder import ModelFolder
 from protocol.tokenizing import PolicyTokenizer, Tokenizer
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-log = structlog.get_logger()
+_log = logger_of("prompts")
 
 
 class FilePrompts:
@@ -114,7 +113,7 @@ def _warn_of_control_texts(prompts: Sequence[Prompt], policy: PolicyTokenizer) -
     """Say that plain prompts look as if a chat template had written them: it is not to be so."""
     found = [prompt.prompt_id for prompt in prompts if policy.reads_like_control(prompt.text)]
     if found:
-        log.warning(
+        _log.warning(
             "plain prompts hold what reads like control tokens, and are taken for text: give "
             "chat messages where turns are meant",
             num_prompts=len(found),

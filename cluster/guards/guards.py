@@ -19,8 +19,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-import structlog
-
 from cluster.guards import (
     anchor_accuracy,
     kl_runaway,
@@ -43,10 +41,11 @@ from label_queue.sides.policy_loop import PolicyLoopSide
 from learners.config import KLConfig
 from protocol.errors import NotFinite, NothingToAsk, ResourceError, ScoringFailed
 from protocol.fits import FitRequest, RewardVersion
+from protocol.logs import logger_of
 from protocol.messages import ExperienceBatch, PolicyVersion, Rollout, StepReport
 from protocol.ports import Scorer
 
-log = structlog.get_logger(__name__)
+_log = logger_of("guards")
 
 PULLER = "guard"
 """Who pulls, in the ledger."""
@@ -227,7 +226,7 @@ class Guards:
         try:
             scores = [score.value for score in await self._scorer.score(tokens)]
         except ScoringFailed as error:
-            log.warning("anchor pairs could not be scored", error=str(error))
+            _log.warning("anchor pairs could not be scored", error=str(error))
             return
         except NotFinite as error:
             await self.unscored(error, ())
@@ -281,8 +280,8 @@ class Guards:
         try:
             evidence = self._evidence.keep(verdict, at=self._now(), moment=self._moment)
         except ResourceError as error:  # the line is stopped all the same
-            log.warning("a guard's evidence could not be kept", error=str(error))
-        log.warning("a guard tripped", guard=verdict.guard, reason=verdict.reason)
+            _log.warning("a guard's evidence could not be kept", error=str(error))
+        _log.warning("a guard tripped", guard=verdict.guard, reason=verdict.reason)
         await self._labels.pull_cord(PULLER, verdict.reason, guard=verdict.guard, evidence=evidence)
         self.state = replace(self.state, num_trips=self.state.num_trips + 1)
         self._tell({"cord/guard_trips": self.state.num_trips})

@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
-import structlog
-
 from cluster.loops.activity import LoopState
 from cluster.loops.metric_rows import MetricRows
 from cluster.loops.reward_comparison import Verdict
@@ -40,11 +38,12 @@ from label_queue.folds.lineage import as_provenance
 from label_queue.simulated.gold.port import Gold
 from protocol.cord import CordReason, CordState
 from protocol.fits import FitKind, RewardVersion
+from protocol.logs import logger_of
 from protocol.messages import ActorStats, ExperienceBatch, PolicyVersion, Rollout, StepReport
 from protocol.once import Once
 from protocol.ports import MetricSink
 
-log = structlog.get_logger(__name__)
+_log = logger_of("controller")
 
 
 class Journal:
@@ -153,7 +152,7 @@ class Journal:
     def scoring_failed(self, count: int, error: Exception) -> None:
         """No score came for `count` rollouts, of episodes or candidates; they were dropped."""
         self._rows.scoring_failed(count)
-        log.warning("rollouts dropped for want of a score", count=count, error=str(error))
+        _log.warning("rollouts dropped for want of a score", count=count, error=str(error))
 
     def step_begun(self, batch: ExperienceBatch, num_waiting: int) -> None:
         """A batch went to the learner, and `num_waiting` scored rollouts stayed behind."""
@@ -210,7 +209,7 @@ class Journal:
         self._recordings.write(COMPARISONS, record)
         if correlation is not None:
             self._rows.rewards_compared(version, correlation)
-        log.info(
+        _log.info(
             "rewards compared",
             version=version,
             correlation=correlation,
@@ -227,7 +226,7 @@ class Journal:
 
     def comparison_failed(self, error: Exception) -> None:
         """No scores came to compare rewards by."""
-        log.warning("rewards could not be compared for want of scores", error=str(error))
+        _log.warning("rewards could not be compared for want of scores", error=str(error))
 
     def rolled_back(self, policy: PolicyVersion, asked_for: int) -> None:
         """The learner went back to an older version and published it as a new one."""
@@ -245,13 +244,13 @@ class Journal:
         if policy.restored_from is not None:
             self._recordings.write(POLICIES, as_provenance(policy, self._now()))
             self._rows.rolled_back(policy)
-        log.info("resumed", policy_version=policy.version, restored_from=policy.restored_from)
+        _log.info("resumed", policy_version=policy.version, restored_from=policy.restored_from)
 
     def restarted(self, part: str, cause: Exception) -> None:
         """A part died and is started again."""
         self.num_restarts += 1
         self._recordings.write(RESTARTS, RestartRecord.of(part, cause, self._now()))
-        log.warning("part started again", part=part, error=str(cause))
+        _log.warning("part started again", part=part, error=str(cause))
 
     def alarmed(self, title: str, text: str) -> None:
         """Something needs a person who is not looking."""

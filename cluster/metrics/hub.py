@@ -12,18 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
-
 from cluster.metrics.config import MetricsConfig
 from cluster.metrics.grouping import group_of
 from cluster.metrics.jsonl_sink import JsonlSink
 from cluster.metrics.names import WALL_S, Row, checked
+from protocol.logs import logger_of
 from protocol.ports import MetricSink
 
 if TYPE_CHECKING:
     from cluster.metrics.wandb_sink import WandbSink
 
-_log = structlog.get_logger(component="metrics")
+_log = logger_of("metrics")
 
 
 class MetricsHub:

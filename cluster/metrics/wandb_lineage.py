@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-import structlog
 import wandb
 from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
 
@@ -28,6 +27,7 @@ from cluster.metrics.lineage_folder import Artifact, Given, Kind, LineageFolder
 from cluster.metrics.wandb_logs import make_whole
 from cluster.metrics.wandb_sink import FAILURES, quiet_settings, said
 from protocol.errors import ResourceError
+from protocol.logs import logger_of
 
 LOGGED_TIMEOUT_S = 120.0
 """For the server to take one artifact, whose files are small: what is large is not sent."""
@@ -44,7 +44,7 @@ TYPES: Mapping[Kind, str] = {
 JOBS: Mapping[Kind, str] = {"reward": "fit", "checkpoint": "train", "policy": "save"}
 """Job types of the runs that make artifacts, by what they make."""
 
-_log = structlog.get_logger(component="metrics")
+_log = logger_of("metrics")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import psutil
-import structlog
 from wandb.proto.wandb_internal_pb2 import HistoryRecord, Record
 
 from cluster.metrics.names import Row
+from protocol.logs import logger_of
 
 LOGS = "*run-*/run-*.wandb"
 HEAD_BYTES = 7
@@ -37,7 +37,7 @@ WRITER_S = 10.0
 NUM_KNOWN = 1_000
 """Rows by which it is found where logs and `metrics.jsonl` part; some are written each second."""
 
-_log = structlog.get_logger(component="metrics")
+_log = logger_of("metrics")
 
 
 def make_whole(folder: Path, lost: Iterable[Row] = ()) -> list[Row]:

@@ -14,7 +14,6 @@ from typing import Literal
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import structlog
 import wandb
 from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
 
@@ -23,6 +22,7 @@ from cluster.metrics.names import AXES, CATALOGUE, Row
 from cluster.metrics.wandb_logs import make_whole
 from cluster.run_folder import write_json
 from protocol.errors import ResourceError
+from protocol.logs import logger_of
 
 CONNECT_TIMEOUT_S = 30.0
 REACH_TIMEOUT_S = 5.0
@@ -38,7 +38,7 @@ FAILURES = (wandb.errors.Error, HandleAbandonedError, MailboxClosedError, OSErro
 SETTINGS_ERRORS = (wandb.errors.Error, ValueError)
 """What wandb raises for an environment variable of its own that it cannot take."""
 
-_log = structlog.get_logger(component="metrics")
+_log = logger_of("metrics")
 
 
 def check_online() -> None:

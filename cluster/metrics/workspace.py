@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
-import structlog
 import wandb
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
@@ -20,9 +19,10 @@ from cluster.metrics.definitions.section import Section
 from cluster.metrics.names import AXES, SECTIONS
 from cluster.metrics.panels import OVERVIEW, REPORT_TABLES, Panel, section_panels
 from protocol.errors import ResourceError
+from protocol.logs import logger_of
 
 FAILURES = (wandb.errors.Error, WandbApiFailedError, OSError, ValueError)
-_log = structlog.get_logger(component="metrics")
+_log = logger_of("metrics")
 
 TITLE = "Andon"
 VIEW = "andon"

@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import structlog
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
@@ -21,6 +20,7 @@ from cluster.recordings.segment_files import SegmentFile, reseal, segment_files
 from cluster.recordings.segments import SegmentWriter
 from protocol.errors import AndonError
 from protocol.files import writing
+from protocol.logs import logger_of
 
 SEGMENT_BYTES = 64 * 2**20
 """A segment is sealed before it grows beyond this, or a sixteenth of the bound on the disk."""
@@ -59,7 +59,7 @@ class Recorder:
         self._max_bytes = config.max_bytes
         self._segment_bytes = min(SEGMENT_BYTES, config.max_bytes // 16)
         self._clock = clock
-        self._log = structlog.get_logger().bind(component="recorder")
+        self._log = logger_of("recorder")
         self._calls = itertools.count()
         self._live: dict[StreamName, SegmentWriter] = {}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")

@@ -7,14 +7,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-import structlog
-
 from protocol.errors import PartFailed
+from protocol.logs import logger_of
 
 STOP_PART_S = 30.0
 """For a part of a run that ends by itself: what is only slow must not be taken for hung."""
 
-log = structlog.get_logger(__name__)
+_log = logger_of("session")
 
 
 class PartStops:
@@ -54,6 +53,6 @@ class PartStops:
             async with asyncio.timeout(self._limit_s):
                 await ask()
         except TimeoutError:
-            log.warning("a part did not stop in time and is killed", limit_s=self._limit_s)
+            _log.warning("a part did not stop in time and is killed", limit_s=self._limit_s)
         except PartFailed as error:
-            log.warning("a part was gone before it was asked to stop", error=str(error))
+            _log.warning("a part was gone before it was asked to stop", error=str(error))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import psutil
-import structlog
 
 from actors.memory import check_free_memory
 from cluster.config import ClusterConfig, RunConfig
@@ -25,9 +24,10 @@ from label_queue.ledger.sql import SqlLedger
 from label_queue.quality.gold_tasks import read_gold
 from label_queue.simulated.gold.registry import gold_of
 from protocol.errors import ResourceError
+from protocol.logs import logger_of
 from protocol.model_folder import ModelFolder, inspect_model
 
-_log = structlog.get_logger(component="preflight")
+_log = logger_of("preflight")
 
 
 def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts | None:

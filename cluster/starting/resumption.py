@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from cluster.config import RunConfig
@@ -26,11 +25,12 @@ from protocol.errors import BundleCorrupt, ConfigError, InputError, ResourceErro
 from protocol.files import flush, read_text, writing
 from protocol.fits import RewardVersion
 from protocol.labels import PolicyProvenance
+from protocol.logs import logger_of
 from protocol.messages import Rollout
 from reward_service.bundle_manifest import read_manifest
 from reward_service.retention import newest_bundle
 
-log = structlog.get_logger(__name__)
+_log = logger_of("resumption")
 
 REFERENCE_FILE = "reference.json"
 _ROLLOUTS = TypeAdapter(list[Rollout])
@@ -169,7 +169,7 @@ def at_the_old_port(config: RunConfig, state: Mapping[str, Any]) -> RunConfig:
         try:
             ports[name] = free_port(config.cluster.http_host, at, f"cluster.{name}")
         except ResourceError as error:
-            log.warning(
+            _log.warning(
                 "the run has another address now: pages must be opened anew", why=str(error)
             )
     return config.model_copy(update={"cluster": config.cluster.model_copy(update=ports)})

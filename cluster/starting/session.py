@@ -21,7 +21,6 @@ from typing import Any
 
 import psutil
 import ray
-import structlog
 from ray import serve
 
 from cluster.config import ClusterConfig
@@ -40,6 +39,7 @@ from cluster.starting.undertaker import Undertaker
 from cluster.supervision.deadlines import START_TIMEOUT_S
 from label_queue.intake.public_address import Site
 from protocol.errors import DeploymentFailed, ResourceError
+from protocol.logs import logger_of
 from reward_service.serve_patch import application_state, forget_serve
 
 DEPLOYMENT_POLL_S = 0.5
@@ -55,7 +55,7 @@ NOT_SCHEDULED = "to be scheduled"
 """What Serve's message says of replicas that no node has taken yet, and of no others."""
 FIGURES = re.compile(r"Resources required for each replica: (.*), total resources available: (.*)")
 
-log = structlog.get_logger(__name__)
+_log = logger_of("session")
 
 
 class RaySession:
@@ -259,7 +259,7 @@ class RaySession:
                 # Ray raises whatever it stumbled over, of no type of its own.
                 if number == RAY_STARTS or self._address is not None or not _was_slow(error):
                     raise _not_started(error, self._address) from error
-            log.warning("Ray did not start within 30 s: the machine is busy; it is started again")
+            _log.warning("Ray did not start within 30 s: the machine is busy; it is started again")
             ray.shutdown()
             _reap(self._descendants())
 
@@ -279,7 +279,7 @@ class RaySession:
         waiting.start()
         waiting.join(SERVE_CALL_S)
         if waiting.is_alive() and self._address is None:
-            log.warning("Serve does not answer and is killed", waited_s=SERVE_CALL_S)
+            _log.warning("Serve does not answer and is killed", waited_s=SERVE_CALL_S)
             for process in self._descendants():
                 if process.ppid() != os.getpid():  # not Ray's node, without which Ray ends us
                     process.kill()
@@ -300,7 +300,7 @@ def _reap(started: list[psutil.Process]) -> None:
     """End what a private session left running, by handle: its own descendants only."""
     _, alive = psutil.wait_procs(started, timeout=REAP_S)
     for process in alive:
-        log.warning("process outlived its session", pid=process.pid)
+        _log.warning("process outlived its session", pid=process.pid)
         with suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(alive, timeout=REAP_S)

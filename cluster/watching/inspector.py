@@ -14,13 +14,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import structlog
-
 from cluster.loops.activity import LoopState, activity
 from cluster.loops.staleness import RolloutState
 from cluster.run_folder import write_json
 from cluster.watching.picture import LearnerPicture, PartPicture, Picture
 from protocol.errors import AndonError, ResourceError
+from protocol.logs import logger_of
 
 INTERVAL_S = 1.0
 PATIENCE_S = 10.0
@@ -28,7 +27,7 @@ PATIENCE_S = 10.0
 
 Kind = Literal["actor", "rewards", "labels"]
 Ask = Callable[[], Awaitable[Mapping[str, Any]]]
-_log = structlog.get_logger(component="inspector")
+_log = logger_of("inspector")
 
 
 class Listener:

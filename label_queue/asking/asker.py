@@ -8,8 +8,6 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
-import structlog
-
 from label_queue.asking.orders import OrderBook, QueryMaker, QueryMoment, why_none
 from label_queue.asking.pace import pace_of
 from label_queue.asking.reference_pool import ReferencePool
@@ -19,6 +17,7 @@ from label_queue.ledger.group_commit import GroupCommit
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.labels import ComparisonQuery, QueryDraft, QueryOrder
+from protocol.logs import logger_of
 from protocol.messages import Rollout
 
 RATE_S = 60.0
@@ -47,7 +46,7 @@ class Asker:
         self._config = config
         self._pace = pace_of(config, schedule, state)
         self._clock = clock
-        self._log = structlog.get_logger().bind(component="label_queue", run_id=run_id)
+        self._log = logger_of("label_queue", run_id=run_id)
         selector = make_selector(config)
         self._pool = ReferencePool(per_query=config.num_candidates // 2, rng=rng)
         self._orders = OrderBook(config, selector=selector, pool=self._pool, new_id=new_id)

@@ -19,14 +19,13 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from label_queue.connector_config import KafkaConfig
 from label_queue.connectors.jsonl_lines import Line
 from label_queue.connectors.one_way import OneWay, task_line
 from label_queue.connectors.port import Annotation, Deletion, OutsideTask, Sweep, Unreadable
 from label_queue.connectors.stream_messages import check_tls_files, gap, read_message
 from protocol.errors import AndonError, ConfigError, InputError, MissingError, TransientError
+from protocol.logs import logger_of
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message, Producer
@@ -77,7 +76,7 @@ class KafkaConnector(OneWay):
         self._config = config
         self._settings = _settings(config, password)
         self._run_id = run_id
-        self._log = structlog.get_logger().bind(component="connector", connector=config.name)
+        self._log = logger_of("connector", connector=config.name)
         self._turn = threading.Lock()
         self._consumer: Consumer | None = None
         self._producer: Producer | None = None

@@ -14,13 +14,12 @@ import traceback
 from collections.abc import Awaitable, Callable, Container
 from typing import Protocol
 
-import structlog
-
 from label_queue.connector_config import ConnectorSection, HttpSection
 from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.port import Connector, OutsideTask, Sweep
 from label_queue.outside import ConnectorHealth
 from protocol.errors import AndonError
+from protocol.logs import logger_of
 from protocol.retrying import Backoff
 
 FIRST_BACKOFF_S = 5.0
@@ -71,7 +70,7 @@ class ConnectorRunner:
         self._backoff = Backoff(
             first_s=FIRST_BACKOFF_S, longest_s=config.longest_backoff_s, rng=jitter
         )
-        self._log = structlog.get_logger().bind(component="connector", connector=config.name)
+        self._log = logger_of("connector", connector=config.name)
         self._bell = asyncio.Event()
         self._pushed: dict[str, float] = {}
         self._state = "starting"

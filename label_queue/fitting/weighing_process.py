@@ -17,13 +17,13 @@ from itertools import islice
 from pathlib import Path
 
 import msgspec
-import structlog
 
 from label_queue.fitting.weighing import WeighingThread
 from label_queue.ledger_place import LedgerPlace
 from label_queue.quality.reliability import judged_by
 from protocol.errors import QueueClosed
 from protocol.labels import AnswerEvent, ComparisonQuery
+from protocol.logs import logger_of
 
 IDS_A_LINE = 1_000
 """So many are put into words at once: what a label queue does meanwhile waits a millisecond."""
@@ -80,7 +80,7 @@ class WeighingProcess:
         self._asking = asyncio.Lock()
         self._is_closed = False
         self._instead = WeighingThread()
-        self._log = structlog.get_logger().bind(component="label_queue")
+        self._log = logger_of("label_queue")
 
     async def weigh(
         self,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import structlog
 from fastapi import Request
+
+from protocol.logs import logger_of
 
 LONGEST_FAILURE = 500
 """Characters of a failure that are told, at most."""
@@ -13,7 +14,7 @@ LONGEST_FAILURE = 500
 TellFailure = Callable[[str], Awaitable[None]]
 """Takes a failure in one line: what was asked, and what happened."""
 
-log = structlog.get_logger(component="intake")
+_log = logger_of("intake")
 
 
 async def tell_of(request: Request, error: Exception) -> None:
@@ -23,7 +24,7 @@ async def tell_of(request: Request, error: Exception) -> None:
     asked = f"{request.method} {getattr(route, 'path', request.url.path)}"
     said = " ".join(str(error).split())
     failure = f"{asked}: {type(error).__name__}: {said}"[:LONGEST_FAILURE]
-    log.error("intake failed", failure=failure)
+    _log.error("intake failed", failure=failure)
     tell: TellFailure | None = request.app.state.tell_failure
     if tell is not None:
         await tell(failure)

@@ -11,8 +11,6 @@ import time
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import structlog
-
 from label_queue.config import IntakeConfig
 from label_queue.connectors.outposts import Outposts
 from label_queue.intake.app import build_app
@@ -21,6 +19,7 @@ from label_queue.intake.queue_over_there import QueueOverThere
 from label_queue.intake.server import FaceServer, listen
 from label_queue.intake.sign_in.secret import read_client_secret
 from label_queue.sides.intake_failures import IntakeFailures
+from protocol.logs import logger_of
 from protocol.remote import Sides, StartedAgain, named, side_of
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ INTAKE_OPTIONS = {
 }
 """What `spawn` starts the intake with, on the machine whose loopback it is to listen at."""
 
-log = structlog.get_logger(component="intake")
+_log = logger_of("intake")
 
 
 class IntakeShell(StartedAgain):
@@ -110,5 +109,5 @@ def open_sign_in(config: IntakeConfig, site: Site) -> SignIn | None:
 
 def _end_process(error: BaseException | None) -> None:
     """End a process that listens no more, so that Ray starts another."""
-    log.error("the intake's server ended by itself", error=repr(error))
+    _log.error("the intake's server ended by itself", error=repr(error))
     os._exit(1)

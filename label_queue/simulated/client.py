@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import httpx
-import structlog
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
@@ -34,9 +33,10 @@ from label_queue.simulated.marking import spans_of
 from protocol.chat import in_one_text
 from protocol.errors import AndonError, Unauthenticated
 from protocol.files import is_full
+from protocol.logs import logger_of
 from protocol.retrying import Backoff, NotNow
 
-log = structlog.get_logger()
+_log = logger_of("labeler")
 
 RUN_INFO = TypeAdapter(RunInfo)
 TASK = TypeAdapter(Task)
@@ -176,9 +176,9 @@ class SimulatedLabeler:
                 elif (answer := prepared.result()) is not None:
                     await self._submit(answer)
         except RunOver as over:
-            log.info("labeler_done", why=str(over), **asdict(self.report))
+            _log.info("labeler_done", why=str(over), **asdict(self.report))
         except GaveUp as trouble:
-            log.error("labeler_gave_up", why=str(trouble), **asdict(self.report))
+            _log.error("labeler_gave_up", why=str(trouble), **asdict(self.report))
             self.gave_up = str(trouble)
         finally:
             await _cancel(stopped)
@@ -225,7 +225,7 @@ class SimulatedLabeler:
             self.report.skipped += answer.outcome == "skip"
         else:
             self.report.refused += 1
-            log.warning("label_refused", status=response.status_code, answer=response.text[:200])
+            _log.warning("label_refused", status=response.status_code, answer=response.text[:200])
         self.report.write(self._report_path)
 
     async def _request(

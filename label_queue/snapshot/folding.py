@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import structlog
 
 from label_queue.config import QualityConfig
 from label_queue.ledger.records import Ledger
@@ -26,6 +25,7 @@ from label_queue.snapshot.file import (
 )
 from label_queue.snapshot.prefix import by_stream, digest_of, read_prefix
 from label_queue.state import LabelState
+from protocol.logs import logger_of
 
 NOWHERE = Places(queries=0, assignments=0, label_events=0)
 
@@ -52,7 +52,7 @@ def load(
             try:
                 places = restore(state, ledger, path, quality)
             except Unusable as error:
-                structlog.get_logger().info(
+                logger_of("label_queue").info(
                     "the ledger is folded anew", snapshot=str(path), why=str(error)
                 )
         state.load(ledger, by_stream(places), None if through is None else by_stream(through))

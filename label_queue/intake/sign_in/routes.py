@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
@@ -16,10 +15,11 @@ from label_queue.intake.sessions import open_session
 from label_queue.intake.sign_in.attempt import ATTEMPT_S
 from label_queue.intake.sign_in.flow import CALLBACK, PATH, SignIn
 from protocol.errors import ConfigError, Forbidden, TransientError, Unauthenticated
+from protocol.logs import logger_of
 
 Trouble = Unauthenticated | Forbidden | TransientError | ConfigError
 
-log = structlog.get_logger(component="sign_in")
+_log = logger_of("sign_in")
 
 router = APIRouter(include_in_schema=False)
 
@@ -85,7 +85,7 @@ async def _told(request: Request, sign_in: SignIn, error: Trouble) -> Response:
     """Return a page that says why somebody is not in, and what to do."""
     detail = ""
     if isinstance(error, Unauthenticated | Forbidden):
-        log.warning("sign-in refused", reason=error.message)
+        _log.warning("sign-in refused", reason=error.message)
         status, heading, text = error.status, "signed_out.heading", "sign_in.refused"
         detail = f"{error.message[:1].upper()}{error.message[1:]}."
     elif isinstance(error, TransientError):

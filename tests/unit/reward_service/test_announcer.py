@@ -136,6 +136,26 @@ async def test_a_version_that_a_replica_refuses_is_withdrawn(clock: ManualClock)
         task.cancel()
 
 
+async def test_a_late_refusal_withdraws_no_newer_version(announcer: Announcer) -> None:
+    polls = [asyncio.create_task(announcer.next_version(name, None)) for name in ("fast", "slow")]
+    await settle()
+    refused = asyncio.create_task(announcer.swap(V1))
+    assert await asyncio.gather(*polls) == [V1, V1]
+    await announcer.failed(1, BundleCorrupt("torn"))
+    with pytest.raises(BundleCorrupt, match="torn"):
+        await refused
+    newer = asyncio.create_task(announcer.swap(V2))
+    await settle()
+    await announcer.failed(1, BundleCorrupt("torn"))  # of the slow one, which tells it only now
+    for name in ("fast", "slow"):
+        assert await announcer.next_version(name, None) == V2
+    last = [asyncio.create_task(announcer.next_version(name, V2)) for name in ("fast", "slow")]
+    await newer
+    assert announcer.served == V2
+    for poll in last:
+        poll.cancel()
+
+
 async def test_a_swap_may_be_called_twice_and_only_rises(clock: ManualClock) -> None:
     announcer = Announcer(heartbeat_timeout_s=10.0, now=clock, served=V2)
     poll = asyncio.create_task(announcer.next_version("a", V2))

@@ -122,6 +122,24 @@ async def test_a_call_is_answered_by_one_version_though_a_swap_goes_by() -> None
     assert [score.value for score in scores] == pytest.approx([-1.99, -1.98, -1.97])
 
 
+async def test_a_replica_that_missed_a_swap_is_not_believed() -> None:
+    backend = Backend()
+    client = backend.client()
+    await client.swap(make_reward_version(3))
+    backend.service.version = 2  # of one that the swap did not wait for
+    with pytest.raises(ScoringFailed, match="no score of one reward version in 3 attempts"):
+        await client.score([(1,)])
+
+    async def until_it_has_heard(seconds: float) -> None:
+        backend.service.version = 3
+
+    backend.sleep = until_it_has_heard  # type: ignore[method-assign]
+    client = backend.client()
+    await client.swap(make_reward_version(3))
+    backend.service.version = 2
+    assert [score.reward_version for score in await client.score([(1,), (2,)])] == [3, 3]
+
+
 async def test_a_silent_replica_is_given_up_in_time() -> None:
     backend = Backend()
 
