@@ -343,7 +343,8 @@ class RewardTrainer:
         """Ask the live model about queries it has learned nothing of, before it does.
 
         Absent where there is no live model or no such query. Accuracy over validation queries, over
-        those all of whose responses come from π and none from ρ, and the calibration over all.
+        those all of whose responses come from π and none from ρ, each with how many labels it is
+        the mean of; and the calibration over all.
         """
         unlearned = [each for each in comparisons if each.query_id not in self._learned]
         if self._engine is None or not unlearned:
@@ -356,15 +357,16 @@ class RewardTrainer:
         hit, decided = hits(scores.mean(dim=2), batch)
         metrics: dict[str, float] = {}
         groups = {
-            "validation_accuracy": [each.purpose == "validation" for each in unlearned],
-            "validation_accuracy_current_policy": [
-                min(each.policy_versions) > 0 for each in unlearned
-            ],
+            "": [each.purpose == "validation" for each in unlearned],
+            "_current_policy": [min(each.policy_versions) > 0 for each in unlearned],
         }
-        for name, members in groups.items():
+        for which, members in groups.items():
             asked = decided & torch.tensor(members)
             if bool(asked.any()):
-                metrics[f"reward_model/{name}"] = float(hit[asked].float().mean())
+                metrics |= {
+                    f"reward_model/validation_accuracy{which}": float(hit[asked].float().mean()),
+                    f"reward_model/validation_labels{which}": float(asked.sum()),
+                }
         if bool(decided.any()):
             sure = confidence(scores, batch)
             metrics["reward_model/ece"] = calibration_error(sure[decided], hit[decided])

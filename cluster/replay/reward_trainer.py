@@ -23,6 +23,8 @@ OF_ITS_OWN = ("path", "fit_seconds", "reward_model/fit_seconds", "reward_model/v
 OF_ALL_BEFORE = (
     "reward_model/validation_accuracy",
     "reward_model/validation_accuracy_current_policy",
+    "reward_model/validation_labels",
+    "reward_model/validation_labels_current_policy",
     "reward_model/ece",
     "reward_model/correlation_with_previous",
 )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from statistics import median
 
@@ -16,12 +17,13 @@ from cluster.report.style import legend, picture, say_empty, thousands
 from label_queue.figures.agreement import wilson_bounds
 from label_queue.figures.online import Coverage, Online
 from label_queue.figures.progress import episodes_at, received_times
+from label_queue.figures.validation import WINDOW
 from label_queue.percentile import percentile
 from label_queue.schedule import LabelSchedule
 
-LABELS_USED = "reward_model/labels_used"
+VERSION, LABELS_USED = "reward_model/version", "reward_model/labels_used"
 TRAIN, HELD_OUT = "reward_model/train_accuracy", "reward_model/validation_accuracy"
-Point = tuple[float, float]
+HELD_OUT_LABELS = "reward_model/validation_labels"
 
 
 def draw_schedule(run: RunRecords, path: Path) -> None:
@@ -139,35 +141,72 @@ def draw_validation(run: RunRecords, path: Path) -> None:
 def _draw_accuracy(axes: Axes, run: RunRecords) -> None:
     axes.set_title("Accuracy of the reward model")
     axes.set_ylabel("first choice predicted (%)")
-    axes.set_xlabel("labels learned from")
-    train, validation = accuracies(run)
-    for label, color, points in (
-        ("train", style.BLUE, train),
-        ("validation", style.ORANGE, validation),
-    ):
+    axes.set_xlabel("reward version")
+    fits = [row for row in run.rows if LABELS_USED in row and TRAIN in row]
+    refits = {each.version for each in run.rewards if each.kind == "refit"}
+    for name, mark, is_refit in (("in an update", "o", False), ("in a refit", "D", True)):
+        points = [
+            (row[VERSION], 100 * row[TRAIN]) for row in fits if (row[VERSION] in refits) == is_refit
+        ]
         if points:
-            axes.plot(*zip(*points, strict=True), "o-", ms=3, color=color, label=label)
-    if not train and not validation:
+            axes.plot(*zip(*points, strict=True), mark, ms=3, color=style.BLUE, label=name)
+    for name, color, which in (
+        ("not learned yet", style.ORANGE, "_current_policy"),
+        ("validation", style.GREEN, ""),
+    ):
+        pools = pooled_accuracies(run.rows, which)
+        if pools:
+            x = [pool.version for pool in pools]
+            low, high = [100 * p.low for p in pools], [100 * p.high for p in pools]
+            axes.fill_between(x, low, high, color=color, alpha=0.13, lw=0)
+            axes.plot(x, [100 * pool.rate for pool in pools], color=color, label=name)
+    if not fits:
         say_empty(axes, "the reward trainer reported no accuracy")
         return
+    chance = 100 / run.config.labels.num_candidates
+    axes.axhline(chance, color=style.QUIET, lw=1.2, ls="--", label="chance")
     axes.set_ylim(0, 100)
     legend(axes)
 
 
-def accuracies(run: RunRecords) -> tuple[list[Point], list[Point]]:
-    """Return labels learned from and accuracy, %, on what a fit learned and on what was held out.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PooledAccuracy:
+    """How often the newest labels were predicted by versions that had not learned them."""
 
-    What was held out of a fit was judged by the version before, which had learned fewer labels.
+    version: int
+    """The last of the versions that were asked."""
+    rate: float
+    low: float
+    """Lower end of the 95 % interval (Wilson)."""
+    high: float
+    """Upper end of the 95 % interval."""
+
+
+def pooled_accuracies(rows: Sequence[Mapping[str, float]], which: str) -> list[PooledAccuracy]:
+    """Return the accuracy before each fit over the newest labels: a window of them, or all.
+
+    A fit judges a handful of labels that are new to it, by the version before it: alone they say
+    nothing, so those of the fits before are counted with them.
+
+    Args:
+        rows: A run's metrics, in order. Fits that do not say of how many labels are passed over.
+        which: Which labels were asked, as the metrics' names end.
     """
-    fits = [row for row in run.rows if LABELS_USED in row]
-    return (
-        [(fit[LABELS_USED], 100 * fit[TRAIN]) for fit in fits if TRAIN in fit],
-        [
-            (judge[LABELS_USED], 100 * fit[HELD_OUT])
-            for judge, fit in pairwise(fits)
-            if HELD_OUT in fit
-        ],
-    )
+    pools: list[PooledAccuracy] = []
+    newest: deque[tuple[float, float]] = deque()
+    for row in rows:
+        count = row.get(f"{HELD_OUT_LABELS}{which}")
+        if count is None:
+            continue
+        newest.append((count * row[f"{HELD_OUT}{which}"], count))
+        while sum(n for _, n in newest) - newest[0][1] >= WINDOW:
+            newest.popleft()
+        hits, labels = (sum(column) for column in zip(*newest, strict=True))
+        low, high = wilson_bounds(hits, labels)
+        pools.append(
+            PooledAccuracy(version=int(row[VERSION]) - 1, rate=hits / labels, low=low, high=high)
+        )
+    return pools
 
 
 def draw_labelers(run: RunRecords, path: Path) -> None:

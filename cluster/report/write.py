@@ -36,7 +36,10 @@ PICTURES: tuple[tuple[str, Callable[[RunRecords, Path], None], str], ...] = (
         "validation",
         draw_validation,
         "Above: of the labels that compared the policy of the moment with the base model, how many "
-        "preferred the policy. Below: how often the reward model ranks the chosen answer first.",
+        "preferred the policy. Below: how often the reward model ranks the chosen answer first: of "
+        "the labels each version learned, as it learned them, and of the newest 100 labels that no "
+        "version had learned when it was asked, on the policy's own responses and on validation "
+        "queries, with 95 % bounds.",
     ),
     (
         "schedule",

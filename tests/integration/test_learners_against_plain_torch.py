@@ -92,6 +92,8 @@ def test_the_warm_update_is_judged_before_it_learns(ran: Path) -> None:
     judged = {
         "reward_model/validation_accuracy",
         "reward_model/validation_accuracy_current_policy",
+        "reward_model/validation_labels",
+        "reward_model/validation_labels_current_policy",
         "reward_model/ece",
     }
     assert judged.isdisjoint(refit)

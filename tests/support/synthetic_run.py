@@ -124,9 +124,10 @@ class SyntheticRun:
                     "reward_model/version": version,
                     "reward_model/labels_used": point,
                     "reward_model/train_accuracy": 0.55 + 0.2 * progress,
-                    "reward_model/validation_accuracy": 0.45
-                    + 0.15 * progress
-                    + self.random.gauss(0, 0.02),
+                    "reward_model/validation_accuracy": self.random.choice((0.0, 0.5, 1.0)),
+                    "reward_model/validation_labels": 2,
+                    "reward_model/validation_accuracy_current_policy": (5 + 3 * progress) / 16,
+                    "reward_model/validation_labels_current_policy": 16,
                 }
             )
         hub.close()

@@ -240,6 +240,17 @@ REWARD_MODEL = section(
             "at least once, and none from ρ.",
             "each version after the first with such a comparison",
         ),
+        "validation_labels": (
+            "labels",
+            "How many comparisons `validation_accuracy` is the mean of; few, as a rule, so pool "
+            "several versions before you read it.",
+            "each version after the first with such a comparison",
+        ),
+        "validation_labels_current_policy": (
+            "labels",
+            "How many `validation_accuracy_current_policy` is the mean of.",
+            "each version after the first with such a comparison",
+        ),
         "ece": (
             "1",
             "Expected calibration error, 10 bins, over all decided comparisons that no version had "

@@ -22,10 +22,12 @@ PACKAGES = ("actors", "cluster", "label_queue", "learners", "protocol", "reward_
 WRITTEN = {name for name, metric in CATALOGUE.items() if metric.is_written}
 
 
-# The key of these is put together from a prefix and the names of what they are measured on.
+# The key of these is put together from a name and what they are measured on.
 COMPOSED = {
     "reward_model/validation_accuracy",
     "reward_model/validation_accuracy_current_policy",
+    "reward_model/validation_labels",
+    "reward_model/validation_labels_current_policy",
 }
 # The learners report these to whoever calls them, and the journal's rows say them of a version of
 # any origin. `joined` in `cluster/loops/metric_rows.py` lets a row say one thing of each.

@@ -10,11 +10,12 @@ import pytest
 from cluster.config_file import save_config
 from cluster.report.page import Picture, Sample, render_page
 from cluster.report.picture_time import time_lanes
-from cluster.report.pictures_labels import accuracies
+from cluster.report.pictures_labels import pooled_accuracies
 from cluster.report.records import CordRecord, read_run
 from cluster.report.summary import REASONS, summarize
 from cluster.report.write import PICTURES, write_report
 from cluster.run_folder import RunFolder
+from label_queue.figures.agreement import wilson_bounds
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import InputError, MissingError
 from tests.support.overview import changed
@@ -188,21 +189,29 @@ def test_a_pulled_cord_is_a_lane_of_its_own(finished: Path) -> None:
     assert summarize(replace(run, cord=cord))["cord_pulls"] == 2
 
 
-def test_what_was_held_out_of_a_fit_is_drawn_where_the_version_before_stood(
-    finished: Path,
-) -> None:
-    fits = [(10, 0.5, None), (20, 0.6, 0.4), (40, 0.8, 0.7)]
-    rows = tuple(
+def test_a_handful_of_new_labels_is_judged_with_those_before_it() -> None:
+    judged = [(2, 4, 1.0), (3, 36, 0.5), (4, 60, 0.5), (5, 20, 0.25)]
+    rows = [
         {
-            "reward_model/labels_used": used,
-            "reward_model/train_accuracy": train,
-            **({} if held_out is None else {"reward_model/validation_accuracy": held_out}),
+            "reward_model/version": version,
+            "reward_model/validation_accuracy": rate,
+            "reward_model/validation_labels": count,
         }
-        for used, train, held_out in fits
-    )
-    train, validation = accuracies(replace(read_run(finished), rows=rows))
-    assert train == [(10, 50), (20, 60), (40, 80)]
-    assert validation == [(10, 40), (20, 70)]
+        for version, count, rate in judged
+    ]
+    # One that asked nobody new, and one of before their number was said.
+    rows += [{"reward_model/version": 6}]
+    rows += [{"reward_model/version": 7, "reward_model/validation_accuracy": 1.0}]
+    pools = pooled_accuracies(rows, "")
+    # Each stands where the version stood that was asked; the fourth leaves out the first four.
+    assert [pool.version for pool in pools] == [1, 2, 3, 4]
+    rates = [1.0, 22 / 40, 52 / 100, 53 / 116]
+    assert [pool.rate for pool in pools] == pytest.approx(rates)
+    assert [(p.low, p.high) for p in pools] == [
+        wilson_bounds(rate * count, count)
+        for rate, count in zip(rates, (4, 40, 100, 116), strict=True)
+    ]
+    assert pooled_accuracies(rows, "_current_policy") == []
 
 
 def test_pictures_have_a_reasonable_size(finished: Path) -> None:

@@ -101,6 +101,8 @@ def test_loss_and_accuracy_are_of_what_the_fit_had_not_learned(
 @proves(
     "reward_model/validation_accuracy",
     "reward_model/validation_accuracy_current_policy",
+    "reward_model/validation_labels",
+    "reward_model/validation_labels_current_policy",
     "reward_model/ece",
 )
 def test_the_version_before_is_judged_on_what_no_version_has_learned(
@@ -118,16 +120,16 @@ def test_the_version_before_is_judged_on_what_no_version_has_learned(
     fresh = [each for each in mixed if each.seq >= 8]  # q4 … q7 were learned
     metrics = version.metrics
     groups = {
-        "validation_accuracy": [each for each in fresh if each.purpose == "validation"],
-        "validation_accuracy_current_policy": [
-            each for each in fresh if 0 not in each.policy_versions
-        ],
+        "": [each for each in fresh if each.purpose == "validation"],
+        "_current_policy": [each for each in fresh if 0 not in each.policy_versions],
     }
-    for name, asked in groups.items():
-        expected = share_of_hits(oracle, asked)
-        assert metrics[f"reward_model/{name}"] == pytest.approx(expected), name
-    bins: dict[int, list[tuple[float, bool]]] = {}
     decided = [each for each in fresh if best(each) is not None]
+    for which, asked in groups.items():
+        expected = share_of_hits(oracle, asked)
+        assert metrics[f"reward_model/validation_accuracy{which}"] == pytest.approx(expected)
+        num_decided = sum(each in decided for each in asked)
+        assert 0 < metrics[f"reward_model/validation_labels{which}"] == num_decided
+    bins: dict[int, list[tuple[float, bool]]] = {}
     for each in decided:
         top, probability = probabilities(oracle, each)
         bins.setdefault(int(10 * probability), []).append((probability, top == best(each)))
