@@ -36,7 +36,7 @@ from cluster.recordings.streams import Recordings
 from cluster.report.records import read_run
 from cluster.report.summary import summarize
 from cluster.run_folder import OWNER, RunFolder
-from cluster.starting.base_model import starting_policy
+from cluster.starting.base_model import made_starting_policy, starting_policy_folder
 from cluster.starting.environment import cluster_address
 from cluster.starting.keeping import on_this_node, start_keeper, whereabouts_of
 from cluster.starting.labelers import SimulatedLabelers
@@ -119,13 +119,8 @@ async def conduct(
         watch = Watch(config, folder, journal, display, memory)
         recorder = stack.enter_context(_open_recorder(config, folder))
 
-        watch.show("preparing the base model")
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_open_hub(hub))
-            preparing = group.create_task(starting_policy(config, cache, whereabouts))
-        policy_path, base_model_s = preparing.result()
+        policy_path = await starting_policy_folder(config, cache)
         folder.update_state(
-            base_model_s=base_model_s,
             url=session.url,
             pages_url=session.pages_url,
             reward_url=session.reward_url,
@@ -135,11 +130,19 @@ async def conduct(
             metrics_url = session.metrics_url
             folder.update_state(metrics_url=metrics_url)
             _tell(console, scraped_at(metrics_url))
-        watch.show("starting actors, learner, reward service and label queue")
+
+        async def prepare() -> None:
+            watch.show("preparing the base model")
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_open_hub(hub))
+                making = group.create_task(made_starting_policy(config, policy_path, whereabouts))
+            folder.update_state(base_model_s=making.result())
+            watch.show("starting actors, learner, reward service and label queue")
+
         restarts = Restarts(config.cluster.restarts, partial(_restarted, journal, console))
         reward = None if resumption is None else resumption.reward
         async with Placement(
-            config, folder, session, policy_path, texts, restarts, whereabouts, reward
+            config, folder, session, policy_path, prepare, texts, restarts, whereabouts, reward
         ) as placement:
             guards = Guards(
                 config.guards,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from learners.reward_fit import RewardTrainer
 
 
-class Rank:
+class Rank(ABC):
     """One process of W: where rank 0 can be met, and leaving.
 
     Args:
@@ -45,9 +46,15 @@ class Rank:
     """
 
     def __init__(self, rank: int, deepspeed: DeepSpeedConfig) -> None:
-
         self._rank = rank
         self._world_size = deepspeed.num_ranks
+
+    @abstractmethod
+    def come_up(self) -> None:
+        """Import what `start` needs, which takes seconds; nothing has to be there for it yet.
+
+        May be called twice.
+        """
 
     def address(self) -> tuple[str, int]:
         """Return this node's address and a free port, for all ranks to meet at. Asked of rank 0."""
@@ -122,6 +129,10 @@ class LearnerRank(Rank):
         self._first: PolicyVersion | None = None
         self._resumed: tuple[tuple[int, int], PolicyVersion | None] | None = None
         self._sent: int | None = None
+
+    def come_up(self) -> None:
+        """See `Rank`."""
+        import learners.ppo  # noqa: F401
 
     def start(self, host: str, port: int, probe_token_ids: Sequence[int]) -> PolicyVersion | None:
         """Meet the other ranks, load π = ρ and publish version 0; again: the first answer.
@@ -265,6 +276,10 @@ class RewardTrainerRank(Rank):
         self._root = root
         self._trainer: RewardTrainer | None = None
 
+    def come_up(self) -> None:
+        """See `Rank`."""
+        import learners.reward_fit  # noqa: F401
+
     def start(
         self,
         host: str,
@@ -335,6 +350,10 @@ class SupervisedRank(Rank):
         self._open_store = open_store
         self._config = config
         self._loss: float | None = None
+
+    def come_up(self) -> None:
+        """See `Rank`."""
+        import learners.base_model  # noqa: F401
 
     def start(self, host: str, port: int, texts: Sequence[str], folder: Path) -> float:
         """Meet the other ranks, train on texts, write a Hugging Face folder; return the loss.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 
 import psutil
+
+from tests.support.processes import is_alive, line_of
 
 KINDS: dict[str, str] = {
     "rollout actor": "ray::RolloutActor",
@@ -28,17 +29,15 @@ DRIVER = "driver"
 def processes(driver: psutil.Process) -> dict[str, list[psutil.Process]]:
     """Return the living processes of a run by kind; the driver is one of its own."""
     found: dict[str, list[psutil.Process]] = {kind: [] for kind in KINDS}
-    with suppress(psutil.Error):
-        found[DRIVER] = [driver] if driver.is_running() else []
+    found[DRIVER] = [driver] if is_alive(driver) else []
+    with suppress(psutil.NoSuchProcess):  # a driver that has ended has no children
         for process in driver.children(recursive=True):
-            with suppress(psutil.Error):
-                kind = kind_of(process.cmdline())
-                if kind is not None and process.status() != psutil.STATUS_ZOMBIE:
-                    found[kind].append(process)
+            kind = kind_of(line_of(process))
+            if kind is not None and is_alive(process):
+                found[kind].append(process)
     return found
 
 
-def kind_of(command: Iterable[str]) -> str | None:
+def kind_of(line: str) -> str | None:
     """Return the kind of process that has a command line; None: Ray's own, or starting."""
-    line = " ".join(command)
     return next((kind for kind, sign in KINDS.items() if sign in line), None)

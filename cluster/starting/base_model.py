@@ -28,35 +28,47 @@ ADDED: dict[str, dict[str, object]] = {
 """By section of a recipe, keys that older recipes lack, and what was so without them."""
 
 
-async def starting_policy(
-    config: RunConfig, cache: Path, open_store: OpenStore
-) -> tuple[Path, float | None]:
-    """Return the starting policy's folder, and the seconds its making took, now or before.
-
-    With a `[base_model]` section the policy is trained from scratch on generated texts by the
-    project's own supervised learner, unless the cache holds one of the same recipe.
+async def starting_policy_folder(config: RunConfig, cache: Path) -> Path:
+    """Return where the starting policy lies, or will once it is made.
 
     Args:
         config: The resolved config.
         cache: Where base models are kept.
-        open_store: How whoever makes one reaches that folder.
 
     Raises:
         MissingError: `policy.path` is no folder and no hub id.
         InputError: It holds no model.
     """
+    if config.base_model is not None:
+        return base_model_folder(config.base_model, cache)
+    assert config.policy is not None, "the config names one of the two"
+    return await asyncio.to_thread(policy_folder, config.policy.path)
+
+
+async def made_starting_policy(
+    config: RunConfig, folder: Path, open_store: OpenStore
+) -> float | None:
+    """Return once the starting policy is there, with the seconds its making took, now or before.
+
+    With a `[base_model]` section the policy is trained from scratch on generated texts by the
+    project's own supervised learner, unless there is one of the same recipe. One that was given
+    took none.
+
+    Args:
+        config: The resolved config.
+        folder: What `starting_policy_folder` returned.
+        open_store: How whoever makes one reaches that folder.
+    """
     recipe = config.base_model
     if recipe is None:
-        assert config.policy is not None, "the config names one of the two"
-        return await asyncio.to_thread(policy_folder, config.policy.path), None
-    folder = base_model_folder(recipe, cache)
+        return None
     if (made := _made(folder)) is not None:
-        return folder, float(made["seconds"])
+        return float(made["seconds"])
     started = time.monotonic()
     loss = await _train(config, recipe, folder, open_store)
     seconds = time.monotonic() - started
     note_made(folder, seconds=seconds, loss=loss)
-    return folder, seconds
+    return seconds
 
 
 def made_base_model(recipe: BaseModelConfig, cache: Path) -> Path | None:

@@ -7,10 +7,11 @@ import math
 import os
 import secrets
 import shutil
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
@@ -63,11 +64,14 @@ NUM_SINGLE_PARTS = 4
 class Placement:
     """All parts of one run; an async context manager that stops what it started.
 
+    Processes come up, and import what takes long, while ρ is still being made.
+
     Args:
         config: The resolved config.
         folder: The run's.
         session: An open Ray session.
         policy_path: ρ, a folder.
+        prepare: Called once; returns when ρ is in that folder.
         texts: What the run reads with ρ's tokenizer; None: it is read while other parts start.
         restarts: How often a part that dies may be started again.
         open_store: How a part reaches the run's folders and ρ, from wherever it is placed.
@@ -80,6 +84,7 @@ class Placement:
         folder: RunFolder,
         session: RaySession,
         policy_path: Path,
+        prepare: Callable[[], Coroutine[Any, Any, None]],
         texts: RunTexts | None,
         restarts: Restarts,
         open_store: OpenStore,
@@ -89,6 +94,7 @@ class Placement:
         self._folder = folder
         self._session = session
         self._policy_path = policy_path.absolute()
+        self._prepare = prepare
         self._open_store = open_store
         self._texts_given = texts
         self._reward = reward
@@ -147,11 +153,12 @@ class Placement:
     async def _start(self) -> None:
         # A group: when one cannot start, the others must not go on after the stack was closed.
         async with asyncio.TaskGroup() as group:
-            pinned = group.create_task(self._read_texts())
+            prepared = group.create_task(self._prepare())
+            pinned = group.create_task(self._read_texts(prepared))
             labels = group.create_task(self._start_label_queue())
-            learner = group.create_task(self._start_policy(pinned))
+            learner = group.create_task(self._start_policy(prepared, pinned))
             service = group.create_task(self._start_reward_service(pinned))
-            trainer = group.create_task(self._place_reward_trainer())
+            trainer = group.create_task(self._place_reward_trainer(prepared))
         self.learner = learner.result()
         fleet = self._fleet(self.learner)
         if self._turns is not None:
@@ -166,8 +173,9 @@ class Placement:
             labels=labels.result().policy_loop,
         )
 
-    async def _read_texts(self) -> list[Prompt]:
+    async def _read_texts(self, prepared: Awaitable[None]) -> list[Prompt]:
         """Read what is read with ρ's tokenizer; return the prompts that prove what is loaded."""
+        await prepared
         texts = self._texts_given
         if texts is None:
             texts = await asyncio.to_thread(read_texts, self._config, self._policy_path)
@@ -211,7 +219,9 @@ class Placement:
         async with started_within(self.intake.who, "listen"):
             await self.intake.ask(IntakeShell.ready)
 
-    async def _start_policy(self, pinned: Awaitable[list[Prompt]]) -> RemoteLearner:
+    async def _start_policy(
+        self, prepared: Awaitable[None], pinned: Awaitable[list[Prompt]]
+    ) -> RemoteLearner:
         """Start the learner and the rollout actors, in turns one after the other.
 
         The learner rests then, for engines measure at their start what memory is free.
@@ -220,14 +230,14 @@ class Placement:
         if self._turns is not None:
             learner = await self._start_learner(pinned, of_ranks)
             await learner.rest()
-            await self._start_actors(of_actors)
+            await self._start_actors(of_actors, prepared)
             return learner
         async with asyncio.TaskGroup() as both:
-            both.create_task(self._start_actors(of_actors))
+            both.create_task(self._start_actors(of_actors, prepared))
             started = both.create_task(self._start_learner(pinned, of_ranks))
         return started.result()
 
-    async def _start_actors(self, seats: Seats) -> None:
+    async def _start_actors(self, seats: Seats, prepared: Awaitable[None]) -> None:
         config = self._config.rollouts
 
         def spawned(index: int, number: int) -> Remote[RolloutActorShell]:
@@ -246,6 +256,7 @@ class Placement:
 
         self._rollout_actors = RolloutActors(config.num_actors, spawned, self._restarts)
         self._stops.push_async_callback(self._rollout_actors.stop)
+        await prepared
         await self._rollout_actors.start()
 
     def _fleet(self, pusher: RemoteLearner) -> RolloutFleet:
@@ -289,6 +300,7 @@ class Placement:
             self._config.cluster.restarts.step_timeout_s,
         )
         self._stops.push_async_callback(ranks.ask, LearnerRank.stop)
+        await ranks.come_up()
         host, port = await ranks.meeting_point()
         probe, *_ = await pinned
         self.policy = said(await ranks.ask(LearnerRank.start, host, port, probe.token_ids))
@@ -301,8 +313,9 @@ class Placement:
             return ppo
         return ppo.model_copy(update={"critic_path": str(Path(ppo.critic_path).absolute())})
 
-    async def _place_reward_trainer(self) -> RewardTrainer:
+    async def _place_reward_trainer(self, prepared: Awaitable[None]) -> RewardTrainer:
         if self._config.run.reward is not None:
+            await prepared
             bundle = find_bundle(self._config.run.reward)
             pays_marks = self._config.ppo.mark_coefficient > 0
             check_given(bundle, self._policy_path, pays_marks=pays_marks)
@@ -331,6 +344,7 @@ class Placement:
         self._reward_trainer = RemoteRewardTrainer(
             placed, self._folder.rewards.resolve(), self._restarts
         )
+        await self._reward_trainer.come_up()
         return self._reward_trainer
 
     async def _start_reward_service(self, pinned: Awaitable[list[Prompt]]) -> RewardClient:

@@ -173,6 +173,10 @@ class RemoteRewardTrainer:
         self._worked_on: FitRequest | None = None
         """The refit that the ranks have begun."""
 
+    async def come_up(self) -> None:
+        """Have the ranks import what they need, before there is anything to give them."""
+        await self._insist(lambda: self._ranks.come_up())
+
     async def start(self, sequences: Sequence[Sequence[int]]) -> None:
         """Give the ranks the samples of ρ that normalise; they can fit from then on.
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
+
 REPOSITORY = Path(__file__).parents[2]
 UNSHARE = ("unshare", "--map-root-user", "--mount")
 
@@ -39,7 +41,7 @@ def test_a_full_disk_loses_nothing_and_is_waited_for(tmp_path: Path, way: str) -
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == "whole"

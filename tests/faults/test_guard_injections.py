@@ -52,8 +52,6 @@ from tests.support.present import present
 from tests.support.real_queue import LabelSide
 from tests.support.tiny_model import save_tiny_model
 
-pytestmark = pytest.mark.timeout(120)
-
 MakeRun = Callable[..., Injected]
 
 

@@ -18,6 +18,7 @@ from tests.support.crash_clones import check_clone, record
 from tests.support.labels import make_event, make_query
 from tests.support.ledger_history import Broken, Doubled, Lost, check_history
 from tests.support.ledger_stores import over_its_connection
+from tests.support.patience import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[2]
 NUM_COUNTS = 6
@@ -33,7 +34,7 @@ def test_nothing_is_lost_or_doubled_by_kills_and_power_cuts(tmp_path: Path) -> N
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=PATIENCE_S,
     )
     assert fired.returncode == 0, fired.stdout + fired.stderr
     # Where it takes long, what was done so far is told twice a minute; the last word counts.
@@ -48,7 +49,9 @@ def test_what_was_done_is_not_done_again(tmp_path: Path) -> None:
     def fire(kills: int) -> str:
         command = [sys.executable, "-m", "benchmarks.ledger_fire", "--folder", str(tmp_path)]
         counts = ["--kills", str(kills), "--clones", "3"]
-        return subprocess.check_output([*command, *counts], cwd=REPOSITORY, text=True, timeout=120)
+        return subprocess.check_output(
+            [*command, *counts], cwd=REPOSITORY, text=True, timeout=PATIENCE_S
+        )
 
     assert fire(2).startswith("2 kills")
     assert fire(3).startswith("3 kills")

@@ -18,6 +18,7 @@ from protocol.fault_points import VARIABLE, Fault, FaultPlan
 from protocol.labels import LabelEvent
 from tests.support.labels import changes, make_event, make_query
 from tests.support.ledger_stores import LedgerStore
+from tests.support.patience import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[2]
 POINTS = ("ledger.before_commit", "ledger.after_commit", "ledger.acknowledge", "written")
@@ -38,7 +39,7 @@ def run_writer(
         cwd=REPOSITORY,
         env={**os.environ, VARIABLE: plan.to_json()},
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         preexec_fn=limit_files,
         check=False,
     )

@@ -6,9 +6,7 @@ import os
 import subprocess
 import sys
 
-import pytest
-
-pytestmark = pytest.mark.timeout(240)
+from tests.support.patience import PATIENCE_S
 
 DEPLOY_TOO_LARGE = """
 import asyncio
@@ -40,7 +38,7 @@ def test_serve_says_that_there_is_no_room_in_the_words_that_are_looked_for() -> 
         env=environment,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=PATIENCE_S,
         check=False,
     )
     refusals = [line for line in ran.stdout.splitlines() if line.startswith("refused: ")]

@@ -19,6 +19,7 @@ from cluster.recordings.streams import POLICIES, RESTARTS, REWARDS, ROLLOUTS, St
 from label_queue.folds.view import LedgerView
 from label_queue.ledger.sql import SqlLedger
 from protocol.labels import LabelEvent, Submitted
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import line_of
 from tests.support.run_process import RunProcess, andon, save_inputs
 
@@ -204,7 +205,7 @@ def test_a_run_goes_on_whatever_part_is_killed(tmp_path: Path) -> None:
         learner.kill()
         run.wait_for(lambda: "all parts start again" in run.output, "a new start")
         wait_for_steps(run)
-        subprocess.run(andon("stop", str(run.folder.path)), check=True, timeout=300)
+        subprocess.run(andon("stop", str(run.folder.path)), check=True, timeout=PATIENCE_S)
         assert run.wait() == 0, run.output
     finally:
         run.kill()

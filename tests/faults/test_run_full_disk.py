@@ -12,6 +12,7 @@ from cluster.metrics.jsonl_sink import read_metrics
 from protocol.labels import Submitted
 from tests.support.beside import written
 from tests.support.outside_labeler import OutsideLabeler
+from tests.support.patience import PATIENCE_S
 from tests.support.run_process import RunProcess, andon, save_inputs
 
 pytestmark = pytest.mark.timeout(1800)
@@ -74,7 +75,7 @@ def test_a_run_waits_for_room_and_goes_on(tmp_path: Path, folder: Path) -> None:
         run.wait_for(lambda: run.state.get("disk") == "", "the run to see that there is room")
         run.wait_for(lambda: num_episodes(run) > steps + 16, "steps after there was room")
         person.stop()
-        subprocess.run(andon("stop", str(folder)), check=True, timeout=200)
+        subprocess.run(andon("stop", str(folder)), check=True, timeout=PATIENCE_S)
         assert run.wait() == 0, run.output
     finally:
         run.kill()

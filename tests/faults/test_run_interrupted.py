@@ -15,6 +15,7 @@ from cluster.commands.exit_codes import EXIT_PART_FAILED
 from protocol.labels import Submitted
 from tests.support.beside import written
 from tests.support.outside_labeler import OutsideLabeler
+from tests.support.patience import PATIENCE_S
 from tests.support.run_process import RunProcess, andon, save_inputs, shared_memory
 
 pytestmark = pytest.mark.timeout(1800)
@@ -128,7 +129,7 @@ def test_a_rollout_actor_that_hangs_does_not_keep_a_run_from_stopping(start: Sta
         andon("stop", str(run.folder.path), "--reason", "it hangs"),
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=PATIENCE_S,
         check=True,
     )
     print(f"ended {time.monotonic() - asked_at:.1f} s after it was asked")  # noqa: T201
@@ -145,7 +146,7 @@ def test_a_driver_that_does_not_react_is_killed_when_it_is_to_stop_now(start: St
     run.wait_for(lambda: bool(run.named("ray::LearnerRank")), "a part that starts")
     run.process.suspend()
     command = andon("stop", str(run.folder.path), "--now", "--timeout", "2")
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=PATIENCE_S)
     run.process.wait()
     assert run.state["state"] == "stopped"
     assert run.state["stop_reason"].endswith("killed: it did not react for 2 s")

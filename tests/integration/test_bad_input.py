@@ -16,7 +16,6 @@ from cluster.cli import main
 from tests.support.run_process import run_arguments, save_chat_model, save_inputs
 
 # Checks that need no Ray come before it starts: these tests are quick, and so is the answer.
-pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture(scope="module")

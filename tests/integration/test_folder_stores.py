@@ -28,8 +28,6 @@ from tests.support.folder_store_contract import (
     write,
 )
 
-pytestmark = pytest.mark.timeout(600)
-
 GIB = 2**30
 NUMBERS = count()
 

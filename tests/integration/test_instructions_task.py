@@ -16,6 +16,7 @@ from cluster.report.records import read_run
 from learners.pretraining import PretrainingBlocks
 from learners.supervised import pack
 from reward_service.pretrained import load_causal_model, load_tokenizer
+from tests.support.patience import PATIENCE_S
 from tests.support.run_process import andon
 from tests.support.small_task import run_small
 
@@ -86,7 +87,7 @@ def test_its_learner_is_replayed_bit_for_bit(folder: Path) -> None:
         cwd=folder.parent,
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -30,6 +30,7 @@ from protocol.remote import Remote, raised_as_itself, spawn
 from reward_service.bundle import load_bundle
 from tests.support import learner_inputs as inputs
 from tests.support.learner_contract import LearnerContract, Reached
+from tests.support.patience import PATIENCE_S
 from tests.support.reward_trainer_contract import RewardTrainerContract
 
 AnyRank = TypeVar("AnyRank", bound=Rank)
@@ -46,7 +47,7 @@ def call(
     """Call a method on all ranks and return rank 0's answer."""
     sent = [rank.send(method, *args, **kwargs) for rank in ranks]
     with raised_as_itself("a rank"):
-        first, *others = ray.get(sent, timeout=120)
+        first, *others = ray.get(sent, timeout=PATIENCE_S)
     assert all(answer is None for answer in others)
     answer: R = first
     return answer
@@ -257,7 +258,7 @@ async def test_a_reward_trainer_that_dies_in_every_fit_but_the_first_goes_on_in_
             digests.append(version.sha256)
         process = psutil.Process(said(await placed[-1].ask(RewardTrainerRank.pid)))
         placed[-1].kill()
-        process.wait(60)  # until then it may still answer
+        process.wait(PATIENCE_S)  # until then it may still answer
         # What the next trainer is asked first it has already done.
         assert await trainer.fit(requests[-1]) == version
         await trainer.stop()

@@ -10,9 +10,9 @@ import sys
 import pytest
 
 from protocol.errors import ResourceError
+from tests.support.patience import PATIENCE_S
 
 pytestmark = [
-    pytest.mark.timeout(60),
     # Serve's own, when it is imported.
     pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20"),
 ]
@@ -29,7 +29,7 @@ def test_a_daemon_starts_in_a_session_of_its_own_and_is_told_of() -> None:
     told: list[int] = []
     with own_sessions(told.append):
         daemon = services.ConsolePopen(SAYS_ITS_SESSION, stdout=subprocess.PIPE)
-    out, _ = daemon.communicate(timeout=30)
+    out, _ = daemon.communicate(timeout=PATIENCE_S)
     assert int(out) == daemon.pid != os.getsid(0)
     assert told == [daemon.pid]
     assert services.ConsolePopen is before

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from cluster.starting.session import RaySession
 
 pytestmark = [
-    pytest.mark.timeout(60),
     # Serve's own, when it is imported.
     pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20"),
 ]

@@ -14,8 +14,6 @@ import yaml
 from cluster.starting import folders
 from cluster.starting.environment import SHARED_MACHINE
 
-pytestmark = pytest.mark.timeout(120)
-
 SERVE = "RAY_SERVE_"
 READ = f"""
 import json, sys

@@ -57,7 +57,9 @@ def has_loaded(run: RunProcess, times: int) -> bool:
 def face(run: RunProcess) -> int | None:
     """Return the status of a run's reward over HTTP; None where nobody listens."""
     try:
-        return httpx.get(f"{run.state['reward_url']}/docs", timeout=30, trust_env=False).status_code
+        return httpx.get(
+            f"{run.state['reward_url']}/docs", timeout=PATIENCE_S, trust_env=False
+        ).status_code
     except httpx.TransportError:
         return None
 

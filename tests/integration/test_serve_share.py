@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from cluster.starting.serve_share import ServeShare
 
 pytestmark = [
-    pytest.mark.timeout(60),
     # Serve's own, when it is imported.
     pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20"),
 ]

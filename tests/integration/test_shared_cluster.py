@@ -65,7 +65,7 @@ class Driver:
 def answer(url: str) -> tuple[int, str] | None:
     """Return status and body at an address; None where nobody listens."""
     try:
-        found = httpx.get(url, timeout=30, trust_env=False)
+        found = httpx.get(url, timeout=PATIENCE_S, trust_env=False)
     except httpx.TransportError:
         return None
     return found.status_code, found.text

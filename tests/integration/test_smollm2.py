@@ -20,8 +20,6 @@ from protocol.tokenizing import PolicyTokenizer
 from reward_service.pretrained import load_causal_model
 from tests.support.needed import needed
 
-pytestmark = pytest.mark.timeout(600)
-
 
 @pytest.fixture(scope="module")
 def packed() -> Path:

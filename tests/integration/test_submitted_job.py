@@ -48,7 +48,7 @@ def cluster() -> Iterator[tuple[str, str]]:
         yield process.stdout.readline().strip(), process.stdout.readline().strip()
         nodes = process.children(recursive=True)
         process.stdin.close()
-        process.wait(timeout=60)
+        process.wait(timeout=PATIENCE_S)
     # The dashboard ends by itself, once it has noticed that the head is gone.
     wait_until(lambda: not any(map(is_alive, nodes)), "the cluster's end", PATIENCE_S)
 

@@ -18,6 +18,7 @@ from cluster.report.records import read_run
 from cluster.report.tables import report_tables
 from cluster.report.write import PICTURES
 from cluster.run_folder import RunFolder
+from tests.support.patience import PATIENCE_S
 from tests.support.recorded_wandb import RecordedWandb, StoredRun
 from tests.support.synthetic_run import LABELERS, SyntheticRun
 from tests.support.wandb_file import read_history, read_records
@@ -47,7 +48,7 @@ def sent(server: RecordedWandb, folder: Path) -> StoredRun:
         env={**os.environ, **server.environment()},
         check=True,
         capture_output=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert server.refused == []
     (run,) = server.runs.values()

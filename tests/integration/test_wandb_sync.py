@@ -27,6 +27,7 @@ from cluster.metrics.wandb_sink import WandbSink
 from cluster.run_folder import RunFolder
 from cluster.starting.lost_work import set_aside
 from tests.support.metrics_writer import kill_service
+from tests.support.patience import PATIENCE_S
 from tests.support.recorded_wandb import RecordedWandb, StoredRun
 from tests.support.wandb_file import read_history, read_records
 from tests.support.wandb_sinks import demo_sink
@@ -69,7 +70,7 @@ def sync(server: RecordedWandb, folder: Path) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert server.refused == []
     return ended.stdout + ended.stderr

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.starting.ports import free_port
+from tests.support.patience import PATIENCE_S
 from tests.support.programs import program_running
 
 MISSING = "no prometheus on PATH; `apt-get install prometheus` gives one"
@@ -27,14 +28,16 @@ class PrometheusServer:
     def values(self, expression: str) -> list[dict[str, Any]]:
         """Return the series an expression gives now, each with its labels and its value."""
         query = urllib.parse.urlencode({"query": expression})
-        with urllib.request.urlopen(f"{self.url}/api/v1/query?{query}", timeout=60) as answer:
+        with urllib.request.urlopen(
+            f"{self.url}/api/v1/query?{query}", timeout=PATIENCE_S
+        ) as answer:
             found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         return found
 
     def is_ready(self) -> bool:
         """Say whether it answers."""
         try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=60) as answer:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=PATIENCE_S) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False

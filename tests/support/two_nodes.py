@@ -59,7 +59,7 @@ def two_nodes_started(*words: str) -> Iterator[tuple[str, psutil.Popen]]:
         yield process.stdout.readline().strip(), process
         nodes = process.children(recursive=True)
         process.stdin.close()
-        process.wait(timeout=60)
+        process.wait(timeout=PATIENCE_S)
     assert [node for node in nodes if is_alive(node)] == []
 
 
@@ -125,7 +125,7 @@ def main(words: list[str]) -> None:
         for process in apart:
             process.terminate()
         for process in apart:
-            process.wait(timeout=30)
+            process.wait(timeout=PATIENCE_S)
         cluster.shutdown()
 
 

@@ -85,7 +85,7 @@ def run_on_the_same_port(run: RunProcess, inputs: Path) -> subprocess.CompletedP
     port = run.state["url"].rpartition(":")[2]
     folder = run.folder.path.with_name("second")
     command = andon(*run_arguments(inputs, folder, [f"cluster.http_port={port}"]))
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def send_wrong_labels(run: RunProcess) -> dict[str, int]:
@@ -120,7 +120,7 @@ def label_with_curl(run: RunProcess) -> str:
 
 
 def shell(command: str) -> str:
-    return subprocess.check_output(["bash", "-c", command], text=True, timeout=60)
+    return subprocess.check_output(["bash", "-c", command], text=True, timeout=PATIENCE_S)
 
 
 def listening_addresses(run: RunProcess) -> set[str]:

@@ -173,6 +173,7 @@ async def stop_learner(world: World) -> None:
 
 LEARNER: Table = {
     "address": READS,
+    "come_up": READS,
     "pid": READS,
     "start": start_learner,
     "step": step,
@@ -229,6 +230,7 @@ async def stop_trainer(world: World) -> None:
 
 TRAINER: Table = {
     "address": READS,
+    "come_up": READS,
     "pid": READS,
     "start": fit,
     "advance": advance,
@@ -256,6 +258,7 @@ async def train_base_model(world: World) -> None:
 
 SUPERVISED: Table = {
     "address": READS,
+    "come_up": READS,
     "pid": READS,
     "start": train_base_model,
     "stop": train_base_model,
