@@ -12,6 +12,7 @@ from pathlib import Path
 from tools.installing import LOG, logged, run_quietly, say
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+FIREFOXES = ("firefox-esr", "firefox")
 APT_INSTALL = ("install", "--yes", "--no-install-recommends")
 PROXIES = {"nginx": "nginx-light", "caddy": "caddy"}
 """Reverse proxies, each with Debian's package of it."""
@@ -24,6 +25,7 @@ POSTGRES_CLUSTERS = Path("/etc/postgresql")
 def set_up_programs() -> None:
     """Install each that is missing, where this user may; else say how to get it."""
     set_up_browser()
+    set_up_firefox()
     set_up_proxies()
     set_up_postgres()
     set_up_redis()
@@ -74,6 +76,12 @@ def set_up_browser() -> None:
     """Install Chromium where it is missing and this user may; else say how to get it."""
     if not find_browser():
         install_by_apt("Chromium", "the tests of the pages", "chromium")
+
+
+def set_up_firefox() -> None:
+    """Install Firefox as `set_up_browser` does Chromium."""
+    if not any(shutil.which(name) for name in FIREFOXES):
+        install_by_apt("Firefox", "the tests of the pages in it", "firefox-esr")
 
 
 def find_postgres() -> bool:
