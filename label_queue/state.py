@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 from label_queue.config import LabelsConfig
@@ -18,6 +17,7 @@ from label_queue.folds.gold_book import GoldBook
 from label_queue.folds.history import LabelHistory
 from label_queue.folds.leases import LeaseTerms
 from label_queue.folds.view import EventsUpToNow, LearnedLabels, LedgerView
+from label_queue.ledger.in_turn import in_turn
 from label_queue.ledger.records import (
     ConnectorOffset,
     DeadLetter,
@@ -32,7 +32,7 @@ from label_queue.outside import NoTools, OutsideTools
 from label_queue.quality.speed import time_taken_s
 from label_queue.quality.tallies import Tallies
 from label_queue.schedule import LabelSchedule
-from label_queue.shelf import FOUND_AT_ONCE, Finder
+from label_queue.shelf import Finder
 from label_queue.signals import Change, Line
 from protocol.cord import CordEvent
 from protocol.errors import QueueClosed
@@ -155,14 +155,17 @@ class LabelState:
             through: By stream, the place of the last to take in; of others all are.
         """
         after, through = after or {}, through or {}
-        for kind in self._take:
-            records = ledger.each(kind, after.get(kind, 0), through.get(kind))
-            while some := list(islice(records, FOUND_AT_ONCE)):
-                if kind is LabelEvent:
-                    # Those of a large ledger are on disk by now, and read one by one otherwise.
+        each = {k: ledger.each(k, after.get(k, 0), through.get(k)) for k in self._take}
+        for kind, records in each.items():
+            if kind is ComparisonQuery:
+                labelling = each[ComparisonQuery], each[Assignment], each[LabelEvent]
+                for some in in_turn(*labelling, self.board.queries, self.board.assignments):
+                    # A change may be of a query of long ago, which would be read by itself.
                     self.board.queries.hold(e.query_id for e in some if isinstance(e, LabelChange))
-                for record in some:
-                    self.apply(record)
+                    for record in some:
+                        self.apply(record)
+            for record in records:
+                self.apply(record)
         # The figures look back on these; one by one they would be read on the event loop.
         self.board.queries.hold(e.query_id for e in self.history.newest_submits(RECENT))
         self._settle()

@@ -171,12 +171,12 @@ class Ledger(Protocol):
     def each(self, kind: type[R], after: int = 0, through: int | None = None) -> Iterator[R]:
         """Yield the same one by one, those after one place and up to another.
 
-        Nothing else may be asked of the ledger meanwhile.
+        Other things may be asked of the ledger meanwhile.
         """
         ...
 
     def rows(self, kind: Any, through: int) -> Iterator[Row]:
-        """Yield a stream's records as they are written, up to a place. Ask nothing else meanwhile.
+        """Yield a stream's records as they are written, up to a place.
 
         Places are numbers from 1, without a gap, in the order of appending; of label events they
         are their `seq`.

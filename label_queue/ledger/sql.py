@@ -151,9 +151,8 @@ class SqlLedger:
 
     def rows(self, kind: Any, through: int) -> Iterator[Row]:
         """Yield a stream's records as they are written; see `Ledger.rows`."""
-        with self._reading() as connection, connection.begin():
-            for _, key, body in self._rows(connection, kind, 0, through):
-                yield Row(key, body)
+        for _, key, body in self._rows(kind, 0, through):
+            yield Row(key, body)
 
     def find(self, kind: Any, keys: Collection[str]) -> dict[str, Any]:
         """Return a stream's records by their keys; see `Ledger.find`."""
@@ -179,14 +178,15 @@ class SqlLedger:
         return list(self._each(kind))
 
     def _each(self, kind: Any, after: int = 0, through: int | None = None) -> Iterator[Any]:
-        with self._reading() as connection, connection.begin():
-            for _, _, body in self._rows(connection, kind, after, through):
+        with _is_ledger(self._store):
+            for _, _, body in self._rows(kind, after, through):
                 yield STREAMS[kind].adapter.validate_json(body)
 
-    def _rows(
-        self, connection: Connection, kind: Any, after: int, through: int | None
-    ) -> Iterator[Any]:
-        """Yield place, key and body of a stream's records after one place, up to another."""
+    def _rows(self, kind: Any, after: int, through: int | None) -> Iterator[Any]:
+        """Yield place, key and body of a stream's records after one place, up to another.
+
+        No transaction goes on between them: what a place holds never changes.
+        """
         if kind not in self._kinds:
             return
         stream = STREAMS[kind]
@@ -197,7 +197,8 @@ class SqlLedger:
             chosen = select(order, key, body).where(order > after).order_by(order)
             if through is not None:
                 chosen = chosen.where(order <= through)
-            rows = connection.execute(chosen.limit(ROWS_AT_ONCE)).all()
+            with self._reading() as connection, connection.begin():
+                rows = connection.execute(chosen.limit(ROWS_AT_ONCE)).all()
             num_rows = len(rows)
             after = rows[-1][0] if rows else after
             yield from rows
