@@ -282,12 +282,14 @@ async def _admit(config: RunConfig, folder: RunFolder, owner: OwnerSide) -> dict
         folder.write_token(OWNER, admitted.token)
     for labeler in config.labelers:
         if not folder.has_token(labeler.name):
-            folder.write_token(labeler.name, await owner.add_labeler(labeler.name))
+            judges = labeler.name in config.judges
+            token = await owner.add_labeler(labeler.name, judges=judges)
+            folder.write_token(labeler.name, token)
     links = {}
     for name in config.people:
         if folder.has_token(name):
             continue
-        admission = await owner.admit(name, "labeler")
+        admission = await owner.admit(name, "labeler", judges=name in config.judges)
         folder.write_token(name, admission.token)
         links[name] = admission.link
     return links

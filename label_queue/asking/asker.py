@@ -94,7 +94,7 @@ class Asker:
                 return self._orders.place(
                     lacking,
                     now=now,
-                    num_labelers=len(self._state.access.labelers),
+                    num_labelers=self._state.num_labelers,
                     with_validation=self._state.policy_version > 0,
                     least_version=self._pace.policy_to_ask,
                 )
@@ -145,9 +145,7 @@ class Asker:
                 now=self._clock(),
                 labels=self._state.history.num_submitted,
                 ledger_seq=self._state.history.last_seq,
-                num_wanted=self._orders.labelers_wanted(
-                    order.purpose, len(self._state.access.labelers)
-                ),
+                num_wanted=self._orders.labelers_wanted(order.purpose, self._state.num_labelers),
             )
             queries.append(self._maker.make(order, selection, moment))
             oldest = min(rollout.oldest_version for rollout in draft.rollouts)

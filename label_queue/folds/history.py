@@ -119,7 +119,8 @@ class LabelHistory(TrainingLabels):
 
     def table(self) -> LabelTable:
         """Return a snapshot of all labels in columns, without going through them."""
-        return self._columns.table(lambda name: self.standings[name].trains_until)
+        standings = self.standings
+        return self._columns.table(lambda name: standings[name].trains_until, standings.judges())
 
     def _place(self, time: float) -> int:
         return bisect_right(self._submits, time, key=lambda e: e.received_at)
