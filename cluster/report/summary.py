@@ -10,6 +10,7 @@ from cluster.report.figures import (
     median_or_none,
     percentile_or_none,
 )
+from cluster.report.judged import JUDGED_REASONS, judged_figures
 from cluster.report.records import RunRecords
 from label_queue.figures.validation import WINDOW
 from protocol.labels import Submitted
@@ -56,13 +57,6 @@ REASONS = {
     "actor_idle": "the actors' idle time was not measured",
 }
 """Why a figure may be null, by its name; those that are not listed never are."""
-JUDGED_REASONS = {
-    f"judged_winrate_{of}{which}{bound}": "no query was answered by a judge and one who trains"
-    for of in ("training", "judges", "gap")
-    for which in ("", "_recent")
-    for bound in ("", "_low", "_high")
-}
-"""The same of what only a run with judges has."""
 
 
 def summarize(run: RunRecords) -> Summary:
@@ -77,11 +71,11 @@ def summarize(run: RunRecords) -> Summary:
         **_labels(run),
         **_online(run),
         **_validation(run),
-        **_judged(run),
+        **judged_figures(run),
         **_exactness(run),
         **_pace(run),
     }
-    reasons = REASONS | JUDGED_REASONS
+    reasons = {**REASONS, **JUDGED_REASONS}
     return {
         **summary,
         "unknown": {name: reasons[name] for name, value in summary.items() if value is None},
@@ -177,31 +171,6 @@ def _validation(run: RunRecords) -> Summary:
             f"validation_winrate{of}_low": winrate.low if is_known else None,
             f"validation_winrate{of}_high": winrate.high if is_known else None,
         }
-    return summary
-
-
-def _judged(run: RunRecords) -> Summary:
-    """Return both win rates on the queries that both sides answered, and their difference.
-
-    Nothing of a run without judges.
-    """
-    summary: Summary = {}
-    if not run.label_side.judges:
-        return summary
-    for which, last in (("", None), ("_recent", WINDOW)):
-        found = run.label_side.figures.judged(last)
-        of = found.by_training, found.by_judges
-        rates = {
-            "training": (of[0].rate, of[0].low, of[0].high),
-            "judges": (of[1].rate, of[1].low, of[1].high),
-            "gap": (found.gap, found.low, found.high),
-        }
-        summary[f"judged_queries{which}"] = found.num_queries
-        summary[f"judged_labels{which}"] = found.by_judges.num_labels
-        for name, values in rates.items():
-            for bound, value in zip(("", "_low", "_high"), values, strict=True):
-                known = value if found.num_queries else None
-                summary[f"judged_winrate_{name}{which}{bound}"] = known
     return summary
 
 

@@ -80,9 +80,10 @@ PICTURES: tuple[tuple[str, Callable[[RunRecords, Path], None], str], ...] = (
 JUDGES = (
     "judges",
     draw_judges,
-    "How many choices preferred the policy to the base model, on the queries that judges and "
-    "labelers who train have both answered, with 95 % bounds. No label of a judge was ever "
-    "learned.",
+    "Above: how many choices preferred the policy to the base model, on queries that judges and "
+    "labelers who train have both answered, with 95 % bounds; what judges said was never learned. "
+    "Below: the base model, at 0 and 50 %, and versions of the policy put together, by the last "
+    "reward's score of their responses and by how often people preferred them.",
 )
 """The picture of a run that has judges."""
 
