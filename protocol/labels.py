@@ -69,7 +69,8 @@ class ComparisonQuery:
     selection_probability: float
     """Probability with which the selector chose this query from its pool, in (0, 1]."""
     labels_before: int
-    """Labels received before this query was made, whatever they say and whoever gave them."""
+    """Labels received before this query was made, whatever they say and whoever gave them; those of
+    judges count for gold and repeats alone."""
     created_at: float
     expires_at: float
     """When it may no longer be claimed; a label given before or after is kept all the same."""

@@ -218,6 +218,24 @@ async def test_judges_are_not_counted_among_who_labels_to_train(make_queue: Make
     assert queue.state.active_labelers(1_000.0) == set()
 
 
+async def test_what_judges_say_makes_no_query_older(make_queue: MakeQueue) -> None:
+    """One refit interval of newer labels ends a query: of labels that a refit could learn."""
+    queue = make_queue(judged_by(refits=6))
+    validation = await judged(queue)
+    await label(queue, 14, "ann")
+    await queue.policy_loop.set_progress(60, make_policy(2))
+    await answer_orders(queue, version=2)
+    opened = queue.state.board.open_slots
+    await queue.owner.add_labeler("eve", judges=True)
+    for name in ("dot", "eve"):
+        await label(queue, len(validation), name)
+    assert queue.state.history.num_judged == 2 * len(validation) > 30 / 6
+    await queue.policy_loop.next_orders(0.0)
+    assert queue.state.board.open_slots == opened > 0
+    newest = list(queue.state.board.queries.values())[-1]
+    assert newest.labels_before == 14
+
+
 async def test_judges_go_on_when_no_label_is_wanted_any_more(make_queue: MakeQueue) -> None:
     queue = make_queue(judged_by(total=14, initial=14, refits=1))
     validation = await judged(queue)
