@@ -33,6 +33,7 @@ from cluster.metrics.shell import HUB_OPTIONS, MetricsShell
 from cluster.recordings.recorder import Recorder
 from cluster.recordings.segment_files import FOLDER
 from cluster.recordings.streams import Recordings
+from cluster.report.candidate_scores import score_candidates
 from cluster.report.records import read_run
 from cluster.report.summary import summarize
 from cluster.run_folder import OWNER, RunFolder
@@ -56,12 +57,14 @@ from cluster.watching.ways_in import scraped_at, way_to_the_pages, ways_in
 from label_queue.http_client import open_client
 from label_queue.sides.owner import OwnerSide
 from label_queue.simulated.gold.registry import gold_of
-from protocol.errors import PartFailed
+from protocol.errors import PartFailed, ScoringFailed
 from protocol.messages import PolicyVersion
 from protocol.remote import Remote, spawn
 from protocol.tokenizing import PolicyTokenizer
 from reward_service.shell import AnnouncerShell
 
+JUDGED = "policy/winrate_judges"
+"""A metric that a run has once a judge has answered."""
 LAST_LOOK_S = 5.0
 """For the parts to say how they stand at the end: one that hangs must not hold up the saving."""
 
@@ -216,6 +219,12 @@ async def conduct(
             watch.show("saving the policy")
             await placement.learner.save(str((folder.policies / "final").resolve()))
             folder.update_state(final_policy_version=checkpoints.versions()[-1])
+            if config.judges or JUDGED in journal.latest:
+                watch.show("scoring what was judged")
+                try:
+                    await score_candidates(folder, config, placement.parts.reward_service)
+                except ScoringFailed as error:  # the report does without
+                    _tell(console, [f"what judges were shown was not scored: {error}"])
         # What the report will say goes to wandb too, while its run is still open.
         journal.summarize(summarize(read_run(folder.path)))
         watch.show("stopping")
@@ -285,12 +294,14 @@ async def _admit(config: RunConfig, folder: RunFolder, owner: OwnerSide) -> dict
         folder.write_token(OWNER, admitted.token)
     for labeler in config.labelers:
         if not folder.has_token(labeler.name):
-            folder.write_token(labeler.name, await owner.add_labeler(labeler.name))
+            judges = labeler.name in config.judges
+            token = await owner.add_labeler(labeler.name, judges=judges)
+            folder.write_token(labeler.name, token)
     links = {}
     for name in config.people:
         if folder.has_token(name):
             continue
-        admission = await owner.admit(name, "labeler")
+        admission = await owner.admit(name, "labeler", judges=name in config.judges)
         folder.write_token(name, admission.token)
         links[name] = admission.link
     return links

@@ -5,6 +5,7 @@ Validators reject and never rewrite, so the file, which `config_file.py` reads, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -159,6 +160,9 @@ class RunConfig(Settings):
     """Simulated labelers, each a process of its own; none when people label."""
     people: tuple[LabelerId, ...] = ()
     """People who label over HTTP; each gets a token in the run's folder."""
+    judges: tuple[LabelerId, ...] = ()
+    """Names of labelers and people who judge: they are asked validation queries alone, beside who
+    labels to train, and none of their labels is ever learned; see docs/judges.md."""
     base_model: BaseModelConfig | None = None
     """How to make a small ρ on generated texts, as the demo does; None: `policy` names one."""
     pretraining: PretrainingConfig | None = None
@@ -305,7 +309,31 @@ class RunConfig(Settings):
             )
         if len(set(names)) != len(names):
             raise ValueError("two of labelers and people have the same name")
+        self._check_judges(names)
         return self
+
+    def _check_judges(self, names: Sequence[str]) -> None:
+        unknown = sorted({*self.judges} - {*names})
+        if unknown:
+            raise ValueError(
+                f"judges: {unknown[0]!r} is among neither labelers nor people: add them there, or "
+                "leave them out"
+            )
+        if names and {*names} <= {*self.judges}:
+            raise ValueError(
+                "judges: all labelers and people judge, so that nobody labels to train: leave one "
+                "out, or add another"
+            )
+        if self.judges and self.run.mode == "offline":
+            raise ValueError(
+                "judges: mode 'offline' asks all before the policy is trained, and so nothing of "
+                "judges: leave them out"
+            )
+        if self.judges and not self.labels.validation_share:
+            raise ValueError(
+                "labels.validation_share is 0, so that judges are asked nothing: raise it, or "
+                "leave out judges"
+            )
 
     @model_validator(mode="after")
     def _sign_in_has_an_address(self) -> Self:

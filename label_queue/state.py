@@ -38,6 +38,7 @@ from protocol.cord import CordEvent
 from protocol.errors import QueueClosed
 from protocol.fits import RewardVersion
 from protocol.labels import (
+    Appointed,
     Assignment,
     ComparisonQuery,
     GoldEvent,
@@ -193,19 +194,30 @@ class LabelState:
             self._settle()
 
     def with_empty_hands(self, now: float) -> set[str]:
-        """Return the labelers who wait for a task and have none."""
+        """Return the labelers who wait for a task and have none; no judges."""
         return {
             name
             for name, count in self.waiting.items()
             if count > 0
+            and name not in self.judges
             and self.history.standings[name].gets_tasks
             and not self.board.num_leased(name, now)
         }
 
     def active_labelers(self, now: float) -> set[str]:
-        """Return the labelers who hold a task, wait for one, or gave a label lately."""
+        """Return the labelers who hold a task, wait for one, or gave a label lately; no judges."""
         recent = self.history.labelers_since(now - ACTIVE_S)
-        return self.board.holders(now) | self.with_empty_hands(now) | recent
+        return (self.board.holders(now) | self.with_empty_hands(now) | recent) - self.judges
+
+    @property
+    def judges(self) -> set[str]:
+        """Who judges, and never labels to train. Not to be changed."""
+        return self.board.judged.judges
+
+    @property
+    def num_labelers(self) -> int:
+        """How many may label to train now."""
+        return len(self.access.labelers - self.judges)
 
     def stats(self, now: float, scheduled: int) -> dict[str, float]:
         """Return the metrics of labels and labelers that are defined by now."""
@@ -266,11 +278,19 @@ class LabelState:
             self.gold.take_query(query)
         self.board.add_query(query)
         self.line.call(self.board.open_slots - before)
+        if query.purpose == "validation":
+            self._call_judges()
+
+    def _call_judges(self) -> None:
+        for name in self.judges:
+            self.line.call_one(name)
 
     def _take_event(self, event: LabelEvent) -> None:
         num_moves = self.history.num_moves
         if not self.history.apply(event):
             return
+        if isinstance(event, Appointed) and self.history.standings[event.labeler_id].is_judge:
+            self.board.appoint(event.labeler_id)
         self.board.apply(event)
         self.tallies.apply(event)
         self.gold.apply(event)

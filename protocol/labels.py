@@ -69,7 +69,8 @@ class ComparisonQuery:
     selection_probability: float
     """Probability with which the selector chose this query from its pool, in (0, 1]."""
     labels_before: int
-    """Labels received before this query was made, whatever they say and whoever gave them."""
+    """Labels received before this query was made, whatever they say and whoever gave them; those of
+    judges count for gold and repeats alone."""
     created_at: float
     expires_at: float
     """When it may no longer be claimed; a label given before or after is kept all the same."""
@@ -252,6 +253,17 @@ class Reinstated(_OfLabeler):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Appointed(_OfLabeler):
+    """The owner makes somebody a judge: what they label from here on judges, and never trains.
+
+    It takes effect on somebody of whom the ledger holds no label before it, and nothing undoes it.
+    """
+
+    actor: str | None = None
+    """Which owner decided it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GoldMade(_Event):
     """From here on a gold query is asked, and its answers judge: made, or brought back."""
 
@@ -281,10 +293,10 @@ AnswerEvent = Submitted | Revised
 LabelChange = AnswerEvent | Retracted
 """What happens to a label: the newest tells how the label stands."""
 OwnerEvent = Excluded | Reinstated
-"""What the owner decides about a labeler."""
+"""What the owner decides about the labels that somebody gave."""
 GoldEvent = GoldMade | GoldRetired
 """What the owner decides about a gold query."""
-LabelerEvent = LabelChange | OwnerEvent
+LabelerEvent = LabelChange | OwnerEvent | Appointed
 """What has to do with one labeler."""
 LabelEvent = LabelerEvent | GoldEvent
 """One line of the ledger; its written form is in `label_queue.ledger.event_lines`."""

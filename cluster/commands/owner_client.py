@@ -114,12 +114,13 @@ class OwnerClient:
 
         return _all(stretch)
 
-    def admit(self, labeler_id: str, role: Role | None) -> Admission:
+    def admit(self, labeler_id: str, role: Role | None, *, judges: bool = False) -> Admission:
         """Let somebody in; return a one-time link and a token of theirs.
 
-        `role` None is the one they have, and a labeler's for somebody new.
+        `role` None is the one they have, and a labeler's for somebody new. Whoever `judges` is
+        asked validation queries alone from then on.
         """
-        body = _checked(NewLabeler, labeler_id=labeler_id, role=role)
+        body = _checked(NewLabeler, labeler_id=labeler_id, role=role, judges=judges)
         return self._ask("POST", "/labelers", Admission, body)
 
     def preview(self, labeler_id: str, from_seq: int) -> ExclusionPreview:

@@ -67,20 +67,22 @@ def labelers() -> None:
 @labelers.command()
 @click.argument("name")
 @click.option("--role", type=ROLES, help="Default: the one they have; a labeler's if new.")
+@click.option("--judge", "judges", is_flag=True, help="None of their labels ever trains.")
 @run_option
 @one_line_errors
-def add(name: str, role: Role | None, run: Path | None) -> None:
+def add(name: str, role: Role | None, judges: bool, run: Path | None) -> None:
     """Let NAME in: print a link that works once, and a token for programs.
 
     Somebody who is in already gets another link and token; those before stay good. An observer
-    sees the owner's page, and does nothing.
+    sees the owner's page, and does nothing. A judge compares the policy with the base model, and
+    nothing else; only somebody who has given no label can become one, and stays one.
 
     Example: andon labelers add ann --run runs/demo-1
     """
     from cluster.commands.owner_client import OwnerClient
 
     with OwnerClient.of_run(chosen_run(run)) as client:
-        admission = client.admit(_labeler(name), role)
+        admission = client.admit(_labeler(name), role, judges=judges)
         click.echo(f"link   {client.link_of(admission)}  (works once)")
     click.echo(f"token  {admission.token}  (shown this once)")
 

@@ -39,6 +39,7 @@ SHARES = frozenset(
         "policy/clip_fraction",
         "policy/winrate_vs_reference",
         "policy/winrate_recent",
+        "policy/winrate_judges",
         "rollout/truncated_rate",
         "staleness/importance_weight_capped",
         "reward_model/train_accuracy",
@@ -68,6 +69,7 @@ CORRELATIONS = frozenset(
         "reward_model/correlation_on_recent",
         "reward_model/correlation_after_exclusion",
         "labels/agreement_alpha",
+        "policy/winrate_gap",
     )
 )
 """Metrics between -1 and 1."""
@@ -83,7 +85,12 @@ def _panel(title: str, *names: str, low: float | None = None) -> Panel:
 
 OVERVIEW = (
     _panel("Score, and the hidden one where there is one", "reward/score_mean", "reward/gold_mean"),
-    _share("Preferred to ρ by labelers", "policy/winrate_vs_reference", "policy/winrate_recent"),
+    _share(
+        "Preferred to ρ by labelers, and by judges",
+        "policy/winrate_vs_reference",
+        "policy/winrate_recent",
+        "policy/winrate_judges",
+    ),
     _panel("KL to ρ, and its target", "kl/reference_mean", "kl/target"),
     _panel("Entropy of the policy", "policy/entropy", low=0.0),
     _share(

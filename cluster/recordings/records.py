@@ -114,6 +114,16 @@ class ComparisonRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateScore:
+    """What the run's last reward says of a response that people compared with others."""
+
+    query_id: str
+    candidate_id: str
+    reward_version: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
     """Something that the learner or the reward trainer did from one moment to another."""
 

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from cluster.json_lines import read_rows
 from cluster.recordings.records import (
     ActorLook,
+    CandidateScore,
     ComparisonRecord,
     FirstSampleRecord,
     LoadRecord,
@@ -68,6 +69,7 @@ FITS = Stream(name="fits", holds=Span)
 """What the reward trainer did."""
 ACTORS = Stream(name="actors", holds=ActorLook)
 RESTARTS = Stream(name="restarts", holds=RestartRecord)
+CANDIDATE_SCORES = Stream(name="candidate_scores", holds=CandidateScore)
 
 
 class Recordings:

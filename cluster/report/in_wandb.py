@@ -9,7 +9,7 @@ from cluster.metrics.grouping import group_of
 from cluster.metrics.hub import open_wandb, wandb_id_of
 from cluster.report.records import RunRecords
 from cluster.report.tables import histograms, report_tables
-from cluster.report.write import PICTURES
+from cluster.report.write import pictures_of
 from cluster.run_folder import RunFolder
 
 
@@ -31,7 +31,7 @@ def show_in_wandb(run: RunRecords, folder: RunFolder) -> None:
         run_config=run.config.model_dump(mode="json"),
         began_at=folder.began_at,
     )
-    pictures = [(folder.report / f"{name}.png", caption) for name, _, caption in PICTURES]
+    pictures = [(folder.report / f"{name}.png", caption) for name, _, caption in pictures_of(run)]
     sink.show(
         pictures=[(path, caption) for path, caption in pictures if path.exists()],
         tables={

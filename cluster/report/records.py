@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from cluster.config_file import load_config
 from cluster.metrics.jsonl_sink import read_metrics
 from cluster.recordings.records import (
     ActorLook,
+    CandidateScore,
     FirstSampleRecord,
     RewardRecord,
     RolloutRecord,
@@ -20,6 +21,7 @@ from cluster.recordings.records import (
 )
 from cluster.recordings.streams import (
     ACTORS,
+    CANDIDATE_SCORES,
     FIRST_SAMPLES,
     FITS,
     LEARNER,
@@ -80,6 +82,9 @@ class RunRecords:
     """The training set at the end."""
     labelers: tuple[Assessment, ...]
     """What the ledger says of how well each labeler labels, by name."""
+    candidate_scores: Mapping[str, float] = field(default_factory=dict)
+    """What the last reward says of responses that people judged, by candidate id; empty where none
+    were scored."""
 
     @property
     def trained(self) -> list[RolloutRecord]:
@@ -132,7 +137,7 @@ def read_run(path: Path) -> RunRecords:
     folder = RunFolder.existing(path)
     config = load_config(folder.config)
     first_samples = read(folder.recordings, FIRST_SAMPLES)
-    label_side, cord = _read_ledger(config.labels.ledger_place(folder.ledger), config)
+    label_side, cord = read_ledger(config.labels.ledger_place(folder.ledger), config)
     for sample in first_samples:
         label_side.figures.first_sampled(sample.version, sample.sampled_at)
     view = label_side.view()
@@ -152,13 +157,25 @@ def read_run(path: Path) -> RunRecords:
         label_side=label_side,
         training=training,
         labelers=assessments(Evidence.of(label_side), config.labels.quality),
+        candidate_scores=_last_scores(read(folder.recordings, CANDIDATE_SCORES)),
     )
 
 
-def _read_ledger(
-    place: LedgerPlace, config: RunConfig
-) -> tuple[LabelState, tuple[CordRecord, ...]]:
-    """Fold a run's ledger as the label queue does, so that all figures of it are the live ones."""
+def _last_scores(scores: Sequence[CandidateScore]) -> dict[str, float]:
+    """Return the scores of the last reward version, by candidate id."""
+    last = max((each.reward_version for each in scores), default=0)
+    return {each.candidate_id: each.score for each in scores if each.reward_version == last}
+
+
+def read_ledger(place: LedgerPlace, config: RunConfig) -> tuple[LabelState, tuple[CordRecord, ...]]:
+    """Fold a run's ledger as the label queue does, so that all figures of it are the live ones.
+
+    Returns what it holds, and when the line was stopped and let go. Where there is none yet, it is
+    as an empty one.
+
+    Raises:
+        ResourceError: It may not be read.
+    """
     label_side = LabelState(config.labels, config.label_schedule, time.time)
     if not is_there(place, "it is the run's own"):
         return label_side, ()

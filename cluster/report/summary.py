@@ -10,6 +10,7 @@ from cluster.report.figures import (
     median_or_none,
     percentile_or_none,
 )
+from cluster.report.judged import JUDGED_REASONS, judged_figures
 from cluster.report.records import RunRecords
 from label_queue.figures.validation import WINDOW
 from protocol.labels import Submitted
@@ -70,12 +71,14 @@ def summarize(run: RunRecords) -> Summary:
         **_labels(run),
         **_online(run),
         **_validation(run),
+        **judged_figures(run),
         **_exactness(run),
         **_pace(run),
     }
+    reasons = {**REASONS, **JUDGED_REASONS}
     return {
         **summary,
-        "unknown": {name: REASONS[name] for name, value in summary.items() if value is None},
+        "unknown": {name: reasons[name] for name, value in summary.items() if value is None},
     }
 
 

@@ -9,6 +9,7 @@ from cluster.recordings.records import RolloutRecord
 from cluster.report.figures import last_part
 from cluster.report.page import Picture, Sample, render_page
 from cluster.report.picture_time import draw_time
+from cluster.report.pictures_judges import draw_judges
 from cluster.report.pictures_labels import (
     draw_labelers,
     draw_online,
@@ -76,6 +77,21 @@ PICTURES: tuple[tuple[str, Callable[[RunRecords, Path], None], str], ...] = (
     ),
 )
 
+JUDGES = (
+    "judges",
+    draw_judges,
+    "Above: how many choices preferred the policy to the base model, on queries that judges and "
+    "labelers who train have both answered, with 95 % bounds; what judges said was never learned. "
+    "Below: the base model, at 0 and 50 %, and versions of the policy put together, by the last "
+    "reward's score of their responses and by how often people preferred them.",
+)
+"""The picture of a run that has judges."""
+
+
+def pictures_of(run: RunRecords) -> Sequence[tuple[str, Callable[[RunRecords, Path], None], str]]:
+    """Return a run's pictures, in the order they are shown: name, what draws it, and caption."""
+    return (*PICTURES, JUDGES) if run.label_side.judges else PICTURES
+
 
 def write_report(path: Path, run: RunRecords | None = None) -> Path:
     """Write the report of the run in a folder, which may still go on; return the page's path.
@@ -98,7 +114,7 @@ def write_report(path: Path, run: RunRecords | None = None) -> Path:
 def _write(run: RunRecords, folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     pictures = []
-    for name, draw, caption in PICTURES:
+    for name, draw, caption in pictures_of(run):
         target = folder / f"{name}.png"
         draw(run, target)
         pictures.append(Picture(path=target, caption=caption))

@@ -31,6 +31,20 @@ LINES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        "judges",
+        "prefer it in {:.0%} ({:.0%} to {:.0%}) of {:,} comparisons; those who train in {:+.0%} "
+        "({:+.0%} to {:+.0%}) more",
+        (
+            "judged_winrate_judges_recent",
+            "judged_winrate_judges_recent_low",
+            "judged_winrate_judges_recent_high",
+            "judged_labels_recent",
+            "judged_winrate_gap_recent",
+            "judged_winrate_gap_recent_low",
+            "judged_winrate_gap_recent_high",
+        ),
+    ),
+    (
         "gold score",
         "{:+.2f} before, {:+.2f} after (hidden from everything that learns)",
         ("gold_base_mean", "gold_final_mean"),

@@ -88,13 +88,13 @@ class Asker:
         while True:
             self._state.refuse_if_closed()
             now = self._clock()
-            self._state.board.expire(now, self._state.history.num_submitted)
+            self._state.board.expire(now, self._num_received)
             lacking = self._lacking(now)
             if lacking > 0:
                 return self._orders.place(
                     lacking,
                     now=now,
-                    num_labelers=len(self._state.access.labelers),
+                    num_labelers=self._state.num_labelers,
                     with_validation=self._state.policy_version > 0,
                     least_version=self._pace.policy_to_ask,
                 )
@@ -121,6 +121,11 @@ class Asker:
         )
         return self._pace.lacking(asked, self._at_work(now))
 
+    @property
+    def _num_received(self) -> int:
+        """How many labels came from others than judges, who would make queries age faster."""
+        return self._state.history.num_submitted - self._state.history.num_judged
+
     def _at_work(self, now: float) -> int:
         """Return how many tasks keep all labelers at work while an order is drawn."""
         per_s = self._state.history.num_received_since(now - RATE_S) / RATE_S
@@ -143,11 +148,9 @@ class Asker:
             draft = selection.draft
             moment = QueryMoment(
                 now=self._clock(),
-                labels=self._state.history.num_submitted,
+                labels=self._num_received,
                 ledger_seq=self._state.history.last_seq,
-                num_wanted=self._orders.labelers_wanted(
-                    order.purpose, len(self._state.access.labelers)
-                ),
+                num_wanted=self._orders.labelers_wanted(order.purpose, self._state.num_labelers),
             )
             queries.append(self._maker.make(order, selection, moment))
             oldest = min(rollout.oldest_version for rollout in draft.rollouts)

@@ -13,7 +13,7 @@ as the policy did, while TRL's templates end it and begin another.
 A choice among K candidates gives K − 1 pairs, the choice against each other one; a ranking gives
 all K (K − 1) / 2 pairs (Ouyang et al. 2022, §3.5). Ties, both bad, skips and flags give none, and
 neither do two responses that are alike, as older ledgers hold some. Gold and repeats are left out,
-as they are from every fit.
+as they are from every fit, and so is whatever judges say.
 
 `margin` is Llama 2's (Touvron et al. 2023, Table 27, "small"): strength 1 slightly … 4 far better
 becomes (strength − 1) / 3. TRL wants the column in all lines or in none: where no label states a
@@ -33,6 +33,7 @@ from typing import Literal
 from label_queue.config import QualityConfig
 from label_queue.folds.dataset import as_comparison, build_dataset, current_labels
 from label_queue.ledger.records import Ledger
+from label_queue.quality.standing import standings
 from protocol.chat import as_mappings
 from protocol.distinct import are_alike
 from protocol.errors import InputError
@@ -119,7 +120,9 @@ def _comparisons(
     if not keep_all:
         last_seq = events[-1].seq if events else 0
         return build_dataset(queries, events, last_seq, rules, quality)
-    labels = sorted(current_labels(events).values(), key=lambda event: event.seq)
+    judges = standings(queries, events, quality).judges()
+    standing = (e for e in current_labels(events).values() if e.labeler_id not in judges)
+    labels = sorted(standing, key=lambda event: event.seq)
     found = (as_comparison(queries[label.query_id], label) for label in labels)
     return tuple(each for each in found if each is not None and each.purpose in rules.purposes)
 

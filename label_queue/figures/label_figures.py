@@ -9,6 +9,7 @@ from statistics import median
 
 from label_queue.config import QualityConfig
 from label_queue.figures.agreement import nominal_alpha
+from label_queue.figures.judged import JudgedRates, judged_rates
 from label_queue.figures.online import Online, OnlineFold
 from label_queue.figures.validation import (
     WINDOW,
@@ -100,6 +101,17 @@ class LabelFigures:
         """
         return winrate(self.validation_votes() if last is None else self.votes_on_now(last))
 
+    def judged(self, last: int | None = None) -> JudgedRates:
+        """Return the win rates by those who label to train and by judges, on shared queries.
+
+        Args:
+            last: How many queries at most, the newest on the policy as it is now; None: all of the
+                run, whatever a rollback left behind.
+        """
+        left = frozenset() if last is None else self.left_behind()
+        judging = self._validation.judged_votes(left)
+        return judged_rates(self._validation.newest_votes(left) if judging else (), judging, last)
+
     def query_made(self, policy_lag: int) -> None:
         """Note how many versions behind the newest policy a new query's oldest token was."""
         self._query_lags.append(policy_lag)
@@ -167,14 +179,19 @@ class LabelFigures:
         """Return the metrics of `online/` and the win rate, as far as defined by now.
 
         Coverage, latency and win rate are of the whole run so far, as in the report; the recent win
-        rate is of the newest votes on the policy as it is now. Coverage and latency are as of the
-        last look, see `grow_online`.
+        rate is of the newest votes on the policy as it is now, and so are the judges' and the gap.
+        Coverage and latency are as of the last look, see `grow_online`.
         """
         row: dict[str, float] = {
             "policy/winrate_vs_reference": self._validation.win_share(),
             "policy/winrate_recent": win_share(self.votes_on_now(WINDOW)),
         }
         online = self._online.summary()
+        judged = self.judged(WINDOW)
+        row |= {
+            "policy/winrate_judges": judged.by_judges.rate,
+            "policy/winrate_gap": judged.gap,
+        }
         known: dict[str, float | None] = {
             "online/coverage": online.coverage_median,
             "online/label_to_policy_latency_p50": online.latency_p50_s,

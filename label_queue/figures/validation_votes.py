@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from itertools import islice
 
 from label_queue.figures.validation import ValidationVote, as_vote
@@ -14,9 +14,9 @@ from label_queue.shelf import each_of
 from protocol.labels import AnswerEvent, ComparisonQuery, LabelChange
 
 
-@kept("_num_events", "_votes", "_num_votes", "_num_wins", "_num_moves")
+@kept("_num_events", "_votes", "_judged", "_num_votes", "_num_wins", "_num_moves")
 class ValidationFold:
-    """All choices on validation queries, kept as labels come."""
+    """All choices on validation queries, kept as labels come; those of judges by themselves."""
 
     def __init__(self, queries: Mapping[str, ComparisonQuery], history: LabelHistory) -> None:
         """Take the queries by id, and the events; what is added to them later is seen."""
@@ -25,6 +25,8 @@ class ValidationFold:
         self._num_events = 0
         self._votes: dict[str, tuple[int, ValidationVote]] = {}
         """Votes that stand, by label id, each with its sequence number, which rise."""
+        self._judged: dict[str, tuple[int, ValidationVote]] = {}
+        """Votes of judges that stand, by label id, each with its sequence number."""
         self._num_votes = 0
         self._num_wins = 0
         self._num_moves = 0
@@ -35,21 +37,38 @@ class ValidationFold:
     ) -> list[ValidationVote]:
         """Return the votes that count, or the newest `last` of them, by sequence number.
 
-        Labels that are held or excluded are left out.
+        Labels that are held or excluded are left out, and those of judges.
 
         Args:
             last: How many at most; None: all.
             left_behind: Policy versions; votes on responses of theirs are left out too.
         """
+        return list(islice(self.newest_votes(left_behind), last))[::-1]
+
+    def newest_votes(self, left_behind: Set[int] = frozenset()) -> Iterator[ValidationVote]:
+        """Yield the same, newest first; nothing may come meanwhile."""
         self._catch_up()
         standings = self._history.standings
-        newest = (
+        for seq, vote in reversed(self._votes.values()):
+            if standings[vote.labeler_id].trains(seq) and left_behind.isdisjoint(
+                vote.policy_versions
+            ):
+                yield vote
+
+    def judged_votes(self, left_behind: Set[int] = frozenset()) -> list[ValidationVote]:
+        """Return the votes of judges by sequence number; those of whom was excluded are left out.
+
+        Args:
+            left_behind: Policy versions; votes on responses of theirs are left out too.
+        """
+        self._catch_up()
+        standings = self._history.standings
+        return [
             vote
-            for seq, vote in reversed(self._votes.values())
-            if standings[vote.labeler_id].trains(seq)
+            for seq, vote in self._judged.values()
+            if standings[vote.labeler_id].judges(seq)
             and left_behind.isdisjoint(vote.policy_versions)
-        )
-        return list(islice(newest, last))[::-1]
+        ]
 
     def win_share(self) -> float:
         """Return the share of the votes that count that are wins; NaN of none."""
@@ -71,11 +90,16 @@ class ValidationFold:
         for event, query in zip(new, asked, strict=True):
             if event.label_id in self._votes:
                 self._count(*self._votes.pop(event.label_id), by=-1)
-            if isinstance(event, AnswerEvent):
-                vote = as_vote(query, event)
-                if vote is not None:
-                    self._votes[event.label_id] = event.seq, vote
-                    self._count(event.seq, vote, by=1)
+            self._judged.pop(event.label_id, None)
+            vote = as_vote(query, event) if isinstance(event, AnswerEvent) else None
+            if vote is None:
+                continue
+            # Who judges does so from before their first label on, and for good.
+            if self._history.standings[event.labeler_id].is_judge:
+                self._judged[event.label_id] = event.seq, vote
+            else:
+                self._votes[event.label_id] = event.seq, vote
+                self._count(event.seq, vote, by=1)
         self._num_events = len(self._history.events)
 
     def _count(self, seq: int, vote: ValidationVote, *, by: int) -> None:

@@ -6,7 +6,7 @@ All of it is a pure function of the ledger up to a sequence number, the config a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
 from label_queue.config import QualityConfig
@@ -78,6 +78,7 @@ def read_fit(
         raise InputError(
             f"all {len(dataset)} labels were held out: collect more, or lower --validation-share"
         )
+    standing_of = standings(view.queries, view.events, quality)
     request = make_request(
         "refit",
         kept,
@@ -86,13 +87,13 @@ def read_fit(
         replay=0.0,
         seed=seed,
         quality=quality,
-        gold=standings(view.queries, view.events, quality).gold_answers(),
+        gold=standing_of.gold_answers(),
     )
     agreement, num_shared = _agreement(view, dataset)
     return LedgerFit(
         request=request,
         held_out=held_out,
-        reference_sequences=_reference(view, num_reference),
+        reference_sequences=_reference(view, num_reference, standing_of.judges()),
         agreement=agreement,
         num_shared=num_shared,
     )
@@ -114,9 +115,13 @@ def _agreement(view: LedgerView, dataset: Sequence[Comparison]) -> tuple[float |
     return sum(peer.share * peer.num_queries for peer in peers) / num_shared, num_shared
 
 
-def _reference(view: LedgerView, most: int) -> tuple[tuple[int, ...], ...]:
-    """Return sequences of ρ: of the queries that were answered, the candidates of version 0."""
-    answered = {e.query_id: None for e in view.events if isinstance(e, AnswerEvent)}
+def _reference(view: LedgerView, most: int, judges: Set[str]) -> tuple[tuple[int, ...], ...]:
+    """Return sequences of ρ: of the queries that were answered, the candidates of version 0.
+
+    What judges alone answered is left out: none of theirs has a say in a fit.
+    """
+    answers = (e for e in view.events if isinstance(e, AnswerEvent))
+    answered = {e.query_id: None for e in answers if e.labeler_id not in judges}
     queries = [view.queries[query_id] for query_id in answered]
     found = [
         query.prompt_token_ids + candidate.token_ids

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
+from label_queue.folds.judged import JudgedQueries
+from label_queue.folds.open_query import Lease, OpenQuery
 from label_queue.folds.shared_tokens import share_tokens, sharing
 from label_queue.kept import kept
 from label_queue.shelf import Finder, Shelf
@@ -27,41 +28,7 @@ ON_TOP = ("gold", "repeat")
 """Purposes asked of one labeler on top of the schedule: they are open to nobody else."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """A task in somebody's hands. Times in Unix seconds."""
-
-    since: float
-    """When it was handed to them, however often it was renewed."""
-    until: float
-    """When it is over, unless it is renewed."""
-
-
-@dataclass(slots=True, kw_only=True)
-class OpenQuery:
-    """A query with slots to fill."""
-
-    query: ComparisonQuery
-    wanted: int
-    """Answers still wanted, leased or not."""
-    answered_by: set[str] = field(default_factory=set)
-    holders: dict[str, str] = field(default_factory=dict)
-    """assignment_id by labeler, of those who have not answered; the lease may be over."""
-    leases: dict[str, Lease] = field(default_factory=dict)
-    """Leases by assignment_id."""
-
-    def free_slots(self, now: float) -> int:
-        """Return the slots that nobody holds; a lease past its end holds none."""
-        return self.wanted - sum(lease.until > now for lease in self.leases.values())
-
-    def slots_to_come(self, now: float, overdue_s: float) -> int:
-        """Return the slots still to be filled, those held for longer than that left out."""
-        return self.wanted - sum(
-            lease.until > now > lease.since + overdue_s for lease in self.leases.values()
-        )
-
-
-@kept("num_made", "again", "_unfilled")
+@kept("num_made", "again", "judged", "_unfilled")
 class QueryBoard:
     """Open queries, oldest first, and every query and assignment of the run."""
 
@@ -81,6 +48,8 @@ class QueryBoard:
             None if find is None else sharing(find), sort=lambda query: query.purpose
         )
         self.assignments: Shelf[Assignment] = Shelf()
+        self.judged = JudgedQueries(self.queries)
+        """What judges are asked, and who they are."""
         self.num_made: Counter[QueryPurpose] = Counter()
         """How many queries there are, by purpose."""
         self.again: dict[str, str | None] = {}
@@ -118,7 +87,21 @@ class QueryBoard:
         if query.purpose in ON_TOP:
             self.again[query.query_id] = query.repeat_of
         if is_comparison(query.candidates):
+            self.judged.add(query)
             self._open_up(query)
+
+    def appoint(self, labeler_id: str) -> None:
+        """Ask somebody what judges are asked, and nothing else; what else they hold is free again.
+
+        Idempotent.
+        """
+        own = list(self._leases.get(labeler_id, {}).items())
+        held = [(self.assignments[name], each) for name, each in own if name in self.assignments]
+        for assignment, _ in held:
+            self.release(assignment)
+        self.judged.judges.add(labeler_id)
+        for assignment, lease in held:
+            self.lease(assignment, since=lease.since, until=lease.until)
 
     def _open_up(self, query: ComparisonQuery) -> None:
         self._unfilled[query.query_id] = query.num_wanted
@@ -166,7 +149,7 @@ class QueryBoard:
 
         Where the slot was filled or expired meanwhile there is nothing left to lease.
         """
-        entry = self._entry(assignment.query_id)
+        entry = self._entry(assignment)
         if entry is None or assignment.labeler_id in entry.answered_by:
             return
         lease = Lease(since=since, until=until)
@@ -179,7 +162,7 @@ class QueryBoard:
 
         It cannot once it was answered, or is over and its slot somebody else's.
         """
-        entry = self._entry(assignment.query_id)
+        entry = self._entry(assignment)
         lease = None if entry is None else entry.leases.get(assignment.assignment_id)
         if entry is None or lease is None:
             return None
@@ -187,7 +170,7 @@ class QueryBoard:
 
     def release(self, assignment: Assignment) -> None:
         """Give back the lease of an assignment that was never written."""
-        entry = self._entry(assignment.query_id)
+        entry = self._entry(assignment)
         if entry is not None:
             entry.leases.pop(assignment.assignment_id, None)
             entry.holders.pop(assignment.labeler_id, None)
@@ -197,11 +180,14 @@ class QueryBoard:
         """Let the first answer to an assignment fill a slot; revisions change none.
 
         A late answer fills a slot if one is open. An answer without a preference fills one too:
-        the query that replaces it comes from a newer policy.
+        the query that replaces it comes from a newer policy. A judge's fills none.
         """
         if not isinstance(event, Submitted):
             return
         self._leases.get(event.labeler_id, {}).pop(event.assignment_id, None)
+        if event.labeler_id in self.judged.judges:
+            self.judged.answered(event)
+            return
         is_on_top = self._on_top.pop(event.query_id, None) is not None
         unfilled = self._unfilled.pop(event.query_id, 0) - 1
         if unfilled > 0 and not is_on_top:
@@ -253,28 +239,34 @@ class QueryBoard:
         """Return the oldest query this labeler may be given, or None. Claims nothing.
 
         It may be one they let lapse: `holders` then names the assignment to go on with. One that
-        they held for `max_age_s` is for others.
+        they held for `max_age_s` is for others. A judge is given what judges are asked.
         """
+        if labeler_id in self.judged.judges:
+            return self.judged.pick(labeler_id, now, max_age_s)
         for entry in self._on_top.values():
-            if self._may_resume(entry, labeler_id, now, max_age_s):
+            if entry.may_resume(labeler_id, now, max_age_s):
                 return entry
         for entry in self._open.values():
             if labeler_id in entry.answered_by or entry.free_slots(now) <= 0:
                 continue
             is_theirs = labeler_id in entry.holders
-            if not is_theirs or self._may_resume(entry, labeler_id, now, max_age_s):
+            if not is_theirs or entry.may_resume(labeler_id, now, max_age_s):
                 return entry
         return None
 
     def spare(self, labeler_id: str, now: float) -> Assignment | None:
         """Return a task on lease that somebody who has none should rather be given, or None.
 
-        It is the newest of whoever holds most, beside one that they keep.
+        It is the newest of whoever holds most, beside one that they keep; of judges it is none,
+        and judges are given none.
         """
+        judges = self.judged.judges
+        if labeler_id in judges:
+            return None
         best: tuple[int, Assignment] | None = None
         for name, own in self._leases.items():
             running = [key for key, lease in own.items() if lease.until > now]
-            if len(running) < 2 or (best is not None and len(running) <= best[0]):
+            if name in judges or len(running) < 2 or (best is not None and len(running) <= best[0]):
                 continue
             for assignment_id in reversed(running[1:]):
                 assignment = self.assignments.get(assignment_id)
@@ -293,15 +285,6 @@ class QueryBoard:
         self.lease(assignment, since=since, until=now)
         return entry
 
-    @staticmethod
-    def _may_resume(entry: OpenQuery, labeler_id: str, now: float, max_age_s: float) -> bool:
-        """Whether a labeler let a query lapse, and has not held it for too long."""
-        own = entry.holders.get(labeler_id)
-        if own is None:
-            return False
-        lease = entry.leases[own]
-        return lease.until <= now < lease.since + max_age_s
-
     def expire(self, now: float, labels: int) -> int:
         """End the queries that grew old unclaimed; return how many answers will not come.
 
@@ -318,7 +301,10 @@ class QueryBoard:
         self.open_slots -= expired
         return expired
 
-    def _entry(self, query_id: str) -> OpenQuery | None:
+    def _entry(self, assignment: Assignment) -> OpenQuery | None:
+        query_id = assignment.query_id
+        if assignment.labeler_id in self.judged.judges:
+            return self.judged.entry(query_id)
         return self._open.get(query_id) or self._on_top.get(query_id)
 
     def _aged(self, now: float, labels: int) -> Iterator[OpenQuery]:

@@ -15,6 +15,7 @@ from label_queue.shelf import each_of
 from protocol.fits import Comparison, DatasetRules
 from protocol.labels import (
     AnswerEvent,
+    Appointed,
     ComparisonQuery,
     Excluded,
     GoldMade,
@@ -42,7 +43,7 @@ def take_revision(labels: dict[str, AnswerEvent], event: LabelEvent) -> None:
             labels[event.label_id] = event
         case Retracted():
             labels.pop(event.label_id, None)
-        case Excluded() | Reinstated() | GoldMade() | GoldRetired():
+        case Excluded() | Reinstated() | Appointed() | GoldMade() | GoldRetired():
             pass
         case _:
             assert_never(event)
@@ -75,8 +76,8 @@ def build_dataset(
     """Return the training set: a pure function of the ledger up to `seq` and the rules.
 
     A label enters by its latest revision at `seq`, unless it was retracted, it states no preference
-    (both bad, skip, flag), its labeler is excluded from an earlier `seq` on, or is on probation or
-    suspended as of `seq`. Sorted by `seq`. One pass over the events.
+    (both bad, skip, flag), its labeler is a judge, is excluded from an earlier `seq` on, or is on
+    probation or suspended as of `seq`. Sorted by `seq`. One pass over the events.
     """
     fold = TrainingFold(queries, rules, quality)
     for event in events:

@@ -18,6 +18,7 @@ from protocol.labels import ComparisonQuery, LabelChange, LabelEvent, Retracted,
     *KEPT[TrainingLabels],
     "events",
     "num_retracted",
+    "num_judged",
     "_sizes",
     "_columns",
     "_by_id",
@@ -37,6 +38,8 @@ class LabelHistory(TrainingLabels):
         super().__init__(queries, config)
         self.events: list[LabelEvent] = []
         self.num_retracted = 0
+        self.num_judged = 0
+        """How many of the labels received are judges'."""
         self._sizes = array("i", [0])
         """How many labels the training set had after each event, by sequence number."""
         self._columns = LabelColumns()
@@ -104,6 +107,8 @@ class LabelHistory(TrainingLabels):
             self._submits_of[event.labeler_id].append(event)
         self.num_retracted += isinstance(event, Retracted)
         is_training, before = self.take(event), None
+        if isinstance(event, Submitted):
+            self.num_judged += self.standings[event.labeler_id].is_judge
         if isinstance(event, LabelChange):
             before = self._latest.get(event.label_id)
             self._latest[event.label_id] = event
@@ -119,7 +124,8 @@ class LabelHistory(TrainingLabels):
 
     def table(self) -> LabelTable:
         """Return a snapshot of all labels in columns, without going through them."""
-        return self._columns.table(lambda name: self.standings[name].trains_until)
+        standings = self.standings
+        return self._columns.table(lambda name: standings[name].trains_until, standings.judges())
 
     def _place(self, time: float) -> int:
         return bisect_right(self._submits, time, key=lambda e: e.received_at)

@@ -7,7 +7,7 @@ its first event, whatever was made of it since; other rows are 0.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Self, TypeAlias
 
@@ -57,6 +57,8 @@ class LabelTable:
     """[labelers], the number from which on somebody's labels are held or left out."""
     reinstated_at: Mapping[str, int]
     """When somebody was last taken in again, as a sequence number."""
+    judges: frozenset[str] = frozenset()
+    """Labelers whose labels never train, whatever the owner decides about them."""
 
     def training_set(self) -> Bools:
         """Return [S], the labels that a refit would learn."""
@@ -89,7 +91,7 @@ class LabelTable:
 
     def after(self, change: OwnerEvent) -> Self:
         """Return the table after one more event of the owner's."""
-        if change.labeler_id not in self.names:
+        if change.labeler_id not in self.names or change.labeler_id in self.judges:
             return self
         until = self.trains_until.copy()
         place, reinstated_at = self.names.index(change.labeler_id), dict(self.reinstated_at)
@@ -137,12 +139,15 @@ class LabelColumns:
         elif isinstance(event, Reinstated):
             self._reinstated_at[event.labeler_id] = event.seq
 
-    def table(self, trains_until: Callable[[str], int | None]) -> LabelTable:
+    def table(
+        self, trains_until: Callable[[str], int | None], judges: Iterable[str] = ()
+    ) -> LabelTable:
         """Return the labels as they stand now.
 
         Args:
             trains_until: Returns the sequence number from which on somebody's labels are held or
                 left out; None: none are.
+            judges: Whose labels never train.
         """
         says = np.frombuffer(bytes(self._says), dtype=np.uint8)
         limits = [ALL, *(_limit(trains_until(name)) for name in list(self._numbers)[1:])]
@@ -156,6 +161,7 @@ class LabelColumns:
             is_training=(says & _TRAINS) > 0,
             trains_until=np.array(limits, dtype=np.int64),
             reinstated_at=dict(self._reinstated_at),
+            judges=frozenset(judges),
         )
 
 

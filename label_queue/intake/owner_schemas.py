@@ -77,6 +77,9 @@ class NewLabeler(Body):
     labeler_id: PersonId
     role: Role | None = None
     """Theirs; none: the one they have, and a labeler's for somebody new."""
+    judges: bool = False
+    """Whether they are asked validation queries alone from now on, and none of their labels ever
+    trains: only of somebody who has given none. Nothing undoes it."""
 
 
 class NewRole(Reason):

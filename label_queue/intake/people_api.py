@@ -39,7 +39,9 @@ async def admit(
     request: Request, owner: Owner, body: Annotated[NewLabeler, Depends(body_of(NewLabeler))]
 ) -> Admission:
     """Give somebody a one-time link and a token; each request gives others."""
-    return await owner_of(request).admit(body.labeler_id, body.role, actor=owner.labeler_id)
+    return await owner_of(request).admit(
+        body.labeler_id, body.role, judges=body.judges, actor=owner.labeler_id
+    )
 
 
 @router.post("/{labeler_id}/role", openapi_extra=body_schema(NewRole), responses=WRITE)

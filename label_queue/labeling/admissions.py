@@ -34,6 +34,7 @@ from label_queue.quality.standing import Standings
 from label_queue.sign_in_config import EMAIL, OidcConfig
 from protocol.bearer import token_sha256
 from protocol.errors import Forbidden, InvalidLabel, LabelConflict, ResourceError, UnknownTask
+from protocol.labels import Appointed, Source
 from protocol.names import RESERVED_NAMES
 
 
@@ -87,31 +88,41 @@ class Admissions:
         """Return a stretch of the people ever let in; see `people_page`."""
         return people_page(self._access, offset=offset, limit=limit, search=search, role=role)
 
-    async def add_labeler(self, labeler_id: str, role: Role, actor: str) -> str:
+    async def add_labeler(
+        self, labeler_id: str, role: Role, actor: str, *, judges: bool = False
+    ) -> str:
         """Return a new bearer token. Not idempotent: those before stay good.
 
         Raises as `admit`.
         """
         async with self._deciding:
             _, changes = self._role_for(labeler_id, role, actor)
+            changes += self._appointment_of(labeler_id, role, actor) if judges else []
             token, record = self._issue(labeler_id, role, "token", actor)
             identities = self._identity_for(labeler_id, role, actor)
             await self._commits.write([*changes, record, *identities])
+            self._refuse_too_late(labeler_id, judges=judges)
         return token
 
-    async def admit(self, labeler_id: str, role: Role | None, actor: str) -> Admission:
+    async def admit(
+        self, labeler_id: str, role: Role | None, actor: str, *, judges: bool = False
+    ) -> Admission:
         """Return a new one-time link and a new bearer token. Not idempotent.
 
-        `role` None is the one they have; a labeler's, for somebody new. Raises InvalidLabel for
-        somebody other than an owner who is named like those who act in the cord's record, and
-        LabelConflict for somebody who is in, in another role.
+        `role` None is the one they have; a labeler's, for somebody new. Whoever `judges` is
+        appointed with that, for good. Raises InvalidLabel for somebody other than an owner who is
+        named like those who act in the cord's record, and for somebody other than a labeler who
+        would judge; LabelConflict for somebody who is in, in another role, and for somebody who
+        would judge and has given a label.
         """
         async with self._deciding:
             given, changes = self._role_for(labeler_id, role, actor)
+            changes += self._appointment_of(labeler_id, given, actor) if judges else []
             code, link = self._issue(labeler_id, given, "link", actor)
             token, bearer = self._issue(labeler_id, given, "token", actor)
             ways_in = [link, bearer, *self._identity_for(labeler_id, given, actor)]
             await self._commits.write([*changes, *ways_in])
+            self._refuse_too_late(labeler_id, judges=judges)
         return Admission(
             labeler_id=labeler_id,
             link=f"/enter/{code}",
@@ -234,6 +245,30 @@ class Admissions:
             raise LabelConflict(f"{labeler_id!r} is in as {known}: change their role instead")
         return given, [self._change(labeler_id, given, "let in again", actor)]
 
+    def _appointment_of(self, labeler_id: str, role: Role, actor: str) -> list[Record]:
+        """Return the event that makes a judge of somebody who is none yet."""
+        if role != "labeler":
+            raise InvalidLabel(f"only a labeler judges, and {labeler_id!r} is {role}", "judges")
+        if self._standings[labeler_id].is_judge:
+            return []
+        if self._standings.has_labelled(labeler_id):
+            raise _cannot_judge(labeler_id)
+        return [
+            Appointed(
+                seq=0,
+                event_id=self._new_id(),
+                labeler_id=labeler_id,
+                received_at=self._clock(),
+                source=Source(system="owner"),
+                actor=actor,
+            )
+        ]
+
+    def _refuse_too_late(self, labeler_id: str, *, judges: bool) -> None:
+        """Refuse somebody who was to judge, and whose first label was on its way meanwhile."""
+        if judges and not self._standings[labeler_id].is_judge:
+            raise _cannot_judge(labeler_id)
+
     def _person_named(self, name: str, config: OidcConfig) -> str:
         """Return who is called so; an address may be written in another case. It may be new."""
         alike = [name] if config.claim != EMAIL else self._access.alike(name)
@@ -306,6 +341,14 @@ class Admissions:
         return TokenRevocation(
             token_sha256=token.token_sha256, at=self._clock(), reason=reason, actor=actor
         )
+
+
+def _cannot_judge(labeler_id: str) -> LabelConflict:
+    return LabelConflict(
+        f"{labeler_id!r} has given a label already, and only who never trained the reward judges: "
+        "let in somebody else",
+        "judges",
+    )
 
 
 def _refuse_reserved(labeler_id: str, role: Role) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pydantic_core import to_json
 
 from label_queue.config import LabelsConfig
-from label_queue.folds.board import OpenQuery
+from label_queue.folds.open_query import OpenQuery
 from label_queue.labeling.mixing import TaskMixer, draw_order
 from label_queue.labeling.run_info import RunInfo
 from label_queue.labeling.submissions import (
@@ -72,9 +72,10 @@ class LabelingDesk:
 
         Each call leases another query, or goes on with one whose lease ran out. One whose answer
         was lost is among `PeopleSide.held_tasks`, and free again when its lease runs out.
-        Gold and repeats are mixed in. Somebody suspended or excluded waits like everybody for whom
-        there is nothing to label. Whoever has no task comes first: before those who have one, and,
-        where none is free, with one that somebody has leased ahead.
+        Gold and repeats are mixed in; a judge is given validation queries alone. Somebody suspended
+        or excluded waits like everybody for whom there is nothing to label. Whoever has no task
+        comes first: before those who have one, and, where none is free, with one that somebody has
+        leased ahead.
         Raises TooFast above the request rate, or above the number of tasks on lease, or of calls
         that wait, at once.
         """
@@ -99,7 +100,7 @@ class LabelingDesk:
 
     async def _wait_for_pick(self, place: Place, deadline: float) -> tuple[OpenQuery, float] | None:
         """Return a query to lease at once, and the time; None where there is none until then."""
-        while not self._wants_no_more():
+        while not self._wants_no_more(place.who):
             now = self._clock()
             entry = self._pick(place.who, now)
             if entry is not None:
@@ -121,7 +122,7 @@ class LabelingDesk:
         if not state.history.standings[labeler_id].gets_tasks:
             return None
         board, max_age_s = state.board, limits.max_age_s
-        if num_leased > 0:
+        if num_leased > 0 and labeler_id not in state.judges:
             others = state.with_empty_hands(now) - {labeler_id}
             if any(board.pick(each, now, max_age_s) for each in others):
                 return None
@@ -240,13 +241,20 @@ class LabelingDesk:
             )
         if assignment.labeler_id != labeler_id:
             raise Forbidden("this assignment is another labeler's", "assignment_id")
-        check_submission(submission, self._state.board.queries[assignment.query_id])
+        query = self._state.board.queries[assignment.query_id]
+        standing = self._state.history.standings[labeler_id]
+        if standing.is_judge and query.purpose != "validation":
+            raise Forbidden(
+                "you judge this run, and this task is of those that it is trained on: leave it and "
+                "get another from /api/v1/tasks/next",
+                "assignment_id",
+            )
+        check_submission(submission, query)
         key, revision = assignment.assignment_id, submission.revision
         latest = self._state.history.latest(key)
         expected = 0 if latest is None else latest.revision + 1
         if revision > expected and f"{key}:{revision - 1}" not in fresh:
             raise InvalidLabel(f"revision {expected} must come first", "revision")
-        standing = self._state.history.standings[labeler_id]
         if revision >= max(1, expected) and not standing.may_revise:
             raise change_refused()
         return as_event(
@@ -328,6 +336,7 @@ class LabelingDesk:
             is_closed=self._wants_no_more(),
         )
 
-    def _wants_no_more(self) -> bool:
+    def _wants_no_more(self, labeler_id: str | None = None) -> bool:
+        """Say whether nothing is asked any more, of judges, or else of those who label to train."""
         has_all = self._state.history.num_preferences >= self._schedule.total
-        return self._state.is_closed or has_all
+        return self._state.is_closed or (has_all and labeler_id not in self._state.judges)

@@ -64,12 +64,16 @@ class TaskMixer:
     ) -> ComparisonQuery | None:
         """Return a fresh query to ask instead of the next of the schedule, or None.
 
+        Judges are asked none: whether they are any good decides about no training.
+
         Args:
             labeler_id: Who asks for a task.
             now: The server's clock.
             reliability: a_ℓ of the last fit. Whoever it doubts gets twice the gold, and no more
                 than that: the model would purge dissent.
         """
+        if self._history.standings[labeler_id].is_judge:
+            return None
         drawn = self._rng.random()
         gold_share = self.gold_share(labeler_id, reliability)
         moment = AskMoment(now=now, labels=self._history.num_submitted)

@@ -21,6 +21,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from protocol.cord import CordEvent, Pulled, ReasonReleased, Released, RollbackOrdered, RolledBack
 from protocol.labels import (
+    Appointed,
     Excluded,
     GoldMade,
     GoldRetired,
@@ -36,6 +37,9 @@ from protocol.schema import only
 
 EVENT_SCHEMA = 1
 """Schema version of a label event's line; raised when an older reader could misread it."""
+EventWord = Literal[
+    "submit", "revise", "retract", "exclude", "reinstate", "appoint", "make_gold", "retire_gold"
+]
 IfSaid = Annotated[str | None, Field(exclude_if=lambda said: said is None)]
 """What owners' events alone say: written only where it is said, so labels' lines stay as short."""
 
@@ -46,7 +50,7 @@ class LabelEventLine:
 
     seq: int
     event_id: str
-    type: Literal["submit", "revise", "retract", "exclude", "reinstate", "make_gold", "retire_gold"]
+    type: EventWord
     label_id: str
     revision: int
     assignment_id: str
@@ -94,6 +98,7 @@ LABEL_TYPES: Mapping[str, type[Any]] = {
     "retract": Retracted,
     "exclude": Excluded,
     "reinstate": Reinstated,
+    "appoint": Appointed,
     "make_gold": GoldMade,
     "retire_gold": GoldRetired,
 }

@@ -45,6 +45,14 @@ class Progress:
     """Upper end of its 95 % interval."""
     winrate_recent_labels: int
     """How many votes those are."""
+    winrate_judges: float | None = None
+    """By judges, on the newest queries that they and those who label to train answered."""
+    winrate_gap: float | None = None
+    """By those who label to train, on the same queries, minus that."""
+    winrate_gap_low: float | None = None
+    """Lower end of its 95 % interval."""
+    winrate_gap_high: float | None = None
+    """Upper end of its 95 % interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

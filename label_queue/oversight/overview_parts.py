@@ -21,6 +21,8 @@ async def progress(state: LabelState, schedule: LabelSchedule, now: float) -> Pr
     row |= await state.online_stats()
     await asyncio.sleep(0)
     recent = state.figures.winrate(WINDOW)
+    judged = state.figures.judged(WINDOW)
+    is_judged = judged.num_queries > 0
     return Progress(
         episodes=state.episodes,
         policy_version=state.policy_version,
@@ -41,6 +43,10 @@ async def progress(state: LabelState, schedule: LabelSchedule, now: float) -> Pr
         winrate_recent_low=recent.low if recent.num_labels else None,
         winrate_recent_high=recent.high if recent.num_labels else None,
         winrate_recent_labels=recent.num_labels,
+        winrate_judges=judged.by_judges.rate if is_judged else None,
+        winrate_gap=judged.gap if is_judged else None,
+        winrate_gap_low=judged.low if is_judged else None,
+        winrate_gap_high=judged.high if is_judged else None,
     )
 
 

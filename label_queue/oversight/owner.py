@@ -207,7 +207,7 @@ class Oversight:
         self._refuse_unknown(labeler_id)
         event = self._events.reinstate(labeler_id, reason, actor)
         changes = await self._preview(event)
-        if self._state.history.standings[labeler_id].state != "active":
+        if self._state.history.standings[labeler_id].state not in ("active", "judge"):
             await self._commits.write([event])
         return changes
 

@@ -7,10 +7,16 @@
         └────────────── exclude ──────────────▶ excluded ◀──── exclude ───────┘
                                                     └── reinstate ──▶ active
 
+    no label yet ── appoint ──▶ judge ── exclude ──▶ excluded ── reinstate ──▶ judge
+
 Held labels are stored, and not learned from: all of those on probation or suspended by the gold
 test; of those suspended by drift, the labels since the drift began, which is after the last gold
 answer that left the sum at 0 (Page 1954). Excluded, those from a sequence number on are left out.
 Disagreement with the reward model changes no state.
+
+Nothing that a judge says is ever learned, whatever the query and however it came: here that is
+decided, since all that trains, counts towards l(n) or makes anchors asks a standing. Whoever gave a
+label before they were appointed is no judge.
 """
 
 from __future__ import annotations
@@ -27,20 +33,20 @@ from label_queue.quality.gold import evidence, is_right, sequential_verdict
 from label_queue.quality.purposes import purpose_of
 from label_queue.quality.run_length import drift_threshold
 from protocol.labels import (
+    Appointed,
     ComparisonQuery,
     Excluded,
     GoldEvent,
     LabelChange,
     LabelerEvent,
     LabelEvent,
-    OwnerEvent,
     Reinstated,
     Retracted,
     Revised,
     Submitted,
 )
 
-LabelerState = Literal["probation", "active", "suspended", "excluded"]
+LabelerState = Literal["probation", "active", "suspended", "excluded", "judge"]
 GoldAlarm = Literal["gold", "drift"]
 
 
@@ -58,6 +64,8 @@ class Standing:
     """Which test suspended them, if one did and the owner has not lifted it."""
     gold_right: int = 0
     gold_wrong: int = 0
+    is_judge: bool = False
+    """Whether what they label judges and never trains; also of one who is excluded."""
 
     @property
     def is_held(self) -> bool:
@@ -67,7 +75,7 @@ class Standing:
     @property
     def gets_tasks(self) -> bool:
         """Whether the desk hands them tasks."""
-        return self.state in ("probation", "active")
+        return self.state in ("probation", "active", "judge")
 
     @property
     def may_revise(self) -> bool:
@@ -77,6 +85,8 @@ class Standing:
     @property
     def trains_until(self) -> int | None:
         """Sequence number from which on labels are held or left out; None: none are."""
+        if self.is_judge:
+            return 0
         return self.held_from if self.is_held else self.excluded_from
 
     def trains(self, seq: int) -> bool:
@@ -84,10 +94,14 @@ class Standing:
         until = self.trains_until
         return until is None or seq < until
 
+    def judges(self, seq: int) -> bool:
+        """Say whether a label of that sequence number counts among those of judges."""
+        return self.is_judge and (self.excluded_from is None or seq < self.excluded_from)
+
     def trains_like(self, other: Standing) -> bool:
         """Say whether whatever may train by this standing may by another, and nothing else."""
-        mine = (self.is_held, self.held_from, self.excluded_from)
-        return mine == (other.is_held, other.held_from, other.excluded_from)
+        mine = (self.is_held, self.held_from, self.excluded_from, self.is_judge)
+        return mine == (other.is_held, other.held_from, other.excluded_from, other.is_judge)
 
 
 NEWCOMER = Standing(state="active")
@@ -137,6 +151,9 @@ class _Labeler:
     """Wrong gold answers given before the tests were restarted."""
     alarm: GoldAlarm | None = None
     excluded_from: int | None = None
+    has_labelled: bool = False
+    """Whether they ever gave a label, also one that was taken back."""
+    is_judge: bool = False
 
     def standing(self) -> Standing:
         right = self._num_right()
@@ -147,6 +164,7 @@ class _Labeler:
             alarm=self.alarm,
             gold_right=self.right_before + right,
             gold_wrong=self.wrong_before + len(self.answers) - right,
+            is_judge=self.is_judge,
         )
 
     def _num_right(self) -> int:
@@ -155,6 +173,8 @@ class _Labeler:
     def _state(self) -> LabelerState:
         if self.excluded_from is not None:
             return "excluded"
+        if self.is_judge:
+            return "judge"
         if self.alarm is not None:
             return "suspended"
         return "active" if self.is_vouched or self.tests.is_cleared else "probation"
@@ -213,6 +233,11 @@ class Standings:
             return known
         return Standing(state="probation") if self._has_gold else NEWCOMER
 
+    def has_labelled(self, labeler_id: str) -> bool:
+        """Say whether somebody ever gave a label, also one that was taken back."""
+        known = self._labelers.get(labeler_id)
+        return known is not None and known.has_labelled
+
     def items(self) -> list[tuple[str, Standing]]:
         """Return everybody the ledger knows something of, sorted by name."""
         return sorted(self._standings.items())
@@ -221,6 +246,10 @@ class Standings:
         """Return who is left out, each with the `seq` from which on, sorted by labeler."""
         limits = ((name, each.excluded_from) for name, each in self.items())
         return {name: since for name, since in limits if since is not None}
+
+    def judges(self) -> frozenset[str]:
+        """Return who judges, those who are excluded among them."""
+        return frozenset(name for name, each in self._standings.items() if each.is_judge)
 
     def gold_answers(self) -> dict[str, tuple[int, int]]:
         """Return how many gold tasks everybody answered rightly and wrongly."""
@@ -235,17 +264,20 @@ class Standings:
         if labeler is None:
             labeler = _Labeler(is_vouched=not self._has_gold)
             self._labelers[event.labeler_id] = labeler
-        elif not self._changes(event):
-            self._num_submits += isinstance(event, Submitted)
-            return
         self._num_submits += isinstance(event, Submitted)
+        is_new = event.labeler_id not in self._standings
+        labeler.has_labelled |= isinstance(event, LabelChange)
+        if not is_new and not self._changes(event, labeler):
+            return
         match event:
             case Excluded():
                 labeler.excluded_from = event.from_seq or 0
             case Reinstated():
                 labeler.reinstate()
+            case Appointed():
+                labeler.is_judge |= not labeler.has_labelled
             case Submitted() | Revised() | Retracted():
-                if self._judges(event):
+                if self._tests(event, labeler):
                     query = self._queries[event.query_id]
                     right = None if isinstance(event, Retracted) else is_right(query, event)
                     labeler.answer(event, right, self._config)
@@ -253,16 +285,17 @@ class Standings:
                 assert_never(event)
         self._standings[event.labeler_id] = labeler.standing()
 
-    def _changes(self, event: LabelerEvent) -> bool:
+    def _changes(self, event: LabelerEvent, labeler: _Labeler) -> bool:
         """Say whether an event of a known labeler can change their standing."""
-        if isinstance(event, OwnerEvent):
+        if not isinstance(event, LabelChange):
             return True
-        return self._judges(event)
+        return self._tests(event, labeler)
 
-    def _judges(self, event: LabelChange) -> bool:
-        """Say whether a label judges its labeler; no query is read that is no gold."""
-        is_gold = purpose_of(self._queries, event.query_id) == "gold"
-        return is_gold and self.gold.judges(self._queries[event.query_id])
+    def _tests(self, event: LabelChange, labeler: _Labeler) -> bool:
+        """Say whether a label tests its labeler; no query is read that is no gold."""
+        if labeler.is_judge or purpose_of(self._queries, event.query_id) != "gold":
+            return False
+        return self.gold.judges(self._queries[event.query_id])
 
     @property
     def _has_gold(self) -> bool:

@@ -46,15 +46,22 @@ class OwnerSide:
         """Return a stretch of the people ever let in; see `people_page`."""
         return self._admissions.people(offset=offset, limit=limit, search=search, role=role)
 
-    async def add_labeler(self, name: str, role: Role = "labeler", *, actor: str = OWNER) -> str:
+    async def add_labeler(
+        self, name: str, role: Role = "labeler", *, judges: bool = False, actor: str = OWNER
+    ) -> str:
         """Return a new token for somebody, who is made if need be; see `Admissions.add_labeler`."""
-        return await self._admissions.add_labeler(name, role, actor)
+        return await self._admissions.add_labeler(name, role, actor, judges=judges)
 
     async def admit(
-        self, labeler_id: str, role: Role | None = None, *, actor: str = OWNER
+        self,
+        labeler_id: str,
+        role: Role | None = None,
+        *,
+        judges: bool = False,
+        actor: str = OWNER,
     ) -> Admission:
         """Give somebody a one-time link and a token; see `Admissions.admit`."""
-        return await self._admissions.admit(labeler_id, role, actor)
+        return await self._admissions.admit(labeler_id, role, actor, judges=judges)
 
     async def change_role(
         self, labeler_id: str, role: Role, reason: str, *, actor: str = OWNER

@@ -90,6 +90,20 @@ async def test_a_run_that_has_just_begun(people: FakePeopleQueue, enter: Enter) 
     )
 
 
+async def test_what_judges_say_has_a_tile_where_there_are_judges(
+    people: FakePeopleQueue, enter: Enter
+) -> None:
+    people.show(
+        progress=make_progress(
+            winrate_judges=0.61, winrate_gap=0.17, winrate_gap_low=0.04, winrate_gap_high=0.29
+        )
+    )
+    olga = await enter("olga", "owner")
+    tile = olga.page.locator(".tile", has_text="By judges")
+    await expect(tile.locator(".value")).to_have_text("61 %")
+    await expect(tile).to_contain_text("those who train say 17 % more, surely 4 % to 29 %")
+
+
 async def test_who_holds_tasks_is_shown_and_for_how_long(
     people: FakePeopleQueue, enter: Enter
 ) -> None:

@@ -26,6 +26,7 @@ from label_queue.quality.weights import capped, shares_of_counts, weight_shares
 from protocol.fits import Comparison, DatasetRules
 from protocol.labels import (
     AnswerEvent,
+    Appointed,
     Excluded,
     GoldEvent,
     GoldMade,
@@ -240,7 +241,7 @@ def _check_pairs(tallies: Tallies, labels: list[AnswerEvent]) -> None:
 
 def _renamed(event: LabelerEvent, names: dict[str, str]) -> LabelerEvent:
     labeler = names[event.labeler_id]
-    if isinstance(event, OwnerEvent):
+    if isinstance(event, OwnerEvent | Appointed):
         return replace(event, labeler_id=labeler)
     key = f"{event.query_id}/{labeler}"
     return replace(

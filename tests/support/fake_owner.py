@@ -37,11 +37,18 @@ class FakeOwner(OwnerSide):
         self._queue.decisions.append(decision)
         self._queue.actors.append(actor)
 
-    async def add_labeler(self, name: str, role: Role = "labeler", *, actor: str = OWNER) -> str:
-        return (await self.admit(name, role, actor=actor)).token
+    async def add_labeler(
+        self, name: str, role: Role = "labeler", *, judges: bool = False, actor: str = OWNER
+    ) -> str:
+        return (await self.admit(name, role, judges=judges, actor=actor)).token
 
     async def admit(
-        self, labeler_id: str, role: Role | None = None, *, actor: str = OWNER
+        self,
+        labeler_id: str,
+        role: Role | None = None,
+        *,
+        judges: bool = False,
+        actor: str = OWNER,
     ) -> Admission:
         known = self._queue.roles.get(labeler_id)
         given = role or known or "labeler"
@@ -50,6 +57,8 @@ class FakeOwner(OwnerSide):
         number = next(self._queue.numbers)
         identity = Identity(labeler_id=labeler_id, role=given)
         self._queue.roles[labeler_id] = given
+        if judges:
+            self._queue.judges.add(labeler_id)
         self._queue.links[f"code-{number}"] = identity
         self._queue.identities[f"token-{number}"] = identity
         return Admission(

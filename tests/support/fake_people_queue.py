@@ -64,6 +64,7 @@ class FakePeopleQueue(PeopleSide):
         self.identities: dict[str, Identity] = {}
         self.links: dict[str, Identity] = {}
         self.roles: dict[str, Role] = {}
+        self.judges: set[str] = set()
         self.ended: set[str] = set()
         """Tokens, links and sessions that were revoked."""
         self.numbers = itertools.count(1)

@@ -28,6 +28,7 @@ def held_by(state: LabelState) -> dict[str, Any]:
         "queries": list(board.queries.items()),
         "assignments": list(board.assignments.items()),
         "open": [_entry(entry) for entry in (*board._open.values(), *board._on_top.values())],
+        "judged": [_entry(entry) for entry in board.judged._entries.values() if entry.holders],
         "open_slots": board.open_slots,
         "leases": {name: list(own.items()) for name, own in board._leases.items() if own},
         "labels": list(state.tallies.labels()),

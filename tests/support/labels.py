@@ -14,6 +14,7 @@ from protocol.cord import CordEvent, CordState, Pulled
 from protocol.fits import Comparison, FitKind, FitRequest, RewardVersion
 from protocol.labels import (
     AnswerEvent,
+    Appointed,
     Assignment,
     Candidate,
     ComparisonQuery,
@@ -209,6 +210,18 @@ def make_reinstatement(labeler_id: str, *, number: int = 0) -> Reinstated:
         labeler_id=labeler_id,
         received_at=1_010.0,
         source=Source(system="owner"),
+    )
+
+
+def make_appointment(labeler_id: str, *, number: int = 0) -> Appointed:
+    """An owner's event "owner:0" that makes somebody a judge."""
+    return Appointed(
+        seq=0,
+        event_id=f"owner:{number}",
+        labeler_id=labeler_id,
+        received_at=1_010.0,
+        source=Source(system="owner"),
+        actor="olga",
     )
 
 

@@ -116,7 +116,8 @@ LABELERS = section(
     {
         "active": (
             "labelers",
-            "Labelers who hold a task, wait for one, or gave a label in the last 5 min.",
+            "Labelers who hold a task, wait for one, or gave a label in the last 5 min; judges are "
+            "left out.",
         ),
         "probation": ("labelers", "Labelers on probation, whose labels are held until cleared."),
         "suspended": ("labelers", "Labelers suspended, whose labels are held back."),

@@ -73,6 +73,20 @@ POLICY = section(
             "rollback left behind.",
             "each second, once there was such a choice",
         ),
+        "winrate_judges": (
+            "1",
+            "Choices of judges that put a response of π first, of all of theirs on the newest 100 "
+            "validation queries that both a judge and a labeler who trains has answered by such a "
+            "choice: none on what a rollback left behind.",
+            "each second, once there was such a query",
+        ),
+        "winrate_gap": (
+            "1",
+            "The share of labelers who train that put π first on these same queries, minus "
+            "`policy/winrate_judges`: what the policy pleases those it was trained on more than "
+            "others.",
+            "each second, once there was such a query",
+        ),
     },
 )
 

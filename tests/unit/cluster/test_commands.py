@@ -126,6 +126,12 @@ def test_add_prints_link_and_token(live_run: Any) -> None:
     ]
 
 
+def test_add_lets_a_judge_in(live_run: Any) -> None:
+    assert andon("labelers", "add", "cat").exit_code == 0
+    assert andon("labelers", "add", "dot", "--judge").exit_code == 0
+    assert live_run.queue.judges == {"dot"}
+
+
 @pytest.mark.parametrize("name", ["owner", "guard", "learner"])
 def test_names_of_the_run_itself_are_taken(live_run: Any, name: str) -> None:
     assert "the run itself uses that name" in refused(andon("labelers", "add", name))

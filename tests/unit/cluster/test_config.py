@@ -304,6 +304,38 @@ def test_what_is_saved_of_a_ledger_on_a_server_is_its_url_and_no_password(
     assert plain.labels.ledger_place(Path("file")) == Path("file")
 
 
+def judging(*judges: str, **changes: object) -> dict[str, object]:
+    content = {
+        "people": ["ann", "dot"],
+        "judges": list(judges),
+        "prompts": {},
+        "policy": {"path": "model"},
+        "labels": {},
+    }
+    return {**content, **changes}
+
+
+def test_labelers_and_people_can_judge() -> None:
+    config = parse_config(judging("dot", "sim", labelers=[{"name": "sim"}]), "test")
+    assert config.judges == ("dot", "sim")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (judging("dot", "eve"), "'eve' is among neither labelers nor people"),
+        (judging("ann", "dot"), "all labelers and people judge"),
+        (judging("dot", labels={"validation_share": 0.0}), "validation_share is 0"),
+        (judging("dot", run={"mode": "offline"}), "mode 'offline' asks all before"),
+    ],
+)
+def test_judges_must_have_what_to_judge_and_leave_somebody_to_train(
+    content: dict[str, object], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse_config(content, "test")
+
+
 @pytest.mark.parametrize(
     ("section", "content", "field"),
     [

@@ -11,6 +11,7 @@ import pytest
 from cluster.recordings import streams
 from cluster.recordings.records import (
     ActorLook,
+    CandidateScore,
     ComparisonRecord,
     FirstSampleRecord,
     LoadRecord,
@@ -112,6 +113,11 @@ LINES: dict[str, tuple[Any, str]] = {
         ActorLook(actor_id="rollout-1", at=3.0, uptime_s=2.0, busy_s=1.0, num_tokens=7),
         '{"schema": 1, "actor_id": "rollout-1", "at": 3.0, "uptime_s": 2.0, "busy_s": 1.0, '
         '"num_tokens": 7}',
+    ),
+    "candidate_scores": (
+        CandidateScore(query_id="q0", candidate_id="c-1", reward_version=3, score=-0.25),
+        '{"schema": 1, "query_id": "q0", "candidate_id": "c-1", "reward_version": 3, '
+        '"score": -0.25}',
     ),
     "restarts": (
         RestartRecord(part="the reward trainer", cause="ActorDied: it died", restarted_at=3.0),

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from label_queue.folds.board import Lease, QueryBoard
+from label_queue.folds.board import QueryBoard
+from label_queue.folds.open_query import Lease
 from protocol.labels import ComparisonQuery
 from tests.support.labels import make_assignment, make_event, make_query
 

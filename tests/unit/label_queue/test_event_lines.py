@@ -25,6 +25,7 @@ from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
 from protocol.cord import CordEvent, Pulled, ReasonReleased, Released, RollbackOrdered, RolledBack
 from protocol.labels import (
+    Appointed,
     Excluded,
     GoldMade,
     GoldRetired,
@@ -112,6 +113,9 @@ EVENTS: dict[str, LabelEvent] = {
         reason="too easy",
         actor="olga",
     ),
+    "appoint": Appointed(
+        seq=8, event_id="019d", labeler_id="dot", received_at=9.5, source=OWNER, actor="olga"
+    ),
 }
 ANSWER = (
     '"outcome":"choice","choice":"q0-b","ranking":null,"strength":3,'
@@ -151,8 +155,12 @@ LINES = {
     "retire_gold": f'{{"seq":7,"event_id":"019c","type":"retire_gold",{OF_GOLD % "g0"},'
     f'{NOTHING},"received_at":9.5,"active_ms":null,{BY_OWNER},'
     '"reason":"too easy","from_seq":null,"schema_version":1,"actor":"olga"}',
+    "appoint": f'{{"seq":8,"event_id":"019d","type":"appoint",{OF_NONE},"labeler_id":"dot",'
+    f'{NOTHING},"received_at":9.5,"active_ms":null,{BY_OWNER},'
+    '"reason":null,"from_seq":null,"schema_version":1,"actor":"olga"}',
 }
-"""As the one record of all types was written, and ledgers of then are full of; gold came later."""
+"""As the one record of all types was written, and ledgers of then are full of; gold came later,
+and judges."""
 CORD: dict[str, CordEvent] = {
     "pull": Pulled(event_id="c1", actor="guard", reason="odd", at=1.5, offered_rollback=3),
     "release": Released(event_id="c2", actor="owner", reason="looked", at=2.5),

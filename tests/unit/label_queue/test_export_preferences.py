@@ -19,6 +19,7 @@ from label_queue.ledger.records import (
 from protocol.errors import InputError
 from protocol.messages import ChatMessage
 from tests.support.labels import (
+    make_appointment,
     make_assignment,
     make_event,
     make_exclusion,
@@ -154,6 +155,12 @@ def test_excluded_labelers_are_left_out_unless_all_are_wanted() -> None:
     )
     assert pairs_of(trl(ledger)) == [("q0-a", "q0-b")]
     assert pairs_of(trl(ledger, keep_all=True)) == [("q0-a", "q0-b"), ("q0-b", "q0-a")]
+
+
+def test_what_judges_say_is_in_no_file_that_others_train_on() -> None:
+    judged = [make_appointment("bob"), make_event(PAIR, "ann"), make_event(PAIR, "bob", choice=1)]
+    for keep_all in (False, True):
+        assert pairs_of(trl(labelled(*judged), keep_all=keep_all)) == [("q0-a", "q0-b")]
 
 
 def test_a_margin_is_given_in_all_lines_or_in_none() -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from label_queue.config import IntakeConfig, LeaseConfig
-from label_queue.folds.board import OpenQuery
+from label_queue.folds.open_query import OpenQuery
 from label_queue.labeling.desk import LabelingDesk
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
 from label_queue.labeling.tasks import Task

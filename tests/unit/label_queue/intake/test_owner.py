@@ -138,6 +138,13 @@ async def test_a_new_labeler_gets_a_link_and_a_token(
     admission = TypeAdapter(Admission).validate_json(answer.content)
     assert (await people.authenticate(admission.token)).role == "labeler"
     assert admission.link.startswith("/enter/")
+    assert people.judges == set()
+
+
+async def test_a_judge_is_let_in_as_one(owner: httpx.AsyncClient, people: FakePeopleQueue) -> None:
+    body = {"labeler_id": "dot", "judges": True}
+    assert (await owner.post("/api/v1/owner/labelers", json=body)).status_code == 200
+    assert people.judges == {"dot"}
 
 
 @pytest.mark.parametrize(

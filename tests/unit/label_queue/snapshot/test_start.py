@@ -22,6 +22,7 @@ from protocol.labels import Submitted
 from tests.support.held_folds import held_by
 from tests.support.labels import (
     ManualClock,
+    make_appointment,
     make_assignment,
     make_event,
     make_exclusion,
@@ -41,6 +42,24 @@ def test_a_start_goes_on_from_it(ledger_store: LedgerStore, ledger: SqlLedger, p
     again = fill(order(ledger_store.place, path))
     assert again is not None
     assert again.label_events == 18
+
+
+def test_judges_and_what_they_hold_are_in_it(
+    ledger_store: LedgerStore, ledger: SqlLedger, path: Path
+) -> None:
+    validation = [
+        make_query(each, purpose="validation", versions=(0, 0, 1, 1)) for each in (20, 21)
+    ]
+    ledger.write([make_appointment("dot"), *validation])
+    ledger.write([make_assignment(each, "dot") for each in validation])
+    ledger.write([make_event(validation[0], "dot")])
+    places = fill(order(ledger_store.place, path))
+    state, used, _ = folded(ledger, path)
+    assert used == places
+    assert state.judges == {"dot"}
+    assert [each.query_id for each, _ in state.board.leased_by("dot", 1_100.0)] == ["q21"]
+    assert state.board.pick("dot", 1_100.0) is None
+    assert held_by(state) == held_by(folded(ledger, None)[0])
 
 
 def test_what_the_figures_look_back_on_is_read_together_at_the_start(

@@ -3,7 +3,7 @@
 import { byId, element, svg } from "../shared/dom.js";
 import { UNKNOWN, ago, count, counted, decimal, percent } from "./format.js";
 
-const STATES = { probation: "On probation", active: "Active", suspended: "Suspended", excluded: "Excluded" };
+const STATES = { probation: "On probation", active: "Active", suspended: "Suspended", excluded: "Excluded", judge: "Judge" };
 const FLAGS = { position: "position", speed: "speed", self: "self", gold: "gold", drift: "drift", rate: "too many requests" };
 const BAR = 120;
 

@@ -17,6 +17,7 @@ function figures(p) {
     ["Coverage", percent(p.coverage), "of labels learned by the policy that people judge"],
     ["Agreement α", decimal(p.agreement_alpha), "Krippendorff, on shared queries"],
     ["Win rate", percent(p.winrate_recent), winRate(p)],
+    ...judged(p),
     ["Policy", `v${count(p.policy_version)}`, counted(p.episodes, "episode")],
     ["Reward", p.reward_version === 0 ? UNKNOWN : `v${count(p.reward_version)}`, "the version that scores rollouts"],
   ];
@@ -31,6 +32,17 @@ function winRate(p) {
   const bounds = `${percent(p.winrate_recent_low)} to ${percent(p.winrate_recent_high)}`;
   const newest = `in the newest ${counted(p.winrate_recent_labels, "comparison")}`;
   return `of the policy against its start ${newest}, surely ${bounds}; ${percent(p.winrate_vs_reference)} over the whole run`;
+}
+
+/**
+ * Return what judges say of the policy, where there are any.
+ * @param {any} p Progress
+ * @returns {[string, string, string][]}
+ */
+function judged(p) {
+  if (p.winrate_judges === null) return [];
+  const bounds = `${percent(p.winrate_gap_low)} to ${percent(p.winrate_gap_high)}`;
+  return [["By judges", percent(p.winrate_judges), `of the same; those who train say ${percent(p.winrate_gap)} more, surely ${bounds}`]];
 }
 
 /** @param {any} progress */

@@ -1,0 +1,135 @@
+"""Win rates by those a policy was trained on, and by judges it never learned from; see README.md.
+
+    python -m examples.tasks.judges
+    python -m examples.tasks.judges --tastes alike --seeds 1 2 3
+
+Each run is a whole run of Andon in a folder of its own under `runs/judges/`, named for its recipe,
+one after the other. One that is there already is read, not run again; one that was stopped goes on.
+The table is Markdown; the figure lies in the same folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import click
+
+from cluster.config import RunConfig, SimulatedLabeler
+from examples.tasks.judges.figure import draw
+from examples.tasks.whole_run import config_of, digest_of, run_to_end, seeded, summary_of
+
+CONFIG = Path(__file__).parent / "run.toml"
+FOLDER = Path("runs/judges")
+TASTES: Mapping[str, float] = {"alike": 1.0, "myopic": 0.25}
+"""Myopia γ of the labelers who train, by the name of their taste; judges read all of a response."""
+COLUMNS = (
+    "judged_winrate_training",
+    "judged_winrate_judges",
+    "judged_winrate_gap",
+    "score_item_spearman_training",
+    "score_item_spearman_judges",
+    "score_system_spearman_judges",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One run."""
+
+    taste: str
+    """Of the labelers who train, one of `TASTES`."""
+    seed: int
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What is set otherwise than in the file."""
+        own = {"run.name": f"judges-{self.taste}", **seeded(self.seed)}
+        if TASTES[self.taste] == 1.0:
+            return own
+        config = config_of(CONFIG, own)
+        return {**own, "labelers": labelers_with(config, gamma=TASTES[self.taste])}
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        recipe = digest_of(config_of(CONFIG, self.settings))
+        return FOLDER / f"{self.taste}-{self.seed}-{recipe}"
+
+    def run(self) -> None:
+        """Have it run to its end, unless it has."""
+        run_to_end(CONFIG, self.folder, self.settings)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The run in figures."""
+        return summary_of(self.folder)
+
+
+def labelers_with(config: RunConfig, *, gamma: float) -> str:
+    """Return a run's labelers in TOML, those who train with another myopia."""
+    rows = []
+    for each in config.labelers:
+        told = each if each.name in config.judges else each.model_copy(update={"gamma": gamma})
+        rows.append(_in_toml(told))
+    return f"[{', '.join(rows)}]"
+
+
+def _in_toml(labeler: SimulatedLabeler) -> str:
+    """Return one in a line; JSON's numbers, texts and truths are TOML's, and it has no null."""
+    told = labeler.model_dump(mode="json", exclude_defaults=True)
+    return f"{{{', '.join(f'{key} = {json.dumps(value)}' for key, value in told.items())}}}"
+
+
+def table(series: Mapping[str, Sequence[dict[str, Any]]]) -> str:
+    """Return the ends of all runs as a Markdown table, means over seeds.
+
+    Args:
+        series: Summaries of runs, one a seed, by the taste of those who train.
+    """
+    lines = [
+        "| labelers who train | preferred by them | by judges | gap | item ρ, they | judges "
+        "| system ρ, judges |",
+        f"| --- |{' ---: |' * len(COLUMNS)}",
+    ]
+    for name, summaries in series.items():
+        cells = " | ".join(_cell(name, [each[name] for each in summaries]) for name in COLUMNS)
+        lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines)
+
+
+def _cell(column: str, values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    mean = fmean(known)
+    if column.startswith("score"):
+        return f"{mean:+.2f}"
+    return f"{100 * mean:+.0f} points" if column.endswith("gap") else f"{mean:.0%}"
+
+
+def main() -> None:
+    """Run what the command line asks for, print the table and draw the figure."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--tastes", nargs="+", choices=list(TASTES), default=list(TASTES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    chosen = parser.parse_args()
+    cases = {
+        taste: [Case(taste=taste, seed=seed) for seed in chosen.seeds] for taste in chosen.tastes
+    }
+    for each in (case for of in cases.values() for case in of):
+        each.run()
+    series = {taste: [case.summary for case in of] for taste, of in cases.items()}
+    click.echo(table(series))
+    picture = FOLDER / "judges.png"
+    draw(series, picture)
+    click.echo(f"\n{picture}")
+
+
+if __name__ == "__main__":
+    main()

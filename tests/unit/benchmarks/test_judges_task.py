@@ -1,0 +1,77 @@
+"""The task's table and figure, from runs as they are left; and which runs are made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.config_file import load_config
+from examples.tasks.judges import __main__ as task
+from examples.tasks.judges.__main__ import TASTES, Case, table
+from examples.tasks.judges.figure import draw
+from examples.tasks.whole_run import config_of
+from tests.support.whole_run_once import check_made_once
+
+CONFIG = Path(__file__).parents[3] / "examples" / "tasks" / "judges" / "run.toml"
+
+
+def summary(training: float, judges: float, item: float, system: float | None) -> dict[str, Any]:
+    rates = {"training": training, "judges": judges, "gap": training - judges}
+    return {
+        "seed": 1,
+        **{f"judged_winrate_{name}": value for name, value in rates.items()},
+        **{f"judged_winrate_{name}_low": value - 0.1 for name, value in rates.items()},
+        **{f"judged_winrate_{name}_high": value + 0.05 for name, value in rates.items()},
+        "score_item_spearman_training": item + 0.1,
+        "score_item_spearman_judges": item,
+        "score_system_spearman_judges": system,
+    }
+
+
+def test_the_table_has_the_means_over_seeds_and_says_what_is_not_known() -> None:
+    runs = {
+        "alike": [summary(0.7, 0.6, 0.2, 0.5), summary(0.8, 0.8, 0.4, None)],
+        "myopic": [summary(0.9, 0.6, -0.1, None)],
+    }
+    *_, alike, myopic = table(runs).splitlines()
+    assert alike == "| alike | 75% | 70% | +5 points | +0.40 | +0.30 | +0.50 |"
+    assert myopic == "| myopic | 90% | 60% | +30 points | +0.00 | -0.10 | – |"
+
+
+def test_the_figure_is_drawn_also_of_a_run_that_nobody_judged(tmp_path: Path) -> None:
+    judged = summary(0.7, 0.6, 0.2, 0.5)
+    unjudged = {name: 1 if name == "seed" else None for name in judged}
+    draw({"alike": [judged, unjudged], "myopic": [judged]}, tmp_path / "made" / "it.png")
+    assert (tmp_path / "made" / "it.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_is_made_once_and_one_that_was_stopped_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task, "FOLDER", tmp_path)
+    check_made_once(Case(taste="myopic", seed=2), task.CONFIG, monkeypatch)
+
+
+@pytest.mark.parametrize("taste", TASTES)
+def test_those_who_train_differ_in_taste_and_judges_never_do(taste: str) -> None:
+    run, plain = config_of(CONFIG, Case(taste=taste, seed=3).settings), load_config(CONFIG)
+    assert (run.run.name, run.run.seed) == (f"judges-{taste}", 3)
+    assert run.judges == plain.judges
+    for ours, theirs in zip(run.labelers, plain.labelers, strict=True):
+        gamma = 1.0 if ours.name in run.judges else TASTES[taste]
+        assert ours == theirs.model_copy(update={"gamma": gamma})
+
+
+def test_the_config_is_the_demo_s_but_for_its_judges() -> None:
+    run = load_config(CONFIG)
+    demo = load_config(CONFIG.parents[3] / "cluster" / "demo.toml")
+    assert run.judges == ("first-judge", "second-judge")
+    assert {each.name for each in run.labelers[-2:]} == set(run.judges)
+    same = {
+        "run": run.run.model_copy(update={"name": demo.run.name}),
+        "judges": (),
+        "labelers": run.labelers[:-2],
+    }
+    assert run.model_copy(update=same) == demo
