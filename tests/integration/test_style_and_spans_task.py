@@ -1,7 +1,7 @@
 """`examples/tasks/style` and `spans`, made small, as one whole run.
 
 Each is the demo with something beside it: labelers of another taste, and labelers who mark words,
-whose marks reach the policy. The run has both.
+whose marks reach the policy. The run has both, and a judge as `judges` has two.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ SETTINGS = (
     "labels.initial=16",
     "kl.horizon_episodes=320",
     STYLE,
-    'labelers=[{name = "robot", beta = 1e6, seconds_per_label = 0.05, marks = 1.0}]',
+    "labels.validation_share=0.4",
+    'labelers=[{name = "robot", beta = 1e6, seconds_per_label = 0.05, marks = 1.0}, '
+    '{name = "judge", beta = 1e6, seconds_per_label = 0.05, marks = 1.0}]',
+    'judges=["judge"]',
     'recording.record=["batches", "scores", "labels"]',
 )
 
@@ -50,6 +53,26 @@ def test_it_ends_with_every_label_and_a_report(folder: Path) -> None:
     assert summary["episodes"] == 128
     assert summary["labels_acknowledged"] == summary["labels_in_ledger"] >= 36
     assert (folder / "report" / "index.html").exists()
+
+
+def test_nothing_that_the_judge_said_was_learned_and_all_of_it_is_told(folder: Path) -> None:
+    run, summary = read_run(folder), json.loads((folder / "report" / "summary.json").read_text())
+    queries = run.label_side.board.queries
+    judged = [label for label in run.labels if label.labeler_id == "judge"]
+    assert judged
+    assert {queries[label.query_id].purpose for label in judged} == {"validation"}
+    for version in run.rewards:
+        assert [name for name, _ in version.labeler_weights] == ["robot"]
+        seqs = {seq for first, last in version.learned or () for seq in range(first, last + 1)}
+        assert seqs
+        assert seqs.isdisjoint(label.seq for label in judged)
+    assert run.series("labels/counted")[-1] == len(run.training)
+    assert summary["judged_queries"] > 0
+    for live, told in (("winrate_judges", "judges"), ("winrate_gap", "gap")):
+        assert run.series(f"policy/{live}")[-1] == summary[f"judged_winrate_{told}_recent"]
+    shown = [each for label in judged for each in queries[label.query_id].candidates]
+    assert {each.candidate_id for each in shown} & run.candidate_scores.keys()
+    assert summary["score_items_judges"] > 0
 
 
 def test_report_and_metrics_show_the_gold_that_labelers_judge_by(folder: Path) -> None:
