@@ -67,7 +67,7 @@ class TreesState:
     handed_out: tuple[tuple[str, int, int], ...] = ()
     """(prompt_id, text, node) of prompts of which nothing was heard yet."""
     summaries: tuple[NodeSummary, ...] = ()
-    """Those whose parents still need them."""
+    """Summaries that their parents still need."""
 
     def with_all_due_again(self) -> TreesState:
         """Return the state after everything that was handed out came to nothing."""
