@@ -94,7 +94,9 @@ class Controller:
         )
         self.rollout_states = self._bound.counts
         seed = config.run.seed if config.seeds_requests else None
-        self.drafter = Drafter(parts.fleet, parts.query_prompts, sampling, seed)
+        self.drafter = Drafter(
+            parts.fleet, parts.query_prompts, sampling, seed, self._bound.are_left_behind
+        )
         self._reward_guard = RewardGuard(
             parts.reward_service, parts.labels, parts.learner, journal, guards
         )

@@ -30,6 +30,24 @@ class TextNode:
     num_children: int
     """Nodes whose summaries its prompt is made of; 0 of a leaf."""
 
+    def __post_init__(self) -> None:
+        """Refuse what no tree has: places come from files and tables, too.
+
+        Raises:
+            ValueError: A step leads to a child that is not there, or a leaf has children.
+        """
+        steps = zip(self.path, self.siblings, strict=False)
+        if len(self.path) != len(self.siblings) or any(not 1 <= a <= b for a, b in steps):
+            raise ValueError(
+                f"path {self.path} and siblings {self.siblings}: want, for each step down from the "
+                "root, which child is taken, from 1, and of how many"
+            )
+        if self.height < 0 or self.num_children < 0 or (self.height > 0) != (self.num_children > 0):
+            raise ValueError(
+                f"height {self.height} and num_children {self.num_children}: want 0 and 0 of a "
+                "leaf, and both above 0 of any other node"
+            )
+
     @property
     def node_id(self) -> str:
         """Its name within the text, e.g. "2.1"; "root" at the top."""

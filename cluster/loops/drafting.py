@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from cluster.loops.fleet import RolloutFleet
@@ -63,6 +63,7 @@ class Drafter:
         prompts: Where prompts come from when an order brings none.
         sampling: As in training: people judge what the policy is trained on.
         seed: Of the run, from which each request gets a seed of its own; None: the engine chooses.
+        are_left_behind: Whether any of some policy versions is one that a rollback left behind.
     """
 
     def __init__(
@@ -71,11 +72,13 @@ class Drafter:
         prompts: PromptSource,
         sampling: Sampling,
         seed: int | None = None,
+        are_left_behind: Callable[[Sequence[int]], bool] = lambda _: False,
     ) -> None:
         self._fleet = fleet
         self._prompts = PromptCursor(prompts)
         self._sampling = sampling
         self._seed = seed
+        self._are_left_behind = are_left_behind
         self._num_requests: Counter[Purpose] = Counter()
         self._num_resumed = 0
         self.first_reference_draws: tuple[Rollout, ...] = ()
@@ -90,6 +93,7 @@ class Drafter:
         are: who gave the order drops it, and so knows why it brought nothing.
         """
         await self._fleet.wait_for_version(order.least_version)
+        self._prompts.forget(self._are_left_behind)
         prompts = order.prompts or draw_prompts(self._prompts, order.num_drafts)
         drawn = await self.draw_complete(prompts, order.num_candidates, "query")
         return [

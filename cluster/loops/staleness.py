@@ -255,11 +255,15 @@ class StalenessBound:
         self._left_behind.append(range(restored.restored_from + 1, restored.version))
         self._refuse_unfit(restored.version)
         if self._prompts is not None:
-            self._prompts.forget(self._are_left_behind)
+            self._prompts.forget(self.are_left_behind)
 
     def is_left_behind(self, rollout: Rollout) -> bool:
         """Whether any of it was written by a version that a rollback, or a resume, left behind."""
-        return self._are_left_behind(rollout.policy_versions)
+        return self.are_left_behind(rollout.policy_versions)
+
+    def are_left_behind(self, versions: Sequence[int]) -> bool:
+        """Whether any of these versions is one that a rollback, or a resume, left behind."""
+        return any(version in gone for gone in self._left_behind for version in versions)
 
     # ── over a restart ───────────────────────────────────────────────────────────────────────
 
@@ -323,9 +327,6 @@ class StalenessBound:
     def _is_fit(self, rollout: Rollout, policy_version: int) -> bool:
         is_fresh = policy_version - rollout.oldest_version <= self._max_policy_lag
         return is_fresh and not self.is_left_behind(rollout)
-
-    def _are_left_behind(self, versions: Sequence[int]) -> bool:
-        return any(version in gone for gone in self._left_behind for version in versions)
 
     def _enter_line(self, scored: Sequence[ScoredRollout], state: RolloutState) -> None:
         for each in scored:

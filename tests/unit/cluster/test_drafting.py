@@ -171,6 +171,31 @@ async def test_a_node_s_first_response_feeds_its_parent_and_one_that_never_ends_
     assert above.prompt.text == f"{first}\n{last} TL;DR:"
 
 
+async def test_what_a_rollback_leaves_behind_is_not_what_people_are_asked_to_sum_up() -> None:
+    actor = FakeActor()
+    actor.version = 3
+    fleet = RolloutFleet([actor], requests_per_call=4)
+    left_behind: list[int] = []
+    drafter = Drafter(
+        fleet,
+        small_books(),
+        SAMPLING,
+        None,
+        lambda versions: any(v in left_behind for v in versions),
+    )
+    await drafter.fill(order(num_drafts=4, num_candidates=2))
+    left_behind.append(3)
+    actor.version = 4
+    drafts = await drafter.fill(order(num_drafts=5, num_candidates=2))
+    assert [draft.prompt.prompt_id for draft in drafts] == [
+        "b0-0/1.1",
+        "b0-0/1.2",
+        "b0-0/2.1",
+        "b0-0/2.2",
+        "b1-0/1.1",
+    ]
+
+
 async def test_what_was_being_drawn_for_people_when_a_run_died_is_handed_out_again() -> None:
     actor = FakeActor()
     actor.may_answer.clear()
