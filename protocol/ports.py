@@ -42,8 +42,8 @@ class ListeningPromptSource(PromptSource, Protocol):
     """A stream whose later prompts are made of responses to earlier ones.
 
     Whoever draws says of each prompt once what became of it, in an order that does not depend on
-    who was faster; prompts that it did not hand out are no matter. To pass over prompts is to have
-    drawn them, whatever they were made of. None of the methods waits for anything.
+    who was faster; prompts that it did not hand out are no matter. Of those that `skip` passed over
+    nothing is ever told. None of the methods waits for anything.
     """
 
     def responded(self, rollouts: Sequence[Rollout]) -> None:

@@ -85,7 +85,7 @@ class TreesState:
     handed_out: tuple[tuple[str, int, int], ...] = ()
     """(prompt_id, text, node) of prompts of which nothing was heard yet."""
     summaries: tuple[NodeSummary, ...] = ()
-    """Summaries that their parents still need."""
+    """Summaries of texts of which there is none of the whole yet."""
 
     def with_all_due_again(self) -> TreesState:
         """Return the state after everything that was handed out came to nothing."""

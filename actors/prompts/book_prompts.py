@@ -83,16 +83,27 @@ class BookPrompts:
                 self._ready.append(node)
 
     def forget(self, is_left_behind: Callable[[Sequence[int]], bool]) -> None:
-        """See `ListeningPromptSource`; a prompt that was handed out stays as it is."""
-        out = set(self._handed_out.values())
-        for node, summary in list(self._summaries.items()):
-            parent = self._above(node)
-            if parent is None or parent in out or not is_left_behind(summary.policy_versions):
-                continue
+        """See `ListeningPromptSource`; a prompt that was handed out stays as it is.
+
+        A node above one that is forgotten waits for it anew, and so on up.
+        """
+        used = set(self._handed_out.values())
+        gone = []
+        for node in sorted(self._summaries, reverse=True):  # what is above comes first
+            if self._above(node) in used or not is_left_behind(
+                self._summaries[node].policy_versions
+            ):
+                used.add(node)
+            else:
+                gone.append(node)
+        for node in gone:
             del self._summaries[node]
-            self._ready.append(node)
-            if parent in self._ready:
+        for node in reversed(gone):
+            parent = self._above(node)
+            if parent is not None and parent in self._ready:
                 self._ready.remove(parent)
+            if self._is_ready(node):
+                self._ready.append(node)
 
     @property
     def state(self) -> TreesState:
@@ -139,12 +150,12 @@ class BookPrompts:
         )
 
     def _keep(self, node: _Node, rollout: Rollout) -> None:
-        """Keep a node's summary; those of its own children are needed no more."""
-        for child in self._below(node):
-            self._summaries.pop(child, None)
+        """Keep a node's summary until the whole text is summed up: a rollback may ask for it."""
         parent = self._above(node)
         if parent is None:
             self._texts.pop(node.document, None)
+            for done in [each for each in self._summaries if each.document == node.document]:
+                del self._summaries[done]
             return
         self._summaries[node] = NodeSummary(
             document=node.document,
@@ -152,8 +163,11 @@ class BookPrompts:
             text=self._prompts.readable(rollout.text),
             policy_versions=tuple(sorted(set(rollout.policy_versions))),
         )
-        if all(child in self._summaries for child in self._below(parent)):
+        if self._is_ready(parent):
             self._ready.append(parent)
+
+    def _is_ready(self, node: _Node) -> bool:
+        return all(child in self._summaries for child in self._below(node))
 
     def _below(self, node: _Node) -> list[_Node]:
         return [node._replace(node=child) for child in self._found(node).children]

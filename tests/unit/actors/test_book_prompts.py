@@ -144,7 +144,7 @@ def test_summaries_that_a_rollback_leaves_behind_are_written_again(source: BookP
     source.responded(answers([third], "y .", version=5))
     source.responded(answers([first], "x .", version=5))
     source.forget(lambda versions: 5 in versions)
-    assert ids(source.draw(3)) == [third.prompt_id, first.prompt_id, "novels-000002-0/root"]
+    assert ids(source.draw(3)) == [first.prompt_id, third.prompt_id, "novels-000002-0/root"]
     source.responded(answers([third], "a .", version=6))
     (above,) = source.draw(1)
     assert above.text == "x .\na . so:"
@@ -157,7 +157,38 @@ def test_a_prompt_made_of_them_that_is_being_answered_stays(source: BookPrompts)
     source.forget(lambda versions: True)
     source.responded(answers([above], "y .", version=6))
     assert source.state.ready == ()
-    assert [each.text for each in source.state.summaries] == ["y ."]
+    assert [each.text for each in source.state.summaries] == ["x .", "x .", "y ."]
+    source.forget(lambda versions: 5 in versions)  # what was made of them counts
+    assert source.state.ready == ()
+
+
+def test_a_node_above_what_a_rollback_leaves_behind_waits_for_it_anew(
+    source: BookPrompts,
+) -> None:
+    first, second, third = source.draw(3)
+    source.responded(answers([second, first], "x .", version=4))
+    source.responded(answers([third], "y .", version=5))
+    (above,) = source.draw(1)
+    source.responded(answers([above], "x .", version=5))
+    source.forget(lambda versions: 5 in versions)
+    assert ids(source.draw(2)) == [third.prompt_id, "novels-000002-0/root"]
+    source.responded(answers([third], "a .", version=6))
+    (again,) = source.draw(1)
+    assert (again.prompt_id, again.text) == (above.prompt_id, "x .\na . so:")
+    source.responded(answers([again], "b .", version=6))
+    assert source.draw(1)[0].text == "x .\nb . so:"
+
+
+def test_of_what_a_rollback_leaves_behind_above_only_that_is_written_again(
+    source: BookPrompts,
+) -> None:
+    first, second, third = source.draw(3)
+    source.responded(answers([first, second, third], "x .", version=4))
+    (above,) = source.draw(1)
+    source.responded(answers([above], "y .", version=5))
+    assert source.state.ready == ((0, 4),)
+    source.forget(lambda versions: 5 in versions)
+    assert source.draw(1) == [above]
 
 
 def test_a_summary_without_words_leaves_no_line(source: BookPrompts) -> None:
