@@ -68,7 +68,10 @@ class ListeningPromptSource(PromptSource, Protocol):
         ...
 
     def resume(self, state: TreesState) -> None:
-        """Go on from what was kept, whatever was drawn so far."""
+        """Go on from what was kept, whatever was drawn so far.
+
+        Raises InputError where the source is another than the one that it was kept of.
+        """
         ...
 
 

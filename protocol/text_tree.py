@@ -86,6 +86,9 @@ class TreesState:
     """(prompt_id, text, node) of prompts of which nothing was heard yet."""
     summaries: tuple[NodeSummary, ...] = ()
     """Summaries of texts of which there is none of the whole yet."""
+    texts: tuple[tuple[int, str], ...] = ()
+    """(text, sha256 of its tree) of every text named here, by number: others may not be gone on
+    with."""
 
     def with_all_due_again(self) -> TreesState:
         """Return the state after everything that was handed out came to nothing."""

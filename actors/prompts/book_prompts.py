@@ -20,6 +20,7 @@ from typing import NamedTuple
 from actors.prompts.node_prompts import NodePrompts
 from actors.prompts.shelves import Shelf, ShelvedText
 from actors.prompts.text_tree import TreeNode
+from protocol.errors import InputError
 from protocol.messages import Prompt, Rollout
 from protocol.text_tree import NodeSummary, TreesState
 
@@ -114,14 +115,24 @@ class BookPrompts:
             ready=tuple((node.document, node.node) for node in self._ready),
             handed_out=tuple((name, *node) for name, node in self._handed_out.items()),
             summaries=tuple(self._summaries.values()),
+            texts=self._digests(),
         )
 
     def resume(self, state: TreesState) -> None:
-        """See `ListeningPromptSource`."""
+        """See `ListeningPromptSource`.
+
+        Raises:
+            InputError: The texts are cut up in another way than those that the state is of.
+        """
         self._next = _Node(state.next_document, state.next_leaf)
         self._ready = deque(_Node(*node) for node in state.ready)
         self._handed_out = {name: _Node(*node) for name, *node in state.handed_out}
         self._summaries = {_Node(each.document, each.node): each for each in state.summaries}
+        if self._digests() != state.texts:
+            raise InputError(
+                "the long texts are not those that the run goes on from: resume it with the file "
+                "that prompts.path named, as it was, and the same prompts.books"
+            )
 
     # ── nodes ────────────────────────────────────────────────────────────────────────────────
 
@@ -178,6 +189,12 @@ class BookPrompts:
 
     def _found(self, node: _Node) -> TreeNode:
         return self._text(node.document).tree.nodes[node.node]
+
+    def _digests(self) -> tuple[tuple[int, str], ...]:
+        """Return the numbers and digests of all texts that the stream is in the midst of."""
+        nodes = (self._next, *self._ready, *self._handed_out.values(), *self._summaries)
+        numbers = sorted({node.document for node in nodes})
+        return tuple((number, self._text(number).tree.digest) for number in numbers)
 
     def _text(self, number: int) -> ShelvedText:
         if number not in self._texts:

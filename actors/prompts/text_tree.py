@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from protocol.json_digest import json_digest
 from protocol.text_tree import TextNode
 
 
@@ -30,6 +31,8 @@ class TextTree:
     """The leaves in the order of the text, then level by level what is above; the root is last.
     A node's number is its place here."""
     num_leaves: int
+    digest: str
+    """Of its passages and of what is below what: a sha256."""
 
     @property
     def document_id(self) -> str:
@@ -70,7 +73,8 @@ def tree_over(passages: Sequence[str], fan_out: int, document_id: str) -> TextTr
         )
         for number in range(len(children))
     )
-    return TextTree(nodes=nodes, num_leaves=len(passages))
+    digest = json_digest({"passages": list(passages), "children": children})
+    return TextTree(nodes=nodes, num_leaves=len(passages), digest=digest)
 
 
 def _shared_out(level: Sequence[int], fan_out: int) -> Iterator[tuple[int, ...]]:

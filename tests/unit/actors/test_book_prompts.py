@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,9 @@ def test_what_the_policy_writes_below_is_what_it_is_asked_about_above(source: Bo
     assert root.node is not None
     assert (root.node.height, root.node.depth, root.node.node_id) == (2, 0, "root")
     source.responded(answers([root], "x"))
-    assert source.state == TreesState(next_document=1, next_leaf=0)
+    beginning = source.state
+    assert [number for number, _ in beginning.texts] == [1]
+    assert replace(beginning, texts=()) == TreesState(next_document=1, next_leaf=0)
 
 
 def test_nodes_whose_children_are_done_come_before_leaves_in_the_order_in_which_they_were(
@@ -189,6 +192,29 @@ def test_of_what_a_rollback_leaves_behind_above_only_that_is_written_again(
     assert source.state.ready == ((0, 4),)
     source.forget(lambda versions: 5 in versions)
     assert source.draw(1) == [above]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["b a ."], [TEXT, "b a ."], ["a . b . c . d . e . f .", TEXT]],
+    ids=["fewer-nodes", "fewer-leaves", "other-children"],
+)
+def test_a_stream_of_other_texts_is_not_gone_on_with(
+    letters: Any, tmp_path: Path, texts: list[str]
+) -> None:
+    def stream(*texts: str) -> BookPrompts:
+        path = write_lines(tmp_path / "n.jsonl", *({"prompt": text} for text in texts))
+        made = build_prompt_source(file_config(path), letters)
+        assert isinstance(made, BookPrompts)
+        return made
+
+    first = stream(TEXT, TEXT)
+    first.responded(answers(first.draw(3), "x ."))
+    first.draw(2)
+    state = first.state
+    stream(TEXT, TEXT).resume(state)
+    with pytest.raises(InputError, match="not those that the run goes on from: resume it with"):
+        stream(*texts).resume(state)
 
 
 def test_a_summary_without_words_leaves_no_line(source: BookPrompts) -> None:
