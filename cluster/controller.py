@@ -88,11 +88,15 @@ class Controller:
             temperature=config.response.temperature, max_tokens=config.response.max_tokens
         )
         self._scorer = ResponseScorer(parts.reward_service, config.response.missing_cut_score)
-        self._bound = StalenessBound(config.ppo.batch_size, config.run.max_policy_lag)
-        self.rollout_states = self._bound.counts
         self._prompts = PromptCursor(parts.prompts)
+        self._bound = StalenessBound(
+            config.ppo.batch_size, config.run.max_policy_lag, self._prompts
+        )
+        self.rollout_states = self._bound.counts
         seed = config.run.seed if config.seeds_requests else None
-        self.drafter = Drafter(parts.fleet, parts.query_prompts, sampling, seed)
+        self.drafter = Drafter(
+            parts.fleet, parts.query_prompts, sampling, seed, self._bound.are_left_behind
+        )
         self._reward_guard = RewardGuard(
             parts.reward_service, parts.labels, parts.learner, journal, guards
         )

@@ -308,9 +308,10 @@ class PretrainingConfig(Settings):
 class BaseModelConfig(Settings):
     """A small GPT-2-style model with a word-level tokenizer, made from texts. All [own]."""
 
-    texts: Literal["reviews", "articles", "summaries"] = "reviews"
+    texts: Literal["reviews", "articles", "summaries", "books"] = "reviews"
     """Which are generated: reviews; news articles, a few of them with a summary; or demonstrations,
-    each an article, "TL;DR:" and its summary."""
+    each an article, "TL;DR:" and its summary, and of books each a passage, or summaries, the same
+    and theirs."""
     num_texts: Count = 20_000
     """Texts that the model is trained on."""
     width: int = Field(default=128, ge=8, le=65_536)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from protocol.messages import ChatMessage, FinishReason, Prompt, Rollout
+from protocol.text_tree import TextNode
 
 QueryKind = Literal["pair", "best_of_k", "ranking"]
 QueryPurpose = Literal["train", "validation", "overlap", "gold", "repeat"]
@@ -87,6 +88,8 @@ class ComparisonQuery:
     for gold and repeats, and in ledgers that do not say."""
     prompt_language: str = ""
     """Language of prompt and responses where the prompt says it (BCP 47); "": the run's own."""
+    prompt_node: TextNode | None = None
+    """Where in a long text's tree the prompt stands; None: it is of no such text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from protocol.text_tree import TextNode
+
 Purpose = Literal["train", "query", "reference"]
 """What a rollout was asked for: an episode of PPO, a candidate to label, a sample of ρ."""
 FinishReason = Literal["cut", "end", "length"]
@@ -42,6 +44,8 @@ class Prompt:
     """[P], chat template and special tokens applied, e.g. (5, 81, 14, 9)."""
     language: str = ""
     """Its language where its source says it, e.g. "pt-BR" (BCP 47); "": the run's own."""
+    node: TextNode | None = None
+    """Where in a long text's tree it stands; None: it is of no such text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from protocol.messages import (
     StepReport,
     WeightsRef,
 )
+from protocol.text_tree import TreesState
 
 
 class PromptSource(Protocol):
@@ -33,6 +34,44 @@ class PromptSource(Protocol):
 
     def skip(self, count: int) -> None:
         """Pass over the next `count` prompts, without the cost of making them."""
+        ...
+
+
+@runtime_checkable
+class ListeningPromptSource(PromptSource, Protocol):
+    """A stream whose later prompts are made of responses to earlier ones.
+
+    Whoever draws says of each prompt once what became of it, in an order that does not depend on
+    who was faster; prompts that it did not hand out are no matter. Of those that `skip` passed over
+    nothing is ever told. None of the methods waits for anything.
+    """
+
+    def responded(self, rollouts: Sequence[Rollout]) -> None:
+        """Take responses that stay: they were trained on, or people are asked about them."""
+        ...
+
+    def unanswered(self, prompts: Sequence[Prompt]) -> None:
+        """Take back prompts whose responses were lost or dropped; they are handed out again."""
+        ...
+
+    def forget(self, is_left_behind: Callable[[Sequence[int]], bool]) -> None:
+        """Forget responses that no prompt was made of yet, and hand out their prompts again.
+
+        Args:
+            is_left_behind: Whether any of these policy versions is one that a rollback left behind.
+        """
+        ...
+
+    @property
+    def state(self) -> TreesState:
+        """What the stream goes on from, for a checkpoint."""
+        ...
+
+    def resume(self, state: TreesState) -> None:
+        """Go on from what was kept, whatever was drawn so far.
+
+        Raises InputError where the source is another than the one that it was kept of.
+        """
         ...
 
 

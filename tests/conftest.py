@@ -43,6 +43,7 @@ settings.load_profile("andon")
 WHOLE_RUNS = frozenset(
     (
         "test_alone",
+        "test_books_task",
         "test_demo",
         "test_guard_in_a_run",
         "test_instructions_task",

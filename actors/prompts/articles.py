@@ -35,12 +35,14 @@ _IN_FIRST: Mapping[Phrase, float] = {"where": 0.65, "when": 0.6, "why": 0.2}
 """How likely a phrase is in the first sentence."""
 _EARLY_SHARE = 0.75
 """How likely the phrases that are not are told within the first three sentences."""
-_PASSIVE_SHARE = 0.3
-_IN_REFERENCE: Mapping[Phrase, float] = {"where": 0.8, "when": 0.65, "why": 0.6}
-_COUNT_IN_REFERENCE = 0.85
+PASSIVE_SHARE = 0.3
+"""Clauses in which what it was done to comes first."""
+IN_REFERENCE: Mapping[Phrase, float] = {"where": 0.8, "when": 0.65, "why": 0.6}
+"""How likely a reference tells a phrase of the news, and, below, of how many."""
+COUNT_IN_REFERENCE = 0.85
 _CHATTY_SHARE = 0.15
 """References that go on with a sentence that states no fact."""
-_MISTAKEN_SHARE = 0.08
+MISTAKEN_SHARE = 0.08
 """References with one false fact."""
 
 
@@ -111,7 +113,11 @@ class Article:
 
 def article(rng: random.Random) -> Article:
     """Write one article and its reference summary."""
-    news, earlier = _two_events(rng)
+    return article_of(*two_events(rng), rng)
+
+
+def article_of(news: Event, earlier: Event, rng: random.Random) -> Article:
+    """Write an article of an event and of one before it, and its reference summary."""
     in_first = [phrase for phrase in PHRASES if rng.random() < _IN_FIRST[phrase]]
     rest = [phrase for phrase in PHRASES if phrase not in in_first]
     rng.shuffle(in_first)
@@ -124,7 +130,7 @@ def article(rng: random.Random) -> Article:
     if late:
         sentences.append(["the", news.who, news.deed, "the", news.what, *_phrases(news, late)])
     return Article(
-        sentences=tuple(_sentence(each) for each in sentences),
+        sentences=tuple(sentence(each) for each in sentences),
         news=news,
         earlier=earlier,
         reference=_reference(news, rng),
@@ -159,7 +165,7 @@ def vocabulary() -> tuple[str, ...]:
     return tuple(sorted(found.union(*classes)))
 
 
-def _two_events(rng: random.Random) -> tuple[Event, Event]:
+def two_events(rng: random.Random) -> tuple[Event, Event]:
     """Draw two events that have no fact in common."""
     classes = {
         "who": words.PEOPLE,
@@ -180,7 +186,7 @@ def _phrases(event: Event, phrases: Sequence[Phrase]) -> list[str]:
 
 
 def _clause(event: Event, phrases: Sequence[Phrase], rng: random.Random) -> list[str]:
-    return event.told(phrases, passive=rng.random() < _PASSIVE_SHARE)
+    return event.told(phrases, passive=rng.random() < PASSIVE_SHARE)
 
 
 def _before(event: Event, rng: random.Random) -> list[str]:
@@ -190,20 +196,20 @@ def _before(event: Event, rng: random.Random) -> list[str]:
 
 
 def _reference(news: Event, rng: random.Random) -> str:
-    if rng.random() < _MISTAKEN_SHARE:
-        news = _mistaken(news, rng)
+    if rng.random() < MISTAKEN_SHARE:
+        news = mistaken(news, rng)
     told = news.told(
-        [phrase for phrase in PHRASES if rng.random() < _IN_REFERENCE[phrase]],
-        passive=rng.random() < _PASSIVE_SHARE,
-        counted=rng.random() < _COUNT_IN_REFERENCE,
+        [phrase for phrase in PHRASES if rng.random() < IN_REFERENCE[phrase]],
+        passive=rng.random() < PASSIVE_SHARE,
+        counted=rng.random() < COUNT_IN_REFERENCE,
     )
-    summary = _sentence(told)
+    summary = sentence(told)
     if rng.random() < _CHATTY_SHARE:
-        summary = f"{summary} {_sentence(rng.choice(words.COLOURS).split())}"
+        summary = f"{summary} {sentence(rng.choice(words.COLOURS).split())}"
     return summary
 
 
-def _mistaken(event: Event, rng: random.Random) -> Event:
+def mistaken(event: Event, rng: random.Random) -> Event:
     """Return the event with another count, place or day: what people mix up."""
     match rng.randrange(3):
         case 0:
@@ -218,5 +224,6 @@ def _other(those: Sequence[str], than: str, rng: random.Random) -> str:
     return rng.choice([each for each in those if each != than])
 
 
-def _sentence(tokens: Sequence[str]) -> str:
+def sentence(tokens: Sequence[str]) -> str:
+    """Return words as a sentence of an article."""
     return " ".join((*tokens, "."))

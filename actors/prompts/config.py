@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from protocol.settings import LanguageTag, Seed, Settings, Tokens
 
 
+class BooksConfig(Settings):
+    """How long texts are cut into trees, of whose nodes prompts are made."""
+
+    leaf_tokens: Tokens = 64
+    """N, tokens of a passage at most, which ends where a sentence does."""
+    fan_out: int = Field(default=3, ge=2, le=1_000)
+    """F, summaries at most that the prompt of a node above the passages is made of."""
+    suffix: Annotated[str, Field(min_length=1, max_length=1_000)] = " TL;DR:"
+    """What follows a passage, or summaries, and asks for a summary; as it is written."""
+
+
 class PromptsConfig(Settings):
     """Where prompts come from, and how they are read."""
 
-    source: Literal["reviews", "articles", "jsonl", "hub"] = "reviews"
+    source: Literal["reviews", "articles", "books", "jsonl", "hub"] = "reviews"
     """Generated reviews, of which a prompt is the beginning; generated news articles, each with
-    "TL;DR:" after it; a JSONL file, or a Hugging Face dataset."""
+    "TL;DR:" after it; long texts, cut into trees that are summed up from the leaves, generated or
+    those of `path`; a JSONL file, or a Hugging Face dataset."""
     path: str = ""
-    """The JSONL file: one {"prompt": text or chat messages} a line."""
+    """The JSONL file: one {"prompt": text or chat messages} a line; of "books" {"prompt": text}, or
+    "" for generated ones."""
+    books: BooksConfig = BooksConfig()
+    """How the long texts of source "books" are cut up."""
     dataset: str = ""
     """A Hugging Face dataset id, e.g. "trl-lib/tldr"."""
     subset: str = ""
@@ -24,7 +39,7 @@ class PromptsConfig(Settings):
     split: str = "train"
     """The dataset's split."""
     field: str = "prompt"
-    """The key or column that holds the prompt."""
+    """The key or column that holds the prompt, or the long text of a book."""
     language: LanguageTag = ""
     """The language of prompts and responses, by which a screen reader reads them, e.g. "de"; "":
     that of generated texts is English, and of other prompts it is not known."""
@@ -47,7 +62,8 @@ class PromptsConfig(Settings):
     @property
     def is_generated(self) -> bool:
         """Whether prompts are written by our own generators."""
-        return self.source in ("reviews", "articles")
+        is_ours = self.source == "books" and not self.path
+        return is_ours or self.source in ("reviews", "articles")
 
     @model_validator(mode="after")
     def _names_its_source(self) -> Self:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from actors.prompts import articles, grammar
+from actors.prompts import articles, book_summaries, grammar
 
-CorpusName = Literal["reviews", "articles", "summaries"]
-"""As `base_model.texts` names them: reviews; articles, a few of which a summary follows; and
-articles that one follows each, which are demonstrations."""
+CorpusName = Literal["reviews", "articles", "summaries", "books"]
+"""As `base_model.texts` names them: reviews; articles, a few of which a summary follows;
+articles that one follows each, which are demonstrations; and those of the nodes of books."""
 
 
 def corpus(name: CorpusName, count: int, seed: int) -> list[str]:
@@ -21,6 +21,8 @@ def corpus(name: CorpusName, count: int, seed: int) -> list[str]:
             return articles.article_corpus(count, seed, summarised_share=articles.SUMMARISED_SHARE)
         case "summaries":
             return articles.article_corpus(count, seed)
+        case "books":
+            return book_summaries.book_corpus(count, seed)
 
 
 def corpus_vocabulary(name: CorpusName) -> Sequence[str]:

@@ -110,13 +110,22 @@ def prompt_from_record(
         text=text,
         messages=messages,
         token_ids=token_ids,
-        language=_language_of(record, language_field, where),
+        language=language_of(record, language_field, where),
     )
 
 
-def _language_of(record: dict[str, object], field: str, where: str) -> str:
-    """Return the language that a record gives; "" where it gives none, or null as tables do."""
-    given = record.get(field) if field else None
+def language_of(record: object, field: str, where: str) -> str:
+    """Return the language that a record gives; "" where it gives none, or null as tables do.
+
+    Args:
+        record: A mapping; anything else gives none.
+        field: The key; "": none.
+        where: What errors name.
+
+    Raises:
+        InputError: What it gives is no language.
+    """
+    given = record.get(field) if field and isinstance(record, dict) else None
     if given is None or given == "":
         return ""
     problem = "is no text" if not isinstance(given, str) else why_no_language(given)

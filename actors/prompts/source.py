@@ -1,21 +1,26 @@
-"""From a config to a prompt source, and the two kinds of source there are.
+"""From a config to a prompt source, and the three kinds of source there are.
 
-In both, prompt number n is a pure function of (seed, n): `GeneratedPrompts` (in `generated`) write
-it afresh, `FilePrompts` finds it in the shuffled order of its epoch.
+In two, prompt number n is a pure function of (seed, n): `GeneratedPrompts` (in `generated`) write
+it afresh, `FilePrompts` finds it in the shuffled order of its epoch. `BookPrompts` (in
+`book_prompts`) are made of responses too.
 """
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING
 
 from actors.prompts.article_prompts import ArticlePrompts
+from actors.prompts.book_files import read_books
+from actors.prompts.book_prompts import BookPrompts
 from actors.prompts.config import PromptsConfig
+from actors.prompts.epochs import Epochs
 from actors.prompts.generated import GeneratedPrompts
 from actors.prompts.hub import read_hub
 from actors.prompts.jsonl import read_jsonl
+from actors.prompts.node_prompts import NodePrompts
 from actors.prompts.records import PromptReader
 from actors.prompts.reviews import ReviewPrompts
+from actors.prompts.shelves import FileShelf, GeneratedShelf, Shelf
 from protocol.logs import logger_of
 from protocol.messages import Prompt
 from protocol.model_folder import ModelFolder
@@ -34,11 +39,9 @@ class FilePrompts:
     def __init__(self, prompts: Sequence[Prompt], *, seed: int, shuffle: bool) -> None:
         """Take the list, which must not be empty, and what orders it."""
         self._prompts = tuple(prompts)
-        self._seed = seed
+        self._epochs = Epochs(len(self._prompts), seed=seed, shuffle=shuffle)
         self._shuffle = shuffle
         self._num_drawn = 0
-        self._epoch = -1
-        self._order: list[int] = []
 
     def reseeded(self, seed: int) -> FilePrompts:
         """Return another stream of the same list, at its beginning; nothing is read again."""
@@ -55,13 +58,7 @@ class FilePrompts:
         self._num_drawn += count
 
     def _at(self, position: int) -> Prompt:
-        epoch, index = divmod(position, len(self._prompts))
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._order = list(range(len(self._prompts)))
-            if self._shuffle:
-                random.Random(f"{self._seed}-{epoch}").shuffle(self._order)
-        return self._prompts[self._order[index]]
+        return self._prompts[self._epochs.at(position)[1]]
 
 
 def build_prompt_source(
@@ -69,17 +66,20 @@ def build_prompt_source(
     tokenizer: Tokenizer,
     *,
     room_tokens: int | None = None,
+    response_tokens: int | None = None,
     model: ModelFolder | None = None,
-) -> GeneratedPrompts | FilePrompts:
+) -> GeneratedPrompts | FilePrompts | BookPrompts:
     """Build the prompt source that the config names.
 
     Args:
         config: Which, and how it is read.
         tokenizer: The policy's, as Hugging Face's library has it.
         room_tokens: What the model's context leaves for a prompt, the response taken off.
+        response_tokens: Tokens of a response at most, where prompts are made of responses.
         model: Whose embeddings the prompts' tokens must be within; None takes any token.
 
     Raises:
+        ConfigError: Long texts are cut up so that their nodes' prompts would have no room.
         MissingError: The file or dataset is not there.
         InputError: It is not what it says, or a prompt is too long; file and line are named.
         ResourceError: The Hugging Face hub cannot be reached.
@@ -93,6 +93,9 @@ def build_prompt_source(
         )
     if config.source == "articles":
         return ArticlePrompts(policy, seed=config.seed, longest=longest)
+    if config.source == "books":
+        nodes = NodePrompts(policy, config.books, longest=longest, response_tokens=response_tokens)
+        return BookPrompts(_shelf(config, nodes, model), nodes)
     read = read_jsonl if config.source == "jsonl" else read_hub
     language_field = config.language_field
     if language_field is None:
@@ -107,6 +110,13 @@ def build_prompt_source(
     prompts = read(config, reader)
     _warn_of_control_texts(prompts, policy)
     return FilePrompts(prompts, seed=config.seed, shuffle=config.shuffle)
+
+
+def _shelf(config: PromptsConfig, nodes: NodePrompts, model: ModelFolder | None) -> Shelf:
+    if not config.path:
+        return GeneratedShelf(nodes, config.books, seed=config.seed)
+    texts = read_books(config, nodes, model)
+    return FileShelf(texts, seed=config.seed, shuffle=config.shuffle)
 
 
 def _warn_of_control_texts(prompts: Sequence[Prompt], policy: PolicyTokenizer) -> None:

@@ -15,6 +15,7 @@ from cluster.commands.shared import STORED, json_option, one_line_errors, run_ar
 if TYPE_CHECKING:
     from label_queue.ledger_place import LedgerPlace
     from label_queue.oversight.trace import LabelerTrace, LabelTrace, PolicyTrace
+    from protocol.text_tree import TextNode
 
 
 @click.command()
@@ -210,6 +211,7 @@ def _in_words(found: LabelTrace | PolicyTrace | LabelerTrace) -> str:
                 f"  seq {line.seq:<13} {line.type} {line.outcome or ''}".rstrip()
                 for line in map(label_line, found.revisions)
             ),
+            *([] if found.node is None else [f"  of                {inert(_place(found.node))}"]),
             f"  written by        policy versions {_spans(found.candidate_versions)}",
         ]
     else:
@@ -218,6 +220,10 @@ def _in_words(found: LabelTrace | PolicyTrace | LabelerTrace) -> str:
             f"learned (seq {found.first_seq} to {found.last_seq})"
         ]
     return "\n".join([*head, *touched])
+
+
+def _place(node: TextNode) -> str:
+    return f"{node.document_id}, node {node.node_id}, height {node.height}"
 
 
 def _spans(versions: tuple[int, ...]) -> str:

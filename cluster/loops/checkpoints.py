@@ -24,6 +24,7 @@ from cluster.loops.drafting import DrafterState
 from cluster.loops.staleness import BoundState
 from protocol.errors import BundleCorrupt, MissingError
 from protocol.files import flush, writing
+from protocol.text_tree import TreesState
 
 FORMAT = 1
 MEND_DISK = "see to the disk of the run's folder"
@@ -48,6 +49,8 @@ class RunCheckpoint:
     """Sequence number up to which each reward version learned the ledger."""
     num_unscored: int
     """Rollouts dropped for want of a score since the start."""
+    trees: TreesState | None = None
+    """How far the training stream is, where its prompts are made of responses."""
 
 
 _CHECKPOINT = TypeAdapter(RunCheckpoint)

@@ -66,6 +66,7 @@ class RunCut:
             bound=self._bound.state_at(policy.version),
             drafter=self._drafter.state,
             num_prompts=self._prompts.num_drawn,
+            trees=self._prompts.trees,
             guards=self._guards.state,
             least_reward_version=self._reward_guard.least_version,
             ledger_seq_of_reward=dict(self._steps.ledger_seq_of_reward),
@@ -80,8 +81,8 @@ class RunCut:
         Returns:
             What is to be drawn, and what is to be scored, each in the order of its admission.
         """
+        self._prompts.resume(kept.num_prompts, kept.trees)  # first: the bound tells it of drops
         self._bound.resume(kept.bound, self._steps.policy.version)
-        self._prompts.skip(kept.num_prompts)
         self._drafter.resume(kept.drafter)
         self._reward_guard.least_version = kept.least_reward_version
         self._steps.ledger_seq_of_reward |= kept.ledger_seq_of_reward

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from cluster.loops.fleet import RolloutFleet
@@ -17,10 +17,13 @@ from protocol.labels import QueryDraft, QueryOrder
 from protocol.messages import Prompt, Purpose, Rollout, RolloutRequest, Sampling
 from protocol.ports import PromptSource
 from protocol.seeds import derived_seed
+from protocol.text_tree import TreesState
 
 # A response without its cut token is never sent to people [Z], nor one like another of its query;
 # it is drawn again, this often.
 MAX_REDRAWS = 8
+# Rounds in which ρ is sampled where prompts are made of responses, so that some are.
+REFERENCE_ROUNDS = 4
 
 
 def draw_prompts(source: PromptSource, count: int) -> list[Prompt]:
@@ -48,6 +51,8 @@ class DrafterState:
     """Prompts of its own stream that were drawn."""
     num_resumed: int = 0
     """How often the run was resumed: names requests for people apart from those that were lost."""
+    trees: TreesState | None = None
+    """How far its stream is, where its prompts are made of responses."""
 
 
 class Drafter:
@@ -58,6 +63,7 @@ class Drafter:
         prompts: Where prompts come from when an order brings none.
         sampling: As in training: people judge what the policy is trained on.
         seed: Of the run, from which each request gets a seed of its own; None: the engine chooses.
+        are_left_behind: Whether any of some policy versions is one that a rollback left behind.
     """
 
     def __init__(
@@ -66,15 +72,17 @@ class Drafter:
         prompts: PromptSource,
         sampling: Sampling,
         seed: int | None = None,
+        are_left_behind: Callable[[Sequence[int]], bool] = lambda _: False,
     ) -> None:
         self._fleet = fleet
         self._prompts = PromptCursor(prompts)
         self._sampling = sampling
         self._seed = seed
+        self._are_left_behind = are_left_behind
         self._num_requests: Counter[Purpose] = Counter()
         self._num_resumed = 0
         self.first_reference_draws: tuple[Rollout, ...] = ()
-        """The first draw of each response of ρ that was asked for, ended or not."""
+        """The first draw of each response of ρ that was asked for first, ended or not."""
         self.num_alike = 0
         """Responses so far that were like another of their draft."""
 
@@ -85,6 +93,7 @@ class Drafter:
         are: who gave the order drops it, and so knows why it brought nothing.
         """
         await self._fleet.wait_for_version(order.least_version)
+        self._prompts.forget(self._are_left_behind)
         prompts = order.prompts or draw_prompts(self._prompts, order.num_drafts)
         drawn = await self.draw_complete(prompts, order.num_candidates, "query")
         return [
@@ -105,8 +114,11 @@ class Drafter:
         num_each = max(2, labels.num_candidates // 2)
         num_queries = math.ceil(labels.total * labels.validation_share)
         num_prompts = max(num_queries, math.ceil(num_rollouts / num_each))
-        prompts = draw_prompts(self._prompts, num_prompts)
-        drawn = await self.draw_complete(prompts, num_each, "reference")
+        at_once = math.ceil(num_prompts / (REFERENCE_ROUNDS if self._prompts.listens else 1))
+        drawn: list[list[Rollout]] = []
+        while len(drawn) < num_prompts:
+            prompts = draw_prompts(self._prompts, min(at_once, num_prompts - len(drawn)))
+            drawn += await self.draw_complete(prompts, num_each, "reference")
         rollouts = [rollout for group in drawn if len(group) == num_each for rollout in group]
         if not rollouts:
             raise InputError(
@@ -124,6 +136,7 @@ class Drafter:
         """
         complete: list[list[Rollout]] = [[] for _ in prompts]
         alike: list[list[Rollout]] = [[] for _ in prompts]
+        endless: dict[int, Rollout] = {}
         for _ in range(1 + MAX_REDRAWS):
             wanted = [
                 index
@@ -139,10 +152,14 @@ class Drafter:
                 refuse_endless(rollouts)
             for index, rollout in zip(wanted, rollouts, strict=True):
                 if not rollout.is_complete:
+                    endless[index] = rollout
                     continue
                 is_alike = purpose == "query" and is_like_any(rollout, complete[index])
                 (alike if is_alike else complete)[index].append(rollout)
         self.num_alike += sum(map(len, alike))
+        # What people see first of a prompt's responses, or, where none ended, what came last.
+        first = [kept[0] if kept else endless.get(index) for index, kept in enumerate(complete)]
+        self._prompts.responded([rollout for rollout in first if rollout is not None])
         return [(kept + spare)[:num_responses] for kept, spare in zip(complete, alike, strict=True)]
 
     def requests(self, prompts: Sequence[Prompt], purpose: Purpose) -> list[RolloutRequest]:
@@ -173,12 +190,15 @@ class Drafter:
             num_requests=dict(self._num_requests),
             num_prompts=self._prompts.num_drawn,
             num_resumed=self._num_resumed,
+            trees=self._prompts.trees,
         )
 
     def resume(self, state: DrafterState) -> None:
         """Go on from what was kept, before anything was drawn."""
         self._num_requests = Counter(state.num_requests)
-        self._prompts.skip(state.num_prompts - self._prompts.num_drawn)
+        # What was being drawn for people is lost, and nobody will tell of it.
+        trees = None if state.trees is None else state.trees.with_all_due_again()
+        self._prompts.resume(state.num_prompts, trees)
         self._num_resumed = state.num_resumed + 1
 
     def _sampling_of(self, rollout_id: str) -> Sampling:

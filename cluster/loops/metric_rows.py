@@ -18,6 +18,8 @@ from protocol.messages import ExperienceBatch, PolicyVersion, ScoredRollout, Ste
 from protocol.ports import MetricSink
 
 Row = dict[str, float]
+HIGHEST = 3
+"""Nodes of long texts that stand this high, or higher, are one in metrics."""
 
 
 class MetricRows:
@@ -189,15 +191,10 @@ class MetricRows:
             "rollout/length_mean": fmean(item.rollout.num_kept for item in scored),
             "rollout/truncated_rate": fmean(not item.rollout.is_complete for item in scored),
         }
-        if self._gold is not None:
-            row["reward/gold_mean"] = fmean(
-                self._gold.score(
-                    in_one_text(item.rollout.prompt.text, item.rollout.prompt.messages),
-                    item.rollout.text,
-                )
-                for item in scored
-            )
-        return row
+        golds = [] if self._gold is None else [_gold_of(self._gold, item) for item in scored]
+        if golds:
+            row["reward/gold_mean"] = fmean(golds)
+        return row | _by_height(scored, golds)
 
     def _drawn(self) -> Row:
         """Return what the actors drew, once they were looked at since learning began."""
@@ -208,6 +205,34 @@ class MetricRows:
         # Stamped here, so that the rows' times rise in the order in which they were written.
         self._latest.update(row)
         self._metrics.write({"time/wall_s": self._clocks.wall_s, **row})
+
+
+def _gold_of(gold: Gold, item: ScoredRollout) -> float:
+    prompt = item.rollout.prompt
+    return gold.score(in_one_text(prompt.text, prompt.messages), item.rollout.text)
+
+
+def _by_height(scored: Sequence[ScoredRollout], golds: Sequence[float]) -> Row:
+    """Return mean scores, and mean hidden scores if there are any, by their nodes' heights."""
+    nodes = [item.rollout.prompt.node for item in scored]
+    heights = [None if node is None else min(node.height, HIGHEST) for node in nodes]
+    scores = [item.score.value for item in scored]
+
+    def mean(values: Sequence[float], height: int) -> float | None:
+        those = [x for x, other in zip(values, heights, strict=False) if other == height]
+        return fmean(those) if those else None
+
+    found = {
+        "reward/score_mean_height_0": mean(scores, 0),
+        "reward/score_mean_height_1": mean(scores, 1),
+        "reward/score_mean_height_2": mean(scores, 2),
+        "reward/score_mean_height_3": mean(scores, HIGHEST),
+        "reward/gold_mean_height_0": mean(golds, 0),
+        "reward/gold_mean_height_1": mean(golds, 1),
+        "reward/gold_mean_height_2": mean(golds, 2),
+        "reward/gold_mean_height_3": mean(golds, HIGHEST),
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _of_version(policy: PolicyVersion) -> Row:

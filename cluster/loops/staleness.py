@@ -14,7 +14,8 @@ dropped and counted. So is, after a rollback, whatever the versions left behind 
 
 First admitted, first trained on: each has its place in the line from its admission on, and keeps
 it, put back or scored again. So with η = 0 a batch is in the order of its prompts, whoever was
-faster.
+faster; and in that order, when a step was taken, a prompt source hears of responses. One whose
+prompt was dropped takes it back.
 What a checkpoint keeps of it is `BoundState`.
 """
 
@@ -26,6 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cluster.loops.prompt_cursor import PromptCursor
 from label_queue.signals import Change
 from protocol.errors import VersionError
 from protocol.messages import PolicyVersion, Rollout, RolloutRequest, ScoredRollout
@@ -95,11 +97,15 @@ class StalenessBound:
     Args:
         batch_size: B, episodes a step.
         max_policy_lag: η, in versions; 0 is synchronous.
+        prompts: Hears what becomes of each rollout's prompt.
     """
 
-    def __init__(self, batch_size: int, max_policy_lag: int) -> None:
+    def __init__(
+        self, batch_size: int, max_policy_lag: int, prompts: PromptCursor | None = None
+    ) -> None:
         self._batch_size = batch_size
         self._max_policy_lag = max_policy_lag
+        self._prompts = prompts
         self._states: dict[str, RolloutState] = {}
         self._places: dict[str, int] = {}
         self._requests: dict[str, RolloutRequest] = {}
@@ -200,6 +206,8 @@ class StalenessBound:
         for rollout in rollouts:
             self._end(rollout.rollout_id, "dropped", _DROPPED_FROM)
         self._line = [each for each in self._line if each.rollout.rollout_id in self._states]
+        if self._prompts is not None:
+            self._prompts.unanswered([rollout.prompt for rollout in rollouts])
         self._change.notify()
 
     # ── the learner's door ───────────────────────────────────────────────────────────────────
@@ -233,6 +241,8 @@ class StalenessBound:
         for each in scored:
             self._end(_id(each), "trained on", frozenset({RolloutState.BEING_TRAINED_ON}))
         self.num_trained += len(scored)
+        if self._prompts is not None:
+            self._prompts.responded([each.rollout for each in scored])
 
     def roll_back(self, restored: PolicyVersion) -> None:
         """Drop, now and from now on, what the versions that a rollback left behind have written.
@@ -244,11 +254,16 @@ class StalenessBound:
         self._num_skipped += 1
         self._left_behind.append(range(restored.restored_from + 1, restored.version))
         self._refuse_unfit(restored.version)
+        if self._prompts is not None:
+            self._prompts.forget(self.are_left_behind)
 
     def is_left_behind(self, rollout: Rollout) -> bool:
         """Whether any of it was written by a version that a rollback, or a resume, left behind."""
-        wrote = rollout.policy_versions
-        return any(v in gone for gone in self._left_behind for v in wrote)
+        return self.are_left_behind(rollout.policy_versions)
+
+    def are_left_behind(self, versions: Sequence[int]) -> bool:
+        """Whether any of these versions is one that a rollback, or a resume, left behind."""
+        return any(version in gone for gone in self._left_behind for version in versions)
 
     # ── over a restart ───────────────────────────────────────────────────────────────────────
 

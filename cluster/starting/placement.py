@@ -47,7 +47,7 @@ from learners.shell import LearnerRank, RewardTrainerRank
 from protocol.bearer import REWARD_TOKEN, token_sha256
 from protocol.fits import RewardVersion
 from protocol.messages import PolicyVersion, Prompt
-from protocol.ports import OpenStore, RewardTrainer
+from protocol.ports import ListeningPromptSource, OpenStore, RewardTrainer
 from protocol.remote import Remote, spawn
 from protocol.seeds import derived_seed
 from reward_service.client import RewardClient
@@ -183,7 +183,11 @@ class Placement:
         # A run that goes on has its blocks already, and takes no others, whatever a file holds now.
         if texts.pretraining is not None and not self._folder.pretraining.exists():
             await asyncio.to_thread(texts.pretraining.write, self._folder.pretraining)
-        return self.texts.query_prompts.draw(NUM_PINNED_PROMPTS)
+        prompts = self.texts.query_prompts
+        pinned = prompts.draw(NUM_PINNED_PROMPTS)
+        if isinstance(prompts, ListeningPromptSource):
+            prompts.unanswered(pinned)  # nobody is asked about these
+        return pinned
 
     async def _start_label_queue(self) -> RemoteLabelQueue:
         options = {**QUEUE_OPTIONS, **on_this_node(), "name": QUEUE_NAME}

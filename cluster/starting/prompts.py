@@ -86,7 +86,11 @@ def prompt_sources(config: RunConfig, policy_path: Path) -> tuple[PromptSource, 
             "longer context"
         )
     train = build_prompt_source(
-        config.prompts, load_tokenizer(policy_path), room_tokens=room, model=model
+        config.prompts,
+        load_tokenizer(policy_path),
+        room_tokens=room,
+        response_tokens=config.response.max_tokens,
+        model=model,
     )
     # Query prompts come from a stream of their own, so that how often people are asked does not
     # change which prompts are trained on.

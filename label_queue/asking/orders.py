@@ -274,6 +274,7 @@ class QueryMaker:
             prompt_text=draft.prompt.text,
             prompt_messages=draft.prompt.messages,
             prompt_language=draft.prompt.language,
+            prompt_node=draft.prompt.node,
             prompt_token_ids=draft.prompt.token_ids,
             candidates=tuple(_candidate(query_id, rollouts[i]) for i in order_drawn),
             reward_version=draft.reward_version,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from protocol.labels import Candidate, ComparisonQuery
 from protocol.messages import ChatMessage
+from protocol.text_tree import TextNode
 from protocol.tokenizing import PolicyTokenizer
 
 
@@ -19,6 +20,8 @@ class ShownPrompt:
     """The chat, oldest turn first; empty for a plain prompt."""
     language: str = ""
     """Language of prompt and responses (BCP 47), where it is said; "": `prompts.language`."""
+    node: TextNode | None = None
+    """Where in a long text's tree it stands; None: it is of no such text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +36,10 @@ class ShownCandidate:
 def shown_prompt(query: ComparisonQuery) -> ShownPrompt:
     """Return a query's prompt as people see it."""
     return ShownPrompt(
-        text=query.prompt_text, messages=query.prompt_messages, language=query.prompt_language
+        text=query.prompt_text,
+        messages=query.prompt_messages,
+        language=query.prompt_language,
+        node=query.prompt_node,
     )
 
 

@@ -16,12 +16,14 @@ reads, its CSRF token in `X-Andon-CSRF`; either alone says who the labeler is. A
 task looks like this, its candidates in the order drawn for this labeler, models unnamed:
 
     {"assignment_id": "0199…", "query_id": "0199…", "run_id": "demo-1", "kind": "best_of_k",
-     "prompt": {"text": "the soup here was", "messages": [], "language": ""},
+     "prompt": {"text": "the soup here was", "messages": [], "language": "", "node": null},
      "candidates": [{"candidate_id": "c-9f2e…", "text": " warm and …"}, …],
      "lease_until": 1760000000.0, "guideline_version": "1"}
 
 a chat has turns in place of a text, {"text": "", "messages": [{"role": "user", "content": "…"}]},
 a prompt whose source says its language has it, "language": "de", and the others are in the run's;
+the prompt of a node of a long text says which it is, here the first of the second part's three,
+"node": {"document_id": "books-000017", "path": [2, 1], "siblings": [2, 3], "height": 0, …};
 the smallest answer is like this:
 
     {"assignment_id": "0199…", "outcome": "choice", "choice": "c-9f2e…"}

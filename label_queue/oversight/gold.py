@@ -186,6 +186,7 @@ class GoldKeeping:
             candidates=before.candidates if edit.candidates is None else edit.candidates,
             answer=edit.answer,
             language=before.language,
+            node=before.node,
         )
         if len(task.candidates) != len(before.candidates):
             raise InvalidLabel(

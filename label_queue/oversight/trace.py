@@ -23,6 +23,7 @@ from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger_place import LedgerPlace
 from protocol.errors import InputError
 from protocol.labels import LabelChange, PolicyProvenance
+from protocol.text_tree import TextNode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,8 @@ class LabelTrace:
     label_id: str
     labeler_id: str
     query_id: str
+    node: TextNode | None
+    """Where in a long text's tree the query's prompt stands; None: it is of no such text."""
     revisions: tuple[LabelChange, ...]
     """All revisions of the label, oldest first; the newest stands."""
     candidate_versions: tuple[int, ...]
@@ -101,6 +104,7 @@ class Trace:
             label_id=label_id,
             labeler_id=revisions[0].labeler_id,
             query_id=query.query_id,
+            node=query.prompt_node,
             revisions=revisions,
             candidate_versions=tuple(each.policy_version for each in query.candidates),
             reward_versions=rewards,

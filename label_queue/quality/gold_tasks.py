@@ -12,7 +12,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +26,7 @@ from protocol.files import read_text
 from protocol.labels import Candidate, ComparisonQuery
 from protocol.messages import ChatMessage
 from protocol.settings import LanguageTag
+from protocol.text_tree import TextNode
 
 BY_OWNER = "owner"
 """The selector of gold that the owner made: an event says from when on it is asked."""
@@ -51,6 +52,8 @@ class GoldTask(BaseModel):
     """Index of the best candidate."""
     language: LanguageTag = ""
     """Its language, as in a prompt file: gold without one would be told from prompts with one."""
+    node: TextNode | None = None
+    """Where in a long text's tree the prompt stands; needed where all other prompts do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +168,7 @@ def task_of(template: ComparisonQuery) -> GoldTask:
         candidates=tuple(each.text for each in template.candidates),
         answer=ids.index(template.gold_answer),
         language=template.prompt_language,
+        node=template.prompt_node,
     )
 
 
@@ -177,7 +181,9 @@ def _template(
         said = ["gold chat", json.dumps(as_mappings(messages))]
     # Only where it is said: the same gold file makes the same ids as before there were languages.
     language = [f"in {task.language}"] if task.language else []
-    query_id = _digest_id(*said, *task.candidates, str(task.answer), *language)
+    # Likewise of where it stands in a long text.
+    node = [] if task.node is None else [f"at {json.dumps(asdict(task.node))}"]
+    query_id = _digest_id(*said, *task.candidates, str(task.answer), *language, *node)
     candidates = _candidates(task, query_id)
     return ComparisonQuery(
         query_id=query_id,
@@ -198,6 +204,7 @@ def _template(
         num_wanted=0,
         gold_answer=candidates[task.answer].candidate_id,
         prompt_language=task.language,
+        prompt_node=task.node,
     )
 
 

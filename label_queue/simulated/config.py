@@ -8,7 +8,7 @@ from pydantic import Field
 
 from protocol.settings import Fraction, Seed, Settings
 
-GoldName = Literal["reviews", "descriptiveness", "summaries", "vader"]
+GoldName = Literal["reviews", "descriptiveness", "summaries", "books", "vader"]
 """The gold scores there are; `gold/registry.py` finds them."""
 
 

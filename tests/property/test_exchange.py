@@ -8,6 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.prompts.text_tree import tree_over
 from label_queue.exchange.line_file import write_lines
 from label_queue.exchange.record_lines import read_records, record_lines
 from label_queue.folds.dataset import build_dataset
@@ -31,6 +32,7 @@ TEXTS = st.text(max_size=20)
 TURNS = st.builds(
     ChatMessage, role=st.sampled_from(["system", "user", "assistant", "tool"]), content=TEXTS
 )
+NODES = st.sampled_from(tree_over("abcdefg", 3, "book").nodes).map(lambda node: node.place)
 OUTCOMES: tuple[Outcome, ...] = ("choice", "tie", "skip", "both_bad", "flag")
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -44,6 +46,7 @@ def ledgers(draw: st.DrawFn) -> MemoryLedger:
             prompt_text=draw(TEXTS),
             prompt_messages=tuple(draw(st.lists(TURNS, max_size=3))),
             selection_probability=draw(NUMBERS),
+            prompt_node=draw(st.none() | NODES),
         )
         for number in range(2)
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from cluster.loops.turns import LearnerInTurns, Turns
 from cluster.recordings.recorder import Recorder
 from cluster.recordings.streams import Recordings
 from cluster.run_folder import RunFolder
+from protocol.ports import PromptSource
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_policy
@@ -90,6 +91,7 @@ class World:
         self.anchors: tuple[AnchorPair, ...] = ()
         self.checkpoints = RunCheckpoints(folder / "checkpoints", folder / "policy", every_steps=2)
         self.policy = make_policy()
+        self.new_prompts: Callable[[], PromptSource] = FakePrompts
         self.resumed: RunCheckpoint | None = None
         self._recordings = Recordings(folder)
         self._journal = Journal(self._recordings, self.sink, now=lambda: 100.0)
@@ -110,8 +112,8 @@ class World:
         turns = Turns() if self.config.cluster.colocation == "turns" else None
         fleet = RolloutFleet(self.actors, requests_per_call=4, turns=turns)
         parts = Parts(
-            prompts=FakePrompts(),
-            query_prompts=FakePrompts(),
+            prompts=self.new_prompts(),
+            query_prompts=self.new_prompts(),
             fleet=fleet,
             learner=self.learner if turns is None else LearnerInTurns(self.learner, turns),
             reward_trainer=self.trainer,

@@ -36,9 +36,12 @@ from protocol.labels import (
 )
 from protocol.messages import Prompt
 from protocol.seq_ranges import as_ranges
+from protocol.text_tree import TextNode
 from tests.support.messages import make_prompt, make_request, make_rollout
 
 CordT = TypeVar("CordT", bound=CordEvent)
+NODE = TextNode(document_id="books-000017", path=(2, 1), siblings=(2, 3), height=0, num_children=0)
+"""The first leaf below the second of two parts."""
 
 
 class ManualClock:

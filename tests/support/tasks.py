@@ -8,6 +8,7 @@ from label_queue.folds.shown import ShownCandidate, ShownPrompt
 from label_queue.labeling.tasks import Task
 from protocol.labels import QueryKind
 from protocol.messages import ChatMessage
+from protocol.text_tree import TextNode
 
 TEXTS = (
     " warm and generous, like a good neighbour.",
@@ -24,6 +25,7 @@ def make_task(
     texts: Sequence[str] = TEXTS,
     prompt: str | Sequence[ChatMessage] = "the soup was",
     language: str = "",
+    node: TextNode | None = None,
 ) -> Task:
     """Task "a0" of query "q0" with candidates "a0-0", "a0-1" and so on."""
     return Task(
@@ -31,7 +33,7 @@ def make_task(
         query_id=f"q{number}",
         run_id="run-1",
         kind=kind,
-        prompt=ShownPrompt(text=prompt, language=language)
+        prompt=ShownPrompt(text=prompt, language=language, node=node)
         if isinstance(prompt, str)
         else ShownPrompt(text="", messages=tuple(prompt), language=language),
         candidates=tuple(

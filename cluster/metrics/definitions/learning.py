@@ -110,6 +110,14 @@ KL = section(
     },
 )
 
+_NODES = {
+    0: "the passages",
+    1: "the nodes just above passages",
+    2: "the nodes of height 2",
+    3: "the nodes of height 3 or more",
+}
+"""Heights that metrics tell apart, in words."""
+
 REWARD = section(
     "reward",
     POLICY_STEP,
@@ -148,6 +156,22 @@ REWARD = section(
             "Mean hidden score of the batch; nothing learns from it.",
             "each step, in tasks that have one",
         ),
+        **{
+            f"score_mean_height_{height}": (
+                "1",
+                f"`reward/score_mean` over {which} of long texts alone.",
+                "each step that has such, of long texts",
+            )
+            for height, which in _NODES.items()
+        },
+        **{
+            f"gold_mean_height_{height}": (
+                "1",
+                f"`reward/gold_mean` over {which} of long texts alone.",
+                "each step that has such, of long texts, in tasks that have one",
+            )
+            for height, which in _NODES.items()
+        },
     },
 )
 

@@ -72,6 +72,14 @@ def news_of(stated: Sequence[Fact]) -> str:
     return stated[0].deed if stated else ""
 
 
+def deeds(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Give the deed of each clause that has one, and the words before it in the clause."""
+    for clause in _clauses(text.lower().split()):
+        at = next((place for place, word in enumerate(clause) if word in DEEDS), None)
+        if at is not None:
+            yield clause[at], clause[:at]
+
+
 def _clauses(tokens: Sequence[str]) -> Iterator[list[str]]:
     clause: list[str] = []
     for token in (*tokens, "."):

@@ -28,6 +28,10 @@ def gold_of(name: GoldName) -> Gold:
             from label_queue.simulated.gold.summaries import SummariesGold
 
             return SummariesGold()
+        case "books":
+            from label_queue.simulated.gold.books import BooksGold
+
+            return BooksGold()
         case "vader":
             from label_queue.simulated.gold.vader import VaderGold
 

@@ -42,20 +42,30 @@ class SummariesGold:
             response: The summary.
             gamma: A clause n clauses before the last counts gamma^n.
         """
-        article = facts(prompt)
-        known, news = set(article), news_of(article)
-        said = set()
-        values = []
-        for clause in clauses_facts(response):
-            value = 0.0
-            for fact in clause:
-                if fact in said:
-                    continue
-                said.add(fact)
-                if fact not in known:
-                    value -= FALSE_COST
-                else:
-                    value += NEWS_WORTH[fact.slot] if fact.deed == news else OTHER_WORTH
-            values.append(value)
-        words = response.lower().split()
-        return remembered(values, gamma) - WORD_COST * len(words) - repetition_cost(words)
+        return worth(prompt, response, frozenset({news_of(facts(prompt))}), gamma)
+
+
+def worth(prompt: str, response: str, news: frozenset[str], gamma: float) -> float:
+    """Return what a summary is worth.
+
+    Args:
+        prompt: What it sums up.
+        response: The summary.
+        news: The deeds whose facts are news.
+        gamma: A clause n clauses before the last counts gamma^n.
+    """
+    known, said = set(facts(prompt)), set()
+    values = []
+    for clause in clauses_facts(response):
+        value = 0.0
+        for fact in clause:
+            if fact in said:
+                continue
+            said.add(fact)
+            if fact not in known:
+                value -= FALSE_COST
+            else:
+                value += NEWS_WORTH[fact.slot] if fact.deed in news else OTHER_WORTH
+        values.append(value)
+    words = response.lower().split()
+    return remembered(values, gamma) - WORD_COST * len(words) - repetition_cost(words)

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from label_queue.ledger.records import LabelerToken
 from label_queue.ledger.sql import SqlLedger
 from protocol.labels import Excluded
 from tests.support.hand_made_ledger import fill
+from tests.support.labels import NODE, make_assignment, make_event, make_query
 
 EXCLUDE_BOB = ("labelers", "exclude", "bob", "--reason", "clicks")
 
@@ -273,6 +274,19 @@ def test_trace_from_a_label_a_labeler_and_a_policy(ended_run: RunFolder) -> None
     [revision] = told["revisions"]
     assert list(revision) == [field.name for field in fields(LabelEventLine)]
     assert (revision["type"], revision["seq"], revision["from_seq"]) == ("submit", 9, None)
+
+
+def test_trace_of_a_label_says_of_which_node_of_a_long_text_it_is(live_run: Any) -> None:
+    node = replace(NODE, document_id="\x1b[31mbooks-1")
+    query = make_query(1, prompt_node=node)
+    ledger = SqlLedger.open(live_run.folder.ledger, "demo-1")
+    ledger.write([query, make_assignment(query, "ann"), make_event(query, "ann", seq=1)])
+    ledger.close()
+    live_run.end()
+    told = andon("trace", "runs/demo-1", "--label", "1").output
+    assert "  of                \\x1b[31mbooks-1, node 2.1, height 0\n" in told
+    written = json.loads(andon("trace", "runs/demo-1", "--label", "1", "--json").output)
+    assert written["node"]["path"] == [2, 1]
 
 
 def test_trace_wants_one_thing(ended_run: RunFolder) -> None:

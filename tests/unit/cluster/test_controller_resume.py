@@ -31,7 +31,7 @@ async def start(world: World) -> None:
     await controller.run()
 
 
-async def resume(world: World) -> None:
+async def resume(world: World, *actors: FakeActor) -> None:
     """Go on as `andon resume` does, with other actors and another learner."""
     version = world.checkpoints.versions()[-1]
     announced = world.people.queue.state.policy_version
@@ -40,7 +40,7 @@ async def resume(world: World) -> None:
     await world.people.close()
     world.start_label_side(world.people.ledger)
     world.labels.drafts += drafts
-    world.actors = [FakeActor(), FakeActor()]
+    world.actors = list(actors) or [FakeActor(), FakeActor()]
     world.learner = FakeLearner(world.folder.path / "policy")
     world.policy = await world.learner.resume(
         version, version if announced <= version else announced + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from protocol.messages import Prompt, Rollout, RolloutRequest
 from tests.support.labels import make_config
 from tests.support.messages import SAMPLING, make_prompt, make_rollout
 from tests.support.parts import FakeActor, FakePrompts
+from tests.support.small_books import small_books
 
 
 def order(num_drafts: int, num_candidates: int, prompts: tuple[Prompt, ...] = ()) -> QueryOrder:
@@ -152,3 +154,66 @@ def test_seeded_requests_have_a_seed_each_which_follows_from_the_id() -> None:
     assert seeds(1) == seeds(1)
     assert len({*seeds(1), *seeds(2)}) == 6
     assert None not in seeds(1)
+
+
+async def test_a_node_s_first_response_feeds_its_parent_and_one_that_never_ends_does_too() -> None:
+    endless = Drawing(lambda request: not request.prompt.prompt_id.endswith("1.2"))
+    fleet = RolloutFleet([endless.actor], requests_per_call=4)
+    drafter = Drafter(fleet, small_books(), SAMPLING)
+
+    drafts = await drafter.fill(order(num_drafts=2, num_candidates=2))
+    [above] = await drafter.fill(order(num_drafts=1, num_candidates=2))
+
+    first = drafts[0].rollouts[0].text
+    last = f"very good {1 + 2 * (MAX_REDRAWS + 1)} ."
+    assert [draft.prompt.prompt_id for draft in drafts] == ["b0-0/1.1"]
+    assert above.prompt.prompt_id == "b0-0/1"
+    assert above.prompt.text == f"{first}\n{last} TL;DR:"
+
+
+async def test_what_a_rollback_leaves_behind_is_not_what_people_are_asked_to_sum_up() -> None:
+    actor = FakeActor()
+    actor.version = 3
+    fleet = RolloutFleet([actor], requests_per_call=4)
+    left_behind: list[int] = []
+    drafter = Drafter(
+        fleet,
+        small_books(),
+        SAMPLING,
+        None,
+        lambda versions: any(v in left_behind for v in versions),
+    )
+    await drafter.fill(order(num_drafts=4, num_candidates=2))
+    left_behind.append(3)
+    actor.version = 4
+    drafts = await drafter.fill(order(num_drafts=5, num_candidates=2))
+    assert [draft.prompt.prompt_id for draft in drafts] == [
+        "b0-0/1.1",
+        "b0-0/1.2",
+        "b0-0/2.1",
+        "b0-0/2.2",
+        "b1-0/1.1",
+    ]
+
+
+async def test_what_was_being_drawn_for_people_when_a_run_died_is_handed_out_again() -> None:
+    actor = FakeActor()
+    actor.may_answer.clear()
+    fleet = RolloutFleet([actor], requests_per_call=4)
+    drafter = Drafter(fleet, small_books(), SAMPLING)
+    filling = asyncio.create_task(drafter.fill(order(num_drafts=3, num_candidates=2)))
+    await asyncio.sleep(0)
+    kept = drafter.state
+    filling.cancel()
+    assert kept.trees is not None
+    assert len(kept.trees.handed_out) == 3
+
+    again = Drafter(RolloutFleet([FakeActor()], requests_per_call=4), small_books(), SAMPLING)
+    again.resume(kept)
+    drafts = await again.fill(order(num_drafts=4, num_candidates=2))
+    assert [draft.prompt.prompt_id for draft in drafts] == [
+        "b0-0/1.1",
+        "b0-0/1.2",
+        "b0-0/2.1",
+        "b0-0/2.2",
+    ]

@@ -11,9 +11,16 @@ import pytest
 from protocol.cord import CordState, Pulled
 from protocol.errors import ScoringFailed
 from protocol.messages import ChatMessage, Prompt, StepReport
+from protocol.text_tree import TextNode
 from tests.support.journal_desk import START, Desk, make_batch, make_reward, make_stats
 from tests.support.labels import make_cord
-from tests.support.messages import make_policy, make_request, make_rollout
+from tests.support.messages import (
+    make_policy,
+    make_prompt,
+    make_request,
+    make_rollout,
+    make_scored,
+)
 from tests.support.metric_proofs import proves
 
 
@@ -115,6 +122,54 @@ def test_a_step_s_row_is_whole(desk: Desk) -> None:
         "staleness/dropped": 0,
         "staleness/reward_lag": 0,
     }
+
+
+@proves(
+    "reward/score_mean_height_0",
+    "reward/score_mean_height_1",
+    "reward/score_mean_height_2",
+    "reward/score_mean_height_3",
+    "reward/gold_mean_height_0",
+    "reward/gold_mean_height_1",
+    "reward/gold_mean_height_2",
+    "reward/gold_mean_height_3",
+)
+def test_scores_of_a_long_text_s_nodes_are_told_apart_by_height(desk: Desk) -> None:
+    batch = make_batch(0, 0)
+    heights = [0, 0, 1, 1, 2, 3, 4, None]
+    scores = [0.0, 1.0, 2.0, 4.0, 5.0, 6.0, 8.0, 100.0]
+    scored = tuple(
+        make_scored(
+            replace(
+                make_rollout(),
+                prompt=replace(make_prompt(), node=node_at(height)),
+                text="x" * place,
+            ),
+            score,
+        )
+        for place, (height, score) in enumerate(zip(heights, scores, strict=True))
+    )
+    desk.step(replace(batch, rollouts=scored))
+    found = {name: x for name, x in desk.last_row.items() if "height" in name}
+    # Gold is the prompt's 12 letters less the response's.
+    assert found == {
+        "reward/score_mean_height_0": 0.5,
+        "reward/score_mean_height_1": 3.0,
+        "reward/score_mean_height_2": 5.0,
+        "reward/score_mean_height_3": 7.0,
+        "reward/gold_mean_height_0": 11.5,
+        "reward/gold_mean_height_1": 9.5,
+        "reward/gold_mean_height_2": 8.0,
+        "reward/gold_mean_height_3": 6.5,
+    }
+
+
+def node_at(height: int | None) -> TextNode | None:
+    if height is None:
+        return None
+    return TextNode(
+        document_id="b", path=(), siblings=(), height=height, num_children=2 if height else 0
+    )
 
 
 @proves("staleness/reward_lag")

@@ -14,6 +14,7 @@ from cluster.loops.checkpoints import RunCheckpoint, RunCheckpoints
 from cluster.loops.drafting import DrafterState
 from cluster.loops.staleness import BoundState
 from protocol.errors import BundleCorrupt, MissingError
+from protocol.text_tree import NodeSummary, TreesState
 from tests.support.messages import make_request, make_rollout, make_scored
 
 
@@ -31,12 +32,24 @@ def make_checkpoint(version: int) -> RunCheckpoint:
             unscored=((8, make_rollout(make_request(8), version)),),
             scored=((7, make_scored(make_rollout(make_request(7), version), 0.1 + 0.2)),),
         ),
-        drafter=DrafterState(num_requests={"train": 12, "query": 3}, num_prompts=5, num_resumed=1),
+        drafter=DrafterState(
+            num_requests={"train": 12, "query": 3},
+            num_prompts=5,
+            num_resumed=1,
+            trees=TreesState(next_document=1, next_leaf=0),
+        ),
         num_prompts=12,
         guards=GuardsState(kl_sign=KLSignState(), num_trips=2),
         least_reward_version=1,
         ledger_seq_of_reward={1: 40, 2: 73},
         num_unscored=3,
+        trees=TreesState(
+            next_document=4,
+            next_leaf=2,
+            ready=((2, 6), (3, 0)),
+            handed_out=(("b/1", 2, 5),),
+            summaries=(NodeSummary(document=2, node=1, text="so.", policy_versions=(3, 4)),),
+        ),
     )
 
 

@@ -1,12 +1,14 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
+from cluster.loops.prompt_cursor import PromptCursor
 from cluster.loops.staleness import RolloutState, StalenessBound
 from protocol.errors import VersionError
-from protocol.messages import Rollout, RolloutRequest, ScoredRollout
+from protocol.messages import Prompt, Rollout, RolloutRequest, ScoredRollout
+from protocol.text_tree import TreesState
 from tests.support.messages import (
     make_policy,
     make_request,
@@ -233,3 +235,63 @@ async def test_waits_until_enough_is_there() -> None:
     wait_in_line(bound, [rollout_at(1, 0)])
 
     assert len(await taking) == 2
+
+
+class Heard:
+    """A listening prompt source that writes down what it is told."""
+
+    state = TreesState(next_document=0, next_leaf=0)
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def draw(self, count: int) -> list[Prompt]:
+        return []
+
+    def skip(self, count: int) -> None:
+        pass
+
+    def responded(self, rollouts: Sequence[Rollout]) -> None:
+        self.told += [f"responded {each.prompt.prompt_id}" for each in rollouts]
+
+    def unanswered(self, prompts: Sequence[Prompt]) -> None:
+        self.told += [f"unanswered {each.prompt_id}" for each in prompts]
+
+    def forget(self, is_left_behind: Callable[[Sequence[int]], bool]) -> None:
+        self.told.append(f"forget {[v for v in range(9) if is_left_behind((v,))]}")
+
+    def resume(self, state: TreesState) -> None:
+        self.told.append("resume")
+
+
+async def test_a_prompt_source_that_listens_hears_once_what_became_of_each_prompt() -> None:
+    heard = Heard()
+    bound = StalenessBound(batch_size=2, max_policy_lag=3, prompts=PromptCursor(heard))
+    wait_in_line(bound, [rollout_at(number, 0) for number in (1, 0, 2, 3, 4)])
+    taken = await bound.take(2, 0)
+    bound.put_back(taken)
+    assert heard.told == []
+    taken = await bound.take(2, 0)
+    bound.trained(taken)
+    bound.drop([rollout_at(2, 0)])
+    assert heard.told == ["responded p-1", "responded p-0", "unanswered p-2"]
+
+
+async def test_it_hears_of_rollouts_refused_and_left_behind() -> None:
+    heard = Heard()
+    bound = StalenessBound(batch_size=1, max_policy_lag=2, prompts=PromptCursor(heard))
+    bound.announce(4)
+    wait_in_line(bound, [rollout_at(0, 0), rollout_at(1, 4), rollout_at(2, 3)])
+    await bound.take(1, 4)
+    assert heard.told == ["unanswered p-0"]
+    bound.roll_back(replace(make_policy(5), restored_from=2))
+    assert heard.told[1:] == ["unanswered p-2", "forget [3, 4]"]
+
+
+def test_a_resumed_bound_hands_back_what_the_lost_versions_made_unfit() -> None:
+    heard = Heard()
+    first = StalenessBound(batch_size=1, max_policy_lag=1)
+    wait_in_line(first, [rollout_at(0, 0), rollout_at(1, 1)])
+    again = StalenessBound(batch_size=1, max_policy_lag=1, prompts=PromptCursor(heard))
+    again.resume(first.state_at(1), 2)
+    assert heard.told == ["unanswered p-0"]

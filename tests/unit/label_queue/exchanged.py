@@ -14,6 +14,7 @@ from label_queue.ledger.records import (
 from protocol.cord import Pulled
 from protocol.labels import LabelChange, LabelEvent, PolicyProvenance
 from tests.support.labels import (
+    NODE,
     make_assignment,
     make_event,
     make_exclusion,
@@ -24,7 +25,7 @@ from tests.support.labels import (
 from tests.support.memory_ledger import MemoryLedger
 
 RUN = "run-1"
-PAIR, FOUR = make_query(0, versions=(1, 1), kind="pair"), make_query(1)
+PAIR, FOUR = make_query(0, versions=(1, 1), kind="pair"), make_query(1, prompt_node=NODE)
 RANKED = make_query(2, versions=(1, 1, 1), kind="ranking")
 SECRET = "0123456789abcdef" * 4
 

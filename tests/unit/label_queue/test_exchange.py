@@ -67,9 +67,12 @@ def training_set(place: LedgerPlace, seq: int) -> bytes:
     return dataset_bytes(build_dataset(queries, events, seq, DatasetRules()))
 
 
-def test_a_record_from_before_there_were_messages_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("field", "none"), [("prompt_messages", []), ("prompt_node", None)])
+def test_a_record_from_before_there_were_messages_or_long_texts_is_read(
+    tmp_path: Path, field: str, none: object
+) -> None:
     lines = ours(everything())
-    assert first(lines, "query").pop("prompt_messages") == []
+    assert first(lines, "query").pop(field) == none
     path = tmp_path / "older.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     import_file(path, tmp_path / "copy.sqlite", at_time=0.0)

@@ -9,6 +9,7 @@ import pytest
 
 from cluster.config_file import parse_config
 from label_queue.simulated.config import GoldName
+from label_queue.simulated.gold.books import BooksGold
 from label_queue.simulated.gold.descriptiveness import DescriptivenessGold, description
 from label_queue.simulated.gold.port import Gold
 from label_queue.simulated.gold.registry import gold_of
@@ -44,6 +45,18 @@ class TestSummariesGold(GoldContract, of=SummariesGold):
 
     def gold(self) -> Gold:
         return SummariesGold()
+
+
+class TestBooksGold(GoldContract, of=BooksGold):
+    prompt = (
+        "the mayor opened seven schools in lisbon . a year ago the baker sold two boats .\n"
+        "the nurse lost nine maps . TL;DR:"
+    )
+    better = "the nurse lost the maps ."
+    worse = "the baker opened nine boats in oslo on friday after the flood ."
+
+    def gold(self) -> Gold:
+        return BooksGold()
 
 
 class TestVaderGold(GoldContract, of=VaderGold):
@@ -120,7 +133,7 @@ def test_a_myopic_reader_weighs_the_last_sentence_most() -> None:
 @pytest.mark.parametrize("name", get_args(GoldName))
 def test_each_name_has_a_score_that_is_made_once(name: GoldName) -> None:
     assert gold_of(name) is gold_of(name)
-    prompt = "the mayor opened the schools ." if name == "summaries" else "the soup was"
+    prompt = "the mayor opened the schools ." if name in ("summaries", "books") else "the soup was"
     assert gold_of(name).score(prompt, "good . the mayor opened the schools .") > 0
 
 
@@ -150,6 +163,8 @@ def test_a_run_s_gold_is_the_one_named_else_that_of_reviews_where_there_is_one()
     assert config_gold(labelers=robot) == "reviews"
     assert config_gold(prompts={"source": "reviews"}) == "reviews"
     assert config_gold(prompts={"source": "articles"}) == "summaries"
+    assert config_gold(prompts={"source": "books"}) == "books"
+    assert config_gold(prompts={"source": "books", "path": "b.jsonl"}) is None
     assert config_gold(**named) == "vader"
     assert config_gold(prompts={"source": "reviews"}, labelers=robot, **named) == "vader"
 
@@ -157,6 +172,6 @@ def test_a_run_s_gold_is_the_one_named_else_that_of_reviews_where_there_is_one()
 def test_a_gold_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"labels\.simulated\.gold: .*'reviews', 'descriptiveness', 'summaries' or 'vader'",
+        match=r"labels\.simulated\.gold: .*'reviews', 'descriptiveness', 'summaries', 'books' or",
     ):
         config_gold(labels={"simulated": {"gold": "best"}})

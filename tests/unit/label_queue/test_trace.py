@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from label_queue.oversight.trace import LabelerPart, Trace, read_trace
 from protocol.errors import InputError, MissingError
 from tests.support.hand_made_ledger import fill, hand_made_view, label_ids
 from tests.support.labels import (
+    NODE,
     make_event,
     make_exclusion,
     make_provenance,
@@ -37,6 +39,14 @@ def test_a_label_reaches_rewards_and_policies(trace: Trace) -> None:
     assert (late.label_id, late.reward_versions, late.policy_versions) == ("q9/bob", (2,), (3,))
     newest = trace.of_event(11)
     assert (newest.reward_versions, newest.policy_versions) == ((), ())
+
+
+def test_a_label_says_of_which_node_of_a_long_text_it_is() -> None:
+    view = hand_made_view()
+    asked = replace(view.queries["q6"], prompt_node=NODE)
+    trace = Trace(replace(view, queries={**view.queries, "q6": asked}), CONFIG)
+    assert trace.of_label("q6/bob").node == NODE
+    assert trace.of_label("q9/bob").node is None
 
 
 def test_a_policy_goes_back_to_labels_and_labelers(trace: Trace) -> None:

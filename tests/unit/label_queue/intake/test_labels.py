@@ -14,7 +14,7 @@ from label_queue.intake.schemas import LineAnswer
 from label_queue.labeling.run_info import RunInfo
 from label_queue.queue import LabelQueue
 from protocol.labels import ComparisonQuery, Revised, Submitted
-from tests.support.labels import ManualClock, answers, make_config, make_draft
+from tests.support.labels import NODE, ManualClock, answers, make_config, make_draft
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.messages import make_prompt
 from tests.unit.label_queue.conftest import MakeQueue
@@ -34,7 +34,12 @@ async def test_a_task_names_no_model_and_no_version(ann: httpx.AsyncClient) -> N
         "lease_until",
         "guideline_version",
     }
-    assert task["prompt"] == {"text": "the soup was", "messages": [], "language": ""}
+    assert task["prompt"] == {
+        "text": "the soup was",
+        "messages": [],
+        "language": "",
+        "node": None,
+    }
     assert [set(candidate) for candidate in task["candidates"]] == [{"candidate_id", "text"}] * 4
 
 
@@ -51,6 +56,28 @@ async def test_a_task_says_the_language_that_its_prompt_was_given_in(
     async with client_of(queue, await queue.owner.add_labeler("ann")) as client:
         assert (await take(client)).prompt.language == "pt-BR"
     assert {query.prompt_language for query in ledger.read(ComparisonQuery)} == {"pt-BR"}
+
+
+async def test_a_task_says_where_its_prompt_stands_in_a_long_text(
+    make_queue: MakeQueue, ledger: MemoryLedger
+) -> None:
+    queue = make_queue(make_config(intake=LIMITS))
+    for order in await queue.policy_loop.next_orders(0.0):
+        drafts = [
+            make_draft(number, prompt=replace(make_prompt(number), node=NODE))
+            for number in range(order.num_drafts)
+        ]
+        await queue.policy_loop.offer(order.order_id, drafts)
+    async with client_of(queue, await queue.owner.add_labeler("ann")) as client:
+        task = (await client.get("/api/v1/tasks/next")).json()
+    assert task["prompt"]["node"] == {
+        "document_id": "books-000017",
+        "path": [2, 1],
+        "siblings": [2, 3],
+        "height": 0,
+        "num_children": 0,
+    }
+    assert {query.prompt_node for query in ledger.read(ComparisonQuery)} == {NODE}
 
 
 async def test_the_order_shown_is_drawn_for_each_assignment(

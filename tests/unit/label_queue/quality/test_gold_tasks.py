@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from label_queue.quality.gold_tasks import (
 )
 from protocol.chat import as_mappings
 from protocol.errors import InputError, MissingError
-from tests.support.labels import make_config, make_query
+from tests.support.labels import NODE, make_config, make_query
 
 MOMENT = AskMoment(now=2_000.0, labels=7)
 TASK = {"prompt": "the soup was", "candidates": ["good", "bad"], "answer": 0}
@@ -90,6 +91,38 @@ def test_gold_may_say_its_language_and_is_other_gold_by_it(tmp_path: Path) -> No
     assert task_of(german) == read_gold(path, 2)[1]
     # The id that such gold has in ledgers from before gold could say its language.
     assert plain.query_id == "002f2bdd-713f-5887-96b0-7544435f5784"
+
+
+def test_gold_may_say_where_it_stands_in_a_long_text_and_is_other_gold_by_it(
+    tmp_path: Path,
+) -> None:
+    node = asdict(NODE)
+    path = write(tmp_path / "gold.jsonl", TASK, {**TASK, "node": node})
+    config = make_config(
+        kind="pair", num_candidates=2, quality=QualityConfig(gold=GoldConfig(path=path))
+    )
+    plain, below = new_templates(config, (), "run-1", MOMENT)
+    assert (plain.prompt_node, below.prompt_node) == (None, NODE)
+    assert plain.query_id != below.query_id
+    assert gold_showing(below, "fresh", MOMENT).prompt_node == NODE
+    assert task_of(below) == read_gold(path, 2)[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"path": [2, 4]}, r"node: path \(2, 4\) and siblings \(2, 3\): want, for each step"),
+        ({"path": [2]}, r"node: path \(2,\) and siblings"),
+        ({"height": 1}, r"node: height 1 and num_children 0: want 0 and 0 of a leaf"),
+        ({"height": "1"}, r"node\.height: Input should be a valid integer"),
+    ],
+)
+def test_a_place_that_no_tree_has_is_named(
+    tmp_path: Path, change: dict[str, object], says: str
+) -> None:
+    path = write(tmp_path / "gold.jsonl", {**TASK, "node": {**asdict(NODE), **change}})
+    with pytest.raises(InputError, match="line 1: " + says):
+        read_gold(path, 2)
 
 
 def test_what_is_no_gold_file_at_all(tmp_path: Path) -> None:

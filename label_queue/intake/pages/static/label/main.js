@@ -20,7 +20,7 @@ const SECTIONS = ["loading", "waiting", "closed", "ended", "task"];
 const GUIDELINES_SEEN = `andon-guidelines:${meta("andon-run")}`;
 
 const NOBODYS = new Answer({
-  assignment_id: "", run_id: "", kind: "pair", prompt: { text: "", messages: [], language: "" }, candidates: [],
+  assignment_id: "", run_id: "", kind: "pair", prompt: { text: "", messages: [], language: "", node: null }, candidates: [],
 });
 
 const attention = new Attention();

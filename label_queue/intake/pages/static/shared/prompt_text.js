@@ -2,16 +2,18 @@
  * A prompt as people read it: one text, or a chat's turns under the names of who speaks.
  *
  * A long chat is folded as a long text is: turns beyond the first screenful, and the rest of a long
- * turn, appear when somebody asks for all of it.
+ * turn, appear when somebody asks for all of it. What is of a long text says above where it stands there.
  */
 
 import { element, giveWay, meta } from "./dom.js";
 import { FOLD_CHARS, InertText } from "./inert_text.js";
+import { outline } from "./text_node.js";
 import { say } from "./words.js";
 
 /**
  * @typedef {{role: string, content: string}} Message
- * @typedef {{text: string, messages: Message[], language: string}} Prompt
+ * @typedef {{text: string, messages: Message[], language: string,
+ *   node: import("./text_node.js").TextNode | null}} Prompt
  */
 
 const SPEAKERS = new Map([
@@ -65,8 +67,17 @@ export class PromptText {
     this.heading = heading;
     this.language = languageOf(prompt);
     this.onUnfold = onUnfold;
+    this.#show(place, prompt);
+    if (prompt.node) place.prepend(outline(prompt.node));
+  }
+
+  /**
+   * @param {HTMLElement} place
+   * @param {Prompt} prompt
+   */
+  #show(place, prompt) {
     if (prompt.messages.length === 0) {
-      this.#texts = [new InertText(place, prompt.text, this.language, onUnfold)];
+      this.#texts = [new InertText(place, prompt.text, this.language, this.onUnfold)];
       return;
     }
     const count = numShownAtFirst(prompt.messages);

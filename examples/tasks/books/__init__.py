@@ -1,0 +1,1 @@
+"""Books: passages summed up, then summaries of summaries, in the form of Wu et al. (2021)."""
