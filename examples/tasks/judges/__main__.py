@@ -43,7 +43,7 @@ class Case:
     """One run."""
 
     taste: str
-    """Of the labelers who train, one of `TASTES`."""
+    """Taste of the labelers who train, one of `TASTES`."""
     seed: int
 
     @property
