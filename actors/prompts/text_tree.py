@@ -32,7 +32,7 @@ class TextTree:
     A node's number is its place here."""
     num_leaves: int
     digest: str
-    """Of its passages and of what is below what: a sha256."""
+    """SHA-256 of its passages, and of what is below what."""
 
     @property
     def document_id(self) -> str:

@@ -17,6 +17,7 @@ from protocol.cord import CordEvent, Pulled, ReasonReleased, Released, RollbackO
 from protocol.labels import ComparisonQuery, GoldMade, GoldRetired, LabelEvent
 from tests.support.contract import Contract
 from tests.support.labels import (
+    make_appointment,
     make_assignment,
     make_cord_event,
     make_event,
@@ -88,6 +89,7 @@ class LedgerContract(Contract):
             make_event(query, revision=1, outcome="tie"),
             make_retraction(query, revision=2),
             make_reinstatement("ann", number=1),
+            make_appointment("dot", number=7),
             make_event(query, revision=3),
             make_gold_event(GoldMade, number=0),
             make_gold_event(GoldRetired, number=1),
