@@ -41,9 +41,10 @@ from cluster.starting.base_model import made_starting_policy, starting_policy_fo
 from cluster.starting.environment import cluster_address
 from cluster.starting.keeping import on_this_node, start_keeper, whereabouts_of
 from cluster.starting.labelers import SimulatedLabelers
-from cluster.starting.placement import Placement, num_cpus_wanted
+from cluster.starting.placement import Placement
 from cluster.starting.prompts import RunTexts
 from cluster.starting.resumption import Resumption, keep_reference
+from cluster.starting.seats import num_cpus_wanted
 from cluster.starting.session import RaySession
 from cluster.supervision.deadlines import started_within
 from cluster.supervision.restarts import Restarts

@@ -342,16 +342,15 @@ class RewardTrainer:
     def _judge_unlearned(self, comparisons: Sequence[Comparison]) -> dict[str, float]:
         """Ask the live model about queries it has learned nothing of, before it does.
 
-        Absent where there is no live model or no such query. Accuracy over validation queries, over
-        those all of whose responses come from π and none from ρ, each with how many labels it is
-        the mean of; and the calibration over all.
+        Absent where there is no live model or no such query. Accuracy over validation queries and
+        over those of π alone, each with how many labels it is of; calibration over all.
         """
         unlearned = [each for each in comparisons if each.query_id not in self._learned]
         if self._engine is None or not unlearned:
             return {}
         model = self._engine.module
         batch = collate_comparisons(unlearned, {})
-        # All of this is counting, so it is done on the CPU, where the labels are.
+        # Counting is done on the CPU, where the labels are.
         raw = raw_scores(model, candidate_sequences(unlearned), _LIMITS).cpu()
         scores = batch.spread(raw * self._training_gain.cpu())
         hit, decided = hits(scores.mean(dim=2), batch)

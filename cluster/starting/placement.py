@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import secrets
 import shutil
@@ -57,8 +56,6 @@ QUEUE_NAME = "label-queue"
 """Name of the label queue's actor in the run's namespace."""
 NUM_PINNED_PROMPTS = 8
 SHARED_MEMORY = Path("/dev/shm")
-NUM_SINGLE_PARTS = 4
-"""Parts that there is one of: label queue, metrics hub, base model, and Serve's own."""
 
 
 class Placement:
@@ -394,15 +391,3 @@ class Placement:
 
     def _actor_options(self) -> dict[str, object]:
         return {"num_cpus": self._config.cluster.cpus_per_part}
-
-
-def num_cpus_wanted(config: RunConfig) -> int:
-    """Logical CPUs that all parts of a run are placed with."""
-    parts = (
-        config.rollouts.num_actors
-        + config.learner.num_ranks
-        + (config.reward_trainer.num_ranks if config.run.reward is None else 0)
-        + config.reward_service.replicas
-        + NUM_SINGLE_PARTS
-    )
-    return math.ceil(parts * config.cluster.cpus_per_part)

@@ -1,8 +1,9 @@
-"""Where the processes of the policy are placed: on bundles of their own, or all on one device."""
+"""What a run's processes are placed with: how many CPUs, bundles of their own, or one device."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from cluster.starting.ranks import on_bundle
 
 Reserve = Callable[[int, dict[str, float], str, str], Coroutine[Any, Any, PlacementGroup]]
 """(how many, resources of each, strategy, what they are for) → a group of so many bundles."""
+NUM_SINGLE_PARTS = 4
+"""Parts that there is one of: label queue, metrics hub, base model, and Serve's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,3 +63,15 @@ def resources_of(config: RunConfig, gpus: float) -> dict[str, float]:
     """Return what Ray is asked for a process with so many GPUs."""
     resources = {"CPU": config.cluster.cpus_per_part}
     return {**resources, "GPU": gpus} if gpus else resources
+
+
+def num_cpus_wanted(config: RunConfig) -> int:
+    """Logical CPUs that all parts of a run are placed with."""
+    parts = (
+        config.rollouts.num_actors
+        + config.learner.num_ranks
+        + (config.reward_trainer.num_ranks if config.run.reward is None else 0)
+        + config.reward_service.replicas
+        + NUM_SINGLE_PARTS
+    )
+    return math.ceil(parts * config.cluster.cpus_per_part)
