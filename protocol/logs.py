@@ -1,4 +1,4 @@
-"""The log of a process: a line an event on its standard error, JSON unless people look on.
+"""The log of a process: a line an event on its standard output, JSON unless people look on.
 
     log = logger_of("reward_service")
     log.warning("version withdrawn", reward_version=7)
@@ -6,8 +6,9 @@
 in a terminal       2026-01-31T09:30:00Z [warning  ] version withdrawn  component=… reward_version=7
 in a file or pipe   {"event": "version withdrawn", "component": …, "reward_version": 7, …}
 
-Tracebacks show no local variables: those may hold people's words and secrets, and to describe
-them stops a process for seconds. Whoever has set structlog up already keeps that.
+Standard error is left to the one line that says why a command failed. Tracebacks show no local
+variables: those may hold people's words and secrets, and to describe them stops a process for
+seconds. Whoever has set structlog up already keeps that.
 """
 
 from __future__ import annotations
@@ -42,13 +43,13 @@ def logger_of(component: str, **bound: object) -> FilteringBoundLogger:
                 _render,
             ],
             # As it is when the line is written: Ray and a live display put their own there.
-            logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+            logger_factory=lambda *_: structlog.PrintLogger(sys.stdout),
         )
     logger: FilteringBoundLogger = structlog.get_logger(component=component, **bound)
     return logger
 
 
 def _render(logger: WrappedLogger, method: str, event: EventDict) -> str | bytes:
-    if sys.stderr.isatty():
+    if sys.stdout.isatty():
         return _FOR_PEOPLE(logger, method, event)
     return _AS_JSON(logger, method, _TRACEBACK_AS_JSON(logger, method, event))

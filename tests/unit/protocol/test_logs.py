@@ -19,7 +19,7 @@ try:
     {}["missing"]
 except KeyError:
     log.exception("intake failed")
-print("nothing but results goes here")
+sys.stderr.write("nothing but why it failed goes here")
 """
 EMBEDDED = """
 import structlog
@@ -37,7 +37,7 @@ def run_python(script: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_file_gets_a_json_object_a_line() -> None:
     ended = run_python(SCRIPT)
-    refused, failed = map(json.loads, ended.stderr.splitlines())
+    refused, failed = map(json.loads, ended.stdout.splitlines())
     assert refused.pop("timestamp").endswith("Z")
     assert refused == {
         "event": "label refused",
@@ -49,11 +49,11 @@ def test_a_file_gets_a_json_object_a_line() -> None:
     (trace,) = failed["exception"]
     assert (trace["exc_type"], trace["exc_value"]) == ("KeyError", "'missing'")
     assert trace["frames"][-1]["lineno"] == 9
-    assert ended.stdout == "nothing but results goes here\n"
+    assert ended.stderr == "nothing but why it failed goes here"
 
 
 def test_a_traceback_shows_no_local_variable() -> None:
-    assert "a secret of the caller" not in run_python(SCRIPT).stderr
+    assert "a secret of the caller" not in run_python(SCRIPT).stdout
     assert "a secret of the caller" not in said_in_a_terminal(SCRIPT)
 
 
@@ -70,14 +70,14 @@ def test_who_has_set_structlog_up_keeps_that() -> None:
 
 
 def said_in_a_terminal(script: str) -> str:
-    """Return what a script writes to a standard error that is a terminal."""
+    """Return what a script writes to a standard output that is a terminal."""
     ours, theirs = pty.openpty()
     environment = os.environ | {"NO_COLOR": "1"}
     try:
         subprocess.run(
             [sys.executable, "-c", script],
-            stdout=subprocess.DEVNULL,
-            stderr=theirs,
+            stdout=theirs,
+            stderr=subprocess.DEVNULL,
             env=environment,
             check=True,
         )
