@@ -8,13 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from actors.prompts.config import PromptsConfig
+from actors.prompts.jsonl import prompt_lines
 from actors.prompts.node_prompts import NodePrompts
 from actors.prompts.passages import passages
 from actors.prompts.records import language_of
 from actors.prompts.shelves import ShelvedText
 from actors.prompts.text_tree import TextTree, tree_over
-from protocol.errors import InputError, MissingError
-from protocol.json_lines import line_of, read_json_lines
+from protocol.errors import InputError
+from protocol.json_lines import line_of
 from protocol.model_folder import ModelFolder
 
 
@@ -34,13 +35,9 @@ def read_books(
         ResourceError: It cannot be read.
     """
     path = Path(config.path)
-    if not path.is_file():
-        raise MissingError(f"{path}: no such file of long texts: check prompts.path")
     language_field = "language" if config.language_field is None else config.language_field
     texts = []
-    for number, record in read_json_lines(
-        path, "prompts.path", "name a JSONL file", takes_nan=True
-    ):
+    for number, record in prompt_lines(path, "file of long texts"):
         where = line_of(path, number)
         tree = _tree(record, config, prompts, where, f"{path.stem}-{number:06d}")
         for leaf in tree.nodes[: tree.num_leaves]:

@@ -5,6 +5,7 @@ A line may say in which language its prompt is: {"prompt": …, "language": "de"
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from actors.prompts.config import PromptsConfig
@@ -23,10 +24,25 @@ def read_jsonl(config: PromptsConfig, reader: PromptReader) -> list[Prompt]:
         ResourceError: It cannot be read.
     """
     path = Path(config.path)
-    if not path.is_file():
-        raise MissingError(f"{path}: no such prompt file: check prompts.path")
-    lines = read_json_lines(path, "prompts.path", "name a JSONL file", takes_nan=True)
+    lines = prompt_lines(path, "prompt file")
     prompts = reader.prompts(lines, each=f"{path}, line", name=path.stem)
     if not prompts:
         raise InputError(f'{path}: empty: give one {{"{config.field}": …}} a line')
     return prompts
+
+
+def prompt_lines(path: Path, what: str) -> Iterator[tuple[int, object]]:
+    """Return the records of the file that `prompts.path` names, with their numbers.
+
+    Args:
+        path: The file.
+        what: It should be, for the error, e.g. "prompt file".
+
+    Raises:
+        MissingError: There is no such file.
+        InputError: A line is no JSON, said when it is read; it is named.
+        ResourceError: The file cannot be read.
+    """
+    if not path.is_file():
+        raise MissingError(f"{path}: no such {what}: check prompts.path")
+    return read_json_lines(path, "prompts.path", "name a JSONL file", takes_nan=True)

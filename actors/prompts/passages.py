@@ -27,8 +27,7 @@ def passages(text: str, most_tokens: int, count: Callable[[str], int]) -> list[s
     """
     found = [""]
     num_tokens = 0
-    for piece in _pieces(text, most_tokens, count):
-        more = count(piece)
+    for piece, more in _pieces(text, most_tokens, count):
         if num_tokens + more > most_tokens:
             found.append("")
             num_tokens = 0
@@ -37,11 +36,12 @@ def passages(text: str, most_tokens: int, count: Callable[[str], int]) -> list[s
     return [passage.strip() for passage in found if passage.strip()]
 
 
-def _pieces(text: str, most_tokens: int, count: Callable[[str], int]) -> Iterator[str]:
-    """Give a text's sentences, and of one that is too long its words, or parts of these."""
+def _pieces(text: str, most_tokens: int, count: Callable[[str], int]) -> Iterator[tuple[str, int]]:
+    """Give a text's sentences with their tokens, of one that is too long its words, or parts."""
     for sentence in _sentences(text.strip()):
-        if count(sentence) <= most_tokens:
-            yield sentence
+        num_tokens = count(sentence)
+        if num_tokens <= most_tokens:
+            yield sentence, num_tokens
             continue
         for word in _WORDS.findall(sentence):
             yield from _fitting(word, most_tokens, count)
@@ -57,9 +57,10 @@ def _sentences(text: str) -> Iterator[str]:
         yield text[start:]
 
 
-def _fitting(word: str, most_tokens: int, count: Callable[[str], int]) -> Iterator[str]:
-    if len(word) < 2 or count(word) <= most_tokens:
-        yield word
+def _fitting(word: str, most_tokens: int, count: Callable[[str], int]) -> Iterator[tuple[str, int]]:
+    num_tokens = count(word)
+    if len(word) < 2 or num_tokens <= most_tokens:
+        yield word, num_tokens
         return
     half = len(word) // 2
     yield from _fitting(word[:half], most_tokens, count)

@@ -301,7 +301,6 @@ class Placement:
             self._config.cluster.restarts.step_timeout_s,
         )
         self._stops.push_async_callback(ranks.ask, LearnerRank.stop)
-        await ranks.come_up()
         host, port = await ranks.meeting_point()
         probe, *_ = await pinned
         self.policy = said(await ranks.ask(LearnerRank.start, host, port, probe.token_ids))

@@ -112,14 +112,13 @@ class RankGroup(Generic[AnyRank]):
             raise
         return answers[0]
 
-    async def come_up(self) -> None:
-        """Wait until all have imported what they need to start."""
-        async with self._answered("come up"):
-            await asyncio.gather(*(rank.ask(Rank.come_up) for rank in self._ranks))
-
     async def meeting_point(self) -> tuple[str, int]:
-        """Return where the ranks can meet in one process group: rank 0's address and a port."""
+        """Return where the ranks can meet in one process group: rank 0's address and a port.
+
+        By then all have imported what they need to start.
+        """
         async with self._answered("come up"):
+            await self._ask_all(Rank.come_up)
             return await self._ranks[0].ask(Rank.address)
 
     def _answered(self, what: str) -> AbstractAsyncContextManager[None]:

@@ -175,7 +175,7 @@ class RemoteRewardTrainer:
 
     async def come_up(self) -> None:
         """Have the ranks import what they need, before there is anything to give them."""
-        await self._insist(lambda: self._ranks.come_up())
+        await self._insist(lambda: self._ranks.ask(RewardTrainerRank.come_up))
 
     async def start(self, sequences: Sequence[Sequence[int]]) -> None:
         """Give the ranks the samples of ρ that normalise; they can fit from then on.

@@ -29,7 +29,6 @@ NAMES = ("firefox-esr", "firefox")
 PATIENCE_S = 60.0
 """For something to be on the page, on a busy machine."""
 KEYS = {
-    "ArrowRight": Keys.ARROW_RIGHT,
     "Backspace": Keys.BACK_SPACE,
     "Control": Keys.CONTROL,
     "Enter": Keys.ENTER,
@@ -124,10 +123,6 @@ class Firefox:
         for _ in range(2):
             mouse.pointer_down().pointer_up()
         await self._do(mouse.perform)
-
-    async def attribute(self, css: str, name: str) -> str | None:
-        """Return an attribute of what a selector finds."""
-        return await self._do(lambda: self._found(css).get_attribute(name))
 
     async def shows(self, css: str, text: str) -> None:
         """Wait until what a selector finds holds a text."""
