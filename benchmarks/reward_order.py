@@ -48,10 +48,10 @@ def read(view: LedgerView, config: RunConfig, until_seq: int | None) -> LedgerFi
     )
 
 
-def share_in_order(
+def are_in_order(
     model: RewardModel, later: Sequence[Comparison], view: LedgerView, gold: Gold
-) -> float:
-    """Return the share of the pairs of each comparison that a reward model orders as gold does.
+) -> list[bool]:
+    """Return whether a reward model orders each pair of each comparison as gold does.
 
     Pairs that are alike to gold are left out.
     """
@@ -67,11 +67,11 @@ def share_in_order(
         for (gold_a, score_a), (gold_b, score_b) in combinations(judged, 2):
             if gold_a != gold_b:
                 in_order.append((gold_a > gold_b) == (score_a > score_b))
-    return fmean(in_order)
+    return in_order
 
 
 def judged(config: RunConfig, policy: Path, view: LedgerView, number: int) -> float:
-    """Return `share_in_order` of what a fit on the first so many labels says of the later ones."""
+    """Return the share of later pairs that a fit on the first so many labels puts in order."""
     whole = read(view, config, None)
     until = sorted(each.seq for each in whole.request.comparisons)[number - 1]
     found = read(view, config, until)
@@ -89,7 +89,15 @@ def judged(config: RunConfig, policy: Path, view: LedgerView, number: int) -> fl
         deepspeed=config.reward_trainer,
         reference=whole.reference_sequences,
     )
-    return share_in_order(model, later, view, gold_of(config.gold))
+    return fmean(are_in_order(model, later, view, gold_of(config.gold)))
+
+
+def labelled(run: RunFolder) -> tuple[LedgerView, Path]:
+    """Return what a run's people said, and the folder of its ρ."""
+    ledger = SqlLedger.open_to_read(run.ledger)
+    view = LedgerView.of(ledger)
+    ledger.close()
+    return view, Path(json.loads(run.state.read_text())["policy_path"])
 
 
 def main() -> None:
@@ -105,10 +113,7 @@ def main() -> None:
     )
     chosen = parser.parse_args()
     folder = RunFolder(chosen.run)
-    ledger = SqlLedger.open_to_read(folder.ledger)
-    view = LedgerView.of(ledger)
-    ledger.close()
-    policy = Path(json.loads(folder.state.read_text())["policy_path"])
+    view, policy = labelled(folder)
     join_ranks(0, 1, HOST, free_port(HOST))
     say("| labels | variant | in gold's order | each seed |")
     say("| ---: | --- | ---: | --- |")
