@@ -62,14 +62,15 @@ def fits(config: RunConfig, labels: Sequence[Comparison]) -> Iterator[Fit]:
     moments = [*range(points[0], len(labels), every), len(labels)]
     known = 0
     for now, later in pairwise(moments):
+        then = labels[now:later]
         if points and points[0] <= now:
             points = [point for point in points if point > now]
-            learns, kind = labels[:now], "refit"
+            yield Fit(kind="refit", learns=labels[:now], then=then, num_labels=now)
         else:
             count = min(known, round(config.labels.warm.replay * (now - known)))
             drawn = random.Random(f"{config.run.seed}/replay/{now}").sample(labels[:known], count)
-            learns, kind = [*drawn, *labels[known:now]], "warm"
-        yield Fit(kind=kind, learns=learns, then=labels[now:later], num_labels=now)
+            learns = [*drawn, *labels[known:now]]
+            yield Fit(kind="warm", learns=learns, then=then, num_labels=now)
         known = now
 
 

@@ -70,23 +70,16 @@ def _draw_learned(axes: Axes, steps: Sequence[tuple[int, list[RolloutRecord]]]) 
 
 def _mark_rewards(axes: Axes, run: RunRecords, *, is_named: bool) -> None:
     """Mark the first step of each reward version: refits from scratch, and warm updates."""
-    # Of a refit that had to catch up, it is the update after it that was served.
-    refits = {
-        each.version + (each.served_at is None) for each in run.rewards if each.kind == "refit"
-    }
-    first: dict[int, int] = {}
-    for policy in sorted(run.policies, key=lambda policy: policy.version):
-        first.setdefault(policy.reward_version, policy.episodes)
-    for version, episodes in first.items():
-        is_refit = version in refits
+    starts = run.reward_starts
+    for start in starts:
         axes.axvline(
-            episodes,
-            color=style.ORANGE if is_refit else style.FAINT,
-            lw=1.1 if is_refit else 0.8,
-            alpha=0.75 if is_refit else 1.0,
+            start.episodes,
+            color=style.ORANGE if start.is_refit else style.FAINT,
+            lw=1.1 if start.is_refit else 0.8,
+            alpha=0.75 if start.is_refit else 1.0,
             zorder=0.5,
         )
-    if first and is_named:
+    if starts and is_named:
         axes.plot([], [], color=style.ORANGE, lw=1.1, alpha=0.75, label="reward refitted")
         axes.plot([], [], color=style.FAINT, lw=1.2, label="reward updated")
 

@@ -57,6 +57,16 @@ class CordRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RewardStart:
+    """The policy began to be trained on a reward version."""
+
+    episodes: int
+    """Trained by then."""
+    is_refit: bool
+    """Whether the version, or what it caught up from, was fitted from ρ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecords:
     """Everything of a run that a report is made from. Times are Unix seconds."""
 
@@ -106,6 +116,21 @@ class RunRecords:
     def has_gold(self) -> bool:
         """Whether the task has a hidden score that the report may look at."""
         return self.config.gold is not None
+
+    @property
+    def reward_starts(self) -> list[RewardStart]:
+        """When each reward version that the policy was trained on took over, in order."""
+        # Of a refit that had to catch up, it is the update after it that was served.
+        refits = {
+            each.version + (each.served_at is None) for each in self.rewards if each.kind == "refit"
+        }
+        first: dict[int, int] = {}
+        for policy in sorted(self.policies, key=lambda policy: policy.version):
+            first.setdefault(policy.reward_version, policy.episodes)
+        return [
+            RewardStart(episodes=episodes, is_refit=version in refits)
+            for version, episodes in first.items()
+        ]
 
     def gold(self, rollout: RolloutRecord) -> float:
         """Return the hidden score of a response; only for tasks that have one.

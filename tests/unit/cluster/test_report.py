@@ -189,6 +189,30 @@ def test_a_pulled_cord_is_a_lane_of_its_own(finished: Path) -> None:
     assert summarize(replace(run, cord=cord))["cord_pulls"] == 2
 
 
+def test_a_reward_starts_with_the_first_step_on_it_and_of_a_refit_that_caught_up_the_update_counts(
+    finished: Path,
+) -> None:
+    run = read_run(finished)
+    starts = run.reward_starts
+    used = sorted({policy.reward_version for policy in run.policies})
+    first = [
+        min(policy.episodes for policy in run.policies if policy.reward_version == version)
+        for version in used
+    ]
+    refits = {reward.version for reward in run.rewards if reward.kind == "refit"}
+    assert [start.episodes for start in starts] == first
+    assert [start.is_refit for start in starts] == [version in refits for version in used]
+
+    last = max(refits & set(used))
+    rewards = tuple(
+        replace(reward, served_at=None) if reward.version == last else reward
+        for reward in run.rewards
+    )
+    caught_up = replace(run, rewards=rewards).reward_starts
+    assert caught_up[used.index(last)].is_refit is False
+    assert caught_up[used.index(last + 1)].is_refit is True
+
+
 def test_a_handful_of_new_labels_is_judged_with_those_before_it() -> None:
     judged = [(2, 4, 1.0), (3, 36, 0.5), (4, 60, 0.5), (5, 20, 0.25)]
     rows = [
