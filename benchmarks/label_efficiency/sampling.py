@@ -11,10 +11,12 @@ from transformers import PreTrainedTokenizerBase
 
 from benchmarks.label_efficiency.arms import Drawn
 from benchmarks.label_efficiency.world import RESPONSE_TOKENS
+from protocol.ending import EndRule
 from protocol.messages import Prompt, Rollout, Sampling, WeightsFile, WeightsRef
 from reward_service.pretrained import load_causal_model
 
-SAMPLING = Sampling(temperature=1.0, max_tokens=RESPONSE_TOKENS)
+EVERY_TOKEN = EndRule(mode="fixed", marker_ids=frozenset())
+"""Responses are whole and complete."""
 
 
 class Sampler:
@@ -25,6 +27,8 @@ class Sampler:
         tokenizer: Reads what was drawn.
         seed: Of all draws.
         drawn: With which version, and by what logits.
+        num_tokens: Of a response.
+        end: What of it is kept.
     """
 
     def __init__(
@@ -33,11 +37,16 @@ class Sampler:
         tokenizer: PreTrainedTokenizerBase,
         seed: int,
         drawn: Drawn = Drawn(),  # noqa: B008 - it is frozen
+        *,
+        num_tokens: int = RESPONSE_TOKENS,
+        end: EndRule = EVERY_TOKEN,
     ) -> None:
         self._model = load_causal_model(policy).eval()
         self._tokenizer = tokenizer
         self._generator = torch.Generator().manual_seed(seed)
         self._how = drawn
+        self._num_tokens = num_tokens
+        self._end = end
         self._published: dict[int, dict[str, Any]] = {
             0: {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
         }
@@ -71,7 +80,7 @@ class Sampler:
         """Return one response to each prompt; all prompts have as many tokens."""
         ids = torch.tensor([prompt.token_ids for prompt in prompts])
         tokens, logprobs, past = [], [], None
-        for _ in range(RESPONSE_TOKENS):
+        for _ in range(self._num_tokens):
             out = self._model(input_ids=ids, past_key_values=past, use_cache=True)
             past = out.past_key_values
             exact = out.logits[:, -1].float()
@@ -92,17 +101,18 @@ class Sampler:
         self, prompt: Prompt, token_ids: Sequence[int], logprobs: Sequence[float]
     ) -> Rollout:
         self._drawn += 1
+        ending = self._end.find(token_ids)
         return Rollout(
             rollout_id=f"r{self._drawn}",
             prompt=prompt,
             purpose="train",
-            sampling=SAMPLING,
+            sampling=Sampling(temperature=1.0, max_tokens=self._num_tokens),
             token_ids=tuple(token_ids),
             behavior_logprobs=tuple(logprobs),
-            policy_versions=(self._version,) * RESPONSE_TOKENS,
-            num_kept=RESPONSE_TOKENS,
-            is_complete=True,
-            finish_reason="length",
+            policy_versions=(self._version,) * self._num_tokens,
+            num_kept=ending.num_kept,
+            is_complete=ending.is_complete,
+            finish_reason=ending.finish_reason,
             text=self._tokenizer.decode(token_ids, skip_special_tokens=False),
             actor_id="here",
             started_at=0.0,
