@@ -191,9 +191,11 @@ class QualityConfig(Settings):
     """Whether each labeler's estimated reliability enters the likelihood of the fit; False: it is 1
     for all."""
     doubt_below: Fraction = 0.5
-    """Reliability below which a labeler gets twice the gold; it suspends nobody."""
+    """Reliability below which a labeler gets twice the gold, and does not count as active for the
+    cap on weights; it suspends nobody."""
     max_weight_share: Annotated[float, Field(gt=0, le=1)] = 0.2
-    """Largest share of a fit's weight for one labeler, once `cap_from_labelers` are active."""
+    """Largest share of a fit's weight for one labeler, once `cap_from_labelers` are active; 1.5
+    over their number where that is more."""
     cap_from_labelers: Annotated[int, Field(ge=2, le=1_000_000)] = 5
     cap_min_labels: Count = 20
     """Labels in the fit from which on a labeler may count as active."""
@@ -210,12 +212,6 @@ class QualityConfig(Settings):
         for name in ("share_first", "share"):
             if getattr(self.gold, name) + self.repeat_share > 1:
                 raise ValueError(f"quality: gold.{name} + repeat_share must not be above 1")
-        if self.max_weight_share * self.cap_from_labelers < 1:
-            raise ValueError(
-                f"quality: {self.cap_from_labelers} labelers of at most {self.max_weight_share:g} "
-                "of the weight each do not make up a whole: raise max_weight_share or "
-                "cap_from_labelers"
-            )
         return self
 
     def _refuse_what_no_threshold_serves(self) -> None:

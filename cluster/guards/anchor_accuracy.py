@@ -1,4 +1,4 @@
-"""Pinned pairs whose order is known: the reward must tell better from worse above chance.
+"""Pairs whose order is known: the reward must tell better from worse above chance.
 
 A reward with its sign flipped, trained on labels turned around, or with a head of zeros gives
 itself away here, whatever the policy writes. The pairs are not independent draws for one model, so
@@ -28,7 +28,8 @@ class AnchorAccuracyConfig(Settings):
     takes what the run has: where simulated labelers alone judge our own reviews, pairs of the
     generator's; else gold queries, and comparisons that people agree on, out of the ledger."""
     num_pairs: Count = 256
-    """At most so many, pinned once found. [own]"""
+    """At most so many, those of the oldest queries: they stay, unless what says their order is
+    taken back. [own]"""
     least_pairs: Count = 24
     """Fewer say nothing. [own]"""
     least_labels: Count = 64

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from label_queue.quality.gold_tasks import is_template
 from label_queue.shelf import each_of
 from protocol.chat import in_one_text
 from protocol.labels import AnswerEvent, Candidate, ComparisonQuery
@@ -49,10 +50,13 @@ def known_pairs(
         best = first_choice(label)
         if best is not None:
             votes[label.query_id][label.labeler_id] = best
+    made_gold = {each.repeat_of for each in each_of(queries) if is_template(each)}
     pairs = []
     for query in each_of(queries):
-        if query.purpose == "repeat" or query.repeat_of is not None:
-            continue  # of a query that is looked at itself
+        # What is asked again is looked at itself; a past query that became gold, as gold.
+        is_asked_again = query.repeat_of is not None and not is_template(query)
+        if is_asked_again or query.query_id in made_gold:
+            continue
         best = query.gold_answer or _agreed(votes.get(query.query_id, {}), least_votes)
         pair = None if best is None else _pair(query, best, votes.get(query.query_id, {}))
         if pair is not None:

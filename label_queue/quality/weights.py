@@ -17,6 +17,9 @@ from typing import Protocol, TypeVar
 from label_queue.config import QualityConfig
 from protocol.fits import Comparison
 
+EQUAL_PARTS = 1.5
+"""Equal parts of the weight that one labeler may have, of as many parts as labelers are active."""
+
 
 class Given(Protocol):
     """What says of a label whose it is, and on which query: a comparison, or a label event."""
@@ -63,14 +66,17 @@ def capped(
 ) -> tuple[LabelT, ...]:
     """Return the labels of a training set that enter a fit, in their order.
 
-    Once `cap_from_labelers` are active nobody keeps more than `max_weight_share` of the weight.
-    Active is who has `cap_min_labels` in the fit and at least half as many as the median of those
-    who have: if a newcomer's few labels counted, five labelers' work would be cut down to theirs.
+    Once `cap_from_labelers` are active nobody keeps more than `max_weight_share` of the weight, or
+    half more than an equal part where that is more: at an equal part all would be cut down to the
+    weight of the least. Active is who is not doubted, has `cap_min_labels` in the fit, and at least
+    half as many as the median of those who have: if a newcomer's few labels counted, or those of
+    somebody who clicks at random, everybody's work would be cut down to theirs.
     """
     counts = Counter(label.labeler_id for label in labels)
-    if _num_active(counts, config) < config.cap_from_labelers:
+    active = _num_active(counts, reliability, config)
+    if active < config.cap_from_labelers:
         return tuple(labels)
-    most = _kept_at_most(counts, reliability, config)
+    most = _kept_at_most(counts, reliability, _share(active, config))
     # Only of those who lose some is a digest taken: with many labels that is most of the time.
     digests: dict[str, list[bytes]] = {n: [] for n, count in counts.items() if count > most[n]}
     for label in labels:
@@ -92,8 +98,9 @@ def shares_of_counts(
     As `weight_shares(capped(…))`, where nobody answered a query twice.
     """
     counts = {name: count for name, count in sorted(counts.items()) if count}
-    if _num_active(counts, config) >= config.cap_from_labelers:
-        kept = _kept_at_most(counts, reliability, config)
+    active = _num_active(counts, reliability, config)
+    if active >= config.cap_from_labelers:
+        kept = _kept_at_most(counts, reliability, _share(active, config))
         counts = {name: min(count, kept[name]) for name, count in counts.items()}
     return _shares(counts, reliability)
 
@@ -105,17 +112,27 @@ def _shares(counts: Mapping[str, int], reliability: Mapping[str, float]) -> dict
 
 
 def _kept_at_most(
-    counts: Mapping[str, int], reliability: Mapping[str, float], config: QualityConfig
+    counts: Mapping[str, int], reliability: Mapping[str, float], share: float
 ) -> dict[str, int]:
     """Return how many labels each labeler may keep under the cap."""
     weights = {name: n * reliability.get(name, 1.0) for name, n in counts.items()}
-    level = _level(sorted(weights.values()), config.max_weight_share)
+    level = _level(sorted(weights.values()), share)
     # The small addition keeps 0.1 + 0.2 from costing a label.
     return {name: math.floor(level / reliability.get(name, 1.0) + 1e-9) for name in counts}
 
 
-def _num_active(counts: Mapping[str, int], config: QualityConfig) -> int:
-    busy = [count for count in counts.values() if count >= config.cap_min_labels]
+def _share(num_active: int, config: QualityConfig) -> float:
+    return max(config.max_weight_share, EQUAL_PARTS / num_active)
+
+
+def _num_active(
+    counts: Mapping[str, int], reliability: Mapping[str, float], config: QualityConfig
+) -> int:
+    busy = [
+        count
+        for name, count in counts.items()
+        if count >= config.cap_min_labels and reliability.get(name, 1.0) >= config.doubt_below
+    ]
     return sum(2 * count >= median(busy) for count in busy)
 
 
@@ -124,7 +141,7 @@ def _level(weights: Sequence[float], share: float) -> float:
 
     Args:
         weights: Rising.
-        share: Of the sum, at most 1 over the number of weights that count.
+        share: Of the sum.
     """
     below = sum(weights)
     if weights[-1] <= share * below:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from label_queue.figures.known_order import known_pairs, lost_votes
+from label_queue.quality.gold_tasks import AskMoment, gold_showing, past_template
 from protocol.labels import AnswerEvent, ComparisonQuery
 from tests.support.labels import make_event, make_query
 
@@ -36,12 +37,19 @@ def test_enough_people_who_agree_tell_a_pair() -> None:
     assert pair[2] != texts[1]
 
 
-def test_a_gold_answer_needs_no_votes_and_its_repetitions_are_no_pairs() -> None:
-    gold = query(0, purpose="gold")
-    gold = replace(gold, gold_answer=gold.candidates[0].candidate_id)
-    asked = replace(gold, query_id="asked-again", repeat_of=gold.query_id)
-    [pair] = found([gold, asked], [])
-    assert pair[:2] == (gold.query_id, gold.candidates[0].text)
+def test_gold_made_of_a_past_query_is_a_pair_once_whoever_else_answered() -> None:
+    past, moment = query(0), AskMoment(now=1.0, labels=3)
+    template = past_template(past, past.candidates[2].candidate_id, moment)
+    showing = gold_showing(template, "shown", moment)
+    [pair] = found([past, template, showing], votes(past, 1, 1, 1))
+    assert pair[:2] == (template.query_id, past.candidates[2].text)
+
+
+def test_a_repetition_is_no_pair_of_its_own() -> None:
+    asked = query(0)
+    again = query(1, purpose="repeat", repeat_of=asked.query_id)
+    [pair] = found([asked, again], [*votes(asked, 1, 1, 1), *votes(again, 2, 2, 2)])
+    assert pair[:2] == (asked.query_id, asked.candidates[1].text)
 
 
 def test_a_pair_is_read_with_its_prompt_and_only_where_its_tokens_are_known() -> None:

@@ -38,22 +38,42 @@ def test_of_four_labelers_nobody_is_capped() -> None:
     assert kept(labels_of(ann=200, bob=20, cid=20, dan=20), {})["ann"] == 200
 
 
-def test_a_flood_is_cut_to_a_fifth() -> None:
-    # x = 0.2·(x + 160): 40 of 200
+def test_a_flood_is_cut_to_half_more_than_an_equal_part() -> None:
+    # of five x = 0.3·(x + 160): 68 of 228
     found = kept(labels_of(ann=400, bob=40, cid=40, dan=40, eve=40), {})
-    assert found == {"ann": 40, "bob": 40, "cid": 40, "dan": 40, "eve": 40}
+    assert found == {"ann": 68, "bob": 40, "cid": 40, "dan": 40, "eve": 40}
+
+
+def test_of_many_a_flood_is_cut_to_a_fifth() -> None:
+    # of ten x = 0.2·(x + 360): 90 of 450
+    others = {f"l{number}": 40 for number in range(9)}
+    assert kept(labels_of(ann=400, **others), {}) == {"ann": 90, **others}
 
 
 def test_two_floods_share_what_the_cap_leaves() -> None:
-    # x = 0.2·(2x + 150): 50 each of 250
+    # x = 0.3·(2x + 150): 112 each of 374
     others = {"cid": 50, "dan": 50, "eve": 50}
-    assert kept(labels_of(ann=300, bob=200, **others), {}) == {"ann": 50, "bob": 50, **others}
+    assert kept(labels_of(ann=300, bob=200, **others), {}) == {"ann": 112, "bob": 112, **others}
 
 
-def test_who_is_doubted_keeps_more_labels_for_the_same_weight() -> None:
-    # ann at a = 0.5 may keep 80 labels for the weight of 40
+def test_who_is_trusted_less_keeps_more_labels_for_the_same_weight() -> None:
+    # ann at a = 0.5 may keep 137 labels for the weight of 68
     counts = {"ann": 400, "bob": 40, "cid": 40, "dan": 40, "eve": 40}
-    assert kept(labels_of(**counts), {"ann": 0.5})["ann"] == 80
+    assert kept(labels_of(**counts), {"ann": 0.5})["ann"] == 137
+
+
+@pytest.mark.parametrize("number", [4, 5, 6, 12])
+@pytest.mark.parametrize("doubted", [0.03, 0.13, 0.45])
+def test_whoever_is_doubted_cuts_nobody_down(number: int, doubted: float) -> None:
+    good = {f"good{i}": 60 for i in range(number)}
+    counts = {**good, "clicker": 60, "adversary": 60}
+    reliability = {**dict.fromkeys(good, 0.97), "clicker": doubted, "adversary": 0.03}
+    assert kept(labels_of(**counts), reliability) == counts
+
+
+def test_those_who_differ_within_half_lose_nothing() -> None:
+    counts = {"ann": 300, "bob": 250, "cid": 200, "dan": 150, "eve": 120}
+    assert kept(labels_of(**counts), {}) == counts
 
 
 def test_a_newcomer_does_not_cut_the_others_down() -> None:
