@@ -155,7 +155,7 @@ def _reference(order: FitOrder, found: LedgerFit) -> tuple[list[tuple[int, ...]]
             "is nothing to normalise scores on: set reward_model.normalisation_path to texts that "
             "shall score 0"
         )
-    return list(found.reference_sequences), "responses of the starting policy in the ledger"
+    return list(found.reference_sequences), "responses in the ledger that no later policy wrote"
 
 
 def at_one_rank(config: RunConfig) -> RunConfig:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from statistics import median
 
@@ -17,13 +16,15 @@ from cluster.report.style import legend, picture, say_empty, thousands
 from label_queue.figures.agreement import wilson_bounds
 from label_queue.figures.online import Coverage, Online
 from label_queue.figures.progress import episodes_at, received_times
-from label_queue.figures.validation import WINDOW
+from label_queue.figures.validation import WINDOW, winrate
 from label_queue.percentile import percentile
 from label_queue.schedule import LabelSchedule
 
 VERSION, LABELS_USED = "reward_model/version", "reward_model/labels_used"
 TRAIN, HELD_OUT = "reward_model/train_accuracy", "reward_model/validation_accuracy"
 HELD_OUT_LABELS = "reward_model/validation_labels"
+MOST_POINTS = 200
+"""Points of the win rate so far: each goes through all votes before it."""
 
 
 def draw_schedule(run: RunRecords, path: Path) -> None:
@@ -120,22 +121,28 @@ def draw_validation(run: RunRecords, path: Path) -> None:
         vote_axes.set_title("Policy preferred to base model, so far")
         vote_axes.set_ylabel("win rate (%)")
         vote_axes.set_xlabel("validation labels")
-        wins = list(accumulate(vote.is_win for vote in votes))
         if votes:
-            counts = range(1, len(votes) + 1)
-            bounds = [wilson_bounds(w, n) for w, n in zip(wins, counts, strict=True)]
-            low, high = ([100 * b[side] for b in bounds] for side in (0, 1))
+            counts = _some_of(len(votes))
+            rates = [winrate(votes[:count]) for count in counts]
+            low, high = [100 * each.low for each in rates], [100 * each.high for each in rates]
             vote_axes.fill_between(
-                counts, low, high, color=style.GREEN, alpha=0.15, lw=0, label="95 % (Wilson)"
+                counts, low, high, color=style.GREEN, alpha=0.15, lw=0, label="95 %"
             )
-            rates = [100 * w / n for w, n in zip(wins, counts, strict=True)]
-            vote_axes.plot(counts, rates, color=style.GREEN, label="win rate")
+            vote_axes.plot(
+                counts, [100 * each.rate for each in rates], color=style.GREEN, label="win rate"
+            )
             vote_axes.axhline(50, color=style.QUIET, lw=1.2, ls="--", label="chance")
             vote_axes.set_ylim(0, 100)
             legend(vote_axes)
         else:
             say_empty(vote_axes, "no label compared a trained policy with the base model")
         _draw_accuracy(fit_axes, run)
+
+
+def _some_of(number: int) -> list[int]:
+    """Return up to `MOST_POINTS` counts from 1 to a number, which is the last of them."""
+    step = -(-number // MOST_POINTS)
+    return [*range(1, number, step), number]
 
 
 def _draw_accuracy(axes: Axes, run: RunRecords) -> None:

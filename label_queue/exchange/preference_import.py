@@ -9,6 +9,7 @@ temperature 1, with log-probability 0.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,7 +163,7 @@ class _LineReader:
             assignment_id=f"{query_id}/{LABELER}",
             query_id=query_id,
             labeler_id=LABELER,
-            shown_order=tuple(candidate.candidate_id for candidate in candidates),
+            shown_order=_shuffled(candidates),
             order_seed=0,
             created_at=at_time,
             lease_until=at_time,
@@ -181,7 +182,7 @@ class _LineReader:
             query_id=assignment.query_id,
             labeler_id=LABELER,
             outcome="choice",
-            choice=assignment.shown_order[0],
+            choice=f"{assignment.query_id}-chosen",
             ranking=None,
             strength=self._strength(),
             spans=None,
@@ -275,3 +276,13 @@ class _LineReader:
         if not ids:
             raise InputError(f"{self._where}: {column}: is empty")
         return ids
+
+
+def _shuffled(candidates: Sequence[Candidate]) -> tuple[str, ...]:
+    """Return the candidates' ids in an order that does not tell which was chosen.
+
+    What order people saw is not known; if the chosen one stood first each time, whoever looks for
+    labelers who click at the first would find one.
+    """
+    names = [each.candidate_id for each in candidates]
+    return tuple(sorted(names, key=lambda name: hashlib.blake2b(name.encode()).digest()))

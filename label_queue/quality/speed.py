@@ -25,10 +25,15 @@ class Speed:
 def is_fast(
     query: ComparisonQuery, assignment: Assignment, submit: AnswerEvent, tokens_per_s: float
 ) -> bool | None:
-    """Say whether a first answer came too fast; None of what needs no reading."""
-    if submit.outcome in ("skip", "flag"):
+    """Say whether a first answer came too fast; None of what needs no reading, or was imported."""
+    if submit.outcome in ("skip", "flag") or not was_leased(assignment):
         return None
     return num_displayed_tokens(query) > tokens_per_s * time_taken_s(assignment, submit)
+
+
+def was_leased(assignment: Assignment) -> bool:
+    """Say whether somebody had a task here; what was imported was given nobody knows how fast."""
+    return assignment.lease_until > assignment.created_at
 
 
 def time_taken_s(assignment: Assignment, event: AnswerEvent) -> float:

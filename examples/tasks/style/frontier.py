@@ -38,7 +38,7 @@ class Point:
 
 
 def reweighted(golds: NDArray[np.float64], beta: float) -> tuple[Point, float]:
-    """Return a point of the frontier, and how many responses of a prompt share the weight.
+    """Return a point of the frontier, and how many responses share the weight of a prompt at least.
 
     Args:
         golds: [P, M], of responses of ρ.
@@ -54,11 +54,14 @@ def reweighted(golds: NDArray[np.float64], beta: float) -> tuple[Point, float]:
         kl=float((weights * logs).sum(axis=1).mean()),
         gold=float((weights * golds).sum(axis=1).mean()),
     )
-    return point, float((1 / (weights**2).sum(axis=1)).mean())
+    return point, float((1 / (weights**2).sum(axis=1)).min())
 
 
 def frontier(golds: NDArray[np.float64]) -> list[Point]:
-    """Return points of falling β, from near ρ itself to where too few responses carry the weight.
+    """Return points of falling β, from near ρ to where too few responses carry a prompt's weight.
+
+    A prompt whose golds differ most runs out of responses first; with its best one alone the mean
+    would lie below what is possible.
 
     Args:
         golds: [P, M], of responses of ρ.

@@ -95,6 +95,15 @@ def test_the_frontier_ends_where_few_responses_carry_the_weight() -> None:
     assert frontier(np.random.default_rng(0).normal(size=(4, 64)))[-1].kl < math.log(64 / 8)
 
 
+def test_the_frontier_of_unlike_prompts_ends_before_it_lies_below_what_is_possible() -> None:
+    # Of N(0, σ²): gold σ²/β, KL σ²/(2β²), each the mean over prompts.
+    deviations = np.repeat([0.2, 2.0], 8)
+    golds = np.random.default_rng(0).normal(size=(16, 20_000)) * deviations[:, None]
+    for point in frontier(golds)[1:]:
+        optimum = (deviations**2).mean() / point.beta
+        assert point.gold == pytest.approx(optimum, rel=0.1)
+
+
 def test_gold_is_read_off_responses_of_the_reference(world: World) -> None:
     golds = reference_golds(world, seed=3, num_prompts=2, num_responses=1_030)
     assert golds.shape == (2, 1_030)

@@ -12,6 +12,7 @@ import pytest
 from label_queue.exchange.export import export_run
 from label_queue.exchange.imports import Imported, import_file
 from label_queue.ledger.sql import SqlLedger
+from label_queue.quality.speed import is_fast
 from protocol.errors import InputError, UserError
 from protocol.labels import ComparisonQuery
 from protocol.messages import ChatMessage
@@ -96,6 +97,23 @@ def test_preferences_become_labels_of_the_labeler_import(tmp_path: Path) -> None
         {**PLAIN, "margin": 0.0},
         {**PLAIN, "margin": 1 / 3},
     ]
+
+
+def test_what_is_imported_makes_nobody_look_like_a_cheat(tmp_path: Path) -> None:
+    lines = [{**PLAIN, "prompt": f"the soup number {number} was"} for number in range(100)]
+    copy = tmp_path / "copy.sqlite"
+    import_file(trl_file(tmp_path, *lines), copy, run_id=RUN, tokenizer=Words(), at_time=7.0)
+    ledger = SqlLedger.open_to_read(copy)
+    queries = {query.query_id: query for query in ledger.queries()}
+    assignments = {each.assignment_id: each for each in ledger.assignments()}
+    labels = answers(ledger.events())
+    ledger.close()
+    firsts = [assignments[each.assignment_id].shown_order[0] == each.choice for each in labels]
+    assert 30 <= sum(firsts) <= 70  # within four standard errors of half
+    for label in labels:
+        assert label.choice == f"{label.query_id}-chosen"
+        assignment = assignments[label.assignment_id]
+        assert is_fast(queries[label.query_id], assignment, label, tokens_per_s=0.01) is None
 
 
 def chat(*contents: str, role: str = "user") -> list[dict[str, str]]:
