@@ -32,11 +32,13 @@ Curve = Mapping[int, Sequence[float]]
 """Gold of each seed, by budget."""
 
 
-def curves(cases: Iterable[Case]) -> Mapping[str, Curve]:
-    """Return each arm's gold at the end, by budget and seed."""
+def curves(cases: Iterable[Case], figure: str = "gold") -> Mapping[str, Curve]:
+    """Return each arm's gold at the end, or its KL, by budget and seed."""
     found: dict[str, dict[int, list[float]]] = {}
     for case in cases:
-        found.setdefault(case.arm, {}).setdefault(case.budget, []).append(case.gold)
+        found.setdefault(case.arm, {}).setdefault(case.budget, []).append(
+            float(case.result[figure])
+        )
     return found
 
 
@@ -74,6 +76,19 @@ def table(found: Mapping[str, Curve]) -> str:
     return "\n".join(lines)
 
 
+def kl_table(found: Mapping[str, Curve]) -> str:
+    """Return how far from ρ each arm ended, as a Markdown table: golds compare at equal KL."""
+    budgets = sorted({budget for curve in found.values() for budget in curve})
+    lines = [
+        f"| KL of the last steps, nats | {' | '.join(f'{budget:,}' for budget in budgets)} |",
+        f"| --- | {' | '.join('---:' for _ in budgets)} |",
+    ]
+    for name, curve in found.items():
+        cells = [_cell(curve.get(budget, ())) for budget in budgets]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _cell(golds: Sequence[float]) -> str:
     if not golds:
         return "–"
@@ -100,7 +115,8 @@ def main() -> None:
     run_all(cases, chosen.processes)
     found = {task: curves(case for case in cases if case.task == task) for task in chosen.tasks}
     for task, each in found.items():
-        click.echo(f"\n{task}\n\n{table(each)}")
+        kls = curves((case for case in cases if case.task == task), "kl")
+        click.echo(f"\n{task}\n\n{table(each)}\n\n{kl_table(kls)}")
     draw(found, FOLDER / "label_efficiency.png")
 
 
