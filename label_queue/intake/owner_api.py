@@ -154,7 +154,15 @@ async def release(
     request: Request, owner: Owner, body: Annotated[Release, Depends(body_of(Release))]
 ) -> CordState:
     """Take one reason for the stop away; the line goes on when none is left."""
-    return await owner_of(request).release_cord(body.reason, body.pull_id, actor=owner.labeler_id)
+    queue = owner_of(request)
+    named = body.pull_id
+    if named is None:
+        # Looked up before the call that releases: that one may come to the queue twice.
+        cord = (await queue.overview()).cord
+        if not cord.reasons:
+            return cord
+        named = cord.reasons[0].pull_id
+    return await queue.release_cord(body.reason, named, actor=owner.labeler_id)
 
 
 @router.post("/rollback", openapi_extra=body_schema(Rollback), responses=WRITE)

@@ -44,7 +44,10 @@ class _Judgement:
 
 
 class Oversight:
-    """The owner's questions and decisions. Judging runs in a thread, beside the labels."""
+    """The owner's questions and decisions. Judging runs in a thread, beside the labels.
+
+    One decision at a time: whose labels count when one is made is what it is written upon.
+    """
 
     def __init__(
         self,
@@ -69,6 +72,7 @@ class Oversight:
         self._events = OwnerEvents(new_id=new_id, clock=clock)
         self._burst_s = burst_s
         self._assembling = asyncio.Lock()
+        self._deciding = asyncio.Lock()
         self._newest: Overview | None = None
         self._seen_changes = -1
         self._assembled_at = -burst_s
@@ -193,11 +197,12 @@ class Oversight:
         Raises UnknownTask for somebody never let in.
         """
         self._refuse_unknown(labeler_id)
-        event = self._events.exclude(labeler_id, from_seq, reason, actor)
-        changes = await self._preview(event)
-        if self._state.history.standings[labeler_id].excluded_from != from_seq:
-            await self._commits.write([event])
-        return changes
+        async with self._deciding:
+            event = self._events.exclude(labeler_id, from_seq, reason, actor)
+            changes = await self._preview(event)
+            if self._state.history.standings[labeler_id].excluded_from != from_seq:
+                await self._commits.write([event])
+            return changes
 
     async def reinstate(self, labeler_id: str, reason: str, actor: str) -> ExclusionPreview:
         """Undo exclusion or suspension; return what it changes. Idempotent.
@@ -205,11 +210,12 @@ class Oversight:
         Raises UnknownTask for somebody never let in.
         """
         self._refuse_unknown(labeler_id)
-        event = self._events.reinstate(labeler_id, reason, actor)
-        changes = await self._preview(event)
-        if self._state.history.standings[labeler_id].state not in ("active", "judge"):
-            await self._commits.write([event])
-        return changes
+        async with self._deciding:
+            event = self._events.reinstate(labeler_id, reason, actor)
+            changes = await self._preview(event)
+            if self._state.history.standings[labeler_id].state not in ("active", "judge"):
+                await self._commits.write([event])
+            return changes
 
     def _refuse_unknown(self, labeler_id: str) -> None:
         has_answered = bool(self._state.history.submits_of(labeler_id))

@@ -111,10 +111,8 @@ class OwnerSide:
         """Stop the line, as an owner; see `Cord.pull`."""
         return await self._cord.pull(actor, reason)
 
-    async def release_cord(
-        self, reason: str, pull_id: str | None = None, *, actor: str = OWNER
-    ) -> CordState:
-        """Take one reason away, the oldest unless one is named; see `Cord.release`."""
+    async def release_cord(self, reason: str, pull_id: str, *, actor: str = OWNER) -> CordState:
+        """Take one reason away, by its name; see `Cord.release`."""
         return await self._cord.release(actor, reason, pull_id)
 
     async def order_rollback(

@@ -41,6 +41,7 @@ from reward_service.buckets import BatchLimits
 from reward_service.bundle import load_bundle, write_bundle
 from reward_service.config import RewardModelConfig
 from tests.support.controller_world import BATCH, World, small_config
+from tests.support.cord import release_shown
 from tests.support.fake_engine import FakeEngine, fake_policy
 from tests.support.injected import KL, Injected, gold
 from tests.support.memory_sink import MemorySink
@@ -229,7 +230,7 @@ async def test_nan_in_a_gradient_stops_the_line_and_the_real_learner_goes_on(
         reasons = (await world.labels.cord()).reasons
         if "not_finite" in [each.guard for each in reasons]:
             break
-        await world.people.queue.owner.release_cord("the fakes' own")
+        await release_shown(world.people.queue, "the fakes' own")
         await settle()
     kept = [each for each in world.evidence() if each["guard"] == "not_finite"]
     assert "step on policy version 2 met NaN" in kept[0]["reason"]
@@ -237,7 +238,7 @@ async def test_nan_in_a_gradient_stops_the_line_and_the_real_learner_goes_on(
     assert world.progress[-1] == 2 * BATCH
 
     while not running.done():
-        await world.people.queue.owner.release_cord("the batch was odd")
+        await release_shown(world.people.queue, "the batch was odd")
         await settle()
     await running
     assert world.progress[-1] == 5 * BATCH

@@ -243,7 +243,7 @@ async def test_the_owners_side_crosses_ray_too(
     overview = await owner.wait_for_overview(0.0, 5.0)
     assert overview.cord.pulled_by == "ann"
     assert [row.labeler_id for row in overview.labelers] == ["ann"]
-    assert not (await owner.release_cord("fixed")).is_pulled
+    assert not (await owner.release_cord("fixed", overview.cord.reasons[0].pull_id)).is_pulled
     assert await passing is None
     with pytest.raises(UnknownTask, match="'eve'"):
         await owner.exclude("eve", 0, "who?")

@@ -200,21 +200,16 @@ class FakeOwner(OwnerSide):
     async def pull_cord(self, reason: str, *, actor: str = OWNER) -> CordState:
         return self._queue.pull(actor, reason)
 
-    async def release_cord(
-        self, reason: str, pull_id: str | None = None, *, actor: str = OWNER
-    ) -> CordState:
+    async def release_cord(self, reason: str, pull_id: str, *, actor: str = OWNER) -> CordState:
         cord = self._queue.shown_overview.cord
         if cord.rollback_to is not None:
             raise LabelConflict("a rollback is under way: wait for it")
-        if pull_id is not None and pull_id not in self._queue.pull_ids:
+        if pull_id not in self._queue.pull_ids:
             raise UnknownTask("nobody pulled the cord by that name", "pull_id")
         self._queue.decisions.append(("release", reason))
-        if cord.reasons:
-            named = pull_id or cord.reasons[0].pull_id
-            released = ReasonReleased(
-                event_id="", actor=actor, reason=reason, at=0.0, pull_id=named
-            )
-            cord = after(cord, released)
+        self._queue.released.append(pull_id)
+        released = ReasonReleased(event_id="", actor=actor, reason=reason, at=0.0, pull_id=pull_id)
+        cord = after(cord, released)
         self._queue.show(cord=cord)
         return cord
 

@@ -69,6 +69,7 @@ class FakePeopleQueue(PeopleSide):
         """Tokens, links and sessions that were revoked."""
         self.numbers = itertools.count(1)
         self.pull_ids: set[str] = set()
+        self.released: list[str] = []
         self._seqs = itertools.count(1)
 
     # --- who ---------------------------------------------------------------------------------

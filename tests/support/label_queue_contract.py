@@ -16,6 +16,7 @@ from label_queue.sides.people import PeopleSide
 from label_queue.sides.policy_loop import PolicyLoopSide
 from protocol.errors import QueueClosed
 from tests.support.contract import Contract
+from tests.support.cord import release_shown
 from tests.support.labels import make_drafts, make_reward
 from tests.support.messages import make_policy, make_request, make_rollout
 
@@ -162,7 +163,7 @@ class LabelQueueContract(Contract):
         assert (cord.offered_rollback, cord.rollback_to) == (3, None)
         passing = await waiting(queue.policy_loop.pass_cord())
         left = await waiting(queue.policy_loop.wait_released())
-        await queue.owner.release_cord("mended")
+        await release_shown(queue, "mended")
         cord = await queue.policy_loop.cord()
         assert (cord.is_pulled, cord.pulled_by, cord.offered_rollback) == (True, "ann", 4)
         assert not passing.done()
@@ -186,7 +187,7 @@ class LabelQueueContract(Contract):
         await queue.policy_loop.rolled_back(restored)
         assert (await queue.policy_loop.cord()).rollback_to is None
         passing = await waiting(queue.policy_loop.pass_cord())
-        await queue.owner.release_cord("it is better again")
+        await release_shown(queue, "it is better again")
         assert await end_of(passing) is None
 
     async def test_references_may_be_given_twice(self, queue: SidedQueue) -> None:

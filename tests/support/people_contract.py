@@ -152,7 +152,7 @@ class PeopleQueueContract(Contract):
         assert (await queue.people.me("ann")).cord.reason == "it insults people"
         shown = (await queue.owner.overview()).cord
         assert [each.actor for each in shown.reasons] == ["ann", "owner"]
-        left = await queue.owner.release_cord("mended")
+        left = await queue.owner.release_cord("mended", shown.reasons[0].pull_id)
         assert (left.is_pulled, left.pulled_by) == (True, "owner")
         assert not (await queue.owner.release_cord("mended", left.reasons[0].pull_id)).is_pulled
         with pytest.raises(UnknownTask):

@@ -13,6 +13,7 @@ from cluster.guards.kl_runaway import KLRunawayConfig
 from protocol.fits import RewardVersion
 from protocol.messages import ExperienceBatch, StepReport
 from tests.support.controller_world import BATCH, ONE_REFIT, World, small_config
+from tests.support.cord import release_shown
 from tests.support.one_thread import settle
 from tests.unit.cluster.conftest import MakeWorld
 
@@ -31,7 +32,7 @@ async def test_a_pulled_cord_stops_the_learner_alone_until_it_is_released(world:
     assert len(world.people.queries) == len(world.people.ledger.events()) == 10 + 4
     assert [version.version for version in world.people.rewards] == [1]
 
-    await world.people.queue.owner.release_cord("mended")
+    await release_shown(world.people.queue, "mended")
     await asyncio.wait_for(running, 5)
     assert [batch.step for batch in world.learner.batches] == [0, 1, 2, 3, 4]
 
@@ -48,7 +49,7 @@ async def test_a_cord_pulled_during_a_step_holds_back_the_next(world: World) -> 
     running = asyncio.ensure_future(world.controller().run())
     await settle()
     assert world.progress == [8, 16]
-    await world.people.queue.owner.release_cord("mended")
+    await release_shown(world.people.queue, "mended")
     await asyncio.wait_for(running, 5)
     assert len(world.learner.batches) == 5
 
@@ -95,7 +96,7 @@ async def test_a_rollback_makes_a_new_version_and_forgets_what_came_after(world:
     assert {actor.version for actor in world.actors} == {4}
     assert [title for title, _ in world.sink.alerts] == ["the policy was rolled back"]
 
-    await world.people.queue.owner.release_cord("it is better again")
+    await release_shown(world.people.queue, "it is better again")
     await asyncio.wait_for(running, 5)
     after = world.learner.batches[3:]
     assert [batch.step for batch in after] == [4, 5]
@@ -122,7 +123,7 @@ async def test_guards_forget_what_a_rollback_leaves_behind_and_so_does_its_check
     world.learner.step = far_off  # type: ignore[method-assign]
     running = await roll_back_after(world, num_steps=3, to_version=2)
     assert world.checkpoints.read(4).guards.kl_runaway.num_above == 0
-    await world.people.queue.owner.release_cord("it is better again")
+    await release_shown(world.people.queue, "it is better again")
     await asyncio.wait_for(running, 5)
     assert len(world.learner.batches) == 5
     assert world.evidence() == []
@@ -136,7 +137,7 @@ async def test_rewards_are_not_compared_on_what_versions_left_behind_have_writte
     guard = controller._reward_guard
     assert guard._recent
     assert all(3 not in each.rollout.policy_versions for each in guard._recent)
-    await world.people.queue.owner.release_cord("it is better again")
+    await release_shown(world.people.queue, "it is better again")
     await asyncio.wait_for(running, 5)
     assert all(3 not in each.rollout.policy_versions for each in guard._recent)
 
@@ -144,7 +145,7 @@ async def test_rewards_are_not_compared_on_what_versions_left_behind_have_writte
 async def test_a_version_that_was_not_kept_gives_way_to_the_one_before_it(world: World) -> None:
     running = await roll_back_after(world, num_steps=4, to_version=1)
     assert world.learner.restored == [0]
-    await world.people.queue.owner.release_cord("it is better again")
+    await release_shown(world.people.queue, "it is better again")
     await asyncio.wait_for(running, 5)
     assert len(world.learner.batches) == 5
 
@@ -172,9 +173,9 @@ async def test_what_the_reward_taken_back_has_scored_is_scored_again(
     assert {c.labeler_id for c in world.trainer.requests[1].comparisons} == {"ann"}
     assert world.learner.batches == []
 
-    await world.people.queue.owner.release_cord("bob is gone")
+    await release_shown(world.people.queue, "bob is gone")
     # All sequences here are alike, so the rewards cannot be compared, and the guard pulled too.
-    await world.people.queue.owner.release_cord("they are alike")
+    await release_shown(world.people.queue, "they are alike")
     await asyncio.wait_for(running, 5)
     assert {batch.reward_version for batch in world.learner.batches} == {2}
     assert len(world.learner.batches) == 5
@@ -197,7 +198,7 @@ async def test_no_step_is_taken_on_a_condemned_reward_when_the_cord_is_released_
     running = await run_on_labels_of_two(world)
     await world.people.queue.owner.exclude("bob", 0, "he only clicks")
     await settle()
-    await world.people.queue.owner.release_cord("bob is gone")
+    await release_shown(world.people.queue, "bob is gone")
     await settle()
     assert len(world.trainer.requests) == 2
     assert world.learner.batches == []
@@ -207,7 +208,7 @@ async def test_no_step_is_taken_on_a_condemned_reward_when_the_cord_is_released_
     await settle()
     assert world.learner.batches == []
     assert (await world.labels.cord()).pulled_by == "guard"
-    await world.people.queue.owner.release_cord("they are alike")
+    await release_shown(world.people.queue, "they are alike")
     await asyncio.wait_for(running, 5)
     assert {batch.reward_version for batch in world.learner.batches} == {2}
     assert len(world.learner.batches) == 5

@@ -12,6 +12,7 @@ from protocol.errors import NotFinite
 from protocol.fits import FitRequest, RewardVersion
 from protocol.messages import ExperienceBatch, Score, StepReport
 from tests.support.controller_world import BATCH, World, small_config
+from tests.support.cord import release_shown
 from tests.support.one_thread import settle
 from tests.unit.cluster.conftest import MakeWorld
 
@@ -56,7 +57,7 @@ async def test_nan_in_a_step_stops_the_line_and_goes_on_from_the_last_checkpoint
     )
     assert len(kept["samples"]) == BATCH
 
-    await world.people.queue.owner.release_cord("the batch was odd")
+    await release_shown(world.people.queue, "the batch was odd")
     await asyncio.wait_for(running, 5)
     assert [batch.step for batch in world.learner.batches] == [0, 1, 2, 4, 5]
     assert world.progress[-1] == 5 * BATCH
@@ -77,7 +78,7 @@ async def test_a_rollback_ordered_at_that_cord_is_done_as_any_other(world: World
     await settle()
     assert world.learner.restored == [2, 0]
     assert (await world.labels.cord()).rollback_to is None
-    await world.people.queue.owner.release_cord("go on")
+    await release_shown(world.people.queue, "go on")
     await asyncio.wait_for(running, 5)
     assert world.progress[-1] == 5 * BATCH
 
@@ -114,7 +115,7 @@ async def test_nan_in_a_fit_keeps_the_reward_version_before_it_and_the_fit_is_do
     await settle()
     assert len(world.learner.batches) == stopped_at
 
-    await world.people.queue.owner.release_cord("looked into")
+    await release_shown(world.people.queue, "looked into")
     await asyncio.wait_for(running, 5)
     assert world.trainer.requests[1] == failed[0]
     assert world.service.version > 1
@@ -137,7 +138,7 @@ async def test_nan_from_the_service_drops_the_responses_and_stops_the_line(world
     assert num_nan
     assert await open_guards(world) == ["not_finite"]
     stopped_at = len(world.learner.batches)
-    await world.people.queue.owner.release_cord("one odd response")
+    await release_shown(world.people.queue, "one odd response")
     await asyncio.wait_for(running, 5)
     assert stopped_at < len(world.learner.batches) == 5
     assert world.num_dropped == num_nan

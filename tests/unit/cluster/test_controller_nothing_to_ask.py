@@ -10,6 +10,7 @@ from cluster.config_file import parse_config
 from protocol.errors import NothingToAsk
 from protocol.messages import RolloutRequest
 from tests.support.controller_world import BATCH, World, small_config
+from tests.support.cord import release_shown
 from tests.support.one_thread import settle
 from tests.support.parts import FakeActor
 from tests.unit.cluster.conftest import MakeWorld
@@ -54,7 +55,7 @@ async def test_the_line_is_stopped_with_what_the_policy_writes_and_goes_on_once_
     assert len(actor.requests) == asked  # nobody asks on and on meanwhile
 
     actor.is_mended = True
-    await world.people.queue.owner.release_cord("the cut token was another")
+    await release_shown(world.people.queue, "the cut token was another")
     await asyncio.wait_for(running, 5)
     assert world.progress[-1] == 5 * BATCH
 

@@ -11,6 +11,7 @@ from cluster.config_file import parse_config
 from protocol.errors import ActorDied
 from protocol.messages import ExperienceBatch, StepReport
 from tests.support.controller_world import BATCH, World, small_config
+from tests.support.cord import release_shown
 from tests.support.one_thread import settle
 from tests.support.parts import FakeActor
 from tests.unit.cluster.conftest import MakeWorld
@@ -114,7 +115,7 @@ async def test_a_step_that_met_nan_leaves_the_engines_free_to_draw(world: World)
     assert world.learner.restored == [2]
     assert {actor.version for actor in world.actors} == {4}
     assert watched.awake == {"actor 0", "actor 1"}  # under the cord, for what people compare
-    await world.people.queue.owner.release_cord("the batch was odd")
+    await release_shown(world.people.queue, "the batch was odd")
     await asyncio.wait_for(running, 30)
     assert watched.refused == []
     assert world.progress[-1] == 5 * BATCH

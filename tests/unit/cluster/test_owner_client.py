@@ -43,6 +43,18 @@ def test_a_refusal_is_the_run_s_own_words(client: OwnerClient) -> None:
         client.release_cord("go on")
 
 
+def test_a_release_names_the_reason_it_takes_away(client: OwnerClient, live_run: Any) -> None:
+    for guard in ("kl_sign", "not_finite"):
+        live_run.queue.pull(guard, f"{guard} saw it")
+    [left] = client.release_cord("looked into kl_sign").reasons
+    assert left.actor == "not_finite"
+    assert live_run.queue.released == ["pull-0"]
+    client.release_cord("again", "pull-0")
+    assert not client.release_cord("looked into it").is_pulled
+    assert live_run.queue.released == ["pull-0", "pull-0", "pull-1"]
+    assert not client.release_cord("nothing is left").is_pulled
+
+
 def test_what_the_run_would_refuse_is_not_sent(client: OwnerClient, live_run: Any) -> None:
     with pytest.raises(InputError, match="labeler_id 'no spaces'"):
         client.admit("no spaces", "labeler")

@@ -15,6 +15,7 @@ from protocol.fits import FitRequest, RewardVersion
 from protocol.labels import Submitted
 from reward_service.config import MarksConfig
 from tests.support.controller_world import BATCH, World, small_config
+from tests.support.cord import release_shown
 from tests.support.parts import FakeRewardTrainer
 from tests.unit.cluster.conftest import MakeWorld
 
@@ -117,7 +118,7 @@ async def test_where_the_catching_up_is_broken_off_the_run_goes_on(
     running = asyncio.ensure_future(world.controller().run())
     if isinstance(error, NotFinite):
         await asyncio.wait_for(pulled.wait(), 10)
-        await world.people.queue.owner.release_cord("looked into")
+        await release_shown(world.people.queue, "looked into")
     await asyncio.wait_for(running, 30)
     assert world.progress[-1] == world.config.run.episodes
     assert world.people.rewards[-1].version == len(trainer.requests)
@@ -149,7 +150,7 @@ async def test_a_version_that_no_replica_takes_is_offered_again_once_the_line_is
     await asyncio.wait_for(pulled.wait(), 10)
     await asyncio.sleep(0.05)
     assert world.service.version < asked[0]
-    await world.people.queue.owner.release_cord("looked into")
+    await release_shown(world.people.queue, "looked into")
     await asyncio.wait_for(running, 30)
     assert asked[0] in world.service.served
     assert world.progress[-1] == world.config.run.episodes

@@ -12,6 +12,7 @@ from label_queue.queue import LabelQueue
 from protocol.distinct import is_comparison
 from protocol.errors import InputError, NotFinite
 from protocol.labels import QueryDraft
+from tests.support.cord import release_shown
 from tests.support.labels import (
     ManualClock,
     count_purposes,
@@ -165,7 +166,7 @@ async def test_a_policy_that_fell_apart_is_not_asked_on_and_on_while_the_cord_is
         [order] = await queue.policy_loop.next_orders(0.0)
         assert await queue.policy_loop.offer(order.order_id, []) == 0
     assert await queue.policy_loop.next_orders(0.0) == []
-    await queue.owner.release_cord("gone back to the version before")
+    await release_shown(queue, "gone back to the version before")
     for _ in range(9):
         [order] = await queue.policy_loop.next_orders(0.0)
         assert await queue.policy_loop.offer(order.order_id, []) == 0

@@ -22,6 +22,7 @@ from protocol.cord import (
 )
 from protocol.errors import LabelConflict, QueueClosed, ResourceError, UnknownTask
 from protocol.labels import PolicyProvenance
+from tests.support.cord import release_shown
 from tests.support.labels import make_cord_event
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.messages import make_policy
@@ -118,10 +119,10 @@ async def test_the_learner_passes_until_somebody_pulls_and_again_once_released(
     await asyncio.sleep(0)
     assert not waiting.done()
     assert (await queue.owner.pull_cord("me too")).pulled_by == "ann"
-    assert (await queue.owner.release_cord("fixed")).pulled_by == "owner"
+    assert (await release_shown(queue, "fixed")).pulled_by == "owner"
     await asyncio.sleep(0)
     assert not waiting.done()
-    assert not (await queue.owner.release_cord("mine too")).is_pulled
+    assert not (await release_shown(queue, "mine too")).is_pulled
     assert await waiting is None
     assert await queue.policy_loop.cord() == RELEASED
 
@@ -131,8 +132,9 @@ async def test_pulling_and_releasing_twice_write_once(
 ) -> None:
     for _ in range(2):
         await queue.policy_loop.pull_cord("guard", "NaN")
+    [shown] = (await queue.policy_loop.cord()).reasons
     for _ in range(2):
-        await queue.owner.release_cord("fixed")
+        await queue.owner.release_cord("fixed", shown.pull_id)
     assert [type(event) for event in ledger.cord_events()] == [Pulled, ReasonReleased]
 
 
@@ -197,7 +199,7 @@ async def test_a_rollback_reaches_the_learner_and_is_done_once(
     assert await queue.policy_loop.pass_cord() == 1
     assert await make_queue().policy_loop.pass_cord() == 1
     with pytest.raises(LabelConflict, match="rollback to policy version 1 is under way"):
-        await queue.owner.release_cord("too early")
+        await release_shown(queue, "too early")
     with pytest.raises(LabelConflict, match="wait for it"):
         await queue.owner.order_rollback(2, "another")
     restored = replace(make_policy(4, 30), restored_from=1)
@@ -212,7 +214,7 @@ async def test_a_rollback_reaches_the_learner_and_is_done_once(
     waiting = asyncio.create_task(queue.policy_loop.pass_cord())
     await asyncio.sleep(0)
     assert not waiting.done()
-    await queue.owner.release_cord("go on")
+    await release_shown(queue, "go on")
     assert await waiting is None
 
 

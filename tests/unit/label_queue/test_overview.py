@@ -16,6 +16,7 @@ from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.errors import QueueClosed, TooFast
 from protocol.labels import LabelEvent
+from tests.support.cord import release_shown
 from tests.support.hand_made_ledger import fill
 from tests.support.labels import (
     ManualClock,
@@ -159,7 +160,7 @@ async def test_bursts_of_changes_make_few_overviews(queue: LabelQueue, clock: Ma
     await queue.owner.pull_cord("stop")
     waiting = asyncio.create_task(queue.owner.wait_for_overview(first.at, 30.0))
     await asyncio.sleep(0)
-    await queue.owner.release_cord("never mind")
+    await release_shown(queue, "never mind")
     assert not waiting.done()
     waiting.cancel()
 

@@ -385,8 +385,12 @@ async def pull_as_owner(world: World) -> None:
 
 
 async def release_cord(world: World) -> None:
+    """What is released is what was looked at: the reason after it stands, however often."""
     await world.owner.pull_cord("it rhymes")
-    await world.same(lambda: world.owner.release_cord("mended"))
+    await world.loop.pull_cord("guard", "NaN in a score", guard="not_finite")
+    shown = (await world.loop.cord()).reasons[0]
+    left = await world.same(lambda: world.owner.release_cord("mended", shown.pull_id))
+    assert [each.guard for each in left.reasons] == ["not_finite"]
 
 
 async def order_rollback(world: World) -> None:

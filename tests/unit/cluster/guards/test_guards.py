@@ -25,6 +25,7 @@ from learners.config import KLConfig
 from protocol.errors import NotFinite, ResourceError
 from protocol.fits import RewardVersion
 from protocol.messages import ExperienceBatch, StepReport
+from tests.support.cord import release_shown
 from tests.support.labels import make_fit, make_reward
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_policy, make_rollout, make_scored
@@ -129,7 +130,7 @@ async def test_while_its_reason_is_open_it_says_nothing_more_and_then_begins_ane
     await desk.steps(9, NEGATIVE)
     assert await desk.open_reasons() == ["kl_sign"]
     assert len(desk.kept()) == 1
-    await desk.people.queue.owner.release_cord("looked into")
+    await release_shown(desk.people.queue, "looked into")
     await desk.steps(2, NEGATIVE, first=9)
     assert await desk.open_reasons() == []
     await desk.steps(1, NEGATIVE, first=11)
@@ -145,7 +146,7 @@ async def test_each_guard_has_a_reason_of_its_own_behind_a_labeler_s(desk: Desk)
     await desk.steps(3, {**NEGATIVE, "rollout/logprob_mismatch_mean": 0.4})
     await desk.steps(6, {"kl/reference_mean": 18.1}, first=3)
     assert await desk.open_reasons() == ["", "logprob_mismatch", "kl_sign", "kl_runaway"]
-    left = await desk.people.queue.owner.release_cord("only a typo")
+    left = await release_shown(desk.people.queue, "only a typo")
     assert left.is_pulled
     assert left.pulled_by == "guard"
 
@@ -251,9 +252,9 @@ async def test_nan_pulls_the_cord_with_the_responses_that_have_it(desk: Desk) ->
     [kept] = desk.kept()
     assert "the loss on rank 0 is nan" in kept["reason"]
     assert [(s["note"], s["figures"]) for s in kept["samples"]] == [("not finite itself", {})]
-    await desk.people.queue.owner.release_cord("mended")
+    await release_shown(desk.people.queue, "mended")
     await desk.guards.fit_broken(NotFinite("the loss is inf"), make_fit())
-    await desk.people.queue.owner.release_cord("mended")
+    await release_shown(desk.people.queue, "mended")
     await desk.guards.unscored(NotFinite("score is nan"), [make_rollout()])
     assert [each["guard"] for each in desk.kept()] == ["not_finite"] * 3
 

@@ -193,6 +193,7 @@ async def test_decisions_reach_the_queue(
     body: dict[str, object],
     decision: tuple[str, ...],
 ) -> None:
+    people.pull("ann", "it swears")
     await people.owner.admit("bob", "labeler")
     people.gold.write(GoldTask(prompt="rice", candidates=("dry", "wet"), answer=0), "olga")
     answer = await owner.post(f"/api/v1/owner/{path}", json=body)

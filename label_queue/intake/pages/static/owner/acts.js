@@ -87,13 +87,16 @@ export function releaseOne(reason) {
   });
 }
 
-/** Let the line go on. */
-export function release() {
+/**
+ * Let the line go on: take its only reason away, by name, so that one that came meanwhile stays.
+ * @param {any} reason CordReason
+ */
+export function release(reason) {
   decide({
     heading: "Let the line go on?",
     text: "The learner takes its next step.",
     confirm: "Let it go on",
-    act: (reason) => send("POST", "/owner/cord/release", { reason }),
+    act: (why) => send("POST", "/owner/cord/release", { reason: why, pull_id: reason.pull_id }),
   });
 }
 

@@ -77,7 +77,7 @@ byId("leave").addEventListener("click", leave);
 byId("add").addEventListener("click", aboutPeople.add);
 byId("write-gold").addEventListener("click", () => aboutGold.write(gold.numCandidates));
 byId("pull").addEventListener("click", acts.pull);
-byId("release").addEventListener("click", acts.release);
+byId("release").addEventListener("click", () => acts.release(newest.cord.reasons[0]));
 byId("rollback").addEventListener("click", () => acts.rollBack(newest.cord, newest.progress.policy_version));
 setUpCopying();
 setUpUndo();
