@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from cluster.config import RunConfig
 from protocol.errors import ConfigError, MissingError
-from protocol.files import reading, writing
+from protocol.files import put_whole, reading, writing
 from protocol.settings import DISGUISED, UNSHOWN
 
 MEND_CONFIG = "`andon run CONFIG.toml` takes one"
@@ -64,13 +64,18 @@ def parse_config(content: Mapping[str, Any], origin: str) -> RunConfig:
 def save_config(config: RunConfig, path: Path) -> None:
     """Write the resolved config, defaults included, as TOML that `load_config` reads back.
 
+    A file that says so already is left alone: every resume comes here, and needs no room then.
+
     Raises:
-        ResourceError: The disk refuses.
+        DiskFull: There is no room; what was there stays.
+        ResourceError: The disk refuses otherwise.
     """
+    content = tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
     with writing(path):
-        path.write_text(
-            tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)), encoding="utf-8"
-        )
+        raw = content.encode()
+        is_there = path.is_file() and path.read_bytes() == raw
+    if not is_there:
+        put_whole(path, raw)
 
 
 def _apply(content: dict[str, Any], override: str) -> None:

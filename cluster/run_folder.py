@@ -16,7 +16,7 @@ from typing import Any
 
 from cluster.run_state import parse_state, refuse_lack
 from protocol.errors import ConfigError, InputError, MissingError
-from protocol.files import read_text, reading, writing
+from protocol.files import put_whole, read_text, reading, writing
 from protocol.folders import clear_left, versions_in
 from protocol.names import run_id_of
 
@@ -127,7 +127,7 @@ class RunFolder:
         return float(self.read_state()["started_at"])
 
     def update_state(self, **changes: object) -> None:
-        """Merge changes into `run.json`, atomically. One process of a run calls this.
+        """Merge changes into `run.json`, whole and on disk. One process of a run calls this.
 
         Raises:
             InputError: What is there is garbled.
@@ -135,7 +135,7 @@ class RunFolder:
         """
         with _UPDATING:
             state = self.read_state() if self.state.exists() else {}
-            write_json(self.state, {**state, **changes})
+            put_whole(self.state, _as_json({**state, **changes}))
 
     def clear_left(self) -> None:
         """Delete what killed processes left half written or half removed, while none writes.
@@ -152,15 +152,20 @@ class RunFolder:
         return tuple(int(folder.name[1:]) for folder in versions_in(self.policies))
 
     def write_token(self, name: str, token: str) -> None:
-        """Keep somebody's token in a file that only the user who runs this may read."""
-        file = self.tokens / name
-        with writing(file):
-            file.touch(mode=0o600)
-            file.write_text(token + "\n", encoding="utf-8")
+        """Keep somebody's token in a file that only the user who runs this may read.
+
+        Raises DiskFull or ResourceError where the disk refuses; what was there stays.
+        """
+        put_whole(self.tokens / name, f"{token}\n".encode(), mode=0o600)
 
     def has_token(self, name: str) -> bool:
-        """Whether somebody's token is kept."""
-        return (self.tokens / name).is_file()
+        """Whether somebody's token is kept: an empty file, which a full disk once left, is none.
+
+        Raises ResourceError where it may not be read.
+        """
+        file = self.tokens / name
+        with reading(file, "token", MEND_RUN):
+            return file.is_file() and bool(file.read_bytes().strip())
 
     def read_token(self, name: str) -> str:
         """Return somebody's token.
@@ -217,13 +222,17 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
     Raises:
         ResourceError: The disk is full or read-only, or this user may not write there.
     """
-    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+    text = _as_json(content)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_bytes(text)
             temporary.replace(path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _as_json(content: Mapping[str, object]) -> bytes:
+    return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()

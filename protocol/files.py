@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from protocol.errors import AndonError, DiskFull, InputError, MissingError, ResourceError
@@ -103,6 +104,32 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def put_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Put content in a file's place, flushed to disk: what is there is old or new, never a part.
+
+    Args:
+        path: The file; its folder is there.
+        content: All that it is to hold.
+        mode: Who may read and write it, if it is new, as for `os.open`.
+
+    Raises:
+        DiskFull: There is no room; what was there stays.
+        InputError, ResourceError: As `writing`.
+    """
+    draft = path.with_name(f".draft-{path.name}")
+    try:
+        with writing(path):
+            with open(draft, "wb", opener=partial(os.open, mode=mode)) as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+            flush(path.parent)
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def _read_problem(path: Path, what: str, mend: str, error: OSError) -> OSError | ValueError:

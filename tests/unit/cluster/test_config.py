@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from cluster.config_file import load_config, parse_config, save_config
-from protocol.errors import ConfigError
+from protocol.errors import ConfigError, DiskFull
+from tests.support.no_room import no_room
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = (
@@ -26,6 +27,21 @@ def test_every_shipped_config_is_valid_and_saved_as_it_was_read(path: Path, tmp_
     config = load_config(path, given)
     save_config(config, tmp_path / "config.toml")
     assert load_config(tmp_path / "config.toml") == config
+
+
+def test_a_config_that_finds_no_room_leaves_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    config = load_config(ROOT / "cluster/demo.toml")
+    save_config(config, path)
+    other = load_config(ROOT / "cluster/demo.toml", ("ppo.lr=1e-3",))
+    with no_room():
+        with pytest.raises(DiskFull):
+            save_config(other, path)
+        save_config(config, path)  # says so already, and is left alone
+    assert load_config(path) == config
+    assert list(tmp_path.iterdir()) == [path]
+    save_config(other, path)
+    assert load_config(path) == other
 
 
 @pytest.mark.parametrize("override", ["response.cut_token=", 'response.cut_token=""'])

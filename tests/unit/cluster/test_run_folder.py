@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cluster.run_folder import RunFolder, write_json
-from protocol.errors import ConfigError, MissingError
+from protocol.errors import ConfigError, DiskFull, MissingError
+from tests.support.no_room import no_room
 
 
 def test_a_new_folder_has_its_parts_and_hides_the_tokens(tmp_path: Path) -> None:
@@ -70,6 +71,26 @@ def test_a_token_is_for_whoever_started_the_run_alone(tmp_path: Path) -> None:
     assert folder.read_token("ann") == "secret"
     with pytest.raises(MissingError, match="tokens/bob is not there"):
         folder.read_token("bob")
+
+
+def test_a_token_that_found_no_room_is_none_and_the_one_before_stands(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path)
+    folder.write_token("ann", "secret")
+    with no_room(), pytest.raises(DiskFull):
+        folder.write_token("ann", "another")
+    with no_room(), pytest.raises(DiskFull):
+        folder.write_token("bob", "secret")
+    assert folder.read_token("ann") == "secret"
+    assert not folder.has_token("bob")
+    assert [path.name for path in folder.tokens.iterdir()] == ["ann"]
+
+
+def test_an_empty_file_is_no_token(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path)
+    (folder.tokens / "ann").touch()
+    assert not folder.has_token("ann")
+    folder.write_token("ann", "secret")
+    assert folder.has_token("ann")
 
 
 def test_checkpoints_are_the_versions_on_disk(tmp_path: Path) -> None:
