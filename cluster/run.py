@@ -103,7 +103,12 @@ def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None
     save_config(config, folder.config)
     resumed_at = [*state.get("resumed_at", ()), time.time()]
     folder.update_state(
-        **_process(), state="starting", stop_reason=None, error=None, resumed_at=resumed_at
+        **_process(),
+        state="starting",
+        stop_reason=None,
+        error=None,
+        ended_at=None,
+        resumed_at=resumed_at,
     )
     _conduct_to_end(as_it_goes_on, folder, texts, resumption)
 

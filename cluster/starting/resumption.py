@@ -228,8 +228,11 @@ def _newest_reward(folder: RunFolder, config: RunConfig) -> RewardVersion | None
 
 
 def _ended_at(folder: RunFolder) -> float:
-    """Return when a run ended, or when it last wrote a metric."""
-    said = folder.read_state().get("ended_at")
+    """Return when a run ended, or, where it could not say so, when it last wrote a metric."""
+    state = folder.read_state()
+    said = state.get("ended_at")
+    if said is not None and said < max(state.get("resumed_at", ()), default=0.0):
+        said = None  # of the life before: this one was killed
     written = folder.metrics.stat().st_mtime if folder.metrics.exists() else folder.began_at
     return written if said is None else float(said)
 

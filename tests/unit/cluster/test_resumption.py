@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from pathlib import Path
@@ -15,6 +16,7 @@ from cluster.run_folder import RunFolder
 from cluster.starting.ports import free_port
 from cluster.starting.resumption import (
     FIXED,
+    _ended_at,
     at_the_old_port,
     refuse_changes,
     wait_for_ledger,
@@ -71,6 +73,27 @@ def test_what_it_cannot_go_on_with_is_refused(part: str, changes: dict[str, Any]
 )
 def test_what_it_can_go_on_with_is_not(part: str, changes: dict[str, Any]) -> None:
     refuse_changes(config(), config(**{part: changes}))
+
+
+@pytest.mark.parametrize(
+    ("said", "ended_at"),
+    [
+        ({}, 20_000.0),
+        ({"ended_at": 1_000.0}, 1_000.0),
+        ({"ended_at": 1_000.0, "resumed_at": [2_000.0]}, 20_000.0),
+        ({"ended_at": 1_000.0, "resumed_at": [500.0]}, 1_000.0),
+        ({"ended_at": None, "resumed_at": [2_000.0]}, 20_000.0),
+    ],
+    ids=["killed", "stopped", "stopped, resumed, killed", "resumed, stopped", "forgotten"],
+)
+def test_a_run_ended_when_its_last_life_did(
+    tmp_path: Path, said: dict[str, Any], ended_at: float
+) -> None:
+    folder = RunFolder.create(tmp_path)
+    folder.update_state(started_at=0.0, **said)
+    folder.metrics.write_text("{}\n")
+    os.utime(folder.metrics, (20_000, 20_000))
+    assert _ended_at(folder) == ended_at
 
 
 def test_a_ledger_that_is_let_go_is_waited_for(tmp_path: Path) -> None:
