@@ -84,7 +84,7 @@ class Drafter:
         self.first_reference_draws: tuple[Rollout, ...] = ()
         """The first draw of each response of ρ that was asked for first, ended or not."""
         self.num_alike = 0
-        """Responses so far that were like another of their draft."""
+        """Responses that were like another of their draft, since the start or resume."""
 
     async def fill(self, order: QueryOrder) -> list[QueryDraft]:
         """Return one draft a prompt; a prompt whose responses never end gives none.

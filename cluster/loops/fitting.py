@@ -111,13 +111,13 @@ class RewardFitting:
             return refit
         missing = self._learnable(missing)
         self._known = refit.version
+        # The label side has noted it, whatever becomes of the update that goes on from it.
+        self._journal.refitted(refit)
         try:
-            version = await self._fitted(missing)
+            return await self._fitted(missing)
         except NotFinite as error:
             await self._guards.fit_broken(error, missing)
             return refit
-        self._journal.refitted(refit)
-        return version
 
     def _learnable(self, request: FitRequest) -> FitRequest:
         """Return an order without what the reward model has no head to learn."""

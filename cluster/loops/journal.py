@@ -87,11 +87,13 @@ class Journal:
             ended_at: When it was interrupted, Unix seconds, as well as that is known.
         """
         self._rows.resume(rows, num_unscored)
-        self._clocks.resume(ended_at)
+        self._clocks.resume(ended_at, self._rows.timed_s())
         for load in self._recordings.read(LOADS):
             self._told.add(f"loaded {load.version}")
         for reward in self._recordings.read(REWARDS):
-            self._told.add(f"served {reward.version}")
+            self._told.add(f"fitted {reward.version}")
+            if reward.served_at is not None:
+                self._told.add(f"served {reward.version}")
         for sample in self._recordings.read(FIRST_SAMPLES):
             self._sampled.add(sample.version)
             self._newly_sampled.append((sample.version, sample.sampled_at))
@@ -145,7 +147,7 @@ class Journal:
                 self._recordings.write(FIRST_SAMPLES, record)
 
     def drafted(self, rollouts: Sequence[Rollout], num_alike: int) -> None:
-        """Drafts came, and so far `num_alike` responses were set aside as like another."""
+        """Drafts came; `num_alike` responses since the start or resume were like another."""
         self._rows.drafted(num_alike)
         self.rollouts_finished(rollouts)
 
@@ -182,18 +184,23 @@ class Journal:
         self._rows.policy_loaded(policy.version, probe_difference)
 
     def refitted(self, version: RewardVersion) -> None:
-        """A refit is made, and an update of it will be served in its place."""
-        if self._told.is_first(f"refitted {version.version}"):
+        """A refit is made and noted; an update of it is to be served in its place."""
+        if self._told.is_first(f"fitted {version.version}"):
             self._recordings.write(REWARDS, RewardRecord.of(version, served_at=None))
             self._rows.reward_fitted(version)
 
     def reward_served(self, version: RewardVersion) -> None:
-        """Every replica of the reward service serves a version."""
+        """Every replica of the reward service serves a version; a refit's may have a row already.
+
+        Its record is written again then, with the time: of two records the later one counts.
+        """
+        self._clocks.reward_served()  # after a resume, too, by the version that was served before
         if not self._told.is_first(f"served {version.version}"):
             return
-        self._clocks.reward_served()
         self._recordings.write(REWARDS, RewardRecord.of(version, served_at=self._now()))
-        self._rows.reward_served(version)
+        if self._told.is_first(f"fitted {version.version}"):
+            self._rows.reward_fitted(version)
+        self._rows.reward_served(version.version)
 
     def rewards_compared(
         self, version: int, correlation: float | None, num_compared: int, verdict: Verdict

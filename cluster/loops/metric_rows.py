@@ -20,6 +20,9 @@ from protocol.ports import MetricSink
 Row = dict[str, float]
 HIGHEST = 3
 """Nodes of long texts that stand this high, or higher, are one in metrics."""
+REDRAWN = "labels/redrawn"
+TIMED: Mapping[str, str] = {"weight_sync": "throughput/weight_sync_s"}
+"""The metric of each total that `Timekeeper.timing` keeps. No recording has them."""
 
 
 class MetricRows:
@@ -36,6 +39,7 @@ class MetricRows:
         self._clocks = clocks
         self._gold = gold
         self._num_unscored = 0
+        self._num_alike_before = 0.0
         self._alike: Row = {}
         self._reward_version = 0
         self._policy_version = 0
@@ -57,12 +61,18 @@ class MetricRows:
         for row in rows:
             self._latest.update(row)
         self._num_unscored = num_unscored
+        self._num_alike_before = self._latest.get(REDRAWN, 0.0)
+        self._alike = {REDRAWN: self._num_alike_before} if REDRAWN in self._latest else {}
         self._reward_version = int(self._latest.get("reward_model/version", 0))
         self._policy_version = int(self._latest.get("policy/version", 0))
 
+    def timed_s(self) -> dict[str, float]:
+        """Return the totals that `Timekeeper.timing` kept, as last written, in seconds."""
+        return {what: self._latest.get(name, 0.0) for what, name in TIMED.items()}
+
     def drafted(self, num_alike: int) -> None:
-        """So far `num_alike` responses were set aside as like another."""
-        self._alike = {"labels/redrawn": num_alike}
+        """Since the start or resume `num_alike` responses were set aside as like another."""
+        self._alike = {REDRAWN: self._num_alike_before + num_alike}
 
     def scoring_failed(self, count: int) -> None:
         """No score came for `count` rollouts, of episodes or candidates; they were dropped."""
@@ -95,10 +105,9 @@ class MetricRows:
         """Every actor holds a version, and its probe agreed within `probe_difference` nats."""
         self._write({"policy/step": version, "rollout/probe_mismatch_max": probe_difference})
 
-    def reward_served(self, version: RewardVersion) -> None:
-        """Every replica of the reward service serves a version."""
-        self._reward_version = version.version
-        self.reward_fitted(version)
+    def reward_served(self, version: int) -> None:
+        """Every replica of the reward service serves a version, which has its row."""
+        self._reward_version = version
 
     def reward_fitted(self, version: RewardVersion) -> None:
         """A version is made, served or not."""
@@ -183,7 +192,7 @@ class MetricRows:
             "throughput/learner_idle": 1.0 - learner.busy(until),
             "throughput/training_s": learner.seconds("step", until=until),
             "throughput/scoring_s": learner.seconds("scores", until=until),
-            "throughput/weight_sync_s": self._clocks.total_s("weight_sync"),
+            **{name: self._clocks.total_s(what) for what, name in TIMED.items()},
         }
 
     def _of_batch(self, scored: Sequence[ScoredRollout]) -> Row:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -66,8 +66,14 @@ class Timekeeper:
         """Return how long a thing that `timing` times has taken so far, in seconds."""
         return self._seconds[what]
 
-    def resume(self, ended_at: float) -> None:
-        """Go on with the times on record; since `ended_at`, Unix seconds, nobody worked."""
+    def resume(self, ended_at: float, timed_s: Mapping[str, float]) -> None:
+        """Go on with the times on record; since `ended_at`, Unix seconds, nobody worked.
+
+        Args:
+            ended_at: When that was, as well as it is known.
+            timed_s: What `timing` had counted of each thing, in seconds.
+        """
+        self._seconds.update(timed_s)
         now = self._now()
         spans = self._recordings.read(LEARNER)
         ended_at = max([ended_at, *(span.ended_at for span in spans)])

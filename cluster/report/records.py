@@ -174,7 +174,7 @@ def read_run(path: Path) -> RunRecords:
         rollouts=read(folder.recordings, ROLLOUTS),
         policies=read(folder.recordings, POLICIES),
         first_samples=first_samples,
-        rewards=read(folder.recordings, REWARDS),
+        rewards=_as_last_told(read(folder.recordings, REWARDS)),
         learner=read(folder.recordings, LEARNER),
         fits=read(folder.recordings, FITS),
         actor_looks=read(folder.recordings, ACTORS),
@@ -184,6 +184,11 @@ def read_run(path: Path) -> RunRecords:
         labelers=assessments(Evidence.of(label_side), config.labels.quality),
         candidate_scores=_last_scores(read(folder.recordings, CANDIDATE_SCORES)),
     )
+
+
+def _as_last_told(rewards: Iterable[RewardRecord]) -> tuple[RewardRecord, ...]:
+    """Return each version's last record: a refit that could not catch up has one as it is made."""
+    return tuple({each.version: each for each in rewards}.values())
 
 
 def _last_scores(scores: Sequence[CandidateScore]) -> dict[str, float]:

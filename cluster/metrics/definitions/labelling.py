@@ -92,17 +92,18 @@ LABELS = section(
         ),
         "connector_failures": (
             "sweeps",
-            "Readings of outside tools that failed, so far.",
+            "Readings of outside tools that failed since the label queue last started.",
             "each second, with connectors",
         ),
         "connector_stale": (
             "labels",
-            "Outside answers ignored as older than what stands, so far.",
+            "Outside answers ignored as older than what stands, since the label queue last "
+            "started.",
             "each second, with connectors",
         ),
         "connector_refused": (
             "labels",
-            "Outside answers of which no label can be made, so far.",
+            "Outside answers of which no label can be made, since the label queue last started.",
             "each second, with connectors",
         ),
     },

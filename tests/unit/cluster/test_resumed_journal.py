@@ -34,7 +34,12 @@ def desk(folder: Path) -> Iterator[Desk]:
     """The same run, resumed 1,000 s later."""
     desk = Desk(folder)
     desk.now = START + 10 + 1000
-    rows = [{"policy/version": 1.0, "policy/episodes": 8.0, "reward_model/version": 1.0}]
+    rows = [
+        {"policy/version": 1.0, "policy/episodes": 8.0, "reward_model/version": 1.0},
+        {"labels/seq": 5.0, "labels/redrawn": 2.0},
+        {"throughput/weight_sync_s": 1.5},
+        {"labels/seq": 9.0, "labels/redrawn": 3.0},
+    ]
     desk.journal.resume(rows, num_unscored=3, ended_at=START + 10)
     yield desk
     desk.recordings.close()
@@ -67,6 +72,42 @@ def test_what_was_told_is_not_told_again(desk: Desk) -> None:
 
 def test_the_label_queue_is_told_anew_when_each_version_was_sampled(desk: Desk) -> None:
     assert [version for version, _ in desk.journal.newly_sampled()] == [0]
+
+
+def test_the_time_that_weights_took_to_reach_the_actors_stays_counted(desk: Desk) -> None:
+    assert desk.journal.pace()["throughput/weight_sync_s"] == 1.5
+    with desk.journal.timing("weight_sync"):
+        desk.now += 2
+    assert desk.journal.pace()["throughput/weight_sync_s"] == 3.5
+
+
+def test_responses_that_were_alike_stay_counted(desk: Desk) -> None:
+    desk.journal.labels_stood({"labels/seq": 9.0}, {})
+    assert desk.last_row["labels/redrawn"] == 3
+    desk.journal.drafted([make_rollout()], 4)
+    desk.journal.labels_stood({"labels/seq": 10.0}, {})
+    assert desk.last_row["labels/redrawn"] == 7
+
+
+def test_a_reward_that_was_served_before_is_known_to_be_there(desk: Desk) -> None:
+    desk.journal.reward_served(make_reward(1))
+    assert desk.journal.loop_state().has_reward
+
+
+def test_a_refit_that_was_noted_and_not_served_is_recorded_as_it_is_served(folder: Path) -> None:
+    desk = Desk(folder)
+    desk.journal.refitted(make_reward(2))
+    desk.recordings.close()
+    desk = Desk(folder)
+    desk.journal.resume([], num_unscored=0, ended_at=START)
+    desk.journal.refitted(make_reward(2))
+    assert [each["served_at"] is None for each in desk.recorded("rewards")] == [False, True]
+    desk.journal.reward_served(make_reward(2))
+    desk.journal.reward_served(make_reward(2))
+    assert [each["version"] for each in desk.recorded("rewards")] == [1, 2, 2]
+    assert desk.recorded("rewards")[-1]["served_at"] == desk.now
+    assert desk.sink.rows == []  # its row was written before
+    desk.recordings.close()
 
 
 def test_what_was_dropped_stays_counted(desk: Desk) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cluster.recordings.streams import REWARDS, read
 from label_queue.labeling.submissions import LabelSubmission, Span
 from protocol.errors import DiskFull, NotFinite
 from protocol.fits import FitRequest, RewardVersion
@@ -121,7 +122,13 @@ async def test_where_the_catching_up_is_broken_off_the_run_goes_on(
         await release_shown(world.people.queue, "looked into")
     await asyncio.wait_for(running, 30)
     assert world.progress[-1] == world.config.run.episodes
-    assert world.people.rewards[-1].version == len(trainer.requests)
+    made = list(range(1, len(trainer.requests) + 1))
+    assert [each.version for each in world.people.rewards] == made
+    # What the ledger has, the run's rows and recordings have, once and in order.
+    rows = [row for row in world.sink.rows if "reward_model/ledger_seq" in row]
+    assert [row["reward_model/version"] for row in rows] == made
+    told = [each.version for each in read(world.folder.path, REWARDS)]
+    assert list(dict.fromkeys(told)) == made
 
 
 @pytest.mark.parametrize("kind", ["warm", "refit"])
