@@ -15,4 +15,5 @@ async def release_shown(queue: Any, reason: str) -> CordState:
         reason: Why it is released.
     """
     shown = (await queue.policy_loop.cord()).reasons[0]
-    return await queue.owner.release_cord(reason, shown.pull_id)
+    left: CordState = await queue.owner.release_cord(reason, shown.pull_id)
+    return left
