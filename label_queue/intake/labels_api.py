@@ -157,8 +157,8 @@ async def heartbeat(request: Request, labeler_id: Labeler, assignment_id: str) -
 
 @router.get("/run", responses=refusals(401, 403, 429, 503))
 async def run_info(request: Request, labeler_id: Labeler) -> RunInfo:
-    """Say how the run's labelling stands."""
-    return await people_of(request).run_info()
+    """Say what the run wants of those who label, and whether it wants any more."""
+    return await people_of(request).run_info(labeler_id)
 
 
 @router.get(

@@ -159,7 +159,7 @@ def _signed_out(request: Request, query: str = "") -> HTMLResponse:
 
 async def _frame(request: Request, identity: Identity) -> dict[str, Any]:
     """Return what both pages show around their content."""
-    run = await people_of(request).run_info()
+    run = await people_of(request).run_info(identity.labeler_id)
     return {
         "run_id": run.run_id,
         "kind": run.kind,

@@ -330,9 +330,7 @@ class LabelingDesk:
             kind=self._config.kind,
             guideline_version=self._config.guideline_version,
             labels_total=self._schedule.total,
-            labels_received=self._state.history.num_preferences,
             labels_scheduled=self._schedule.wanted(self._state.episodes),
-            queries_outstanding=self._state.board.open_slots,
             is_closed=self._wants_no_more(),
         )
 

@@ -82,8 +82,9 @@ class PeopleSide:
         """Count a body refused at the door; see `LabelingDesk.reject`."""
         await self._desk.reject(labeler_id, error, payload, rejection_id)
 
-    async def run_info(self) -> RunInfo:
-        """Return what labelers may know of the run."""
+    async def run_info(self, labeler_id: str) -> RunInfo:
+        """Tell somebody what labelers may know of the run. Raises TooFast above the rate."""
+        self._state.access.admit(labeler_id)
         return await self._desk.run_info()
 
     async def held_tasks(self, labeler_id: str) -> HeldTasks:

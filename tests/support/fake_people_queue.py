@@ -193,15 +193,13 @@ class FakePeopleQueue(PeopleSide):
     ) -> None:
         self.rejected.append(payload)
 
-    async def run_info(self) -> RunInfo:
+    async def run_info(self, labeler_id: str) -> RunInfo:
         return RunInfo(
             run_id=self.shown_overview.run_id,
             kind="best_of_k",
             guideline_version="1",
             labels_total=1_024,
-            labels_received=len(self.submissions),
             labels_scheduled=10,
-            queries_outstanding=len(self.waiting),
             is_closed=self.is_closed,
         )
 

@@ -389,4 +389,4 @@ async def test_one_labeler_alone_gets_through_though_others_are_known(
             await label(queue, 1)
             await asyncio.sleep(0)
         assert (await queue.policy_loop.stats())["labels/accepted"] == wanted
-    assert (await queue.people.run_info()).is_closed
+    assert (await queue.people.run_info("ann")).is_closed

@@ -154,11 +154,27 @@ async def test_gold_neither_trains_nor_counts(make_queue: MakeQueue, tmp_path: P
     for _ in range(30):
         await answer(queue, await take(queue))
     stats = await queue.policy_loop.stats()
-    received = (await queue.people.run_info()).labels_received
+    received = (await queue.owner.overview()).progress.labels_received
     assert 0 < received < 15
     assert stats["labels/accepted"] == 30
     assert stats["labels/gold_accuracy"] == 1.0
     assert stats["labelers/probation"] == 0
+
+
+async def test_nothing_told_of_the_run_moves_by_what_an_answer_was_for(
+    make_queue: MakeQueue, tmp_path: Path
+) -> None:
+    queue = make_queue(with_gold(tmp_path, share_first=0.5))
+    told = await queue.people.run_info("ann")
+    purposes = set()
+    for _ in range(12):
+        task = await take(queue)
+        assert await queue.people.run_info("ann") == told
+        await answer(queue, task)
+        assert await queue.people.run_info("ann") == told
+        assignment = queue.state.board.assignments[task.assignment_id]
+        purposes.add(queue.state.board.queries[assignment.query_id].purpose)
+    assert {"gold", "train"} <= purposes
 
 
 async def test_probation_labels_count_once_they_are_cleared(
@@ -168,7 +184,7 @@ async def test_probation_labels_count_once_they_are_cleared(
     counts: list[int] = []
     while not counts or counts[-1] == 0:
         await answer(queue, await take(queue))
-        counts.append((await queue.people.run_info()).labels_received)
+        counts.append((await queue.owner.overview()).progress.labels_received)
     stats = await queue.policy_loop.stats()
     assert stats["labelers/probation"] == 0
     # cleared by the eighth gold task; all the others count at once
@@ -187,7 +203,7 @@ async def test_who_fails_gold_waits_like_everybody_without_a_task(
         given += 1
     assert 4 <= given < 40
     assert (await queue.policy_loop.stats())["labelers/suspended"] == 1
-    assert (await queue.people.run_info()).labels_received == 0
+    assert (await queue.owner.overview()).progress.labels_received == 0
     assert await queue.people.next_task("bob", 0.0) is not None
 
 

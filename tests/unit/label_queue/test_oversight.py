@@ -69,14 +69,14 @@ async def test_excluding_and_reinstating_are_events_that_say_what_they_change(
     assert isinstance(event, Excluded)
     assert (event.labeler_id, event.from_seq) == ("bob", 8)
     assert (event.reason, event.source.system) == ("at random", "owner")
-    assert (await queue.people.run_info()).labels_received == 9
+    assert (await queue.owner.overview()).progress.labels_received == 9
     assert (await queue.owner.exclude("bob", 8, "again")).labels == 0
     back = await queue.owner.preview_exclusion("bob", 0)
     assert back.labels == 2
     assert await queue.owner.reinstate("bob", "it was another") == back
     assert (await queue.owner.reinstate("bob", "again")).labels == 0
     assert [type(e) for e in ledger.events()[-2:]] == [Excluded, Reinstated]
-    assert (await queue.people.run_info()).labels_received == 11
+    assert (await queue.owner.overview()).progress.labels_received == 11
 
 
 async def test_nobody_unknown_is_excluded(queue: LabelQueue) -> None:
@@ -242,7 +242,7 @@ async def test_offline_too_a_refit_is_forced(make_queue: MakeQueue) -> None:
 
 async def test_gold_is_made_of_a_past_query(queue: LabelQueue, ledger: MemoryLedger) -> None:
     await answer_orders(queue)
-    outstanding = (await queue.people.run_info()).queries_outstanding
+    outstanding = (await queue.owner.overview()).progress.queries_outstanding
     query = ledger.queries()[0]
     choice = query.candidates[2].candidate_id
     made = (await queue.owner.make_gold(query.query_id, choice)).gold_id
@@ -252,7 +252,7 @@ async def test_gold_is_made_of_a_past_query(queue: LabelQueue, ledger: MemoryLed
     assert gold.repeat_of == query.query_id
     assert gold.gold_answer == gold.candidates[2].candidate_id
     assert [each.text for each in gold.candidates] == [each.text for each in query.candidates]
-    assert (await queue.people.run_info()).queries_outstanding == outstanding
+    assert (await queue.owner.overview()).progress.queries_outstanding == outstanding
     with pytest.raises(UnknownTask, match="'none'"):
         await queue.owner.make_gold("none", choice)
     with pytest.raises(InvalidLabel, match="is not a candidate"):

@@ -156,7 +156,7 @@ async def test_offline_fits_once_on_all_labels(make_queue: MakeQueue) -> None:
     await asyncio.sleep(0)
     assert not frozen.done()
     frozen.cancel()
-    assert (await queue.people.run_info()).is_closed
+    assert (await queue.people.run_info("ann")).is_closed
 
 
 @proves(

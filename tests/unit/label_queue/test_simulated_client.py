@@ -91,9 +91,7 @@ class ScriptedIntake:
             "kind": self.kind,
             "guideline_version": "1",
             "labels_total": 9,
-            "labels_received": len(self.labels),
             "labels_scheduled": 9,
-            "queries_outstanding": 0,
             "is_closed": self.claimed == self.num_tasks,
         }
 

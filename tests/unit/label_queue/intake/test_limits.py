@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 
 import httpx
+import pytest
 
 from label_queue.intake.labels_api import NDJSON
 from label_queue.intake.schemas import LineAnswer
@@ -114,3 +115,9 @@ async def test_a_full_disk_acknowledges_nothing_and_later_takes_the_same_label(
     assert (await post(ann, choice(task))).status_code == 200
     assert (await take(ann)).query_id  # the slot whose lease failed is free
     assert len(ledger.events()) == 1
+
+
+@pytest.mark.parametrize("path", ["run", "me", "tasks/held"])
+async def test_what_only_reads_is_under_the_rate_too(ann: httpx.AsyncClient, path: str) -> None:
+    statuses = [(await ann.get(f"/api/v1/{path}")).status_code for _ in range(21)]
+    assert statuses == [200] * 20 + [429]
