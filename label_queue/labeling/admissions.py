@@ -35,7 +35,7 @@ from label_queue.sign_in_config import EMAIL, OidcConfig
 from protocol.bearer import token_sha256
 from protocol.errors import Forbidden, InvalidLabel, LabelConflict, ResourceError, UnknownTask
 from protocol.labels import Appointed, Source
-from protocol.names import RESERVED_NAMES
+from protocol.names import OWNER, RESERVED_NAMES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +110,8 @@ class Admissions:
         """Return a new one-time link and a new bearer token. Not idempotent.
 
         `role` None is the one they have; a labeler's, for somebody new. Whoever `judges` is
-        appointed with that, for good. Raises InvalidLabel for somebody other than an owner who is
-        named like those who act in the cord's record, and for somebody other than a labeler who
+        appointed with that, for good. Raises InvalidLabel for a name by which the run itself acts
+        in its records, but for `owner` as an owner's, and for somebody other than a labeler who
         would judge; LabelConflict for somebody who is in, in another role, and for somebody who
         would judge and has given a label.
         """
@@ -137,14 +137,16 @@ class Admissions:
         Once means once: of two who come at the same time one is refused. Raises Unauthenticated,
         and ResourceError when the disk refuses; then the link is still good.
         """
-        link = self._access.claim_link(code)
-        who, role = link.labeler_id, self._access.role(link)
-        token, session = self._issue(who, role, "session", who)
-        try:
-            await self._commits.write([self._end(link, "used", who), session])
-        except ResourceError:
-            self._access.give_back(link)
-            raise
+        # A decision too: else who voids all that somebody has would miss the session on its way.
+        async with self._deciding:
+            link = self._access.claim_link(code)
+            who, role = link.labeler_id, self._access.role(link)
+            token, session = self._issue(who, role, "session", who)
+            try:
+                await self._commits.write([self._end(link, "used", who), session])
+            except ResourceError:
+                self._access.give_back(link)
+                raise
         return token
 
     async def sign_in(self, outsider: OutsideIdentity) -> str:
@@ -352,7 +354,8 @@ def _cannot_judge(labeler_id: str) -> LabelConflict:
 
 
 def _refuse_reserved(labeler_id: str, role: Role) -> None:
-    if role != "owner" and labeler_id in RESERVED_NAMES:
+    is_owner = labeler_id == OWNER and role == "owner"
+    if labeler_id in RESERVED_NAMES and not is_owner:
         raise InvalidLabel(
             f"{labeler_id!r} is a name the run itself uses: choose another", "labeler_id"
         )

@@ -41,6 +41,14 @@ async def test_no_labeler_is_called_like_those_who_act_in_the_record(
     await queue.owner.admit("owner", "owner")
 
 
+@pytest.mark.parametrize("name", ["guard", "learner", "import"])
+async def test_no_owner_is_called_like_what_acts_for_the_run(queue: LabelQueue, name: str) -> None:
+    for act in (queue.owner.admit(name, "owner"), queue.owner.add_labeler(name, "owner")):
+        with pytest.raises(InvalidLabel, match="choose another"):
+            await act
+    assert not queue.state.access.knows(name)
+
+
 async def test_who_is_admitted_has_a_token_and_a_link_to_a_session(queue: LabelQueue) -> None:
     admission = await queue.owner.admit("olga", "owner")
     olga = Identity(labeler_id="olga", role="owner")
@@ -176,6 +184,16 @@ async def test_revoking_voids_all_that_somebody_has(
         assert (await each.people.authenticate(bob)).labeler_id == "bob"
     again = await queue.owner.add_labeler("ann")
     assert await queue.people.authenticate(again) == ANN
+
+
+async def test_no_session_that_is_being_opened_outlasts_a_revocation(queue: LabelQueue) -> None:
+    code = await new_link(queue)
+    session, _ = await asyncio.gather(
+        queue.people.open_link(code), queue.owner.revoke("ann", "left the project")
+    )
+    with pytest.raises(Unauthenticated, match="revoked"):
+        await queue.people.authenticate(session)
+    assert queue.state.access.live("ann") == []
 
 
 async def test_revoking_nobody_or_the_only_owner_is_refused(queue: LabelQueue) -> None:
