@@ -16,10 +16,9 @@ from cluster.config_file import load_config
 from cluster.run_folder import RunFolder
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.sql import SqlLedger
-from label_queue.oversight.exclusion import ExclusionPreview, OwnerEvents, preview
+from label_queue.oversight.exclusion import Act, ExclusionPreview, OwnerEvents, preview
 from label_queue.oversight.judgement import Evidence, assessments
 from label_queue.quality.assessment import Assessment
-from label_queue.quality.standing import standings
 from label_queue.state import LabelState
 from protocol.errors import InputError
 from protocol.labels import LabelChange
@@ -59,8 +58,8 @@ class EndedRun:
         state.load(self._ledger)
         return assessments(Evidence.of(state, state.access.known), self._quality)
 
-    def preview(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
-        """Return what excluding somebody, or reinstating who is excluded, would change.
+    def preview(self, labeler_id: str, act: Act, from_seq: int = 0) -> ExclusionPreview:
+        """Return what excluding somebody, or reinstating them, would change.
 
         Raises:
             InputError: Nobody is called so.
@@ -72,22 +71,17 @@ class EndedRun:
                 f"{labeler_id!r} gave no label in this run; those who did: "
                 f"{', '.join(sorted(known)) or 'nobody'}"
             )
-        standing = standings(view.queries, view.events, self._quality)[labeler_id]
-        change = (
-            self._events.exclude(labeler_id, from_seq, "")
-            if standing.excluded_from is None
-            else self._events.reinstate(labeler_id, "")
-        )
+        change = self._events.of(act, labeler_id, from_seq)
         return preview(view, LearnedLabels(self._quality), change)
 
     def exclude(self, labeler_id: str, from_seq: int, reason: str) -> ExclusionPreview:
         """Leave somebody's labels out of every fit from now on; see `preview`."""
-        changes = self.preview(labeler_id, from_seq)
+        changes = self.preview(labeler_id, "exclude", from_seq)
         self._ledger.write([self._events.exclude(labeler_id, from_seq, reason)])
         return changes
 
     def reinstate(self, labeler_id: str, reason: str) -> ExclusionPreview:
         """Undo an exclusion or a suspension; see `preview`."""
-        changes = self.preview(labeler_id, 0)
+        changes = self.preview(labeler_id, "reinstate")
         self._ledger.write([self._events.reinstate(labeler_id, reason)])
         return changes

@@ -29,7 +29,7 @@ from label_queue.intake.owner_schemas import (
 from label_queue.intake.schemas import Body, ErrorAnswer
 from label_queue.labeling.admissions import Admission
 from label_queue.ledger.records import Role
-from label_queue.oversight.exclusion import ExclusionPreview
+from label_queue.oversight.exclusion import Act, ExclusionPreview
 from label_queue.oversight.gold_rows import AgreementPage, GoldPage, GoldRow
 from label_queue.oversight.overview import Overview
 from protocol.cord import CordState
@@ -123,9 +123,9 @@ class OwnerClient:
         body = _checked(NewLabeler, labeler_id=labeler_id, role=role, judges=judges)
         return self._ask("POST", "/labelers", Admission, body)
 
-    def preview(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
-        """Return what excluding somebody, or reinstating who is excluded, would change."""
-        path = f"{_of(labeler_id)}/exclusion?from_seq={from_seq}"
+    def preview(self, labeler_id: str, act: Act, from_seq: int = 0) -> ExclusionPreview:
+        """Return what excluding somebody, or reinstating them, would change."""
+        path = f"{_of(labeler_id)}/exclusion?from_seq={from_seq}&act={act}"
         return self._ask("GET", path, ExclusionPreview)
 
     def exclude(self, labeler_id: str, from_seq: int, reason: str) -> ExclusionPreview:

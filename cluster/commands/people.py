@@ -131,7 +131,7 @@ def exclude(name: str, from_seq: int, reason: str, yes: bool, run: Path | None) 
     """
     path = chosen_run(run)
     with _owner_of(path) as owner:
-        changes = owner.preview(name, from_seq)
+        changes = owner.preview(name, "exclude", from_seq)
         click.echo(_in_words(f"excluding {name}", changes))
         if not yes and not click.confirm("exclude?"):
             click.echo("nothing was changed")
@@ -153,8 +153,9 @@ def reinstate(name: str, reason: str, yes: bool, run: Path | None) -> None:
     """
     path = chosen_run(run)
     with _owner_of(path) as owner:
-        if any(row.labeler_id == name and row.state == "excluded" for row in _rows(owner)):
-            click.echo(_in_words(f"reinstating {name}", owner.preview(name, 0)))
+        acted_on = ("excluded", "suspended")
+        if any(row.labeler_id == name and row.state in acted_on for row in _rows(owner)):
+            click.echo(_in_words(f"reinstating {name}", owner.preview(name, "reinstate")))
         if not yes and not click.confirm("reinstate?"):
             click.echo("nothing was changed")
             return

@@ -26,7 +26,7 @@ from label_queue.intake.overview_stream import overview_events
 from label_queue.intake.owner_schemas import Exclude, Reason, Release, Rollback
 from label_queue.intake.paging import Limit, Offset
 from label_queue.intake.refusals import refusals
-from label_queue.oversight.exclusion import ExclusionPreview
+from label_queue.oversight.exclusion import Act, ExclusionPreview
 from label_queue.oversight.given_answers import AgreementMatrix, AnswerPage
 from label_queue.oversight.overview import Overview
 from protocol.cord import CordState
@@ -35,7 +35,7 @@ from protocol.limits import LARGEST_STORED
 
 router = APIRouter(prefix="/api/v1/owner", tags=["owner"])
 READ = refusals(401, 403, 429, 503)
-WRITE = refusals(401, 403, 404, 409, 413, 422, 429, 503, 507)
+WRITE = refusals(401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 507)
 
 
 @router.get("/overview", responses=READ)
@@ -44,8 +44,25 @@ async def overview(request: Request, overseer: Overseer) -> Overview:
     return await owner_of(request).overview()
 
 
+async def place_of_stream(request: Request, overseer: Overseer) -> AsyncIterator[None]:
+    """Count a stream from before it asks for anything until its answer is over, however it ends.
+
+    Raises TooFast for one too many.
+    """
+    limits: IntakeConfig = request.app.state.limits
+    open_streams: Counter[str] = request.app.state.open_streams
+    if open_streams[overseer.labeler_id] >= limits.max_streams:
+        raise TooFast(f"{limits.max_streams} pages of yours are open: close one of them", 5)
+    open_streams[overseer.labeler_id] += 1
+    try:
+        yield
+    finally:
+        open_streams[overseer.labeler_id] -= 1
+
+
 @router.get(
     "/stream",
+    dependencies=[Depends(place_of_stream)],
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}, **READ},
 )
@@ -54,10 +71,6 @@ async def stream(request: Request, overseer: Overseer) -> StreamingResponse:
 
     Ends when the client leaves, when its token is revoked (with an `ended` event) or with the run.
     """
-    limits: IntakeConfig = request.app.state.limits
-    open_streams: Counter[str] = request.app.state.open_streams
-    if open_streams[overseer.labeler_id] >= limits.max_streams:
-        raise TooFast(f"{limits.max_streams} pages of yours are open: close one of them", 5)
     owner_side = owner_of(request)
     first = await owner_side.overview()
 
@@ -68,16 +81,8 @@ async def stream(request: Request, overseer: Overseer) -> StreamingResponse:
             return False
         return True
 
-    async def events() -> AsyncIterator[str]:
-        open_streams[overseer.labeler_id] += 1
-        try:
-            async for event in overview_events(owner_side, first, is_welcome):
-                yield event
-        finally:
-            open_streams[overseer.labeler_id] -= 1
-
     return StreamingResponse(
-        events(),
+        overview_events(owner_side, first, is_welcome),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -112,9 +117,10 @@ async def preview_exclusion(
     overseer: Overseer,
     labeler_id: str,
     from_seq: Annotated[int, Query(ge=0, le=LARGEST_STORED)] = 0,
+    act: Act = "exclude",
 ) -> ExclusionPreview:
     """Say what excluding somebody would change, or what reinstating them would bring back."""
-    return await owner_of(request).preview_exclusion(labeler_id, from_seq)
+    return await owner_of(request).preview_exclusion(labeler_id, from_seq, act)
 
 
 @router.post("/labelers/{labeler_id}/exclude", openapi_extra=body_schema(Exclude), responses=WRITE)

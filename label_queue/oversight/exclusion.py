@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from label_queue.folds.label_table import LabelTable
 from label_queue.folds.lineage import policies_touched
@@ -11,6 +12,9 @@ from label_queue.folds.shift import find_shift, weight_share
 from label_queue.folds.view import LearnedLabels, LedgerView
 from protocol.labels import Excluded, OwnerEvent, Reinstated, Source
 from protocol.names import OWNER
+
+Act = Literal["exclude", "reinstate"]
+"""What is done about somebody's labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +24,12 @@ class OwnerEvents:
     new_id: Callable[[], str]
     clock: Callable[[], float]
     """Returns the present time, Unix seconds."""
+
+    def of(self, act: Act, labeler_id: str, from_seq: int) -> OwnerEvent:
+        """Return the event that an act would be; only an exclusion has a `from_seq`."""
+        if act == "exclude":
+            return self.exclude(labeler_id, from_seq, "")
+        return self.reinstate(labeler_id, "")
 
     def exclude(self, labeler_id: str, from_seq: int, reason: str, actor: str = OWNER) -> Excluded:
         """Leave somebody's labels out, from a sequence number on."""

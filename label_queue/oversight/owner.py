@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from label_queue.config import LabelsConfig
 from label_queue.folds.view import LearnedLabels
 from label_queue.ledger.group_commit import GroupCommit
-from label_queue.oversight.exclusion import ExclusionPreview, OwnerEvents, preview
+from label_queue.oversight.exclusion import Act, ExclusionPreview, OwnerEvents, preview
 from label_queue.oversight.given_answers import (
     AgreementMatrix,
     AnswerPage,
@@ -178,16 +178,15 @@ class Oversight:
         """Return a stretch of the matrix of agreement; see `agreement_matrix`."""
         return agreement_matrix(self._state, offset=offset, limit=limit)
 
-    async def preview_exclusion(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
-        """Say what excluding somebody would change, or reinstating who is excluded.
+    async def preview_exclusion(
+        self, labeler_id: str, from_seq: int, act: Act = "exclude"
+    ) -> ExclusionPreview:
+        """Say what excluding somebody would change, or reinstating them.
 
         Raises UnknownTask for somebody never let in.
         """
         self._refuse_unknown(labeler_id)
-        is_excluded = self._state.history.standings[labeler_id].excluded_from is not None
-        if is_excluded:
-            return await self._preview(self._events.reinstate(labeler_id, ""))
-        return await self._preview(self._events.exclude(labeler_id, from_seq, ""))
+        return await self._preview(self._events.of(act, labeler_id, from_seq))
 
     async def exclude(
         self, labeler_id: str, from_seq: int, reason: str, actor: str

@@ -6,7 +6,7 @@ from label_queue.folds.people import PeoplePage, Person
 from label_queue.labeling.admissions import Admission, Admissions
 from label_queue.ledger.records import Role
 from label_queue.oversight.cord import Cord
-from label_queue.oversight.exclusion import ExclusionPreview
+from label_queue.oversight.exclusion import Act, ExclusionPreview
 from label_queue.oversight.given_answers import AgreementMatrix, AnswerPage
 from label_queue.oversight.gold import GoldEdit, GoldKeeping
 from label_queue.oversight.gold_rows import AgreementPage, GoldPage, GoldRow
@@ -91,9 +91,11 @@ class OwnerSide:
         """Return a stretch of the matrix of agreement; see `agreement_matrix`."""
         return self._oversight.agreement(offset=offset, limit=limit)
 
-    async def preview_exclusion(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
-        """Say what an exclusion would change; see `Oversight.preview_exclusion`."""
-        return await self._oversight.preview_exclusion(labeler_id, from_seq)
+    async def preview_exclusion(
+        self, labeler_id: str, from_seq: int, act: Act = "exclude"
+    ) -> ExclusionPreview:
+        """Say what excluding or reinstating changes; see `Oversight.preview_exclusion`."""
+        return await self._oversight.preview_exclusion(labeler_id, from_seq, act)
 
     async def exclude(
         self, labeler_id: str, from_seq: int, reason: str, *, actor: str = OWNER

@@ -12,7 +12,7 @@ from label_queue.folds.cord import after
 from label_queue.folds.people import PeoplePage, Person, WayIn
 from label_queue.labeling.admissions import Admission
 from label_queue.ledger.records import Role, TokenKind
-from label_queue.oversight.exclusion import ExclusionPreview
+from label_queue.oversight.exclusion import Act, ExclusionPreview
 from label_queue.oversight.given_answers import AgreementMatrix, AnswerPage
 from label_queue.oversight.gold import GoldEdit
 from label_queue.oversight.gold_rows import Agreement, AgreementPage, GoldPage, GoldRow
@@ -164,17 +164,20 @@ class FakeOwner(OwnerSide):
     async def agreement(self, *, offset: int, limit: int) -> AgreementMatrix:
         return AgreementMatrix(names=(), rows=(), offset=offset, total=0)
 
-    async def preview_exclusion(self, labeler_id: str, from_seq: int) -> ExclusionPreview:
+    async def preview_exclusion(
+        self, labeler_id: str, from_seq: int, act: Act = "exclude"
+    ) -> ExclusionPreview:
         row = next(
             (row for row in self._queue.shown_overview.labelers if row.labeler_id == labeler_id),
             None,
         )
         if row is None:
             raise UnknownTask(f"nobody is called {labeler_id!r}")
+        since = from_seq if act == "exclude" else row.excluded_from or 0
         return ExclusionPreview(
             labeler_id=labeler_id,
             from_seq=from_seq,
-            labels=max(0, row.labels - from_seq),
+            labels=max(0, row.labels - since),
             weight_share=row.weight_share,
             forces_refit=row.weight_share > 0.02,
             reward_versions=(3, 4, 5),

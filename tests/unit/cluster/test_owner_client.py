@@ -20,7 +20,7 @@ def client(live_run: Any) -> Iterator[OwnerClient]:
 
 def test_every_decision_arrives_as_it_was_made(client: OwnerClient, live_run: Any) -> None:
     assert client.admit("cat", "labeler").link.startswith("/enter/")
-    assert client.preview("bob", 2).policy_versions == (21, 34)
+    assert client.preview("bob", "exclude", 2).policy_versions == (21, 34)
     client.exclude("bob", 2, "clicks")
     client.reinstate("bob", "a mistake")
     client.revoke("bob", "left")
@@ -37,7 +37,7 @@ def test_every_decision_arrives_as_it_was_made(client: OwnerClient, live_run: An
 
 def test_a_refusal_is_the_run_s_own_words(client: OwnerClient) -> None:
     with pytest.raises(InputError, match="nobody is called 'eve'"):
-        client.preview("eve", 0)
+        client.preview("eve", "exclude")
     client.roll_back(20, "go back")
     with pytest.raises(InputError, match="a rollback is under way"):
         client.release_cord("go on")

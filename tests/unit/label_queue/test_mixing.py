@@ -207,6 +207,24 @@ async def test_who_fails_gold_waits_like_everybody_without_a_task(
     assert await queue.people.next_task("bob", 0.0) is not None
 
 
+async def test_what_reinstating_the_suspended_would_change_is_shown_and_not_an_exclusion(
+    make_queue: MakeQueue, tmp_path: Path
+) -> None:
+    queue = make_queue(with_gold(tmp_path, 60, share_first=0.5, share=0.5))
+    history = queue.state.history
+    while history.standings["ann"].state == "probation":
+        await answer(queue, await take(queue))
+    while (task := await queue.people.next_task("ann", 0.0)) is not None:
+        await answer(queue, task, best=False)
+        await answer_orders(queue)
+    assert history.standings["ann"].state == "suspended"
+    leaving = await queue.owner.preview_exclusion("ann", 0, "exclude")
+    coming_back = await queue.owner.preview_exclusion("ann", 0, "reinstate")
+    assert leaving.labels > 0
+    assert coming_back.labels != leaving.labels
+    assert await queue.owner.reinstate("ann", "explained") == coming_back
+
+
 async def test_doubt_doubles_gold_and_nothing_else(
     make_queue: MakeQueue, ledger: MemoryLedger, tmp_path: Path
 ) -> None:

@@ -71,7 +71,8 @@ async def test_excluding_and_reinstating_are_events_that_say_what_they_change(
     assert (event.reason, event.source.system) == ("at random", "owner")
     assert (await queue.owner.overview()).progress.labels_received == 9
     assert (await queue.owner.exclude("bob", 8, "again")).labels == 0
-    back = await queue.owner.preview_exclusion("bob", 0)
+    assert (await queue.owner.preview_exclusion("bob", 8, "exclude")).labels == 0
+    back = await queue.owner.preview_exclusion("bob", 0, "reinstate")
     assert back.labels == 2
     assert await queue.owner.reinstate("bob", "it was another") == back
     assert (await queue.owner.reinstate("bob", "again")).labels == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -218,6 +219,15 @@ async def test_an_exclusion_is_shown_before_it_is_made(
     assert people.decisions == []
 
 
+async def test_a_reinstatement_is_shown_before_it_is_made(owner: httpx.AsyncClient) -> None:
+    path = "/api/v1/owner/labelers/bob/exclusion"
+    excluding = (await owner.get(path, params={"from_seq": 100})).json()
+    reinstating = (await owner.get(path, params={"from_seq": 100, "act": "reinstate"})).json()
+    assert reinstating["labels"] == excluding["labels"] + 100
+    wrong = await owner.get(path, params={"act": "forget"})
+    assert (wrong.status_code, wrong.json()["field"]) == (422, "act")
+
+
 async def test_a_labeler_who_is_not_there(owner: httpx.AsyncClient) -> None:
     answer = await owner.get("/api/v1/owner/labelers/nobody/exclusion")
     assert (answer.status_code, answer.json()["error"]) == (404, "UnknownTask")
@@ -266,6 +276,19 @@ async def test_a_body_that_is_too_large_or_no_json(owner: httpx.AsyncClient) -> 
 async def test_a_sequence_number_that_is_none(owner: httpx.AsyncClient, from_seq: str) -> None:
     answer = await owner.get("/api/v1/owner/labelers/bob/exclusion", params={"from_seq": from_seq})
     assert (answer.status_code, answer.json()["field"]) == (422, "from_seq")
+
+
+async def test_written_gold_says_its_language_and_where_it_stands(
+    owner: httpx.AsyncClient, people: FakePeopleQueue
+) -> None:
+    node = {"document_id": "b-1", "path": [2], "siblings": [3], "height": 0, "num_children": 0}
+    body = {"prompt": "soup", "candidates": ["warm", "cold"], "answer": 0, "language": "de"}
+    path = "/api/v1/owner/gold/written"
+    made = await owner.post(path, json={**body, "node": node})
+    assert (made.status_code, made.json()["prompt"]["language"]) == (200, "de")
+    for field, wrong in (("node", {**node, "path": [4]}), ("language", "no tag")):
+        answer = await owner.post(path, json={**body, field: wrong})
+        assert (answer.status_code, answer.json()["field"]) == (422, field)
 
 
 # --- the stream --------------------------------------------------------------------------------
@@ -321,6 +344,28 @@ async def test_streams_to_one_owner_are_limited_in_number(people: FakePeopleQueu
             )
             statuses.append(answer.status_code)
     assert statuses == [429, 200, 200, 200]
+    assert app.state.open_streams["ove"] == 0
+
+
+async def test_streams_that_are_asked_for_at_once_are_counted_one_by_one(
+    people: FakePeopleQueue,
+) -> None:
+    class Slow(EndedOwner):
+        async def overview(self) -> Overview:
+            await asyncio.sleep(0)
+            return await super().overview()
+
+    admission = await people.owner.admit("ove", "owner")
+    people.owner = Slow(people)
+    app = build_app(people, IntakeConfig(max_streams=2))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app),
+        base_url="http://127.0.0.1",
+        headers={"Authorization": f"Bearer {admission.token}"},
+    ) as client:
+        asked = [client.get("/api/v1/owner/stream") for _ in range(5)]
+        statuses = sorted(each.status_code for each in await asyncio.gather(*asked))
+    assert statuses == [200, 200, 429, 429, 429]
     assert app.state.open_streams["ove"] == 0
 
 

@@ -50,14 +50,13 @@ export function exclude(labeler) {
 /** @param {any} labeler LabelerRow */
 export function reinstate(labeler) {
   const id = labeler.labeler_id;
-  const fromSeq = labeler.excluded_from ?? 0;
   decide({
     heading: `Reinstate ${id}?`,
     text: labeler.state === "suspended"
       ? "They get tasks again, and the tests of their work start anew."
       : "Their labels count again from the next fit on.",
     confirm: `Reinstate ${id}`,
-    preview: async () => changes(await send("GET", `${labelerPath(id, "exclusion")}?from_seq=${fromSeq}`), "come back"),
+    preview: async () => changes(await send("GET", `${labelerPath(id, "exclusion")}?act=reinstate`), "come back"),
     act: (reason) => send("POST", labelerPath(id, "reinstate"), { reason }),
   });
 }
