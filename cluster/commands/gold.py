@@ -94,19 +94,24 @@ def make(query: str, choice: str, run: Path | None) -> None:
 @click.option("--prompt", required=True, help="A text.")
 @candidate_option
 @click.option("--answer", type=click.IntRange(1, 26), required=True, help="Which is right, from 1.")
+@click.option("--language", default="", help="Its tag, where the run's prompts say theirs.")
 @run_option
 @one_line_errors
-def write(prompt: str, candidates: tuple[str, ...], answer: int, run: Path | None) -> None:
+def write(
+    prompt: str, candidates: tuple[str, ...], answer: int, language: str, run: Path | None
+) -> None:
     """Ask a query that is written here as gold from now on. `retire` undoes it.
 
-    It has as many candidates as the run's queries have.
+    It has as many candidates as the run's queries have, and says its language where they do.
 
     Example: andon gold write --prompt "2 + 2 =" --candidate 4 --candidate 5 --answer 1
     """
     _tell(
         run,
         "is asked as gold from now on",
-        lambda client: client.write_gold(prompt=prompt, candidates=candidates, answer=answer - 1),
+        lambda client: client.write_gold(
+            prompt=prompt, candidates=candidates, answer=answer - 1, language=language
+        ),
     )
 
 

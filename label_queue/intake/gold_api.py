@@ -17,7 +17,7 @@ from label_queue.quality.gold_tasks import GoldTask
 
 router = APIRouter(prefix="/api/v1/owner/gold", tags=["owner"])
 READ = refusals(401, 403, 422, 429, 503)
-WRITE = refusals(401, 403, 404, 409, 413, 422, 429, 503, 507)
+WRITE = refusals(401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 507)
 
 
 @router.get("", responses=READ)
@@ -54,7 +54,11 @@ async def write_gold(
 ) -> GoldRow:
     """Ask a query written by hand as gold from now on."""
     task = GoldTask.model_construct(
-        prompt=as_prompt(body.prompt), candidates=body.candidates, answer=body.answer
+        prompt=as_prompt(body.prompt),
+        candidates=body.candidates,
+        answer=body.answer,
+        language=body.language,
+        node=None if body.node is None else body.node.as_node(),
     )
     return await owner_of(request).write_gold(task, actor=owner.labeler_id)
 

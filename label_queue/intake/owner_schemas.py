@@ -9,7 +9,7 @@
                                                 Reason    → 200 Person
     GET  /api/v1/owner/labelers/agreement?offset=&limit=    200 AgreementMatrix
     GET  /api/v1/owner/labelers/{id}/answers?offset=&limit=&disputed=  200 AnswerPage
-    GET  /api/v1/owner/labelers/{id}/exclusion?from_seq=    200 ExclusionPreview
+    GET  /api/v1/owner/labelers/{id}/exclusion?from_seq=&act=  200 ExclusionPreview
     POST /api/v1/owner/labelers/{id}/exclude Exclude      → 200 ExclusionPreview
     POST /api/v1/owner/labelers/{id}/reinstate  Reason    → 200 ExclusionPreview
     POST /api/v1/owner/labelers/{id}/revoke     Reason    → 204 its tokens, links, sessions are void
@@ -38,9 +38,12 @@ from pydantic import Field
 from label_queue.ids import Identifier, PersonId
 from label_queue.intake.schemas import Body
 from label_queue.ledger.records import Role
+from protocol.errors import InvalidLabel
+from protocol.limits import LARGEST_STORED
 from protocol.messages import ChatMessage
 from protocol.messages import Role as ChatRole
-from protocol.settings import Stored
+from protocol.settings import LanguageTag, Stored
+from protocol.text_tree import TextNode
 
 ReasonText = Annotated[str, Field(min_length=1, max_length=1_000)]
 
@@ -111,17 +114,43 @@ Text = Annotated[str, Field(min_length=1)]
 Prompt = Text | Annotated[tuple[Turn, ...], Field(min_length=1, max_length=256)]
 """A text, or a chat's turns, oldest first."""
 Candidates = Annotated[tuple[str, ...], Field(min_length=2, max_length=26)]
+Steps = Annotated[tuple[Annotated[int, Field(ge=1, le=LARGEST_STORED)], ...], Field(max_length=64)]
+"""For each step down a tree a number, from 1."""
 Answer = Annotated[int, Field(ge=0, le=25)]
 """Index of the right candidate."""
 
 
+class Node(Body):
+    """Where in a long text's tree a prompt stands; its fields are those of `TextNode`."""
+
+    document_id: Identifier
+    path: Steps
+    siblings: Steps
+    height: Stored
+    num_children: Stored
+
+    def as_node(self) -> TextNode:
+        """Return it as prompts have it. Raises InvalidLabel for what no tree has."""
+        try:
+            return TextNode(**self.model_dump())
+        except ValueError as error:
+            raise InvalidLabel(f"node: {error}", "node") from error
+
+
 class WrittenGold(Body):
-    """A query written by hand: from now on it is asked as gold."""
+    """A query written by hand: from now on it is asked as gold.
+
+    It says its language, and where in a long text it stands, where the run's prompts do: labelers
+    would know it by that.
+    """
 
     prompt: Prompt
     candidates: Candidates
     """As many as the run's queries have, no two of them alike."""
     answer: Answer
+    language: LanguageTag = ""
+    """The prompt's, as in a prompt file."""
+    node: Node | None = None
 
 
 class EditedGold(Reason):

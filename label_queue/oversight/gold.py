@@ -35,6 +35,7 @@ from label_queue.quality.gold_tasks import (
     AskMoment,
     GoldTask,
     past_template,
+    problem_beside,
     problem_of,
     task_of,
     written_template,
@@ -114,6 +115,7 @@ class GoldKeeping:
         Raises InvalidLabel for what no query of this run could be.
         """
         self._refuse_unfit(task, self._config.num_candidates)
+        _refuse(problem_beside(task, self._state.board.open_queries()))
         async with self._deciding:
             return await self._ask(self._written(task), actor)
 
@@ -205,9 +207,7 @@ class GoldKeeping:
 
     @staticmethod
     def _refuse_unfit(task: GoldTask, num_candidates: int) -> None:
-        problem = problem_of(task, num_candidates)
-        if problem is not None:
-            raise InvalidLabel(f"{problem[0]}: {problem[1]}", problem[0])
+        _refuse(problem_of(task, num_candidates))
 
     def _past_query(self, query_id: str, choice: str) -> ComparisonQuery:
         query = self._state.board.queries.get(query_id)
@@ -251,3 +251,10 @@ class GoldKeeping:
             reason=reason,
             actor=actor,
         )
+
+
+def _refuse(problem: tuple[str, str] | None) -> None:
+    """Raise InvalidLabel where there is a problem with a field."""
+    if problem is not None:
+        field, what = problem
+        raise InvalidLabel(f"{field}: {what}", field)

@@ -119,6 +119,22 @@ def problem_of(task: GoldTask, num_candidates: int) -> tuple[str, str] | None:
     return None
 
 
+def problem_beside(task: GoldTask, asked: Collection[ComparisonQuery]) -> tuple[str, str] | None:
+    """Return by which field gold would be told from the queries asked beside it, and what to do.
+
+    None where it looks like them. Of a field that some of them have, it may have it or not.
+    """
+    says = {
+        "language": (bool(task.language), {bool(each.prompt_language) for each in asked}),
+        "node": (task.node is not None, {each.prompt_node is not None for each in asked}),
+    }
+    for field, (has_it, theirs) in says.items():
+        if theirs == {not has_it}:
+            mend = "leave it out, as all" if has_it else "say it, as all"
+            return field, f"{mend} prompts of the run do: people would tell gold from the rest"
+    return None
+
+
 def new_templates(
     config: LabelsConfig, known: Collection[str], run_id: str, moment: AskMoment
 ) -> list[ComparisonQuery]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 from label_queue.folds.shown import ShownCandidate, ShownPrompt
 from label_queue.oversight.gold import GoldEdit
@@ -17,7 +16,6 @@ from label_queue.oversight.gold_rows import (
 from label_queue.oversight.overview import Disagreement
 from label_queue.quality.gold_tasks import GoldTask
 from protocol.errors import InvalidLabel, LabelConflict, UnknownTask
-from protocol.messages import ChatMessage
 from tests.support.overview import changed
 
 NUM_CANDIDATES = 2
@@ -55,15 +53,21 @@ class GoldShelf:
     def write(self, task: GoldTask, actor: str) -> GoldRow:
         if len(task.candidates) != NUM_CANDIDATES:
             raise InvalidLabel(f"candidates: want {NUM_CANDIDATES}", "candidates")
-        return self._write(task.prompt, task.candidates, task.answer, actor)
+        return self._write(task, actor)
 
     def edit(self, gold_id: str, edit: GoldEdit, reason: str, actor: str) -> GoldRow:
         old = self.row(gold_id)
         if not old.is_asked:
             raise LabelConflict("this gold is retired: bring it back before you edit it")
         prompt = edit.prompt if edit.prompt is not None else old.prompt.messages or old.prompt.text
-        texts = edit.candidates or tuple(each.text for each in old.candidates)
-        new = self._write(prompt, texts, edit.answer, actor)
+        task = GoldTask.model_construct(
+            prompt=prompt,
+            candidates=edit.candidates or tuple(each.text for each in old.candidates),
+            answer=edit.answer,
+            language=old.prompt.language,
+            node=old.prompt.node,
+        )
+        new = self._write(task, actor)
         self._set(gold_id, is_asked=False, replaced_by=new.gold_id, decided_by=actor, why=reason)
         return self._set(new.gold_id, replaces=gold_id, why=reason)
 
@@ -83,21 +87,17 @@ class GoldShelf:
                 return row
         raise UnknownTask(f"no gold {gold_id!r} in this run: see the list", "gold_id")
 
-    def _write(
-        self,
-        prompt: str | tuple[ChatMessage, ...],
-        texts: Sequence[str],
-        answer: int,
-        actor: str,
-    ) -> GoldRow:
-        text, messages = (prompt, ()) if isinstance(prompt, str) else ("", prompt)
-        shown = ShownPrompt(text=text, messages=messages)
+    def _write(self, task: GoldTask, actor: str) -> GoldRow:
+        text, messages = ("", task.prompt) if isinstance(task.prompt, tuple) else (task.prompt, ())
+        shown = ShownPrompt(text=text, messages=messages, language=task.language, node=task.node)
         name = f"gold-{next(self._numbers)}"
         candidates = tuple(
             ShownCandidate(candidate_id=f"{name}-{'abcdefgh'[i]}", text=text)
-            for i, text in enumerate(texts)
+            for i, text in enumerate(task.candidates)
         )
-        return self._put(name, shown, candidates, candidates[answer].candidate_id, "written", actor)
+        return self._put(
+            name, shown, candidates, candidates[task.answer].candidate_id, "written", actor
+        )
 
     def _put(
         self,

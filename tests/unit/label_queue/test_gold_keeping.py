@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from protocol.errors import InvalidLabel, LabelConflict, UnknownTask
 from protocol.labels import ComparisonQuery, GoldMade, GoldRetired, LabelEvent
 from protocol.messages import ChatMessage
 from tests.support.canonical_json import dataset_bytes
-from tests.support.labels import ManualClock, make_config
+from tests.support.labels import NODE, ManualClock, make_config, make_draft
 from tests.support.memory_ledger import MemoryLedger
+from tests.support.messages import make_prompt
 from tests.unit.label_queue.conftest import MakeQueue
 from tests.unit.label_queue.labeling import answer_orders, choose
 
@@ -413,3 +415,25 @@ async def test_what_several_people_agree_on_can_be_made_gold(
     assert left.queries == page.queries[1:]
     await queue.owner.retire_gold(made.gold_id, "no")
     assert (await queue.owner.agreements(offset=0, limit=100)).queries == page.queries
+
+
+@pytest.mark.parametrize("is_said", [True, False])
+async def test_written_gold_says_what_the_runs_prompts_say(
+    make_queue: MakeQueue, is_said: bool
+) -> None:
+    queue = make_queue(config_with())
+    said = {"language": "de", "node": NODE}
+    for order in await queue.policy_loop.next_orders(0.0):
+        prompt = replace(make_prompt(1), **(said if is_said else {}))
+        drafts = [make_draft(number, prompt=prompt) for number in range(order.num_drafts)]
+        await queue.policy_loop.offer(order.order_id, drafts)
+    with_it = SOUP.model_copy(update=said)
+    fit, unfit = (with_it, SOUP) if is_said else (SOUP, with_it)
+    for field in said:
+        wrong = fit.model_copy(update={field: getattr(unfit, field)})
+        with pytest.raises(InvalidLabel, match="tell gold from the rest") as caught:
+            await queue.owner.write_gold(wrong)
+        assert caught.value.field == field
+    await queue.owner.write_gold(fit)
+    task = query_of(queue, await take_gold(queue))
+    assert (bool(task.prompt_language), task.prompt_node is not None) == (is_said, is_said)

@@ -74,14 +74,19 @@ export function goldActs(reload) {
     /** @param {number} numCandidates */
     write(numCandidates) {
       const fields = new GoldFields("", Array.from({ length: numCandidates }, () => ""), 0);
+      const language = element("input", { type: "text", id: "gold-language", maxlength: 35, spellcheck: false });
       decide({
         heading: "Write gold",
         text: "A query whose right answer you know. It is mixed in unseen, so let it look like the run's own. Gold trains nothing.",
         confirm: "Ask it from now on",
         needsReason: false,
-        fields: fields.all,
+        fields: [
+          ...fields.all,
+          element("label", { for: "gold-language" }, "Its language, where the run's prompts say theirs: a tag such as en"),
+          language,
+        ],
         act: async () => {
-          const made = await send("POST", "/owner/gold/written", fields.said());
+          const made = await send("POST", "/owner/gold/written", { ...fields.said(), language: language.value.trim() });
           await done("What you wrote is asked as gold from now on.", () => retireAgain(made.gold_id));
         },
       });
