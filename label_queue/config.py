@@ -59,6 +59,10 @@ class IntakeConfig(Settings):
     """Largest body of one label; also the longest line of a batch."""
     max_batch_bytes: Count = 4 * 1024 * 1024
     max_batch_labels: Count = 500
+    max_body_s: Seconds = 20.0
+    """Time for a body to come in, from its first byte to its last."""
+    max_bodies: Count = 64
+    """Bodies of one labeler, or of all webhooks, that may be on their way in at once."""
     max_dead_letters: CountOrZero = 1_000
     """Refused bodies kept in the ledger, for mending the client that sent them."""
     dead_letter_chars: Count = 4_096

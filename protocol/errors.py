@@ -17,7 +17,9 @@ stranger would have caught:
     │   ├── Forbidden           (PermissionError)    403
     │   ├── UnknownTask         (LookupError)        404
     │   ├── LabelConflict       409
+    │   ├── BodyTooSlow         (TimeoutError)       408
     │   ├── BodyTooLarge        413
+    │   ├── BodyEncoded         415
     │   ├── Misdirected         421
     │   ├── InvalidLabel        (ValueError)         422
     │   └── TooFast             429
@@ -152,6 +154,18 @@ class BodyTooLarge(LabelError):
     """The body is over the limit for one label or one batch."""
 
     status = 413
+
+
+class BodyTooSlow(LabelError, TimeoutError):
+    """The body did not come within the time for one."""
+
+    status = 408
+
+
+class BodyEncoded(LabelError):
+    """The body is compressed, or encoded in another way that is not undone here."""
+
+    status = 415
 
 
 class Misdirected(LabelError):

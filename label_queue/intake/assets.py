@@ -45,7 +45,7 @@ def load_assets(folder: Path = PAGES / "static") -> dict[str, Asset]:
 router = APIRouter(include_in_schema=False)
 
 
-@router.get("/static/{name:path}")
+@router.api_route("/static/{name:path}", methods=["GET", "HEAD"])
 async def asset(request: Request, name: str) -> Response:
     """Return an asset, or 304 where the browser has this very one."""
     assets: dict[str, Asset] = request.app.state.assets

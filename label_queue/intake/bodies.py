@@ -1,18 +1,34 @@
-"""Reading and refusing request bodies: size first, then syntax, then every field by name."""
+"""Reading and refusing request bodies: size and time first, then syntax, then every field by name.
+
+A body that comes slowly keeps one of the server's places from everybody: there is a time for it,
+and nobody has many on their way at once.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import codecs
-from collections.abc import AsyncIterator, Callable, Coroutine
+import json
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import TypeAdapter, ValidationError
 
 from label_queue.config import IntakeConfig
+from label_queue.intake.identity import sender_of
 from label_queue.intake.schemas import Body
 from label_queue.labeling.submissions import LabelSubmission
-from protocol.errors import BodyTooLarge, Forbidden, InvalidLabel
+from protocol.errors import (
+    BodyEncoded,
+    BodyTooLarge,
+    BodyTooSlow,
+    Forbidden,
+    InvalidLabel,
+    TooFast,
+)
 
 JSON = "application/json"
 SUBMISSION = TypeAdapter(LabelSubmission)
@@ -21,14 +37,64 @@ SUBMISSION = TypeAdapter(LabelSubmission)
 B = TypeVar("B", bound=Body)
 
 
-async def read_limited(chunks: AsyncIterator[bytes], limit: int) -> bytes:
-    """Return the whole body, or raise BodyTooLarge as soon as it is over `limit` bytes."""
+class _NamedTwice(Exception):
+    """A key comes twice in one JSON object. Argument: the key."""
+
+
+async def read_limited(request: Request, limit: int, sender: str) -> bytes:
+    """Return the whole body.
+
+    Args:
+        request: Whose body was not read yet.
+        limit: Bytes, at most.
+        sender: Whose bodies are counted together.
+
+    Raises:
+        BodyEncoded: It is compressed.
+        TooFast: The sender has very many on their way.
+        BodyTooLarge: At once where it is over `limit`.
+        BodyTooSlow: It was not there in time.
+        ClientDisconnect: Who sends it is gone.
+    """
+    limits: IntakeConfig = request.app.state.limits
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise BodyEncoded(
+            f"{encoding} is not undone here: send the body as it is, without Content-Encoding",
+            "Content-Encoding",
+        )
+    with _on_its_way(request.app.state.open_bodies, sender, limits.max_bodies):
+        try:
+            async with asyncio.timeout(limits.max_body_s):
+                return await _read(request, limit)
+        except TimeoutError as error:
+            raise BodyTooSlow(
+                f"the body was not here within {limits.max_body_s:g} s: send it again, whole, "
+                "or less at a time"
+            ) from error
+
+
+async def _read(request: Request, limit: int) -> bytes:
     body = bytearray()
-    async for chunk in chunks:
+    async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
             raise BodyTooLarge(f"the body is over {limit} bytes: send less at a time")
     return bytes(body)
+
+
+@contextmanager
+def _on_its_way(open_bodies: Counter[str], sender: str, most: int) -> Iterator[None]:
+    """Count a body while it comes in. Raises TooFast for one too many."""
+    if open_bodies[sender] >= most:
+        raise TooFast(f"{most} bodies of yours are on their way: finish some of them first", 1)
+    open_bodies[sender] += 1
+    try:
+        yield
+    finally:
+        open_bodies[sender] -= 1
+        if open_bodies[sender] == 0:
+            del open_bodies[sender]
 
 
 def content_type_of(request: Request) -> str:
@@ -50,7 +116,8 @@ def body_of(model: type[B]) -> Callable[[Request], Coroutine[Any, Any, B]]:
         limits: IntakeConfig = request.app.state.limits
         if content_type_of(request) != JSON:
             raise InvalidLabel(f"only {JSON} is taken here", "Content-Type")
-        return parse(await read_limited(request.stream(), limits.max_body_bytes), model)
+        raw = await read_limited(request, limits.max_body_bytes, sender_of(request))
+        return parse(raw, model)
 
     return read
 
@@ -58,11 +125,13 @@ def body_of(model: type[B]) -> Callable[[Request], Coroutine[Any, Any, B]]:
 def parse(raw: bytes, model: type[B]) -> B:
     """Return a body, or raise InvalidLabel (message, field) naming what is wrong with it."""
     try:
-        return model.model_validate_json(raw)
+        body = model.model_validate_json(raw)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = ".".join(map(str, problem["loc"]))
         raise InvalidLabel(f"{field or 'body'}: {problem['msg']}", field) from error
+    _refuse_named_twice(raw)
+    return body
 
 
 def parse_submission(raw: bytes, limit: int) -> LabelSubmission:
@@ -74,7 +143,7 @@ def parse_submission(raw: bytes, limit: int) -> LabelSubmission:
     if len(raw) > limit:
         raise BodyTooLarge(f"the label is over {limit} bytes: shorten its comment or spans")
     try:
-        return SUBMISSION.validate_json(raw)
+        submission = SUBMISSION.validate_json(raw)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         names = [".".join(map(str, problem["loc"])) for problem in problems]
@@ -83,6 +152,30 @@ def parse_submission(raw: bytes, limit: int) -> LabelSubmission:
                 "the token says who you are: leave labeler_id out", "labeler_id"
             ) from error
         raise InvalidLabel(f"{names[0] or 'body'}: {problems[0]['msg']}", names[0]) from error
+    _refuse_named_twice(raw)
+    return submission
+
+
+def _refuse_named_twice(raw: bytes) -> None:
+    """Raise InvalidLabel where an object names a key twice: which of the two is meant?
+
+    Args:
+        raw: JSON that was read, and so is not nested deeply. The reader takes the last of the two.
+    """
+
+    def check(pairs: list[tuple[str, object]]) -> None:
+        seen = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _NamedTwice(key)
+            seen.add(key)
+
+    try:
+        # Numbers stay text: one that is replaced by its second may have any number of digits.
+        json.loads(raw, object_pairs_hook=check, parse_int=str, parse_float=str)
+    except _NamedTwice as error:
+        [key] = error.args
+        raise InvalidLabel(f"{key}: it is there twice: leave one of them out", key) from error
 
 
 def split_lines(raw: bytes, max_labels: int) -> list[tuple[int, bytes]]:

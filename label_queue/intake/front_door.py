@@ -1,13 +1,18 @@
 """Before every route: how a request came is judged once, and what was not meant for us is refused.
 
+Nothing is answered, and nobody is told, where who asked is gone before all of the request was here.
+
 The application behind it works as if it stood where the browser is: its `root_path` is the prefix
 of the public address, its scheme and `Host` are those of the page's origin.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fastapi import Request
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from label_queue.intake.public_address import NOT_PUBLISHED, Arrival, Site
@@ -45,7 +50,9 @@ class FrontDoor:
         except HTTPException as error:
             await (await refuse_route(request, error))(scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            # A connection that breaks while a body comes is nobody's failure, and none of ours.
+            with suppress(ClientDisconnect):
+                await self._app(scope, receive, send)
 
 
 def arrival_of(request: Request) -> Arrival:

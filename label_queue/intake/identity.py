@@ -86,6 +86,12 @@ def _check_forgery(request: Request, session: str) -> None:
         raise Forbidden(f"the header {CSRF_HEADER} is not that of your sign-in: reload the page")
 
 
+def sender_of(request: Request) -> str:
+    """Return who sends a request that was identified."""
+    identity: Identity = request.state.identity
+    return identity.labeler_id
+
+
 async def identify(
     request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
@@ -95,6 +101,14 @@ async def identify(
     Raises Unauthenticated without a good one, and Forbidden for a request that another site, or a
     page which is not ours, made the browser send.
     """
+    request.state.identity = await _identity_of(request, credentials)
+    identity: Identity = request.state.identity
+    return identity
+
+
+async def _identity_of(
+    request: Request, credentials: HTTPAuthorizationCredentials | None
+) -> Identity:
     if credentials is not None:
         check_origin(request)
         return await people_of(request).authenticate(credentials.credentials)
@@ -131,8 +145,24 @@ async def require_owner(identity: Annotated[Identity, Depends(identify)]) -> Ide
     return identity
 
 
+async def oversee(
+    request: Request, identity: Annotated[Identity, Depends(require_overseer)]
+) -> Identity:
+    """Return an owner or observer, whose request is counted. Raises TooFast above the rate."""
+    await people_of(request).count_request(identity.labeler_id)
+    return identity
+
+
+async def decide(
+    request: Request, identity: Annotated[Identity, Depends(require_owner)]
+) -> Identity:
+    """Return an owner, whose request is counted. Raises TooFast above the rate."""
+    await people_of(request).count_request(identity.labeler_id)
+    return identity
+
+
 Labeler = Annotated[str, Depends(identify_labeler)]
-Owner = Annotated[Identity, Depends(require_owner)]
+Owner = Annotated[Identity, Depends(decide)]
 """Who may do what only an owner may."""
-Overseer = Annotated[Identity, Depends(require_overseer)]
+Overseer = Annotated[Identity, Depends(oversee)]
 """Who may see what an observer may."""

@@ -27,7 +27,7 @@ from label_queue.labeling.run_info import RunInfo
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
 from label_queue.labeling.tasks import Renewal, Task
 from protocol.cord import CordState
-from protocol.errors import InvalidLabel, LabelError, TooFast
+from protocol.errors import InvalidLabel, LabelError, QueueClosed, ResourceError, TooFast
 from protocol.fault_points import reached
 
 NDJSON = "application/x-ndjson"
@@ -71,7 +71,7 @@ async def held_tasks(request: Request, labeler_id: Labeler) -> HeldTasks:
             "description": "On disk. For a batch, what became of each line",
             "content": {NDJSON: {"schema": {"$ref": "#/components/schemas/LineAnswer"}}},
         },
-        **refusals(401, 403, 409, 413, 422, 429, 503, 507),
+        **refusals(401, 403, 408, 409, 413, 415, 422, 429, 503, 507),
     },
 )
 async def post_labels(request: Request, labeler_id: Labeler) -> Response:
@@ -92,7 +92,7 @@ async def post_labels(request: Request, labeler_id: Labeler) -> Response:
 
 async def _post_one(request: Request, labeler_id: str) -> Response:
     limits: IntakeConfig = request.app.state.limits
-    raw = await read_limited(request.stream(), limits.max_body_bytes)
+    raw = await read_limited(request, limits.max_body_bytes, labeler_id)
     try:
         submission = parse_submission(raw, limits.max_body_bytes)
     except LabelError as error:
@@ -107,7 +107,7 @@ async def _post_one(request: Request, labeler_id: str) -> Response:
 
 async def _post_batch(request: Request, labeler_id: str) -> Response:
     limits: IntakeConfig = request.app.state.limits
-    raw = await read_limited(request.stream(), limits.max_batch_bytes)
+    raw = await read_limited(request, limits.max_batch_bytes, labeler_id)
     results: dict[int, LabelAnswer | LabelError] = {}
     submissions: dict[int, LabelSubmission] = {}
     refused: list[tuple[LabelError, bytes]] = []
@@ -121,8 +121,9 @@ async def _post_batch(request: Request, labeler_id: str) -> Response:
         labeler_id, list(submissions.values()), _system(request)
     )
     results.update(zip(submissions, answers, strict=True))
-    # However many lines are bad, the good ones are in; past the rate no copy is kept of the rest.
-    with suppress(TooFast):
+    # However many lines are bad, the good ones are in, and that is what must be answered: past the
+    # rate, on a full disk and at the run's end no copy is kept of the rest.
+    with suppress(TooFast, ResourceError, QueueClosed):
         for why, line in refused:
             await _reject(request, labeler_id, why, line)
     lines = [_line_answer(number, results[number]) for number in sorted(results)]
@@ -175,7 +176,7 @@ async def me(request: Request, labeler_id: Labeler) -> Me:
     "/cord",
     response_model_exclude=NOT_FOR_LABELERS,
     openapi_extra=body_schema(CordPull),
-    responses=refusals(401, 403, 413, 422, 429, 503, 507),
+    responses=refusals(401, 403, 408, 413, 415, 422, 429, 503, 507),
 )
 async def pull_cord(
     request: Request, labeler_id: Labeler, body: Annotated[CordPull, Depends(body_of(CordPull))]

@@ -28,10 +28,13 @@ from protocol.errors import Unauthenticated
 if TYPE_CHECKING:  # of use to runs that have a provider, and half a second to import
     from label_queue.intake.sign_in.flow import SignIn
 
+READ = ["GET", "HEAD"]
+"""Methods of a page: what only looks whether a link is alive asks by HEAD."""
+
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 
-@router.get("/")
+@router.api_route("/", methods=READ)
 async def labelling_page(request: Request) -> Response:
     """Return the page on which people compare responses; send observers to theirs."""
     identity = await _identity_of_session(request)
@@ -50,7 +53,7 @@ async def labelling_page(request: Request) -> Response:
     )
 
 
-@router.get("/owner")
+@router.api_route("/owner", methods=READ)
 async def owner_page(request: Request) -> HTMLResponse:
     """Return the page on which owners oversee the labelling, and observers see it."""
     identity = await _identity_of_session(request)
@@ -67,7 +70,7 @@ async def owner_page(request: Request) -> HTMLResponse:
     )
 
 
-@router.get("/enter/{code}")
+@router.api_route("/enter/{code}", methods=READ)
 async def entrance(request: Request, code: str) -> HTMLResponse:
     """Return a page with one button: what only looks at a link must not use it up."""
     # With no-referrer a browser sends `Origin: null` with a form; nothing leaves this origin.
@@ -104,7 +107,7 @@ async def leave(request: Request, identity: Annotated[Identity, Depends(identify
     return answer
 
 
-@router.get("/docs")
+@router.api_route("/docs", methods=READ)
 async def api_page(request: Request) -> HTMLResponse:
     """Return the API as a page of our own."""
     operations = [

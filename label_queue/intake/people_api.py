@@ -18,7 +18,7 @@ from protocol.names import LONGEST_LABELER_ID
 
 router = APIRouter(prefix="/api/v1/owner/labelers", tags=["owner"])
 READ = refusals(401, 403, 422, 429, 503)
-WRITE = refusals(401, 403, 404, 409, 413, 422, 429, 503, 507)
+WRITE = refusals(401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 507)
 
 
 @router.get("", responses=READ)

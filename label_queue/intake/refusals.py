@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from label_queue.intake.failures import tell_of
 from label_queue.intake.rendering import render_notice, root_of
@@ -25,8 +26,10 @@ REFUSALS = {
     403: "Somebody else's assignment, a labeler_id in the body, a request from another site, or "
     "one that only the owner may send",
     404: "No such assignment, labeler, query or version",
+    408: "The body did not come in time",
     409: "This was answered before, differently, or cannot be done in the present state",
     413: "The body is over the limit",
+    415: "The body is compressed, which is not undone here",
     421: "Sent to an address that is not the run's",
     422: "A field is wrong; `field` names it",
     429: "Too fast; Retry-After says how long to wait",
@@ -85,6 +88,8 @@ async def refuse(request: Request, error: Exception) -> Response:
     headers: dict[str, str] = {}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if error.status == 408:
+        headers["Connection"] = "close"  # the rest of the body may still come
     if error.status == 429:
         headers["Retry-After"] = str(error.args[1])
     return _answer(request, error.status, error_answer(error), headers)
@@ -135,7 +140,17 @@ async def refuse_route(request: Request, error: Exception) -> Response:
     phrase = HTTPStatus(error.status_code).phrase
     message = ROUTE_MESSAGES.get(error.status_code, phrase)
     answer = ErrorAnswer(error=phrase.title().replace(" ", ""), message=message)
-    return _answer(request, error.status_code, answer, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods_at(request))
+    return _answer(request, error.status_code, answer, headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Return what a path takes by all of its routes; the router looks at the first alone."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    there = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in there for method in route.methods or ()})
 
 
 def _answer(

@@ -29,7 +29,8 @@ the smallest answer is like this:
     {"assignment_id": "0199…", "outcome": "choice", "choice": "c-9f2e…"}
 
 The idempotency key is `assignment_id:revision`: the same body again gets the first answer again,
-another body 409. Refusals are `ErrorAnswer` with 401, 403, 404, 409, 413, 422 or 429 (Retry-After).
+another body 409. Refusals are `ErrorAnswer` with 401, 403, 404, 408, 409, 413, 415, 422 or 429
+(Retry-After).
 """
 
 from __future__ import annotations

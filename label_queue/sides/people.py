@@ -43,6 +43,10 @@ class PeopleSide:
         """Return whose token or session it is, or raise Unauthenticated. Links are none."""
         return self._state.access.authenticate(token)
 
+    async def count_request(self, labeler_id: str) -> None:
+        """Count a request that asks nothing of this side. Raises TooFast above the rate."""
+        self._state.access.admit(labeler_id)
+
     async def open_link(self, code: str) -> str:
         """Use up a one-time link; return a session's token. See `Admissions.open_link`."""
         return await self._admissions.open_link(code)

@@ -44,8 +44,7 @@ async def test_acknowledged_is_what_the_ledger_holds(queue: LabelQueue, tmp_path
         await labeler.work(stop)
     report = json.loads((tmp_path / "report.json").read_text())
     assert report == {
-        "acknowledged": (await queue.owner.overview()).progress.labels_received
-        + report["skipped"],
+        "acknowledged": (await queue.owner.overview()).progress.labels_received + report["skipped"],
         "skipped": report["skipped"],
         "refused": 0,
         "retried": 0,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from label_queue.config import IntakeConfig
 from label_queue.connectors.webhooks import SecretHeader, StandardWebhook, _is_fresh
 from label_queue.intake import hooks
 from label_queue.intake.refusals import add_refusals
@@ -133,6 +135,7 @@ async def test_the_bad_input_table_over_http(hook: StandardWebhook) -> None:
     app.include_router(hooks.router)
     add_refusals(app)
     app.state.bell = bell = FirmBell(hook)
+    app.state.limits, app.state.open_bodies = IntakeConfig(), Counter()
     app.state.tell_failure = None
     good = sign("msg_1", NOW, BODY)
     async with httpx.AsyncClient(

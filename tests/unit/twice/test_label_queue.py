@@ -314,6 +314,7 @@ async def pull_as_labeler(world: World) -> None:
 
 PEOPLE: Table = {
     "authenticate": READS,
+    "count_request": READS,
     "open_link": open_link,
     "sign_in": sign_in,
     "leave": leave,

@@ -143,6 +143,41 @@ async def test_a_content_type_that_is_not_taken(ann: httpx.AsyncClient) -> None:
     assert (answer.status_code, answer.json()["field"]) == (422, "Content-Type")
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "key"),
+    [
+        ("labels", '{"assignment_id": "x", "outcome": "tie", "outcome": "skip"}', "outcome"),
+        (
+            "labels",
+            f'{{"assignment_id": "x", "outcome": "tie", "active_ms": {"9" * 500}, "active_ms": 1}}',
+            "active_ms",
+        ),
+        (
+            "labels",
+            '{"assignment_id": "x", "outcome": "tie", "spans": [{"candidate_id": "c", "start": 0, '
+            '"start": 1, "end": 2, "mark": "good"}]}',
+            "start",
+        ),
+        ("cord", '{"reason": "odd", "reason": "bad"}', "reason"),
+    ],
+)
+async def test_a_key_that_is_there_twice(
+    ann: httpx.AsyncClient, path: str, body: str, key: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await ann.post(f"/api/v1/{path}", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["field"]) == (422, key)
+
+
+@pytest.mark.parametrize("path", ["labels", "cord", "owner/cord/pull", "owner/gold/written"])
+async def test_a_body_that_is_compressed(queue: LabelQueue, path: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    async with client_of(queue, await queue.owner.add_labeler("olga", "owner")) as olga:
+        answer = await olga.post(f"/api/v1/{path}", content=b"\x1f\x8b\x08", headers=headers)
+    assert (answer.status_code, answer.json()["field"]) == (415, "Content-Encoding")
+    assert "without Content-Encoding" in answer.json()["message"]
+
+
 @pytest.mark.parametrize("wait_s", ["nan", "-1", "soon"])
 async def test_a_wait_that_is_none(ann: httpx.AsyncClient, wait_s: str) -> None:
     answer = await ann.get("/api/v1/tasks/next", params={"wait_s": wait_s})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from label_queue.ledger.records import DeadLetter
 from label_queue.queue import LabelQueue
 from tests.support.labels import ManualClock
 from tests.support.memory_ledger import MemoryLedger
-from tests.unit.label_queue.intake.client import choice, post, take
+from tests.unit.label_queue.intake.client import choice, client_of, post, take
 
 
 async def test_bodies_over_the_limits(ann: httpx.AsyncClient) -> None:
@@ -81,6 +82,24 @@ async def test_a_byte_order_mark_is_no_part_of_a_batch(ann: httpx.AsyncClient) -
     assert LineAnswer.model_validate_json(answer.text).status == 200
 
 
+async def test_good_lines_are_answered_though_no_copy_of_the_bad_ones_can_be_kept(
+    queue: LabelQueue, ledger: MemoryLedger
+) -> None:
+    reject = queue.people.reject
+
+    async def on_a_full_disk(*refused: Any) -> None:
+        ledger.is_full = True
+        await reject(*refused)
+
+    queue.people.reject = on_a_full_disk  # type: ignore[method-assign]
+    async with client_of(queue, await queue.owner.add_labeler("ann")) as ann:
+        body = json.dumps(choice(await take(ann))).encode() + b"\n{}\n"
+        answer = await ann.post("/api/v1/labels", content=body, headers={"Content-Type": NDJSON})
+    statuses = [LineAnswer.model_validate_json(line).status for line in answer.text.splitlines()]
+    assert (answer.status_code, statuses) == (200, [200, 422])
+    assert len(ledger.events()) == 1
+
+
 async def test_too_many_tasks_leased_at_once(ann: httpx.AsyncClient) -> None:
     for _ in range(5):
         await take(ann)
@@ -121,3 +140,13 @@ async def test_a_full_disk_acknowledges_nothing_and_later_takes_the_same_label(
 async def test_what_only_reads_is_under_the_rate_too(ann: httpx.AsyncClient, path: str) -> None:
     statuses = [(await ann.get(f"/api/v1/{path}")).status_code for _ in range(21)]
     assert statuses == [200] * 20 + [429]
+
+
+async def test_who_oversees_is_under_the_rate_too(queue: LabelQueue) -> None:
+    path = "/api/v1/owner/labelers"
+    async with client_of(queue, await queue.owner.add_labeler("olga", "owner")) as olga:
+        statuses = [(await olga.get(path)).status_code for _ in range(20)]
+        too_fast = [await olga.get(path), await olga.post(path, json={"labeler_id": "cleo"})]
+    assert statuses == [200] * 20
+    assert [answer.status_code for answer in too_fast] == [429, 429]
+    assert not queue.state.access.knows("cleo")

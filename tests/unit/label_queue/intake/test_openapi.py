@@ -8,7 +8,8 @@ import httpx
 
 READ = {"200", "401", "421", "429", "503"}
 OWNER_READ = READ | {"403"}
-WRITE = {"200", "401", "403", "404", "409", "413", "421", "422", "429", "503", "507"}
+BODY = {"408", "413", "415"}
+WRITE = BODY | {"200", "401", "403", "404", "409", "421", "422", "429", "503", "507"}
 ANSWERS = {
     ("get", "tasks/next"): READ | {"204", "403", "422", "507"},
     ("get", "tasks/held"): READ | {"403"},
@@ -39,7 +40,7 @@ ANSWERS = {
     ("post", "owner/gold/{gold_id}/edit"): WRITE,
     ("post", "owner/gold/{gold_id}/retire"): WRITE,
     ("post", "owner/gold/{gold_id}/bring_back"): WRITE,
-    ("post", "/hooks/{connector}"): {"200", "401", "404", "413", "421", "422", "503"},
+    ("post", "/hooks/{connector}"): BODY | {"200", "401", "404", "421", "422", "429", "503"},
 }
 
 

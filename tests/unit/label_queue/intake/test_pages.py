@@ -194,3 +194,27 @@ async def test_the_page_shows_the_guidelines(people: FakePeopleQueue) -> None:
     async with client_of(people) as client:
         await client.post((await people.owner.admit("ann", "labeler")).link)
         assert "Prefer what is <em>true</em>." in (await client.get("/")).text
+
+
+@pytest.mark.parametrize("path", ["/", "/owner", "/enter/x", "/docs", "/static/icon.svg"])
+async def test_a_page_that_is_only_looked_for_is_there(olga: httpx.AsyncClient, path: str) -> None:
+    looked, got = await olga.head(path), await olga.get(path)
+    assert looked.status_code == got.status_code == 200
+    assert looked.headers["content-type"] == got.headers["content-type"]
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/enter/x", "GET, HEAD, POST"),
+        ("/", "GET, HEAD"),
+        ("/api/v1/owner/labelers", "GET, POST"),
+        ("/api/v1/owner/gold", "GET, POST"),
+        ("/api/v1/run", "GET"),
+    ],
+)
+async def test_what_a_path_takes_is_said_of_all_its_routes(
+    olga: httpx.AsyncClient, path: str, allowed: str
+) -> None:
+    answer = await olga.put(path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)

@@ -1,0 +1,134 @@
+"""Bodies that do not come, or stop coming: whom they keep waiting, and who hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from starlette.types import ASGIApp, Message, Scope
+
+from label_queue.config import IntakeConfig
+from label_queue.intake.app import build_app
+from label_queue.intake.server import Turnstile
+from tests.support.fake_people_queue import FakePeopleQueue
+
+ROUTES = ["/api/v1/labels", "/api/v1/owner/cord/pull", "/hooks/studio"]
+
+
+class OpenBell:
+    """Takes every webhook."""
+
+    async def knock(self, connector: str, headers: object) -> None:
+        """Let it in."""
+
+    async def ring(self, connector: str, headers: object, body: bytes) -> bool:
+        """Take it."""
+        return True
+
+
+class Connection:
+    """One POST whose body begins; what comes then is up to the test."""
+
+    def __init__(self, path: str, token: str) -> None:
+        self.sent: list[Message] = []
+        self.is_waited_for = asyncio.Event()
+        """Once the beginning was taken, and more is asked for."""
+        self._coming: asyncio.Queue[Message] = asyncio.Queue()
+        self._coming.put_nowait({"type": "http.request", "body": b"{", "more_body": True})
+        headers = {"host": "127.0.0.1", "content-type": "application/json"}
+        headers["authorization"] = f"Bearer {token}"
+        self._scope: Scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 80),
+        }
+
+    def close(self) -> None:
+        """Be gone."""
+        self._coming.put_nowait({"type": "http.disconnect"})
+
+    async def go(self, app: ASGIApp) -> None:
+        """Send the request, and hear what is answered."""
+
+        async def send(message: Message) -> None:
+            self.sent.append(message)
+
+        async def receive() -> Message:
+            if self._coming.empty():
+                self.is_waited_for.set()
+            return await self._coming.get()
+
+        await app(self._scope, receive, send)
+
+    @property
+    def status(self) -> int | None:
+        """What was answered; None: nothing."""
+        return self.sent[0]["status"] if self.sent else None
+
+
+class Told:
+    """Hears what the run is told of."""
+
+    def __init__(self) -> None:
+        self.failures: list[str] = []
+
+    async def __call__(self, failure: str) -> None:
+        self.failures.append(failure)
+
+
+@pytest.fixture
+async def token(people: FakePeopleQueue) -> str:
+    return (await people.owner.admit("olga", "owner")).token
+
+
+@pytest.mark.parametrize("path", ROUTES)
+async def test_who_is_gone_before_all_of_it_is_here_is_told_nothing_and_nobody_is(
+    people: FakePeopleQueue, token: str, path: str
+) -> None:
+    told = Told()
+    connection = Connection(path, token)
+    connection.close()
+    await connection.go(build_app(people, IntakeConfig(), told, OpenBell()))
+    assert (connection.sent, told.failures) == ([], [])
+
+
+@pytest.mark.parametrize("path", ROUTES)
+async def test_a_body_that_stops_coming_is_given_up(
+    people: FakePeopleQueue, token: str, path: str
+) -> None:
+    connection, told = Connection(path, token), Told()
+    app = build_app(people, IntakeConfig(max_body_s=0.001), told, OpenBell())
+    await connection.go(Turnstile(app, most=1))
+    assert connection.status == 408
+    assert (b"connection", b"close") in connection.sent[0]["headers"]
+    assert b"not here within 0.001 s" in connection.sent[1]["body"]
+    assert told.failures == []
+
+
+async def test_one_labeler_has_so_many_bodies_on_their_way_and_no_more(
+    people: FakePeopleQueue, token: str
+) -> None:
+    app = build_app(people, IntakeConfig(max_bodies=2), None, OpenBell())
+    slow = [Connection(ROUTES[0], token) for _ in range(2)]
+    going = [asyncio.create_task(each.go(app)) for each in slow]
+    for each in slow:
+        await each.is_waited_for.wait()
+    third = Connection(ROUTES[0], token)
+    await third.go(app)
+    assert third.status == 429
+    another = Connection(ROUTES[0], (await people.owner.admit("ann", "labeler")).token)
+    another.close()
+    await another.go(app)
+    assert another.status is None
+    for each in slow:
+        each.close()
+    await asyncio.gather(*going)
+    assert app.state.open_bodies == {}
