@@ -422,7 +422,7 @@ async def test_written_gold_says_what_the_runs_prompts_say(
     make_queue: MakeQueue, is_said: bool
 ) -> None:
     queue = make_queue(config_with())
-    said = {"language": "de", "node": NODE}
+    said: dict[str, Any] = {"language": "de", "node": NODE}
     for order in await queue.policy_loop.next_orders(0.0):
         prompt = replace(make_prompt(1), **(said if is_said else {}))
         drafts = [make_draft(number, prompt=prompt) for number in range(order.num_drafts)]

@@ -83,7 +83,7 @@ async def test_a_byte_order_mark_is_no_part_of_a_batch(ann: httpx.AsyncClient) -
 
 
 async def test_good_lines_are_answered_though_no_copy_of_the_bad_ones_can_be_kept(
-    queue: LabelQueue, ledger: MemoryLedger
+    queue: LabelQueue, ledger: MemoryLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reject = queue.people.reject
 
@@ -91,7 +91,7 @@ async def test_good_lines_are_answered_though_no_copy_of_the_bad_ones_can_be_kep
         ledger.is_full = True
         await reject(*refused)
 
-    queue.people.reject = on_a_full_disk  # type: ignore[method-assign]
+    monkeypatch.setattr(queue.people, "reject", on_a_full_disk)
     async with client_of(queue, await queue.owner.add_labeler("ann")) as ann:
         body = json.dumps(choice(await take(ann))).encode() + b"\n{}\n"
         answer = await ann.post("/api/v1/labels", content=body, headers={"Content-Type": NDJSON})
