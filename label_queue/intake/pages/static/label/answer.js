@@ -8,7 +8,11 @@ import { say } from "../shared/words.js";
  * @typedef {{assignment_id: string, run_id: string, kind: "pair" | "best_of_k" | "ranking",
  *   prompt: import("../shared/prompt_text.js").Prompt, candidates: Candidate[]}} Task
  * @typedef {{id: string, start: number, end: number, mark: "good" | "bad"}} Mark UTF-16 offsets
+ * @typedef {{outcome: string | null, reason: string | null, comment: string | null}} Said
  */
+
+/** @type {Said} */
+const NOTHING = { outcome: null, reason: null, comment: null };
 
 /** What one person says about one task. */
 export class Answer {
@@ -23,6 +27,8 @@ export class Answer {
   /** @type {Mark[]} */
   marks = [];
   revision = 0;
+  /** What was said with the outcome of the answer that this one replaces. */
+  before = NOTHING;
   shownAt = Date.now() / 1000;
   /** @type {number | null} */
   firstActionAt = null;
@@ -48,6 +54,7 @@ export class Answer {
     answer.ranking = [...(before.ranking ?? [])];
     answer.strength = before.strength;
     answer.revision = before.revision + 1;
+    answer.before = { outcome: before.outcome, reason: before.reason ?? null, comment: before.comment ?? null };
     for (const span of before.spans ?? []) {
       const text = answer.textOf(span.candidate_id);
       answer.marks.push({
@@ -160,6 +167,14 @@ export class Answer {
   }
 
   /**
+   * Return what was said before with this outcome; with another, it does not hold.
+   * @param {string | null} outcome
+   */
+  saidOf(outcome) {
+    return outcome === this.before.outcome ? this.before : NOTHING;
+  }
+
+  /**
    * Return the body to send.
    * @param {number} activeMs since it was last put on the page
    * @param {{outcome?: "skip" | "flag", reason?: string}} [aside]
@@ -168,6 +183,7 @@ export class Answer {
     this.act();
     const now = Date.now() / 1000;
     const isAside = outcome !== undefined;
+    const said = this.saidOf(outcome ?? this.outcome);
     const spans = this.marks.map(({ id, start, end, mark }) => {
       const text = this.textOf(id);
       return { candidate_id: id, start: codePoints(text, start), end: codePoints(text, end), mark };
@@ -181,7 +197,8 @@ export class Answer {
       ranking: isAside || this.outcome !== "ranking" ? null : this.ranking,
       strength: isAside ? null : this.strength,
       spans: spans.length === 0 ? null : spans,
-      reason: reason ? reason : null,
+      reason: (isAside ? reason : said.reason) || null,
+      comment: said.comment,
       shown_at: this.shownAt,
       first_action_at: this.firstActionAt,
       submitted_at: now,

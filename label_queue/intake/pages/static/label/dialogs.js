@@ -5,10 +5,11 @@ import { keysAreOn, setKeys } from "./keyboard.js";
 
 /**
  * Ask why; resolve with the reason, or with null if they thought better of it.
- * @param {{heading: string, text: string, label: string, confirm: string, isRequired: boolean}} asked
+ * @param {{heading: string, text: string, label: string, confirm: string, isRequired: boolean,
+ *   before?: string | null}} asked `before`: the reason given earlier, which may stay
  * @returns {Promise<string | null>}
  */
-export function askReason({ heading, text, label, confirm, isRequired }) {
+export function askReason({ heading, text, label, confirm, isRequired, before = null }) {
   const dialog = byId("reason-dialog");
   const field = byId("reason-field");
   byId("reason-heading").textContent = heading;
@@ -16,7 +17,7 @@ export function askReason({ heading, text, label, confirm, isRequired }) {
   byId("reason-label").textContent = label;
   byId("reason-confirm").textContent = confirm;
   field.required = isRequired;
-  field.value = "";
+  field.value = before ?? "";
   return new Promise((resolve) => {
     const form = dialog.querySelector("form");
     const listening = new AbortController();

@@ -9,6 +9,7 @@ import { askReason, setUpHelp, showHelp } from "./dialogs.js";
 import { candidateOf, listen } from "./keyboard.js";
 import { keepLeases } from "./lease.js";
 import { Marks } from "./marks.js";
+import { NotTaken } from "./not_taken.js";
 import { Outbox } from "./outbox.js";
 import { OwnProgress, showCord, showSaved } from "./own_progress.js";
 import { whyNot } from "./refusals.js";
@@ -16,7 +17,7 @@ import { TaskLine } from "./task_line.js";
 import { TaskView } from "./task_view.js";
 import { Unfinished } from "./unfinished.js";
 
-const SECTIONS = ["loading", "waiting", "closed", "ended", "task"];
+const SECTIONS = ["loading", "waiting", "closed", "ended", "changed", "task"];
 const GUIDELINES_SEEN = `andon-guidelines:${meta("andon-run")}`;
 
 const NOBODYS = new Answer({
@@ -30,17 +31,22 @@ let answer = null;
 let putAside = null;
 let isEnded = false;
 
+const notTaken = new NotTaken(`andon-not-taken:${meta("andon-run")}:${meta("andon-labeler")}`);
 const outbox = new Outbox(
   `andon-outbox:${meta("andon-run")}:${meta("andon-labeler")}`,
   (state) => {
     showSaved(state, outbox.pending.length);
-    if (state.kind === "ended") end();
+    if (state.kind === "ended") end(401);
+    if (state.kind === "changed") end(403);
     if (state.kind === "saved") own.refresh();
   },
-  (error) => complain("refused.answer", error),
+  (error, submission) => {
+    notTaken.add(error, submission);
+    complain("refused.answer", error);
+  },
 );
 const unfinished = new Unfinished(`andon-unfinished:${meta("andon-run")}:${meta("andon-labeler")}`);
-const line = new TaskLine((id) => outbox.holds(id));
+const line = new TaskLine({ isAnswered: (id) => outbox.holds(id), onShutOut: end, onTrouble: sayNoneComes });
 const own = new OwnProgress(end);
 const view = new TaskView(
   (id) => choose(id),
@@ -56,7 +62,16 @@ function announce(message) {
 /** @param {string} name @param {Refused | Unreachable} error */
 function complain(name, error) {
   byId("refused").hidden = false;
+  byId("refused").dataset.about = name;
   byId("refused").replaceChildren(...whyNot(name, error));
+}
+
+/** @param {Unreachable | null} error null once some come again */
+function sayNoneComes(error) {
+  const isSaid = !byId("refused").hidden && byId("refused").dataset.about === "refused.task";
+  // Said once, though it is tried again and again.
+  if (error === null && isSaid) byId("refused").hidden = true;
+  else if (error !== null && !isSaid) complain("refused.task", error);
 }
 
 /** @param {string} name */
@@ -66,13 +81,14 @@ function showSection(name) {
   if (name !== "task") byId(name).querySelector("h1")?.focus();
 }
 
-function end() {
+/** @param {number} status 401: the session ended; 403: somebody in their role does nothing here */
+function end(status) {
   if (isEnded) return;
   isEnded = true;
   line.isOver = true;
   answer = null;
   marks.reset();
-  showSection("ended");
+  showSection(status === 403 ? "changed" : "ended");
 }
 
 /** @param {Answer} next */
@@ -142,6 +158,7 @@ async function skip() {
     label: say("skip.label"),
     confirm: say("aside.skip"),
     isRequired: false,
+    before: answer?.saidOf("skip").reason ?? null,
   });
   if (reason !== null) give({ outcome: "skip", reason });
 }
@@ -153,6 +170,7 @@ async function report() {
     label: say("report.label"),
     confirm: say("aside.report"),
     isRequired: true,
+    before: answer?.saidOf("flag").reason ?? null,
   });
   if (reason !== null) give({ outcome: "flag", reason });
 }
@@ -270,7 +288,8 @@ function setUpButtons() {
     "both-bad": COMMANDS.b,
     skip,
     report,
-    leave,
+    leave: () => leave((error) => complain("refused.leave", error)),
+    reload: () => location.reload(),
     "cancel-revision": stopRevising,
     "open-help": showHelp,
     "open-cord": pullCord,
@@ -295,7 +314,8 @@ for (const link of document.querySelectorAll(".languages a")) {
   link.addEventListener("click", () => { isChangingLanguage = true; });
 }
 window.addEventListener("beforeunload", (event) => {
-  if (outbox.pending.length > 0 && !isEnded && !isChangingLanguage) event.preventDefault();
+  const isKept = outbox.pending.length + notTaken.count > 0;
+  if (isKept && !isEnded && !isChangingLanguage) event.preventDefault();
 });
 window.addEventListener("pagehide", () => {
   unfinished.keep([answer, putAside], attention.activeMs);

@@ -1,8 +1,9 @@
 /** What the page says around the task: saved or not, one's own progress, the cord. */
 
-import { Refused, Unreachable, send } from "../shared/api.js";
+import { Refused, Unreachable, isShutOut, send } from "../shared/api.js";
 import { byId, element } from "../shared/dom.js";
 import { fromNow, phrase, say } from "../shared/words.js";
+import { whyNot } from "./refusals.js";
 
 const EVERY_MS = 15_000;
 
@@ -10,29 +11,41 @@ const EVERY_MS = 15_000;
 export function showSaved(state, pending) {
   const line = byId("saved");
   line.dataset.state = state.kind;
-  line.textContent = savedWords(state, pending);
+  line.replaceChildren(...savedWords(state, pending));
 }
 
-/** @param {import("./outbox.js").OutboxState} state @param {number} count answers on their way */
+/**
+ * @param {import("./outbox.js").OutboxState} state
+ * @param {number} count answers on their way
+ * @returns {(string | Node)[]}
+ */
 function savedWords(state, count) {
   switch (state.kind) {
-    case "idle": return "";
-    case "saving": return say("saved.saving");
-    case "saved": return say("saved.saved");
-    case "foreign": return say("saved.foreign", { count });
-    case "ended": return count > 0 ? say("saved.ended_with", { count }) : say("saved.ended");
-    case "retrying": {
-      const name = state.why === "busy" ? "saved.busy" : "saved.offline";
-      return say(name, { count, when: fromNow(state.waitS) });
-    }
+    case "idle": return [];
+    case "saving": return phrase("saved.saving");
+    case "saved": return phrase("saved.saved");
+    case "foreign": return phrase("saved.foreign", { count });
+    case "changed": return phrase("saved.changed", { count });
+    case "ended": return count > 0 ? phrase("saved.ended_with", { count }) : phrase("saved.ended");
+    case "retrying": return retryingWords(state.error, { count, when: fromNow(state.waitS) });
   }
+}
+
+/**
+ * @param {Refused | Unreachable} error
+ * @param {{count: number, when: string}} filledIn
+ */
+function retryingWords(error, filledIn) {
+  if (error.status === 429) return phrase("saved.busy", filledIn);
+  if (error.status === 0) return phrase("saved.offline", filledIn);
+  return whyNot("saved.failed", error, filledIn);
 }
 
 /** Keeps progress and cord current. */
 export class OwnProgress {
-  /** @param {() => void} onEnded */
-  constructor(onEnded) {
-    this.onEnded = onEnded;
+  /** @param {(status: number) => void} onShutOut told why nothing more is to be done here */
+  constructor(onShutOut) {
+    this.onShutOut = onShutOut;
     setInterval(() => this.refresh(), EVERY_MS);
     document.addEventListener("visibilitychange", () => this.refresh());
   }
@@ -53,7 +66,7 @@ export class OwnProgress {
       showCord(me.cord);
       return me;
     } catch (error) {
-      if (error instanceof Refused && error.status === 401) this.onEnded();
+      if (isShutOut(error)) this.onShutOut(error.status);
       else if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
       return null;
     }

@@ -1,6 +1,6 @@
 /** The tasks of this labeler: the one on the page, and the next two fetched before they are wanted. */
 
-import { Refused, Unreachable, pause, send } from "../shared/api.js";
+import { Refused, Unreachable, isShutOut, pause, send } from "../shared/api.js";
 
 const AHEAD = 3;
 const LONG_POLL_S = 25;
@@ -16,10 +16,15 @@ export class TaskLine extends EventTarget {
   isClosed = false;
   isOver = false;
 
-  /** @param {(assignmentId: string) => boolean} isAnswered */
-  constructor(isAnswered) {
+  /**
+   * @param {object} how
+   * @param {(assignmentId: string) => boolean} how.isAnswered
+   * @param {(status: number) => void} how.onShutOut told why nothing more is to be done here
+   * @param {(error: Unreachable | null) => void} how.onTrouble told why none comes, and that some do
+   */
+  constructor(how) {
     super();
-    this.isAnswered = isAnswered;
+    this.how = how;
     document.addEventListener("visibilitychange", () => this.#changed());
   }
 
@@ -71,6 +76,7 @@ export class TaskLine extends EventTarget {
     const waitS = isWaiting ? LONG_POLL_S : 0;
     const asked = performance.now();
     const task = await send("GET", `/tasks/next?wait_s=${waitS}`, undefined, POLL_TIMEOUT_MS);
+    this.how.onTrouble(null);
     if (task !== null && this.#add(task)) {
       this.isDry = false;
       this.isClosed = false;
@@ -90,7 +96,7 @@ export class TaskLine extends EventTarget {
   /** @param {import("./answer.js").Task} task */
   #add(task) {
     const id = task.assignment_id;
-    if (this.isAnswered(id) || this.tasks.some((held) => held.assignment_id === id)) return false;
+    if (this.how.isAnswered(id) || this.tasks.some((held) => held.assignment_id === id)) return false;
     this.tasks.push(task);
     return true;
   }
@@ -98,10 +104,12 @@ export class TaskLine extends EventTarget {
   /** @param {unknown} error */
   async #recover(error) {
     if (error instanceof Unreachable) {
+      // Without any answer the page may as well be waiting; tasks that are there go on.
+      if (error.status !== 0 && this.tasks.length === 0) this.how.onTrouble(error);
       await pause(LOOK_AGAIN_MS);
-    } else if (error instanceof Refused && error.status === 401) {
+    } else if (isShutOut(error)) {
       this.isOver = true;
-      this.#changed();
+      this.how.onShutOut(error.status);
     } else if (error instanceof Refused) {
       await pause(Math.max(LOOK_AGAIN_MS, error.retryAfterS * 1000));
     } else {
