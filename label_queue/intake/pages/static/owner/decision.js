@@ -1,7 +1,8 @@
 /** One dialog for all that the owner decides: what it is, what it would change, and why. */
 
-import { Refused, Unreachable } from "../shared/api.js";
 import { byId } from "../shared/dom.js";
+import { whyNot } from "./trouble.js";
+import { offerUndo } from "./undo.js";
 
 /**
  * @typedef {object} Decision
@@ -31,7 +32,7 @@ export function decide({ heading, text, confirm, isDangerous, needsReason = true
   byId("decision-fields").replaceChildren(...fields);
   byId("decision-preview").replaceChildren();
   byId("decision-reason").hidden = !needsReason;
-  byId("decision-trouble").hidden = true;
+  showTrouble("");
   why.value = "";
   why.required = needsReason;
   button.textContent = confirm;
@@ -43,20 +44,30 @@ export function decide({ heading, text, confirm, isDangerous, needsReason = true
     asked += 1;
     const mine = asked;
     button.disabled = true;
-    const shown = await trouble(preview);
-    if (mine !== asked || shown === null) return;
-    byId("decision-preview").replaceChildren(shown);
-    button.disabled = false;
+    const isLate = () => signal.aborted || mine !== asked;
+    try {
+      const shown = await preview();
+      if (isLate()) return;
+      byId("decision-preview").replaceChildren(shown);
+      showTrouble("");
+      button.disabled = false;
+    } catch (error) {
+      const trouble = whyNot(error);
+      if (!isLate()) showTrouble(trouble);
+    }
   };
   form.addEventListener("submit", async (/** @type {Event} */ event) => {
     event.preventDefault();
     button.disabled = true;
-    const done = await trouble(async () => {
-      await act(why.value.trim());
-      return true;
-    });
+    const trouble = await troubleOf(() => act(why.value.trim()));
+    // Once this decision is closed, the dialog may be another's, and only the bar is left to say it.
+    if (signal.aborted) {
+      if (trouble !== "") offerUndo(`“${heading}” failed: ${trouble}`, null);
+      return;
+    }
     button.disabled = false;
-    if (done) dialog.close();
+    showTrouble(trouble);
+    if (trouble === "") dialog.close();
   }, { signal });
   byId("decision-fields").addEventListener("change", refresh, { signal });
   byId("decision-cancel").addEventListener("click", () => dialog.close(), { signal });
@@ -67,21 +78,21 @@ export function decide({ heading, text, confirm, isDangerous, needsReason = true
 }
 
 /**
- * Do something; say in the dialog why the server would not. Returns null then.
- * @template T
- * @param {() => Promise<T>} act
- * @returns {Promise<T | null>}
+ * Do something; return why it did not come about, "" where it did.
+ * @param {() => Promise<void>} act
  */
-async function trouble(act) {
-  const place = byId("decision-trouble");
+async function troubleOf(act) {
   try {
-    const result = await act();
-    place.hidden = true;
-    return result;
+    await act();
+    return "";
   } catch (error) {
-    if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
-    place.textContent = error instanceof Refused ? error.message : "The server does not answer; try again.";
-    place.hidden = false;
-    return null;
+    return whyNot(error);
   }
+}
+
+/** @param {string} why "" for none */
+function showTrouble(why) {
+  const place = byId("decision-trouble");
+  place.textContent = why;
+  place.hidden = why === "";
 }

@@ -17,9 +17,15 @@ import { People } from "./people.js";
 import { peopleActs } from "./people_acts.js";
 import { listen } from "./stream.js";
 import { showTiles } from "./tiles.js";
-import { setUpUndo } from "./undo.js";
+import { whyNot } from "./trouble.js";
+import { offerUndo, setUpUndo } from "./undo.js";
 
-const STATES = { live: "Live", reconnecting: "Reconnecting …", ended: "Your session has ended: open a new link" };
+const STATES = {
+  live: "Live",
+  reconnecting: "Reconnecting …",
+  ended: "Your session has ended: open a new link",
+  changed: "Your role was changed: reload the page",
+};
 
 /** @type {any} */
 let newest = null;
@@ -67,13 +73,18 @@ function show(overview) {
   byId("main").dataset.filled = "true";
 }
 
-/** @param {keyof typeof STATES} state */
-function showState(state) {
+/** @param {keyof typeof STATES} state @param {string} [why] in the server's words */
+function showState(state, why) {
   byId("live").dataset.state = state;
-  write(byId("live"), STATES[state]);
+  write(byId("live"), why === undefined ? STATES[state] : `${STATES[state]} ${why}`);
 }
 
-byId("leave").addEventListener("click", leave);
+/** @param {unknown} error why somebody who would leave is still signed in */
+function sayStillHere(error) {
+  offerUndo(`You are still signed in here. Try again to leave; if that does not help, reload the page first. Why: ${whyNot(error)}`, null);
+}
+
+byId("leave").addEventListener("click", () => leave(sayStillHere));
 byId("add").addEventListener("click", aboutPeople.add);
 byId("write-gold").addEventListener("click", () => aboutGold.write(gold.numCandidates));
 byId("pull").addEventListener("click", acts.pull);

@@ -1,7 +1,7 @@
 /** What was done last, and a button that undoes it. */
 
-import { Refused, Unreachable } from "../shared/api.js";
 import { byId } from "../shared/dom.js";
+import { whyNot } from "./trouble.js";
 
 /** The reason under which an undo is kept in the ledger. */
 export const UNDONE = "undone on the owner's page";
@@ -36,8 +36,7 @@ export function setUpUndo() {
       await undo();
       offerUndo("Undone.", null);
     } catch (error) {
-      if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
-      offerUndo(error instanceof Refused ? `Not undone: ${error.message}` : "Not undone: the server does not answer.", null);
+      offerUndo(`Not undone: ${whyNot(error)}`, null);
     }
   });
 }
