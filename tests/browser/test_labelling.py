@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
+from label_queue.labeling.submissions import LabelSubmission
 from tests.browser.conftest import PHONE, Enter
 from tests.support.fake_people_queue import FakePeopleQueue
 from tests.support.tasks import make_task
@@ -147,6 +148,46 @@ async def test_focus_and_news_go_to_the_next_task(people: FakePeopleQueue, enter
     await ann.page.get_by_role("button", name="Confirm").click()
     await expect(ann.page.locator("#question")).to_be_focused()
     await expect(ann.page.locator("#announcer")).to_have_text("New task.")
+
+
+async def test_an_undone_report_keeps_its_reason_until_it_is_another_answer(
+    people: FakePeopleQueue, enter: Enter
+) -> None:
+    people.waiting = [make_task(0), make_task(1)]
+    ann = await enter()
+    await expect(ann.page.locator("#task")).to_be_visible()
+    await ann.press("r")
+    await ann.page.keyboard.type("names a person")
+    await ann.press("Control+Enter")
+    await people.answered(1)
+    await ann.give("u")
+    await ann.give("Enter")
+    await people.answered(2)
+    await ann.give("u")
+    await ann.press("r")
+    await expect(ann.page.locator("#reason-field")).to_have_value("names a person")
+    await ann.press("Escape")
+    await ann.give("2", "Enter")
+    answers = await people.answered(3)
+    assert [(answer.outcome, answer.reason) for answer in answers] == [
+        ("flag", "names a person"),
+        ("flag", "names a person"),
+        ("choice", None),
+    ]
+
+
+async def test_a_comment_that_came_by_the_api_stays_with_its_outcome(
+    people: FakePeopleQueue, enter: Enter
+) -> None:
+    people.waiting = [make_task(0), make_task(1)]
+    task = await people.next_task("ann", 0.0)
+    assert task is not None
+    commented = LabelSubmission(assignment_id="a0", outcome="tie", comment="both are short")
+    await people.submit("ann", [commented])
+    ann = await enter()
+    await ann.give("u")
+    await ann.give("Enter")
+    assert (await people.answered(2))[1].comment == "both are short"
 
 
 async def test_times_are_sent_and_idling_is_not_work(people: FakePeopleQueue, enter: Enter) -> None:

@@ -107,6 +107,21 @@ async def test_an_exclusion_is_in_the_next_reward_version(
     await expect(olga.page.locator(".tile", has_text="Reward").locator(".value")).to_have_text("v2")
 
 
+async def test_whoever_becomes_a_judge_in_the_midst_of_a_task_goes_on(
+    come_in: Enter, queue: LabelQueue
+) -> None:
+    bob = await come_in("bob", "labeler")
+    held = await queue.people.held_tasks("bob")
+    assert held.tasks
+    await queue.owner.admit("bob", judges=True)
+    await bob.press("1", "Enter")
+    await expect(bob.page.locator("#refused")).to_contain_text("you judge this run")
+    await expect(bob.page.locator("#not-taken")).to_contain_text("1 answer that was not taken")
+    await expect(bob.page.locator("#saved")).to_have_text("")
+    kept = await bob.page.evaluate("Object.entries(sessionStorage)")
+    assert [value for key, value in kept if key.startswith("andon-outbox")] == ["[]"]
+
+
 async def test_a_comparison_in_arabic_is_in_the_ledger(
     come_in: Enter, queue: LabelQueue, ledger: Path
 ) -> None:
