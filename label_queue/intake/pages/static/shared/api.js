@@ -6,7 +6,7 @@ const TIMEOUT_MS = 15_000;
 /** What stands before every path where the browser is; "" for nothing. */
 export const ROOT = meta("andon-root");
 
-/** Statuses of which the run knows nothing where a proxy before it answers, in words of its own. */
+/** What a proxy before the run may refuse for it, in no words of the API's; else such an answer is none. */
 const ALSO_BY_PROXY = new Set([413, 429]);
 
 /** The server understood and said no. */
@@ -71,9 +71,14 @@ export async function send(method, path, body, timeoutMs = TIMEOUT_MS) {
  */
 export async function probe(path) {
   const asking = new AbortController();
-  const response = await reach("GET", path, undefined, AbortSignal.any([asking.signal, AbortSignal.timeout(TIMEOUT_MS)]));
-  if (!response.ok) throw await failure(response);
-  asking.abort();
+  const timer = setTimeout(() => asking.abort(), TIMEOUT_MS);
+  try {
+    const response = await reach("GET", path, undefined, asking.signal);
+    if (!response.ok) throw await failure(response);
+  } finally {
+    clearTimeout(timer);
+    asking.abort();
+  }
 }
 
 /**
