@@ -291,7 +291,8 @@ async def test_an_edit_puts_a_new_version_in_the_place_of_the_old_one(
     is_same(queue, make_queue(config_with()))
 
 
-async def test_an_edit_keeps_the_language(queue: LabelQueue) -> None:
+async def test_an_edit_keeps_the_language(make_queue: MakeQueue) -> None:
+    queue = make_queue(config_with())  # which has asked nothing yet that gold would be told from
     old = await queue.owner.write_gold(SOUP.model_copy(update={"language": "de"}))
     new = await queue.owner.edit_gold(old.gold_id, GoldEdit(answer=2), "a slip")
     assert (old.prompt.language, new.prompt.language) == ("de", "de")
