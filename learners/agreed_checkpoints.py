@@ -9,7 +9,7 @@ import torch
 from learners.checkpoint import Checkpoint, CheckpointFolder, Layout, Position
 from learners.config import LearnerConfig
 from learners.engine import Engine
-from protocol.errors import BundleCorrupt, UserError
+from protocol.errors import BundleCorrupt, UserError, VersionError
 from protocol.ports import FolderStore
 
 
@@ -50,11 +50,14 @@ class AgreedCheckpoints:
         One that is there already is noted to be one.
 
         Raises:
+            VersionError: What is there under this number has other steps behind it.
             ResourceError: The disk refuses.
         """
         if not self._is_kept(position.version):
             self._write(position, None, is_cut=True)
-        elif self._engine.rank == 0:
+            return
+        self._refuse_another(position)
+        if self._engine.rank == 0:
             self._folder.mark_cut(position.version)
 
     def keep_if_due(self, position: Position, next_reward: int) -> None:
@@ -90,6 +93,27 @@ class AgreedCheckpoints:
             raise BundleCorrupt(f"another rank cannot read its part of policy version {version}")
         assert checkpoint is not None, "it was read, or there was a failure"
         return checkpoint
+
+    def resumed(self, version: int) -> None:
+        """Note that the whole run goes on from `version`, and not from any later one.
+
+        Raises:
+            ResourceError: The disk refuses.
+        """
+        if self._engine.rank == 0:
+            self._folder.forget_cuts_after(version)
+
+    def _refuse_another(self, position: Position) -> None:
+        """Raise VersionError, on every rank, where a number was used for other weights before."""
+        version = position.version
+        is_another = self._engine.rank == 0 and not self._folder.position(version).has_come_as(
+            position
+        )
+        if self._summed(is_another):
+            raise VersionError(
+                f"policy version {version} was kept before, with other steps behind it: "
+                f"{self._folder.folder(version)}"
+            )
 
     def _is_kept(self, version: int) -> bool:
         """Whether a version is on disk, as rank 0 sees it: all must do the same."""

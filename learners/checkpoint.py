@@ -51,6 +51,15 @@ class Position(Bounded):
     """Reward version that the last step trained on; 0 for ρ."""
     learned_through: Stored
 
+    def has_come_as(self, other: Position) -> bool:
+        """Whether both have the same steps behind them, as far as was counted."""
+        return (self.num_steps, self.episodes, self.reward_version, self.learned_through) == (
+            other.num_steps,
+            other.episodes,
+            other.reward_version,
+            other.learned_through,
+        )
+
 
 class Layout(Bounded):
     """How the state is spread; it can only be given back to a learner spread alike."""
@@ -179,6 +188,19 @@ class CheckpointFolder:
     def mark_cut(self, version: int) -> None:
         """Note of a kept version that a checkpoint of the whole run names it. Rank 0 alone."""
         self._note(version, is_cut=True)
+
+    def forget_cuts_after(self, version: int) -> None:
+        """Note of all later versions that the run was resumed without them. Rank 0 alone.
+
+        Else they, and not what it was resumed from, would be held for the next resume.
+        """
+        for later in self.versions():
+            if later > version and self._manifest(later).is_cut:
+                self._note(later, is_cut=False)
+
+    def position(self, version: int) -> Position:
+        """Return where the learner stood when it kept a version. Errors as `read`."""
+        return self._manifest(version).position
 
     def read(self, version: int) -> Checkpoint:
         """Return this rank's share of a checkpoint, proved against its digest.

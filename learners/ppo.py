@@ -219,6 +219,7 @@ class PPOLearner:
         if publish_as < version:
             raise VersionError(f"policy version {version} cannot become {publish_as}")
         self._episodes = self._go_back(version).episodes
+        self._checkpoints.resumed(version)
         self._version = publish_as
         return self.announce(restored_from=None if publish_as == version else version)
 

@@ -10,6 +10,7 @@ from cluster.loops.policy_steps import PolicySteps
 from cluster.loops.prompt_cursor import PromptCursor
 from cluster.loops.reward_guard import RewardGuard
 from cluster.loops.staleness import StalenessBound
+from protocol.fault_points import reached
 from protocol.messages import Rollout, RolloutRequest
 from protocol.ports import Learner
 
@@ -73,6 +74,7 @@ class RunCut:
             num_unscored=self._journal.num_unscored,
         )
         await self._learner.keep()
+        await reached("checkpoint.learner_kept")
         self._checkpoints.write(checkpoint)
 
     def take_up(self, kept: RunCheckpoint) -> tuple[list[RolloutRequest], list[Rollout]]:

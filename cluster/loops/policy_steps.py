@@ -111,9 +111,8 @@ class PolicySteps:
             await self._restore(batch.step)
 
     async def _restore(self, version: int) -> PolicyVersion:
-        """Restore a policy version, or the newest checkpoint before it; drop what came after."""
-        kept = await self._parts.learner.checkpoints()
-        restored = max(v for v in kept if v <= version)
+        """Restore a policy version, or the newest checkpoint behind it; drop what came after."""
+        restored = self._nearest(version, await self._parts.learner.checkpoints())
         policy = await self._parts.learner.restore(restored, step=self.policy.version)
         self._bound.roll_back(policy)
         self._reward_guard.forget(self._bound.is_left_behind)
@@ -123,6 +122,15 @@ class PolicySteps:
         await self._announce()
         self._journal.rolled_back(policy, asked_for=version)
         return policy
+
+    def _nearest(self, version: int, kept: Sequence[int]) -> int:
+        """Return the newest kept version that `version` was made of, or itself.
+
+        Of versions left behind there may be checkpoints too, of another line than what came after.
+        """
+        if self._bound.are_left_behind([version]):
+            return max(v for v in kept if v <= version)  # whoever orders this wants that line
+        return max(v for v in kept if v <= version and not self._bound.are_left_behind([v]))
 
     async def _announce(self) -> None:
         """Tell of a new version: the ledger, the run's clock, and soon the actors."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ class Resumption:
 
     checkpoint: RunCheckpoint
     publish_as: int
-    """Number under which the policy goes on: the checkpoint's, or above all that were announced."""
+    """Number under which the policy goes on: the checkpoint's, or above all that were used."""
     reward: RewardVersion | None
     """The reward version that was served last; None before the first."""
     reference: tuple[Rollout, ...]
@@ -103,10 +103,9 @@ def read_resumption(folder: RunFolder, config: RunConfig, version: int | None) -
             "give it more with --set run.episodes=N"
         )
     announced = _announced(config.labels.ledger_place(folder.ledger))
-    at = checkpoint.policy_version
     return Resumption(
         checkpoint=checkpoint,
-        publish_as=at if announced <= at else announced + 1,
+        publish_as=free_number(checkpoint.policy_version, announced, folder.restorable()),
         reward=_newest_reward(folder, config),
         reference=tuple(_read_reference(folder.checkpoints / REFERENCE_FILE)),
         ended_at=_ended_at(folder),
@@ -116,6 +115,19 @@ def read_resumption(folder: RunFolder, config: RunConfig, version: int | None) -
 def kept_version(resumption: Resumption | None) -> int:
     """Return the policy version that a run goes on from; -1 where it begins anew."""
     return -1 if resumption is None else resumption.checkpoint.policy_version
+
+
+def free_number(version: int, announced: int, on_disk: Iterable[int]) -> int:
+    """Return the number under which a policy goes on that no other weights have had.
+
+    Args:
+        version: The checkpoint's.
+        announced: The newest that anybody was told of.
+        on_disk: Those that the learner kept. One may be newer than any that was announced: its run
+            died before the rest of the checkpoint was written.
+    """
+    newest = max(announced, *on_disk, version)
+    return version if newest == version else newest + 1
 
 
 def refuse_changes(before: RunConfig, after: RunConfig) -> None:

@@ -167,9 +167,7 @@ class FakeLearner:
             self._at_work("keeps")
             self.kept[self.newest] = self._episodes
             if self._root is not None:
-                folder = self._root / f"v{self.newest:06d}"
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / "episodes").write_text(str(self._episodes))
+                self._keep_below(self._root)
             return self.newest
 
     async def resume(self, version: int, publish_as: int) -> PolicyVersion:
@@ -220,6 +218,13 @@ class FakeLearner:
             if self.is_resting:
                 self.is_resting = False
                 self.note("learner wakes")
+
+    def _keep_below(self, root: Path) -> None:
+        file = root / f"v{self.newest:06d}" / "episodes"
+        if file.exists() and file.read_text() != str(self._episodes):
+            raise VersionError(f"policy version {self.newest} was kept before: {file.parent}")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(str(self._episodes))
 
     def _at_work(self, what: str) -> None:
         assert not self.is_resting, "its weights are on the host"

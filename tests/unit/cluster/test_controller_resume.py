@@ -8,8 +8,13 @@ from collections.abc import Sequence
 
 import pytest
 
+from cluster.controller import Controller
+from cluster.starting.resumption import free_number
+from protocol.errors import ActorDied
+from protocol.fault_points import Fault, FaultPlan, planned
 from protocol.messages import ExperienceBatch
 from tests.support.controller_world import BATCH, World, small_config
+from tests.support.one_thread import settle
 from tests.support.parts import FakeActor, FakeLearner
 from tests.unit.cluster.conftest import MakeWorld
 
@@ -25,6 +30,14 @@ async def run_until(world: World, version: int) -> None:
     await asyncio.gather(running, return_exceptions=True)
 
 
+async def run_until_lost(world: World, point: str, at: int) -> None:
+    """Run until a point is passed for that many times, and die there."""
+    plan = FaultPlan(faults=(Fault(point=point, action="lose_answer", at=at),))
+    with planned(plan), pytest.raises(ExceptionGroup) as raised:
+        await start(world)
+    assert raised.group_contains(ActorDied)
+
+
 async def start(world: World) -> None:
     controller = world.controller()
     await controller.draw_reference()
@@ -32,6 +45,11 @@ async def start(world: World) -> None:
 
 
 async def resume(world: World, *actors: FakeActor) -> None:
+    controller = await take_up(world, *actors)
+    await controller.run()
+
+
+async def take_up(world: World, *actors: FakeActor) -> Controller:
     """Go on as `andon resume` does, with other actors and another learner."""
     version = world.checkpoints.versions()[-1]
     announced = world.people.queue.state.policy_version
@@ -43,12 +61,12 @@ async def resume(world: World, *actors: FakeActor) -> None:
     world.actors = list(actors) or [FakeActor(), FakeActor()]
     world.learner = FakeLearner(world.folder.path / "policy")
     world.policy = await world.learner.resume(
-        version, version if announced <= version else announced + 1
+        version, free_number(version, announced, world.folder.restorable())
     )
     world.resumed = kept
     controller = world.controller()
     await controller.resume(reference, world.trainer.last)
-    await controller.run()
+    return controller
 
 
 def prompts_of(batches: Sequence[ExperienceBatch]) -> Counter[str]:
@@ -87,6 +105,39 @@ async def test_no_version_is_announced_twice(make_world: MakeWorld, died_at: int
     assert versions[: len(before)] == before
     assert versions == sorted(set(versions))
     assert world.people.policies[-1].episodes == 5 * BATCH
+
+
+async def test_a_version_that_the_learner_alone_kept_is_left_alone(make_world: MakeWorld) -> None:
+    world = make_world()
+    await run_until_lost(world, "checkpoint.learner_kept", at=2)
+    assert world.checkpoints.versions() == (0,)
+    assert world.folder.restorable() == (0, 2)  # and nobody was told of version 2
+    await resume(world)
+    policies = [(each.version, each.restored_from) for each in world.people.policies]
+    assert policies[:3] == [(0, None), (1, None), (3, 0)]
+    assert world.people.policies[-1].episodes == 5 * BATCH
+    assert not any(
+        {1, 2} & set(each.rollout.policy_versions)
+        for batch in world.learner.batches
+        for each in batch.rollouts
+    )
+
+
+async def test_a_rollback_takes_no_checkpoint_of_a_lost_line(make_world: MakeWorld) -> None:
+    world = make_world()
+    await run_until_lost(world, "checkpoint.learner_kept", at=2)
+    controller = await take_up(world)  # as version 3, made of 0
+
+    async def without_3() -> tuple[int, ...]:
+        return (0, 2)
+
+    world.learner.checkpoints = without_3  # type: ignore[method-assign]
+    await world.people.queue.owner.order_rollback(3, "it was better then")
+    running = asyncio.ensure_future(controller.run())
+    await settle()
+    assert world.learner.restored == [0]
+    await world.people.queue.owner.release_cord("go on")
+    await asyncio.wait_for(running, 5)
 
 
 async def test_with_lag_0_the_prompts_are_those_of_a_run_that_did_not_die(

@@ -6,9 +6,11 @@ import asyncio
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from protocol.errors import VersionError
 from protocol.fits import RewardVersion
 from protocol.messages import ExperienceBatch, PolicyVersion, Probe
 from protocol.ports import PromptSource, RolloutActor
@@ -73,6 +75,17 @@ class TestFakeLearner(LearnerContract, of=FakeLearner):
             reward_version=1,
             learned_through=10,
         )
+
+
+async def test_a_number_keeps_what_the_fake_learner_first_kept_of_it(tmp_path: Path) -> None:
+    batch = TestFakeLearner().batch(0)
+    await FakeLearner(tmp_path).keep()
+    lost, other = FakeLearner(tmp_path), FakeLearner(tmp_path)
+    await lost.step(batch)
+    await lost.keep()
+    await other.resume(0, 1)
+    with pytest.raises(VersionError, match="was kept before"):
+        await other.keep()
 
 
 class TestFakeRewardTrainer(OwnRewardTrainerContract, of=FakeRewardTrainer):

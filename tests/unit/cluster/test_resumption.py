@@ -18,6 +18,7 @@ from cluster.starting.resumption import (
     FIXED,
     _ended_at,
     at_the_old_port,
+    free_number,
     refuse_changes,
     wait_for_ledger,
 )
@@ -94,6 +95,20 @@ def test_a_run_ended_when_its_last_life_did(
     folder.metrics.write_text("{}\n")
     os.utime(folder.metrics, (20_000, 20_000))
     assert _ended_at(folder) == ended_at
+
+
+@pytest.mark.parametrize(
+    ("announced", "on_disk", "number"),
+    [
+        (30, (0, 20, 30), 30),
+        (39, (0, 20, 30), 40),
+        (39, (0, 20, 30, 40), 41),  # kept, and its run died before the rest was written
+        (30, (0, 20, 30, 31), 32),
+        (39, (), 40),
+    ],
+)
+def test_a_number_is_not_used_again(announced: int, on_disk: tuple[int, ...], number: int) -> None:
+    assert free_number(30, announced, on_disk) == number
 
 
 def test_a_ledger_that_is_let_go_is_waited_for(tmp_path: Path) -> None:

@@ -131,6 +131,18 @@ def test_what_a_run_goes_on_from_stays(tmp_path: Path) -> None:
     assert folder.versions() == (0, 20, 30)
 
 
+def test_cuts_that_a_resume_passed_over_are_no_longer_held(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, keep=4)
+    for version in (0, 10, 20, 30):
+        write(folder, version)
+        folder.mark_cut(version)
+    folder.forget_cuts_after(10)
+    for version in (31, 32):
+        write(folder, version)
+    # 10 is what the run goes on from until its own file names a later one.
+    assert folder.versions() == (0, 10, 31, 32)
+
+
 def test_a_full_disk_is_said_so_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[3]
 POINTS = {
     *("ledger.before_commit", "ledger.after_commit", "ledger.acknowledge", "intake.reply"),
     *("reward_fit.learned", "reward_fit.published"),
+    "checkpoint.learner_kept",
     "snapshot.block",
     "snapshot.before_replace",
 }

@@ -1,0 +1,76 @@
+"""A policy learner that goes on from what another one kept, and the numbers of its versions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from learners.config import PolicyConfig
+from learners.ppo import PPOLearner
+from learners.weights import SharedMemoryPublisher
+from protocol.errors import VersionError
+from tests.support import learner_inputs as inputs
+from tests.support.plain_engine import PlainEngine
+from tests.support.present import present
+from tests.support.tiny_model import save_tiny_model
+
+
+class Desk:
+    """Learners of one run, one after the other."""
+
+    def __init__(self, path: Path, model: Path) -> None:
+        self.policies = path / "policy"
+        self._path, self._model = path, model
+
+    def learner(self) -> PPOLearner:
+        return PPOLearner(
+            policy=PolicyConfig(path=str(self._model)),
+            ppo=inputs.PPO,
+            kl=inputs.KL,
+            learner=inputs.engine_config(1, 0),
+            checkpoint_root=self.policies,
+            total_episodes=inputs.TOTAL_EPISODES,
+            probe_token_ids=inputs.PROBE,
+            publisher=SharedMemoryPublisher(self._path / "weights"),
+            seed=inputs.SEED,
+        )
+
+    def learner_at_2(self) -> PPOLearner:
+        """Return one that took two steps and kept 0 and 2, of which the run's file is missing."""
+        learner = self.learner()
+        learner.keep()
+        for step in range(2):
+            learner.step(inputs.experience_batch(step))
+        learner.keep()
+        return learner
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("policy"))
+
+
+@pytest.fixture
+def desk(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.setattr("learners.ppo.Engine", PlainEngine)
+    return Desk(tmp_path, model)
+
+
+def test_what_was_kept_under_a_number_is_not_taken_for_other_weights(desk: Desk) -> None:
+    desk.learner_at_2()
+    second = desk.learner()
+    second.resume(0, 2)
+    with pytest.raises(VersionError, match="version 2 was kept before, with other steps"):
+        second.keep()
+    third = desk.learner()
+    assert present(third.resume(0, 3)).restored_from == 0
+    assert third.keep() == 3
+
+
+def test_the_same_version_again_is_kept_once(desk: Desk) -> None:
+    desk.learner_at_2()
+    second = desk.learner()
+    assert present(second.resume(2)).version == 2
+    assert second.keep() == 2
+    assert second.checkpoints() == (0, 2)
