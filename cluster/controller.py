@@ -191,6 +191,7 @@ class Controller:
         if policy.version > 0:
             await self._parts.labels.set_progress(policy.episodes, policy)
         if reward is not None:
+            self._reward_guard.resumed(reward)
             await self._fitting.tell(reward)
 
     async def run(self) -> None:

@@ -59,10 +59,18 @@ class RewardGuard:
         self._is_settled = asyncio.Event()
         self._is_settled.set()
         self.least_version = 0
-        """Reward version of the last forced or sole refit: nothing that an older one scored may be
-        trained on."""
+        """Reward version of the last forced or sole refit, or that a resumed run began with:
+        nothing that an older one scored may be trained on."""
         self.num_forced = 0
         """Forced refits whose swap has begun so far."""
+
+    def resumed(self, version: RewardVersion) -> None:
+        """Begin with a version that every replica of a resumed run serves.
+
+        The checkpoint does not say whether it, or one before it that came since, was a forced or
+        sole refit: so whatever an older one scored is scored again.
+        """
+        self._version = self.least_version = version.version
 
     def remember(self, scored: Sequence[ScoredRollout]) -> None:
         """Keep the newest whole responses, to compare rewards on."""
