@@ -14,7 +14,7 @@ from protocol.json_object import read_json_object
 from protocol.model_folder import CONFIG_FILE
 from reward_service.base_weights import base_folder
 from reward_service.bundle_manifest import MANIFEST_FILE, read_manifest
-from reward_service.retention import bundle_path
+from reward_service.retention import bundle_path, newest_bundle
 
 MEND = "name the folder of a reward version, of a fit, or of a run with RUN@VERSION"
 
@@ -103,19 +103,21 @@ def adopt(bundle: Path, root: Path) -> RewardVersion:
     """Copy a bundle into a run's own folder; return its announcement there.
 
     It keeps its number. Of this run's ledger it has learned nothing, and says so; what it did
-    learn, and where, its manifest tells. Adopted before, it is not copied again.
+    learn, and where, its manifest tells. A run that adopted one keeps it, whatever it is offered
+    later: where its config names another run, that one's newest version may be another by now.
 
     Args:
-        bundle: The reward version's folder.
+        bundle: The reward version's folder; not looked at where one was adopted before.
         root: The run's `reward` folder.
 
     Raises:
         BundleCorrupt: The manifest is not as one is written.
         ResourceError: The disk refuses.
     """
-    announced = read_manifest(bundle).announcement
+    adopted = newest_bundle(root.resolve())
+    announced = read_manifest(bundle if adopted is None else adopted).announcement
     place = bundle_path(root.resolve(), announced.version)
-    if not place.exists():
+    if adopted is None:
         draft = place.with_name(f".draft-{place.name}")
         with writing(place):
             root.mkdir(parents=True, exist_ok=True)

@@ -71,6 +71,12 @@ def test_it_is_copied_whole_keeps_its_number_and_has_learned_nothing_here(
     assert sorted(each.name for each in written.iterdir()) == ["v000001", "v000002", "v000003"]
 
 
+def test_a_run_that_has_adopted_one_takes_no_other(written: Path, tmp_path: Path) -> None:
+    first = adopt(written / "v000001", tmp_path / "reward")
+    assert adopt(written / "v000003", tmp_path / "reward") == first
+    assert [each.name for each in (tmp_path / "reward").iterdir()] == ["v000001"]
+
+
 def test_a_reward_of_another_vocabulary_is_refused(
     written: Path, policy: Path, tmp_path: Path
 ) -> None:
