@@ -50,6 +50,8 @@ class Position(Bounded):
     reward_version: Stored
     """Reward version that the last step trained on; 0 for ρ."""
     learned_through: Stored
+    restored_from: Stored | None = None
+    """The version whose weights these are again, where a rollback or a resume made this one."""
 
     def has_come_as(self, other: Position) -> bool:
         """Whether both have the same steps behind them, as far as was counted."""

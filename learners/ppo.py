@@ -111,17 +111,16 @@ class PPOLearner:
         self._checkpoints = AgreedCheckpoints(checkpoint_root, learner, self._engine, store)
         self._version = 0
         self._num_steps = 0
-        """PPO steps from ρ to the present weights; fewer than the version once there was a
-        rollback."""
+        """PPO steps from ρ to these weights; fewer than the version once there was a rollback."""
         self._episodes = 0
-        self._reward_version = 0
-        self._learned_through = 0
+        self._reward_version = self._learned_through = 0
+        self._restored_from: int | None = None
         self._is_resting = False
         self._last: tuple[int, StepReport | None] | None = None
         self._last_restore: tuple[tuple[int, int], PolicyVersion | None] | None = None
         """The last rollback: the version restored and the one left; the answer to it."""
 
-    def announce(self, restored_from: int | None = None) -> PolicyVersion | None:
+    def announce(self) -> PolicyVersion | None:
         """Publish the present weights; return their announcement on rank 0, None elsewhere."""
         with torch.no_grad():
             logprobs, _, _ = self._engine.module(*self._probe.model_inputs())
@@ -143,7 +142,7 @@ class PPOLearner:
             ),
             reward_version=self._reward_version,
             learned_through=self._learned_through,
-            restored_from=restored_from,
+            restored_from=self._restored_from,
         )
 
     def step(self, batch: ExperienceBatch) -> StepReport | None:
@@ -175,6 +174,7 @@ class PPOLearner:
         self._kl.update(metrics["kl/reference_mean"], len(batch.rollouts))
         self._version += 1
         self._num_steps += 1
+        self._restored_from = None
         self._episodes = batch.episodes_before + len(batch.rollouts)
         self._reward_version = batch.reward_version
         self._learned_through = batch.learned_through
@@ -207,8 +207,8 @@ class PPOLearner:
 
         Args:
             version: The version that was kept.
-            publish_as: The number its weights get: `version` unless given; where later versions of
-                a lost learner were announced, a higher one than any of theirs.
+            publish_as: The number its weights get: `version` unless given; a higher one than any
+                that a lost learner used since.
 
         Raises:
             VersionError: `publish_as` is below `version`; nothing was changed.
@@ -218,10 +218,9 @@ class PPOLearner:
         publish_as = version if publish_as is None else publish_as
         if publish_as < version:
             raise VersionError(f"policy version {version} cannot become {publish_as}")
-        self._episodes = self._go_back(version).episodes
+        self._episodes = self._go_back(version, publish_as).episodes
         self._checkpoints.resumed(version)
-        self._version = publish_as
-        return self.announce(restored_from=None if publish_as == version else version)
+        return self.announce()
 
     def restore(self, version: int, step: int | None = None) -> PolicyVersion | None:
         """Go back to how a version was, bit for bit, and publish it as the next version.
@@ -242,10 +241,9 @@ class PPOLearner:
                 return answer
         if step not in (None, self._version):
             raise VersionError(f"version {step} was to be left, and {self._version} is the newest")
-        self._go_back(version)
-        left, self._version = self._version, self._version + 1
-        policy = self.announce(restored_from=version)
-        self._last_restore = ((version, left), policy)
+        self._go_back(version, self._version + 1)
+        policy = self.announce()
+        self._last_restore = ((version, self._version - 1), policy)
         return policy
 
     def save(self, folder: Path) -> None:
@@ -285,10 +283,11 @@ class PPOLearner:
             kl_coefficient=self._kl.coefficient,
             reward_version=self._reward_version,
             learned_through=self._learned_through,
+            restored_from=self._restored_from,
         )
 
-    def _go_back(self, version: int) -> Position:
-        """Take back all that was kept of a version, but for its number and the run's clock."""
+    def _go_back(self, version: int, publish_as: int) -> Position:
+        """Take back all that was kept of a version, under a number, but for the run's clock."""
         checkpoint = self._checkpoints.read(version)
         self._engine.discard_gradients()  # of a step that was broken off
         self._engine.restore(checkpoint.state)
@@ -297,6 +296,8 @@ class PPOLearner:
         self._num_steps = position.num_steps
         self._reward_version = position.reward_version
         self._learned_through = position.learned_through
+        self._version = publish_as
+        self._restored_from = position.restored_from if publish_as == version else version
         self._last = None
         return position
 

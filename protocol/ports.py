@@ -195,10 +195,10 @@ class Learner(Protocol):
         """Go on where another learner kept `version`, its clock and all; publish the weights.
 
         Comes before any step. `publish_as` is the number they get: `version`, or a higher one
-        where later versions of the other learner had been announced; those are never used again.
-        The same again: the first answer. Raises MissingError where there is no checkpoint,
-        BundleCorrupt where it is not what was written, VersionError where `publish_as` is below
-        `version`.
+        where later versions of the other learner were used; those are never used again. Under its
+        own number it names in `restored_from` what it did before. The same again: the first answer.
+        Raises MissingError where there is no checkpoint, BundleCorrupt where it is not what was
+        written, VersionError where `publish_as` is below `version`.
         """
         ...
 

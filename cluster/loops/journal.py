@@ -90,6 +90,8 @@ class Journal:
         self._clocks.resume(ended_at, self._rows.timed_s())
         for load in self._recordings.read(LOADS):
             self._told.add(f"loaded {load.version}")
+        for policy in self._recordings.read(POLICIES):
+            self._told.add(f"version {policy.version}")
         for reward in self._recordings.read(REWARDS):
             self._told.add(f"fitted {reward.version}")
             if reward.served_at is not None:
@@ -247,8 +249,12 @@ class Journal:
         self.alarmed("the policy was rolled back", text)
 
     def resumed(self, policy: PolicyVersion) -> None:
-        """The run goes on from a checkpoint; as another version where later ones were lost."""
-        if policy.restored_from is not None:
+        """The run goes on from a checkpoint; as another version where later ones were lost.
+
+        Its version may be one that a rollback made, and of which nobody was told before it died.
+        """
+        is_new = self._told.is_first(f"version {policy.version}")
+        if policy.restored_from is not None and is_new:
             self._recordings.write(POLICIES, as_provenance(policy, self._now()))
             self._rows.rolled_back(policy)
         _log.info("resumed", policy_version=policy.version, restored_from=policy.restored_from)

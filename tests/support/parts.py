@@ -7,6 +7,7 @@ queue has no fake: see `real_queue`.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -135,9 +136,10 @@ class FakeLearner:
         self.newest = 0
         self.is_resting = False
         self.saved: list[str] = []
-        self.kept: dict[int, int] = {}
-        """Episodes of the versions that `keep` kept."""
+        self.kept: dict[int, tuple[int, int | None]] = {}
+        """Of the versions that `keep` kept: episodes, and what was restored to make them."""
         self._episodes = 0
+        self._restored_from: int | None = None
         self._last: tuple[int, StepReport] | None = None
         self._last_restore: tuple[tuple[int, int], PolicyVersion] | None = None
         self._turn = asyncio.Lock()
@@ -154,6 +156,7 @@ class FakeLearner:
                 await asyncio.sleep(0)
             self.newest += 1
             self._episodes = batch.episodes_before + len(batch.rollouts)
+            self._restored_from = None
             policy = make_policy(self.newest, self._episodes)
             report = StepReport(policy=policy, metrics={"policy/loss": 0.5})
             self._last = (batch.step, report)
@@ -165,7 +168,7 @@ class FakeLearner:
     async def keep(self) -> int:
         async with self._turn:
             self._at_work("keeps")
-            self.kept[self.newest] = self._episodes
+            self.kept[self.newest] = (self._episodes, self._restored_from)
             if self._root is not None:
                 self._keep_below(self._root)
             return self.newest
@@ -176,13 +179,17 @@ class FakeLearner:
                 raise VersionError(f"policy version {version} cannot become {publish_as}")
             if self._root is not None:
                 for folder in self._root.glob("v*"):
-                    self.kept[int(folder.name[1:])] = int((folder / "episodes").read_text())
+                    kept = json.loads((folder / "position").read_text())
+                    self.kept[int(folder.name[1:])] = (kept["episodes"], kept["restored_from"])
             if version not in self.kept:
                 raise MissingError(f"no checkpoint of policy version {version}")
             self._at_work("resumes")
-            self.newest, self._episodes = publish_as, self.kept[version]
+            self.newest = publish_as
+            self._episodes, self._restored_from = self.kept[version]
+            if publish_as > version:
+                self._restored_from = version
             policy = make_policy(publish_as, self._episodes)
-            return policy if publish_as == version else replace(policy, restored_from=version)
+            return replace(policy, restored_from=self._restored_from)
 
     async def restore(self, version: int, step: int | None = None) -> PolicyVersion:
         kept = await self.checkpoints()
@@ -196,7 +203,7 @@ class FakeLearner:
             self._at_work("restores")
             self.restored.append(version)
             self.newest += 1
-            self._last = None
+            self._last, self._restored_from = None, version
             made = make_policy(self.newest, self._episodes)
             policy = replace(made, restored_from=version)
             self._last_restore = ((version, self.newest - 1), policy)
@@ -220,11 +227,12 @@ class FakeLearner:
                 self.note("learner wakes")
 
     def _keep_below(self, root: Path) -> None:
-        file = root / f"v{self.newest:06d}" / "episodes"
-        if file.exists() and file.read_text() != str(self._episodes):
+        file = root / f"v{self.newest:06d}" / "position"
+        position = {"episodes": self._episodes, "restored_from": self._restored_from}
+        if file.exists() and json.loads(file.read_text()) != position:
             raise VersionError(f"policy version {self.newest} was kept before: {file.parent}")
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(str(self._episodes))
+        file.write_text(json.dumps(position))
 
     def _at_work(self, what: str) -> None:
         assert not self.is_resting, "its weights are on the host"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,25 @@ def test_the_same_version_again_is_kept_once(desk: Desk) -> None:
     assert present(second.resume(2)).version == 2
     assert second.keep() == 2
     assert second.checkpoints() == (0, 2)
+
+
+def test_a_version_that_a_rollback_made_says_so_again(desk: Desk) -> None:
+    first = desk.learner_at_2()
+    first.step(inputs.experience_batch(2))
+    made = present(first.restore(2))
+    assert (made.version, made.restored_from) == (4, 2)
+    first.keep()
+    second = desk.learner()
+    again = present(second.resume(4))
+    assert (again.version, again.restored_from) == (4, 2)
+    report = present(second.step(replace(inputs.experience_batch(2), step=4)))
+    assert report.policy.restored_from is None
+
+
+def test_a_checkpoint_of_before_is_of_a_version_that_no_rollback_made(desk: Desk) -> None:
+    desk.learner_at_2()
+    manifest = desk.policies / "v000002" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    del content["position"]["restored_from"]
+    manifest.write_text(json.dumps(content))
+    assert present(desk.learner().resume(2)).restored_from is None
