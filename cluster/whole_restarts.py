@@ -23,14 +23,8 @@ from cluster.inert_text import inert
 from cluster.recordings.records import RestartRecord
 from cluster.recordings.streams import RESTARTS, Recordings
 from cluster.run_folder import RunFolder
-from cluster.starting.lost_work import set_aside
 from cluster.starting.prompts import RunTexts
-from cluster.starting.resumption import (
-    Resumption,
-    at_the_old_port,
-    kept_version,
-    read_resumption,
-)
+from cluster.starting.resumption import Resumption, after_a_death, kept_version
 from cluster.supervision.restarts import Restarts
 from protocol.errors import PartFailed
 from protocol.logs import logger_of
@@ -66,14 +60,12 @@ async def conduct_through_deaths(
                 raise
         # Out of the handler: an error of a group that is raised there has the group as its context.
         await restarts.allow(WHOLE_RUN, cause, is_whole=True)
-        resumption = await asyncio.to_thread(read_resumption, folder, config, None)
-        version = kept_version(resumption)
-        await asyncio.to_thread(set_aside, folder, version)
+        config, resumption = await asyncio.to_thread(after_a_death, config, folder)
+        texts, version = None, kept_version(resumption)
         where = "the beginning" if resumption is None else f"the checkpoint of v{version}"
         words = f"{inert(str(cause))}: all parts start again, from {where}"
         console.print(words, markup=False, highlight=False, soft_wrap=True)
         _log.warning("the run starts again", cause=str(cause), policy_version=version)
-        config, texts = at_the_old_port(config, folder.read_state()), None
         folder.update_state(state="starting")
 
 

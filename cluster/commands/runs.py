@@ -98,8 +98,8 @@ def resume(run: Path, from_version: int | None, overrides: tuple[str, ...]) -> N
     """Go on with the run in folder RUN, which was stopped, was interrupted or died.
 
     All that was labelled is there; training goes on from the newest checkpoint, and what came after
-    it is set aside under RUN/lost. A run that still goes on is left alone. To release a pulled
-    cord: `andon cord release`.
+    it is set aside under RUN/lost; with --from, later checkpoints too. A run that still goes on is
+    left alone. To release a pulled cord: `andon cord release`.
 
     Example: andon resume runs/demo-1 --set rollouts.num_actors=3
     """

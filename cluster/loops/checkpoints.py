@@ -142,6 +142,23 @@ class RunCheckpoints:
             place = ".".join(map(str, problem["loc"]))
             raise self.corrupt(version, f"{path}: {place}: {problem['msg']}") from error
 
+    def set_aside(self, version: int, place: Path) -> None:
+        """Move what is of later versions than one to another folder: the run goes on without it.
+
+        The newest goes first: a run that is killed meanwhile has all up to the newest that is left.
+
+        Raises:
+            ResourceError: The disk refuses.
+        """
+        later = {int(path.stem[1:]): path for path in self._folder.glob("v[0-9]*.json")}
+        with writing(place, MEND_DISK):
+            for each in sorted(later, reverse=True):
+                if each > version:
+                    place.mkdir(parents=True, exist_ok=True)
+                    later[each].replace(place / later[each].name)
+                    flush(place)
+                    flush(self._folder)
+
     def corrupt(self, version: int, problem: str) -> BundleCorrupt:
         """Return the error of a checkpoint that cannot be read, which offers the one before."""
         before = [each for each in self.versions() if each < version]

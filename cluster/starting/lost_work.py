@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from cluster.json_lines import parse_line
+from cluster.loops.checkpoints import RunCheckpoints
 from cluster.recordings.streams import FIRST_SAMPLES, LOADS, POLICIES, ROLLOUTS
 from cluster.run_folder import RunFolder
 from protocol.appending import cut_torn_line, lines_backwards
 from protocol.files import flush, writing
+from protocol.folders import FoldersHere
 
 LOST = "lost"
-"""Folder of the lines that were set aside, under the run's."""
+"""Folder of the lines and checkpoints that were set aside, under the run's."""
 OUT_OF_ORDER = 100
 """Versions by which lines may be out of order at most: what is older than that is not looked at, so
 that a run of weeks goes on as soon as one of minutes."""
@@ -29,6 +31,10 @@ def set_aside(folder: RunFolder, version: int) -> int:
     Those steps are taken again, and a step is never counted twice. The lines go to the end of files
     of the same names under `lost/`. A last line that a crash left half written is dropped. Again:
     nothing more is found.
+
+    Later checkpoints go there too, and before all else: whenever the run dies, its newest
+    checkpoint is the one it was to go on from, or one whose lines are all there. The learner's part
+    of one whose rest is missing is removed.
 
     Args:
         folder: The run's; no process of it is left.
@@ -49,6 +55,9 @@ def set_aside(folder: RunFolder, version: int) -> int:
             for stream in (POLICIES, LOADS, FIRST_SAMPLES)
         },
     }
+    checkpoints = RunCheckpoints(folder.checkpoints, folder.policies)
+    checkpoints.set_aside(version, folder.path / LOST / folder.checkpoints.name)
+    remove_half_kept(folder, version)
     count = 0
     for path, version_of in versions.items():
         if path.exists():
@@ -57,6 +66,30 @@ def set_aside(folder: RunFolder, version: int) -> int:
         with writing(path):
             cut_torn_line(path)
     return count
+
+
+def half_kept(folder: RunFolder, version: int) -> tuple[int, ...]:
+    """Return the versions after one of which the learner's part stands, and no more of it.
+
+    Their run died before it wrote the rest. It never told of them before, so the numbers are free.
+    """
+    roots = (folder.checkpoints, folder.path / LOST / folder.checkpoints.name)
+    whole = {int(path.stem[1:]) for root in roots for path in root.glob("v[0-9]*.json")}
+    return tuple(each for each in folder.restorable() if each > version and each not in whole)
+
+
+def remove_half_kept(folder: RunFolder, version: int) -> None:
+    """Remove the learner's parts of versions after one that nothing can go on from.
+
+    Other weights will have their numbers; and of a disk that is full they take the most.
+
+    Raises:
+        ResourceError: The disk refuses.
+    """
+    for each in half_kept(folder, version):
+        path = folder.policies / f"v{each:06d}"
+        with writing(path):
+            FoldersHere().remove(path)
 
 
 def _part(path: Path, lost_path: Path, version_of: VersionOf, version: int) -> int:

@@ -16,6 +16,7 @@ from cluster.recordings.streams import FIRST_SAMPLES, read
 from cluster.run_folder import RunFolder
 from cluster.starting.environment import cluster_address
 from cluster.starting.given_reward import adopt
+from cluster.starting.lost_work import half_kept, set_aside
 from cluster.starting.ports import free_port
 from label_queue.ledger.opening import LET_GO_S, open_when_free
 from label_queue.ledger.sql import SqlLedger
@@ -102,10 +103,12 @@ def read_resumption(folder: RunFolder, config: RunConfig, version: int | None) -
             f"{folder.path} has trained all its {checkpoint.episodes} episodes: see its report, or "
             "give it more with --set run.episodes=N"
         )
+    at = checkpoint.policy_version
     announced = _announced(config.labels.ledger_place(folder.ledger))
+    on_disk = set(folder.restorable()) - set(half_kept(folder, at))
     return Resumption(
         checkpoint=checkpoint,
-        publish_as=free_number(checkpoint.policy_version, announced, folder.restorable()),
+        publish_as=free_number(at, announced, on_disk),
         reward=_newest_reward(folder, config),
         reference=tuple(_read_reference(folder.checkpoints / REFERENCE_FILE)),
         ended_at=_ended_at(folder),
@@ -123,8 +126,8 @@ def free_number(version: int, announced: int, on_disk: Iterable[int]) -> int:
     Args:
         version: The checkpoint's.
         announced: The newest that anybody was told of.
-        on_disk: Those that the learner kept. One may be newer than any that was announced: its run
-            died before the rest of the checkpoint was written.
+        on_disk: Those that stay on disk. One may be newer than any that was announced: its run
+            died before it told of it, and is to go on from an older one.
     """
     newest = max(announced, *on_disk, version)
     return version if newest == version else newest + 1
@@ -185,6 +188,23 @@ def at_the_old_port(config: RunConfig, state: Mapping[str, Any]) -> RunConfig:
                 "the run has another address now: pages must be opened anew", why=str(error)
             )
     return config.model_copy(update={"cluster": config.cluster.model_copy(update=ports)})
+
+
+def after_a_death(config: RunConfig, folder: RunFolder) -> tuple[RunConfig, Resumption | None]:
+    """Return what a run that lost a part goes on from, and as what; sets aside what was lost.
+
+    Args:
+        config: As it went on before.
+        folder: The run's; no process of it is left.
+
+    Raises:
+        BundleCorrupt: The newest checkpoint is not what was written.
+        ResourceError: The disk refuses.
+    """
+    resumption = read_resumption(folder, config, None)
+    set_aside(folder, kept_version(resumption))
+    own = with_own_reward(config, folder)
+    return at_the_old_port(own, folder.read_state()), resumption
 
 
 def keep_reference(folder: RunFolder, rollouts: list[Rollout]) -> None:

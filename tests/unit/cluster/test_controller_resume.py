@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Sequence
 
 import pytest
 
 from cluster.controller import Controller
+from cluster.starting.lost_work import remove_half_kept
 from cluster.starting.resumption import free_number
-from protocol.errors import ActorDied
+from label_queue.folds.lineage import left_behind
+from protocol.errors import ActorDied, NotFinite
 from protocol.fault_points import Fault, FaultPlan, planned
-from protocol.messages import ExperienceBatch
+from protocol.messages import ExperienceBatch, PolicyVersion, StepReport
 from tests.support.controller_world import BATCH, World, small_config
 from tests.support.one_thread import settle
 from tests.support.parts import FakeActor, FakeLearner
@@ -60,6 +63,7 @@ async def take_up(world: World, *actors: FakeActor) -> Controller:
     world.labels.drafts += drafts
     world.actors = list(actors) or [FakeActor(), FakeActor()]
     world.learner = FakeLearner(world.folder.path / "policy")
+    remove_half_kept(world.folder, version)
     world.policy = await world.learner.resume(
         version, free_number(version, announced, world.folder.restorable())
     )
@@ -107,17 +111,17 @@ async def test_no_version_is_announced_twice(make_world: MakeWorld, died_at: int
     assert world.people.policies[-1].episodes == 5 * BATCH
 
 
-async def test_a_version_that_the_learner_alone_kept_is_left_alone(make_world: MakeWorld) -> None:
+async def test_a_version_that_the_learner_alone_kept_is_made_anew(make_world: MakeWorld) -> None:
     world = make_world()
     await run_until_lost(world, "checkpoint.learner_kept", at=2)
     assert world.checkpoints.versions() == (0,)
     assert world.folder.restorable() == (0, 2)  # and nobody was told of version 2
     await resume(world)
     policies = [(each.version, each.restored_from) for each in world.people.policies]
-    assert policies[:3] == [(0, None), (1, None), (3, 0)]
+    assert policies[:3] == [(0, None), (1, None), (2, 0)]
     assert world.people.policies[-1].episodes == 5 * BATCH
     assert not any(
-        {1, 2} & set(each.rollout.policy_versions)
+        1 in each.rollout.policy_versions
         for batch in world.learner.batches
         for each in batch.rollouts
     )
@@ -126,13 +130,13 @@ async def test_a_version_that_the_learner_alone_kept_is_left_alone(make_world: M
 async def test_a_rollback_takes_no_checkpoint_of_a_lost_line(make_world: MakeWorld) -> None:
     world = make_world()
     await run_until_lost(world, "checkpoint.learner_kept", at=2)
-    controller = await take_up(world)  # as version 3, made of 0
+    controller = await take_up(world)  # as version 2, made of 0
 
-    async def without_3() -> tuple[int, ...]:
-        return (0, 2)
+    async def without_2() -> tuple[int, ...]:
+        return (0, 1)
 
-    world.learner.checkpoints = without_3  # type: ignore[method-assign]
-    await world.people.queue.owner.order_rollback(3, "it was better then")
+    world.learner.checkpoints = without_2  # type: ignore[method-assign]
+    await world.people.queue.owner.order_rollback(2, "it was better then")
     running = asyncio.ensure_future(controller.run())
     await settle()
     assert world.learner.restored == [0]
@@ -151,6 +155,69 @@ async def test_with_lag_0_the_prompts_are_those_of_a_run_that_did_not_die(
     counted = [*first[: world.resumed.policy_version], *world.learner.batches]
     trained = [each.rollout.prompt.prompt_id for batch in counted for each in batch.rollouts]
     assert trained == [f"p-{number}" for number in range(5 * BATCH)]
+
+
+async def test_a_rollback_that_nobody_was_told_of_is_told_after_the_resume(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world()
+    told, step, is_dying = world.labels.set_progress, world.learner.step, asyncio.Event()
+
+    async def spoiled(batch: ExperienceBatch) -> StepReport:
+        if batch.step == 3:
+            raise NotFinite("the gradient norm is nan")
+        return await step(batch)
+
+    async def never_of_4(episodes: int, policy: PolicyVersion) -> None:
+        if policy.version == 4:
+            is_dying.set()
+            await asyncio.Event().wait()
+        await told(episodes, policy)
+
+    world.learner.step = spoiled  # type: ignore[method-assign]
+    monkeypatch.setattr(world.labels, "set_progress", never_of_4)
+    running = asyncio.create_task(start(world))
+    await is_dying.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert world.checkpoints.versions()[-1] == 4
+
+    await take_up(world)
+    made = [(each.version, each.restored_from) for each in world.people.policies]
+    assert made == [(0, None), (1, None), (2, None), (3, None), (4, 2)]
+    assert left_behind(world.people.policies) == {3}
+    lines = (world.folder.path / "policies.jsonl").read_text().splitlines()
+    recorded = [json.loads(line) for line in lines]
+    assert [(each["version"], each["restored_from"]) for each in recorded][-1] == (4, 2)
+
+
+class SlowLearner(FakeLearner):
+    """Takes longer for a step than the next batch takes to be drawn and scored, as most do."""
+
+    async def step(self, batch: ExperienceBatch) -> StepReport:
+        for _ in range(400):
+            await asyncio.sleep(0)
+        return await super().step(batch)
+
+
+async def test_no_step_is_trained_on_scores_that_a_sole_refit_replaced_before_the_death(
+    make_world: MakeWorld,
+) -> None:
+    labels = {"rounds": 3, "validation_share": 0.1}
+    world = make_world(config=small_config(labels=labels, mode="batched", episodes=6 * BATCH))
+    world.learner = SlowLearner(world.folder.path / "policy")
+    running = asyncio.create_task(start(world))
+    while world.people.queue.state.reward_version < 2:
+        await asyncio.sleep(0)
+        assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    kept = world.checkpoints.read(world.checkpoints.versions()[-1])
+    assert (kept.policy_version, kept.least_reward_version) == (2, 1)
+    assert {scored.score.reward_version for _, scored in kept.bound.scored} == {1}
+
+    await resume(world)
+    assert [batch.reward_version for batch in world.learner.batches] == [2, 2, 3, 3]
 
 
 async def test_questions_after_a_resume_have_names_of_their_own(make_world: MakeWorld) -> None:

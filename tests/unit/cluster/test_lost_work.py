@@ -49,6 +49,32 @@ def test_rows_of_later_steps_go_and_the_rest_stays(folder: RunFolder) -> None:
     assert rows(folder.path / "lost" / "rollouts.jsonl") == [{"step": 11}, {"step": 11}]
 
 
+def test_later_checkpoints_go_first(folder: RunFolder) -> None:
+    folder.checkpoints.mkdir(exist_ok=True)
+    for version in (0, 10, 20, 30):
+        (folder.checkpoints / f"v{version:06d}.json").write_text(str(version))
+    folder.metrics.write_text('{"policy/step": 9}\nnonsense\n')
+    with pytest.raises(InputError):  # it dies over its lines
+        set_aside(folder, 10)
+    assert names(folder.checkpoints) == ["v000000.json", "v000010.json"]
+    assert names(folder.path / "lost" / "checkpoints") == ["v000020.json", "v000030.json"]
+
+
+def test_half_a_checkpoint_is_removed(folder: RunFolder) -> None:
+    folder.checkpoints.mkdir(exist_ok=True)
+    for version in (0, 10, 11, 20, 30):
+        (folder.policies / f"v{version:06d}").mkdir(parents=True)
+    for version in (10, 20):
+        (folder.checkpoints / f"v{version:06d}.json").write_text("")
+    for _ in range(2):  # once set aside, 20 is whole too
+        set_aside(folder, 10)
+        assert names(folder.policies) == ["v000000", "v000010", "v000020"]
+
+
+def names(path: Path) -> list[str]:
+    return sorted(each.name for each in path.iterdir())
+
+
 def test_a_row_that_came_late_stays(folder: RunFolder) -> None:
     write(folder.metrics, {"policy/step": 11}, {"policy/step": 10, "late": 1}, {"labels/seq": 3})
     set_aside(folder, 10)

@@ -102,7 +102,7 @@ def test_a_run_ended_when_its_last_life_did(
     [
         (30, (0, 20, 30), 30),
         (39, (0, 20, 30), 40),
-        (39, (0, 20, 30, 40), 41),  # kept, and its run died before the rest was written
+        (39, (0, 20, 30, 40), 41),
         (30, (0, 20, 30, 31), 32),
         (39, (), 40),
     ],
