@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from learners.agreement import as_rank_0_sees, on_all
 from learners.checkpoint import Checkpoint, CheckpointFolder, Layout, Position
 from learners.config import LearnerConfig
 from learners.engine import Engine
-from protocol.errors import BundleCorrupt, UserError, VersionError
+from protocol.errors import AndonError, VersionError
 from protocol.ports import FolderStore
 
 
@@ -51,28 +53,27 @@ class AgreedCheckpoints:
 
         Raises:
             VersionError: What is there under this number has other steps behind it.
-            ResourceError: The disk refuses.
+            ResourceError: The disk refuses, on whichever rank.
         """
         if not self._is_kept(position.version):
             self._write(position, None, is_cut=True)
             return
         self._refuse_another(position)
-        if self._engine.rank == 0:
-            self._folder.mark_cut(position.version)
+        self._on_rank_0(lambda: self._folder.mark_cut(position.version))
 
     def keep_if_due(self, position: Position, next_reward: int) -> None:
         """Write one before a step that trains on a reward version, where the config wants one.
 
         Raises:
-            ResourceError: The disk refuses.
+            ResourceError: The disk refuses, on whichever rank.
         """
         is_last_before = next_reward != position.reward_version
         if not is_last_before and position.version % self._every_steps:
             return
         if not self._is_kept(position.version):
             self._write(position, next_reward if is_last_before else None)
-        elif is_last_before and self._engine.rank == 0:
-            self._folder.mark(position.version, next_reward)
+        elif is_last_before:
+            self._on_rank_0(lambda: self._folder.mark(position.version, next_reward))
 
     def read(self, version: int) -> Checkpoint:
         """Read a rank's share of a checkpoint on every rank; if one cannot, none goes on.
@@ -81,18 +82,7 @@ class AgreedCheckpoints:
             MissingError: There is none of this version.
             BundleCorrupt: It is not what was written, on this rank or another.
         """
-        checkpoint, failure = None, None
-        try:
-            checkpoint = self._folder.read(version)
-        except (UserError, BundleCorrupt) as error:
-            failure = error
-        num_failed = self._summed(failure is not None)
-        if failure is not None:
-            raise failure
-        if num_failed:
-            raise BundleCorrupt(f"another rank cannot read its part of policy version {version}")
-        assert checkpoint is not None, "it was read, or there was a failure"
-        return checkpoint
+        return on_all(self._engine, lambda: self._folder.read(version))
 
     def resumed(self, version: int) -> None:
         """Note that the whole run goes on from `version`, and not from any later one.
@@ -100,16 +90,14 @@ class AgreedCheckpoints:
         Raises:
             ResourceError: The disk refuses.
         """
-        if self._engine.rank == 0:
-            self._folder.forget_cuts_after(version)
+        self._on_rank_0(lambda: self._folder.forget_cuts_after(version))
 
     def _refuse_another(self, position: Position) -> None:
         """Raise VersionError, on every rank, where a number was used for other weights before."""
         version = position.version
-        is_another = self._engine.rank == 0 and not self._folder.position(version).has_come_as(
-            position
-        )
-        if self._summed(is_another):
+        if not as_rank_0_sees(
+            self._engine, lambda: self._folder.position(version).has_come_as(position)
+        ):
             raise VersionError(
                 f"policy version {version} was kept before, with other steps behind it: "
                 f"{self._folder.folder(version)}"
@@ -117,16 +105,23 @@ class AgreedCheckpoints:
 
     def _is_kept(self, version: int) -> bool:
         """Whether a version is on disk, as rank 0 sees it: all must do the same."""
-        return bool(self._summed(self._engine.rank == 0 and version in self.versions()))
+        return as_rank_0_sees(self._engine, lambda: version in self.versions())
 
     def _write(self, position: Position, next_reward: int | None, *, is_cut: bool = False) -> None:
-        digest = self._folder.write_share(position.version, self._engine.state())
-        own = torch.tensor([list(bytes.fromhex(digest))], device=self._engine.device)
-        # The folder may appear once every rank has written: this is where they meet.
-        digests = tuple(bytes(row).hex() for row in self._engine.gathered(own).tolist())
-        if self._engine.rank == 0:
-            self._folder.complete(position, next_reward, digests, is_cut=is_cut)
+        version, engine = position.version, self._engine
+        try:
+            digest = on_all(engine, lambda: self._folder.write_share(version, engine.state()))
+            own = torch.tensor([list(bytes.fromhex(digest))], device=engine.device)
+            # The folder may appear once every rank has written: this is where they meet.
+            digests = tuple(bytes(row).hex() for row in engine.gathered(own).tolist())
+            self._on_rank_0(
+                lambda: self._folder.complete(position, next_reward, digests, is_cut=is_cut)
+            )
+        except (AndonError, OSError):
+            if engine.rank == 0:  # by now no rank drafts it any more
+                self._folder.discard(version)
+            raise
 
-    def _summed(self, is_so: bool) -> int:
-        """Return on how many ranks something is so."""
-        return int(self._engine.summed(torch.tensor(int(is_so), device=self._engine.device)))
+    def _on_rank_0(self, act: Callable[[], None]) -> None:
+        """Have rank 0 do something; if it cannot, none goes on."""
+        on_all(self._engine, lambda: act() if self._engine.rank == 0 else None)

@@ -183,6 +183,10 @@ class CheckpointFolder:
             self._store.complete(folder, [*shares, MANIFEST_FILE])
         self._retire()
 
+    def discard(self, version: int) -> None:
+        """Forget what was drafted of a version. Rank 0 alone, once no rank drafts it."""
+        self._store.discard(self.folder(version))
+
     def mark(self, version: int, next_reward: int) -> None:
         """Note of a kept version that the next step was the first on a reward. Rank 0 alone."""
         self._note(version, next_reward=next_reward)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from learners.agreement import on_all
 from learners.engine import Engine
 from learners.language_model import save_language_model
 from learners.policy_model import POLICY_PREFIX
@@ -82,6 +83,10 @@ class PolicyWeights:
             folder: Where to; that of the average ends in `AVERAGED`.
             config: The model's Hugging Face config.
             store: How this process reaches the folder.
+
+        Raises:
+            DiskFull: There is no room for it on rank 0; every rank raises it.
+            ResourceError: The disk or the store refuses otherwise.
         """
         self._save(folder, config, store, self.whole())
         with self.averaged() as tensors:
@@ -100,7 +105,7 @@ class PolicyWeights:
             started_from=self._folder,
             store=store,
         )
-        tensors.taken(write if self._engine.rank == 0 else None)
+        on_all(self._engine, lambda: tensors.taken(write if self._engine.rank == 0 else None))
 
     def _own(self, tensors: LazyTensors) -> LazyTensors:
         own = tensors.under(POLICY_PREFIX)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from learners.advantages import masked_mean
 from learners.agreed_checkpoints import AgreedCheckpoints
+from learners.agreement import on_all
 from learners.checkpoint import Position
 from learners.collate import Responses, collate, single
 from learners.config import KLConfig, LearnerConfig, PolicyConfig, PPOConfig
@@ -34,7 +35,7 @@ from learners.ppo_metrics import check_finite, kl_metrics, reward_metrics, stale
 from learners.pretraining import NUM_SUMS, Pass, Pretraining, PretrainingBlocks
 from learners.reference import BaseUnderAdapters, FrozenCopy, Reference
 from learners.targets import Evaluation, Targets, make_targets
-from protocol.errors import ConfigError, NotFinite, VersionError
+from protocol.errors import AndonError, ConfigError, NotFinite, VersionError
 from protocol.messages import ExperienceBatch, PolicyVersion, Probe, StepReport
 from protocol.ports import FolderStore, WeightPublisher
 from protocol.seeds import derived_seed
@@ -127,9 +128,8 @@ class PPOLearner:
         if not bool(logprobs.isfinite().all()):
             raise NotFinite(f"policy version {self._version} gives its probe NaN or infinity")
         publisher, tensors = self._publisher, self._weights.to_publish()
-        weights = tensors.taken(
-            None if publisher is None else partial(publisher.publish, self._version)
-        )
+        publish = None if publisher is None else partial(publisher.publish, self._version)
+        weights = on_all(self._engine, lambda: tensors.taken(publish))
         if weights is None:
             return None
         return PolicyVersion(
@@ -155,6 +155,8 @@ class PPOLearner:
             ConfigError: The batch cannot be cut evenly into minibatches and ranks.
             NotFinite: NaN or infinity in a score, log-probability, loss, gradient or metric. No
                 version is published, and the weights may have moved halfway: `restore` comes next.
+            ResourceError: A disk refuses, on whichever rank: before the step, when nothing was
+                changed, or the version that it made; see `NotFinite`.
         """
         if self._last is not None and batch.step == self._last[0]:
             return self._last[1]
@@ -181,7 +183,7 @@ class PPOLearner:
         metrics |= {"policy/version": self._version, "policy/episodes": self._episodes}
         try:
             policy = self.announce()
-        except NotFinite:
+        except (AndonError, OSError):
             self._version -= 1  # it was never made
             raise
         report = StepReport(policy=policy, metrics=metrics) if policy is not None else None

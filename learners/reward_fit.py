@@ -7,14 +7,14 @@ Shapes: B comparisons, K candidates, M heads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from learners.checkpoint import Layout
+from learners.agreed_versions import AgreedVersions, Learned
 from learners.comparisons import (
     calibration_error,
     candidate_sequences,
@@ -27,7 +27,7 @@ from learners.fit_steps import FitSteps
 from learners.fresh_models import FreshModels
 from learners.judging import Judgement, confidence, judge
 from learners.mark_losses import MarkedTokens
-from learners.reward_state import RewardStates, Share, digest_of
+from learners.reward_state import digest_of
 from protocol.errors import InputError, NotFinite, ResourceError, VersionError
 from protocol.fault_points import reach
 from protocol.fits import Comparison, FitKind, FitRequest, RewardVersion
@@ -36,8 +36,6 @@ from protocol.ports import FolderStore
 from reward_service.adapters import base_parameters
 from reward_service.batching import check_sequences, raw_scores
 from reward_service.buckets import BatchLimits
-from reward_service.bundle import write_bundle
-from reward_service.bundle_manifest import MANIFEST_FILE, read_manifest
 from reward_service.config import RewardModelConfig
 from reward_service.normalisation import normalise
 from reward_service.reward_model import RewardModel
@@ -110,26 +108,25 @@ class RewardTrainer:
         resume_from: Path | None = None,
         store: FolderStore | None = None,
     ) -> None:
-        self._store = FoldersHere() if store is None else store
+        store = FoldersHere() if store is None else store
         self._config = fit
         self._deepspeed = deepspeed
-        self._root = root
+        self._num_heads = model.num_heads
         self._reference_sequences = reference_sequences
         self._clock = clock
         self._engine: Engine | None = None
         self._refit: _Refit | None = None
-        own_path = self._store.fetch(policy_path)
+        own_path = store.fetch(policy_path)
         self._marked = None if model.marks is None else MarkedTokens(own_path, model.marks)
         self._models = FreshModels(own_path, model, fit.seed, deepspeed, policy_path)
-        self._training_gain = torch.ones(model.num_heads)
-        self._reference_scores: Tensor | None = None
-        self._learned: set[str] = set()
-        self._version = 0
-        self._last: tuple[str, RewardVersion | None] | None = None
-        """The digest of the last request that was fitted, and the answer."""
-        self._keeps_state = keeps_state
+        self._versions = AgreedVersions(
+            root, deepspeed, self._models, store, keeps_state=keeps_state
+        )
+        self._newest = self._versions.newest()
+        """The last number that was given to a version; no other gets it."""
+        self._begin_anew()
         if resume_from is not None:
-            self._resume(resume_from)
+            self._go_on_from(self._engine_of(self._models.draw()), resume_from)
 
     def advance(self, num_steps: int, request: FitRequest | None = None) -> bool:
         """Work on a refit beside the live model, which stays as it is and may be updated meanwhile.
@@ -146,6 +143,7 @@ class RewardTrainer:
         """
         if request is not None:
             digest = _checked(request)
+            self._leave_withdrawn()
             if self._last is not None and digest == self._last[0]:
                 return True
             self._begin(request, digest)
@@ -162,7 +160,9 @@ class RewardTrainer:
 
         A refit is a pure function of the request and the configs, bit for bit on one rank, however
         much of it `advance` did and whatever was updated meanwhile; so is a warm update of these
-        and the model it goes on from. The same request again returns the first answer.
+        and the model it goes on from. The same request again returns the first answer; but where
+        replicas would not take that version, it is withdrawn: the live model is then the one
+        before, and the version that is fitted gets a number that none had.
 
         Raises:
             InputError: No comparisons, a sequence the model cannot take, a mark outside its
@@ -170,9 +170,11 @@ class RewardTrainer:
             VersionError: A warm update before any refit, or of a version that is not the newest.
             NotFinite: NaN or infinity in a loss, gradient or score. Nothing is published, and
                 warm updates go on from the version before.
-            DiskFull: There is no room for what it writes. As above; it may be asked again.
+            DiskFull: There is no room for what it writes, on whichever rank. As above; it may be
+                asked again.
         """
         digest = _checked(request)
+        self._leave_withdrawn()
         if self._last is not None and digest == self._last[0]:
             return self._last[1]
         if request.goes_on_from not in (None, self._version):
@@ -222,7 +224,7 @@ class RewardTrainer:
         metrics |= steps.metrics()
         reach("reward_fit.learned")
         metrics |= self._normalise()
-        number = self._version + 1
+        number = self._newest + 1
         seconds = before_s + self._clock() - started
         metrics |= {
             "reward_model/version": number,
@@ -231,13 +233,19 @@ class RewardTrainer:
             "reward_model/fit_seconds": seconds,
         }
         learned = self._learned | {each.query_id for each in request.comparisons}
-        if self._keeps_state:
-            self._write_state(number, request, learned)
-        version = self._publish(
-            RewardVersion.answering(request, version=number, fit_seconds=seconds, metrics=metrics)
+        version = self._versions.write(
+            self._live(),
+            RewardVersion.answering(request, version=number, fit_seconds=seconds, metrics=metrics),
+            Learned(
+                request=request,
+                query_ids=learned,
+                gain=self._training_gain,
+                reference_scores=self._reference_scores,
+                after=self._version,
+            ),
         )
         reach("reward_fit.published")
-        self._version = number
+        self._version = self._newest = number
         self._learned = learned
         self._last = (digest, version)
         return version
@@ -294,28 +302,35 @@ class RewardTrainer:
             kept.engine.restore(kept.state)
             normalise(kept.engine.module, self._reference_sequences, _LIMITS)
 
-    def _write_state(self, version: int, request: FitRequest, learned: set[str]) -> None:
-        """Keep what another trainer goes on from; before the bundle, which promises that it can."""
-        engine = self._live()
-        share = Share(
-            engine=engine.state(),
-            gain=self._training_gain,
-            reference_scores=self._reference_scores,
-        )
-        states = self._states(engine)
-        own = bytes.fromhex(states.write_share(version, share))
-        # The folder may appear once every rank has written: this is where they meet.
-        rows = engine.gathered(torch.tensor([list(own)], device=engine.device))
-        if engine.rank == 0:
-            digests = tuple(bytes(row).hex() for row in rows.tolist())
-            states.complete(version, request, learned, digests)
+    def _leave_withdrawn(self) -> None:
+        """Go back to the version before, where replicas would not take the one that is live.
 
-    def _resume(self, bundle: Path) -> None:
-        """Take the place of the trainer that published a bundle as its last."""
-        kept = read_manifest(self._store.fetch(bundle, [MANIFEST_FILE]))
-        announcement = replace(kept.announcement, path=str(bundle))
-        engine = self._engine = self._engine_of(self._models.draw())
-        manifest, share = self._states(engine).read(announcement.version)
+        A refit that is under way beside it stays: it never went on from that.
+        """
+        if self._engine is None or not self._versions.is_withdrawn(self._engine, self._version):
+            return
+        before = self._versions.standing(self._engine)
+        if before is not None:
+            self._go_on_from(self._engine, before)
+            return
+        self._engine.close()
+        self._engine = None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Stand where nothing was learned yet."""
+        self._training_gain = torch.ones(self._num_heads)
+        self._reference_scores: Tensor | None = None
+        self._learned: set[str] = set()
+        self._version = 0
+        """Of the live model; 0: there is none."""
+        self._last: tuple[str, RewardVersion | None] | None = None
+        """The digest of the last request that was fitted, and the answer."""
+
+    def _go_on_from(self, engine: Engine, bundle: Path) -> None:
+        """Stand, with an engine, where the trainer stood that published a bundle."""
+        manifest, share, announcement = self._versions.read(engine, bundle)
+        self._engine = engine
         engine.restore(share.engine)
         normalise(engine.module, self._reference_sequences, _LIMITS)
         self._training_gain = share.gain.to(engine.module.gain)
@@ -326,13 +341,6 @@ class RewardTrainer:
 
     def _engine_of(self, model: RewardModel) -> Engine:
         return Engine(model, self._deepspeed, base_parameters(model))
-
-    def _states(self, engine: Engine) -> RewardStates:
-        config = self._deepspeed
-        layout = Layout(
-            num_ranks=config.num_ranks, zero_stage=config.zero_stage, dtype=config.dtype
-        )
-        return RewardStates(self._root, layout, engine.rank, self._store)
 
     def _live(self) -> Engine:
         if self._engine is None:
@@ -381,17 +389,6 @@ class RewardTrainer:
             return {}  # of scores that are all alike a correlation is not defined
         correlation = torch.corrcoef(torch.stack([previous, scores]))[0, 1]
         return {"reward_model/correlation_with_previous": float(correlation)}
-
-    def _publish(self, announcement: RewardVersion) -> RewardVersion | None:
-        """Write the bundle on rank 0, to which all give their parts of it."""
-        engine = self._live()
-
-        def write(tensors: Mapping[str, Tensor]) -> RewardVersion:
-            model = self._models.outlined(engine.module)
-            return write_bundle(self._root, model, announcement, self._store, tensors)
-
-        tensors = engine.whole_tensors(with_constant=False)
-        return tensors.taken(write if engine.rank == 0 else None)
 
 
 def _checked(request: FitRequest) -> str:

@@ -4,7 +4,8 @@
     trainer.json            what was learned and from which request, and the digest of each file
 
 The folder appears whole or not at all, and before the bundle of its version does: whoever finds a
-bundle as the newest finds this too. The two newest are kept, for the newest may have no bundle yet.
+bundle as the newest finds this too. Kept are the newest and the one that it came after, for the
+newest may have no bundle yet, or one that replicas do not take.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ from reward_service.manifests import parse_manifest
 
 FOLDER = "trainer"
 MANIFEST_FILE = "trainer.json"
-KEPT = 2
 MEND_DISK = "see to the disk of the run's reward folder"
 
 _ENGINE, _GAIN, _SCORES = "engine/", "gain", "reference_scores"
@@ -106,11 +106,24 @@ class RewardStates:
         return digest
 
     def complete(
-        self, version: int, request: FitRequest, learned: Iterable[str], sha256: tuple[str, ...]
+        self,
+        version: int,
+        request: FitRequest,
+        learned: Iterable[str],
+        sha256: tuple[str, ...],
+        *,
+        after: int = 0,
     ) -> None:
-        """Once all ranks have written, make the folder appear, and retire old ones. Rank 0 alone.
+        """Once all ranks have written, make the folder appear, and retire others. Rank 0 alone.
 
         A state of that version whose bundle never came, since the trainer died, gives way.
+
+        Args:
+            version: The reward version that was fitted.
+            request: The fit that made it.
+            learned: Ids of all queries learned from.
+            sha256: [W], of each rank's file.
+            after: The version that is live until this one is, whose state stays; 0: none.
 
         Raises:
             DiskFull: There is no room for the manifest; the folder does not appear.
@@ -131,8 +144,14 @@ class RewardStates:
             self._store.put(folder, MANIFEST_FILE)
             shares = [share_name(rank) for rank in range(self._layout.num_ranks)]
             self._store.complete(folder, [*shares, MANIFEST_FILE])
-        for old in self._store.versions(self._root)[:-KEPT]:
-            self._store.remove(old)
+        kept = (folder, self.folder(after))
+        for other in self._store.versions(self._root):
+            if other not in kept:
+                self._store.remove(other)
+
+    def discard(self, version: int) -> None:
+        """Forget what was drafted of a version. Rank 0 alone, once no rank drafts it."""
+        self._store.discard(self.folder(version))
 
     def read(self, version: int) -> tuple[Manifest, Share]:
         """Return what is kept of a version, this rank's share proved against its digest.

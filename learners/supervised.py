@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from learners.agreement import on_all
 from learners.config import DeepSpeedConfig, SupervisedConfig
 from learners.engine import Engine
 from learners.language_model import save_language_model
@@ -112,7 +113,7 @@ class SupervisedLearner:
         def write(tensors: Mapping[str, Tensor]) -> None:
             save_language_model(folder, self._model_config, tensors, tokenizer, store=store)
 
-        own.taken(write if is_here else None)
+        on_all(self._engine, lambda: own.taken(write if is_here else None))
         return is_here
 
     def close(self) -> None:

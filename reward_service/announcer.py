@@ -113,13 +113,20 @@ class Announcer:
     async def failed(self, version: int, error: AndonError) -> None:
         """Withdraw a version that a replica could not load or prove; the old one stays.
 
-        A newer one that was announced since stays announced.
+        A newer one that was announced since stays announced; one that all others serve by now is
+        not withdrawn: the replica that could not is at fault.
         """
         async with self._changed:
+            if version <= _number(self._served):
+                return
             self._withdrawn[version] = error
             if _number(self._target) == version:
                 self._target = self._served
             self._changed.notify_all()
+
+    def is_withdrawn(self, version: int) -> bool:
+        """Whether a version was announced that no replica is to serve any more."""
+        return version in self._withdrawn
 
     async def swap(self, announced: RewardVersion) -> None:
         """Announce a version and return when every live replica, and at least one, serves it.

@@ -1,11 +1,16 @@
-"""Where versions lie on disk, and how many are kept."""
+"""Where versions lie on disk, which of them replicas would not take, and how many are kept."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from protocol.folders import FoldersHere, versions_in
+from protocol.errors import MissingError
+from protocol.folders import FoldersHere
 from protocol.ports import FolderStore
+
+WITHDRAWN_FILE = "withdrawn.json"
+"""In a bundle's folder: that the version was withdrawn, and why. Its number is never used again."""
 
 
 def bundle_path(root: Path, version: int) -> Path:
@@ -13,10 +18,34 @@ def bundle_path(root: Path, version: int) -> Path:
     return root / f"v{version:06d}"
 
 
-def newest_bundle(root: Path) -> Path | None:
-    """Return the folder of the newest version, or None where there is none."""
-    found = versions_in(root)
-    return found[-1] if found else None
+def withdraw_bundle(folder: Path, why: Exception, store: FolderStore | None = None) -> None:
+    """Note in a bundle that replicas would not take it: nobody is to go on from it any more.
+
+    Calling it again changes nothing but the cause.
+
+    Raises:
+        OSError: The disk or the store refuses.
+    """
+    store = FoldersHere() if store is None else store
+    content = json.dumps({"error": type(why).__name__, "why": str(why)}, indent=2)
+    store.amend(folder, WITHDRAWN_FILE, f"{content}\n".encode())
+
+
+def is_withdrawn(folder: Path, store: FolderStore | None = None) -> bool:
+    """Whether a bundle was withdrawn; one that is no more was not: it was served and retired."""
+    store = FoldersHere() if store is None else store
+    try:
+        return (store.fetch(folder, [WITHDRAWN_FILE]) / WITHDRAWN_FILE).is_file()
+    except MissingError:
+        return False
+
+
+def newest_bundle(root: Path, store: FolderStore | None = None) -> Path | None:
+    """Return the folder of the newest version that was not withdrawn, or None: there is none."""
+    store = FoldersHere() if store is None else store
+    # From the newest on, and no further: older ones may be retired meanwhile.
+    newest_first = reversed(store.versions(root))
+    return next((each for each in newest_first if not is_withdrawn(each, store)), None)
 
 
 def retire_bundles(root: Path, keep: int, store: FolderStore | None = None) -> None:

@@ -31,7 +31,7 @@ from reward_service.announcer import Announcer
 from reward_service.buckets import BatchLimits
 from reward_service.client import RewardClient
 from reward_service.config import RewardServiceConfig
-from reward_service.retention import retire_bundles
+from reward_service.retention import retire_bundles, withdraw_bundle
 from reward_service.serve_patch import keep_replica_off_other_interfaces
 
 if TYPE_CHECKING:
@@ -97,18 +97,30 @@ class AnnouncerShell(StartedAgain):
     async def swap(self, announced: RewardVersion) -> None:
         """Block until every live replica serves the version; then retire old bundles.
 
-        May be called twice. Raises as `Announcer.swap`; what retiring meets is logged, since the
-        version is served, and the next swap retires again.
+        May be called twice. Raises as `Announcer.swap`; that a version is withdrawn is noted in its
+        bundle first, so that neither its trainer nor a run that is resumed goes on from it. What
+        retiring meets is logged, since the version is served, and the next swap retires again.
         """
         if self._forgetting is None:
             self._forgetting = asyncio.create_task(self._forget())
-        await self._announcer.swap(announced)
+        try:
+            await self._announcer.swap(announced)
+        except AndonError as error:
+            if self._announcer.is_withdrawn(announced.version):
+                await asyncio.to_thread(self._withdraw, announced, error)
+            raise
         if self._config.keep_versions is not None:
             root = Path(announced.path).parent
             try:
                 await asyncio.to_thread(self._retire, root, self._config.keep_versions)
             except (AndonError, OSError):
                 _log.exception("reward_versions_not_retired", root=str(root))
+
+    def _withdraw(self, announced: RewardVersion, why: AndonError) -> None:
+        try:
+            withdraw_bundle(Path(announced.path), why, self._open_store())
+        except (AndonError, OSError):  # whoever waits for the swap is to hear why it failed
+            _log.exception("withdrawal_not_noted", reward_version=announced.version)
 
     def _retire(self, root: Path, keep: int) -> None:
         retire_bundles(root, keep, self._open_store())

@@ -96,11 +96,11 @@ def test_a_trainer_that_dies_before_its_bundle_is_there_leaves_no_version(
     class Killed(BaseException):
         pass
 
-    def killed(*_: object) -> None:
+    def killed(*_: object, **__: object) -> None:
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("learners.reward_fit.write_bundle", killed)
+        patch.setattr("learners.agreed_versions.write_bundle", killed)
         with pytest.raises(Killed):
             desk.trainer().fit(inputs.fit_request("warm", count=3, first=8))
     assert states(desk) == ["v000001", "v000002"]
@@ -118,7 +118,7 @@ def test_a_trainer_that_dies_while_it_writes_leaves_the_state_before(
     class Killed(BaseException):
         pass
 
-    def killed(*_: object) -> None:
+    def killed(*_: object, **__: object) -> None:
         raise Killed
 
     with monkeypatch.context() as patch:
@@ -197,7 +197,7 @@ def test_the_state_is_there_before_its_bundle_is(
         found.append((root / "trainer" / "v000001" / "trainer.json").is_file())
         return write_bundle(root, *args)
 
-    monkeypatch.setattr("learners.reward_fit.write_bundle", look)
+    monkeypatch.setattr("learners.agreed_versions.write_bundle", look)
     desk.trainer().fit(REFIT)
     assert found == [True]
 
