@@ -248,9 +248,11 @@ class RewardTrainer(Protocol):
         """Fit or update, validate, write a bundle and return its announcement.
 
         Of a refit that was worked on, what is left is done first; it is the same version then, bit
-        for bit. Versions rise by one from 1. The same request again: the first answer. Raises
-        InputError where there is no comparison, VersionError for a warm update before any refit, or
-        of a version that is not the newest.
+        for bit. Versions rise by one from 1. The same request again: the first answer. A version
+        that replicas would not take is left behind: the one before is the newest then, and the same
+        request is fitted anew, under the next number. Raises InputError where there is no
+        comparison, VersionError for a warm update before any refit, or of a version that is not the
+        newest, DiskFull where there is no room for what is written.
         """
         ...
 
@@ -281,7 +283,8 @@ class RewardService(Scorer, Protocol):
     async def swap(self, version: RewardVersion) -> None:
         """Return when every replica serves `version`; the old one serves until then.
 
-        May be called twice. Raises VersionError for one older than what is served.
+        May be called twice. Raises VersionError for one older than what is served, and what a
+        replica raised that cannot take it: then it is withdrawn for good, and its bundle says so.
         """
         ...
 

@@ -44,8 +44,8 @@ def find_bundle(reference: str) -> Path:
     """Return the folder of the reward version that somebody names.
 
     Args:
-        reference: A bundle's folder; the folder of a fit, or of a run, for the newest in it; or
-            with "@7" after it for version 7.
+        reference: A bundle's folder; the folder of a fit, or of a run, for the newest in it
+            that replicas have not refused; or with "@7" after it for version 7.
 
     Raises:
         MissingError: There is no such version; names those there are.
@@ -58,15 +58,15 @@ def find_bundle(reference: str) -> Path:
             return path.absolute()
         root = RunFolder(path).rewards if RunFolder(path).state.exists() else path
         kept = {int(each.name[1:]): each for each in root.glob("v[0-9]*")}
-    if not kept:
+        chosen = newest_bundle(root) if version is None else kept.get(version)
+    if not kept or (version is None and chosen is None):
         raise MissingError(f"run.reward: {reference} holds no reward version; {MEND}")
-    chosen = max(kept) if version is None else version
-    if chosen not in kept:
+    if chosen is None:
         raise MissingError(
-            f"run.reward: {path} has no reward version {chosen}; it has "
+            f"run.reward: {path} has no reward version {version}; it has "
             f"{', '.join(map(str, sorted(kept)))}"
         )
-    return kept[chosen].absolute()
+    return chosen.absolute()
 
 
 def check_given(bundle: Path, policy: Path, *, pays_marks: bool = False) -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from learners.reward_fit import RewardTrainer
 from learners.reward_state import RewardStates, digest_of
-from protocol.errors import BundleCorrupt, DiskFull, MissingError
+from protocol.errors import BundleCorrupt, DiskFull, MissingError, NotFinite
 from protocol.fits import FitRequest, RewardVersion
 from reward_service.bundle import write_bundle
-from reward_service.retention import newest_bundle
+from reward_service.retention import bundle_path, newest_bundle, withdraw_bundle
 from tests.support import learner_inputs as inputs
 from tests.support.plain_engine import PlainEngine
 from tests.support.present import present
@@ -215,3 +215,37 @@ def test_requests_that_differ_in_anything_have_different_digests() -> None:
     }
     assert len(digests) == 5
     assert digest_of(REFIT) == digest_of(inputs.fit_request(count=8))
+
+
+def withdraw(desk: Desk, version: int) -> None:
+    withdraw_bundle(bundle_path(desk.root, version), NotFinite("scores a sequence as NaN"))
+
+
+@pytest.mark.parametrize("is_restarted", [False, True], ids=["live", "restarted"])
+def test_after_a_version_that_replicas_refused_it_goes_on_from_the_one_before(
+    desk: Desk, is_restarted: bool
+) -> None:
+    wanted = undisturbed(desk, REFIT, WARM, WARM_AGAIN)
+    trainer = desk.trainer()
+    for request in (REFIT, WARM):
+        trainer.fit(request)
+    for refused in (2, 3):
+        withdraw(desk, refused)
+        trainer = desk.trainer() if is_restarted else trainer
+        # The label side still has the version before for the live one, and the same is due.
+        made = present(trainer.fit(replace(WARM, goes_on_from=1)))
+        assert (made.version, made.sha256) == (refused + 1, wanted[1].sha256)
+    after = present(trainer.fit(replace(WARM_AGAIN, goes_on_from=4)))
+    assert (after.version, after.sha256) == (5, wanted[2].sha256)
+
+
+def test_a_refit_that_replicas_refused_is_worked_on_anew(desk: Desk) -> None:
+    trainer = desk.trainer()
+    first = present(trainer.fit(REFIT))
+    withdraw(desk, 1)
+    assert not trainer.advance(1, REFIT)
+    made = present(trainer.fit(REFIT))
+    assert (made.version, made.sha256) == (2, first.sha256)
+    withdraw(desk, 2)
+    assert newest_bundle(desk.root) is None
+    assert present(desk.trainer().fit(REFIT)).version == 3

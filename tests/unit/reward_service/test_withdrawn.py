@@ -1,0 +1,75 @@
+"""A version that replicas would not take: its bundle says so, and nobody goes on from it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import NotFinite, VersionError
+from protocol.fits import RewardVersion
+from reward_service.config import RewardServiceConfig
+from reward_service.retention import (
+    WITHDRAWN_FILE,
+    bundle_path,
+    is_withdrawn,
+    newest_bundle,
+    retire_bundles,
+)
+from reward_service.shell import AnnouncerShell
+from tests.support.labels import make_fit
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def version(root: Path, number: int) -> RewardVersion:
+    folder = bundle_path(root, number)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = RewardVersion.answering(make_fit(), version=number, fit_seconds=0.1)
+    return replace(made, path=str(folder), sha256=f"{number}")
+
+
+async def test_what_a_replica_refuses_is_passed_over_by_whoever_looks_for_the_newest(
+    tmp_path: Path,
+) -> None:
+    served, refused = version(tmp_path, 5), version(tmp_path, 6)
+    announcer = AnnouncerShell(RewardServiceConfig(), served)
+    assert newest_bundle(tmp_path) == bundle_path(tmp_path, 6)
+
+    swap = asyncio.ensure_future(announcer.swap(refused))
+    assert await announcer.next_version("a", served) == refused
+    await announcer.failed(6, NotFinite("scores a sequence as NaN"))
+    with pytest.raises(NotFinite):
+        await swap
+
+    assert newest_bundle(tmp_path) == bundle_path(tmp_path, 5)
+    noted = json.loads((bundle_path(tmp_path, 6) / WITHDRAWN_FILE).read_text())
+    assert noted == {"error": "NotFinite", "why": "scores a sequence as NaN"}
+    assert await announcer.served() == served
+
+
+async def test_what_is_served_is_not_withdrawn_by_a_replica_that_tells_late(
+    tmp_path: Path,
+) -> None:
+    served = version(tmp_path, 5)
+    announcer = AnnouncerShell(RewardServiceConfig(keep_versions=None), served)
+    poll = asyncio.ensure_future(announcer.next_version("a", served))
+    await asyncio.sleep(0)
+    await announcer.failed(5, NotFinite("scores a sequence as NaN"))
+    await announcer.swap(served)
+    with pytest.raises(VersionError):
+        await announcer.swap(version(tmp_path, 4))
+    assert not is_withdrawn(bundle_path(tmp_path, 5))
+    assert not is_withdrawn(bundle_path(tmp_path, 4))
+    poll.cancel()
+
+
+def test_of_no_bundle_nothing_is_the_newest(tmp_path: Path) -> None:
+    assert newest_bundle(tmp_path / "reward") is None
+    version(tmp_path, 1)
+    retire_bundles(tmp_path, 1)
+    assert newest_bundle(tmp_path) == bundle_path(tmp_path, 1)
+    assert not is_withdrawn(bundle_path(tmp_path, 2))
