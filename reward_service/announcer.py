@@ -39,6 +39,7 @@ class Announcer:
         heartbeat_timeout_s: float,
         now: Callable[[], float],
         served: RewardVersion | None = None,
+        note_withdrawn: Callable[[RewardVersion, AndonError], None] = lambda *_: None,
     ) -> None:
         """Start with no replicas.
 
@@ -46,7 +47,10 @@ class Announcer:
             heartbeat_timeout_s: A replica that has said nothing for longer is forgotten.
             now: A monotonic clock, in seconds.
             served: The version to begin with; None: none yet.
+            note_withdrawn: Writes down of a version that it is withdrawn, and why; called in a
+                thread, before whoever announced the version hears of it.
         """
+        self._note_withdrawn = note_withdrawn
         self._heartbeat_timeout_s = heartbeat_timeout_s
         self._now = now
         self._served = served
@@ -124,10 +128,6 @@ class Announcer:
                 self._target = self._served
             self._changed.notify_all()
 
-    def is_withdrawn(self, version: int) -> bool:
-        """Whether a version was announced that no replica is to serve any more."""
-        return version in self._withdrawn
-
     async def swap(self, announced: RewardVersion) -> None:
         """Announce a version and return when every live replica, and at least one, serves it.
 
@@ -143,8 +143,9 @@ class Announcer:
                 self._target = announced
                 self._changed.notify_all()
                 await self._changed.wait_for(lambda: self._is_settled(announced.version))
-            if announced.version in self._withdrawn:
-                raise self._withdrawn[announced.version]
+            if (error := self._withdrawn.get(announced.version)) is not None:
+                await asyncio.to_thread(self._note_withdrawn, announced, error)
+                raise error
             self._served = announced
 
     async def forget_silent(self) -> None:

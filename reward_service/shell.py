@@ -56,7 +56,10 @@ class AnnouncerShell(StartedAgain):
         self._config = config
         self._open_store = open_store
         self._announcer = Announcer(
-            heartbeat_timeout_s=config.heartbeat_timeout_s, now=time.monotonic, served=served
+            heartbeat_timeout_s=config.heartbeat_timeout_s,
+            now=time.monotonic,
+            served=served,
+            note_withdrawn=self._note_withdrawn,
         )
         self._forgetting: asyncio.Task[None] | None = None
 
@@ -103,12 +106,7 @@ class AnnouncerShell(StartedAgain):
         """
         if self._forgetting is None:
             self._forgetting = asyncio.create_task(self._forget())
-        try:
-            await self._announcer.swap(announced)
-        except AndonError as error:
-            if self._announcer.is_withdrawn(announced.version):
-                await asyncio.to_thread(self._withdraw, announced, error)
-            raise
+        await self._announcer.swap(announced)
         if self._config.keep_versions is not None:
             root = Path(announced.path).parent
             try:
@@ -116,7 +114,7 @@ class AnnouncerShell(StartedAgain):
             except (AndonError, OSError):
                 _log.exception("reward_versions_not_retired", root=str(root))
 
-    def _withdraw(self, announced: RewardVersion, why: AndonError) -> None:
+    def _note_withdrawn(self, announced: RewardVersion, why: AndonError) -> None:
         try:
             withdraw_bundle(Path(announced.path), why, self._open_store())
         except (AndonError, OSError):  # whoever waits for the swap is to hear why it failed

@@ -11,15 +11,15 @@ import pytest
 
 from protocol.errors import NotFinite, VersionError
 from protocol.fits import RewardVersion
-from reward_service.config import RewardServiceConfig
+from reward_service.announcer import Announcer
 from reward_service.retention import (
     WITHDRAWN_FILE,
     bundle_path,
     is_withdrawn,
     newest_bundle,
     retire_bundles,
+    withdraw_bundle,
 )
-from reward_service.shell import AnnouncerShell
 from tests.support.labels import make_fit
 
 pytestmark = pytest.mark.timeout(60)
@@ -32,11 +32,20 @@ def version(root: Path, number: int) -> RewardVersion:
     return replace(made, path=str(folder), sha256=f"{number}")
 
 
+def make_announcer(served: RewardVersion) -> Announcer:
+    return Announcer(
+        heartbeat_timeout_s=10.0,
+        now=lambda: 0.0,
+        served=served,
+        note_withdrawn=lambda version, why: withdraw_bundle(Path(version.path), why),
+    )
+
+
 async def test_what_a_replica_refuses_is_passed_over_by_whoever_looks_for_the_newest(
     tmp_path: Path,
 ) -> None:
     served, refused = version(tmp_path, 5), version(tmp_path, 6)
-    announcer = AnnouncerShell(RewardServiceConfig(), served)
+    announcer = make_announcer(served)
     assert newest_bundle(tmp_path) == bundle_path(tmp_path, 6)
 
     swap = asyncio.ensure_future(announcer.swap(refused))
@@ -48,14 +57,14 @@ async def test_what_a_replica_refuses_is_passed_over_by_whoever_looks_for_the_ne
     assert newest_bundle(tmp_path) == bundle_path(tmp_path, 5)
     noted = json.loads((bundle_path(tmp_path, 6) / WITHDRAWN_FILE).read_text())
     assert noted == {"error": "NotFinite", "why": "scores a sequence as NaN"}
-    assert await announcer.served() == served
+    assert announcer.served == served
 
 
 async def test_what_is_served_is_not_withdrawn_by_a_replica_that_tells_late(
     tmp_path: Path,
 ) -> None:
     served = version(tmp_path, 5)
-    announcer = AnnouncerShell(RewardServiceConfig(keep_versions=None), served)
+    announcer = make_announcer(served)
     poll = asyncio.ensure_future(announcer.next_version("a", served))
     await asyncio.sleep(0)
     await announcer.failed(5, NotFinite("scores a sequence as NaN"))
