@@ -111,7 +111,6 @@ class RewardTrainer:
         store = FoldersHere() if store is None else store
         self._config = fit
         self._deepspeed = deepspeed
-        self._num_heads = model.num_heads
         self._reference_sequences = reference_sequences
         self._clock = clock
         self._engine: Engine | None = None
@@ -124,7 +123,13 @@ class RewardTrainer:
         )
         self._newest = self._versions.newest()
         """The last number that was given to a version; no other gets it."""
-        self._begin_anew()
+        self._training_gain = torch.ones(model.num_heads)
+        self._reference_scores: Tensor | None = None
+        self._learned: set[str] = set()
+        self._version = 0
+        """Of the live model; 0: there is none."""
+        self._last: tuple[str, RewardVersion | None] | None = None
+        """The digest of the last request that was fitted, and the answer."""
         if resume_from is not None:
             self._go_on_from(self._engine_of(self._models.draw()), resume_from)
 
@@ -314,18 +319,8 @@ class RewardTrainer:
             self._go_on_from(self._engine, before)
             return
         self._engine.close()
-        self._engine = None
-        self._begin_anew()
-
-    def _begin_anew(self) -> None:
-        """Stand where nothing was learned yet."""
-        self._training_gain = torch.ones(self._num_heads)
-        self._reference_scores: Tensor | None = None
-        self._learned: set[str] = set()
-        self._version = 0
-        """Of the live model; 0: there is none."""
-        self._last: tuple[str, RewardVersion | None] | None = None
-        """The digest of the last request that was fitted, and the answer."""
+        self._engine, self._version, self._last = None, 0, None
+        self._reference_scores, self._learned = None, set()
 
     def _go_on_from(self, engine: Engine, bundle: Path) -> None:
         """Stand, with an engine, where the trainer stood that published a bundle."""
