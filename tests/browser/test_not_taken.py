@@ -145,7 +145,7 @@ async def test_why_no_task_comes_is_said_until_one_does(
 ) -> None:
     ann = await enter()
     full = {"status": 507, "json": refusal(FULL, None)}
-    await ann.page.route("**/tasks/next*", lambda route: route.fulfill(**full))  # type: ignore[arg-type]
+    await ann.page.route("**/tasks/next*", lambda route: route.fulfill(**full))
     await ann.page.reload()
     await expect(ann.page.locator("#refused")).to_have_text(
         f"No new task comes: the run's disk is full ({FULL})"
