@@ -29,7 +29,7 @@ class Learned:
 
     request: FitRequest
     query_ids: Collection[str]
-    """Of all queries learned from, in any version."""
+    """Ids of all queries learned from, in any version."""
     gain: Tensor
     """[M], the scale at which it learns."""
     reference_scores: Tensor | None

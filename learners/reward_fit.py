@@ -127,7 +127,7 @@ class RewardTrainer:
         self._reference_scores: Tensor | None = None
         self._learned: set[str] = set()
         self._version = 0
-        """Of the live model; 0: there is none."""
+        """The live model's number; 0: there is none."""
         self._last: tuple[str, RewardVersion | None] | None = None
         """The digest of the last request that was fitted, and the answer."""
         if resume_from is not None:
