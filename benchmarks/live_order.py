@@ -47,9 +47,9 @@ class Fit:
     kind: FitKind
     learns: Sequence[Comparison]
     then: Sequence[Comparison]
-    """Those that come before the next fit."""
+    """Labels between this fit and the next."""
     num_labels: int
-    """That there were."""
+    """Labels there were by then."""
 
 
 def fits(config: RunConfig, labels: Sequence[Comparison]) -> Iterator[Fit]:

@@ -41,7 +41,7 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
     if not is_file:
         raise MissingError(f"config {path} is not a file; {MEND_CONFIG}")
     try:
-        content = tomllib.loads(raw.decode())
+        content = tomllib.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # also what `int` says of 5,000 digits
         raise ConfigError(f"config {path} is not valid TOML: {error}") from error
     for override in overrides:

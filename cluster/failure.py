@@ -20,7 +20,8 @@ def _first(error: BaseException, seen: set[int]) -> AndonError | None:
         return None
     seen.add(id(error))
     # What an error was raised "from" is the same failure in other words.
-    before = (error.__cause__ or error).__context__
+    said = error.__cause__ or error
+    before = None if said.__suppress_context__ else said.__context__
     if before is not None and (earlier := _first(before, seen)) is not None:
         return earlier
     if isinstance(error, BaseExceptionGroup):

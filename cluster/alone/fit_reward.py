@@ -11,7 +11,7 @@ from cluster.alone.fit_figures import FIGURES_FILE, figures_of
 from cluster.alone.quiet import told_to
 from cluster.config import RunConfig
 from cluster.config_file import save_config
-from cluster.run_folder import write_json
+from cluster.run_folder import RunFolder, write_json
 from cluster.starting.prompts import normalisation_sequences
 from label_queue.fitting.from_ledger import LedgerFit, read_fit
 from label_queue.folds.shown import is_shown_by
@@ -61,8 +61,10 @@ def fit_reward(order: FitOrder, clock: Callable[[], float] = time.monotonic) -> 
     """
     with reading(order.out, "--out", "name another folder with --out"):
         is_taken = (order.out / FIGURES_FILE).exists() or any(order.out.glob("v[0-9]*"))
-    if is_taken:
-        raise ConfigError(f"{order.out} already holds a fit; name another folder with --out")
+        is_run = RunFolder(order.out).state.exists()
+    if is_taken or is_run:
+        what = "a run" if is_run else "a fit"
+        raise ConfigError(f"{order.out} already holds {what}; name another folder with --out")
     found = _read(order)
     reference, normalised_on = _reference(order, found)
     with writing(order.out, "name another folder with --out"):

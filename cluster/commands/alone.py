@@ -10,7 +10,13 @@ import click
 from cluster.commands.runs import folder_option, set_option
 from cluster.commands.shared import STORED, json_option, one_line_errors, refuse_nan
 
-NOBODY_LABELS = ("people=[]", "labelers=[]", "labels.connectors=[]", 'labels.ledger_url=""')
+NOBODY_LABELS = (
+    "people=[]",
+    "labelers=[]",
+    "judges=[]",
+    "labels.connectors=[]",
+    'labels.ledger_url=""',
+)
 """What a run of mode "fixed" does not take over from the config of another."""
 
 

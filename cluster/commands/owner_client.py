@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cluster.run_folder import OWNER, RunFolder
 from cluster.run_state import refuse_lack
-from cluster.watching.status import OVER, read_state
+from cluster.watching.status import OVER, is_here, read_state
 from label_queue.folds.people import PeoplePage, Person
 from label_queue.http_client import open_client
 from label_queue.intake.owner_schemas import (
@@ -34,6 +34,7 @@ from label_queue.oversight.gold_rows import AgreementPage, GoldPage, GoldRow
 from label_queue.oversight.overview import Overview
 from protocol.cord import CordState
 from protocol.errors import InputError, ResourceError
+from protocol.loopback import is_loopback
 
 TIMEOUT_S = 60.0
 """Longest wait for an answer: judging a large ledger anew takes a while."""
@@ -87,6 +88,9 @@ class OwnerClient:
         if state["state"] != "running":
             raise ResourceError(f"{run} is still starting: try again when people can label")
         refuse_lack(RunFolder(run).state, state, "url")
+        if is_loopback(httpx.URL(state["url"]).host) and not is_here(state):
+            # Whatever listens at this address here is to see no owner's token.
+            raise ResourceError(f"{run} runs on {state['host']}: run this command there")
         token = RunFolder(run).read_token(OWNER)
         return cls(state["url"], token, pages_url=state.get("pages_url"))
 
@@ -209,7 +213,14 @@ class OwnerClient:
         return self._ask("POST", "/rollback", CordState, body)
 
     def _ask(self, method: str, path: str, form: type[T], body: Body | None = None) -> T:
-        return TypeAdapter(form).validate_json(self._send(method, path, body).content)
+        answer = self._send(method, path, body).content
+        try:
+            return TypeAdapter(form).validate_json(answer)
+        except ValidationError as error:
+            raise ResourceError(
+                f"what listens at {self.url} is not this run's label side, or of another version: "
+                "see `andon status`"
+            ) from error
 
     def _send(self, method: str, path: str, body: Body | None = None) -> httpx.Response:
         content = None if body is None else body.model_dump_json()

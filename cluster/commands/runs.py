@@ -92,9 +92,16 @@ def run(
     type=STORED,
     help="Go on from the checkpoint of this policy version. Default: the newest.",
 )
+@click.option(
+    "--driver-is-gone",
+    is_flag=True,
+    help="Of a run that was last on another machine: say that its process there is no more.",
+)
 @set_option
 @one_line_errors
-def resume(run: Path, from_version: int | None, overrides: tuple[str, ...]) -> None:
+def resume(
+    run: Path, from_version: int | None, driver_is_gone: bool, overrides: tuple[str, ...]
+) -> None:
     """Go on with the run in folder RUN, which was stopped, was interrupted or died.
 
     All that was labelled is there; training goes on from the newest checkpoint, and what came after
@@ -103,9 +110,9 @@ def resume(run: Path, from_version: int | None, overrides: tuple[str, ...]) -> N
 
     Example: andon resume runs/demo-1 --set rollouts.num_actors=3
     """
-    from cluster.watching.status import is_going_on
+    from cluster.watching.status import has_driver
 
-    if is_going_on(run):
+    if has_driver(run, unseen_is_gone=driver_is_gone):
         click.echo(f"{run} goes on by itself; see `andon status`")
         return
     from cluster.run import resume_to_end

@@ -30,7 +30,7 @@ def refuse_nan(
 ) -> float | None:
     """Refuse NaN, which is in every range of click's; with it no waiting would ever end."""
     if value is not None and math.isnan(value):
-        raise click.BadParameter("want a number of seconds")
+        raise click.BadParameter("want a number, not NaN")
     return value
 
 

@@ -10,6 +10,7 @@ from cluster.run_folder import RunFolder
 from protocol.errors import InputError, MissingError
 from protocol.files import reading, writing
 from protocol.fits import FitRequest, RewardVersion
+from protocol.folders import versions_in
 from protocol.json_object import read_json_object
 from protocol.model_folder import CONFIG_FILE
 from reward_service.base_weights import base_folder
@@ -57,7 +58,7 @@ def find_bundle(reference: str) -> Path:
         if version is None and (path / MANIFEST_FILE).is_file():
             return path.absolute()
         root = RunFolder(path).rewards if RunFolder(path).state.exists() else path
-        kept = {int(each.name[1:]): each for each in root.glob("v[0-9]*")}
+        kept = {int(each.name[1:]): each for each in versions_in(root)}
         chosen = newest_bundle(root) if version is None else kept.get(version)
     if not kept or (version is None and chosen is None):
         raise MissingError(f"run.reward: {reference} holds no reward version; {MEND}")

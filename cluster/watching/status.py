@@ -16,7 +16,7 @@ from cluster.inert_text import inert, shell_word
 from cluster.metrics.jsonl_sink import read_metrics
 from cluster.run_folder import RunFolder
 from cluster.run_state import refuse_lack
-from protocol.errors import MissingError, UserError
+from protocol.errors import MissingError, ResourceError, UserError
 
 ENDED = ("finished", "stopped", "failed")
 OVER = (*ENDED, "dead")
@@ -47,6 +47,29 @@ def read_state(path: Path) -> dict[str, Any]:
 def is_going_on(path: Path) -> bool:
     """Return whether the run's own process is there and has not ended. Raises as `read_state`."""
     return read_state(path)["state"] not in OVER
+
+
+def has_driver(path: Path, *, unseen_is_gone: bool) -> bool:
+    """Return whether a run's own process is there, so that nobody else is to go on with it.
+
+    Args:
+        path: The run's folder.
+        unseen_is_gone: Take the process for gone where the run was last on another machine.
+
+    Raises:
+        ResourceError: It was last on another machine, and is not said to be gone.
+    """
+    state = read_state(path)
+    if state["state"] in OVER:
+        return False
+    if is_here(state):
+        return True
+    if unseen_is_gone:
+        return False
+    raise ResourceError(
+        f"{path} was last on {state['host']}, and whether it goes on there cannot be seen from "
+        "here: look there; if that machine or container is no more, give --driver-is-gone"
+    )
 
 
 def newest_running(runs: Path) -> Path:

@@ -11,6 +11,7 @@ from label_queue.exchange.preferences import Style, preference_lines
 from label_queue.exchange.record_lines import record_lines
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger_place import LedgerPlace
+from protocol.errors import InputError
 
 ExportForm = Literal["trl", "andon"]
 
@@ -41,12 +42,14 @@ def export_run(
     Raises:
         MissingError: There is no such ledger.
         InputError: It is no ledger, holds nothing to export, or chats and plain prompts though no
-            style is given; or `out` exists.
+            style is given; `out` exists; or the full record is to be only a part.
         ResourceError: The disk refuses.
     """
     ledger = SqlLedger.open_to_read(ledger_place)
     try:
         if form == "andon":
+            if style is not None or keep_all:
+                raise InputError("--style and --all are of --format trl: the full record has all")
             lines = record_lines(ledger)
         else:
             lines = preference_lines(

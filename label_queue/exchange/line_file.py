@@ -23,7 +23,10 @@ def write_lines(path: Path, lines: Iterable[bytes], *, force: bool = False) -> i
         ResourceError: The folder is missing or the disk refuses; then nothing is left behind.
     """
     with writing(path, MEND):
-        is_there = path.exists()
+        path = path.resolve()  # what a link points at is written, and the link stays
+        is_there, is_file = path.exists(), path.is_file()
+    if is_there and not is_file:
+        raise InputError(f"{path}: is no file; name one")
     if is_there and not force:
         raise InputError(f"{path}: is there already; name another file, or give --force")
     partial = path.with_name(f".{path.name}.partial")

@@ -187,6 +187,12 @@ def test_a_step_that_leaves_some_of_it_is_not(overrides: tuple[str, ...]) -> Non
     load_config(ROOT / "cluster/demo.toml", overrides)
 
 
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + (ROOT / "cluster/demo.toml").read_bytes())
+    assert load_config(path) == load_config(ROOT / "cluster/demo.toml")
+
+
 def test_a_number_too_long_to_read_in_the_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text("[run]\nseed = " + "9" * 5_000)

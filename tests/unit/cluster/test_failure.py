@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
 from cluster.failure import first_cause
-from protocol.errors import ActorDied, AndonError, DeploymentFailed
+from protocol.errors import ActorDied, AndonError, DeploymentFailed, InputError
 
 
 def test_an_error_of_a_group_raised_while_the_group_is_handled_is_the_first() -> None:
@@ -20,3 +22,15 @@ def test_what_was_raised_on_the_way_out_is_not() -> None:
 
 def test_none_of_ours_is_none() -> None:
     assert first_cause(ExceptionGroup("all", [OSError("a pipe"), ValueError("no")])) is None
+
+
+def test_what_an_error_stands_in_for_is_not_shown_in_its_place() -> None:
+    def read() -> None:
+        try:
+            raise InputError("want postgresql://")
+        except InputError as error:
+            raise InputError(f"LEDGER: {error}") from None
+
+    with pytest.raises(InputError) as told:
+        read()
+    assert str(first_cause(told.value)) == "LEDGER: want postgresql://"

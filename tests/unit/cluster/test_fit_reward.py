@@ -104,6 +104,11 @@ def test_what_is_not_there_is_named_with_its_mend(run: RunFolder, policy: Path) 
     assert refused("runs/demo-1", "--out", "once") == (
         "once already holds a fit; name another folder with --out"
     )
+    before = run.config.read_bytes()
+    assert refused("runs/demo-1", "--out", "runs/demo-1", "--set", "run.name=other") == (
+        "runs/demo-1 already holds a run; name another folder with --out"
+    )
+    assert run.config.read_bytes() == before
     run.config.unlink()
     assert "so nothing says how to fit" in refused("runs/demo-1")
 

@@ -87,12 +87,21 @@ def test_a_token_file_that_is_gone_is_named(live_run: Any) -> None:
         OwnerClient.of_run(live_run.folder.path)
 
 
+def test_whatever_listens_here_gets_no_token_of_a_run_elsewhere(live_run: Any) -> None:
+    live_run.folder.update_state(host="elsewhere")
+    with pytest.raises(ResourceError, match="runs on elsewhere: run this command there"):
+        OwnerClient.of_run(live_run.folder.path)
+    live_run.folder.update_state(url="https://andon.example.org")
+    OwnerClient.of_run(live_run.folder.path)  # a public address is the same from everywhere
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
         (httpx.ConnectError("refused"), r"no answer from http://run \(refused\)"),
         (httpx.ReadTimeout(""), r"no answer from http://run \(ReadTimeout\)"),
         (httpx.Response(502, text="<html>"), "the run answered 502 without saying why"),
+        (httpx.Response(200, text="<html>"), "http://run is not this run's label side"),
     ],
 )
 def test_no_answer_and_no_reason_are_one_line(

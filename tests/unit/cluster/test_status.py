@@ -15,9 +15,9 @@ import pytest
 
 from cluster.run_folder import RunFolder
 from cluster.watching import status
-from cluster.watching.status import describe, read_status
+from cluster.watching.status import describe, has_driver, read_status
 from protocol.cord import Pulled
-from protocol.errors import MissingError
+from protocol.errors import MissingError, ResourceError
 from tests.support.labels import make_cord
 
 
@@ -67,6 +67,18 @@ def test_a_process_that_took_the_run_s_number_later_is_not_the_run(folder: RunFo
 def test_a_run_on_another_host_is_taken_at_its_word(folder: RunFolder) -> None:
     folder.update_state(host="elsewhere", pid_started_at=0.0)
     assert read_status(folder.path)["state"] == "running"
+
+
+def test_a_run_that_was_last_elsewhere_is_gone_on_with_only_where_that_is_said_to_be_no_more(
+    folder: RunFolder,
+) -> None:
+    assert has_driver(folder.path, unseen_is_gone=True)  # it is seen
+    folder.update_state(host="elsewhere", pid_started_at=0.0)
+    with pytest.raises(ResourceError, match=r"was last on elsewhere.* give --driver-is-gone"):
+        has_driver(folder.path, unseen_is_gone=False)
+    assert not has_driver(folder.path, unseen_is_gone=True)
+    folder.update_state(state="stopped")
+    assert not has_driver(folder.path, unseen_is_gone=False)
 
 
 @pytest.mark.parametrize("state", status.ENDED)

@@ -59,6 +59,27 @@ def test_our_own_form_round_trips_byte_for_byte(
     reopened.close()
 
 
+@pytest.mark.parametrize("options", [{"style": "standard"}, {"keep_all": True}])
+def test_the_full_record_is_no_part_of_itself(
+    make_ledger: MakeLedger, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    with pytest.raises(InputError, match="are of --format trl"):
+        export_run(make_ledger(everything()), tmp_path / "out.jsonl", "andon", **options)
+
+
+def test_a_file_is_written_where_a_link_points_and_nothing_but_a_file(
+    make_ledger: MakeLedger, tmp_path: Path
+) -> None:
+    ledger, target, link = make_ledger(everything()), tmp_path / "target", tmp_path / "link"
+    link.symlink_to(target)
+    export_run(ledger, link, "andon")
+    assert link.is_symlink()
+    assert target.read_bytes()
+    for place in (tmp_path, Path("/dev/null")):
+        with pytest.raises(InputError, match="is no file"):
+            export_run(ledger, place, "andon", force=True)
+
+
 def training_set(place: LedgerPlace, seq: int) -> bytes:
     ledger = SqlLedger.open_to_read(place)
     queries = {query.query_id: query for query in ledger.queries()}
