@@ -18,7 +18,7 @@ from label_queue.intake.refusals import refusals
 MAX_HOOK_BYTES = 1024 * 1024
 """Bytes of a webhook, at most: it quotes the task and its texts."""
 ALL_HOOKS = "/hooks"
-"""Whose bodies they are counted as: no labeler's, and nobody is known before the signature is."""
+"""Name by which bodies on their way are counted: nobody is known before the signature is."""
 PASSED_ON = ("webhook-", "x-andon-")
 """Beginnings of header names that may prove something; cookies and tokens are not among them."""
 
