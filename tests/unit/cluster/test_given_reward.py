@@ -52,8 +52,10 @@ def test_a_name_that_leads_nowhere_says_what_there_is(written: Path, tmp_path: P
         find_bundle(f"{written}@9")
     with pytest.raises(MissingError, match="holds no reward version"):
         find_bundle(str(tmp_path / "nowhere"))
-    shutil.copytree(written / "v000001", written / "v000001.bak")
-    assert find_bundle(f"{written}@1") == written / "v000001"
+    kept = tmp_path / "kept"
+    shutil.copytree(written, kept)
+    shutil.copytree(written / "v000001", kept / "v000001.bak")
+    assert find_bundle(f"{kept}@1") == kept / "v000001"
     with pytest.raises(InputError, match="want a number after the @"):
         find_bundle(f"{written}@newest")
 
