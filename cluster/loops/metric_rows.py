@@ -72,7 +72,7 @@ class MetricRows:
 
     def drafted(self, num_alike: int) -> None:
         """Since the start or resume `num_alike` responses were set aside as like another."""
-        self._alike = {REDRAWN: self._num_alike_before + num_alike}
+        self._alike = {"labels/redrawn": self._num_alike_before + num_alike}
 
     def scoring_failed(self, count: int) -> None:
         """No score came for `count` rollouts, of episodes or candidates; they were dropped."""
@@ -192,7 +192,7 @@ class MetricRows:
             "throughput/learner_idle": 1.0 - learner.busy(until),
             "throughput/training_s": learner.seconds("step", until=until),
             "throughput/scoring_s": learner.seconds("scores", until=until),
-            **{name: self._clocks.total_s(what) for what, name in TIMED.items()},
+            "throughput/weight_sync_s": self._clocks.total_s("weight_sync"),
         }
 
     def _of_batch(self, scored: Sequence[ScoredRollout]) -> Row:

@@ -17,6 +17,7 @@ from protocol.errors import ActorDied, NotFinite
 from protocol.fault_points import Fault, FaultPlan, planned
 from protocol.messages import ExperienceBatch, PolicyVersion, StepReport
 from tests.support.controller_world import BATCH, World, small_config
+from tests.support.cord import release_shown
 from tests.support.one_thread import settle
 from tests.support.parts import FakeActor, FakeLearner
 from tests.unit.cluster.conftest import MakeWorld
@@ -140,7 +141,7 @@ async def test_a_rollback_takes_no_checkpoint_of_a_lost_line(make_world: MakeWor
     running = asyncio.ensure_future(controller.run())
     await settle()
     assert world.learner.restored == [0]
-    await world.people.queue.owner.release_cord("go on")
+    await release_shown(world.people.queue, "go on")
     await asyncio.wait_for(running, 5)
 
 

