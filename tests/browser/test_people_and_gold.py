@@ -174,7 +174,7 @@ async def test_gold_is_written_edited_retired_and_all_of_it_undone(
     olga = await come_in()
     cards = olga.page.locator("#gold .gold-card")
     await olga.page.get_by_role("button", name="Write gold").click()
-    await olga.page.get_by_label("Prompt").fill("2 + 2 =")
+    await olga.page.get_by_label("Prompt", exact=True).fill("2 + 2 =")
     for number, text in enumerate(("4", "5", "22", "fish"), start=1):
         await olga.page.get_by_label(f"Response {number}").fill(text)
     await olga.page.get_by_label("Which one is right?").select_option("Response 2")
@@ -232,7 +232,7 @@ async def test_what_the_server_refuses_is_said_in_the_dialog(
 ) -> None:
     olga = await come_in()
     await olga.page.get_by_role("button", name="Write gold").click()
-    await olga.page.get_by_label("Prompt").fill("2 + 2 =")
+    await olga.page.get_by_label("Prompt", exact=True).fill("2 + 2 =")
     await olga.page.locator("#decision").get_by_role("button", name="Ask it from now on").click()
     alert = olga.page.get_by_role("alert").filter(has_text="two are the same to who reads them")
     await expect(alert).to_be_visible()
