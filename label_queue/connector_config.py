@@ -28,6 +28,7 @@ def _check_url(url: str) -> str:
         raise ValueError(f"want http://HOST or https://HOST, got {url!r}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("take user, password, ? and # out of it: the token has its own setting")
+    parts.port  # noqa: B018 -- raises ValueError for what is no port
     return url.rstrip("/")
 
 
@@ -135,6 +136,12 @@ class JsonlConfig(ConnectorSection):
     tasks_path: AnyPath | None = None
     """Where open queries are appended, one a line; None: the program finds them elsewhere."""
     sweep_s: Seconds = 2.0
+
+    @model_validator(mode="after")
+    def _files_differ(self) -> Self:
+        if self.path == self.tasks_path:
+            raise ValueError("tasks_path: want another file than that of the answers")
+        return self
 
 
 class StreamSection(ConnectorSection):

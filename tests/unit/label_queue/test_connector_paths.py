@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from label_queue.connector_config import JsonlConfig
 from label_queue.connectors.jsonl_tail import JsonlConnector
@@ -48,3 +49,8 @@ def test_a_tool_s_user_who_can_be_no_labeler_is_refused() -> None:
     for user in ("bob smith", "ü", "u" * 64):
         with pytest.raises(InvalidLabel, match="can be no labeler"):
             labeler(user)
+
+
+def test_tasks_are_not_written_to_the_file_that_answers_are_read_from() -> None:
+    with pytest.raises(ValidationError, match="want another file than that of the answers"):
+        JsonlConfig(kind="jsonl", path=Path("x"), tasks_path=Path("x"))

@@ -218,6 +218,7 @@ def test_a_config_names_its_connectors() -> None:
         ({"url": "127.0.0.1:8080"}, "want http://HOST"),
         ({"url": "http://me:secret@host"}, "take user, password"),
         ({"url": "http://host/?token=secret"}, "take user, password"),
+        ({"url": "http://host:99999"}, "Port out of range"),
         ({"token": "secret"}, "token"),
         ({"token_env": "not a name"}, "token_env"),
         ({"kind": "prodigy"}, "label_studio"),
