@@ -109,6 +109,8 @@ class World:
         self.starts: list[Answer] = []
         self.told: list[str] = []
         self._published = FakeRewardTrainer()
+        self._is_missed = False
+        """Whether rank 1 does something else than to agree at this fit."""
         restarts = Restarts(
             RestartsConfig(max_restarts=max_restarts, first_pause_s=0.001),
             lambda part, cause: self.told.append(f"{part}: {cause}"),
@@ -120,7 +122,7 @@ class World:
         first = Rank(address=lambda: ("127.0.0.1", 1))
         second = Rank(
             advance=lambda: self.fits.pop(0)() if self.fits else None,
-            fit=lambda: self.fits.pop(0)() if self.fits else None,
+            fit=self._other_fit,
             start=lambda: self.starts.pop(0)() if self.starts else None,
         )
         first.answers["fit"] = lambda: self._fit(first)
@@ -130,10 +132,16 @@ class World:
 
     async def _fit(self, rank: Rank) -> RewardVersion:
         request: FitRequest = rank.calls[-1][1][0]
-        await asyncio.sleep(0.01)  # the other rank has died by now, if it does
+        await asyncio.sleep(0.01)  # the other rank has been asked by now
+        if self._is_missed:
+            await never()  # in a collective, to which the other does not come
         version = await self._published.fit(request)
         (self.root / f"v{version.version:06d}").mkdir(parents=True, exist_ok=True)
         return version
+
+    def _other_fit(self) -> Any:
+        self._is_missed = bool(self.fits)
+        return self.fits.pop(0)() if self.fits else None
 
     def starts_of(self, number: int) -> list[Any]:
         """Where each start of both ranks of a group went on from."""
