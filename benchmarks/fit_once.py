@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from learners.config import DeepSpeedConfig, RewardFitConfig
@@ -40,6 +41,24 @@ def fitted_once(
 
     `engine.join_ranks` comes first.
     """
+    with new_trainer(
+        policy=policy, model=model, fit=fit, deepspeed=deepspeed, reference=reference
+    ) as trainer:
+        version = trainer.fit(request)
+        assert version is not None, "the only rank answers"
+        return load_bundle(Path(version.path)).model
+
+
+@contextmanager
+def new_trainer(
+    *,
+    policy: Path,
+    model: RewardModelConfig,
+    fit: RewardFitConfig,
+    deepspeed: DeepSpeedConfig,
+    reference: Sequence[Sequence[int]],
+) -> Iterator[RewardTrainer]:
+    """Give a trainer of one rank, whose bundles go with it. Arguments as `fitted_once`'s."""
     with tempfile.TemporaryDirectory() as root:
         trainer = RewardTrainer(
             policy_path=policy,
@@ -51,8 +70,6 @@ def fitted_once(
             clock=time.monotonic,
         )
         try:
-            version = trainer.fit(request)
+            yield trainer
         finally:
             trainer.close()
-        assert version is not None, "the only rank answers"
-        return load_bundle(Path(version.path)).model

@@ -12,9 +12,7 @@ by the policy of the run, which climbed the run's own reward.
 
 from __future__ import annotations
 
-import argparse
 import random
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +20,8 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.reward_order import HOST, are_in_order, labelled, read, say
+from benchmarks.fit_once import new_trainer
+from benchmarks.reward_order import HOST, are_in_order, labelled, read, say, variants_parser
 from cluster.alone.fit_reward import at_one_rank
 from cluster.config import RunConfig
 from cluster.config_file import load_config
@@ -32,7 +31,6 @@ from label_queue.folds.view import LedgerView
 from label_queue.schedule import LabelSchedule
 from label_queue.simulated.gold.registry import gold_of
 from learners.engine import free_port, join_ranks, leave_ranks
-from learners.reward_fit import RewardTrainer
 from protocol.fits import Comparison, FitKind, FitRequest, RewardVersion
 from reward_service.bundle import load_bundle
 
@@ -95,16 +93,13 @@ def judged(
     gold = gold_of(config.gold)
     found: list[list[bool]] = [[] for _ in range(NUM_STRETCHES)]
     seconds = {"refit": 0.0, "warm": 0.0}
-    with tempfile.TemporaryDirectory() as root:
-        trainer = RewardTrainer(
-            policy_path=policy,
-            model=config.reward_model,
-            fit=config.reward_fit,
-            deepspeed=config.reward_trainer,
-            root=Path(root),
-            reference_sequences=whole.reference_sequences,
-            clock=time.monotonic,
-        )
+    with new_trainer(
+        policy=policy,
+        model=config.reward_model,
+        fit=config.reward_fit,
+        deepspeed=config.reward_trainer,
+        reference=whole.reference_sequences,
+    ) as trainer:
         live: RewardVersion | None = None
         for fit in fits(config, labels):
             started = time.process_time()
@@ -114,20 +109,12 @@ def judged(
             model = load_bundle(Path(live.path)).model
             stretch = fit.num_labels * NUM_STRETCHES // len(labels)
             found[stretch] += are_in_order(model, fit.then, view, gold)
-        trainer.close()
     return found, sum(seconds.values()), seconds["refit"]
 
 
 def main() -> None:
     """Run from the command line; see the module."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", type=Path, help="a run's folder")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="a variant of the config"
-    )
-    chosen = parser.parse_args()
+    chosen = variants_parser(__doc__).parse_args()
     folder = RunFolder(chosen.run)
     view, policy = labelled(folder)
     join_ranks(0, 1, HOST, free_port(HOST))

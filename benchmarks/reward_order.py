@@ -100,17 +100,23 @@ def labelled(run: RunFolder) -> tuple[LedgerView, Path]:
     return view, Path(json.loads(run.state.read_text())["policy_path"])
 
 
-def main() -> None:
-    """Run from the command line; see the module."""
+def variants_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of a run and of variants of its config."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, help="a run's folder")
-    parser.add_argument("--labels", type=int, nargs="+", default=[256, 500, 750])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a variant of the config"
     )
+    return parser
+
+
+def main() -> None:
+    """Run from the command line; see the module."""
+    parser = variants_parser(__doc__)
+    parser.add_argument("--labels", type=int, nargs="+", default=[256, 500, 750])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     chosen = parser.parse_args()
     folder = RunFolder(chosen.run)
     view, policy = labelled(folder)

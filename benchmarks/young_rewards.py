@@ -12,7 +12,6 @@ reward bundles, as the demo does.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from statistics import fmean
 from benchmarks.fit_once import LIMITS
 from benchmarks.label_efficiency.arms import Drawn
 from benchmarks.label_efficiency.sampling import Sampler
-from benchmarks.reward_order import HOST, say
+from benchmarks.reward_order import HOST, say, variants_parser
 from cluster.config import RunConfig
 from cluster.config_file import load_config
 from cluster.loops.drafting import draw_prompts
@@ -144,15 +143,9 @@ class Alone:
 
 def main() -> None:
     """Run from the command line; see the module."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", type=Path, help="a run's folder")
+    parser = variants_parser(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--steps", type=int, default=24)
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="a variant of the config"
-    )
     chosen = parser.parse_args()
     run = read_run(chosen.run)
     join_ranks(0, 1, HOST, free_port(HOST))

@@ -199,11 +199,6 @@ class OwnerClient:
 
     def release_cord(self, reason: str, pull_id: str | None = None) -> CordState:
         """Take one reason away, the one shown unless another is named; return how it hangs then."""
-        if pull_id is None:
-            cord = self.overview().cord
-            if not cord.reasons:
-                return cord
-            pull_id = cord.reasons[0].pull_id
         body = _checked(Release, reason=reason, pull_id=pull_id)
         return self._ask("POST", "/cord/release", CordState, body)
 

@@ -20,9 +20,6 @@ from protocol.ports import MetricSink
 Row = dict[str, float]
 HIGHEST = 3
 """Nodes of long texts that stand this high, or higher, are one in metrics."""
-REDRAWN = "labels/redrawn"
-TIMED: Mapping[str, str] = {"weight_sync": "throughput/weight_sync_s"}
-"""The metric of each total that `Timekeeper.timing` keeps. No recording has them."""
 
 
 class MetricRows:
@@ -61,14 +58,15 @@ class MetricRows:
         for row in rows:
             self._latest.update(row)
         self._num_unscored = num_unscored
-        self._num_alike_before = self._latest.get(REDRAWN, 0.0)
-        self._alike = {REDRAWN: self._num_alike_before} if REDRAWN in self._latest else {}
+        if "labels/redrawn" in self._latest:
+            self._num_alike_before = self._latest["labels/redrawn"]
+            self.drafted(0)
         self._reward_version = int(self._latest.get("reward_model/version", 0))
         self._policy_version = int(self._latest.get("policy/version", 0))
 
     def timed_s(self) -> dict[str, float]:
-        """Return the totals that `Timekeeper.timing` kept, as last written, in seconds."""
-        return {what: self._latest.get(name, 0.0) for what, name in TIMED.items()}
+        """Return what `Timekeeper.timing` kept, as last written, seconds: no recording has it."""
+        return {"weight_sync": self._latest.get("throughput/weight_sync_s", 0.0)}
 
     def drafted(self, num_alike: int) -> None:
         """Since the start or resume `num_alike` responses were set aside as like another."""

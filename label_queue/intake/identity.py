@@ -138,13 +138,6 @@ async def require_overseer(identity: Annotated[Identity, Depends(identify)]) -> 
     return identity
 
 
-async def require_owner(identity: Annotated[Identity, Depends(identify)]) -> Identity:
-    """Return an owner, or raise Forbidden."""
-    if identity.role != "owner":
-        raise Forbidden("only the run's owner may do this: ask them")
-    return identity
-
-
 async def oversee(
     request: Request, identity: Annotated[Identity, Depends(require_overseer)]
 ) -> Identity:
@@ -153,16 +146,18 @@ async def oversee(
     return identity
 
 
-async def decide(
-    request: Request, identity: Annotated[Identity, Depends(require_owner)]
+async def require_owner(
+    request: Request, identity: Annotated[Identity, Depends(identify)]
 ) -> Identity:
-    """Return an owner, whose request is counted. Raises TooFast above the rate."""
+    """Return an owner, whose request is counted. Raises Forbidden; TooFast above the rate."""
+    if identity.role != "owner":
+        raise Forbidden("only the run's owner may do this: ask them")
     await people_of(request).count_request(identity.labeler_id)
     return identity
 
 
 Labeler = Annotated[str, Depends(identify_labeler)]
-Owner = Annotated[Identity, Depends(decide)]
+Owner = Annotated[Identity, Depends(require_owner)]
 """Who may do what only an owner may."""
 Overseer = Annotated[Identity, Depends(oversee)]
 """Who may see what an observer may."""
