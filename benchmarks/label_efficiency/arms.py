@@ -46,8 +46,6 @@ class Arm:
     until the KL is at its target."""
     kl_target: float = 8.0
     """Nats; where β is moved."""
-    first_beta: float = 0.12
-    """β before it is moved."""
     is_direct: bool = False
     """Whether the gold score itself is the reward, and nobody is asked."""
     objective: Literal["decoupled", "naive"] = "decoupled"
@@ -57,6 +55,16 @@ class Arm:
     """Share of the words that the gold score turns on that labelers mark; 0: nobody marks."""
     mark_coefficient: float = 0.0
     """What PPO pays a token for its mark value, where there are marks."""
+
+    @property
+    def first_beta(self) -> float:
+        """β before it is moved: where a normal reward of variance 1 has the KL at its target.
+
+        ρ reweighted by e^{r/β} has KL 1/(2β²) there. In so few episodes the controller moves β by a
+        factor of three at most. The same for gold and for learned rewards, which both have variance
+        1 on ρ's responses.
+        """
+        return 1 / math.sqrt(2 * self.kl_target)
 
     @property
     def name(self) -> str:
@@ -104,24 +112,15 @@ FREE = {arm.name: arm for arm in (Arm(mode=mode, is_free=True) for mode in ("off
 """Arms in which the reward may be over-optimised, by name."""
 TARGETS = (2.0, 4.0, 8.0)
 DIRECT = {
-    arm.name: arm
-    for arm in (
-        Arm(mode="fixed", is_direct=True, kl_target=kl, first_beta=1 / math.sqrt(2 * kl))
-        for kl in TARGETS
-    )
+    arm.name: arm for arm in (Arm(mode="fixed", is_direct=True, kl_target=kl) for kl in TARGETS)
 }
-"""Arms whose reward is the gold score itself, by name.
-
-β starts where a normal reward of variance 1 has the KL at its target: ρ reweighted by e^{r/β} has
-KL 1/(2β²). In so few episodes the controller moves it by a factor of three at most.
-"""
+"""Arms whose reward is the gold score itself, by name."""
 LAGS = (0, 1, 2, 4, 8, None)
 NOISES = (0.25, 0.5, 1.0)
 STALE = {
     (objective, lag): Arm(
         mode="fixed",
         is_direct=True,
-        first_beta=0.25,
         objective=objective,
         drawn=Drawn(lag=lag),
     )
@@ -133,7 +132,6 @@ MISMATCHED = {
     (is_weighed, noise): Arm(
         mode="fixed",
         is_direct=True,
-        first_beta=0.25,
         drawn=Drawn(noise=noise, tells_noise=is_weighed),
     )
     for is_weighed in (True, False)

@@ -17,6 +17,7 @@ def train(
     *,
     next_batch: Callable[[int], ExperienceBatch],
     draw_last: Callable[[], Sequence[Rollout]],
+    kl: Callable[[Sequence[Rollout]], float],
     gold: Callable[[Rollout], float],
 ) -> dict[str, Any]:
     """Train to the end, and return the curve: rows of episodes, labels, KL, gold and score.
@@ -26,6 +27,8 @@ def train(
         num_steps: PPO steps.
         next_batch: Returns a step's batch; `learned_through` is the labels there are by then.
         draw_last: Draws responses of the policy at the end.
+        kl: How far from ρ the policy that drew them is, nats a response. The rows have what the
+            learner saw, and steered by: that is of the policies that drew its batches.
         gold: The hidden score.
     """
     started, rows = time.monotonic(), []
@@ -42,9 +45,10 @@ def train(
                 "score": fmean(each.score.value for each in batch.rollouts),
             }
         )
+    last = draw_last()
     return {
-        "gold": fmean(map(gold, draw_last())),
-        "kl": fmean(row["kl"] for row in rows[-5:]),
+        "gold": fmean(map(gold, last)),
+        "kl": kl(last),
         "labels": rows[-1]["labels"],
         "seconds": time.monotonic() - started,
         "rows": rows,

@@ -42,6 +42,7 @@ class DirectRun:
             self._episodes // BATCH,
             next_batch=self._next_batch,
             draw_last=self._draw_last,
+            kl=self._sampler.kl,
             gold=self._gold,
         )
         self._learner.close()

@@ -42,6 +42,7 @@ class Sampler:
         end: EndRule = EVERY_TOKEN,
     ) -> None:
         self._model = load_causal_model(policy).eval()
+        self._policy = policy
         self._tokenizer = tokenizer
         self._generator = torch.Generator().manual_seed(seed)
         self._how = drawn
@@ -96,6 +97,24 @@ class Sampler:
             prompts, torch.cat(tokens, 1).tolist(), torch.cat(logprobs, 1).tolist(), strict=True
         )
         return [self._rollout(*each) for each in drawn]
+
+    @torch.no_grad()
+    def kl(self, rollouts: Sequence[Rollout]) -> float:
+        """Return KL(π‖ρ) of a whole response, nats, where the π that draws now drew these.
+
+        Each token's is summed over all tokens that could have been drawn, instead of being read off
+        the one that was: less noise, the same mean.
+
+        Args:
+            rollouts: Of prompts that have as many tokens each.
+        """
+        ids = torch.tensor([each.prompt.token_ids + each.token_ids for each in rollouts])
+        first = len(rollouts[0].prompt.token_ids) - 1
+        ours, rho = (
+            model(input_ids=ids).logits[:, first:-1].float().log_softmax(dim=-1)
+            for model in (self._model, load_causal_model(self._policy).eval())
+        )
+        return float((ours.exp() * (ours - rho)).sum(dim=(1, 2)).mean())
 
     def _rollout(
         self, prompt: Prompt, token_ids: Sequence[int], logprobs: Sequence[float]

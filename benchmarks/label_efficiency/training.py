@@ -94,6 +94,7 @@ def make_learner(
             batch_size=BATCH,
             lr=1e-3,
             lr_schedule="constant",
+            whiten_rewards=False,  # scaled, a trunk as small as this one is wrecked by its critic
             affirmative_nudge=arm.nudge,
             mark_coefficient=arm.mark_coefficient,
             objective=arm.objective,
@@ -165,6 +166,7 @@ class Run:
             model=RewardModelConfig(
                 num_heads=PARTICLES,
                 heads="epistemic",
+                pooling="mean",  # so small a trunk learns from fewer labels so, as in the demo
                 num_normalisation_samples=len(reference),
                 marks=MarksConfig() if arm.mark_share else None,
             ),
@@ -184,6 +186,7 @@ class Run:
             self._episodes // BATCH,
             next_batch=self._next_batch,
             draw_last=lambda: self._sampler.draw(self._drawn_prompts(NUM_LAST)),
+            kl=self._sampler.kl,
             gold=self._gold,
         )
         self.close()

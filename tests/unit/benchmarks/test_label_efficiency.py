@@ -5,15 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.label_efficiency import world as worlds
 from benchmarks.label_efficiency.__main__ import labels_to_reach, table
 from benchmarks.label_efficiency.arms import ARMS, BASELINE
 from benchmarks.label_efficiency.over_optimisation import fitted
+from benchmarks.label_efficiency.sampling import Sampler
 from benchmarks.label_efficiency.training import Run
 from benchmarks.label_efficiency.world import GOLDS, PROMPT_TOKENS, World, base_name
 from protocol.messages import Prompt
-from reward_service.pretrained import load_tokenizer
+from reward_service.pretrained import load_causal_model, load_tokenizer
 from tests.support.plain_engine import PlainEngine
 from tests.support.tiny_model import save_tiny_model
 
@@ -72,6 +74,28 @@ def test_the_same_seed_gives_the_same_curve(
     )
     assert one["rows"] == same["rows"]
     assert one["rows"] != other["rows"]
+
+
+def test_the_distance_at_the_end_is_that_of_the_policy_that_draws(world: World) -> None:
+    sampler = Sampler(world.policy, world.tokenizer, seed=1)
+    prompts = list(world.prompts) * 200
+    assert sampler.kl(sampler.draw(prompts)) == pytest.approx(0.0, abs=1e-5)
+    torch.manual_seed(1)
+    moved = {
+        name: tensor + 0.02 * torch.randn_like(tensor)
+        for name, tensor in load_causal_model(world.policy).state_dict().items()
+    }
+    sampler.publish(1, moved)
+    drawn = sampler.draw(prompts)
+    ids = torch.tensor([each.prompt.token_ids + each.token_ids for each in drawn])
+    with torch.no_grad():
+        logits = load_causal_model(world.policy)(input_ids=ids).logits[:, PROMPT_TOKENS - 1 : -1]
+    of_rho = logits.log_softmax(dim=-1).gather(2, ids[:, PROMPT_TOKENS:, None]).sum(dim=(1, 2))
+    of_pi = torch.tensor([sum(each.behavior_logprobs) for each in drawn])
+    gain = of_pi - of_rho
+    error = float(gain.std()) / len(drawn) ** 0.5
+    assert sampler.kl(drawn) > 0.05
+    assert sampler.kl(drawn) == pytest.approx(float(gain.mean()), abs=4 * error)
 
 
 def test_an_address_is_worth_most_where_letters_are_wanted() -> None:
