@@ -124,8 +124,7 @@ class RewardFitting:
         return request if self._learns_marks else without_marks(request)
 
     async def _serve(self, version: RewardVersion, request: FitRequest) -> None:
-        await self._reward_guard.serve(version, request)
-        await self.tell(version)
+        await self._reward_guard.serve(version, request, self.tell)
 
     @asynccontextmanager
     async def _broken_off(self, request: FitRequest) -> AsyncIterator[None]:

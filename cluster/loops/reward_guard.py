@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from cluster.guards.guards import PULLER, Guards
 from cluster.guards.reward_turned import TwiceScored
@@ -24,7 +24,9 @@ from protocol.ports import Learner, RewardService
 FORCED_REFIT = "forced_refit"
 """The name under which it pulls the cord."""
 NUM_COMPARED = 256
-"""How many of the newest sequences old and new rewards are compared on."""
+"""How many of the newest sequences a forced refit and the reward before it are compared on."""
+NUM_LOOKED_AT = 128
+"""How many for any other version, whose comparison nobody waits for."""
 LEAST_COMPARED = 16
 """Sequences below which a correlation says nothing; the policy has hardly been trained then."""
 
@@ -93,8 +95,16 @@ class RewardGuard:
             await self._is_settled.wait()  # cleared again, it may be, before this wakes
         return self.num_forced
 
-    async def serve(self, version: RewardVersion, request: FitRequest) -> None:
-        """Swap a version in; of a forced refit, judge it before another step is taken.
+    async def serve(
+        self,
+        version: RewardVersion,
+        request: FitRequest,
+        tell: Callable[[RewardVersion], Awaitable[None]],
+    ) -> None:
+        """Swap a version in and tell of it; judge a forced refit before another step is taken.
+
+        Any other version is told of first: what it says of recent responses is held against the
+        one before it while the next is made.
 
         Raises NotFinite where a replica will not take it, and the version before it stays.
         """
@@ -105,15 +115,15 @@ class RewardGuard:
                 await self._serve_forced(version, request)
             finally:
                 self._is_settled.set()
+            await tell(version)
             await self._guards.reward_served(version)
             return
-        config = self._guards.config.reward_turned
-        recent = list(self._recent) if config.is_on else []
-        is_compared = len(recent) >= config.least_responses
-        before = await self._scores_before(recent) if is_compared else []
+        recent = self._looked_at()
+        before = await self._scores_before(recent)
         await self._swap(version)
         if request.is_sole:
             self.least_version = version.version
+        await tell(version)
         after = await self._scores(_rollouts(recent)) if before else []
         responses = [
             TwiceScored(
@@ -125,6 +135,19 @@ class RewardGuard:
             for each, old, new in zip(recent, before, after, strict=bool(before and after))
         ]
         await self._guards.reward_served(version, responses)
+
+    def _looked_at(self) -> list[ScoredRollout]:
+        """Return what two versions are compared on; none where that would say nothing.
+
+        What the live version scored in any case, where that is enough.
+        """
+        config = self._guards.config.reward_turned
+        if not config.is_on or len(self._recent) < config.least_responses:
+            return []
+        own = [each for each in self._recent if each.score.reward_version == self._version]
+        if len(own) >= config.least_responses:
+            return own[-max(NUM_LOOKED_AT, config.least_responses) :]
+        return list(self._recent)[-config.least_responses :]
 
     async def _serve_forced(self, version: RewardVersion, request: FitRequest) -> None:
         recent = list(self._recent)

@@ -21,8 +21,8 @@ from label_queue.quality.reliability import reliabilities
 from protocol.fits import Comparison
 from protocol.labels import ComparisonQuery, LabelEvent
 
-NICENESS = 5
-"""Labels come first."""
+NICENESS = 2
+"""Labels come first, but a reward waits for this."""
 
 
 class Judged:

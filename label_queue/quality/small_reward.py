@@ -185,7 +185,7 @@ def fit_reward(
     """Return θ that maximises Σ w·log(a·p + (1 − a)/K) − penalty/2·|θ|², [D].
 
     p is softmax(Xθ) at the one chosen: the reward trainer's own likelihood, with a linear reward.
-    Deterministic.
+    θ is 0 in every bucket that no text has, so only the others are searched. Deterministic.
 
     Args:
         choices: All choices.
@@ -193,8 +193,10 @@ def fit_reward(
         weights: [C]; 0 leaves a choice out.
         reliability: [C], a of who chose.
         penalty: Of L2.
-        start: [D], where L-BFGS begins.
+        start: [D], where L-BFGS begins, in the buckets that texts have.
     """
+    used = np.unique(features.indices)
+    features = features[:, used]
     transposed = features.T.tocsr()
     noise = (1.0 - reliability) / choices.sizes
 
@@ -208,6 +210,12 @@ def fit_reward(
         return float(loss), penalty * theta - transposed @ slope
 
     found = minimize(
-        objective, start, jac=True, method="L-BFGS-B", options={"maxiter": MAX_STEPS, "gtol": 1e-3}
+        objective,
+        start[used],
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": MAX_STEPS, "gtol": 1e-3},
     )
-    return np.asarray(found.x, dtype=np.float64)
+    theta = np.zeros_like(start)
+    theta[used] = found.x
+    return theta

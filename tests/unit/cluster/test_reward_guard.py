@@ -54,6 +54,7 @@ class World:
         )
         self.guard = RewardGuard(self.service, self.people.loop, self.learner, journal, guards)
         self.trainer = FakeRewardTrainer()
+        self.told: list[int] = []
 
     def remember(self, count: int = LEAST_COMPARED) -> None:
         for number in range(count):
@@ -67,12 +68,15 @@ class World:
 
         self.service.value = value
 
+    async def tell(self, version: RewardVersion) -> None:
+        self.told.append(version.version)
+
     async def cord(self) -> CordState:
         return await self.people.loop.cord()
 
     async def serve(self, fit: FitRequest) -> RewardVersion:
         version = await self.trainer.fit(fit)
-        await asyncio.wait_for(self.guard.serve(version, fit), 5)
+        await asyncio.wait_for(self.guard.serve(version, fit, self.tell), 5)
         return version
 
 
@@ -179,13 +183,8 @@ async def test_any_version_that_goes_against_the_one_before_it_stops_the_line(wo
     ]
 
 
-async def test_what_the_live_reward_has_scored_is_not_scored_again_before_a_swap(
-    world: World,
-) -> None:
-    await world.serve(request(is_forced=False))
-    world.remember(64)
-    world.guard.remember([make_scored(value=0.5, reward_version=0)])
-    world.service.value = lambda version, _: {1: 0.25, 2: 2.0}[version]
+def count_scored(world: World) -> list[int]:
+    """Return how many sequences each call scores from now on."""
     score, asked = world.service.score, []
 
     async def counted(sequences: Sequence[Sequence[int]]) -> list[Score]:
@@ -193,8 +192,43 @@ async def test_what_the_live_reward_has_scored_is_not_scored_again_before_a_swap
         return await score(sequences)
 
     world.service.score = counted  # type: ignore[method-assign]
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("by_the_live_one", "by_others", "asked"),
+    [(64, 1, [64]), (200, 30, [128]), (60, 10, [10, 64]), (60, 3, [])],
+)
+async def test_versions_are_compared_on_what_the_live_one_scored_in_any_case(
+    world: World, by_the_live_one: int, by_others: int, asked: list[int]
+) -> None:
+    await world.serve(request(is_forced=False))
+    for number in range(by_the_live_one + by_others):
+        version = int(number < by_the_live_one)
+        world.guard.remember([make_scored(value=0.25, reward_version=version)])
+    world.service.value = lambda version, _: {1: 0.25, 2: 2.0}[version]
+    counted = count_scored(world)
     await world.serve(replace(request(is_forced=False), ledger_seq=99))
-    assert asked == [1, 65]
+    assert counted == asked
+
+
+async def test_a_version_is_told_of_before_it_is_compared_and_a_forced_refit_after(
+    world: World,
+) -> None:
+    world.remember(64)
+    score = world.service.score
+
+    async def watched(sequences: Sequence[Sequence[int]]) -> list[Score]:
+        if world.service.version == 1:
+            assert world.told == [1]
+        if world.service.version == 2:
+            assert world.told == [1]
+        return await score(sequences)
+
+    world.service.score = watched  # type: ignore[method-assign]
+    await world.serve(request(is_forced=False))
+    await world.serve(request())
+    assert world.told == [1, 2]
 
 
 async def test_a_version_that_is_not_taken_lets_steps_go_on_and_says_so(world: World) -> None:
@@ -206,6 +240,7 @@ async def test_a_version_that_is_not_taken_lets_steps_go_on_and_says_so(world: W
         await world.serve(request())
     await asyncio.wait_for(world.guard.settled(), 5)
     assert world.guard.least_version == 0
+    assert world.told == []
 
 
 async def test_replicas_that_are_late_are_waited_for_once_more(world: World) -> None:
