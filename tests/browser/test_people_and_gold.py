@@ -17,7 +17,7 @@ from label_queue.oversight.gold_rows import GoldRow
 from label_queue.quality.gold_tasks import GoldTask
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
-from protocol.labels import GoldMade, GoldRetired
+from protocol.labels import Appointed, GoldMade, GoldRetired
 from tests.browser.conftest import PHONE, Enter, Visitor
 from tests.browser.test_accessibility import LOOKS, violations
 from tests.support.beside import events_written, written
@@ -129,6 +129,23 @@ async def test_a_link_is_made_for_an_observer_and_undone(
     assert {token.made_by for token in own} == {"olga"}
     ended = {each.token_sha256: each.actor for each in written(ledger, TokenRevocation)}
     assert {ended[token.token_sha256] for token in own} == {"olga"}
+
+
+async def test_a_judge_is_let_in_and_whoever_has_labelled_is_refused(
+    come_in: Enter, queue: LabelQueue, ledger: Path
+) -> None:
+    await choose(queue, "ann", 1)
+    olga = await come_in()
+    for name in ("dot", "ann"):
+        await olga.page.get_by_role("button", name="Add a labeler").click()
+        await olga.page.get_by_label("Name").fill(name)
+        await olga.page.locator("#decision").get_by_label("Role").select_option("judge")
+        await olga.page.get_by_role("button", name="Make the link").click()
+        if name == "dot":
+            await olga.page.get_by_role("button", name="Done").click()
+    await expect(olga.page.locator("#decision")).to_contain_text("has given a label already")
+    [appointed] = written(ledger, Appointed)
+    assert (appointed.labeler_id, appointed.actor) == ("dot", "olga")
 
 
 async def test_one_way_in_is_revoked_and_the_others_stay(come_in: Enter, queue: LabelQueue) -> None:

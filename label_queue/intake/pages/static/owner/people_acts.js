@@ -11,6 +11,11 @@ const MAY = {
   observer: "Observer: sees this page, and does nothing",
   owner: "Owner: may do all that is done on this page, and label",
 };
+const JUDGE = "judge";
+const MAY_AT_FIRST = {
+  ...MAY,
+  [JUDGE]: "Judge: a labeler of whom nothing is ever learned. This stays so",
+};
 
 /** @param {string} id @param {string} act */
 export function labelerPath(id, act) {
@@ -18,12 +23,13 @@ export function labelerPath(id, act) {
 }
 
 /**
- * Return a choice among the roles.
+ * Return a choice among roles.
  * @param {string} id
+ * @param {Record<string, string>} roles
  * @param {string} chosen
  */
-function roleField(id, chosen) {
-  return element("select", { id }, ...Object.entries(MAY).map(([value, text]) =>
+function roleField(id, roles, chosen) {
+  return element("select", { id }, ...Object.entries(roles).map(([value, text]) =>
     element("option", { value, selected: value === chosen }, text)));
 }
 
@@ -41,9 +47,9 @@ export function peopleActs(reload) {
     await reload();
   };
 
-  /** @param {string} id @param {string} [role] theirs as it is, unless it is said */
-  const admit = async (id, role) => {
-    const admission = await send("POST", "/owner/labelers", { labeler_id: id, ...(role === undefined ? {} : { role }) });
+  /** @param {string} id @param {{role?: string, judges?: boolean}} as theirs as it is, unless it is said */
+  const admit = async (id, as = {}) => {
+    const admission = await send("POST", "/owner/labelers", { labeler_id: id, ...as });
     byId("admission-heading").textContent = `A link for ${admission.labeler_id}`;
     byId("admission-link").value = meta("andon-links-at") + admission.link;
     byId("admission-token").value = admission.token;
@@ -63,7 +69,7 @@ export function peopleActs(reload) {
         type: "text", id: "new-name", required: true, maxlength: 64, autocomplete: "off",
         pattern: "[A-Za-z0-9][A-Za-z0-9._@:+\\-]*", title: "Letters, digits and . _ @ : + -",
       });
-      const role = roleField("new-role", "labeler");
+      const role = roleField("new-role", MAY_AT_FIRST, "labeler");
       decide({
         heading: "Add a labeler",
         text: "They get a link that opens their page once.",
@@ -73,7 +79,7 @@ export function peopleActs(reload) {
           element("label", { for: "new-name" }, "Name"), name,
           element("label", { for: "new-role" }, "Role"), role,
         ],
-        act: () => admit(name.value, role.value),
+        act: () => admit(name.value, role.value === JUDGE ? { role: "labeler", judges: true } : { role: role.value }),
       });
     },
 
@@ -91,7 +97,7 @@ export function peopleActs(reload) {
     /** @param {any} person */
     changeRole(person) {
       const [id, before] = [person.labeler_id, person.role];
-      const role = roleField("next-role", before);
+      const role = roleField("next-role", MAY, before);
       decide({
         heading: `Change ${id}'s role?`,
         text: "It holds at once, by whatever they come. What they have labelled stays.",
