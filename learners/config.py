@@ -98,6 +98,10 @@ class LearnerConfig(DeepSpeedConfig):
     """The policy's learner: an engine that keeps checkpoints."""
 
     checkpoint: CheckpointConfig = CheckpointConfig()
+    niceness: int = Field(default=5, ge=0, le=19)
+    """How far its ranks stand back on the cores of a CPU, where they train on one: they take all
+    that is left there, and whatever else wants some wants little, and is waited for. Of no
+    consequence with a GPU. [own]"""
     ema: EMAConfig | None = None
     """The average that is kept beside the weights, 4 bytes more a weight that is trained, and saved
     with the last policy; None: none is."""

@@ -147,6 +147,8 @@ class LearnerRank(Rank):
             InputError: It cannot be trained here.
             BundleCorrupt: The file of pretraining text is not what was written.
         """
+        import torch
+
         from learners.ppo import PPOLearner
         from learners.pretraining import PretrainingBlocks
 
@@ -176,6 +178,8 @@ class LearnerRank(Rank):
             store=store,
         )
         self._first = self._learner.announce()
+        if not torch.cuda.is_available():
+            os.nice(self._config.niceness)
         return self._first
 
     def step(self, batch: ExperienceBatch) -> StepReport | None:

@@ -19,7 +19,7 @@ from cluster.starting.ranks import RankGroup
 from cluster.starting.remote import RemoteLearner, RemoteRewardTrainer, said
 from cluster.supervision.config import RestartsConfig
 from cluster.supervision.restarts import Restarts
-from learners.config import BaseModelConfig, PolicyConfig, SupervisedConfig
+from learners.config import BaseModelConfig, LearnerConfig, PolicyConfig, SupervisedConfig
 from learners.shell import LearnerRank, Rank, RewardTrainerRank, SupervisedRank
 from learners.weights import ObjectStorePublisher, SharedMemoryPublisher
 from protocol.errors import VersionError
@@ -87,6 +87,10 @@ def test_learner(ray_session: None, tiny_model: Path, tmp_path: Path, transport:
     ]
     policy = said(call(ranks, LearnerRank.start, *meet(ranks), inputs.PROBE))
     assert policy.version == 0
+    # It stands back for whatever else wants these cores.
+    pids = ray.get([rank.send(LearnerRank.pid) for rank in ranks])
+    stands_back = min(19, psutil.Process().nice() + LearnerConfig().niceness)
+    assert {psutil.Process(pid).nice() for pid in pids} == {stands_back}
     assert probe_of(tiny_model) == pytest.approx(policy.probe.logprobs, abs=1e-4)
 
     report = said(call(ranks, LearnerRank.step, inputs.experience_batch(0)))
