@@ -12,7 +12,7 @@ from cluster.commands.owner_client import OwnerClient
 from cluster.watching.status import describe, read_status
 from tests.support.run_process import REPOSITORY, RunProcess, save_inputs
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.long]
 
 STARTUP = REPOSITORY / "benchmarks" / "guard_injections" / "startup"
 LABELER = 'labelers=[{name = "robot", seconds_per_label = 0.05}]'

@@ -23,7 +23,7 @@ from tests.support.patience import PATIENCE_S
 from tests.support.processes import line_of
 from tests.support.run_process import RunProcess, andon, save_inputs
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.long]
 
 MAX_POLICY_LAG, BATCH = 2, 16
 LONG = (

@@ -15,7 +15,7 @@ from tests.support.outside_labeler import OutsideLabeler
 from tests.support.patience import PATIENCE_S
 from tests.support.run_process import RunProcess, andon, save_inputs
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.long]
 
 DISK_BYTES = 512 * 2**20
 SETTINGS = (

@@ -89,6 +89,7 @@ def test_a_run_whose_whole_group_is_told_to_end_while_it_trains(start: Start) ->
     assert assert_ledger_is_whole(run) > 0
 
 
+@pytest.mark.long
 def test_ctrl_c_while_the_parts_are_starting(start: Start) -> None:
     run = start(UNHURRIED)
     run.wait_for(lambda: bool(run.named("ray::LearnerRank")), "a part that starts")
@@ -141,6 +142,7 @@ def test_a_rollout_actor_that_hangs_does_not_keep_a_run_from_stopping(start: Sta
     assert shared_memory(run) == []
 
 
+@pytest.mark.long
 def test_a_driver_that_does_not_react_is_killed_when_it_is_to_stop_now(start: Start) -> None:
     run = start()
     run.wait_for(lambda: bool(run.named("ray::LearnerRank")), "a part that starts")
@@ -153,6 +155,7 @@ def test_a_driver_that_does_not_react_is_killed_when_it_is_to_stop_now(start: St
     run.wait_for_silence(timeout_s=20)
 
 
+@pytest.mark.long
 def test_a_run_whose_engine_dies_and_that_may_start_none_again_says_so_and_ends(
     start: Start,
 ) -> None:

@@ -20,7 +20,7 @@ from tests.support.patience import PATIENCE_S
 from tests.support.run_process import andon
 from tests.support.small_task import run_small
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.long]
 
 SETTINGS = (
     "labels.total=24",

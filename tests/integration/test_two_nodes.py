@@ -28,6 +28,7 @@ from tests.support.two_nodes import can_be_apart, two_nodes_started
 
 pytestmark = [
     pytest.mark.timeout(1800),
+    pytest.mark.long,
     # Serve's own, when it is imported.
     pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20"),
 ]
