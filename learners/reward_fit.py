@@ -240,7 +240,13 @@ class RewardTrainer:
         learned = self._learned | {each.query_id for each in request.comparisons}
         version = self._versions.write(
             self._live(),
-            RewardVersion.answering(request, version=number, fit_seconds=seconds, metrics=metrics),
+            RewardVersion.answering(
+                request,
+                version=number,
+                fit_seconds=seconds,
+                learned_scales=(self._training_gain / self._live().module.gain).tolist(),
+                metrics=metrics,
+            ),
             Learned(
                 request=request,
                 query_ids=learned,

@@ -5,6 +5,7 @@ A fit learns a training set, which is a pure function of the ledger up to a sequ
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
@@ -98,6 +99,9 @@ class RewardVersion:
     """Sequence numbers of the labels in the fit's own list, e.g. ((1, 8), (11, 11)): of a refit all
     that it learned, of a warm update the new ones and those replayed; None in ledgers that do not
     say."""
+    learned_scales: tuple[float, ...] = ()
+    """[M], what each head's served score is multiplied by to be at the scale at which it learned,
+    where a label's likelihood is its softmax; empty in ledgers that do not say."""
     announced_at: float | None = None
     """When the label queue took note of it, Unix seconds on its clock; None before that, and in
     ledgers that do not say."""
@@ -109,6 +113,7 @@ class RewardVersion:
         *,
         version: int,
         fit_seconds: float,
+        learned_scales: Sequence[float] = (),
         metrics: dict[str, float] | None = None,
     ) -> Self:
         """Return what a fit has made of an order, before its bundle is written anywhere."""
@@ -123,5 +128,6 @@ class RewardVersion:
             labels_used=request.labels_used,
             fit_seconds=fit_seconds,
             metrics=metrics or {},
+            learned_scales=tuple(learned_scales),
             learned=as_ranges(each.seq for each in request.comparisons),
         )

@@ -128,6 +128,16 @@ class QueryDraft:
     """[num_candidates][M], scores of each head, where the selector needs them."""
     reward_version: int = 0
 
+    def at_scales(self, scales: Sequence[float]) -> QueryDraft:
+        """Return the draft with each head's scores times its scale, [M]; none: as they are."""
+        if not scales:
+            return self
+        heads = tuple(
+            tuple(score * scale for score, scale in zip(row, scales, strict=True))
+            for row in self.heads
+        )
+        return replace(self, heads=heads)
+
     def only(self, places: Sequence[int]) -> QueryDraft:
         """Return the draft with some of its responses alone, in the order of `places`."""
         return replace(

@@ -158,6 +158,7 @@ class Run:
         self._learned: frozenset[int] = frozenset()
         self._reward: RewardModel | None = None
         self._reward_version = 0
+        self._learned_scales: tuple[float, ...] = ()
         self._sampler = Sampler(world.policy, world.tokenizer, seed)
         self._learner = make_learner(world, arm, seed, folder, episodes, self._sampler, engine)
         reference = self._sampler.draw(self._drawn_prompts(256))
@@ -260,7 +261,9 @@ class Run:
             return drafts
         scores = iter(self._scores(drawn))
         return [
-            replace(draft, heads=tuple(next(scores).heads for _ in draft.rollouts))
+            replace(draft, heads=tuple(next(scores).heads for _ in draft.rollouts)).at_scales(
+                self._learned_scales
+            )
             for draft in drafts
         ]
 
@@ -327,6 +330,7 @@ class Run:
         self._plan.fitted(kind, labels=len(self._labels), now=0.0)
         self._reward = load_bundle(Path(version.path)).model
         self._reward_version = version.version
+        self._learned_scales = version.learned_scales
         shutil.rmtree(version.path)
 
 

@@ -144,7 +144,7 @@ class Asker:
             self._log.warning("offer for an unknown order", order_id=order_id)
             return 0
         queries = []
-        for selection in self._maker.choose(order, drafts):
+        for selection in self._maker.choose(order, self._as_learned(drafts)):
             draft = selection.draft
             moment = QueryMoment(
                 now=self._clock(),
@@ -165,6 +165,16 @@ class Asker:
         if not self._state.cord.is_pulled:
             self._orders.refuse_if_barren()
         return len(queries)
+
+    def _as_learned(self, drafts: Sequence[QueryDraft]) -> list[QueryDraft]:
+        """Return drafts with heads at the scale of the likelihood: what is sure is sure there."""
+        rewards = self._state.rewards
+        return [
+            each.at_scales(rewards[each.reward_version].learned_scales)
+            if each.heads and each.reward_version in rewards
+            else each
+            for each in drafts
+        ]
 
     async def wait_until_allowed(self, episodes: int) -> float:
         """Block while fewer than l(n) labels have come; see `PolicyLoopSide.wait_until_allowed`."""

@@ -19,6 +19,7 @@ from tests.support.labels import (
     make_config,
     make_draft,
     make_drafts,
+    make_reward,
 )
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.messages import make_policy, make_request, make_rollout
@@ -40,6 +41,24 @@ async def test_asks_for_l_of_n_and_ahead_then_for_what_labels_and_progress_free(
     assert sum(await answer_orders(queue)) == 36 - 14
     await queue.policy_loop.set_progress(100, make_policy(2))
     assert sum(await answer_orders(queue)) == 40 - 36  # never more than N
+
+
+@pytest.mark.parametrize(("scales", "chosen"), [((), {0, 1}), ((0.1, 0.1), {1, 2})])
+async def test_what_the_heads_are_sure_of_is_read_at_the_scale_they_learned_at(
+    make_queue: MakeQueue, scales: tuple[float, ...], chosen: set[int]
+) -> None:
+    """As served, the third response is surely best; as learned, nothing is."""
+    config = make_config(selector="information_directed", num_candidates=2, selector_responses=3)
+    queue = make_queue(config)
+    reward = replace(make_reward(ledger_seq=0), learned_scales=scales)
+    await queue.policy_loop.reward_served(reward)
+    [order] = await queue.policy_loop.next_orders(0.0)
+    heads = ((0.0, 0.0), (1.0, -1.0), (2.0, 6.0))
+    drafts = [replace(each, heads=heads, reward_version=1) for each in make_drafts(order)]
+    await queue.policy_loop.offer(order.order_id, drafts)
+    place = {rollout.text: i % 3 for each in drafts for i, rollout in enumerate(each.rollouts)}
+    for query in queue.state.board.queries.values():
+        assert {place[each.text] for each in query.candidates} == chosen
 
 
 async def test_an_order_counts_as_asked_until_it_times_out(

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 
-from learners.comparisons import comparison_losses
+from learners.comparisons import candidate_sequences, comparison_losses
 from learners.config import PPOConfig, RewardFitConfig
+from learners.judging import judge
 from learners.policy_model import PolicyModel
 from learners.reward_fit import RewardTrainer
 from protocol.errors import InputError, NotFinite, VersionError
 from protocol.fits import Comparison, FitKind, RewardVersion
 from protocol.seq_ranges import as_ranges
+from reward_service.batching import raw_scores
+from reward_service.buckets import BatchLimits
 from reward_service.bundle import load_bundle
 from reward_service.config import RewardModelConfig
 from tests.support import learner_inputs as inputs
@@ -53,6 +56,26 @@ def make(
         reference_sequences=inputs.reference_sequences(),
         clock=lambda: float(next(ticks)),
     )
+
+
+@pytest.mark.parametrize("heads", ["linear", "epistemic"])
+def test_served_scores_times_the_scales_are_those_the_labels_were_learned_at(
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    heads: Literal["linear", "epistemic"],
+) -> None:
+    model = RewardModelConfig(num_heads=3, heads=heads, prior_width=5, difference_width=7)
+    trainer = make(model_folder, tmp_path, monkeypatch, model=model)
+    trainer.fit(inputs.fit_request(count=11))
+    update = inputs.fit_request("warm", count=5, first=11)
+    version = present(trainer.fit(update))
+    served = load_bundle(Path(version.path)).model
+    limits = BatchLimits(max_tokens=64, max_sequences=8)
+    scores = served.normalised(raw_scores(served, candidate_sequences(update.comparisons), limits))
+    assert max(version.learned_scales) > 1.05 * min(version.learned_scales)
+    judged = judge(scores * torch.tensor(version.learned_scales), update.comparisons)
+    assert judged.loss == pytest.approx(trainer.judge(update.comparisons).loss, rel=1e-5)
 
 
 def test_a_refit_forgets_all_but_its_request(
