@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,8 +43,8 @@ class Arm:
     is_free: bool = False
     """Whether β stays low, so that the policy goes as far as the reward leads; else it is moved
     until the KL is at its target."""
-    kl_target: float = 8.0
-    """Nats; where β is moved."""
+    kl_target: float | None = None
+    """Nats, where β is moved; None: the task's."""
     is_direct: bool = False
     """Whether the gold score itself is the reward, and nobody is asked."""
     objective: Literal["decoupled", "naive"] = "decoupled"
@@ -55,16 +54,6 @@ class Arm:
     """Share of the words that the gold score turns on that labelers mark; 0: nobody marks."""
     mark_coefficient: float = 0.0
     """What PPO pays a token for its mark value, where there are marks."""
-
-    @property
-    def first_beta(self) -> float:
-        """β before it is moved: where a normal reward of variance 1 has the KL at its target.
-
-        ρ reweighted by e^{r/β} has KL 1/(2β²) there. In so few episodes the controller moves β by a
-        factor of three at most. The same for gold and for learned rewards, which both have variance
-        1 on ρ's responses.
-        """
-        return 1 / math.sqrt(2 * self.kl_target)
 
     @property
     def name(self) -> str:
@@ -112,7 +101,8 @@ FREE = {arm.name: arm for arm in (Arm(mode=mode, is_free=True) for mode in ("off
 """Arms in which the reward may be over-optimised, by name."""
 TARGETS = (2.0, 4.0, 8.0)
 DIRECT = {
-    arm.name: arm for arm in (Arm(mode="fixed", is_direct=True, kl_target=kl) for kl in TARGETS)
+    arm.name: arm
+    for arm in (Arm(mode="fixed", is_direct=True, kl_target=kl) for kl in (*TARGETS, 16.0))
 }
 """Arms whose reward is the gold score itself, by name."""
 LAGS = (0, 1, 2, 4, 8, None)
@@ -121,6 +111,7 @@ STALE = {
     (objective, lag): Arm(
         mode="fixed",
         is_direct=True,
+        kl_target=8.0,
         objective=objective,
         drawn=Drawn(lag=lag),
     )
@@ -132,6 +123,7 @@ MISMATCHED = {
     (is_weighed, noise): Arm(
         mode="fixed",
         is_direct=True,
+        kl_target=8.0,
         drawn=Drawn(noise=noise, tells_noise=is_weighed),
     )
     for is_weighed in (True, False)

@@ -6,6 +6,7 @@ what is due, draw, score, step. No response is older than the policy it trains.
 
 from __future__ import annotations
 
+import math
 import random
 import shutil
 import time
@@ -87,7 +88,8 @@ def make_learner(
 
     Arguments as `Run`'s.
     """
-    held = KLConfig(coefficient=arm.first_beta, target=arm.kl_target, horizon_episodes=1280)
+    target = world.kl_target if arm.kl_target is None else arm.kl_target
+    held = KLConfig(coefficient=first_beta(target), target=target, horizon_episodes=1280)
     return PPOLearner(
         policy=PolicyConfig(path=str(world.policy)),
         ppo=PPOConfig(
@@ -107,6 +109,16 @@ def make_learner(
         publisher=sampler,
         seed=seed,
     )
+
+
+def first_beta(target: float) -> float:
+    """Return β where a normal reward of variance 1 has the KL at a target, nats.
+
+    ρ reweighted by e^{r/β} has KL 1/(2β²) there. In so few episodes the controller moves β by a
+    factor of three at most. The same for gold and for learned rewards: on ρ's responses both have
+    variance 1.
+    """
+    return 1 / math.sqrt(2 * target)
 
 
 class Run:

@@ -43,6 +43,9 @@ WORD_SHARE = 0.2
 ADDRESS_WORTH = 2.0
 """Gold of each of the first `MAX_ADDRESSES`."""
 MAX_ADDRESSES = 3
+KL_TARGETS = {"letters": 16.0}
+"""Nats, where it is not `KL_TARGET`: what is so rare takes that many to write."""
+KL_TARGET = 8.0
 
 Gold = Callable[[str, str], float]
 """The hidden score of a response to a prompt."""
@@ -69,6 +72,11 @@ class World:
     policy: Path
     tokenizer: PreTrainedTokenizerBase
     prompts: Sequence[Prompt]
+
+    @property
+    def kl_target(self) -> float:
+        """Where β holds the policies that are compared, nats."""
+        return KL_TARGETS.get(self.task, KL_TARGET)
 
     @property
     def gold(self) -> Gold:
