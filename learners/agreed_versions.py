@@ -36,6 +36,8 @@ class Learned:
     """[N], the last version's scores of ρ's samples."""
     after: int
     """The version that the fit went on from, or stands beside; 0: none."""
+    is_first_of_refit: bool
+    """Whether the fit went on from a refit, which may never be served but for it."""
 
 
 class AgreedVersions:
@@ -135,7 +137,12 @@ class AgreedVersions:
     ) -> None:
         if rank == 0:
             states.complete(
-                version, learned.request, learned.query_ids, digests, after=learned.after
+                version,
+                learned.request,
+                learned.query_ids,
+                digests,
+                after=learned.after,
+                retires=not learned.is_first_of_refit,
             )
 
     def _write_bundle(self, engine: Engine, announcement: RewardVersion) -> RewardVersion | None:

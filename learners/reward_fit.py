@@ -128,6 +128,8 @@ class RewardTrainer:
         self._learned: set[str] = set()
         self._version = 0
         """The live model's number; 0: there is none."""
+        self._is_refit = False
+        """Whether the live model was fitted from ρ and not updated since."""
         self._last: tuple[str, RewardVersion | None] | None = None
         """The digest of the last request that was fitted, and the answer."""
         if resume_from is not None:
@@ -253,10 +255,12 @@ class RewardTrainer:
                 gain=self._training_gain,
                 reference_scores=self._reference_scores,
                 after=self._version,
+                is_first_of_refit=request.kind == "warm" and self._is_refit,
             ),
         )
         reach("reward_fit.published")
         self._version = self._newest = number
+        self._is_refit = request.kind == "refit"
         self._learned = learned
         self._last = (digest, version)
         return version
@@ -338,6 +342,7 @@ class RewardTrainer:
         self._reference_scores = share.reference_scores
         self._learned = set(manifest.learned)
         self._version = announcement.version
+        self._is_refit = announcement.kind == "refit"
         self._last = (manifest.request_sha256, announcement if engine.rank == 0 else None)
 
     def _engine_of(self, model: RewardModel) -> Engine:

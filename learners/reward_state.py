@@ -5,13 +5,14 @@
 
 The folder appears whole or not at all, and before the bundle of its version does: whoever finds a
 bundle as the newest finds this too. Kept are the newest and the one that it came after, for the
-newest may have no bundle yet, or one that replicas do not take.
+newest may have no bundle yet, or one that replicas do not take; and beside an update of a refit the
+one before that, too, for the refit may have come with the update, and go with it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -113,6 +114,7 @@ class RewardStates:
         sha256: tuple[str, ...],
         *,
         after: int = 0,
+        retires: bool = True,
     ) -> None:
         """Once all ranks have written, make the folder appear, and retire others. Rank 0 alone.
 
@@ -124,6 +126,7 @@ class RewardStates:
             learned: Ids of all queries learned from.
             sha256: [W], of each rank's file.
             after: The version that is live until this one is, whose state stays; 0: none.
+            retires: Whether states of other versions go.
 
         Raises:
             DiskFull: There is no room for the manifest; the folder does not appear.
@@ -144,7 +147,10 @@ class RewardStates:
             self._store.put(folder, MANIFEST_FILE)
             shares = [share_name(rank) for rank in range(self._layout.num_ranks)]
             self._store.complete(folder, [*shares, MANIFEST_FILE])
-        kept = (folder, self.folder(after))
+        if retires:
+            self._retire((folder, self.folder(after)))
+
+    def _retire(self, kept: Collection[Path]) -> None:
         for other in self._store.versions(self._root):
             if other not in kept:
                 self._store.remove(other)

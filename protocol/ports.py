@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from protocol.errors import AndonError
 from protocol.fits import FitRequest, RewardVersion
 from protocol.messages import (
     ExperienceBatch,
@@ -285,6 +286,13 @@ class RewardService(Scorer, Protocol):
 
         May be called twice. Raises VersionError for one older than what is served, and what a
         replica raised that cannot take it: then it is withdrawn for good, and its bundle says so.
+        """
+        ...
+
+    async def withdraw(self, version: RewardVersion, why: AndonError) -> None:
+        """Withdraw a version that was never asked for, as one that a replica refused.
+
+        May be called twice. One that is served, or older, stays.
         """
         ...
 

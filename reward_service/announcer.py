@@ -128,6 +128,15 @@ class Announcer:
                 self._target = self._served
             self._changed.notify_all()
 
+    async def withdraw(self, version: RewardVersion, why: AndonError) -> None:
+        """Withdraw a version that nobody is to go on from, though no replica was asked to take it.
+
+        One that is served, or older, stays.
+        """
+        await self.failed(version.version, why)
+        if version.version in self._withdrawn:
+            await asyncio.to_thread(self._note_withdrawn, version, why)
+
     async def swap(self, announced: RewardVersion) -> None:
         """Announce a version and return when every live replica, and at least one, serves it.
 

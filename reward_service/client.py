@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
-from protocol.errors import ScoringFailed, SwapTimedOut, TransientError
+from protocol.errors import AndonError, ScoringFailed, SwapTimedOut, TransientError
 from protocol.fits import RewardVersion
 from protocol.logs import logger_of
 from protocol.messages import Score
@@ -21,6 +21,8 @@ Submit = Callable[[list[tuple[int, ...]]], Awaitable[list[Score]]]
 """Scores one request; raises TransientError for what may be tried again."""
 Announce = Callable[[RewardVersion], Awaitable[None]]
 """Returns when every live replica serves the version."""
+Withdraw = Callable[[RewardVersion, AndonError], Awaitable[None]]
+"""Withdraws a version that is not served, and notes why."""
 
 _FIRST_PAUSE_S = 0.1
 """The longest pause before the first retry."""
@@ -37,6 +39,7 @@ class RewardClient:
         *,
         submit: Submit,
         announce: Announce,
+        withdraw: Withdraw,
         config: RewardServiceConfig,
         rng: random.Random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -46,12 +49,14 @@ class RewardClient:
         Args:
             submit: One request to one replica, e.g. through a deployment handle.
             announce: One swap, e.g. through the announcer.
+            withdraw: One withdrawal, likewise.
             config: Batch sizes, timeouts and retries.
             rng: Draws the jitter.
             sleep: Waits that many seconds.
         """
         self._submit = submit
         self._announce = announce
+        self._withdraw = withdraw
         self._config = config
         # From 0 on ("full jitter"), so that clients do not march.
         self._backoff = Backoff(
@@ -125,6 +130,13 @@ class RewardClient:
                 f"reward version {version.version} is not served by every replica after "
                 f"{self._config.swap_timeout_s} s"
             ) from error
+
+    async def withdraw(self, version: RewardVersion, why: AndonError) -> None:
+        """Have nobody go on from a version that was never asked for; one that is served stays.
+
+        Safe to call again.
+        """
+        await self._withdraw(version, why)
 
     def _split(self, sequences: Sequence[Sequence[int]]) -> list[list[int]]:
         """Return the indices of each request's sequences: work for every replica, within limits."""

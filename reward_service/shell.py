@@ -97,6 +97,11 @@ class AnnouncerShell(StartedAgain):
         _log.error("reward_version_withdrawn", reward_version=version, error=repr(error))
         await self._announcer.failed(version, error)
 
+    async def withdraw(self, version: RewardVersion, why: AndonError) -> None:
+        """Withdraw a version as `Announcer.withdraw`, noted in its bundle. May be called twice."""
+        _log.error("reward_version_withdrawn", reward_version=version.version, error=repr(why))
+        await self._announcer.withdraw(version, why)
+
     async def swap(self, announced: RewardVersion) -> None:
         """Block until every live replica serves the version; then retire old bundles.
 
@@ -359,4 +364,13 @@ def connect(
     async def announce(version: RewardVersion) -> None:
         await announcer.ask(AnnouncerShell.swap, version)
 
-    return RewardClient(submit=submit, announce=announce, config=config, rng=random.Random(seed))
+    async def withdraw(version: RewardVersion, why: AndonError) -> None:
+        await announcer.ask(AnnouncerShell.withdraw, version, why)
+
+    return RewardClient(
+        submit=submit,
+        announce=announce,
+        withdraw=withdraw,
+        config=config,
+        rng=random.Random(seed),
+    )

@@ -12,7 +12,7 @@ from cluster.guards.guards import Guards
 from cluster.loops.journal import Journal
 from cluster.loops.parts import Parts
 from cluster.loops.reward_guard import RewardGuard
-from protocol.errors import DiskFull, NotFinite
+from protocol.errors import AndonError, DiskFull, NotFinite, TransientError
 from protocol.fits import FitRequest, RewardVersion
 
 ROOM_POLL_S = 1.0
@@ -55,7 +55,7 @@ class RewardFitting:
         self._num_unwritten = 0
         self._turn = asyncio.Lock()
         self._known = 0
-        """The newest version that the label side knows of; 0 before the first."""
+        """The newest version that is served; 0 before the first."""
         self.has_served = asyncio.Event()
         """Whether there is a version that rollouts can be scored by."""
 
@@ -72,8 +72,7 @@ class RewardFitting:
                     if await self._parts.reward_trainer.advance(request, num_steps):
                         break
             async with self._turn:
-                version = await self._fitted(request)
-                await self._serve(await self._caught_up(version), request)
+                await self._serve_caught_up(await self._fitted(request), request)
 
     async def update(self, request: FitRequest) -> None:
         """Have the live version learn what is new, and serve that; not if another became live.
@@ -89,8 +88,16 @@ class RewardFitting:
             if request.goes_on_from == self._known:
                 await self._serve(await self._fitted(request), request)
 
-    async def tell(self, version: RewardVersion) -> None:
-        """Tell of a version that every replica serves; rollouts can be scored from here on."""
+    async def tell(self, version: RewardVersion, refit: RewardVersion | None = None) -> None:
+        """Tell of a version that every replica serves; rollouts can be scored from here on.
+
+        Args:
+            version: It.
+            refit: The one that it goes on from, where that was never served itself.
+        """
+        if refit is not None:
+            await self._parts.labels.reward_served(refit)
+            self._journal.refitted(refit)
         self._ledger_seqs[version.version] = version.ledger_seq
         await self._parts.labels.reward_served(version)
         self._known = version.version
@@ -104,20 +111,34 @@ class RewardFitting:
         self._ledger_seqs[version.version] = version.ledger_seq
         return version
 
-    async def _caught_up(self, refit: RewardVersion) -> RewardVersion:
-        """Return a version that has learned what came while the refit was fitted, too."""
+    async def _serve_caught_up(self, refit: RewardVersion, request: FitRequest) -> None:
+        """Serve a refit, or what it is once it has learned what came while it was fitted.
+
+        Where replicas will not take that update, nobody has proved the refit either: both are left
+        behind, and the version that is served stays.
+        """
         missing = await self._parts.labels.catch_up(refit)
         if missing is None:
-            return refit
+            await self._serve(refit, request)
+            return
         missing = self._learnable(missing)
-        self._known = refit.version
-        # The label side has noted it, whatever becomes of the update that goes on from it.
-        self._journal.refitted(refit)
         try:
-            return await self._fitted(missing)
+            update = await self._fitted(missing)
         except NotFinite as error:
             await self._guards.fit_broken(error, missing)
-            return refit
+            await self._serve(refit, request)
+            return
+        except DiskFull:
+            await self._serve(refit, request)  # it is whole, and its trainer stands there
+            raise
+        try:
+            await self._reward_guard.serve(update, request)
+        except TransientError:
+            raise  # it may be served yet
+        except AndonError as error:
+            await self._parts.reward_service.withdraw(refit, error)
+            raise
+        await self.tell(update, refit)
 
     def _learnable(self, request: FitRequest) -> FitRequest:
         """Return an order without what the reward model has no head to learn."""

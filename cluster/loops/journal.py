@@ -186,15 +186,16 @@ class Journal:
         self._rows.policy_loaded(policy.version, probe_difference)
 
     def refitted(self, version: RewardVersion) -> None:
-        """A refit is made and noted; an update of it is to be served in its place."""
+        """A refit is noted; an update of it is served in its place."""
         if self._told.is_first(f"fitted {version.version}"):
             self._recordings.write(REWARDS, RewardRecord.of(version, served_at=None))
             self._rows.reward_fitted(version)
 
     def reward_served(self, version: RewardVersion) -> None:
-        """Every replica of the reward service serves a version; a refit's may have a row already.
+        """Every replica of the reward service serves a version.
 
-        Its record is written again then, with the time: of two records the later one counts.
+        A refit may have a row and a record already, in a run that an older version of Andon began:
+        its record is written again then, with the time, and the later one counts.
         """
         self._clocks.reward_served()  # after a resume, too, by the version that was served before
         if not self._told.is_first(f"served {version.version}"):

@@ -8,8 +8,8 @@ from cluster.planning.needs import OnDisk
 from cluster.planning.trained import learner_share_bytes, share_bytes
 from cluster.planning.transport import policy_kind, whole_version_bytes
 
-TRAINER_STATES = 3
-"""States of the reward trainer: the two newest, and one being written."""
+TRAINER_STATES = 4
+"""States of the reward trainer: an update of a refit, that refit, the one before; one written."""
 
 
 def on_disk(run: RunConfig, models: MetaModels) -> tuple[OnDisk, ...]:

@@ -15,6 +15,7 @@ from cluster.recordings.crossings import (
     without_place,
 )
 from cluster.recordings.recorder import Recorder
+from protocol.errors import AndonError
 from protocol.fits import FitRequest, RewardVersion
 from protocol.messages import ExperienceBatch, PolicyVersion, Score, StepReport
 from protocol.ports import Learner, RewardService, RewardTrainer
@@ -101,6 +102,10 @@ class RecordedRewardService:
     async def swap(self, version: RewardVersion) -> None:
         """See `protocol.ports.RewardService`."""
         await self._recorder.through(SWAP, version, self._service.swap(version), itself)
+
+    async def withdraw(self, version: RewardVersion, why: AndonError) -> None:
+        """See `protocol.ports.RewardService`; the version's bundle says it."""
+        await self._service.withdraw(version, why)
 
 
 def itself(answer: T) -> T:

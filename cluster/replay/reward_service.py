@@ -15,7 +15,6 @@ from cluster.replay.difference import first_difference
 from cluster.replay.outcome import Outcome, Window
 from cluster.replay.recording import Recording
 from protocol.errors import MissingError, NotFinite
-from protocol.fits import RewardVersion
 from protocol.messages import Score
 from reward_service.buckets import BatchLimits
 from reward_service.bundle_manifest import read_manifest
@@ -75,7 +74,13 @@ def _client(root: Path, version: int, config: RewardServiceConfig) -> RewardClie
             raise answer
         return answer
 
-    async def announce(_: RewardVersion) -> None:
+    async def unasked(*_: object) -> None:
         raise AssertionError("each version has a client of its own")
 
-    return RewardClient(submit=submit, announce=announce, config=config, rng=random.Random(0))
+    return RewardClient(
+        submit=submit,
+        announce=unasked,
+        withdraw=unasked,
+        config=config,
+        rng=random.Random(0),
+    )

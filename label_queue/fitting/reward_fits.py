@@ -87,6 +87,8 @@ class RewardFits:
             "warm": asyncio.Lock(),
         }
         self._pending: dict[FitKind, _Pending] = {}
+        self._catching_up: _Pending | None = None
+        """The update that a refit needs which is not noted: it may never be served."""
         self._shift = Shift()
         self._shift_of: object = None
         self._looking = asyncio.Lock()
@@ -141,9 +143,9 @@ class RewardFits:
 
     async def catch_up(self, refit: RewardVersion) -> FitRequest | None:
         """Return the update that a refit needs; see `PolicyLoopSide.catch_up`."""
-        pending = self._pending.get("warm")
-        if pending is not None and pending.request.goes_on_from == refit.version:
-            return pending.request
+        ordered = self._catching_up
+        if ordered is not None and ordered.request.goes_on_from == refit.version:
+            return ordered.request
         await self._look_for_shift()
         if not self._plan.updates_warmly or self._shift.forces_refit:
             return None
@@ -152,8 +154,7 @@ class RewardFits:
         request = await self._update(moment, refit.version, learned)
         if not request.comparisons:
             return None
-        await self._note(refit)
-        self._pending["warm"] = _Pending(request=request, num_labels=labels)
+        self._catching_up = _Pending(request=request, num_labels=labels)
         return request
 
     async def _look_for_shift(self) -> None:
@@ -235,6 +236,9 @@ class RewardFits:
         self._fitted(version, labels=labels)
         self._pending.pop(version.kind, None)
         self._pending.pop("warm", None)  # of a model that is live no more
+        ordered, self._catching_up = self._catching_up, None
+        if ordered is not None and ordered.request.goes_on_from == version.version:
+            self._pending["warm"] = ordered
         self._state.change.notify()
 
     def _go_on_from_ledger(self) -> None:

@@ -142,7 +142,7 @@ class PolicyLoopSide:
     async def next_refit(self) -> FitRequest:
         """Block until a refit is due and return it; the same one until it is noted.
 
-        By `reward_served`, or `catch_up`. Due at once when labels that carried more than 2 % of
+        By `reward_served`. Due at once when labels that carried more than 2 % of
         what the live reward learned were taken back. Raises QueueClosed once the queue is closed.
         """
         return await self._fits.next_refit()
@@ -158,8 +158,8 @@ class PolicyLoopSide:
     async def catch_up(self, refit: RewardVersion) -> FitRequest | None:
         """Return the warm update of what a refit, made and not served yet, has not learned.
 
-        Then the refit is noted, on disk at return. None: there is nothing to learn, or a refit is
-        forced; nothing was noted. May be called twice.
+        None: there is nothing to learn, or a refit is forced. Nothing is noted: once the update is
+        served, `reward_served` is told of the refit first. May be called twice.
         """
         return await self._fits.catch_up(refit)
 

@@ -153,6 +153,9 @@ class LabelQueueContract(Contract):
         assert missing is not None
         assert (missing.kind, missing.goes_on_from, missing.labels_used) == ("warm", 1, 11)
         assert await queue.policy_loop.catch_up(made) == missing
+        assert await queue.policy_loop.next_refit() == refit  # which is noted once it is served
+        await queue.policy_loop.reward_served(made)
+        assert await queue.policy_loop.next_update() == missing
 
     async def test_the_cord_holds_until_it_is_released(self, queue: SidedQueue) -> None:
         assert await queue.policy_loop.pass_cord() is None

@@ -12,7 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from protocol.errors import InputError, MissingError, ProbeMismatch, ScoringFailed, VersionError
+from protocol.errors import (
+    AndonError,
+    InputError,
+    MissingError,
+    ProbeMismatch,
+    ScoringFailed,
+    VersionError,
+)
 from protocol.fits import FitRequest, RewardVersion
 from protocol.messages import (
     ExperienceBatch,
@@ -246,6 +253,8 @@ class FakeRewardService:
         self.version = 0
         self.served: list[int] = []
         """Versions that were live, in order."""
+        self.withdrawn: dict[int, AndonError] = {}
+        """Versions that are never to be, and why."""
         self.value: Callable[[int, Sequence[int]], float] = lambda version, sequence: 0.1
         """(reward version, sequence) → score."""
         self._failures = failures
@@ -262,9 +271,16 @@ class FakeRewardService:
         await asyncio.sleep(0)
         if version.version < self.version:
             raise VersionError(f"reward version {version.version} came after {self.version}")
+        if version.version in self.withdrawn:
+            raise self.withdrawn[version.version]
         self.version = version.version
         if self.version not in self.served:
             self.served.append(self.version)
+
+    async def withdraw(self, version: RewardVersion, why: AndonError) -> None:
+        await asyncio.sleep(0)
+        if version.version > self.version:
+            self.withdrawn[version.version] = why
 
 
 class FakeRewardTrainer:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from protocol.errors import ScoringFailed, VersionError
+from protocol.errors import NotFinite, ScoringFailed, VersionError
 from protocol.fits import RewardVersion
 from protocol.ports import RewardService, Scorer
 from tests.support.contract import Contract
@@ -55,6 +55,19 @@ class RewardServiceContract(Contract):
         with pytest.raises(VersionError):
             await scorer.swap(older)
         assert (await scorer.score(SEQUENCES))[0].reward_version == newer.version
+
+    async def test_what_is_withdrawn_is_never_served_and_what_is_served_stays(
+        self, scorer: RewardService, announced: Iterator[RewardVersion]
+    ) -> None:
+        served, on_the_way, after = (next(announced) for _ in range(3))
+        await scorer.swap(served)
+        for version in (served, on_the_way, on_the_way):
+            await scorer.withdraw(version, NotFinite("its update scores NaN"))
+        await scorer.swap(served)
+        with pytest.raises(NotFinite, match="its update scores NaN"):
+            await scorer.swap(on_the_way)
+        await scorer.swap(after)
+        assert (await scorer.score(SEQUENCES))[0].reward_version == after.version
 
 
 class SilentScorerContract(Contract):

@@ -165,6 +165,61 @@ async def test_a_version_that_no_replica_takes_is_offered_again_once_the_line_is
     assert world.progress[-1] == world.config.run.episodes
 
 
+class Refusing(LongRefits):
+    """Goes back to what was served where its service has withdrawn what it made, as the real one.
+
+    The first update that a refit is caught up with is refused.
+    """
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._service, self._swap = world.service, world.service.swap
+        world.service.swap = self.swap  # type: ignore[method-assign]
+        self.refused: list[int] = []
+        """A refit and the update of it."""
+
+    async def swap(self, version: RewardVersion) -> None:
+        if not self.refused and version.kind == "warm" and self._is_refit(version.version - 1):
+            self.refused = [version.version - 1, version.version]
+            error = NotFinite("the reward replica scores the validation sequence as NaN")
+            await self._service.withdraw(version, error)
+        await self._swap(version)
+
+    async def fit(self, request: FitRequest) -> RewardVersion:
+        if self.last is not None and self.last.version in self._service.withdrawn:
+            assert request.goes_on_from in (None, self._service.version)
+            self.last = None  # the same request is fitted anew
+            request = replace(request, goes_on_from=None)
+        return await super().fit(request)
+
+    def _is_refit(self, number: int) -> bool:
+        return number > 1 and self.requests[number - 1].kind == "refit"
+
+
+async def test_where_no_replica_takes_what_a_refit_was_caught_up_with_both_are_left_behind(
+    make_world: MakeWorld,
+) -> None:
+    world = online(make_world)
+    world.trainer = trainer = Refusing(world)
+    pulled, pull_cord = asyncio.Event(), world.labels.pull_cord
+
+    async def pull_and_tell(*args: Any, **named: Any) -> None:
+        await pull_cord(*args, **named)
+        pulled.set()
+
+    world.labels.pull_cord = pull_and_tell  # type: ignore[method-assign]
+    running = asyncio.ensure_future(world.controller().run())
+    await asyncio.wait_for(pulled.wait(), 10)
+    assert sorted(world.service.withdrawn) == trainer.refused
+    await release_shown(world.people.queue, "looked into")
+    await asyncio.wait_for(running, 30)
+    assert world.progress[-1] == world.config.run.episodes
+    told = [each.version for each in world.people.rewards]
+    assert not set(told) & set(trainer.refused)
+    assert max(told) > max(trainer.refused)
+    assert max(world.service.served) == max(told)
+
+
 @pytest.mark.parametrize("marks", [None, MarksConfig()], ids=["no head", "a head"])
 async def test_marks_are_asked_of_a_trainer_that_has_a_head_for_them_alone(
     make_world: MakeWorld, marks: MarksConfig | None, monkeypatch: pytest.MonkeyPatch

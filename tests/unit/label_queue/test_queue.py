@@ -111,7 +111,8 @@ async def test_updates_go_on_while_a_refit_is_fitted_and_it_catches_up(
     missing = present(await loop.catch_up(made))
     assert (missing.kind, missing.goes_on_from, missing.labels_used) == ("warm", 3, 22)
     assert {each.seq for each in missing.comparisons} >= {21, 22}
-    assert [each.version for each in ledger.read(RewardVersion)] == [1, 2, 3]
+    assert [each.version for each in ledger.read(RewardVersion)] == [1, 2]
+    await loop.reward_served(made)
     assert await waiting == missing  # it is what is due
     learned = [each.seq for each in missing.comparisons]
     await loop.reward_served(make_reward(4, ledger_seq=22, kind="warm", learned=learned))
@@ -120,6 +121,27 @@ async def test_updates_go_on_while_a_refit_is_fitted_and_it_catches_up(
     assert not any(each.done() for each in nothing)
     for each in nothing:
         each.cancel()
+
+
+async def test_a_refit_whose_update_is_never_served_is_as_if_it_had_not_been(
+    queue: LabelQueue, ledger: MemoryLedger
+) -> None:
+    loop = queue.policy_loop
+    await answer_orders(queue)
+    await label(queue, 10)
+    await loop.next_refit()
+    await loop.reward_served(make_reward(1, ledger_seq=10, learned=range(1, 11)))
+    await loop.set_progress(100, make_policy(1))
+    await answer_orders(queue)
+    await label(queue, 10)
+    refit = await loop.next_refit()
+    await label(queue, 2)
+    made = make_reward(2, ledger_seq=20, learned=range(1, 21))
+    assert present(await loop.catch_up(made)).goes_on_from == 2
+    assert [each.version for each in ledger.read(RewardVersion)] == [1]
+    assert await loop.next_refit() == refit
+    assert (await loop.next_update()).goes_on_from == 1
+    assert present(await loop.catch_up(replace(made, version=4))).goes_on_from == 4
 
 
 async def test_a_refit_that_lacks_nothing_is_served_as_it_is(

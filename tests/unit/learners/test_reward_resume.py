@@ -21,6 +21,7 @@ from tests.support.present import present
 from tests.support.tiny_model import save_tiny_model
 
 REFIT = inputs.fit_request(count=8)
+OTHER_REFIT = inputs.fit_request(count=7)
 WARM = inputs.fit_request("warm", count=5, first=8)
 WARM_AGAIN = inputs.fit_request("warm", count=6, first=9)
 
@@ -131,11 +132,12 @@ def test_a_trainer_that_dies_while_it_writes_leaves_the_state_before(
     assert states(desk) == ["v000001", "v000002"]
 
 
-def test_only_the_two_newest_states_are_kept(desk: Desk) -> None:
-    trainer = desk.trainer()
-    for request in (REFIT, WARM, WARM_AGAIN):
+def test_only_the_two_newest_states_are_kept_and_what_a_refit_came_after(desk: Desk) -> None:
+    trainer, kept = desk.trainer(), []
+    for request in (REFIT, WARM, WARM_AGAIN, OTHER_REFIT, WARM, WARM_AGAIN):
         trainer.fit(request)
-    assert states(desk) == ["v000002", "v000003"]
+        kept.append([int(name[1:]) for name in states(desk)])
+    assert kept == [[1], [1, 2], [2, 3], [3, 4], [3, 4, 5], [5, 6]]
 
 
 def test_a_trainer_that_is_not_to_keeps_nothing(desk: Desk) -> None:
@@ -249,3 +251,21 @@ def test_a_refit_that_replicas_refused_is_worked_on_anew(desk: Desk) -> None:
     withdraw(desk, 2)
     assert newest_bundle(desk.root) is None
     assert present(desk.trainer().fit(REFIT)).version == 3
+
+
+@pytest.mark.parametrize("is_restarted", [False, True], ids=["live", "restarted"])
+def test_after_a_refit_whose_update_was_refused_it_goes_on_from_what_was_served(
+    desk: Desk, is_restarted: bool
+) -> None:
+    wanted = undisturbed(desk, REFIT, WARM, WARM_AGAIN)
+    trainer = desk.trainer()
+    for request in (REFIT, WARM, OTHER_REFIT):  # of which the last is never served
+        trainer.fit(request)
+    if is_restarted:
+        trainer = desk.trainer()
+    trainer.fit(replace(WARM_AGAIN, goes_on_from=3))
+    for refused in (3, 4):
+        withdraw(desk, refused)
+    trainer = desk.trainer() if is_restarted else trainer
+    made = present(trainer.fit(replace(WARM_AGAIN, goes_on_from=2)))
+    assert (made.version, made.sha256) == (5, wanted[2].sha256)

@@ -49,6 +49,7 @@ class Backend:
         return RewardClient(
             submit=self.submit,
             announce=self.announce,
+            withdraw=self.service.withdraw,
             config=config,
             rng=random.Random(0),
             sleep=self.sleep,

@@ -76,6 +76,18 @@ async def test_what_is_served_is_not_withdrawn_by_a_replica_that_tells_late(
     poll.cancel()
 
 
+async def test_what_led_to_a_refused_version_is_withdrawn_by_hand_and_its_bundle_says_so(
+    tmp_path: Path,
+) -> None:
+    served, refit = version(tmp_path, 5), version(tmp_path, 6)
+    announcer = make_announcer(served)
+    for each in (served, refit, refit):
+        await announcer.withdraw(each, NotFinite("its update scores a sequence as NaN"))
+    assert newest_bundle(tmp_path) == bundle_path(tmp_path, 5)
+    noted = json.loads((bundle_path(tmp_path, 6) / WITHDRAWN_FILE).read_text())
+    assert noted == {"error": "NotFinite", "why": "its update scores a sequence as NaN"}
+
+
 def test_of_no_bundle_nothing_is_the_newest(tmp_path: Path) -> None:
     assert newest_bundle(tmp_path / "reward") is None
     version(tmp_path, 1)

@@ -116,6 +116,12 @@ async def announce(folder: Path) -> None:
     failed = await asyncio.gather(*swaps, return_exceptions=True)
     assert [type(each) for each in failed] == [VersionError] * 2
     assert announcer.served == first
+    for version in (first, make_reward_version(3)):
+        for _ in range(2):
+            await announcer.withdraw(version, VersionError("its update was not loaded"))
+    await announcer.swap(first)
+    with pytest.raises(VersionError, match="its update"):
+        await announcer.swap(make_reward_version(3))
 
 
 ANNOUNCER: Table = {
@@ -124,6 +130,7 @@ ANNOUNCER: Table = {
     "forget_silent": announce,
     "next_version": announce,
     "failed": announce,
+    "withdraw": announce,
     "swap": announce,
 }
 
@@ -257,7 +264,7 @@ def test_the_announcers_process_has_no_call_of_its_own() -> None:
     )
     calls = {node.name for node in shell.body if isinstance(node, ast.AsyncFunctionDef)}
     reads = {"served", "replicas", "standing"}
-    changes = {"next_version", "at_work", "failed", "swap"}
+    changes = {"next_version", "at_work", "failed", "withdraw", "swap"}
     assert {name for name in calls if name[0] != "_"} - reads == changes
 
 
