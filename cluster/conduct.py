@@ -173,7 +173,7 @@ async def conduct(
                 policy = await _restored(placement, resumption)
                 kept, reference = resumption.checkpoint, list(resumption.reference)
                 controller = Controller(config, parts, journal, policy, guards, checkpoints, kept)
-                await controller.resume(reference, reward)
+                await controller.resume(reference, reward, resumption.unserved)
             await placement.start_reward_trainer([scored_sequence(each) for each in reference])
             links = await _admit(config, folder, placement.labels.owner)
             folder.update_state(state="running")

@@ -174,12 +174,20 @@ class Controller:
         self._journal.reference_drawn(rollouts)
         return rollouts
 
-    async def resume(self, reference: Sequence[Rollout], reward: RewardVersion | None) -> None:
+    async def resume(
+        self,
+        reference: Sequence[Rollout],
+        reward: RewardVersion | None,
+        unserved: Sequence[RewardVersion] = (),
+    ) -> None:
         """Prove that the actors hold the policy that is gone on from, and tell the label side.
+
+        What the reward trainer had made and the run did not live to serve is served first.
 
         Args:
             reference: What `draw_reference` returned at the beginning of the run.
             reward: The version that the reward service began with; None: none yet.
+            unserved: Those that were made since and that nobody was told of, oldest first.
 
         Raises:
             ProbeMismatch: An actor's weights are not the learner's.
@@ -193,6 +201,7 @@ class Controller:
         if reward is not None:
             self._reward_guard.resumed(reward)
             await self._fitting.tell(reward)
+        await self._fitting.take_up(unserved)
 
     async def run(self) -> None:
         """Run all loops until the last episode is trained or `stop` is called.

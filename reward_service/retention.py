@@ -40,12 +40,28 @@ def is_withdrawn(folder: Path, store: FolderStore | None = None) -> bool:
         return False
 
 
-def newest_bundle(root: Path, store: FolderStore | None = None) -> Path | None:
-    """Return the folder of the newest version that was not withdrawn, or None: there is none."""
+def newest_bundle(
+    root: Path, store: FolderStore | None = None, *, up_to: int | None = None
+) -> Path | None:
+    """Return the folder of the newest version that was not withdrawn, or None: there is none.
+
+    Args:
+        root: Where the bundles are.
+        store: How this process reaches them; by default they are on this node.
+        up_to: The newest version that is looked at; None: all are.
+    """
     store = FoldersHere() if store is None else store
     # From the newest on, and no further: older ones may be retired meanwhile.
-    newest_first = reversed(store.versions(root))
+    newest_first = (
+        each for each in reversed(store.versions(root)) if up_to is None or _number(each) <= up_to
+    )
     return next((each for each in newest_first if not is_withdrawn(each, store)), None)
+
+
+def bundles_after(root: Path, version: int) -> tuple[Path, ...]:
+    """Return the folders of newer versions that were not withdrawn, oldest first; on this node."""
+    newer = (each for each in FoldersHere().versions(root) if _number(each) > version)
+    return tuple(each for each in newer if not is_withdrawn(each))
 
 
 def retire_bundles(root: Path, keep: int, store: FolderStore | None = None) -> None:
@@ -53,3 +69,7 @@ def retire_bundles(root: Path, keep: int, store: FolderStore | None = None) -> N
     store = FoldersHere() if store is None else store
     for folder in store.versions(root)[:-keep]:
         store.remove(folder)
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name[1:])

@@ -188,6 +188,14 @@ class Guards:
         }
         await self._stop_for(error, not_finite.of_fit(error, request.kind, figures))
 
+    async def version_refused(self, error: NotFinite, version: RewardVersion) -> None:
+        """Pull the cord as `fit_broken`, for what an earlier process of the run has fitted."""
+        figures = {
+            "ledger_seq": float(version.ledger_seq),
+            "reward_version": float(version.version),
+        }
+        await self._stop_for(error, not_finite.of_fit(error, version.kind, figures))
+
     async def unscored(self, error: NotFinite, rollouts: Sequence[Rollout]) -> None:
         """Pull the cord for responses without a finite number; raises where that guard is off."""
         await self._stop_for(error, not_finite.of_scores(error, rollouts))

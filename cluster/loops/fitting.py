@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -88,6 +88,31 @@ class RewardFitting:
             if request.goes_on_from == self._known:
                 await self._serve(await self._fitted(request), request)
 
+    async def take_up(self, unserved: Sequence[RewardVersion]) -> None:
+        """Serve the newest of the versions that an earlier process of the run made, and tell of it.
+
+        Where replicas will not take it, all are withdrawn, and the cord is pulled, which says why;
+        the version that is served stays, and what is due of it is fitted anew.
+
+        Args:
+            unserved: Of which nobody was told, oldest first: one, or a refit and the update of it.
+        """
+        if not unserved:
+            return
+        *before, newest = unserved
+        try:
+            await self._reward_guard.take_up(newest)
+        except TransientError:
+            raise  # it may be served yet
+        except AndonError as error:
+            for version in before:
+                await self._parts.reward_service.withdraw(version, error)
+            if not isinstance(error, NotFinite):
+                raise
+            await self._guards.version_refused(error, newest)
+        else:
+            await self.tell(newest, _caught_up_from(newest, before))
+
     async def tell(self, version: RewardVersion, refit: RewardVersion | None = None) -> None:
         """Tell of a version that every replica serves; rollouts can be scored from here on.
 
@@ -169,6 +194,16 @@ class RewardFitting:
             has_waited = True
             await asyncio.sleep(ROOM_POLL_S)
         return has_waited
+
+
+def _caught_up_from(
+    version: RewardVersion, before: Sequence[RewardVersion]
+) -> RewardVersion | None:
+    """Return the refit, never served, that a version goes on from; None: it is no such update."""
+    if version.kind == "refit":
+        return None
+    of_its_refit = (each for each in before if each.version == version.version - 1)
+    return next((each for each in of_its_refit if each.kind == "refit"), None)
 
 
 def without_marks(request: FitRequest) -> FitRequest:

@@ -67,12 +67,18 @@ class RewardGuard:
         """Forced refits whose swap has begun so far."""
 
     def resumed(self, version: RewardVersion) -> None:
-        """Begin with a version that every replica of a resumed run serves.
+        """Go on from a version that every replica of a resumed run serves.
 
         The checkpoint does not say whether it, or one before it that came since, was a forced or
         sole refit: so whatever an older one scored is scored again.
         """
         self._version = self.least_version = version.version
+
+    async def take_up(self, version: RewardVersion) -> None:
+        """Swap in a version that a resumed run had made before; see `resumed`, and `serve`."""
+        await self._swap(version)
+        self.resumed(version)
+        await self._guards.reward_served(version)
 
     def remember(self, scored: Sequence[ScoredRollout]) -> None:
         """Keep the newest whole responses, to compare rewards on."""

@@ -15,7 +15,7 @@ from protocol.json_object import read_json_object
 from protocol.model_folder import CONFIG_FILE
 from reward_service.base_weights import base_folder
 from reward_service.bundle_manifest import MANIFEST_FILE, read_manifest
-from reward_service.retention import bundle_path, newest_bundle
+from reward_service.retention import WITHDRAWN_FILE, bundle_path, newest_bundle
 
 MEND = "name the folder of a reward version, of a fit, or of a run with RUN@VERSION"
 
@@ -112,12 +112,19 @@ def adopt(bundle: Path, root: Path) -> RewardVersion:
         root: The run's `reward` folder.
 
     Raises:
+        InputError: The run had adopted it, and its replicas refused it.
         BundleCorrupt: The manifest is not as one is written.
         ResourceError: The disk refuses.
     """
     adopted = newest_bundle(root.resolve())
     announced = read_manifest(bundle if adopted is None else adopted).announcement
     place = bundle_path(root.resolve(), announced.version)
+    if adopted is None and place.exists():
+        raise InputError(
+            f"run.reward: replicas refused version {announced.version}, says "
+            f"{place / WITHDRAWN_FILE}: begin another run with another reward, or remove that file "
+            "to have it tried again"
+        )
     if adopted is None:
         draft = place.with_name(f".draft-{place.name}")
         with writing(place):

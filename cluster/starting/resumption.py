@@ -29,7 +29,7 @@ from protocol.labels import PolicyProvenance
 from protocol.logs import logger_of
 from protocol.messages import Rollout
 from reward_service.bundle_manifest import read_manifest
-from reward_service.retention import newest_bundle
+from reward_service.retention import bundles_after, newest_bundle
 
 _log = logger_of("resumption")
 
@@ -67,6 +67,9 @@ class Resumption:
     """Number under which the policy goes on: the checkpoint's, or above all that were used."""
     reward: RewardVersion | None
     """The reward version that was served last; None before the first."""
+    unserved: tuple[RewardVersion, ...]
+    """Those that were made since and that nobody was told of, oldest first: the run died before
+    every replica served them, and perhaps none will."""
     reference: tuple[Rollout, ...]
     """The samples of ρ that were drawn at the beginning."""
     ended_at: float
@@ -104,12 +107,13 @@ def read_resumption(folder: RunFolder, config: RunConfig, version: int | None) -
             "give it more with --set run.episodes=N"
         )
     at = checkpoint.policy_version
-    announced = _announced(config.labels.ledger_place(folder.ledger))
+    announced, announced_reward = _announced(config.labels.ledger_place(folder.ledger))
     on_disk = set(folder.restorable()) - set(half_kept(folder, at))
     return Resumption(
         checkpoint=checkpoint,
         publish_as=free_number(at, announced, on_disk),
-        reward=_newest_reward(folder, config),
+        reward=_newest_reward(folder, config, announced_reward),
+        unserved=_unserved_rewards(folder, config, announced_reward),
         reference=tuple(_read_reference(folder.checkpoints / REFERENCE_FILE)),
         ended_at=_ended_at(folder),
     )
@@ -240,22 +244,37 @@ def recollect(folder: Path) -> Recollection:
     )
 
 
-def _announced(place: LedgerPlace) -> int:
-    """Return the newest policy version that anybody was told of."""
+def _announced(place: LedgerPlace) -> tuple[int, int]:
+    """Return the newest versions of policy and reward that anybody was told of; 0: of none."""
     ledger = SqlLedger.open_to_read(place)
     try:
-        return max((each.version for each in ledger.read(PolicyProvenance)), default=0)
+        policy = max((each.version for each in ledger.read(PolicyProvenance)), default=0)
+        return policy, max((each.version for each in ledger.read(RewardVersion)), default=0)
     finally:
         ledger.close()
 
 
-def _newest_reward(folder: RunFolder, config: RunConfig) -> RewardVersion | None:
-    """Return the newest reward version on disk: the one served, or about to be."""
-    bundle = newest_bundle(folder.rewards.resolve())
+def _newest_reward(folder: RunFolder, config: RunConfig, announced: int) -> RewardVersion | None:
+    """Return the reward version that every replica served last, as far as anybody was told."""
+    bundle = newest_bundle(folder.rewards.resolve(), up_to=announced)
     if bundle is None:
         return None
     if config.run.reward is not None:
         return adopt(bundle, folder.rewards)
+    return _announcement(bundle)
+
+
+def _unserved_rewards(
+    folder: RunFolder, config: RunConfig, announced: int
+) -> tuple[RewardVersion, ...]:
+    """Return the reward versions that came after; a given one is asked for anew."""
+    if config.run.reward is not None:
+        return ()
+    return tuple(map(_announcement, bundles_after(folder.rewards.resolve(), announced)))
+
+
+def _announcement(bundle: Path) -> RewardVersion:
+    """Return what was announced, or was to be, of the version in a bundle."""
     return replace(read_manifest(bundle).announcement, path=str(bundle))
 
 

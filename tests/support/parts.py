@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -292,6 +292,8 @@ class FakeRewardTrainer:
         self.requests: list[FitRequest] = []
         self.last: RewardVersion | None = None
         """The newest version."""
+        self.withdrawn: Container[int] = ()
+        """Versions that replicas would not take: it goes on from the newest that is not one."""
 
     async def advance(self, request: FitRequest, num_steps: int) -> bool:
         await asyncio.sleep(0)
@@ -301,14 +303,19 @@ class FakeRewardTrainer:
 
     async def fit(self, request: FitRequest) -> RewardVersion:
         await asyncio.sleep(0)
-        if self.last is not None and request == self.requests[-1]:
+        newest = self._newest()
+        if self.last is not None and request == self.requests[-1] and self.last.version == newest:
             return self.last
         if not request.comparisons:
             raise InputError("a reward fit got no comparisons: wait for labels")
-        if request.kind == "warm" and not self.requests:
+        if request.kind == "warm" and not newest:
             raise VersionError("a warm update has no version to go on from: refit first")
-        if request.goes_on_from not in (None, len(self.requests)):
-            raise VersionError(f"version {len(self.requests)} is the newest")
+        if request.goes_on_from not in (None, newest):
+            raise VersionError(f"version {newest} is the newest")
         self.requests.append(request)
         self.last = RewardVersion.answering(request, version=len(self.requests), fit_seconds=0.1)
         return self.last
+
+    def _newest(self) -> int:
+        numbers = range(len(self.requests), 0, -1)
+        return next((number for number in numbers if number not in self.withdrawn), 0)

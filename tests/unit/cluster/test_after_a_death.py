@@ -24,6 +24,9 @@ from cluster.starting.resumption import (
     run_checkpoints,
 )
 from label_queue.ledger.sql import SqlLedger
+from protocol.errors import NotFinite
+from reward_service.retention import withdraw_bundle
+from tests.support.present import present
 from tests.support.reward import write_reward_versions
 from tests.support.tiny_model import save_tiny_model
 
@@ -102,3 +105,26 @@ def test_a_given_reward_stays_though_the_run_it_was_copied_from_goes_on(tmp_path
         run.lose_a_part()
         assert run.reward() == 1
     assert [each.name for each in run.folder.rewards.iterdir()] == ["v000001"]
+
+
+def test_a_reward_that_nobody_was_told_of_is_no_served_one(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run-1", make_config())
+    run.keep(0)
+    model = save_tiny_model(tmp_path / "model")
+    made = write_reward_versions(run.folder.rewards.resolve(), model, 3)
+    assert rewards(run.lose_a_part()) == (None, [1, 2, 3])
+    ledger = SqlLedger.open(run.folder.ledger, run.folder.run_id)
+    ledger.write([made[0]])
+    ledger.close()
+    assert rewards(run.lose_a_part()) == (1, [2, 3])
+    withdraw_bundle(Path(made[2].path), NotFinite("it scores NaN"))
+    assert rewards(run.lose_a_part()) == (1, [2])
+    withdraw_bundle(Path(made[1].path), NotFinite("its update scores NaN"))
+    assert rewards(run.lose_a_part()) == (1, [])
+
+
+def rewards(resumption: Resumption | None) -> tuple[int | None, list[int]]:
+    """The version that is served from the start, and those that are offered."""
+    found = present(resumption)
+    served = None if found.reward is None else found.reward.version
+    return served, [each.version for each in found.unserved]

@@ -6,6 +6,8 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,11 +17,13 @@ from cluster.starting.resumption import free_number
 from label_queue.folds.lineage import left_behind
 from protocol.errors import ActorDied, NotFinite
 from protocol.fault_points import Fault, FaultPlan, planned
+from protocol.fits import RewardVersion
 from protocol.messages import ExperienceBatch, PolicyVersion, StepReport
 from tests.support.controller_world import BATCH, World, small_config
 from tests.support.cord import release_shown
 from tests.support.one_thread import settle
 from tests.support.parts import FakeActor, FakeLearner
+from tests.support.present import present
 from tests.unit.cluster.conftest import MakeWorld
 
 
@@ -53,8 +57,11 @@ async def resume(world: World, *actors: FakeActor) -> None:
     await controller.run()
 
 
-async def take_up(world: World, *actors: FakeActor) -> Controller:
-    """Go on as `andon resume` does, with other actors and another learner."""
+async def take_up(world: World, *actors: FakeActor, **reward: Any) -> Controller:
+    """Go on as `andon resume` does, with other actors and another learner.
+
+    `reward` is what `Controller.resume` is told of it.
+    """
     version = world.checkpoints.versions()[-1]
     announced = world.people.queue.state.policy_version
     kept = world.checkpoints.read(version)
@@ -70,7 +77,7 @@ async def take_up(world: World, *actors: FakeActor) -> Controller:
     )
     world.resumed = kept
     controller = world.controller()
-    await controller.resume(reference, world.trainer.last)
+    await controller.resume(reference, **(reward or {"reward": world.trainer.last}))
     return controller
 
 
@@ -219,6 +226,75 @@ async def test_no_step_is_trained_on_scores_that_a_sole_refit_replaced_before_th
 
     await resume(world)
     assert [batch.reward_version for batch in world.learner.batches] == [2, 2, 3, 3]
+
+
+async def run_until_fitted(world: World, number: int) -> list[RewardVersion]:
+    """Run until a reward version is made, and die before any replica serves it; return it."""
+    swap, is_asked = world.service.swap, asyncio.Event()
+
+    async def never(version: RewardVersion) -> None:
+        if version.version == number:
+            is_asked.set()
+            await asyncio.Event().wait()
+        await swap(version)
+
+    world.service.swap = never  # type: ignore[method-assign]
+    running = asyncio.create_task(start(world))
+    await asyncio.wait_for(is_asked.wait(), 10)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    world.service.swap = swap  # type: ignore[method-assign]
+    return [present(world.trainer.last)]
+
+
+async def test_a_reward_that_was_made_and_not_served_is_served_after_the_resume(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world()
+    unserved = await run_until_fitted(world, 2)
+    controller = await take_up(world, reward=world.people.rewards[-1], unserved=unserved)
+    assert world.service.served == [1, 2]
+    await asyncio.wait_for(controller.run(), 10)
+    assert [each.version for each in world.people.rewards] == world.service.served
+    assert len(world.trainer.requests) == len(world.service.served)
+
+
+async def test_a_reward_that_was_made_and_is_refused_after_the_resume_is_fitted_anew(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world()
+    unserved = await run_until_fitted(world, 2)
+    world.trainer.withdrawn = world.service.withdrawn
+    world.service.withdrawn[2] = NotFinite("it scores NaN")  # as a replica would have it
+    controller = await take_up(world, reward=world.people.rewards[-1], unserved=unserved)
+    assert world.service.version == 1
+    cord = await world.labels.cord()
+    assert "a reward refit met NaN or infinity, the version before it stays live" in cord.reason
+    running = asyncio.ensure_future(controller.run())
+    await settle()
+    await release_shown(world.people.queue, "looked into")
+    await asyncio.wait_for(running, 10)
+    assert world.progress[-1] == 5 * BATCH
+    served = [each.version for each in world.people.rewards]
+    assert served[:2] == [1, 3]
+    assert served == world.service.served
+
+
+async def test_a_refit_goes_with_the_update_of_it_that_is_refused_after_the_resume(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world()
+    (refit,) = await run_until_fitted(world, 2)
+    update = replace(refit, version=3, kind="warm")
+    reward = world.people.rewards[-1]
+    world.service.withdrawn[3] = NotFinite("it scores NaN")
+    await take_up(world, reward=reward, unserved=[refit, update])
+    assert sorted(world.service.withdrawn) == [2, 3]
+    assert [each.version for each in world.people.rewards] == [1]
+    world.service.withdrawn.clear()
+    await take_up(world, reward=reward, unserved=[refit, update])
+    assert [each.version for each in world.people.rewards] == [1, 2, 3]
+    assert world.service.served == [1, 3]
 
 
 async def test_questions_after_a_resume_have_names_of_their_own(make_world: MakeWorld) -> None:

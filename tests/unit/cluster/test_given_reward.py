@@ -10,10 +10,11 @@ import pytest
 
 from cluster.run_folder import RunFolder
 from cluster.starting.given_reward import GivenReward, adopt, check_given, find_bundle
-from protocol.errors import InputError, MissingError
+from protocol.errors import InputError, MissingError, NotFinite
 from protocol.fits import RewardVersion
 from reward_service.bundle import load_bundle
 from reward_service.bundle_manifest import read_manifest
+from reward_service.retention import WITHDRAWN_FILE, withdraw_bundle
 from tests.support.controller_world import BATCH, small_config
 from tests.support.labels import make_fit
 from tests.support.reward import write_reward_versions
@@ -79,6 +80,20 @@ def test_a_run_that_has_adopted_one_takes_no_other(written: Path, tmp_path: Path
     first = adopt(written / "v000001", tmp_path / "reward")
     assert adopt(written / "v000003", tmp_path / "reward") == first
     assert [each.name for each in (tmp_path / "reward").iterdir()] == ["v000001"]
+
+
+def test_one_that_replicas_refused_is_not_tried_again_until_that_is_wanted(
+    written: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "reward"
+    first = adopt(written / "v000001", root)
+    withdraw_bundle(Path(first.path), NotFinite("it scores NaN"))
+    with pytest.raises(
+        InputError, match=r"replicas refused version 1, says .*v000001/withdrawn.json"
+    ):
+        adopt(written / "v000001", root)
+    (Path(first.path) / WITHDRAWN_FILE).unlink()
+    assert adopt(written / "v000001", root) == first
 
 
 def test_a_reward_of_another_vocabulary_is_refused(

@@ -166,14 +166,12 @@ async def test_a_version_that_no_replica_takes_is_offered_again_once_the_line_is
 
 
 class Refusing(LongRefits):
-    """Goes back to what was served where its service has withdrawn what it made, as the real one.
-
-    The first update that a refit is caught up with is refused.
-    """
+    """The first update that a refit is caught up with is refused by its service."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
         self._service, self._swap = world.service, world.service.swap
+        self.withdrawn = world.service.withdrawn
         world.service.swap = self.swap  # type: ignore[method-assign]
         self.refused: list[int] = []
         """A refit and the update of it."""
@@ -184,13 +182,6 @@ class Refusing(LongRefits):
             error = NotFinite("the reward replica scores the validation sequence as NaN")
             await self._service.withdraw(version, error)
         await self._swap(version)
-
-    async def fit(self, request: FitRequest) -> RewardVersion:
-        if self.last is not None and self.last.version in self._service.withdrawn:
-            assert request.goes_on_from in (None, self._service.version)
-            self.last = None  # the same request is fitted anew
-            request = replace(request, goes_on_from=None)
-        return await super().fit(request)
 
     def _is_refit(self, number: int) -> bool:
         return number > 1 and self.requests[number - 1].kind == "refit"
