@@ -211,6 +211,10 @@ class RewardTrainer:
         raw = raw_scores(module, candidate_sequences(comparisons), _LIMITS).float().cpu()
         return judge(raw * self._training_gain.cpu(), comparisons)
 
+    def number_from(self, version: int) -> None:
+        """Give the next version no lower number: a replay has those of its run, which left some."""
+        self._newest = max(self._newest, version - 1)
+
     def close(self) -> None:
         """Free the engines. May be called twice."""
         self._drop_refit()

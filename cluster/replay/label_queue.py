@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cluster.recordings.crossings import CATCH_UP, NEXT_FIT, REWARD_SERVED, SET_PROGRESS
+from cluster.recordings.crossings import CATCH_UP, FIT, NEXT_FIT, REWARD_SERVED, SET_PROGRESS
 from cluster.recordings.exchanges import Exchange
 from cluster.replay.difference import ABSENT, first_difference
 from cluster.replay.outcome import Outcome, Window
@@ -20,6 +20,7 @@ from cluster.replay.recording import Recording, scratch
 from label_queue.ledger.records import LabelerToken, Ledger, Record, RoleChange, TokenRevocation
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
+from protocol.fits import RewardVersion
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent
 
 PATIENCE_S = 60.0
@@ -40,7 +41,7 @@ def replay_label_queue(recording: Recording, window: Window, tolerance: float) -
             queue = _FreshQueue(recording, past, root)
             try:
                 for exchange in _moves(recording):
-                    version = queue.num_learned + 1
+                    version = queue.newest + 1
                     if window.is_past(version):
                         return
                     outcome = runner.run(queue.move(exchange, tolerance))
@@ -71,8 +72,10 @@ class _FreshQueue:
             seed=config.run.seed,
             clock=self._clock,
         )
-        self.num_learned = 0
-        """Reward versions so far."""
+        self.newest = 0
+        """The newest reward version so far, served or not: the next fit has the number after it."""
+        self._refit: RewardVersion | None = None
+        """The last refit that was caught up with."""
 
     async def move(self, exchange: Exchange, tolerance: float) -> Outcome | None:
         """Tell the queue what it was told; of a fit, return how it compares."""
@@ -81,15 +84,24 @@ class _FreshQueue:
         if exchange.crossing is SET_PROGRESS:
             await loop.set_progress(exchange.ask.episodes, exchange.ask.policy)
         elif exchange.crossing is REWARD_SERVED:
-            await loop.reward_served(exchange.ask)
-            self.num_learned = exchange.ask.version
+            await self._served(exchange.ask)
+        elif exchange.crossing is FIT:
+            self.newest = max(self.newest, exchange.answer.version)
         else:
             await self._queue.commits.write(self._people.through(exchange.answer.ledger_seq))
-            outcome = await self._fit(exchange, tolerance)
             if exchange.crossing is CATCH_UP:
-                self.num_learned = exchange.ask.version
-            return outcome
+                self._refit = exchange.ask
+                self.newest = max(self.newest, exchange.ask.version)
+            return await self._fit(exchange, tolerance)
         return None
+
+    async def _served(self, version: RewardVersion) -> None:
+        refit, loop = self._refit, self._queue.policy_loop
+        if refit is not None and (refit.version, version.kind) == (version.version - 1, "warm"):
+            # Queues of before noted it as they were asked for its update, and were not told again.
+            await loop.reward_served(refit)
+        await loop.reward_served(version)
+        self.newest = max(self.newest, version.version)
 
     def _clock(self) -> float:
         # When an answer was recorded is later than when the queue gave it, of one more than of
@@ -158,7 +170,7 @@ _RANK: dict[type, int] = {
 
 
 def _moves(recording: Recording) -> Iterator[Exchange]:
-    """Give what moves the queue towards its next fit, and each fit once."""
+    """Give what moves the queue towards its next fit, each order once, and what came of it."""
     last: list[object] = []
     for exchange in recording.exchanges("labels"):
         if not exchange.is_answered:
@@ -167,5 +179,5 @@ def _moves(recording: Recording) -> Iterator[Exchange]:
             if exchange.answer not in (None, *last):
                 last = [exchange.answer, *last[:1]]
                 yield exchange
-        elif exchange.crossing in (SET_PROGRESS, REWARD_SERVED):
+        elif exchange.crossing in (SET_PROGRESS, REWARD_SERVED, FIT):
             yield exchange

@@ -10,7 +10,7 @@ import pytest
 
 from cluster.config_file import save_config
 from cluster.recordings.config import RecordingConfig
-from cluster.recordings.crossings import NEXT_FIT, REWARD_SERVED
+from cluster.recordings.crossings import FIT, NEXT_FIT, REWARD_SERVED
 from cluster.recordings.recorder import Recorder
 from cluster.recordings.segment_files import FOLDER
 from cluster.replay.label_queue import replay_label_queue
@@ -22,6 +22,7 @@ from label_queue.queue import LabelQueue
 from protocol.fits import FitKind, FitRequest, RewardVersion
 from tests.support.controller_world import small_config
 from tests.support.labels import ManualClock, make_assignment, make_event, make_query, make_reward
+from tests.support.messages import make_policy
 
 T = TypeVar("T")
 
@@ -68,6 +69,14 @@ class RecordedQueue:
             NEXT_FIT, kind, loop.next_update() if kind == "warm" else loop.next_refit(), _as_it_is
         )
 
+    async def fit(self, request: FitRequest, version: int) -> RewardVersion:
+        """Put on record that a request was fitted, whatever becomes of it."""
+
+        async def made() -> RewardVersion:
+            return RewardVersion.answering(request, version=version, fit_seconds=0.1)
+
+        return await self._recorder.through(FIT, request, made(), _as_it_is)
+
     async def announce(self, version: RewardVersion, *, late_s: float) -> None:
         async def noted() -> None:
             await self.queue.policy_loop.reward_served(version)
@@ -104,3 +113,24 @@ async def test_an_update_that_was_due_by_time_is_ordered_again(
         f"the fit at label event {NUM_BEFORE + 1}",
     ]
     assert [str(outcome.difference) for outcome in outcomes] == ["None", "None"]
+
+
+async def test_a_version_that_replicas_refused_has_had_its_number(tmp_path: Path) -> None:
+    run = RecordedQueue(RunFolder.create(tmp_path / "run-1"))
+    await run.label(range(NUM_BEFORE))
+    await run.announce(await run.fit(await run.order("refit"), 1), late_s=0.0)
+    await run.label(range(NUM_BEFORE, NUM_BEFORE + 1))
+    run.clock.now += EVERY_S
+    await run.fit(await run.order("warm"), 2)
+    await run.queue.policy_loop.set_progress(1_000, make_policy(1, 1_000))
+    await run.label(range(NUM_BEFORE + 1, 2 * NUM_BEFORE))
+    await run.fit(await run.order("refit"), 3)
+    await run.close()
+
+    def replayed(first: int, last: int) -> list[str]:
+        window = Window(first=first, last=last)
+        return [each.what for each in replay_label_queue(run.recording, window, tolerance=0.0)]
+
+    for version, at in ((1, NUM_BEFORE), (2, NUM_BEFORE + 1), (3, 2 * NUM_BEFORE)):
+        found = await asyncio.to_thread(replayed, version, version)
+        assert found == [f"the fit at label event {at}"]
