@@ -278,7 +278,9 @@ class Controller:
                 scored = await self._bound.take(self._config.ppo.batch_size, version)
             try:
                 with self._journal.waiting("scores"):
-                    scored = await with_one_reward_version(scored, self._scorer.score)
+                    scored = await with_one_reward_version(
+                        scored, self._scorer.score, self._reward_guard.is_served
+                    )
             except (ScoringFailed, NotFinite) as error:
                 await self._drop_unscored([each.rollout for each in scored], error)
                 continue

@@ -5,7 +5,8 @@ itself registers the replica, reports what it serves and is its heartbeat. While
 version in, which may have to come from another node first, it says so instead.
 
     swap(v7) ──▶ target = v7 ──▶ polls return v7 ──▶ replicas load and poll again with v7
-                                                 └─▶ or report `failed`, and v7 is withdrawn
+                                                 └─▶ or report `failed`, and v7 is withdrawn:
+                                                     who has it by now goes back to v6
     swap(v7) returns once every live replica has polled with v7 or newer
 """
 
@@ -87,6 +88,8 @@ class Announcer:
     async def next_version(self, replica_id: str, loaded: RewardVersion | None) -> RewardVersion:
         """Register a replica and return the announced version once it is newer than its own.
 
+        Or older, where its own was withdrawn, since another replica could not take it.
+
         Blocks until there is one: the caller sets the limit, shorter than the heartbeat timeout,
         and polls again.
 
@@ -101,7 +104,7 @@ class Announcer:
                 # The announcer was restarted and learns from the replicas where the run is.
                 self._served = self._target = loaded
             self._changed.notify_all()
-            await self._changed.wait_for(lambda: _number(self._target) > own)
+            await self._changed.wait_for(lambda: self._is_to_move(own))
             assert self._target is not None
             return self._target
 
@@ -167,6 +170,11 @@ class Announcer:
                 if replica.polled_at >= oldest
             }
             self._changed.notify_all()
+
+    def _is_to_move(self, own: int) -> bool:
+        """Whether a replica that serves a version is to serve another."""
+        target = _number(self._target)
+        return target > own or (own in self._withdrawn and target > 0)
 
     def _is_settled(self, version: int) -> bool:
         if version in self._withdrawn:

@@ -65,6 +65,8 @@ class RewardClient:
         self._sleep = sleep
         self._swapped_in = 1
         """The newest version of which a swap has returned; there is none before the first."""
+        self._refused: set[int] = set()
+        """Versions that one replica refused, and that another may have for a moment yet."""
 
     async def score(self, sequences: Sequence[Sequence[int]]) -> list[Score]:
         """Score token sequences, one answer each, in order, all of one reward version.
@@ -73,7 +75,8 @@ class RewardClient:
         batch limits. Requests that failed, and those answered by an older version because a swap
         went by, are sent again after a pause. No answer is of an older version than was swapped in
         here before the call: a replica that was silent for so long that a swap did not wait for it
-        goes on answering until it hears of the new one. Safe to call again, and concurrently.
+        goes on answering until it hears of the new one. Nor is any of a version that was refused.
+        Safe to call again, and concurrently.
 
         Raises:
             ScoringFailed: Still no answer of one version after the last retry.
@@ -125,6 +128,10 @@ class RewardClient:
             self._swapped_in = max(self._swapped_in, version.version)
         except TransientError:
             raise
+        except AndonError:
+            if version.version > self._swapped_in:
+                self._refused.add(version.version)
+            raise
         except TimeoutError as error:
             raise SwapTimedOut(
                 f"reward version {version.version} is not served by every replica after "
@@ -151,7 +158,8 @@ class RewardClient:
         """Return a request's scores, or nothing if it failed in a way that may pass."""
         try:
             async with asyncio.timeout(self._config.timeout_s):
-                return await self._submit(request)
+                answer = await self._submit(request)
+            return [] if _version(answer) in self._refused else answer
         except (TransientError, TimeoutError) as error:
             _log.warning("scoring_attempt_failed", sequences=len(request), error=repr(error))
             return []

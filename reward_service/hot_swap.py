@@ -78,21 +78,17 @@ class LiveModel:
             MemoryShort: The device has no room for it beside the live one.
         """
         with self._swapping:
-            if self._bundle and not _is_newer(announced, self._bundle.version):
-                return
-            folder = self._store.fetch(Path(announced.path))
-            bundle = load_bundle(folder, beside=self._bundle, store=self._store)
-            found = bundle.version
-            if (found.version, found.sha256) != (announced.version, announced.sha256):
-                raise BundleCorrupt(
-                    f"{announced.path} holds reward version {found.version} ({found.sha256}), "
-                    f"announced was {announced.version} ({announced.sha256})"
-                )
-            with self._room_for(announced.version):
-                self._take_in(bundle.model)
-                score_sequences(bundle.model, self._validation, announced.version, self._limits)
-            # Others are told of it by the name that all nodes know.
-            self._bundle = replace(bundle, version=replace(found, path=announced.path))
+            if self._bundle is None or _is_newer(announced, self._bundle.version):
+                self._bundle = self._proved(announced)
+
+    def go_back(self, announced: RewardVersion) -> None:
+        """Take an older version in the place of the live one, which was withdrawn.
+
+        As `swap` otherwise.
+        """
+        with self._swapping:
+            if self._bundle is None or announced.version != self._bundle.version.version:
+                self._bundle = self._proved(announced)
 
     def check(self, sequences: Sequence[Sequence[int]]) -> None:
         """Refuse sequences the live model cannot score, before they join a batch with others.
@@ -129,6 +125,21 @@ class LiveModel:
             except NotFinite as error:
                 answers.append(error)
         return answers
+
+    def _proved(self, announced: RewardVersion) -> Bundle:
+        folder = self._store.fetch(Path(announced.path))
+        bundle = load_bundle(folder, beside=self._bundle, store=self._store)
+        found = bundle.version
+        if (found.version, found.sha256) != (announced.version, announced.sha256):
+            raise BundleCorrupt(
+                f"{announced.path} holds reward version {found.version} ({found.sha256}), "
+                f"announced was {announced.version} ({announced.sha256})"
+            )
+        with self._room_for(announced.version):
+            self._take_in(bundle.model)
+            score_sequences(bundle.model, self._validation, announced.version, self._limits)
+        # Others are told of it by the name that all nodes know.
+        return replace(bundle, version=replace(found, path=announced.path))
 
     def _take_in(self, model: RewardModel) -> None:
         for part in (model.backbone, model.heads, model.mark_head):

@@ -276,7 +276,10 @@ class RewardReplica:
 
     async def _take_in(self, replica_id: str, announced: RewardVersion) -> None:
         """Swap in a thread, and say meanwhile that this replica is alive: it does not poll."""
-        swapping = asyncio.create_task(asyncio.to_thread(self._live.swap, announced))
+        live = self._live.version
+        is_older = live is not None and announced.version < live.version
+        take = self._live.go_back if is_older else self._live.swap
+        swapping = asyncio.create_task(asyncio.to_thread(take, announced))
         pause_s = self._config.heartbeat_timeout_s / _POLLS_PER_HEARTBEAT
         while not (await asyncio.wait({swapping}, timeout=pause_s))[0]:
             await self._announcer.ask(AnnouncerShell.at_work, replica_id)

@@ -16,7 +16,7 @@ from cluster.loops.journal import Journal
 from cluster.loops.reward_comparison import judge, pearson_correlation
 from cluster.loops.scoring import scored_sequence
 from label_queue.sides.policy_loop import PolicyLoopSide
-from protocol.errors import NotFinite, ScoringFailed, SwapTimedOut
+from protocol.errors import AndonError, NotFinite, ScoringFailed, SwapTimedOut
 from protocol.fits import FitRequest, RewardVersion
 from protocol.messages import Rollout, Score, ScoredRollout
 from protocol.ports import Learner, RewardService
@@ -58,6 +58,11 @@ class RewardGuard:
         self._recent: deque[ScoredRollout] = deque(maxlen=NUM_COMPARED)
         self._version = 0
         """The newest that every replica serves; 0 before the first."""
+        self._offered = 0
+        """The one that is swapped in, or else the newest."""
+        self._refused: set[int] = set()
+        self._is_swapped = asyncio.Event()
+        """Set while no version is swapped in."""
         self._is_settled = asyncio.Event()
         self._is_settled.set()
         self.least_version = 0
@@ -73,6 +78,15 @@ class RewardGuard:
         sole refit: so whatever an older one scored is scored again.
         """
         self._version = self.least_version = version.version
+
+    async def is_served(self, version: int) -> bool:
+        """Whether every replica takes, or took, a version; waits while it is swapped in.
+
+        One replica may have scored by it before another refused it, or before the run was resumed.
+        """
+        while self._version < version == self._offered:
+            await self._is_swapped.wait()
+        return version <= self._version and version not in self._refused
 
     async def take_up(self, version: RewardVersion) -> None:
         """Swap in a version that a resumed run had made before; see `resumed`, and `serve`."""
@@ -221,12 +235,27 @@ class RewardGuard:
         return []
 
     async def _swap(self, version: RewardVersion) -> None:
-        """Swap a version in; where replicas are late, the announcement stands and is waited for."""
+        """Swap a version in; where replicas are late, the announcement stands and is waited for.
+
+        Whatever it raises ends the run, but for NotFinite: then the version was refused.
+        """
+        self._offered = version.version
+        self._is_swapped.clear()
+        try:
+            await self._swap_patiently(version)
+            self._version = version.version
+        except AndonError:
+            self._refused.add(version.version)
+            raise
+        finally:
+            self._offered = self._version
+            self._is_swapped.set()
+
+    async def _swap_patiently(self, version: RewardVersion) -> None:
         try:
             await self._service.swap(version)
         except SwapTimedOut:
             await self._service.swap(version)
-        self._version = version.version
 
 
 def _rollouts(scored: Sequence[ScoredRollout]) -> list[Rollout]:

@@ -82,22 +82,26 @@ class ResponseScorer:
 async def with_one_reward_version(
     scored: Sequence[ScoredRollout],
     score: Callable[[Sequence[Rollout]], Awaitable[list[ScoredRollout]]],
+    is_served: Callable[[int], Awaitable[bool]],
 ) -> list[ScoredRollout]:
-    """Score again whatever is older than the newest reward version present.
+    """Score again whatever is older than the newest reward version present, or of one refused.
 
     The service may swap once more meanwhile; then the rest is scored again too, until all agree.
 
     Args:
         scored: [B], of any reward versions.
         score: Scores rollouts with the live reward.
+        is_served: Whether all replicas serve a version; waits while it is not known.
 
     Returns:
         [B] in the same order, all of one reward version.
     """
     result = list(scored)
     while True:
-        newest = max(item.score.reward_version for item in result)
-        older = [i for i, item in enumerate(result) if item.score.reward_version < newest]
+        versions = [item.score.reward_version for item in result]
+        served = [each for each in set(versions) if await is_served(each)]
+        newest = max(served, default=None)
+        older = [i for i, version in enumerate(versions) if version != newest]
         if not older:
             return result
         for i, item in zip(older, await score([result[i].rollout for i in older]), strict=True):

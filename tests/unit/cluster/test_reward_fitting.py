@@ -211,6 +211,47 @@ async def test_where_no_replica_takes_what_a_refit_was_caught_up_with_both_are_l
     assert max(world.service.served) == max(told)
 
 
+async def test_what_one_replica_scored_by_a_version_that_another_refused_is_scored_anew(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world()
+    service, swap, asked = world.service, world.service.swap, list[int]()
+    world.trainer.withdrawn = service.withdrawn
+
+    def value(version: int, sequence: Sequence[int]) -> float:
+        asked.append(version)
+        return 0.1
+
+    service.value = value
+
+    async def half_taken(version: RewardVersion) -> None:
+        if version.version != 2:
+            await swap(version)
+            return
+        service.version = 2  # of one replica
+        for _ in range(400):
+            await asyncio.sleep(0)
+        service.version, service.withdrawn[2] = 1, NotFinite("the other replica scores NaN")
+        raise service.withdrawn[2]
+
+    service.swap = half_taken  # type: ignore[method-assign]
+    pulled, pull_cord = asyncio.Event(), world.labels.pull_cord
+
+    async def pull_and_tell(*args: Any, **named: Any) -> None:
+        await pull_cord(*args, **named)
+        pulled.set()
+
+    world.labels.pull_cord = pull_and_tell  # type: ignore[method-assign]
+    running = asyncio.ensure_future(world.controller().run())
+    await asyncio.wait_for(pulled.wait(), 10)
+    await release_shown(world.people.queue, "looked into")
+    await asyncio.wait_for(running, 30)
+    used = {batch.reward_version for batch in world.learner.batches}
+    assert 2 in asked
+    assert 2 not in used
+    assert max(used) > 2
+
+
 @pytest.mark.parametrize("marks", [None, MarksConfig()], ids=["no head", "a head"])
 async def test_marks_are_asked_of_a_trainer_that_has_a_head_for_them_alone(
     make_world: MakeWorld, marks: MarksConfig | None, monkeypatch: pytest.MonkeyPatch

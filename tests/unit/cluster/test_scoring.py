@@ -54,12 +54,16 @@ def scored_by(number: int, reward_version: int) -> ScoredRollout:
     return make_scored(make_rollout(make_request(number)), reward_version=reward_version)
 
 
+async def always(_: int) -> bool:
+    return True
+
+
 async def test_a_batch_of_one_reward_version_is_left_alone() -> None:
     async def never(_: Sequence[Rollout]) -> list[ScoredRollout]:
         raise AssertionError("nothing was to be scored again")
 
     batch = [scored_by(0, 1), scored_by(1, 1)]
-    assert await with_one_reward_version(batch, never) == batch
+    assert await with_one_reward_version(batch, never, always) == batch
 
 
 async def test_scores_again_until_all_agree_even_when_the_service_swaps_meanwhile() -> None:
@@ -72,16 +76,34 @@ async def test_scores_again_until_all_agree_even_when_the_service_swaps_meanwhil
         return [make_scored(rollout, value=version, reward_version=version) for rollout in rollouts]
 
     batch = [scored_by(0, 2), scored_by(1, 3), scored_by(2, 2)]
-    result = await with_one_reward_version(batch, score)
+    result = await with_one_reward_version(batch, score, always)
 
     # The two of version 2 come back as 3; all agree, so nobody asks for version 4.
     assert [item.score.reward_version for item in result] == [3, 3, 3]
     assert asked == [["t-000000", "t-000002"]]
 
     batch = [scored_by(0, 2), scored_by(1, 3)]
-    result = await with_one_reward_version(batch, score)
+    result = await with_one_reward_version(batch, score, always)
 
     # Version 4 came for the first; then the second is older than it, and scored again too.
     assert [item.score.reward_version for item in result] == [4, 4]
     assert asked[1:] == [["t-000000"], ["t-000001"]]
     assert [item.rollout.rollout_id for item in result] == ["t-000000", "t-000001"]
+
+
+async def test_scores_of_a_version_that_was_refused_are_had_anew() -> None:
+    asked: list[int] = []
+
+    async def is_served(version: int) -> bool:
+        return version != 3
+
+    async def score(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
+        asked.append(len(rollouts))
+        return [make_scored(rollout, reward_version=2) for rollout in rollouts]
+
+    for versions in ((3, 2, 3), (3, 3, 3)):
+        batch = [scored_by(number, version) for number, version in enumerate(versions)]
+        result = await with_one_reward_version(batch, score, is_served)
+        assert [item.score.reward_version for item in result] == [2, 2, 2]
+        assert [item.rollout for item in result] == [item.rollout for item in batch]
+    assert asked == [2, 3]

@@ -123,13 +123,13 @@ async def test_a_version_that_a_replica_refuses_is_withdrawn(clock: ManualClock)
         await announcer.swap(V2)
     assert announcer.served == V1
 
-    # A replica that had taken it already does not bring it back.
-    ahead = asyncio.create_task(announcer.next_version("b", V2))
-    waiting = asyncio.create_task(announcer.next_version("a", V1))
+    # A replica that had taken it already goes back.
+    assert await announcer.next_version("b", V2) == V1
+    waiting = [asyncio.create_task(announcer.next_version(name, V1)) for name in "ab"]
     await settle()
-    assert not waiting.done()
+    assert not any(each.done() for each in waiting)
     swap = asyncio.create_task(announcer.swap(V3))
-    assert (await ahead, await waiting) == (V3, V3)
+    assert await asyncio.gather(*waiting) == [V3, V3]
     polls = [asyncio.create_task(announcer.next_version(name, V3)) for name in "ab"]
     await swap
     for task in polls:
@@ -173,3 +173,21 @@ async def test_a_restarted_announcer_learns_from_its_replicas(announcer: Announc
     await settle()
     assert announcer.served == V2
     poll.cancel()
+
+
+async def test_a_first_version_that_was_refused_leaves_nothing_to_go_back_to(
+    announcer: Announcer,
+) -> None:
+    polls = [asyncio.create_task(announcer.next_version(name, None)) for name in "ab"]
+    await settle()
+    refused = asyncio.create_task(announcer.swap(V1))
+    await asyncio.gather(*polls)
+    await announcer.failed(1, BundleCorrupt("torn"))
+    with pytest.raises(BundleCorrupt):
+        await refused
+    ahead = asyncio.create_task(announcer.next_version("a", V1))
+    await settle()
+    assert not ahead.done()
+    swap = asyncio.create_task(announcer.swap(V2))
+    assert await ahead == V2
+    swap.cancel()

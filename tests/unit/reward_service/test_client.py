@@ -166,3 +166,25 @@ async def test_a_swap_that_hangs_says_so() -> None:
     config = CONFIG.model_copy(update={"swap_timeout_s": 0.001})
     with pytest.raises(SwapTimedOut, match="version 2 is not served"):
         await backend.client(config).swap(make_reward_version(2))
+
+
+async def test_a_replica_that_took_what_another_refused_is_not_believed() -> None:
+    backend = Backend()
+    client, swap = backend.client(), backend.service.swap
+
+    async def half_taken(version: RewardVersion) -> None:
+        backend.service.version = version.version  # on the one that answers
+        raise NotFinite("another scores NaN")
+
+    backend.service.swap = half_taken  # type: ignore[method-assign]
+    with pytest.raises(NotFinite):
+        await client.swap(make_reward_version(2))
+    with pytest.raises(ScoringFailed):
+        await client.score([(1, 2)])
+    backend.service.version = 1  # it has gone back
+    (score,) = await client.score([(1, 2)])
+    assert score.reward_version == 1
+    backend.service.swap = swap  # type: ignore[method-assign]
+    await client.swap(make_reward_version(3))
+    (score,) = await client.score([(1, 2)])
+    assert score.reward_version == 3

@@ -101,6 +101,23 @@ def test_requests_share_a_pass_and_are_answered_apart(
     assert values == pytest.approx(own_values(reference, 1, limits), abs=1e-5)
 
 
+def test_from_a_version_that_was_withdrawn_it_goes_back_and_on_to_the_next(
+    live: LiveModel, versions: list[RewardVersion], reference: Path, limits: BatchLimits
+) -> None:
+    live.swap(versions[1])
+    for _ in range(2):
+        live.go_back(versions[0])
+    assert live.version == versions[0]
+    (answer,) = live.score([SEQUENCES])
+    assert not isinstance(answer, NotFinite)
+    values = [score.value for score in answer]
+    assert values == pytest.approx(own_values(reference, 1, limits), abs=1e-5)
+    with pytest.raises(BundleCorrupt):
+        live.go_back(replace(versions[1], sha256="0" * 64))
+    live.swap(versions[2])
+    assert live.version == versions[2]
+
+
 def test_a_swap_changes_scores_and_their_version(
     live: LiveModel, versions: list[RewardVersion], reference: Path, limits: BatchLimits
 ) -> None:
