@@ -7,6 +7,7 @@ import itertools
 from collections.abc import AsyncIterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 from cluster.guards.guards import Guards
 from cluster.loops.journal import Journal
@@ -157,13 +158,13 @@ class RewardFitting:
             await self._serve(refit, request)  # it is whole, and its trainer stands there
             raise
         try:
-            await self._reward_guard.serve(update, request)
+            await self._reward_guard.serve(update, request, partial(self.tell, refit=refit))
         except TransientError:
             raise  # it may be served yet
         except AndonError as error:
-            await self._parts.reward_service.withdraw(refit, error)
+            if self._known != update.version:  # it was refused; else what follows went wrong
+                await self._parts.reward_service.withdraw(refit, error)
             raise
-        await self.tell(update, refit)
 
     def _learnable(self, request: FitRequest) -> FitRequest:
         """Return an order without what the reward model has no head to learn."""
