@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -52,6 +53,24 @@ def read_text(path: Path, what: str, mend: str) -> str:
     """Return the text of a file, UTF-8; arguments and errors as for `reading`."""
     with reading(path, what, mend):
         return path.read_text(encoding="utf-8")
+
+
+def is_file(path: Path, what: str, mend: str) -> bool:
+    """Return whether somebody's path leads to a file; arguments and errors as for `reading`.
+
+    A path that leads nowhere is no error: whoever asks says what is missing.
+    """
+    return stat.S_ISREG(_mode(path, what, mend))
+
+
+def is_folder(path: Path, what: str, mend: str) -> bool:
+    """Return whether somebody's path leads to a folder; arguments and errors as for `reading`."""
+    return stat.S_ISDIR(_mode(path, what, mend))
+
+
+def is_there(path: Path, what: str, mend: str) -> bool:
+    """Return whether somebody's path leads to anything; arguments and errors as for `reading`."""
+    return _mode(path, what, mend) != 0
 
 
 @contextmanager
@@ -130,6 +149,15 @@ def put_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def _mode(path: Path, what: str, mend: str) -> int:
+    """Return what the system says a path leads to, 0 where that is nothing."""
+    with reading(path, what, mend):
+        try:
+            return path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
 
 
 def _read_problem(path: Path, what: str, mend: str, error: OSError) -> OSError | ValueError:

@@ -9,9 +9,12 @@ from pathlib import Path
 from pydantic import Field
 
 from protocol.errors import BundleCorrupt, MissingError
+from protocol.files import is_folder
 from protocol.model_folder import inspect_model, weight_files
 from protocol.ports import FolderStore
 from protocol.settings import Closed
+
+MEND = "put it back, or set base.path in the bundle's manifest.json to where it lies"
 
 
 class BaseWeights(Closed):
@@ -43,13 +46,12 @@ def base_weights(folder: Path, named: Path | None = None) -> BaseWeights:
 def base_folder(base: BaseWeights, bundle: Path) -> Path:
     """Return the folder of the model that a bundle adapts, as it names it.
 
-    Raises MissingError where it is not there.
+    Raises MissingError where it is not there, ResourceError where it may not be looked into.
     """
     folder = Path(base.path)
-    if not folder.is_dir():
+    if not is_folder(folder, str(bundle), MEND):
         raise MissingError(
-            f"{bundle} holds adapters of the model in {folder}, which is not there: put it back, "
-            "or set base.path in its manifest.json to where it lies"
+            f"{bundle} holds adapters of the model in {folder}, which is not there: {MEND}"
         )
     return folder
 

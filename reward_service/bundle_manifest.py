@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, model_validator
 
 from protocol.errors import MissingError
+from protocol.files import is_file
 from protocol.fits import RewardVersion
 from protocol.limits import LARGEST_STORED
 from protocol.schema import only
@@ -68,8 +69,10 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         MissingError: There is no bundle here.
         BundleCorrupt: The manifest is unreadable, or of another format.
+        InputError: The folder's path is none.
+        ResourceError: This user may not look into it.
     """
     path = folder / MANIFEST_FILE
-    if not path.is_file():
+    if not is_file(path, "reward bundle", "name the folder of a reward version"):
         raise MissingError(f"no reward bundle at {folder}: {MANIFEST_FILE} is not there")
     return parse_manifest(path, Manifest)

@@ -11,8 +11,11 @@ from pathlib import Path
 from actors.prompts.config import PromptsConfig
 from actors.prompts.records import PromptReader
 from protocol.errors import InputError, MissingError
+from protocol.files import is_file
 from protocol.json_lines import read_json_lines
 from protocol.messages import Prompt
+
+MEND = "name a JSONL file"
 
 
 def read_jsonl(config: PromptsConfig, reader: PromptReader) -> list[Prompt]:
@@ -40,9 +43,9 @@ def prompt_lines(path: Path, what: str) -> Iterator[tuple[int, object]]:
 
     Raises:
         MissingError: There is no such file.
-        InputError: A line is no JSON, said when it is read; it is named.
+        InputError: It is no path; or a line is no JSON, said when it is read; it is named.
         ResourceError: The file cannot be read.
     """
-    if not path.is_file():
+    if not is_file(path, "prompts.path", MEND):
         raise MissingError(f"{path}: no such {what}: check prompts.path")
-    return read_json_lines(path, "prompts.path", "name a JSONL file", takes_nan=True)
+    return read_json_lines(path, "prompts.path", MEND, takes_nan=True)

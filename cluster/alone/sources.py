@@ -14,9 +14,10 @@ from cluster.starting.policy_source import policy_folder
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger_place import LedgerPlace, place_of
 from protocol.errors import MissingError
-from protocol.files import reading
+from protocol.files import is_there, reading
 from protocol.labels import ComparisonQuery
 
+MEND_POLICY = "name the starting policy's folder with --policy"
 MEND_LEDGER = "name a ledger.sqlite, a run's folder, or a postgresql:// URL"
 
 
@@ -98,7 +99,7 @@ def find_policy(given: str | None, config: RunConfig, run: Path | None, runs: Pa
     folder = None if run is None else RunFolder(run)
     if folder is not None and folder.state.exists():
         noted = folder.read_state().get("policy_path")
-        if noted is not None and Path(noted).exists():
+        if noted is not None and is_there(Path(noted), str(folder.state), MEND_POLICY):
             return policy_folder(noted)
     if config.policy is not None:
         return policy_folder(config.policy.path)

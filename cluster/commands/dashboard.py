@@ -51,10 +51,11 @@ def _save_report(folder: RunFolder, project: str, entity: str | None) -> str:
     from cluster.metrics.report_page import save_report
     from cluster.metrics.wandb_logs import kept_id
     from cluster.run_folder import write_json
+    from protocol.files import is_file
 
     summary = folder.report / "summary.json"
     wandb_id = kept_id(folder.wandb)
-    if not summary.exists() or wandb_id is None:
+    if not is_file(summary, "report", "name the folder of a run") or wandb_id is None:
         raise MissingError(
             f"{folder.path} has no report in wandb; `andon report {folder.path} --wandb` makes it"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cluster.run_folder import RunFolder
 from protocol.errors import InputError, MissingError
-from protocol.files import reading, writing
+from protocol.files import is_there, reading, writing
 from protocol.fits import FitRequest, RewardVersion
 from protocol.folders import versions_in
 from protocol.json_object import read_json_object
@@ -147,7 +147,7 @@ def adopt(bundle: Path, root: Path) -> RewardVersion:
 def _parted(reference: str) -> tuple[Path, int | None]:
     """Return path and version of a reference; a path that has an "@" of its own stays whole."""
     before, at, after = reference.rpartition("@")
-    if not at or Path(reference).exists():
+    if not at or is_there(Path(reference), "run.reward", MEND):
         return Path(reference), None
     if not (after.isascii() and after.isdecimal() and len(after) < 16):
         raise InputError(f"run.reward: {reference}: want a number after the @; {MEND}")

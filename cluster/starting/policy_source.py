@@ -11,9 +11,11 @@ from typing import Any
 
 from cluster.config import RunConfig
 from protocol.errors import MissingError
+from protocol.files import is_file, is_there
 from protocol.model_folder import CONFIG_FILE, inspect_model
 
-_HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
+MEND = "name a model's folder, or a hub id"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _NEEDED = ("*.json", "*.jinja", "*.safetensors", "*.txt", "*.model")
 
 
@@ -22,11 +24,10 @@ def policy_folder(path: str) -> Path:
 
     Raises:
         MissingError: No such folder, and no such hub id or no way to fetch it.
-        InputError: The folder holds no model.
+        InputError: The folder holds no model, or its path is none.
+        ResourceError: It may not be looked into.
     """
-    folder = Path(path)
-    if not folder.exists() and _HUB_ID.match(path):
-        folder = _fetch(path)
+    folder = _found(path, _NEEDED)
     inspect_model(folder)
     return folder.resolve()
 
@@ -39,7 +40,8 @@ def model_shape(run: RunConfig) -> Any:
 
     Raises:
         MissingError: No such folder, and no such hub id or no way to fetch it.
-        InputError: It is no config of a model that transformers knows.
+        InputError: It is no config of a model that transformers knows, or its path is none.
+        ResourceError: It may not be looked into.
     """
     # Imported once all that is cheaper was done: torch and transformers take seconds.
     from learners.base_model import SPECIAL_TOKENS, language_model_config
@@ -51,15 +53,21 @@ def model_shape(run: RunConfig) -> Any:
         words = corpus_vocabulary(run.base_model.texts)
         return language_model_config(len(SPECIAL_TOKENS) + len(words), run.base_model)
     assert run.policy is not None, "a run starts from one of the two"
-    folder = Path(run.policy.path)
-    if not folder.exists() and _HUB_ID.match(run.policy.path):
-        folder = _fetch(run.policy.path, (CONFIG_FILE,))
-    if not (folder / CONFIG_FILE).is_file():
+    folder = _found(run.policy.path, (CONFIG_FILE,))
+    if not is_file(folder / CONFIG_FILE, "policy.path", MEND):
         raise MissingError(f"policy.path {folder} holds no {CONFIG_FILE}: check the path")
     return read_config(folder)
 
 
-def _fetch(hub_id: str, files: tuple[str, ...] = _NEEDED) -> Path:
+def _found(path: str, files: tuple[str, ...]) -> Path:
+    """Return the folder that is meant; of a hub id the one in the cache, with these files in it."""
+    folder = Path(path)
+    if not is_there(folder, "policy.path", MEND) and _HUB_ID.fullmatch(path):
+        return _fetch(path, files)
+    return folder
+
+
+def _fetch(hub_id: str, files: tuple[str, ...]) -> Path:
     from huggingface_hub import snapshot_download
 
     try:

@@ -9,10 +9,13 @@ from pathlib import Path
 from actors.prompts.records import prompt_from_record
 from protocol.ending import EndRule
 from protocol.errors import InputError, MissingError
+from protocol.files import is_file
 from protocol.json_lines import line_of, read_json_lines
 from protocol.messages import Prompt
 from protocol.model_folder import ModelFolder
 from protocol.tokenizing import PolicyTokenizer
+
+MEND = "name a JSONL file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +56,12 @@ class ResponseReader:
 
         Raises:
             MissingError: There is no such file.
-            InputError: A line is not what it should be; the line is named.
+            InputError: It is no path, or a line is not what it should be; the line is named.
+            ResourceError: It may not be read.
         """
-        if not path.is_file():
+        if not is_file(path, key, MEND):
             raise MissingError(f"{path}: no such file: check {key}")
-        for number, record in read_json_lines(path, key, "name a JSONL file", takes_nan=True):
+        for number, record in read_json_lines(path, key, MEND, takes_nan=True):
             yield self._line(record, line_of(path, number), names)
 
     def _line(self, record: object, where: str, names: tuple[str, ...]) -> WrittenLine:

@@ -15,7 +15,8 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -81,7 +82,9 @@ class JsonlConnector(OneWay):
     def _sweep(self, offset: str | None) -> Sweep:
         last = _parse_offset(offset)
         read = _Read(offset=last, is_from_start=False)
-        for path in (_moved_away(self._config.path, last), self._config.path):
+        with _looking(self._config.path):
+            before = _moved_away(self._config.path, last)
+        for path in (before, self._config.path):
             if path is not None and read.offset == last:
                 read = _read_after(path, last)
         answers = [read_line(line) for line in read.lines if content_of(line)]
@@ -146,13 +149,25 @@ class JsonlConnector(OneWay):
         """Do nothing: files are open only while they are read."""
 
 
+@contextmanager
+def _looking(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses while a file is looked for or read into ResourceError."""
+    try:
+        yield
+    except OSError as error:
+        raise ResourceError(f"{path}: cannot be read ({error.strerror})") from error
+
+
 def _parse_offset(offset: str | None) -> _Offset | None:
     """Return how far was read. The ledger's own word, so a bad one is a bug."""
     return None if offset is None else _Offset.model_validate_json(offset)
 
 
 def _moved_away(path: Path, last: _Offset | None) -> Path | None:
-    """Return where a file lies that was rotated away before its end was read, e.g. "x.jsonl.1"."""
+    """Return where a file lies that was rotated away before its end was read, e.g. "x.jsonl.1".
+
+    Raises OSError where the folder may not be looked into.
+    """
     if last is None or _inode(path) == last.inode:
         return None
     # Not by a pattern: the name may hold characters that mean something else there.

@@ -8,6 +8,7 @@ from label_queue.connector_config import StreamSection
 from label_queue.connectors.jsonl_lines import read_line, unreadable_line
 from label_queue.connectors.port import Annotation, Deletion, Unreadable
 from protocol.errors import MissingError
+from protocol.files import is_file
 
 MAX_MESSAGE_BYTES = 64 * 1024
 """Bytes of a message, at most: as of a label that comes over HTTP."""
@@ -49,7 +50,11 @@ def gap(place: str, count: int) -> Unreadable:
 
 
 def check_tls_files(config: StreamSection) -> None:
-    """Raise MissingError for the first file of TLS's that is not there."""
+    """Raise MissingError for the first file of TLS's that is not there.
+
+    InputError and ResourceError are raised as by `protocol.files.reading`.
+    """
     for setting, path in config.tls_paths.items():
-        if not path.is_file():
-            raise MissingError(f"labels.connectors ({config.name}): {setting}: no file {path}")
+        key = f"labels.connectors ({config.name}): {setting}"
+        if not is_file(path, key, "name the file that the broker's keeper gave you"):
+            raise MissingError(f"{key}: no file {path}")

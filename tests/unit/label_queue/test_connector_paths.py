@@ -12,9 +12,10 @@ from label_queue.connector_config import JsonlConfig
 from label_queue.connectors.jsonl_tail import JsonlConnector
 from label_queue.connectors.port import Annotation
 from label_queue.connectors.translation import as_assignment
-from protocol.errors import InvalidLabel
+from protocol.errors import InvalidLabel, ResourceError
 from tests.support.labels import make_query
 from tests.support.odd_names import ODD_NAMES
+from tests.support.other_user import open_folder, other_user
 
 
 def line(number: int) -> str:
@@ -35,6 +36,19 @@ async def test_a_rotated_file_is_read_to_its_end(tmp_path: Path, name: str) -> N
     (answer,) = (await tail.sweep(offset)).answers
     assert isinstance(answer, Annotation)
     assert answer.query_id == "q1"
+
+
+async def test_a_folder_that_may_not_be_looked_into_any_more_is_said() -> None:
+    with open_folder() as folder:
+        (folder / "below").mkdir()
+        path = folder / "below" / "answers.jsonl"
+        tail = JsonlConnector(JsonlConfig(kind="jsonl", path=path), run_id="run-1")
+        path.write_text(line(0))
+        offset = (await tail.sweep(None)).offset
+        (folder / "below").chmod(0)
+        with other_user(), pytest.raises(ResourceError, match=r"answers\.jsonl: cannot be read"):
+            await tail.sweep(offset)
+        (folder / "below").chmod(0o700)
 
 
 def test_a_tool_s_user_who_can_be_no_labeler_is_refused() -> None:
