@@ -28,17 +28,15 @@ from cluster.config_file import load_config
 from cluster.loops.drafting import draw_prompts
 from cluster.loops.scoring import scored_sequence
 from cluster.report.records import RunRecords, read_run
-from cluster.starting.prompts import prompt_sources, written_end_rule
+from cluster.starting.policy_reading import PolicyReading
+from cluster.starting.prompts import prompt_sources
 from label_queue.simulated.gold.registry import gold_of
 from learners.config import PolicyConfig
 from learners.engine import free_port, join_ranks, leave_ranks
 from learners.ppo import PPOLearner
 from protocol.messages import ExperienceBatch, Rollout, Score, ScoredRollout
-from protocol.model_folder import inspect_model
-from protocol.tokenizing import PolicyTokenizer
 from reward_service.batching import score_sequences
 from reward_service.bundle import load_bundle
-from reward_service.pretrained import load_tokenizer
 from reward_service.reward_model import RewardModel
 
 REPEATS = 3
@@ -76,19 +74,18 @@ class Alone:
 
     def __init__(self, run: RunRecords, config: RunConfig, seed: int) -> None:
         policy = Path(run.state["policy_path"])
-        tokenizer = load_tokenizer(policy)
+        reading = PolicyReading.of_folder(policy)
         self._config = config
         self._versions = [each.reward_version for each in run.policies if each.version > 0]
         self._bundles = {each.version: Path(each.path) for each in run.rewards}
-        self._prompts, _ = prompt_sources(config, policy)
-        end = written_end_rule(config.response, PolicyTokenizer(tokenizer), inspect_model(policy))
+        self._prompts, _ = prompt_sources(config, reading)
         self._sampler = Sampler(
             policy,
-            tokenizer,
+            reading.library,
             seed,
             Drawn(lag=1),
             num_tokens=config.response.max_tokens,
-            end=end,
+            end=reading.ends(config.response),
         )
         self._folder = tempfile.TemporaryDirectory()
         self._learner = PPOLearner(

@@ -8,40 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from learners.config import BaseModelConfig
 from learners.supervised import SupervisedLearner, blocks_of
+from learners.word_tokenizer import build_tokenizer
 from protocol.folders import FoldersHere
 from protocol.ports import FolderStore
 from reward_service.pretrained import without_dropout
 
-SPECIAL_TOKENS = ("<pad>", "<eos>", "<unk>")
 TRAINING_FILE = "training.json"
-
-
-def build_tokenizer(texts: Sequence[str]) -> Any:
-    """Return a tokenizer whose vocabulary is the words of the texts, most frequent first.
-
-    Words are what stands between blanks, so punctuation that is to be a token of its own is written
-    with a blank before it, and decoding gives the text back.
-    """
-    counts: dict[str, int] = {}
-    for text in texts:
-        for word in text.split():
-            counts[word] = counts.get(word, 0) + 1
-    words = sorted(counts, key=lambda word: (-counts[word], word))
-    vocabulary = {word: index for index, word in enumerate((*SPECIAL_TOKENS, *words))}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        eos_token="<eos>",
-        unk_token="<unk>",
-        clean_up_tokenization_spaces=False,
-    )
 
 
 def language_model_config(vocabulary_size: int, config: BaseModelConfig) -> Any:

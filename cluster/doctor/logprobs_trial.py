@@ -29,8 +29,9 @@ def make_model(folder: Path) -> None:
     """Write a random model and its tokenizer, as the base models of runs are written."""
     import torch
 
-    from learners.base_model import build_language_model, build_tokenizer
+    from learners.base_model import build_language_model
     from learners.config import BaseModelConfig, SupervisedConfig
+    from learners.word_tokenizer import build_tokenizer
 
     tokenizer = build_tokenizer([" ".join(f"word{n}" for n in range(WORDS))])
     shape = BaseModelConfig(width=64, layers=2, heads=2, training=SupervisedConfig())

@@ -1,4 +1,7 @@
-"""A reward version that is given and stays: what mode "fixed" has in the reward trainer's place."""
+"""A reward version that is given and stays: what mode "fixed" has in the reward trainer's place.
+
+A critic may start from one, too.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 
 from cluster.run_folder import RunFolder
 from protocol.errors import InputError, MissingError
-from protocol.files import is_there, reading, writing
+from protocol.files import is_file, is_there, reading, writing
 from protocol.fits import FitRequest, RewardVersion
 from protocol.folders import versions_in
 from protocol.json_object import read_json_object
@@ -18,6 +21,7 @@ from reward_service.bundle_manifest import MANIFEST_FILE, read_manifest
 from reward_service.retention import WITHDRAWN_FILE, bundle_path, newest_bundle
 
 MEND = "name the folder of a reward version, of a fit, or of a run with RUN@VERSION"
+MEND_CRITIC = "name the folder of one, e.g. runs/demo-1/reward/v000009"
 
 
 class GivenReward:
@@ -92,12 +96,30 @@ def check_given(bundle: Path, policy: Path, *, pays_marks: bool = False) -> None
         )
     if manifest.base is not None:
         base_folder(manifest.base, bundle)
-    ours, theirs = _vocabulary(policy), _vocabulary(bundle)
-    if ours != theirs:
-        raise InputError(
-            f"run.reward: {bundle} was fitted on a model of {theirs} tokens, and the policy "
-            f"{policy} has {ours}: take a reward fitted on this policy"
-        )
+    _check_vocabulary("run.reward", bundle, policy)
+
+
+def check_critic(bundle: Path, policy: Path | None) -> None:
+    """Raise UserError where a critic cannot start from a reward, as far as can be told.
+
+    Args:
+        bundle: The reward version's folder, which `ppo.critic_path` names.
+        policy: ρ, a folder; None: it is yet to be made.
+
+    Raises:
+        MissingError: There is no bundle, or no model that its adapters belong to.
+        BundleCorrupt: Its manifest is not as one is written.
+        InputError: The path is none, or the two know different numbers of tokens.
+        ResourceError: It may not be read.
+    """
+    key = "ppo.critic_path"
+    if not is_file(bundle / MANIFEST_FILE, key, MEND_CRITIC):
+        raise MissingError(f"{key}: {bundle} is no reward version; {MEND_CRITIC}")
+    manifest = read_manifest(bundle)
+    if manifest.base is not None:
+        base_folder(manifest.base, bundle)
+    if policy is not None:
+        _check_vocabulary(key, bundle, policy)
 
 
 def adopt(bundle: Path, root: Path) -> RewardVersion:
@@ -152,6 +174,15 @@ def _parted(reference: str) -> tuple[Path, int | None]:
     if not (after.isascii() and after.isdecimal() and len(after) < 16):
         raise InputError(f"run.reward: {reference}: want a number after the @; {MEND}")
     return Path(before), int(after)
+
+
+def _check_vocabulary(key: str, bundle: Path, policy: Path) -> None:
+    ours, theirs = _vocabulary(policy), _vocabulary(bundle)
+    if ours != theirs:
+        raise InputError(
+            f"{key}: {bundle} was fitted on a model of {theirs} tokens, and the policy "
+            f"{policy} has {ours}: take a reward fitted on this policy"
+        )
 
 
 def _vocabulary(folder: Path) -> int:

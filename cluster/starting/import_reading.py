@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actors.end_tokens import model_end_ids
-from actors.tokenizer import load_tokenizer
 from cluster.config_file import load_config
+from cluster.starting.policy_reading import PolicyReading
 from cluster.starting.policy_source import policy_folder
-from cluster.starting.prompts import written_end_rule
 from label_queue.exchange.preference_import import WrittenEnds
 from protocol.errors import ConfigError
-from protocol.model_folder import ModelFolder, inspect_model
-from protocol.tokenizing import PolicyTokenizer
+from protocol.model_folder import ModelFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +45,10 @@ def preference_reading(model: str | None, config_file: Path | None) -> Preferenc
                 "folder with --model"
             )
         model = config.policy.path
-    folder = inspect_model(policy_folder(model))
-    tokenizer = load_tokenizer(folder.path)
-    reader = PolicyTokenizer(tokenizer)
+    policy = PolicyReading.of_folder(policy_folder(model))
     if config is None:
-        ends = WrittenEnds.unknown(
-            model_end_ids(folder.path, reader.eos_token_id, folder.num_embeddings)
-        )
+        ends = WrittenEnds.unknown(policy.end_ids)
     else:
-        rule = written_end_rule(config.response, reader, folder)
+        rule = policy.ends(config.response)
         ends = WrittenEnds(of_chats=rule, of_texts=rule)
-    return PreferenceReading(tokenizer=tokenizer, ends=ends, model=folder)
+    return PreferenceReading(tokenizer=policy.library, ends=ends, model=policy.model)

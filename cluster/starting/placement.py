@@ -23,6 +23,7 @@ from cluster.run_folder import RunFolder
 from cluster.starting.given_reward import GivenReward, adopt, check_given, find_bundle
 from cluster.starting.keeping import on_this_node
 from cluster.starting.part_stops import PartStops
+from cluster.starting.policy_reading import PolicyReading
 from cluster.starting.prompts import RunTexts, read_texts
 from cluster.starting.publishers import publisher_maker
 from cluster.starting.ranks import RankGroup, on_bundle, place
@@ -175,7 +176,8 @@ class Placement:
         await prepared
         texts = self._texts_given
         if texts is None:
-            texts = await asyncio.to_thread(read_texts, self._config, self._policy_path)
+            policy = await asyncio.to_thread(PolicyReading.of_folder, self._policy_path)
+            texts = await asyncio.to_thread(read_texts, self._config, policy)
         self.texts = texts
         # A run that goes on has its blocks already, and takes no others, whatever a file holds now.
         if texts.pretraining is not None and not self._folder.pretraining.exists():

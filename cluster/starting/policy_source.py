@@ -44,7 +44,8 @@ def model_shape(run: RunConfig) -> Any:
         ResourceError: It may not be looked into.
     """
     # Imported once all that is cheaper was done: torch and transformers take seconds.
-    from learners.base_model import SPECIAL_TOKENS, language_model_config
+    from learners.base_model import language_model_config
+    from learners.word_tokenizer import SPECIAL_TOKENS
     from reward_service.pretrained import read_config
 
     if run.base_model is not None:

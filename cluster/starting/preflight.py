@@ -11,6 +11,7 @@ from cluster.config import ClusterConfig, RunConfig
 from cluster.run_folder import RunFolder
 from cluster.starting.environment import cluster_address
 from cluster.starting.folders import check_home, check_ray_temp, check_writable
+from cluster.starting.policy_reading import PolicyReading
 from cluster.starting.policy_source import model_shape, policy_folder
 from cluster.starting.ports import REWARD_PORT, check_ray, free_port
 from cluster.starting.prompts import RunTexts, read_texts
@@ -25,7 +26,7 @@ from label_queue.quality.gold_tasks import read_gold
 from label_queue.simulated.gold.registry import gold_of
 from protocol.errors import ResourceError
 from protocol.logs import logger_of
-from protocol.model_folder import ModelFolder, inspect_model
+from protocol.model_folder import ModelFolder
 
 _log = logger_of("preflight")
 
@@ -68,16 +69,20 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
 
         check_online()
     _check_label_side(config)
-    if config.run.reward is not None:
-        _check_reward(config)
+    _check_reward(config)
     if address is None:
         _check_outside(config.labels)
+    _check_critic(config)
     if config.policy is None:
+        assert config.base_model is not None, "a run starts from one of the two"
+        # Read once it is made, and here too: making it takes minutes, after which faults came late.
+        read_texts(config, PolicyReading.of_recipe(config.base_model))
         check_adapters(config)
         return None
     policy = policy_folder(config.policy.path)
-    _tell_of_strange_tokens(inspect_model(policy))
-    texts = read_texts(config, policy)
+    reading = PolicyReading.of_folder(policy)
+    _tell_of_strange_tokens(reading.model)
+    texts = read_texts(config, reading)
     # Imported once all that is cheaper was checked: torch and transformers take seconds.
     from reward_service.pretrained import check_loads
 
@@ -158,13 +163,26 @@ def _tell_of_strange_tokens(model: ModelFolder) -> None:
 
 def _check_reward(config: RunConfig) -> None:
     """Raise UserError where the reward that is given is none, or none for the policy."""
+    if config.run.reward is None:
+        return
     # Imported where there is one: torch takes seconds.
     from cluster.starting.given_reward import check_given, find_bundle
 
-    bundle = find_bundle(str(config.run.reward))
+    bundle = find_bundle(config.run.reward)
     if config.policy is not None:
         pays_marks = config.ppo.mark_coefficient > 0
         check_given(bundle, policy_folder(config.policy.path), pays_marks=pays_marks)
+
+
+def _check_critic(config: RunConfig) -> None:
+    """Raise UserError where the critic is to start from a reward bundle and cannot."""
+    if config.ppo.critic_path is None:
+        return
+    # Imported where there is one: torch takes seconds.
+    from cluster.starting.given_reward import check_critic
+
+    policy = None if config.policy is None else policy_folder(config.policy.path)
+    check_critic(Path(config.ppo.critic_path), policy)
 
 
 def _check_outside(labels: LabelsConfig) -> None:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from actors.prompts.grammar import review_corpus
 from actors.prompts.hub import dataset_rows, name_of
-from actors.tokenizer import load_tokenizer
+from cluster.starting.policy_reading import PolicyReading
 from learners.config import PretrainingConfig
 from protocol.errors import InputError
 from protocol.files import read_text
 from protocol.json_lines import line_of, read_json_lines
-from protocol.model_folder import ModelFolder, inspect_model
+from protocol.model_folder import ModelFolder
 
 if TYPE_CHECKING:
     from learners.pretraining import PretrainingBlocks
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MEND = "name the file with pretraining.path"
 
 
-def read_pretraining(config: PretrainingConfig, policy_path: Path) -> PretrainingBlocks:
+def read_pretraining(config: PretrainingConfig, policy: PolicyReading) -> PretrainingBlocks:
     """Read the texts and cut them into blocks of the policy's tokens.
 
     Raises:
@@ -36,8 +36,7 @@ def read_pretraining(config: PretrainingConfig, policy_path: Path) -> Pretrainin
     """
     from learners.pretraining import PretrainingBlocks  # torch takes seconds
 
-    model = inspect_model(policy_path)
-    _check_length(config, model)
+    _check_length(config, policy.model)
     texts = list(islice(_texts(config), config.num_texts + config.held_out_texts))
     num_trained = len(texts) - config.held_out_texts
     if num_trained < 1:
@@ -45,27 +44,25 @@ def read_pretraining(config: PretrainingConfig, policy_path: Path) -> Pretrainin
             f"{_source(config)} holds {len(texts)} texts, and pretraining.held_out_texts "
             f"{config.held_out_texts} leave none to train on: give more texts, or lower it"
         )
-    tokenizer = load_tokenizer(policy_path)
     return PretrainingBlocks(
-        train=_blocks(texts[:num_trained], config, tokenizer, model, "num_texts"),
-        held_out=_blocks(texts[num_trained:], config, tokenizer, model, "held_out_texts"),
+        train=_blocks(texts[:num_trained], config, policy, "num_texts"),
+        held_out=_blocks(texts[num_trained:], config, policy, "held_out_texts"),
     )
 
 
 def _blocks(
     texts: Sequence[str],
     config: PretrainingConfig,
-    tokenizer: Any,
-    model: ModelFolder,
+    policy: PolicyReading,
     key: str,
 ) -> Any:  # a Tensor; torch is imported where there is text
     from learners.supervised import pack
 
     try:
-        blocks = pack(texts, tokenizer, config.block_tokens)
+        blocks = pack(texts, policy.library, config.block_tokens)
     except InputError as error:
         raise InputError(f"{_source(config)}, of pretraining.{key}: {error}") from error
-    model.check_ids((int(blocks.max()),), _source(config))
+    policy.model.check_ids((int(blocks.max()),), _source(config))
     return blocks.int()
 
 

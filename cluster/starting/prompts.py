@@ -9,24 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.config import ResponseConfig
-from actors.end_tokens import model_end_ids
 from actors.prompts.source import build_prompt_source
-from actors.response import end_rule
-from actors.tokenizer import load_tokenizer
 from cluster.config import RunConfig
 from cluster.guards.anchor_accuracy import AnchorPair
 from cluster.starting.anchor_texts import read_anchor_pairs, review_anchors
 from cluster.starting.normalisation_texts import read_normalisation_texts
+from cluster.starting.policy_reading import PolicyReading
 from cluster.starting.pretraining_texts import read_pretraining
 from cluster.starting.written_responses import ResponseReader
 from label_queue.simulated.gold.registry import gold_of
-from protocol.ending import EndRule
 from protocol.errors import ConfigError
-from protocol.model_folder import ModelFolder, inspect_model
+from protocol.model_folder import ModelFolder
 from protocol.ports import PromptSource
 from protocol.seeds import derived_seed
-from protocol.tokenizing import PolicyTokenizer
 
 if TYPE_CHECKING:
     from learners.pretraining import PretrainingBlocks
@@ -48,36 +43,34 @@ class RunTexts:
     """Text to train on beside PPO, and to measure on."""
 
 
-def read_texts(config: RunConfig, policy_path: Path) -> RunTexts:
+def read_texts(config: RunConfig, policy: PolicyReading) -> RunTexts:
     """Read prompts and other texts; of a large file or a dataset this takes a while.
 
     Raises:
-        UserError: A file or dataset is missing or not what it says, a prompt is too long, or the
-            response leaves no room for one.
+        UserError: A file or dataset is missing or not what it says, a prompt is too long, the
+            response leaves no room for one, or what ends it is no token of the policy's.
     """
-    prompts, query_prompts = prompt_sources(config, policy_path)
+    policy.ends(config.response)
+    prompts, query_prompts = prompt_sources(config, policy)
     return RunTexts(
         prompts=prompts,
         query_prompts=query_prompts,
-        normalisation=normalisation_sequences(config, policy_path),
-        anchors=anchor_pairs(config, policy_path),
+        normalisation=normalisation_sequences(config, policy),
+        anchors=anchor_pairs(config, policy),
         pretraining=(
-            None
-            if config.pretraining is None
-            else read_pretraining(config.pretraining, policy_path)
+            None if config.pretraining is None else read_pretraining(config.pretraining, policy)
         ),
     )
 
 
-def prompt_sources(config: RunConfig, policy_path: Path) -> tuple[PromptSource, PromptSource]:
+def prompt_sources(config: RunConfig, policy: PolicyReading) -> tuple[PromptSource, PromptSource]:
     """Return the prompts to train on and those of queries, as the policy's tokenizer reads them.
 
     Raises:
         UserError: A file or dataset is missing or not what it says, a prompt is too long, or the
             response leaves no room for one.
     """
-    model = inspect_model(policy_path)
-    context = _run_context(config, model)
+    context = _run_context(config, policy.model)
     room = context - config.response.max_tokens
     if room < 1:
         raise ConfigError(
@@ -87,18 +80,24 @@ def prompt_sources(config: RunConfig, policy_path: Path) -> tuple[PromptSource, 
         )
     train = build_prompt_source(
         config.prompts,
-        load_tokenizer(policy_path),
+        policy.library,
         room_tokens=room,
         response_tokens=config.response.max_tokens,
-        model=model,
+        model=policy.model,
     )
     # Query prompts come from a stream of their own, so that how often people are asked does not
     # change which prompts are trained on.
     return train, train.reseeded(derived_seed(config.prompts.seed, "query prompts"))
 
 
-def normalisation_sequences(config: RunConfig, policy_path: Path) -> list[tuple[int, ...]] | None:
+def normalisation_sequences(
+    config: RunConfig, policy: PolicyReading | Path
+) -> list[tuple[int, ...]] | None:
     """Return the texts that the reward shall score 0 on average; None: samples of ρ normalise.
+
+    Args:
+        config: Of the run.
+        policy: ρ, or its folder, which is not looked into where there is no such text.
 
     Raises:
         UserError: The file is missing or not what it says.
@@ -106,15 +105,11 @@ def normalisation_sequences(config: RunConfig, policy_path: Path) -> list[tuple[
     path = config.reward_model.normalisation_path
     if not path:
         return None
-    model = inspect_model(policy_path)
-    context = _run_context(config, model)
-    reader = PolicyTokenizer(load_tokenizer(policy_path))
-    rule = written_end_rule(config.response, reader, model)
-    responses = ResponseReader(reader, rule, context, model)
-    return read_normalisation_texts(Path(path), responses)
+    reading = PolicyReading.of_folder(policy) if isinstance(policy, Path) else policy
+    return read_normalisation_texts(Path(path), _responses(config, reading))
 
 
-def anchor_pairs(config: RunConfig, policy_path: Path) -> tuple[AnchorPair, ...]:
+def anchor_pairs(config: RunConfig, policy: PolicyReading) -> tuple[AnchorPair, ...]:
     """Return the pairs of the config's file, or those of the generator; none: the ledger's.
 
     Those of the generator are ordered by the score that simulated labelers label by: they are
@@ -127,35 +122,23 @@ def anchor_pairs(config: RunConfig, policy_path: Path) -> tuple[AnchorPair, ...]
     is_ours = config.prompts.source == "reviews" and bool(config.labelers) and not config.people
     if not wanted.is_on or not (wanted.path or is_ours):
         return ()
-    model = inspect_model(policy_path)
-    reader = PolicyTokenizer(load_tokenizer(policy_path))
-    rule = written_end_rule(config.response, reader, model)
     if not wanted.path:
         return review_anchors(
-            reader,
-            rule,
+            policy.tokenizer,
+            policy.ends(config.response),
             gold_of(config.gold or "reviews"),
             prompt_tokens=config.prompts.prompt_tokens,
             max_tokens=config.response.max_tokens,
             count=wanted.num_pairs,
             seed=config.prompts.seed,
         )
-    context = _run_context(config, model)
-    responses = ResponseReader(reader, rule, context, model)
-    return read_anchor_pairs(Path(wanted.path), responses)
+    return read_anchor_pairs(Path(wanted.path), _responses(config, policy))
 
 
-def written_end_rule(
-    response: ResponseConfig, tokenizer: PolicyTokenizer, model: ModelFolder
-) -> EndRule:
-    """Return where responses end that were written and not sampled: where sampled ones do.
-
-    Raises:
-        ConfigError: No token reads a text of the config, or the model has no end token.
-        InputError: A file of the model's is not what it should be.
-    """
-    end_ids = model_end_ids(model.path, tokenizer.eos_token_id, model.num_embeddings)
-    return end_rule(response, model_end_ids=end_ids, ids_reading=tokenizer.ids_reading)
+def _responses(config: RunConfig, policy: PolicyReading) -> ResponseReader:
+    """Return what reads responses that somebody wrote."""
+    context = _run_context(config, policy.model)
+    return ResponseReader(policy.tokenizer, policy.ends(config.response), context, policy.model)
 
 
 def _run_context(config: RunConfig, model: ModelFolder) -> int:

@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 from actors.tokenizer import load_tokenizer
 from cluster.config_file import load_config
+from cluster.starting.policy_reading import PolicyReading
 from cluster.starting.prompts import prompt_sources
 from cluster.starting.smollm2 import CONFIG, PROMPTS, packed_model, smollm2_folder
 from learners.dequantised import write_dequantised
@@ -46,7 +47,7 @@ def test_it_is_a_whole_model_that_a_run_takes(folder: Path) -> None:
     assert (model.architecture, model.num_embeddings) == ("LlamaForCausalLM", 49_152)
     assert model.context_length == 8_192
     config = load_config(CONFIG, (f"policy.path={folder}", f"prompts.path={PROMPTS}"))
-    prompts, _ = prompt_sources(config, folder)
+    prompts, _ = prompt_sources(config, PolicyReading.of_folder(folder))
     (prompt,) = prompts.draw(1)
     assert 4 < len(prompt.token_ids) < 30
 

@@ -14,6 +14,7 @@ from actors.tokenizer import load_tokenizer
 from cluster.config import RunConfig
 from cluster.config_file import parse_config
 from cluster.starting.anchor_texts import LEAST_GAP, read_anchor_pairs
+from cluster.starting.policy_reading import PolicyReading
 from cluster.starting.prompts import anchor_pairs
 from cluster.starting.written_responses import ResponseReader
 from label_queue.simulated.gold.reviews import response_gold
@@ -105,13 +106,13 @@ def test_a_file_that_is_not_there_or_has_no_pair_is_named_by_its_key(
 
 
 def test_the_generator_s_pairs_are_ordered_far_apart_by_its_hidden_score(policy: Path) -> None:
-    pairs = anchor_pairs(config_of(), policy)
+    pairs = anchor_pairs(config_of(), PolicyReading.of_folder(policy))
     assert 18 <= len(pairs) <= 24
     for pair in pairs:
         gap = response_gold(pair.prompt, pair.better) - response_gold(pair.prompt, pair.worse)
         assert gap >= LEAST_GAP
         assert max(len(pair.better_tokens), len(pair.worse_tokens)) <= 8 + 24
-    assert anchor_pairs(config_of(), policy) == pairs
+    assert anchor_pairs(config_of(), PolicyReading.of_folder(policy)) == pairs
     assert len({pair.prompt for pair in pairs}) > 12
 
 
@@ -123,10 +124,10 @@ def test_the_generator_s_pairs_are_ordered_far_apart_by_its_hidden_score(policy:
 def test_where_others_may_want_something_else_there_are_none(
     policy: Path, config: RunConfig
 ) -> None:
-    assert anchor_pairs(config, policy) == ()
+    assert anchor_pairs(config, PolicyReading.of_folder(policy)) == ()
 
 
 def test_a_file_goes_before_the_generator(tmp_path: Path, policy: Path) -> None:
     path = write(tmp_path, LINE)
-    [pair] = anchor_pairs(config_of(people=True, path=str(path)), policy)
+    [pair] = anchor_pairs(config_of(people=True, path=str(path)), PolicyReading.of_folder(policy))
     assert pair.better == "fresh"

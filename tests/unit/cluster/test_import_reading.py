@@ -43,7 +43,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ids_beyond={},
     )
     monkeypatch.setattr("cluster.starting.import_reading.policy_folder", Path)
-    monkeypatch.setattr("cluster.starting.import_reading.inspect_model", lambda path: found)
+    monkeypatch.setattr("cluster.starting.policy_reading.inspect_model", lambda path: found)
     return folder
 
 

@@ -9,7 +9,7 @@ import pytest
 from actors.prompts.corpora import CorpusName, corpus
 from cluster.config_file import parse_config
 from cluster.starting.policy_source import model_shape, policy_folder
-from learners.base_model import build_tokenizer
+from learners.word_tokenizer import build_tokenizer
 from protocol.errors import MissingError
 
 

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from cluster.config import RunConfig
 from cluster.config_file import parse_config
+from cluster.starting.given_reward import check_critic
 from cluster.starting.ports import free_port
 from cluster.starting.preflight import (
     check_adapters,
@@ -22,7 +23,8 @@ from cluster.starting.preflight import (
     check_store,
 )
 from label_queue.config import GoldConfig, LabelsConfig, QualityConfig
-from protocol.errors import ConfigError, InputError, MissingError, ResourceError
+from protocol.errors import ConfigError, InputError, MissingError, ResourceError, UserError
+from tests.support.reward import write_reward_versions
 from tests.support.tiny_model import save_tiny_model
 
 HOST = "127.0.0.1"
@@ -110,6 +112,99 @@ def test_a_model_that_is_not_whole_is_told_before_anything_starts(
     with pytest.raises(InputError, match=complaint) as told:
         check_before_start(policy_config(folder, tmp_path), tmp_path / "run", tmp_path)
     assert "\n" not in str(told.value)
+
+
+def recipe_config(tmp_path: Path, **changes: dict[str, object]) -> RunConfig:
+    """A run whose base model is yet to be made."""
+    content: dict[str, object] = {
+        "people": ["ann"],
+        "prompts": {"source": "reviews"},
+        "base_model": {},
+        "run": {"episodes": 5120},
+        "response": {"mode": "fixed", "max_tokens": 24, "cut_token": "."},
+        "rollouts": {"kv_cache_gib": 0.001},
+        "cluster": {"http_port": 0},
+    }
+    return parse_config({**content, **changes}, "test")
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"prompts": {"source": "jsonl", "path": "none.jsonl"}}, "none.jsonl.*prompts.path"),
+        ({"prompts": {"source": "articles"}}, "generated articles"),
+        ({"prompts": {"source": "jsonl", "path": "bad.jsonl"}}, "bad.jsonl, line 2: not JSON"),
+        (
+            {
+                "reward_model": {
+                    "normalisation": "zero_at_reference",
+                    "normalisation_path": "none.jsonl",
+                }
+            },
+            "reward_model.normalisation_path",
+        ),
+        ({"guards": {"anchor_accuracy": {"path": "none.jsonl"}}}, "guards.anchor_accuracy.path"),
+        ({"pretraining": {"source": "text", "path": "none.txt"}}, "pretraining.path: none.txt"),
+        ({"ppo": {"critic": "separate", "critic_path": "none"}}, "ppo.critic_path: none is no"),
+        ({"response": {"mode": "fixed", "cut_token": "of the"}}, "response.cut_token"),
+        (
+            {"response": {"mode": "end_token", "end_tokens": ["of the"]}},
+            "response.end_tokens",
+        ),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_what_the_policy_is_to_read_is_read_before_it_is_made(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, dict[str, object]],
+    complaint: str,
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.jsonl").write_text('{"prompt": "the soup was"}\n{\n')
+    with pytest.raises(UserError, match=complaint):
+        check_before_start(recipe_config(tmp_path, **changes), tmp_path / "run", tmp_path)
+
+
+def test_a_base_model_s_run_in_which_nothing_is_wrong_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert check_before_start(recipe_config(tmp_path), tmp_path / "run", tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("ends", "complaint"),
+    [
+        (
+            {"mode": "fixed", "cut_token": "of the"},
+            "'of the' is not one token .* another response.cut_token",
+        ),
+        ({"mode": "end_token", "end_tokens": ["of the"]}, "another response.end_tokens"),
+    ],
+)
+def test_what_ends_responses_must_be_a_token_of_the_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: dict[str, object], complaint: str
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    given = policy_config(save_tiny_model(tmp_path / "model"), tmp_path)
+    content = given.model_dump(mode="json", exclude_none=True)
+    content["response"] = {"max_tokens": 8, "cut_after": 4, **ends}
+    with pytest.raises(ConfigError, match=complaint):
+        check_before_start(parse_config(content, "test"), tmp_path / "run", tmp_path)
+
+
+def test_a_critic_starts_from_a_reward_of_the_policy_s_tokens(tmp_path: Path) -> None:
+    policy = save_tiny_model(tmp_path / "model")
+    [version] = write_reward_versions(tmp_path / "reward", policy, 1)
+    bundle = Path(version.path)
+    check_critic(bundle, policy)
+    check_critic(bundle, None)
+    config = json.loads((bundle / "config.json").read_text())
+    (bundle / "config.json").write_text(json.dumps({**config, "vocab_size": 7}))
+    with pytest.raises(InputError, match=r"ppo\.critic_path: .* fitted on a model of 7 tokens"):
+        check_critic(bundle, policy)
 
 
 def test_tokens_beyond_the_embeddings_are_told_of(

@@ -10,10 +10,12 @@ import pytest
 
 from actors.prompts.grammar import review_corpus
 from cluster.config_file import parse_config
+from cluster.starting.policy_reading import PolicyReading
 from cluster.starting.pretraining_texts import read_pretraining
-from learners.base_model import build_language_model, build_tokenizer
+from learners.base_model import build_language_model
 from learners.config import BaseModelConfig, PretrainingConfig, SupervisedConfig
 from learners.supervised import pack
+from learners.word_tokenizer import build_tokenizer
 from protocol.errors import ConfigError, InputError, MissingError
 
 TEXTS = [f"the soup was number {number} ." for number in range(12)]
@@ -50,7 +52,7 @@ def written(folder: Path, source: str) -> dict[str, str]:
 
 
 def test_reviews_are_those_of_the_base_model_and_those_it_would_learn_next(policy: Path) -> None:
-    text = read_pretraining(config(seed=4), policy)
+    text = read_pretraining(config(seed=4), PolicyReading.of_folder(policy))
     tokenizer = build_tokenizer([*review_corpus(2_000, seed=9), *TEXTS])
     assert text.train.equal(pack(review_corpus(9, seed=4), tokenizer, 5).int())
     assert text.held_out.equal(pack(review_corpus(12, seed=4)[9:], tokenizer, 5).int())
@@ -62,10 +64,10 @@ def test_the_first_texts_are_trained_on_and_those_that_follow_are_held_out(
 ) -> None:
     named = written(tmp_path, source)
     tokenizer = build_tokenizer([*review_corpus(2_000, seed=9), *TEXTS])
-    text = read_pretraining(config(**named, num_texts=4), policy)
+    text = read_pretraining(config(**named, num_texts=4), PolicyReading.of_folder(policy))
     assert text.train.equal(pack(TEXTS[:4], tokenizer, 5).int())
     assert text.held_out.equal(pack(TEXTS[4:7], tokenizer, 5).int())
-    every = read_pretraining(config(**named, num_texts=1_000), policy)
+    every = read_pretraining(config(**named, num_texts=1_000), PolicyReading.of_folder(policy))
     assert every.train.equal(pack(TEXTS[:9], tokenizer, 5).int())
     assert every.held_out.equal(pack(TEXTS[9:], tokenizer, 5).int())
 
@@ -74,13 +76,15 @@ def test_a_file_that_is_not_there_is_named_with_its_key(policy: Path, tmp_path: 
     for source in ("text", "jsonl"):
         path = str(tmp_path / "none.txt")
         with pytest.raises(MissingError, match=r"pretraining\.path: .*none\.txt is not a file"):
-            read_pretraining(config(source=source, path=path), policy)
+            read_pretraining(config(source=source, path=path), PolicyReading.of_folder(policy))
 
 
 def test_a_dataset_that_is_not_there_is_named_with_its_key(policy: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(MissingError, match=r"check pretraining\.dataset"):
-        read_pretraining(config(source="hub", dataset=str(tmp_path / "empty")), policy)
+        read_pretraining(
+            config(source="hub", dataset=str(tmp_path / "empty")), PolicyReading.of_folder(policy)
+        )
 
 
 @pytest.mark.parametrize(
@@ -99,7 +103,9 @@ def test_too_little_text_and_too_long_blocks_are_refused(
     policy: Path, tmp_path: Path, changes: dict[str, int], said: str
 ) -> None:
     with pytest.raises(InputError, match=said):
-        read_pretraining(config(**written(tmp_path, "text"), **changes), policy)
+        read_pretraining(
+            config(**written(tmp_path, "text"), **changes), PolicyReading.of_folder(policy)
+        )
 
 
 @pytest.mark.parametrize(
@@ -115,7 +121,7 @@ def test_a_bad_line_is_named(policy: Path, tmp_path: Path, line: str, said: str)
     with Path(named["path"]).open("a", encoding="utf-8") as file:
         file.write(line + "\n")
     with pytest.raises(InputError, match=said):
-        read_pretraining(config(**named, num_texts=1_000), policy)
+        read_pretraining(config(**named, num_texts=1_000), PolicyReading.of_folder(policy))
 
 
 RUN: dict[str, Any] = {

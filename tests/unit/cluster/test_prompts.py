@@ -13,6 +13,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from actors.prompts.grammar import vocabulary
 from cluster.config import RunConfig
 from cluster.config_file import parse_config
+from cluster.starting.policy_reading import PolicyReading
 from cluster.starting.prompts import normalisation_sequences, prompt_sources
 from protocol.errors import ConfigError, InputError
 
@@ -48,7 +49,9 @@ def config_of(max_tokens: int, max_model_len: int | None = None) -> RunConfig:
 
 
 def test_what_is_trained_on_and_what_is_asked_about_are_two_streams(policy: Path) -> None:
-    train, queries = prompt_sources(config_of(max_tokens=CONTEXT - 8), policy)
+    train, queries = prompt_sources(
+        config_of(max_tokens=CONTEXT - 8), PolicyReading.of_folder(policy)
+    )
     drawn = train.draw(5)
     assert [len(prompt.token_ids) for prompt in drawn] == [8] * 5
     assert [prompt.text for prompt in queries.draw(5)] != [p.text for p in drawn]
@@ -61,13 +64,13 @@ def test_a_response_as_long_as_the_context_is_refused_with_both_numbers(
     context = max_model_len or CONTEXT
     says = rf"max_tokens {max_tokens} leaves no room .* context of {context} tokens: lower it"
     with pytest.raises(ConfigError, match=says) as told:
-        prompt_sources(config_of(max_tokens, max_model_len), policy)
+        prompt_sources(config_of(max_tokens, max_model_len), PolicyReading.of_folder(policy))
     assert "\n" not in str(told.value)
 
 
 def test_generated_prompts_keep_to_the_room_the_response_leaves(policy: Path) -> None:
     with pytest.raises(InputError, match="is 8 tokens long and at most 7 may be"):
-        prompt_sources(config_of(max_tokens=CONTEXT - 7), policy)
+        prompt_sources(config_of(max_tokens=CONTEXT - 7), PolicyReading.of_folder(policy))
 
 
 def changed(policy: Path, folder: Path, name: str, **entries: object) -> Path:
@@ -80,19 +83,19 @@ def changed(policy: Path, folder: Path, name: str, **entries: object) -> Path:
 
 def test_a_context_longer_than_the_models_is_refused(policy: Path) -> None:
     with pytest.raises(ConfigError, match=r"max_model_len 33 is above the context of .* 32 tokens"):
-        prompt_sources(config_of(17, max_model_len=33), policy)
+        prompt_sources(config_of(17, max_model_len=33), PolicyReading.of_folder(policy))
 
 
 def test_a_stretched_context_is_left_to_the_engine(policy: Path, tmp_path: Path) -> None:
     stretched = changed(policy, tmp_path / "m", "config.json", rope_scaling={"factor": 2.0})
-    prompt_sources(config_of(17, max_model_len=33), stretched)
+    prompt_sources(config_of(17, max_model_len=33), PolicyReading.of_folder(stretched))
 
 
 def test_a_model_that_names_no_context_needs_one_set(policy: Path, tmp_path: Path) -> None:
     endless = changed(policy, tmp_path / "m", "config.json", n_positions=None, n_ctx=None)
     with pytest.raises(ConfigError, match=r"names no context .* set rollouts\.max_model_len"):
-        prompt_sources(config_of(17), endless)
-    train, _ = prompt_sources(config_of(17, max_model_len=32), endless)
+        prompt_sources(config_of(17), PolicyReading.of_folder(endless))
+    train, _ = prompt_sources(config_of(17, max_model_len=32), PolicyReading.of_folder(endless))
     assert len(train.draw(1)[0].token_ids) == 8
 
 
@@ -112,7 +115,9 @@ def test_a_prompt_with_a_token_the_model_does_not_know_is_named_by_its_line(
     config = config_of(17)
     prompts = config.prompts.model_copy(update={"source": "jsonl", "path": str(path)})
     with pytest.raises(InputError, match=rf"jsonl, line 2: token {beyond} \('<image>'\) is beyond"):
-        prompt_sources(config.model_copy(update={"prompts": prompts}), model)
+        prompt_sources(
+            config.model_copy(update={"prompts": prompts}), PolicyReading.of_folder(model)
+        )
 
 
 def test_a_normalisation_text_with_such_a_token_too(policy: Path, tmp_path: Path) -> None:
@@ -127,4 +132,6 @@ def test_a_normalisation_text_with_such_a_token_too(policy: Path, tmp_path: Path
         update={"normalisation": "zero_at_reference", "normalisation_path": str(path)}
     )
     with pytest.raises(InputError, match=rf"jsonl, line 2: token {beyond} \('<image>'\)"):
-        normalisation_sequences(config.model_copy(update={"reward_model": reward}), model)
+        normalisation_sequences(
+            config.model_copy(update={"reward_model": reward}), PolicyReading.of_folder(model)
+        )

@@ -6,9 +6,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from learners.base_model import build_language_model, build_tokenizer
+from learners.base_model import build_language_model
 from learners.config import BaseModelConfig, SupervisedConfig
 from learners.supervised import NextTokenLoss, blocks_of, pack
+from learners.word_tokenizer import build_tokenizer
 from protocol.errors import InputError
 
 TEXTS = ["the soup was good .", "the room was not good ."]
