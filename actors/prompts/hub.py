@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 from actors.prompts.config import PromptsConfig
@@ -43,7 +44,7 @@ def read_hub(config: PromptsConfig, reader: PromptReader) -> list[Prompt]:
     """
     name = name_of(config)
     rows = enumerate(dataset_rows(config, "prompts"))
-    prompts = reader.prompts(rows, each=f"{name}, row", name=config.dataset)
+    prompts = reader.prompts(rows, each=f"{name}, row", name=_in_ids(config.dataset))
     if not prompts:
         raise InputError(f"{name}: empty: choose another prompts.split or prompts.dataset")
     return prompts
@@ -52,6 +53,12 @@ def read_hub(config: PromptsConfig, reader: PromptReader) -> list[Prompt]:
 def name_of(config: DatasetChoice) -> str:
     """Return how errors name a dataset, e.g. "trl-lib/tldr [train]"."""
     return f"{config.dataset} [{config.split}]"
+
+
+def _in_ids(dataset: str) -> str:
+    """Return how ids of prompts name a dataset: a folder of this machine without those above it."""
+    path = Path(dataset)
+    return path.name if path.is_absolute() else dataset
 
 
 def dataset_rows(config: DatasetChoice, section: str) -> Iterator[Any]:

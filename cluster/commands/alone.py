@@ -102,9 +102,10 @@ def fit_reward(
     from cluster.alone.fit_reward import FitOrder, at_one_rank
     from cluster.alone.fit_reward import fit_reward as fit
     from cluster.alone.sources import find_config, find_ledger, find_policy, fresh_out
+    from cluster.starting.absolute_paths import with_absolute_paths
 
     source = find_ledger(ledger)
-    chosen = at_one_rank(find_config(config, source, overrides))
+    chosen = at_one_rank(with_absolute_paths(find_config(config, source, overrides)))
     place = fresh_out(source, until_seq, Path("fits")) if out is None else out
     figures = fit(
         FitOrder(
