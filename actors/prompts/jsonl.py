@@ -48,4 +48,4 @@ def prompt_lines(path: Path, what: str) -> Iterator[tuple[int, object]]:
     """
     if not is_file(path, "prompts.path", MEND):
         raise MissingError(f"{path}: no such {what}: check prompts.path")
-    return read_json_lines(path, "prompts.path", MEND, takes_nan=True)
+    return read_json_lines(path, "prompts.path", MEND, is_lenient=True)

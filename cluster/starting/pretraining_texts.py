@@ -91,7 +91,7 @@ def _texts(config: PretrainingConfig) -> Iterator[str]:
         lines = read_text(path, "pretraining.path", MEND).splitlines()
         yield from (line for line in lines if line.strip())
     elif config.source == "jsonl":
-        for number, record in read_json_lines(path, "pretraining.path", MEND, takes_nan=True):
+        for number, record in read_json_lines(path, "pretraining.path", MEND, is_lenient=True):
             yield from _text_of(record, config.field, line_of(path, number))
     else:
         for number, row in enumerate(dataset_rows(config, "pretraining")):

@@ -61,7 +61,7 @@ class ResponseReader:
         """
         if not is_file(path, key, MEND):
             raise MissingError(f"{path}: no such file: check {key}")
-        for number, record in read_json_lines(path, key, MEND, takes_nan=True):
+        for number, record in read_json_lines(path, key, MEND, is_lenient=True):
             yield self._line(record, line_of(path, number), names)
 
     def _line(self, record: object, where: str, names: tuple[str, ...]) -> WrittenLine:

@@ -19,6 +19,7 @@ from typing import Any, get_args
 from pydantic import TypeAdapter, ValidationError
 
 from label_queue.exchange.line_file import read_lines
+from label_queue.exchange.record_numbers import refuse_strange_numbers
 from label_queue.folds.shown import is_shown_by
 from label_queue.ledger.event_lines import CORD_EVENT, LABEL_EVENT
 from label_queue.ledger.records import ConnectorOffset, Ledger, Record, stream_of
@@ -165,6 +166,7 @@ def _read_record(line: Mapping[str, Any], where: str) -> Record:
     given = line.get("record")
     if isinstance(given, Mapping):
         given = {key: given[key] for key in given if key not in RETIRED.get(name, ())}
+    refuse_strange_numbers(given, where)
     try:
         record: Record = adapter.validate_json(json.dumps(given), strict=True)
     except ValidationError as error:
@@ -203,6 +205,11 @@ def _check_query(query: ComparisonQuery, known: _Known, run_id: str, where: str)
         _check_ids(where, candidate_id=candidate.candidate_id)
     if query.query_id in known.queries:
         raise InputError(f"{where}: query_id: {query.query_id!r} comes twice")
+    if not 0 < query.selection_probability <= 1:
+        raise InputError(
+            f"{where}: selection_probability: want more than 0 and at most 1, got "
+            f"{query.selection_probability}"
+        )
     alike = first_alike(query.candidates)
     if alike is not None or len(query.candidates) < 2:
         problem = "are less than two" if alike is None else f"{alike[0]} and {alike[1]} are alike"
@@ -265,6 +272,8 @@ def _check_answer(event: AnswerEvent, known: _Known, where: str) -> None:
         raise InputError(f"{where}: choice: {event.choice!r} is no candidate of the query")
     if event.ranking is not None and sorted(event.ranking) != sorted(names):
         raise InputError(f"{where}: ranking: want each candidate of the query once")
+    if event.strength is not None and not 1 <= event.strength <= 4:
+        raise InputError(f"{where}: strength: want 1 to 4, got {event.strength}")
     if not _is_whole(event):
         raise InputError(f"{where}: outcome: {event.outcome!r} lacks what it says")
     for number, (name, start, end, mark) in enumerate(event.spans or ()):

@@ -11,8 +11,8 @@ from protocol.errors import InputError, MissingError
 from protocol.json_lines import read_json_lines
 
 
-def lines_of(path: Path, *, takes_nan: bool = False) -> list[tuple[int, Any]]:
-    return list(read_json_lines(path, "the file", "name another", takes_nan=takes_nan))
+def lines_of(path: Path, *, is_lenient: bool = False) -> list[tuple[int, Any]]:
+    return list(read_json_lines(path, "the file", "name another", is_lenient=is_lenient))
 
 
 def test_blank_lines_and_byte_order_marks_say_nothing(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_line_that_is_no_json_is_named(tmp_path: Path, second: bytes, says: st
 def test_nan_is_a_number_where_that_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('{"score": NaN}\n')
-    [(number, record)] = lines_of(path, takes_nan=True)
+    [(number, record)] = lines_of(path, is_lenient=True)
     assert number == 1
     assert record["score"] != record["score"]
 
@@ -52,3 +52,11 @@ def test_nan_is_a_number_where_that_is_asked_for(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_named_with_its_mend(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match=r"^the file: .*x\.jsonl is not a file; name another$"):
         lines_of(tmp_path / "x.jsonl")
+
+
+def test_a_key_that_is_there_twice_is_named_but_in_data_sets_of_others(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_text('{"a": 1}\n{"b": {"a": 1, "a": 2}}\n')
+    with pytest.raises(InputError, match=r"line 2: a: it is there twice: leave one of them out"):
+        lines_of(path)
+    assert lines_of(path, is_lenient=True)[1] == (2, {"b": {"a": 2}})

@@ -22,7 +22,7 @@ from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger_place import LedgerPlace
 from protocol.errors import InputError, MissingError, ResourceError, SchemaMismatch
 from protocol.fits import DatasetRules
-from protocol.labels import ComparisonQuery, GoldMade, GoldRetired
+from protocol.labels import ComparisonQuery, GoldMade, GoldRetired, Submitted
 from tests.support.canonical_json import dataset_bytes
 from tests.support.labels import make_gold_event, make_query, make_role_change
 from tests.support.ledger_stores import LedgerStore
@@ -300,6 +300,38 @@ def first(lines: list[dict[str, Any]], kind: str) -> dict[str, Any]:
             lambda lines: first(lines, "reward_version").update(metrics={"a": "b"}),
             "metrics.a: Input should be a valid number",
         ),
+        (
+            lambda lines: first(lines, "query").update(created_at=10**400),
+            "line 2: created_at: want a number of at most 1000000000000, got ",
+        ),
+        (
+            lambda lines: first(lines, "query").update(expires_at=1e13),
+            "line 2: expires_at: want a number of at most 1000000000000, got 10000000000000.0",
+        ),
+        (
+            lambda lines: first(lines, "query")["candidates"][0].update(token_ids=[4, -1]),
+            "line 2: candidates.0.token_ids.1: want 0 or more, got -1",
+        ),
+        (
+            lambda lines: first(lines, "query")["candidates"][0].update(policy_version=2**63),
+            "line 2: candidates.0.policy_version: want a number of at most 9223372036854775807",
+        ),
+        (
+            lambda lines: first(lines, "query").update(selection_probability=0),
+            "line 2: selection_probability: want more than 0 and at most 1, got 0",
+        ),
+        (
+            lambda lines: first(lines, "label_event").update(strength=7),
+            "line 10: strength: want 1 to 4, got 7",
+        ),
+        (
+            lambda lines: first(lines, "label_event").update(revision=-3),
+            "line 10: revision: want 0 or more, got -3",
+        ),
+        (
+            lambda lines: first(lines, "policy_version").update(version=-1),
+            "version: want 0 or more, got -1",
+        ),
         (lambda lines: lines.__delitem__(slice(1, None)), "holds no queries"),
     ],
 )
@@ -343,6 +375,7 @@ def test_fields_that_queries_no_longer_have_are_passed_over(tmp_path: Path) -> N
         (b"{", "line 1: not JSON"),
         (b"[1]\n", "line 1: want one JSON object a line, got list"),
         (b'{"a": NaN}\n', "line 1: not JSON (NaN"),
+        (b'{"a": {"b": 1, "c": 2, "b": 1}}\n', "line 1: b: it is there twice"),
         (b"\xff\xfe", "line 1: not UTF-8"),
         (b"[" * 100_000, "line 1: not JSON"),
     ],
@@ -353,6 +386,15 @@ def test_what_is_not_json_is_named(tmp_path: Path, content: bytes, problem: str)
     with pytest.raises(InputError) as refused:
         import_file(path, tmp_path / "copy.sqlite", at_time=0.0)
     assert problem in str(refused.value)
+
+
+def test_a_number_that_is_read_as_infinity_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    text = "".join(json.dumps(line) + "\n" for line in ours(everything()))
+    at = text.index('"logprob_sum"')
+    path.write_text(f'{text[:at]}"logprob_sum": -1e999{text[text.index(",", at) :]}')
+    with pytest.raises(InputError, match=r"candidates\.0\.logprob_sum: want a finite number"):
+        import_file(path, tmp_path / "copy.sqlite", at_time=0.0)
 
 
 def test_an_import_makes_a_new_ledger_only(make_ledger: MakeLedger, tmp_path: Path) -> None:
@@ -366,3 +408,16 @@ def test_an_import_makes_a_new_ledger_only(make_ledger: MakeLedger, tmp_path: Pa
         import_file(tmp_path / "none.jsonl", tmp_path / "copy.sqlite", at_time=0.0)
     with pytest.raises(ResourceError):
         import_file(out, tmp_path / "nowhere" / "copy.sqlite", at_time=0.0)
+
+
+def test_what_a_client_says_of_its_clock_is_kept(tmp_path: Path) -> None:
+    lines = ours(everything())
+    first(lines, "label_event").update(shown_at=-1.5, submitted_at=1.7e12, active_ms=-3)
+    path = tmp_path / "odd.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    import_file(path, tmp_path / "copy.sqlite", at_time=0.0)
+    copy = SqlLedger.open_to_read(tmp_path / "copy.sqlite")
+    event = copy.events()[0]
+    assert isinstance(event, Submitted)
+    assert (event.shown_at, event.submitted_at, event.active_ms) == (-1.5, 1.7e12, -3)
+    copy.close()
