@@ -12,16 +12,18 @@ from typing import Self
 
 from uuid6 import uuid7
 
+from cluster.commands.owner_client import checked_body
 from cluster.config_file import load_config
 from cluster.run_folder import RunFolder
 from label_queue.folds.view import LearnedLabels, LedgerView
+from label_queue.intake.owner_schemas import Exclude, Reason
 from label_queue.ledger.sql import SqlLedger
-from label_queue.oversight.exclusion import Act, ExclusionPreview, OwnerEvents, preview
+from label_queue.oversight.exclusion import Act, ExclusionPreview, OwnerEvents, is_news, preview
 from label_queue.oversight.judgement import Evidence, assessments
 from label_queue.quality.assessment import Assessment
 from label_queue.state import LabelState
 from protocol.errors import InputError
-from protocol.labels import LabelChange
+from protocol.labels import LabelChange, OwnerEvent
 
 
 class EndedRun:
@@ -54,8 +56,7 @@ class EndedRun:
 
     def labelers(self) -> tuple[Assessment, ...]:
         """Return all labelers, by name."""
-        state = LabelState(self._config.labels, self._config.label_schedule, self._clock)
-        state.load(self._ledger)
+        state = self._state()
         return assessments(Evidence.of(state, state.access.known), self._quality)
 
     def preview(self, labeler_id: str, act: Act, from_seq: int = 0) -> ExclusionPreview:
@@ -75,13 +76,34 @@ class EndedRun:
         return preview(view, LearnedLabels(self._quality), change)
 
     def exclude(self, labeler_id: str, from_seq: int, reason: str) -> ExclusionPreview:
-        """Leave somebody's labels out of every fit from now on; see `preview`."""
-        changes = self.preview(labeler_id, "exclude", from_seq)
-        self._ledger.write([self._events.exclude(labeler_id, from_seq, reason)])
+        """Leave somebody's labels out of every fit from now on; see `preview`. Idempotent.
+
+        Raises:
+            InputError: Nobody is called so, or the reason is none that a run that goes on takes.
+        """
+        body = checked_body(Exclude, from_seq=from_seq, reason=reason)
+        changes = self.preview(labeler_id, "exclude", body.from_seq)
+        event = self._events.exclude(labeler_id, body.from_seq, body.reason)
+        self._write_news("exclude", event, from_seq)
         return changes
 
     def reinstate(self, labeler_id: str, reason: str) -> ExclusionPreview:
-        """Undo an exclusion or a suspension; see `preview`."""
+        """Undo an exclusion or a suspension; see `preview`. Idempotent.
+
+        Raises:
+            InputError: As `exclude`.
+        """
+        body = checked_body(Reason, reason=reason)
         changes = self.preview(labeler_id, "reinstate")
-        self._ledger.write([self._events.reinstate(labeler_id, reason)])
+        self._write_news("reinstate", self._events.reinstate(labeler_id, body.reason))
         return changes
+
+    def _write_news(self, act: Act, event: OwnerEvent, from_seq: int = 0) -> None:
+        standing = self._state().history.standings[event.labeler_id]
+        if is_news(act, from_seq, standing.state, standing.excluded_from):
+            self._ledger.write([event])
+
+    def _state(self) -> LabelState:
+        state = LabelState(self._config.labels, self._config.label_schedule, self._clock)
+        state.load(self._ledger)
+        return state

@@ -124,7 +124,7 @@ class OwnerClient:
         `role` None is the one they have, and a labeler's for somebody new. Whoever `judges` is
         asked validation queries alone from then on.
         """
-        body = _checked(NewLabeler, labeler_id=labeler_id, role=role, judges=judges)
+        body = checked_body(NewLabeler, labeler_id=labeler_id, role=role, judges=judges)
         return self._ask("POST", "/labelers", Admission, body)
 
     def preview(self, labeler_id: str, act: Act, from_seq: int = 0) -> ExclusionPreview:
@@ -134,26 +134,26 @@ class OwnerClient:
 
     def exclude(self, labeler_id: str, from_seq: int, reason: str) -> ExclusionPreview:
         """Leave somebody's labels out of every fit from now on."""
-        body = _checked(Exclude, from_seq=from_seq, reason=reason)
+        body = checked_body(Exclude, from_seq=from_seq, reason=reason)
         return self._ask("POST", f"{_of(labeler_id)}/exclude", ExclusionPreview, body)
 
     def reinstate(self, labeler_id: str, reason: str) -> ExclusionPreview:
         """Undo an exclusion or a suspension."""
-        body = _checked(Reason, reason=reason)
+        body = checked_body(Reason, reason=reason)
         return self._ask("POST", f"{_of(labeler_id)}/reinstate", ExclusionPreview, body)
 
     def revoke(self, labeler_id: str, reason: str) -> None:
         """Void all tokens, links and sessions of somebody; their labels stay."""
-        self._send("POST", f"{_of(labeler_id)}/revoke", _checked(Reason, reason=reason))
+        self._send("POST", f"{_of(labeler_id)}/revoke", checked_body(Reason, reason=reason))
 
     def revoke_token(self, labeler_id: str, token_id: str, reason: str) -> Person:
         """Void one of them, by its id in the list."""
         path = f"{_of(labeler_id)}/tokens/{quote(token_id, safe='')}/revoke"
-        return self._ask("POST", path, Person, _checked(Reason, reason=reason))
+        return self._ask("POST", path, Person, checked_body(Reason, reason=reason))
 
     def change_role(self, labeler_id: str, role: Role, reason: str) -> Person:
         """Give somebody another role, by whatever they come."""
-        body = _checked(NewRole, role=role, reason=reason)
+        body = checked_body(NewRole, role=role, reason=reason)
         return self._ask("POST", f"{_of(labeler_id)}/role", Person, body)
 
     def gold(self, is_asked: bool | None) -> list[GoldRow]:
@@ -172,39 +172,41 @@ class OwnerClient:
 
     def make_gold(self, query_id: str, choice: str) -> GoldRow:
         """Ask a past query as gold from now on."""
-        body = _checked(NewGold, query_id=query_id, choice=choice)
+        body = checked_body(NewGold, query_id=query_id, choice=choice)
         return self._ask("POST", "/gold", GoldRow, body)
 
     def write_gold(self, **values: object) -> GoldRow:
         """Ask a query written by hand as gold from now on; values as in `WrittenGold`."""
-        return self._ask("POST", "/gold/written", GoldRow, _checked(WrittenGold, **values))
+        return self._ask("POST", "/gold/written", GoldRow, checked_body(WrittenGold, **values))
 
     def edit_gold(self, gold_id: str, **values: object) -> GoldRow:
         """Ask another version of it from now on; values as in `EditedGold`."""
-        return self._ask("POST", _gold(gold_id, "edit"), GoldRow, _checked(EditedGold, **values))
+        return self._ask(
+            "POST", _gold(gold_id, "edit"), GoldRow, checked_body(EditedGold, **values)
+        )
 
     def retire_gold(self, gold_id: str, reason: str) -> GoldRow:
         """Ask gold of nobody from now on."""
-        body = _checked(Reason, reason=reason)
+        body = checked_body(Reason, reason=reason)
         return self._ask("POST", _gold(gold_id, "retire"), GoldRow, body)
 
     def bring_back_gold(self, gold_id: str, reason: str) -> GoldRow:
         """Ask retired gold again from now on."""
-        body = _checked(Reason, reason=reason)
+        body = checked_body(Reason, reason=reason)
         return self._ask("POST", _gold(gold_id, "bring_back"), GoldRow, body)
 
     def pull_cord(self, reason: str) -> CordState:
         """Stop the line."""
-        return self._ask("POST", "/cord/pull", CordState, _checked(Reason, reason=reason))
+        return self._ask("POST", "/cord/pull", CordState, checked_body(Reason, reason=reason))
 
     def release_cord(self, reason: str, pull_id: str | None = None) -> CordState:
         """Take one reason away, the one shown unless another is named; return how it hangs then."""
-        body = _checked(Release, reason=reason, pull_id=pull_id)
+        body = checked_body(Release, reason=reason, pull_id=pull_id)
         return self._ask("POST", "/cord/release", CordState, body)
 
     def roll_back(self, to_version: int, reason: str) -> CordState:
         """Order the learner back to an older policy version; the cord stays pulled."""
-        body = _checked(Rollback, to_version=to_version, reason=reason)
+        body = checked_body(Rollback, to_version=to_version, reason=reason)
         return self._ask("POST", "/rollback", CordState, body)
 
     def _ask(self, method: str, path: str, form: type[T], body: Body | None = None) -> T:
@@ -242,7 +244,7 @@ def _refusal(response: httpx.Response) -> InputError | ResourceError:
     return InputError(message) if response.is_client_error else ResourceError(message)
 
 
-def _checked(form: type[B], **values: object) -> B:
+def checked_body(form: type[B], **values: object) -> B:
     """Return a body, refusing before it is sent what the run would refuse.
 
     Raises:

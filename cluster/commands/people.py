@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cluster.commands.owner_client import OwnerClient
     from label_queue.folds.people import Person
     from label_queue.ledger.records import Role
-    from label_queue.oversight.exclusion import ExclusionPreview
+    from label_queue.oversight.exclusion import Act, ExclusionPreview
     from label_queue.quality.assessment import Assessment
 
 ROLES = click.Choice(["labeler", "observer", "owner"])
@@ -131,6 +131,9 @@ def exclude(name: str, from_seq: int, reason: str, yes: bool, run: Path | None) 
     """
     path = chosen_run(run)
     with _owner_of(path) as owner:
+        if not _is_news(owner, name, "exclude", from_seq):
+            click.echo(f"{name} is excluded so already: nothing was changed")
+            return
         changes = owner.preview(name, "exclude", from_seq)
         click.echo(_in_words(f"excluding {name}", changes))
         if not yes and not click.confirm("exclude?"):
@@ -153,6 +156,9 @@ def reinstate(name: str, reason: str, yes: bool, run: Path | None) -> None:
     """
     path = chosen_run(run)
     with _owner_of(path) as owner:
+        if not _is_news(owner, name, "reinstate"):
+            click.echo(f"{name} is not excluded, nor suspended: nothing was changed")
+            return
         acted_on = ("excluded", "suspended")
         if any(row.labeler_id == name and row.state in acted_on for row in _rows(owner)):
             click.echo(_in_words(f"reinstating {name}", owner.preview(name, "reinstate")))
@@ -266,6 +272,14 @@ def _rows(owner: OwnerClient | EndedRun) -> tuple[Assessment, ...]:
     from cluster.commands.owner_client import OwnerClient
 
     return owner.overview().labelers if isinstance(owner, OwnerClient) else owner.labelers()
+
+
+def _is_news(owner: OwnerClient | EndedRun, name: str, act: Act, from_seq: int = 0) -> bool:
+    """Return whether an act would change how somebody stands; of nobody known the run says so."""
+    from label_queue.oversight.exclusion import is_news
+
+    row = next((each for each in _rows(owner) if each.labeler_id == name), None)
+    return row is None or is_news(act, from_seq, row.state, row.excluded_from)
 
 
 def _when(owner: OwnerClient | EndedRun) -> str:

@@ -10,6 +10,7 @@ from label_queue.folds.label_table import LabelTable
 from label_queue.folds.lineage import policies_touched
 from label_queue.folds.shift import find_shift, weight_share
 from label_queue.folds.view import LearnedLabels, LedgerView
+from label_queue.quality.standing import LabelerState
 from protocol.labels import Excluded, OwnerEvent, Reinstated, Source
 from protocol.names import OWNER
 
@@ -73,6 +74,18 @@ class ExclusionPreview:
     """Reward versions that learned any of the labeler's labels from `from_seq` on, rising."""
     policy_versions: tuple[int, int] | None
     """First and last policy version that a reward in `reward_versions` reached; None: none was."""
+
+
+def is_news(act: Act, from_seq: int, state: LabelerState, excluded_from: int | None) -> bool:
+    """Return whether an act changes how somebody stands; one that does not is not written down.
+
+    Args:
+        act: What is done.
+        from_seq: From where on, of an exclusion.
+        state: How they stand.
+        excluded_from: From where on their labels are left out; None: they are not.
+    """
+    return excluded_from != from_seq if act == "exclude" else state not in ("active", "judge")
 
 
 def preview(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from label_queue.config import LabelsConfig
 from label_queue.folds.view import LearnedLabels
 from label_queue.ledger.group_commit import GroupCommit
-from label_queue.oversight.exclusion import Act, ExclusionPreview, OwnerEvents, preview
+from label_queue.oversight.exclusion import Act, ExclusionPreview, OwnerEvents, is_news, preview
 from label_queue.oversight.given_answers import (
     AgreementMatrix,
     AnswerPage,
@@ -199,7 +199,7 @@ class Oversight:
         async with self._deciding:
             event = self._events.exclude(labeler_id, from_seq, reason, actor)
             changes = await self._preview(event)
-            if self._state.history.standings[labeler_id].excluded_from != from_seq:
+            if self._alters("exclude", labeler_id, from_seq):
                 await self._commits.write([event])
             return changes
 
@@ -212,9 +212,13 @@ class Oversight:
         async with self._deciding:
             event = self._events.reinstate(labeler_id, reason, actor)
             changes = await self._preview(event)
-            if self._state.history.standings[labeler_id].state not in ("active", "judge"):
+            if self._alters("reinstate", labeler_id):
                 await self._commits.write([event])
             return changes
+
+    def _alters(self, act: Act, labeler_id: str, from_seq: int = 0) -> bool:
+        standing = self._state.history.standings[labeler_id]
+        return is_news(act, from_seq, standing.state, standing.excluded_from)
 
     def _refuse_unknown(self, labeler_id: str) -> None:
         has_answered = bool(self._state.history.submits_of(labeler_id))

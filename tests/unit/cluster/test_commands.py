@@ -14,13 +14,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cluster.cli import main
+from cluster.commands.ended_run import EndedRun
 from cluster.commands.exit_codes import EXIT_USER_ERROR
 from cluster.run_folder import RunFolder
 from label_queue.folds.view import LedgerView
 from label_queue.ledger.event_lines import LabelEventLine
 from label_queue.ledger.records import LabelerToken
 from label_queue.ledger.sql import SqlLedger
-from protocol.labels import Excluded
+from protocol.errors import InputError
+from protocol.labels import Excluded, Reinstated
 from tests.support.hand_made_ledger import fill
 from tests.support.labels import NODE, make_assignment, make_event, make_query
 
@@ -237,6 +239,46 @@ def test_an_ended_run_s_labeler_is_excluded_in_its_ledger(ended_run: RunFolder) 
     assert again.exit_code == 0
     listed = andon("labelers", "list", "--run", "runs/demo-1").output
     assert listed.splitlines()[2].split()[:2] == ["bob", "active"]
+
+
+def owner_events(run: RunFolder) -> list[str]:
+    ledger = SqlLedger.open_to_read(run.ledger)
+    events = LedgerView.of(ledger).events
+    ledger.close()
+    return [type(each).__name__ for each in events if isinstance(each, Excluded | Reinstated)]
+
+
+def test_what_changes_nothing_in_an_ended_run_is_said_and_not_written(
+    ended_run: RunFolder,
+) -> None:
+    run = ("--run", "runs/demo-1", "--yes")
+    reinstate = ("labelers", "reinstate", "bob", "--reason", "x", *run)
+    told = andon(*reinstate).output
+    assert told == "bob is not excluded, nor suspended: nothing was changed\n"
+    andon(*EXCLUDE_BOB, *run)
+    assert andon(*EXCLUDE_BOB, *run).output == "bob is excluded so already: nothing was changed\n"
+    assert owner_events(ended_run) == ["Excluded"]
+    andon(*EXCLUDE_BOB, "--from", "8", *run)
+    andon(*reinstate)
+    assert owner_events(ended_run) == ["Excluded", "Excluded", "Reinstated"]
+
+
+@pytest.mark.parametrize("reason", ["", "x" * 1_001], ids=["empty", "too long"])
+def test_a_reason_is_judged_in_an_ended_run_as_in_one_that_goes_on(
+    ended_run: RunFolder, reason: str
+) -> None:
+    with EndedRun(ended_run.path) as owner:
+        with pytest.raises(InputError, match=r"^reason "):
+            owner.exclude("bob", 0, reason)
+        with pytest.raises(InputError, match=r"^reason "):
+            owner.reinstate("bob", reason)
+    assert owner_events(ended_run) == []
+
+
+def test_whoever_is_excluded_already_is_not_asked_about(live_run: Any) -> None:
+    andon(*EXCLUDE_BOB, "--yes")
+    assert andon(*EXCLUDE_BOB).output == "bob is excluded so already: nothing was changed\n"
+    assert len(live_run.queue.decisions) == 1
 
 
 def test_an_ended_run_without_that_labeler_or_without_a_ledger(ended_run: RunFolder) -> None:
