@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from cluster.config import RunConfig
+from cluster.inert_text import is_utf8
 from protocol.errors import ConfigError, MissingError
 from protocol.files import put_whole, reading, writing
 from protocol.settings import DISGUISED, UNSHOWN
@@ -82,7 +83,7 @@ def _apply(content: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
         raise ConfigError(f"setting {override!r} is not key=value, e.g. ppo.lr=1e-4")
-    if not _is_text(override):
+    if not is_utf8(override):
         raise ConfigError(f"setting {override!r} is not UTF-8 text")
     *sections, last = key.strip().split(".")
     place = content
@@ -91,15 +92,6 @@ def _apply(content: dict[str, Any], override: str) -> None:
         if not isinstance(place, dict):
             raise ConfigError(f"setting {key}: {section} is a value, not a section")
     place[last] = _parse_value(text.strip())
-
-
-def _is_text(text: str) -> bool:
-    """Whether a command line's argument is UTF-8: other bytes come as lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _parse_value(text: str) -> object:

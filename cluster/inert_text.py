@@ -24,6 +24,15 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def is_utf8(text: str) -> bool:
+    """Whether text of a command line is UTF-8: other bytes come as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def shell_word(path: Path) -> str:
     """Return a path as one word of a command that a person may copy into a shell."""
     text = str(path)

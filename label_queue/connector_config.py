@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from label_queue.ids import LabelerId
+from protocol.host_names import is_host_name
 from protocol.settings import Count, Seconds, Settings
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,23}$")]
@@ -24,7 +25,7 @@ AnyPath = Annotated[Path, AfterValidator(Path.absolute)]
 
 def _check_url(url: str) -> str:
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not is_host_name(parts.hostname or ""):
         raise ValueError(f"want http://HOST or https://HOST, got {url!r}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("take user, password, ? and # out of it: the token has its own setting")
@@ -43,7 +44,7 @@ def _check_redis_url(url: str) -> str:
     is_number = database.isascii() and database.isdigit() and len(database) <= MAX_DATABASE_DIGITS
     if (
         parts.scheme not in ("redis", "rediss")
-        or not parts.hostname
+        or not is_host_name(parts.hostname or "")
         or not (not database or is_number)
     ):
         raise ValueError(f"want redis://HOST:PORT/DATABASE, or rediss:// for TLS, got {url!r}")
@@ -55,7 +56,8 @@ def _check_broker(address: str) -> str:
     parts = urlsplit(f"kafka://{address}")
     if parts.username or parts.password:
         raise ValueError("take user and password out of it: they have their own settings")
-    if not parts.hostname or not parts.port or parts.path or parts.query or parts.fragment:
+    is_place = is_host_name(parts.hostname or "") and parts.port
+    if not is_place or parts.path or parts.query or parts.fragment:
         raise ValueError(f"want HOST:PORT, got {address!r}")
     return address
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from protocol.errors import ConfigError
+from protocol.host_names import is_host_name
 from protocol.loopback import is_loopback
 from protocol.retrying import NotNow
 
@@ -36,9 +37,9 @@ def open_client(make: Callable[..., C], url: str, **options: Any) -> C:
     try:
         urlsplit(url)  # knows a bracket that is never closed
         at = httpx.URL(url)
-    except (ValueError, httpx.InvalidURL) as error:
+    except (ValueError, httpx.InvalidURL) as error:  # UnicodeError, of its bytes, is a ValueError
         raise ConfigError(f"{url!r} is no URL ({error}): want http://HOST:PORT") from error
-    if at.scheme not in ("http", "https") or not at.host:
+    if at.scheme not in ("http", "https") or not is_host_name(at.raw_host.decode("ascii")):
         raise ConfigError(f"{url!r} is no URL of a server: want http://HOST:PORT")
     if is_loopback(at.host):
         return make(base_url=url, trust_env=False, **options)

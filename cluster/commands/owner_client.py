@@ -88,7 +88,7 @@ class OwnerClient:
         if state["state"] != "running":
             raise ResourceError(f"{run} is still starting: try again when people can label")
         refuse_lack(RunFolder(run).state, state, "url")
-        if is_loopback(httpx.URL(state["url"]).host) and not is_here(state):
+        if is_loopback(_host_of(state["url"], RunFolder(run).state)) and not is_here(state):
             # Whatever listens at this address here is to see no owner's token.
             raise ResourceError(f"{run} runs on {state['host']}: run this command there")
         token = RunFolder(run).read_token(OWNER)
@@ -233,6 +233,14 @@ class OwnerClient:
         if response.is_success:
             return response
         raise _refusal(response)
+
+
+def _host_of(url: object, state: Path) -> str:
+    """Return the host in the address that `run.json` says; raises InputError where it is none."""
+    try:
+        return httpx.URL(str(url)).host
+    except (httpx.InvalidURL, ValueError) as error:
+        raise InputError(f"{state}: url: {url!r} is no URL ({error}): resume the run") from error
 
 
 def _refusal(response: httpx.Response) -> InputError | ResourceError:

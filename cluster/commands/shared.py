@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec
@@ -13,8 +13,9 @@ import click
 
 from cluster.commands.exit_codes import EXIT_INTERRUPTED, exit_code_of
 from cluster.failure import first_cause
-from cluster.inert_text import one_line
+from cluster.inert_text import is_utf8, one_line
 from cluster.interrupted import Interrupted
+from protocol.errors import InputError
 from protocol.limits import LARGEST_STORED
 
 P = ParamSpec("P")
@@ -62,6 +63,7 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
     @wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
+            _refuse_other_bytes(kwargs)
             command(*args, **kwargs)
         except KeyboardInterrupt as error:
             click.echo("andon: stopped", err=True)
@@ -75,6 +77,33 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
             sys.exit(exit_code_of(cause))
 
     return guarded
+
+
+def _refuse_other_bytes(arguments: Mapping[str, object]) -> None:
+    """Refuse texts that are not UTF-8: nobody could be called so, and no reason be shown.
+
+    A path may hold any bytes; whoever opens it says what it takes.
+
+    Raises:
+        InputError: There is one; names the argument.
+    """
+    for name, given in arguments.items():
+        for text in given if isinstance(given, tuple) else (given,):
+            if isinstance(text, str) and not is_utf8(text):
+                raise InputError(
+                    f"{_as_typed(name)} {text!a} is not UTF-8 text: write it anew, in a "
+                    "terminal whose encoding is UTF-8"
+                )
+
+
+def _as_typed(name: str) -> str:
+    """Return how a person names an argument of the command that runs."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return name
+    parameter = next(each for each in context.command.params if each.name == name)
+    is_option = isinstance(parameter, click.Option)
+    return parameter.opts[0] if is_option else parameter.make_metavar(context)
 
 
 def chosen_run(run: Path | None) -> Path:

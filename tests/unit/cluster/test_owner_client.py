@@ -87,6 +87,12 @@ def test_a_token_file_that_is_gone_is_named(live_run: Any) -> None:
         OwnerClient.of_run(live_run.folder.path)
 
 
+def test_an_address_that_is_none_is_named(live_run: Any) -> None:
+    live_run.folder.update_state(url="http://h:x")
+    with pytest.raises(InputError, match=r"run\.json: url: 'http://h:x' is no URL"):
+        OwnerClient.of_run(live_run.folder.path)
+
+
 def test_whatever_listens_here_gets_no_token_of_a_run_elsewhere(live_run: Any) -> None:
     live_run.folder.update_state(host="elsewhere")
     with pytest.raises(ResourceError, match="runs on elsewhere: run this command there"):

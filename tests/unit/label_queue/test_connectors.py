@@ -216,6 +216,7 @@ def test_a_config_names_its_connectors() -> None:
     ("changes", "problem"),
     [
         ({"url": "127.0.0.1:8080"}, "want http://HOST"),
+        ({"url": f"http://{'h' * 64}.example"}, "want http://HOST"),
         ({"url": "http://me:secret@host"}, "take user, password"),
         ({"url": "http://host/?token=secret"}, "take user, password"),
         ({"url": "http://host:99999"}, "Port out of range"),

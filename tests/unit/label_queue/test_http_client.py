@@ -80,7 +80,13 @@ def test_a_proxy_that_cannot_be_used_is_told_before_the_run(
         check_tools([tool])
 
 
-@pytest.mark.parametrize("url", ["", "x", "ftp://h", "http://", "http://[", "http://h:x", "//h"])
+NO_URLS = (
+    *("", "x", "ftp://h", "http://", "http://[", "http://h:x", "//h"),
+    *(f"http://{'h' * 64}.example", "http://a..b", "http://x\udcff"),
+)
+
+
+@pytest.mark.parametrize("url", NO_URLS, ids=ascii)
 def test_what_is_no_url_is_said(
     url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
