@@ -121,12 +121,33 @@ def _problem(found: ErrorDetails) -> str:
         return f"{key} is not a known key{_suggestion(found['loc'])}"
     if found["type"] == "missing":
         return f"{key} is missing"
-    message = found["msg"].removeprefix("Value error, ")
+    message = _kind_wanted(found) or found["msg"].removeprefix("Value error, ")
     if found["type"] == DISGUISED:
         return f"{key}{'.' if key else ''}{message}"
     is_shown = found["type"] != UNSHOWN and not isinstance(found["input"], dict)
     given = f", but got {_shown(found['input'])}" if is_shown else ""
     return f"{key}: {message}{given}" if key else f"{message}{given}"
+
+
+def _kind_wanted(found: ErrorDetails) -> str | None:
+    """Say as TOML has it which kind a value must be of; None where its kind is not what is wrong.
+
+    Pydantic speaks of tuples, dictionaries and instances, which no config file has.
+    """
+    key = ".".join(part for part in found["loc"] if isinstance(part, str))
+    of_list = bool(found["loc"]) and isinstance(found["loc"][-1], int)
+    if found["type"] == "tuple_type":
+        is_section = isinstance(found["input"], dict)
+        return f"must be a list{f' of sections ([[{key}]])' if is_section else ', in [ ]'}"
+    if found["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        if of_list:
+            return f"must be a section ([[{key}]])"
+        is_within = any(isinstance(part, int) for part in found["loc"])
+        return "must be a section" if is_within else f"must be a section ([{key}])"
+    return {
+        "string_type": "must be a text, in quotes",
+        "path_type": "must be a path, in quotes",
+    }.get(found["type"])
 
 
 def _shown(value: object) -> str:

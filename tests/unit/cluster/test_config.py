@@ -402,6 +402,37 @@ def test_all_that_is_wrong_is_said_at_once_in_one_line() -> None:
     assert "\n" not in said
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ('people="ann"', "people: must be a list, in [ ], but got 'ann'"),
+        ('labelers={name="ann"}', "labelers: must be a list of sections ([[labelers]])"),
+        ('labelers=["ann"]', "labelers.0: must be a section ([[labelers]]), but got 'ann'"),
+        ("ppo=3", "ppo: must be a section ([ppo]), but got 3"),
+        ("ppo=[1]", "ppo: must be a section ([ppo]), but got [1]"),
+        (
+            "learner.checkpoint=1",
+            "learner.checkpoint: must be a section ([learner.checkpoint]), but got 1",
+        ),
+        (
+            "labels.connectors=[3]",
+            "labels.connectors.0: must be a section ([[labels.connectors]]), but got 3",
+        ),
+        (
+            'labels.connectors=[{kind="jsonl",path="x",labelers=3}]',
+            "labels.connectors.0.jsonl.labelers: must be a section, but got 3",
+        ),
+        ("run.name=3", "run.name: must be a text, in quotes, but got 3"),
+        ("people=[3]", "people.0: must be a text, in quotes, but got 3"),
+        ("labels.guidelines=3", "labels.guidelines: must be a path, in quotes, but got 3"),
+    ],
+)
+def test_a_value_of_another_kind_is_told_in_words_of_the_file(override: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(ROOT / "cluster/demo.toml", [override])
+    assert str(caught.value).partition("demo.toml: ")[2] == said
+
+
 def test_of_very_many_problems_the_first_few_are_said() -> None:
     overrides = [f"ppo.unknown_{number}=1" for number in range(7)]
     with pytest.raises(ConfigError, match=r"7 problems: .*unknown_4 .*; and 2 more$"):
