@@ -37,7 +37,7 @@ def train(config: Path, reward: str, folder: Path | None, overrides: tuple[str, 
     Nobody is asked, nothing is fitted. It is `andon run` with mode "fixed": the config of a run
     will do, those who label in it are left out, and the config that is saved says so. The owner's
     page, the cord and the report are there as in any run. Exit code 0 when the episodes are
-    trained, 2 where what was given cannot be run, 1 where it failed.
+    trained, 2 where what was given cannot be run, another of docs/EXIT_CODES.md where it failed.
 
     Example: andon train runs/demo-1/config.toml --reward runs/demo-1@9
     """

@@ -11,7 +11,7 @@ from typing import ParamSpec
 
 import click
 
-from cluster.commands.exit_codes import EXIT_INTERRUPTED, exit_code_of
+from cluster.commands.exit_codes import EXIT_INTERRUPTED, EXIT_USER_ERROR, exit_code_of
 from cluster.failure import first_cause
 from cluster.inert_text import is_utf8, one_line
 from cluster.interrupted import Interrupted
@@ -68,6 +68,12 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
         except KeyboardInterrupt as error:
             click.echo("andon: stopped", err=True)
             sys.exit(error.exit_code if isinstance(error, Interrupted) else EXIT_INTERRUPTED)
+        except click.Abort as error:  # click's own, of a question that was not answered
+            if not isinstance(error.__context__, EOFError):
+                click.echo("andon: stopped", err=True)
+                sys.exit(EXIT_INTERRUPTED)
+            click.echo("andon: nobody answered: give --yes where nobody can", err=True)
+            sys.exit(EXIT_USER_ERROR)
         except (Exception, BaseExceptionGroup) as error:
             # What a part raises while it is closed may hide ours, which is then its context.
             cause = first_cause(error)
