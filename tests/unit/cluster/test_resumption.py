@@ -114,7 +114,7 @@ def test_a_number_is_not_used_again(announced: int, on_disk: tuple[int, ...], nu
 def test_a_ledger_that_is_let_go_is_waited_for(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run-1")
     held = SqlLedger.open(folder.ledger, folder.run_id)
-    waiting = threading.Thread(target=wait_for_ledger, args=(folder, config(), 60.0))
+    waiting = threading.Thread(target=wait_for_ledger, args=(folder, config(), print, 60.0))
     waiting.start()
     held.close()
     waiting.join(30.0)
@@ -125,7 +125,32 @@ def test_a_ledger_that_is_held_is_an_error(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run-1")
     held = SqlLedger.open(folder.ledger, folder.run_id)
     with pytest.raises(ResourceError):
-        wait_for_ledger(folder, config(), 0.0)
+        wait_for_ledger(folder, config(), print, 0.0)
+    held.close()
+
+
+def test_what_is_waited_for_is_said_at_once(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run-1")
+    held = SqlLedger.open(folder.ledger, folder.run_id)
+    said: list[str] = []
+
+    def hear(words: str) -> None:
+        said.append(words)
+        held.close()  # so that the next attempt finds it free
+
+    wait_for_ledger(folder, config(), hear, 60.0)
+    (line,) = said
+    assert line.startswith("waiting for the ledger, 60 s at most: ")
+    assert f"open (process {os.getpid()} on {os.uname().nodename}); stop it" in line
+
+
+def test_where_a_lock_does_not_say_whose_it_is_it_is_said_how_to_see(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run-1")
+    held = SqlLedger.open(folder.ledger, folder.run_id)
+    lock = folder.ledger.with_name("ledger.sqlite.lock")
+    lock.write_text("")  # as older versions left it
+    with pytest.raises(ResourceError, match=r"\(`fuser .*ledger\.sqlite\.lock` names it\)"):
+        wait_for_ledger(folder, config(), print, 0.0)
     held.close()
 
 
