@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmarks.programs import run_program
 from cluster.report.figures import last_part
 from cluster.report.records import RewardStart, read_run
 
@@ -61,7 +61,7 @@ def run_demo(mode: str, seed: int) -> Path:
     folder = FOLDER / f"{mode}-{seed}"
     if not (folder / "report" / "summary.json").exists():
         command = [sys.executable, "-m", "cluster.cli", "demo", "--folder", str(folder)]
-        subprocess.run([*command, "--seed", str(seed), "--mode", mode], check=True)
+        run_program([*command, "--seed", str(seed), "--mode", mode])
     return folder
 
 

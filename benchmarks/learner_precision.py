@@ -30,6 +30,7 @@ import torch
 from benchmarks.label_efficiency.arms import ARMS
 from benchmarks.label_efficiency.training import ENGINE, Run
 from benchmarks.label_efficiency.world import make_world
+from benchmarks.programs import heard, run_program
 from benchmarks.spread import standard_error
 from learners.engine import free_port, join_ranks, leave_ranks
 
@@ -63,9 +64,8 @@ def in_a_process(labels: int, episodes: int, case: tuple[str, int]) -> dict[str,
     matmul_dtype, seed = case
     sizes = ("--labels", str(labels), "--episodes", str(episodes))
     module = (sys.executable, "-m", "benchmarks.learner_precision")
-    done = subprocess.run(
+    done = run_program(
         [*module, *sizes, "--one", matmul_dtype, str(seed)],
-        check=True,
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -107,10 +107,10 @@ def main() -> None:
     if len(chosen.seeds) < 2:
         parser.error("--seeds: give at least two, or there is no standard error")
     # First and alone: two runs must not make one base model at once.
-    subprocess.run([sys.executable, "-m", "benchmarks.label_efficiency.one", TASK], check=True)
+    run_program([sys.executable, "-m", "benchmarks.label_efficiency.one", TASK])
     run = partial(in_a_process, chosen.labels, chosen.episodes)
     cases = [(matmul_dtype, seed) for seed in chosen.seeds for matmul_dtype in TYPES]
-    with ThreadPoolExecutor(2) as pool:
+    with heard(), ThreadPoolExecutor(2) as pool:
         runs = list(pool.map(run, cases))
     click.echo(table(list(zip(runs[::2], runs[1::2], strict=True))))
 

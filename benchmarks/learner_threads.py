@@ -27,6 +27,7 @@ import torch
 
 from benchmarks.against_trl.task import write_model
 from benchmarks.learner_lengths import lone_learner, make_batch
+from benchmarks.programs import run_program
 from learners.config import PPOConfig
 
 ROWS, RESPONSE_TOKENS = 128, 24
@@ -57,7 +58,7 @@ def measure(critic: str, threads: int, *, within_operations: bool) -> float:
 def in_a_process(*arguments: str) -> float:
     """Measure one way in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.learner_threads", "--one", *arguments]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    done = run_program(command, stdout=subprocess.PIPE, text=True)
     return float(done.stdout.split()[-1])
 
 

@@ -30,6 +30,7 @@ import click
 
 from benchmarks.against_trl.task import Task, make_task, write_reward
 from benchmarks.against_trl.venv import TRL, make_venv
+from benchmarks.programs import run_program
 
 ANDON = {
     "the same work": ("ppo.critic=separate", "learner.matmul_dtype=float32"),
@@ -45,9 +46,8 @@ def trl(python: Path, task: Task, threads: int, folder: Path) -> float:
     """Return TRL's episodes a second."""
     script = Path(__file__).with_name("trl_ppo.py")
     with LOG.open("a") as log:
-        done = subprocess.run(
+        done = run_program(
             [python, script, Path(task.folder) / "task.json", str(threads), folder],
-            check=True,
             stdout=subprocess.PIPE,
             stderr=log,
             env={**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"},
@@ -73,7 +73,7 @@ def andon(task: Task, bundle: Path, settings: tuple[str, ...], folder: Path) -> 
     config = Path(__file__).with_name("andon.toml")
     command = [sys.executable, "-m", "cluster.cli", "run", str(config), "--folder", str(folder)]
     with LOG.open("a") as log:
-        subprocess.run([*command, *overrides], check=True, stdout=log, stderr=log)
+        run_program([*command, *overrides], stdout=log, stderr=log)
     summary = json.loads((folder / "report" / "summary.json").read_text())
     return float(summary["episodes_per_s"])
 

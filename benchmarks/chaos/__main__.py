@@ -23,7 +23,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -33,6 +33,7 @@ import click
 import psutil
 
 from benchmarks.chaos.victims import DRIVER, KINDS, processes
+from benchmarks.programs import end_program, heard, start_program
 from cluster.json_lines import read_rows
 from cluster.run_folder import RunFolder
 from label_queue.folds.view import LedgerView
@@ -150,12 +151,18 @@ class Chaos:
             time.sleep(POLL_S)
 
     def _started(self, *arguments: str) -> psutil.Popen:
-        return psutil.Popen(
+        driver: psutil.Popen = start_program(
             [sys.executable, "-m", "cluster.cli", *arguments],
+            psutil.Popen,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
+        return driver
+
+    def close(self) -> None:
+        """End the run, if it still goes on."""
+        end_program(self._driver)
 
 
 def broken_promises(folder: RunFolder) -> Iterator[str]:
@@ -216,8 +223,8 @@ def main() -> None:
     chosen = parser.parse_args()
     num_kills, interval_s = QUICK if chosen.quick else (chosen.kills, chosen.mean_interval_s)
     chosen.folder.parent.mkdir(parents=True, exist_ok=True)
-    chaos = Chaos(chosen.folder, chosen.seed)
-    code = chaos.go(num_kills, interval_s)
+    with heard(), closing(Chaos(chosen.folder, chosen.seed)) as chaos:
+        code = chaos.go(num_kills, interval_s)
     kept = chosen.folder / "chaos.jsonl"
     kept.write_text("".join(json.dumps(asdict(kill)) + "\n" for kill in chaos.kills))
     broken = [*([f"it ended with {code}"] if code else []), *broken_promises(chaos.folder)]

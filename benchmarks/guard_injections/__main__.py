@@ -29,6 +29,7 @@ from typing import Any
 
 from benchmarks.guard_injections.breaks import INJECTIONS
 from benchmarks.kept_results import KeptResults
+from benchmarks.programs import started
 from cluster.metrics.jsonl_sink import read_metrics
 from cluster.run_folder import RunFolder
 
@@ -36,8 +37,6 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "runs" / "guard-injections"
 RESULTS = Path(__file__).parent / "results"
 POLL_S = 0.5
-STOP_S = 180.0
-"""For a run that was told to end."""
 QUICK = "nan_gradient"
 QUICK_SETTINGS = (
     "run.episodes=512",
@@ -123,16 +122,15 @@ def injected_run(
     log = folder.with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
-        process = subprocess.Popen(
+        run, state = RunFolder(folder), dict[str, Any]()
+        with started(
             [*command, "--seed", str(seed), *overrides],
             cwd=code,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-        )
-        run, state = RunFolder(folder), dict[str, Any]()
-        try:
+        ) as process:
             while process.poll() is None:
                 time.sleep(POLL_S)
                 state = run.read_state() if run.state.exists() else {}
@@ -143,9 +141,6 @@ def injected_run(
                     break
             else:
                 state = run.read_state() if run.state.exists() else {}
-        finally:
-            process.terminate()
-            process.wait(STOP_S)
     return outcome_of(run, state)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from benchmarks.kept_results import KeptResults
+from benchmarks.programs import heard, run_program
 from benchmarks.spread import standard_error
 
 ROOT = Path(__file__).parents[2]
@@ -42,14 +43,13 @@ class Case:
         log.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder, log.open("w") as output:
             result = Path(folder) / "result.json"
-            subprocess.run(
+            run_program(
                 [*ONE, *map(str, astuple(self)), result],
                 cwd=ROOT,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                check=True,
             )
             return dict(json.loads(result.read_text(), parse_float=_kept))
 
@@ -85,7 +85,7 @@ def run_all(cases: Sequence[Case], processes: int) -> None:
     """Have all cases run, so many at a time, and say how many are done."""
     for task in sorted({case.task for case in cases}):
         # First and alone: two runs must not make one base model at once.
-        subprocess.run([*ONE, task], cwd=ROOT, check=True)
-    with ThreadPoolExecutor(processes) as pool:
+        run_program([*ONE, task], cwd=ROOT)
+    with heard(), ThreadPoolExecutor(processes) as pool:
         for number, _ in enumerate(pool.map(Case.run, cases), start=1):
             click.echo(f"{number} of {len(cases)} runs", err=True)

@@ -45,6 +45,7 @@ from benchmarks.label_scale.made_ledger import (
     kept_ledger,
     make_ledger,
 )
+from benchmarks.programs import run_program
 from label_queue.config import LabelsConfig, WarmConfig
 from label_queue.fitting.weighing_process import WeighingProcess
 from label_queue.labeling.submissions import LabelSubmission
@@ -187,7 +188,7 @@ def write_snapshot(path: Path, num_labels: int, snapshot: Path) -> None:
         path, config_of(num_labels), episodes=EPISODES, mode="online", snapshot=snapshot
     )
     command = [sys.executable, "-m", "label_queue.snapshot.writer"]
-    subprocess.run(command, input=order.model_dump_json().encode(), check=True)
+    run_program(command, content=order.model_dump_json().encode())
 
 
 async def measure(path: Path, num_labels: int, snapshot: Path) -> None:
@@ -273,10 +274,10 @@ def main() -> None:
 def _run(num_labels: int, path: Path, *options: str) -> str:
     """Return the last line that a process of its own prints: a log may come before."""
     command = [sys.executable, "-m", "benchmarks.label_scale", "--labels", str(num_labels)]
-    done = subprocess.run(
-        [*command, "--ledger", str(path), *options], check=True, stdout=subprocess.PIPE, text=True
+    done = run_program(
+        [*command, "--ledger", str(path), *options], stdout=subprocess.PIPE, text=True
     )
-    return done.stdout.strip().splitlines()[-1]
+    return str(done.stdout).strip().splitlines()[-1]
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ Its folder is named for its recipe, so that another recipe is another run.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.programs import run_program
 from cluster.config import RunConfig
 from cluster.config_file import load_config
 from protocol.json_digest import json_digest
@@ -52,9 +52,9 @@ def run_to_end(config: Path, folder: Path, settings: Mapping[str, object]) -> No
     if not state.exists():
         overrides = [part for each in _overrides(settings) for part in ("--set", each)]
         command = ["run", str(config), "--folder", str(folder), *overrides]
-        subprocess.run([*ANDON, *command], check=True)
+        run_program([*ANDON, *command])
     elif json.loads(state.read_text())["state"] != "finished":
-        subprocess.run([*ANDON, "resume", str(folder)], check=True)
+        run_program([*ANDON, "resume", str(folder)])
 
 
 def summary_of(folder: Path) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+
+from examples.tasks import whole_run
 
 
 class OneRun(Protocol):
@@ -30,7 +31,7 @@ def check_made_once(case: OneRun, config: Path, monkeypatch: pytest.MonkeyPatch)
         monkeypatch: The test's.
     """
     called: list[list[str]] = []
-    monkeypatch.setattr(subprocess, "run", lambda command, check: called.append(command[3:]))
+    monkeypatch.setattr(whole_run, "run_program", lambda command: called.append(command[3:]))
     case.run()
     assert called.pop()[:4] == ["run", str(config), "--folder", str(case.folder)]
     case.folder.mkdir()

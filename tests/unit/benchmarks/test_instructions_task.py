@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster.config_file import load_config
+from examples.tasks import whole_run
 from examples.tasks.instructions import __main__ as task
 from examples.tasks.instructions.__main__ import Case, name_of, table
 from examples.tasks.instructions.figure import draw
@@ -49,7 +49,7 @@ def test_a_run_is_made_once_and_one_that_was_stopped_goes_on(
 def test_the_settings_of_a_case_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "FOLDER", tmp_path)
     called: list[list[str]] = []
-    monkeypatch.setattr(subprocess, "run", lambda command, check: called.append(command))
+    monkeypatch.setattr(whole_run, "run_program", called.append)
     Case(coefficient=0.0, seed=3).run()
     overrides = [each for each in called[0] if "=" in each]
     run = load_config(CONFIG, overrides)

@@ -1,0 +1,94 @@
+"""What a benchmark starts ends with it, whichever way it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from benchmarks.programs import run_program, started
+
+ROOT = Path(__file__).parents[3]
+PATIENCE_S = 60.0
+DEMO = "from benchmarks.demo_runs import run_demo; run_demo('online', 1)"
+CASES = """
+from benchmarks.label_efficiency.cases import Case, run_all
+run_all([Case(task="t", arm="a", budget=1, seed=1)], 2)
+"""
+THREADS = """
+from concurrent.futures import ThreadPoolExecutor
+from benchmarks.programs import heard, run_program
+with heard(), ThreadPoolExecutor(2) as pool:
+    list(pool.map(run_program, [[sys.executable]] * 5))
+"""
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> Path:
+    """A program that starts another, tells of both by their ids, and sleeps."""
+    path = tmp_path / "sleeper"
+    path.write_text('#!/bin/sh\nsleep 3600 &\necho "$$ $!"\nwait\n')
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def begun() -> Iterator[list[subprocess.Popen[str]]]:
+    """Benchmarks that a test begins, which are ended after it."""
+    all_of_them: list[subprocess.Popen[str]] = []
+    yield all_of_them
+    for each in all_of_them:
+        with each:  # closes its output, and waits
+            each.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    ("code", "num_sleepers"), [(DEMO, 1), (CASES, 1), (THREADS, 2)], ids=["demo", "cases", "pool"]
+)
+def test_a_benchmark_that_is_told_to_end_leaves_nothing_running(
+    tmp_path: Path,
+    sleeper: Path,
+    begun: list[subprocess.Popen[str]],
+    code: str,
+    num_sleepers: int,
+    number: signal.Signals,
+) -> None:
+    python = f"import sys; sys.executable = {str(sleeper)!r}\n{code}"
+    benchmark = subprocess.Popen(
+        [sys.executable, "-c", python],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    begun.append(benchmark)
+    assert benchmark.stdout is not None
+    lines = [benchmark.stdout.readline() for _ in range(num_sleepers)]
+    started_ones = [psutil.Process(int(pid)) for line in lines for pid in line.split()]
+    assert len(started_ones) == 2 * num_sleepers
+    benchmark.send_signal(number)
+    assert benchmark.wait(PATIENCE_S) == 128 + number
+    assert psutil.wait_procs(started_ones, PATIENCE_S)[1] == []
+
+
+def test_a_program_s_answer_is_given_and_its_failure_raised() -> None:
+    echo = run_program(["cat"], content=b"text", stdout=subprocess.PIPE)
+    assert echo.stdout == b"text"
+    with pytest.raises(subprocess.CalledProcessError):
+        run_program(["false"])
+
+
+def test_what_was_started_ends_with_the_block_and_signals_are_as_before() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with started(["sleep", "3600"]) as process:
+        assert signal.getsignal(signal.SIGTERM) != before
+        assert process.poll() is None
+    assert process.returncode == -signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == before
