@@ -14,7 +14,7 @@ from cluster.starting.folders import check_home, check_ray_temp, check_writable
 from cluster.starting.policy_reading import PolicyReading
 from cluster.starting.policy_source import model_shape, policy_folder
 from cluster.starting.ports import REWARD_PORT, check_ray, free_port
-from cluster.starting.prompts import RunTexts, read_texts
+from cluster.starting.prompts import RunTexts, check_texts, read_texts
 from cluster.stores.config import OBJECT_STORE, SHARED_DISK
 from label_queue.config import LabelsConfig
 from label_queue.connectors.outposts import check_tools
@@ -75,8 +75,8 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
     _check_critic(config)
     if config.policy is None:
         assert config.base_model is not None, "a run starts from one of the two"
-        # Read once it is made, and here too: making it takes minutes, after which faults came late.
-        read_texts(config, PolicyReading.of_recipe(config.base_model))
+        # They are read once it is made, and here too: that takes minutes, and faults came late.
+        check_texts(config, PolicyReading.of_recipe(config.base_model))
         check_adapters(config)
         return None
     policy = policy_folder(config.policy.path)

@@ -63,6 +63,19 @@ def read_texts(config: RunConfig, policy: PolicyReading) -> RunTexts:
     )
 
 
+def check_texts(config: RunConfig, policy: PolicyReading) -> None:
+    """Read what a run reads, and keep nothing; pairs that are generated have no faults to find.
+
+    Raises:
+        UserError: As `read_texts`.
+    """
+    if not config.guards.anchor_accuracy.path:
+        off = config.guards.anchor_accuracy.model_copy(update={"is_on": False})
+        guards = config.guards.model_copy(update={"anchor_accuracy": off})
+        config = config.model_copy(update={"guards": guards})
+    read_texts(config, policy)
+
+
 def prompt_sources(config: RunConfig, policy: PolicyReading) -> tuple[PromptSource, PromptSource]:
     """Return the prompts to train on and those of queries, as the policy's tokenizer reads them.
 
