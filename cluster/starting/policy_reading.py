@@ -23,7 +23,7 @@ class PolicyReading:
     """A policy, as far as texts are concerned."""
 
     model: ModelFolder
-    """Whose context and embeddings texts must keep to."""
+    """The model to whose context and embeddings texts must keep."""
     library: Any
     """Its tokenizer, as Hugging Face's library has it."""
     end_ids: frozenset[int]
