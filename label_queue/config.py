@@ -287,8 +287,10 @@ class LabelsConfig(Settings):
     """An order is placed anew when neither it nor any other has been answered for so long."""
     query_expiry_s: Seconds = 3600.0
     """An unclaimed query's life; it also ends after one refit interval of newer labels."""
-    when_starved: Literal["wait", "continue"] = "wait"
-    """What the learner does when labels fall behind l(n): wait, or train on with what there is."""
+    when_starved: Literal["wait", "slow", "continue"] = "wait"
+    """What the learner does when labels fall behind l(n): wait; wait for half of those after the
+    first N₀ alone, so that it trains on at twice the pace that labels allow; or train on with what
+    there is."""
 
     ledger_url: LedgerUrl = ""
     """Where the ledger lies: postgresql://USER@HOST:PORT/DATABASE, a database of its own, or a
@@ -359,6 +361,6 @@ class LabelsConfig(Settings):
             )
         if self.when_starved != "wait":
             raise ValueError(
-                "labels.when_starved 'continue' is for mode 'online': in rounds training waits for "
-                "the labels of its round; set it to 'wait'"
+                f"labels.when_starved {self.when_starved!r} is for mode 'online': in rounds "
+                "training waits for the labels of its round; set it to 'wait'"
             )

@@ -62,11 +62,11 @@ class Stream:
         return lacking if lacking >= min(gather, left) else 0
 
     def may_step(self, episodes: int) -> bool:
-        """Say whether l(n) labels have come; N₀ will do where a starved run goes on."""
-        wanted = self._schedule.wanted(episodes)
-        if self._config.when_starved == "continue":
-            wanted = self._schedule.initial
-        return self._state.history.num_preferences >= wanted
+        """Say whether l(n) labels have come; half of those after N₀, or N₀, will do if so set."""
+        initial = self._schedule.initial
+        after = self._schedule.wanted(episodes) - initial
+        will_do = {"wait": after, "slow": after // 2, "continue": 0}[self._config.when_starved]
+        return self._state.history.num_preferences >= initial + will_do
 
     @property
     def policy_to_ask(self) -> int:

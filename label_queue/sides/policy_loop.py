@@ -97,7 +97,8 @@ class PolicyLoopSide:
     async def wait_until_allowed(self, episodes: int) -> float:
         """Block while fewer than l(n) labels have come, n = `episodes`; return seconds waited.
 
-        With when_starved = "continue" only the first N₀ are waited for. In rounds, at the first
+        With when_starved = "continue" only the first N₀ are waited for, with "slow" they and half
+        of the others. In rounds, at the first
         step of one, until the reward has learned that round's labels too. Blocks too while the
         ledger's disk is full. Returns early when a rollback is ordered, which the learner does at
         the cord. Idempotent. Raises QueueClosed once

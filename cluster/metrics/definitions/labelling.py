@@ -58,7 +58,7 @@ LABELS = section(
         "deficit": (
             "labels",
             "`labels/scheduled` less `labels/counted`, at least 0; above 0 PPO waits, unless the "
-            "config has a starved run go on.",
+            "config has a starved run go on, or wait for half of them (`labels.when_starved`).",
         ),
         "outstanding": ("labels", "Answers asked for by open queries and not yet given."),
         "latency_p50": (

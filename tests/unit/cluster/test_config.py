@@ -240,6 +240,7 @@ def rounds(labels: dict[str, object], **run: object) -> dict[str, object]:
         ({"rounds": 1}, r"labels\.rounds: Input should be greater than or equal to 2"),
         ({"initial": 38}, r"labels\.total 40 leaves no label for each of 4 rounds"),
         ({"when_starved": "continue"}, r"labels\.when_starved 'continue' is for mode 'online'"),
+        ({"when_starved": "slow"}, r"labels\.when_starved 'slow' is for mode 'online'"),
     ],
 )
 def test_rounds_without_labels_or_steps_are_refused(

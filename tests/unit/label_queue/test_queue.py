@@ -55,6 +55,26 @@ async def test_a_starved_run_may_go_on_after_the_first_labels(make_queue: MakeQu
     assert await queue.policy_loop.wait_until_allowed(100) == pytest.approx(0.0, abs=0.05)
 
 
+async def test_a_starved_run_may_be_slowed_to_twice_what_labels_allow(
+    make_queue: MakeQueue,
+) -> None:
+    queue = make_queue(make_config(when_starved="slow"))
+    await answer_orders(queue)
+    waiting = asyncio.create_task(queue.policy_loop.wait_until_allowed(0))
+    await label(queue, 9)
+    assert not waiting.done()
+    await label(queue, 1)
+    await waiting
+    waiting = asyncio.create_task(queue.policy_loop.wait_until_allowed(50))  # l(50) = 32
+    await asyncio.sleep(0)
+    await answer_orders(queue)
+    await label(queue, 10)
+    assert not waiting.done()
+    await label(queue, 1)
+    await waiting
+    assert (await queue.policy_loop.stats())["labels/deficit"] == 32 - 21
+
+
 async def test_labels_without_a_preference_do_not_count(queue: LabelQueue) -> None:
     waiting = asyncio.create_task(queue.policy_loop.wait_until_allowed(0))
     await answer_orders(queue)
