@@ -18,7 +18,7 @@ from tests.support.beside import written
 from tests.support.present import present
 from tests.support.run_process import RunProcess, save_inputs
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.long]
 
 STEPS = 10
 SETTINGS = (
