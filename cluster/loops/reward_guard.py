@@ -16,7 +16,7 @@ from cluster.loops.journal import Journal
 from cluster.loops.reward_comparison import judge, pearson_correlation
 from cluster.loops.scoring import scored_sequence
 from label_queue.sides.policy_loop import PolicyLoopSide
-from protocol.errors import AndonError, NotFinite, ScoringFailed, SwapTimedOut
+from protocol.errors import NotFinite, ScoringFailed, SwapTimedOut
 from protocol.fits import FitRequest, RewardVersion
 from protocol.messages import Rollout, Score, ScoredRollout
 from protocol.ports import Learner, RewardService
@@ -60,7 +60,8 @@ class RewardGuard:
         """The newest that every replica serves; 0 before the first."""
         self._offered = 0
         """The one that is swapped in, or else the newest."""
-        self._refused: set[int] = set()
+        self._served: set[int] = set()
+        """Versions that every replica served, since the run was resumed."""
         self._is_swapped = asyncio.Event()
         """Set while no version is swapped in."""
         self._is_settled = asyncio.Event()
@@ -78,15 +79,17 @@ class RewardGuard:
         sole refit: so whatever an older one scored is scored again.
         """
         self._version = self.least_version = version.version
+        self._served.add(version.version)
 
     async def is_served(self, version: int) -> bool:
-        """Whether every replica takes, or took, a version; waits while it is swapped in.
+        """Whether every replica serves a version, or served it; waits while it is swapped in.
 
-        One replica may have scored by it before another refused it, or before the run was resumed.
+        One replica may have scored by a version that another refused, also before a resume. Of
+        versions from before a resume only the one that it began with counts: see `resumed`.
         """
         while self._version < version == self._offered:
             await self._is_swapped.wait()
-        return version <= self._version and version not in self._refused
+        return version in self._served
 
     async def take_up(self, version: RewardVersion) -> None:
         """Swap in a version that a resumed run had made before; see `resumed`, and `serve`."""
@@ -235,18 +238,13 @@ class RewardGuard:
         return []
 
     async def _swap(self, version: RewardVersion) -> None:
-        """Swap a version in; where replicas are late, the announcement stands and is waited for.
-
-        Whatever it raises ends the run, but for NotFinite: then the version was refused.
-        """
+        """Swap a version in; where replicas are late, the announcement stands and is waited for."""
         self._offered = version.version
         self._is_swapped.clear()
         try:
             await self._swap_patiently(version)
             self._version = version.version
-        except AndonError:
-            self._refused.add(version.version)
-            raise
+            self._served.add(version.version)
         finally:
             self._offered = self._version
             self._is_swapped.set()

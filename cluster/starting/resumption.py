@@ -68,8 +68,8 @@ class Resumption:
     reward: RewardVersion | None
     """The reward version that was served last; None before the first."""
     unserved: tuple[RewardVersion, ...]
-    """Those that were made since and that nobody was told of, oldest first: the run died before
-    every replica served them, and perhaps none will."""
+    """Newer reward versions, of which nobody was told, oldest first: the run made them, and died
+    before every replica served them. Perhaps none will."""
     reference: tuple[Rollout, ...]
     """The samples of ρ that were drawn at the beginning."""
     ended_at: float

@@ -271,3 +271,42 @@ async def test_no_step_may_be_taken_while_it_is_not_settled(world: World) -> Non
     world.service.swap = waiting_while_swapped  # type: ignore[method-assign]
     await world.serve(request())
     assert await asyncio.wait_for(waits[0], 5) == 1
+
+
+async def test_a_version_is_served_once_all_replicas_are_and_never_where_one_refused_it(
+    world: World,
+) -> None:
+    served = await world.serve(request(is_forced=False))
+    refused = replace(served, version=2)
+    swap, may_end = world.service.swap, asyncio.Event()
+
+    async def refuse(version: RewardVersion) -> None:
+        await may_end.wait()
+        raise NotFinite("the second replica scores NaN")
+
+    world.service.swap = refuse  # type: ignore[method-assign]
+    swapping = asyncio.ensure_future(world.guard.serve(refused, request(is_forced=False)))
+    asking = asyncio.ensure_future(world.guard.is_served(2))
+    await asyncio.sleep(0.01)
+    assert await world.guard.is_served(1)
+    assert not asking.done()
+    may_end.set()
+    with pytest.raises(NotFinite):
+        await swapping
+    assert not await asking
+    world.service.swap = swap  # type: ignore[method-assign]
+    await world.guard.take_up(replace(served, version=3))
+    assert [await world.guard.is_served(version) for version in (1, 2, 3, 4)] == [
+        *(True, False, True, False)
+    ]
+
+
+async def test_of_what_was_scored_before_a_resume_only_the_version_served_then_counts(
+    world: World,
+) -> None:
+    served = await world.trainer.fit(request())
+    world.guard.resumed(replace(served, version=7))
+    await world.guard.take_up(replace(served, version=10))
+    assert [await world.guard.is_served(version) for version in (7, 8, 9, 10)] == [
+        *(True, False, False, True)
+    ]
