@@ -98,13 +98,14 @@ async def test_where_the_catching_up_is_broken_off_the_run_goes_on(
     world = online(make_world)
 
     class Breaks(LongRefits):
-        num_broken = 0
+        num_broken, refit = 0, 0
 
         async def fit(self, request: FitRequest) -> RewardVersion:
             last = self.requests[-1:]
             follows = last and last[0].kind == "refit" and last[0].ledger_seq > 10
             if request.kind == "warm" and follows and not self.num_broken:
                 self.num_broken += 1
+                self.refit = len(self.requests)
                 raise error
             return await super().fit(request)
 
@@ -122,6 +123,7 @@ async def test_where_the_catching_up_is_broken_off_the_run_goes_on(
         await release_shown(world.people.queue, "looked into")
     await asyncio.wait_for(running, 30)
     assert world.progress[-1] == world.config.run.episodes
+    assert trainer.refit in world.service.served  # without what it was to learn
     made = list(range(1, len(trainer.requests) + 1))
     assert [each.version for each in world.people.rewards] == made
     # What the ledger has, the run's rows and recordings have, once and in order; the run may end
