@@ -98,7 +98,12 @@ class Controller:
             parts.fleet, parts.query_prompts, sampling, seed, self._bound.are_left_behind
         )
         self._reward_guard = RewardGuard(
-            parts.reward_service, parts.labels, parts.learner, journal, guards
+            parts.reward_service,
+            parts.labels,
+            parts.learner,
+            journal,
+            guards,
+            rescored=self._bound.rescored,
         )
         self._steps = PolicySteps(
             parts,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from cluster.guards.guards import PULLER, Guards
 from cluster.guards.reward_turned import TwiceScored
@@ -26,7 +27,8 @@ FORCED_REFIT = "forced_refit"
 NUM_COMPARED = 256
 """How many of the newest sequences a forced refit and the reward before it are compared on."""
 NUM_LOOKED_AT = 128
-"""How many for any other version, whose comparison nobody waits for."""
+"""How many for any other version, whose comparison nobody waits for. The newest: so those that wait
+for the learner have the new reward's scores, where they are no more."""
 LEAST_COMPARED = 16
 """Sequences below which a correlation says nothing; the policy has hardly been trained then."""
 
@@ -40,6 +42,8 @@ class RewardGuard:
         learner: Whose checkpoints are offered.
         journal: Takes note.
         guards: Look at every other version.
+        rescored: Takes recent responses with the scores of a version that came since they had
+            theirs.
     """
 
     def __init__(
@@ -49,7 +53,9 @@ class RewardGuard:
         learner: Learner,
         journal: Journal,
         guards: Guards,
+        rescored: Callable[[Sequence[ScoredRollout]], None],
     ) -> None:
+        self._rescored = rescored
         self._service = service
         self._labels = labels
         self._learner = learner
@@ -148,6 +154,9 @@ class RewardGuard:
             self.least_version = version.version
         await tell(version)
         after = await self._scores(_rollouts(recent)) if before else []
+        self._rescored(
+            [replace(each, score=new) for each, new in zip(recent, after, strict=bool(after))]
+        )
         responses = [
             TwiceScored(
                 prompt=each.rollout.prompt.text,

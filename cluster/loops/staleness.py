@@ -201,6 +201,21 @@ class StalenessBound:
         """Put scored rollouts into the line, each at its place."""
         self._enter_line(scored, RolloutState.WAITING)
 
+    def rescored(self, scored: Sequence[ScoredRollout]) -> None:
+        """Give what waits in the line the scores of a newer reward version.
+
+        Where these are not all that wait they keep what they have: of a batch that is partly of a
+        newer version the rest is scored again at the learner's door, while it waits. Responses that
+        have not ended are not counted, whose score no version decides.
+        """
+        newer = {_id(each): each for each in scored}
+        if any(each.rollout.is_complete and _id(each) not in newer for each in self._line):
+            return
+        self._line = [
+            max(each, newer.get(_id(each), each), key=lambda one: one.score.reward_version)
+            for each in self._line
+        ]
+
     def drop(self, rollouts: Sequence[Rollout]) -> None:
         """Give up on rollouts, e.g. for want of a score. Slot released: others take their place."""
         for rollout in rollouts:

@@ -21,7 +21,7 @@ from learners.config import KLConfig
 from protocol.cord import CordState
 from protocol.errors import NotFinite, ScoringFailed, SwapTimedOut
 from protocol.fits import FitRequest, RewardVersion
-from protocol.messages import Score
+from protocol.messages import Score, ScoredRollout
 from tests.support.labels import make_fit
 from tests.support.memory_sink import MemorySink
 from tests.support.messages import make_prompt, make_request, make_rollout, make_scored
@@ -52,7 +52,15 @@ class World:
             evidence=Evidence(RunFolder(folder)),
             tell=journal.guards_measured,
         )
-        self.guard = RewardGuard(self.service, self.people.loop, self.learner, journal, guards)
+        self.rescored: list[ScoredRollout] = []
+        self.guard = RewardGuard(
+            self.service,
+            self.people.loop,
+            self.learner,
+            journal,
+            guards,
+            rescored=self.rescored.extend,
+        )
         self.trainer = FakeRewardTrainer()
         self.told: list[int] = []
 
@@ -210,6 +218,8 @@ async def test_versions_are_compared_on_what_the_live_one_scored_in_any_case(
     counted = count_scored(world)
     await world.serve(replace(request(is_forced=False), ledger_seq=99))
     assert counted == asked
+    scores = [(each.score.value, each.score.reward_version) for each in world.rescored]
+    assert scores == [(2.0, 2)] * (asked[-1] if asked else 0)
 
 
 async def test_a_version_is_told_of_before_it_is_compared_and_a_forced_refit_after(
@@ -285,7 +295,9 @@ async def test_a_version_is_served_once_all_replicas_are_and_never_where_one_ref
         raise NotFinite("the second replica scores NaN")
 
     world.service.swap = refuse  # type: ignore[method-assign]
-    swapping = asyncio.ensure_future(world.guard.serve(refused, request(is_forced=False)))
+    swapping = asyncio.ensure_future(
+        world.guard.serve(refused, request(is_forced=False), world.tell)
+    )
     asking = asyncio.ensure_future(world.guard.is_served(2))
     await asyncio.sleep(0.01)
     assert await world.guard.is_served(1)

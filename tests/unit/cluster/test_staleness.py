@@ -295,3 +295,26 @@ def test_a_resumed_bound_hands_back_what_the_lost_versions_made_unfit() -> None:
     again = StalenessBound(batch_size=1, max_policy_lag=1, prompts=PromptCursor(heard))
     again.resume(first.state_at(1), 2)
     assert heard.told == ["unanswered p-0"]
+
+
+def scored_by(version: int, scored: Sequence[ScoredRollout]) -> list[ScoredRollout]:
+    return [
+        replace(each, score=replace(each.score, reward_version=version, value=float(version)))
+        for each in scored
+    ]
+
+
+async def test_what_waits_gets_the_scores_of_a_newer_reward_if_all_of_it_does() -> None:
+    bound = StalenessBound(batch_size=3, max_policy_lag=1)
+    waiting = wait_in_line(bound, [rollout_at(number, 0) for number in range(3)])
+    await bound.take(1, 0)
+    bound.rescored(scored_by(2, waiting))  # the first is trained on, by its own score
+    bound.rescored(scored_by(1, waiting))  # told late
+    assert [each.score.reward_version for each in await bound.take(2, 0)] == [2, 2]
+    whole = wait_in_line(bound, [rollout_at(3, 0), rollout_at(4, 0)])
+    endless = wait_in_line(bound, [make_rollout(make_request(5), 0, is_complete=False)])
+    bound.rescored(scored_by(3, whole[:1]))
+    first = await bound.take(1, 0)
+    assert first == whole[:1]
+    bound.rescored(scored_by(3, whole[1:]))
+    assert await bound.take(2, 0) == [*scored_by(3, whole[1:]), *endless]
