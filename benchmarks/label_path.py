@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
 
@@ -23,6 +22,7 @@ from cluster.run_folder import RunFolder
 from label_queue.folds.view import LedgerView
 from label_queue.ledger.sql import SqlLedger
 from protocol.labels import AnswerEvent
+from protocol.seq_ranges import numbers_in
 
 STRETCHES = ("labels", "gathering", "waiting", "update", "swap", "to the policy")
 """How many labels went together, and of their way, in order, the seconds."""
@@ -37,8 +37,11 @@ def ways(folder: RunFolder) -> Iterator[tuple[float, ...]]:
         ledger.close()
     received = {each.seq: each.received_at for each in view.events if isinstance(each, AnswerEvent)}
     fits = read(folder.recordings, FITS)
-    for before, version in pairwise(view.rewards):
-        new = [at for seq, at in received.items() if before.ledger_seq < seq <= version.ledger_seq]
+    known: set[int] = set()
+    for version in view.rewards:
+        learned = set(numbers_in(version.learned or ()))
+        new = [received[seq] for seq in learned - known]
+        known |= learned
         noted = version.announced_at
         policy = next((p for p in view.policies if p.reward_version >= version.version), None)
         if version.kind == "refit" or not new or noted is None or policy is None:
