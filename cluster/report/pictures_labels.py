@@ -146,7 +146,7 @@ def _some_of(number: int) -> list[int]:
 
 
 def _draw_accuracy(axes: Axes, run: RunRecords) -> None:
-    axes.set_title("Accuracy of the reward model")
+    axes.set_title("Accuracy of the reward")
     axes.set_ylabel("first choice predicted (%)")
     axes.set_xlabel("reward version")
     fits = [row for row in run.rows if LABELS_USED in row and TRAIN in row]
