@@ -80,7 +80,7 @@ def kl_table(found: Mapping[str, Curve]) -> str:
     """Return how far from ρ each arm ended, as a Markdown table: golds compare at equal KL."""
     budgets = sorted({budget for curve in found.values() for budget in curve})
     lines = [
-        f"| KL of the last steps, nats | {' | '.join(f'{budget:,}' for budget in budgets)} |",
+        f"| KL at the end, nats | {' | '.join(f'{budget:,}' for budget in budgets)} |",
         f"| --- | {' | '.join('---:' for _ in budgets)} |",
     ]
     for name, curve in found.items():
