@@ -101,10 +101,11 @@ FREE = {arm.name: arm for arm in (Arm(mode=mode, is_free=True) for mode in ("off
 """Arms in which the reward may be over-optimised, by name."""
 TARGETS = (2.0, 4.0, 8.0)
 DIRECT = {
-    arm.name: arm
-    for arm in (Arm(mode="fixed", is_direct=True, kl_target=kl) for kl in (*TARGETS, 16.0))
+    arm.name: arm for arm in (Arm(mode="fixed", is_direct=True, kl_target=kl) for kl in TARGETS)
 }
 """Arms whose reward is the gold score itself, by name."""
+AFFORDED = Arm(mode="fixed", is_direct=True, kl_target=16.0)
+"""The direct arm of the task beyond ρ's support."""
 LAGS = (0, 1, 2, 4, 8, None)
 NOISES = (0.25, 0.5, 1.0)
 STALE = {
@@ -144,6 +145,6 @@ EVERY = {
     **ARMS,
     **FREE,
     **DIRECT,
-    **{a.name: a for a in (*STALE.values(), *MISMATCHED.values(), *MARKED.values())},
+    **{a.name: a for a in (*STALE.values(), *MISMATCHED.values(), *MARKED.values(), AFFORDED)},
 }
 """All arms by name."""

@@ -55,6 +55,7 @@ REWARD = RewardRecord(
     fit_seconds=0.5,
     metrics={"reward_model/loss": 0.25},
     learned=((1, 8), (11, 11)),
+    learned_scales=(0.5,),
     announced_at=19.0,
     served_at=20.0,
 )
@@ -94,7 +95,8 @@ LINES: dict[str, tuple[Any, str]] = {
         '{"schema": 1, "version": 3, "kind": "refit", "path": "reward/v3", "sha256": "ab", '
         '"ledger_seq": 30, "exclusions_sha256": "cd", "labeler_weights": [["ann", 0.75]], '
         '"labels_used": 27, "fit_seconds": 0.5, "metrics": {"reward_model/loss": 0.25}, '
-        '"learned": [[1, 8], [11, 11]], "announced_at": 19.0, "served_at": 20.0}',
+        '"learned": [[1, 8], [11, 11]], "learned_scales": [0.5], "announced_at": 19.0, '
+        '"served_at": 20.0}',
     ),
     "comparisons": (
         ComparisonRecord(version=3, correlation=None, num_compared=0, verdict="pull", at=21.0),
