@@ -166,6 +166,14 @@ def test_rollouts_of_before_there_were_chats_are_read(tmp_path: Path) -> None:
     assert (record.messages, record.rollout_id) == ((), "t-000001")
 
 
+def test_rewards_of_before_they_said_their_scales_are_read(tmp_path: Path) -> None:
+    line = json.loads(LINES["rewards"][1])
+    del line["learned_scales"]
+    write_lines(tmp_path, "rewards", json.dumps(line))
+    (record,) = read(tmp_path, streams.REWARDS)
+    assert (record.learned_scales, record.version) == ((), 3)
+
+
 @pytest.mark.parametrize("name", LINES)
 def test_a_newer_schema_is_refused_with_what_to_do(name: str, tmp_path: Path) -> None:
     line = LINES[name][1]
