@@ -35,6 +35,7 @@ TURNS = st.builds(
 NODES = st.sampled_from(tree_over("abcdefg", 3, "book").nodes).map(lambda node: node.place)
 OUTCOMES: tuple[Outcome, ...] = ("choice", "tie", "skip", "both_bad", "flag")
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+PROBABILITIES = st.floats(min_value=0, max_value=1, exclude_min=True)
 
 
 @st.composite
@@ -45,7 +46,7 @@ def ledgers(draw: st.DrawFn) -> MemoryLedger:
             number,
             prompt_text=draw(TEXTS),
             prompt_messages=tuple(draw(st.lists(TURNS, max_size=3))),
-            selection_probability=draw(NUMBERS),
+            selection_probability=draw(PROBABILITIES),
             prompt_node=draw(st.none() | NODES),
         )
         for number in range(2)
