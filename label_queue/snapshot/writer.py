@@ -2,9 +2,10 @@
 
     python -m label_queue.snapshot.writer < order.json
 
-It reads the ledger beside whoever writes to it, goes on from the snapshot before, and is as nice as
-can be. To kill it loses nothing: the snapshot before stays. Where another is at it, as one may be
-that has outlived its queue, it leaves that to it.
+It reads the ledger beside whoever writes to it, goes on from the snapshot before, and stands back
+for all else, but not so far that it never ends on a busy machine. To kill it loses nothing: the
+snapshot before stays. Where another is at it, as one may be that has outlived its queue, it leaves
+that to it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from protocol.errors import AndonError
 from protocol.files import writing
 from protocol.labels import ComparisonQuery
 
-NICENESS = 19
+NICENESS = 10
 LOCK = ".lock"
 """Ending of the file that whoever writes a snapshot has locked: a lock goes with its process."""
 

@@ -126,7 +126,7 @@ async def play(edits: list[Edit], deliveries: list[tuple[int, str]]) -> None:
         revisions[event.label_id] = event.revision
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(edits=EDITS, deliveries=DELIVERIES)
 def test_a_sweep_ends_every_interleaving_in_the_tools_labels(
     edits: list[Edit], deliveries: list[tuple[int, str]]
