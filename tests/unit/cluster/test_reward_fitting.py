@@ -110,13 +110,7 @@ async def test_where_the_catching_up_is_broken_off_the_run_goes_on(
             return await super().fit(request)
 
     world.trainer = trainer = Breaks()
-    pulled, pull_cord = asyncio.Event(), world.labels.pull_cord
-
-    async def pull_and_tell(*args: Any, **named: Any) -> None:
-        await pull_cord(*args, **named)
-        pulled.set()
-
-    world.labels.pull_cord = pull_and_tell  # type: ignore[method-assign]
+    pulled = told_when_pulled(world)
     running = asyncio.ensure_future(world.controller().run())
     if isinstance(error, NotFinite):
         await asyncio.wait_for(pulled.wait(), 10)
@@ -167,6 +161,18 @@ async def test_a_version_that_no_replica_takes_is_offered_again_once_the_line_is
     assert world.progress[-1] == world.config.run.episodes
 
 
+def told_when_pulled(world: World) -> asyncio.Event:
+    """Return an event that is set once the cord was pulled."""
+    pulled, pull_cord = asyncio.Event(), world.labels.pull_cord
+
+    async def pull_and_tell(*args: Any, **named: Any) -> None:
+        await pull_cord(*args, **named)
+        pulled.set()
+
+    world.labels.pull_cord = pull_and_tell  # type: ignore[method-assign]
+    return pulled
+
+
 class Refusing(LongRefits):
     """The first update that a refit is caught up with is refused by its service."""
 
@@ -194,13 +200,7 @@ async def test_where_no_replica_takes_what_a_refit_was_caught_up_with_both_are_l
 ) -> None:
     world = online(make_world)
     world.trainer = trainer = Refusing(world)
-    pulled, pull_cord = asyncio.Event(), world.labels.pull_cord
-
-    async def pull_and_tell(*args: Any, **named: Any) -> None:
-        await pull_cord(*args, **named)
-        pulled.set()
-
-    world.labels.pull_cord = pull_and_tell  # type: ignore[method-assign]
+    pulled = told_when_pulled(world)
     running = asyncio.ensure_future(world.controller().run())
     await asyncio.wait_for(pulled.wait(), 10)
     assert sorted(world.service.withdrawn) == trainer.refused
@@ -237,13 +237,7 @@ async def test_what_one_replica_scored_by_a_version_that_another_refused_is_scor
         raise service.withdrawn[2]
 
     service.swap = half_taken  # type: ignore[method-assign]
-    pulled, pull_cord = asyncio.Event(), world.labels.pull_cord
-
-    async def pull_and_tell(*args: Any, **named: Any) -> None:
-        await pull_cord(*args, **named)
-        pulled.set()
-
-    world.labels.pull_cord = pull_and_tell  # type: ignore[method-assign]
+    pulled = told_when_pulled(world)
     running = asyncio.ensure_future(world.controller().run())
     await asyncio.wait_for(pulled.wait(), 10)
     await release_shown(world.people.queue, "looked into")

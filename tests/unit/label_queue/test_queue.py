@@ -11,7 +11,7 @@ from label_queue.config import LeaseConfig
 from label_queue.folds.access import Identity
 from label_queue.queue import LabelQueue
 from protocol.errors import QueueClosed
-from protocol.fits import RewardVersion
+from protocol.fits import FitRequest, RewardVersion
 from protocol.seq_ranges import as_ranges
 from tests.support.labels import (
     ManualClock,
@@ -108,9 +108,8 @@ async def test_fits_are_due_at_the_points_and_between(queue: LabelQueue) -> None
     assert len(update.comparisons) == 6
 
 
-async def test_updates_go_on_while_a_refit_is_fitted_and_it_catches_up(
-    queue: LabelQueue, ledger: MemoryLedger
-) -> None:
+async def due_again(queue: LabelQueue) -> FitRequest:
+    """Bring a queue to its second refit, ten labels after the first; return that order."""
     loop = queue.policy_loop
     await answer_orders(queue)
     await label(queue, 10)
@@ -119,7 +118,14 @@ async def test_updates_go_on_while_a_refit_is_fitted_and_it_catches_up(
     await loop.set_progress(100, make_policy(1))
     await answer_orders(queue)
     await label(queue, 10)
-    refit = await loop.next_refit()
+    return await loop.next_refit()
+
+
+async def test_updates_go_on_while_a_refit_is_fitted_and_it_catches_up(
+    queue: LabelQueue, ledger: MemoryLedger
+) -> None:
+    loop = queue.policy_loop
+    refit = await due_again(queue)
     update = await loop.next_update()
     assert (refit.ledger_seq, update.ledger_seq, update.goes_on_from) == (20, 20, 1)
     learned = [each.seq for each in update.comparisons]
@@ -147,14 +153,7 @@ async def test_a_refit_whose_update_is_never_served_is_as_if_it_had_not_been(
     queue: LabelQueue, ledger: MemoryLedger
 ) -> None:
     loop = queue.policy_loop
-    await answer_orders(queue)
-    await label(queue, 10)
-    await loop.next_refit()
-    await loop.reward_served(make_reward(1, ledger_seq=10, learned=range(1, 11)))
-    await loop.set_progress(100, make_policy(1))
-    await answer_orders(queue)
-    await label(queue, 10)
-    refit = await loop.next_refit()
+    refit = await due_again(queue)
     await label(queue, 2)
     made = make_reward(2, ledger_seq=20, learned=range(1, 21))
     assert present(await loop.catch_up(made)).goes_on_from == 2
