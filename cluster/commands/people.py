@@ -131,7 +131,7 @@ def exclude(name: str, from_seq: int, reason: str, yes: bool, run: Path | None) 
     """
     path = chosen_run(run)
     with _owner_of(path) as owner:
-        if not _is_news(owner, name, "exclude", from_seq):
+        if not _is_news(_row(owner, name), "exclude", from_seq):
             click.echo(f"{name} is excluded so already: nothing was changed")
             return
         changes = owner.preview(name, "exclude", from_seq)
@@ -156,11 +156,11 @@ def reinstate(name: str, reason: str, yes: bool, run: Path | None) -> None:
     """
     path = chosen_run(run)
     with _owner_of(path) as owner:
-        if not _is_news(owner, name, "reinstate"):
+        row = _row(owner, name)
+        if not _is_news(row, "reinstate"):
             click.echo(f"{name} is not excluded, nor suspended: nothing was changed")
             return
-        acted_on = ("excluded", "suspended")
-        if any(row.labeler_id == name and row.state in acted_on for row in _rows(owner)):
+        if row is not None and row.state in ("excluded", "suspended"):
             click.echo(_in_words(f"reinstating {name}", owner.preview(name, "reinstate")))
         if not yes and not click.confirm("reinstate?"):
             click.echo("nothing was changed")
@@ -274,11 +274,14 @@ def _rows(owner: OwnerClient | EndedRun) -> tuple[Assessment, ...]:
     return owner.overview().labelers if isinstance(owner, OwnerClient) else owner.labelers()
 
 
-def _is_news(owner: OwnerClient | EndedRun, name: str, act: Act, from_seq: int = 0) -> bool:
+def _row(owner: OwnerClient | EndedRun, name: str) -> Assessment | None:
+    return next((each for each in _rows(owner) if each.labeler_id == name), None)
+
+
+def _is_news(row: Assessment | None, act: Act, from_seq: int = 0) -> bool:
     """Return whether an act would change how somebody stands; of nobody known the run says so."""
     from label_queue.oversight.exclusion import is_news
 
-    row = next((each for each in _rows(owner) if each.labeler_id == name), None)
     return row is None or is_news(act, from_seq, row.state, row.excluded_from)
 
 
