@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from playwright.async_api import Route, expect
 
-from tests.browser.conftest import Enter
+from tests.browser.conftest import Enter, Visitor
 from tests.support.fake_people_queue import FakePeopleQueue
 from tests.support.tasks import make_task
 
 LABELS = "**/api/v1/labels"
+
+
+async def enter_again(ann: Visitor, people: FakePeopleQueue) -> None:
+    """Let them in by another link, in the same tab."""
+    admission = await people.owner.admit("ann", "labeler")
+    await ann.page.goto(ann.url + admission.link)
+    await ann.page.get_by_role("button", name="Come in").click()
 
 
 async def test_an_answer_given_offline_is_kept_over_a_refresh_and_sent_once(
@@ -116,14 +123,32 @@ async def test_a_session_that_ends_keeps_the_answer_for_the_next(
 ) -> None:
     people.waiting = [make_task(number) for number in range(3)]
     ann = await enter()
-    await expect(ann.page.locator("#task")).to_be_visible()
+    await people.given_out(3)
+    await ann.page.route("**/api/**", lambda route: route.abort())
+    await ann.page.route(LABELS, lambda route: route.continue_())  # what hears of it first
     await people.owner.revoke("ann", "lost laptop")
     await ann.press("3", "Enter")
     await expect(ann.page.get_by_role("heading", name="Your session has ended")).to_be_focused()
     assert people.submissions == []
-    admission = await people.owner.admit("ann", "labeler")
-    await ann.page.goto(ann.url + admission.link)
-    await ann.page.get_by_role("button", name="Come in").click()
+    await ann.page.unroute("**/api/**")
+    await enter_again(ann, people)
+    await expect(ann.page.locator("#saved")).to_have_text("Saved")
+    assert [answer.choice for answer in people.submissions] == ["a0-2"]
+
+
+async def test_a_session_that_ends_keeps_what_was_begun(
+    people: FakePeopleQueue, enter: Enter
+) -> None:
+    people.waiting = [make_task(number) for number in range(3)]
+    ann = await enter()
+    await people.given_out(3)
+    await ann.press("3")
+    await people.owner.revoke("ann", "lost laptop")
+    await ann.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # it asks
+    await expect(ann.page.get_by_role("heading", name="Your session has ended")).to_be_focused()
+    await enter_again(ann, people)
+    await expect(ann.page.locator("#task")).to_have_attribute("data-showing", "a0:0")
+    await ann.press("Enter")
     await expect(ann.page.locator("#saved")).to_have_text("Saved")
     assert [answer.choice for answer in people.submissions] == ["a0-2"]
 

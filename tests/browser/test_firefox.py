@@ -146,17 +146,24 @@ async def test_what_two_tabs_answer_counts_once_and_the_later_is_told(
 
 
 async def test_a_session_that_ended_keeps_the_answer_for_the_next(
-    firefox: Firefox, people: FakePeopleQueue, url: str
+    firefox: Firefox, people: FakePeopleQueue
 ) -> None:
     people.waiting = [make_task(number) for number in range(3)]
-    await enter(firefox, url, people)
-    await showing(firefox, "a0:0")
+    async with AsyncExitStack() as away:
+        url = await away.enter_async_context(serve_people(people))
+        await enter(firefox, url, people)
+        await showing(firefox, "a0:0")
+        await people.given_out(3)
     await people.owner.revoke("ann", "lost laptop")
-    await firefox.press("3", "Enter")
-    await firefox.shows("main", "Your session has ended")
-    assert people.submissions == []
-    await enter(firefox, url, people)
-    await firefox.shows("#saved", "Saved")
+    await firefox.press("3", "Enter")  # before the page can have heard of it
+    await firefox.shows("#saved", "1 answer is kept here")
+    port = urlsplit(url).port
+    assert port is not None
+    async with serve_people(people, port=port):
+        await firefox.shows("main", "Your session has ended")
+        assert people.submissions == []
+        await enter(firefox, url, people)
+        await firefox.shows("#saved", "Saved")
     assert [answer.choice for answer in people.submissions] == ["a0-2"]
 
 

@@ -86,9 +86,14 @@ function end(status) {
   if (isEnded) return;
   isEnded = true;
   line.isOver = true;
+  keepUnfinished();
   answer = null;
   marks.reset();
   showSection(status === 403 ? "changed" : "ended");
+}
+
+function keepUnfinished() {
+  unfinished.keep([answer, putAside], attention.activeMs);
 }
 
 /** @param {Answer} next */
@@ -318,7 +323,7 @@ window.addEventListener("beforeunload", (event) => {
   if (isKept && !isEnded && !isChangingLanguage) event.preventDefault();
 });
 window.addEventListener("pagehide", () => {
-  unfinished.keep([answer, putAside], attention.activeMs);
+  if (!isEnded) keepUnfinished();
 });
 // Beside the task they are in nobody's way; where they would push it down they stay closed.
 const opensAlone = byId("guidelines").dataset.opens === "yes" && matchMedia("(min-width: 1081px)").matches;

@@ -1,6 +1,6 @@
 /**
- * What was not finished when the page went away: by a refresh, or by the choice of another language.
- * It is kept in the tab's own storage, and goes on where the server still holds the task for this
+ * What was not finished when the page went away, by a refresh or by the choice of another language,
+ * or when the session ended. It is kept in the tab's own storage, and goes on where the server still holds the task for this
  * labeler.
  */
 
