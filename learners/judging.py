@@ -65,6 +65,37 @@ def judge(scores: Tensor, comparisons: Sequence[Comparison]) -> Judgement:
     )
 
 
+def foretold(scores: Tensor, comparisons: Sequence[Comparison]) -> dict[str, float]:
+    """Return metrics of how well a model foretold labels that it has not learned.
+
+    Accuracy over validation queries and over those of π alone, each with how many labels it is of;
+    calibration over all. What nothing was decided of is absent.
+
+    Args:
+        scores: [N, M], as `judge` takes them.
+        comparisons: [B], at least one.
+    """
+    batch = collate_comparisons(comparisons, {})
+    by_comparison = batch.spread(scores)
+    hit, decided = hits(by_comparison.mean(dim=2), batch)
+    metrics: dict[str, float] = {}
+    groups = {
+        "": [each.purpose == "validation" for each in comparisons],
+        "_current_policy": [min(each.policy_versions) > 0 for each in comparisons],
+    }
+    for which, members in groups.items():
+        asked = decided & torch.tensor(members)
+        if bool(asked.any()):
+            metrics |= {
+                f"reward_model/validation_accuracy{which}": float(hit[asked].float().mean()),
+                f"reward_model/validation_labels{which}": float(asked.sum()),
+            }
+    if bool(decided.any()):
+        sure = confidence(by_comparison, batch)
+        metrics["reward_model/ece"] = calibration_error(sure[decided], hit[decided])
+    return metrics
+
+
 def confidence(scores: Tensor, batch: ComparisonBatch) -> Tensor:
     """Return the probability of the candidate of the highest mean score, [B] of [B, K, M].
 

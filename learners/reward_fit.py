@@ -15,17 +15,12 @@ import torch
 from torch import Tensor
 
 from learners.agreed_versions import AgreedVersions, Learned
-from learners.comparisons import (
-    calibration_error,
-    candidate_sequences,
-    collate_comparisons,
-    hits,
-)
+from learners.comparisons import candidate_sequences
 from learners.config import DeepSpeedConfig, RewardFitConfig
 from learners.engine import Engine
 from learners.fit_steps import FitSteps
 from learners.fresh_models import FreshModels
-from learners.judging import Judgement, confidence, judge
+from learners.judging import Judgement, foretold, judge
 from learners.mark_losses import MarkedTokens
 from learners.reward_state import digest_of
 from protocol.errors import InputError, NotFinite, ResourceError, VersionError
@@ -360,34 +355,14 @@ class RewardTrainer:
     def _judge_unlearned(self, comparisons: Sequence[Comparison]) -> dict[str, float]:
         """Ask the live model about queries it has learned nothing of, before it does.
 
-        Absent where there is no live model or no such query. Accuracy over validation queries and
-        over those of π alone, each with how many labels it is of; calibration over all.
+        Absent where there is no live model or no such query.
         """
         unlearned = [each for each in comparisons if each.query_id not in self._learned]
         if self._engine is None or not unlearned:
             return {}
-        model = self._engine.module
-        batch = collate_comparisons(unlearned, {})
+        raw = raw_scores(self._engine.module, candidate_sequences(unlearned), _LIMITS)
         # Counting is done on the CPU, where the labels are.
-        raw = raw_scores(model, candidate_sequences(unlearned), _LIMITS).cpu()
-        scores = batch.spread(raw * self._training_gain.cpu())
-        hit, decided = hits(scores.mean(dim=2), batch)
-        metrics: dict[str, float] = {}
-        groups = {
-            "": [each.purpose == "validation" for each in unlearned],
-            "_current_policy": [min(each.policy_versions) > 0 for each in unlearned],
-        }
-        for which, members in groups.items():
-            asked = decided & torch.tensor(members)
-            if bool(asked.any()):
-                metrics |= {
-                    f"reward_model/validation_accuracy{which}": float(hit[asked].float().mean()),
-                    f"reward_model/validation_labels{which}": float(asked.sum()),
-                }
-        if bool(decided.any()):
-            sure = confidence(scores, batch)
-            metrics["reward_model/ece"] = calibration_error(sure[decided], hit[decided])
-        return metrics
+        return foretold(raw.cpu() * self._training_gain.cpu(), unlearned)
 
     def _normalise(self) -> dict[str, float]:
         """Set gain and bias anew; return how the scores of ρ's samples go with the last version."""

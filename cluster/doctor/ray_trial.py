@@ -8,7 +8,7 @@ import time
 
 import ray
 
-from cluster.config import ClusterConfig
+from cluster.cluster_config import ClusterConfig
 from cluster.starting.session import RaySession
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import psutil
 
 from actors.memory import check_free_memory
-from cluster.config import ClusterConfig, RunConfig
+from cluster.cluster_config import ClusterConfig
+from cluster.config import RunConfig
 from cluster.run_folder import RunFolder
 from cluster.starting.environment import cluster_address
 from cluster.starting.folders import check_home, check_ray_temp, check_writable

@@ -23,7 +23,7 @@ import psutil
 import ray
 from ray import serve
 
-from cluster.config import ClusterConfig
+from cluster.cluster_config import ClusterConfig
 from cluster.starting.environment import cluster_address
 from cluster.starting.folders import ray_temp
 from cluster.starting.own_sessions import own_sessions

@@ -11,7 +11,7 @@ from tests.support.patience import PATIENCE_S
 DEPLOY_TOO_LARGE = """
 import asyncio
 from ray import serve
-from cluster.config import ClusterConfig
+from cluster.cluster_config import ClusterConfig
 from cluster.starting import session as module
 from protocol.errors import DeploymentFailed
 

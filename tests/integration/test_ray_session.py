@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cluster.config import ClusterConfig
+from cluster.cluster_config import ClusterConfig
 from cluster.supervision.deadlines import START_TIMEOUT_S
 from protocol.errors import DeploymentFailed, ResourceError
 from tests.support.patience import PATIENCE_S

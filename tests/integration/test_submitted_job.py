@@ -23,7 +23,7 @@ NOT_YET = "No available agent to submit job"
 """What the dashboard says before the nodes' agents have told it of themselves."""
 SCRIPT = """
 import os, sys
-from cluster.config import ClusterConfig
+from cluster.cluster_config import ClusterConfig
 from cluster.starting.environment import cluster_address, prepare_environment
 prepare_environment(None)
 from cluster.starting.ports import check_ray

@@ -50,7 +50,7 @@ def main(address: str, run_id: str) -> None:
         wait(f"{url_of('127.0.0.1', port)}/theirs")
         return
 
-    from cluster.config import ClusterConfig
+    from cluster.cluster_config import ClusterConfig
     from cluster.starting.session import RaySession
 
     with RaySession(ClusterConfig(address=address, http_port=0), run_id, 1) as session:

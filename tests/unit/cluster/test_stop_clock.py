@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.config import ClusterConfig
+from cluster.cluster_config import ClusterConfig
 from cluster.stop_clock import SAME_REQUEST_S, StopClock, Urge
 
 CANCEL, CUT, FINISH = Urge.CANCEL, Urge.CUT, Urge.FINISH

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cluster.config import ClusterConfig
+from cluster.cluster_config import ClusterConfig
 from label_queue.config import IntakeConfig
 from label_queue.folds.dataset import (
     build_dataset,
