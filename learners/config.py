@@ -10,6 +10,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from protocol.niceness import LEARNING
 from protocol.settings import Count, Fraction, LearningRate, Processes, Seed, Settings, Share
 from reward_service.config import LoRAConfig
 
@@ -98,7 +99,7 @@ class LearnerConfig(DeepSpeedConfig):
     """The policy's learner: an engine that keeps checkpoints."""
 
     checkpoint: CheckpointConfig = CheckpointConfig()
-    niceness: int = Field(default=5, ge=0, le=19)
+    niceness: int = Field(default=LEARNING, ge=0, le=19)
     """How far its ranks stand back on the cores of a CPU, where they train on one: they take all
     that is left there, and whatever else wants some wants little, and is waited for. Of no
     consequence with a GPU. [own]"""

@@ -29,6 +29,7 @@ from learners.config import (
 from protocol.fits import FitRequest, RewardVersion
 from protocol.folders import FoldersHere
 from protocol.messages import ExperienceBatch, PolicyVersion, StepReport
+from protocol.niceness import stand_back
 from protocol.ports import FolderStore, OpenStore, PushingPublisher, WeightPublisher
 from reward_service.config import RewardModelConfig
 
@@ -179,7 +180,7 @@ class LearnerRank(Rank):
         )
         self._first = self._learner.announce()
         if not torch.cuda.is_available():
-            os.nice(self._config.niceness)
+            stand_back(self._config.niceness)
         return self._first
 
     def step(self, batch: ExperienceBatch) -> StepReport | None:

@@ -5,7 +5,6 @@ python -m label_queue.fitting.weighing_worker < lines
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,9 +19,7 @@ from label_queue.ledger.sql import SqlLedger
 from label_queue.quality.reliability import reliabilities
 from protocol.fits import Comparison
 from protocol.labels import ComparisonQuery, LabelEvent
-
-NICENESS = 2
-"""Labels come first, but a reward waits for this."""
+from protocol.niceness import WEIGHING, stand_back
 
 
 class Judged:
@@ -64,7 +61,7 @@ def serve(ledger: Ledger, lines: Iterable[bytes], answers: BinaryIO) -> None:
 
 def main() -> None:
     """Serve whoever started this."""
-    os.nice(NICENESS)
+    stand_back(WEIGHING)
     lines = iter(sys.stdin.buffer)
     place = msgspec.json.decode(next(lines), type=Place)
     ledger = SqlLedger.open_to_read(place.url if place.file is None else Path(place.file))

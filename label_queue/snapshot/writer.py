@@ -11,7 +11,6 @@ that to it.
 from __future__ import annotations
 
 import fcntl
-import os
 import sys
 import time
 from contextlib import ExitStack
@@ -33,8 +32,8 @@ from label_queue.state import LabelState
 from protocol.errors import AndonError
 from protocol.files import writing
 from protocol.labels import ComparisonQuery
+from protocol.niceness import SNAPSHOT, stand_back
 
-NICENESS = 10
 LOCK = ".lock"
 """Ending of the file that whoever writes a snapshot has locked: a lock goes with its process."""
 
@@ -110,7 +109,7 @@ def _filled(order: Order) -> Places:
 
 def main() -> int:
     """Do what the order on standard input says; return the exit status."""
-    os.nice(NICENESS)
+    stand_back(SNAPSHOT)
     order = Order.model_validate_json(sys.stdin.buffer.read())
     try:
         fill(order)
