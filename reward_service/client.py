@@ -63,8 +63,8 @@ class RewardClient:
             first_s=_FIRST_PAUSE_S, longest_s=_LONGEST_PAUSE_S, rng=rng, least=0.0
         )
         self._sleep = sleep
-        self._swapped_in = 1
-        """The newest version of which a swap has returned; there is none before the first."""
+        self._swapped_in: RewardVersion | None = None
+        """The newest version of which a swap has returned."""
         self._refused: set[int] = set()
         """Versions that one replica refused, and that another may have for a moment yet."""
 
@@ -76,7 +76,9 @@ class RewardClient:
         went by, are sent again after a pause. No answer is of an older version than was swapped in
         here before the call: a replica that was silent for so long that a swap did not wait for it
         goes on answering until it hears of the new one. Nor is any of a version that was refused.
-        Safe to call again, and concurrently.
+        Where such an answer comes, or none, the version is announced again before the next attempt:
+        if the announcer and all replicas were lost at once, nobody else knows of it. Safe to call
+        again, and concurrently.
 
         Raises:
             ScoringFailed: Still no answer of one version after the last retry.
@@ -87,7 +89,7 @@ class RewardClient:
         answers: list[list[Score]] = [[] for _ in requests]
         waiting = list(range(len(requests)))
         max_attempts = self._config.retries + 1
-        oldest = self._swapped_in
+        oldest = self._oldest
         retrying = AsyncRetrying(
             sleep=self._sleep,
             wait=self._backoff,
@@ -106,6 +108,8 @@ class RewardClient:
                 newest = max([oldest, *versions])
                 waiting = [r for r, version in enumerate(versions) if version < newest]
                 if waiting:
+                    if min(versions) < oldest:
+                        await self._announce_again()
                     raise ScoringFailed(
                         f"{len(waiting)} of {len(requests)} requests got no score of one reward "
                         f"version in {max_attempts} attempts"
@@ -125,11 +129,12 @@ class RewardClient:
         try:
             async with asyncio.timeout(self._config.swap_timeout_s):
                 await self._announce(version)
-            self._swapped_in = max(self._swapped_in, version.version)
+            if version.version >= self._oldest:
+                self._swapped_in = version
         except TransientError:
             raise
         except AndonError:
-            if version.version > self._swapped_in:
+            if version.version > self._oldest:
                 self._refused.add(version.version)
             raise
         except TimeoutError as error:
@@ -144,6 +149,25 @@ class RewardClient:
         Safe to call again.
         """
         await self._withdraw(version, why)
+
+    @property
+    def _oldest(self) -> int:
+        """The oldest version that may answer now; there is none before the first."""
+        return 1 if self._swapped_in is None else self._swapped_in.version
+
+    async def _announce_again(self) -> None:
+        """Return once a replica serves what was swapped in, or after as long as one attempt has.
+
+        An announcer that knows of it answers at once; a newer one than this may be there by now.
+        """
+        if self._swapped_in is None:
+            return
+        try:
+            async with asyncio.timeout(self._config.timeout_s):
+                await self._announce(self._swapped_in)
+        except (AndonError, TimeoutError) as error:
+            version = self._swapped_in.version
+            _log.warning("not_announced_again", reward_version=version, error=repr(error))
 
     def _split(self, sequences: Sequence[Sequence[int]]) -> list[list[int]]:
         """Return the indices of each request's sequences: work for every replica, within limits."""

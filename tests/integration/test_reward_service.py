@@ -15,9 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from tenacity import AsyncRetrying, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_delay,
+    wait_fixed,
+)
 
-from protocol.errors import BundleCorrupt, InputError, SwapFailed
+from protocol.errors import BundleCorrupt, InputError, ScoringFailed, SwapFailed
 from protocol.fits import RewardVersion
 from protocol.messages import Score
 from protocol.remote import Remote
@@ -261,3 +267,30 @@ async def test_a_lost_replica_is_forgotten_and_replaced(service: Service) -> Non
     assert victim not in await service.replicas()
     scores = await service.client.score([(4, 5), (6, 7, 8)])
     assert {score.reward_version for score in scores} == {live + 1}
+
+
+async def test_a_version_outlives_all_that_serve_and_announce_it(service: Service) -> None:
+    import ray
+
+    version = service.series.write()
+    await service.client.swap(version)
+    lost = await service.replicas()
+    ray.kill(service.announcer.handle, no_restart=False)
+    for actor in ray.util.list_named_actors(all_namespaces=True):
+        if any(replica in actor["name"] for replica in lost):
+            ray.kill(ray.get_actor(actor["name"], namespace="serve"), no_restart=True)
+
+    scores = await score_once_there(service, [(4, 5), (6, 7, 8)])
+    assert {score.reward_version for score in scores} == {version.version}
+    assert set((await service.replicas()).values()) == {version.version}
+
+
+async def score_once_there(service: Service, sequences: list[tuple[int, ...]]) -> list[Score]:
+    """Score once there are replicas that answer at all."""
+    again = AsyncRetrying(
+        retry=retry_if_exception_type(ScoringFailed),
+        wait=wait_fixed(0.5),
+        stop=stop_after_delay(PATIENCE_S),
+        reraise=True,
+    )
+    return await again(service.client.score, sequences)

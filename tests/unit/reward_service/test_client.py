@@ -125,6 +125,11 @@ async def test_a_call_is_answered_by_one_version_though_a_swap_goes_by() -> None
 
 async def test_a_replica_that_missed_a_swap_is_not_believed() -> None:
     backend = Backend()
+
+    async def taken_by_all_that_spoke(version: RewardVersion) -> None:
+        backend.service.served.append(version.version)
+
+    backend.announce = taken_by_all_that_spoke  # type: ignore[method-assign]
     client = backend.client()
     await client.swap(make_reward_version(3))
     backend.service.version = 2  # of one that the swap did not wait for
@@ -139,6 +144,42 @@ async def test_a_replica_that_missed_a_swap_is_not_believed() -> None:
     await client.swap(make_reward_version(3))
     backend.service.version = 2
     assert [score.reward_version for score in await client.score([(1,), (2,)])] == [3, 3]
+
+
+async def test_a_service_that_lost_all_that_knew_the_version_is_told_of_it_again() -> None:
+    backend = Backend()
+    client = backend.client()
+    await client.swap(make_reward_version(3))
+    backend.service.version = 1  # what it was started with
+    assert [score.reward_version for score in await client.score([(1,), (2,)])] == [3, 3]
+
+
+async def test_a_service_that_takes_no_version_again_is_waited_for_no_longer_than_an_attempt() -> (
+    None
+):
+    backend = Backend()
+    client = backend.client(CONFIG.model_copy(update={"timeout_s": 0.001}))
+    await client.swap(make_reward_version(3))
+    backend.service.version = 1
+    asked: list[int] = []
+
+    async def never(version: RewardVersion) -> None:
+        asked.append(version.version)
+        await asyncio.Event().wait()
+
+    backend.announce = client._announce = never  # type: ignore[method-assign]
+    with pytest.raises(ScoringFailed):
+        await client.score([(1,)])
+    assert asked == [3, 3, 3]
+
+
+async def test_what_was_swapped_in_meanwhile_is_not_taken_back() -> None:
+    backend = Backend()
+    client = backend.client()
+    await client.swap(make_reward_version(3))
+    backend.faults = [ScoringFailed("replica lost")]
+    backend.service.version = 4  # by another client: to announce version 3 again is refused
+    assert [score.reward_version for score in await client.score([(1,)])] == [4]
 
 
 async def test_a_silent_replica_is_given_up_in_time() -> None:
