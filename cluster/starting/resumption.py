@@ -29,7 +29,7 @@ from protocol.labels import PolicyProvenance
 from protocol.logs import logger_of
 from protocol.messages import Rollout
 from reward_service.bundle_manifest import read_manifest
-from reward_service.retention import bundles_after, newest_bundle
+from reward_service.retention import bundles_after, newest_bundle, withdraw_bundle
 
 _log = logger_of("resumption")
 
@@ -282,10 +282,24 @@ def _newest_reward(folder: RunFolder, config: RunConfig, announced: int) -> Rewa
 def _unserved_rewards(
     folder: RunFolder, config: RunConfig, announced: int
 ) -> tuple[RewardVersion, ...]:
-    """Return the reward versions that came after; a given one is asked for anew."""
+    """Return the reward versions that came after; a given one is asked for anew.
+
+    Of what cannot be read nothing is offered, nor of what goes on from it: it is withdrawn, so that
+    the trainer goes on from an older one, and is made again.
+    """
     if config.run.reward is not None:
         return ()
-    return tuple(map(_announcement, bundles_after(folder.rewards.resolve(), announced)))
+    bundles = bundles_after(folder.rewards.resolve(), announced)
+    found: list[RewardVersion] = []
+    for place, bundle in enumerate(bundles):
+        try:
+            found.append(_announcement(bundle))
+        except BundleCorrupt as error:
+            _log.warning("unserved_reward_is_corrupt", bundle=str(bundle), error=str(error))
+            for unusable in bundles[place:]:
+                withdraw_bundle(unusable, error)
+            break
+    return tuple(found)
 
 
 def _announcement(bundle: Path) -> RewardVersion:

@@ -25,7 +25,7 @@ from cluster.starting.resumption import (
 )
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import NotFinite
-from reward_service.retention import withdraw_bundle
+from reward_service.retention import newest_bundle, withdraw_bundle
 from tests.support.present import present
 from tests.support.reward import write_reward_versions
 from tests.support.tiny_model import save_tiny_model
@@ -121,6 +121,25 @@ def test_a_reward_that_nobody_was_told_of_is_no_served_one(tmp_path: Path) -> No
     assert rewards(run.lose_a_part()) == (1, [2])
     withdraw_bundle(Path(made[1].path), NotFinite("its update scores NaN"))
     assert rewards(run.lose_a_part()) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("damaged", "offered", "next_from"), [(2, [], 1), (3, [2], 2), (4, [2, 3], 3)]
+)
+def test_a_reward_that_nobody_was_told_of_and_that_is_damaged_is_made_again(
+    tmp_path: Path, damaged: int, offered: list[int], next_from: int
+) -> None:
+    run = Run(tmp_path / "run-1", make_config())
+    run.keep(0)
+    root = run.folder.rewards.resolve()
+    made = write_reward_versions(root, save_tiny_model(tmp_path / "model"), 4)
+    ledger = SqlLedger.open(run.folder.ledger, run.folder.run_id)
+    ledger.write([made[0]])
+    ledger.close()
+    (Path(made[damaged - 1].path) / "manifest.json").write_text("{")
+    for _ in range(2):
+        assert rewards(run.lose_a_part()) == (1, offered)
+    assert newest_bundle(root) == root / f"v{next_from:06d}"
 
 
 def rewards(resumption: Resumption | None) -> tuple[int | None, list[int]]:
