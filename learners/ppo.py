@@ -27,15 +27,17 @@ from learners.engine import Engine
 from learners.evaluation import evaluate
 from learners.kl_control import KLController
 from learners.losses import policy_loss, value_loss
+from learners.minibatches import check_size, minibatches
 from learners.parting import Parting
 from learners.passes import cut_into_passes
 from learners.policy_model import PolicyModel
 from learners.policy_weights import PolicyWeights
 from learners.ppo_metrics import check_finite, kl_metrics, reward_metrics, staleness_metrics
-from learners.pretraining import NUM_SUMS, Pass, Pretraining, PretrainingBlocks
+from learners.pretraining import Pass, Pretraining, PretrainingBlocks
 from learners.reference import BaseUnderAdapters, FrozenCopy, Reference
+from learners.step_sums import StepSums
 from learners.targets import Evaluation, Targets, make_targets
-from protocol.errors import AndonError, ConfigError, NotFinite, VersionError
+from protocol.errors import AndonError, NotFinite, VersionError
 from protocol.messages import ExperienceBatch, PolicyVersion, Probe, StepReport
 from protocol.ports import FolderStore, WeightPublisher
 from protocol.seeds import derived_seed
@@ -162,7 +164,7 @@ class PPOLearner:
             return self._last[1]
         if batch.step != self._version:
             raise VersionError(f"policy step {batch.step} came after step {self._version - 1}")
-        self._check_size(len(batch.rollouts))
+        check_size(len(batch.rollouts), self._ppo, self._engine.world_size)
         self._checkpoints.keep_if_due(self._position(), batch.reward_version)
         pays_marks = self._ppo.mark_coefficient > 0
         responses = collate(batch.rollouts, needs_marks=pays_marks).to(self._engine.device)
@@ -303,44 +305,20 @@ class PPOLearner:
         self._last = None
         return position
 
-    def _check_size(self, num_rollouts: int) -> None:
-        unit = self._ppo.minibatches * self._engine.world_size
-        if num_rollouts % unit:
-            raise ConfigError(
-                f"a batch of {num_rollouts} episodes cannot be cut into {self._ppo.minibatches} "
-                f"minibatches on {self._engine.world_size} ranks: make ppo.batch_size a multiple "
-                f"of {unit}"
-            )
-
     def _optimize(
         self, batch: ExperienceBatch, responses: Responses, targets: Targets
     ) -> dict[str, float]:
-        """Take epochs × minibatches optimizer steps; their order follows the seed and the steps."""
+        """Take epochs × minibatches optimizer steps; return what they tell."""
         lr = self._ppo.lr_after(batch.episodes_before, self._total_episodes)
-        order = torch.Generator().manual_seed(
-            derived_seed(self._seed, "minibatches", self._num_steps)
-        )
-        num_rows, num_steps = len(responses.scores), self._ppo.epochs * self._ppo.minibatches
-        totals = torch.zeros(NUM_SUMS, device=self._engine.device)
-        grad_norm, taken = 0.0, self._num_steps * num_steps
-        for _ in range(self._ppo.epochs):
-            permutation = torch.randperm(num_rows, generator=order).to(self._engine.device)
-            for minibatch in permutation.chunk(self._ppo.minibatches):
-                totals += self._accumulate(minibatch, responses, targets, taken)
-                grad_norm += self._engine.step(lr)
-                taken += 1
-        loss, values, kl, clipped, ptx = (self._engine.summed(totals) / num_steps).tolist()
-        metrics = {
-            "policy/loss": loss,
-            "policy/value_loss": values,
-            "policy/approx_kl": kl,
-            "policy/clip_fraction": clipped,
-            "policy/grad_norm": grad_norm / num_steps,
-            "policy/lr": lr,
-        }
-        if self._pretraining.is_trained_on:
-            metrics["policy/ptx_loss"] = ptx
-        return metrics
+        taken = self._num_steps * self._ppo.epochs * self._ppo.minibatches
+        sums = StepSums(self._engine, self._ppo)
+        for rows in minibatches(len(responses.scores), self._ppo, self._seed, self._num_steps):
+            minibatch = rows.to(self._engine.device)
+            told = self._accumulate(minibatch, responses, targets, taken)
+            mean_length = responses.mask[minibatch].sum() / len(minibatch)
+            sums.add(told, self._engine.step(lr), mean_length)
+            taken += 1
+        return {**sums.metrics(), "policy/lr": lr}
 
     def _accumulate(
         self, minibatch: Tensor, responses: Responses, targets: Targets, taken: int

@@ -30,6 +30,13 @@ POLICY = section(
             "Mean a token of ½·(log π_θ − log π_prox)², which estimates KL(π_prox‖π_θ) over the "
             "update; of π_prox whatever the ratio is clipped around.",
         ),
+        "step_kl": (
+            "nats",
+            "Mean a response of Σ_t ½·(log π_θ − log π_prox)² over all its tokens, over the step's "
+            "last epoch alone: it estimates KL(π_prox‖π_θ) of a response, how far the step moved "
+            "the policy. A little low, as each minibatch is measured before its own optimizer "
+            "step; 0 where that is the only one.",
+        ),
         "clip_fraction": ("1", "Tokens whose loss the clip bound, of all."),
         "grad_norm": ("1", "Mean over the optimizer steps of the gradient norm before clipping."),
         "lr": ("1", "Learning rate of the step."),

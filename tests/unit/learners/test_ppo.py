@@ -222,7 +222,7 @@ def test_the_penalty_is_of_the_kl_that_moves_the_coefficient(learner: PPOLearner
     assert learner._kl.coefficient == pytest.approx(moved)
 
 
-@proves("policy/entropy", "policy/approx_kl", "policy/clip_fraction")
+@proves("policy/entropy", "policy/approx_kl", "policy/step_kl", "policy/clip_fraction")
 @pytest.mark.parametrize("objective", ["decoupled", "naive"])
 def test_the_update_is_measured_from_where_it_started(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: str
@@ -241,6 +241,8 @@ def test_the_update_is_measured_from_where_it_started(
     assert metrics["policy/entropy"] == pytest.approx(float(entropy.mean()), rel=1e-4)
     expected = (0.0 + float((0.5 * (after - before) ** 2).mean())) / 2
     assert metrics["policy/approx_kl"] == pytest.approx(expected, rel=1e-3)
+    moved = float((0.5 * (after - before) ** 2).sum()) / len(batch.rollouts)
+    assert metrics["policy/step_kl"] == pytest.approx(moved, rel=1e-3)
     behavior = [torch.tensor(each.rollout.behavior_logprobs) for each in batch.rollouts]
     center = before if objective == "decoupled" else torch.cat(behavior)
     advantages = plain_advantages(model_folder, batch)
