@@ -52,6 +52,8 @@ class Position(Bounded):
     learned_through: Stored
     restored_from: Stored | None = None
     """The version whose weights these are again, where a rollback or a resume made this one."""
+    moved_kl: float = Field(default=0.0, ge=0, le=sys.float_info.max)
+    """The way from ρ to here, nats; see `PolicyVersion`. 0 in checkpoints that do not say."""
 
     def has_come_as(self, other: Position) -> bool:
         """Whether both have the same steps behind them, as far as was counted."""

@@ -116,6 +116,8 @@ class PPOLearner:
         self._num_steps = 0
         """PPO steps from ρ to these weights; fewer than the version once there was a rollback."""
         self._episodes = 0
+        self._moved_kl = 0.0
+        """The way from ρ; see `PolicyVersion.moved_kl`."""
         self._reward_version = self._learned_through = 0
         self._restored_from: int | None = None
         self._is_resting = False
@@ -145,6 +147,7 @@ class PPOLearner:
             reward_version=self._reward_version,
             learned_through=self._learned_through,
             restored_from=self._restored_from,
+            moved_kl=self._moved_kl,
         )
 
     def step(self, batch: ExperienceBatch) -> StepReport | None:
@@ -176,8 +179,10 @@ class PPOLearner:
         check_finite(metrics)
         self._engine.update_average()
         self._kl.update(metrics["kl/reference_mean"], len(batch.rollouts))
+        before = self._moved_kl
         self._version += 1
         self._num_steps += 1
+        self._moved_kl += metrics["policy/step_kl"]
         self._restored_from = None
         self._episodes = batch.episodes_before + len(batch.rollouts)
         self._reward_version = batch.reward_version
@@ -186,7 +191,7 @@ class PPOLearner:
         try:
             policy = self.announce()
         except (AndonError, OSError):
-            self._version -= 1  # it was never made
+            self._version, self._moved_kl = self._version - 1, before  # it was never made
             raise
         report = StepReport(policy=policy, metrics=metrics) if policy is not None else None
         self._last = (batch.step, report)
@@ -245,7 +250,9 @@ class PPOLearner:
                 return answer
         if step not in (None, self._version):
             raise VersionError(f"version {step} was to be left, and {self._version} is the newest")
+        left = self._moved_kl
         self._go_back(version, self._version + 1)
+        self._moved_kl = left + abs(left - self._moved_kl)  # the way back is a way too
         policy = self.announce()
         self._last_restore = ((version, self._version - 1), policy)
         return policy
@@ -288,6 +295,7 @@ class PPOLearner:
             reward_version=self._reward_version,
             learned_through=self._learned_through,
             restored_from=self._restored_from,
+            moved_kl=self._moved_kl,
         )
 
     def _go_back(self, version: int, publish_as: int) -> Position:
@@ -298,6 +306,7 @@ class PPOLearner:
         position = checkpoint.position
         self._kl.restore(position.kl_coefficient)
         self._num_steps = position.num_steps
+        self._moved_kl = position.moved_kl
         self._reward_version = position.reward_version
         self._learned_through = position.learned_through
         self._version = publish_as

@@ -243,6 +243,13 @@ class PolicyVersion:
     """Ledger sequence number that the training set of `reward_version` was taken at; 0 for ρ."""
     restored_from: int | None = None
     """The version a rollback restored to make this one; None: it came from `version - 1`."""
+    moved_kl: float = 0.0
+    """How far the policy came since ρ, nats a response, e.g. 3.2: `policy/step_kl` of all steps
+    added up, and a rollback's way back with them, so that it never falls along a line of versions
+    and the difference of two estimates the KL between them. KL does not add up: it goes by the
+    square of the distance, so that the sum is right of steps of which none goes the way of another,
+    too little of those that go one way, and too much of those that undo each other. 0 in recordings
+    that do not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -197,7 +197,8 @@ class Learner(Protocol):
 
         Comes before any step. `publish_as` is the number they get: `version`, or a higher one
         where later versions of the other learner were used; those are never used again. Under its
-        own number it names in `restored_from` what it did before. The same again: the first answer.
+        own number it names in `restored_from` what it did before. `moved_kl` goes on from what was
+        kept. The same again: the first answer.
         Raises MissingError where there is no checkpoint, BundleCorrupt where it is not what was
         written, VersionError where `publish_as` is below `version`.
         """
@@ -206,10 +207,11 @@ class Learner(Protocol):
     async def restore(self, version: int, step: int | None = None) -> PolicyVersion:
         """Take back policy, critic, optimizer and KL coefficient of `version`; publish a new one.
 
-        Versions only rise: the new one is the next, and names `version` in `restored_from`. `step`
-        is the version that is left behind: the same again, with the same `version`, gets the first
-        answer; without it every call makes a version. Raises MissingError where there is no
-        checkpoint, VersionError where `step` is not the newest version.
+        Versions only rise: the new one is the next, and names `version` in `restored_from`. Its
+        `moved_kl` is that of the version left behind and the way back. `step` is the version that
+        is left behind: the same again, with the same `version`, gets the first answer; without it
+        every call makes a version. Raises MissingError where there is no checkpoint, VersionError
+        where `step` is not the newest version.
         """
         ...
 

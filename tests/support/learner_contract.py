@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 
@@ -108,6 +109,25 @@ class LearnerContract(Contract):
         restored = await learner.restore(reached.version - 1)
         reached.version += 1
         assert (restored.version, restored.restored_from) == (reached.version, reached.version - 2)
+
+    async def test_every_step_moves_the_policy_on_and_a_rollback_is_a_move_too(
+        self, learner: Learner, reached: Reached
+    ) -> None:
+        """A step moves it by nothing once the learning rate has fallen to 0."""
+        reports = []
+        for _ in range(3):
+            reports.append(await learner.step(self.batch(reached.version)))
+            reached.version += 1
+            if len(reports) == 2:
+                await learner.keep()
+        for before, after in pairwise(reports):
+            step_kl = after.metrics["policy/step_kl"]
+            assert step_kl >= 0
+            assert after.policy.moved_kl == pytest.approx(before.policy.moved_kl + step_kl)
+        kept, left = (each.policy.moved_kl for each in reports[1:])
+        restored = await learner.restore(reached.version - 1)
+        reached.version += 1
+        assert restored.moved_kl == pytest.approx(left + (left - kept))
 
     async def test_what_was_not_kept_cannot_be_restored(
         self, learner: Learner, reached: Reached

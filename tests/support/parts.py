@@ -34,6 +34,8 @@ from tests.support.messages import PROBE, make_policy, make_prompt, make_rollout
 
 PROBE_DIFFERENCE = 1e-6
 """What a fake actor's probe differs by, nats."""
+STEP_KL = 2.0**-6
+"""How far a fake learner's step moves the policy, nats: so little that no query ends by it."""
 
 
 class FakePrompts:
@@ -143,8 +145,11 @@ class FakeLearner:
         self.newest = 0
         self.is_resting = False
         self.saved: list[str] = []
-        self.kept: dict[int, tuple[int, int | None]] = {}
-        """Of the versions that `keep` kept: episodes, and what was restored to make them."""
+        self.kept: dict[int, tuple[int, int | None, float]] = {}
+        """Of the versions that `keep` kept: episodes, what was restored to make them, and how far
+        the policy had moved."""
+        self._moved = {0: 0.0}
+        """How far the policy had moved at each version."""
         self._episodes = 0
         self._restored_from: int | None = None
         self._last: tuple[int, StepReport] | None = None
@@ -164,8 +169,9 @@ class FakeLearner:
             self.newest += 1
             self._episodes = batch.episodes_before + len(batch.rollouts)
             self._restored_from = None
-            policy = make_policy(self.newest, self._episodes)
-            report = StepReport(policy=policy, metrics={"policy/loss": 0.5})
+            self._moved[self.newest] = self._moved[self.newest - 1] + STEP_KL
+            metrics = {"policy/loss": 0.5, "policy/step_kl": STEP_KL}
+            report = StepReport(policy=self._announced(), metrics=metrics)
             self._last = (batch.step, report)
             return report
 
@@ -175,7 +181,8 @@ class FakeLearner:
     async def keep(self) -> int:
         async with self._turn:
             self._at_work("keeps")
-            self.kept[self.newest] = (self._episodes, self._restored_from)
+            moved = self._moved[self.newest]
+            self.kept[self.newest] = (self._episodes, self._restored_from, moved)
             if self._root is not None:
                 self._keep_below(self._root)
             return self.newest
@@ -187,16 +194,21 @@ class FakeLearner:
             if self._root is not None:
                 for folder in self._root.glob("v*"):
                     kept = json.loads((folder / "position").read_text())
-                    self.kept[int(folder.name[1:])] = (kept["episodes"], kept["restored_from"])
+                    self.kept[int(folder.name[1:])] = (
+                        kept["episodes"],
+                        kept["restored_from"],
+                        kept["moved_kl"],
+                    )
             if version not in self.kept:
                 raise MissingError(f"no checkpoint of policy version {version}")
             self._at_work("resumes")
             self.newest = publish_as
-            self._episodes, self._restored_from = self.kept[version]
+            self._episodes, self._restored_from, moved = self.kept[version]
+            self._moved = {each: moved for each, (_, _, moved) in self.kept.items()}
+            self._moved[publish_as] = moved
             if publish_as > version:
                 self._restored_from = version
-            policy = make_policy(publish_as, self._episodes)
-            return replace(policy, restored_from=self._restored_from)
+            return self._announced()
 
     async def restore(self, version: int, step: int | None = None) -> PolicyVersion:
         kept = await self.checkpoints()
@@ -211,8 +223,9 @@ class FakeLearner:
             self.restored.append(version)
             self.newest += 1
             self._last, self._restored_from = None, version
-            made = make_policy(self.newest, self._episodes)
-            policy = replace(made, restored_from=version)
+            left = self._moved[self.newest - 1]
+            self._moved[self.newest] = left + abs(left - self._moved.get(version, 0.0))
+            policy = self._announced()
             self._last_restore = ((version, self.newest - 1), policy)
             return policy
 
@@ -235,11 +248,22 @@ class FakeLearner:
 
     def _keep_below(self, root: Path) -> None:
         file = root / f"v{self.newest:06d}" / "position"
-        position = {"episodes": self._episodes, "restored_from": self._restored_from}
+        position = {
+            "episodes": self._episodes,
+            "restored_from": self._restored_from,
+            "moved_kl": self._moved[self.newest],
+        }
         if file.exists() and json.loads(file.read_text()) != position:
             raise VersionError(f"policy version {self.newest} was kept before: {file.parent}")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(position))
+
+    def _announced(self) -> PolicyVersion:
+        return replace(
+            make_policy(self.newest, self._episodes),
+            restored_from=self._restored_from,
+            moved_kl=self._moved[self.newest],
+        )
 
     def _at_work(self, what: str) -> None:
         assert not self.is_resting, "its weights are on the host"

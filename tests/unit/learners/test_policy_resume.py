@@ -91,6 +91,27 @@ def test_a_version_that_a_rollback_made_says_so_again(desk: Desk) -> None:
     assert report.policy.restored_from is None
 
 
+def test_the_way_goes_on_from_where_it_was_kept(desk: Desk) -> None:
+    first = desk.learner_at_2()
+    moved = first._moved_kl
+    assert moved > 0
+    first.step(inputs.experience_batch(2))
+    for publish_as in (2, 3):
+        second = desk.learner()
+        assert present(second.resume(2, publish_as)).moved_kl == moved
+        report = present(second.step(replace(inputs.experience_batch(2), step=publish_as)))
+        assert report.policy.moved_kl == moved + report.metrics["policy/step_kl"]
+
+
+def test_a_checkpoint_of_before_the_way_was_kept_begins_one(desk: Desk) -> None:
+    desk.learner_at_2()
+    manifest = desk.policies / "v000002" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    del content["position"]["moved_kl"]
+    manifest.write_text(json.dumps(content))
+    assert present(desk.learner().resume(2)).moved_kl == 0
+
+
 def test_a_checkpoint_of_before_is_of_a_version_that_no_rollback_made(desk: Desk) -> None:
     desk.learner_at_2()
     manifest = desk.policies / "v000002" / "manifest.json"

@@ -18,7 +18,7 @@ from learners.losses import value_loss
 from learners.ppo import PPOLearner
 from learners.pretraining import PretrainingBlocks
 from learners.weights import SharedMemoryPublisher
-from protocol.errors import ConfigError, MissingError, NotFinite, VersionError
+from protocol.errors import ConfigError, DiskFull, MissingError, NotFinite, VersionError
 from protocol.messages import ExperienceBatch, Score
 from tests.support import learner_inputs as inputs
 from tests.support.messages import weights_path
@@ -243,6 +243,7 @@ def test_the_update_is_measured_from_where_it_started(
     assert metrics["policy/approx_kl"] == pytest.approx(expected, rel=1e-3)
     moved = float((0.5 * (after - before) ** 2).sum()) / len(batch.rollouts)
     assert metrics["policy/step_kl"] == pytest.approx(moved, rel=1e-3)
+    assert report.policy.moved_kl == metrics["policy/step_kl"]
     behavior = [torch.tensor(each.rollout.behavior_logprobs) for each in batch.rollouts]
     center = before if objective == "decoupled" else torch.cat(behavior)
     advantages = plain_advantages(model_folder, batch)
@@ -371,6 +372,37 @@ def test_after_a_restore_the_same_batches_give_the_same_weights(learner: PPOLear
         assert digest_of(second.policy.weights) == digest_of(first.policy.weights)
         assert second.policy.restored_from is None
     assert learner._kl.coefficient == kl
+
+
+def test_the_way_is_that_of_all_steps_and_back(learner: PPOLearner) -> None:
+    learner.step(inputs.experience_batch(0))
+    learner.keep()
+    for step in range(1, 3):
+        learner.step(inputs.experience_batch(step))
+    left = learner._moved_kl
+    first = learner._checkpoints.read(1).position.moved_kl
+    back = present(learner.restore(1))
+    assert 0 < first < left
+    assert back.moved_kl == left + (left - first)
+    # What was restored lies behind, and what was left is as far ahead as it was.
+    forth = present(learner.step(replace(inputs.experience_batch(1), step=4)))
+    assert forth.policy.moved_kl == back.moved_kl + forth.metrics["policy/step_kl"]
+
+
+def test_a_step_that_was_broken_off_moved_nothing(
+    learner: PPOLearner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = present(learner.step(inputs.experience_batch(0))).policy.moved_kl
+    learner.keep()
+    with monkeypatch.context() as patch:
+        patch.setattr(learner, "announce", no_room)
+        with pytest.raises(DiskFull):
+            learner.step(inputs.experience_batch(1))
+    assert present(learner.restore(1)).moved_kl == moved
+
+
+def no_room() -> None:
+    raise DiskFull("no room")
 
 
 def test_a_step_from_before_a_restore_is_refused(learner: PPOLearner) -> None:
