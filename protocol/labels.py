@@ -328,3 +328,6 @@ class PolicyProvenance:
     restored_from: int | None
     """The version a rollback restored to make this one; None: its parent is `version - 1`."""
     created_at: float
+    moved_kl: float | None = None
+    """How far the policy came since ρ, nats a response; see `PolicyVersion`. None in ledgers that
+    do not say."""

@@ -30,6 +30,7 @@ def as_provenance(policy: PolicyVersion, at: float) -> PolicyProvenance:
         learned_through=policy.learned_through,
         restored_from=policy.restored_from,
         created_at=at,
+        moved_kl=policy.moved_kl,
     )
 
 
@@ -42,6 +43,7 @@ def reference_provenance(at: float) -> PolicyProvenance:
         learned_through=0,
         restored_from=None,
         created_at=at,
+        moved_kl=0.0,
     )
 
 

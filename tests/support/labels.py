@@ -372,7 +372,11 @@ def make_cord(*pulls: Pulled) -> CordState:
 
 
 def make_provenance(
-    version: int, reward_version: int = 1, *, restored_from: int | None = None
+    version: int,
+    reward_version: int = 1,
+    *,
+    restored_from: int | None = None,
+    moved_kl: float | None = None,
 ) -> PolicyProvenance:
     """A policy version of 10 episodes a step."""
     return PolicyProvenance(
@@ -382,6 +386,7 @@ def make_provenance(
         learned_through=0,
         restored_from=restored_from,
         created_at=1_000.0 + version,
+        moved_kl=moved_kl,
     )
 
 

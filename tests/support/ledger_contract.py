@@ -54,7 +54,7 @@ class LedgerContract(Contract):
             make_role_change("observer"),
             make_cord_event(Pulled),
             make_reward(1, ledger_seq=7),
-            make_provenance(3, restored_from=1),
+            make_provenance(3, restored_from=1, moved_kl=0.75),
         ]
         again: list[Record] = [
             TokenRevocation(token_sha256="ab", at=2.0, reason="left"),

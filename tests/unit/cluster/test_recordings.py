@@ -78,9 +78,10 @@ LINES: dict[str, tuple[Any, str]] = {
             learned_through=30,
             restored_from=2,
             created_at=12.0,
+            moved_kl=0.75,
         ),
         '{"schema": 1, "version": 4, "episodes": 32, "reward_version": 3, "learned_through": 30, '
-        '"restored_from": 2, "created_at": 12.0}',
+        '"restored_from": 2, "created_at": 12.0, "moved_kl": 0.75}',
     ),
     "loads": (
         LoadRecord(version=4, loaded_at=13.0, probe_difference=1e-6),
@@ -172,6 +173,14 @@ def test_rewards_of_before_they_said_their_scales_are_read(tmp_path: Path) -> No
     write_lines(tmp_path, "rewards", json.dumps(line))
     (record,) = read(tmp_path, streams.REWARDS)
     assert (record.learned_scales, record.version) == ((), 3)
+
+
+def test_policies_of_before_they_said_how_far_they_came_are_read(tmp_path: Path) -> None:
+    line = json.loads(LINES["policies"][1])
+    del line["moved_kl"]
+    write_lines(tmp_path, "policies", json.dumps(line))
+    (record,) = read(tmp_path, streams.POLICIES)
+    assert (record.moved_kl, record.version) == (None, 4)
 
 
 @pytest.mark.parametrize("name", LINES)

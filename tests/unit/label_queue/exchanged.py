@@ -65,6 +65,7 @@ def everything() -> list[Record]:
             learned_through=5,
             restored_from=None,
             created_at=4.0,
+            moved_kl=0.75,
         ),
         ConnectorOffset(connector="jsonl", offset='{"position": 3}', at=5.0),
         DeadLetter(

@@ -22,7 +22,7 @@ from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger_place import LedgerPlace
 from protocol.errors import InputError, MissingError, ResourceError, SchemaMismatch
 from protocol.fits import DatasetRules
-from protocol.labels import ComparisonQuery, GoldMade, GoldRetired, Submitted
+from protocol.labels import ComparisonQuery, GoldMade, GoldRetired, PolicyProvenance, Submitted
 from tests.support.canonical_json import dataset_bytes
 from tests.support.labels import make_gold_event, make_query, make_role_change
 from tests.support.ledger_stores import LedgerStore
@@ -99,6 +99,17 @@ def test_a_record_from_before_there_were_messages_or_long_texts_is_read(
     import_file(path, tmp_path / "copy.sqlite", at_time=0.0)
     ledger = SqlLedger.open_to_read(tmp_path / "copy.sqlite")
     assert ledger.queries()[0] == PAIR
+    ledger.close()
+
+
+def test_a_version_from_before_it_said_how_far_it_came_is_read(tmp_path: Path) -> None:
+    lines = ours(everything())
+    assert first(lines, "policy_version").pop("moved_kl") == 0.75
+    path = tmp_path / "older.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    import_file(path, tmp_path / "copy.sqlite", at_time=0.0)
+    ledger = SqlLedger.open_to_read(tmp_path / "copy.sqlite")
+    assert [each.moved_kl for each in ledger.read(PolicyProvenance)] == [None]
     ledger.close()
 
 
@@ -331,6 +342,10 @@ def first(lines: list[dict[str, Any]], kind: str) -> dict[str, Any]:
         (
             lambda lines: first(lines, "policy_version").update(version=-1),
             "version: want 0 or more, got -1",
+        ),
+        (
+            lambda lines: first(lines, "policy_version").update(moved_kl=-0.5),
+            "moved_kl: want 0 or more, got -0.5",
         ),
         (lambda lines: lines.__delitem__(slice(1, None)), "holds no queries"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -22,11 +23,12 @@ from label_queue.ledger.tables import STREAMS, metadata
 from label_queue.ledger_place import LedgerPlace
 from protocol.cord import Pulled
 from protocol.errors import InputError, SchemaMismatch
-from protocol.labels import Assignment, ComparisonQuery, LabelEvent
+from protocol.labels import Assignment, ComparisonQuery, LabelEvent, PolicyProvenance
 from tests.support.labels import (
     make_assignment,
     make_cord_event,
     make_event,
+    make_provenance,
     make_query,
     make_role_change,
 )
@@ -173,6 +175,26 @@ def test_an_older_ledger_is_brought_up_to_date(
     for statement in (*statements, "UPDATE run SET schema_version = 7"):
         with pytest.raises(ledger_store.refusal, match="append-only"):
             ledger_store.execute(statement)
+
+
+@pytest.mark.parametrize("first", [2, 3])
+def test_policy_versions_of_older_ledgers_do_not_say_how_far_they_came(
+    ledger_store: LedgerStore, first: int
+) -> None:
+    """Version 1 had none. What records say is no part of the tables' version."""
+    older, newer = make_provenance(1), make_provenance(2, moved_kl=0.75)
+    stream = STREAMS[PolicyProvenance]
+    row = stream.row(older, 1)
+    body = json.loads(str(row["body"]))
+    assert body.pop("moved_kl", "") is None
+    with connected(ledger_store) as connection:
+        upgrade(connection, None, first)
+        connection.execute(insert(stream.table), [{**row, "body": json.dumps(body)}])
+        connection.exec_driver_sql(f"INSERT INTO run VALUES ('run-1', {first})")
+    ledger = SqlLedger.open(ledger_store.place, "run-1")
+    ledger.write([newer])
+    assert ledger.read(PolicyProvenance) == [older, newer]
+    ledger.close()
 
 
 def test_an_older_ledger_is_read_without_changing_it(ledger_store: LedgerStore) -> None:
