@@ -23,6 +23,7 @@ all, against a reward that is given; only the schedule and what it asks for diff
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
 """A share of a whole, neither nothing nor all of it."""
 ErrorRate = Annotated[float, Field(gt=0, lt=0.5)]
+Nats = Annotated[float, Field(gt=0, le=1e9)]
 CountOrZero = Annotated[int, Field(ge=0, le=1_000_000_000)]
 """A count that may be 0."""
 
@@ -287,6 +288,9 @@ class LabelsConfig(Settings):
     """An order is placed anew when neither it nor any other has been answered for so long."""
     query_expiry_s: Seconds = 3600.0
     """An unclaimed query's life; it also ends after one refit interval of newer labels."""
+    query_expiry_nats: Nats = 1.0
+    """How far the policy may move on, in nats a response, until an unclaimed query of an older
+    version ends; 1e9 is never."""
     when_starved: Literal["wait", "slow", "continue"] = "wait"
     """What the learner does when labels fall behind l(n): wait; wait for half of those after the
     first N₀ alone, so that it trains on at twice the pace that labels allow; or train on with what

@@ -77,7 +77,11 @@ class LabelState:
         self._settle = settle
         self._num_applied = 0
         self.board = QueryBoard(
-            initial=schedule.initial, interval=schedule.interval, find=find_queries
+            initial=schedule.initial,
+            interval=schedule.interval,
+            expiry_nats=config.query_expiry_nats,
+            moved_since=self.moved_since,
+            find=find_queries,
         )
         self.history = LabelHistory(self.board.queries, config.quality)
         self.terms = LeaseTerms(config.lease)
@@ -213,6 +217,17 @@ class LabelState:
     def judges(self) -> set[str]:
         """Who judges, and never labels to train. Not to be changed."""
         return self.board.judged.judges
+
+    def moved_since(self, version: int) -> float:
+        """Return how far the policy has moved on since a version, nats a response.
+
+        It is the difference of their `PolicyVersion.moved_kl`; 0 where one of them says nothing, as
+        in older ledgers, or is not known yet.
+        """
+        then, now = self.policies.get(version), self.policies.get(self.policy_version)
+        if then is None or now is None or then.moved_kl is None or now.moved_kl is None:
+            return 0.0
+        return now.moved_kl - then.moved_kl
 
     @property
     def num_labelers(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from label_queue.folds.judged import JudgedQueries
 from label_queue.folds.open_query import Lease, OpenQuery
@@ -37,12 +37,18 @@ class QueryBoard:
         *,
         initial: int,
         interval: float,
+        expiry_nats: float = math.inf,
+        moved_since: Callable[[int], float] = lambda version: 0.0,
         find: Finder[ComparisonQuery] | None = None,
     ) -> None:
-        """Let unclaimed queries end after `interval` newer labels, the first `initial` not counted.
+        """Let unclaimed queries end as labels come and the policy moves on.
 
-        An interval of 0 stands for never. `find` finds queries that are not in memory; None: all
-        are.
+        Args:
+            initial: Labels that age no query, the first to come.
+            interval: Newer labels after which a query ends; 0: never.
+            expiry_nats: How far the policy may move on from a query until it ends.
+            moved_since: Returns how far it has moved since a version, nats; 0 where nobody knows.
+            find: Finds queries that are not in memory; None: all are.
         """
         self.queries: Shelf[ComparisonQuery] = Shelf(
             None if find is None else sharing(find), sort=lambda query: query.purpose
@@ -58,6 +64,8 @@ class QueryBoard:
         """Answers asked for and not yet given."""
         self._initial = initial
         self._interval = interval
+        self._expiry_nats = expiry_nats
+        self._moved_since = moved_since
         self._unfilled: dict[str, int] = {}
         """Answers that queries still want by the ledger alone, however old they are."""
         self._open: dict[str, OpenQuery] = {}
@@ -289,8 +297,8 @@ class QueryBoard:
         """End the queries that grew old unclaimed; return how many answers will not come.
 
         `labels` is how many had come by now: people should judge the present policy, so one
-        refit interval of newer labels ends a query as time does. What is on lease stays until
-        it is answered or let go.
+        refit interval of newer labels ends a query as time does, and so does a policy that has
+        moved too far on. What is on lease stays until it is answered or let go.
         """
         aged = list(self._aged(now, labels))
         expired = 0
@@ -308,12 +316,23 @@ class QueryBoard:
         return self._open.get(query_id) or self._on_top.get(query_id)
 
     def _aged(self, now: float, labels: int) -> Iterator[OpenQuery]:
+        may_be_old = True
         for entry in self._open.values():
-            newer = max(labels, self._initial) - max(entry.query.labels_before, self._initial)
-            if entry.query.expires_at > now and not 0 < self._interval <= newer:
-                # Oldest first: those that follow are younger in both ways.
-                return
-            yield entry
+            # Oldest first: those that follow one that is not old are younger in both ways. Which
+            # version of the policy wrote them is another order: of two drafts the one begun later
+            # may be done first.
+            may_be_old = may_be_old and self._is_old(entry.query, now, labels)
+            if may_be_old or self._is_left_behind(entry.query):
+                yield entry
+
+    def _is_old(self, query: ComparisonQuery, now: float, labels: int) -> bool:
+        newer = max(labels, self._initial) - max(query.labels_before, self._initial)
+        return query.expires_at <= now or 0 < self._interval <= newer
+
+    def _is_left_behind(self, query: ComparisonQuery) -> bool:
+        """Whether the policy has moved too far on; ρ's responses to validate by are none of its."""
+        newest = max(each.policy_version for each in query.candidates)
+        return self._moved_since(newest) > self._expiry_nats
 
 
 def _running(own: dict[str, Lease], now: float) -> list[Lease]:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+
+import pytest
 
 from label_queue.folds.board import QueryBoard
 from label_queue.folds.open_query import Lease
@@ -8,8 +11,20 @@ from protocol.labels import ComparisonQuery
 from tests.support.labels import make_assignment, make_event, make_query
 
 
-def make_board(*queries: ComparisonQuery, interval: float = 0.0) -> QueryBoard:
-    board = QueryBoard(initial=10, interval=interval)
+def make_board(
+    *queries: ComparisonQuery,
+    interval: float = 0.0,
+    expiry_nats: float = 1.0,
+    moved: Mapping[int, float] | None = None,
+) -> QueryBoard:
+    """A board by whose policy so many nats were moved since each version; 0 since others."""
+    known = {} if moved is None else moved
+    board = QueryBoard(
+        initial=10,
+        interval=interval,
+        expiry_nats=expiry_nats,
+        moved_since=lambda version: known.get(version, 0.0),
+    )
     for query in queries:
         board.add_query(query)
     return board
@@ -145,6 +160,54 @@ def test_unclaimed_queries_expire_after_one_refit_interval_of_newer_labels() -> 
     assert board.expire(1_000.0, labels=18) == 1
     assert board.expire(1_000.0, labels=22) == 0
     assert board.expire(1_000.0, labels=23) == 1
+
+
+@pytest.mark.parametrize(("moved", "expired"), [(0.9, 0), (1.0, 0), (1.1, 1)])
+def test_unclaimed_queries_expire_once_the_policy_has_moved_too_far_on(
+    moved: float, expired: int
+) -> None:
+    board = make_board(make_query(0, versions=(1,) * 4), moved={1: moved})
+    assert board.expire(1_000.0, labels=0) == expired
+    assert board.open_slots == 1 - expired
+
+
+def test_of_responses_by_several_versions_the_newest_says_how_far_the_policy_has_moved() -> None:
+    """So it is with ρ's beside the policy's, in a query for validation."""
+    validation = make_query(0, versions=(0, 0, 3, 2), purpose="validation")
+    board = make_board(validation, moved={0: 9.0, 2: 1.1, 3: 1.0})
+    assert board.expire(1_000.0, labels=0) == 0
+
+
+def test_a_query_of_an_older_policy_may_come_after_one_of_a_newer() -> None:
+    newer, older = make_query(0, versions=(2,) * 4), make_query(1, versions=(1,) * 4)
+    board = make_board(newer, older, moved={1: 1.5, 2: 0.5})
+    assert board.expire(1_000.0, labels=0) == 1
+    assert [query.query_id for query in board.open_queries()] == ["q0"]
+
+
+def test_gold_and_repeats_do_not_grow_old() -> None:
+    gold = make_query(0, purpose="gold")
+    repeat = make_query(1, purpose="repeat", repeat_of="q9")
+    board = make_board(gold, repeat, moved={1: 9.0})
+    for query in (gold, repeat):
+        board.add_assignment(make_assignment(query, lease_until=1_600.0))
+    assert board.expire(1_600.0, labels=0) == 0
+    assert picked(board, "ann", now=1_600.0) == "q0"
+
+
+def test_what_judges_are_asked_does_not_end_as_the_policy_moves_on() -> None:
+    board = make_board(make_query(0, versions=(0, 0, 1, 1), purpose="validation"), moved={1: 9.0})
+    board.appoint("dot")
+    assert board.expire(1_000.0, labels=0) == 1
+    assert (picked(board, "ann"), picked(board, "dot")) == (None, "q0")
+
+
+def test_what_is_leased_stays_however_far_the_policy_has_moved() -> None:
+    query = make_query()
+    board = make_board(query, moved={1: 9.0})
+    board.add_assignment(make_assignment(query, "ann", lease_until=1_600.0))
+    assert board.expire(1_599.0, labels=0) == 0
+    assert board.expire(1_600.0, labels=0) == 1
 
 
 def test_what_is_leased_stays_and_what_is_half_answered_gives_up_the_rest() -> None:
