@@ -122,6 +122,22 @@ async def test_an_answer_given_while_the_server_is_away_is_kept_and_sent_once(
         assert [answer.choice for answer in await people.answered(1)] == ["a0-1"]
 
 
+async def test_leases_that_ran_out_while_somebody_read_leave_the_task_that_is_read(
+    firefox: Firefox, people: FakePeopleQueue, url: str
+) -> None:
+    people.waiting = [make_task(number) for number in range(3)]
+    await enter(firefox, url, people)
+    await showing(firefox, "a0:0")
+    await people.given_out(3)
+    people.given_to_others = {"a0", "a1"}
+    await firefox.run("document.dispatchEvent(new Event('visibilitychange'))")  # a laptop opened
+    await people.renewed("a2")
+    await showing(firefox, "a0:0")
+    await firefox.press("1", "Enter")
+    await showing(firefox, "a2:0")
+    assert [answer.assignment_id for answer in await people.answered(1)] == ["a0"]
+
+
 async def test_what_two_tabs_answer_counts_once_and_the_later_is_told(
     firefox: Firefox, people: FakePeopleQueue, url: str
 ) -> None:
