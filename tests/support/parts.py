@@ -149,7 +149,7 @@ class FakeLearner:
         """Of the versions that `keep` kept: episodes, what was restored to make them, and how far
         the policy had moved."""
         self._moved = {0: 0.0}
-        """How far the policy had moved at each version."""
+        """How far the policy had moved at each version that was made here."""
         self._episodes = 0
         self._restored_from: int | None = None
         self._last: tuple[int, StepReport] | None = None
@@ -169,7 +169,7 @@ class FakeLearner:
             self.newest += 1
             self._episodes = batch.episodes_before + len(batch.rollouts)
             self._restored_from = None
-            self._moved[self.newest] = self._moved[self.newest - 1] + STEP_KL
+            self._moved[self.newest] = self._way_to(self.newest - 1) + STEP_KL
             metrics = {"policy/loss": 0.5, "policy/step_kl": STEP_KL}
             report = StepReport(policy=self._announced(), metrics=metrics)
             self._last = (batch.step, report)
@@ -181,7 +181,7 @@ class FakeLearner:
     async def keep(self) -> int:
         async with self._turn:
             self._at_work("keeps")
-            moved = self._moved[self.newest]
+            moved = self._way_to(self.newest)
             self.kept[self.newest] = (self._episodes, self._restored_from, moved)
             if self._root is not None:
                 self._keep_below(self._root)
@@ -223,8 +223,8 @@ class FakeLearner:
             self.restored.append(version)
             self.newest += 1
             self._last, self._restored_from = None, version
-            left = self._moved[self.newest - 1]
-            self._moved[self.newest] = left + abs(left - self._moved.get(version, 0.0))
+            left = self._way_to(self.newest - 1)
+            self._moved[self.newest] = left + abs(left - self._way_to(version))
             policy = self._announced()
             self._last_restore = ((version, self.newest - 1), policy)
             return policy
@@ -251,18 +251,22 @@ class FakeLearner:
         position = {
             "episodes": self._episodes,
             "restored_from": self._restored_from,
-            "moved_kl": self._moved[self.newest],
+            "moved_kl": self._way_to(self.newest),
         }
         if file.exists() and json.loads(file.read_text()) != position:
             raise VersionError(f"policy version {self.newest} was kept before: {file.parent}")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(position))
 
+    def _way_to(self, version: int) -> float:
+        """How far it had moved at a version; of one that a test begins with, by its number."""
+        return self._moved.get(version, version * STEP_KL)
+
     def _announced(self) -> PolicyVersion:
         return replace(
             make_policy(self.newest, self._episodes),
             restored_from=self._restored_from,
-            moved_kl=self._moved[self.newest],
+            moved_kl=self._way_to(self.newest),
         )
 
     def _at_work(self, what: str) -> None:
