@@ -119,10 +119,6 @@ class FakePeopleQueue(PeopleSide):
         """Wait until so many tasks were given out: a page asks ahead while it shows another."""
         await self._until(lambda: len(self.given) >= count)
 
-    async def renewed(self, assignment_id: str) -> None:
-        """Wait until a task's lease was asked to be renewed, which its page does in their order."""
-        await self._until(lambda: assignment_id in self.heartbeats)
-
     async def _until(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S):
             while not holds():
@@ -184,7 +180,6 @@ class FakePeopleQueue(PeopleSide):
     async def heartbeat(self, labeler_id: str, assignment_id: str) -> Renewal:
         self._own(labeler_id, assignment_id)
         self.heartbeats.append(assignment_id)
-        self.change.set()
         is_held = assignment_id not in self.given_to_others
         return Renewal(lease_until=time.time() + 600.0 * is_held, is_held=is_held)
 
