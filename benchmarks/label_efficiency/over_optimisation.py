@@ -29,6 +29,9 @@ from matplotlib import pyplot
 LEAST_KL = 0.25
 """Nats; below it the form says nothing, and noise is all there is."""
 
+TITLES = {"offline": "all labels before the first step", "online": "labels while the policy trains"}
+"""What each mode is called above its panel."""
+
 SCORES = {"gold": "-", "score": ":"}
 """The hidden score and the learned one, each with its line."""
 
@@ -100,9 +103,10 @@ def draw(groups: Groups, path: Path) -> None:
             panel.plot(along, form(along, *fitted(distance, gain)), line, color=colour)
             if score == "gold":
                 name = f"{budget:,} labels"
-                panel.plot(distance, gain, ".", color=colour, markersize=2, alpha=0.4, label=name)
+                panel.plot(distance, gain, ".", color=colour, markersize=5, alpha=0.5, label=name)
     for arm, panel in panel_of.items():
-        panel.set(title=arm, xlabel="√KL (nats)", ylabel="gain: gold (–), learned score (··)")
+        panel.set(title=TITLES[FREE[arm].mode], xlabel="√KL (nats a response)")
+        panel.set_ylabel("gain over ρ: gold (–), learned score (··)")
         panel.legend()
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
