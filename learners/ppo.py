@@ -320,7 +320,7 @@ class PPOLearner:
         """Take epochs × minibatches optimizer steps; return what they tell."""
         lr = self._ppo.lr_after(batch.episodes_before, self._total_episodes)
         taken = self._num_steps * self._ppo.epochs * self._ppo.minibatches
-        sums = StepSums(self._engine, self._ppo)
+        sums = StepSums(self._engine, self._ppo, has_text=self._pretraining.is_trained_on)
         for rows in minibatches(len(responses.scores), self._ppo, self._seed, self._num_steps):
             minibatch = rows.to(self._engine.device)
             told = self._accumulate(minibatch, responses, targets, taken)

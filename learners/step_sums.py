@@ -29,12 +29,13 @@ class StepSums:
 
     Args:
         engine: Whose ranks share the minibatches.
-        ppo: How many optimizer steps there will be, and whether text is trained on beside them.
+        ppo: How many optimizer steps there will be.
+        has_text: Whether text is trained on beside the responses.
     """
 
-    def __init__(self, engine: Engine, ppo: PPOConfig) -> None:
+    def __init__(self, engine: Engine, ppo: PPOConfig, *, has_text: bool) -> None:
         self._engine = engine
-        self._has_text = ppo.ptx.coefficient > 0
+        self._has_text = has_text
         self._minibatches = ppo.minibatches
         self._num_steps = ppo.epochs * ppo.minibatches
         self._num_added = 0
