@@ -1,7 +1,7 @@
 /**
  * What was not finished when the page went away, by a refresh or by the choice of another language,
- * or when the session ended. It is kept in the tab's own storage, and goes on where the server still holds the task for this
- * labeler.
+ * or when the session ended. It is kept in the tab's own storage, and goes on where the server still
+ * holds the task for this labeler.
  */
 
 import { Answer } from "./answer.js";
