@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,6 +19,9 @@ from tests.support.firefox import NAMES, Firefox, find_firefox
 from tests.support.needed import needed
 from tests.support.page_server import serve_people
 from tests.support.tasks import make_task
+
+LAPTOP_OPENED = "document.dispatchEvent(new Event('visibilitychange'))"
+"""What a page hears once somebody looks at it again."""
 
 # The driver knocks at Firefox until it opens, and leaves it to Python to close what it knocked by.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -51,6 +53,23 @@ async def enter(
 async def showing(firefox: Firefox, task: str) -> None:
     """Wait until a task is on the page, e.g. "a1:0"."""
     await firefox.has(f'#task[data-showing="{task}"]')
+
+
+async def hold_three(firefox: Firefox, people: FakePeopleQueue, url: str) -> None:
+    """Have somebody come in who holds three tasks, the first of them on the page."""
+    people.waiting = [make_task(number) for number in range(3)]
+    await enter(firefox, url, people)
+    await showing(firefox, "a0:0")
+    await people.given_out(3)
+
+
+async def hold_three_of_a_server_that_goes(firefox: Firefox, people: FakePeopleQueue) -> int:
+    """Have somebody hold three tasks, and the server go away; return its port."""
+    async with serve_people(people) as url:
+        await hold_three(firefox, people, url)
+    port = urlsplit(url).port
+    assert port is not None
+    return port
 
 
 async def test_a_labeler_works_by_keys(firefox: Firefox, people: FakePeopleQueue, url: str) -> None:
@@ -104,18 +123,11 @@ async def test_words_are_marked_with_the_mouse_and_a_pair_is_chosen(
 async def test_an_answer_given_while_the_server_is_away_is_kept_and_sent_once(
     firefox: Firefox, people: FakePeopleQueue
 ) -> None:
-    people.waiting = [make_task(number) for number in range(3)]
-    async with AsyncExitStack() as away:
-        url = await away.enter_async_context(serve_people(people))
-        await enter(firefox, url, people)
-        await showing(firefox, "a0:0")
-        await people.given_out(3)
+    port = await hold_three_of_a_server_that_goes(firefox, people)
     await firefox.press("2", "Enter")
     await showing(firefox, "a1:0")
     await firefox.shows("#saved", "1 answer is kept here")
     assert people.submissions == []
-    port = urlsplit(url).port
-    assert port is not None
     async with serve_people(people, port=port):
         await firefox.reload()  # a laptop that was closed: the session is there, and the answer
         await showing(firefox, "a1:0")
@@ -126,15 +138,10 @@ async def test_an_answer_given_while_the_server_is_away_is_kept_and_sent_once(
 async def test_leases_that_ran_out_while_somebody_read_leave_the_task_that_is_read(
     firefox: Firefox, people: FakePeopleQueue, url: str
 ) -> None:
-    people.waiting = [make_task(number) for number in range(3)]
-    await enter(firefox, url, people)
-    await showing(firefox, "a0:0")
-    await people.given_out(3)
+    await hold_three(firefox, people, url)
     people.given_to_others = {"a0", "a1"}
     while "a2" not in people.heartbeats:  # it may be on its way to the page yet
-        await firefox.run(
-            "document.dispatchEvent(new Event('visibilitychange'))"
-        )  # a laptop opened
+        await firefox.run(LAPTOP_OPENED)
         await asyncio.sleep(0.1)
     await showing(firefox, "a0:0")
     await firefox.press("1", "Enter")
@@ -168,18 +175,11 @@ async def test_what_two_tabs_answer_counts_once_and_the_later_is_told(
 async def test_a_session_that_ended_keeps_the_answer_for_the_next(
     firefox: Firefox, people: FakePeopleQueue
 ) -> None:
-    people.waiting = [make_task(number) for number in range(3)]
-    async with AsyncExitStack() as away:
-        url = await away.enter_async_context(serve_people(people))
-        await enter(firefox, url, people)
-        await showing(firefox, "a0:0")
-        await people.given_out(3)
+    port = await hold_three_of_a_server_that_goes(firefox, people)
     await people.owner.revoke("ann", "lost laptop")
     await firefox.press("3", "Enter")  # before the page can have heard of it
     await firefox.shows("#saved", "1 answer is kept here")
-    port = urlsplit(url).port
-    assert port is not None
-    async with serve_people(people, port=port):
+    async with serve_people(people, port=port) as url:
         await firefox.shows("main", "Your session has ended")
         assert people.submissions == []
         await enter(firefox, url, people)

@@ -25,6 +25,7 @@ from cluster.starting.resumption import (
 )
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import NotFinite
+from protocol.fits import RewardVersion
 from reward_service.retention import newest_bundle, withdraw_bundle
 from tests.support.present import present
 from tests.support.reward import write_reward_versions
@@ -113,9 +114,7 @@ def test_a_reward_that_nobody_was_told_of_is_no_served_one(tmp_path: Path) -> No
     model = save_tiny_model(tmp_path / "model")
     made = write_reward_versions(run.folder.rewards.resolve(), model, 3)
     assert rewards(run.lose_a_part()) == (None, [1, 2, 3])
-    ledger = SqlLedger.open(run.folder.ledger, run.folder.run_id)
-    ledger.write([made[0]])
-    ledger.close()
+    tell_of(run, made[0])
     assert rewards(run.lose_a_part()) == (1, [2, 3])
     withdraw_bundle(Path(made[2].path), NotFinite("it scores NaN"))
     assert rewards(run.lose_a_part()) == (1, [2])
@@ -133,13 +132,18 @@ def test_a_reward_that_nobody_was_told_of_and_that_is_damaged_is_made_again(
     run.keep(0)
     root = run.folder.rewards.resolve()
     made = write_reward_versions(root, save_tiny_model(tmp_path / "model"), 4)
-    ledger = SqlLedger.open(run.folder.ledger, run.folder.run_id)
-    ledger.write([made[0]])
-    ledger.close()
+    tell_of(run, made[0])
     (Path(made[damaged - 1].path) / "manifest.json").write_text("{")
     for _ in range(2):
         assert rewards(run.lose_a_part()) == (1, offered)
     assert newest_bundle(root) == root / f"v{next_from:06d}"
+
+
+def tell_of(run: Run, version: RewardVersion) -> None:
+    """Write in a run's ledger that every replica serves a version."""
+    ledger = SqlLedger.open(run.folder.ledger, run.folder.run_id)
+    ledger.write([version])
+    ledger.close()
 
 
 def rewards(resumption: Resumption | None) -> tuple[int | None, list[int]]:

@@ -9,19 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from label_queue.queue import LabelQueue
-from protocol.distinct import is_comparison
 from protocol.errors import InputError, NotFinite
-from protocol.labels import PolicyProvenance, QueryDraft
+from protocol.labels import QueryDraft
 from tests.support.cord import release_shown
-from tests.support.labels import (
-    ManualClock,
-    count_purposes,
-    make_config,
-    make_draft,
-    make_drafts,
-    make_provenance,
-    make_reward,
-)
+from tests.support.labels import ManualClock, make_config, make_draft, make_drafts, make_reward
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.messages import make_policy, make_request, make_rollout
 from tests.unit.label_queue.conftest import MakeQueue
@@ -244,59 +235,6 @@ async def test_refuses_log_probabilities_that_are_none(queue: LabelQueue) -> Non
         )
 
 
-async def test_expired_queries_are_replaced(queue: LabelQueue, clock: ManualClock) -> None:
-    await answer_orders(queue)
-    clock.now += 3_600.0
-    assert sum(await answer_orders(queue)) == 14
-    assert (await queue.policy_loop.stats())["labels/outstanding"] == 14
-
-
-async def told(queue: LabelQueue, version: int, moved_kl: float) -> None:
-    """Say that there is a policy version, so far from ρ. l(0) stays as it is."""
-    policy = replace(make_policy(version), moved_kl=moved_kl)
-    await queue.policy_loop.set_progress(0, policy)
-
-
-async def test_queries_are_replaced_once_the_policy_has_moved_on_from_them(
-    make_queue: MakeQueue, ledger: MemoryLedger
-) -> None:
-    queue = make_queue(make_config(query_expiry_nats=0.5))
-    await told(queue, 1, 3.0)
-    await answer_orders(queue, version=1)
-    held = await queue.people.next_task("ann", 0.0)
-    assert held is not None
-    await told(queue, 2, 3.5)
-    assert await answer_orders(queue, version=2) == []
-    await told(queue, 3, 3.75)
-    assert sum(await answer_orders(queue, version=3)) == 13
-    assert (await queue.policy_loop.stats())["labels/outstanding"] == 14
-    # A query that has ended is no other on a queue that starts again.
-    again = make_queue(make_config(query_expiry_nats=0.5))
-    assert await again.policy_loop.next_orders(0.0) == []
-    assert again.state.board.open_slots == 14
-    assert [each.moved_kl for each in ledger.read(PolicyProvenance)] == [0.0, 3.0, 3.5, 3.75]
-
-
-async def test_versions_that_do_not_say_how_far_they_came_end_no_query(
-    make_queue: MakeQueue, ledger: MemoryLedger
-) -> None:
-    ledger.write([make_provenance(version) for version in range(3)])
-    queue = make_queue()
-    await answer_orders(queue, version=1)
-    await told(queue, 3, 7.0)
-    assert await answer_orders(queue, version=3) == []
-    ledger.write([make_provenance(4)])
-    assert make_queue().state.moved_since(3) == 0.0
-
-
-async def test_a_version_that_the_queue_was_not_told_of_yet_is_taken_for_the_newest(
-    queue: LabelQueue,
-) -> None:
-    await told(queue, 1, 7.0)
-    await answer_orders(queue, version=2)
-    assert await queue.policy_loop.next_orders(0.0) == []
-
-
 async def test_answers_without_a_preference_are_asked_for_anew(queue: LabelQueue) -> None:
     await answer_orders(queue)
     await label(queue, 2, outcome="skip")
@@ -339,75 +277,6 @@ async def test_overlap_is_never_given_to_more_labelers_than_there_are(
     await answer_orders(queue)
     wanted = {query.num_wanted for query in ledger.queries() if query.purpose == "overlap"}
     assert wanted == {2}
-
-
-async def test_validation_sets_two_responses_of_the_policy_beside_two_of_the_reference(
-    make_queue: MakeQueue, ledger: MemoryLedger
-) -> None:
-    queue = make_queue(make_config(validation_share=0.5))
-    await queue.policy_loop.add_reference(reference_rollouts(3, per_prompt=3))
-    [only_train] = await queue.policy_loop.next_orders(0.0)
-    assert only_train.purpose == "train"  # π is still ρ
-    await queue.policy_loop.offer(only_train.order_id, make_drafts(only_train)[:2])
-    await queue.policy_loop.set_progress(1, make_policy(1))
-    orders = {order.purpose: order for order in await queue.policy_loop.next_orders(0.0)}
-    # Of 12 lacking, 5 and 7 would even the two out; the pool has three prompts at a time.
-    assert count_purposes(list(orders.values())) == {"train": 5, "validation": 3}
-    order = orders["validation"]
-    assert order.num_candidates == 2
-    assert [prompt.prompt_id for prompt in order.prompts] == ["p-0", "p-1", "p-2"]
-    assert await queue.policy_loop.offer(order.order_id, make_drafts(order, version=1)) == 3
-    query = ledger.queries()[-1]
-    assert sorted(candidate.policy_version for candidate in query.candidates) == [0, 0, 1, 1]
-    assert len({candidate.candidate_id for candidate in query.candidates}) == 4
-
-
-async def test_validation_by_pairs_sets_one_of_each_policy_side_by_side(
-    make_queue: MakeQueue, ledger: MemoryLedger
-) -> None:
-    queue = make_queue(make_config(kind="pair", num_candidates=2, validation_share=0.5))
-    reference = reference_rollouts(3, per_prompt=1)
-    await queue.policy_loop.add_reference(reference)
-    await queue.policy_loop.set_progress(1, make_policy(1))
-    order = {order.purpose: order for order in await queue.policy_loop.next_orders(0.0)}[
-        "validation"
-    ]
-    drafts = make_drafts(order, version=1)
-    [only] = drafts[2].rollouts
-    alike = replace(only, text=reference[2].text)
-    drafts[2] = replace(drafts[2], rollouts=(alike,))
-    assert await queue.policy_loop.offer(order.order_id, drafts) == 2
-    for query in ledger.queries():
-        assert sorted(candidate.policy_version for candidate in query.candidates) == [0, 1]
-
-
-async def test_validation_shows_no_response_of_the_reference_that_the_policy_gave_too(
-    make_queue: MakeQueue, ledger: MemoryLedger
-) -> None:
-    queue = make_queue(make_config(validation_share=0.5))
-    reference = reference_rollouts(2, per_prompt=3)
-    await queue.policy_loop.add_reference(reference)
-    await queue.policy_loop.set_progress(1, make_policy(1))
-    order = {order.purpose: order for order in await queue.policy_loop.next_orders(0.0)}[
-        "validation"
-    ]
-    drafts = make_drafts(order, version=1)
-
-    def repeating(draft: QueryDraft, count: int) -> QueryDraft:
-        """π says what ρ said, in `count` of its two responses."""
-        said = [each for each in reference if each.prompt == draft.prompt]
-        repeated = (
-            replace(mine, text=other.text, token_ids=other.token_ids)
-            for mine, other in zip(draft.rollouts[:count], said, strict=False)
-        )
-        return replace(draft, rollouts=(*repeated, *draft.rollouts[count:]))
-
-    # Of three responses of ρ, the first draft leaves two to compare with and the second one.
-    drafts = [repeating(drafts[0], 1), repeating(drafts[1], 2)]
-    assert await queue.policy_loop.offer(order.order_id, drafts) == 1
-    [query] = [query for query in ledger.queries() if query.purpose == "validation"]
-    assert is_comparison(query.candidates)
-    assert sorted(candidate.policy_version for candidate in query.candidates) == [0, 0, 1, 1]
 
 
 async def test_a_reference_policy_that_always_says_the_same_is_told_of(

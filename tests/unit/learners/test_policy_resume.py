@@ -12,6 +12,7 @@ from learners.config import PolicyConfig
 from learners.ppo import PPOLearner
 from learners.weights import SharedMemoryPublisher
 from protocol.errors import VersionError
+from protocol.messages import PolicyVersion
 from tests.support import learner_inputs as inputs
 from tests.support.plain_engine import PlainEngine
 from tests.support.present import present
@@ -104,18 +105,18 @@ def test_the_way_goes_on_from_where_it_was_kept(desk: Desk) -> None:
 
 
 def test_a_checkpoint_of_before_the_way_was_kept_begins_one(desk: Desk) -> None:
-    desk.learner_at_2()
-    manifest = desk.policies / "v000002" / "manifest.json"
-    content = json.loads(manifest.read_text())
-    del content["position"]["moved_kl"]
-    manifest.write_text(json.dumps(content))
-    assert present(desk.learner().resume(2)).moved_kl == 0
+    assert resumed_without(desk, "moved_kl").moved_kl == 0
 
 
 def test_a_checkpoint_of_before_is_of_a_version_that_no_rollback_made(desk: Desk) -> None:
+    assert resumed_without(desk, "restored_from").restored_from is None
+
+
+def resumed_without(desk: Desk, field: str) -> PolicyVersion:
+    """Resume a checkpoint whose position does not say something yet."""
     desk.learner_at_2()
     manifest = desk.policies / "v000002" / "manifest.json"
     content = json.loads(manifest.read_text())
-    del content["position"]["restored_from"]
+    del content["position"][field]
     manifest.write_text(json.dumps(content))
-    assert present(desk.learner().resume(2)).restored_from is None
+    return present(desk.learner().resume(2))
