@@ -16,7 +16,7 @@ from tests.browser.conftest import Visitor
 from tests.support.fake_people_queue import FakePeopleQueue
 from tests.support.oidc_provider import CLIENT_SECRET, served_provider
 from tests.support.page_server import serve
-from tests.support.served_intake import free_port
+from tests.support.ports import free_port
 
 
 async def test_somebody_signs_in_at_a_provider_and_leaves(

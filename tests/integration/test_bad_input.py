@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cluster.cli import main
+from tests.support.ports import free_port
 from tests.support.run_process import run_arguments, save_chat_model, save_inputs
 
 # Checks that need no Ray come before it starts: these tests are quick, and so is the answer.
@@ -65,9 +66,7 @@ def listener() -> Iterator[socket.socket]:
 @pytest.fixture
 def closed_port() -> int:
     """Return a port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
+    return free_port()
 
 
 def test_a_config_that_is_not_there(folder: Path) -> None:

@@ -21,6 +21,7 @@ from tests.support.beside import events_written
 from tests.support.label_queue_contract import fill
 from tests.support.labels import make_config
 from tests.support.patience import PATIENCE_S
+from tests.support.ports import free_port
 from tests.support.recorded_label_studio import (
     PROJECT,
     TOKEN,
@@ -29,7 +30,7 @@ from tests.support.recorded_label_studio import (
     deleted_hook,
     pick,
 )
-from tests.support.served_intake import free_port, served_intake
+from tests.support.served_intake import served_intake
 
 SECRET = "a secret header"
 ENVIRONMENT = {"LS_TOKEN": TOKEN, "LS_HOOK": SECRET, "NO_PROXY": "127.0.0.1"}

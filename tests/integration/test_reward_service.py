@@ -7,7 +7,6 @@ not matter.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from protocol.remote import Remote
 from reward_service.client import RewardClient
 from reward_service.config import RewardServiceConfig
 from tests.support.patience import PATIENCE_S
+from tests.support.ports import free_port
 from tests.support.reward import make_reward_model, make_reward_version
 from tests.support.reward_service_contract import RewardServiceContract
 
@@ -101,9 +101,7 @@ def service(
 
     from reward_service.shell import build_reward_app, connect, start_announcer
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     announcer = start_announcer("reward-announcer", CONFIG)
     app = build_reward_app(

@@ -30,8 +30,9 @@ from tests.support.labels import make_config
 from tests.support.outside_provider import SECRET_ENV, OutsideProvider, outside_provider
 from tests.support.page_server import serve
 from tests.support.patience import PATIENCE_S
+from tests.support.ports import free_port
 from tests.support.proxies import Place, found, proxy
-from tests.support.served_intake import free_port, served_intake
+from tests.support.served_intake import served_intake
 from tests.unit.label_queue.labeling import answer_orders
 
 ANN = "ann@example.org"

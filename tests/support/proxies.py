@@ -10,7 +10,6 @@ import asyncio
 import datetime
 import os
 import shutil
-import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -25,6 +24,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.support.needed import needed
 from tests.support.patience import PATIENCE_S
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "label.example.org"
@@ -64,7 +64,7 @@ class Place:
     def free(cls, folder: Path, prefix: str = PATH) -> Place:
         """Return one at free ports, with a certificate for NAME in its folder."""
         make_certificate(folder)
-        return cls(folder=folder, prefix=prefix, tls_port=_free_port(), plain_port=_free_port())
+        return cls(folder=folder, prefix=prefix, tls_port=free_port(), plain_port=free_port())
 
     @property
     def origin(self) -> str:
@@ -196,8 +196,10 @@ async def proxy(name: str, place: Place, run_port: int) -> AsyncIterator[None]:
         )
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while not await _listens(place.tls_port):
-                assert process.returncode is None, log.read_text()
+            # Caddy opens them one after the other, in any order.
+            for port in (place.tls_port, place.plain_port):
+                while not await _listens(port):
+                    assert process.returncode is None, log.read_text()
         yield
     finally:
         with suppress(ProcessLookupError):
@@ -222,9 +224,3 @@ def _changed(path: str, changes: dict[str, str]) -> str:
         assert old in text, f"{path} has no {old!r}"
         text = text.replace(old, new)
     return text
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port

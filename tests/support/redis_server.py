@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.support.patience import PATIENCE_S
+from tests.support.ports import free_port
 
 MISSING = "no redis-server on PATH; `apt-get install redis-server` gives one"
 PAUSE_S = 0.02
@@ -25,13 +25,6 @@ def find_redis() -> Path | None:
     """Return the server's program, if there is one."""
     found = shutil.which("redis-server")
     return None if found is None else Path(found)
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class RedisServer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +11,7 @@ from label_queue.config import IntakeConfig
 from label_queue.intake.public_address import Site
 from label_queue.intake.shell import INTAKE_OPTIONS, IntakeShell
 from protocol.remote import Remote, spawn
-
-HOST = "127.0.0.1"
+from tests.support.ports import HOST, free_port
 
 
 @dataclass(frozen=True)
@@ -56,10 +54,3 @@ def served_intake(
         ray.get(intake.send(IntakeShell.stop))
     finally:
         ray.kill(intake.handle)
-
-
-def free_port() -> int:
-    """Return a port that nobody has."""
-    with socket.create_server((HOST, 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port

@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 from label_queue.connectors.redis_stream import RedisConnector
 from label_queue.ledger.records import DeadLetter
 from protocol.errors import ConfigError, MissingError
+from tests.support.ports import free_port
 from tests.support.proxies import make_certificate
-from tests.support.redis_server import RedisServer, free_port, redis_server
+from tests.support.redis_server import RedisServer, redis_server
 from tests.support.stream_contract import StreamContract, answer
 from tests.support.streams import NewReader, RedisStream, Stream, StreamReader
 
