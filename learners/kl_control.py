@@ -18,8 +18,21 @@ class KLController:
 
     @property
     def coefficient(self) -> float:
-        """β for the next step."""
+        """What the steps so far have made of β: that of a batch whose KL is on target."""
         return self._coefficient
+
+    def for_batch(self, kl: float) -> float:
+        """Return the β that a batch pays: β·(1 + proportional·e), e = clip(KL/target − 1, ±1).
+
+        The proportional term of Stooke et al. (2020), "Responsive Safety in Reinforcement Learning
+        by PID Lagrangian Methods", §4, where `update` is the integral one. It follows the KL at
+        once and holds nothing, so a run that is resumed has it too.
+
+        Args:
+            kl: As in `update`, of this batch.
+        """
+        error = min(max(kl / self._config.target - 1.0, -1.0), 1.0)
+        return self._coefficient * (1.0 + self._config.proportional * error)
 
     def restore(self, coefficient: float) -> None:
         """Go back to where the coefficient stood."""

@@ -32,7 +32,13 @@ from learners.parting import Parting
 from learners.passes import cut_into_passes
 from learners.policy_model import PolicyModel
 from learners.policy_weights import PolicyWeights
-from learners.ppo_metrics import check_finite, kl_metrics, reward_metrics, staleness_metrics
+from learners.ppo_metrics import (
+    check_finite,
+    kl_metrics,
+    measured_kl,
+    reward_metrics,
+    staleness_metrics,
+)
 from learners.pretraining import Pass, Pretraining, PretrainingBlocks
 from learners.reference import BaseUnderAdapters, FrozenCopy, Reference
 from learners.step_sums import StepSums
@@ -172,8 +178,11 @@ class PPOLearner:
         pays_marks = self._ppo.mark_coefficient > 0
         responses = collate(batch.rollouts, needs_marks=pays_marks).to(self._engine.device)
         evaluation = evaluate(responses, self._engine, self._reference, self._micro_batch_size)
-        targets = make_targets(responses, evaluation, self._ppo, self._kl.coefficient)
-        metrics = self._metrics(batch, responses, evaluation)
+        kl = measured_kl(responses, evaluation.reference_logprobs)
+        beta = self._kl.for_batch(float(kl.mean()))
+        targets = make_targets(responses, evaluation, self._ppo, beta)
+        metrics = kl_metrics(kl, beta, self._kl_target)
+        metrics |= self._metrics(batch, responses, evaluation)
         metrics |= self._optimize(batch, responses, targets)
         metrics |= self._pretraining.metrics()
         check_finite(metrics)
@@ -372,11 +381,8 @@ class PPOLearner:
     def _metrics(
         self, batch: ExperienceBatch, responses: Responses, evaluation: Evaluation
     ) -> dict[str, float]:
-        """Return what is known before the weights move."""
+        """Return what else is known before the weights move."""
         return {
-            **kl_metrics(
-                responses, evaluation.reference_logprobs, self._kl.coefficient, self._kl_target
-            ),
             **reward_metrics(batch, self._ppo.mark_coefficient),
             **staleness_metrics(
                 batch,

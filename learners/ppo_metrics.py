@@ -17,10 +17,8 @@ from protocol.errors import NotFinite
 from protocol.messages import ExperienceBatch, ScoredRollout
 
 
-def kl_metrics(
-    responses: Responses, reference_logprobs: Tensor, coefficient: float, target: float
-) -> dict[str, float]:
-    """Return the measured KL(π‖ρ) of a batch, Σ_t (log π − log ρ) in nats, and what it costs.
+def measured_kl(responses: Responses, reference_logprobs: Tensor) -> Tensor:
+    """Return a batch's samples of KL(π‖ρ), Σ_t (log π − log ρ) in nats, [B].
 
     π is the behaviour policy here, as in the rewards: the mean's expectation is never negative only
     for the policy whose samples these are, so the KL that is controlled is the one that is paid.
@@ -28,10 +26,18 @@ def kl_metrics(
     Args:
         responses: The batch as tensors.
         reference_logprobs: [B, T], of ρ.
-        coefficient: β of this step, before the controller moves it.
+    """
+    return (responses.behavior_logprobs - reference_logprobs).sum(dim=1)
+
+
+def kl_metrics(kl: Tensor, coefficient: float, target: float) -> dict[str, float]:
+    """Return what is told of a batch's KL, and what it costs.
+
+    Args:
+        kl: See `measured_kl`, [B].
+        coefficient: The β that the batch pays.
         target: What the controller steers the mean to, nats.
     """
-    kl = (responses.behavior_logprobs - reference_logprobs).sum(dim=1)
     return {
         "kl/reference_mean": float(kl.mean()),
         "kl/reference_max": float(kl.max()),

@@ -30,7 +30,7 @@ from learners.config import LearnerConfig, PolicyConfig, PPOConfig, RewardFitCon
 from learners.fit_steps import FitSteps
 from learners.losses import value_loss
 from learners.ppo import PPOLearner
-from learners.ppo_metrics import kl_metrics
+from learners.ppo_metrics import measured_kl
 from learners.reward_fit import RewardTrainer
 from learners.weights import SharedMemoryPublisher
 from protocol.errors import NotFinite, ProbeMismatch
@@ -145,11 +145,10 @@ async def test_a_penalty_that_pays_for_kl_runs_away(
 async def test_a_kl_measured_the_wrong_way_round_is_negative(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def flipped(*args: Any) -> dict[str, float]:
-        metrics = kl_metrics(*args)
-        return {**metrics, "kl/reference_mean": -metrics["kl/reference_mean"]}
+    def flipped(*args: Any) -> Tensor:
+        return -measured_kl(*args)
 
-    monkeypatch.setattr("learners.ppo.kl_metrics", flipped)
+    monkeypatch.setattr("learners.ppo.measured_kl", flipped)
     steps, guards = await make_run().run(30)
     assert guards == ["kl_sign"]
     assert steps <= 10

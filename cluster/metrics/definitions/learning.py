@@ -112,7 +112,7 @@ KL = section(
             "Population standard deviation of the same: how sure the mean is, which a guard on its "
             "sign must know.",
         ),
-        "coefficient": ("1/nat", "β of this step, before the controller moves it."),
+        "coefficient": ("1/nat", "β that this step's batch pays, before its KL moves the next's."),
         "target": ("nats", "What the controller steers the mean to."),
     },
 )

@@ -37,6 +37,39 @@ def test_fixed_coefficient_stays() -> None:
     assert kl.coefficient == 0.1
 
 
+@pytest.mark.parametrize(
+    ("measured", "share"),
+    [(6.0, 0.0), (6.6, 0.1), (3.0, -0.5), (12.0, 1.0), (60.0, 1.0), (-9.0, -1.0)],
+)
+def test_a_batch_pays_by_its_own_error_and_leaves_nothing_behind(
+    measured: float, share: float
+) -> None:
+    kl = controller(proportional=0.8)
+    assert kl.for_batch(measured) == pytest.approx(0.1 * (1 + 0.8 * share))
+    assert kl.coefficient == 0.1
+    assert controller().for_batch(measured) == 0.1  # Ziegler et al. have no such term
+
+
+def test_with_both_terms_the_kl_overshoots_less_and_settles_at_the_target() -> None:
+    """A policy whose KL follows 1/β slowly, as it does over some steps of PPO."""
+    beyond = {}
+    for proportional in (0.0, 0.8):
+        kl = controller(coefficient=0.05, horizon_episodes=1280, proportional=proportional)
+        measured, seen = 0.0, []
+        for _ in range(300):
+            measured += 0.1 * (0.6 / kl.for_batch(measured) - measured)
+            kl.update(measured, episodes=128)
+            seen.append(measured)
+        assert seen[-1] == pytest.approx(6.0, rel=0.05)
+        beyond[proportional] = max(seen)
+    assert beyond[0.8] - 6.0 < 0.5 * (beyond[0.0] - 6.0)
+
+
+def test_what_is_fixed_has_no_term_that_moves_it() -> None:
+    with pytest.raises(ValueError, match="proportional moves β, which is fixed"):
+        KLConfig(kind="fixed", proportional=0.5)
+
+
 @pytest.mark.parametrize(("batch", "horizon"), [(512, 100), (512, 102), (128, 20)])
 def test_a_batch_that_could_turn_it_negative_is_refused(batch: int, horizon: int) -> None:
     with pytest.raises(

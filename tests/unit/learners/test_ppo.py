@@ -222,6 +222,21 @@ def test_the_penalty_is_of_the_kl_that_moves_the_coefficient(learner: PPOLearner
     assert learner._kl.coefficient == pytest.approx(moved)
 
 
+def test_a_batch_far_from_the_target_pays_by_its_own_kl(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kl = inputs.KL.model_copy(update={"proportional": 0.5, "target": 1.5})
+    learner = make(model_folder, tmp_path, monkeypatch, kl=kl)
+    plain = PlainPPO(model_folder, inputs.PPO, inputs.TOTAL_EPISODES, inputs.SEED)
+    batch = inputs.experience_batch(0)
+    metrics = present(learner.step(batch)).metrics
+    error = min(max(metrics["kl/reference_mean"] / kl.target - 1, -1.0), 1.0)
+    assert error > 0.5
+    assert metrics["kl/coefficient"] == pytest.approx(kl.coefficient * (1 + 0.5 * error))
+    for name, value in plain.step(batch, metrics["kl/coefficient"]).items():
+        assert metrics[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+
+
 @proves("policy/entropy", "policy/approx_kl", "policy/step_kl", "policy/clip_fraction")
 @pytest.mark.parametrize("objective", ["decoupled", "naive"])
 def test_the_update_is_measured_from_where_it_started(

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from learners.collate import Responses, collate
-from learners.ppo_metrics import kl_metrics, reward_metrics, staleness_metrics
+from learners.ppo_metrics import kl_metrics, measured_kl, reward_metrics, staleness_metrics
 from protocol.messages import ExperienceBatch, Score, ScoredRollout
 from tests.support.messages import make_request, make_rollout
 from tests.support.metric_proofs import proves
@@ -65,7 +65,7 @@ def responses() -> Responses:
     "reward/kl_penalty",
 )
 def test_the_kl_that_is_paid_is_the_one_that_is_controlled(responses: Responses) -> None:
-    found = kl_metrics(responses, REFERENCE, coefficient=0.2, target=6.0)
+    found = kl_metrics(measured_kl(responses, REFERENCE), coefficient=0.2, target=6.0)
     # Of what sampled: (1 + 0.5), (0 + 1), (−0.5 − 0.5).
     assert found == {
         "kl/reference_mean": pytest.approx(0.5),
