@@ -13,7 +13,10 @@ from label_queue.folds.history import LabelHistory
 from label_queue.folds.training import states_preference
 from label_queue.quality.gold_tasks import AskMoment, gold_showing, is_template, repetition
 from protocol.distinct import is_comparison
-from protocol.labels import Assignment, ComparisonQuery
+from protocol.labels import Assignment, ComparisonQuery, Submitted
+
+NUM_DRAWS = 32
+"""Of somebody's answers, before all of them are gone through."""
 
 
 class TaskMixer:
@@ -110,17 +113,24 @@ class TaskMixer:
 
     def _past_of(self, labeler_id: str) -> ComparisonQuery | None:
         """Return a query of their own to ask again: answered a while ago, and asked once so far."""
-        shown = self._shown[labeler_id]
         submits = self._history.submits_of(labeler_id)
-        fit = [
-            event.query_id
-            for event in submits[: max(0, len(submits) - self._config.repeat_after)]
-            if states_preference(self._history.latest(event.label_id))
-            and event.query_id not in self._board.again
-            and not shown[event.query_id]
-        ]
+        old = range(len(submits) - self._config.repeat_after)
+
+        def fits(event: Submitted) -> bool:
+            return (
+                states_preference(self._history.latest(event.label_id))
+                and event.query_id not in self._board.again
+                and event.query_id not in self._shown[labeler_id]
+            )
+
+        # Nearly all of them fit, and of somebody's thousands of answers few are to be looked at.
+        drawn = (submits[self._rng.choice(old)] for _ in range(min(len(old), NUM_DRAWS)))
+        event = next(filter(fits, drawn), None)
+        if event is None:
+            fit = [submits[place] for place in old if fits(submits[place])]
+            event = self._rng.choice(fit) if fit else None
         # Only what is chosen is read: the others may still be the ledger's text.
-        chosen = self._board.queries[self._rng.choice(fit)] if fit else None
+        chosen = None if event is None else self._board.queries[event.query_id]
         return chosen if chosen is not None and is_comparison(chosen.candidates) else None
 
     def _look_for_templates(self) -> None:

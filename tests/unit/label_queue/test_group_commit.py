@@ -66,6 +66,21 @@ async def test_others_run_while_a_large_group_is_taken_in(
     await commits.close()
 
 
+async def test_others_run_while_many_writers_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "ACKNOWLEDGED_AT_ONCE", 2)
+    ledger = SlowLedger()
+    ledger.go_on.set()
+    commits = GroupCommit(ledger, lambda _: None)
+    writers, seen = [asyncio.create_task(commits.write([event])) for event in EVENTS], set[int]()
+    while not all(writer.done() for writer in writers):
+        seen.add(sum(writer.done() for writer in writers))
+        await asyncio.sleep(0)
+    assert ledger.sizes == [6]
+    assert {2, 4} <= seen <= {0, 2, 4}
+    assert [writer.result() for writer in writers] == [[event] for event in ledger.events()]
+    await commits.close()
+
+
 async def test_a_writer_that_was_cancelled_loses_nothing() -> None:
     ledger, applied = SlowLedger(), list[Record]()
     commits = GroupCommit(ledger, applied.append)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from label_queue.config import GoldConfig, LabelsConfig, QualityConfig
+from label_queue.folds.training import states_preference
+from label_queue.labeling import mixing
 from label_queue.labeling.mixing import draw_order
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
 from label_queue.labeling.tasks import Task
@@ -19,7 +21,7 @@ from label_queue.queue import LabelQueue
 from protocol.distinct import is_comparison
 from protocol.errors import InputError
 from protocol.fits import RewardVersion
-from protocol.labels import ComparisonQuery
+from protocol.labels import ComparisonQuery, LabelEvent
 from tests.support.labels import (
     ManualClock,
     make_assignment,
@@ -273,6 +275,42 @@ async def test_repeats_are_own_queries_in_another_order_once_each(
         assert repeat.repeat_of is not None
         assert places[repeat.query_id] - places[repeat.repeat_of] > 10
         assert orders[repeat.query_id] == orders[repeat.repeat_of][::-1]
+
+
+@pytest.mark.parametrize("num_preferences", [400, 1])
+async def test_of_hundreds_of_answers_few_are_looked_at_for_a_repeat_and_one_that_fits_is_found(
+    make_queue: MakeQueue,
+    ledger: MemoryLedger,
+    monkeypatch: pytest.MonkeyPatch,
+    num_preferences: int,
+) -> None:
+    for number in range(400):
+        query = make_query(number)
+        is_skip = number >= num_preferences
+        event = make_event(query, outcome="skip", choice=None) if is_skip else make_event(query)
+        ledger.write([query, make_assignment(query), replace(event, seq=0)])
+    state = make_queue(config_with()).state
+    looked_at: list[LabelEvent | None] = []
+
+    def states(event: LabelEvent | None) -> bool:
+        looked_at.append(event)
+        return states_preference(event)
+
+    monkeypatch.setattr(mixing, "states_preference", states)
+    config = QualityConfig(
+        gold=GoldConfig(share_first=0.0, share=0.0), repeat_share=0.99, repeat_after=5
+    )
+    mixer = mixing.TaskMixer(
+        state.board, state.history, config, rng=random.Random(1), new_id=lambda: "again"
+    )
+    found = [mixer.draw("ann", 1.0, {}) for _ in range(20)]
+    asked = [query.repeat_of for query in found if query is not None]
+    assert len(asked) >= 18
+    if num_preferences == 1:
+        assert set(asked) == {make_query(0).query_id}
+    else:
+        assert len(set(asked)) > 15
+        assert len(looked_at) == len(asked)
 
 
 async def test_a_bad_gold_file_ends_the_start(
