@@ -28,6 +28,13 @@ class Received:
     body: Any
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    """On a busy machine more than the usual five connect before the first is taken; the kernel
+    lets the others try again seconds later."""
+
+
 class RecordedTool:
     """Base of the recorded tools; `answer` is what they say."""
 
@@ -38,7 +45,7 @@ class RecordedTool:
         self.connections: list[socket.socket] = []
         self._answered = threading.Condition()
         self._port = 0
-        self._server: ThreadingHTTPServer | None = None
+        self._server: _Server | None = None
 
     def answer(self, request: Received) -> tuple[int, Any]:
         """Return status and JSON body."""
@@ -79,8 +86,7 @@ class RecordedTool:
             def log_message(self, format: str, *args: object) -> None:
                 return
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", self._port), Handler)
         self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 

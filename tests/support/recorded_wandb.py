@@ -71,6 +71,8 @@ class RecordedWandb(RecordedArtifacts):
         self.silent = threading.Event()
         """While it is set, nothing is answered before the tests end."""
         self.awake = threading.Event()
+        self._one_by_one = threading.Lock()
+        """Held while something is stored: several requests come at once."""
 
     def environment(self) -> dict[str, str]:
         """Return what leads wandb here, and nowhere else."""
@@ -100,7 +102,8 @@ class RecordedWandb(RecordedArtifacts):
             given = request.body.get("variables") or {}
             if self.refuses_artifacts and _is_of_an_artifact(given):
                 return 400, {"errors": [{"message": "no artifacts here"}]}
-            return 200, {"data": answer(given)}
+            with self._one_by_one:
+                return 200, {"data": answer(given)}
         if request.path.endswith("/file_stream"):
             self._stream(self.runs[request.path.split("/")[-2]], request.body)
             return 200, {}
