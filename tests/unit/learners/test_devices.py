@@ -33,16 +33,10 @@ from tests.support import learner_inputs as inputs
 from tests.support.plain_engine import PlainEngine
 from tests.support.present import digest_of, present
 from tests.support.second_device import SECOND, Strayed, is_second, second_device
-from tests.support.tiny_model import save_tiny_model
 
 
 class EngineElsewhere(PlainEngine):
     device = SECOND
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("policy"))
 
 
 @pytest.fixture(params=[PlainEngine, EngineElsewhere], ids=["cpu", "elsewhere"])

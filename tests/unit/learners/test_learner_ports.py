@@ -18,12 +18,6 @@ from tests.support.one_rank import OneRankLearner, OneRankTrainer
 from tests.support.plain_engine import PlainEngine
 from tests.support.present import present
 from tests.support.reward_trainer_contract import OwnRewardTrainerContract
-from tests.support.tiny_model import save_tiny_model
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("policy"))
 
 
 class TestPPOLearner(LearnerContract, of=PPOLearner):

@@ -31,7 +31,6 @@ from tests.support.messages import weights_path
 from tests.support.plain_engine import PlainEngine
 from tests.support.present import present
 from tests.support.reward import make_reward_model, make_reward_version
-from tests.support.tiny_model import save_tiny_model
 
 LORA = LoRAConfig(rank=4, alpha=8.0)
 ARCHITECTURES = ("gpt2", "llama tied", "llama untied", "qwen2", "gpt-neox")
@@ -41,11 +40,6 @@ IDS = torch.arange(3, 35).view(2, 16)
 @pytest.fixture(autouse=True)
 def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("learners.ppo.Engine", PlainEngine)
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("policy"))
 
 
 def make(

@@ -18,7 +18,6 @@ from reward_service.retention import newest_bundle
 from tests.support import learner_inputs as inputs
 from tests.support.plain_engine import PlainEngine
 from tests.support.present import present
-from tests.support.tiny_model import save_tiny_model
 
 MODEL = inputs.REWARD_MODEL.model_copy(update={"lora": LoRAConfig(rank=3, alpha=6.0)})
 FIT = inputs.REWARD_FIT.model_copy(update={"lr": 1e-2, "warm_lr": 5e-3})
@@ -30,11 +29,6 @@ WARM_AGAIN = inputs.fit_request("warm", count=6, first=9)
 @pytest.fixture(autouse=True)
 def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("learners.reward_fit.Engine", PlainEngine)
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("policy"))
 
 
 def make(model_folder: Path, root: Path, **changes: Any) -> RewardTrainer:

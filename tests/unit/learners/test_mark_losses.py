@@ -28,12 +28,6 @@ from tests.support.marked_labels import (
 from tests.support.metric_proofs import proves
 from tests.support.plain_engine import PlainEngine
 from tests.support.present import present
-from tests.support.tiny_model import save_tiny_model
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("policy"))
 
 
 @pytest.fixture

@@ -17,12 +17,6 @@ from reward_service.lazy_tensors import LazyTensors
 from reward_service.pretrained import load_causal_model
 from tests.support.messages import make_score
 from tests.support.present import present
-from tests.support.tiny_model import save_tiny_model
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("policy"))
 
 
 def scored(prompt: tuple[int, ...], response: tuple[int, ...], temperature: float) -> ScoredRollout:

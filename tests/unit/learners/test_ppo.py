@@ -13,53 +13,16 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from learners.config import KLConfig, PolicyConfig, PPOConfig
-from learners.losses import value_loss
+from learners.config import KLConfig
 from learners.ppo import PPOLearner
-from learners.pretraining import PretrainingBlocks
-from learners.weights import SharedMemoryPublisher
-from protocol.errors import ConfigError, DiskFull, MissingError, NotFinite, VersionError
+from protocol.errors import ConfigError, NotFinite, VersionError
 from protocol.messages import ExperienceBatch, Score
 from tests.support import learner_inputs as inputs
 from tests.support.messages import weights_path
 from tests.support.metric_proofs import proves
-from tests.support.plain_engine import PlainEngine
 from tests.support.plain_learners import PlainPPO
-from tests.support.present import digest_of, present
-from tests.support.tiny_model import save_tiny_model
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("policy"))
-
-
-@pytest.fixture
-def learner(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PPOLearner:
-    return make(model_folder, tmp_path, monkeypatch)
-
-
-def make(
-    model_folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    kl: KLConfig = inputs.KL,
-    pretraining: PretrainingBlocks | None = None,
-    **changes: object,
-) -> PPOLearner:
-    monkeypatch.setattr("learners.ppo.Engine", PlainEngine)
-    return PPOLearner(
-        policy=PolicyConfig(path=str(model_folder)),
-        ppo=PPOConfig(**{**inputs.PPO.model_dump(), **changes}),
-        kl=kl,
-        learner=inputs.engine_config(1, 0),
-        checkpoint_root=tmp_path / "policy",
-        total_episodes=inputs.TOTAL_EPISODES,
-        probe_token_ids=inputs.PROBE,
-        publisher=SharedMemoryPublisher(tmp_path / "weights"),
-        seed=inputs.SEED,
-        pretraining=pretraining,
-    )
+from tests.support.policy_learner import policy_learner
+from tests.support.present import present
 
 
 def on_policy(learner: PPOLearner, batch: ExperienceBatch) -> ExperienceBatch:
@@ -226,7 +189,7 @@ def test_a_batch_far_from_the_target_pays_by_its_own_kl(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kl = inputs.KL.model_copy(update={"proportional": 0.5, "target": 1.5})
-    learner = make(model_folder, tmp_path, monkeypatch, kl=kl)
+    learner = policy_learner(model_folder, tmp_path, monkeypatch, kl=kl)
     plain = PlainPPO(model_folder, inputs.PPO, inputs.TOTAL_EPISODES, inputs.SEED)
     batch = inputs.experience_batch(0)
     metrics = present(learner.step(batch)).metrics
@@ -245,11 +208,11 @@ def test_the_update_is_measured_from_where_it_started(
     """Two optimizer steps: the first finds π_θ = π_prox, the second what the first made of it."""
     settings: dict[str, Any] = {"objective": objective, "minibatches": 1}
     batch = inputs.experience_batch(0)
-    once = make(model_folder, tmp_path / "1", monkeypatch, **settings, epochs=1)
+    once = policy_learner(model_folder, tmp_path / "1", monkeypatch, **settings, epochs=1)
     before, entropy = by_token(once, batch)
     once.step(batch)
     after, _ = by_token(once, batch)
-    twice = make(model_folder, tmp_path / "2", monkeypatch, **settings, epochs=2)
+    twice = policy_learner(model_folder, tmp_path / "2", monkeypatch, **settings, epochs=2)
     report = twice.step(batch)
     assert report is not None
     metrics = report.metrics
@@ -309,7 +272,7 @@ def test_it_learns_what_is_rewarded(
     objective: str,
 ) -> None:
     """Reward the responses that begin with an even token; their probability rises."""
-    learner = make(
+    learner = policy_learner(
         model_folder,
         tmp_path,
         monkeypatch,
@@ -357,133 +320,3 @@ def test_a_saved_policy_loads_whole(learner: PPOLearner, tmp_path: Path) -> None
     assert all(saved.state_dict()[name].equal(tensor) for name, tensor in own.items())
     assert "lm_head.weight" in load_file(tmp_path / "policy" / "v000001" / "model.safetensors")
     assert AutoTokenizer.from_pretrained(tmp_path / "policy" / "v000001").eos_token == "<eos>"
-
-
-def test_a_checkpoint_comes_before_every_new_reward_and_every_tenth_step(
-    learner: PPOLearner,
-) -> None:
-    rewards = [1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2]
-    for step, reward in enumerate(rewards):
-        batch = inputs.experience_batch(step)
-        learner.step(replace(batch, reward_version=reward, episodes_before=0))
-    # 0 is ρ, 2 is the last that reward 2 did not train, 10 is the tenth.
-    assert learner.checkpoints() == (0, 2, 10)
-
-
-def test_after_a_restore_the_same_batches_give_the_same_weights(learner: PPOLearner) -> None:
-    reports = [learner.step(inputs.experience_batch(step)) for step in range(2)]
-    kl = learner._kl.coefficient
-    restored = learner.restore(0)
-    assert restored is not None
-    assert (restored.version, restored.restored_from, restored.episodes) == (3, 0, 32)
-    assert (restored.reward_version, restored.learned_through) == (0, 0)
-    assert learner._kl.coefficient == inputs.KL.coefficient
-    # The step's number rises; what it trains on, and the rate, are those of the first time.
-    again = [learner.step(replace(inputs.experience_batch(s), step=s + 3)) for s in range(2)]
-    for first, second in zip(reports, again, strict=True):
-        assert first is not None
-        assert second is not None
-        assert second.policy.version == first.policy.version + 3
-        assert digest_of(second.policy.weights) == digest_of(first.policy.weights)
-        assert second.policy.restored_from is None
-    assert learner._kl.coefficient == kl
-
-
-def test_the_way_is_that_of_all_steps_and_back(learner: PPOLearner) -> None:
-    learner.step(inputs.experience_batch(0))
-    learner.keep()
-    for step in range(1, 3):
-        learner.step(inputs.experience_batch(step))
-    left = learner._moved_kl
-    first = learner._checkpoints.read(1).position.moved_kl
-    back = present(learner.restore(1))
-    assert 0 < first < left
-    assert back.moved_kl == left + (left - first)
-    # What was restored lies behind, and what was left is as far ahead as it was.
-    forth = present(learner.step(replace(inputs.experience_batch(1), step=4)))
-    assert forth.policy.moved_kl == back.moved_kl + forth.metrics["policy/step_kl"]
-
-
-def test_a_step_that_was_broken_off_moved_nothing(
-    learner: PPOLearner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    moved = present(learner.step(inputs.experience_batch(0))).policy.moved_kl
-    learner.keep()
-    with monkeypatch.context() as patch:
-        patch.setattr(learner, "announce", no_room)
-        with pytest.raises(DiskFull):
-            learner.step(inputs.experience_batch(1))
-    assert present(learner.restore(1)).moved_kl == moved
-
-
-def no_room() -> None:
-    raise DiskFull("no room")
-
-
-def test_a_step_from_before_a_restore_is_refused(learner: PPOLearner) -> None:
-    learner.step(inputs.experience_batch(0))
-    learner.restore(0)
-    with pytest.raises(VersionError, match="step 0 came after step 1"):
-        learner.step(inputs.experience_batch(0))
-
-
-def test_a_version_without_a_checkpoint_is_missing_and_changes_nothing(learner: PPOLearner) -> None:
-    learner.step(inputs.experience_batch(0))
-    with pytest.raises(MissingError, match="no checkpoint of policy version 1: there are 0"):
-        learner.restore(1)
-    report = learner.step(inputs.experience_batch(1))
-    assert report is not None
-    assert report.policy.version == 2
-
-
-def spoil(monkeypatch: pytest.MonkeyPatch, at_call: int) -> None:
-    """Make the value loss of one micro-batch NaN."""
-    calls = iter(range(10_000))
-
-    def spoiled(*args: Any) -> torch.Tensor:
-        return value_loss(*args) * (torch.nan if next(calls) == at_call else 1.0)
-
-    monkeypatch.setattr("learners.ppo.value_loss", spoiled)
-
-
-@pytest.mark.parametrize("at_call", [0, 1, 5])
-def test_after_a_step_broken_off_by_nan_a_restore_leaves_nothing_of_it(
-    learner: PPOLearner,
-    model_folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    at_call: int,
-) -> None:
-    """Call 1 has gradients of call 0 beside it; call 5 is past an optimizer step."""
-    spoil(monkeypatch, at_call)
-    with pytest.raises(NotFinite, match="loss on rank 0 is nan"):
-        learner.step(inputs.experience_batch(0))
-    restored = learner.restore(0)
-    assert restored is not None
-    assert (restored.version, restored.restored_from, restored.episodes) == (1, 0, 0)
-    again = learner.step(replace(inputs.experience_batch(0), step=1))
-    clean = make(model_folder, tmp_path / "clean", monkeypatch).step(inputs.experience_batch(0))
-    assert again is not None
-    assert clean is not None
-    assert digest_of(again.policy.weights) == digest_of(clean.policy.weights)
-
-
-def test_a_version_that_gives_its_probe_no_number_is_not_published(
-    learner: PPOLearner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The last optimizer step of all is the one that spoils the weights."""
-    step = PlainEngine.step
-    engine: Any = learner._engine
-
-    def spoiling(self: PlainEngine, lr: float) -> float:
-        norm = step(self, lr)
-        if self.num_steps == inputs.PPO.epochs * inputs.PPO.minibatches:
-            next(iter(self.module.parameters())).data.fill_(torch.nan)
-        return norm
-
-    monkeypatch.setattr(type(engine), "step", spoiling)
-    with pytest.raises(NotFinite, match="policy version 1 gives its probe"):
-        learner.step(inputs.experience_batch(0))
-    restored = learner.restore(0)
-    assert restored is not None
-    assert (restored.version, restored.restored_from) == (1, 0)

@@ -16,15 +16,8 @@ from protocol.errors import BundleCorrupt, ConfigError, MissingError
 from tests.support import learner_inputs as inputs
 from tests.support.metric_proofs import proves
 from tests.support.plain_learners import PlainPPO
+from tests.support.policy_learner import policy_learner
 from tests.support.present import digest_of, present
-from tests.support.tiny_model import save_tiny_model
-from tests.unit.learners.test_ppo import make
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("policy"))
-
 
 MIX: dict[str, Any] = {"ptx": inputs.WITH_TEXT.ptx, "pretraining": inputs.pretraining()}
 
@@ -50,7 +43,7 @@ def test_the_block_at_a_position_is_the_same_however_it_is_come_to(
 def test_losses_and_norm_are_those_of_plain_ppo_with_text(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learner = make(model_folder, tmp_path, monkeypatch, **MIX)
+    learner = policy_learner(model_folder, tmp_path, monkeypatch, **MIX)
     text = inputs.pretraining()
     plain = PlainPPO(
         model_folder,
@@ -79,7 +72,7 @@ def test_the_larger_the_coefficient_the_less_the_policy_loses_on_the_text_itself
     for coefficient in (0.0, 1.0, 100.0):
         ptx = PtxConfig(coefficient=coefficient)
         place = tmp_path / str(coefficient)
-        learner = make(model_folder, place, monkeypatch, ptx=ptx, pretraining=text)
+        learner = policy_learner(model_folder, place, monkeypatch, ptx=ptx, pretraining=text)
         report = present(learner.step(inputs.experience_batch(0)))
         assert ("policy/ptx_loss" in report.metrics) == (coefficient > 0)
         losses.append(report.metrics["policy/pretraining_loss"])
@@ -89,8 +82,10 @@ def test_the_larger_the_coefficient_the_less_the_policy_loses_on_the_text_itself
 def test_to_measure_changes_no_step(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = make(model_folder, tmp_path / "1", monkeypatch)
-    measured = make(model_folder, tmp_path / "2", monkeypatch, pretraining=inputs.pretraining())
+    plain = policy_learner(model_folder, tmp_path / "1", monkeypatch)
+    measured = policy_learner(
+        model_folder, tmp_path / "2", monkeypatch, pretraining=inputs.pretraining()
+    )
     one, other = (present(each.step(inputs.experience_batch(0))) for each in (plain, measured))
     assert digest_of(one.policy.weights) == digest_of(other.policy.weights)
     more = {"policy/pretraining_loss", "policy/alignment_tax"}
@@ -100,7 +95,7 @@ def test_to_measure_changes_no_step(
 def test_after_a_restore_the_same_batches_bring_the_same_blocks(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learner = make(model_folder, tmp_path, monkeypatch, **MIX)
+    learner = policy_learner(model_folder, tmp_path, monkeypatch, **MIX)
     reports = [present(learner.step(inputs.experience_batch(step))) for step in range(2)]
     learner.restore(0)
     for step, first in enumerate(reports):
@@ -113,11 +108,11 @@ def test_after_a_restore_the_same_batches_bring_the_same_blocks(
 def test_another_learner_goes_on_with_the_blocks_that_come_next(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = make(model_folder, tmp_path, monkeypatch, **MIX)
+    first = policy_learner(model_folder, tmp_path, monkeypatch, **MIX)
     first.step(inputs.experience_batch(0))
     first.keep()
     wanted = present(first.step(inputs.experience_batch(1)))
-    second = make(model_folder, tmp_path, monkeypatch, **MIX)
+    second = policy_learner(model_folder, tmp_path, monkeypatch, **MIX)
     second.resume(1)
     went_on = present(second.step(inputs.experience_batch(1)))
     assert digest_of(went_on.policy.weights) == digest_of(wanted.policy.weights)
@@ -127,7 +122,7 @@ def test_another_learner_goes_on_with_the_blocks_that_come_next(
 def test_no_pass_has_more_blocks_than_a_micro_batch(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learner = make(model_folder, tmp_path, monkeypatch, **MIX)
+    learner = policy_learner(model_folder, tmp_path, monkeypatch, **MIX)
     sizes: list[int] = []
     learner._engine.module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     learner.step(inputs.experience_batch(0))
@@ -137,7 +132,7 @@ def test_no_pass_has_more_blocks_than_a_micro_batch(
 def test_a_separate_critic_is_run_over_one_token_of_a_pass_over_text(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learner = make(model_folder, tmp_path, monkeypatch, critic="separate", **MIX)
+    learner = policy_learner(model_folder, tmp_path, monkeypatch, critic="separate", **MIX)
     tokens = {"policy": 0, "critic": 0}
     model = learner._engine.module
     for name, trunk in (("policy", model.language_model.base_model), ("critic", model.critic)):
@@ -171,7 +166,7 @@ def test_to_train_on_text_there_must_be_some(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match=r"no \[pretraining\] text"):
-        make(model_folder, tmp_path, monkeypatch, ptx=inputs.WITH_TEXT.ptx)
+        policy_learner(model_folder, tmp_path, monkeypatch, ptx=inputs.WITH_TEXT.ptx)
 
 
 @pytest.mark.parametrize("coefficient", [-1.0, float("nan"), float("inf")])

@@ -20,17 +20,11 @@ from tests.support import learner_inputs as inputs
 from tests.support.metric_proofs import proves
 from tests.support.plain_engine import PlainEngine
 from tests.support.plain_learners import PlainReward
-from tests.support.tiny_model import save_tiny_model
 
 STILL = RewardFitConfig(
     lr=1e-12, warm_lr=1e-12, batch_size=4, warm_batch_size=4, seed=inputs.SEED, bootstrap=False
 )
 NUM_HEADS = 2
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("policy"))
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from protocol.folders import FoldersHere
 from reward_service.reward_model import RewardModel
 from tests.support import learner_inputs as inputs
 from tests.support.threaded_ranks import WORLD_SIZE, ThreadedEngine, ThreadedRanks, told
-from tests.support.tiny_model import save_tiny_model
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -75,11 +74,6 @@ class Trainers:
 @pytest.fixture
 def disk() -> Disk:
     return Disk()
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("policy"))
 
 
 @pytest.fixture

@@ -18,17 +18,11 @@ from reward_service.retention import bundle_path, newest_bundle, withdraw_bundle
 from tests.support import learner_inputs as inputs
 from tests.support.plain_engine import PlainEngine
 from tests.support.present import present
-from tests.support.tiny_model import save_tiny_model
 
 REFIT = inputs.fit_request(count=8)
 OTHER_REFIT = inputs.fit_request(count=7)
 WARM = inputs.fit_request("warm", count=5, first=8)
 WARM_AGAIN = inputs.fit_request("warm", count=6, first=9)
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("policy"))
 
 
 class Desk:

@@ -21,14 +21,8 @@ from tests.support import learner_inputs as inputs
 from tests.support.messages import weights_path
 from tests.support.plain_engine import PlainEngine
 from tests.support.present import digest_of, present
-from tests.support.tiny_model import save_tiny_model
 
 DECAY = inputs.EMA.decay
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("policy"))
 
 
 def make(
