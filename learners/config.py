@@ -121,16 +121,14 @@ class KLConfig(Settings):
     max_error: float = Field(default=0.2, gt=0, le=1_000)
     """Bound of the KL's relative error, which moves β. [Z]"""
     proportional: float = Field(default=0.0, ge=0, lt=1)
-    """How strongly a batch's own relative error, bound to ±1, scales β for that batch, beside what
-    the errors of all batches before moved it: what only adds up lags, and in short runs the KL
-    swings around its target. [Z: 0, own; the term is Stooke et al.'s (2020)]"""
+    """How strongly a batch's own relative error, bound to ±1, scales the adaptive β for that batch,
+    beside what the errors of all batches before moved it: what only adds up lags, and in short runs
+    the KL swings around its target. [Z: 0, own; the term is Stooke et al.'s (2020)]"""
 
     @model_validator(mode="after")
     def _can_move(self) -> KLConfig:
         if self.kind == "adaptive" and self.coefficient == 0:
             raise ValueError("coefficient 0 stays 0, however it is adapted: set kind = 'fixed'")
-        if self.kind == "fixed" and self.proportional > 0:
-            raise ValueError("proportional moves β, which is fixed: set kind = 'adaptive'")
         return self
 
     def check_batch(self, batch_size: int) -> None:

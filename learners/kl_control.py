@@ -26,11 +26,13 @@ class KLController:
 
         The proportional term of Stooke et al. (2020), "Responsive Safety in Reinforcement Learning
         by PID Lagrangian Methods", §4, where `update` is the integral one. It follows the KL at
-        once and holds nothing, so a run that is resumed has it too.
+        once and holds nothing, so a run that is resumed has it too. A fixed β stays.
 
         Args:
             kl: As in `update`, of this batch.
         """
+        if self._config.kind == "fixed":
+            return self._coefficient
         error = min(max(kl / self._config.target - 1.0, -1.0), 1.0)
         return self._coefficient * (1.0 + self._config.proportional * error)
 

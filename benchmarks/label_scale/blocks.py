@@ -14,7 +14,7 @@ class LongestBlock:
     def __init__(self) -> None:
         self.ms = 0.0
         self.cpu_ms = 0.0
-        """Of the loop's thread: what others take of the machine does not lengthen it."""
+        """The most CPU time of the loop's thread meanwhile, which neighbours do not lengthen."""
 
     async def watch(self) -> None:
         """Look, for ever."""

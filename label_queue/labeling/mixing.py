@@ -16,7 +16,7 @@ from protocol.distinct import is_comparison
 from protocol.labels import Assignment, ComparisonQuery, Submitted
 
 NUM_DRAWS = 32
-"""Of somebody's answers, before all of them are gone through."""
+"""How many of somebody's answers are drawn before all of them are gone through."""
 
 
 class TaskMixer:

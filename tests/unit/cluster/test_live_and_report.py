@@ -199,7 +199,7 @@ async def living(folder: RunFolder) -> AsyncIterator[Life]:
     schedule = LabelSchedule.of(config.labels, num_episodes=128, mode="online")
     clock = ManualClock()
     ledger = SqlLedger.open(folder.ledger, "run-1")
-    queue = LabelQueue(ledger, config.labels, schedule, run_id="run-1", seed=1, clock=clock)
+    queue = LabelQueue(ledger, config.labels, schedule, run_id="run-1", seed=2, clock=clock)
     try:
         yield Life(queue=queue, clock=clock, random=Random(1))
     finally:
