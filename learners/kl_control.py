@@ -25,7 +25,7 @@ class KLController:
         """Return the β that a batch pays: β·(1 + proportional·e), e = clip(KL/target − 1, ±1).
 
         The proportional term of Stooke et al. (2020), "Responsive Safety in Reinforcement Learning
-        by PID Lagrangian Methods", §4, where `update` is the integral one. It follows the KL at
+        by PID Lagrangian Methods", where `update` is the integral one. It follows the KL at
         once and holds nothing, so a run that is resumed has it too. A fixed β stays.
 
         Args:
