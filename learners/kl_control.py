@@ -21,6 +21,11 @@ class KLController:
         """What the steps so far have made of β: that of a batch whose KL is on target."""
         return self._coefficient
 
+    @property
+    def target(self) -> float | None:
+        """KL that it steers to, nats a response; None: β is fixed."""
+        return None if self._config.kind == "fixed" else self._config.target
+
     def for_batch(self, kl: float) -> float:
         """Return the β that a batch pays: β·(1 + proportional·e), e = clip(KL/target − 1, ±1).
 

@@ -94,7 +94,6 @@ class PPOLearner:
         self._publisher = publisher
         self._seed = seed
         self._kl = KLController(kl)
-        self._kl_target = kl.target
         folder = Path(policy.path)
         model = PolicyModel.from_pretrained(folder, ppo, policy.lora, seed, Parting(learner))
         self._saved_config = copy.deepcopy(model.language_model.config)
@@ -181,7 +180,7 @@ class PPOLearner:
         kl = measured_kl(responses, evaluation.reference_logprobs)
         beta = self._kl.for_batch(float(kl.mean()))
         targets = make_targets(responses, evaluation, self._ppo, beta)
-        metrics = kl_metrics(kl, beta, self._kl_target)
+        metrics = kl_metrics(kl, beta, self._kl.target)
         metrics |= self._metrics(batch, responses, evaluation)
         metrics |= self._optimize(batch, responses, targets)
         metrics |= self._pretraining.metrics()

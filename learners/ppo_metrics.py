@@ -30,22 +30,22 @@ def measured_kl(responses: Responses, reference_logprobs: Tensor) -> Tensor:
     return (responses.behavior_logprobs - reference_logprobs).sum(dim=1)
 
 
-def kl_metrics(kl: Tensor, coefficient: float, target: float) -> dict[str, float]:
+def kl_metrics(kl: Tensor, coefficient: float, target: float | None) -> dict[str, float]:
     """Return what is told of a batch's KL, and what it costs.
 
     Args:
         kl: See `measured_kl`, [B].
         coefficient: The β that the batch pays.
-        target: What the controller steers the mean to, nats.
+        target: What the controller steers the mean to, nats; None: β is fixed.
     """
-    return {
+    found = {
         "kl/reference_mean": float(kl.mean()),
         "kl/reference_max": float(kl.max()),
         "kl/reference_std": float(kl.std(correction=0)),
         "kl/coefficient": coefficient,
-        "kl/target": target,
         "reward/kl_penalty": coefficient * float(kl.mean()),
     }
+    return found if target is None else found | {"kl/target": target}
 
 
 def reward_metrics(batch: ExperienceBatch, mark_coefficient: float = 0.0) -> dict[str, float]:

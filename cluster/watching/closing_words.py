@@ -50,6 +50,7 @@ LINES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("gold_base_mean", "gold_final_mean"),
     ),
     ("KL", "{:.1f} nats, target {:.1f}", ("kl_final_mean", "kl_target")),
+    ("KL", "{:.1f} nats", ("kl_final_mean",)),
     (
         "pretraining",
         "loss {:.3f} nats a token before, {:.3f} after",
@@ -65,15 +66,17 @@ LINES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 
 def closing_words(folder: RunFolder, page: Path) -> str:
-    """Return the last lines of a run; what is not known is left out."""
+    """Return the last lines of a run; what is not known is left out, and nothing is told twice."""
     summary = json.loads((folder.report / "summary.json").read_text(encoding="utf-8"))
     if summary.get("peak_memory_bytes") is not None:
         summary["peak_memory_gib"] = summary["peak_memory_bytes"] / 2**30
     lines = [f"{folder.path}: {folder.read_state()['state']}"]
+    told = set[str]()
     for name, form, keys in LINES:
         values = [summary.get(key) for key in keys]
-        if all(value is not None for value in values):
+        if name not in told and all(value is not None for value in values):
             lines.append(f"  {name:<11} {form.format(*values)}")
+            told.add(name)
     lines.append(f"  report      {page}")
     if any(folder.wandb.glob("offline-run-*")):
         lines.append(f"  wandb       wandb sync {shell_word(folder.wandb)}/offline-run-*")

@@ -113,7 +113,11 @@ KL = section(
             "sign must know.",
         ),
         "coefficient": ("1/nat", "β that this step's batch pays, before its KL moves the next's."),
-        "target": ("nats", "What the controller steers the mean to."),
+        "target": (
+            "nats",
+            "What the controller steers the mean to.",
+            "each step, while β is adaptive",
+        ),
     },
 )
 

@@ -81,6 +81,11 @@ def test_artifacts_are_synced_one_by_one_in_the_order_in_which_they_were_made(
     ]
 
 
+def test_a_kl_that_is_steered_to_no_target_is_told(tmp_path: Path) -> None:
+    summary = {**dict.fromkeys(SUMMARY), "kl_final_mean": 4.94, "kl_target": None}
+    assert "  KL          4.9 nats" in words(tmp_path / "demo-1", summary)
+
+
 def test_what_is_not_known_is_left_out_and_never_zero(tmp_path: Path) -> None:
     path = tmp_path / "demo-1"
     summary = {**dict.fromkeys(SUMMARY), "labels_in_ledger": 3, "kl_target": 8.0}

@@ -35,6 +35,7 @@ def test_fixed_coefficient_stays() -> None:
     kl = controller(kind="fixed", proportional=0.5)
     kl.update(100.0, episodes=10_000)
     assert kl.coefficient == kl.for_batch(100.0) == 0.1
+    assert (kl.target, controller().target) == (None, 6.0)
 
 
 @pytest.mark.parametrize(

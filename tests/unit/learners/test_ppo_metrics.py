@@ -75,6 +75,8 @@ def test_the_kl_that_is_paid_is_the_one_that_is_controlled(responses: Responses)
         "kl/target": 6.0,
         "reward/kl_penalty": pytest.approx(0.1),
     }
+    fixed = kl_metrics(measured_kl(responses, REFERENCE), coefficient=0.2, target=None)
+    assert found.keys() - fixed.keys() == {"kl/target"}
 
 
 @proves(
