@@ -38,8 +38,7 @@ class KLController:
         """
         if self._config.kind == "fixed":
             return self._coefficient
-        error = min(max(kl / self._config.target - 1.0, -1.0), 1.0)
-        return self._coefficient * (1.0 + self._config.proportional * error)
+        return self._coefficient * (1.0 + self._config.proportional * self._error(kl, bound=1.0))
 
     def restore(self, coefficient: float) -> None:
         """Go back to where the coefficient stood."""
@@ -57,8 +56,10 @@ class KLController:
         config = self._config
         if config.kind == "fixed":
             return
-        error = kl / config.target - 1.0
-        error = min(max(error, -config.max_error), config.max_error)
+        error = self._error(kl, bound=config.max_error)
         factor = 1.0 + error * episodes / config.horizon_episodes
         assert factor > 0, "KLConfig.check_batch has refused such a batch"
         self._coefficient *= factor
+
+    def _error(self, kl: float, *, bound: float) -> float:
+        return min(max(kl / self._config.target - 1.0, -bound), bound)

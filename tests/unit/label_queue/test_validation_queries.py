@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from label_queue.queue import LabelQueue
 from protocol.distinct import is_comparison
-from protocol.labels import QueryDraft
+from protocol.labels import QueryDraft, QueryOrder
 from tests.support.labels import count_purposes, make_config, make_drafts
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.messages import make_policy
 from tests.unit.label_queue.conftest import MakeQueue
 from tests.unit.label_queue.labeling import reference_rollouts
+
+
+async def order_to_validate(queue: LabelQueue) -> QueryOrder:
+    """Be at the policy's first version; return what is ordered for validation."""
+    await queue.policy_loop.set_progress(1, make_policy(1))
+    (order,) = (
+        each for each in await queue.policy_loop.next_orders(0.0) if each.purpose == "validation"
+    )
+    return order
 
 
 async def test_validation_sets_two_responses_of_the_policy_beside_two_of_the_reference(
@@ -40,10 +50,7 @@ async def test_validation_by_pairs_sets_one_of_each_policy_side_by_side(
     queue = make_queue(make_config(kind="pair", num_candidates=2, validation_share=0.5))
     reference = reference_rollouts(3, per_prompt=1)
     await queue.policy_loop.add_reference(reference)
-    await queue.policy_loop.set_progress(1, make_policy(1))
-    order = {order.purpose: order for order in await queue.policy_loop.next_orders(0.0)}[
-        "validation"
-    ]
+    order = await order_to_validate(queue)
     drafts = make_drafts(order, version=1)
     [only] = drafts[2].rollouts
     alike = replace(only, text=reference[2].text)
@@ -59,10 +66,7 @@ async def test_validation_shows_no_response_of_the_reference_that_the_policy_gav
     queue = make_queue(make_config(validation_share=0.5))
     reference = reference_rollouts(2, per_prompt=3)
     await queue.policy_loop.add_reference(reference)
-    await queue.policy_loop.set_progress(1, make_policy(1))
-    order = {order.purpose: order for order in await queue.policy_loop.next_orders(0.0)}[
-        "validation"
-    ]
+    order = await order_to_validate(queue)
     drafts = make_drafts(order, version=1)
 
     def repeating(draft: QueryDraft, count: int) -> QueryDraft:

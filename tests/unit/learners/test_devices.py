@@ -16,14 +16,12 @@ import torch
 
 from learners import engine_state
 from learners.comparisons import calibration_error
-from learners.config import PolicyConfig
 from learners.engine import Engine
 from learners.ppo import PPOLearner
 from learners.reference import FrozenCopy
 from learners.reward_fit import RewardTrainer
 from learners.supervised import SupervisedLearner
 from learners.weight_average import WeightAverage
-from learners.weights import SharedMemoryPublisher
 from reward_service.buckets import BatchLimits
 from reward_service.bundle import load_bundle
 from reward_service.config import RewardModelConfig
@@ -31,6 +29,7 @@ from reward_service.hot_swap import LiveModel
 from reward_service.pretrained import load_causal_model, load_tokenizer
 from tests.support import learner_inputs as inputs
 from tests.support.plain_engine import PlainEngine
+from tests.support.policy_learner import policy_learner_of
 from tests.support.present import digest_of, present
 from tests.support.second_device import SECOND, Strayed, is_second, second_device
 
@@ -58,18 +57,14 @@ def same_as_on_cpu(path: str, figures: Any) -> None:
     assert figures == FIGURES.setdefault(path, figures)
 
 
-def make_ppo(model_folder: Path, root: Path, **changes: object) -> PPOLearner:
-    return PPOLearner(
-        policy=PolicyConfig(path=str(model_folder)),
-        ppo=inputs.WITH_TEXT.model_copy(update=changes),
-        kl=inputs.KL,
+def make_ppo(model_folder: Path, root: Path, **changes: Any) -> PPOLearner:
+    return policy_learner_of(
+        model_folder,
+        root,
+        ppo=inputs.WITH_TEXT,
         learner=inputs.averaging(inputs.engine_config(1, 0)),
-        checkpoint_root=root / "policy",
-        total_episodes=inputs.TOTAL_EPISODES,
-        probe_token_ids=inputs.PROBE,
-        publisher=SharedMemoryPublisher(root / "weights"),
-        seed=inputs.SEED,
         pretraining=inputs.pretraining(),
+        **changes,
     )
 
 

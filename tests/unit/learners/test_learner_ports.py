@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from learners.config import PolicyConfig
 from learners.ppo import PPOLearner
 from learners.reward_fit import RewardTrainer
-from learners.weights import SharedMemoryPublisher
 from protocol.messages import ExperienceBatch
 from tests.support import learner_inputs as inputs
 from tests.support.learner_contract import LearnerContract
 from tests.support.one_rank import OneRankLearner, OneRankTrainer
 from tests.support.plain_engine import PlainEngine
+from tests.support.policy_learner import policy_learner
 from tests.support.present import present
 from tests.support.reward_trainer_contract import OwnRewardTrainerContract
 
@@ -25,18 +24,7 @@ class TestPPOLearner(LearnerContract, of=PPOLearner):
     def learner(
         self, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> OneRankLearner:
-        monkeypatch.setattr("learners.ppo.Engine", PlainEngine)
-        rank = PPOLearner(
-            policy=PolicyConfig(path=str(model_folder)),
-            ppo=inputs.PPO,
-            kl=inputs.KL,
-            learner=inputs.engine_config(1, 0),
-            checkpoint_root=tmp_path / "policy",
-            total_episodes=inputs.TOTAL_EPISODES,
-            probe_token_ids=inputs.PROBE,
-            publisher=SharedMemoryPublisher(tmp_path / "weights"),
-            seed=inputs.SEED,
-        )
+        rank = policy_learner(model_folder, tmp_path, monkeypatch)
         assert present(rank.announce()).version == 0
         return OneRankLearner(rank)
 

@@ -14,12 +14,11 @@ from transformers import AutoModelForCausalLM
 from actors.low_rank import whole_weights
 from learners.activations import keep_no_activations
 from learners.collate import collate
-from learners.config import PolicyConfig, PPOConfig
+from learners.config import PPOConfig
 from learners.evaluation import evaluate
 from learners.policy_model import PolicyModel
 from learners.ppo import PPOLearner
 from learners.targets import Evaluation
-from learners.weights import SharedMemoryPublisher
 from protocol.errors import InputError
 from protocol.messages import PolicyVersion
 from reward_service.adapters import base_parameters
@@ -29,6 +28,7 @@ from tests.support import learner_inputs as inputs
 from tests.support.architectures import save_architecture
 from tests.support.messages import weights_path
 from tests.support.plain_engine import PlainEngine
+from tests.support.policy_learner import policy_learner_of
 from tests.support.present import present
 from tests.support.reward import make_reward_model, make_reward_version
 
@@ -43,20 +43,10 @@ def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make(
-    folder: Path, root: Path, *, travel: bool = True, lora: LoRAConfig = LORA, **changes: object
+    folder: Path, root: Path, *, travel: bool = True, lora: LoRAConfig = LORA, **changes: Any
 ) -> PPOLearner:
-    return PPOLearner(
-        policy=PolicyConfig(path=str(folder), lora=lora),
-        ppo=PPOConfig.model_validate({**inputs.PPO.model_dump(), "lr": 1e-2, **changes}),
-        kl=inputs.KL,
-        learner=inputs.engine_config(1, 0),
-        checkpoint_root=root / "policy",
-        total_episodes=inputs.TOTAL_EPISODES,
-        probe_token_ids=inputs.PROBE,
-        publisher=SharedMemoryPublisher(root / "weights"),
-        seed=inputs.SEED,
-        adapters_travel=travel,
-    )
+    settings: dict[str, Any] = {"lr": 1e-2, **changes}
+    return policy_learner_of(folder, root, lora=lora, adapters_travel=travel, **settings)
 
 
 def weights_of(learner: PPOLearner) -> dict[str, Tensor]:

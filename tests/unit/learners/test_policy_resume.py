@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from learners.config import PolicyConfig
 from learners.ppo import PPOLearner
-from learners.weights import SharedMemoryPublisher
 from protocol.errors import VersionError
 from protocol.messages import PolicyVersion
 from tests.support import learner_inputs as inputs
 from tests.support.plain_engine import PlainEngine
+from tests.support.policy_learner import policy_learner_of
 from tests.support.present import present
 from tests.support.tiny_model import save_tiny_model
 
@@ -27,17 +26,7 @@ class Desk:
         self._path, self._model = path, model
 
     def learner(self) -> PPOLearner:
-        return PPOLearner(
-            policy=PolicyConfig(path=str(self._model)),
-            ppo=inputs.PPO,
-            kl=inputs.KL,
-            learner=inputs.engine_config(1, 0),
-            checkpoint_root=self.policies,
-            total_episodes=inputs.TOTAL_EPISODES,
-            probe_token_ids=inputs.PROBE,
-            publisher=SharedMemoryPublisher(self._path / "weights"),
-            seed=inputs.SEED,
-        )
+        return policy_learner_of(self._model, self._path)
 
     def learner_at_2(self) -> PPOLearner:
         """Return one that took two steps and kept 0 and 2, of which the run's file is missing."""

@@ -10,16 +10,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from learners.config import EMAConfig, LearnerConfig, PolicyConfig
+from learners.config import EMAConfig, LearnerConfig
 from learners.ppo import PPOLearner
 from learners.weight_average import WeightAverage
-from learners.weights import SharedMemoryPublisher
 from protocol.errors import BundleCorrupt
 from reward_service.config import LoRAConfig
 from reward_service.pretrained import load_causal_model, load_tokenizer
 from tests.support import learner_inputs as inputs
 from tests.support.messages import weights_path
-from tests.support.plain_engine import PlainEngine
+from tests.support.policy_learner import policy_learner
 from tests.support.present import digest_of, present
 
 DECAY = inputs.EMA.decay
@@ -33,18 +32,9 @@ def make(
     ema: EMAConfig | None = inputs.EMA,
     lora: LoRAConfig | None = None,
 ) -> PPOLearner:
-    monkeypatch.setattr("learners.ppo.Engine", PlainEngine)
-    return PPOLearner(
-        policy=PolicyConfig(path=str(folder), lora=lora),
-        ppo=inputs.PPO,
-        kl=inputs.KL,
-        learner=LearnerConfig(**{**inputs.engine_config(1, 0).model_dump(), "ema": ema}),
-        checkpoint_root=root / "policy",
-        total_episodes=inputs.TOTAL_EPISODES,
-        probe_token_ids=inputs.PROBE,
-        publisher=SharedMemoryPublisher(root / "weights"),
-        seed=inputs.SEED,
-        adapters_travel=False,
+    learner = LearnerConfig(**{**inputs.engine_config(1, 0).model_dump(), "ema": ema})
+    return policy_learner(
+        folder, root, monkeypatch, learner=learner, lora=lora, adapters_travel=False
     )
 
 
