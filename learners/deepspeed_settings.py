@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from typing import Any
 
 import torch
@@ -29,6 +30,15 @@ def import_deepspeed() -> Any:
     deepspeed.ops.__compatible_ops__[_SHARED_MEMORY_REDUCE] = False
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     return deepspeed
+
+
+def end_groups() -> None:
+    """End torch's process groups, and forget DeepSpeed's copies, which a next engine would take."""
+    comm = sys.modules.get("deepspeed.comm")
+    if comm is not None and comm.is_initialized():
+        comm.destroy_process_group()
+    else:
+        torch.distributed.destroy_process_group()
 
 
 def ended(engine: Any) -> None:

@@ -20,7 +20,13 @@ from torch import Tensor, nn
 from learners import engine_state
 from learners.activations import keep_no_activations
 from learners.config import DeepSpeedConfig
-from learners.deepspeed_settings import ended, import_deepspeed, settings, zero_stage
+from learners.deepspeed_settings import (
+    end_groups,
+    ended,
+    import_deepspeed,
+    settings,
+    zero_stage,
+)
 from learners.parting import Parting
 from learners.side_by_side import SideBySide, add_in_turn, gradients, threads_for_passes
 from learners.weight_average import WeightAverage
@@ -61,9 +67,9 @@ def join_ranks(rank: int, world_size: int, host: str, port: int, timeout_s: floa
 
 
 def leave_ranks() -> None:
-    """End the process group. May be called twice."""
+    """End the process group; another may be joined. May be called twice."""
     if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+        end_groups()
 
 
 def free_port(host: str) -> int:

@@ -100,13 +100,14 @@ MEET = """
 import torch
 from learners.config import DeepSpeedConfig
 from learners.engine import Engine, free_port, join_ranks, leave_ranks
-join_ranks(0, 1, "127.0.0.1", free_port("127.0.0.1"))
-Engine(torch.nn.Linear(2, 1), DeepSpeedConfig()).close()
-leave_ranks()
+for stage in (0, 3):
+    join_ranks(0, 1, "127.0.0.1", free_port("127.0.0.1"))
+    Engine(torch.nn.Linear(2, 1), DeepSpeedConfig(zero_stage=stage)).close()
+    leave_ranks()
 """
 
 
-def test_an_engine_starts_without_a_compiler(tmp_path: Path) -> None:
+def test_engines_start_one_group_after_another_without_a_compiler(tmp_path: Path) -> None:
     said, _ = (rank := start(MEET, tmp_path)).communicate(timeout=120)
     assert rank.returncode == 0, said
     assert list(tmp_path.iterdir()) == []
