@@ -14,8 +14,12 @@ from tests.support.tasks import make_task
 
 LOOKS = pytest.mark.parametrize(
     ("size", "dark"),
-    [(DESKTOP, False), (DESKTOP, True), (PHONE, False), (PHONE, True)],
-    ids=["light", "dark", "phone-light", "phone-dark"],
+    [
+        pytest.param(DESKTOP, False, id="light"),
+        pytest.param(DESKTOP, True, id="dark", marks=pytest.mark.long),
+        pytest.param(PHONE, False, id="phone-light", marks=pytest.mark.long),
+        pytest.param(PHONE, True, id="phone-dark"),
+    ],
 )
 
 

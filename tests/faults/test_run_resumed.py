@@ -150,18 +150,30 @@ def kill_learner(run: RunProcess) -> None:
     run.wait_for(lambda: "all parts start again" in run.output, "a new start")
 
 
-def test_a_run_whose_processes_were_killed_moved_and_stopped_ends_as_if_nobody_had_touched_it(
+def test_a_run_whose_driver_was_killed_ends_elsewhere_as_if_nobody_had_touched_it(
     start: Start, whole: RunFolder
 ) -> None:
     run = start("touched")
-    wait_for_step(run, 1)
-    kill_learner(run)
     wait_for_step(run, 2)
     die(run)
     # In another folder, with another number of actors: who draws a response is no matter, as each
     # brings its seed.
     run.folder.path.rename(run.folder.path.with_name("moved"))
     run = start("moved", "--set", "rollouts.num_actors=2")
+    assert run.wait() == 0, run.output
+    assert run.error_output == ""
+    assert_same(run.folder, whole)
+    assert run.state["run_id"] == "touched"
+    assert len(run.state["resumed_at"]) == 1
+
+
+@pytest.mark.long
+def test_a_run_whose_learner_was_killed_and_that_was_stopped_ends_as_if_nobody_had_touched_it(
+    start: Start, whole: RunFolder
+) -> None:
+    run = start("stopped")
+    wait_for_step(run, 1)
+    kill_learner(run)
     wait_for_step(run, 4)
     run.process.send_signal(signal.SIGTERM)
     assert run.wait() == 128 + signal.SIGTERM, run.output
@@ -169,12 +181,10 @@ def test_a_run_whose_processes_were_killed_moved_and_stopped_ends_as_if_nobody_h
     assert run.error_output == "andon: stopped\n"
     assert (run.state["state"], run.state["stop_reason"]) == ("stopped", "interrupted by SIGTERM")
     assert (run.folder.report / "index.html").exists()
-    run = start("moved")
+    run = start("stopped")
     assert run.wait() == 0, run.output
     assert run.error_output == ""
     assert_same(run.folder, whole)
-    assert run.state["run_id"] == "touched"
-    assert len(run.state["resumed_at"]) == 2
 
 
 def changed(folder: RunFolder, *arguments: str) -> str:

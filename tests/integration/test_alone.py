@@ -152,6 +152,7 @@ def test_the_ledger_alone_gives_a_reward_and_says_how_good(
     assert read_manifest(Path(fitted["bundle"])).reward_model.num_heads == 4
 
 
+@pytest.mark.long
 def test_the_policy_is_trained_on_that_reward_and_nobody_is_asked(
     trained: RunFolder, fitted: dict[str, Any]
 ) -> None:
@@ -166,6 +167,7 @@ def test_the_policy_is_trained_on_that_reward_and_nobody_is_asked(
     assert not trained.read_state().get("error")
 
 
+@pytest.mark.long
 def test_the_doctor_finds_this_machine_fit(place: Path) -> None:
     told = ended_well(place / "doctor", "doctor", "--json")
     verdicts = {each["name"]: each["verdict"] for each in json.loads(told)}

@@ -1,6 +1,6 @@
 """Going back is exact: the same batches give the same weights.
 
-On 1 and 2 ranks, ZeRO 0 to 3, in float32 and in bfloat16.
+On 1 and 2 ranks, ZeRO 0, 2 and 3, in float32 and in bfloat16.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.rank_fixtures import ran_by_ranks
 
-ENGINES = ("0", "1", "2", "3", "0-bfloat16", "2-bfloat16", "3-bfloat16")
+ENGINES = ("0", "2", "3", "0-bfloat16", "2-bfloat16", "3-bfloat16")
 
 
 ran = ran_by_ranks(ENGINES, "tests.support.checkpoint_ranks", alone=[pytest.mark.long])

@@ -22,7 +22,7 @@ from tests.support.summing_ranks import LR, SHARES
 ENGINES = ("0-bfloat16", "2-bfloat16", "3-bfloat16", "0-mixed")
 
 
-ran = ran_by_ranks(ENGINES)
+ran = ran_by_ranks(ENGINES, alone=[pytest.mark.long])
 summed = ran_by_ranks(("0", *ENGINES, "1-bfloat16"), "tests.support.summing_ranks")
 
 

@@ -64,7 +64,7 @@ def save_llama(folder: Path, *, is_tied: bool) -> Path:
     return folder
 
 
-@pytest.fixture(params=["gpt2", "llama tied", "llama untied"])
+@pytest.fixture(params=["gpt2", pytest.param("llama tied", marks=pytest.mark.long), "llama untied"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     if request.param == "gpt2":
         return save_tiny_model(tmp_path / "model")

@@ -155,6 +155,7 @@ def test_what_a_killed_driver_leaves_goes_by_itself_and_nothing_else(
     wait_until(serve_has_ended, "an empty cluster", PATIENCE_S)
 
 
+@pytest.mark.long
 def test_serve_that_somebody_else_started_is_joined_and_stays(begin: Begin) -> None:
     theirs = begin(THEIRS)
     theirs.wait_until_it_answers()

@@ -19,7 +19,7 @@ from reward_service.bundle_manifest import read_manifest
 from tests.integration.conftest import Replay
 from tests.support.small_task import TASKS, run_small
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.long]
 
 STYLE = "labels.simulated.gold=descriptiveness"
 SETTINGS = (

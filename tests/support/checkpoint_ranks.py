@@ -40,7 +40,9 @@ def main(rank: int, world_size: int, port: int, model: Path, out: Path, engines:
         config = inputs.named_engine(world_size, engine)
         learner = PPOLearner(
             policy=PolicyConfig(path=str(model)),
-            ppo=inputs.WITH_TEXT if engine in ON_TEXT else inputs.PPO,
+            ppo=(inputs.WITH_TEXT if engine in ON_TEXT else inputs.PPO).model_copy(
+                update={"epochs": 1}
+            ),
             kl=inputs.KL,
             learner=inputs.averaging(config).model_copy(
                 update={"checkpoint": CheckpointConfig(every_steps=2)}

@@ -30,7 +30,7 @@ from tests.support.messages import weights_path
 from tests.support.present import digest_of
 
 LORA = LoRAConfig(rank=4, alpha=8.0)
-PPO = inputs.PPO.model_copy(update={"lr": 1e-2, "critic": "separate"})
+PPO = inputs.PPO.model_copy(update={"lr": 1e-2, "epochs": 1, "critic": "separate"})
 """With adapters of a policy and of a critic on the same weights."""
 REWARD_MODEL = inputs.REWARD_MODEL.model_copy(update={"lora": LORA})
 REWARD_FIT = inputs.REWARD_FIT.model_copy(update={"lr": 1e-2, "warm_lr": 5e-3})
