@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.programs import run_program
+from cluster.alone.base_model import base_model
 from cluster.config import RunConfig
 from cluster.config_file import load_config
+from cluster.run import RUNS
 from protocol.json_digest import json_digest
 
 ANDON = (sys.executable, "-m", "cluster.cli")
@@ -35,6 +37,12 @@ def config_of(config: Path, settings: Mapping[str, object]) -> RunConfig:
 def digest_of(config: RunConfig) -> str:
     """Name a recipe: another config, another name."""
     return json_digest(config.model_dump(mode="json"))[:8]
+
+
+def start_of(config: RunConfig) -> Path:
+    """Return the base model of a config, made unless it is there."""
+    assert config.base_model is not None, "the task's config makes its own"
+    return base_model(config.base_model, RUNS)
 
 
 def run_to_end(config: Path, folder: Path, settings: Mapping[str, object]) -> None:

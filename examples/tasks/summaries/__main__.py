@@ -24,14 +24,14 @@ import click
 
 from actors.prompts.articles import Article, article
 from benchmarks.kept_results import KeptResults
-from cluster.alone.base_model import base_model
 from cluster.config import RunConfig
 from cluster.config_file import load_config
 from cluster.run import RUNS
-from examples.tasks.summaries.drawing import draw as draw_summaries
+from examples.tasks.drawing import Summary
+from examples.tasks.drawing import draw as draw_summaries
 from examples.tasks.summaries.figure import draw
-from examples.tasks.summaries.measures import Measures, Summary
-from examples.tasks.whole_run import config_of, digest_of, run_to_end, seeded
+from examples.tasks.summaries.measures import Measures
+from examples.tasks.whole_run import config_of, digest_of, run_to_end, seeded, start_of
 
 CONFIG = Path(__file__).parent / "run.toml"
 FOLDER = RUNS / "summaries"
@@ -106,12 +106,6 @@ def starts(seed: int) -> dict[str, RunConfig]:
     whole = recipe.training.model_copy(update={"loss_after": ""})
     plain = recipe.model_copy(update={"texts": "articles", "training": whole})
     return {"zero-shot": config.model_copy(update={"base_model": plain}), "supervised": config}
-
-
-def start_of(config: RunConfig) -> Path:
-    """Return the base model of a config, made unless it is there."""
-    assert config.base_model is not None, "the task's config makes its own"
-    return base_model(config.base_model, RUNS)
 
 
 def fresh_articles(count: int) -> list[Article]:

@@ -13,22 +13,13 @@ from statistics import fmean
 from typing import Any
 
 from actors.prompts.articles import Article
+from examples.tasks.drawing import Summary
 from label_queue.simulated.choice import choice_probabilities
 from label_queue.simulated.config import LabelerProfile
 from label_queue.simulated.gold.facts import facts, news_of
 from label_queue.simulated.gold.registry import gold_of
 
 ROUGES = ("rouge1", "rouge2", "rougeL")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """One summary of an article."""
-
-    text: str
-    """As people are shown it."""
-    is_complete: bool = True
-    """Whether it ended in time; what a policy drew may not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,9 @@ from actors.config import ResponseConfig
 from actors.prompts.articles import MAX_PROMPT_TOKENS, SUFFIX, Article, article_corpus
 from benchmarks.kept_results import KeptResults
 from cluster.config_file import load_config
+from examples.tasks import whole_run
+from examples.tasks.drawing import Summary
+from examples.tasks.drawing import draw as draw_summaries
 from examples.tasks.summaries import __main__ as task
 from examples.tasks.summaries.__main__ import (
     CONFIG,
@@ -23,22 +26,19 @@ from examples.tasks.summaries.__main__ import (
     Judge,
     fresh_articles,
     mean_of,
-    start_of,
     starts,
     table,
 )
-from examples.tasks.summaries.drawing import draw as draw_summaries
 from examples.tasks.summaries.figure import draw
 from examples.tasks.summaries.measures import (
     Measures,
-    Summary,
     coverage,
     false_facts,
     longest_copy,
     novel_share,
     preference,
 )
-from examples.tasks.whole_run import digest_of
+from examples.tasks.whole_run import digest_of, start_of
 from label_queue.simulated.config import LabelerProfile
 from learners.config import BaseModelConfig
 from tests.support.present import present
@@ -192,7 +192,7 @@ def test_all_of_a_run_follows_its_seed_and_its_base_model_is_found_made(
         recipes.append(recipe)
         return runs
 
-    monkeypatch.setattr(task, "base_model", made)
+    monkeypatch.setattr(whole_run, "base_model", made)
     one, other = (Case(mode=mode, seed=seed).config for seed in (3, 4))
     assert (one.run.seed, one.prompts.seed, present(one.base_model).seed) == (3, 3, 3)
     start_of(starts(3)["supervised"])
@@ -245,7 +245,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(task, "FOLDER", tmp_path / "runs")
     monkeypatch.setattr(task, "run_to_end", fake_run)
     monkeypatch.setattr(task, "draw_summaries", fake_draw)
-    monkeypatch.setattr(task, "base_model", fake_base)
+    monkeypatch.setattr(whole_run, "base_model", fake_base)
     monkeypatch.setattr(sys, "argv", ["summaries", "--articles", "3", "--modes", "batched"])
     return made
 

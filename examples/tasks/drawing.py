@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,20 @@ import torch
 from actors.config import ResponseConfig
 from actors.end_tokens import model_end_ids
 from actors.response import end_rule
-from examples.tasks.summaries.measures import Summary
 from protocol.tokenizing import PolicyTokenizer
 from reward_service.pretrained import load_causal_model, load_tokenizer
 
 PROMPTS_A_PASS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """One summary."""
+
+    text: str
+    """As people are shown it."""
+    is_complete: bool = True
+    """Whether it ended in time; what a policy drew may not have."""
 
 
 @torch.no_grad()
