@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 
 import click
 
@@ -29,6 +28,7 @@ from cluster.config_file import load_config
 from cluster.run import RUNS
 from examples.tasks.drawing import Summary
 from examples.tasks.drawing import draw as draw_summaries
+from examples.tasks.measures import mean_of, table
 from examples.tasks.summaries.figure import draw
 from examples.tasks.summaries.measures import Measures
 from examples.tasks.whole_run import config_of, digest_of, run_to_end, seeded, start_of
@@ -151,21 +151,6 @@ class Judge:
         return Measures.of(self._articles, summaries, config.labelers)
 
 
-def table(systems: Mapping[str, Sequence[Measures]]) -> str:
-    """Return a Markdown table of systems, means over their seeds."""
-    lines = [f"| summaries | {' | '.join(COLUMNS)} |", f"| --- |{' ---: |' * len(COLUMNS)}"]
-    for name, measured in systems.items():
-        mean = mean_of(measured)
-        lines.append(f"| {name} | {' | '.join(show(mean) for show in COLUMNS.values())} |")
-    return "\n".join(lines)
-
-
-def mean_of(measured: Sequence[Measures]) -> Measures:
-    """Return the mean of measures over seeds."""
-    rows = [each.to_keep() for each in measured]
-    return Measures.kept({name: fmean(row[name] for row in rows) for name in rows[0]})
-
-
 def main() -> None:
     """Run what the command line asks for, print the table and draw the figure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -190,7 +175,7 @@ def main() -> None:
         systems[mode] = [
             judge.policy(mode, case.seed, case.config, case.policy) for case in of_seeds
         ]
-    click.echo(table(systems))
+    click.echo(table(COLUMNS, systems, "summaries"))
     picture = FOLDER / "summaries.png"
     curves = {mode: [case.folder for case in of_seeds] for mode, of_seeds in cases.items()}
     draw(curves, {name: mean_of(each) for name, each in systems.items()}, picture)

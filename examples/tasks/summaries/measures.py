@@ -7,13 +7,14 @@ the published policies were "smart copiers", whose summaries were true because t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from statistics import fmean
 from typing import Any
 
 from actors.prompts.articles import Article
 from examples.tasks.drawing import Summary
+from examples.tasks.measures import KeptMeasures
 from label_queue.simulated.choice import choice_probabilities
 from label_queue.simulated.config import LabelerProfile
 from label_queue.simulated.gold.facts import facts, news_of
@@ -23,7 +24,7 @@ ROUGES = ("rouge1", "rouge2", "rougeL")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measures:
+class Measures(KeptMeasures):
     """Means over the summaries of a system, one of each article."""
 
     gold: float
@@ -78,15 +79,6 @@ class Measures:
             true_facts=1 - false / stated if stated else 1.0,
             finished=fmean(summary.is_complete for summary in summaries),
         )
-
-    @classmethod
-    def kept(cls, result: dict[str, Any]) -> Measures:
-        """Return measures as a file of results has them."""
-        return cls(**{each.name: result[each.name] for each in fields(cls)})
-
-    def to_keep(self) -> dict[str, float]:
-        """Return them for a file of results."""
-        return {name: round(value, 4) for name, value in asdict(self).items()}
 
 
 def false_facts(article: Article, summary: str) -> list[str]:

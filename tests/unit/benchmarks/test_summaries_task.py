@@ -18,16 +18,16 @@ from cluster.config_file import load_config
 from examples.tasks import whole_run
 from examples.tasks.drawing import Summary
 from examples.tasks.drawing import draw as draw_summaries
+from examples.tasks.measures import mean_of, table
 from examples.tasks.summaries import __main__ as task
 from examples.tasks.summaries.__main__ import (
+    COLUMNS,
     CONFIG,
     KEY,
     Case,
     Judge,
     fresh_articles,
-    mean_of,
     starts,
-    table,
 )
 from examples.tasks.summaries.figure import draw
 from examples.tasks.summaries.measures import (
@@ -164,9 +164,8 @@ def test_what_is_drawn_ends_at_the_end_token_and_follows_from_the_seed(policy: P
 
 
 def test_the_table_has_a_row_for_each_system() -> None:
-    head, rule, row, other = table(
-        {"copies": [measured(COPIED)], "online": [measured(COPIED), measured(WRONG)]}
-    ).splitlines()
+    systems = {"copies": [measured(COPIED)], "online": [measured(COPIED), measured(WRONG)]}
+    head, rule, row, other = table(COLUMNS, systems, "summaries").splitlines()
     assert head.count("|") == rule.count("|") == row.count("|") == other.count("|")
     assert row.startswith("| copies | +3.70 | 50% | 50% | 71.4 | 66.7 | 71.4 | 100.0% | 100% | 71%")
     assert other.startswith("| online | +1.43 | 25% |")

@@ -1,0 +1,70 @@
+"""The task's figure: gold at each height while training, and what of a book comes through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+from cluster.metrics.jsonl_sink import read_metrics
+from examples.tasks.books.measures import Measures
+
+matplotlib.use("agg")
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+
+HEIGHTS = ("passages", "parts", "wholes")
+SMOOTHED_STEPS = 5
+"""Of books of few nodes, few wholes are trained on in a step."""
+
+
+def draw(folders: Sequence[Path], systems: Mapping[str, Measures], path: Path) -> None:
+    """Draw both panels.
+
+    Args:
+        folders: Of runs, one a seed.
+        systems: What is measured at the end, by the system's name.
+        path: Of the picture.
+    """
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    _draw_curves(left, folders)
+    _draw_ends(right, systems)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def _draw_curves(axes: Axes, folders: Sequence[Path]) -> None:
+    """Draw a line for each height, the mean over seeds of a mean over some steps."""
+    for height, name in enumerate(HEIGHTS):
+        curves = [_curve(folder, f"reward/gold_mean_height_{height}") for folder in folders]
+        shortest = min(map(len, curves), default=0)
+        if shortest < SMOOTHED_STEPS:
+            continue
+        mean = np.mean([curve[:shortest] for curve in curves], axis=0)
+        kernel = np.full(SMOOTHED_STEPS, 1 / SMOOTHED_STEPS)
+        episodes, gold = (np.convolve(mean[:, column], kernel, "valid") for column in (0, 1))
+        axes.plot(episodes, gold, label=name)
+    axes.set(title="What labelers want", xlabel="episodes", ylabel="gold score of a node's summary")
+    if axes.lines:
+        axes.legend()
+
+
+def _curve(folder: Path, figure: str) -> list[tuple[float, float]]:
+    """Return episodes and a figure, of the steps that have it."""
+    rows = read_metrics(folder / "metrics.jsonl")
+    keys = ("policy/episodes", figure)
+    return [(row[keys[0]], row[keys[1]]) for row in rows if all(key in row for key in keys)]
+
+
+def _draw_ends(axes: Axes, systems: Mapping[str, Measures]) -> None:
+    for name, measured in systems.items():
+        axes.plot(measured.told, measured.true_of_book, "o", label=name)
+    axes.set(
+        title="What of a book comes through",
+        xlabel="the book's news that its summary tells",
+        ylabel="facts of it that the book states",
+    )
+    axes.legend()
