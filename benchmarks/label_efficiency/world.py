@@ -19,7 +19,7 @@ from actors.prompts.grammar import review_corpus
 from label_queue.simulated.gold.registry import gold_of
 from label_queue.simulated.gold.reviews import response_gold
 from learners.base_model import train_base_model
-from learners.config import BaseModelConfig, SupervisedConfig
+from learners.config import BaseModelConfig, FromScratchConfig, SupervisedConfig
 from protocol.json_digest import json_digest
 from protocol.messages import Prompt
 from reward_service.pretrained import load_tokenizer
@@ -34,6 +34,7 @@ BASE_MODEL = BaseModelConfig(
     heads=4,
     context_tokens=32,
     training=SupervisedConfig(block_tokens=32, batch_size=32),
+    engine=FromScratchConfig(adam_betas=(0.9, 0.999), adam_eps=1e-5),
 )
 ADDRESS = "dearest"
 LETTERS_SHARE = 1 / 600

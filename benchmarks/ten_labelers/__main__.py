@@ -30,12 +30,17 @@ from benchmarks.ten_labelers.fits import RewardFits, fit_requests
 from benchmarks.ten_labelers.session import Plan, hold_session, quality
 from benchmarks.ten_labelers.tables import accuracy_table, detection_table, mistakes_line
 from learners.base_model import train_base_model
-from learners.config import BaseModelConfig
+from learners.config import BaseModelConfig, FromScratchConfig
 from learners.engine import free_port, join_ranks, leave_ranks
 
 FOLDER = Path("runs/ten-labelers")
 HOST = "127.0.0.1"
-BASE_MODEL = BaseModelConfig(width=64, layers=2, num_texts=8_000)
+BASE_MODEL = BaseModelConfig(
+    width=64,
+    layers=2,
+    num_texts=8_000,
+    engine=FromScratchConfig(adam_betas=(0.9, 0.999), adam_eps=1e-5),
+)
 """A base model of a tenth of the demo's size, so that many rewards can be fitted."""
 
 
