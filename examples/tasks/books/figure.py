@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 
 HEIGHTS = ("passages", "parts", "wholes")
 SMOOTHED_STEPS = 5
-"""Of books of few nodes, few wholes are trained on in a step."""
+"""Steps that a point of a curve is the mean of: few wholes are trained on in one."""
 
 
 def draw(folders: Sequence[Path], systems: Mapping[str, Measures], path: Path) -> None:
