@@ -42,7 +42,7 @@ class Measures(KeptMeasures):
     wholly_true: float
     """Summaries of books without a fact that the book does not state."""
     words: float
-    """Of the book's summary."""
+    """How many the book's summary has."""
     finished: float
     """The share of all nodes' summaries that ended in time."""
 
