@@ -102,7 +102,8 @@ class LabelState:
         self._cord_events: set[str] = set()
         self._total = schedule.total
         self.rewards: dict[int, RewardVersion] = {}
-        """Reward versions that were served, by version, rising."""
+        """Reward versions that were served, by version, rising; the newest with its weights, others
+        only where the ledger does not say what they learned."""
         self.policies: dict[int, PolicyProvenance] = {}
         """Policy versions that the label queue was told of, by version, rising."""
         self.policy_version = 0
@@ -329,6 +330,10 @@ class LabelState:
             self.change.notify()
 
     def _take_reward(self, version: RewardVersion) -> None:
+        before = self.rewards.get(self.reward_version)
+        if before is not None and before.version < version.version and before.learned is not None:
+            # Who weighed what is asked of the live version alone, and 4 KiB for fifty labelers.
+            self.rewards[before.version] = replace(before, labeler_weights=())
         self.rewards[version.version] = version
         if version.version >= self.reward_version:
             self.reward_version = version.version

@@ -105,6 +105,23 @@ async def test_newest_versions_are_known_without_a_look_at_all(labelled: LabelQu
     assert state.reliability == dict(state.rewards[1].labeler_weights)
 
 
+async def test_what_everybody_weighed_is_kept_of_the_live_version_and_where_no_list_is_said(
+    labelled: LabelQueue,
+) -> None:
+    rewards, first = labelled.state.rewards, labelled.state.rewards[1]
+    weights = (("ann", 0.75),)
+    second = replace(first, version=2, labeler_weights=weights, learned=((1, 3),))
+    for _ in range(2):  # told of again, it is the same
+        await labelled.policy_loop.reward_served(second)
+        assert [rewards[1].labeler_weights, rewards[2].labeler_weights] == [(), weights]
+    unsaid = replace(first, version=3, labeler_weights=weights, learned=None)
+    await labelled.policy_loop.reward_served(unsaid)
+    await labelled.policy_loop.reward_served(replace(second, version=4))
+    assert [each.labeler_weights for each in rewards.values()] == [(), (), weights, weights]
+    assert rewards[1].learned == first.learned
+    assert labelled.state.reliability == dict(weights)
+
+
 def test_a_view_of_events_stays_as_it_was() -> None:
     events: list[LabelEvent] = [make_event(make_query(n), seq=n + 1) for n in range(3)]
     then = EventsUpToNow(events)
