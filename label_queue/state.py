@@ -174,6 +174,8 @@ class LabelState:
                 self.apply(record)
         # The figures look back on these; one by one they would be read on the event loop.
         self.board.queries.hold(e.query_id for e in self.history.newest_submits(RECENT))
+        for name, _ in self.history.standings.items():
+            self._let_go(name)
         self._settle()
 
     def folds(self) -> dict[str, object]:
@@ -211,7 +213,7 @@ class LabelState:
 
     def active_labelers(self, now: float) -> set[str]:
         """Return the labelers who hold a task, wait for one, or gave a label lately; no judges."""
-        recent = self.history.labelers_since(now - ACTIVE_S)
+        recent = self.history.labelers_since(now - ACTIVE_S, now)
         return (self.board.holders(now) | self.with_empty_hands(now) | recent) - self.judges
 
     @property
@@ -233,7 +235,8 @@ class LabelState:
     @property
     def num_labelers(self) -> int:
         """How many may label to train now."""
-        return len(self.access.labelers - self.judges)
+        standings = self.history.standings
+        return sum(standings[name].gets_tasks for name in self.access.labelers - self.judges)
 
     def stats(self, now: float, scheduled: int) -> dict[str, float]:
         """Return the metrics of labels and labelers that are defined by now."""
@@ -258,7 +261,7 @@ class LabelState:
     def standings_key(self) -> tuple[object, ...]:
         """Return what changes when labels are held, let go, excluded or taken in again."""
         return tuple(
-            (name, standing.is_held, standing.held_from, standing.excluded_from)
+            (name, standing.held_from, standing.excluded_from)
             for name, standing in self.history.standings.items()
         )
 
@@ -308,6 +311,8 @@ class LabelState:
         if isinstance(event, Appointed) and self.history.standings[event.labeler_id].is_judge:
             self.board.appoint(event.labeler_id)
         self.board.apply(event)
+        if not isinstance(event, GoldEvent):
+            self._let_go(event.labeler_id)
         self.tallies.apply(event)
         self.gold.apply(event)
         if isinstance(event, Submitted):
@@ -322,6 +327,11 @@ class LabelState:
             self.line.call_all()
         elif not isinstance(event, GoldEvent):
             self.line.call_one(event.labeler_id)
+
+    def _let_go(self, labeler_id: str) -> None:
+        """Free what somebody holds who is given no tasks: others may have it at once."""
+        if not self.history.standings[labeler_id].gets_tasks:
+            self.board.let_go(labeler_id)
 
     def _take_cord_event(self, event: CordEvent) -> None:
         if event.event_id not in self._cord_events:

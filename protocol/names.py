@@ -41,8 +41,13 @@ def is_labeler_id(text: str) -> bool:
 
 
 def is_identifier(text: str) -> bool:
-    """Whether a text can cross the labelling API as an id."""
-    return 1 <= len(text) <= LONGEST_IDENTIFIER
+    """Whether a text can cross the labelling API as an id, and be a key of any ledger."""
+    return 1 <= len(text) <= LONGEST_IDENTIFIER and can_be_key(text)
+
+
+def can_be_key(text: str) -> bool:
+    """Whether any ledger can hold a text: PostgreSQL no NUL, UTF-8 no half of a surrogate pair."""
+    return re.search(r"[\x00\ud800-\udfff]", text) is None
 
 
 def run_id_of(folder: Path) -> str:

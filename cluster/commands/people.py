@@ -295,8 +295,13 @@ def _when(owner: OwnerClient | EndedRun) -> str:
 
 def _in_words(what: str, changes: ExclusionPreview) -> str:
     """Say what an exclusion or reinstatement changes."""
+    leaving, returning = changes.labels_leaving, changes.labels_returning
+    moved = ", ".join(
+        [f"takes {leaving} labels out"] * (leaving > 0)
+        + [f"brings {returning} labels back"] * (returning > 0)
+    )
     lines = [
-        f"{what} moves {changes.labels} labels, {changes.weight_share:.1%} of the present weight",
+        f"{what} {moved or 'moves no label'}: {changes.weight_share:.1%} of the present weight",
         "  reward versions touched   " + (_versions(changes.reward_versions) or "none"),
     ]
     span = changes.policy_versions

@@ -128,7 +128,7 @@ class Asker:
 
     def _at_work(self, now: float) -> int:
         """Return how many tasks keep all labelers at work while an order is drawn."""
-        per_s = self._state.history.num_received_since(now - RATE_S) / RATE_S
+        per_s = self._state.history.num_received_since(now - RATE_S, now) / RATE_S
         num_active = len(self._state.active_labelers(now))
         return num_active + math.ceil(per_s * self._orders.typical_s)
 

@@ -85,6 +85,8 @@ class _Batch:
     """Assignments by (labeler_id, query_id)."""
     label_of: dict[str, str] = field(default_factory=dict)
     """The label_id that an answer spoke for last, by external id."""
+    num_dead_letters: int = 0
+    """Those among the records."""
 
     @property
     def name(self) -> str:
@@ -133,7 +135,8 @@ class OutsideLabels:
 
     def tasks(self, connector: str) -> list[OutsideTask]:
         """Return the open queries as that connector's tool may see them, oldest first."""
-        return [outside_task(connector, query) for query in self._state.board.open_queries()]
+        queries = self._state.board.open_queries(self._clock())
+        return [outside_task(connector, query) for query in queries]
 
     def offset(self, connector: str) -> str | None:
         """Return how far that connector was read; None if never."""
@@ -318,8 +321,10 @@ class OutsideLabels:
         batch.counts.refused += 1
         if len(self._refused) < MAX_REFUSALS_KNOWN:
             self._refused.add(key)
-        if self._state.num_dead_letters >= self._limits.max_dead_letters:
+        num_kept = self._state.num_dead_letters + batch.num_dead_letters
+        if num_kept >= self._limits.max_dead_letters:
             return
+        batch.num_dead_letters += 1
         batch.records.append(
             DeadLetter(
                 received_at=self._clock(),

@@ -13,14 +13,29 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 from label_queue.connectors.moments import moment
 from label_queue.connectors.port import Annotation, Answer, Deletion, Unreadable
 from label_queue.connectors.rows import BOM, parse_object, problem_of
 from protocol.labels import Outcome
+from protocol.names import LONGEST_IDENTIFIER, is_identifier
 
-Id = Annotated[str, Field(min_length=1, max_length=128)]
+
+def _check_id(text: str) -> str:
+    if not is_identifier(text):
+        raise ValueError("no id can have a NUL or half a surrogate pair in it")
+    return text
+
+
+Id = Annotated[str, Field(min_length=1, max_length=LONGEST_IDENTIFIER), AfterValidator(_check_id)]
 Letter = Annotated[str, Field(min_length=1, max_length=1)]
 
 

@@ -15,6 +15,7 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,8 +85,8 @@ class JsonlConnector(OneWay):
         read = _Read(offset=last, is_from_start=False)
         with _looking(self._config.path):
             before = _moved_away(self._config.path, last)
-        for path in (before, self._config.path):
-            if path is not None and read.offset == last:
+        for path in (*before, self._config.path):
+            if read.offset == last:
                 read = _read_after(path, last)
         answers = [read_line(line) for line in read.lines if content_of(line)]
         if read.too_long is not None:
@@ -149,6 +150,10 @@ class JsonlConnector(OneWay):
         """Do nothing: files are open only while they are read."""
 
 
+_ROTATED = re.compile(r"[.-]\d[\d.T_-]*")
+"""What a rotation puts behind a file's name: a number or a date; not ".gz", which is no text."""
+
+
 @contextmanager
 def _looking(path: Path) -> Iterator[None]:
     """Turn what the disk refuses while a file is looked for or read into ResourceError."""
@@ -163,23 +168,33 @@ def _parse_offset(offset: str | None) -> _Offset | None:
     return None if offset is None else _Offset.model_validate_json(offset)
 
 
-def _moved_away(path: Path, last: _Offset | None) -> Path | None:
-    """Return where a file lies that was rotated away before its end was read, e.g. "x.jsonl.1".
+def _moved_away(path: Path, last: _Offset | None) -> list[Path]:
+    """Return where files lie that were rotated away before their ends were read, oldest first.
 
-    Raises OSError where the folder may not be looked into.
+    That is the one that was read last, e.g. "x.jsonl.2", and what was rotated since, "x.jsonl.1";
+    none where the first is gone. Raises OSError where the folder may not be looked into.
     """
-    if last is None or _inode(path) == last.inode:
-        return None
+    live = _stat(path)
+    if last is None or (live is not None and live.st_ino == last.inode):
+        return []
     # Not by a pattern: the name may hold characters that mean something else there.
-    for sibling in sorted(p for p in path.parent.iterdir() if p.name.startswith(path.name)):
-        if sibling != path and _inode(sibling) == last.inode:
-            return sibling
-    return None
+    siblings = [each for each in path.parent.iterdir() if each.name.startswith(path.name)]
+    found = [(each, _stat(each)) for each in sorted(siblings) if each != path]
+    # What was rotated is written to no more, so its time says in which turn that was.
+    rotated = [(stat.st_mtime_ns, each, stat.st_ino) for each, stat in found if stat is not None]
+    known = next((at for at, _, inode in rotated if inode == last.inode), None)
+    if known is None:
+        return []
+    return [
+        each
+        for at, each, inode in sorted(rotated)
+        if inode == last.inode or (at > known and _ROTATED.fullmatch(each.name, len(path.name)))
+    ]
 
 
-def _inode(path: Path) -> int | None:
+def _stat(path: Path) -> os.stat_result | None:
     try:
-        return path.stat().st_ino
+        return path.stat()
     except FileNotFoundError:
         return None
 

@@ -80,8 +80,12 @@ def tool_id(value: object) -> str:
 
 
 def writable(text: str, limit: int) -> str:
-    """Return a text's first characters, half surrogate pairs as escapes: what a ledger can hold."""
-    return text[:limit].encode(errors="backslashreplace").decode()[:limit]
+    """Return a text's first characters, what no ledger can hold as escapes.
+
+    That is half a surrogate pair, and a NUL, which PostgreSQL has no place for.
+    """
+    held = text[:limit].encode(errors="backslashreplace").decode()
+    return held.replace("\0", "\\x00")[:limit]
 
 
 def problem_of(error: ValidationError) -> tuple[str, str]:

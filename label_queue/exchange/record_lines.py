@@ -42,7 +42,7 @@ from protocol.labels import (
     Mark,
     PolicyProvenance,
 )
-from protocol.names import LONGEST_IDENTIFIER, is_identifier, is_labeler_id, is_run_id
+from protocol.names import LONGEST_IDENTIFIER, can_be_key, is_identifier, is_labeler_id, is_run_id
 from protocol.schema import newer_than_ours
 from protocol.tokenizing import PolicyTokenizer
 
@@ -240,6 +240,8 @@ def _check_event(event: LabelEvent, known: _Known, run_id: str, where: str) -> N
         _check_gold(event, known, where)
     else:
         _check_labeler(where, event.labeler_id)
+    if not can_be_key(event.event_id):
+        raise InputError(f"{where}: event_id: no ledger holds a NUL or half a surrogate pair")
     if event.event_id in known.events:
         raise InputError(f"{where}: event_id: {event.event_id!r} comes twice")
     known.events.add(event.event_id)
@@ -308,7 +310,8 @@ def _check_ids(where: str, **ids: str) -> None:
     for field_name, text in ids.items():
         if not is_identifier(text):
             raise InputError(
-                f"{where}: {field_name}: want 1 to {LONGEST_IDENTIFIER} characters, got {len(text)}"
+                f"{where}: {field_name}: want 1 to {LONGEST_IDENTIFIER} characters, none a NUL or "
+                f"half a surrogate pair, got {len(text)}: {text[:EXCERPT]!r}"
             )
 
 

@@ -36,6 +36,7 @@ def known_pairs(
     *,
     most: int,
     least_votes: int,
+    retired: Set[str] = frozenset(),
 ) -> list[KnownPair]:
     """Return the first pairs, in the order of their queries, that gold or agreement tells.
 
@@ -44,18 +45,20 @@ def known_pairs(
         labels: Those that count.
         most: Pairs wanted.
         least_votes: Labelers who must have answered where there is no gold answer.
+        retired: Gold that the owner has taken back, or corrected: what it said is not known.
     """
     votes: dict[str, dict[str, str]] = defaultdict(dict)
     for label in labels:
         best = first_choice(label)
         if best is not None:
             votes[label.query_id][label.labeler_id] = best
-    made_gold = {each.repeat_of for each in each_of(queries) if is_template(each)}
+    templates = (each for each in each_of(queries) if is_template(each))
+    made_gold = {each.repeat_of for each in templates if each.query_id not in retired}
     pairs = []
     for query in each_of(queries):
         # What is asked again is looked at itself; a past query that became gold, as gold.
         is_asked_again = query.repeat_of is not None and not is_template(query)
-        if is_asked_again or query.query_id in made_gold:
+        if is_asked_again or query.query_id in made_gold or query.query_id in retired:
             continue
         best = query.gold_answer or _agreed(votes.get(query.query_id, {}), least_votes)
         pair = None if best is None else _pair(query, best, votes.get(query.query_id, {}))

@@ -176,8 +176,14 @@ class QueryBoard:
             return None
         return lease if lease.until > now or entry.free_slots(now) > 0 else None
 
+    def let_go(self, labeler_id: str) -> None:
+        """Give back all that somebody has on lease. Idempotent."""
+        for name in list(self._leases.get(labeler_id, {})):
+            if name in self.assignments:  # and not still being written
+                self.release(self.assignments[name])
+
     def release(self, assignment: Assignment) -> None:
-        """Give back the lease of an assignment that was never written."""
+        """Give back the lease of an assignment."""
         entry = self._entry(assignment)
         if entry is not None:
             entry.leases.pop(assignment.assignment_id, None)
@@ -227,9 +233,10 @@ class QueryBoard:
             del own[assignment_id]
         return len(own)
 
-    def open_queries(self) -> list[ComparisonQuery]:
-        """Return the queries that still want answers, oldest first."""
-        return [entry.query for entry in self._open.values()]
+    def open_queries(self, now: float) -> list[ComparisonQuery]:
+        """Return the queries that still want answers, oldest first; none whose time is over."""
+        queries = (entry.query for entry in self._open.values())
+        return [query for query in queries if query.expires_at > now]
 
     def leased_by(self, labeler_id: str, now: float) -> list[tuple[Assignment, float]]:
         """Return the tasks a labeler has on lease, oldest first, each with its lease's end.
@@ -246,8 +253,9 @@ class QueryBoard:
     def pick(self, labeler_id: str, now: float, max_age_s: float = math.inf) -> OpenQuery | None:
         """Return the oldest query this labeler may be given, or None. Claims nothing.
 
-        It may be one they let lapse: `holders` then names the assignment to go on with. One that
-        they held for `max_age_s` is for others. A judge is given what judges are asked.
+        One whose time is over, which ends it once more is asked for, is given to nobody anew. It
+        may be one they let lapse: `holders` then names the assignment to go on with. One that they
+        held for `max_age_s` is for others. A judge is given what judges are asked.
         """
         if labeler_id in self.judged.judges:
             return self.judged.pick(labeler_id, now, max_age_s)
@@ -258,6 +266,8 @@ class QueryBoard:
             if labeler_id in entry.answered_by or entry.free_slots(now) <= 0:
                 continue
             is_theirs = labeler_id in entry.holders
+            if not is_theirs and entry.query.expires_at <= now:
+                continue
             if not is_theirs or entry.may_resume(labeler_id, now, max_age_s):
                 return entry
         return None

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from label_queue.config import QualityConfig
 from label_queue.folds.label_table import LabelColumns, LabelTable
@@ -76,17 +75,18 @@ class LabelHistory(TrainingLabels):
         own = self.submits_of(labeler_id)
         return next((event for event in own if event.query_id == query_id), None)
 
-    def received_since(self, time: float) -> list[Submitted]:
-        """Return the first answers received after `time`."""
-        return self._submits[self._place(time) :]
+    def received_since(self, time: float, now: float) -> list[Submitted]:
+        """Return the first answers received after `time` and up to `now`, newest first."""
+        return list(_received(self._submits, time, now))
 
-    def num_received_since(self, time: float) -> int:
-        """Return how many those are, without going through them."""
-        return len(self._submits) - self._place(time)
+    def num_received_since(self, time: float, now: float, labeler_id: str | None = None) -> int:
+        """Return how many those are: of all, or of one labeler."""
+        submits = self._submits if labeler_id is None else self.submits_of(labeler_id)
+        return sum(1 for _ in _received(submits, time, now))
 
-    def labelers_since(self, time: float) -> set[str]:
+    def labelers_since(self, time: float, now: float) -> set[str]:
         """Return who gave one of those, by looking at each labeler's last."""
-        return {name for name, own in self._submits_of.items() if own[-1].received_at > time}
+        return {name for name, own in self._submits_of.items() if time < own[-1].received_at <= now}
 
     def find(self, event_id: str) -> LabelEvent | None:
         """Return the event of that id, if it took effect."""
@@ -125,7 +125,16 @@ class LabelHistory(TrainingLabels):
     def table(self) -> LabelTable:
         """Return a snapshot of all labels in columns, without going through them."""
         standings = self.standings
-        return self._columns.table(lambda name: standings[name].trains_until, standings.judges())
+        return self._columns.table(standings.__getitem__, standings.judges())
 
-    def _place(self, time: float) -> int:
-        return bisect_right(self._submits, time, key=lambda e: e.received_at)
+
+def _received(submits: Sequence[Submitted], time: float, now: float) -> Iterator[Submitted]:
+    """Give the answers received after a time and up to now, newest first.
+
+    Those of later are passed over: the clock was ahead, and was set back since.
+    """
+    for submit in reversed(submits):
+        if submit.received_at <= time:
+            return
+        if submit.received_at <= now:
+            yield submit

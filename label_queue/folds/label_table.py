@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from label_queue.kept import kept
+from label_queue.quality.standing import Standing
 from protocol.labels import (
     AnswerEvent,
     Excluded,
@@ -55,6 +56,8 @@ class LabelTable:
     """[S], whether a label states one on what the reward is trained on: no gold, no repeat."""
     trains_until: Ints
     """[labelers], the number from which on somebody's labels are held or left out."""
+    held_from: Ints
+    """[labelers], that from which on they are held, whether others are left out or not."""
     reinstated_at: Mapping[str, int]
     """When somebody was last taken in again, as a sequence number."""
     judges: frozenset[str] = frozenset()
@@ -93,14 +96,14 @@ class LabelTable:
         """Return the table after one more event of the owner's."""
         if change.labeler_id not in self.names or change.labeler_id in self.judges:
             return self
-        until = self.trains_until.copy()
+        until, held = self.trains_until.copy(), self.held_from.copy()
         place, reinstated_at = self.names.index(change.labeler_id), dict(self.reinstated_at)
         if isinstance(change, Excluded):
-            until[place] = _limit(change.from_seq or 0)
+            until[place] = min(held[place], _limit(change.from_seq or 0))
         else:
-            until[place] = ALL
+            until[place] = held[place] = ALL
             reinstated_at[change.labeler_id] = len(self.label)
-        return replace(self, trains_until=until, reinstated_at=reinstated_at)
+        return replace(self, trains_until=until, held_from=held, reinstated_at=reinstated_at)
 
 
 @kept("_numbers", "_labeler", "_label", "_stands", "_received_at", "_says", "_reinstated_at")
@@ -140,17 +143,16 @@ class LabelColumns:
             self._reinstated_at[event.labeler_id] = event.seq
 
     def table(
-        self, trains_until: Callable[[str], int | None], judges: Iterable[str] = ()
+        self, standing_of: Callable[[str], Standing], judges: Iterable[str] = ()
     ) -> LabelTable:
         """Return the labels as they stand now.
 
         Args:
-            trains_until: Returns the sequence number from which on somebody's labels are held or
-                left out; None: none are.
+            standing_of: Returns somebody's standing.
             judges: Whose labels never train.
         """
         says = np.frombuffer(bytes(self._says), dtype=np.uint8)
-        limits = [ALL, *(_limit(trains_until(name)) for name in list(self._numbers)[1:])]
+        found = [standing_of(name) for name in list(self._numbers)[1:]]
         return LabelTable(
             names=tuple(self._numbers),
             labeler=np.array(self._labeler, dtype=np.int32),
@@ -159,10 +161,16 @@ class LabelColumns:
             stands=np.array(self._stands, dtype=np.int32),
             prefers=(says & _PREFERS) > 0,
             is_training=(says & _TRAINS) > 0,
-            trains_until=np.array(limits, dtype=np.int64),
+            trains_until=_limits(each.trains_until for each in found),
+            held_from=_limits(each.held_from for each in found),
             reinstated_at=dict(self._reinstated_at),
             judges=frozenset(judges),
         )
+
+
+def _limits(until: Iterable[int | None]) -> Ints:
+    """Return [labelers], with nobody's before theirs."""
+    return np.array([ALL, *map(_limit, until)], dtype=np.int64)
 
 
 def _limit(until: int | None) -> int:

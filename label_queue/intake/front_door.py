@@ -9,11 +9,13 @@ of the public address, its scheme and `Host` are those of the page's origin.
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 
 from fastapi import Request
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from label_queue.intake.public_address import NOT_PUBLISHED, Arrival, Site
 from label_queue.intake.refusals import refuse, refuse_route
@@ -52,7 +54,16 @@ class FrontDoor:
         else:
             # A connection that breaks while a body comes is nobody's failure, and none of ours.
             with suppress(ClientDisconnect):
-                await self._app(scope, receive, send)
+                await self._app(scope, receive, partial(_send_private, send))
+
+
+async def _send_private(send: Send, message: Message) -> None:
+    """Send an answer that nobody is to keep, or take for another type, unless it says otherwise."""
+    if message["type"] == "http.response.start":
+        headers = MutableHeaders(scope=message)
+        headers.setdefault("Cache-Control", "no-store")
+        headers.setdefault("X-Content-Type-Options", "nosniff")
+    await send(message)
 
 
 def arrival_of(request: Request) -> Arrival:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import Annotated, Literal
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic_core import to_json
+from starlette.requests import ClientDisconnect
 
 from label_queue.config import IntakeConfig
 from label_queue.intake.bodies import (
@@ -52,8 +54,27 @@ async def next_task(
     task = await people.next_task(labeler_id, 0.0)
     if task is None and wait_s > 0:
         # By itself: no answer that is there at once waits for one that may take half a minute.
-        task = await people.wait_for_task(labeler_id, min(wait_s, limits.max_wait_s))
+        task = await _wait_for_task(request, labeler_id, min(wait_s, limits.max_wait_s))
     return Response(status_code=204) if task is None else task
+
+
+async def _wait_for_task(request: Request, labeler_id: str, wait_s: float) -> Task | None:
+    """Wait for a task; one that comes when who asked has gone is given back, for others."""
+    people, gone = people_of(request), asyncio.create_task(_gone(request))
+    try:
+        task = await people.wait_for_task(labeler_id, wait_s)
+        if task is not None and gone.done():
+            await people.give_back(labeler_id, task.assignment_id)
+            raise ClientDisconnect
+        return task
+    finally:
+        gone.cancel()
+
+
+async def _gone(request: Request) -> None:
+    """Return once the connection is closed, as a page's is that was left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 @router.get("/tasks/held", responses=refusals(401, 403, 429, 503))

@@ -8,7 +8,15 @@ from label_queue.sides.owner import OwnerSide
 from label_queue.sides.people import PeopleSide
 from protocol.remote import Remote, side_of
 
-AT_ONCE = ("authenticate", "count_request", "held_tasks", "me", "run_info", "heartbeat")
+AT_ONCE = (
+    "authenticate",
+    "count_request",
+    "held_tasks",
+    "me",
+    "run_info",
+    "heartbeat",
+    "give_back",
+)
 """Calls of people's that are answered out of memory: they cross together."""
 ON_DISK = ("submit", "next_task", "reject")
 """Calls that are answered once they are on disk: they cross together, and are in one commit.

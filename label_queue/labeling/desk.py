@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic_core import to_json
 
@@ -22,6 +22,7 @@ from label_queue.labeling.submissions import (
 from label_queue.labeling.tasks import Renewal, Task, as_task
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import DeadLetter
+from label_queue.quality.standing import Standing
 from label_queue.schedule import LabelSchedule
 from label_queue.signals import Place
 from label_queue.state import LabelState
@@ -250,16 +251,31 @@ class LabelingDesk:
                 "assignment_id",
             )
         check_submission(submission, query)
-        key, revision = assignment.assignment_id, submission.revision
-        latest = self._state.history.latest(key)
+        revision, now = submission.revision, self._clock()
+        event = as_event(submission, assignment, revision=revision, received_at=now, system=system)
+        if event.event_id not in fresh and self._state.history.find(event.event_id) is None:
+            self._check_revision(event, fresh, standing)
+        return event
+
+    def _check_revision(
+        self, event: AnswerEvent, fresh: Mapping[str, AnswerEvent], standing: Standing
+    ) -> None:
+        """Refuse an event that is new, but whose revision is not the next of its label.
+
+        Where a tool has changed the answer meanwhile, that took the number.
+        """
+        latest = self._state.history.latest(event.label_id)
         expected = 0 if latest is None else latest.revision + 1
-        if revision > expected and f"{key}:{revision - 1}" not in fresh:
+        if event.revision > expected and f"{event.label_id}:{event.revision - 1}" not in fresh:
             raise InvalidLabel(f"revision {expected} must come first", "revision")
-        if revision >= max(1, expected) and not standing.may_revise:
+        if event.revision and not standing.may_revise:
             raise change_refused()
-        return as_event(
-            submission, assignment, revision=revision, received_at=self._clock(), system=system
-        )
+        if event.revision < expected:
+            raise LabelConflict(
+                f"this answer was changed elsewhere, and revision {event.revision} is that change: "
+                f"look at it, and send a change of mind as revision {expected}",
+                "revision",
+            )
 
     def _answer(self, sent: AnswerEvent, stored: AnswerEvent) -> LabelAnswer | LabelError:
         if sent.source.payload_sha256 != stored.source.payload_sha256:
@@ -295,6 +311,13 @@ class LabelingDesk:
         until = min(now + self._state.terms.duration_s, oldest)
         self._state.board.lease(assignment, since=lease.since, until=until)
         return Renewal(lease_until=until, is_held=until > now)
+
+    async def give_back(self, labeler_id: str, assignment_id: str) -> None:
+        """End the lease of a task that never reached who asked for it. Idempotent."""
+        assignment = self._state.board.assignments.get(assignment_id)
+        if assignment is not None and assignment.labeler_id == labeler_id:
+            self._state.board.release(assignment)
+            self._state.line.call(1)
 
     async def reject(
         self, labeler_id: str, error: LabelError, payload: str, rejection_id: str | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from label_queue.labeling.submissions import LabelSubmission, as_submission
 from label_queue.labeling.tasks import Task, as_task
 from label_queue.state import LabelState
 from protocol.cord import CordState
-from protocol.labels import AnswerEvent, Submitted
+from protocol.labels import AnswerEvent
 
 DAY_S = 86_400.0
 
@@ -77,11 +76,11 @@ class OwnWork:
     def me(self, labeler_id: str) -> Me:
         """Return what a labeler sees of themself."""
         submits = self._state.history.submits_of(labeler_id)
-        yesterday = self._clock() - DAY_S
+        now = self._clock()
         return Me(
             labeler_id=labeler_id,
             labels=len(submits),
-            labels_today=len(submits) - bisect_right(submits, yesterday, key=_received_at),
+            labels_today=self._state.history.num_received_since(now - DAY_S, now, labeler_id),
             last=self._last(labeler_id),
             guidelines=self._guidelines,
             guideline_version=self._guideline_version,
@@ -99,7 +98,3 @@ class OwnWork:
             task=as_task(query, assignment, assignment.lease_until),
             submission=as_submission(event),
         )
-
-
-def _received_at(event: Submitted) -> float:
-    return event.received_at

@@ -64,8 +64,11 @@ class ExclusionPreview:
 
     labeler_id: str
     from_seq: int
-    labels: int
-    """Number of labels that leave the training set, or come back into it."""
+    labels_leaving: int
+    """Number of labels that leave the training set."""
+    labels_returning: int
+    """Number of labels that come back into it: of a reinstatement, or an exclusion from a later
+    number on than before."""
     weight_share: float
     """Share of the present fit's weight that leaves or comes back, in [0, 1]."""
     forces_refit: bool
@@ -116,7 +119,8 @@ def preview(
     return ExclusionPreview(
         labeler_id=change.labeler_id,
         from_seq=from_seq,
-        labels=int(moved.sum()),
+        labels_leaving=int((before_set & ~after_set).sum()),
+        labels_returning=int((after_set & ~before_set).sum()),
         weight_share=weight_share(before, live, moved & whole, whole),
         forces_refit=find_shift(view, learned, after).forces_refit,
         reward_versions=rewards,

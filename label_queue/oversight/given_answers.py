@@ -19,7 +19,7 @@ class GivenAnswer:
 
     label_id: str
     seq: int
-    """Sequence number of its first revision, as `exclude --from` counts."""
+    """Sequence number of what was last made of it, as `exclude --from` counts."""
     purpose: QueryPurpose
     prompt: ShownPrompt
     candidates: tuple[ShownCandidate, ...]
@@ -106,11 +106,11 @@ def agreement_matrix(state: LabelState, *, offset: int, limit: int) -> Agreement
 
 def _given(state: LabelState, submit: Submitted) -> GivenAnswer:
     query = state.board.queries[submit.query_id]
-    latest = state.history.latest(submit.label_id)
+    latest = state.history.latest(submit.label_id) or submit
     label = latest if isinstance(latest, AnswerEvent) else None
     return GivenAnswer(
         label_id=submit.label_id,
-        seq=submit.seq,
+        seq=latest.seq,
         purpose=query.purpose,
         prompt=shown_prompt(query),
         candidates=shown_candidates(query),

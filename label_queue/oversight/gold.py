@@ -115,7 +115,7 @@ class GoldKeeping:
         Raises InvalidLabel for what no query of this run could be.
         """
         self._refuse_unfit(task, self._config.num_candidates)
-        _refuse(problem_beside(task, self._state.board.open_queries()))
+        _refuse(problem_beside(task, self._state.board.open_queries(self._clock())))
         async with self._deciding:
             return await self._ask(self._written(task), actor)
 

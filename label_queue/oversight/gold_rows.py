@@ -132,10 +132,19 @@ def gold_row(gold: Gold) -> GoldRow:
 
 
 def agreement_page(state: LabelState, *, offset: int, limit: int) -> AgreementPage:
-    """Return a stretch of the queries on which people agree and that are not asked as gold."""
-    answers, total = state.tallies.agreed(
-        offset, limit, lambda query_id: not state.gold.is_asked_of(query_id)
-    )
+    """Return a stretch of the queries on which people agree and that are not asked as gold.
+
+    All of them must be people whose answers train: what is gold decides who else does.
+    """
+    standings = state.history.standings
+
+    def is_offered(query_id: str) -> bool:
+        if state.gold.is_asked_of(query_id):
+            return False
+        given = state.tallies.labels_by(query_id)
+        return all(standings[each.labeler_id].trains(each.seq) for each in given)
+
+    answers, total = state.tallies.agreed(offset, limit, is_offered)
     queries = state.board.queries
     return AgreementPage(
         queries=tuple(_agreement(queries[given[0].query_id], given) for given in answers),

@@ -43,6 +43,10 @@ class AskedGold:
             self._made.discard(event.query_id)
             self._retired.add(event.query_id)
 
+    def retired(self) -> frozenset[str]:
+        """Return the gold that the owner has taken back, of an edit what it was before."""
+        return frozenset(self._retired)
+
     def judges(self, query: ComparisonQuery) -> bool:
         """Say whether answers to a query judge whoever gives them."""
         return query.purpose == "gold" and gold_id(query) not in self._retired

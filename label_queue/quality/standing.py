@@ -12,6 +12,7 @@
 Held labels are stored, and not learned from: all of those on probation or suspended by the gold
 test; of those suspended by drift, the labels since the drift began, which is after the last gold
 answer that left the sum at 0 (Page 1954). Excluded, those from a sequence number on are left out.
+An exclusion only ever takes away: what is held when it comes stays held, from whatever number on.
 Disagreement with the reward model changes no state.
 
 Nothing that a judge says is ever learned, whatever the query and however it came: here that is
@@ -58,8 +59,9 @@ class Standing:
     state: LabelerState
     excluded_from: int | None = None
     """Sequence number from which on labels are left out; None: none are."""
-    held_from: int = 0
-    """Sequence number from which on labels are held, while the labeler's are; 0: all."""
+    held_from: int | None = None
+    """Sequence number from which on labels are held, of one who is excluded too; 0: all; None: none
+    are."""
     alarm: GoldAlarm | None = None
     """Which test suspended them, if one did and the owner has not lifted it."""
     gold_right: int = 0
@@ -87,7 +89,11 @@ class Standing:
         """Sequence number from which on labels are held or left out; None: none are."""
         if self.is_judge:
             return 0
-        return self.held_from if self.is_held else self.excluded_from
+        return min((each for each in self._limits if each is not None), default=None)
+
+    @property
+    def _limits(self) -> tuple[int | None, int | None]:
+        return self.held_from, self.excluded_from
 
     def trains(self, seq: int) -> bool:
         """Say whether a label of that sequence number may train."""
@@ -100,8 +106,7 @@ class Standing:
 
     def trains_like(self, other: Standing) -> bool:
         """Say whether whatever may train by this standing may by another, and nothing else."""
-        mine = (self.is_held, self.held_from, self.excluded_from, self.is_judge)
-        return mine == (other.is_held, other.held_from, other.excluded_from, other.is_judge)
+        return (*self._limits, self.is_judge) == (*other._limits, other.is_judge)
 
 
 NEWCOMER = Standing(state="active")
@@ -145,10 +150,9 @@ class _Labeler:
     answers: dict[str, tuple[int, bool]] = field(default_factory=dict)
     """Gold answers since the tests began, by label id: sequence number when first given, and
     whether right."""
-    right_before: int = 0
-    """Right gold answers given before the tests were restarted."""
-    wrong_before: int = 0
-    """Wrong gold answers given before the tests were restarted."""
+    answers_before: dict[str, bool] = field(default_factory=dict)
+    """Gold answers from before the tests were restarted, by label id, and whether right: what is
+    made of one later is counted, and tests nobody."""
     alarm: GoldAlarm | None = None
     excluded_from: int | None = None
     has_labelled: bool = False
@@ -157,15 +161,26 @@ class _Labeler:
 
     def standing(self) -> Standing:
         right = self._num_right()
+        right_before = sum(self.answers_before.values())
+        wrong_before = len(self.answers_before) - right_before
         return Standing(
             state=self._state(),
             excluded_from=self.excluded_from,
-            held_from=self.tests.good_through + 1 if self.alarm == "drift" else 0,
+            held_from=self._held_from(),
             alarm=self.alarm,
-            gold_right=self.right_before + right,
-            gold_wrong=self.wrong_before + len(self.answers) - right,
+            gold_right=right_before + right,
+            gold_wrong=wrong_before + len(self.answers) - right,
             is_judge=self.is_judge,
         )
+
+    def _held_from(self) -> int | None:
+        if self.alarm == "drift":
+            return self.tests.good_through + 1
+        return 0 if self.alarm == "gold" or not self._is_cleared else None
+
+    @property
+    def _is_cleared(self) -> bool:
+        return self.is_vouched or self.tests.is_cleared
 
     def _num_right(self) -> int:
         return sum(is_right for _, is_right in self.answers.values())
@@ -177,10 +192,16 @@ class _Labeler:
             return "judge"
         if self.alarm is not None:
             return "suspended"
-        return "active" if self.is_vouched or self.tests.is_cleared else "probation"
+        return "active" if self._is_cleared else "probation"
 
     def answer(self, event: LabelChange, right: bool | None, config: QualityConfig) -> None:
         """Take a gold answer, its revision, or (None) its end. An alarm stays once it is raised."""
+        if event.label_id in self.answers_before:
+            if right is None:
+                del self.answers_before[event.label_id]
+            else:
+                self.answers_before[event.label_id] = right
+            return
         is_new = event.label_id not in self.answers
         if right is not None:
             seq, _ = self.answers.get(event.label_id, (event.seq, right))
@@ -197,9 +218,7 @@ class _Labeler:
             self.alarm = self.alarm or self.tests.take(seq, is_right=each, config=config)
 
     def reinstate(self) -> None:
-        right = self._num_right()
-        self.right_before += right
-        self.wrong_before += len(self.answers) - right
+        self.answers_before |= {name: is_right for name, (_, is_right) in self.answers.items()}
         self.answers.clear()
         self.tests = _Tests()
         self.alarm = self.excluded_from = None
@@ -231,7 +250,7 @@ class Standings:
         known = self._standings.get(labeler_id)
         if known is not None:
             return known
-        return Standing(state="probation") if self._has_gold else NEWCOMER
+        return Standing(state="probation", held_from=0) if self._has_gold else NEWCOMER
 
     def has_labelled(self, labeler_id: str) -> bool:
         """Say whether somebody ever gave a label, also one that was taken back."""

@@ -70,6 +70,10 @@ class PeopleSide:
         """
         return await self._desk.wait_for_task(labeler_id, wait_s)
 
+    async def give_back(self, labeler_id: str, assignment_id: str) -> None:
+        """Free a task that never reached who asked for it; see `LabelingDesk.give_back`."""
+        await self._desk.give_back(labeler_id, assignment_id)
+
     async def submit(
         self, labeler_id: str, submissions: Sequence[LabelSubmission], system: str = "api"
     ) -> list[LabelAnswer | LabelError]:

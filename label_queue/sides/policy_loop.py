@@ -233,10 +233,14 @@ class PolicyLoopSide:
     async def known_pairs(self, most: int, least_votes: int) -> tuple[KnownPair, ...]:
         """Return pairs of known order: by gold, or where so many labelers agree on one best."""
         view, table = self._state.view(), self._state.history.table()
+        retired = self._state.history.standings.gold.retired()
 
         def find() -> tuple[KnownPair, ...]:
             labels = view.counting(table)
-            return tuple(known_pairs(view.queries, labels, most=most, least_votes=least_votes))
+            found = known_pairs(
+                view.queries, labels, most=most, least_votes=least_votes, retired=retired
+            )
+            return tuple(found)
 
         return await asyncio.to_thread(find)
 

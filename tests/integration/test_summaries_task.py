@@ -11,8 +11,8 @@ import pytest
 from actors.prompts.articles import SUFFIX
 from cluster.config_file import load_config
 from cluster.report.records import read_run
+from examples.tasks.drawing import draw
 from examples.tasks.summaries.__main__ import CONFIG, fresh_articles
-from examples.tasks.summaries.drawing import draw
 from label_queue.simulated.gold.summaries import SummariesGold
 from tests.support.small_task import run_small
 

@@ -50,7 +50,7 @@ class Everything(Run):
 
     def do_lease(self, which: int, person: str) -> None:
         """Give somebody a task that is open, as the desk does."""
-        open_queries = self.live.board.open_queries()
+        open_queries = self.live.board.open_queries(self.now)
         query = open_queries[which % len(open_queries)] if open_queries else None
         if query is not None and f"{query.query_id}/{person}" not in self.live.board.assignments:
             until = self.now + 60.0

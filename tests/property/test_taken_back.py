@@ -176,7 +176,7 @@ def plain_preview(view: LedgerView, learned: LearnedLabels, change: OwnerEvent) 
     from_seq = (change.from_seq or 0) if isinstance(change, Excluded) else 0
     after = with_event(view, change)
     before_set, after_set = training_ids(view), training_ids(after)
-    moved = before_set ^ after_set
+    leaving, returning = before_set - after_set, after_set - before_set
     own = {
         name
         for name, label in view.labels().items()
@@ -191,8 +191,9 @@ def plain_preview(view: LedgerView, learned: LearnedLabels, change: OwnerEvent) 
     return ExclusionPreview(
         labeler_id=change.labeler_id,
         from_seq=from_seq,
-        labels=len(moved),
-        weight_share=plain_share(view, moved & whole, whole),
+        labels_leaving=len(leaving),
+        labels_returning=len(returning),
+        weight_share=plain_share(view, (leaving | returning) & whole, whole),
         forces_refit=plain_shift(after, learned).weight_share > FORCING_SHARE,
         reward_versions=rewards,
         policy_versions=(touched[0], touched[-1]) if touched else None,

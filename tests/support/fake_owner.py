@@ -174,10 +174,12 @@ class FakeOwner(OwnerSide):
         if row is None:
             raise UnknownTask(f"nobody is called {labeler_id!r}")
         since = from_seq if act == "exclude" else row.excluded_from or 0
+        moved = max(0, row.labels - since)
         return ExclusionPreview(
             labeler_id=labeler_id,
             from_seq=from_seq,
-            labels=max(0, row.labels - since),
+            labels_leaving=moved if act == "exclude" else 0,
+            labels_returning=moved if act == "reinstate" else 0,
             weight_share=row.weight_share,
             forces_refit=row.weight_share > 0.02,
             reward_versions=(3, 4, 5),

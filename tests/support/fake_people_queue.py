@@ -144,6 +144,13 @@ class FakePeopleQueue(PeopleSide):
     async def wait_for_task(self, labeler_id: str, wait_s: float) -> Task | None:
         return await self.next_task(labeler_id, wait_s)
 
+    async def give_back(self, labeler_id: str, assignment_id: str) -> None:
+        given = self.given.get(assignment_id)
+        if given is not None and given.labeler_id == labeler_id and not given.answers:
+            del self.given[assignment_id]
+            self.waiting.append(given.task)
+            self.change.set()
+
     async def held_tasks(self, labeler_id: str) -> HeldTasks:
         return HeldTasks(
             tasks=tuple(

@@ -102,6 +102,19 @@ class PeopleQueueContract(Contract):
         [left] = (await queue.people.held_tasks("ann")).tasks
         assert left.assignment_id == second.assignment_id
 
+    async def test_a_task_that_is_given_back_is_held_no_more_and_others_may_have_one(self) -> None:
+        queue = await self.queue()
+        for name in ("ann", "bob"):
+            await queue.owner.admit(name, "labeler")
+        task = await take(queue, "ann")
+        await queue.people.give_back("bob", task.assignment_id)  # it is none of theirs
+        assert (await queue.people.held_tasks("ann")).tasks != ()
+        for _ in range(2):
+            await queue.people.give_back("ann", task.assignment_id)
+        assert (await queue.people.held_tasks("ann")).tasks == ()
+        await queue.people.give_back("ann", "no such")
+        assert (await take(queue, "bob")).assignment_id
+
     async def test_the_last_answer_can_be_changed(self) -> None:
         queue = await self.queue()
         await queue.owner.admit("ann", "labeler")

@@ -154,7 +154,7 @@ def test_list_shows_everybody(live_run: Any) -> None:
 def test_exclude_says_what_it_changes_and_asks(live_run: Any) -> None:
     result = andon(*EXCLUDE_BOB, "--from", "32", types="n\n")
     assert result.output.splitlines() == [
-        "excluding bob moves 100 labels, 6.0% of the present weight",
+        "excluding bob takes 100 labels out: 6.0% of the present weight",
         "  reward versions touched   3, 4, 5",
         "  policy versions touched   21 to 34",
         "  the reward is refitted at once",
@@ -178,7 +178,7 @@ def test_exclude_does_not_ask_where_it_was_told(live_run: Any) -> None:
 def test_reinstate_and_revoke(live_run: Any) -> None:
     andon(*EXCLUDE_BOB, "--yes")
     result = andon("labelers", "reinstate", "bob", "--reason", "a mistake", types="y\n")
-    assert result.output.splitlines()[0].startswith("reinstating bob moves 132 labels")
+    assert result.output.splitlines()[0].startswith("reinstating bob brings 132 labels back")
     assert result.output.splitlines()[-1] == "bob is reinstated"
     assert "lets them in again" in andon("labelers", "revoke", "bob", "--reason", "left").output
     assert live_run.queue.decisions[1:] == [
@@ -223,7 +223,7 @@ def test_an_ended_run_s_labeler_is_excluded_in_its_ledger(ended_run: RunFolder) 
     result = andon(*EXCLUDE_BOB, "--run", "runs/demo-1", "--yes")
     # Labels 7, 8 and 10 of 11 were bob's; reward 1 learned the first 8, and trained policy 1.
     assert result.output.splitlines()[:3] == [
-        "excluding bob moves 3 labels, 30.0% of the present weight",
+        "excluding bob takes 3 labels out: 30.0% of the present weight",
         "  reward versions touched   1, 2",
         "  policy versions touched   1 to 3",
     ]

@@ -182,7 +182,7 @@ def test_a_query_of_an_older_policy_may_come_after_one_of_a_newer() -> None:
     newer, older = make_query(0, versions=(2,) * 4), make_query(1, versions=(1,) * 4)
     board = make_board(newer, older, moved={1: 1.5, 2: 0.5})
     assert board.expire(1_000.0, labels=0) == 1
-    assert [query.query_id for query in board.open_queries()] == ["q0"]
+    assert [query.query_id for query in board.open_queries(1_000.0)] == ["q0"]
 
 
 def test_gold_and_repeats_do_not_grow_old() -> None:
@@ -218,7 +218,8 @@ def test_what_is_leased_stays_and_what_is_half_answered_gives_up_the_rest() -> N
     board.apply(make_event(half, "ann"))
     assert board.expire(5_000.0, labels=0) == 2
     assert board.open_slots == 1
-    assert picked(board, "bob", now=9_000.0) == "q0"
+    # Its time is over: whoever had it may go on, and nobody begins.
+    assert (picked(board, "bob", now=9_000.0), picked(board, "ann", now=9_000.0)) == (None, "q0")
 
 
 def test_knowing_a_thing_twice_changes_nothing() -> None:

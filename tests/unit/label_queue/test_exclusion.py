@@ -129,7 +129,7 @@ def test_before_the_first_fit_nothing_is_forced(learned: LearnedLabels) -> None:
     view = replace(hand_made_view(change("exclude")), rewards=(), policies=())
     assert find_shift(view, learned) == Shift()
     changes = preview(replace(hand_made_view(), rewards=()), learned, change("exclude"))
-    assert (changes.labels, changes.forces_refit, changes.reward_versions) == (3, False, ())
+    assert (changes.labels_leaving, changes.forces_refit, changes.reward_versions) == (3, False, ())
     assert changes.weight_share == pytest.approx(3 / 11)
 
 
@@ -155,22 +155,27 @@ def test_a_preview_says_what_would_leave_and_what_it_touched(learned: LearnedLab
     assert asdict(changes) == {
         "labeler_id": "bob",
         "from_seq": 8,
-        "labels": 2,
+        "labels_leaving": 2,
+        "labels_returning": 0,
         "weight_share": pytest.approx(0.2),
         "forces_refit": True,
         "reward_versions": (1, 2),
         "policy_versions": (1, 3),
     }
     late = preview(view, learned, change("exclude", from_seq=10))
-    assert (late.labels, late.reward_versions, late.policy_versions) == (1, (2,), (3, 3))
+    assert (late.labels_leaving, late.reward_versions, late.policy_versions) == (1, (2,), (3, 3))
     unlearned = preview(view, learned, change("exclude", "ann", from_seq=11))
-    assert (unlearned.labels, unlearned.weight_share, unlearned.forces_refit) == (1, 0.0, False)
+    assert (unlearned.labels_leaving, unlearned.weight_share, unlearned.forces_refit) == (
+        1,
+        0.0,
+        False,
+    )
     assert unlearned.policy_versions is None
 
 
 def test_a_preview_of_a_reinstatement_says_what_would_come_back(learned: LearnedLabels) -> None:
     view = hand_made_view(change("exclude"), make_reward(3, ledger_seq=12))
     changes = preview(view, learned, change("reinstate", number=1))
-    assert (changes.labels, changes.forces_refit) == (3, True)
+    assert (changes.labels_leaving, changes.labels_returning, changes.forces_refit) == (0, 3, True)
     assert changes.weight_share == pytest.approx(3 / 11)
     assert changes.reward_versions == (1, 2)

@@ -37,6 +37,16 @@ async def queue(make_queue: MakeQueue) -> LabelQueue:
     return queue
 
 
+async def test_an_answer_has_the_number_by_which_an_exclusion_counts_it(queue: LabelQueue) -> None:
+    oldest = (await queue.owner.answers_of("ann", offset=7, limit=1)).answers[0]
+    change = LabelSubmission(assignment_id=oldest.label_id, revision=1, outcome="tie")
+    await queue.people.submit("ann", [change])
+    changed = (await queue.owner.answers_of("ann", offset=7, limit=1)).answers[0]
+    assert changed.label_id == oldest.label_id
+    assert changed.seq == queue.state.history.last_seq > oldest.seq
+    assert (await queue.owner.preview_exclusion("ann", changed.seq)).labels_leaving == 1
+
+
 async def test_answers_come_newest_first_with_what_others_said(queue: LabelQueue) -> None:
     page = await queue.owner.answers_of("cid", offset=0, limit=3)
     assert (page.total, page.offset, len(page.answers)) == (8, 0, 3)

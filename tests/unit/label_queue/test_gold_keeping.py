@@ -416,6 +416,12 @@ async def test_what_several_people_agree_on_can_be_made_gold(
     assert left.queries == page.queries[1:]
     await queue.owner.retire_gold(made.gold_id, "no")
     assert (await queue.owner.agreements(offset=0, limit=100)).queries == page.queries
+    # Who is left out has no part in what decides who else is.
+    await queue.owner.exclude("bob", 0, "a script")
+    shared = [
+        each for each in page.queries if "bob" not in {vote.labeler_id for vote in each.votes}
+    ]
+    assert (await queue.owner.agreements(offset=0, limit=100)).queries == tuple(shared)
 
 
 @pytest.mark.parametrize("is_said", [True, False])

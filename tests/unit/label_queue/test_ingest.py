@@ -303,3 +303,12 @@ async def test_an_outside_task_shows_the_texts_in_an_order_of_its_own() -> None:
     }
     orders = {outside_task(f"tool{i}", query).order for i in range(20)}
     assert len(orders) > 10
+
+
+async def test_of_what_comes_at_once_no_more_is_kept_than_may_be(run: OutsideRun) -> None:
+    odd = [
+        Unreadable(external_id=f"{n}", payload_sha256="x", field="", message="odd", payload="{")
+        for n in range(50)
+    ]
+    assert (await run.labels.ingest(TOOL, follow(*odd))).refused == 50
+    assert len(run.ledger.read(DeadLetter)) == 3

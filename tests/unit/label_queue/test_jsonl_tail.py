@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,26 @@ async def test_a_rotated_file_is_read_to_its_end_before_the_new_one(tail: Tail) 
     assert len(tail.choices()) == 3
 
 
+async def test_what_was_rotated_while_nobody_read_is_read_in_its_turn(tail: Tail) -> None:
+    tail.write(line(0, "a"))
+    await tail.turn()
+    second, first = (tail.path.with_name(f"answers.jsonl.{number}") for number in (2, 1))
+    tail.write(line(0, "b"))
+    tail.path.rename(second)
+    tail.write(line(1, "b"), line(0, "c"))
+    tail.path.rename(first)
+    tail.path.with_name("answers.jsonl.old").write_text(json.dumps(line(2)) + "\n")
+    tail.write(line(0, "d"))
+    for number, path in enumerate((second, first, tail.path)):
+        os.utime(path, ns=(number, number))
+    assert await tail.turn() == IngestCounts(new=1, revised=3)
+    assert tail.choices() == {
+        (f"{NAME}:ann", "q0"): shown("d"),
+        (f"{NAME}:ann", "q1"): shown("b", 1),
+    }
+    assert await tail.turn() == IngestCounts()
+
+
 async def test_a_rotated_file_that_is_gone_loses_only_its_own_rest(tail: Tail) -> None:
     tail.write(line(0))
     await tail.turn()
@@ -189,6 +210,8 @@ async def test_a_time_of_update_decides_where_lines_give_one(tail: Tail) -> None
         ({"deleted": "yes", **line()}, "deleted"),
         ({"deleted": False, "id": "3"}, "labeler"),
         (line(query=9), "query_id"),
+        (line(id="a\0b"), "id"),
+        (line(query_id="q\0"), "query_id"),
         (line(letter="z"), "choice"),
     ],
 )

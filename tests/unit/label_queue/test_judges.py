@@ -252,7 +252,7 @@ async def test_a_task_from_before_the_appointment_goes_to_others_and_takes_no_an
     await answer_orders(queue)
     task = await queue.people.next_task("dot", 0.0)
     assert task is not None
-    free = queue.state.board.open_queries()[0]
+    free = queue.state.board.open_queries(0.0)[0]
     await queue.owner.admit("dot", judges=True)
     assert (await queue.people.held_tasks("dot")).tasks == ()
     again = await queue.people.next_task("ann", 0.0)
@@ -352,7 +352,7 @@ async def test_who_judges_stays_a_judge_and_is_appointed_once(
     await queue.owner.exclude("dot", 0, "clicks")
     assert state() == "excluded"
     changes = await queue.owner.reinstate("dot", "looked again")
-    assert (changes.labels, changes.forces_refit) == (0, False)
+    assert (changes.labels_leaving, changes.forces_refit) == (0, False)
     assert state() == "judge"
 
 
@@ -362,7 +362,11 @@ async def test_excluding_a_judge_moves_nothing_that_trains(make_queue: MakeQueue
     await label(queue, 4, "ann")
     for from_seq in (0, 6):
         changes = await queue.owner.exclude("dot", from_seq, "clicks")
-        assert (changes.labels, changes.weight_share, changes.forces_refit) == (0, 0.0, False)
+        assert (changes.labels_leaving, changes.weight_share, changes.forces_refit) == (
+            0,
+            0.0,
+            False,
+        )
     assert queue.state.history.num_preferences == 4
 
 

@@ -21,9 +21,12 @@ def votes(asked: ComparisonQuery, *choices: int) -> list[AnswerEvent]:
     ]
 
 
-def found(queries: list[ComparisonQuery], labels: list[AnswerEvent]) -> list[tuple[str, str, str]]:
+def found(
+    queries: list[ComparisonQuery], labels: list[AnswerEvent], *retired: ComparisonQuery
+) -> list[tuple[str, str, str]]:
     by_id = {each.query_id: each for each in queries}
-    pairs = known_pairs(by_id, labels, most=10, least_votes=3)
+    taken_back = {each.query_id for each in retired}
+    pairs = known_pairs(by_id, labels, most=10, least_votes=3, retired=taken_back)
     return [(each.query_id, each.better, each.worse) for each in pairs]
 
 
@@ -43,6 +46,18 @@ def test_gold_made_of_a_past_query_is_a_pair_once_whoever_else_answered() -> Non
     showing = gold_showing(template, "shown", moment)
     [pair] = found([past, template, showing], votes(past, 1, 1, 1))
     assert pair[:2] == (template.query_id, past.candidates[2].text)
+
+
+def test_gold_that_was_taken_back_says_nothing_and_people_do_again() -> None:
+    past, moment = query(0), AskMoment(now=1.0, labels=3)
+    wrong, right = (
+        past_template(past, past.candidates[place].candidate_id, moment) for place in (2, 0)
+    )
+    labels = votes(past, 1, 1, 1)
+    [pair] = found([past, wrong, right], labels, wrong)
+    assert pair[:2] == (right.query_id, past.candidates[0].text)
+    [pair] = found([past, wrong, right], labels, wrong, right)
+    assert pair[:2] == (past.query_id, past.candidates[1].text)
 
 
 def test_a_repetition_is_no_pair_of_its_own() -> None:

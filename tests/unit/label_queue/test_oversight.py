@@ -11,21 +11,25 @@ import pytest
 
 from label_queue.config import QualityConfig, WarmConfig
 from label_queue.fitting import retraining
+from label_queue.labeling.submissions import LabelSubmission
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
-from protocol.errors import InvalidLabel, UnknownTask
+from protocol.errors import InvalidLabel, LabelConflict, UnknownTask
 from protocol.fits import Comparison, FitKind, FitRequest
 from protocol.labels import (
     AnswerEvent,
     ComparisonQuery,
     Excluded,
+    LabelChange,
     LabelerEvent,
     Reinstated,
     Submitted,
 )
 from tests.support.hand_made_ledger import fill
 from tests.support.labels import (
+    make_assignment,
     make_config,
+    make_event,
     make_query,
     make_reward,
 )
@@ -62,7 +66,11 @@ async def test_excluding_and_reinstating_are_events_that_say_what_they_change(
     fill(ledger)
     queue = make_queue()
     shown = await queue.owner.preview_exclusion("bob", 8)
-    assert (shown.labels, shown.reward_versions, shown.policy_versions) == (2, (1, 2), (1, 3))
+    assert (shown.labels_leaving, shown.reward_versions, shown.policy_versions) == (
+        2,
+        (1, 2),
+        (1, 3),
+    )
     assert isinstance(ledger.events()[-1], Submitted)
     assert await queue.owner.exclude("bob", 8, "at random") == shown
     event = ledger.events()[-1]
@@ -70,12 +78,12 @@ async def test_excluding_and_reinstating_are_events_that_say_what_they_change(
     assert (event.labeler_id, event.from_seq) == ("bob", 8)
     assert (event.reason, event.source.system) == ("at random", "owner")
     assert (await queue.owner.overview()).progress.labels_received == 9
-    assert (await queue.owner.exclude("bob", 8, "again")).labels == 0
-    assert (await queue.owner.preview_exclusion("bob", 8, "exclude")).labels == 0
+    assert (await queue.owner.exclude("bob", 8, "again")).labels_leaving == 0
+    assert (await queue.owner.preview_exclusion("bob", 8, "exclude")).labels_leaving == 0
     back = await queue.owner.preview_exclusion("bob", 0, "reinstate")
-    assert back.labels == 2
+    assert (back.labels_leaving, back.labels_returning) == (0, 2)
     assert await queue.owner.reinstate("bob", "it was another") == back
-    assert (await queue.owner.reinstate("bob", "again")).labels == 0
+    assert (await queue.owner.reinstate("bob", "again")).labels_leaving == 0
     assert [type(e) for e in ledger.events()[-2:]] == [Excluded, Reinstated]
     assert (await queue.owner.overview()).progress.labels_received == 11
 
@@ -293,3 +301,43 @@ async def test_nobody_is_asked_gold_made_of_what_they_answered(make_queue: MakeQ
 
     assert "gold" not in asked("ann")
     assert "gold" in asked("bob")
+
+
+async def test_what_somebody_holds_is_free_once_they_are_excluded(make_queue: MakeQueue) -> None:
+    queue = make_queue(make_config(total=8, initial=1))
+    for name in ("ann", "bob"):
+        await queue.owner.add_labeler(name)
+    await answer_orders(queue)
+    slots = queue.state.board.open_slots
+    held = [await queue.people.next_task("ann", 0.0) for _ in range(slots)]
+    first = held[0]
+    assert first is not None
+    assert await queue.people.next_task("ann", 0.0) is None
+    await queue.owner.exclude("ann", 0, "a script")
+    assert not (await queue.people.heartbeat("ann", first.assignment_id)).is_held
+    assert (await queue.people.held_tasks("ann")).tasks == ()
+    assert await queue.people.next_task("bob", 0.0) is not None
+    assert queue.state.num_labelers == 1
+    # What a restart finds of their leases is over as well.
+    again = make_queue(make_config(total=8, initial=1))
+    assert (await again.people.held_tasks("ann")).tasks == ()
+
+
+async def test_a_change_of_an_answer_that_a_tool_has_changed_is_refused(
+    make_queue: MakeQueue, ledger: MemoryLedger
+) -> None:
+    asked = make_query(0, num_wanted=2)
+    first = make_event(asked, seq=1)
+    elsewhere = make_event(asked, seq=2, revision=1, choice=2, event_id="tool/1@1")
+    ledger.write([asked, make_assignment(asked), first, elsewhere])
+    queue = make_queue()
+    change = LabelSubmission(assignment_id=first.assignment_id, revision=1, outcome="skip")
+    [refused] = await queue.people.submit("ann", [change])
+    assert isinstance(refused, LabelConflict)
+    assert "send a change of mind as revision 2" in refused.message
+    await queue.owner.exclude("ann", 0, "a script")
+    for revision in (1, 2):
+        [refused] = await queue.people.submit("ann", [replace(change, revision=revision)])
+        assert isinstance(refused, LabelConflict)
+        assert "can no longer be changed" in refused.message
+    assert len([each for each in ledger.events() if isinstance(each, LabelChange)]) == 2

@@ -48,6 +48,7 @@ async def test_progress_counts_today_and_all(queue: LabelQueue, clock: ManualClo
     await answer_orders(queue)
     await label(queue, 2, "ann")
     clock.now += 86_400.0
+    await answer_orders(queue)
     await label(queue, 3, "ann", outcome="skip")
     me = await queue.people.me("ann")
     assert (me.labeler_id, me.labels, me.labels_today) == ("ann", 5, 3)

@@ -20,6 +20,18 @@ async def test_expired_queries_are_replaced(queue: LabelQueue, clock: ManualCloc
     assert (await queue.policy_loop.stats())["labels/outstanding"] == 14
 
 
+async def test_nobody_is_given_what_has_expired_before_anybody_has_asked_for_more(
+    make_queue: MakeQueue, queue: LabelQueue, clock: ManualClock
+) -> None:
+    await answer_orders(queue)
+    clock.now += 3 * 86_400.0
+    again = make_queue()
+    assert await again.people.next_task("ann", 0.0) is None
+    assert again.state.board.open_queries(clock.now) == []
+    assert sum(await answer_orders(again)) == 14
+    assert await again.people.next_task("ann", 0.0) is not None
+
+
 async def told(queue: LabelQueue, version: int, moved_kl: float) -> None:
     """Say that there is a policy version, so far from ρ. l(0) stays as it is."""
     policy = replace(make_policy(version), moved_kl=moved_kl)

@@ -279,6 +279,14 @@ async def next_task(world: World) -> None:
     assert again is None or again.assignment_id in held
 
 
+async def give_back(world: World) -> None:
+    await world.fill()
+    task = await world.people.next_task("ann", 0.0)
+    assert task is not None
+    await world.same(lambda: world.people.give_back("ann", task.assignment_id))
+    assert (await world.people.held_tasks("ann")).tasks == ()
+
+
 async def submit(world: World) -> None:
     await world.fill()
     task = await world.people.next_task("ann", 0.0)
@@ -320,6 +328,7 @@ PEOPLE: Table = {
     "leave": leave,
     "next_task": next_task,
     "wait_for_task": next_task,  # its second half
+    "give_back": give_back,
     "submit": submit,
     "heartbeat": heartbeat,
     "reject": reject,

@@ -186,3 +186,12 @@ async def test_the_page_says_how_long_one_stays_signed_in(people: FakePeopleQueu
         cookie = (await client.post(link)).headers["set-cookie"]
     assert 'data-at-most-s="2592000.0" data-unused-s="604800.0"' in page
     assert f"Max-Age={30 * 24 * 3600}" in cookie
+
+
+@pytest.mark.parametrize("path", ["/api/v1/me", "/api/v1/tasks/next", "/api/v1/run", "/nowhere"])
+async def test_what_the_api_answers_is_kept_by_nobody(people: FakePeopleQueue, path: str) -> None:
+    token = await people.owner.add_labeler("ann")
+    async with client_at(people, ORIGIN) as client:
+        answer = await client.get(PREFIX + path, headers={"Authorization": f"Bearer {token}"})
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"

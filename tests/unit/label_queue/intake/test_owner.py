@@ -210,7 +210,8 @@ async def test_an_exclusion_is_shown_before_it_is_made(
     assert answer.json() == {
         "labeler_id": "bob",
         "from_seq": 100,
-        "labels": 32,
+        "labels_leaving": 32,
+        "labels_returning": 0,
         "weight_share": 0.06,
         "forces_refit": True,
         "reward_versions": [3, 4, 5],
@@ -223,7 +224,7 @@ async def test_a_reinstatement_is_shown_before_it_is_made(owner: httpx.AsyncClie
     path = "/api/v1/owner/labelers/bob/exclusion"
     excluding = (await owner.get(path, params={"from_seq": 100})).json()
     reinstating = (await owner.get(path, params={"from_seq": 100, "act": "reinstate"})).json()
-    assert reinstating["labels"] == excluding["labels"] + 100
+    assert reinstating["labels_returning"] == excluding["labels_leaving"] + 100
     wrong = await owner.get(path, params={"act": "forget"})
     assert (wrong.status_code, wrong.json()["field"]) == (422, "act")
 

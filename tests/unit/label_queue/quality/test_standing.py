@@ -158,13 +158,24 @@ def test_an_exclusion_leaves_out_labels_from_its_number_on() -> None:
     assert ledger.standings["ann"].trains(5)
 
 
-def test_an_exclusion_takes_the_place_of_a_suspension() -> None:
+def test_an_exclusion_only_takes_away() -> None:
     ledger = Ledger()
     ledger.gold(*[WRONG] * 4)
-    assert not ledger.standings["ann"].trains(1)
     ledger.owner(from_seq=3)
+    assert ledger.state == "excluded"
+    assert not ledger.standings["ann"].trains(1)
+    ledger.owner(reinstate=True)
     assert ledger.standings["ann"].trains(1)
-    assert not ledger.standings["ann"].trains(3)
+    ledger.owner(from_seq=3)
+    assert [ledger.standings["ann"].trains(seq) for seq in (1, 2, 3)] == [True, True, False]
+
+
+def test_what_was_never_cleared_is_held_behind_an_exclusion_too() -> None:
+    ledger = Ledger()
+    ledger.train("ann")
+    assert ledger.state == "probation"
+    ledger.owner(from_seq=8)
+    assert not ledger.standings["ann"].trains(1)
 
 
 def test_gold_made_later_changes_nothing_for_those_who_began_before() -> None:
@@ -195,6 +206,21 @@ def test_a_revised_gold_answer_counts_as_it_stands() -> None:
     assert ledger.state == "probation"
     ledger.add(make_retraction(first, revision=2))
     assert ledger.standings["ann"].gold_right == 0
+
+
+def test_what_is_revised_after_a_reinstatement_is_counted_once_and_tests_nobody() -> None:
+    ledger = Ledger()
+    ledger.gold(*[WRONG] * 4)
+    assert ledger.state == "suspended"
+    ledger.owner(reinstate=True)
+    for number in range(100, 103):
+        ledger.add(make_event(ledger.queries[f"q{number}"], revision=1, choice=RIGHT))
+    standing = ledger.standings["ann"]
+    assert (standing.state, standing.gold_right, standing.gold_wrong) == ("active", 3, 1)
+    ledger.add(make_retraction(ledger.queries["q103"], revision=1))
+    assert ledger.standings["ann"].gold_wrong == 0
+    ledger.gold(*[WRONG] * 4)
+    assert ledger.state == "suspended"
 
 
 @pytest.mark.parametrize("length", range(0, 30, 5))

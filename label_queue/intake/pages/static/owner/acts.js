@@ -9,16 +9,17 @@ import { labelerPath } from "./people_acts.js";
 /**
  * Return what an exclusion or reinstatement would change, in words.
  * @param {any} preview ExclusionPreview
- * @param {string} verb
  */
-function changes(preview, verb) {
+function changes(preview) {
   const rewards = preview.reward_versions;
   const rewardWords = rewards.length === 0 ? "none" : rewards.length > 6
     ? `${rewards.length}, from v${rewards[0]} to v${rewards[rewards.length - 1]}`
     : rewards.map((/** @type {number} */ version) => `v${version}`).join(", ");
   const policies = preview.policy_versions;
+  const moved = [[preview.labels_leaving, "leave"], [preview.labels_returning, "come back"]]
+    .filter(([number]) => number > 0).map(([number, verb]) => `${count(number)} ${verb}`);
   const lines = [
-    ["Labels", `${count(preview.labels)} ${verb}`],
+    ["Labels", moved.length === 0 ? "none" : moved.join(", ")],
     ["Weight in the present fit", percent(preview.weight_share)],
     ["Reward versions that learned from them", rewardWords],
     ["Policy versions trained on those", policies === null ? "none" : `v${policies[0]} to v${policies[1]}`],
@@ -42,7 +43,7 @@ export function exclude(labeler) {
       from,
     ],
     preview: async () => changes(
-      await send("GET", `${labelerPath(id, "exclusion")}?from_seq=${Math.max(0, from.valueAsNumber || 0)}`), "leave"),
+      await send("GET", `${labelerPath(id, "exclusion")}?from_seq=${Math.max(0, from.valueAsNumber || 0)}`)),
     act: (reason) => send("POST", labelerPath(id, "exclude"), { from_seq: Math.max(0, from.valueAsNumber || 0), reason }),
   });
 }
@@ -56,7 +57,7 @@ export function reinstate(labeler) {
       ? "They get tasks again, and the tests of their work start anew."
       : "Their labels count again from the next fit on.",
     confirm: `Reinstate ${id}`,
-    preview: async () => changes(await send("GET", `${labelerPath(id, "exclusion")}?act=reinstate`), "come back"),
+    preview: async () => changes(await send("GET", `${labelerPath(id, "exclusion")}?act=reinstate`)),
     act: (reason) => send("POST", labelerPath(id, "reinstate"), { reason }),
   });
 }
