@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from tests.support import outside
 from tests.support.recorded_tool import Received, RecordedTool
 
 PROJECT = 3
 TOKEN = "secret-label-studio-token"
+SECRET = "a secret header"
+"""What its webhooks send in a header."""
+NAME = "label_studio"
+"""Its connector's, where a config gives no other."""
+turn, shown = partial(outside.turn, NAME), partial(outside.shown, NAME)
 
 
 class RecordedLabelStudio(RecordedTool):

@@ -52,3 +52,12 @@ def every_scenario(tables: Iterable[Table]) -> list[Scenario]:
     return sorted(
         (each for each in found if each is not None), key=lambda scenario: scenario.__name__
     )
+
+
+def by_method(tables: Mapping[type, Table]) -> dict[str, Scenario | None]:
+    """Return what calls each method twice, by its class and its name."""
+    return {
+        f"{kind.__name__}.{name}": table[name]
+        for kind, table in tables.items()
+        for name in scenarios(table)
+    }

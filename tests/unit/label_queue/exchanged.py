@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
+from label_queue.exchange.record_lines import record_lines
 from label_queue.ledger.records import (
     ConnectorOffset,
     DeadLetter,
@@ -78,3 +81,14 @@ def memory(records: Sequence[Record]) -> MemoryLedger:
     ledger = MemoryLedger()
     ledger.write(records)
     return ledger
+
+
+def ours(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Return the lines of our own form that records are exported as."""
+    return [json.loads(line) for line in record_lines(memory(records))]
+
+
+def first(lines: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    """Return the record of the first line of a kind, to be changed in its place."""
+    record: dict[str, Any] = next(line for line in lines if line["type"] == kind)["record"]
+    return record
