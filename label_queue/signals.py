@@ -99,8 +99,8 @@ class Line:
             self.pass_on(place)
 
     def call(self, count: int) -> None:
-        """Wake one for each of `count` new things."""
-        for _ in range(count):
+        """Wake one for each of `count` new things; all where those are more than people."""
+        for _ in range(min(count, len(self._places))):
             self._turns += 1
             self._give(self._turns)
 

@@ -327,6 +327,17 @@ class PretrainingConfig(Settings):
             raise ValueError(f"pretraining.path is empty: source {self.source!r} needs a file")
         if self.source == "hub" and not self.dataset:
             raise ValueError('pretraining.dataset is empty: source "hub" needs a dataset id')
+        if self.path and self.source not in ("text", "jsonl"):
+            raise ValueError(
+                f'pretraining.path is given, and source "{self.source}" reads none: set '
+                'pretraining.source = "text" or "jsonl", or leave the path out'
+            )
+        if (self.dataset or self.subset) and self.source != "hub":
+            name = "dataset" if self.dataset else "subset"
+            raise ValueError(
+                f'pretraining.{name} is given, and source "{self.source}" reads none: set '
+                f'pretraining.source = "hub", or leave the {name} out'
+            )
         return self
 
 

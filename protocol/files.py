@@ -73,6 +73,18 @@ def is_there(path: Path, what: str, mend: str) -> bool:
     return _mode(path, what, mend) != 0
 
 
+def listed(path: Path, what: str, mend: str) -> list[Path]:
+    """Return what lies in a folder, by name; arguments and errors as for `reading`.
+
+    A folder that is not there holds nothing. One that may not be looked into is an error: what is
+    found by a pattern there is nothing, too, and would be taken for that.
+    """
+    if not is_folder(path, what, mend):
+        return []
+    with reading(path, what, mend):
+        return sorted(path.iterdir())
+
+
 @contextmanager
 def writing(
     path: Path, mend: str = "name another place, or see that you may write there"

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from protocol.errors import MissingError
-from protocol.files import flush
+from protocol.files import flush, is_folder, listed
 from protocol.ports import FolderStore
 
 TOKENIZER_FILES = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja")
@@ -106,8 +106,16 @@ def discarded_on_failure(
 
 
 def versions_in(root: Path) -> tuple[Path, ...]:
-    """Return the folders below one that are called v1, v000002 …, oldest first."""
-    return tuple(each for each in in_version_order(root.glob("v*")) if each.is_dir())
+    """Return the folders below one that are called v1, v000002 …, oldest first.
+
+    Raises ResourceError where it may not be looked into.
+    """
+    mend = "see that you may look into it"
+    return tuple(
+        each
+        for each in in_version_order(listed(root, "the versions that are kept", mend))
+        if is_folder(each, "a version that is kept", mend)
+    )
 
 
 def in_version_order(named: Iterable[Path]) -> list[Path]:

@@ -71,4 +71,15 @@ class PromptsConfig(Settings):
             raise ValueError('prompts.path is empty: source "jsonl" needs a file')
         if self.source == "hub" and not self.dataset:
             raise ValueError('prompts.dataset is empty: source "hub" needs a dataset id')
+        if self.path and self.source not in ("jsonl", "books"):
+            raise ValueError(
+                f'prompts.path is given, and source "{self.source}" reads none: set prompts.source '
+                '= "jsonl", or leave the path out'
+            )
+        if (self.dataset or self.subset) and self.source != "hub":
+            name = "dataset" if self.dataset else "subset"
+            raise ValueError(
+                f'prompts.{name} is given, and source "{self.source}" reads none: set '
+                f'prompts.source = "hub", or leave the {name} out'
+            )
         return self

@@ -130,4 +130,5 @@ def fresh_out(source: LedgerSource, until_seq: int | None, fits: Path) -> Path:
     run_id = queries[0].run_id if queries else beside
     name = f"{run_id}-{last_seq if until_seq is None else until_seq}"
     places = (fits / (name if n == 1 else f"{name}.{n}") for n in itertools.count(1))
-    return next(place for place in places if not place.exists())
+    mend = "name another place with --out"
+    return next(each for each in places if not is_there(each, "where fits are kept", mend))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,10 @@ from cluster.guards.state import GuardsState
 from cluster.loops.drafting import DrafterState
 from cluster.loops.staleness import BoundState
 from protocol.errors import BundleCorrupt, MissingError
-from protocol.files import flush, writing
+from protocol.files import flush, is_folder, listed, writing
 from protocol.text_tree import TreesState
 
+MEND_LOOK = "see that you may look into it"
 FORMAT = 1
 MEND_DISK = "see to the disk of the run's folder"
 
@@ -85,8 +87,7 @@ class RunCheckpoints:
 
     def versions(self) -> tuple[int, ...]:
         """Return the policy versions that a run can go on from, oldest first."""
-        found = (int(path.stem[1:]) for path in self._folder.glob("v[0-9]*.json"))
-        return tuple(sorted(version for version in found if self._policy(version).is_dir()))
+        return tuple(each for each in sorted(self._found()) if self._has_policy(each))
 
     def write(self, checkpoint: RunCheckpoint) -> None:
         """Write a checkpoint, whose learner's part is there; the same version again replaces it.
@@ -150,7 +151,7 @@ class RunCheckpoints:
         Raises:
             ResourceError: The disk refuses.
         """
-        later = {int(path.stem[1:]): path for path in self._folder.glob("v[0-9]*.json")}
+        later = self._found()
         with writing(place, MEND_DISK):
             for each in sorted(later, reverse=True):
                 if each > version:
@@ -177,6 +178,22 @@ class RunCheckpoints:
 
     def _retire(self) -> None:
         """Remove the files whose learner's part is gone: the learner decides how many stay."""
-        for path in self._folder.glob("v[0-9]*.json"):
-            if not self._policy(int(path.stem[1:])).is_dir():
+        for version, path in self._found().items():
+            if not self._has_policy(version):
                 path.unlink()
+
+    def _found(self) -> dict[int, Path]:
+        """Return the files there are, by version."""
+        return checkpoint_files(self._folder)
+
+    def _has_policy(self, version: int) -> bool:
+        return is_folder(self._policy(version), "the learner's part of a checkpoint", MEND_LOOK)
+
+
+def checkpoint_files(folder: Path) -> dict[int, Path]:
+    """Return the files of checkpoints in a folder, by version; a folder that is not there has none.
+
+    Raises ResourceError where it may not be looked into.
+    """
+    files = listed(folder, "the run's checkpoints", MEND_LOOK)
+    return {int(path.stem[1:]): path for path in files if re.fullmatch(r"v\d+\.json", path.name)}

@@ -21,7 +21,8 @@ from cluster.metrics.missing_rows import Confirmed, all_rows, rows_after, rows_b
 from cluster.metrics.names import AXES, CATALOGUE, Row
 from cluster.metrics.wandb_logs import make_whole
 from cluster.run_folder import write_json
-from protocol.errors import ResourceError
+from protocol.errors import MissingError, ResourceError
+from protocol.files import read_text
 from protocol.logs import logger_of
 
 CONNECT_TIMEOUT_S = 30.0
@@ -31,6 +32,7 @@ FINISH_TIMEOUT_S = 120.0
 PAUSE_S = 300.0
 """Between attempts to start wandb again."""
 NOTE = "noted.json"
+MEND = "see that you may read it, or remove it: rows are then sent again"
 NUM_NOTED = 100
 ROWS, LOST = "metrics.jsonl", "lost"
 FAILURES = (wandb.errors.Error, HandleAbandonedError, MailboxClosedError, OSError)
@@ -325,10 +327,15 @@ class WandbSink:
 
 
 def _read_note(path: Path) -> Noted:
-    if not path.exists():
+    """Return what was known of wandb; nothing where it was not written down, or is garbled."""
+    try:
+        noted = json.loads(read_text(path, "the run's notes about wandb", MEND))
+        return Noted(rows=tuple(noted["rows"]), confirmed=Confirmed(**noted["confirmed"]))
+    except MissingError:
         return Noted()
-    noted = json.loads(path.read_text(encoding="utf-8"))
-    return Noted(rows=tuple(noted["rows"]), confirmed=Confirmed(**noted["confirmed"]))
+    except (ValueError, LookupError, TypeError) as error:
+        _log.warning("notes about wandb are garbled, and left", file=str(path), why=str(error))
+        return Noted()
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> wandb.Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.json_lines import parse_line
-from cluster.loops.checkpoints import RunCheckpoints
+from cluster.loops.checkpoints import RunCheckpoints, checkpoint_files
 from cluster.recordings.streams import FIRST_SAMPLES, LOADS, POLICIES, ROLLOUTS
 from cluster.run_folder import RunFolder
 from protocol.appending import cut_torn_line, lines_backwards
@@ -74,7 +74,7 @@ def half_kept(folder: RunFolder, version: int) -> tuple[int, ...]:
     Their run died before it wrote the rest. It never told of them before, so the numbers are free.
     """
     roots = (folder.checkpoints, folder.path / LOST / folder.checkpoints.name)
-    whole = {int(path.stem[1:]) for root in roots for path in root.glob("v[0-9]*.json")}
+    whole = {version for root in roots for version in checkpoint_files(root)}
     return tuple(each for each in folder.restorable() if each > version and each not in whole)
 
 

@@ -22,7 +22,13 @@ from label_queue.ledger.opening import LET_GO_S, open_when_free
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger_place import LedgerPlace
 from label_queue.shell import Recollection
-from protocol.errors import BundleCorrupt, ConfigError, InputError, ResourceError
+from protocol.errors import (
+    BundleCorrupt,
+    ConfigError,
+    InputError,
+    MissingError,
+    ResourceError,
+)
 from protocol.files import flush, read_text, writing
 from protocol.fits import RewardVersion
 from protocol.labels import PolicyProvenance
@@ -91,12 +97,14 @@ def read_resumption(folder: RunFolder, config: RunConfig, version: int | None) -
 
     Raises:
         InputError: The run has finished, and all its episodes are trained.
-        MissingError: There is none of this version.
+        MissingError: There is none of this version; or none at all, though there were some.
         BundleCorrupt: It is not what was written; the one before it is named.
+        ResourceError: A folder may not be looked into.
     """
     checkpoints = run_checkpoints(folder)
     found = checkpoints.versions()
     if not found and version is None:
+        _check_nothing_was_trained(folder)
         return None
     checkpoint = checkpoints.read(found[-1] if version is None else version)
     # One that died while it saved its policy has that to do yet.
@@ -117,6 +125,17 @@ def read_resumption(folder: RunFolder, config: RunConfig, version: int | None) -
         reference=tuple(_read_reference(folder.checkpoints / REFERENCE_FILE)),
         ended_at=_ended_at(folder),
     )
+
+
+def _check_nothing_was_trained(folder: RunFolder) -> None:
+    """Refuse to begin anew beside policy versions whose checkpoints are gone."""
+    trained = [each for each in folder.restorable() if each > 0]
+    if trained:
+        raise MissingError(
+            f"{folder.checkpoints} holds no checkpoint, but {folder.policies} has policy versions "
+            f"up to {trained[-1]}: put the checkpoints back, or begin another run; nothing was "
+            "changed"
+        )
 
 
 def kept_version(resumption: Resumption | None) -> int:

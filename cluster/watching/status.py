@@ -17,6 +17,7 @@ from cluster.metrics.jsonl_sink import read_metrics
 from cluster.run_folder import RunFolder
 from cluster.run_state import refuse_lack
 from protocol.errors import MissingError, ResourceError, UserError
+from protocol.files import is_file, listed
 
 ENDED = ("finished", "stopped", "failed")
 OVER = (*ENDED, "dead")
@@ -79,11 +80,15 @@ def newest_running(runs: Path) -> Path:
 
     Raises:
         MissingError: None is; names the first that could not be read.
+        ResourceError: The folder may not be looked into.
     """
     began_at: dict[Path, float] = {}
     unread: list[UserError] = []
-    for file in sorted(runs.glob("*/run.json")):
+    folders = listed(runs, "the folder of runs", "see that you may look into it")
+    for file in (folder / "run.json" for folder in folders):
         try:
+            if not is_file(file, "the run's state", "see that you may look into its folder"):
+                continue
             state = read_state(file.parent)
             if state["state"] not in OVER:
                 refuse_lack(file, state, "started_at")

@@ -49,6 +49,8 @@ from protocol.tokenizing import PolicyTokenizer
 FORMAT = "andon"
 SCHEMA_VERSION = 1
 EXCERPT = 60
+MOST_WANTED = 1_000_000
+"""Answers that a query may ask for, as the config has it."""
 """Characters of a response that an error quotes."""
 RECORD_TYPES: dict[str, Any] = {
     "query": ComparisonQuery,
@@ -105,6 +107,7 @@ class _Known:
     queries: dict[str, ComparisonQuery] = field(default_factory=dict)
     assignments: dict[str, Assignment] = field(default_factory=dict)
     events: set[str] = field(default_factory=set)
+    rewards: set[int] = field(default_factory=set)
     tokenizer: PolicyTokenizer | None = None
     """The policy's, where it is known."""
 
@@ -209,6 +212,11 @@ def _check_query(query: ComparisonQuery, known: _Known, run_id: str, where: str)
         raise InputError(
             f"{where}: selection_probability: want more than 0 and at most 1, got "
             f"{query.selection_probability}"
+        )
+    if not 0 <= query.num_wanted <= MOST_WANTED:
+        raise InputError(
+            f"{where}: num_wanted: want a number of people, at most {MOST_WANTED}, got "
+            f"{query.num_wanted}"
         )
     alike = first_alike(query.candidates)
     if alike is not None or len(query.candidates) < 2:
@@ -328,6 +336,9 @@ def _is_whole(event: AnswerEvent) -> bool:
 
 
 def _check_reward(reward: RewardVersion, known: _Known, run_id: str, where: str) -> None:
+    if reward.version in known.rewards:
+        raise InputError(f"{where}: version: reward version {reward.version} comes twice")
+    known.rewards.add(reward.version)
     before = 0
     for first, last in reward.learned or ():
         if not before < first <= last <= len(known.events):

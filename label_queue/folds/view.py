@@ -138,7 +138,7 @@ class LearnedLabels:
         self._config = config
         self._finding = threading.Lock()
         self._lists: dict[int, SeqRanges] = {}
-        self._ranges = array("i")
+        self._ranges = array("q")
         """The lists again, flat: version, first and last of each range."""
         self._seqs = Memories[int]((), self._own_seqs)
         self._ids = Memories[str]((), self._own_ids)

@@ -22,7 +22,7 @@ from label_queue.config import LabelsConfig
 from protocol.chat import as_mappings, read_messages
 from protocol.distinct import first_alike
 from protocol.errors import InputError
-from protocol.files import read_text
+from protocol.json_lines import line_of, read_json_lines
 from protocol.labels import Candidate, ComparisonQuery
 from protocol.messages import ChatMessage
 from protocol.settings import LanguageTag
@@ -74,23 +74,17 @@ def read_gold(path: Path, num_candidates: int) -> tuple[GoldTask, ...]:
         InputError: It is empty, or a line is not a gold task of `num_candidates` candidates; names
             line and field.
     """
-    text = read_text(path, "gold tasks", "see labels.quality.gold.path")
-    lines = text.split("\n")
-    tasks = tuple(
-        _parse(path, number, line, num_candidates)
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    )
+    lines = read_json_lines(path, "gold tasks", "see labels.quality.gold.path")
+    tasks = tuple(_parse(line_of(path, number), said, num_candidates) for number, said in lines)
     if not tasks:
         raise InputError(f"{path}: no gold tasks; write one JSON object a line")
     return tasks
 
 
-def _parse(path: Path, number: int, line: str, num_candidates: int) -> GoldTask:
-    place = f"{path}, line {number}"
+def _parse(place: str, said: object, num_candidates: int) -> GoldTask:
     try:
         # The JSON mode of a strict model takes lists for tuples.
-        task = GoldTask.model_validate_json(line)
+        task = GoldTask.model_validate_json(json.dumps(said))
     except ValidationError as error:
         fault = error.errors()[0]
         name = ".".join(str(part) for part in fault["loc"])

@@ -139,6 +139,22 @@ RUN: dict[str, Any] = {
         ({"ppo": {"ptx": {"coefficient": -1.0}}}, r"ppo\.ptx\.coefficient: .*-1"),
         ({"pretraining": {"source": "jsonl"}}, "pretraining.path is empty: source 'jsonl'"),
         ({"pretraining": {"source": "text"}}, "pretraining.path is empty: source 'text'"),
+        (
+            {"pretraining": {"path": "mine.txt"}},
+            'pretraining.path is given, and source "reviews" reads none',
+        ),
+        (
+            {"pretraining": {"dataset": "a/b"}},
+            'pretraining.dataset is given, and source "reviews" reads none',
+        ),
+        (
+            {"prompts": {"source": "reviews", "path": "mine.jsonl"}},
+            'prompts.path is given, and source "reviews" reads none: set prompts.source = "jsonl"',
+        ),
+        (
+            {"prompts": {"source": "jsonl", "path": "p.jsonl", "subset": "en"}},
+            'prompts.subset is given, and source "jsonl" reads none',
+        ),
         ({"pretraining": {"source": "hub"}}, "pretraining.dataset is empty"),
         (
             {"policy": None, "base_model": {}, "pretraining": {"block_tokens": 65}},

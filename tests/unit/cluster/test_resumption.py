@@ -19,11 +19,12 @@ from cluster.starting.resumption import (
     _ended_at,
     at_the_old_port,
     free_number,
+    read_resumption,
     refuse_changes,
     wait_for_ledger,
 )
 from label_queue.ledger.sql import SqlLedger
-from protocol.errors import ConfigError, ResourceError
+from protocol.errors import ConfigError, MissingError, ResourceError
 
 
 def config(**parts: dict[str, Any]) -> RunConfig:
@@ -188,3 +189,30 @@ def test_a_port_that_was_chosen_or_is_taken_stays_as_the_config_says() -> None:
     # The reward's may not take what the pages were given since.
     cluster = at_the_old_port(chosen, {"url": at(1), "reward_url": at(pages, "/reward")}).cluster
     assert (cluster.http_port, cluster.reward_port) == (pages, 0)
+
+
+def test_a_run_whose_checkpoints_are_gone_does_not_begin_anew(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert read_resumption(folder, config(), None) is None
+    (folder.policies / "v000000").mkdir(parents=True)
+    assert read_resumption(folder, config(), None) is None  # it died before its first checkpoint
+    (folder.policies / "v000005").mkdir()
+    with pytest.raises(
+        MissingError, match="holds no checkpoint, but .* has policy versions up to 5"
+    ):
+        read_resumption(folder, config(), None)
+    assert folder.restorable() == (0, 5)
+
+
+def test_a_folder_of_checkpoints_that_may_not_be_looked_into_is_not_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path)
+    folder.checkpoints.mkdir()
+
+    def refused(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(ResourceError, match="checkpoints"):
+        read_resumption(folder, config(), None)

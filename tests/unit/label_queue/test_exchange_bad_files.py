@@ -59,6 +59,20 @@ Edit = Callable[[list[dict[str, Any]]], object]
         (lambda lines: lines[1].pop("record"), "line 2: record: "),
         (lambda lines: first(lines, "query").update(colour=1), "line 2: colour: no such field"),
         (
+            lambda lines: first(lines, "query").update(num_wanted=10**9),
+            "line 2: num_wanted: want a number of people, at most 1000000, got 1000000000",
+        ),
+        (
+            lambda lines: first(lines, "query").update(query_id="q\0"),
+            "line 2: query_id: want 1 to 128 characters, none a NUL",
+        ),
+        (
+            lambda lines: lines.append(
+                next(each for each in lines if each.get("type") == "reward_version")
+            ),
+            "version: reward version 1 comes twice",
+        ),
+        (
             lambda lines: first(lines, "reward_version").update(learned=[[1, 2], [2, 9]]),
             "learned: want rising ranges of sequence numbers from 1 to 8, got [2, 9]",
         ),
