@@ -52,21 +52,22 @@ def run_to_end(config: RunConfig, path: Path | None) -> None:
     """
     prepare_environment(config.cluster.address)
     config = with_absolute_paths(config)
-    path = path or _fresh_path(config)
-    run_id = run_id_of(path)  # before anything is made: not every path can be a run's
+    given, path = path, path or _fresh_path(config)
+    run_id_of(path)  # before anything is made: not every path can be a run's
     texts = check_before_start(config, path, RUNS)
-    folder = RunFolder.create(path)
-    save_config(config, folder.config)
-    folder.update_state(
-        **_process(),
-        run_id=run_id,
-        name=config.run.name,
-        seed=config.run.seed,
-        mode=config.run.mode,
-        state="starting",
-        started_at=time.time(),
-    )
-    _conduct_to_end(config, folder, RUNS, texts, None)
+    folder = RunFolder.create(path) if given is not None else _fresh_folder(config)
+    with folder.driven():
+        save_config(config, folder.config)
+        folder.update_state(
+            **_process(),
+            run_id=run_id_of(folder.path),
+            name=config.run.name,
+            seed=config.run.seed,
+            mode=config.run.mode,
+            state="starting",
+            started_at=time.time(),
+        )
+        _conduct_to_end(config, folder, RUNS, texts, None)
 
 
 def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None) -> None:
@@ -82,6 +83,11 @@ def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None
         BundleCorrupt: The checkpoint is not what was written; the one before it is named.
     """
     folder = RunFolder.existing(path)
+    with folder.driven():
+        _resume_to_end(folder, overrides, from_version)
+
+
+def _resume_to_end(folder: RunFolder, overrides: Sequence[str], from_version: int | None) -> None:
     state = folder.read_state("run_id", "started_at")
     before = with_absolute_paths(load_config(folder.config))
     config = with_absolute_paths(load_config(folder.config, tuple(overrides)))
@@ -102,7 +108,7 @@ def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None
     resumption = read_resumption(folder, config, from_version)
     as_it_goes_on = at_the_old_port(with_own_reward(config, folder), state)
     cache = _cache(state)
-    texts = check_before_start(as_it_goes_on, path, cache)
+    texts = check_before_start(as_it_goes_on, folder.path, cache)
     set_aside(folder, kept_version(resumption))
     save_config(config, folder.config)
     resumed_at = [*state.get("resumed_at", ()), time.time()]
@@ -233,6 +239,19 @@ def _cache(state: Mapping[str, Any]) -> Path:
     return place if is_folder(place, "policy_path", "put the base model back") else RUNS
 
 
+def _fresh_folder(config: RunConfig) -> RunFolder:
+    """Make the folder that a run has by default; another run may take a name at any moment."""
+    while True:
+        path = _fresh_path(config)
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError:
+            pass  # what is wrong is said by who makes it
+        return RunFolder.create(path)
+
+
 def _fresh_path(config: RunConfig) -> Path:
     """Return `runs/NAME-SEED`, or with the next free number after it.
 
@@ -242,4 +261,4 @@ def _fresh_path(config: RunConfig) -> Path:
     name = f"{config.run.name}-{config.run.seed}"
     candidates = (RUNS / (name if n == 1 else f"{name}.{n}") for n in itertools.count(1))
     with reading(RUNS, "runs", "name another place with --folder"):
-        return next(path for path in candidates if not path.exists())
+        return next(path for path in candidates if not os.path.lexists(path))

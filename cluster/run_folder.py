@@ -6,16 +6,17 @@ The folder is also how other processes speak with a run without joining its Ray 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from cluster.run_state import parse_state, refuse_lack
-from protocol.errors import ConfigError, InputError, MissingError
+from protocol.errors import ConfigError, InputError, MissingError, ResourceError
 from protocol.files import put_whole, read_text, reading, writing
 from protocol.folders import clear_left, versions_in
 from protocol.names import run_id_of
@@ -26,6 +27,8 @@ _UPDATING = threading.Lock()
 """Held by the thread that changes `run.json`, in the one process that does."""
 OWNER = "owner"
 """Name of whoever oversees a run from the command line; no labeler may be called so."""
+DRIVER_LOCK = ".driver.lock"
+"""File that the process which drives a run holds a lock on, for as long as it lives."""
 
 
 class RunFolder:
@@ -96,6 +99,26 @@ class RunFolder:
         if not is_there:
             raise MissingError(f"{path} holds no run (no run.json); {MEND_RUN}")
         return folder
+
+    @contextmanager
+    def driven(self) -> Iterator[None]:
+        """Be the one process that drives the run, from before its first look at what is there.
+
+        Raises:
+            ResourceError: Another process is that, or the disk refuses.
+        """
+        lock = self.path / DRIVER_LOCK
+        with writing(lock):
+            handle = lock.open("a")
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ResourceError(
+                    f"{self.path}: another process drives this run, or is about to; see `andon "
+                    f"status {self.path}`"
+                ) from error
+            yield
 
     @property
     def run_id(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,16 +129,26 @@ def _write(place: LedgerPlace, run_id: str, records: list[Record]) -> None:
 
 
 def _write_file(ledger_path: Path, run_id: str, records: list[Record]) -> None:
-    partial = ledger_path.with_name(f".{ledger_path.name}.importing")
+    partial = ledger_path.with_name(f".{ledger_path.name}.{os.getpid()}.importing")
     with writing(ledger_path, MEND):
         _remove(partial)
     try:
         _write(partial, run_id, records)
         with writing(ledger_path, MEND):
-            partial.rename(ledger_path)
+            _put(partial, ledger_path)
     finally:
         with suppress(OSError):  # what could not be written may not be removed either
             _remove(partial)
+
+
+def _put(partial: Path, ledger_path: Path) -> None:
+    """Give a ledger its name, unless another has come by it since that was looked at."""
+    try:
+        os.link(partial, ledger_path)
+    except FileExistsError as error:
+        raise InputError(f"{ledger_path}: is there already; import into a new ledger") from error
+    except OSError:  # a file system without links
+        partial.rename(ledger_path)
 
 
 def _remove(partial: Path) -> None:

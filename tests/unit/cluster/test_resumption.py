@@ -198,7 +198,7 @@ def test_a_run_whose_checkpoints_are_gone_does_not_begin_anew(tmp_path: Path) ->
     assert read_resumption(folder, config(), None) is None  # it died before its first checkpoint
     (folder.policies / "v000005").mkdir()
     with pytest.raises(
-        MissingError, match="holds no checkpoint, but .* has policy versions up to 5"
+        MissingError, match=r"holds no checkpoint, but .* has policy versions up to 5"
     ):
         read_resumption(folder, config(), None)
     assert folder.restorable() == (0, 5)

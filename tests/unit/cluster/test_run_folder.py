@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.run_folder import RunFolder, write_json
-from protocol.errors import ConfigError, DiskFull, MissingError
+from protocol.errors import ConfigError, DiskFull, MissingError, ResourceError
 from tests.support.no_room import no_room
 
 
@@ -116,3 +116,15 @@ def test_only_folders_named_by_a_number_are_versions(tmp_path: Path) -> None:
     for name in ("v000010", "v000002", "v000007.bak", "final"):
         (folder.policies / name).mkdir()
     assert folder.restorable() == (2, 10)
+
+
+def test_one_process_at_a_time_drives_a_run(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path)
+    with (
+        folder.driven(),
+        pytest.raises(ResourceError, match=r"another process drives this run, or is about to"),
+        RunFolder(tmp_path).driven(),
+    ):
+        raise AssertionError("two at once")
+    with folder.driven():
+        pass

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from label_queue.exchange import imports
 from label_queue.exchange.export import export_run
 from label_queue.exchange.imports import Imported, import_file
 from label_queue.exchange.line_file import write_lines
@@ -173,6 +174,24 @@ def test_an_import_makes_a_new_ledger_only(make_ledger: MakeLedger, tmp_path: Pa
         import_file(tmp_path / "none.jsonl", tmp_path / "copy.sqlite", at_time=0.0)
     with pytest.raises(ResourceError):
         import_file(out, tmp_path / "nowhere" / "copy.sqlite", at_time=0.0)
+
+
+def test_a_ledger_that_came_while_a_file_was_read_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, ledger = tmp_path / "out.jsonl", tmp_path / "ledger.sqlite"
+    path.write_text("".join(json.dumps(line) + "\n" for line in ours(everything())))
+    write = imports._write
+
+    def written_meanwhile(*arguments: Any) -> None:
+        ledger.write_bytes(b"another's")
+        write(*arguments)
+
+    monkeypatch.setattr(imports, "_write", written_meanwhile)
+    with pytest.raises(InputError, match="is there already"):
+        import_file(path, ledger, at_time=0.0)
+    assert ledger.read_bytes() == b"another's"
+    assert {each.name for each in tmp_path.iterdir()} == {"out.jsonl", "ledger.sqlite"}
 
 
 def test_what_a_client_says_of_its_clock_is_kept(tmp_path: Path) -> None:
