@@ -36,7 +36,8 @@ def ways(folder: RunFolder) -> Iterator[tuple[float, ...]]:
     finally:
         ledger.close()
     received = {each.seq: each.received_at for each in view.events if isinstance(each, AnswerEvent)}
-    fits = read(folder.recordings, FITS)
+    # A refit is worked off beside updates, and is no part of their way.
+    fits = [each for each in read(folder.recordings, FITS) if each.doing == "warm"]
     known: set[int] = set()
     for version in view.rewards:
         learned = set(numbers_in(version.learned or ()))

@@ -21,7 +21,15 @@ from pathlib import Path
 from statistics import fmean
 
 from benchmarks.fit_once import new_trainer
-from benchmarks.reward_order import HOST, are_in_order, labelled, read, say, variants_parser
+from benchmarks.reward_order import (
+    HOST,
+    are_in_order,
+    labelled,
+    overrides_of,
+    read,
+    say,
+    variants_parser,
+)
 from cluster.alone.fit_reward import at_one_rank
 from cluster.config import RunConfig
 from cluster.config_file import load_config
@@ -121,7 +129,7 @@ def main() -> None:
     say("| variant | in gold's order | by quarter of the labels | CPU s | of them refits |")
     say("| --- | ---: | --- | ---: | ---: |")
     for variant in chosen.set or [""]:
-        config = at_one_rank(load_config(folder.config, variant.split()))
+        config = at_one_rank(load_config(folder.config, overrides_of(variant)))
         whole = read(view, config, None)
         found, all_s, refits_s = judged(config, policy, view, whole)
         quarters = ", ".join(f"{fmean(each):.1%}" if each else "–" for each in found)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -107,9 +108,18 @@ def variants_parser(description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("run", type=Path, help="a run's folder")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="a variant of the config"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE …",
+        help="a variant of the config: one key or several, with blanks between",
     )
     return parser
+
+
+def overrides_of(variant: str) -> list[str]:
+    """Return the keys that a variant sets: a blank before another key parts them."""
+    return re.split(r"\s+(?=[a-z][\w.]*=)", variant.strip()) if variant.strip() else []
 
 
 def main() -> None:
@@ -126,7 +136,7 @@ def main() -> None:
     for number in chosen.labels:
         for variant in chosen.set or [""]:
             configs = [
-                load_config(folder.config, [f"reward_fit.seed={seed}", *filter(None, [variant])])
+                load_config(folder.config, [f"reward_fit.seed={seed}", *overrides_of(variant)])
                 for seed in chosen.seeds
             ]
             shares = [judged(at_one_rank(each), policy, view, number) for each in configs]

@@ -22,7 +22,7 @@ from statistics import fmean
 from benchmarks.fit_once import LIMITS
 from benchmarks.label_efficiency.arms import Drawn
 from benchmarks.label_efficiency.sampling import Sampler
-from benchmarks.reward_order import HOST, say, variants_parser
+from benchmarks.reward_order import HOST, overrides_of, say, variants_parser
 from cluster.config import RunConfig
 from cluster.config_file import load_config
 from cluster.loops.drafting import draw_prompts
@@ -149,7 +149,7 @@ def main() -> None:
     say("| variant | seed | largest KL, nats | most that repeat a word | gold, last four steps |")
     say("| --- | ---: | ---: | ---: | ---: |")
     for variant in chosen.set or [""]:
-        config = load_config(chosen.run / "config.toml", variant.split())
+        config = load_config(chosen.run / "config.toml", overrides_of(variant))
         for seed in chosen.seeds:
             steps = Alone(run, config, seed).steps(chosen.steps)
             say(

@@ -258,11 +258,15 @@ class PPOLearner:
                 return answer
         if step not in (None, self._version):
             raise VersionError(f"version {step} was to be left, and {self._version} is the newest")
-        left = self._moved_kl
-        self._go_back(version, self._version + 1)
+        left, newest = self._moved_kl, self._version
+        self._go_back(version, newest + 1)
         self._moved_kl = left + abs(left - self._moved_kl)  # the way back is a way too
-        policy = self.announce()
-        self._last_restore = ((version, self._version - 1), policy)
+        try:
+            policy = self.announce()
+        except (AndonError, OSError):
+            self._version, self._moved_kl = newest, left  # nobody has heard of it: it may be asked
+            raise
+        self._last_restore = ((version, newest), policy)
         return policy
 
     def save(self, folder: Path) -> None:

@@ -127,6 +127,11 @@ class RewardModelConfig(Settings):
             raise ValueError("heads = 'epistemic' needs num_heads of at least 2, e.g. 20")
         return self
 
+    @property
+    def is_linear_in_last_state(self) -> bool:
+        """Whether a text's score is linear in the state on its last token, as a value is."""
+        return self.heads == "linear" and self.pooling == "last"
+
     @model_validator(mode="after")
     def _variance_needs_heads(self) -> RewardModelConfig:
         penalised = self.combine == "mean_minus_variance"

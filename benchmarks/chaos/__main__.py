@@ -122,11 +122,16 @@ class Chaos:
             self._driver = self._resumed()
 
     def _resumed(self) -> psutil.Popen:
-        """Start `andon resume`, again while what the dead driver left is not gone yet."""
+        """Start `andon resume`, again while what the dead driver left is not gone yet.
+
+        One that is refused for good is returned, ended.
+        """
+        deadline = time.time() + STUCK_S
         while True:
             driver = self._started("resume", str(self.folder.path))
             with suppress(subprocess.TimeoutExpired, psutil.TimeoutExpired):
-                if driver.wait(20.0):
+                if driver.wait(20.0) and time.time() < deadline:
+                    time.sleep(1.0)
                     continue
             return driver
 

@@ -163,7 +163,7 @@ class ScaleModel:
                 continue
             self._asked += 1
             if self._has_reward.triggered and self._label_times:
-                self._coverage.append(len(self._learned) / len(self._label_times))
+                self._coverage.append(len(self._learned_by_step) / len(self._label_times))
             yield self._env.timeout(self._times.label_s)
             self._label_times.append(self._env.now)
             self._tell()

@@ -77,6 +77,9 @@ def accuracy_table(runs: Sequence[Mapping[str, float]]) -> str:
         spread = stdev(run[name] for run in runs) if len(runs) > 1 else 0.0
         recovered = f"{(means[name] - means['none']) / lost:.0%}" if lost > 0 else "–"
         lines.append(f"| {words} | {means[name]:.3f} | {spread:.3f} | {recovered} |")
-    each = sorted((run["both"] - run["none"]) / (run["truth"] - run["none"]) for run in runs)
-    lines += ["", f"Recovered by both, seed by seed: median {median(each):.0%} of {len(runs)}."]
+    hurt = [run for run in runs if run["truth"] > run["none"]]  # elsewhere nothing was lost
+    each = [(run["both"] - run["none"]) / (run["truth"] - run["none"]) for run in hurt]
+    share = f"median {median(each):.0%} of {len(hurt)}" if hurt else "nothing was lost in any"
+    passed_over = f", {len(runs) - len(hurt)} without a loss" if len(hurt) < len(runs) else ""
+    lines += ["", f"Recovered by both, seed by seed: {share}{passed_over}."]
     return "\n".join(lines)

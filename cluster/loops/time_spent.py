@@ -110,6 +110,11 @@ class ActorTotal:
         return min(1.0, self.busy_s / max(self.uptime_s, 1e-9))
 
 
+SLOW_ANSWER_S = 30.0
+"""How much later than an actor said it a busy machine may take note of it, seconds. A process that
+takes another's place starts later than that."""
+
+
 class ActorsTime:
     """How busy the actors are, from the last look before the first PPO step began on."""
 
@@ -153,14 +158,29 @@ class ActorsTime:
 
 
 def _between(before: ActorLook | None, look: ActorLook) -> ActorTotal:
-    """Return what an actor did between two looks; sums that fell are those of a new process."""
-    if before is None or look.uptime_s < before.uptime_s:
+    """Return what an actor did between two looks; of a new process all that it did.
+
+    Its sums fell, or it started later: one that came after a short-lived one may have done more by
+    its first look than that by its last.
+    """
+    if before is None or _is_another(before, look):
         return ActorTotal(uptime_s=look.uptime_s, busy_s=look.busy_s, num_tokens=look.num_tokens)
     return ActorTotal(
         uptime_s=look.uptime_s - before.uptime_s,
         busy_s=look.busy_s - before.busy_s,
         num_tokens=look.num_tokens - before.num_tokens,
     )
+
+
+def _is_another(before: ActorLook, look: ActorLook) -> bool:
+    """Whether an actor's process is another than at the look before."""
+    has_fallen = (
+        look.uptime_s < before.uptime_s
+        or look.busy_s < before.busy_s
+        or look.num_tokens < before.num_tokens
+    )
+    started_later_s = (look.at - look.uptime_s) - (before.at - before.uptime_s)
+    return has_fallen or started_later_s > SLOW_ANSWER_S
 
 
 def busy_share(spans: Sequence[Span], since: float, until: float) -> float:

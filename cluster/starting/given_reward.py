@@ -109,13 +109,20 @@ def check_critic(bundle: Path, policy: Path | None) -> None:
     Raises:
         MissingError: There is no bundle, or no model that its adapters belong to.
         BundleCorrupt: Its manifest is not as one is written.
-        InputError: The path is none, or the two know different numbers of tokens.
+        InputError: The path is none, the two know different numbers of tokens, or the reward is no
+            linear function of the last token's state.
         ResourceError: It may not be read.
     """
     key = "ppo.critic_path"
     if not is_file(bundle / MANIFEST_FILE, key, MEND_CRITIC):
         raise MissingError(f"{key}: {bundle} is no reward version; {MEND_CRITIC}")
     manifest = read_manifest(bundle)
+    if not manifest.reward_model.is_linear_in_last_state:
+        raise InputError(
+            f"{key}: {bundle} has heads = {manifest.reward_model.heads!r} and pooling = "
+            f"{manifest.reward_model.pooling!r}, which no value of one token can start from: take "
+            "a reward with linear heads on the last token, or leave the key out"
+        )
     if manifest.base is not None:
         base_folder(manifest.base, bundle)
     if policy is not None:

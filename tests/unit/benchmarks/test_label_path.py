@@ -19,7 +19,9 @@ def test_a_labels_way_is_told_by_what_learned_it_first(tmp_path: Path) -> None:
     ledger.close()
     folder.recordings.mkdir()
     recordings = Recordings(folder.recordings)
-    for doing, start, end in (("refit", 190.0, 195.0), ("warm", 288.0, 296.0)):
+    # The second refit is worked off beside the update, and ends while it is swapped in.
+    spans = ("refit", 190.0, 195.0), ("warm", 288.0, 296.0), ("refit", 200.0, 298.0)
+    for doing, start, end in spans:
         recordings.write(FITS, Span(doing=doing, started_at=start, ended_at=end))
     recordings.close()
     [(count, gathering, waiting, update, swap, step)] = ways(folder)

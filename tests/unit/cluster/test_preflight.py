@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from cluster.starting.preflight import (
 )
 from label_queue.config import GoldConfig, LabelsConfig, QualityConfig
 from protocol.errors import ConfigError, InputError, MissingError, ResourceError, UserError
+from reward_service.bundle_manifest import MANIFEST_FILE
 from tests.support.reward import write_reward_versions
 from tests.support.tiny_model import save_tiny_model
 
@@ -201,6 +203,13 @@ def test_a_critic_starts_from_a_reward_of_the_policy_s_tokens(tmp_path: Path) ->
     bundle = Path(version.path)
     check_critic(bundle, policy)
     check_critic(bundle, None)
+    manifest = bundle / MANIFEST_FILE
+    said = manifest.read_text()
+    assert '"pooling":"last"' in said.replace(" ", "")
+    manifest.write_text(re.sub(r'("pooling": ?)"last"', r'\1"mean"', said))
+    with pytest.raises(InputError, match="pooling = 'mean', which no value of one token can start"):
+        check_critic(bundle, None)
+    manifest.write_text(said)
     config = json.loads((bundle / "config.json").read_text())
     (bundle / "config.json").write_text(json.dumps({**config, "vocab_size": 7}))
     with pytest.raises(InputError, match=r"ppo\.critic_path: .* fitted on a model of 7 tokens"):

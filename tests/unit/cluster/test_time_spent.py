@@ -262,6 +262,25 @@ def test_an_actor_that_was_started_anew_loses_nothing() -> None:
     assert (time.busy_s, time.busy, time.tokens_per_s) == (10.0, 0.5, 2.0)
 
 
+def test_one_that_did_more_by_its_first_look_than_the_one_before_it_ever_did_is_another() -> None:
+    time = ActorsTime()
+    look = ActorLook(actor_id="a", at=100.0, uptime_s=5.0, busy_s=0.0, num_tokens=0)
+    time.look(look, is_learning=False)
+    after = ActorLook(actor_id="a", at=200.0, uptime_s=60.0, busy_s=6.0, num_tokens=90)
+    assert time.look(after, is_learning=True).uptime_s == 60.0
+    # An answer that was taken note of late is not that of another process.
+    late = replace(after, at=230.0, uptime_s=70.0, busy_s=7.0, num_tokens=100)
+    assert time.look(late, is_learning=True).uptime_s == 10.0
+
+
+def test_an_actor_that_forgot_what_it_did_is_another_however_long_it_is_up() -> None:
+    time = ActorsTime()
+    look = ActorLook(actor_id="a", at=10.0, uptime_s=8.0, busy_s=5.0, num_tokens=500)
+    time.look(look, is_learning=True)
+    fresh = ActorLook(actor_id="a", at=35.0, uptime_s=9.0, busy_s=1.0, num_tokens=20)
+    assert time.look(fresh, is_learning=True).num_tokens == 20
+
+
 def test_a_share_of_a_window_counts_what_lies_in_it() -> None:
     spans = [
         Span(doing="refit", started_at=0.0, ended_at=12.0),

@@ -12,6 +12,7 @@ import torch
 from learners.losses import value_loss
 from learners.ppo import PPOLearner
 from protocol.errors import DiskFull, MissingError, NotFinite, VersionError
+from protocol.messages import PolicyVersion
 from tests.support import learner_inputs as inputs
 from tests.support.plain_engine import PlainEngine
 from tests.support.policy_learner import policy_learner
@@ -148,3 +149,20 @@ def test_a_version_that_gives_its_probe_no_number_is_not_published(
     restored = learner.restore(0)
     assert restored is not None
     assert (restored.version, restored.restored_from) == (1, 0)
+
+
+def test_a_restore_that_could_not_be_told_of_can_be_asked_again(
+    learner: PPOLearner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner.step(inputs.experience_batch(0))
+    moved, announce = learner._moved_kl, learner.announce
+
+    def no_room() -> PolicyVersion | None:
+        raise DiskFull("no room for weights")
+
+    monkeypatch.setattr(learner, "announce", no_room)
+    with pytest.raises(DiskFull):
+        learner.restore(0, step=1)
+    assert learner._moved_kl == moved
+    monkeypatch.setattr(learner, "announce", announce)
+    assert present(learner.restore(0, step=1)).version == 2
