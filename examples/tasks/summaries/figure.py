@@ -15,6 +15,9 @@ matplotlib.use("agg")
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 
+FARTHEST = 3.0
+"""Gold below the lowest curve to which a system has its line: with one beyond, curves are flat."""
+
 
 def draw(runs: Mapping[str, Sequence[Path]], systems: Mapping[str, Measures], path: Path) -> None:
     """Draw both panels.
@@ -41,8 +44,13 @@ def _draw_curves(
         shortest = min(len(curve) for curve in curves)
         mean = np.mean([curve[:shortest] for curve in curves], axis=0)
         axes.plot(mean[:, 0], mean[:, 1], label=mode)
+    lowest = axes.dataLim.y0 if axes.lines else -np.inf
     for (name, measured), style in zip(systems.items(), ("k:", "k--", "k-.", "k-"), strict=False):
-        if name not in runs:
+        if name in runs:
+            continue
+        if measured.gold < lowest - FARTHEST:
+            axes.plot([], [], " ", label=f"{name}: {measured.gold:+.1f}, far below")
+        else:
             axes.axhline(measured.gold, color="k", linestyle=style[1:], linewidth=1, label=name)
     axes.set(title="What labelers want", xlabel="episodes", ylabel="gold score")
     axes.legend()
