@@ -20,12 +20,23 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
 
 
+class Reason(_Part):
+    """One for which it hangs."""
+
+    actor: str
+    reason: str
+    guard: str | None = None
+    evidence: str | None = None
+
+
 class Cord(_Part):
     """How the cord hangs."""
 
     is_pulled: bool
     pulled_by: str
     reason: str
+    reasons: list[Reason] = []
+    """None in runs of before there was more than one."""
 
 
 class RunState(_Part):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -141,8 +142,8 @@ def import_labels(
     from cluster.starting.import_reading import preference_reading
     from label_queue.exchange.imports import import_file
     from label_queue.ledger_place import url_of
-    from protocol.errors import ConfigError
-    from protocol.files import reading, writing
+    from protocol.errors import ConfigError, UserError
+    from protocol.files import is_there, reading, writing
 
     folder = RunFolder(run)
     with reading(run, "run", "name a new folder"):
@@ -156,17 +157,24 @@ def import_labels(
         place = load_config(config_file).labels.ledger_place(folder.ledger)
     given = preference_reading(model, config_file)
     run_id = folder.run_id
+    is_new = not is_there(run, "run", "name a new folder")
     with writing(run, "name another folder"):
         run.mkdir(parents=True, exist_ok=True)
-    written = import_file(
-        file,
-        place,
-        at_time=time.time(),
-        run_id=run_id,
-        tokenizer=None if given is None else given.tokenizer,
-        ends=None if given is None else given.ends,
-        model=None if given is None else given.model,
-    )
+    try:
+        written = import_file(
+            file,
+            place,
+            at_time=time.time(),
+            run_id=run_id,
+            tokenizer=None if given is None else given.tokenizer,
+            ends=None if given is None else given.ends,
+            model=None if given is None else given.model,
+        )
+    except UserError:
+        if is_new:
+            with suppress(OSError):  # something is in it after all
+                run.rmdir()
+        raise
     click.echo(f"{place}: {written.num_events} labels on {written.num_queries} queries")
     if written.num_endless:
         click.echo(

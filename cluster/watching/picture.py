@@ -6,10 +6,11 @@ time tells of a driver that says nothing any more.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
 from cluster.loops.staleness import RolloutState
 from protocol.errors import InputError
@@ -52,6 +53,46 @@ class PartPicture(_Part):
     error: str | None = None
     """The last, whenever it was."""
     error_at: float | None = None
+
+    @model_validator(mode="after")
+    def _answers_by_its_kind(self) -> Self:
+        if self.heard_at is not None:
+            _ANSWERS[self.kind].model_validate(self.answer)
+        return self
+
+
+class ActorAnswer(_Part):
+    """What is read of an actor's."""
+
+    policy_version: int
+    num_in_flight: int
+
+
+class ReplicaAnswer(_Part):
+    """What is read of a reward replica's."""
+
+    version: int
+    heard_s: float
+
+
+class RewardsAnswer(_Part):
+    """What is read of the reward announcer's."""
+
+    announced: int | None
+    replicas: dict[str, ReplicaAnswer]
+
+
+class LabelsAnswer(_Part):
+    """What is read of the label queue's: numbers alone."""
+
+    __pydantic_extra__: dict[str, float]
+
+
+_ANSWERS: Mapping[str, type[_Part]] = {
+    "actor": ActorAnswer,
+    "rewards": RewardsAnswer,
+    "labels": LabelsAnswer,
+}
 
 
 class Picture(_Part):

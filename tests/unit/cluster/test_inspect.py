@@ -279,6 +279,19 @@ def test_a_garbled_picture_is_said_to_be(folder: RunFolder, content: str, compla
     assert "put back what the run wrote" in result.output
 
 
+def test_an_answer_that_lacks_what_is_read_of_it_is_said_to(
+    inspector: Inspector, folder: RunFolder
+) -> None:
+    inspector.write()
+    written = json.loads(folder.inspection.read_text())
+    name = next(name for name, part in written["parts"].items() if part["kind"] == "actor")
+    written["parts"][name] |= {"heard_at": 1.0, "answer": {}}
+    folder.inspection.write_text(json.dumps(written))
+    result = andon(str(folder.path))
+    assert result.exit_code == EXIT_USER_ERROR
+    assert "put back what the run wrote" in result.output
+
+
 def test_no_run_no_inspection(tmp_path: Path) -> None:
     result = andon(str(tmp_path))
     assert result.exit_code == EXIT_USER_ERROR

@@ -17,7 +17,7 @@ from cluster.run_folder import RunFolder
 from cluster.watching import status
 from cluster.watching.status import describe, has_driver, read_status
 from protocol.cord import Pulled
-from protocol.errors import MissingError, ResourceError
+from protocol.errors import InputError, MissingError, ResourceError
 from tests.support.labels import make_cord
 
 
@@ -160,3 +160,15 @@ def test_where_the_rewards_face_is_is_said_while_it_is_there(folder: RunFolder) 
     assert said in describe(read_status(folder.path), as_json=False).splitlines()
     folder.update_state(state="finished")
     assert said not in describe(read_status(folder.path), as_json=False)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "field"), [([{}], "cord.reasons.0.actor"), ("because", "cord.reasons")]
+)
+def test_reasons_of_the_cord_that_are_none_are_named(
+    folder: RunFolder, reasons: object, field: str
+) -> None:
+    cord = {"is_pulled": True, "pulled_by": "ann", "reason": "it swears", "reasons": reasons}
+    folder.update_state(cord=cord)
+    with pytest.raises(InputError, match=field):
+        read_status(folder.path)
