@@ -93,7 +93,7 @@ def train(learner: PPOLearner, rank: int, folder: Path) -> dict[str, object]:
 
 
 def break_off(learner: PPOLearner, batch: ExperienceBatch, rank: int) -> str:
-    """Give the last rank alone a NaN, in the third minibatch; return what this rank says of it."""
+    """Give the last rank alone a NaN, in the second minibatch; return what this rank says of it."""
     is_last = rank == torch.distributed.get_world_size() - 1
     true_loss, num_calls = losses.value_loss, 0
 
@@ -102,7 +102,7 @@ def break_off(learner: PPOLearner, batch: ExperienceBatch, rank: int) -> str:
         num_calls += 1
         per_minibatch = 16 // 2 // torch.distributed.get_world_size()
         passes = -(-per_minibatch // 3)
-        return true_loss(*args) * (torch.nan if is_last and num_calls == 2 * passes + 1 else 1.0)  # type: ignore[arg-type]
+        return true_loss(*args) * (torch.nan if is_last and num_calls == passes + 1 else 1.0)  # type: ignore[arg-type]
 
     ppo.value_loss = spoiled  # type: ignore[attr-defined, assignment]
     try:
