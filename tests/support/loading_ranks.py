@@ -205,6 +205,17 @@ def _ties(parameters: dict[str, nn.Parameter]) -> set[frozenset[str]]:
     return set(map(frozenset, groups.values()))
 
 
+def _forget_the_past() -> None:
+    """Have garbage collected as often as in a new process: what this one did before is left out.
+
+    How soon what lies in a circle is found depends on how many objects there are, and so would the
+    most bytes that are held at once.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.collect()
+
+
 def counted(out: Path, world_size: int) -> dict[str, dict[str, int]]:
     """Return the bytes held when each kind of model is loaded, and the most until then."""
     folder = out / LARGE
@@ -220,6 +231,7 @@ def counted(out: Path, world_size: int) -> dict[str, dict[str, int]]:
             "reward": partial(FreshModels(folder, REWARD, 5, config).draw, is_checked=True),
         }
         for name, load in loads.items():
+            _forget_the_past()
             with LiveBytes("cpu") as live:
                 model = load()
                 gc.collect()
