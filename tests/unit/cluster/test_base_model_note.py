@@ -23,8 +23,9 @@ def test_a_garbled_note_has_the_model_made_anew(tmp_path: Path, content: str) ->
 
 
 def test_a_run_that_began_before_recipes_said_more_finds_its_base_model(tmp_path: Path) -> None:
-    """By the name that the demo's had then."""
-    recipe = BaseModelConfig.model_validate({"num_texts": 36_000, "engine": {"torch_threads": 2}})
+    """By the name that the demo's had then; a run's own config says what was the default."""
+    engine = {"torch_threads": 2, "adam_betas": [0.9, 0.999], "adam_eps": 1e-5}
+    recipe = BaseModelConfig.model_validate({"num_texts": 36_000, "engine": engine})
     folder = tmp_path / "base-model-4dc622c34279"
     folder.mkdir()
     (folder / MADE_FILE).write_text('{"seconds": 41.5, "loss": 2.0}')
