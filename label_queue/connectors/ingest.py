@@ -86,7 +86,7 @@ class _Batch:
     label_of: dict[str, str] = field(default_factory=dict)
     """The label_id that an answer spoke for last, by external id."""
     num_dead_letters: int = 0
-    """Those among the records."""
+    """How many of the records are copies of what was refused."""
 
     @property
     def name(self) -> str:
