@@ -139,10 +139,11 @@ def agreement_page(state: LabelState, *, offset: int, limit: int) -> AgreementPa
     standings = state.history.standings
 
     def is_offered(query_id: str) -> bool:
-        if state.gold.is_asked_of(query_id):
-            return False
-        given = state.tallies.labels_by(query_id)
-        return all(standings[each.labeler_id].trains(each.seq) for each in given)
+        # Of each query that people agree on: old ones would be read from the ledger one by one.
+        given = (each for each in state.tallies.labels_on(query_id) if best_id(each) is not None)
+        return not state.gold.is_asked_of(query_id) and all(
+            standings[each.labeler_id].trains(each.seq) for each in given
+        )
 
     answers, total = state.tallies.agreed(offset, limit, is_offered)
     queries = state.board.queries

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
 from typing import Self
@@ -163,6 +163,10 @@ class Tallies:
         """Say whether people differ on a query."""
         return query_id in self._disputed
 
+    def labels_on(self, query_id: str) -> Iterator[AnswerEvent]:
+        """Give all labels on a query as they stand, whatever they say; the query is not read."""
+        return (self._labels[each] for each in self._labels_on.get(query_id, ()))
+
     def labels_by(self, query_id: str) -> list[AnswerEvent]:
         """Return the labels on a query that say what is best; none of gold or repeats."""
         return [label for label, _ in self._answers(query_id)]
@@ -226,8 +230,7 @@ class Tallies:
     def _answers(self, query_id: str) -> list[tuple[AnswerEvent, tuple[str, int]]]:
         """Return the labels on a query that say what is best, with what peers see of each."""
         query = self._queries[query_id]
-        labels = (self._labels[each] for each in self._labels_on.get(query_id, ()))
-        answers = ((label, peer_answer(query, label)) for label in labels)
+        answers = ((label, peer_answer(query, label)) for label in self.labels_on(query_id))
         return [(label, answer) for label, answer in answers if answer is not None]
 
     def _compare(self, own: _Labeler, event: LabelChange) -> None:

@@ -12,7 +12,7 @@ from label_queue.oversight.gold import GoldEdit
 from label_queue.oversight.gold_rows import GoldRow
 from label_queue.queue import LabelQueue
 from protocol.errors import InvalidLabel, LabelConflict, UnknownTask
-from protocol.labels import GoldMade, GoldRetired
+from protocol.labels import AnswerEvent, GoldMade, GoldRetired
 from protocol.messages import ChatMessage
 from tests.support.labels import NODE, ManualClock, make_config, make_draft
 from tests.support.memory_ledger import MemoryLedger
@@ -166,7 +166,7 @@ async def test_an_edit_that_changes_nothing_is_none(
 
 
 async def test_what_several_people_agree_on_can_be_made_gold(
-    make_queue: MakeQueue, clock: ManualClock
+    make_queue: MakeQueue, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = make_queue(
         make_config(total=200, initial=200, refits=1, overlap_share=0.9, overlap_labelers=3)
@@ -189,8 +189,17 @@ async def test_what_several_people_agree_on_can_be_made_gold(
         assert [vote.labeler_id for vote in each.votes] == given[each.query_id]
         assert {vote.choice for vote in each.votes} == {each.choice}
         assert each.choice == each.candidates[0].candidate_id
+    read: list[str] = []
+    labels_by = queue.state.tallies.labels_by
+
+    def noted(query_id: str) -> list[AnswerEvent]:
+        read.append(query_id)
+        return labels_by(query_id)
+
+    monkeypatch.setattr(queue.state.tallies, "labels_by", noted)
     second = await queue.owner.agreements(offset=1, limit=1)
     assert second.queries == page.queries[1:2]
+    assert len(read) == 1, "queries that are not shown are not read"
     best = page.queries[0]
     made = await queue.owner.make_gold(best.query_id, best.choice)
     left = await queue.owner.agreements(offset=0, limit=100)
