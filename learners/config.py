@@ -11,7 +11,16 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from protocol.niceness import LEARNING
-from protocol.settings import Count, Fraction, LearningRate, Processes, Seed, Settings, Share
+from protocol.settings import (
+    Count,
+    Fraction,
+    LearningRate,
+    Processes,
+    Seed,
+    Settings,
+    Share,
+    refuse_unread,
+)
 from reward_service.config import LoRAConfig
 
 AdamBeta = Share
@@ -327,17 +336,9 @@ class PretrainingConfig(Settings):
             raise ValueError(f"pretraining.path is empty: source {self.source!r} needs a file")
         if self.source == "hub" and not self.dataset:
             raise ValueError('pretraining.dataset is empty: source "hub" needs a dataset id')
-        if self.path and self.source not in ("text", "jsonl"):
-            raise ValueError(
-                f'pretraining.path is given, and source "{self.source}" reads none: set '
-                'pretraining.source = "text" or "jsonl", or leave the path out'
-            )
-        if (self.dataset or self.subset) and self.source != "hub":
-            name = "dataset" if self.dataset else "subset"
-            raise ValueError(
-                f'pretraining.{name} is given, and source "{self.source}" reads none: set '
-                f'pretraining.source = "hub", or leave the {name} out'
-            )
+        readers = {"path": ("text", "jsonl"), "dataset": ("hub",), "subset": ("hub",)}
+        given = {key: each for key, each in readers.items() if getattr(self, key)}
+        refuse_unread("pretraining", self.source, given)
         return self
 
 

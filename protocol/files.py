@@ -12,6 +12,8 @@ from pathlib import Path
 
 from protocol.errors import AndonError, DiskFull, InputError, MissingError, ResourceError
 
+LOOK_INTO = "see that you may look into it"
+"""What to do about a folder of a run's."""
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 _NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)
 _FORBIDDEN = (errno.EACCES, errno.EPERM)

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from protocol.errors import MissingError
-from protocol.files import flush, is_folder, listed
+from protocol.files import LOOK_INTO, flush, is_folder, listed
 from protocol.ports import FolderStore
 
 TOKENIZER_FILES = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja")
@@ -110,11 +110,10 @@ def versions_in(root: Path) -> tuple[Path, ...]:
 
     Raises ResourceError where it may not be looked into.
     """
-    mend = "see that you may look into it"
     return tuple(
         each
-        for each in in_version_order(listed(root, "the versions that are kept", mend))
-        if is_folder(each, "a version that is kept", mend)
+        for each in in_version_order(listed(root, "the versions that are kept", LOOK_INTO))
+        if is_folder(each, "a version that is kept", LOOK_INTO)
     )
 
 

@@ -129,6 +129,23 @@ class Settings(Bounded):
                 )
 
 
+def refuse_unread(section: str, source: str, given: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse keys of a section that its source does not read; raise ValueError.
+
+    Args:
+        section: Of the config, e.g. "prompts".
+        source: Its source.
+        given: Keys that have a value, each with the sources that read it.
+    """
+    for key, readers in given.items():
+        if source not in readers:
+            wanted = " or ".join(f'"{each}"' for each in readers)
+            raise ValueError(
+                f'{section}.{key} is given, and source "{source}" reads none: set '
+                f"{section}.source = {wanted}, or leave the {key} out"
+            )
+
+
 def numbers(field: FieldInfo) -> Iterator[tuple[type, tuple[float, float]]]:
     """Give each number that a field may hold, with its bounds; −∞ or ∞ where one is missing."""
     yield from _numbers(field.annotation, field.metadata)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from protocol.settings import LanguageTag, Seed, Settings, Tokens
+from protocol.settings import LanguageTag, Seed, Settings, Tokens, refuse_unread
 
 
 class BooksConfig(Settings):
@@ -71,15 +71,7 @@ class PromptsConfig(Settings):
             raise ValueError('prompts.path is empty: source "jsonl" needs a file')
         if self.source == "hub" and not self.dataset:
             raise ValueError('prompts.dataset is empty: source "hub" needs a dataset id')
-        if self.path and self.source not in ("jsonl", "books"):
-            raise ValueError(
-                f'prompts.path is given, and source "{self.source}" reads none: set prompts.source '
-                '= "jsonl", or leave the path out'
-            )
-        if (self.dataset or self.subset) and self.source != "hub":
-            name = "dataset" if self.dataset else "subset"
-            raise ValueError(
-                f'prompts.{name} is given, and source "{self.source}" reads none: set '
-                f'prompts.source = "hub", or leave the {name} out'
-            )
+        readers = {"path": ("jsonl", "books"), "dataset": ("hub",), "subset": ("hub",)}
+        given = {key: each for key, each in readers.items() if getattr(self, key)}
+        refuse_unread("prompts", self.source, given)
         return self

@@ -24,10 +24,9 @@ from cluster.guards.state import GuardsState
 from cluster.loops.drafting import DrafterState
 from cluster.loops.staleness import BoundState
 from protocol.errors import BundleCorrupt, MissingError
-from protocol.files import flush, is_folder, listed, writing
+from protocol.files import LOOK_INTO, flush, is_folder, listed, writing
 from protocol.text_tree import TreesState
 
-MEND_LOOK = "see that you may look into it"
 FORMAT = 1
 MEND_DISK = "see to the disk of the run's folder"
 
@@ -187,7 +186,7 @@ class RunCheckpoints:
         return checkpoint_files(self._folder)
 
     def _has_policy(self, version: int) -> bool:
-        return is_folder(self._policy(version), "the learner's part of a checkpoint", MEND_LOOK)
+        return is_folder(self._policy(version), "the learner's part of a checkpoint", LOOK_INTO)
 
 
 def checkpoint_files(folder: Path) -> dict[int, Path]:
@@ -195,5 +194,5 @@ def checkpoint_files(folder: Path) -> dict[int, Path]:
 
     Raises ResourceError where it may not be looked into.
     """
-    files = listed(folder, "the run's checkpoints", MEND_LOOK)
+    files = listed(folder, "the run's checkpoints", LOOK_INTO)
     return {int(path.stem[1:]): path for path in files if re.fullmatch(r"v\d+\.json", path.name)}

@@ -17,7 +17,7 @@ from cluster.metrics.jsonl_sink import read_metrics
 from cluster.run_folder import RunFolder
 from cluster.run_state import refuse_lack
 from protocol.errors import MissingError, ResourceError, UserError
-from protocol.files import is_file, listed
+from protocol.files import LOOK_INTO, is_file, listed
 
 ENDED = ("finished", "stopped", "failed")
 OVER = (*ENDED, "dead")
@@ -84,7 +84,7 @@ def newest_running(runs: Path) -> Path:
     """
     began_at: dict[Path, float] = {}
     unread: list[UserError] = []
-    folders = listed(runs, "the folder of runs", "see that you may look into it")
+    folders = listed(runs, "the folder of runs", LOOK_INTO)
     for file in (folder / "run.json" for folder in folders):
         try:
             if not is_file(file, "the run's state", "see that you may look into its folder"):

@@ -8,8 +8,8 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from cluster.metrics.jsonl_sink import read_metrics
 from examples.tasks.books.measures import Measures
+from examples.tasks.curves import mean_curve
 
 matplotlib.use("agg")
 from matplotlib import pyplot
@@ -39,24 +39,15 @@ def draw(folders: Sequence[Path], systems: Mapping[str, Measures], path: Path) -
 def _draw_curves(axes: Axes, folders: Sequence[Path]) -> None:
     """Draw a line for each height, the mean over seeds of a mean over some steps."""
     for height, name in enumerate(HEIGHTS):
-        curves = [_curve(folder, f"reward/gold_mean_height_{height}") for folder in folders]
-        shortest = min(map(len, curves), default=0)
-        if shortest < SMOOTHED_STEPS:
+        curve = mean_curve(folders, f"reward/gold_mean_height_{height}")
+        if curve.shape[1] < SMOOTHED_STEPS:
             continue
-        mean = np.mean([curve[:shortest] for curve in curves], axis=0)
         kernel = np.full(SMOOTHED_STEPS, 1 / SMOOTHED_STEPS)
-        episodes, gold = (np.convolve(mean[:, column], kernel, "valid") for column in (0, 1))
+        episodes, gold = (np.convolve(row, kernel, "valid") for row in curve)
         axes.plot(episodes, gold, label=name)
     axes.set(title="What labelers want", xlabel="episodes", ylabel="gold score of a node's summary")
     if axes.lines:
         axes.legend()
-
-
-def _curve(folder: Path, figure: str) -> list[tuple[float, float]]:
-    """Return episodes and a figure, of the steps that have it."""
-    rows = read_metrics(folder / "metrics.jsonl")
-    keys = ("policy/episodes", figure)
-    return [(row[keys[0]], row[keys[1]]) for row in rows if all(key in row for key in keys)]
 
 
 def _draw_ends(axes: Axes, systems: Mapping[str, Measures]) -> None:

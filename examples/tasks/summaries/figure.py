@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from cluster.metrics.jsonl_sink import read_metrics
+from examples.tasks.curves import mean_curve
 from examples.tasks.summaries.measures import Measures
 
 matplotlib.use("agg")
@@ -40,10 +40,8 @@ def _draw_curves(
 ) -> None:
     """Draw a line for each mode, the mean over its seeds, and one where each other system is."""
     for mode, folders in runs.items():
-        curves = [_curve(folder) for folder in folders]
-        shortest = min(len(curve) for curve in curves)
-        mean = np.mean([curve[:shortest] for curve in curves], axis=0)
-        axes.plot(mean[:, 0], mean[:, 1], label=mode)
+        episodes, gold = mean_curve(folders, "reward/gold_mean")
+        axes.plot(episodes, gold, label=mode)
     lowest = axes.dataLim.y0 if axes.lines else -np.inf
     for (name, measured), style in zip(systems.items(), ("k:", "k--", "k-.", "k-"), strict=False):
         if name in runs:
@@ -54,13 +52,6 @@ def _draw_curves(
             axes.axhline(measured.gold, color="k", linestyle=style[1:], linewidth=1, label=name)
     axes.set(title="What labelers want", xlabel="episodes", ylabel="gold score")
     axes.legend()
-
-
-def _curve(folder: Path) -> list[tuple[float, float]]:
-    """Return episodes and mean gold of each step."""
-    rows = read_metrics(folder / "metrics.jsonl")
-    keys = ("policy/episodes", "reward/gold_mean")
-    return [(row[keys[0]], row[keys[1]]) for row in rows if all(key in row for key in keys)]
 
 
 def _draw_ends(axes: Axes, systems: Mapping[str, Measures]) -> None:
