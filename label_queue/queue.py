@@ -42,7 +42,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 
 from uuid6 import uuid7
@@ -107,8 +106,7 @@ class LabelQueue:
         """
         rng = random.Random(seed)
         self._lookup = Lookup(ledger)
-        find_queries = partial(self._lookup.find, ComparisonQuery)
-        state = LabelState(config, schedule, clock, settle=settle, find_queries=find_queries)
+        state = LabelState(config, schedule, clock, settle=settle, lookup=self._lookup)
         folded = load(state, ledger, snapshot, config.quality)
         moment = AskMoment(now=clock(), labels=state.history.num_submitted)
         for record in ledger.write(new_templates(config, state.board.queries, run_id, moment)):

@@ -1,7 +1,8 @@
 """Records by id, of which only those that came or were asked for last are in memory.
 
 What people say of a query is in the folds, so its texts and tokens are seldom asked for once it was
-answered: they stay in the ledger, and are read from there. What sort of record it is stays known.
+answered: they stay in the ledger, and are read from there. So does who had it on lease. What sort
+of record it is stays known.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Generic, TypeVar
+
+from label_queue.kept import kept
+from label_queue.name_index import Names
 
 T = TypeVar("T")
 
@@ -22,6 +26,7 @@ Finder = Callable[[Sequence[str]], Mapping[str, T]]
 """Returns records that are on disk by their ids. Called in any thread."""
 
 
+@kept("names", "_sorts", "_sort_of")
 class Shelf(Mapping[str, T]):
     """Records by id, in the order in which they came; only added to.
 
@@ -39,41 +44,44 @@ class Shelf(Mapping[str, T]):
 
         Args:
             find: Finds a record that is not in memory; None: all are held.
-            sort: Says what sort of record one is.
+            sort: Says what sort of record one is; there are few sorts.
             most_held: Records in memory at most, where others can be found; None: 4,000.
         """
+        self.names = Names()
+        """All ids, as the records came."""
         self._find = find
         self._sort = sort
         self._most_held = MOST_HELD if most_held is None else most_held
-        self._records: dict[str, T | str] = {}
-        """Its sort where a record is on disk alone."""
-        self._names: list[str] = []
-        self._held: deque[str] = deque()
-        """Names of records in memory, those that came into it first at the beginning."""
+        self._sorts: list[str] = []
+        self._sort_of = bytearray()
+        """Each record's sort, by its place in `_sorts`."""
+        self._held: dict[str, T] = {}
+        """Records in memory."""
+        self._oldest: deque[str] = deque()
+        """Their ids, those that came into it first at the beginning."""
         self._holding = threading.Lock()
 
     def add(self, name: str, record: T) -> None:
         """Add a record that was not there, and that is on disk."""
-        self.note(name, self._sort(record))
+        sort = self._sort(record)
+        if sort not in self._sorts:
+            self._sorts.append(sort)
+        self._sort_of.append(self._sorts.index(sort))
         self._hold({name: record})
-
-    def note(self, name: str, sort: str) -> None:
-        """Add one that is on disk, without its record."""
-        self._records[name] = sort
-        self._names.append(name)
+        self.names.append(name)
 
     def sort_of(self, name: str) -> str:
         """Return what sort of record one is, without reading it. Raises KeyError."""
-        record = self._records[name]
-        return record if isinstance(record, str) else self._sort(record)
+        return self._sorts[self._sort_of[self._number(name)]]
 
     def read(self, names: Iterable[str]) -> dict[str, T]:
         """Return some records by id, those on disk read together. Raises KeyError."""
         found: dict[str, T] = {}
         missing = []
         for name in dict.fromkeys(names):
-            record = self._records[name]
-            if isinstance(record, str):
+            record = self._held.get(name)
+            if record is None:
+                self._number(name)
                 missing.append(name)
             else:
                 found[name] = record
@@ -88,16 +96,16 @@ class Shelf(Mapping[str, T]):
 
     def since(self, count: int) -> list[str]:
         """Return the ids of those that came after the first `count`, as they came."""
-        return self._names[count:]
+        return self.names[count:]
 
     def up_to_now(self) -> UpToNow[T]:
         """Return what is here now, for another thread to go through. Copies nothing."""
-        return UpToNow(self, len(self._names))
+        return UpToNow(self, len(self.names))
 
     def __getitem__(self, name: str) -> T:
         """Return a record. Raises KeyError."""
-        record = self._records[name]
-        if not isinstance(record, str):
+        record = self._held.get(name)
+        if record is not None:
             return record
         found = self.read([name])
         self._hold(found)
@@ -105,31 +113,36 @@ class Shelf(Mapping[str, T]):
 
     def __contains__(self, name: object) -> bool:
         """Say whether a record is here, without reading it."""
-        return name in self._records
+        return name in self._held or name in self.names
 
     def __iter__(self) -> Iterator[str]:
         """Yield the ids, as they came."""
-        return iter(self._names)
+        return iter(self.names)
 
     def __len__(self) -> int:
         """Return how many records are here."""
-        return len(self._names)
+        return len(self.names)
 
     @property
     def num_held(self) -> int:
         """How many are in memory."""
         return len(self._held)
 
+    def _number(self, name: str) -> int:
+        number = self.names.number(name)
+        if number is None:
+            raise KeyError(name)
+        return number
+
     def _hold(self, records: Mapping[str, T]) -> None:
         """Keep records in memory, and let go of those that were kept longest."""
         with self._holding:
             for name, record in records.items():
-                if isinstance(self._records[name], str):
-                    self._records[name] = record
-                    self._held.append(name)
-            while self._find is not None and len(self._held) > self._most_held:
-                name = self._held.popleft()
-                self._records[name] = self.sort_of(name)
+                if name not in self._held:
+                    self._held[name] = record
+                    self._oldest.append(name)
+            while self._find is not None and len(self._oldest) > self._most_held:
+                del self._held[self._oldest.popleft()]
 
 
 class UpToNow(Mapping[str, T], Generic[T]):
@@ -152,7 +165,7 @@ class UpToNow(Mapping[str, T], Generic[T]):
 
     def since(self, count: int) -> list[str]:
         """Return the ids of those that came after the first `count`, as they came."""
-        return self._shelf.since(count)[: max(0, self._count - count)]
+        return self._shelf.names[count : self._count]
 
     def __getitem__(self, name: str) -> T:
         """Return a record. Raises KeyError."""

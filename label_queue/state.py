@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from label_queue.config import LabelsConfig
@@ -16,8 +17,10 @@ from label_queue.folds.cord import RELEASED, after
 from label_queue.folds.gold_book import GoldBook
 from label_queue.folds.history import LabelHistory
 from label_queue.folds.leases import LeaseTerms
-from label_queue.folds.view import EventsUpToNow, LearnedLabels, LedgerView
+from label_queue.folds.tallies import Tallies
+from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.in_turn import in_turn
+from label_queue.ledger.lookup import Lookup
 from label_queue.ledger.records import (
     ConnectorOffset,
     DeadLetter,
@@ -30,9 +33,7 @@ from label_queue.ledger.records import (
 )
 from label_queue.outside import NoTools, OutsideTools
 from label_queue.quality.speed import time_taken_s
-from label_queue.quality.tallies import Tallies
 from label_queue.schedule import LabelSchedule
-from label_queue.shelf import Finder
 from label_queue.signals import Change, Line
 from protocol.cord import CordEvent
 from protocol.errors import QueueClosed
@@ -67,12 +68,12 @@ class LabelState:
         clock: Callable[[], float],
         *,
         settle: Callable[[], None] = lambda: None,
-        find_queries: Finder[ComparisonQuery] | None = None,
+        lookup: Lookup | None = None,
     ) -> None:
         """Begin with an empty ledger.
 
-        `settle` is called each time many records came to stay; `find_queries` finds those that are
-        not in memory; None: all are.
+        `settle` is called each time many records came to stay; `lookup` finds those that are not in
+        memory; None: all are.
         """
         self._settle = settle
         self._num_applied = 0
@@ -81,9 +82,11 @@ class LabelState:
             interval=schedule.interval,
             expiry_nats=config.query_expiry_nats,
             moved_since=self.moved_since,
-            find=find_queries,
+            find=None if lookup is None else partial(lookup.find, ComparisonQuery),
+            find_assignments=None if lookup is None else partial(lookup.find, Assignment),
         )
-        self.history = LabelHistory(self.board.queries, config.quality)
+        read = None if lookup is None else partial(lookup.at, LabelEvent)
+        self.history = LabelHistory(self.board.queries, config.quality, read)
         self.terms = LeaseTerms(config.lease)
         self.access = Access(
             per_s=config.intake.requests_per_s,
@@ -91,7 +94,9 @@ class LabelState:
             session_ttl_s=config.intake.session_ttl_s,
             clock=clock,
         )
-        self.tallies = Tallies(self.board.queries, self.board.assignments, config.quality)
+        self.tallies = Tallies(
+            self.board.queries, self.board.assignments, self.history, config.quality
+        )
         self.gold = GoldBook(self.board.queries, self.history.standings.gold)
         self.learned = LearnedLabels(config.quality)
         """Which labels each reward version learned."""
@@ -173,7 +178,10 @@ class LabelState:
             for record in records:
                 self.apply(record)
         # The figures look back on these; one by one they would be read on the event loop.
-        self.board.queries.hold(e.query_id for e in self.history.newest_submits(RECENT))
+        self.history.events.hold_newest()
+        recent = self.history.newest_submits(RECENT)
+        self.board.queries.hold(each.query_id for each in recent)
+        self.board.assignments.hold(each.assignment_id for each in recent)
         for name, _ in self.history.standings.items():
             self._let_go(name)
         self._settle()
@@ -272,7 +280,7 @@ class LabelState:
             present,
             queries=self.board.queries.up_to_now(),
             assignments=self.board.assignments.up_to_now(),
-            events=EventsUpToNow(self.history.events),
+            events=self.history.events.up_to_now(),
         )
 
     def _present(self) -> LedgerView:
@@ -281,6 +289,7 @@ class LabelState:
             queries=self.board.queries,
             assignments=self.board.assignments,
             events=self.history.events,
+            columns=self.history.columns,
             rewards=tuple(self.rewards.values()),
             policies=tuple(self.policies.values()),
         )

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from label_queue.config import QualityConfig
+from label_queue.folds.assessed import assess
 from label_queue.folds.view import LedgerView
 from label_queue.ledger.sql import SqlLedger
-from label_queue.quality.assessment import assess
 from label_queue.quality.standing import Standings
 from protocol.labels import LabelerEvent, LabelEvent, Submitted
 

@@ -38,7 +38,6 @@ from label_queue.connectors.translation import (
 from label_queue.labeling.submissions import change_refused
 from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import ConnectorOffset, DeadLetter, Record
-from label_queue.shelf import names_since
 from label_queue.state import LabelState
 from protocol.errors import InvalidLabel, LabelError
 from protocol.labels import Assignment, LabelChange, Retracted, Revised, Submitted
@@ -122,9 +121,7 @@ class OutsideLabels:
         self._clock = clock
         self._new_id = new_id
         self._turn = asyncio.Lock()
-        self._num_assignments = 0
         self._num_events = 0
-        self._assignments: dict[tuple[str, str], Assignment] = {}
         self._label_of: dict[str, dict[str, str]] = {name: {} for name in self._connectors}
         """The label_id that an answer spoke for last, by connector and by external id."""
         self._labels_of: dict[str, dict[str, set[str]]] = {name: {} for name in self._connectors}
@@ -165,11 +162,7 @@ class OutsideLabels:
 
     def _catch_up(self) -> None:
         """Fold in what the ledger gained since the last call, by whomever."""
-        board, history = self._state.board, self._state.history
-        for name in names_since(board.assignments, self._num_assignments):
-            assignment = board.assignments[name]
-            self._assignments.setdefault((assignment.labeler_id, assignment.query_id), assignment)
-        self._num_assignments = len(board.assignments)
+        history = self._state.history
         for event in history.events[self._num_events :]:
             if isinstance(event, LabelChange) and event.source.system in self._label_of:
                 system = event.source.system
@@ -336,11 +329,11 @@ class OutsideLabels:
         )
 
     def _is_known(self, event_id: str, batch: _Batch) -> bool:
-        return event_id in batch.event_ids or self._state.history.find(event_id) is not None
+        return event_id in batch.event_ids or self._state.history.has(event_id)
 
     def _assignment(self, annotation: Annotation, batch: _Batch) -> Assignment | None:
         key = labeler_of(batch.connector, annotation.user), annotation.query_id
-        return self._assignments.get(key) or batch.assignments.get(key)
+        return self._state.board.assignment_of(*key) or batch.assignments.get(key)
 
     def _latest(self, annotation: Annotation, batch: _Batch) -> LabelChange | None:
         assignment = self._assignment(annotation, batch)

@@ -68,11 +68,11 @@ class LabelFigures:
     def catch_up(self) -> None:
         """Measure what came since the last look: after a start, the whole ledger."""
         self._online.grow(self._view())
-        self._validation.votes(0)
+        self._validation.catch_up()
 
     def online(self) -> Online:
         """Return the coverage of each query, and the latency of each label."""
-        return self._online.take(self._view(), self._history.training)
+        return self._online.take(self._view(), self._history.training_rows())
 
     def validation_votes(self) -> list[ValidationVote]:
         """Return all choices between π and ρ that count, by `seq`; see `validation.as_vote`."""
@@ -215,7 +215,7 @@ class LabelFigures:
 
     def _shares(self, recent: Sequence[Submitted]) -> dict[str, float]:
         """Return what recent labels say as they stand: revised ones anew, retracted ones not."""
-        latest = [self._history.latest(each.label_id) for each in recent]
+        latest = (self._history.latest_of(each.seq) for each in recent)
         answers = [each for each in latest if isinstance(each, AnswerEvent)]
         if not answers:
             return {}

@@ -17,11 +17,12 @@ import math
 from array import array
 from bisect import bisect_right
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import accumulate, takewhile
+from itertools import accumulate, islice, takewhile
 
 from label_queue.config import QualityConfig
+from label_queue.folds.label_table import EventColumns
 from label_queue.folds.lineage import Lines, Memories
 from label_queue.folds.training import TrainingLabels
 from label_queue.folds.view import LearnedLabels, LedgerView
@@ -29,7 +30,7 @@ from label_queue.kept import kept
 from label_queue.percentile import percentile
 from label_queue.quality.preference import TRAINING
 from label_queue.shelf import each_of, names_since
-from protocol.labels import ComparisonQuery, LabelChange
+from protocol.labels import ComparisonQuery, LabelChange, LabelEvent
 
 PARTS_KEPT = 2
 """Refits whose labels are kept at hand: queries come from the policies of the newest."""
@@ -105,8 +106,9 @@ class OnlineFold:
         self._overlap = _Overlap()
         self._num_queries = 0
         self._num_events = 0
-        self._covered: list[str] = []
-        """Ids of the queries that have a coverage; below, when they were made, and what it is."""
+        self._covered = array("i")
+        """Which queries have a coverage, by their places; below, when they were made, and what it
+        is."""
         self._made_at, self._shares = array("d"), array("d")
         self._lines = Lines()
         self._arrivals = _Arrivals(self._lines)
@@ -115,22 +117,23 @@ class OnlineFold:
         """Note when the first response of a policy version came, Unix seconds. In any thread."""
         self._arrivals.first_sampled(version, at)
 
-    def take(self, view: LedgerView, present: Set[str]) -> Online:
+    def take(self, view: LedgerView, present: Set[int]) -> Online:
         """Return how online the run is, after what the ledger has grown by since the last call.
 
         Args:
             view: The ledger.
-            present: Ids of the labels in its training set.
+            present: Rows of the labels in its training set.
         """
         self.grow(view)
         covered = zip(self._covered, self._made_at, self._shares, strict=True)
+        names = names_since(view.queries, 0) if self._covered else ()
         return Online(
             coverage=tuple(
-                Coverage(query_id=query_id, created_at=at, share=share)
-                for query_id, at, share in covered
+                Coverage(query_id=names[place], created_at=at, share=share)
+                for place, at, share in covered
             ),
-            latencies=self._arrivals.latencies(),
-            num_waiting=len(present - self._arrivals.labels()),
+            latencies=self._arrivals.latencies(view),
+            num_waiting=sum(not self._arrivals.has(row) for row in present),
         )
 
     def summary(self) -> OnlineSummary:
@@ -152,29 +155,29 @@ class OnlineFold:
             self._cover(new, view)
         self._arrivals.grow(view, self._learned)
 
-    def _cover(self, new: Sequence[tuple[int, ComparisonQuery]], view: LedgerView) -> None:
-        """Measure the coverage of queries, each with its place in the ledger."""
-        learned = self._learned.by_reward(view)
+    def _cover(self, new: Sequence[_Asked], view: LedgerView) -> None:
+        """Measure the coverage of queries."""
+        learned = self._learned.rows_by_reward(view)
         self._lines.grow_to(view.policies)
-        for place, query in new:
-            self._go_on_to(place, view)
-            if training := self._past.training:
-                version = self._trained_by(shown_version(query))
-                share = self._overlap.count(version, learned, training) / len(training)
-                self._shares.append(share)
-                self._made_at.append(query.created_at)
-                self._covered.append(query.query_id)
+        events = view.read(range(self._num_events + 1, len(view.events) + 1))
+        for asked in new:
+            self._go_on_to(asked.seq, events, view)
+            if num_training := self._past.num_preferences:
+                version = self._trained_by(shown_version(asked.query))
+                count = self._overlap.count(version, learned, self._past.trains)
+                self._shares.append(count / num_training)
+                self._made_at.append(asked.query.created_at)
+                self._covered.append(asked.place)
 
     def _trained_by(self, version: int) -> int:
         """Return the reward version that trained a policy version; 0 where none did."""
         known = self._lines.parents.get(newest_until(self._lines.versions, version))
         return 0 if known is None else known[0].reward_version
 
-    def _new_queries(self, view: LedgerView) -> list[tuple[int, ComparisonQuery]]:
+    def _new_queries(self, view: LedgerView) -> list[_Asked]:
         """Return the queries that came since the last call and have a coverage, as they were made.
 
-        With each, the sequence number of the newest label event before it. Before the first reward
-        version there is nothing that could have been learned.
+        Before the first reward version there is nothing that could have been learned.
         """
         first = min(view.rewards, key=lambda each: each.version, default=None)
         if first is None:
@@ -187,30 +190,45 @@ class OnlineFold:
                 each_of(view.queries, names),
             )
         )
+        numbered = list(enumerate(new, self._num_queries))
         self._num_queries += len(new)
-        asked = [query for query in new if query.purpose in TRAINING]
-        placed = zip(_places(asked, view), asked, strict=True)
+        training = [(place, query) for place, query in numbered if query.purpose in TRAINING]
+        seqs = _seqs_before([query for _, query in training], view)
+        asked = [
+            _Asked(place=place, query=query, seq=seq)
+            for (place, query), seq in zip(training, seqs, strict=True)
+        ]
         since = -math.inf if first.announced_at is None else first.announced_at
         counting = [
-            (place, query)
-            for place, query in placed
-            if place >= first.ledger_seq and query.created_at >= since
+            each
+            for each in asked
+            if each.seq >= first.ledger_seq and each.query.created_at >= since
         ]
-        return sorted(counting, key=lambda each: (each[0], each[1].created_at))
+        return sorted(counting, key=lambda each: (each.seq, each.query.created_at))
 
-    def _go_on_to(self, place: int, view: LedgerView) -> None:
-        """Bring the training set of the past to the moment after an event."""
-        past = self._past
-        while self._num_events < len(view.events) and view.events[self._num_events].seq <= place:
-            event = view.events[self._num_events]
-            label_id = event.label_id if isinstance(event, LabelChange) else None
-            was_in, num_moves = label_id in past.training, past.num_moves
+    def _go_on_to(self, seq: int, events: Iterator[LabelEvent], view: LedgerView) -> None:
+        """Bring the training set of the past to the moment after an event, by the next of them."""
+        past, count = self._past, min(seq, len(view.events))
+        for event in islice(events, max(0, count - self._num_events)):
+            row = view.columns.label[event.seq]
+            num_before, num_moves = past.num_preferences, past.num_moves
             past.take(event)
             if past.num_moves > num_moves:
                 self._overlap.forget()
-            elif label_id is not None:
-                self._overlap.changed(label_id, by=(label_id in past.training) - was_in)
-            self._num_events += 1
+            else:
+                self._overlap.changed(row, by=past.num_preferences - num_before)
+        self._num_events = max(self._num_events, count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A query that has a coverage."""
+
+    place: int
+    """Which query it is, from 0."""
+    query: ComparisonQuery
+    seq: int
+    """The sequence number of the newest label event before it."""
 
 
 @kept()
@@ -219,10 +237,34 @@ class _SinceRefit:
     """What was learned by a refit and the updates that go on from it, up to one of them."""
 
     through: int
-    first_by: dict[str, int] = field(default_factory=dict)
-    """The version that learned a label first, by label id."""
+    first_by: array[int] = field(default_factory=lambda: array("i"))
+    """The version that learned a label first, by the label's row; 0 where none did."""
     in_training: Counter[int] = field(default_factory=Counter)
-    """How many labels of the training set each version was the first to learn."""
+    """How many labels of the training set each version was the first to learn; they rise."""
+    num_training: int = 0
+    """How many that is in all."""
+
+    def learn(self, row: int, version: int, *, trains: bool) -> None:
+        """Note that a version learned a label, which is in the training set or not."""
+        self.first_by.extend([0] * (row + 1 - len(self.first_by)))
+        if not self.first_by[row]:
+            self.first_by[row] = version
+            self.in_training[version] += trains
+            self.num_training += trains
+
+    def changed(self, row: int, by: int) -> None:
+        """Note that a label entered the training set (1), left it (−1), or neither (0)."""
+        if by and row < len(self.first_by) and self.first_by[row]:
+            self.in_training[self.first_by[row]] += by
+            self.num_training += by
+
+    def count(self, version: int) -> int:
+        """Return how many labels of the training set were learned up to a version.
+
+        Only those of later versions are gone through: it is one of the newest that is asked for.
+        """
+        later = takewhile(lambda each: each > version, reversed(self.in_training))
+        return self.num_training - sum(self.in_training[each] for each in later)
 
 
 @kept("_parts")
@@ -233,8 +275,11 @@ class _Overlap:
         self._parts: OrderedDict[int, _SinceRefit] = OrderedDict()
         """Parts by the refit's version; those used last at the end."""
 
-    def count(self, version: int, learned: Memories[str], training: Set[str]) -> int:
-        """Return how many labels of the training set a version has learned; 0 of none."""
+    def count(self, version: int, learned: Memories[int], trains: Callable[[int], bool]) -> int:
+        """Return how many labels of the training set a version has learned; 0 of none.
+
+        `trains` says of a label, by its row, whether it is in the training set.
+        """
         if version not in learned.versions:
             return 0
         refit = learned.refit_of(version)
@@ -243,17 +288,15 @@ class _Overlap:
         if len(self._parts) > PARTS_KEPT:
             self._parts.popitem(last=False)
         for each in learned.since_refit(version, after=part.through):
-            for label_id in learned.own(each):
-                if part.first_by.setdefault(label_id, each) == each and label_id in training:
-                    part.in_training[each] += 1
+            for row in learned.own(each):
+                part.learn(row, each, trains=trains(row))
             part.through = each
-        return sum(count for each, count in part.in_training.items() if each <= version)
+        return part.count(version)
 
-    def changed(self, label_id: str, *, by: int) -> None:
+    def changed(self, row: int, *, by: int) -> None:
         """Note that a label entered the training set (1), left it (−1), or neither (0)."""
         for part in self._parts.values():
-            if by and label_id in part.first_by:
-                part.in_training[part.first_by[label_id]] += by
+            part.changed(row, by)
 
     def forget(self) -> None:
         """Count anew from now on: many labels entered or left."""
@@ -276,25 +319,32 @@ class _Arrivals:
         self._through: dict[int, tuple[int, float]] = {}
         """The newest version that goes back to a refit whose labels all have arrived, and by when,
         by the refit's version."""
-        self._places: dict[str, int] = {}
-        """Where in the columns below a label's latency is, by label id, in their order."""
-        self._seqs = array("q")
-        self._received_at, self._arrived_at = array("d"), array("d")
+        self._places = array("i")
+        """Where in the columns below a label's latency is, from 1, by its row; 0: nowhere."""
+        self._seqs = array("i")
+        """The revision that was learned first, of each label that arrived."""
+        self._arrived_at = array("d")
         self.seconds = array("d")
         """Latencies of the labels that arrived."""
 
-    def labels(self) -> Set[str]:
-        """Return the ids of the labels that arrived."""
-        return self._places.keys()
+    def has(self, row: int) -> bool:
+        """Say whether a label arrived."""
+        return row < len(self._places) and self._places[row] > 0
 
-    def latencies(self) -> tuple[Latency, ...]:
+    def latencies(self, view: LedgerView) -> tuple[Latency, ...]:
         """Return the latencies of the labels that arrived, by `seq`."""
-        rows = zip(self._places, self._seqs, self._received_at, self._arrived_at, strict=True)
-        found = (
-            Latency(label_id=name, seq=seq, received_at=received, arrived_at=arrived)
-            for name, seq, received, arrived in rows
+        arrived = sorted(zip(self._seqs, self._arrived_at, strict=True))
+        revisions = view.read(seq for seq, _ in arrived)
+        return tuple(
+            Latency(
+                label_id=event.label_id,
+                seq=event.seq,
+                received_at=event.received_at,
+                arrived_at=at,
+            )
+            for (_, at), event in zip(arrived, revisions, strict=True)
+            if isinstance(event, LabelChange)
         )
-        return tuple(sorted(found, key=lambda each: each.seq))
 
     def first_sampled(self, version: int, at: float) -> None:
         if at < self._sampled.get(version, math.inf):
@@ -312,7 +362,7 @@ class _Arrivals:
                 at = self._reached[reward]
                 arriving = self._arriving(reward, at, memories)
                 for seq in sorted(arriving - came):
-                    self._arrive(view.label_change(seq), at)
+                    self._arrive(seq, at, view.columns)
                 came |= arriving
 
     def _arriving(self, reward: int, at: float, memories: Memories[int]) -> Set[int]:
@@ -350,18 +400,19 @@ class _Arrivals:
                     moved.add(reward)
         return moved
 
-    def _arrive(self, label: LabelChange, at: float) -> None:
-        place = self._places.get(label.label_id)
-        if place is None:
-            self._places[label.label_id] = len(self.seconds)
-            self._seqs.append(label.seq)
-            self._received_at.append(label.received_at)
+    def _arrive(self, seq: int, at: float, columns: EventColumns) -> None:
+        """Note that a policy was sampled that had learned a revision of a label."""
+        row, seconds = columns.label[seq], at - columns.received_at[seq]
+        self._places.extend([0] * (row + 1 - len(self._places)))
+        place = self._places[row] - 1
+        if place < 0:
+            self._seqs.append(seq)
             self._arrived_at.append(at)
-            self.seconds.append(at - label.received_at)
-        elif at < self._arrived_at[place]:
-            self._seqs[place], self._arrived_at[place] = label.seq, at
-            self._received_at[place] = label.received_at
-            self.seconds[place] = at - label.received_at
+            self.seconds.append(seconds)
+            self._places[row] = len(self.seconds)
+        elif (at, seq) < (self._arrived_at[place], self._seqs[place]):
+            self._seqs[place], self._arrived_at[place] = seq, at
+            self.seconds[place] = seconds
 
 
 def shown_version(query: ComparisonQuery) -> int:
@@ -383,18 +434,18 @@ def newest_until(rising: Sequence[int], version: int) -> int:
     return rising[at - 1] if at else 0
 
 
-def _places(queries: Sequence[ComparisonQuery], view: LedgerView) -> list[int]:
+def _seqs_before(queries: Sequence[ComparisonQuery], view: LedgerView) -> list[int]:
     """Return, for each query, the sequence number of the newest label event before it was made.
 
-    A ledger that does not say is read by the clock.
+    A ledger that does not say is read by the clock, which may have been set back.
     """
     if all(query.ledger_seq is not None for query in queries):
         return [query.ledger_seq for query in queries if query.ledger_seq is not None]
-    times = list(accumulate((event.received_at for event in view.events), max))
-    seqs = [0, *(event.seq for event in view.events)]
+    received_at = view.columns.received_at[: view.last_seq + 1]
+    times = list(accumulate(received_at[1:], max))
 
-    def place(query: ComparisonQuery) -> int:
-        by_clock = seqs[bisect_right(times, query.created_at)]
+    def before(query: ComparisonQuery) -> int:
+        by_clock = bisect_right(times, query.created_at)
         return by_clock if query.ledger_seq is None else query.ledger_seq
 
-    return [place(query) for query in queries]
+    return [before(query) for query in queries]

@@ -47,7 +47,7 @@ class ValidationFold:
 
     def newest_votes(self, left_behind: Set[int] = frozenset()) -> Iterator[ValidationVote]:
         """Yield the same, newest first; nothing may come meanwhile."""
-        self._catch_up()
+        self.catch_up()
         standings = self._history.standings
         for seq, vote in reversed(self._votes.values()):
             if standings[vote.labeler_id].trains(seq) and left_behind.isdisjoint(
@@ -61,7 +61,7 @@ class ValidationFold:
         Args:
             left_behind: Policy versions; votes on responses of theirs are left out too.
         """
-        self._catch_up()
+        self.catch_up()
         standings = self._history.standings
         return [
             vote
@@ -72,14 +72,15 @@ class ValidationFold:
 
     def win_share(self) -> float:
         """Return the share of the votes that count that are wins; NaN of none."""
-        self._catch_up()
+        self.catch_up()
         if self._num_moves != self._history.num_moves:
             self._num_moves = self._history.num_moves
             votes = self.votes()
             self._num_votes, self._num_wins = len(votes), sum(vote.is_win for vote in votes)
         return self._num_wins / self._num_votes if self._num_votes else math.nan
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
+        """Take in what came since the last look."""
         new = [
             event
             for event in self._history.events[self._num_events :]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
+from label_queue.folds.given import GivenTasks
 from label_queue.folds.judged import JudgedQueries
 from label_queue.folds.open_query import Lease, OpenQuery
 from label_queue.folds.shared_tokens import share_tokens, sharing
@@ -28,7 +29,18 @@ ON_TOP = ("gold", "repeat")
 """Purposes asked of one labeler on top of the schedule: they are open to nobody else."""
 
 
-@kept("num_made", "again", "judged", "_unfilled")
+@kept(
+    "queries",
+    "assignments",
+    "given",
+    "num_made",
+    "again",
+    "judged",
+    "open_slots",
+    "_open",
+    "_on_top",
+    "_leases",
+)
 class QueryBoard:
     """Open queries, oldest first, and every query and assignment of the run."""
 
@@ -40,6 +52,7 @@ class QueryBoard:
         expiry_nats: float = math.inf,
         moved_since: Callable[[int], float] = lambda version: 0.0,
         find: Finder[ComparisonQuery] | None = None,
+        find_assignments: Finder[Assignment] | None = None,
     ) -> None:
         """Let unclaimed queries end as labels come and the policy moves on.
 
@@ -49,11 +62,14 @@ class QueryBoard:
             expiry_nats: How far the policy may move on from a query until it ends.
             moved_since: Returns how far it has moved since a version, nats; 0 where nobody knows.
             find: Finds queries that are not in memory; None: all are.
+            find_assignments: The same of assignments.
         """
         self.queries: Shelf[ComparisonQuery] = Shelf(
             None if find is None else sharing(find), sort=lambda query: query.purpose
         )
-        self.assignments: Shelf[Assignment] = Shelf()
+        self.assignments: Shelf[Assignment] = Shelf(find_assignments)
+        self.given = GivenTasks()
+        """Who was given which query."""
         self.judged = JudgedQueries(self.queries)
         """What judges are asked, and who they are."""
         self.num_made: Counter[QueryPurpose] = Counter()
@@ -66,8 +82,6 @@ class QueryBoard:
         self._interval = interval
         self._expiry_nats = expiry_nats
         self._moved_since = moved_since
-        self._unfilled: dict[str, int] = {}
-        """Answers that queries still want by the ledger alone, however old they are."""
         self._open: dict[str, OpenQuery] = {}
         self._on_top: dict[str, OpenQuery] = {}
         self._leases: dict[str, dict[str, Lease]] = {}
@@ -112,7 +126,6 @@ class QueryBoard:
             self.lease(assignment, since=lease.since, until=lease.until)
 
     def _open_up(self, query: ComparisonQuery) -> None:
-        self._unfilled[query.query_id] = query.num_wanted
         entry = OpenQuery(query=query, wanted=query.num_wanted)
         if query.purpose in ON_TOP:
             self._on_top[query.query_id] = entry
@@ -120,35 +133,16 @@ class QueryBoard:
         self._open[query.query_id] = entry
         self.open_slots += query.num_wanted
 
-    def reopen(self, events: Iterable[LabelEvent]) -> None:
-        """Open what is open by the ledger, once queries and assignments are here and what is kept.
-
-        What is closed is not gone through: it would leave nothing.
-
-        Args:
-            events: All that took effect, in order.
-        """
-        submits = [event for event in events if isinstance(event, Submitted)]
-        answered = {event.assignment_id for event in submits}
-        assignments = list(self.assignments.values())
-        open_ids = {each.query_id for each in assignments if each.assignment_id not in answered}
-        open_ids |= self._unfilled.keys()
-        self._unfilled.clear()
-        for query_id in self.queries:
-            if query_id in open_ids and is_comparison(self.queries[query_id].candidates):
-                self._open_up(self.queries[query_id])
-        for assignment in assignments:
-            self._leases.setdefault(assignment.labeler_id, {})
-            if assignment.query_id in open_ids:
-                self.lease(assignment, since=assignment.created_at, until=assignment.lease_until)
-        for event in submits:
-            if event.query_id in open_ids:
-                self.apply(event)
+    def assignment_of(self, labeler_id: str, query_id: str) -> Assignment | None:
+        """Return somebody's first assignment of a query, or None."""
+        number = self.given.number(labeler_id, query_id)
+        return None if number is None else self.assignments[self.assignments.names[number]]
 
     def add_assignment(self, assignment: Assignment) -> None:
         """Note who has a query on lease. One already known changes nothing."""
         if assignment.assignment_id in self.assignments:
             return
+        self.given.take(assignment, len(self.assignments), self.again.get(assignment.query_id))
         self.assignments.add(assignment.assignment_id, assignment)
         self.lease(assignment, since=assignment.created_at, until=assignment.lease_until)
 
@@ -202,10 +196,7 @@ class QueryBoard:
         if event.labeler_id in self.judged.judges:
             self.judged.answered(event)
             return
-        is_on_top = self._on_top.pop(event.query_id, None) is not None
-        unfilled = self._unfilled.pop(event.query_id, 0) - 1
-        if unfilled > 0 and not is_on_top:
-            self._unfilled[event.query_id] = unfilled
+        self._on_top.pop(event.query_id, None)
         entry = self._open.get(event.query_id)
         if entry is None:
             return

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import cast
 
 from label_queue.config import QualityConfig
+from label_queue.folds.event_log import EventLog, Picked, Reader
 from label_queue.folds.label_table import LabelColumns, LabelTable
 from label_queue.folds.training import TrainingLabels, states_preference
 from label_queue.kept import KEPT, kept
+from label_queue.name_index import NameIndex
 from protocol.labels import ComparisonQuery, LabelChange, LabelEvent, Retracted, Submitted
 
 
@@ -18,10 +21,9 @@ from protocol.labels import ComparisonQuery, LabelChange, LabelEvent, Retracted,
     "events",
     "num_retracted",
     "num_judged",
+    "columns",
     "_sizes",
-    "_columns",
-    "_by_id",
-    "_latest",
+    "_seqs",
     "_submits",
     "_submits_of",
 )
@@ -32,90 +34,115 @@ class LabelHistory(TrainingLabels):
     suspended or excluded and rises when one is cleared or reinstated.
     """
 
-    def __init__(self, queries: Mapping[str, ComparisonQuery], config: QualityConfig) -> None:
-        """Take the queries by id; those added to the mapping later are seen."""
+    def __init__(
+        self,
+        queries: Mapping[str, ComparisonQuery],
+        config: QualityConfig,
+        read: Reader | None = None,
+    ) -> None:
+        """Begin with no events.
+
+        Args:
+            queries: By id; those added to the mapping later are seen.
+            config: How labelers are judged.
+            read: Reads events that are not in memory; None: all are.
+        """
         super().__init__(queries, config)
-        self.events: list[LabelEvent] = []
+        self.events = EventLog(read)
         self.num_retracted = 0
         self.num_judged = 0
         """How many of the labels received are judges'."""
+        self.columns = LabelColumns()
+        """What each event and each label is, without reading them."""
         self._sizes = array("i", [0])
         """How many labels the training set had after each event, by sequence number."""
-        self._columns = LabelColumns()
-        self._by_id: dict[str, LabelEvent] = {}
-        self._latest: dict[str, LabelChange] = {}
-        self._submits: list[Submitted] = []
-        self._submits_of: dict[str, list[Submitted]] = defaultdict(list)
+        self._seqs = NameIndex()
+        """Sequence numbers by event id."""
+        self._submits = array("i")
+        """The numbers of the first answers; below, of each labeler's."""
+        self._submits_of: dict[str, array[int]] = defaultdict(_no_seqs)
 
     @property
     def last_seq(self) -> int:
         """The newest event's place in the ledger; 0 before the first."""
-        return self.events[-1].seq if self.events else 0
+        return self.events.last_seq
 
     @property
     def num_submitted(self) -> int:
         """Distinct labels received, whatever they say and whoever gave them."""
         return len(self._submits)
 
-    @property
-    def num_preferences(self) -> int:
-        """Labels that would train now."""
-        return len(self.training)
-
     def newest_submits(self, count: int) -> list[Submitted]:
         """Return the newest `count` first answers, oldest first."""
-        return self._submits[max(0, len(self._submits) - count) :]
+        return self.first_answers(self._submits[max(0, len(self._submits) - count) :])
 
-    def submits_of(self, labeler_id: str) -> list[Submitted]:
+    def submits_of(self, labeler_id: str) -> Picked[Submitted]:
         """Return a labeler's first answers, oldest first. Not to be changed."""
-        return self._submits_of.get(labeler_id, [])
+        return Picked(self.events, self._submits_of.get(labeler_id, _no_seqs()))
 
-    def label_on(self, labeler_id: str, query_id: str) -> Submitted | None:
-        """Return a labeler's first answer to a query, or None."""
-        own = self.submits_of(labeler_id)
-        return next((event for event in own if event.query_id == query_id), None)
+    def first_answer(self, seq: int) -> Submitted:
+        """Return the first answer of a number."""
+        return cast(Submitted, self.events.of(seq))
+
+    def first_answers(self, seqs: Iterable[int]) -> list[Submitted]:
+        """Return the first answers of some numbers, in their order."""
+        return cast(list[Submitted], list(self.events.each(seqs)))
 
     def received_since(self, time: float, now: float) -> list[Submitted]:
         """Return the first answers received after `time` and up to `now`, newest first."""
-        return list(_received(self._submits, time, now))
+        return self.first_answers(self._received(self._submits, time, now))
 
     def num_received_since(self, time: float, now: float, labeler_id: str | None = None) -> int:
         """Return how many those are: of all, or of one labeler."""
-        submits = self._submits if labeler_id is None else self.submits_of(labeler_id)
-        return sum(1 for _ in _received(submits, time, now))
+        seqs = self._submits if labeler_id is None else self._submits_of.get(labeler_id, ())
+        return sum(1 for _ in self._received(seqs, time, now))
 
     def labelers_since(self, time: float, now: float) -> set[str]:
         """Return who gave one of those, by looking at each labeler's last."""
-        return {name for name, own in self._submits_of.items() if time < own[-1].received_at <= now}
+        received_at = self.columns.received_at
+        return {
+            name for name, own in self._submits_of.items() if time < received_at[own[-1]] <= now
+        }
 
     def find(self, event_id: str) -> LabelEvent | None:
         """Return the event of that id, if it took effect."""
-        return self._by_id.get(event_id)
+        seq = self._seqs.get(event_id)
+        return None if seq is None else self.events.of(seq)
+
+    def has(self, event_id: str) -> bool:
+        """Say whether the event of that id took effect, without reading it."""
+        return self._seqs.get(event_id) is not None
 
     def latest(self, label_id: str) -> LabelChange | None:
         """Return a label's newest event, which may be its retraction."""
-        return self._latest.get(label_id)
+        row = self.row_of(label_id)
+        return None if row is None else self.latest_of(row)
+
+    def latest_of(self, row: int) -> LabelChange:
+        """Return the newest event of the label that began with the event of a number."""
+        return cast(LabelChange, self.events.of(self.columns.newest(row)))
 
     def apply(self, event: LabelEvent) -> bool:
         """Take the next event; return False for one that took effect before."""
-        if event.event_id in self._by_id:
+        if self.has(event.event_id):
             return False
         self.events.append(event)
-        self._by_id[event.event_id] = event
+        self._seqs.set(event.event_id, event.seq)
         if isinstance(event, Submitted):
-            self._submits.append(event)
-            self._submits_of[event.labeler_id].append(event)
+            self._submits.append(event.seq)
+            self._submits_of[event.labeler_id].append(event.seq)
         self.num_retracted += isinstance(event, Retracted)
-        is_training, before = self.take(event), None
+        row = self.take(event)
         if isinstance(event, Submitted):
             self.num_judged += self.standings[event.labeler_id].is_judge
-        if isinstance(event, LabelChange):
-            before = self._latest.get(event.label_id)
-            self._latest[event.label_id] = event
-        prefers = states_preference(event)
-        self._columns.take(event, before, prefers=prefers, is_training=is_training)
+        self.columns.take(
+            event,
+            row,
+            prefers=states_preference(event),
+            is_training=self.may_train(row),
+        )
         self._sizes.extend([self._sizes[-1]] * (event.seq - len(self._sizes)))
-        self._sizes.append(len(self.training))
+        self._sizes.append(self.num_preferences)
         return True
 
     def num_training(self, seq: int) -> int:
@@ -125,16 +152,20 @@ class LabelHistory(TrainingLabels):
     def table(self) -> LabelTable:
         """Return a snapshot of all labels in columns, without going through them."""
         standings = self.standings
-        return self._columns.table(standings.__getitem__, standings.judges())
+        return self.columns.table(standings.__getitem__, standings.judges())
+
+    def _received(self, seqs: Sequence[int], time: float, now: float) -> Iterator[int]:
+        """Yield the numbers of the events received after a time and up to now, newest first.
+
+        Those of later are passed over: the clock was ahead, and was set back since.
+        """
+        received_at = self.columns.received_at
+        for seq in reversed(seqs):
+            if received_at[seq] <= time:
+                return
+            if received_at[seq] <= now:
+                yield seq
 
 
-def _received(submits: Sequence[Submitted], time: float, now: float) -> Iterator[Submitted]:
-    """Give the answers received after a time and up to now, newest first.
-
-    Those of later are passed over: the clock was ahead, and was set back since.
-    """
-    for submit in reversed(submits):
-        if submit.received_at <= time:
-            return
-        if submit.received_at <= now:
-            yield submit
+def _no_seqs() -> array[int]:
+    return array("i")

@@ -14,7 +14,7 @@ EVERYBODY = 1_000_000_000
 """Answers that a query takes of judges: more than there are judges."""
 
 
-@kept("judges", "_ends", "_answered_by")
+@kept("judges", "_ends", "_entries")
 class JudgedQueries:
     """Validation queries that have not expired, and the judges who answered or hold them.
 
@@ -29,8 +29,6 @@ class JudgedQueries:
         """Who judges. Not to be changed; see `QueryBoard.appoint`."""
         self._ends: dict[str, float] = {}
         """When each query may no longer be claimed, Unix seconds; oldest query first."""
-        self._answered_by: dict[str, set[str]] = {}
-        """Judges by the queries that they answered."""
         self._entries: dict[str, OpenQuery] = {}
         """Queries that some judge was given."""
 
@@ -49,8 +47,7 @@ class JudgedQueries:
         known = self._entries.get(query_id)
         if known is not None or query_id not in self._ends:
             return known
-        answered_by = self._answered_by.setdefault(query_id, set())
-        entry = OpenQuery(query=self._queries[query_id], wanted=EVERYBODY, answered_by=answered_by)
+        entry = OpenQuery(query=self._queries[query_id], wanted=EVERYBODY)
         self._entries[query_id] = entry
         return entry
 
@@ -88,8 +85,7 @@ class JudgedQueries:
     def _busy_with(self, query_id: str) -> set[str]:
         """Return the judges who answered a query, or were given it."""
         entry = self._entries.get(query_id)
-        held = set() if entry is None else set(entry.holders)
-        return held | self._answered_by.get(query_id, set())
+        return set() if entry is None else set(entry.holders) | entry.answered_by
 
     def _forget(self, query_id: str) -> None:
         """Ask a query of nobody else; whoever holds it may still answer."""
@@ -97,4 +93,3 @@ class JudgedQueries:
         entry = self._entries.get(query_id)
         if entry is None or not entry.holders:
             self._entries.pop(query_id, None)
-            self._answered_by.pop(query_id, None)

@@ -14,7 +14,7 @@ from typing import Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from label_queue.kept import kept
+from label_queue.kept import KEPT, kept
 from label_queue.quality.standing import Standing
 from protocol.labels import (
     AnswerEvent,
@@ -106,41 +106,86 @@ class LabelTable:
         return replace(self, trains_until=until, held_from=held, reinstated_at=reinstated_at)
 
 
-@kept("_numbers", "_labeler", "_label", "_stands", "_received_at", "_says", "_reinstated_at")
-class LabelColumns:
-    """The same while events come."""
+@kept("labeler", "label", "received_at", "_numbers")
+class EventColumns:
+    """What never changes of each event, by its number; only added to.
+
+    May be read in any thread while one thread adds.
+    """
 
     def __init__(self) -> None:
+        self.labeler = array("i", [0])
+        """Who gave the label that an event is of, by their number; 0 where it is of none."""
+        self.label = array("i", [0])
+        """The row of the label that an event is of; 0 where it is of none."""
+        self.received_at = array("d", [0.0])
+        """When an event was received, Unix seconds."""
         self._numbers = {NOBODY: 0}
-        self._labeler, self._label, self._stands = array("i", [0]), array("i", [0]), array("i", [0])
-        self._received_at = array("d", [0.0])
+
+    @classmethod
+    def of(cls, events: Iterable[LabelEvent]) -> Self:
+        """Go through all events, in order."""
+        columns, rows = cls(), dict[str, int]()
+        for event in events:
+            if isinstance(event, LabelChange):
+                columns.note(event, rows.setdefault(event.label_id, event.seq))
+            else:
+                columns.note(event, 0)
+        return columns
+
+    def note(self, event: LabelEvent, row: int) -> None:
+        """Take the next event; `row` is its label's, 0 where it is of none."""
+        name = NOBODY if isinstance(event, GoldEvent) else event.labeler_id
+        number = self._numbers.setdefault(name, len(self._numbers))
+        while len(self.label) <= event.seq:
+            self.received_at.append(event.received_at)
+            self.labeler.append(0)
+            self.label.append(0)
+        if isinstance(event, LabelChange):
+            self.labeler[event.seq], self.label[event.seq] = number, row
+
+    def is_by(self, seq: int, labeler_id: str) -> bool:
+        """Say whether an event is of a label that somebody gave."""
+        return self.labeler[seq] == self._numbers.get(labeler_id, -1)
+
+
+@kept(*KEPT[EventColumns], "_newest", "_stands", "_says", "_reinstated_at")
+class LabelColumns(EventColumns):
+    """A table of labels while events come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._newest, self._stands = array("i", [0]), array("i", [0])
         self._says = bytearray(1)
         self._reinstated_at: dict[str, int] = {}
 
-    def take(
-        self, event: LabelEvent, before: LabelChange | None, *, prefers: bool, is_training: bool
-    ) -> None:
+    def take(self, event: LabelEvent, row: int, *, prefers: bool, is_training: bool) -> None:
         """Take the next event.
 
         Args:
             event: Any.
-            before: Of a label, the one before on it.
+            row: The row of its label; 0 where it is of none.
             prefers: Whether it states a preference.
             is_training: Whether that is one to train on.
         """
-        name = NOBODY if isinstance(event, GoldEvent) else event.labeler_id
-        number = self._numbers.setdefault(name, len(self._numbers))
-        while len(self._label) <= event.seq:
-            self._received_at.append(event.received_at)
-            for column in (self._labeler, self._label, self._stands, self._says):
+        self.note(event, row)
+        while len(self._says) <= event.seq:
+            for column in (self._newest, self._stands, self._says):
                 column.append(0)
         if isinstance(event, LabelChange):
-            row = event.seq if before is None else self._label[before.seq]
-            self._labeler[event.seq], self._label[event.seq] = number, row
+            self._newest[row] = event.seq
             self._stands[row] = event.seq if isinstance(event, AnswerEvent) else 0
             self._says[row] = _PREFERS * prefers + _TRAINS * is_training
         elif isinstance(event, Reinstated):
             self._reinstated_at[event.labeler_id] = event.seq
+
+    def newest(self, row: int) -> int:
+        """Return the number of a label's newest event, which may be its retraction."""
+        return self._newest[row]
+
+    def prefers(self, row: int) -> bool:
+        """Say whether a label, as it stands, states a preference."""
+        return bool(self._says[row] & _PREFERS)
 
     def table(
         self, standing_of: Callable[[str], Standing], judges: Iterable[str] = ()
@@ -155,9 +200,9 @@ class LabelColumns:
         found = [standing_of(name) for name in list(self._numbers)[1:]]
         return LabelTable(
             names=tuple(self._numbers),
-            labeler=np.array(self._labeler, dtype=np.int32),
-            label=np.array(self._label, dtype=np.int32),
-            received_at=np.array(self._received_at, dtype=np.float64),
+            labeler=np.array(self.labeler, dtype=np.int32),
+            label=np.array(self.label, dtype=np.int32),
+            received_at=np.array(self.received_at, dtype=np.float64),
             stands=np.array(self._stands, dtype=np.int32),
             prefers=(says & _PREFERS) > 0,
             is_training=(says & _TRAINS) > 0,

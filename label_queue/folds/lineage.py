@@ -77,6 +77,12 @@ class Memories(Mapping[int, frozenset[NameT]]):
             grown._take(reward)
         return grown
 
+    def by(self, own: Callable[[int], Iterable[NameT]]) -> Memories[NameT]:
+        """Return those of the same versions, whose labels `own` names otherwise. Copies nothing."""
+        others: Memories[NameT] = Memories((), own)
+        others._refits, others._versions = self._refits, self._versions
+        return others
+
     @property
     def _newest(self) -> int:
         return self._versions[-1] if self._versions else 0

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from label_queue.kept import kept
 from protocol.labels import ComparisonQuery
 
 
+@kept()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """A task in somebody's hands. Times in Unix seconds."""
@@ -17,6 +19,7 @@ class Lease:
     """When it is over, unless it is renewed."""
 
 
+@kept()
 @dataclass(slots=True, kw_only=True)
 class OpenQuery:
     """A query with slots to fill."""

@@ -21,10 +21,10 @@ FORCING_SHARE = 0.02
 class Shift:
     """How the training set moved away from what the live reward learned."""
 
-    left: frozenset[str] = frozenset()
-    """Ids of the labels learned, and since excluded or held."""
-    returned: frozenset[str] = frozenset()
-    """Ids of the labels that a reinstatement brought back, and that were not learned."""
+    left: frozenset[int] = frozenset()
+    """Rows of the labels learned, and since excluded or held; see `LabelTable`."""
+    returned: frozenset[int] = frozenset()
+    """Rows of the labels that a reinstatement brought back, and that were not learned."""
     weight_share: float = 0.0
     """Weight of what left or came back, as a share of all that was learned or came back, in [0, 1],
     by the live reward's own weights."""
@@ -57,20 +57,21 @@ def find_shift(view: LedgerView, learned: LearnedLabels, table: LabelTable | Non
     was_there = (table.stands > 0) & (table.stands <= live.ledger_seq)
     returned = present & ~known & was_there & np.array(is_back, dtype=np.bool_)[table.labeler]
     return Shift(
-        left=_names(view, left),
-        returned=_names(view, returned),
+        left=frozenset(np.flatnonzero(left).tolist()),
+        returned=frozenset(np.flatnonzero(returned).tolist()),
         weight_share=weight_share(table, live, left | returned, known | returned),
     )
 
 
 def contaminated_from(
-    view: LedgerView, learned: LearnedLabels, labels: Collection[str]
+    view: LedgerView, learned: LearnedLabels, labels: Collection[int]
 ) -> int | None:
-    """Return the first policy version that any of these labels reached.
+    """Return the first policy version that any of these labels, by their rows, reached.
 
     None where none was, or where a rollback has left all of them behind.
     """
-    touched = policies_touched(view.policies, learned.by_reward(view).touching(frozenset(labels)))
+    rewards = learned.rows_by_reward(view).touching(frozenset(labels))
+    touched = policies_touched(view.policies, rewards)
     is_clean = not touched or view.newest_policy not in touched
     return None if is_clean else touched[0]
 
@@ -92,7 +93,3 @@ def weight_share(table: LabelTable, live: RewardVersion | None, some: Bools, who
 def _weight(counts: Mapping[str, int], weights: Mapping[str, float]) -> float:
     """Return Σ n·a, rounded once: the same whatever the order of the labelers."""
     return float(sum(n * Fraction(weights.get(name, 1.0)) for name, n in counts.items()))
-
-
-def _names(view: LedgerView, labels: Bools) -> frozenset[str]:
-    return frozenset(view.label_change(row).label_id for row in np.flatnonzero(labels).tolist())

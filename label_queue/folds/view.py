@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import threading
 from array import array
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, takewhile
-from typing import Self, overload
+from itertools import takewhile
+from typing import Self, cast
 
 import numpy as np
 
 from label_queue.config import QualityConfig
 from label_queue.folds.dataset import TrainingFold, build_dataset, current_labels
+from label_queue.folds.event_log import EventLog, EventsUpToNow
 from label_queue.folds.history import LabelHistory
-from label_queue.folds.label_table import Bools, Ints, LabelTable
+from label_queue.folds.label_table import Bools, EventColumns, Ints, LabelTable
 from label_queue.folds.lineage import Memories
 from label_queue.ledger.records import Ledger
 from label_queue.quality.weights import capped
@@ -24,37 +24,10 @@ from protocol.labels import (
     AnswerEvent,
     Assignment,
     ComparisonQuery,
-    LabelChange,
     LabelEvent,
     PolicyProvenance,
 )
 from protocol.seq_ranges import SeqRanges, as_ranges, numbers_in
-
-
-class EventsUpToNow(Sequence[LabelEvent]):
-    """What a list of label events held at one moment, which is only ever added to. No copy."""
-
-    def __init__(self, events: list[LabelEvent]) -> None:
-        self._events = events
-        self._count = len(events)
-
-    @overload
-    def __getitem__(self, place: int) -> LabelEvent: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[LabelEvent]: ...
-    def __getitem__(self, place: int | slice) -> LabelEvent | Sequence[LabelEvent]:
-        """Return an event, or some, by place. Raises IndexError."""
-        if isinstance(place, slice):
-            return [self._events[each] for each in range(*place.indices(self._count))]
-        return self._events[range(self._count)[place]]
-
-    def __iter__(self) -> Iterator[LabelEvent]:
-        """Yield the events by `seq`."""
-        return islice(self._events, self._count)
-
-    def __len__(self) -> int:
-        """Return how many there were."""
-        return self._count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +38,20 @@ class LedgerView:
     assignments: Mapping[str, Assignment]
     events: Sequence[LabelEvent]
     """Label events, by `seq`."""
+    columns: EventColumns
+    """What never changes of the events; there may be later ones."""
     rewards: tuple[RewardVersion, ...]
     policies: tuple[PolicyProvenance, ...]
 
     @classmethod
     def of(cls, ledger: Ledger) -> Self:
         """Read a whole ledger."""
+        events = tuple(ledger.events())
         return cls(
             queries={query.query_id: query for query in ledger.queries()},
             assignments={each.assignment_id: each for each in ledger.assignments()},
-            events=tuple(ledger.events()),
+            events=events,
+            columns=EventColumns.of(events),
             rewards=tuple(ledger.read(RewardVersion)),
             policies=tuple(ledger.read(PolicyProvenance)),
         )
@@ -84,14 +61,6 @@ class LedgerView:
         """The newest event's place; 0 before the first."""
         return self.events[-1].seq if self.events else 0
 
-    def label_change(self, seq: int) -> LabelChange:
-        """Return the change of a label that has a sequence number."""
-        event = self.events[min(seq, len(self.events)) - 1]  # where it is, unless one is missing
-        if event.seq != seq:
-            event = self.events[bisect_left(self.events, seq, key=lambda each: each.seq)]
-        assert isinstance(event, LabelChange), "only changes of labels are learned"
-        return event
-
     def answers(self, table: LabelTable, rows: Bools) -> list[AnswerEvent]:
         """Return some labels as they stand, by `seq`.
 
@@ -99,8 +68,14 @@ class LedgerView:
             table: The view's labels in columns.
             rows: [S], labels of the table that stand.
         """
-        changes = map(self.label_change, np.sort(table.stands[rows]).tolist())
-        return [change for change in changes if isinstance(change, AnswerEvent)]
+        seqs = np.sort(table.stands[rows]).tolist()
+        return cast(list[AnswerEvent], list(self.read(seqs)))
+
+    def read(self, seqs: Iterable[int]) -> Iterator[LabelEvent]:
+        """Yield the events of some numbers, in their order; those on disk are read together."""
+        if isinstance(self.events, EventLog | EventsUpToNow):
+            return self.events.each(seqs)
+        return (self.events[seq - 1] for seq in seqs)
 
     def counting(self, table: LabelTable) -> list[AnswerEvent]:
         """Return the labels that count, as they stand, by `seq`; `table` is the view's."""
@@ -141,12 +116,10 @@ class LearnedLabels:
         self._ranges = array("q")
         """The lists again, flat: version, first and last of each range."""
         self._seqs = Memories[int]((), self._own_seqs)
-        self._ids = Memories[str]((), self._own_ids)
+        self._rows = self._seqs.by(self._own_rows)
         self._rewards: Sequence[RewardVersion] = ()
         """The versions that these two are of."""
-        self._names: dict[int, str] = {}
-        """Label ids by the sequence numbers of their revisions."""
-        self._named_through = 0
+        self._columns = EventColumns()
 
     def table(self, view: LedgerView) -> LabelTable:
         """Return a view's labels in columns, by going through them."""
@@ -179,8 +152,11 @@ class LearnedLabels:
         ranges = np.array(self._ranges, dtype=np.int64).reshape(-1, 3)
         return rewards, ranges[np.isin(ranges[:, 0], list(rewards))]
 
-    def by_reward(self, view: LedgerView) -> Memories[str]:
-        """Return, for each reward version, the ids of the labels it learned."""
+    def rows_by_reward(self, view: LedgerView) -> Memories[int]:
+        """Return, for each reward version, the rows of the labels it learned.
+
+        A label has its row at the number of its first event.
+        """
         return self._memories(view)[1]
 
     def seqs_by_reward(self, view: LedgerView) -> Memories[int]:
@@ -193,22 +169,23 @@ class LearnedLabels:
     def _own_seqs(self, version: int) -> Iterator[int]:
         return numbers_in(self._lists[version])
 
-    def _own_ids(self, version: int) -> Iterator[str]:
-        return (self._names[seq] for seq in numbers_in(self._lists[version]))
+    def _own_rows(self, version: int) -> Iterator[int]:
+        return (self._columns.label[seq] for seq in numbers_in(self._lists[version]))
 
-    def _memories(self, view: LedgerView) -> tuple[Memories[int], Memories[str]]:
-        """Return what a view's versions learned, by sequence numbers and by label ids.
+    def _memories(self, view: LedgerView) -> tuple[Memories[int], Memories[int]]:
+        """Return what a view's versions learned, by sequence numbers and by the labels' rows.
 
         In whatever thread: the lists of the versions that came since the last call are taken in
         first.
         """
         with self._finding:
+            self._columns = view.columns
             self._find_new_lists(view)
             if self._rewards != view.rewards:
                 self._seqs = self._seqs.grown_to(view.rewards)
-                self._ids = self._ids.grown_to(view.rewards)
+                self._rows = self._seqs.by(self._own_rows)
                 self._rewards = view.rewards
-            return self._seqs, self._ids
+            return self._seqs, self._rows
 
     def _find_new_lists(self, view: LedgerView) -> None:
         # They rise: what came since is at the end.
@@ -216,14 +193,6 @@ class LearnedLabels:
         new = list(since)[::-1]
         if not new:
             return
-        named_through = self._named_through
-        for event in reversed(view.events):
-            if event.seq <= self._named_through:
-                break
-            if isinstance(event, LabelChange):
-                self._names[event.seq] = event.label_id
-                named_through = max(named_through, event.seq)
-        self._named_through = named_through
         unsaid = [reward for reward in new if reward.learned is None]
         lists = self._work_out(view, unsaid) if unsaid else {}
         for reward in new:

@@ -178,7 +178,7 @@ class LabelingDesk:
         """Return the order, as indices, in which a repeat was shown to them the first time."""
         if query.purpose != "repeat" or query.repeat_of is None:
             return None
-        first = self._state.history.label_on(labeler_id, query.repeat_of)
+        first = self._state.tallies.first_answer(labeler_id, query.repeat_of)
         assert first is not None, "only a labeler's own queries are repeated"
         board = self._state.board
         candidates = board.queries[query.repeat_of].candidates
@@ -253,7 +253,7 @@ class LabelingDesk:
         check_submission(submission, query)
         revision, now = submission.revision, self._clock()
         event = as_event(submission, assignment, revision=revision, received_at=now, system=system)
-        if event.event_id not in fresh and self._state.history.find(event.event_id) is None:
+        if event.event_id not in fresh and not self._state.history.has(event.event_id):
             self._check_revision(event, fresh, standing)
         return event
 

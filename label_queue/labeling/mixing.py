@@ -10,7 +10,6 @@ from itertools import islice
 from label_queue.config import QualityConfig
 from label_queue.folds.board import ON_TOP, QueryBoard
 from label_queue.folds.history import LabelHistory
-from label_queue.folds.training import states_preference
 from label_queue.quality.gold_tasks import AskMoment, gold_showing, is_template, repetition
 from protocol.distinct import is_comparison
 from protocol.labels import Assignment, ComparisonQuery, Submitted
@@ -42,25 +41,20 @@ class TaskMixer:
         self._config = config
         self._rng = rng
         self._new_id = new_id
-        self._num_tasks: Counter[str] = Counter()
+        self._num_tasks = Counter(board.given.num_tasks)
         self._shown: defaultdict[str, Counter[str]] = defaultdict(Counter)
         """How often each query was asked again, gold templates and own queries, by labeler."""
-        self._asked: defaultdict[str, set[str]] = defaultdict(set)
+        for name, counts in board.given.num_again.items():
+            self._shown[name] = Counter(counts)
         self._templates: list[ComparisonQuery] = []
         self._num_seen = 0
         """How many gold queries and repeats were looked at for templates."""
-        for assignment in board.assignments.values():
-            self._count(assignment, board.again.get(assignment.query_id))
 
     def note(self, assignment: Assignment, query: ComparisonQuery) -> None:
         """Count a task that a labeler was given."""
-        self._count(assignment, query.repeat_of if query.purpose in ON_TOP else None)
-
-    def _count(self, assignment: Assignment, asks_again: str | None) -> None:
         self._num_tasks[assignment.labeler_id] += 1
-        self._asked[assignment.labeler_id].add(assignment.query_id)
-        if asks_again is not None:
-            self._shown[assignment.labeler_id][asks_again] += 1
+        if query.purpose in ON_TOP and query.repeat_of is not None:
+            self._shown[assignment.labeler_id][query.repeat_of] += 1
 
     def draw(
         self, labeler_id: str, now: float, reliability: Mapping[str, float]
@@ -102,32 +96,36 @@ class TaskMixer:
     def _gold_for(self, labeler_id: str) -> ComparisonQuery | None:
         """Return one of the templates asked least often; none made of a query of their own."""
         self._look_for_templates()
-        asked, shown = self._asked[labeler_id], self._shown[labeler_id]
-        gold = self._history.standings.gold
-        fit = [
-            each for each in self._templates if gold.judges(each) and each.repeat_of not in asked
-        ]
+        shown, gold = self._shown[labeler_id], self._history.standings.gold
+
+        def fits(template: ComparisonQuery) -> bool:
+            past = template.repeat_of
+            is_own = past is not None and self._board.given.number(labeler_id, past) is not None
+            return gold.judges(template) and not is_own
+
+        fit = [each for each in self._templates if fits(each)]
         fewest = min((shown[each.query_id] for each in fit), default=0)
         fresh = [each for each in fit if shown[each.query_id] == fewest]
         return self._rng.choice(fresh) if fresh else None
 
     def _past_of(self, labeler_id: str) -> ComparisonQuery | None:
         """Return a query of their own to ask again: answered a while ago, and asked once so far."""
-        submits = self._history.submits_of(labeler_id)
-        old = range(len(submits) - self._config.repeat_after)
+        submits, prefers = self._history.submits_of(labeler_id), self._history.columns.prefers
+        old = submits.seqs[: max(0, len(submits) - self._config.repeat_after)]
 
         def fits(event: Submitted) -> bool:
             return (
-                states_preference(self._history.latest(event.label_id))
-                and event.query_id not in self._board.again
+                event.query_id not in self._board.again
                 and event.query_id not in self._shown[labeler_id]
             )
 
-        # Nearly all of them fit, and of somebody's thousands of answers few are to be looked at.
-        drawn = (submits[self._rng.choice(old)] for _ in range(min(len(old), NUM_DRAWS)))
-        event = next(filter(fits, drawn), None)
+        # Nearly all of them fit, and of somebody's thousands of answers few are to be read.
+        drawn = (self._rng.choice(old) for _ in range(min(len(old), NUM_DRAWS)))
+        some = (self._history.first_answer(seq) for seq in drawn if prefers(seq))
+        event = next(filter(fits, some), None)
         if event is None:
-            fit = [submits[place] for place in old if fits(submits[place])]
+            rest = self._history.first_answers(seq for seq in old if prefers(seq))
+            fit = [each for each in rest if fits(each)]
             event = self._rng.choice(fit) if fit else None
         # Only what is chosen is read: the others may still be the ledger's text.
         chosen = None if event is None else self._board.queries[event.query_id]

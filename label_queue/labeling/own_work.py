@@ -89,7 +89,7 @@ class OwnWork:
 
     def _last(self, labeler_id: str) -> LastAnswer | None:
         submits = self._state.history.submits_of(labeler_id)
-        event = self._state.history.latest(submits[-1].label_id) if submits else None
+        event = self._state.history.latest_of(submits[-1].seq) if submits else None
         if not isinstance(event, AnswerEvent):
             return None
         assignment = self._state.board.assignments[event.assignment_id]

@@ -1,9 +1,9 @@
-"""Reading single records of a ledger by their keys, beside whoever writes to it."""
+"""Reading single records of a ledger, beside whoever writes to it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from label_queue.ledger.records import Ledger
@@ -30,12 +30,21 @@ class Lookup:
             kind: What names the stream.
             keys: Of records that are there.
         """
+        found: Mapping[str, Any] = self._ask(lambda reader: reader.find(kind, keys))
+        return found
+
+    def at(self, kind: Any, places: Sequence[int]) -> Sequence[Any]:
+        """Return a stream's records at some places, which rise and are there; raises as `find`."""
+        found: Sequence[Any] = self._ask(lambda reader: reader.at(kind, places))
+        return found
+
+    def _ask(self, question: Callable[[Ledger], Any]) -> Any:
         with self._asking:
             self._reader = self._reader or self._ledger.beside()
             try:
-                return self._reader.find(kind, keys)
+                return question(self._reader)
             except ResourceError:
-                return self._reader.find(kind, keys)
+                return question(self._reader)
 
     def close(self) -> None:
         """Let go of the connection; a question makes another. Idempotent."""

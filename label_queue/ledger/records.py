@@ -187,6 +187,10 @@ class Ledger(Protocol):
         """Return a stream's records by the keys that name them; those that are not there lack."""
         ...
 
+    def at(self, kind: Any, places: Sequence[int]) -> list[Any]:
+        """Return a stream's records at some places, which rise and are there."""
+        ...
+
     def beside(self) -> Ledger:
         """Return the same ledger once more, to read while this one is written to."""
         ...

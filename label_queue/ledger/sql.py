@@ -161,6 +161,18 @@ class SqlLedger:
         with self._reading() as connection, connection.begin():
             return dict(_under(connection, kind, list(keys)))
 
+    def at(self, kind: Any, places: Sequence[int]) -> list[Any]:
+        """Return a stream's records at some places; see `Ledger.at`."""
+        stream = STREAMS[kind]
+        order, body = stream.table.c[stream.order], stream.table.c.body
+        found: list[Any] = []
+        with self._reading() as connection, connection.begin():
+            for start in range(0, len(places), KEYS_PER_SELECT):
+                chunk = places[start : start + KEYS_PER_SELECT]
+                chosen = select(body).where(order.in_(chunk)).order_by(order)
+                found += map(stream.adapter.validate_json, connection.scalars(chosen))
+        return found
+
     def beside(self) -> Self:
         """Return the same ledger once more, to read; see `Ledger.beside`, raises as `open`."""
         store = self._store.beside()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 
+from label_queue.folds.event_log import Picked
 from label_queue.folds.shown import ShownCandidate, ShownPrompt, shown_candidates, shown_prompt
 from label_queue.oversight.overview import Vote
 from label_queue.quality.gold import is_right
@@ -73,16 +75,16 @@ def answer_page(
     state: LabelState, labeler_id: str, *, offset: int, limit: int, only_disputed: bool
 ) -> AnswerPage:
     """Return a stretch of somebody's answers: all, or those to queries on which people differ."""
-    chosen = [
-        submit
-        for submit in reversed(state.history.submits_of(labeler_id))
-        if not only_disputed or state.tallies.is_disputed(submit.query_id)
-    ]
+    given: Picked[Submitted] = state.history.submits_of(labeler_id)
+    if only_disputed:
+        given = Picked(state.history.events, array("i", state.tallies.disputed_by(labeler_id)))
+    end = max(0, len(given) - offset)
+    shown = given[max(0, end - limit) : end]
     return AnswerPage(
         labeler_id=labeler_id,
-        answers=tuple(_given(state, submit) for submit in chosen[offset : offset + limit]),
+        answers=tuple(_given(state, submit) for submit in reversed(shown)),
         offset=offset,
-        total=len(chosen),
+        total=len(given),
     )
 
 
@@ -106,7 +108,7 @@ def agreement_matrix(state: LabelState, *, offset: int, limit: int) -> Agreement
 
 def _given(state: LabelState, submit: Submitted) -> GivenAnswer:
     query = state.board.queries[submit.query_id]
-    latest = state.history.latest(submit.label_id) or submit
+    latest = state.history.latest_of(submit.seq)
     label = latest if isinstance(latest, AnswerEvent) else None
     return GivenAnswer(
         label_id=submit.label_id,

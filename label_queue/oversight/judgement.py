@@ -17,7 +17,7 @@ from label_queue.oversight.overview import Disagreement, Moment, Vote
 from label_queue.quality.assessment import Assessment, assess_tallies
 from label_queue.quality.preference import best_id
 from label_queue.quality.standing import Standing
-from label_queue.quality.tallies import Tally
+from label_queue.quality.tally import Tally
 from label_queue.quality.weights import shares_of_counts
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState

@@ -91,7 +91,7 @@ class Trace:
     def __init__(self, view: LedgerView, config: QualityConfig) -> None:
         self._view = view
         self._changes = [event for event in view.events if isinstance(event, LabelChange)]
-        self._learned = LearnedLabels(config).by_reward(view)
+        self._learned = LearnedLabels(config).rows_by_reward(view)
 
     def of_label(self, label_id: str) -> LabelTrace:
         """Trace one label. Raises InputError for an unknown one."""
@@ -99,7 +99,7 @@ class Trace:
         if not revisions:
             raise InputError(f"label {label_id!r}: not in this ledger; name a label_id or a seq")
         query = self._view.queries[revisions[0].query_id]
-        rewards = self._learned.touching({label_id})
+        rewards = self._learned.touching({self._row(revisions[0])})
         return LabelTrace(
             label_id=label_id,
             labeler_id=revisions[0].labeler_id,
@@ -128,7 +128,7 @@ class Trace:
             raise InputError(
                 f"labeler {labeler_id!r}: gave no label here; those who did: {', '.join(names)}"
             )
-        given = {event.label_id for event in events}
+        given = set(map(self._row, events))
         learned = given & self._learned.ever()
         rewards = self._learned.touching(given)
         return LabelerTrace(
@@ -150,8 +150,8 @@ class Trace:
                 f"newest: {self._view.newest_policy}"
             )
         rewards = rewards_behind(line)
-        behind = frozenset().union(*(self._learned.get(each, frozenset()) for each in rewards))
-        labelers = {e.label_id: e.labeler_id for e in self._changes if e.label_id in behind}
+        behind = frozenset[int]().union(*(self._learned.get(each, frozenset()) for each in rewards))
+        labelers = {e.label_id: e.labeler_id for e in self._changes if self._row(e) in behind}
         counts = Counter(labelers.values())
         return PolicyTrace(
             policy=line[0],
@@ -163,6 +163,9 @@ class Trace:
                 for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
             ),
         )
+
+    def _row(self, event: LabelChange) -> int:
+        return self._view.columns.label[event.seq]
 
 
 def read_trace(ledger_place: LedgerPlace, config: QualityConfig) -> Trace:

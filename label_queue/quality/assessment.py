@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from label_queue.config import QualityConfig
 from label_queue.quality.gold import gold_accuracy
-from label_queue.quality.preference import TRAINING, best_id
 from label_queue.quality.self_agreement import consistency
-from label_queue.quality.standing import LabelerState, Standing, Standings, standings
-from label_queue.quality.tallies import NO_LABELS, Tallies, Tally
-from protocol.labels import AnswerEvent, Assignment, ComparisonQuery, LabelEvent
+from label_queue.quality.standing import LabelerState, Standing
+from label_queue.quality.tally import NO_LABELS, Tally
 
 Flag = Literal["gold", "drift", "self", "position", "speed", "rate"]
 """What speaks against a labeler: a test, an estimator, or too many requests ("rate")."""
@@ -54,42 +51,6 @@ class Assessment:
     """What speaks against the labeler, in a fixed order."""
     last_label_at: float | None
     """When the newest label was received, Unix seconds on the server's clock."""
-
-
-def assess(
-    queries: Mapping[str, ComparisonQuery],
-    assignments: Mapping[str, Assignment],
-    events: Sequence[LabelEvent],
-    config: QualityConfig,
-    *,
-    newcomers: Iterable[str] = (),
-    reliability: Mapping[str, float] | None = None,
-    weight_shares: Mapping[str, float] | None = None,
-) -> dict[str, Assessment]:
-    """Return everybody the ledger knows something of, and `newcomers`, sorted by name.
-
-    A pure function of the ledger up to the last event; goes through all of them.
-
-    Args:
-        queries: All, by id.
-        assignments: All, by id.
-        events: All label events, by `seq`.
-        config: Limits of the flags and constants of the tests.
-        newcomers: Who was let in, whether or not they have given a label yet.
-        reliability: a_ℓ by labeler as of the last fit: too dear to find out at every look.
-        weight_shares: Shares of a fit's weight by labeler, where they are known.
-    """
-    tallies = Tallies.of(queries, assignments, events, config)
-    standing_of = standings(queries, events, config)
-    names = {*(known for known, _ in standing_of.items()), *newcomers}
-    return assess_tallies(
-        tallies.snapshot(),
-        {name: standing_of[name] for name in names},
-        config,
-        held=_held(queries, tallies.labels(), standing_of),
-        reliability=reliability or {},
-        weight_shares=weight_shares or {},
-    )
 
 
 def assess_tallies(
@@ -139,18 +100,6 @@ def assess_tallies(
             last_label_at=own.last_label_at,
         )
     return found
-
-
-def _held(
-    queries: Mapping[str, ComparisonQuery], labels: Iterable[AnswerEvent], standing_of: Standings
-) -> Counter[str]:
-    return Counter(
-        label.labeler_id
-        for label in labels
-        if queries[label.query_id].purpose in TRAINING
-        and (label.outcome == "tie" or best_id(label) is not None)
-        and not standing_of[label.labeler_id].trains(label.seq)
-    )
 
 
 def _flags(standing: Standing, own: Tally, config: QualityConfig) -> tuple[Flag, ...]:

@@ -1,4 +1,4 @@
-"""What folds hold, in columns: numbers as bytes, records and ids as their places in the ledger.
+"""What folds hold, in columns: numbers as bytes, records as what names them in the ledger.
 
     a column is [tag, …] of values of one type, or ["mixed", which, columns] of several
 
@@ -10,12 +10,14 @@ from __future__ import annotations
 from array import array
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import is_dataclass
 from itertools import chain, islice
 from typing import Any, get_args
 
+from label_queue.folds.shared_tokens import share_tokens
 from label_queue.kept import KEPT
-from protocol.labels import Assignment, ComparisonQuery, LabelEvent
+from label_queue.ledger.records import Ledger
+from protocol.labels import ComparisonQuery, LabelEvent
 
 Column = list[Any]
 """A tag, and what belongs to it: bytes, strings, numbers and further columns."""
@@ -34,27 +36,8 @@ _PLAIN = ("NoneType", "bool", "str", "bytearray", "array", "query", "event")
 _EVENTS = frozenset(get_args(LabelEvent))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Records:
-    """The beginning of a ledger, to which columns refer."""
-
-    queries: Mapping[str, ComparisonQuery]
-    assignments: Mapping[str, Assignment]
-    events: Sequence[LabelEvent]
-    """By `seq`, from 1, none missing."""
-
-    def names(self) -> list[str]:
-        """Return all ids, and the labelers, in an order that the ledger gives."""
-        labelers = {each.labeler_id for each in self.assignments.values()}
-        event_ids = (event.event_id for event in self.events)
-        return [*self.queries, *self.assignments, *event_ids, *sorted(labelers)]
-
-
 class ColumnWriter:
-    """Makes columns of what the folds of some records hold."""
-
-    def __init__(self, records: Records) -> None:
-        self._numbers = {name: place for place, name in enumerate(records.names())}
+    """Makes columns of what the folds of a ledger hold."""
 
     def fold(self, fold: object) -> dict[str, Any]:
         """Return a fold's kept attributes, by name; those that are folds themselves likewise."""
@@ -95,32 +78,25 @@ class ColumnWriter:
             case "bool":
                 return [bytes(values)]
             case "str":
-                return self._texts(values)
+                return [list(values)]
             case "bytearray":
                 return [[bytes(each) for each in values]]
             case "array":
                 return [[[each.typecode, each.tobytes()] for each in values]]
             case "query":
-                return [self._places(each.query_id for each in values)]
+                return [[each.query_id for each in values]]
             case _:
                 assert tag == "event", "all of _PLAIN are here"
                 return [array("q", [each.seq for each in values]).tobytes()]
 
-    def _texts(self, values: Collection[str]) -> list[Any]:
-        if all(map(self._numbers.__contains__, values)):
-            return [self._places(values)]
-        return [list(values)]
-
-    def _places(self, names: Iterable[str]) -> bytes:
-        return array("q", map(self._numbers.__getitem__, names)).tobytes()
-
 
 class ColumnReader:
-    """Makes of columns what the folds held, of the same records."""
+    """Makes of columns what the folds held, of the same ledger."""
 
-    def __init__(self, records: Records) -> None:
-        self._records = records
-        self._names = records.names()
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._words: dict[str, str] = {}
+        """Texts that were made: those that are alike are one."""
 
     def fold(self, said: Mapping[str, Any], fold: object) -> dict[str, Any]:
         """Return the values of a fold's kept attributes, by name, without touching it."""
@@ -156,21 +132,20 @@ class ColumnReader:
             case "bool":
                 return list(map(bool, packed[0]))
             case "str":
-                return self._texts(packed[0])
+                return [self._words.setdefault(text, text) for text in packed[0]]
             case "bytearray":
                 return list(map(bytearray, packed[0]))
             case "array":
                 return [array(typecode, held) for typecode, held in packed[0]]
             case "query":
-                return [self._records.queries[name] for name in self._texts(packed[0])]
+                queries = self._ledger.find(ComparisonQuery, packed[0])
+                return [share_tokens(queries[name]) for name in packed[0]]
             case "event":
-                return [self._records.events[seq - 1] for seq in _numbers(packed[0], "q")]
+                seqs = _numbers(packed[0], "q")
+                rising = sorted(set(seqs))
+                events = dict(zip(rising, self._ledger.at(LabelEvent, rising), strict=True))
+                return [events[seq] for seq in seqs]
         return _made(_kind(tag), packed[0], [self.column(each) for each in packed[1]])
-
-    def _texts(self, packed: bytes | list[str]) -> list[str]:
-        if isinstance(packed, list):
-            return packed
-        return [self._names[place] for place in _numbers(packed, "q")]
 
 
 def put_back(fold: object, values: Mapping[str, Any]) -> None:

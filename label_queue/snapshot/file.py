@@ -1,6 +1,6 @@
 """The snapshot's file: a line of JSON that says what it is of, and the folds in MessagePack.
 
-    {"format": "andon folds", "version": 1, "code": "9f…", "settings": "3c…",
+    {"format": "andon folds", "version": 2, "code": "9f…", "settings": "3c…",
      "places": {"queries": 10, "assignments": 12, "label_events": 11}, "ledger": "77…",
      "folds": "e0…"}
     …
@@ -25,7 +25,7 @@ from label_queue.config import QualityConfig
 from protocol.fault_points import reach
 from protocol.files import writing
 
-FORMAT, VERSION = "andon folds", 1
+FORMAT, VERSION = "andon folds", 2
 LONGEST_HEADER_BYTES = 4_096
 BLOCK_BYTES = 1 << 20
 CODE = (Path(label_queue.__file__).parent, Path(protocol.__file__).parent)

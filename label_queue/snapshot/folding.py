@@ -7,13 +7,12 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from label_queue.config import QualityConfig
 from label_queue.ledger.records import Ledger
-from label_queue.snapshot.columns import ColumnReader, ColumnWriter, Records, put_back
+from label_queue.snapshot.columns import ColumnReader, ColumnWriter, put_back
 from label_queue.snapshot.file import (
     Header,
     Places,
@@ -23,7 +22,7 @@ from label_queue.snapshot.file import (
     settings_digest,
     write,
 )
-from label_queue.snapshot.prefix import by_stream, digest_of, read_prefix
+from label_queue.snapshot.prefix import by_stream, digest_of
 from label_queue.state import LabelState
 from protocol.logs import logger_of
 
@@ -65,20 +64,15 @@ def restore(state: LabelState, ledger: Ledger, path: Path, quality: QualityConfi
     Raises Unusable, and has changed nothing, unless it is one of this ledger, by this code.
     """
     header, said = read(path, code=code_digest(), settings=settings_digest(quality))
-    prefix = read_prefix(ledger, header.places, header.ledger)
-    board, folds = state.board, state.folds()
+    if digest_of(ledger, header.places) != header.ledger:
+        raise Unusable("the ledger is another")
+    folds = state.folds()
     if said.keys() != folds.keys():
         raise Unusable("it is of other folds")
-    # Records that the folds refer to are read from the shelf, which so far is the only change; and
-    # what follows can fail no more: it is what this code wrote, byte for byte.
-    for name, purpose in prefix.queries.items():
-        board.queries.note(name, purpose)
-    for name, assignment in prefix.assignments.items():
-        board.assignments.add(name, assignment)
-    reader = ColumnReader(records_of(state, prefix.events))
+    reader = ColumnReader(ledger)
+    values = {name: reader.fold(said[name], fold) for name, fold in folds.items()}
     for name, fold in folds.items():
-        put_back(fold, reader.fold(said[name], fold))
-    board.reopen(prefix.events)
+        put_back(fold, values[name])
     return header.places
 
 
@@ -88,7 +82,7 @@ def take(state: LabelState, ledger: Ledger, path: Path, quality: QualityConfig) 
     Raises DiskFull or ResourceError where the disk refuses.
     """
     state.figures.catch_up()
-    writer = ColumnWriter(records_of(state, state.history.events))
+    writer = ColumnWriter()
     folds = msgspec.msgpack.encode({name: writer.fold(f) for name, f in state.folds().items()})
     places = places_of(state)
     assert places.label_events == len(state.history.events), "no number is left out in a ledger"
@@ -110,11 +104,6 @@ def places_of(state: LabelState) -> Places:
         assignments=len(state.board.assignments),
         label_events=state.history.last_seq,
     )
-
-
-def records_of(state: LabelState, events: list[Any]) -> Records:
-    """Return what columns of a state's folds refer to."""
-    return Records(queries=state.board.queries, assignments=state.board.assignments, events=events)
 
 
 @contextmanager

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from label_queue.folds.shared_names import SharedNames
-from label_queue.ledger.event_lines import LABEL_TYPES
 from label_queue.ledger.records import Ledger
 from label_queue.snapshot.file import Places, Unusable
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent
@@ -39,58 +33,6 @@ def newest_places(ledger: Ledger) -> Places:
     return Places(
         queries=ledger.newest(ComparisonQuery), assignments=assignments, label_events=events
     )
-
-
-_ASSIGNMENT = msgspec.json.Decoder(Assignment)
-_EVENTS = {word: msgspec.json.Decoder(kind) for word, kind in LABEL_TYPES.items()}
-
-
-class _Type(msgspec.Struct):
-    type: str
-
-
-class _Purpose(msgspec.Struct):
-    purpose: str
-
-
-_TYPE = msgspec.json.Decoder(_Type)
-_PURPOSE = msgspec.json.Decoder(_Purpose)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prefix:
-    """What a ledger holds up to some places. Text that was folded once needs no second check."""
-
-    queries: dict[str, str]
-    """Their purposes, by id: their texts stay in the ledger."""
-    assignments: dict[str, Assignment]
-    events: list[LabelEvent]
-    """By `seq`, from 1."""
-
-
-def read_prefix(ledger: Ledger, places: Places, digest: str) -> Prefix:
-    """Return a ledger's beginning if it has that digest; raises Unusable where it has not."""
-    hashed = Digest()
-    try:
-        prefix = Prefix(
-            queries={
-                name: sys.intern(_PURPOSE.decode(body).purpose)
-                for name, body in hashed.rows(ledger, "queries", places)
-            },
-            assignments={},
-            events=[],
-        )
-        names = SharedNames(prefix.queries)
-        for _, body in hashed.rows(ledger, "assignments", places):
-            assignment = names.of_assignment(_ASSIGNMENT.decode(body))
-            prefix.assignments[assignment.assignment_id] = assignment
-        for _, body in hashed.rows(ledger, "label_events", places):
-            prefix.events.append(names.of_event(_event(body)))
-    except msgspec.MsgspecError as error:
-        raise Unusable(f"the ledger is another ({error})") from error
-    if hashed.hexdigest() != digest:
-        raise Unusable("the ledger is another")
-    return prefix
 
 
 def digest_of(ledger: Ledger, places: Places) -> str:
@@ -126,8 +68,3 @@ class Digest:
     def hexdigest(self) -> str:
         """Return the digest of what was taken in."""
         return self._hashed.hexdigest()
-
-
-def _event(body: str) -> LabelEvent:
-    event: LabelEvent = _EVENTS[_TYPE.decode(body).type].decode(body)
-    return event

@@ -14,7 +14,6 @@ import fcntl
 import sys
 import time
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -31,7 +30,6 @@ from label_queue.snapshot.prefix import newest_places
 from label_queue.state import LabelState
 from protocol.errors import AndonError
 from protocol.files import writing
-from protocol.labels import ComparisonQuery
 from protocol.niceness import SNAPSHOT, stand_back
 
 LOCK = ".lock"
@@ -100,8 +98,7 @@ def _filled(order: Order) -> Places:
         open_ledgers.callback(lookup.close)
         through = newest_places(ledger)
         schedule = LabelSchedule.of(order.config, num_episodes=order.episodes, mode=order.mode)
-        find = partial(lookup.find, ComparisonQuery)
-        state = LabelState(order.config, schedule, time.time, find_queries=find)
+        state = LabelState(order.config, schedule, time.time, lookup=lookup)
         quality = order.config.quality
         load(state, ledger, order.snapshot, quality, through)
         return take(state, ledger, order.snapshot, quality)

@@ -94,4 +94,5 @@ def test_what_trains_is_as_if_judges_had_said_nothing(
     table = history.table()
     for rows in (table.training_set(), table.counting()):
         assert not judges & table.counts(rows).keys()
-    assert not any(name.endswith(f"/{judge}") for name in history.training for judge in judges)
+    for row in history.training_rows():
+        assert not any(history.columns.is_by(row, judge) for judge in judges)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import chain
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from label_queue.folds.dataset import build_dataset
 from label_queue.folds.lineage import policies_touched
+from label_queue.ledger.lookup import Lookup
 from label_queue.ledger.records import Record
 from label_queue.schedule import LabelSchedule
-from label_queue.shelf import Finder
 from label_queue.state import LabelState
 from protocol.fits import DatasetRules, RewardVersion
 from protocol.labels import AnswerEvent, ComparisonQuery, LabelChange
@@ -209,13 +209,23 @@ class Run:
         return {label_id: seconds for label_id, (_, _, seconds) in arrived.items()}
 
 
-def new_state(find_queries: Finder[ComparisonQuery] | None = None) -> LabelState:
+def new_state(lookup: Lookup | None = None) -> LabelState:
     schedule = LabelSchedule.of(CONFIG, num_episodes=100, mode="online")
-    return LabelState(CONFIG, schedule, ManualClock(), find_queries=find_queries)
+    return LabelState(CONFIG, schedule, ManualClock(), lookup=lookup)
+
+
+LEARNED_AND_STEPPED = (("fit", "refit", 255), ("step", None))
+REVISED_BEFORE_IT_ARRIVED: list[tuple[tuple[object, ...], ...]] = [
+    (("ask", "train"), ("label", "ann", "choice"), *LEARNED_AND_STEPPED * 6, ("sample", 0)),
+    (("label", "bob", "choice"), *LEARNED_AND_STEPPED, ("revise", 1)),
+    (*LEARNED_AND_STEPPED, ("sample", 0)),
+]
+"""Both revisions of bob's label arrive with one sample: the first is the one that counts."""
 
 
 @settings(deadline=None, max_examples=150)
 @given(ROUNDS)
+@example(REVISED_BEFORE_IT_ARRIVED)
 def test_live_and_report_say_what_is_true(rounds: list[tuple[tuple[object, ...], ...]]) -> None:
     run = Run()
     for step in chain.from_iterable(rounds):

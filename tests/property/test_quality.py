@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, product
 from statistics import median
 
 import pytest
@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 
 from label_queue.config import DEFAULT_QUALITY, QualityConfig
 from label_queue.fitting.retraining import make_request
+from label_queue.folds.assessed import assess
 from label_queue.folds.dataset import build_dataset, current_labels
 from label_queue.folds.history import LabelHistory
-from label_queue.quality.assessment import assess
+from label_queue.folds.tallies import Tallies
 from label_queue.quality.peers import PeerAgreement, peer_agreement, peer_answer
 from label_queue.quality.preference import TRAINING
 from label_queue.quality.reliability import reliabilities
 from label_queue.quality.self_agreement import consistency
 from label_queue.quality.standing import standings
-from label_queue.quality.tallies import Tallies, Tally
+from label_queue.quality.tally import Tally
 from label_queue.quality.weights import capped, shares_of_counts, weight_shares
 from protocol.fits import Comparison, DatasetRules
 from protocol.labels import (
@@ -194,8 +195,10 @@ def test_names_of_labelers_mean_nothing(events: list[LabelerEvent], names: list[
 def test_counts_kept_as_labels_come_are_those_of_the_labels_as_they_stand(
     events: list[LabelerEvent],
 ) -> None:
-    tallies = Tallies(QUERIES, ASSIGNMENTS, QUICK)
+    history = LabelHistory(QUERIES, QUICK)
+    tallies = Tallies(QUERIES, ASSIGNMENTS, history, QUICK)
     for number, event in enumerate(events, start=1):
+        history.apply(event)
         tallies.apply(event)
         labels = list(current_labels(events[:number]).values())
         peers = peer_agreement(QUERIES, labels)
@@ -213,6 +216,13 @@ def test_counts_kept_as_labels_come_are_those_of_the_labels_as_they_stand(
                 of_peers=peers.get(name),
             )
         assert tallies.disputed(20) == _disputed(labels)
+        for name, query_id in product(LABELERS, QUERIES):
+            submits = [e for e in events[:number] if isinstance(e, Submitted)]
+            own = [e for e in submits if (e.labeler_id, e.query_id) == (name, query_id)]
+            assert tallies.first_answer(name, query_id) == next(iter(own), None)
+            is_disputed = query_id in {given[0].query_id for given in _disputed(labels)}
+            disputed = set(tallies.disputed_by(name)) & {each.seq for each in own}
+            assert disputed == ({each.seq for each in own} if is_disputed else set())
 
 
 def _disputed(labels: list[AnswerEvent]) -> list[list[AnswerEvent]]:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from dataclasses import replace
-from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from label_queue.ledger.lookup import Lookup
 from label_queue.ledger.records import ConnectorOffset, LabelerToken
 from label_queue.quality.gold_tasks import AskMoment, gold_showing
 from label_queue.snapshot.folding import load, take
 from label_queue.state import LabelState
 from protocol.cord import Pulled
-from protocol.labels import AnswerEvent, ComparisonQuery, GoldMade, GoldRetired, Submitted
+from protocol.labels import AnswerEvent, GoldMade, GoldRetired, Submitted
 from tests.property.test_online import CONFIG, ROUNDS, Run, new_state
 from tests.support.held_folds import held_by
 from tests.support.labels import (
@@ -136,7 +136,7 @@ class Everything(Run):
 
 def folded(run: Run, path: Path | None) -> LabelState:
     """The state of a start, with what is in the run's folder."""
-    state = new_state(partial(run.ledger.find, ComparisonQuery))
+    state = new_state(Lookup(run.ledger))
     load(state, run.ledger, path, CONFIG.quality)
     for version, at in run.samples.items():
         state.figures.first_sampled(version, at)
@@ -159,11 +159,11 @@ def test_a_snapshot_and_what_came_after_are_the_whole_ledger(
         ):
             run.take(step)
             if number in taken_at:  # the second goes on from the first
-                state = new_state(partial(run.ledger.find, ComparisonQuery))
+                state = new_state(Lookup(run.ledger))
                 load(state, run.ledger, path, CONFIG.quality)
                 places = take(state, run.ledger, path, CONFIG.quality)
                 taken[places.label_events] += 1
-        restored = new_state(partial(run.ledger.find, ComparisonQuery))
+        restored = new_state(Lookup(run.ledger))
         places = load(restored, run.ledger, path, CONFIG.quality)
         assert places.label_events == max(taken, default=0), "the snapshot was of no use"
         assert held_by(folded(run, path)) == held_by(folded(run, None))

@@ -136,7 +136,25 @@ def with_event(view: LedgerView, event: OwnerEvent) -> LedgerView:
 def training_ids(view: LedgerView) -> frozenset[str]:
     """The training set, by a fold of all events."""
     found = build_dataset(view.queries, view.events, view.last_seq, DatasetRules(), CONFIG)
-    return frozenset(view.label_change(each.seq).label_id for each in found)
+    return frozenset(names_of(view)[each.seq] for each in found)
+
+
+def names_of(view: LedgerView) -> dict[int, str]:
+    return {e.seq: e.label_id for e in view.events if isinstance(e, LabelChange)}
+
+
+def ids_by_reward(view: LedgerView, learned: LearnedLabels) -> dict[int, frozenset[str]]:
+    """The labels that each reward version has learned."""
+    names, seqs = names_of(view), learned.seqs_by_reward(view)
+    return {version: frozenset(names[seq] for seq in seqs[version]) for version in seqs}
+
+
+def rows_of(view: LedgerView, labels: Iterable[str]) -> frozenset[int]:
+    """Where labels begin."""
+    rows: dict[str, int] = {}
+    for seq, name in names_of(view).items():
+        rows.setdefault(name, seq)
+    return frozenset(rows[name] for name in labels)
 
 
 def plain_weight(view: LedgerView, labels: Iterable[str]) -> float:
@@ -155,7 +173,7 @@ def plain_shift(view: LedgerView, learned: LearnedLabels) -> Shift:
     if live is None:
         return Shift()
     known, present, labels = (
-        learned.by_reward(view)[live.version],
+        ids_by_reward(view, learned)[live.version],
         training_ids(view),
         view.labels(),
     )
@@ -169,7 +187,7 @@ def plain_shift(view: LedgerView, learned: LearnedLabels) -> Shift:
         if labels[name].labeler_id in back and labels[name].seq <= live.ledger_seq
     }
     share = plain_share(view, left | returned, known | returned)
-    return Shift(left=frozenset(left), returned=frozenset(returned), weight_share=share)
+    return Shift(left=rows_of(view, left), returned=rows_of(view, returned), weight_share=share)
 
 
 def plain_preview(view: LedgerView, learned: LearnedLabels, change: OwnerEvent) -> ExclusionPreview:
@@ -182,8 +200,8 @@ def plain_preview(view: LedgerView, learned: LearnedLabels, change: OwnerEvent) 
         for name, label in view.labels().items()
         if label.labeler_id == change.labeler_id and label.seq >= from_seq
     }
-    by_reward = learned.by_reward(view)
-    rewards = by_reward.touching(own)
+    by_reward = ids_by_reward(view, learned)
+    rewards = tuple(version for version, ids in by_reward.items() if ids & own)
     touched = policies_touched(view.policies, rewards)
     live = view.live_reward
     known = before_set if live is None else by_reward[live.version]

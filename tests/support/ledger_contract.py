@@ -166,6 +166,13 @@ class LedgerContract(Contract):
         assert (key, event.seq) == ("q1/ann:0", 2)
         assert ledger.find(ComparisonQuery, []) == {}
 
+    def test_records_are_found_by_their_places(self, ledger: Ledger) -> None:
+        queries = [make_query(number) for number in range(3)]
+        written = ledger.write([*queries, *(make_event(query) for query in queries)])
+        assert ledger.at(ComparisonQuery, [1, 3]) == [queries[0], queries[2]]
+        assert ledger.at(LabelEvent, range(2, 4)) == written[4:]
+        assert ledger.at(LabelEvent, []) == []
+
     def test_what_was_written_can_be_read_beside_it(self, ledger: Ledger) -> None:
         reader = ledger.beside()
         query = make_query(1)

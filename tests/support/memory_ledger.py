@@ -90,6 +90,10 @@ class MemoryLedger:
         stream = self._streams[kind]
         return {key: stream[key] for key in keys if key in stream}
 
+    def at(self, kind: Any, places: Sequence[int]) -> list[Any]:
+        stream = list(self._streams[kind].values())
+        return [stream[place - 1] for place in places]
+
     def beside(self) -> MemoryLedger:
         return self
 

@@ -87,7 +87,7 @@ def shown(queue: LabelQueue, is_asked: bool | None = None) -> tuple[GoldRow, ...
 def is_same(queue: LabelQueue, other: LabelQueue) -> None:
     """Assert that a queue and one restarted on its ledger have the same present."""
     live, again = queue.state, other.state
-    assert live.history.training == again.history.training
+    assert live.history.training_rows() == again.history.training_rows()
     names = {name for name, _ in live.history.standings.items()} | {"newcomer"}
     for name in names:
         assert live.history.standings[name] == again.history.standings[name]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 from structlog.testing import capture_logs
@@ -18,7 +17,6 @@ from label_queue.snapshot.file import Places
 from label_queue.snapshot.folding import NOWHERE, load
 from label_queue.snapshot.writer import Order
 from label_queue.state import LabelState
-from protocol.labels import ComparisonQuery
 from tests.support.held_folds import held_by
 from tests.support.labels import (
     ManualClock,
@@ -56,8 +54,7 @@ def folded(
 ) -> tuple[LabelState, Places, list[str]]:
     """A start: the state, how far the snapshot helped, and what the log says of it."""
     LOOKUPS.append(Lookup(ledger))
-    find = partial(LOOKUPS[-1].find, ComparisonQuery)
-    state = LabelState(config, SCHEDULE, ManualClock(), find_queries=find)
+    state = LabelState(config, SCHEDULE, ManualClock(), lookup=LOOKUPS[-1])
     with capture_logs() as logs:
         places = load(state, ledger, path, config.quality)
     return state, places, [line["why"] for line in logs]

@@ -12,7 +12,7 @@ from label_queue.folds.shift import FORCING_SHARE, Shift, contaminated_from, fin
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.oversight.exclusion import OwnerEvents, preview
 from protocol.labels import LabelEvent, OwnerEvent
-from tests.support.hand_made_ledger import hand_made_view, label_ids
+from tests.support.hand_made_ledger import hand_made_view
 from tests.support.labels import (
     make_event,
     make_provenance,
@@ -54,13 +54,13 @@ def test_nothing_moved_while_labels_only_come(learned: LearnedLabels) -> None:
 def test_an_exclusion_takes_out_what_was_learned(learned: LearnedLabels) -> None:
     shift = find_shift(hand_made_view(change("exclude")), learned)
     # Reward 2 learned seq 1 to 10; three of them are bob's.
-    assert shift == Shift(left=label_ids(7, 8, 10), weight_share=0.3)
+    assert shift == Shift(left=frozenset({7, 8, 10}), weight_share=0.3)
     assert shift.forces_refit
 
 
 def test_an_exclusion_from_a_seq_on_takes_out_what_came_later(learned: LearnedLabels) -> None:
     shift = find_shift(hand_made_view(change("exclude", from_seq=10)), learned)
-    assert shift == Shift(left=label_ids(10), weight_share=0.1)
+    assert shift == Shift(left=frozenset({10}), weight_share=0.1)
 
 
 def test_the_share_is_that_of_the_live_fits_weights(learned: LearnedLabels) -> None:
@@ -74,7 +74,7 @@ def test_the_share_is_that_of_the_live_fits_weights(learned: LearnedLabels) -> N
 def test_small_exclusions_add_up(learned: LearnedLabels) -> None:
     view = hand_made_view(change("exclude"), change("exclude", "ann", number=1, from_seq=6))
     shift = find_shift(weighted(view, ann=1.0, bob=0.04), learned)
-    assert shift.left == label_ids(6, 7, 8, 9, 10)
+    assert shift.left == frozenset({6, 7, 8, 9, 10})
     assert shift.weight_share == pytest.approx(2.12 / 7.12)
 
 
@@ -98,7 +98,7 @@ def test_a_refit_without_them_settles_it_and_a_reinstatement_opens_it_again(
     back = hand_made_view(*refitted, change("reinstate", number=1))
     # Reward 3 learned ann's eight; bob's three come back to them.
     shift = find_shift(back, learned)
-    assert shift == Shift(returned=label_ids(7, 8, 10), weight_share=3 / 11)
+    assert shift == Shift(returned=frozenset({7, 8, 10}), weight_share=3 / 11)
     assert shift.forces_refit
 
 
@@ -137,16 +137,16 @@ def test_contamination_begins_with_the_first_policy_on_such_a_reward(
     learned: LearnedLabels,
 ) -> None:
     view = hand_made_view()
-    assert contaminated_from(view, learned, label_ids(7)) == 1
-    assert contaminated_from(view, learned, label_ids(10)) == 3
-    assert contaminated_from(view, learned, label_ids(11)) is None
+    assert contaminated_from(view, learned, frozenset({7})) == 1
+    assert contaminated_from(view, learned, frozenset({10})) == 3
+    assert contaminated_from(view, learned, frozenset({11})) is None
 
 
 def test_a_rollback_behind_it_ends_contamination(learned: LearnedLabels) -> None:
     cleaned = hand_made_view(make_provenance(4, 2, restored_from=2))
-    assert contaminated_from(cleaned, learned, label_ids(10)) is None
+    assert contaminated_from(cleaned, learned, frozenset({10})) is None
     # Labels that version 2 had learned too are still in it: the first of all is named.
-    assert contaminated_from(cleaned, learned, label_ids(7)) == 1
+    assert contaminated_from(cleaned, learned, frozenset({7})) == 1
 
 
 def test_a_preview_says_what_would_leave_and_what_it_touched(learned: LearnedLabels) -> None:

@@ -5,31 +5,28 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TypeVar
 
 import pytest
 
 from label_queue.fitting.retraining import make_request
 from label_queue.folds.dataset import exclusions, exclusions_sha256
-from label_queue.folds.view import EventsUpToNow
+from label_queue.folds.event_log import EventLog
 from label_queue.queue import LabelQueue
 from protocol.fits import DatasetRules, FitRequest, RewardVersion
 from protocol.labels import LabelEvent
 from protocol.seq_ranges import numbers_in
-from tests.support.labels import ManualClock, make_config, make_event, make_provenance, make_query
+from tests.support.labels import ManualClock, make_config, make_provenance
 from tests.unit.label_queue.conftest import MakeQueue
 from tests.unit.label_queue.labeling import answer_orders, label
 
-T = TypeVar("T")
 LOOP = threading.main_thread()
+EVERYTHING = EventLog.__iter__
 
 
-class OffLoop(list[T]):
-    """A list that nobody may go through on the event loop."""
-
-    def __iter__(self) -> Iterator[T]:
-        assert threading.current_thread() is not LOOP, "all of it, on the event loop"
-        return super().__iter__()
+def off_loop(events: EventLog) -> Iterator[LabelEvent]:
+    """Give all events; nobody may go through them on the event loop."""
+    assert threading.current_thread() is not LOOP, "all of it, on the event loop"
+    return EVERYTHING(events)
 
 
 def served(request: FitRequest, version: int) -> RewardVersion:
@@ -52,10 +49,10 @@ async def labelled(make_queue: MakeQueue) -> LabelQueue:
     return queue
 
 
-async def test_nobody_goes_through_all_labels_on_the_event_loop(labelled: LabelQueue) -> None:
-    history = labelled.state.history
-    history.events = OffLoop(history.events)
-    history._submits = OffLoop(history._submits)
+async def test_nobody_goes_through_all_labels_on_the_event_loop(
+    labelled: LabelQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EventLog, "__iter__", off_loop)
     await label(labelled, 3, "bob")
     await labelled.policy_loop.next_update()
     await labelled.policy_loop.online_stats()
@@ -120,15 +117,3 @@ async def test_what_everybody_weighed_is_kept_of_the_live_version_and_where_no_l
     assert [each.labeler_weights for each in rewards.values()] == [(), (), weights, weights]
     assert rewards[1].learned == first.learned
     assert labelled.state.reliability == dict(weights)
-
-
-def test_a_view_of_events_stays_as_it_was() -> None:
-    events: list[LabelEvent] = [make_event(make_query(n), seq=n + 1) for n in range(3)]
-    then = EventsUpToNow(events)
-    events.append(make_event(make_query(3), seq=4))
-    assert [len(then), *(each.seq for each in then)] == [3, 1, 2, 3]
-    assert (then[-1].seq, then[0].seq) == (3, 1)
-    assert [each.seq for each in then[1:]] == [2, 3]
-    assert [each.seq for each in reversed(then)] == [3, 2, 1]
-    with pytest.raises(IndexError):
-        then[3]

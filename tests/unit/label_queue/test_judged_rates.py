@@ -170,7 +170,7 @@ async def judge(queue: LabelQueue, name: str, *, wins: int, losses: int) -> None
     """Answer the next validation queries, first those that the policy wins."""
     for number in range(wins + losses):
         query_id = await choose(queue, name, None)
-        event = queue.state.history.label_on(name, query_id)
+        event = queue.state.tallies.first_answer(name, query_id)
         query = queue.state.board.queries[query_id]
         assert event is not None
         is_win = number < wins

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from label_queue.config import GoldConfig, LabelsConfig, QualityConfig
-from label_queue.folds.training import states_preference
+from label_queue.folds.event_log import EventLog
 from label_queue.labeling import mixing
 from label_queue.labeling.mixing import draw_order
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
@@ -290,13 +290,14 @@ async def test_of_hundreds_of_answers_few_are_looked_at_for_a_repeat_and_one_tha
         event = make_event(query, outcome="skip", choice=None) if is_skip else make_event(query)
         ledger.write([query, make_assignment(query), replace(event, seq=0)])
     state = make_queue(config_with()).state
-    looked_at: list[LabelEvent | None] = []
+    looked_at: list[int] = []
+    of = EventLog.of
 
-    def states(event: LabelEvent | None) -> bool:
-        looked_at.append(event)
-        return states_preference(event)
+    def looked(events: EventLog, seq: int) -> LabelEvent:
+        looked_at.append(seq)
+        return of(events, seq)
 
-    monkeypatch.setattr(mixing, "states_preference", states)
+    monkeypatch.setattr(EventLog, "of", looked)
     config = QualityConfig(
         gold=GoldConfig(share_first=0.0, share=0.0), repeat_share=0.99, repeat_after=5
     )

@@ -296,7 +296,7 @@ async def test_nobody_is_asked_gold_made_of_what_they_answered(make_queue: MakeQ
             await choose(queue, name, 0)
 
     def asked(labeler_id: str) -> list[str]:
-        events: list[Submitted] = queue.state.history.submits_of(labeler_id)
+        events = queue.state.history.submits_of(labeler_id)
         return [queue.state.board.queries[event.query_id].purpose for event in events]
 
     assert "gold" not in asked("ann")

@@ -10,12 +10,12 @@ from typing import NoReturn
 import pytest
 
 from label_queue.config import IntakeConfig
+from label_queue.folds.event_log import EventLog
 from label_queue.oversight.judgement import Evidence, history
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.errors import QueueClosed, TooFast
-from protocol.labels import LabelEvent
 from tests.support.cord import release_shown
 from tests.support.hand_made_ledger import fill
 from tests.support.labels import (
@@ -82,15 +82,13 @@ def test_the_history_counts_labels_and_what_was_due_at_each_time() -> None:
     assert sorted(set(counted.values())) == [(1, 10), (2, 10), (2, 15), (3, 15), (3, 20)]
 
 
-class _Unread(list[LabelEvent]):
-    """Events that may be looked up one by one, and not gone through."""
-
-    def __iter__(self) -> NoReturn:
-        raise AssertionError("all events are gone through")
+def _refuse(events: EventLog) -> NoReturn:
+    """Events may be looked up one by one, and not gone through."""
+    raise AssertionError(f"all {len(events)} events are gone through")
 
 
 async def test_the_overview_goes_through_no_labels(
-    make_queue: MakeQueue, ledger: MemoryLedger
+    make_queue: MakeQueue, ledger: MemoryLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(ledger)
     queue = make_queue()
@@ -98,7 +96,7 @@ async def test_the_overview_goes_through_no_labels(
     wanted = await queue.owner.overview()
     again = make_queue()
     again.take_in((), [(version, 1_100.0) for version in (1, 2, 3)])
-    again.state.history.events = _Unread(again.state.history.events)
+    monkeypatch.setattr(EventLog, "__iter__", _refuse)
     assert await again.owner.overview() == wanted
     assert wanted.progress.label_to_policy_p50_s == pytest.approx(90.0)
 

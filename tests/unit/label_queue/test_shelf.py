@@ -69,7 +69,7 @@ def test_what_was_read_is_held_in_the_place_of_what_was_held_longest(
 def test_what_sort_they_are_is_known_without_reading(
     disk: Disk, shelf: Shelf[ComparisonQuery]
 ) -> None:
-    shelf.note("q10", "gold")
+    shelf.add("q10", make_query(10, purpose="gold"))
     known = [purpose_of(shelf, name) for name in ("q0", "q1", "q9", "q10")]
     assert known == ["train", "overlap", "overlap", "gold"]
     assert purpose_of(shelf.up_to_now(), "q0") == purpose_of(QUERIES, "q0")
@@ -94,7 +94,7 @@ def test_what_will_be_asked_for_is_read_together(disk: Disk, shelf: Shelf[Compar
 
 def test_the_newer_ones_are_named_without_the_older(shelf: Shelf[ComparisonQuery]) -> None:
     then = shelf.up_to_now()
-    shelf.note("q10", "train")
+    shelf.add("q10", make_query(10))
     assert names_since(shelf, 8) == ["q8", "q9", "q10"]
     assert names_since(then, 8) == ["q8", "q9"] == names_since(QUERIES, 8)
     assert names_since(then, 10) == []

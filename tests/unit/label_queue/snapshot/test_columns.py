@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 
 import msgspec
 import pytest
 
-from label_queue.snapshot.columns import ColumnReader, ColumnWriter, Records
-from tests.support.labels import (
-    make_event,
-    make_query,
-)
+from label_queue.snapshot.columns import ColumnReader, ColumnWriter
+from tests.support.memory_ledger import MemoryLedger
 
 
 @pytest.mark.parametrize(
@@ -30,16 +26,14 @@ from tests.support.labels import (
     ],
 )
 def test_values_come_back_as_they_were(values: list[object]) -> None:
-    query = make_query(0)
-    event = replace(make_event(query), seq=1)
-    records = Records(queries={"q0": query}, assignments={}, events=[event])
-    column = ColumnWriter(records).column(values)
-    back = ColumnReader(records).column(msgspec.msgpack.decode(msgspec.msgpack.encode(column)))
+    column = ColumnWriter().column(values)
+    back = ColumnReader(MemoryLedger()).column(
+        msgspec.msgpack.decode(msgspec.msgpack.encode(column))
+    )
     assert back == values
     assert list(map(type, back)) == list(map(type, values))
 
 
 def test_what_is_no_state_of_a_fold_is_not_written() -> None:
-    records = Records(queries={}, assignments={}, events=[])
     with pytest.raises(TypeError, match="no column for"):
-        ColumnWriter(records).column([hashlib.sha256()])
+        ColumnWriter().column([hashlib.sha256()])

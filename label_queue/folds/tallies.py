@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
-from typing import Self
+from itertools import chain
+from typing import Self, cast
 
 from label_queue.config import QualityConfig
+from label_queue.folds.history import LabelHistory
 from label_queue.kept import kept
-from label_queue.quality.peers import PairCounts, PeerAgreement, PeerCounts, peer_answer
-from label_queue.quality.position import FirstPlaces, PositionBias
+from label_queue.name_index import NameIndex
+from label_queue.quality.peers import PairCounts, PeerCounts, peer_answer
+from label_queue.quality.position import FirstPlaces
 from label_queue.quality.preference import TIE
-from label_queue.quality.self_agreement import RepeatCounts, SelfAgreement, is_alike
+from label_queue.quality.self_agreement import RepeatCounts, is_alike
 from label_queue.quality.speed import Speed, is_fast
+from label_queue.quality.tally import Tally
 from protocol.labels import (
     AnswerEvent,
     Assignment,
@@ -24,32 +29,6 @@ from protocol.labels import (
     LabelEvent,
     Submitted,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """What one labeler's labels come to by now."""
-
-    num_labels: int
-    """Labels given and not retracted, gold and repeats among them."""
-    last_label_at: float | None
-    """When the newest first answer was received, Unix seconds."""
-    of_speed: Speed
-    of_position: PositionBias
-    of_self: SelfAgreement
-    of_peers: PeerAgreement | None
-    """None: nobody else answered what they did."""
-
-
-NO_LABELS = Tally(
-    num_labels=0,
-    last_label_at=None,
-    of_speed=Speed(fast=0, num_labels=0),
-    of_position=PositionBias(z=0.0, num_labels=0),
-    of_self=SelfAgreement(),
-    of_peers=None,
-)
-"""Tally of somebody who was let in and has done nothing yet."""
 
 
 @kept()
@@ -69,7 +48,7 @@ class _Labeler:
     """Repeats that were answered, by the query that they repeat."""
 
 
-@kept("_labels", "_labels_on", "_labelers", "_peers", "pairs", "_disputed", "_agreed")
+@kept("_stands", "_newest_on", "_before", "_labelers", "_peers", "pairs", "_disputed", "_agreed")
 class Tallies:
     """Everybody's counts, and the queries on which people differ."""
 
@@ -77,15 +56,23 @@ class Tallies:
         self,
         queries: Mapping[str, ComparisonQuery],
         assignments: Mapping[str, Assignment],
+        history: LabelHistory,
         config: QualityConfig,
     ) -> None:
-        """Take queries and assignments by id; those added to the mappings later are seen."""
+        """Take queries and assignments by id; those added to the mappings later are seen.
+
+        `history` has taken each event by the time that it is counted.
+        """
         self._queries = queries
         self._assignments = assignments
+        self._history = history
         self._config = config
-        self._labels: dict[str, AnswerEvent] = {}
-        self._labels_on: dict[str, tuple[str, ...]] = {}
-        """Labels that stand, by query, in the order in which they were given."""
+        self._stands = array("i", [0])
+        """The number of the answer by which each label stands, by its row; 0 where by none."""
+        self._newest_on = NameIndex()
+        """The row of the newest label on each query, whether it stands or not."""
+        self._before = array("i", [0])
+        """The row of the label before each on its query, by its row; 0 where there is none."""
         self._labelers: dict[str, _Labeler] = defaultdict(_Labeler)
         self._peers = PeerCounts()
         self.pairs = PairCounts()
@@ -104,9 +91,11 @@ class Tallies:
         config: QualityConfig,
     ) -> Self:
         """Count all events, in order."""
-        tallies = cls(queries, assignments, config)
+        history = LabelHistory(queries, config)
+        tallies = cls(queries, assignments, history, config)
         for event in events:
-            tallies.apply(event)
+            if history.apply(event):
+                tallies.apply(event)
         return tallies
 
     def apply(self, event: LabelEvent) -> None:
@@ -134,9 +123,9 @@ class Tallies:
             for name, own in self._labelers.items()
         }
 
-    def labels(self) -> Collection[AnswerEvent]:
-        """Return all labels as they stand."""
-        return self._labels.values()
+    def labels(self) -> Iterator[AnswerEvent]:
+        """Give all labels as they stand, in the order in which they were first given."""
+        return self._read(seq for seq in self._stands if seq)
 
     def disputed(self, limit: int) -> list[list[AnswerEvent]]:
         """Return the answers to the newest queries on which people differ, newest first."""
@@ -159,13 +148,20 @@ class Tallies:
         best = nlargest(offset + limit, wanted, key=self._agreed.__getitem__)
         return [self.labels_by(query_id) for query_id in best[offset:]], len(wanted)
 
-    def is_disputed(self, query_id: str) -> bool:
-        """Say whether people differ on a query."""
-        return query_id in self._disputed
-
     def labels_on(self, query_id: str) -> Iterator[AnswerEvent]:
         """Give all labels on a query as they stand, whatever they say; the query is not read."""
-        return (self._labels[each] for each in self._labels_on.get(query_id, ()))
+        stands = (self._stands[row] for row in self._rows_on(query_id))
+        return self._read([seq for seq in stands if seq])
+
+    def first_answer(self, labeler_id: str, query_id: str) -> Submitted | None:
+        """Return a labeler's first answer to a query, whatever became of it, or None."""
+        own = self._rows_by(labeler_id, query_id)
+        return self._history.first_answer(own[0]) if own else None
+
+    def disputed_by(self, labeler_id: str) -> list[int]:
+        """Return the rows of somebody's labels on queries on which people differ, rising."""
+        own = (self._rows_by(labeler_id, query_id) for query_id in self._disputed)
+        return sorted(chain.from_iterable(own))
 
     def labels_by(self, query_id: str) -> list[AnswerEvent]:
         """Return the labels on a query that say what is best; none of gold or repeats."""
@@ -180,13 +176,14 @@ class Tallies:
             own.timed[fast] += 1
 
     def _take_change(self, own: _Labeler, event: LabelChange) -> None:
-        before = self._labels.get(event.label_id)
+        row = self._row(event)
+        before = self._answer(self._stands[row])
         assignment = self._assignments[event.assignment_id]
         self._take_answers(self._answers(event.query_id), -1)
         if before is not None:
             own.places.take(assignment, before, -1)
             own.num_labels -= 1
-        self._put(event, before)
+        self._stands[row] = event.seq if isinstance(event, AnswerEvent) else 0
         if isinstance(event, AnswerEvent):
             own.places.take(assignment, event, 1)
             own.num_labels += 1
@@ -215,17 +212,36 @@ class Tallies:
         elif len(answers) > 1 and TIE not in firsts:
             self._agreed[query_id] = len(answers), newest
 
-    def _put(self, event: LabelChange, before: AnswerEvent | None) -> None:
-        """Let a label stand as it is now."""
-        known = self._labels_on.get(event.query_id, ())
-        if isinstance(event, AnswerEvent):
-            self._labels[event.label_id] = event
-            if before is None:
-                self._labels_on[event.query_id] = (*known, event.label_id)
-        elif before is not None:
-            del self._labels[event.label_id]
-            left = tuple(each for each in known if each != event.label_id)
-            self._labels_on[event.query_id] = left
+    def _row(self, event: LabelChange) -> int:
+        """Return the row of an event's label; note its query, if it is the label's first."""
+        row = self._history.row_of(event.label_id)
+        assert row is not None, "the history has taken it"
+        while len(self._stands) <= row:
+            self._stands.append(0)
+            self._before.append(0)
+        if row == event.seq:
+            self._before[row] = self._newest_on.get(event.query_id) or 0
+            self._newest_on.set(event.query_id, row)
+        return row
+
+    def _rows_on(self, query_id: str) -> list[int]:
+        """Return the rows of all labels on a query, in the order in which they were given."""
+        rows = []
+        row = self._newest_on.get(query_id) or 0
+        while row:
+            rows.append(row)
+            row = self._before[row]
+        return rows[::-1]
+
+    def _rows_by(self, labeler_id: str, query_id: str) -> list[int]:
+        columns = self._history.columns
+        return [row for row in self._rows_on(query_id) if columns.is_by(row, labeler_id)]
+
+    def _answer(self, seq: int) -> AnswerEvent | None:
+        return next(self._read([seq]), None) if seq else None
+
+    def _read(self, seqs: Iterable[int]) -> Iterator[AnswerEvent]:
+        return cast(Iterator[AnswerEvent], self._history.events.each(seqs))
 
     def _answers(self, query_id: str) -> list[tuple[AnswerEvent, tuple[str, int]]]:
         """Return the labels on a query that say what is best, with what peers see of each."""
@@ -254,5 +270,5 @@ class Tallies:
 
     def _label_by(self, labeler_id: str, query_id: str) -> AnswerEvent | None:
         """Return a labeler's label on a query as it stands, or None; of several the last given."""
-        on = (self._labels[each] for each in reversed(self._labels_on.get(query_id, ())))
-        return next((label for label in on if label.labeler_id == labeler_id), None)
+        stands = [self._stands[row] for row in self._rows_by(labeler_id, query_id)]
+        return self._answer(next((seq for seq in reversed(stands) if seq), 0))
