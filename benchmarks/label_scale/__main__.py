@@ -8,7 +8,8 @@ own, on the label queue and SQLite themselves, without HTTP: what Serve adds is 
 size (`label_intake`). "Longest block" is the longest time that the queue's event loop ran nothing
 else, while fifty labelers label, the owner's page asks, and the reward learns from each sixteen
 labels by an update, of which "fits" tells how many there were; "of CPU" is the most CPU time that
-the loop's thread took meanwhile, which other work on the machine does not lengthen. "Start" is the
+the loop's thread took meanwhile, which other work on the machine does not lengthen. It is watched from the second update on: whoever weighs
+labelers has read by then what they are judged by. "Start" is the
 CPU time of one that folds the whole ledger, and "with a snapshot" that of one that goes on from the
 folds as a process of its own wrote them down before; the rest is of a queue that was started so.
 As many labels are asked for as in a run: l(n) follows those that came.
@@ -207,8 +208,14 @@ async def measure(path: Path, num_labels: int, snapshot: Path) -> None:
     pages: list[float] = []
     block, served = LongestBlock(), queue.state.reward_version
     schedule = LabelSchedule.of(config_of(num_labels), num_episodes=EPISODES, mode="online")
-    parts = (block.watch(), draw(queue), own(queue, pages), step(queue, schedule), fit(queue))
+    parts = (draw(queue), own(queue, pages), step(queue, schedule), fit(queue))
     beside = [asyncio.create_task(each) for each in parts]
+    # Who weighs labelers reads what they are judged by at the first update, and after it the news.
+    await asyncio.gather(*(label(queue, name, 1, [], []) for name in LABELERS))
+    while queue.state.reward_version == served:
+        await asyncio.sleep(STEP_S)
+    served = queue.state.reward_version
+    beside.append(asyncio.create_task(block.watch()))
     await asyncio.gather(
         *(label(queue, name, LABELLED // len(LABELERS), waits, acks) for name in LABELERS)
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
 
 from label_queue.config import DEFAULT_QUALITY, QualityConfig, WarmConfig
+from label_queue.quality.given import Bools, GivenLabels
 from label_queue.quality.reliability import reliabilities
-from label_queue.quality.weights import Given, capped
+from label_queue.quality.weights import kept_by_cap
 from label_queue.schedule import LabelSchedule
 from protocol.fits import Comparison, FitKind, FitRequest
 
@@ -69,35 +70,23 @@ class RetrainingPlan:
         return self._points_passed
 
 
-class Numbered(Given, Protocol):
-    """A label that says whose it is, on which query, and its place in the ledger."""
-
-    @property
-    def seq(self) -> int:
-        """Sequence number of its latest revision."""
-        ...
-
-
-LabelT = TypeVar("LabelT", bound=Numbered)
-
-
-def alike(labels: Iterable[Numbered]) -> dict[str, float]:
+def alike(labels: GivenLabels) -> dict[str, float]:
     """Return a weight of 1 for everybody who gave some labels, sorted by name."""
-    return dict.fromkeys(sorted({label.labeler_id for label in labels}), 1.0)
+    return dict.fromkeys(sorted(labels.counts()), 1.0)
 
 
 def choose(
     kind: FitKind,
-    labels: Sequence[LabelT],
+    labels: GivenLabels,
     weights: Mapping[str, float],
     *,
     seq: int,
-    learned: Collection[int],
+    is_learned: Bools,
     replay: float,
     seed: int,
     quality: QualityConfig,
-) -> list[LabelT]:
-    """Return the labels of a training set that a fit learns, by `seq`.
+) -> list[int]:
+    """Return the places of the labels of a training set that a fit learns, rising.
 
     A refit takes all but what the cap on a labeler's weight leaves out. A warm update takes of that
     what the live reward has not learned, whether it is new or was held, excluded or left out by the
@@ -106,24 +95,21 @@ def choose(
 
     Args:
         kind: Of fit.
-        labels: The training set, by `seq`.
+        labels: The training set, [n], by `seq`.
         weights: Each labeler's a_ℓ.
         seq: The ledger's newest.
-        learned: Sequence numbers of the labels that the live reward has learned; of no interest to
-            a refit.
+        is_learned: [n], what the live reward has learned; of no interest to a refit.
         replay: Old labels for each new one.
         seed: Of the replay's draw.
         quality: The cap.
     """
-    chosen = list(capped(labels, weights, quality))
+    chosen = kept_by_cap(labels, weights, quality)
     if kind == "refit":
-        return chosen
-    is_new = [each.seq not in learned for each in chosen]
-    new = list(itertools.compress(chosen, is_new))
-    old = [each for each, fresh in zip(chosen, is_new, strict=True) if not fresh]
+        return [int(place) for place in np.flatnonzero(chosen)]
+    new, old = np.flatnonzero(chosen & ~is_learned), np.flatnonzero(chosen & is_learned)
     count = min(len(old), round(replay * len(new)))
-    replayed = random.Random(f"{seed}/replay/{seq}").sample(old, count)
-    return sorted([*replayed, *new], key=lambda each: each.seq)
+    replayed = random.Random(f"{seed}/replay/{seq}").sample(range(len(old)), count)
+    return sorted([*old[replayed].tolist(), *new.tolist()])
 
 
 def make_request(
@@ -156,17 +142,19 @@ def make_request(
         quality: Whether reliabilities weigh, and the cap.
         gold: Right and wrong gold answers by labeler.
     """
-    weights = reliabilities(dataset, gold) if quality.weigh_reliability else alike(dataset)
-    chosen = choose(
+    given = GivenLabels.of(dataset)
+    weights = reliabilities(dataset, gold) if quality.weigh_reliability else alike(given)
+    places = choose(
         kind,
-        dataset,
+        given,
         weights,
         seq=seq,
-        learned=learned,
+        is_learned=np.array([each.seq in learned for each in dataset], dtype=np.bool_),
         replay=replay,
         seed=seed,
         quality=quality,
     )
+    chosen = [dataset[place] for place in places]
     fresh = sum(each.seq not in learned for each in chosen)
     labels_used = len(learned) + fresh if kind == "warm" else len(chosen)
     return FitRequest(

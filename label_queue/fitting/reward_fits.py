@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -15,13 +15,14 @@ from label_queue.fitting.weighing import Weigher
 from label_queue.folds.dataset import as_comparisons, exclusions_sha256
 from label_queue.folds.label_table import LabelTable
 from label_queue.folds.shift import Shift, contaminated_from, find_shift
-from label_queue.folds.view import LearnedLabels, LedgerView
+from label_queue.folds.view import LearnedLabels, LedgerView, events_in
 from label_queue.ledger.group_commit import GroupCommit
+from label_queue.quality.given import Bools, GivenLabels, Ints
+from label_queue.quality.reliability import judges
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.fits import FitKind, FitRequest, RewardVersion
-from protocol.labels import AnswerEvent
-from protocol.seq_ranges import as_ranges, numbers_in
+from protocol.seq_ranges import as_ranges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,17 @@ class _Moment:
             gold=standings.gold_answers(),
             exclusions=standings.exclusions(),
         )
+
+    @property
+    def size(self) -> int:
+        """S of the table: one more than the newest event's number."""
+        return len(self.table.label)
+
+    def training_set(self) -> tuple[GivenLabels, Ints]:
+        """Return the labels that a refit would learn, and their revisions' numbers, which rise."""
+        rows = np.flatnonzero(self.table.training_set())
+        rows = rows[np.argsort(self.table.stands[rows])]
+        return self.table.given(rows), self.table.stands[rows].astype(np.int64)
 
 
 class RewardFits:
@@ -130,7 +142,9 @@ class RewardFits:
         else:
             live = moment.view.live_reward
             assert live is not None, "an update is due once there is something to update"
-            known = await asyncio.to_thread(self._known, moment.view, live.version)
+            known = await asyncio.to_thread(
+                self._learned.learned_events, moment.view, live.version, moment.size
+            )
             request = await self._update(moment, live.version, known)
             if self._state.reward_version != live.version:
                 return  # it is another model that is live by now
@@ -150,8 +164,8 @@ class RewardFits:
         if not self._plan.updates_warmly or self._shift.forces_refit:
             return None
         moment, labels = _Moment.of(self._state), self._state.history.num_preferences
-        learned = await asyncio.to_thread(frozenset, numbers_in(refit.learned or ()))
-        request = await self._update(moment, refit.version, learned)
+        own = np.array(refit.learned or (), dtype=np.int64).reshape(-1, 2)
+        request = await self._update(moment, refit.version, events_in(own, moment.size))
         if not request.comparisons:
             return None
         self._catching_up = _Pending(request=request, num_labels=labels)
@@ -169,50 +183,54 @@ class RewardFits:
 
     async def _refit(self, moment: _Moment) -> FitRequest:
         shift, view = self._shift, moment.view
-        request = await self._request("refit", moment, frozenset())
+        request = await self._request("refit", moment, np.zeros(moment.size, dtype=np.bool_))
         request = replace(request, is_sole=self._schedule.num_rounds is not None)
         if not shift.forces_refit:
             return request
         first = await asyncio.to_thread(contaminated_from, view, self._learned, shift.left)
         return replace(request, is_forced=True, contaminated_from=first)
 
-    async def _update(self, moment: _Moment, version: int, known: frozenset[int]) -> FitRequest:
-        """Return what a reward version lacks that has learned the labels `known`."""
+    async def _update(self, moment: _Moment, version: int, known: Bools) -> FitRequest:
+        """Return what a reward version lacks that has learned the events `known`, [S]."""
         return replace(await self._request("warm", moment, known), goes_on_from=version)
 
-    async def _request(self, kind: FitKind, moment: _Moment, known: frozenset[int]) -> FitRequest:
-        """Return the order for a fit; all that goes through the labels is done in a thread."""
-        view, quality = moment.view, self._config.quality
-        labels = await asyncio.to_thread(view.answers, moment.table, moment.table.training_set())
+    async def _request(self, kind: FitKind, moment: _Moment, known: Bools) -> FitRequest:
+        """Return the order for a fit; all that goes through the labels is done in a thread.
+
+        Only the labels that are learned are read, and those by which labelers are judged.
+        """
+        view, table, quality = moment.view, moment.table, self._config.quality
+        labels, seqs = await asyncio.to_thread(moment.training_set)
         weights = alike(labels)
         if quality.weigh_reliability:
-            weights = await self._weigher.weigh(view.queries, labels, moment.gold)
+            judged = await asyncio.to_thread(judges, labels)
+            weights = await self._weigher.weigh(view, seqs[judged].tolist(), moment.gold)
 
         def filled() -> FitRequest:
-            chosen = choose(
+            places = choose(
                 kind,
                 labels,
                 weights,
                 seq=view.last_seq,
-                learned=known,
+                is_learned=known[seqs],
                 replay=self._config.warm.replay,
                 seed=self._seed,
                 quality=quality,
             )
+            chosen = seqs[places]
+            learned = known.copy()
+            learned[chosen] = True
             return FitRequest(
                 kind=kind,
                 ledger_seq=view.last_seq,
-                comparisons=as_comparisons(view.queries, chosen),
+                comparisons=as_comparisons(view.queries, view.read_answers(chosen.tolist())),
                 labeler_weights=tuple(weights.items()),
                 exclusions_sha256=exclusions_sha256(moment.exclusions),
-                labels_used=_num_labels(moment.table, chosen, known),
+                # One that was revised counts once.
+                labels_used=int(table.labels_of(learned).sum()),
             )
 
         return await asyncio.to_thread(filled)
-
-    def _known(self, view: LedgerView, version: int) -> frozenset[int]:
-        """Return the sequence numbers of what a reward version has learned."""
-        return self._learned.seqs_by_reward(view)[version]
 
     async def reward_served(self, version: RewardVersion) -> None:
         """Write down a reward version, which ends the fit that made it."""
@@ -251,10 +269,3 @@ class RewardFits:
     def _fitted(self, version: RewardVersion, *, labels: int) -> None:
         self._plan.fitted(version.kind, labels=labels, now=self._clock())
         self._state.points_learned = self._plan.points_passed
-
-
-def _num_labels(table: LabelTable, chosen: Iterable[AnswerEvent], known: Collection[int]) -> int:
-    """Return how many labels the live reward will have learned, one that was revised once."""
-    learned = np.zeros(len(table.label), dtype=np.bool_)
-    learned[[*known, *(label.seq for label in chosen)]] = True
-    return int(table.labels_of(learned).sum())

@@ -7,24 +7,22 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from label_queue.folds.dataset import as_comparisons
-from label_queue.quality.reliability import judged_by, reliabilities
-from protocol.labels import AnswerEvent, ComparisonQuery
+from label_queue.folds.view import LedgerView
+from label_queue.quality.reliability import reliabilities
 
 
 class Weigher(Protocol):
     """Says how reliable labelers are. Whoever does it says the same, see `reliabilities`."""
 
     async def weigh(
-        self,
-        queries: Mapping[str, ComparisonQuery],
-        labels: Sequence[AnswerEvent],
-        gold: Mapping[str, tuple[int, int]],
+        self, view: LedgerView, seqs: Sequence[int], gold: Mapping[str, tuple[int, int]]
     ) -> dict[str, float]:
         """Return a_ℓ of everybody who gave some labels, sorted by name.
 
         Args:
-            queries: By id.
-            labels: The training set, all in the ledger.
+            view: The ledger.
+            seqs: The labels by which they are judged, by their revisions' numbers, rising; see
+                `quality.reliability.judges`.
             gold: Right and wrong gold answers by labeler.
 
         Raises:
@@ -41,15 +39,12 @@ class WeighingThread:
     """The `Weigher` of this process, beside its event loop."""
 
     async def weigh(
-        self,
-        queries: Mapping[str, ComparisonQuery],
-        labels: Sequence[AnswerEvent],
-        gold: Mapping[str, tuple[int, int]],
+        self, view: LedgerView, seqs: Sequence[int], gold: Mapping[str, tuple[int, int]]
     ) -> dict[str, float]:
         """See `Weigher.weigh`."""
 
         def found() -> dict[str, float]:
-            return reliabilities(as_comparisons(queries, judged_by(labels)), gold)
+            return reliabilities(as_comparisons(view.queries, view.read_answers(seqs)), gold)
 
         return await asyncio.to_thread(found)
 

@@ -1,17 +1,17 @@
 """Reliabilities in a process of their own, which reads the ledger beside the label queue.
 
-    queue ──▶ {"come": ["…:0"], "gone": []}  …  {"gold": {"ann": [9, 1]}} ──▶ worker
+    queue ──▶ {"come": [7, 9], "gone": []}  …  {"gold": {"ann": [9, 1]}} ──▶ worker
     queue ◀── {"weights": {"ann": 0.91}} ──────────────────────────────────── worker
 
 A line a message. The worker knows from before which labels there are: it is told which have come
-and gone since, by their event ids, and reads them and their queries from the ledger.
+and gone since, by their events' numbers, and reads them and their queries from the ledger.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -19,13 +19,12 @@ from pathlib import Path
 import msgspec
 
 from label_queue.fitting.weighing import WeighingThread
+from label_queue.folds.view import LedgerView
 from label_queue.ledger_place import LedgerPlace
-from label_queue.quality.reliability import judged_by
 from protocol.errors import QueueClosed
-from protocol.labels import AnswerEvent, ComparisonQuery
 from protocol.logs import logger_of
 
-IDS_A_LINE = 1_000
+NUMBERS_A_LINE = 1_000
 """So many are put into words at once: what a label queue does meanwhile waits a millisecond."""
 LONGEST_LINE_BYTES = 1 << 24
 PATIENCE_S = 300.0
@@ -45,8 +44,8 @@ class Place(msgspec.Struct, kw_only=True):
 class Change(msgspec.Struct, kw_only=True):
     """What labels have come and gone; with `gold` the question."""
 
-    come: list[str] = []
-    gone: list[str] = []
+    come: list[int] = []
+    gone: list[int] = []
     gold: dict[str, tuple[int, int]] | None = None
     """Right and wrong gold answers by labeler; None: more lines come before the question."""
 
@@ -75,26 +74,22 @@ class WeighingProcess:
         )
         self._patience_s = patience_s
         self._worker: asyncio.subprocess.Process | None = None
-        self._known: dict[str, None] = {}
-        """Event ids of the labels that the worker knows."""
+        self._known: set[int] = set()
+        """Numbers of the labels' events that the worker knows."""
         self._asking = asyncio.Lock()
         self._is_closed = False
         self._instead = WeighingThread()
         self._log = logger_of("label_queue")
 
     async def weigh(
-        self,
-        queries: Mapping[str, ComparisonQuery],
-        labels: Sequence[AnswerEvent],
-        gold: Mapping[str, tuple[int, int]],
+        self, view: LedgerView, seqs: Sequence[int], gold: Mapping[str, tuple[int, int]]
     ) -> dict[str, float]:
         """See `Weigher.weigh`."""
-        judged = await asyncio.to_thread(judged_by, labels)
         async with self._asking:
             for _ in range(2):
                 try:
                     async with asyncio.timeout(self._patience_s):
-                        return await self._ask(judged, gold)
+                        return await self._ask(seqs, gold)
                 except (OSError, EOFError, msgspec.MsgspecError) as error:
                     if self._is_closed:
                         raise QueueClosed("the label queue was closed") from error
@@ -106,7 +101,7 @@ class WeighingProcess:
                 except asyncio.CancelledError:
                     await self._end()  # its answer would be taken for that to the next question
                     raise
-        return await self._instead.weigh(queries, judged, gold)
+        return await self._instead.weigh(view, seqs, gold)
 
     async def close(self) -> None:
         """End the process; who waits for its answer hears QueueClosed. Idempotent."""
@@ -114,12 +109,12 @@ class WeighingProcess:
         await self._end()
 
     async def _ask(
-        self, judged: Sequence[AnswerEvent], gold: Mapping[str, tuple[int, int]]
+        self, seqs: Sequence[int], gold: Mapping[str, tuple[int, int]]
     ) -> dict[str, float]:
         worker = self._worker or await self._started()
         assert worker.stdin is not None, "it was started with pipes"
         assert worker.stdout is not None, "it was started with pipes"
-        for change in self._changes(judged):
+        for change in self._changes(frozenset(seqs)):
             worker.stdin.write(_line(change))
             await worker.stdin.drain()
             await asyncio.sleep(0)
@@ -141,20 +136,18 @@ class WeighingProcess:
         self._worker.stdin.write(_line(self._place))
         return self._worker
 
-    def _changes(self, judged: Sequence[AnswerEvent]) -> Iterator[Change]:
+    def _changes(self, wanted: Set[int]) -> Iterator[Change]:
         """Yield what the worker must be told to know these labels, and note that it is."""
-        wanted = {label.event_id: None for label in judged}
-        gone = iter([name for name in self._known if name not in wanted])
-        come = iter([name for name in wanted if name not in self._known])
-        self._known = wanted
-        while some := list(islice(gone, IDS_A_LINE)):
+        gone, come = iter(sorted(self._known - wanted)), iter(sorted(wanted - self._known))
+        self._known = set(wanted)
+        while some := list(islice(gone, NUMBERS_A_LINE)):
             yield Change(gone=some)
-        while some := list(islice(come, IDS_A_LINE)):
+        while some := list(islice(come, NUMBERS_A_LINE)):
             yield Change(come=some)
 
     async def _end(self) -> None:
         """End the process where there is one; another knows nothing."""
-        worker, self._worker, self._known = self._worker, None, {}
+        worker, self._worker, self._known = self._worker, None, set()
         if worker is not None:
             with suppress(ProcessLookupError):
                 worker.kill()

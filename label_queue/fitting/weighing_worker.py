@@ -27,20 +27,19 @@ class Judged:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._labels: dict[str, Comparison] = {}
-        """By event id."""
+        self._labels: dict[int, Comparison] = {}
+        """By their events' numbers."""
 
     def take(self, change: Change) -> None:
         """Take what has come and gone; what has come is read from the ledger, and nothing else."""
-        for event_id in change.gone:
-            del self._labels[event_id]
-        events = self._ledger.find(LabelEvent, change.come)
-        queries = self._ledger.find(ComparisonQuery, [e.query_id for e in events.values()])
-        for event_id in change.come:
-            event = events[event_id]
+        for seq in change.gone:
+            del self._labels[seq]
+        events = self._ledger.at(LabelEvent, change.come)
+        queries = self._ledger.find(ComparisonQuery, [event.query_id for event in events])
+        for event in events:
             comparison = as_comparison(queries[event.query_id], event)
             assert comparison is not None, "only what states a preference trains"
-            self._labels[event_id] = comparison
+            self._labels[event.seq] = comparison
 
     def weights(self, gold: dict[str, tuple[int, int]]) -> dict[str, float]:
         """Return a_ℓ of everybody who gave one, sorted by name."""

@@ -9,12 +9,20 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Self, TypeAlias
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from label_queue.kept import KEPT, kept
+from label_queue.quality.given import (
+    Bools,
+    Digests,
+    GivenLabels,
+    Ints,
+    label_digest,
+    query_digest,
+)
 from label_queue.quality.standing import Standing
 from protocol.labels import (
     AnswerEvent,
@@ -25,9 +33,6 @@ from protocol.labels import (
     OwnerEvent,
     Reinstated,
 )
-
-Bools: TypeAlias = NDArray[np.bool_]
-Ints: TypeAlias = NDArray[np.int64]
 
 ALL = np.iinfo(np.int64).max
 """Above every sequence number: where somebody's labels train, whichever."""
@@ -58,10 +63,23 @@ class LabelTable:
     """[labelers], the number from which on somebody's labels are held or left out."""
     held_from: Ints
     """[labelers], that from which on they are held, whether others are left out or not."""
+    label_digest: Digests
+    """[S], of each label; see `quality.given`."""
+    query_digest: Digests
+    """[S], the same of its query."""
     reinstated_at: Mapping[str, int]
     """When somebody was last taken in again, as a sequence number."""
     judges: frozenset[str] = frozenset()
     """Labelers whose labels never train, whatever the owner decides about them."""
+
+    def given(self, rows: Ints) -> GivenLabels:
+        """Return what weighing asks of some labels, [n] rows."""
+        return GivenLabels(
+            names=self.names,
+            labeler=self.labeler[rows].astype(np.int64),
+            label_digest=self.label_digest[rows],
+            query_digest=self.query_digest[rows],
+        )
 
     def training_set(self) -> Bools:
         """Return [S], the labels that a refit would learn."""
@@ -149,7 +167,15 @@ class EventColumns:
         return self.labeler[seq] == self._numbers.get(labeler_id, -1)
 
 
-@kept(*KEPT[EventColumns], "_newest", "_stands", "_says", "_reinstated_at")
+@kept(
+    *KEPT[EventColumns],
+    "_newest",
+    "_stands",
+    "_says",
+    "_label_digest",
+    "_query_digest",
+    "_reinstated_at",
+)
 class LabelColumns(EventColumns):
     """A table of labels while events come."""
 
@@ -157,6 +183,7 @@ class LabelColumns(EventColumns):
         super().__init__()
         self._newest, self._stands = array("i", [0]), array("i", [0])
         self._says = bytearray(1)
+        self._label_digest, self._query_digest = array("Q", [0]), array("Q", [0])
         self._reinstated_at: dict[str, int] = {}
 
     def take(self, event: LabelEvent, row: int, *, prefers: bool, is_training: bool) -> None:
@@ -172,7 +199,12 @@ class LabelColumns(EventColumns):
         while len(self._says) <= event.seq:
             for column in (self._newest, self._stands, self._says):
                 column.append(0)
+            self._label_digest.append(0)
+            self._query_digest.append(0)
         if isinstance(event, LabelChange):
+            if row == event.seq:
+                self._label_digest[row] = label_digest(event)
+                self._query_digest[row] = query_digest(event)
             self._newest[row] = event.seq
             self._stands[row] = event.seq if isinstance(event, AnswerEvent) else 0
             self._says[row] = _PREFERS * prefers + _TRAINS * is_training
@@ -206,6 +238,8 @@ class LabelColumns(EventColumns):
             stands=np.array(self._stands, dtype=np.int32),
             prefers=(says & _PREFERS) > 0,
             is_training=(says & _TRAINS) > 0,
+            label_digest=np.array(self._label_digest, dtype=np.uint64),
+            query_digest=np.array(self._query_digest, dtype=np.uint64),
             trains_until=_limits(each.trains_until for each in found),
             held_from=_limits(each.held_from for each in found),
             reinstated_at=dict(self._reinstated_at),

@@ -8,9 +8,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from label_queue.folds.label_table import Bools, LabelTable
+from label_queue.folds.label_table import LabelTable
 from label_queue.folds.lineage import policies_touched
 from label_queue.folds.view import LearnedLabels, LedgerView
+from label_queue.quality.given import Bools
 from protocol.fits import RewardVersion
 
 FORCING_SHARE = 0.02

@@ -15,9 +15,10 @@ from label_queue.config import QualityConfig
 from label_queue.folds.dataset import TrainingFold, build_dataset, current_labels
 from label_queue.folds.event_log import EventLog, EventsUpToNow
 from label_queue.folds.history import LabelHistory
-from label_queue.folds.label_table import Bools, EventColumns, Ints, LabelTable
+from label_queue.folds.label_table import EventColumns, LabelTable
 from label_queue.folds.lineage import Memories
 from label_queue.ledger.records import Ledger
+from label_queue.quality.given import Bools, Ints
 from label_queue.quality.weights import capped
 from protocol.fits import Comparison, DatasetRules, RewardVersion
 from protocol.labels import (
@@ -68,8 +69,11 @@ class LedgerView:
             table: The view's labels in columns.
             rows: [S], labels of the table that stand.
         """
-        seqs = np.sort(table.stands[rows]).tolist()
-        return cast(list[AnswerEvent], list(self.read(seqs)))
+        return list(self.read_answers(np.sort(table.stands[rows]).tolist()))
+
+    def read_answers(self, seqs: Iterable[int]) -> Iterator[AnswerEvent]:
+        """Yield the events of some numbers, which state answers; see `read`."""
+        return cast(Iterator[AnswerEvent], self.read(seqs))
 
     def read(self, seqs: Iterable[int]) -> Iterator[LabelEvent]:
         """Yield the events of some numbers, in their order; those on disk are read together."""
@@ -98,6 +102,15 @@ class LedgerView:
     def labels(self) -> dict[str, AnswerEvent]:
         """Return the current labels, by id."""
         return current_labels(self.events)
+
+
+def events_in(ranges: Ints, size: int) -> Bools:
+    """Return [size], the numbers that some ranges hold, [n, 2], both ends in it."""
+    marks = np.zeros(size + 1, dtype=np.int64)
+    np.add.at(marks, ranges[:, 0], 1)
+    np.add.at(marks, ranges[:, 1] + 1, -1)
+    held: Bools = np.cumsum(marks[:-1]) > 0
+    return held
 
 
 class LearnedLabels:
@@ -130,13 +143,16 @@ class LearnedLabels:
 
     def learned(self, view: LedgerView, version: int, table: LabelTable) -> Bools:
         """Return [S], the labels of the view's table that a reward version has learned."""
+        return table.labels_of(self.learned_events(view, version, len(table.label)))
+
+    def learned_events(self, view: LedgerView, version: int, size: int) -> Bools:
+        """Return [size], by number, the events of labels that a reward version has learned.
+
+        Of a label that was revised, those of all revisions that it learned.
+        """
         rewards, ranges = self._ranges_of(view)
         since = rewards.refit_of(version) <= ranges[:, 0]
-        marks = np.zeros(len(table.label) + 1, dtype=np.int64)
-        for _, first, last in ranges[since & (ranges[:, 0] <= version)].tolist():
-            marks[first] += 1
-            marks[last + 1] -= 1
-        return table.labels_of(np.cumsum(marks[:-1]) > 0)
+        return events_in(ranges[since & (ranges[:, 0] <= version), 1:], size)
 
     def touching(self, view: LedgerView, table: LabelTable, labels: Bools) -> tuple[int, ...]:
         """Return the reward versions that learned any of some labels, [S], rising."""

@@ -11,17 +11,17 @@ from protocol.errors import ResourceError
 
 
 class Lookup:
-    """Finds records, from whatever thread: one at a time asks.
+    """Finds records, from whatever thread. Nobody waits for another's question.
 
-    It has a connection of its own from the first question on. One that is lost is made anew, once
-    for each question.
+    Each asks over a connection of its own, made when there is no idle one: as many as ever asked at
+    once. One that is lost is made anew, once for each question.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         """Read a ledger that somebody else writes to."""
         self._ledger = ledger
-        self._reader: Ledger | None = None
-        self._asking = threading.Lock()
+        self._idle: list[Ledger] = []
+        self._making = threading.Lock()
 
     def find(self, kind: Any, keys: Sequence[str]) -> Mapping[str, Any]:
         """Return a stream's records by their keys. Raises ResourceError where they cannot be read.
@@ -39,16 +39,20 @@ class Lookup:
         return found
 
     def _ask(self, question: Callable[[Ledger], Any]) -> Any:
-        with self._asking:
-            self._reader = self._reader or self._ledger.beside()
+        with self._making:
+            reader = self._idle.pop() if self._idle else self._ledger.beside()
+        try:
             try:
-                return question(self._reader)
+                return question(reader)
             except ResourceError:
-                return question(self._reader)
+                return question(reader)
+        finally:
+            self._idle.append(reader)
 
     def close(self) -> None:
-        """Let go of the connection; a question makes another. Idempotent."""
-        with self._asking:
-            if self._reader is not None and self._reader is not self._ledger:
-                self._reader.close()
-            self._reader = None
+        """Let go of the connections; a question makes another. Idempotent."""
+        with self._making:
+            readers, self._idle = self._idle, []
+        for reader in readers:
+            if reader is not self._ledger:
+                reader.close()

@@ -15,11 +15,13 @@ and what it takes depends on how many labelers there are, not on how many labels
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import compress
 
 import numpy as np
 
+from label_queue.quality.given import Bools, GivenLabels, LabelT, label_digest
 from label_queue.quality.small_reward import (
     NUM_BUCKETS,
     Choices,
@@ -28,7 +30,6 @@ from label_queue.quality.small_reward import (
     as_choices,
     fit_reward,
 )
-from label_queue.quality.weights import LabelT, label_digest, query_digest
 from protocol.fits import Comparison
 
 PRIOR_TRUE, PRIOR_NOISE = 5.1, 0.9
@@ -81,20 +82,23 @@ def reliabilities(
 
 
 def judged_by(labels: Sequence[LabelT]) -> list[LabelT]:
-    """Return the labels that say how reliable their labelers are: all, or 500 each of those above.
+    """Return the labels that say how reliable their labelers are, in their order; see `judges`."""
+    return list(compress(labels, judges(GivenLabels.of(labels))))
 
-    Of some labels those on the queries with the smallest digests, in their order: what is drawn of
-    one labeler depends on no other, and drawn from again it stays as it is.
+
+def judges(labels: GivenLabels) -> Bools:
+    """Return [n], which labels say how reliable their labelers are: all, or 500 of each.
+
+    Of more those on the queries with the smallest digests: what is drawn of one labeler depends on
+    no other, and drawn from again it stays as it is.
     """
-    counts = Counter(label.labeler_id for label in labels)
-    own: dict[str, list[tuple[bytes, int]]] = {n: [] for n, c in counts.items() if c > MAX_JUDGED}
-    left_out: set[int] = set()
-    for place, label in enumerate(labels):
-        if label.labeler_id in own:
-            own[label.labeler_id].append((query_digest(label), place))
-    for drawn in own.values():
-        left_out.update(place for _, place in sorted(drawn)[MAX_JUDGED:])
-    return [label for place, label in enumerate(labels) if place not in left_out]
+    drawn = np.ones(len(labels.labeler), dtype=np.bool_)
+    for name, count in labels.counts().items():
+        if count > MAX_JUDGED:
+            own = labels.by(name)
+            order = np.argsort(labels.query_digest[own], kind="stable")
+            drawn[own[order[MAX_JUDGED:]]] = False
+    return drawn
 
 
 def posterior_mean(truth: Floats, chance: Floats, gold: tuple[int, int], k: int = 2) -> float:

@@ -7,46 +7,20 @@ digest: the same ones at every fit, on every machine, and more of them as the ca
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 from statistics import median
-from typing import Protocol, TypeVar
+
+import numpy as np
 
 from label_queue.config import QualityConfig
+from label_queue.quality.given import Bools, GivenLabels, LabelT
 from protocol.fits import Comparison
 
 EQUAL_PARTS = 1.5
 """Equal parts of the weight that one labeler may have, of as many parts as labelers are active."""
-
-
-class Given(Protocol):
-    """What says of a label whose it is, and on which query: a comparison, or a label event."""
-
-    @property
-    def query_id(self) -> str:
-        """The query."""
-        ...
-
-    @property
-    def labeler_id(self) -> str:
-        """Who gave it."""
-        ...
-
-
-LabelT = TypeVar("LabelT", bound=Given)
-
-
-def label_digest(label: Given) -> bytes:
-    """Return a digest that names a label by its query and labeler, never by sequence number."""
-    name = f"{label.query_id}:{label.labeler_id}"
-    return hashlib.blake2b(name.encode(), digest_size=16).digest()
-
-
-def query_digest(label: Given) -> bytes:
-    """Return a digest of a label's query, by which those of all who answered it are drawn."""
-    return hashlib.blake2b(label.query_id.encode(), digest_size=16).digest()
 
 
 def weight_shares(
@@ -64,7 +38,14 @@ def weight_shares(
 def capped(
     labels: Sequence[LabelT], reliability: Mapping[str, float], config: QualityConfig
 ) -> tuple[LabelT, ...]:
-    """Return the labels of a training set that enter a fit, in their order.
+    """Return the labels of a training set that enter a fit, in their order; see `kept_by_cap`."""
+    return tuple(compress(labels, kept_by_cap(GivenLabels.of(labels), reliability, config)))
+
+
+def kept_by_cap(
+    labels: GivenLabels, reliability: Mapping[str, float], config: QualityConfig
+) -> Bools:
+    """Return [n], which labels of a training set enter a fit.
 
     Once `cap_from_labelers` are active nobody keeps more than `max_weight_share` of the weight, or
     half more than an equal part where that is more: at an equal part all would be cut down to the
@@ -72,22 +53,18 @@ def capped(
     half as many as the median of those who have: if a newcomer's few labels counted, or those of
     somebody who clicks at random, everybody's work would be cut down to theirs.
     """
-    counts = Counter(label.labeler_id for label in labels)
+    kept = np.ones(len(labels.labeler), dtype=np.bool_)
+    counts = labels.counts()
     active = _num_active(counts, reliability, config)
     if active < config.cap_from_labelers:
-        return tuple(labels)
+        return kept
     most = _kept_at_most(counts, reliability, _share(active, config))
-    # Only of those who lose some is a digest taken: with many labels that is most of the time.
-    digests: dict[str, list[bytes]] = {n: [] for n, count in counts.items() if count > most[n]}
-    for label in labels:
-        if label.labeler_id in digests:
-            digests[label.labeler_id].append(label_digest(label))
-    kept = {name: frozenset(sorted(own)[: most[name]]) for name, own in digests.items()}
-    return tuple(
-        each
-        for each in labels
-        if each.labeler_id not in kept or label_digest(each) in kept[each.labeler_id]
-    )
+    for name, count in counts.items():
+        if count > most[name]:
+            own = labels.by(name)
+            digests = labels.label_digest[own]
+            kept[own] = np.isin(digests, np.sort(digests)[: most[name]])
+    return kept
 
 
 def shares_of_counts(

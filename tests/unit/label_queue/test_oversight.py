@@ -17,7 +17,6 @@ from label_queue.schedule import LabelSchedule
 from protocol.errors import InvalidLabel, LabelConflict, UnknownTask
 from protocol.fits import Comparison, FitKind, FitRequest
 from protocol.labels import (
-    AnswerEvent,
     ComparisonQuery,
     Excluded,
     LabelChange,
@@ -197,9 +196,9 @@ async def test_a_warm_update_that_finds_nothing_to_learn_is_passed_over(
     kinds: list[str] = []
     chosen_by = retraining.choose
 
-    def capped_out(kind: FitKind, *args: Any, **options: Any) -> list[AnswerEvent]:
+    def capped_out(kind: FitKind, *args: Any, **options: Any) -> list[int]:
         kinds.append(kind)
-        chosen: list[AnswerEvent] = chosen_by(kind, *args, **options)
+        chosen: list[int] = chosen_by(kind, *args, **options)
         return [] if len(kinds) == 1 else chosen
 
     monkeypatch.setattr("label_queue.fitting.reward_fits.choose", capped_out)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,12 @@ from label_queue.fitting.weighing import WeighingThread
 from label_queue.fitting.weighing_process import Answer, Change, WeighingProcess
 from label_queue.fitting.weighing_worker import Judged, serve
 from label_queue.folds.dataset import as_comparisons
-from label_queue.ledger.records import Record
+from label_queue.folds.view import LedgerView
+from label_queue.ledger.records import Ledger, Record
 from label_queue.ledger.sql import SqlLedger
 from label_queue.quality import reliability
 from label_queue.quality.reliability import judged_by, reliabilities
 from protocol.errors import QueueClosed
-from protocol.labels import AnswerEvent, LabelEvent
 from tests.support.labels import make_event, make_query
 from tests.support.memory_ledger import MemoryLedger
 
@@ -37,12 +36,14 @@ def records() -> list[Record]:
     return [*QUERIES.values(), *events]
 
 
-def answers(events: Sequence[LabelEvent]) -> list[AnswerEvent]:
-    return [event for event in events if isinstance(event, AnswerEvent)]
+def all_labels(ledger: Ledger) -> tuple[LedgerView, list[int]]:
+    """A ledger, and the numbers of its labels."""
+    view = LedgerView.of(ledger)
+    return view, [event.seq for event in view.events]
 
 
 class Watched(MemoryLedger):
-    """A ledger that counts the records read from it by their names."""
+    """A ledger that counts the records read from it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,15 +53,18 @@ class Watched(MemoryLedger):
         self.num_found += len(keys)
         return super().find(kind, keys)
 
+    def at(self, kind: Any, places: Any) -> list[Any]:
+        self.num_found += len(places)
+        return super().at(kind, places)
+
 
 def test_the_worker_reads_what_has_come_and_nothing_else() -> None:
     ledger = Watched()
     ledger.write(records())
-    labels = answers(ledger.events())
-    judged, names = Judged(ledger), [label.event_id for label in labels]
-    judged.take(Change(come=names[:30]))
+    judged, seqs = Judged(ledger), all_labels(ledger)[1]
+    judged.take(Change(come=seqs[:30]))
     assert ledger.num_found == 60  # thirty labels, and their queries
-    judged.take(Change(come=names[30:33], gone=names[:2]))
+    judged.take(Change(come=seqs[30:33], gone=seqs[:2]))
     assert ledger.num_found == 66
     assert set(judged.weights(GOLD)) == set(PEOPLE)
     assert ledger.num_found == 66
@@ -69,34 +73,34 @@ def test_the_worker_reads_what_has_come_and_nothing_else() -> None:
 async def test_a_question_is_answered_as_this_process_would() -> None:
     ledger = MemoryLedger()
     ledger.write(records())
-    labels = answers(ledger.events())
+    view, seqs = all_labels(ledger)
     said = io.BytesIO()
     lines = [
-        Change(come=[label.event_id for label in labels]),
+        Change(come=seqs),
         Change(gold=GOLD),
-        Change(gone=[label.event_id for label in labels[:10]], gold=GOLD),
+        Change(gone=seqs[:10], gold=GOLD),
     ]
     serve(ledger, [msgspec.json.encode(line) for line in lines], said)
     found = [msgspec.json.decode(line, type=Answer) for line in said.getvalue().splitlines()]
     thread = WeighingThread()
     assert [each.weights for each in found] == [
-        await thread.weigh(QUERIES, labels, GOLD),
-        await thread.weigh(QUERIES, labels[10:], GOLD),
+        await thread.weigh(view, seqs, GOLD),
+        await thread.weigh(view, seqs[10:], GOLD),
     ]
 
 
 async def test_one_that_is_lost_is_started_anew(tmp_path: Path) -> None:
     ledger = SqlLedger.open(tmp_path / "ledger.sqlite", "run-1")
     ledger.write(records())
-    labels = answers(ledger.events())
-    wanted = await WeighingThread().weigh(QUERIES, labels, GOLD)
+    view, seqs = all_labels(ledger)
+    wanted = await WeighingThread().weigh(view, seqs, GOLD)
     process = WeighingProcess(tmp_path / "ledger.sqlite")
-    assert await process.weigh(QUERIES, labels, GOLD) == wanted
+    assert await process.weigh(view, seqs, GOLD) == wanted
     first = process._worker
     assert first is not None
     first.kill()
     await first.wait()
-    assert await process.weigh(QUERIES, labels, GOLD) == wanted
+    assert await process.weigh(view, seqs, GOLD) == wanted
     assert process._worker is not first
     await process.close()
     await process.close()
@@ -106,14 +110,14 @@ async def test_one_that_is_lost_is_started_anew(tmp_path: Path) -> None:
 async def test_one_that_hangs_is_not_waited_for_for_ever(tmp_path: Path) -> None:
     ledger = SqlLedger.open(tmp_path / "ledger.sqlite", "run-1")
     ledger.write(records())
-    labels = answers(ledger.events())
+    view, seqs = all_labels(ledger)
     process = WeighingProcess(tmp_path / "ledger.sqlite")
-    await process.weigh(QUERIES, labels, GOLD)
+    await process.weigh(view, seqs, GOLD)
     assert process._worker is not None
     process._worker.send_signal(signal.SIGSTOP)
     process._patience_s = 0.05  # which no new process answers in either
-    wanted = await WeighingThread().weigh(QUERIES, labels[1:], GOLD)
-    assert await process.weigh(QUERIES, labels[1:], GOLD) == wanted
+    wanted = await WeighingThread().weigh(view, seqs[1:], GOLD)
+    assert await process.weigh(view, seqs[1:], GOLD) == wanted
     assert process._worker is None
     ledger.close()
 
@@ -129,7 +133,7 @@ async def test_who_waits_while_it_is_closed_hears_so(tmp_path: Path) -> None:
 
     process._ask = closed  # type: ignore[method-assign, assignment]
     with pytest.raises(QueueClosed):
-        await process.weigh(QUERIES, answers(ledger.events()), GOLD)
+        await process.weigh(*all_labels(ledger), GOLD)
     assert process._worker is None
 
 
@@ -138,28 +142,27 @@ async def test_where_there_is_no_process_to_be_had_this_one_does_it(
 ) -> None:
     ledger = MemoryLedger()
     ledger.write(records())
-    labels = answers(ledger.events())
+    view, seqs = all_labels(ledger)
 
     async def refuse(*_: object, **__: object) -> None:
         raise OSError("no process to be had")
 
     monkeypatch.setattr("asyncio.create_subprocess_exec", refuse)
     process = WeighingProcess(tmp_path / "ledger.sqlite")
-    wanted = await WeighingThread().weigh(QUERIES, labels, GOLD)
-    assert await process.weigh(QUERIES, labels, GOLD) == wanted
+    wanted = await WeighingThread().weigh(view, seqs, GOLD)
+    assert await process.weigh(view, seqs, GOLD) == wanted
 
 
 def test_only_what_changed_is_told(tmp_path: Path) -> None:
     ledger = MemoryLedger()
     ledger.write(records())
-    labels = answers(ledger.events())
+    seqs = all_labels(ledger)[1]
     process = WeighingProcess(tmp_path / "ledger.sqlite")
-    [first] = process._changes(labels[:30])
-    assert (len(first.come), first.gone) == (30, [])
-    gone, come = process._changes(labels[2:31])
-    assert gone.gone == [label.event_id for label in labels[:2]]
-    assert come.come == [labels[30].event_id]
-    assert list(process._changes(labels[2:31])) == []
+    [first] = process._changes(set(seqs[:30]))
+    assert (first.come, first.gone) == (seqs[:30], [])
+    gone, come = process._changes(set(seqs[2:31]))
+    assert (gone.gone, come.come) == (seqs[:2], [seqs[30]])
+    assert list(process._changes(set(seqs[2:31]))) == []
 
 
 # --- by which labels ------------------------------------------------------------------------------
