@@ -6,13 +6,13 @@ Ledgers are made: 50 labelers, K = 4 responses of 75 tokens, a reward version ev
 which 20 are refits, a policy version with each. Each size is measured in a process of its
 own, on the label queue and SQLite themselves, without HTTP: what Serve adds is the same at any
 size (`label_intake`). "Longest block" is the longest time that the queue's event loop ran nothing
-else, while fifty labelers label, the owner's page asks, and the reward learns from each sixteen
-labels by an update, of which "fits" tells how many there were; "of CPU" is the most CPU time that
-the loop's thread took meanwhile, which other work on the machine does not lengthen. It is watched from the second update on: whoever weighs
-labelers has read by then what they are judged by. "Start" is the
-CPU time of one that folds the whole ledger, and "with a snapshot" that of one that goes on from the
-folds as a process of its own wrote them down before; the rest is of a queue that was started so.
-As many labels are asked for as in a run: l(n) follows those that came.
+else, while fifty labelers label, the owner's page asks, and the reward learns by one update after
+another, of which "fits" tells how many there were; "of CPU" is the most CPU time that the loop's
+thread took meanwhile, which other work on the machine does not lengthen. All that is watched from
+the second update on: whoever weighs labelers has read by then what they are judged by. "Start" is
+the CPU time of one that folds the whole ledger, and "with a snapshot" that of one that goes on from
+the folds as a process of its own wrote them down before; the rest is of a queue that was started
+so. As many labels are asked for as in a run: l(n) follows those that came.
 
     python -m benchmarks.label_scale --starts --labels 100000 1000000
 
@@ -60,7 +60,7 @@ from protocol.fits import RewardVersion
 from tests.support.labels import make_drafts
 from tests.support.messages import make_policy
 
-LABELLED = 1_000
+LABELLED = 4_000
 """Labels given while latencies are measured."""
 EPISODES = 10**9
 STEP_S = 0.02
@@ -213,7 +213,7 @@ async def measure(path: Path, num_labels: int, snapshot: Path) -> None:
     # Who weighs labelers reads what they are judged by at the first update, and after it the news.
     await asyncio.gather(*(label(queue, name, 1, [], []) for name in LABELERS))
     while queue.state.reward_version == served:
-        await asyncio.sleep(STEP_S)
+        await queue.state.change.wait(None)
     served = queue.state.reward_version
     beside.append(asyncio.create_task(block.watch()))
     await asyncio.gather(
