@@ -108,6 +108,7 @@ class LabelQueue:
         self._lookup = Lookup(ledger)
         state = LabelState(config, schedule, clock, settle=settle, lookup=self._lookup)
         folded = load(state, ledger, snapshot, config.quality)
+        state.go_live()
         moment = AskMoment(now=clock(), labels=state.history.num_submitted)
         for record in ledger.write(new_templates(config, state.board.queries, run_id, moment)):
             state.apply(record)

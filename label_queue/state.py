@@ -58,7 +58,7 @@ ACTIVE_S = 300.0
 class LabelState:
     """Everything the ledger says, ready to be asked; the same after a restart.
 
-    Only the leases' renewals and the moving figures are lost in a crash.
+    Only renewals of leases, which of them were let go, and the moving figures are lost in a crash.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class LabelState:
         memory; None: all are.
         """
         self._settle = settle
+        self._is_live = False
         self._num_applied = 0
         self.board = QueryBoard(
             initial=schedule.initial,
@@ -182,9 +183,17 @@ class LabelState:
         recent = self.history.newest_submits(RECENT)
         self.board.queries.hold(each.query_id for each in recent)
         self.board.assignments.hold(each.assignment_id for each in recent)
+        self._settle()
+
+    def go_live(self) -> None:
+        """Take in records as they are made from here on, and free what nobody is to answer.
+
+        Those who are given no tasks hold none. It is no part of the folds: whether a task was given
+        before or after its labeler was excluded, the ledger's streams do not say.
+        """
+        self._is_live = True
         for name, _ in self.history.standings.items():
             self._let_go(name)
-        self._settle()
 
     def folds(self) -> dict[str, object]:
         """Return, by name, the folds over queries, assignments and label events.
@@ -320,7 +329,7 @@ class LabelState:
         if isinstance(event, Appointed) and self.history.standings[event.labeler_id].is_judge:
             self.board.appoint(event.labeler_id)
         self.board.apply(event)
-        if not isinstance(event, GoldEvent):
+        if self._is_live and not isinstance(event, GoldEvent):
             self._let_go(event.labeler_id)
         self.tallies.apply(event)
         self.gold.apply(event)

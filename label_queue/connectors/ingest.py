@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, field
 
 from label_queue.config import IntakeConfig
 from label_queue.connector_config import ConnectorSection
+from label_queue.connectors.known_answers import KnownAnswers
 from label_queue.connectors.port import Annotation, Deletion, OutsideTask, Sweep, Unreadable
 from label_queue.connectors.rows import writable
 from label_queue.connectors.translation import (
@@ -121,11 +122,7 @@ class OutsideLabels:
         self._clock = clock
         self._new_id = new_id
         self._turn = asyncio.Lock()
-        self._num_events = 0
-        self._label_of: dict[str, dict[str, str]] = {name: {} for name in self._connectors}
-        """The label_id that an answer spoke for last, by connector and by external id."""
-        self._labels_of: dict[str, dict[str, set[str]]] = {name: {} for name in self._connectors}
-        """The label_ids that a connector's answers spoke for, by connector and by query."""
+        self._known = KnownAnswers(state.history, self._connectors)
         self._refused: set[tuple[str, str, str]] = set()
         self.totals = {name: IngestCounts() for name in self._connectors}
         """Counts since the start, by connector."""
@@ -145,7 +142,7 @@ class OutsideLabels:
         Raises ResourceError when the disk refuses; then nothing was written, the offset neither.
         """
         async with self._turn:
-            self._catch_up()
+            await self._known.catch_up()
             batch = _Batch(self._connectors[connector])
             if sweep.is_complete or sweep.whole:
                 self._reconcile(sweep, batch)
@@ -159,16 +156,6 @@ class OutsideLabels:
                 await self._commits.write(batch.records)
             self.totals[connector].add(batch.counts)
             return batch.counts
-
-    def _catch_up(self) -> None:
-        """Fold in what the ledger gained since the last call, by whomever."""
-        history = self._state.history
-        for event in history.events[self._num_events :]:
-            if isinstance(event, LabelChange) and event.source.system in self._label_of:
-                system = event.source.system
-                self._label_of[system][event.source.external_id] = event.label_id
-                self._labels_of[system].setdefault(event.query_id, set()).add(event.label_id)
-        self._num_events = len(history.events)
 
     def _follow(self, sweep: Sweep, batch: _Batch) -> None:
         """Take changes one after the other; rules 1 to 4."""
@@ -191,7 +178,7 @@ class OutsideLabels:
             self._append(annotation, latest, event_id, batch)
 
     def _delete(self, deletion: Deletion, batch: _Batch) -> None:
-        known = self._label_of[batch.name].get(deletion.external_id)
+        known = self._known.label_of(batch.name, deletion.external_id)
         label_id = batch.label_of.get(deletion.external_id, known)
         latest = None if label_id is None else self._latest_of(label_id, batch)
         if latest is None or isinstance(latest, Retracted):
@@ -222,7 +209,7 @@ class OutsideLabels:
 
     def _labels_read(self, sweep: Sweep, batch: _Batch) -> set[str]:
         """Return the labels whose answers would be in a sweep if they were in the tool."""
-        labels_of = self._labels_of[batch.name]
+        labels_of = self._known.labels_of(batch.name)
         queries = labels_of if sweep.is_complete else sweep.whole
         return {label_id for query_id in queries for label_id in labels_of.get(query_id, ())}
 
@@ -259,7 +246,7 @@ class OutsideLabels:
         try:
             known_query = self._state.board.queries.get(annotation.query_id)
             query = find_query(annotation, known_query)
-            leased = self._assignment(annotation, batch)
+            leased = self._leased(annotation, batch)
             assignment = leased or as_assignment(
                 batch.connector,
                 annotation.user,
@@ -331,16 +318,21 @@ class OutsideLabels:
     def _is_known(self, event_id: str, batch: _Batch) -> bool:
         return event_id in batch.event_ids or self._state.history.has(event_id)
 
-    def _assignment(self, annotation: Annotation, batch: _Batch) -> Assignment | None:
+    def _leased(self, annotation: Annotation, batch: _Batch) -> Assignment | None:
+        """Return the assignment that an answer is to, or None where its labeler has none."""
         key = labeler_of(batch.connector, annotation.user), annotation.query_id
-        return self._state.board.assignment_of(*key) or batch.assignments.get(key)
+        name = self._state.board.assignment_of(*key)
+        return batch.assignments.get(key) if name is None else self._state.board.assignments[name]
 
     def _latest(self, annotation: Annotation, batch: _Batch) -> LabelChange | None:
-        assignment = self._assignment(annotation, batch)
-        return None if assignment is None else self._latest_of(assignment.assignment_id, batch)
+        key = labeler_of(batch.connector, annotation.user), annotation.query_id
+        label_id = self._state.board.assignment_of(*key)
+        if label_id is None and key in batch.assignments:
+            label_id = batch.assignments[key].assignment_id
+        return None if label_id is None else self._latest_of(label_id, batch)
 
     def _latest_of(self, label_id: str, batch: _Batch) -> LabelChange | None:
-        return batch.latest.get(label_id) or self._state.history.latest(label_id)
+        return batch.latest.get(label_id) or self._known.latest(label_id)
 
 
 def _age(annotation: Annotation) -> tuple[str, str, str]:

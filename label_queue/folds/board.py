@@ -133,10 +133,10 @@ class QueryBoard:
         self._open[query.query_id] = entry
         self.open_slots += query.num_wanted
 
-    def assignment_of(self, labeler_id: str, query_id: str) -> Assignment | None:
-        """Return somebody's first assignment of a query, or None."""
+    def assignment_of(self, labeler_id: str, query_id: str) -> str | None:
+        """Return the id of somebody's first assignment of a query, or None; nothing is read."""
         number = self.given.number(labeler_id, query_id)
-        return None if number is None else self.assignments[self.assignments.names[number]]
+        return None if number is None else self.assignments.names[number]
 
     def add_assignment(self, assignment: Assignment) -> None:
         """Note who has a query on lease. One already known changes nothing."""

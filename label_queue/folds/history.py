@@ -26,6 +26,7 @@ from protocol.labels import ComparisonQuery, LabelChange, LabelEvent, Retracted,
     "_seqs",
     "_submits",
     "_submits_of",
+    "_seqs_of",
 )
 class LabelHistory(TrainingLabels):
     """All label events by `seq`, and the counts the schedule and the coverage figure need.
@@ -57,10 +58,13 @@ class LabelHistory(TrainingLabels):
         self._sizes = array("i", [0])
         """How many labels the training set had after each event, by sequence number."""
         self._seqs = NameIndex()
-        """Sequence numbers by event id."""
+        """Sequence numbers by event id: which events took effect."""
         self._submits = array("i")
         """The numbers of the first answers; below, of each labeler's."""
         self._submits_of: dict[str, array[int]] = defaultdict(_no_seqs)
+
+        self._seqs_of: dict[str, array[int]] = defaultdict(_no_seqs)
+        """The numbers of what came from each system."""
 
     @property
     def last_seq(self) -> int:
@@ -104,10 +108,9 @@ class LabelHistory(TrainingLabels):
             name for name, own in self._submits_of.items() if time < received_at[own[-1]] <= now
         }
 
-    def find(self, event_id: str) -> LabelEvent | None:
-        """Return the event of that id, if it took effect."""
-        seq = self._seqs.get(event_id)
-        return None if seq is None else self.events.of(seq)
+    def seqs_of(self, system: str) -> array[int]:
+        """Return the numbers of the events that came from a system, rising. Not to be changed."""
+        return self._seqs_of.get(system, _no_seqs())
 
     def has(self, event_id: str) -> bool:
         """Say whether the event of that id took effect, without reading it."""
@@ -131,6 +134,7 @@ class LabelHistory(TrainingLabels):
         if isinstance(event, Submitted):
             self._submits.append(event.seq)
             self._submits_of[event.labeler_id].append(event.seq)
+        self._seqs_of[event.source.system].append(event.seq)
         self.num_retracted += isinstance(event, Retracted)
         row = self.take(event)
         if isinstance(event, Submitted):

@@ -27,6 +27,7 @@ from tests.support.labels import (
     make_event,
     make_exclusion,
     make_query,
+    make_reinstatement,
 )
 from tests.support.ledger_stores import LedgerStore
 from tests.support.snapshots import CONFIG, SCHEDULE, assert_passed_over, folded, labelled, order
@@ -59,6 +60,20 @@ def test_judges_and_what_they_hold_are_in_it(
     assert state.judges == {"dot"}
     assert [each.query_id for each, _ in state.board.leased_by("dot", 1_100.0)] == ["q21"]
     assert state.board.pick("dot", 1_100.0) is None
+    assert held_by(state) == held_by(folded(ledger, None)[0])
+
+
+def test_a_task_of_somebody_excluded_and_taken_in_again_is_theirs_either_way(
+    ledger_store: LedgerStore, ledger: SqlLedger, path: Path
+) -> None:
+    """What is read first, the task or the exclusion, depends on how far the snapshot goes."""
+    asked, other = make_query(20, num_wanted=2), make_query(21)
+    ledger.write([asked, make_assignment(asked, "dot", lease_until=2_000.0)])
+    ledger.write([make_exclusion("dot", from_seq=0), make_reinstatement("dot")])
+    fill(order(ledger_store.place, path))
+    ledger.write([other, make_assignment(other, "ann"), make_event(other)])
+    state = folded(ledger, path)[0]
+    assert [each.query_id for each, _ in state.board.leased_by("dot", 1_100.0)] == ["q20"]
     assert held_by(state) == held_by(folded(ledger, None)[0])
 
 
