@@ -163,10 +163,10 @@ class OnlineFold:
         for asked in new:
             self._go_on_to(asked.seq, events, view)
             if num_training := self._past.num_preferences:
-                version = self._trained_by(shown_version(asked.query))
+                version = self._trained_by(asked.version)
                 count = self._overlap.count(version, learned, self._past.trains)
                 self._shares.append(count / num_training)
-                self._made_at.append(asked.query.created_at)
+                self._made_at.append(asked.created_at)
                 self._covered.append(asked.place)
 
     def _trained_by(self, version: int) -> int:
@@ -182,29 +182,23 @@ class OnlineFold:
         first = min(view.rewards, key=lambda each: each.version, default=None)
         if first is None:
             return []
-        names = names_since(view.queries, self._num_queries)
-        # Of a ledger that somebody writes meanwhile, a query may be read whose event is not.
-        new = list(
-            takewhile(
-                lambda query: (query.ledger_seq or 0) <= view.last_seq,
-                each_of(view.queries, names),
-            )
-        )
-        numbered = list(enumerate(new, self._num_queries))
-        self._num_queries += len(new)
-        training = [(place, query) for place, query in numbered if query.purpose in TRAINING]
-        seqs = _seqs_before([query for _, query in training], view)
-        asked = [
-            _Asked(place=place, query=query, seq=seq)
-            for (place, query), seq in zip(training, seqs, strict=True)
-        ]
         since = -math.inf if first.announced_at is None else first.announced_at
-        counting = [
-            each
-            for each in asked
-            if each.seq >= first.ledger_seq and each.query.created_at >= since
-        ]
-        return sorted(counting, key=lambda each: (each.seq, each.query.created_at))
+        seq_before = _SeqBefore(view)
+        asked: list[_Asked] = []
+        for query in each_of(view.queries, names_since(view.queries, self._num_queries)):
+            # Of a ledger that somebody writes meanwhile, a query may be read whose event is not.
+            if (query.ledger_seq or 0) > view.last_seq:
+                break
+            if query.purpose in TRAINING and query.created_at >= since:
+                one = _Asked(
+                    place=self._num_queries,
+                    seq=seq_before(query),
+                    created_at=query.created_at,
+                    version=shown_version(query),
+                )
+                asked += [one] if one.seq >= first.ledger_seq else []
+            self._num_queries += 1
+        return sorted(asked, key=lambda each: (each.seq, each.created_at))
 
     def _go_on_to(self, seq: int, events: Iterator[LabelEvent], view: LedgerView) -> None:
         """Bring the training set of the past to the moment after an event, by the next of them."""
@@ -222,13 +216,15 @@ class OnlineFold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """A query that has a coverage."""
+    """A query that has a coverage, without its texts."""
 
     place: int
     """Which query it is, from 0."""
-    query: ComparisonQuery
     seq: int
     """The sequence number of the newest label event before it."""
+    created_at: float
+    version: int
+    """See `shown_version`."""
 
 
 @kept()
@@ -434,18 +430,20 @@ def newest_until(rising: Sequence[int], version: int) -> int:
     return rising[at - 1] if at else 0
 
 
-def _seqs_before(queries: Sequence[ComparisonQuery], view: LedgerView) -> list[int]:
-    """Return, for each query, the sequence number of the newest label event before it was made.
+class _SeqBefore:
+    """The sequence number of the newest label event before a query was made.
 
     A ledger that does not say is read by the clock, which may have been set back.
     """
-    if all(query.ledger_seq is not None for query in queries):
-        return [query.ledger_seq for query in queries if query.ledger_seq is not None]
-    received_at = view.columns.received_at[: view.last_seq + 1]
-    times = list(accumulate(received_at[1:], max))
 
-    def before(query: ComparisonQuery) -> int:
-        by_clock = bisect_right(times, query.created_at)
-        return by_clock if query.ledger_seq is None else query.ledger_seq
+    def __init__(self, view: LedgerView) -> None:
+        self._view = view
+        self._times: list[float] | None = None
 
-    return [before(query) for query in queries]
+    def __call__(self, query: ComparisonQuery) -> int:
+        if query.ledger_seq is not None:
+            return query.ledger_seq
+        if self._times is None:
+            received_at = self._view.columns.received_at[1 : self._view.last_seq + 1]
+            self._times = list(accumulate(received_at, max))
+        return bisect_right(self._times, query.created_at)

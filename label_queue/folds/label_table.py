@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,8 @@ ALL = np.iinfo(np.int64).max
 NOBODY = ""
 """The first labeler of a table: who gave what is no label."""
 _PREFERS, _TRAINS = 1, 2
+UNCHANGING = ("labeler", "label", "received_at", "label_digest", "query_digest")
+"""Columns of which no entry ever changes: a table shares them with those before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -184,6 +186,7 @@ class LabelColumns(EventColumns):
         self._newest, self._stands = array("i", [0]), array("i", [0])
         self._says = bytearray(1)
         self._label_digest, self._query_digest = array("Q", [0]), array("Q", [0])
+        self._copies = {name: _Copy() for name in UNCHANGING}
         self._reinstated_at: dict[str, int] = {}
 
     def take(self, event: LabelEvent, row: int, *, prefers: bool, is_training: bool) -> None:
@@ -232,19 +235,38 @@ class LabelColumns(EventColumns):
         found = [standing_of(name) for name in list(self._numbers)[1:]]
         return LabelTable(
             names=tuple(self._numbers),
-            labeler=np.array(self.labeler, dtype=np.int32),
-            label=np.array(self.label, dtype=np.int32),
-            received_at=np.array(self.received_at, dtype=np.float64),
+            labeler=self._copies["labeler"].of(self.labeler),
+            label=self._copies["label"].of(self.label),
+            received_at=self._copies["received_at"].of(self.received_at),
             stands=np.array(self._stands, dtype=np.int32),
             prefers=(says & _PREFERS) > 0,
             is_training=(says & _TRAINS) > 0,
-            label_digest=np.array(self._label_digest, dtype=np.uint64),
-            query_digest=np.array(self._query_digest, dtype=np.uint64),
+            label_digest=self._copies["label_digest"].of(self._label_digest),
+            query_digest=self._copies["query_digest"].of(self._query_digest),
             trains_until=_limits(each.trains_until for each in found),
             held_from=_limits(each.held_from for each in found),
             reinstated_at=dict(self._reinstated_at),
             judges=frozenset(judges),
         )
+
+
+class _Copy:
+    """A column to which only ever something is added, as NumPy has it: what is new is copied."""
+
+    def __init__(self) -> None:
+        self._held: NDArray[Any] | None = None
+        self._count = 0
+
+    def of(self, column: array[Any]) -> NDArray[Any]:
+        """Return the column as it is now. What is returned does not change."""
+        count = len(column)
+        if self._held is None or count > len(self._held):
+            grown = np.empty(2 * count, dtype=column.typecode)
+            grown[: self._count] = () if self._held is None else self._held[: self._count]
+            self._held = grown
+        self._held[self._count : count] = column[self._count :]
+        self._count = count
+        return self._held[:count]
 
 
 def _limits(until: Iterable[int | None]) -> Ints:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -46,15 +43,14 @@ def load(
         through: Places up to which it is taken in; None: all is.
     """
     places = NOWHERE
-    with _without_collecting():
-        if path is not None:
-            try:
-                places = restore(state, ledger, path, quality)
-            except Unusable as error:
-                logger_of("label_queue").info(
-                    "the ledger is folded anew", snapshot=str(path), why=str(error)
-                )
-        state.load(ledger, by_stream(places), None if through is None else by_stream(through))
+    if path is not None:
+        try:
+            places = restore(state, ledger, path, quality)
+        except Unusable as error:
+            logger_of("label_queue").info(
+                "the ledger is folded anew", snapshot=str(path), why=str(error)
+            )
+    state.load(ledger, by_stream(places), None if through is None else by_stream(through))
     return places
 
 
@@ -104,15 +100,3 @@ def places_of(state: LabelState) -> Places:
         assignments=len(state.board.assignments),
         label_events=state.history.last_seq,
     )
-
-
-@contextmanager
-def _without_collecting() -> Iterator[None]:
-    """Look for no garbage meanwhile: what is made stays, and to look through it takes as long."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

@@ -10,8 +10,9 @@ from label_queue.figures.known_order import known_pairs
 from label_queue.kept import KEPT
 from label_queue.state import LabelState
 
-NOT_COMPARED = ("_overlap", "_num_queries_seen")
-"""Of the folds' kept attributes: whose content depends on when somebody looked."""
+NOT_COMPARED = ("_overlap", "_num_queries_seen", "_leases")
+"""Of the folds' kept attributes: whose content depends on when somebody looked; leases are compared
+without those who have none."""
 NOW = 1e9
 """Later than any lease."""
 

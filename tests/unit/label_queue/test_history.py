@@ -7,6 +7,7 @@ from dataclasses import replace
 from label_queue.config import DEFAULT_QUALITY
 from label_queue.folds.dataset import build_dataset
 from label_queue.folds.history import LabelHistory
+from label_queue.folds.label_table import LabelTable
 from protocol.fits import DatasetRules
 from protocol.labels import LabelEvent
 from tests.support.labels import (
@@ -133,3 +134,18 @@ def test_answers_by_labeler() -> None:
     told.add(make_event(QUERIES["q1"]))
     assert [event.query_id for event in told.history.submits_of("ann")] == ["q0", "q1"]
     assert list(told.history.submits_of("cid")) == []
+
+
+def test_a_table_stays_as_it_was_while_labels_come() -> None:
+    told, then = Told(), list[LabelTable]()
+    for number in range(40):
+        told.add(make_event(QUERIES[f"q{number % 3}"], f"labeler {number}"))
+        then.append(told.history.table())
+    told.add(make_retraction(QUERIES["q0"], "labeler 0", revision=1))
+    newest = told.history.table()
+    for count, table in enumerate(then, start=1):
+        assert len(table.label) == len(table.label_digest) == count + 1
+        assert table.label.tolist() == newest.label[: count + 1].tolist() == [*range(count + 1)]
+        assert table.label_digest.tolist() == newest.label_digest[: count + 1].tolist()
+        assert table.stands.tolist() == [*range(count + 1)]
+    assert newest.stands[1] == 0
