@@ -205,9 +205,8 @@ class LabelFigures:
     def _rates(self, recent: Sequence[Submitted], now: float) -> dict[str, float]:
         queries = self._board.queries
         waits = [each.received_at - queries[each.query_id].created_at for each in recent]
-        last_minute = self._history.received_since(now - 60.0, now)
         return {
-            "labels/rate_per_min": sum(self._is_asked(each.query_id) for each in last_minute),
+            "labels/rate_per_min": self._history.num_asked_since(now - 60.0, now),
             "labels/latency_p50": percentile(waits, 0.50),
             "labels/latency_p95": percentile(waits, 0.95),
             **self._shares(recent),

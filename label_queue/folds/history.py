@@ -62,7 +62,6 @@ class LabelHistory(TrainingLabels):
         self._submits = array("i")
         """The numbers of the first answers; below, of each labeler's."""
         self._submits_of: dict[str, array[int]] = defaultdict(_no_seqs)
-
         self._seqs_of: dict[str, array[int]] = defaultdict(_no_seqs)
         """The numbers of what came from each system."""
 
@@ -92,12 +91,12 @@ class LabelHistory(TrainingLabels):
         """Return the first answers of some numbers, in their order."""
         return cast(list[Submitted], list(self.events.each(seqs)))
 
-    def received_since(self, time: float, now: float) -> list[Submitted]:
-        """Return the first answers received after `time` and up to `now`, newest first."""
-        return self.first_answers(self._received(self._submits, time, now))
+    def num_asked_since(self, time: float, now: float) -> int:
+        """Return how many first answers to the schedule's queries came in that time."""
+        return sum(map(self.columns.is_asked, self._received(self._submits, time, now)))
 
     def num_received_since(self, time: float, now: float, labeler_id: str | None = None) -> int:
-        """Return how many those are: of all, or of one labeler."""
+        """Return how many came after `time` and up to `now`: of all, or of one labeler."""
         seqs = self._submits if labeler_id is None else self._submits_of.get(labeler_id, ())
         return sum(1 for _ in self._received(seqs, time, now))
 
@@ -144,6 +143,7 @@ class LabelHistory(TrainingLabels):
             row,
             prefers=states_preference(event),
             is_training=self.may_train(row),
+            is_asked=self.is_asked(event),
         )
         self._sizes.extend([self._sizes[-1]] * (event.seq - len(self._sizes)))
         self._sizes.append(self.num_preferences)

@@ -38,7 +38,7 @@ ALL = np.iinfo(np.int64).max
 """Above every sequence number: where somebody's labels train, whichever."""
 NOBODY = ""
 """The first labeler of a table: who gave what is no label."""
-_PREFERS, _TRAINS = 1, 2
+_PREFERS, _TRAINS, _ASKED = 1, 2, 4
 UNCHANGING = ("labeler", "label", "received_at", "label_digest", "query_digest")
 """Columns of which no entry ever changes: a table shares them with those before it."""
 
@@ -189,7 +189,9 @@ class LabelColumns(EventColumns):
         self._copies = {name: _Copy() for name in UNCHANGING}
         self._reinstated_at: dict[str, int] = {}
 
-    def take(self, event: LabelEvent, row: int, *, prefers: bool, is_training: bool) -> None:
+    def take(
+        self, event: LabelEvent, row: int, *, prefers: bool, is_training: bool, is_asked: bool
+    ) -> None:
         """Take the next event.
 
         Args:
@@ -197,6 +199,7 @@ class LabelColumns(EventColumns):
             row: The row of its label; 0 where it is of none.
             prefers: Whether it states a preference.
             is_training: Whether that is one to train on.
+            is_asked: Whether its query is of the schedule, no gold and no repeat.
         """
         self.note(event, row)
         while len(self._says) <= event.seq:
@@ -210,7 +213,7 @@ class LabelColumns(EventColumns):
                 self._query_digest[row] = query_digest(event)
             self._newest[row] = event.seq
             self._stands[row] = event.seq if isinstance(event, AnswerEvent) else 0
-            self._says[row] = _PREFERS * prefers + _TRAINS * is_training
+            self._says[row] = _PREFERS * prefers + _TRAINS * is_training + _ASKED * is_asked
         elif isinstance(event, Reinstated):
             self._reinstated_at[event.labeler_id] = event.seq
 
@@ -221,6 +224,10 @@ class LabelColumns(EventColumns):
     def prefers(self, row: int) -> bool:
         """Say whether a label, as it stands, states a preference."""
         return bool(self._says[row] & _PREFERS)
+
+    def is_asked(self, row: int) -> bool:
+        """Say whether a label is on a query of the schedule, no gold and no repeat."""
+        return bool(self._says[row] & _ASKED)
 
     def table(
         self, standing_of: Callable[[str], Standing], judges: Iterable[str] = ()

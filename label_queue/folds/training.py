@@ -89,9 +89,7 @@ class TrainingLabels:
         row = self._row(event)
         held_before = self._is_held(row)
         if isinstance(event, LabelChange):
-            prefers = (
-                states_preference(event) and purpose_of(self._queries, event.query_id) in TRAINING
-            )
+            prefers = states_preference(event) and self.is_asked(event)
             self._labeler[row] = self._people.setdefault(event.labeler_id, len(self._people) + 1)
             self._preferred_at[row] = event.seq if prefers else 0
             if not prefers:
@@ -99,6 +97,12 @@ class TrainingLabels:
         if not isinstance(event, GoldEvent):
             self._settle(event.labeler_id, row, held_before=held_before)
         return row
+
+    def is_asked(self, event: LabelEvent) -> bool:
+        """Say whether an event is of a label on a query of the schedule: no gold, no repeat."""
+        return (
+            isinstance(event, LabelChange) and purpose_of(self._queries, event.query_id) in TRAINING
+        )
 
     def _row(self, event: LabelEvent) -> int:
         """Return the row of an event's label, making room for it; `NO_LABEL` where it has none."""
