@@ -21,7 +21,8 @@ class Lookup:
         """Read a ledger that somebody else writes to."""
         self._ledger = ledger
         self._idle: list[Ledger] = []
-        self._making = threading.Lock()
+        self._times_closed = 0
+        self._idling = threading.Lock()
 
     def find(self, kind: Any, keys: Sequence[str]) -> Mapping[str, Any]:
         """Return a stream's records by their keys. Raises ResourceError where they cannot be read.
@@ -39,7 +40,8 @@ class Lookup:
         return found
 
     def _ask(self, question: Callable[[Ledger], Any]) -> Any:
-        with self._making:
+        with self._idling:
+            times_closed = self._times_closed
             reader = self._idle.pop() if self._idle else self._ledger.beside()
         try:
             try:
@@ -47,12 +49,20 @@ class Lookup:
             except ResourceError:
                 return question(reader)
         finally:
-            self._idle.append(reader)
+            with self._idling:
+                is_open = times_closed == self._times_closed
+                self._idle += [reader] if is_open else []
+            if not is_open:
+                self._let_go(reader)
 
     def close(self) -> None:
         """Let go of the connections; a question makes another. Idempotent."""
-        with self._making:
+        with self._idling:
             readers, self._idle = self._idle, []
+            self._times_closed += 1
         for reader in readers:
-            if reader is not self._ledger:
-                reader.close()
+            self._let_go(reader)
+
+    def _let_go(self, reader: Ledger) -> None:
+        if reader is not self._ledger:
+            reader.close()

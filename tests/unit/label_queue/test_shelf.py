@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -163,3 +164,51 @@ async def test_a_start_holds_the_newest_queries_and_an_answer_reads_none(
     await label(queue, 5)
     assert ledger.finds == []
     await queue.close()
+
+
+class Beside(MemoryLedger):
+    """A ledger that is read over connections of their own, of which it knows which are open."""
+
+    def __init__(self, of: Beside | None = None) -> None:
+        super().__init__()
+        self.readers: list[Beside] = []
+        self.is_open = True
+        self.is_read = threading.Event()
+        self.goes_on = threading.Event()
+        self._of = of or self
+
+    def beside(self) -> Beside:
+        self.readers.append(Beside(self))
+        return self.readers[-1]
+
+    def find(self, kind: object, keys: object) -> dict[str, object]:
+        assert self.is_open
+        self._of.is_read.set()
+        self._of.goes_on.wait()
+        return {}
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+def test_nobody_waits_for_anothers_question_and_no_connection_outlives_the_close() -> None:
+    ledger = Beside()
+    lookup = Lookup(ledger)
+    slow = threading.Thread(target=lookup.find, args=(ComparisonQuery, ["q1"]))
+    slow.start()
+    assert ledger.is_read.wait(10.0)
+    asked = threading.Thread(target=lookup.at, args=(ComparisonQuery, []))
+    asked.start()
+    asked.join(10.0)
+    assert not asked.is_alive()
+    assert [each.is_open for each in ledger.readers] == [True, True]
+    lookup.close()
+    assert [each.is_open for each in ledger.readers] == [True, False]
+    ledger.goes_on.set()
+    slow.join()
+    assert [each.is_open for each in ledger.readers] == [False, False]
+    lookup.at(ComparisonQuery, [])
+    lookup.at(ComparisonQuery, [])
+    assert len(ledger.readers) == 3
+    lookup.close()
+    assert not any(each.is_open for each in ledger.readers)
