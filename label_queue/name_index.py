@@ -19,7 +19,7 @@ from label_queue.kept import kept
 
 DIGEST_BYTES = 16
 NUM_BUCKETS = 1_024
-"""Of a million names a thousand are gone through at a question, which takes two microseconds."""
+"""A question goes through one of them: of a million names a thousand, in two microseconds."""
 
 
 @kept("_digests", "_numbers")
