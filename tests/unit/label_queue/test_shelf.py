@@ -151,13 +151,17 @@ async def test_a_start_holds_the_newest_queries_and_an_answer_reads_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("label_queue.shelf.MOST_HELD", 600)
+    monkeypatch.setattr("label_queue.folds.event_log.MOST_HELD", 550)
     ledger, config = Watched(), make_config(total=4_000, initial=1_250)
     for number in range(1_200):
         query = make_query(number)
         ledger.write([query, make_assignment(query), make_event(query)])
     queue = started(ledger, config)
     queue.take_in((), ())
-    assert queue.state.board.queries.num_held == 600
+    board, events = queue.state.board, queue.state.history.events
+    assert board.queries.num_held == board.assignments.num_held == 600
+    assert (len(events), len(board.assignments)) == (1_200, 1_200)
+    assert 550 <= events.num_held <= 1_100
     # Each was at hand when what people said of it was taken in.
     assert ledger.finds == []
     await answer_orders(queue)
