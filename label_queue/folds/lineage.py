@@ -231,3 +231,12 @@ class Lines:
     @property
     def _newest(self) -> int:
         return self.versions[-1] if self.versions else 0
+
+
+def newest_until(rising: Sequence[int], version: int) -> int:
+    """Return the newest of some versions up to one; 0 where there is none.
+
+    Where a crash kept a version out of the ledger, the one known before it stands for it.
+    """
+    at = bisect_right(rising, version)
+    return rising[at - 1] if at else 0

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from label_queue.figures.online import Online, newest_until, shown_version
+from label_queue.figures.online import Online, shown_version
+from label_queue.folds.lineage import newest_until
 from label_queue.folds.view import LearnedLabels
 from label_queue.oversight.trace import Trace
 from label_queue.schedule import LabelSchedule
