@@ -25,8 +25,7 @@ from label_queue.folds.lineage import left_behind
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.percentile import percentile
 from label_queue.quality.gold import gold_accuracy
-from label_queue.quality.preference import TRAINING, stated_best
-from label_queue.quality.purposes import purpose_of
+from label_queue.quality.preference import stated_best
 from protocol.labels import AnswerEvent, Submitted
 
 RECENT = 500
@@ -136,16 +135,10 @@ class LabelFigures:
             "labelers/active": num_active,
         }
         recent = history.newest_submits(RECENT)
-        if asked := [event for event in recent if self._is_asked(event.query_id)]:
+        # Gold and repeats are about labelers' quality: rates are of the schedule's queries alone.
+        if asked := [event for event in recent if history.columns.is_asked(event.seq)]:
             row |= self._rates(asked, now)
         return _defined(row | self._quality())
-
-    def _is_asked(self, query_id: str) -> bool:
-        """Say whether a query is of the schedule: gold and repeats are asked of labelers' quality.
-
-        They are left out of all rates and latencies, which are about the schedule's.
-        """
-        return purpose_of(self._board.queries, query_id) in TRAINING
 
     def _quality(self) -> dict[str, float]:
         standings = self._history.standings.items()

@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from label_queue.folds.given import GivenTasks
+from label_queue.folds.given_tasks import GivenTasks
 from label_queue.folds.judged import JudgedQueries
 from label_queue.folds.open_query import Lease, OpenQuery
 from label_queue.folds.shared_tokens import share_tokens, sharing

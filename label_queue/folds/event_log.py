@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Generic, TypeVar, cast, overload
@@ -56,7 +55,7 @@ class EventLog(Sequence[LabelEvent]):
         """Bring those into memory that will be asked for soon."""
         since = max(0, self._count - self._most_held)
         if self.num_held < self._count - since:
-            self._newest = since, self[since:]
+            self._newest = since, list(self[since:])
 
     @property
     def num_held(self) -> int:
@@ -72,85 +71,57 @@ class EventLog(Sequence[LabelEvent]):
 
     def of(self, seq: int) -> LabelEvent:
         """Return the event of a number, where none is left out before it."""
-        return self[seq - 1]
+        [event] = self._some([seq])
+        return event
 
     def each(self, seqs: Iterable[int]) -> Iterator[LabelEvent]:
         """Yield the events of some numbers, in their order; those on disk are read together."""
         rest = iter(seqs)
         while some := list(islice(rest, READ_AT_ONCE)):
-            yield from self._some([seq - 1 for seq in some])
+            yield from self._some(some)
 
-    def up_to_now(self) -> EventsUpToNow:
+    def up_to_now(self) -> Picked[LabelEvent]:
         """Return what is here now, for another thread to go through. Copies nothing."""
-        return EventsUpToNow(self, self._count)
-
-    @overload
-    def __getitem__(self, place: int) -> LabelEvent: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[LabelEvent]: ...
-    def __getitem__(self, place: int | slice) -> LabelEvent | list[LabelEvent]:
-        """Return an event, or some, by place from 0. Raises IndexError."""
-        if isinstance(place, slice):
-            return list(self.each(each + 1 for each in range(*place.indices(self._count))))
-        [event] = self._some([range(self._count)[place]])
-        return event
-
-    def __iter__(self) -> Iterator[LabelEvent]:
-        """Yield the events by `seq`."""
-        return self.each(range(1, self._count + 1))
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return self._count
-
-    def _some(self, places: Sequence[int]) -> list[LabelEvent]:
-        before, held = self._newest
-        in_memory = range(before, before + len(held))
-        missing = sorted({place + 1 for place in places if place not in in_memory})
-        if not missing:
-            return [held[place - before] for place in places]
-        assert self._read is not None, "where nothing can be read all is held"
-        read = dict(zip(missing, self._read(missing), strict=True))
-        return [held[place - before] if place in in_memory else read[place + 1] for place in places]
-
-
-class EventsUpToNow(Sequence[LabelEvent]):
-    """What a log of label events held at one moment. No copy."""
-
-    def __init__(self, log: EventLog, count: int) -> None:
-        self._log = log
-        self._count = count
-
-    def each(self, seqs: Iterable[int]) -> Iterator[LabelEvent]:
-        """Yield the events of some numbers, in their order; see `EventLog.each`."""
-        return self._log.each(seqs)
+        return Picked(self, range(1, self._count + 1))
 
     @overload
     def __getitem__(self, place: int) -> LabelEvent: ...
     @overload
     def __getitem__(self, place: slice) -> Sequence[LabelEvent]: ...
     def __getitem__(self, place: int | slice) -> LabelEvent | Sequence[LabelEvent]:
-        """Return an event, or some, by place. Raises IndexError."""
-        if isinstance(place, slice):
-            return list(self.each(each + 1 for each in range(*place.indices(self._count))))
-        return self._log[range(self._count)[place]]
+        """Return an event, or some, by place from 0. Raises IndexError."""
+        return self.up_to_now()[place]
 
     def __iter__(self) -> Iterator[LabelEvent]:
         """Yield the events by `seq`."""
-        return self.each(range(1, self._count + 1))
+        return iter(self.up_to_now())
 
     def __len__(self) -> int:
-        """Return how many there were."""
+        """Return how many there are."""
         return self._count
+
+    def _some(self, seqs: Sequence[int]) -> list[LabelEvent]:
+        before, held = self._newest
+        in_memory = range(before + 1, before + 1 + len(held))
+        missing = sorted({seq for seq in seqs if seq not in in_memory})
+        read: dict[int, LabelEvent] = {}
+        if missing:
+            assert self._read is not None, "where nothing can be read all is held"
+            read = dict(zip(missing, self._read(missing), strict=True))
+        return [read[seq] if seq in read else held[seq - in_memory.start] for seq in seqs]
 
 
 class Picked(Sequence[E], Generic[E]):
     """Some events of a log, by their numbers: read when they are asked for. Not to be changed."""
 
-    def __init__(self, log: EventLog, seqs: array[int]) -> None:
+    def __init__(self, log: EventLog, seqs: Sequence[int]) -> None:
         """Take their numbers, rising; those that are added to them later are seen."""
         self._log = log
         self.seqs = seqs
+
+    def each(self, seqs: Iterable[int]) -> Iterator[LabelEvent]:
+        """Yield the events of some numbers of the log's; see `EventLog.each`."""
+        return self._log.each(seqs)
 
     @overload
     def __getitem__(self, place: int) -> E: ...

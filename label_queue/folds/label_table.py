@@ -20,6 +20,7 @@ from label_queue.quality.given import (
     Digests,
     GivenLabels,
     Ints,
+    counts_of,
     label_digest,
     query_digest,
 )
@@ -102,8 +103,7 @@ class LabelTable:
 
     def counts(self, labels: Bools) -> dict[str, int]:
         """Return how many of some labels, [S], each labeler gave; nobody who gave none."""
-        counts = np.bincount(self.labeler[labels], minlength=len(self.names)).tolist()
-        return {name: count for name, count in zip(self.names, counts, strict=True) if count}
+        return counts_of(self.names, self.labeler[labels])
 
     def labels_of(self, events: Bools) -> Bools:
         """Return [S], the labels that some events, [S], are of."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from label_queue.config import QualityConfig
 from label_queue.folds.dataset import TrainingFold, build_dataset, current_labels
-from label_queue.folds.event_log import EventLog, EventsUpToNow
+from label_queue.folds.event_log import EventLog, Picked
 from label_queue.folds.history import LabelHistory
 from label_queue.folds.label_table import EventColumns, LabelTable
 from label_queue.folds.lineage import Memories
@@ -77,7 +77,7 @@ class LedgerView:
 
     def read(self, seqs: Iterable[int]) -> Iterator[LabelEvent]:
         """Yield the events of some numbers, in their order; those on disk are read together."""
-        if isinstance(self.events, EventLog | EventsUpToNow):
+        if isinstance(self.events, EventLog | Picked):
             return self.events.each(seqs)
         return (self.events[seq - 1] for seq in seqs)
 

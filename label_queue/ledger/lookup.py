@@ -51,7 +51,8 @@ class Lookup:
         finally:
             with self._idling:
                 is_open = times_closed == self._times_closed
-                self._idle += [reader] if is_open else []
+                if is_open:
+                    self._idle.append(reader)
             if not is_open:
                 self._let_go(reader)
 

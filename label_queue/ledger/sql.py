@@ -159,19 +159,13 @@ class SqlLedger:
         if kind not in self._kinds:
             return {}
         with self._reading() as connection, connection.begin():
-            return dict(_under(connection, kind, list(keys)))
+            return dict(_under(connection, kind, list(keys), STREAMS[kind].key))
 
     def at(self, kind: Any, places: Sequence[int]) -> list[Any]:
         """Return a stream's records at some places; see `Ledger.at`."""
-        stream = STREAMS[kind]
-        order, body = stream.table.c[stream.order], stream.table.c.body
-        found: list[Any] = []
         with self._reading() as connection, connection.begin():
-            for start in range(0, len(places), KEYS_PER_SELECT):
-                chunk = places[start : start + KEYS_PER_SELECT]
-                chosen = select(body).where(order.in_(chunk)).order_by(order)
-                found += map(stream.adapter.validate_json, connection.scalars(chosen))
-        return found
+            found = dict(_under(connection, kind, places, STREAMS[kind].order))
+        return [found[place] for place in places]
 
     def beside(self) -> Self:
         """Return the same ledger once more, to read; see `Ledger.beside`, raises as `open`."""
@@ -339,23 +333,23 @@ def _stored(connection: Connection, records: Sequence[Record]) -> dict[tuple[Any
         if stream.key is None:
             continue
         keys = [getattr(each, stream.key) for each in records if stream_of(type(each)) is kind]
-        for key, record in _under(connection, kind, keys):
+        for key, record in _under(connection, kind, keys, stream.key):
             found[kind, key] = record
     return found
 
 
 def _under(
-    connection: Connection, kind: Any, keys: Sequence[object]
+    connection: Connection, kind: Any, values: Sequence[object], name: str | None
 ) -> Iterator[tuple[Any, Record]]:
-    """Yield what a stream has under some keys, each with its key."""
+    """Yield what a stream has under some values of a column of that name, each with its value."""
     stream = STREAMS[kind]
-    assert stream.key is not None, "only streams whose records have names are asked by name"
-    column = stream.table.c[stream.key]
-    for start in range(0, len(keys), KEYS_PER_SELECT):
-        chunk = keys[start : start + KEYS_PER_SELECT]
+    assert name is not None, "only streams whose records have names are asked by name"
+    column = stream.table.c[name]
+    for start in range(0, len(values), KEYS_PER_SELECT):
+        chunk = values[start : start + KEYS_PER_SELECT]
         chosen = select(column, stream.table.c.body).where(column.in_(chunk))
-        for key, body in connection.execute(chosen):
-            yield key, stream.adapter.validate_json(body)
+        for value, body in connection.execute(chosen):
+            yield value, stream.adapter.validate_json(body)
 
 
 def _place(

@@ -59,12 +59,17 @@ class GivenLabels:
 
     def counts(self) -> dict[str, int]:
         """Return how many labels each labeler gave; nobody who gave none."""
-        counts = np.bincount(self.labeler, minlength=len(self.names)).tolist()
-        return {name: count for name, count in zip(self.names, counts, strict=True) if count}
+        return counts_of(self.names, self.labeler)
 
     def by(self, labeler_id: str) -> Ints:
         """Return the places of somebody's labels, rising."""
         return np.flatnonzero(self.labeler == self.names.index(labeler_id))
+
+
+def counts_of(names: Sequence[str], places: NDArray[np.integer]) -> dict[str, int]:
+    """Return how often each of some names is meant by its place; nobody who is not."""
+    counts = np.bincount(places, minlength=len(names)).tolist()
+    return {name: count for name, count in zip(names, counts, strict=True) if count}
 
 
 def label_digest(label: Given) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from typing import Any
 
 from label_queue.ledger.records import Ledger
@@ -36,35 +35,18 @@ def newest_places(ledger: Ledger) -> Places:
 
 
 def digest_of(ledger: Ledger, places: Places) -> str:
-    """Return the digest of a ledger up to some places."""
-    hashed = Digest()
-    for stream in STREAMS:
-        for _ in hashed.rows(ledger, stream, places):
-            pass
-    return hashed.hexdigest()
+    """Return SHA-256 of a ledger up to some places, stream by stream and record by record.
 
-
-class Digest:
-    """SHA-256 of some streams, one after another, record by record."""
-
-    def __init__(self) -> None:
-        self._hashed = hashlib.sha256()
-
-    def rows(self, ledger: Ledger, stream: str, places: Places) -> Iterator[tuple[str, str]]:
-        """Yield key and text of a stream's records up to its place, and take them in.
-
-        Raises Unusable where there are not so many.
-        """
+    Raises Unusable where it has not so many records.
+    """
+    hashed = hashlib.sha256()
+    for stream, kind in STREAMS.items():
         wanted, count = getattr(places, stream), 0
-        self._hashed.update(f"{stream} {wanted}\n".encode())
-        for key, body in ledger.rows(STREAMS[stream], wanted):
+        hashed.update(f"{stream} {wanted}\n".encode())
+        for row in ledger.rows(kind, wanted):
             count += 1
-            self._hashed.update(body.encode())
-            self._hashed.update(b"\n")
-            yield key, body
+            hashed.update(row.body.encode())
+            hashed.update(b"\n")
         if count != wanted:
             raise Unusable(f"the ledger is another: it has fewer {stream}")
-
-    def hexdigest(self) -> str:
-        """Return the digest of what was taken in."""
-        return self._hashed.hexdigest()
+    return hashed.hexdigest()
