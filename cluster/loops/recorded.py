@@ -34,7 +34,9 @@ class RecordedFleet(RolloutFleet):
     async def generate(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
         """See `RolloutFleet`."""
         asked = tuple(requests)
-        return await self._recorder.through(GENERATE, asked, self._fleet.generate(requests), tuple)
+        return await self._recorder.through(
+            GENERATE, asked, lambda: self._fleet.generate(requests), tuple
+        )
 
     async def wait_for_version(self, version: int) -> None:
         """See `RolloutFleet`; nothing crosses a process."""
@@ -43,7 +45,7 @@ class RecordedFleet(RolloutFleet):
     async def load_policy(self, policy: PolicyVersion) -> float:
         """See `RolloutFleet`."""
         return await self._recorder.through(
-            LOAD_POLICY, without_place(policy), self._fleet.load_policy(policy), itself
+            LOAD_POLICY, without_place(policy), lambda: self._fleet.load_policy(policy), itself
         )
 
     async def rest(self) -> None:

@@ -38,43 +38,45 @@ class _RecordedPolicyLoop(PolicyLoopSide):
     async def add_reference(self, rollouts: Sequence[Rollout]) -> None:
         asked = tuple(rollouts)
         await self._recorder.through(
-            ADD_REFERENCE, asked, self._side.add_reference(rollouts), itself
+            ADD_REFERENCE, asked, lambda: self._side.add_reference(rollouts), itself
         )
 
     async def next_orders(self, timeout_s: float, call: str | None = None) -> list[QueryOrder]:
         return await self._recorder.through(
-            NEXT_ORDERS, None, self._side.next_orders(timeout_s, call), tuple
+            NEXT_ORDERS, None, lambda: self._side.next_orders(timeout_s, call), tuple
         )
 
     async def offer(self, order_id: str, drafts: Sequence[QueryDraft]) -> int:
         asked = Offer(order_id=order_id, drafts=tuple(drafts))
         return await self._recorder.through(
-            OFFER, asked, self._side.offer(order_id, drafts), itself
+            OFFER, asked, lambda: self._side.offer(order_id, drafts), itself
         )
 
     async def set_progress(self, episodes: int, policy: PolicyVersion) -> None:
         asked = Progress(episodes=episodes, policy=without_place(policy))
         await self._recorder.through(
-            SET_PROGRESS, asked, self._side.set_progress(episodes, policy), itself
+            SET_PROGRESS, asked, lambda: self._side.set_progress(episodes, policy), itself
         )
 
     async def rolled_back(self, policy: PolicyVersion) -> None:
         await self._recorder.through(
-            ROLLED_BACK, without_place(policy), self._side.rolled_back(policy), itself
+            ROLLED_BACK, without_place(policy), lambda: self._side.rolled_back(policy), itself
         )
 
     async def next_refit(self) -> FitRequest:
-        return await self._recorder.through(NEXT_FIT, "refit", self._side.next_refit(), itself)
+        return await self._recorder.through(NEXT_FIT, "refit", self._side.next_refit, itself)
 
     async def next_update(self) -> FitRequest:
-        return await self._recorder.through(NEXT_FIT, "warm", self._side.next_update(), itself)
+        return await self._recorder.through(NEXT_FIT, "warm", self._side.next_update, itself)
 
     async def catch_up(self, refit: RewardVersion) -> FitRequest | None:
-        return await self._recorder.through(CATCH_UP, refit, self._side.catch_up(refit), itself)
+        return await self._recorder.through(
+            CATCH_UP, refit, lambda: self._side.catch_up(refit), itself
+        )
 
     async def reward_served(self, version: RewardVersion) -> None:
         await self._recorder.through(
-            REWARD_SERVED, version, self._side.reward_served(version), itself
+            REWARD_SERVED, version, lambda: self._side.reward_served(version), itself
         )
 
 

@@ -37,7 +37,9 @@ class RecordedLearner:
 
     async def step(self, batch: ExperienceBatch) -> StepReport:
         """See `protocol.ports.Learner`."""
-        return await self._recorder.through(STEP, batch, self._learner.step(batch), as_reported)
+        return await self._recorder.through(
+            STEP, batch, lambda: self._learner.step(batch), as_reported
+        )
 
     async def checkpoints(self) -> tuple[int, ...]:
         """See `protocol.ports.Learner`."""
@@ -54,7 +56,7 @@ class RecordedLearner:
     async def restore(self, version: int, step: int | None = None) -> PolicyVersion:
         """See `protocol.ports.Learner`."""
         return await self._recorder.through(
-            RESTORE, version, self._learner.restore(version, step), without_place
+            RESTORE, version, lambda: self._learner.restore(version, step), without_place
         )
 
 
@@ -79,7 +81,9 @@ class RecordedRewardTrainer:
 
     async def fit(self, request: FitRequest) -> RewardVersion:
         """See `protocol.ports.RewardTrainer`."""
-        return await self._recorder.through(FIT, request, self._trainer.fit(request), itself)
+        return await self._recorder.through(
+            FIT, request, lambda: self._trainer.fit(request), itself
+        )
 
 
 class RecordedRewardService:
@@ -97,11 +101,13 @@ class RecordedRewardService:
     async def score(self, sequences: Sequence[Sequence[int]]) -> list[Score]:
         """See `protocol.ports.Scorer`."""
         asked = tuple(tuple(sequence) for sequence in sequences)
-        return await self._recorder.through(SCORE, asked, self._service.score(sequences), tuple)
+        return await self._recorder.through(
+            SCORE, asked, lambda: self._service.score(sequences), tuple
+        )
 
     async def swap(self, version: RewardVersion) -> None:
         """See `protocol.ports.RewardService`."""
-        await self._recorder.through(SWAP, version, self._service.swap(version), itself)
+        await self._recorder.through(SWAP, version, lambda: self._service.swap(version), itself)
 
     async def withdraw(self, version: RewardVersion, why: AndonError) -> None:
         """See `protocol.ports.RewardService`; the version's bundle says it."""

@@ -81,7 +81,7 @@ class Recorder:
         self,
         crossing: Crossing[AskT, AnswerT],
         ask: AskT,
-        send: Awaitable[T],
+        send: Callable[[], Awaitable[T]],
         as_recorded: Callable[[T], AnswerT],
     ) -> T:
         """Record what is asked, wait for the answer, record and return it.
@@ -89,18 +89,18 @@ class Recorder:
         Args:
             crossing: What is asked of whom.
             ask: As it is recorded.
-            send: The call itself.
+            send: Makes the call; not at all where what it asks cannot be recorded.
             as_recorded: The answer's form in the recording.
 
         Raises:
             AndonError: What the call raised, which is recorded as well.
         """
         if not self.wants(crossing):
-            return await send
+            return await send()
         number = next(self._calls)
         self._write(crossing, ASKED, number, crossing.asks, ask)
         try:
-            answer = await send
+            answer = await send()
         except AndonError as error:
             self._write(crossing, FAILED, number, _TEXT, f"{type(error).__name__}: {error}")
             raise

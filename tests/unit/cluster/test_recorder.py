@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import itertools
 import math
+from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ from cluster.recordings.segment_files import segment_files
 from cluster.recordings.segments import LIVE
 from label_queue.sides.policy_loop import PolicyLoopSide
 from protocol.errors import InputError, ResourceError, ScoringFailed, VersionError
-from protocol.messages import StoredWeights
+from protocol.messages import ExperienceBatch, StepReport, StoredWeights
 from tests.support.controller_world import World, small_config
 from tests.support.learner_inputs import experience_batch, fit_request
 from tests.support.messages import make_policy, make_request
@@ -205,7 +206,7 @@ async def test_the_oldest_go_first_and_the_log_says_so(tmp_path: Path) -> None:
     service = RecordedRewardService(FakeRewardService(), recorder)
     text = [[hash((row, column)) % 50_000 for column in range(500)] for row in range(20)]
     with capture_logs() as logs:
-        await recorder.through(ADD_REFERENCE, (), asyncio.sleep(0), lambda _: None)
+        await recorder.through(ADD_REFERENCE, (), lambda: asyncio.sleep(0), lambda _: None)
         for number in range(400):
             await service.score([[number, *row] for row in text])
         recorder.close()
@@ -246,7 +247,15 @@ async def test_a_disk_that_refuses_is_told_to_who_records_next(tmp_path: Path) -
     folder = tmp_path / "crossings"
     recorder = open_recorder(folder, "batches")
     folder.rmdir()
-    learner = RecordedLearner(FakeLearner(), recorder)
+    asked: list[int] = []
+
+    class CountedLearner(FakeLearner):
+        def step(self, batch: ExperienceBatch) -> Coroutine[None, None, StepReport]:
+            asked.append(batch.step)
+            return super().step(batch)
+
+    behind = CountedLearner()
+    learner = RecordedLearner(behind, recorder)
 
     async def go_on() -> None:
         for step in itertools.count():
@@ -255,13 +264,16 @@ async def test_a_disk_that_refuses_is_told_to_who_records_next(tmp_path: Path) -
     with pytest.raises(ResourceError, match="crossings"):
         await go_on()
     with pytest.raises(ResourceError, match="crossings"):
+        await learner.step(experience_batch(len(behind.batches)))
+    assert asked == [batch.step for batch in behind.batches], "no call is begun and not awaited"
+    with pytest.raises(ResourceError, match="crossings"):
         recorder.close()
 
 
 async def test_a_newer_schema_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     newer = replace(SWAP, version=2)
     recorder = open_recorder(tmp_path)
-    await recorder.through(newer, make_reward_version(1), asyncio.sleep(0), lambda _: None)
+    await recorder.through(newer, make_reward_version(1), lambda: asyncio.sleep(0), lambda _: None)
     recorder.close()
     with pytest.raises(InputError, match=r"frame 1 .* newer Andon \(reward_service\.swap\.asked 2"):
         exchanges(tmp_path)

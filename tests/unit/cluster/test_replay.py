@@ -171,7 +171,7 @@ async def record_a_score(run: RunFolder) -> None:
     async def answer() -> list[object]:
         return [make_score(reward_version=7)]
 
-    await recorder.through(SCORE, ((1, 2),), answer(), tuple)  # type: ignore[arg-type]
+    await recorder.through(SCORE, ((1, 2),), answer, tuple)  # type: ignore[arg-type]
     recorder.close()
 
 

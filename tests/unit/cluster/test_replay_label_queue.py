@@ -65,9 +65,8 @@ class RecordedQueue:
     async def order(self, kind: FitKind) -> FitRequest:
         loop = self.queue.policy_loop
         self._recorded_at.now = self.clock.now
-        return await self._recorder.through(
-            NEXT_FIT, kind, loop.next_update() if kind == "warm" else loop.next_refit(), _as_it_is
-        )
+        ask = loop.next_update if kind == "warm" else loop.next_refit
+        return await self._recorder.through(NEXT_FIT, kind, ask, _as_it_is)
 
     async def fit(self, request: FitRequest, version: int) -> RewardVersion:
         """Put on record that a request was fitted, whatever becomes of it."""
@@ -75,14 +74,14 @@ class RecordedQueue:
         async def made() -> RewardVersion:
             return RewardVersion.answering(request, version=version, fit_seconds=0.1)
 
-        return await self._recorder.through(FIT, request, made(), _as_it_is)
+        return await self._recorder.through(FIT, request, made, _as_it_is)
 
     async def announce(self, version: RewardVersion, *, late_s: float) -> None:
         async def noted() -> None:
             await self.queue.policy_loop.reward_served(version)
             self._recorded_at.now = self.clock.now + late_s
 
-        await self._recorder.through(REWARD_SERVED, version, noted(), _as_it_is)
+        await self._recorder.through(REWARD_SERVED, version, noted, _as_it_is)
 
     async def close(self) -> None:
         self._recorder.close()

@@ -75,7 +75,7 @@ class RecordedTrainer:
         async def fit() -> RewardVersion:
             return present(self._trainer.fit(request))
 
-        asking = self._recorder.through(FIT, request, fit(), itself) if is_recorded else fit()
+        asking = self._recorder.through(FIT, request, fit, itself) if is_recorded else fit()
         return asyncio.run(asking).version
 
     def refuse(self, *versions: int) -> None:
