@@ -137,8 +137,10 @@ class GoldConfig(Settings):
     probation."""
     first_tasks: CountOrZero = 40
     share: Share = 0.05
-    """Share of gold in a labeler's later tasks; doubled for those whom the reward model finds hard
-    to explain."""
+    """Share of gold in a labeler's later tasks."""
+    share_doubted: Share = 0.25
+    """Share of gold, where it is the larger, in the tasks of somebody whose newest answers may be
+    chance: see `doubt_from`."""
 
 
 LEAST_GAP = 0.05
@@ -196,8 +198,12 @@ class QualityConfig(Settings):
     """Whether each labeler's estimated reliability enters the likelihood of the fit; False: it is 1
     for all."""
     doubt_below: Fraction = 0.5
-    """Reliability below which a labeler gets twice the gold, and does not count as active for the
-    cap on weights; it suspends nobody."""
+    """Reliability below which a labeler is doubted, and does not count as active for the cap on
+    weights."""
+    doubt_from: Annotated[float, Field(gt=0, le=1_000)] = 4.0
+    """Evidence that somebody's newest answers are chance, nats, from which on they are doubted:
+    their gold, their repeats, and the rest by what the others prefer. Who is doubted gets
+    `gold.share_doubted`; it suspends nobody."""
     max_weight_share: Annotated[float, Field(gt=0, le=1)] = 0.2
     """Largest share of a fit's weight for one labeler, once `cap_from_labelers` are active; 1.5
     over their number where that is more."""
@@ -214,7 +220,7 @@ class QualityConfig(Settings):
             )
         if self.drift_threshold is None:
             self._refuse_what_no_threshold_serves()
-        for name in ("share_first", "share"):
+        for name in ("share_first", "share", "share_doubted"):
             if getattr(self.gold, name) + self.repeat_share > 1:
                 raise ValueError(f"quality: gold.{name} + repeat_share must not be above 1")
         return self

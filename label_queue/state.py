@@ -14,6 +14,7 @@ from label_queue.figures.label_figures import RECENT, LabelFigures
 from label_queue.folds.access import Access
 from label_queue.folds.board import QueryBoard
 from label_queue.folds.cord import RELEASED, after
+from label_queue.folds.doubts import Doubts
 from label_queue.folds.gold_book import GoldBook
 from label_queue.folds.history import LabelHistory
 from label_queue.folds.leases import LeaseTerms
@@ -98,6 +99,8 @@ class LabelState:
         self.tallies = Tallies(
             self.board.queries, self.board.assignments, self.history, config.quality
         )
+        self.doubts = Doubts(self.history.standings, self.tallies, config.quality)
+        """Who is asked more gold."""
         self.gold = GoldBook(self.board.queries, self.history.standings.gold)
         self.learned = LearnedLabels(config.quality)
         """Which labels each reward version learned."""
@@ -116,8 +119,6 @@ class LabelState:
         """The newest of them; 0 is ρ."""
         self.reward_version = 0
         """The newest that was served; 0 before the first."""
-        self.reliability: Mapping[str, float] = {}
-        """Each labeler's a_ℓ as of the last fit; empty before the first. Not to be changed."""
         self.connector_offsets: dict[str, str] = {}
         """How far each outside source was read."""
         self.outside: OutsideTools = NoTools()
@@ -257,8 +258,9 @@ class LabelState:
 
     def stats(self, now: float, scheduled: int) -> dict[str, float]:
         """Return the metrics of labels and labelers that are defined by now."""
-        num_active = len(self.active_labelers(now))
-        return self.figures.stats(now=now, scheduled=scheduled, num_active=num_active)
+        row = self.figures.stats(now=now, scheduled=scheduled)
+        active, doubted = self.active_labelers(now), self.doubts.doubted()
+        return row | {"labelers/active": len(active), "labelers/doubted": len(doubted)}
 
     async def online_stats(self) -> dict[str, float]:
         """Return the metrics on the axis `policy/step` that are defined by now, axis left out."""
@@ -365,7 +367,7 @@ class LabelState:
         self.rewards[version.version] = version
         if version.version >= self.reward_version:
             self.reward_version = version.version
-            self.reliability = dict(version.labeler_weights)
+            self.doubts.reliability = dict(version.labeler_weights)
         self.change.notify()
 
     def _take_policy(self, policy: PolicyProvenance) -> None:

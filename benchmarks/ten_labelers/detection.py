@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from label_queue.config import QualityConfig
-from label_queue.folds.assessed import assess
+from label_queue.folds.history import LabelHistory
+from label_queue.folds.tallies import Tallies
 from label_queue.folds.view import LedgerView
 from label_queue.ledger.sql import SqlLedger
-from label_queue.quality.standing import Standings
-from protocol.labels import LabelerEvent, LabelEvent, Submitted
+from label_queue.quality.assessment import assess_tallies
+from protocol.labels import LabelerEvent
 
 LOOK_EVERY_LABELS = 5
 """Labels that a labeler gives between two looks at their flags."""
@@ -44,53 +45,57 @@ def read_view(path: Path) -> LedgerView:
 
 
 def detections(view: LedgerView, config: QualityConfig) -> list[Detection]:
-    """Return everybody, sorted by name. A pure function of ledger and config."""
-    own: dict[str, list[LabelEvent]] = {}
+    """Return everybody, sorted by name. A pure function of ledger and config; one pass over it."""
+    history = LabelHistory(view.queries, config)
+    tallies = Tallies(view.queries, view.assignments, history, config)
+    found: dict[str, _Found] = defaultdict(_Found)
     for event in view.events:
         assert isinstance(event, LabelerEvent), "nobody changes the gold of a session"
-        own.setdefault(event.labeler_id, []).append(event)
-    suspensions = _suspensions(view, config)
-    return [_detect(name, own[name], view, config, suspensions) for name in sorted(own)]
+        history.apply(event)
+        tallies.apply(event)
+        name, standing = event.labeler_id, history.standings[event.labeler_id]
+        own = found[name]
+        own.labels += 1
+        if standing.state == "suspended" and own.suspended_at is None:
+            own.suspended_at, own.alarm = own.labels, standing.alarm or ""
+        if own.labels % LOOK_EVERY_LABELS == 0:
+            seen = assess_tallies(
+                tallies.snapshot(),
+                {name: standing},
+                config,
+                held={},
+                reliability={},
+                doubted=frozenset(),
+                weight_shares={},
+            )
+            own.look(seen[name].flags)
+    return [own.detection(name) for name, own in sorted(found.items())]
 
 
-def _suspensions(view: LedgerView, config: QualityConfig) -> dict[str, tuple[int, str]]:
-    """Return, by who was suspended: labels given by then, and the test that did it."""
-    standings = Standings(view.queries, config)
-    given: Counter[str] = Counter()
-    found: dict[str, tuple[int, str]] = {}
-    for event in view.events:
-        assert isinstance(event, LabelerEvent), "nobody changes the gold of a session"
-        name = event.labeler_id
-        given[name] += isinstance(event, Submitted)
-        standings.apply(event)
-        standing = standings[name]
-        if standing.state == "suspended" and name not in found:
-            found[name] = given[name], standing.alarm or ""
-    return found
+@dataclass(slots=True)
+class _Found:
+    """What is known of one labeler so far."""
 
-
-def _detect(
-    name: str,
-    events: Sequence[LabelEvent],
-    view: LedgerView,
-    config: QualityConfig,
-    suspensions: Mapping[str, tuple[int, str]],
-) -> Detection:
-    suspended_at, alarm = suspensions.get(name, (None, ""))
+    labels: int = 0
+    suspended_at: int | None = None
+    alarm: str = ""
     flagged_at: int | None = None
-    flags: set[str] = set()
-    # Nobody's flags depend on what others said.
-    for count in range(LOOK_EVERY_LABELS, len(events) + 1, LOOK_EVERY_LABELS):
-        seen = assess(view.queries, view.assignments, events[:count], config)[name]
-        flags.update(seen.flags)
-        if seen.flags and flagged_at is None:
-            flagged_at = count
-    moments = [moment for moment in (suspended_at, flagged_at) if moment is not None]
-    return Detection(
-        name=name,
-        labels=len(events),
-        suspended_at=suspended_at,
-        alarm=alarm,
-        flagged_at=min(moments, default=None),
-        flags=tuple(sorted(flags | ({alarm} if alarm else set()))),
-    )
+    flags: set[str] = field(default_factory=set)
+
+    def look(self, flags: Sequence[str]) -> None:
+        """Take the flags that stand against them now."""
+        self.flags.update(flags)
+        if flags and self.flagged_at is None:
+            self.flagged_at = self.labels
+
+    def detection(self, name: str) -> Detection:
+        """Return what became of them."""
+        moments = [each for each in (self.suspended_at, self.flagged_at) if each is not None]
+        return Detection(
+            name=name,
+            labels=self.labels,
+            suspended_at=self.suspended_at,
+            alarm=self.alarm,
+            flagged_at=min(moments, default=None),
+            flags=tuple(sorted(self.flags | ({self.alarm} if self.alarm else set()))),
+        )

@@ -64,7 +64,7 @@ def quality(gold: Path, *, stops_the_bad: bool) -> QualityConfig:
     config = GoldConfig(path=gold)
     if stops_the_bad:
         return QualityConfig(gold=config)
-    return QualityConfig(gold=config, false_alarm=1e-300, drift_threshold=1e9)
+    return QualityConfig(gold=config, false_alarm=1e-300, drift_threshold=1_000.0)
 
 
 def labels_config(plan: Plan, gold: Path) -> LabelsConfig:

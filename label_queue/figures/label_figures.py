@@ -115,8 +115,8 @@ class LabelFigures:
         """Note how many versions behind the newest policy a new query's oldest token was."""
         self._query_lags.append(policy_lag)
 
-    def stats(self, *, now: float, scheduled: int, num_active: int) -> dict[str, float]:
-        """Return the metrics of `labels/` and `labelers/` that are defined by now.
+    def stats(self, *, now: float, scheduled: int) -> dict[str, float]:
+        """Return the metrics of `labels/` and `labelers/` that the ledger defines by now.
 
         Shares and latencies look back on the newest 500 labels, as they stand.
         """
@@ -132,7 +132,6 @@ class LabelFigures:
             "labels/scheduled": scheduled,
             "labels/deficit": max(0, scheduled - history.num_preferences),
             "labels/outstanding": self._board.open_slots,
-            "labelers/active": num_active,
         }
         recent = history.newest_submits(RECENT)
         # Gold and repeats are about labelers' quality: rates are of the schedule's queries alone.

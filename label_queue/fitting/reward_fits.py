@@ -17,6 +17,7 @@ from label_queue.folds.label_table import LabelTable
 from label_queue.folds.shift import Shift, contaminated_from, find_shift
 from label_queue.folds.view import LearnedLabels, LedgerView, events_in
 from label_queue.ledger.group_commit import GroupCommit
+from label_queue.quality.doubt import newest
 from label_queue.quality.given import Bools, GivenLabels, Ints
 from label_queue.quality.reliability import judges
 from label_queue.schedule import LabelSchedule
@@ -201,10 +202,11 @@ class RewardFits:
         """
         view, table, quality = moment.view, moment.table, self._config.quality
         labels, seqs = await asyncio.to_thread(moment.training_set)
-        weights = alike(labels)
+        weights: Mapping[str, float] = alike(labels)
         if quality.weigh_reliability:
-            judged = await asyncio.to_thread(judges, labels)
-            weights = await self._weigher.weigh(view, seqs[judged].tolist(), moment.gold)
+            asked = await asyncio.to_thread(lambda: judges(labels) | newest(labels))
+            said = await self._weigher.weigh(view, seqs[asked].tolist(), moment.gold)
+            weights, self._state.doubts.unexplained = said.reliability, said.unexplained
 
         def filled() -> FitRequest:
             places = choose(

@@ -8,21 +8,21 @@ from typing import Protocol
 
 from label_queue.folds.dataset import as_comparisons
 from label_queue.folds.view import LedgerView
-from label_queue.quality.reliability import reliabilities
+from label_queue.quality.reliability import Judgement, judgement
 
 
 class Weigher(Protocol):
-    """Says how reliable labelers are. Whoever does it says the same, see `reliabilities`."""
+    """Says how reliable labelers are. Whoever does it says the same, see `judgement`."""
 
     async def weigh(
         self, view: LedgerView, seqs: Sequence[int], gold: Mapping[str, tuple[int, int]]
-    ) -> dict[str, float]:
-        """Return a_ℓ of everybody who gave some labels, sorted by name.
+    ) -> Judgement:
+        """Return what some labels say of everybody who gave any.
 
         Args:
             view: The ledger.
             seqs: The labels by which they are judged, by their revisions' numbers, rising; see
-                `quality.reliability.judges`.
+                `quality.reliability.judges` and `quality.doubt.newest`.
             gold: Right and wrong gold answers by labeler.
 
         Raises:
@@ -40,11 +40,11 @@ class WeighingThread:
 
     async def weigh(
         self, view: LedgerView, seqs: Sequence[int], gold: Mapping[str, tuple[int, int]]
-    ) -> dict[str, float]:
+    ) -> Judgement:
         """See `Weigher.weigh`."""
 
-        def found() -> dict[str, float]:
-            return reliabilities(as_comparisons(view.queries, view.read_answers(seqs)), gold)
+        def found() -> Judgement:
+            return judgement(as_comparisons(view.queries, view.read_answers(seqs)), gold)
 
         return await asyncio.to_thread(found)
 

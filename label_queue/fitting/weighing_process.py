@@ -1,7 +1,7 @@
 """Reliabilities in a process of their own, which reads the ledger beside the label queue.
 
     queue ──▶ {"come": [7, 9], "gone": []}  …  {"gold": {"ann": [9, 1]}} ──▶ worker
-    queue ◀── {"weights": {"ann": 0.91}} ──────────────────────────────────── worker
+    queue ◀── {"reliability": {"ann": 0.91}, "unexplained": {"ann": 0.4}} ─── worker
 
 A line a message. The worker knows from before which labels there are: it is told which have come
 and gone since, by their events' numbers, and reads them and their queries from the ledger.
@@ -21,6 +21,7 @@ import msgspec
 from label_queue.fitting.weighing import WeighingThread
 from label_queue.folds.view import LedgerView
 from label_queue.ledger_place import LedgerPlace
+from label_queue.quality.reliability import Judgement
 from protocol.errors import QueueClosed
 from protocol.logs import logger_of
 
@@ -50,12 +51,6 @@ class Change(msgspec.Struct, kw_only=True):
     """Right and wrong gold answers by labeler; None: more lines come before the question."""
 
 
-class Answer(msgspec.Struct, kw_only=True):
-    """What is said to a question."""
-
-    weights: dict[str, float]
-
-
 class WeighingProcess:
     """The `Weigher` in a process of its own, which is started when it is first asked.
 
@@ -83,7 +78,7 @@ class WeighingProcess:
 
     async def weigh(
         self, view: LedgerView, seqs: Sequence[int], gold: Mapping[str, tuple[int, int]]
-    ) -> dict[str, float]:
+    ) -> Judgement:
         """See `Weigher.weigh`."""
         async with self._asking:
             for _ in range(2):
@@ -108,9 +103,7 @@ class WeighingProcess:
         self._is_closed = True
         await self._end()
 
-    async def _ask(
-        self, seqs: Sequence[int], gold: Mapping[str, tuple[int, int]]
-    ) -> dict[str, float]:
+    async def _ask(self, seqs: Sequence[int], gold: Mapping[str, tuple[int, int]]) -> Judgement:
         worker = self._worker or await self._started()
         assert worker.stdin is not None, "it was started with pipes"
         assert worker.stdout is not None, "it was started with pipes"
@@ -123,7 +116,7 @@ class WeighingProcess:
         said = await worker.stdout.readline()
         if not said:
             raise EOFError("it has ended")
-        return msgspec.json.decode(said, type=Answer).weights
+        return msgspec.json.decode(said, type=Judgement)
 
     async def _started(self) -> asyncio.subprocess.Process:
         self._worker = await asyncio.create_subprocess_exec(

@@ -12,11 +12,11 @@ from typing import BinaryIO
 
 import msgspec
 
-from label_queue.fitting.weighing_process import Answer, Change, Place
+from label_queue.fitting.weighing_process import Change, Place
 from label_queue.folds.dataset import as_comparison
 from label_queue.ledger.records import Ledger
 from label_queue.ledger.sql import SqlLedger
-from label_queue.quality.reliability import reliabilities
+from label_queue.quality.reliability import Judgement, judgement
 from protocol.fits import Comparison
 from protocol.labels import ComparisonQuery, LabelEvent
 from protocol.niceness import WEIGHING, stand_back
@@ -41,9 +41,9 @@ class Judged:
             assert comparison is not None, "only what states a preference trains"
             self._labels[event.seq] = comparison
 
-    def weights(self, gold: dict[str, tuple[int, int]]) -> dict[str, float]:
-        """Return a_ℓ of everybody who gave one, sorted by name."""
-        return reliabilities(list(self._labels.values()), gold)
+    def judgement(self, gold: dict[str, tuple[int, int]]) -> Judgement:
+        """Return what they say of everybody who gave one."""
+        return judgement(list(self._labels.values()), gold)
 
 
 def serve(ledger: Ledger, lines: Iterable[bytes], answers: BinaryIO) -> None:
@@ -53,8 +53,7 @@ def serve(ledger: Ledger, lines: Iterable[bytes], answers: BinaryIO) -> None:
         change = msgspec.json.decode(line, type=Change)
         judged.take(change)
         if change.gold is not None:
-            answer = Answer(weights=judged.weights(change.gold))
-            answers.write(msgspec.json.encode(answer) + b"\n")
+            answers.write(msgspec.json.encode(judged.judgement(change.gold)) + b"\n")
             answers.flush()
 
 

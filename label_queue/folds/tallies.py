@@ -7,13 +7,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
-from itertools import chain
+from itertools import chain, islice
 from typing import Self, cast
 
 from label_queue.config import QualityConfig
 from label_queue.folds.history import LabelHistory
 from label_queue.kept import kept
 from label_queue.name_index import NameIndex
+from label_queue.quality.doubt import NUM_REPEATS
 from label_queue.quality.peers import PairCounts, PeerCounts, peer_answer
 from label_queue.quality.position import FirstPlaces
 from label_queue.quality.preference import TIE
@@ -122,6 +123,15 @@ class Tallies:
             )
             for name, own in self._labelers.items()
         }
+
+    def newest_repeats(self, labeler_id: str) -> tuple[list[bool], float]:
+        """Return whether somebody's newest repeats were answered as before, oldest first; and K."""
+        own = self._labelers.get(labeler_id)
+        if own is None:
+            return [], 2.0
+        said = (alike for alike in reversed(own.alike.values()) if alike is not None)
+        newest = list(islice(said, NUM_REPEATS))
+        return newest[::-1], own.repeats.agreement().num_candidates
 
     def labels(self) -> Iterator[AnswerEvent]:
         """Give all labels as they stand, in the order in which they were first given."""

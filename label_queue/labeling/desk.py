@@ -142,7 +142,7 @@ class LabelingDesk:
             lease_until = min(lease_until, since + self._config.lease.max_age_s)
             board.lease(assignment, since=since, until=lease_until)
             return self._task(assignment, lease_until)
-        on_top = self._mixer.draw(labeler_id, now, self._state.reliability)
+        on_top = self._mixer.draw(labeler_id, now, is_doubted=self._state.doubts.holds(labeler_id))
         query = entry.query if on_top is None else on_top
         assignment = self._assign(labeler_id, query, now, lease_until)
         # Leased before it is written, so that nobody else is given the slot meanwhile; and written

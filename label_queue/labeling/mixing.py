@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import islice
 
 from label_queue.config import QualityConfig
@@ -56,9 +56,7 @@ class TaskMixer:
         if query.purpose in ON_TOP and query.repeat_of is not None:
             self._shown[assignment.labeler_id][query.repeat_of] += 1
 
-    def draw(
-        self, labeler_id: str, now: float, reliability: Mapping[str, float]
-    ) -> ComparisonQuery | None:
+    def draw(self, labeler_id: str, now: float, *, is_doubted: bool) -> ComparisonQuery | None:
         """Return a fresh query to ask instead of the next of the schedule, or None.
 
         Judges are asked none: whether they are any good decides about no training.
@@ -66,13 +64,13 @@ class TaskMixer:
         Args:
             labeler_id: Who asks for a task.
             now: The server's clock.
-            reliability: a_ℓ of the last fit. Whoever it doubts gets twice the gold, and no more
-                than that: the model would purge dissent.
+            is_doubted: Whether they get more gold, and no more than that: the model would purge
+                dissent.
         """
         if self._history.standings[labeler_id].is_judge:
             return None
         drawn = self._rng.random()
-        gold_share = self.gold_share(labeler_id, reliability)
+        gold_share = self.gold_share(labeler_id, is_doubted=is_doubted)
         moment = AskMoment(now=now, labels=self._history.num_submitted)
         if drawn < gold_share:
             template = self._gold_for(labeler_id)
@@ -82,13 +80,13 @@ class TaskMixer:
             return query and repetition(query, self._new_id(), moment)
         return None
 
-    def gold_share(self, labeler_id: str, reliability: Mapping[str, float]) -> float:
+    def gold_share(self, labeler_id: str, *, is_doubted: bool) -> float:
         """Return the share of gold in a labeler's next task."""
         config = self._config
         is_new = self._num_tasks[labeler_id] < config.gold.first_tasks
         share = config.gold.share
-        if reliability.get(labeler_id, 1.0) < config.doubt_below:
-            share = min(2.0 * share, 1.0 - config.repeat_share)
+        if is_doubted:
+            share = max(share, config.gold.share_doubted)
         if is_new or self._history.standings[labeler_id].state == "probation":
             share = max(share, config.gold.share_first)
         return share

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Self
 
@@ -37,6 +37,8 @@ class Evidence:
     table: LabelTable
     reliability: Mapping[str, float]
     """Each labeler's a_ℓ as of the last fit."""
+    doubted: Set[str]
+    """Who is asked more gold."""
     disputed: Sequence[tuple[ComparisonQuery, Sequence[AnswerEvent]]]
     """The newest queries on which labelers differ, newest first, each with its answers."""
     policies: Sequence[PolicyProvenance]
@@ -51,7 +53,8 @@ class Evidence:
             tallies=state.tallies.snapshot(),
             standings={name: standings[name] for name in known},
             table=state.history.table(),
-            reliability=state.reliability,
+            reliability=state.doubts.reliability,
+            doubted=frozenset(state.doubts.doubted()),
             disputed=[(state.board.queries[given[0].query_id], given) for given in disputed],
             policies=tuple(state.policies.values()),
         )
@@ -70,6 +73,7 @@ def assessments(evidence: Evidence, config: QualityConfig) -> tuple[Assessment, 
         config,
         held=table.counts(table.is_training & ~training),
         reliability=reliability,
+        doubted=evidence.doubted,
         weight_shares=shares_of_counts(table.counts(training), reliability, config),
     )
     return tuple(found.values())

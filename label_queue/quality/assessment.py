@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,6 +45,8 @@ class Assessment:
     """Share of labels that came faster than `fast_tokens_per_s` of displayed text allows."""
     reliability: float | None
     """Reliability a_ℓ, in (0, 1], of the last fit."""
+    is_doubted: bool
+    """Whether they are asked more gold, since their newest answers may be chance."""
     weight_share: float
     """Share of the next fit's weight, in [0, 1]."""
     flags: tuple[Flag, ...]
@@ -60,6 +62,7 @@ def assess_tallies(
     *,
     held: Mapping[str, int],
     reliability: Mapping[str, float],
+    doubted: Set[str],
     weight_shares: Mapping[str, float],
 ) -> dict[str, Assessment]:
     """Return everybody who has a standing, sorted by name, without going through labels.
@@ -70,6 +73,7 @@ def assess_tallies(
         config: Limits of the flags and constants of the tests.
         held: Labels that do not train as long as a labeler is held or excluded, by labeler.
         reliability: a_ℓ by labeler as of the last fit.
+        doubted: Who is asked more gold.
         weight_shares: Shares of a fit's weight by labeler.
     """
     found: dict[str, Assessment] = {}
@@ -95,6 +99,7 @@ def assess_tallies(
             position_z=own.of_position.z if own.of_position.num_labels else None,
             fast_share=own.of_speed.share,
             reliability=reliability.get(name),
+            is_doubted=name in doubted,
             weight_share=weight_shares.get(name, 0.0),
             flags=_flags(standing, own, config),
             last_label_at=own.last_label_at,

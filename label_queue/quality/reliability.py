@@ -11,16 +11,22 @@ leaving a labeler out gives what a ledger without them gives.
 
 Nobody is judged by more than 500 answers, drawn by query: those who shared a query stay together,
 and what it takes depends on how many labelers there are, not on how many labels.
+
+Beside it stands how badly everybody's newest answers are explained by the same rewards: so many
+answers say little of a change that has just come. That is of sequence numbers, and weighs nothing.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import compress
+from typing import Self
 
 import numpy as np
 
+from label_queue.quality.doubt import newest, unexplained
 from label_queue.quality.given import Bools, GivenLabels, LabelT, label_digest
 from label_queue.quality.small_reward import (
     NUM_BUCKETS,
@@ -48,37 +54,59 @@ _GRID: Floats = (np.arange(200) + 0.5) / 200
 _LOG_PRIOR: Floats = (PRIOR_TRUE - 1) * np.log(_GRID) + (PRIOR_NOISE - 1) * np.log1p(-_GRID)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What everybody's labels say of them, by name, sorted."""
+
+    reliability: Mapping[str, float]
+    """a_ℓ, in [0.02, 1)."""
+    unexplained: Mapping[str, float]
+    """What speaks for chance in their newest answers, nats, at least 0; see `quality.doubt`."""
+
+
 def reliabilities(
     comparisons: Sequence[Comparison], gold: Mapping[str, tuple[int, int]] | None = None
 ) -> dict[str, float]:
-    """Return a_ℓ in [0.02, 1) of every labeler in some comparisons, sorted by name.
+    """Return a_ℓ of every labeler in some comparisons, sorted by name; see `judgement`."""
+    return dict(judgement(comparisons, gold).reliability)
 
-    With few labels it stays near 0.85. Ties say nothing about it. A pure function of its
+
+def judgement(
+    comparisons: Sequence[Comparison], gold: Mapping[str, tuple[int, int]] | None = None
+) -> Judgement:
+    """Return how reliable every labeler in some comparisons is, and how odd of late.
+
+    With few labels a_ℓ stays near 0.85. Ties say nothing about it. A pure function of its
     arguments, whatever the order of the comparisons. Takes a second or two of one core.
 
     Args:
-        comparisons: The training set; of each labeler, those that `judged_by` draws count.
+        comparisons: The training set; of each labeler, those that `judged_by` draws count, and for
+            what is unexplained the newest.
         gold: Right and wrong gold answers by labeler, where there are any; each is an answer
             whose truth is known.
     """
+    latest = _newest_of(comparisons)
     comparisons = judged_by(comparisons)
     names = sorted({comparison.labeler_id for comparison in comparisons})
     number = {name: i for i, name in enumerate(names)}
     known = [(gold or {}).get(name, (0, 0)) for name in names]
-    ordered = sorted(comparisons, key=lambda each: (each.query_id, each.labeler_id))
-    choices = as_choices(ordered)
-    if choices is None:
+    odd = np.zeros(len(names))
+    answers = _Answers.of(comparisons, number)
+    if answers is None:
         nothing = np.empty(0)
         found = np.array([posterior_mean(nothing, nothing, pair) for pair in known])
     else:
-        labeler = np.array([number[each.labeler_id] for each in ordered])[choices.comparison]
-        judges = _Judges(choices, ordered, labeler, known)
+        judges = _Judges(answers, known)
         found = np.full(len(names), PRIOR_TRUE / (PRIOR_TRUE + PRIOR_NOISE))
         for _ in range(MAX_ROUNDS):
             before, found = found, judges.next_round(found)
             if np.abs(found - before).max() < SETTLED:
                 break
-    return {name: round(float(a), 6) for name, a in zip(names, found, strict=True)}
+        odd = judges.unexplained(_Answers.of(latest, number), found)
+    return Judgement(
+        reliability={name: round(float(a), 6) for name, a in zip(names, found, strict=True)},
+        unexplained={name: round(float(u), 6) for name, u in zip(names, odd, strict=True)},
+    )
 
 
 def judged_by(labels: Sequence[LabelT]) -> list[LabelT]:
@@ -118,6 +146,43 @@ def posterior_mean(truth: Floats, chance: Floats, gold: tuple[int, int], k: int 
     return max(FLOOR, float(weights @ _GRID / weights.sum()))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Answers:
+    """The choices that some comparisons state, and what others who were asked the same said."""
+
+    comparisons: Sequence[Comparison]
+    """By query, then by labeler."""
+    choices: Choices
+    labeler: Ints
+    """[C], who chose."""
+    peers: tuple[Ints, Ints, Ints]
+    """For each other's answer to a query: the row it speaks for, who, and K."""
+
+    @classmethod
+    def of(cls, comparisons: Iterable[Comparison], number: Mapping[str, int]) -> Self | None:
+        """Take some comparisons of numbered labelers; None if they state no choice."""
+        ordered = sorted(comparisons, key=lambda each: (each.query_id, each.labeler_id))
+        choices = as_choices(ordered)
+        if choices is None:
+            return None
+        labeler = np.array([number[each.labeler_id] for each in ordered])[choices.comparison]
+        return cls(
+            comparisons=ordered,
+            choices=choices,
+            labeler=labeler,
+            peers=_peers(choices, ordered, labeler),
+        )
+
+    def others_say(self, found: Floats) -> Floats:
+        """Return [R], log of how likely others' answers to the same query are if a row is true."""
+        said = np.zeros(len(self.choices.texts.ends))
+        rows, who, k = self.peers
+        if len(rows):
+            a = found[who]
+            np.add.at(said, rows, np.log(a + (1 - a) / k) - np.log((1 - a) / k))
+        return said
+
+
 class _Judges:
     """The alternation: rewards without each labeler, then their reliabilities.
 
@@ -125,32 +190,25 @@ class _Judges:
     a reward learns from 1,500 comparisons at most. So the time is bounded.
     """
 
-    def __init__(
-        self,
-        choices: Choices,
-        comparisons: Sequence[Comparison],
-        labeler: Ints,
-        gold: Sequence[tuple[int, int]],
-    ) -> None:
-        self._choices = choices
-        self._labeler = labeler
+    def __init__(self, answers: _Answers, gold: Sequence[tuple[int, int]]) -> None:
+        self._answers = answers
         self._gold = gold
         self._group = np.arange(len(gold)) % MAX_GROUPS
-        self._peers = _peers(choices, comparisons, labeler)
+        choices, labeler = answers.choices, answers.labeler
         self._k = int(np.median(choices.sizes))
         groups = [self._group[labeler] == group for group in range(int(self._group.max()) + 1)]
         self._judged = [(choices.take(own), labeler[own]) for own in groups]
         self._judged_rows = [np.repeat(own, choices.sizes) for own in groups]
-        lucky = np.isin(choices.comparison, _drawn(comparisons))
+        lucky = np.isin(choices.comparison, _drawn(answers.comparisons))
         self._trained_on, self._trained_on_labeler = choices.take(lucky), labeler[lucky]
         self._features = self._trained_on.texts.matrix()
-        stages = np.bincount(choices.comparison, minlength=len(comparisons))
+        stages = np.bincount(choices.comparison, minlength=len(answers.comparisons))
         self._weights = 1.0 / stages[self._trained_on.comparison]
         self._theta = [np.zeros(NUM_BUCKETS)] * len(groups)
 
     def next_round(self, found: Floats) -> Floats:
         """Return everybody's reliability, given everybody's before."""
-        others_say = self._others_say(found)
+        others_say = self._answers.others_say(found)
         result = found.copy()
         for group, (judged, labeler) in enumerate(self._judged):
             self._theta[group] = fit_reward(
@@ -161,12 +219,7 @@ class _Judges:
                 penalty=PENALTY,
                 start=self._theta[group],
             )
-            truth = np.empty(0)
-            if len(judged.sizes):  # none where a group has stated nothing but ties
-                rewards = (
-                    judged.texts.rewards(self._theta[group]) + others_say[self._judged_rows[group]]
-                )
-                truth = judged.probabilities(rewards)[judged.chosen]
+            truth = self._truth(group, judged, others_say[self._judged_rows[group]])
             for number in np.flatnonzero(self._group == group).tolist():
                 own = labeler == number
                 result[number] = posterior_mean(
@@ -174,14 +227,42 @@ class _Judges:
                 )
         return result
 
-    def _others_say(self, found: Floats) -> Floats:
-        """Return [R], log of how likely others' answers to the same query are if a row is true."""
-        said = np.zeros(len(self._choices.texts.ends))
-        rows, who, k = self._peers
-        if len(rows):
-            a = found[who]
-            np.add.at(said, rows, np.log(a + (1 - a) / k) - np.log((1 - a) / k))
-        return said
+    def unexplained(self, newest: _Answers | None, found: Floats) -> Floats:
+        """Return what speaks for chance in everybody's newest answers, given reliabilities."""
+        result = np.zeros(len(found))
+        if newest is None:
+            return result
+        others_say = newest.others_say(found)
+        seqs = np.array([each.seq for each in newest.comparisons])[newest.choices.comparison]
+        for group in range(len(self._theta)):
+            own = self._group[newest.labeler] == group
+            choices, labeler = newest.choices.take(own), newest.labeler[own]
+            rows = np.repeat(own, newest.choices.sizes)
+            truth = self._truth(group, choices, others_say[rows])
+            order = np.argsort(seqs[own], kind="stable")
+            for number in np.unique(labeler).tolist():
+                mine = order[labeler[order] == number]
+                result[number] = unexplained(truth[mine], 1.0 / choices.sizes[mine])
+        return result
+
+    def _truth(self, group: int, choices: Choices, others_say: Floats) -> Floats:
+        """Return [C], how likely each answer of a group is the truth.
+
+        Args:
+            group: By the reward without whom.
+            choices: Theirs; none where they have stated nothing but ties.
+            others_say: [R], of those choices.
+        """
+        if not len(choices.sizes):
+            return np.empty(0)
+        rewards = choices.texts.rewards(self._theta[group]) + others_say
+        return choices.probabilities(rewards)[choices.chosen]
+
+
+def _newest_of(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Return everybody's newest comparisons, in the order in which they came."""
+    ordered = sorted(comparisons, key=lambda each: each.seq)
+    return list(compress(ordered, newest(GivenLabels.of(ordered))))
 
 
 def _drawn(comparisons: Sequence[Comparison]) -> list[int]:

@@ -68,6 +68,8 @@ class Standing:
     gold_wrong: int = 0
     is_judge: bool = False
     """Whether what they label judges and never trains; also of one who is excluded."""
+    drift: float = 0.0
+    """Level of the cumulative sum over gold answers, nats; 0 until they are cleared."""
 
     @property
     def is_held(self) -> bool:
@@ -171,6 +173,7 @@ class _Labeler:
             gold_right=right_before + right,
             gold_wrong=wrong_before + len(self.answers) - right,
             is_judge=self.is_judge,
+            drift=self.tests.drift,
         )
 
     def _held_from(self) -> int | None:

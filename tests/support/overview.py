@@ -65,6 +65,7 @@ def make_labeler(labeler_id: str, **changes: object) -> Assessment:
         position_z=0.4,
         fast_share=0.02,
         reliability=0.92,
+        is_doubted=False,
         weight_share=0.2,
         flags=(),
         last_label_at=999.0,

@@ -122,6 +122,10 @@ LABELERS = section(
         ),
         "probation": ("labelers", "Labelers on probation, whose labels are held until cleared."),
         "suspended": ("labelers", "Labelers suspended, whose labels are held back."),
+        "doubted": (
+            "labelers",
+            "Labelers whose newest answers may be chance, and who are asked more gold.",
+        ),
         "median_gold_accuracy": (
             "1",
             "Median over the labelers with an answer to gold of the mean of Beta(8 + right, "
