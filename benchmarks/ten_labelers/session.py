@@ -42,7 +42,7 @@ OWNER = "olga"
 NUM_GOLD = 80
 QUERIES_PER_LABEL = 1.2
 """Queries asked for each label: more than enough, so that some are left when the labelers end."""
-FIT_EVERY_LABELS = 200
+FIRST_FIT_AFTER_LABELS = 200
 LOOK_EVERY_S = 0.5
 """Time between two looks of the owner."""
 
@@ -68,12 +68,12 @@ def quality(gold: Path, *, stops_the_bad: bool) -> QualityConfig:
 
 
 def labels_config(plan: Plan, gold: Path) -> LabelsConfig:
-    """Return the label side: all queries at once, no limit on the pace, a fit now and then."""
+    """Return the label side: all queries at once, no limit on the pace."""
     return LabelsConfig(
         total=int(QUERIES_PER_LABEL * len(profiles(0)) * plan.labels),
-        initial=FIT_EVERY_LABELS,
+        initial=FIRST_FIT_AFTER_LABELS,
         refits=1,  # queries live until the next refit
-        warm=WarmConfig(every_labels=FIT_EVERY_LABELS, every_s=1e9, replay=0.0),
+        warm=WarmConfig(every_s=1e9, replay=0.0),
         kind="pair" if plan.num_candidates == 2 else "best_of_k",
         num_candidates=plan.num_candidates,
         quality=quality(gold, stops_the_bad=plan.stops_the_bad),
