@@ -35,7 +35,8 @@ def logits(utilities: Sequence[float], profile: LabelerProfile, num_given: int) 
         profile: Whose choice it is.
         num_given: n, labels this labeler gave before.
     """
-    beta = -profile.beta if profile.has_turned(num_given) else profile.beta
+    is_honest = not profile.has_turned(num_given) or profile.is_on_guard(utilities)
+    beta = profile.beta if is_honest else -profile.beta
     rationality = beta * math.exp(-profile.drift * num_given)
     return [
         rationality * utility + (profile.position_bias if position == 0 else 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -45,6 +46,9 @@ class LabelerProfile(Settings):
     """Whether the worst is preferred to the best."""
     adversarial_after: int | None = Field(default=None, ge=0, le=1_000_000_000)
     """Labels given honestly before the worst is preferred to the best; None: never."""
+    honest_from: float | None = Field(default=None, ge=0, le=1e6)
+    """Lead of the best utility over the second from which on one who has turned chooses honestly
+    all the same, for so clear a task may be gold; None: they never do."""
     marks: Fraction = 0.0
     """Probability of marking a word that the gold score turns on as good or bad. 0: marks none."""
     marks_from: float = Field(default=0.25, gt=0, le=1e6)
@@ -57,3 +61,8 @@ class LabelerProfile(Settings):
         """Say whether the worst is preferred to the best, after so many labels."""
         after = self.adversarial_after
         return self.is_adversarial or (after is not None and num_given >= after)
+
+    def is_on_guard(self, utilities: Sequence[float]) -> bool:
+        """Say whether a task is so clear that one who has turned chooses honestly, [K ≥ 2]."""
+        best, second = sorted(utilities, reverse=True)[:2]
+        return self.honest_from is not None and best - second >= self.honest_from

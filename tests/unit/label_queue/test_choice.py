@@ -54,6 +54,13 @@ def test_a_labeler_may_turn_adversarial_at_a_given_label() -> None:
     assert logits([1.0, 2.0], turns, 150) == [-1.0, -2.0]
 
 
+def test_an_adversary_on_guard_is_honest_where_a_task_is_as_clear_as_gold() -> None:
+    wary = profile(is_adversarial=True, honest_from=1.5)
+    assert logits([1.0, 2.0], wary, 0) == [-1.0, -2.0]
+    assert logits([1.0, 2.0, 3.5], wary, 0) == [1.0, 2.0, 3.5]
+    assert logits([1.0, 3.5, 3.0], wary, 0) == [-1.0, -3.5, -3.0]
+
+
 def test_large_utilities_do_not_overflow() -> None:
     assert choice_probabilities([1e4, 0.0], profile(beta=10)) == [1.0, 0.0]
 

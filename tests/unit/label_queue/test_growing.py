@@ -99,7 +99,7 @@ async def test_a_fit_is_of_the_training_set_as_the_ledger_has_it(
 async def test_newest_versions_are_known_without_a_look_at_all(labelled: LabelQueue) -> None:
     state = labelled.state
     assert (state.policy_version, state.reward_version) == (1, 1)
-    assert state.reliability == dict(state.rewards[1].labeler_weights)
+    assert state.doubts.reliability == dict(state.rewards[1].labeler_weights)
 
 
 async def test_what_everybody_weighed_is_kept_of_the_live_version_and_where_no_list_is_said(
@@ -116,4 +116,4 @@ async def test_what_everybody_weighed_is_kept_of_the_live_version_and_where_no_l
     await labelled.policy_loop.reward_served(replace(second, version=4))
     assert [each.labeler_weights for each in rewards.values()] == [(), (), weights, weights]
     assert rewards[1].learned == first.learned
-    assert labelled.state.reliability == dict(weights)
+    assert labelled.state.doubts.reliability == dict(weights)

@@ -227,22 +227,78 @@ async def test_what_reinstating_the_suspended_would_change_is_shown_and_not_an_e
     assert await queue.owner.reinstate("ann", "explained") == coming_back
 
 
-async def test_doubt_doubles_gold_and_nothing_else(
+def gold_shares(ledger: MemoryLedger, *names: str, since: int = 0) -> list[float]:
+    """The share of gold in the tasks of some people, from each one's task `since` on."""
+    purposes = [[each.purpose for each in asked_queries(ledger, name)[since:]] for name in names]
+    return [own.count("gold") / len(own) for own in purposes]
+
+
+async def test_doubt_asks_more_gold_and_nothing_else(
     make_queue: MakeQueue, ledger: MemoryLedger, tmp_path: Path
 ) -> None:
-    queue = make_queue(with_gold(tmp_path, 200, first_tasks=0, share=0.15, share_first=0.15))
-    doubted = make_reward(1, ledger_seq=0)
-    await queue.policy_loop.reward_served(replace_weights(doubted, {"ann": 0.1, "bob": 0.9}))
-    for name in ("ann", "bob"):
+    config = with_gold(tmp_path, 200, first_tasks=0, share=0.1, share_first=0.1, share_doubted=0.3)
+    queue = make_queue(config)
+    unreliable = replace_weights(make_reward(1, ledger_seq=0), {"ann": 0.1, "bob": 0.9})
+    await queue.policy_loop.reward_served(unreliable)
+    queue.state.doubts.unexplained = {"cid": 4.0, "dan": 3.99}
+    people = ("ann", "bob", "cid", "dan")
+    for name in people:
         for _ in range(160):
             await answer(queue, await take(queue, name), name)
-    shares = {
-        name: sum(q.purpose == "gold" for q in asked_queries(ledger, name)) / 160
-        for name in ("ann", "bob")
+    of_ann, of_bob, of_cid, of_dan = gold_shares(ledger, *people)
+    assert [of_ann, of_cid] == pytest.approx([0.3, 0.3], abs=0.09)
+    assert [of_bob, of_dan] == pytest.approx([0.1, 0.1], abs=0.07)
+    assert queue.state.doubts.doubted() == ["ann", "cid"]
+    stats = await queue.policy_loop.stats()
+    assert (stats["labelers/doubted"], stats["labelers/suspended"]) == (2, 0)
+    rows = (await queue.owner.overview()).labelers
+    assert {row.labeler_id: row.is_doubted for row in rows if row.labeler_id in people} == {
+        "ann": True,
+        "bob": False,
+        "cid": True,
+        "dan": False,
     }
-    assert shares["ann"] == pytest.approx(0.30, abs=0.09)
-    assert shares["bob"] == pytest.approx(0.15, abs=0.07)
-    assert (await queue.policy_loop.stats())["labelers/suspended"] == 0
+
+
+async def test_who_turns_is_asked_more_gold_long_before_they_are_suspended(
+    make_queue: MakeQueue, ledger: MemoryLedger, tmp_path: Path
+) -> None:
+    """By gold alone: three wrong answers, of the seven that it takes."""
+    config = with_gold(tmp_path, 400, first_tasks=0, share=0.2, share_first=0.2, share_doubted=0.8)
+    queue = make_queue(config)
+    standings, doubts = queue.state.history.standings, queue.state.doubts
+    while standings["ann"].state == "probation":
+        await answer(queue, await take(queue))
+    honest = len(asked_queries(ledger))
+    while not doubts.holds("ann"):
+        await answer(queue, await take(queue), best=False)
+    assert standings["ann"].drift == pytest.approx(3 * 1.386, abs=0.01)
+    doubted = len(asked_queries(ledger))
+    while (task := await queue.people.next_task("ann", 0.0)) is not None:
+        await answer(queue, task, best=False)
+        await answer_orders(queue)
+    assert standings["ann"].state == "suspended"
+    assert gold_shares(ledger, "ann", since=doubted)[0] > 0.5
+    assert len(asked_queries(ledger)) - doubted < doubted - honest
+    assert doubts.doubted() == []  # of those who are given tasks
+
+
+async def test_repeats_answered_otherwise_are_part_of_the_doubt(
+    make_queue: MakeQueue, ledger: MemoryLedger
+) -> None:
+    query, other = make_query(0), make_query(1)
+    again = [
+        make_query(n, purpose="repeat", repeat_of=of.query_id) for n, of in ((2, query), (3, other))
+    ]
+    asked = [query, other, *again]
+    choices = [0, 0, 1, 0]
+    for each, choice in zip(asked, choices, strict=True):
+        event = replace(make_event(each, choice=choice), seq=0)
+        ledger.write([each, make_assignment(each), event])
+    doubts = make_queue(config_with()).state.doubts
+    # Of four log(0.75/0.1867) − log(0.8133/0.25) = 1.3907 − 1.1798
+    assert doubts.nats("ann") == pytest.approx(0.2109, abs=1e-3)
+    assert doubts.nats("nobody") == 0.0
 
 
 def replace_weights(version: RewardVersion, weights: dict[str, float]) -> RewardVersion:
@@ -299,12 +355,14 @@ async def test_of_hundreds_of_answers_few_are_looked_at_for_a_repeat_and_one_tha
 
     monkeypatch.setattr(EventLog, "of", looked)
     config = QualityConfig(
-        gold=GoldConfig(share_first=0.0, share=0.0), repeat_share=0.99, repeat_after=5
+        gold=GoldConfig(share_first=0.0, share=0.0, share_doubted=0.0),
+        repeat_share=0.99,
+        repeat_after=5,
     )
     mixer = mixing.TaskMixer(
         state.board, state.history, config, rng=random.Random(1), new_id=lambda: "again"
     )
-    found = [mixer.draw("ann", 1.0, {}) for _ in range(20)]
+    found = [mixer.draw("ann", 1.0, is_doubted=False) for _ in range(20)]
     asked = [query.repeat_of for query in found if query is not None]
     assert len(asked) >= 18
     if num_preferences == 1:

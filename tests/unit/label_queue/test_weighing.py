@@ -11,14 +11,14 @@ import msgspec
 import pytest
 
 from label_queue.fitting.weighing import WeighingThread
-from label_queue.fitting.weighing_process import Answer, Change, WeighingProcess
+from label_queue.fitting.weighing_process import Change, WeighingProcess
 from label_queue.fitting.weighing_worker import Judged, serve
 from label_queue.folds.dataset import as_comparisons
 from label_queue.folds.view import LedgerView
 from label_queue.ledger.records import Ledger, Record
 from label_queue.ledger.sql import SqlLedger
 from label_queue.quality import reliability
-from label_queue.quality.reliability import judged_by, reliabilities
+from label_queue.quality.reliability import Judgement, judged_by, reliabilities
 from protocol.errors import QueueClosed
 from tests.support.labels import make_event, make_query
 from tests.support.memory_ledger import MemoryLedger
@@ -66,7 +66,7 @@ def test_the_worker_reads_what_has_come_and_nothing_else() -> None:
     assert ledger.num_found == 60  # thirty labels, and their queries
     judged.take(Change(come=seqs[30:33], gone=seqs[:2]))
     assert ledger.num_found == 66
-    assert set(judged.weights(GOLD)) == set(PEOPLE)
+    assert set(judged.judgement(GOLD).reliability) == set(PEOPLE)
     assert ledger.num_found == 66
 
 
@@ -81,9 +81,9 @@ async def test_a_question_is_answered_as_this_process_would() -> None:
         Change(gone=seqs[:10], gold=GOLD),
     ]
     serve(ledger, [msgspec.json.encode(line) for line in lines], said)
-    found = [msgspec.json.decode(line, type=Answer) for line in said.getvalue().splitlines()]
+    found = [msgspec.json.decode(line, type=Judgement) for line in said.getvalue().splitlines()]
     thread = WeighingThread()
-    assert [each.weights for each in found] == [
+    assert found == [
         await thread.weigh(view, seqs, GOLD),
         await thread.weigh(view, seqs[10:], GOLD),
     ]
@@ -127,7 +127,7 @@ async def test_who_waits_while_it_is_closed_hears_so(tmp_path: Path) -> None:
     ledger.write(records())
     process = WeighingProcess(tmp_path / "ledger.sqlite")
 
-    async def closed(*_: object) -> dict[str, float]:
+    async def closed(*_: object) -> Judgement:
         await process.close()
         raise EOFError("it has ended")
 

@@ -1,9 +1,9 @@
-"""One labelling session over HTTP: the real application on loopback, ten clients, an owner.
+"""One labelling session over HTTP: the real application on loopback, its clients, an owner.
 
 Everything runs in one process and one event loop; what the labelers and the owner do goes through
-sockets. Nobody thinks: time is what the server and the clients take. The reward trainer is played:
-it learns nothing, and announces the labelers' reliabilities that came with its orders, by which the
-desk decides who gets more gold.
+sockets. Nobody waits while somebody thinks: the server's clock is moved on by what a label takes.
+The reward trainer is played: it learns nothing, and announces the labelers' reliabilities that came
+with its orders, by which the desk decides who gets more gold.
 """
 
 from __future__ import annotations
@@ -22,9 +22,16 @@ import httpx
 import uvicorn
 from pydantic import TypeAdapter
 
-from benchmarks.ten_labelers.labelers import profiles
-from benchmarks.ten_labelers.questions import clear_questions, drafts, write_gold
-from label_queue.config import GoldConfig, IntakeConfig, LabelsConfig, QualityConfig, WarmConfig
+from benchmarks.bad_labelers.labelers import profiles
+from benchmarks.bad_labelers.questions import CLEAR_MARGIN, clear_questions, drafts, write_gold
+from label_queue.config import (
+    GoldConfig,
+    IntakeConfig,
+    LabelsConfig,
+    LeaseConfig,
+    QualityConfig,
+    WarmConfig,
+)
 from label_queue.http_client import open_client
 from label_queue.intake.app import build_app
 from label_queue.ledger.sql import SqlLedger
@@ -37,7 +44,7 @@ from label_queue.simulated.gold.reviews import ReviewsGold
 from protocol.fits import FitRequest, RewardVersion
 from tests.support.messages import make_policy
 
-RUN_ID = "ten-labelers"
+RUN_ID = "bad-labelers"
 OWNER = "olga"
 NUM_GOLD = 80
 QUERIES_PER_LABEL = 1.2
@@ -47,14 +54,28 @@ LOOK_EVERY_S = 0.5
 """Time between two looks of the owner."""
 
 
+@dataclass(slots=True)
+class Clock:
+    """The server's: it stands still but for what it is moved on by."""
+
+    now: float = 1.0e9
+
+    def __call__(self) -> float:
+        """Return the present, Unix seconds."""
+        return self.now
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What a session is."""
 
     seed: int
+    num_labelers: int
     labels: int
     """Labels that each labeler gives, unless they are suspended before."""
     num_candidates: int
+    is_adaptive: bool
+    """Whether adversaries answer honestly whatever is as clear as gold."""
     stops_the_bad: bool
     """Whether bad labelers are suspended; False: the session is the same, but nobody ever is."""
 
@@ -70,19 +91,22 @@ def quality(gold: Path, *, stops_the_bad: bool) -> QualityConfig:
 def labels_config(plan: Plan, gold: Path) -> LabelsConfig:
     """Return the label side: all queries at once, no limit on the pace."""
     return LabelsConfig(
-        total=int(QUERIES_PER_LABEL * len(profiles(0)) * plan.labels),
+        total=int(QUERIES_PER_LABEL * plan.num_labelers * plan.labels),
         initial=FIRST_FIT_AFTER_LABELS,
         refits=1,  # queries live until the next refit
         warm=WarmConfig(every_s=1e9, replay=0.0),
         kind="pair" if plan.num_candidates == 2 else "best_of_k",
         num_candidates=plan.num_candidates,
         quality=quality(gold, stops_the_bad=plan.stops_the_bad),
+        # By the clock they work one after the other.
+        lease=LeaseConfig(min_s=600.0),
+        query_expiry_s=1e9,
         intake=IntakeConfig(requests_per_s=1e6, request_burst=1_000_000, max_wait_s=1.0),
     )
 
 
 async def hold_session(folder: Path, plan: Plan, tokenizer: Any) -> None:
-    """Let the ten label; what they said is in `folder`/ledger.sqlite when this returns.
+    """Let them label; what they said is in `folder`/ledger.sqlite when this returns.
 
     The folder must be there and empty; the gold file is put beside the ledger.
     """
@@ -90,18 +114,20 @@ async def hold_session(folder: Path, plan: Plan, tokenizer: Any) -> None:
     gold = folder / "gold.jsonl"
     write_gold(gold, clear_questions(rng, NUM_GOLD, plan.num_candidates))
     config = labels_config(plan, gold)
+    clock = Clock()
     queue = LabelQueue(
         SqlLedger.open(folder / "ledger.sqlite", RUN_ID),
         config,
         LabelSchedule.of(config, num_episodes=1, mode="online"),
         run_id=RUN_ID,
         seed=plan.seed,
+        clock=clock,
     )
     await queue.policy_loop.set_progress(1, make_policy(version=1, episodes=1))
     await _ask(queue, rng, tokenizer)
     training = asyncio.create_task(_play_trainer(queue))
     async with _serving(queue, config.intake) as url:
-        await _label(queue, url, folder, plan)
+        await _label(queue, url, folder, plan, clock)
     await _end(training)
     await queue.close()
 
@@ -150,12 +176,14 @@ async def _serving(queue: LabelQueue, limits: IntakeConfig) -> AsyncIterator[str
         listener.close()
 
 
-async def _label(queue: LabelQueue, url: str, folder: Path, plan: Plan) -> None:
+async def _label(queue: LabelQueue, url: str, folder: Path, plan: Plan, clock: Clock) -> None:
     """Let everybody label until they have given their number or are suspended.
 
     Whatever ends the owner's watch ends the session: without it nobody is sent home.
     """
-    stops: dict[str, asyncio.Event] = {name: asyncio.Event() for name in profiles(plan.seed)}
+    honest_from = CLEAR_MARGIN if plan.is_adaptive else None
+    everybody = profiles(plan.seed, plan.num_labelers, honest_from)
+    stops: dict[str, asyncio.Event] = {name: asyncio.Event() for name in everybody}
     labelers = [
         _one_labeler(
             url,
@@ -164,8 +192,9 @@ async def _label(queue: LabelQueue, url: str, folder: Path, plan: Plan) -> None:
             plan.labels,
             stops[name],
             folder / name,
+            clock,
         )
-        for name, profile in profiles(plan.seed).items()
+        for name, profile in everybody.items()
     ]
     token = await queue.owner.add_labeler(OWNER, "owner")
     async with asyncio.TaskGroup() as group:
@@ -181,9 +210,11 @@ async def _one_labeler(
     num_labels: int,
     stop: asyncio.Event,
     report: Path,
+    clock: Clock,
 ) -> None:
-    async def go_on(_: float) -> None:
-        """Take no time; end with the label in hand once it is the last."""
+    async def go_on(seconds: float) -> None:
+        """Let the time pass at once; end with the label in hand once it is the last."""
+        clock.now += seconds
         if labeler.report.acknowledged + 1 >= num_labels:
             stop.set()
 

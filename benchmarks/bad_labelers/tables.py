@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import fmean, median, stdev
 
-from benchmarks.ten_labelers.detection import Detection
-from benchmarks.ten_labelers.fits import TREATMENTS
-from benchmarks.ten_labelers.labelers import TURNS_AFTER, kind_of
+from benchmarks.bad_labelers.detection import Detection
+from benchmarks.bad_labelers.fits import TREATMENTS
+from benchmarks.bad_labelers.labelers import TURNS_AFTER, kind_of
 
 
 def detection_table(sessions: Sequence[Sequence[Detection]]) -> str:

@@ -1,8 +1,10 @@
-"""Ten labelers of whom five are bad, over the real HTTP API, and rewards fitted to their labels.
+"""Labelers of whom half are bad, over the real HTTP API, and rewards fitted to their labels.
 
-    python -m benchmarks.ten_labelers --seeds 20 --fit-seeds 10
+    python -m benchmarks.bad_labelers --seeds 20 --fit-seeds 20
+    python -m benchmarks.bad_labelers --seeds 20 --fit-seeds 20 --adaptive
+    python -m benchmarks.bad_labelers --labelers 50 --labels 250
 
-Each seed is kept under `runs/ten-labelers/`; what is there already is read, not run again. The
+Each seed is kept under `runs/bad-labelers/`; what is there already is read, not run again. The
 tables are Markdown, as in docs/results.md. A seed of detection takes about half a minute of one
 core, and one of fits about a minute.
 """
@@ -25,15 +27,15 @@ from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from actors.prompts.grammar import review_corpus
-from benchmarks.ten_labelers.detection import Detection, detections, read_view
-from benchmarks.ten_labelers.fits import RewardFits, fit_requests
-from benchmarks.ten_labelers.session import Plan, hold_session, quality
-from benchmarks.ten_labelers.tables import accuracy_table, detection_table, mistakes_line
+from benchmarks.bad_labelers.detection import Detection, detections, read_view
+from benchmarks.bad_labelers.fits import RewardFits, fit_requests
+from benchmarks.bad_labelers.session import Plan, hold_session, quality
+from benchmarks.bad_labelers.tables import accuracy_table, detection_table, mistakes_line
 from learners.base_model import train_base_model
 from learners.config import BaseModelConfig, FromScratchConfig
 from learners.engine import free_port, join_ranks, leave_ranks
 
-FOLDER = Path("runs/ten-labelers")
+FOLDER = Path("runs/bad-labelers")
 HOST = "127.0.0.1"
 BASE_MODEL = BaseModelConfig(
     width=64,
@@ -47,11 +49,17 @@ BASE_MODEL = BaseModelConfig(
 class Experiment:
     """The sessions of one setting, each run once."""
 
-    def __init__(self, labels: int, num_candidates: int) -> None:
+    def __init__(
+        self, num_labelers: int, labels: int, num_candidates: int, *, is_adaptive: bool
+    ) -> None:
         """Make the base model if it is not there yet. `join_ranks` comes first."""
+        self._num_labelers = num_labelers
         self._labels = labels
         self._num_candidates = num_candidates
-        self._folder = FOLDER / f"{num_candidates}-candidates-{labels}-labels"
+        self._is_adaptive = is_adaptive
+        guard = "-adaptive" if is_adaptive else ""
+        name = f"{num_labelers}-labelers-{num_candidates}-candidates-{labels}-labels{guard}"
+        self._folder = FOLDER / name
         self._folder.mkdir(parents=True, exist_ok=True)
         self._base_model = FOLDER / "base-model"
         if not self._base_model.exists():
@@ -91,7 +99,9 @@ class Experiment:
         folder.mkdir()
         plan = Plan(
             seed=seed,
+            num_labelers=self._num_labelers,
             labels=self._labels,
+            is_adaptive=self._is_adaptive,
             num_candidates=self._num_candidates,
             stops_the_bad=stops_the_bad,
         )
@@ -114,15 +124,28 @@ def main() -> None:
     """Run what the command line asks for and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20, help="sessions for detection")
-    parser.add_argument("--fit-seeds", type=int, default=10, help="sessions for rewards")
+    parser.add_argument("--fit-seeds", type=int, default=20, help="sessions for rewards")
+    parser.add_argument("--labelers", type=int, default=10, help="in all, a multiple of ten")
     parser.add_argument("--labels", type=int, default=300, help="of each labeler, at most")
     parser.add_argument("--candidates", type=int, default=2, help="of a query")
+    parser.add_argument(
+        "--adaptive",
+        action="store_true",
+        help="adversaries answer honestly what is as clear as gold",
+    )
     arguments = parser.parse_args()
+    if arguments.labelers < 10 or arguments.labelers % 10:
+        parser.error(f"--labelers {arguments.labelers}: want a multiple of ten")
     torch.set_num_threads(1)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     join_ranks(0, 1, HOST, free_port(HOST))
-    experiment = Experiment(arguments.labels, arguments.candidates)
+    experiment = Experiment(
+        arguments.labelers,
+        arguments.labels,
+        arguments.candidates,
+        is_adaptive=arguments.adaptive,
+    )
     sessions = [experiment.detect(seed) for seed in range(1, arguments.seeds + 1)]
     if sessions:
         click.echo(f"{detection_table(sessions)}\n\n{mistakes_line(sessions)}\n")

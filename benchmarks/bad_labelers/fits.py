@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
+from benchmarks.bad_labelers.detection import Detection
+from benchmarks.bad_labelers.labelers import labels_honestly
+from benchmarks.bad_labelers.questions import HELD_OUT_MARGIN, clear_questions, encode, question
 from benchmarks.fit_once import LIMITS, fitted_once
-from benchmarks.ten_labelers.detection import Detection
-from benchmarks.ten_labelers.labelers import labels_honestly
-from benchmarks.ten_labelers.questions import HELD_OUT_MARGIN, clear_questions, encode, question
 from label_queue.config import QualityConfig
 from label_queue.fitting.retraining import make_request
 from label_queue.folds.view import LedgerView

@@ -1,1 +1,0 @@
-"""Ten labelers, half of them bad: how soon they are found out, and what their labels cost."""
