@@ -9,6 +9,7 @@ The tables are Markdown, as in docs/results.md. Takes a second; nothing is simul
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 
 import click
@@ -17,12 +18,13 @@ from label_queue.config import QualityConfig
 from label_queue.quality.run_length import (
     Steps,
     drift_threshold,
+    in_labels,
     run_length,
     sequential_test,
     share_suspended,
 )
 
-ACCURACIES = (0.95, 0.90, 0.85, 0.80, 0.75, 0.70, 0.60, 0.50, 0.25)
+ACCURACIES = (0.95, 0.90, 0.85, 0.80, 0.75, 0.70, 0.60, 0.50, 0.25, 0.10)
 """Shares of right gold answers; 1/2 and 1/4 are chance among two candidates and among four."""
 GOLDS = (20, 50, 100, 200, 500)
 TURNED = (
@@ -34,6 +36,7 @@ TURNED = (
     ("never the best, of four", 0.03),
 )
 """What a good labeler may turn to, and the share of gold tasks they then answer rightly."""
+DOUBTS = (1, 2, 3)
 BAD_ACCURACIES = (0.50, 0.55, 0.60, 0.65, 0.70)
 
 
@@ -66,6 +69,26 @@ def delay_table(configs: Sequence[QualityConfig]) -> str:
     for words, accuracy in TURNED:
         delays = (run_length(Steps.of(each), accuracy, drift_threshold(each)) for each in configs)
         lines.append(_row(words, *(f"{delay:.1f}" for delay in delays)))
+    return "\n".join(lines)
+
+
+def doubt_table(config: QualityConfig) -> str:
+    """Return what doubt by gold alone costs and brings, by how many wrong answers it begins with.
+
+    The product's begins with one.
+    """
+    begins = [
+        *((f"from {count} wrong on", Steps.of(config).up * count) for count in DOUBTS),
+        ("no doubt", math.inf),
+    ]
+    lines = [
+        _row("gold answered rightly", *(words for words, _ in begins)),
+        _row("---:", *("---:" for _ in begins)),
+    ]
+    for accuracy in ACCURACIES:
+        found = (in_labels(config, accuracy, nats) for _, nats in begins)
+        cells = (f"{labels:,.0f} · {_percent(share)}" for labels, share in found)
+        lines.append(_row(f"{accuracy:.2f}", *cells))
     return "\n".join(lines)
 
 
@@ -116,6 +139,7 @@ def main() -> None:
     click.echo(f"h = {drift_threshold(config):.2f}\n\n{suspended_table(config)}\n")
     click.echo(f"h = 4\n\n{suspended_table(fixed)}\n")
     click.echo(f"{delay_table([fixed, config])}\n")
+    click.echo(f"{doubt_table(config)}\n")
     click.echo(bad_accuracy_table(config))
 
 

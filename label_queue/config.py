@@ -202,8 +202,9 @@ class QualityConfig(Settings):
     weights."""
     doubt_from: Annotated[float, Field(gt=0, le=1_000)] = 4.0
     """Evidence that somebody's newest answers are chance, nats, from which on they are doubted:
-    their gold, their repeats, and the rest by what the others prefer. Who is doubted gets
-    `gold.share_doubted`; it suspends nobody."""
+    their gold, their repeats, and the rest by what the others prefer. So is whoever answered gold
+    wrongly and has not made it good. Who is doubted gets `gold.share_doubted`; it suspends
+    nobody."""
     max_weight_share: Annotated[float, Field(gt=0, le=1)] = 0.2
     """Largest share of a fit's weight for one labeler, once `cap_from_labelers` are active; 1.5
     over their number where that is more."""

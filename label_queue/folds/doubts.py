@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from label_queue.config import QualityConfig
 from label_queue.folds.tallies import Tallies
 from label_queue.quality.doubt import of_repeats
+from label_queue.quality.gold import evidence
 from label_queue.quality.standing import Standings
 
 
@@ -21,6 +22,7 @@ class Doubts:
         self._standings = standings
         self._tallies = tallies
         self._config = config
+        self._one_wrong = evidence(is_right=False, config=config)
         self.reliability: Mapping[str, float] = {}
         """Each labeler's a_ℓ as of the last fit; empty before the first. Not to be changed."""
         self.unexplained: Mapping[str, float] = {}
@@ -35,10 +37,11 @@ class Doubts:
 
     def holds(self, labeler_id: str) -> bool:
         """Say whether somebody is doubted: asked more gold, and nothing else."""
-        config = self._config
-        if self.reliability.get(labeler_id, 1.0) < config.doubt_below:
+        if self._standings[labeler_id].drift >= self._one_wrong:
             return True
-        return self.nats(labeler_id) >= config.doubt_from
+        if self.reliability.get(labeler_id, 1.0) < self._config.doubt_below:
+            return True
+        return self.nats(labeler_id) >= self._config.doubt_from
 
     def doubted(self) -> list[str]:
         """Return who of those who are given tasks to train by is doubted, sorted."""

@@ -7,8 +7,10 @@ log P(answer | somebody as people are), nats, each as far as it has come above 0
 - of repeats, which chance answers alike once in K times;
 - of the newest other answers, by what the others prefer: `unexplained`, as of the last fit.
 
-Gold decides, at the threshold and the run length that it had: whoever labels well and is doubted
-is asked what they know. So a taste of one's own costs a few labels, and never a suspension.
+A wrong gold answer that no right ones have made good is enough by itself: it costs a good labeler
+little, for the next one clears them. Gold decides, at the threshold and the run length that it had:
+whoever labels well and is doubted is asked what they know. So a taste of one's own costs a few
+labels, and never a suspension.
 """
 
 from __future__ import annotations

