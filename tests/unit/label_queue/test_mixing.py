@@ -31,6 +31,7 @@ from tests.support.labels import (
     make_reward,
 )
 from tests.support.memory_ledger import MemoryLedger
+from tests.support.metric_proofs import proves
 from tests.unit.label_queue.conftest import MakeQueue
 from tests.unit.label_queue.labeling import answer_orders
 
@@ -233,6 +234,7 @@ def gold_shares(ledger: MemoryLedger, *names: str, since: int = 0) -> list[float
     return [own.count("gold") / len(own) for own in purposes]
 
 
+@proves("labelers/doubted")
 async def test_doubt_asks_more_gold_and_nothing_else(
     make_queue: MakeQueue, ledger: MemoryLedger, tmp_path: Path
 ) -> None:

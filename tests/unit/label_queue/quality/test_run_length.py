@@ -15,6 +15,7 @@ from label_queue.quality.gold import evidence, sequential_verdict
 from label_queue.quality.run_length import (
     Steps,
     drift_threshold,
+    in_labels,
     run_length,
     sequential_test,
     share_stopped,
@@ -78,6 +79,35 @@ def test_what_is_computed_is_what_the_cumulative_sum_does() -> None:
     assert np.mean(lengths) == pytest.approx(run_length(STEPS, 0.85, 4.0), abs=4 * error)
     within = np.mean([length <= 100 for length in lengths])
     assert within == pytest.approx(share_stopped(STEPS, 0.85, 4.0, 100)[-1], abs=0.045)
+
+
+def test_labels_until_an_alarm_are_those_of_tasks_drawn_at_both_shares_of_gold() -> None:
+    rng, counts, golds = random.Random(6), [], 0
+    gold, bound = DEFAULT_QUALITY.gold, drift_threshold(DEFAULT_QUALITY)
+    for _ in range(600):
+        level, count = 0.0, 0
+        while level < bound:
+            count += 1
+            if rng.random() < (gold.share_doubted if level >= STEPS.up else gold.share):
+                is_right = rng.random() < 0.6
+                level = cusum(level, evidence(is_right=is_right, config=DEFAULT_QUALITY))
+                golds += 1
+        counts.append(count)
+    labels, share = in_labels(DEFAULT_QUALITY, 0.6, STEPS.up)
+    error = float(np.std(counts)) / math.sqrt(len(counts))
+    assert np.mean(counts) == pytest.approx(labels, abs=4 * error)
+    assert golds / sum(counts) == pytest.approx(share, rel=0.05)
+    # Without doubt it is the run length in golds, at the usual share.
+    labels, share = in_labels(DEFAULT_QUALITY, 0.6, math.inf)
+    assert labels == pytest.approx(run_length(STEPS, 0.6, bound) / gold.share)
+    assert share == pytest.approx(gold.share)
+
+
+def test_an_adversary_is_found_within_sixty_labels_by_gold_alone() -> None:
+    """At a run length of 20,000 golds, and for a hundredth more gold of a good labeler."""
+    assert in_labels(DEFAULT_QUALITY, 0.1, STEPS.up)[0] < 60
+    assert in_labels(DEFAULT_QUALITY, 0.9, STEPS.up)[1] < DEFAULT_QUALITY.gold.share + 0.01
+    assert run_length(STEPS, 0.9, drift_threshold(DEFAULT_QUALITY)) > 20_000
 
 
 def test_what_is_computed_is_what_the_sequential_test_does() -> None:
