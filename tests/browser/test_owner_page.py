@@ -124,6 +124,18 @@ async def test_who_holds_tasks_is_shown_and_for_how_long(
     await expect(olga.page.get_by_text("holds")).to_have_count(0)
 
 
+async def test_who_is_doubted_is_said_until_they_are_not(
+    people: FakePeopleQueue, enter: Enter
+) -> None:
+    words = "newest answers in doubt: asked more gold"
+    people.show(labelers=(make_labeler("ann", is_doubted=True), make_labeler("bob")))
+    olga = await enter("olga", "owner")
+    await expect(row(olga, "ann").get_by_text(words)).to_be_visible()
+    await expect(row(olga, "bob").get_by_text(words)).to_have_count(0)
+    people.show(labelers=(make_labeler("ann"), make_labeler("bob")))
+    await expect(olga.page.get_by_text(words)).to_have_count(0)
+
+
 async def test_the_page_follows_the_run_and_keeps_the_focus(
     people: FakePeopleQueue, enter: Enter
 ) -> None:
