@@ -334,7 +334,7 @@ def _table(rows: tuple[Assessment, ...]) -> list[str]:
                 _share(row.self_agreement),
                 _share(row.peer_agreement),
                 f"{row.weight_share:.0%}",
-                ", ".join(row.flags) or "-",
+                ", ".join((*row.flags, *["in doubt"] * row.is_doubted)) or "-",
             )
         )
     return in_columns(cells)

@@ -25,6 +25,7 @@ from protocol.errors import InputError
 from protocol.labels import Excluded, Reinstated
 from tests.support.hand_made_ledger import fill
 from tests.support.labels import NODE, make_assignment, make_event, make_query
+from tests.support.overview import make_labeler
 
 EXCLUDE_BOB = ("labelers", "exclude", "bob", "--reason", "clicks")
 
@@ -149,6 +150,11 @@ def test_list_shows_everybody(live_run: Any) -> None:
     assert lines[2].split(maxsplit=8)[-1] == "gold, position, speed"
     rows = json.loads(andon("labelers", "list", "--json").output)
     assert [row["labeler_id"] for row in rows] == ["ann", "bob"]
+
+
+def test_list_says_who_is_in_doubt(live_run: Any) -> None:
+    live_run.queue.show(labelers=(make_labeler("ann", is_doubted=True),))
+    assert andon("labelers", "list").output.splitlines()[1].endswith("in doubt")
 
 
 def test_exclude_says_what_it_changes_and_asks(live_run: Any) -> None:
