@@ -96,13 +96,15 @@ class LabelQueue:
         settle: Callable[[], None] = lambda: None,
         snapshot: Path | None = None,
         weigher: Weigher | None = None,
+        left_behind: Callable[[Exception], None] = lambda _: None,
     ) -> None:
         """Take over a ledger and fold it into the present. The ledger is closed by `close`.
 
         `guidelines` is the Markdown text that labelers are shown; `settle` is called each time many
         records came that stay in memory; `snapshot` is where one of the folds may be; `weigher`
-        finds the labelers' reliabilities, by default in a thread. Raises MissingError or InputError
-        where the configured gold file cannot be read.
+        finds the labelers' reliabilities, by default in a thread; `left_behind` is told the error
+        after which nothing is written, since the state could not take in what was. Raises
+        MissingError or InputError where the configured gold file cannot be read.
         """
         rng = random.Random(seed)
         self._lookup = Lookup(ledger)
@@ -113,7 +115,7 @@ class LabelQueue:
         for record in ledger.write(new_templates(config, state.board.queries, run_id, moment)):
             state.apply(record)
         room = DiskRoom(ledger.free_bytes, config.disk_reserve_bytes, ledger.where)
-        commits = GroupCommit(ledger, self._apply, room)
+        commits = GroupCommit(ledger, self._apply, room, left_behind)
         self.state = state
         """What the ledger says, ready to be asked."""
         self.commits = commits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,11 @@ from label_queue.sides.owner import OwnerSide
 from label_queue.sides.people import PeopleSide
 from label_queue.sides.policy_loop import PolicyLoopSide
 from label_queue.snapshot_keeper import SnapshotKeeper
+from protocol.logs import logger_of
 from protocol.messages import Rollout
 from protocol.remote import Remote, Sides, side_of
 
+_log = logger_of("label_queue")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -93,6 +96,7 @@ class LabelQueueShell(Sides):
             settle=gc.freeze,
             snapshot=snapshot,
             weigher=WeighingProcess(ledger),
+            left_behind=_end_process,
         )
         recollection = recall()
         self._queue.take_in(recollection.reference, recollection.first_samples)
@@ -134,6 +138,12 @@ class LabelQueueShell(Sides):
         await self._keeper.close()
         await self._outposts.close()
         await self._queue.close()
+
+
+def _end_process(error: Exception) -> None:
+    """End a process whose state is behind its ledger, so that Ray starts another from it."""
+    _log.error("what was written could not be taken in: the label queue ends", error=repr(error))
+    os._exit(1)
 
 
 class RemoteLabelQueue:

@@ -18,6 +18,10 @@ APPLIED_AT_ONCE = 100
 """Records that the state takes in before others run: some five milliseconds' work."""
 ACKNOWLEDGED_AT_ONCE = 8
 """Writers that go on before others run: each has half a millisecond's work, or a few."""
+BEHIND = (
+    "the label queue could not take in what it had written, and takes no more: it goes on from "
+    "its ledger once it is started again"
+)
 TRIED_AGAIN_S = 1.0
 """After which the run's own records are tried again where there was no room."""
 
@@ -27,13 +31,26 @@ class GroupCommit:
 
     The ledger is called from one thread only. `apply` runs on the event loop, in the ledger's own
     order, after the commit and before any writer hears of it: so the state in memory is never
-    ahead of the disk, and a writer that was cancelled meanwhile loses nothing.
+    ahead of the disk, and a writer that was cancelled meanwhile loses nothing. Nor may it go on
+    behind the disk: where it could not take in what was written, nothing more is.
+
+    Args:
+        ledger: What is written to.
+        apply: Takes a record into the state.
+        room: Whether there is room for more; None: as the ledger says.
+        left_behind: Told the error after which nothing more is written.
     """
 
     def __init__(
-        self, ledger: Ledger, apply: Callable[[Record], None], room: DiskRoom | None = None
+        self,
+        ledger: Ledger,
+        apply: Callable[[Record], None],
+        room: DiskRoom | None = None,
+        left_behind: Callable[[Exception], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
+        self._left_behind = left_behind
+        self._is_behind = False
         self.room = room or DiskRoom(ledger.free_bytes, 0, ledger.where)
         """Whether the disk has room for more."""
         self._apply = apply
@@ -49,10 +66,12 @@ class GroupCommit:
         """Return what stands in the ledger under each record's key, once it is on disk.
 
         Raises DiskFull, for the whole group, where there is no room, and ResourceError when the
-        disk refuses otherwise, or after `close`.
+        disk refuses otherwise, after `close`, or where the state fell behind the ledger.
         """
         if self._is_closed:
             raise ResourceError("the label queue is closed: the run is over")
+        if self._is_behind:
+            raise ResourceError(BEHIND)
         future: asyncio.Future[list[Record]] = asyncio.get_running_loop().create_future()
         self._waiting.append((records, future))
         if self._flusher is None or self._flusher.done():
@@ -77,6 +96,8 @@ class GroupCommit:
             records = [record for batch, _ in group for record in batch]
             started = perf_counter()
             try:
+                if self._is_behind:
+                    raise ResourceError(BEHIND)
                 await self._settle(loop)
                 written = await loop.run_in_executor(self._thread, self._ledger.write, records)
                 await self._apply_all(written)
@@ -98,7 +119,12 @@ class GroupCommit:
     async def _apply_all(self, records: Sequence[Record]) -> None:
         """Apply records in order; let others run after each hundred, however many there are."""
         for number, record in enumerate(records, start=1):
-            self._apply(record)
+            try:
+                self._apply(record)
+            except Exception as error:
+                self._is_behind = True
+                self._left_behind(error)
+                raise
             if number % APPLIED_AT_ONCE == 0:
                 await asyncio.sleep(0)
 

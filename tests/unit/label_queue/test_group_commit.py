@@ -11,6 +11,7 @@ from label_queue.ledger.group_commit import GroupCommit
 from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import DiskFull, ResourceError
+from protocol.labels import Submitted
 from tests.support.labels import make_event, make_query
 from tests.support.ledger_stores import LedgerStore
 from tests.support.memory_ledger import MemoryLedger
@@ -126,6 +127,28 @@ async def test_what_the_run_must_have_written_waits_for_room(
     await commits.close()
     with pytest.raises(ResourceError, match="the run is over"):
         await commits.write_patiently(EVENTS)
+
+
+async def test_a_state_that_could_not_take_in_what_was_written_ends_it_all() -> None:
+    """It would go on without, and no writer would know: only a new start has all of the ledger."""
+    ledger, told = MemoryLedger(), list[Exception]()
+    lost = ResourceError("the connection was lost")
+
+    def apply(record: Record) -> None:
+        if isinstance(record, Submitted) and record.seq == 3:
+            raise lost
+
+    commits = GroupCommit(ledger, apply, left_behind=told.append)
+    await commits.write(EVENTS[:2])
+    writers = [asyncio.create_task(commits.write([event])) for event in EVENTS[2:4]]
+    for writer in writers:
+        with pytest.raises(ResourceError, match="connection was lost"):
+            await writer
+    assert told == [lost]
+    with pytest.raises(ResourceError, match="once it is started again"):
+        await commits.write(EVENTS[4:])
+    assert len(ledger.events()) == 4  # what was written before it stays
+    await commits.close()
 
 
 async def test_closing_twice_is_allowed() -> None:

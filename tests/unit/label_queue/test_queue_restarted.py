@@ -14,6 +14,7 @@ from label_queue.schedule import LabelSchedule
 from label_queue.shell import LabelQueueShell, Recollection
 from label_queue.sides.policy_loop import PolicyLoopSide
 from label_queue.state import LabelState
+from protocol.errors import ResourceError
 from protocol.labels import QueryOrder
 from tests.support.labels import (
     ManualClock,
@@ -129,3 +130,24 @@ def test_records_are_said_to_have_come_to_stay_many_at_a_time(
     ledger.write([make_query(5)])
     state.load(ledger)
     assert len(settled) == 4
+
+
+async def test_a_process_that_could_not_take_in_what_it_wrote_ends_and_another_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr("label_queue.shell.os._exit", ended.append)
+    ledger, recollection = tmp_path / "ledger.sqlite", Recollection(reference=REFERENCE)
+    async with opened(ledger, recollection) as shell:
+        orders = await ordered(shell)
+        with monkeypatch.context() as lost:
+            lost.setattr(LabelState, "apply", unreadable)
+            with pytest.raises(ResourceError, match="connection"):
+                await answer(shell, orders)
+        assert ended == [1]
+    async with opened(ledger, recollection) as shell:
+        assert len(shell._queue.state.board.queries) > 0
+
+
+def unreadable(*_: object) -> None:
+    raise ResourceError("the connection was lost")
