@@ -30,10 +30,16 @@ from actors.prompts.grammar import review_corpus
 from benchmarks.bad_labelers.detection import Detection, detections, read_view
 from benchmarks.bad_labelers.fits import RewardFits, fit_requests
 from benchmarks.bad_labelers.session import Plan, hold_session, quality
-from benchmarks.bad_labelers.tables import accuracy_table, detection_table, mistakes_line
+from benchmarks.bad_labelers.tables import (
+    accuracy_table,
+    detection_table,
+    mistakes_line,
+    trust_table,
+)
 from learners.base_model import train_base_model
 from learners.config import BaseModelConfig, FromScratchConfig
 from learners.engine import free_port, join_ranks, leave_ranks
+from protocol.fits import FitRequest
 
 FOLDER = Path("runs/bad-labelers")
 HOST = "127.0.0.1"
@@ -72,19 +78,32 @@ class Experiment:
         """Return who was found out, and when, in a session that stops the bad."""
         return self._session(f"detection-{seed:03d}", seed, stops_the_bad=True)
 
+    def unstopped(self, seed: int) -> list[Detection]:
+        """Return who would be found out, and when, in a session that stops nobody."""
+        return self._session(f"unstopped-{seed:03d}", seed, stops_the_bad=False)
+
+    def weigh(self, seed: int) -> dict[str, float]:
+        """Return everybody's reliability after a session that stops nobody."""
+        found = self._once(
+            f"weighed-{seed:03d}", lambda: dict(self._requests(seed)["weights"].labeler_weights)
+        )
+        return dict(found)
+
     def fit(self, seed: int) -> dict[str, float]:
         """Return the accuracy of each treatment's reward, of a session that stops nobody."""
-        name = f"unstopped-{seed:03d}"
-        found = self._session(name, seed, stops_the_bad=False)
-        folder = self._folder / name
 
         def fit() -> dict[str, float]:
-            view = read_view(folder / "ledger.sqlite")
-            requests = fit_requests(view, found, quality(folder / "gold.jsonl", stops_the_bad=True))
             fits = RewardFits(self._base_model, self._tokenizer, seed)
+            requests = self._requests(seed)
             return {name: fits.accuracy(request) for name, request in requests.items()}
 
         return dict(self._once(f"fits-{seed:03d}", fit))
+
+    def _requests(self, seed: int) -> dict[str, FitRequest]:
+        found = self.unstopped(seed)
+        folder = self._folder / f"unstopped-{seed:03d}"
+        view = read_view(folder / "ledger.sqlite")
+        return fit_requests(view, found, quality(folder / "gold.jsonl", stops_the_bad=True))
 
     def _session(self, name: str, seed: int, *, stops_the_bad: bool) -> list[Detection]:
         """Return who was found out in a session, running it if need be."""
@@ -149,8 +168,11 @@ def main() -> None:
     sessions = [experiment.detect(seed) for seed in range(1, arguments.seeds + 1)]
     if sessions:
         click.echo(f"{detection_table(sessions)}\n\n{mistakes_line(sessions)}\n")
-    runs = [experiment.fit(seed) for seed in range(1, arguments.fit_seeds + 1)]
+    seeds = range(1, arguments.fit_seeds + 1)
+    runs = [experiment.fit(seed) for seed in seeds]
     if runs:
+        weighed = [experiment.weigh(seed) for seed in seeds]
+        click.echo(f"{trust_table(weighed, [experiment.unstopped(seed) for seed in seeds])}\n")
         click.echo(accuracy_table(runs))
     leave_ranks()
 

@@ -11,6 +11,9 @@ from benchmarks.bad_labelers.detection import Detection
 from benchmarks.bad_labelers.fits import TREATMENTS
 from benchmarks.bad_labelers.labelers import TURNS_AFTER, kind_of
 
+WEIGHTED_DOWN = 0.75
+"""Reliability below which somebody is weighted down: the mean of its prior is 0.85."""
+
 
 def detection_table(sessions: Sequence[Sequence[Detection]]) -> str:
     """Return, for each kind of labeler, how many labels it took to find them out.
@@ -63,6 +66,34 @@ def mistakes_line(sessions: Sequence[Sequence[Detection]]) -> str:
     wronged = sum(each.suspended_at is not None for each in good)
     share = 100 * wronged / len(good)
     return f"Good labelers suspended by mistake: {wronged} of {len(good)} ({share:.1f} %)."
+
+
+def trust_table(
+    weighed: Sequence[Mapping[str, float]], sessions: Sequence[Sequence[Detection]]
+) -> str:
+    """Return, for each kind of labeler, how far fits trust them, and who is found or trusted less.
+
+    Args:
+        weighed: Reliabilities by labeler, session by session.
+        sessions: Who was found out in the same sessions.
+    """
+    trusted: dict[str, list[float]] = defaultdict(list)
+    is_known: dict[str, list[bool]] = defaultdict(list)
+    for reliability, found in zip(weighed, sessions, strict=True):
+        out = {each.name for each in found if each.flagged_at is not None}
+        for name, a in reliability.items():
+            trusted[kind_of(name)].append(a)
+            is_known[kind_of(name)].append(name in out or a < WEIGHTED_DOWN)
+    lines = [
+        "| labeler | seen | reliability a: least | median | most "
+        f"| found out, or a < {WEIGHTED_DOWN:g} |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for kind, those in sorted(trusted.items()):
+        figures = (min(those), median(those), max(those))
+        cells = [kind, str(len(those)), *(f"{a:.2f}" for a in figures)]
+        lines.append(f"| {' | '.join(cells)} | {fmean(is_known[kind]):.0%} |")
+    return "\n".join(lines)
 
 
 def accuracy_table(runs: Sequence[Mapping[str, float]]) -> str:

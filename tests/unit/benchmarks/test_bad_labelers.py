@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.bad_labelers.detection import detections, read_view
+from benchmarks.bad_labelers.detection import Detection, detections, read_view
 from benchmarks.bad_labelers.fits import TREATMENTS, fit_requests
 from benchmarks.bad_labelers.labelers import kind_of, profiles
 from benchmarks.bad_labelers.session import Plan, hold_session, quality
-from benchmarks.bad_labelers.tables import accuracy_table
+from benchmarks.bad_labelers.tables import accuracy_table, trust_table
 
 
 def run(none: float, both: float, truth: float) -> dict[str, float]:
@@ -31,6 +31,18 @@ def test_what_both_recover_is_told_of_seeds_that_lost_something(
     runs: list[dict[str, float]], words: str
 ) -> None:
     assert accuracy_table(runs).endswith(f"Recovered by both, seed by seed: {words}")
+
+
+def test_who_is_found_out_or_trusted_less_is_told_by_kind() -> None:
+    found = [
+        Detection(name=name, labels=9, suspended_at=at, alarm="", flagged_at=at, flags=())
+        for name, at in (("careless-1", None), ("careless-2", 7), ("good-1", None))
+    ]
+    weighed = {"careless-1": 0.8, "careless-2": 0.85, "good-1": 0.95}
+    less = {**weighed, "careless-1": 0.5}
+    lines = trust_table([weighed, less], [found, found]).splitlines()
+    assert lines[2] == "| careless | 4 | 0.50 | 0.82 | 0.85 | 75% |"
+    assert lines[3] == "| good | 2 | 0.95 | 0.95 | 0.95 | 0% |"
 
 
 def words(text: str, **_: object) -> dict[str, list[int]]:
