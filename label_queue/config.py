@@ -140,7 +140,7 @@ class GoldConfig(Settings):
     """Share of gold in a labeler's later tasks."""
     share_doubted: Share = 0.25
     """Share of gold, where it is the larger, in the tasks of somebody whose newest answers may be
-    chance: see `doubt_from`."""
+    chance, see `doubt_from`; nobody's where `share` is 0."""
 
 
 LEAST_GAP = 0.05
@@ -198,13 +198,13 @@ class QualityConfig(Settings):
     """Whether each labeler's estimated reliability enters the likelihood of the fit; False: it is 1
     for all."""
     doubt_below: Fraction = 0.5
-    """Reliability below which a labeler is doubted, and does not count as active for the cap on
+    """Reliability below which a labeler is in doubt, and does not count as active for the cap on
     weights."""
     doubt_from: Annotated[float, Field(gt=0, le=1_000)] = 4.0
-    """Evidence that somebody's newest answers are chance, nats, from which on they are doubted:
-    their gold, their repeats, and the rest by what the others prefer. So is whoever answered gold
-    wrongly and has not made it good. Who is doubted gets `gold.share_doubted`; it suspends
-    nobody."""
+    """Evidence that somebody's newest answers are chance, nats, from which on they are in doubt:
+    their gold, their repeats, and with `weigh_reliability` the rest by what the others prefer. So
+    is whoever gold speaks against by as much as one wrong answer. Who is in doubt gets
+    `gold.share_doubted`; it suspends nobody."""
     max_weight_share: Annotated[float, Field(gt=0, le=1)] = 0.2
     """Largest share of a fit's weight for one labeler, once `cap_from_labelers` are active; 1.5
     over their number where that is more."""
@@ -221,7 +221,7 @@ class QualityConfig(Settings):
             )
         if self.drift_threshold is None:
             self._refuse_what_no_threshold_serves()
-        for name in ("share_first", "share", "share_doubted"):
+        for name in ("share_first", "share"):
             if getattr(self.gold, name) + self.repeat_share > 1:
                 raise ValueError(f"quality: gold.{name} + repeat_share must not be above 1")
         return self

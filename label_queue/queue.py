@@ -34,7 +34,8 @@ The owner's side reads the same folds (`oversight/`) and writes its own records:
 cord, gold. All state changes on one event loop, in the ledger's order. What is in memory is a fold
 over the ledger, rebuilt at the start, with a snapshot's help (`snapshot/`). The reference
 responses, and when each policy was first sampled, are in the run's folder (`take_in`). Only the
-orders under way, the leases' renewals and the moving figures are lost in a crash.
+orders under way, the leases' renewals, what the last fit said of the newest answers and the moving
+figures are lost in a crash.
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ class LabelQueueShell(Sides):
 
 def _end_process(error: Exception) -> None:
     """End a process whose state is behind its ledger, so that Ray starts another from it."""
-    _log.error("what was written could not be taken in: the label queue ends", error=repr(error))
+    _log.error("what was written could not be taken in: the label queue ends", exc_info=error)
     os._exit(1)
 
 

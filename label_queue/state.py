@@ -59,7 +59,8 @@ ACTIVE_S = 300.0
 class LabelState:
     """Everything the ledger says, ready to be asked; the same after a restart.
 
-    Only renewals of leases, which of them were let go, and the moving figures are lost in a crash.
+    Only renewals of leases, which of them were let go, what the last fit said of the newest
+    answers, and the moving figures are lost in a crash.
     """
 
     def __init__(
@@ -99,8 +100,8 @@ class LabelState:
         self.tallies = Tallies(
             self.board.queries, self.board.assignments, self.history, config.quality
         )
-        self.doubts = Doubts(self.history.standings, self.tallies, config.quality)
-        """Who is asked more gold."""
+        self.doubts = Doubts(self.history.standings, self.tallies, config)
+        """Who is in doubt, and asked more gold."""
         self.gold = GoldBook(self.board.queries, self.history.standings.gold)
         self.learned = LearnedLabels(config.quality)
         """Which labels each reward version learned."""

@@ -17,7 +17,7 @@ from label_queue.folds.label_table import LabelTable
 from label_queue.folds.shift import Shift, contaminated_from, find_shift
 from label_queue.folds.view import LearnedLabels, LedgerView, events_in
 from label_queue.ledger.group_commit import GroupCommit
-from label_queue.quality.doubt import newest
+from label_queue.quality.doubt import on_newest_queries
 from label_queue.quality.given import Bools, GivenLabels, Ints
 from label_queue.quality.reliability import judges
 from label_queue.schedule import LabelSchedule
@@ -204,9 +204,9 @@ class RewardFits:
         labels, seqs = await asyncio.to_thread(moment.training_set)
         weights: Mapping[str, float] = alike(labels)
         if quality.weigh_reliability:
-            asked = await asyncio.to_thread(lambda: judges(labels) | newest(labels))
+            asked = await asyncio.to_thread(lambda: judges(labels) | on_newest_queries(labels))
             said = await self._weigher.weigh(view, seqs[asked].tolist(), moment.gold)
-            weights, self._state.doubts.unexplained = said.reliability, said.unexplained
+            weights, self._state.doubts.newest = said.reliability, said.newest
 
         def filled() -> FitRequest:
             places = choose(

@@ -1,7 +1,7 @@
 """Reliabilities in a process of their own, which reads the ledger beside the label queue.
 
     queue ──▶ {"come": [7, 9], "gone": []}  …  {"gold": {"ann": [9, 1]}} ──▶ worker
-    queue ◀── {"reliability": {"ann": 0.91}, "unexplained": {"ann": 0.4}} ─── worker
+    queue ◀── {"reliability": {"ann": 0.91}, "newest": {"ann": [[7, -0.4]]}} ── worker
 
 A line a message. The worker knows from before which labels there are: it is told which have come
 and gone since, by their events' numbers, and reads them and their queries from the ledger.

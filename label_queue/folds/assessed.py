@@ -35,7 +35,7 @@ def assess(
         config: Limits of the flags and constants of the tests.
         newcomers: Who was let in, whether or not they have given a label yet.
         reliability: a_ℓ by labeler as of the last fit: too dear to find out at every look.
-        doubted: Who is asked more gold.
+        doubted: Who is in doubt.
         weight_shares: Shares of a fit's weight by labeler, where they are known.
     """
     tallies = Tallies.of(queries, assignments, events, config)

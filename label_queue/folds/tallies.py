@@ -124,14 +124,20 @@ class Tallies:
             for name, own in self._labelers.items()
         }
 
-    def newest_repeats(self, labeler_id: str) -> tuple[list[bool], float]:
-        """Return whether somebody's newest repeats were answered as before, oldest first; and K."""
+    def newest_repeats(self, labeler_id: str) -> list[tuple[int, bool]]:
+        """Return somebody's newest repeats, newest first, without reading them.
+
+        Of each the sequence number when first given, and whether it was answered as before.
+        """
         own = self._labelers.get(labeler_id)
         if own is None:
-            return [], 2.0
-        said = (alike for alike in reversed(own.alike.values()) if alike is not None)
-        newest = list(islice(said, NUM_REPEATS))
-        return newest[::-1], own.repeats.agreement().num_candidates
+            return []
+        newest = islice(reversed(own.alike.items()), NUM_REPEATS)
+        return [
+            (self._rows_by(labeler_id, repeat_id)[0], is_alike)
+            for repeat_id, is_alike in newest
+            if is_alike is not None
+        ]
 
     def labels(self) -> Iterator[AnswerEvent]:
         """Give all labels as they stand, in the order in which they were first given."""

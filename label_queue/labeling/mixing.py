@@ -86,7 +86,7 @@ class TaskMixer:
         is_new = self._num_tasks[labeler_id] < config.gold.first_tasks
         share = config.gold.share
         if is_doubted:
-            share = max(share, config.gold.share_doubted)
+            share = max(share, min(config.gold.share_doubted, 1.0 - config.repeat_share))
         if is_new or self._history.standings[labeler_id].state == "probation":
             share = max(share, config.gold.share_first)
         return share

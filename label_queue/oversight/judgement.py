@@ -38,7 +38,7 @@ class Evidence:
     reliability: Mapping[str, float]
     """Each labeler's a_ℓ as of the last fit."""
     doubted: Set[str]
-    """Who is asked more gold."""
+    """Who is in doubt."""
     disputed: Sequence[tuple[ComparisonQuery, Sequence[AnswerEvent]]]
     """The newest queries on which labelers differ, newest first, each with its answers."""
     policies: Sequence[PolicyProvenance]

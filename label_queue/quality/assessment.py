@@ -46,7 +46,7 @@ class Assessment:
     reliability: float | None
     """Reliability a_ℓ, in (0, 1], of the last fit."""
     is_doubted: bool
-    """Whether they are asked more gold, since their newest answers may be chance."""
+    """Whether they are in doubt, and asked more gold: their newest answers may be chance."""
     weight_share: float
     """Share of the next fit's weight, in [0, 1]."""
     flags: tuple[Flag, ...]
@@ -73,7 +73,7 @@ def assess_tallies(
         config: Limits of the flags and constants of the tests.
         held: Labels that do not train as long as a labeler is held or excluded, by labeler.
         reliability: a_ℓ by labeler as of the last fit.
-        doubted: Who is asked more gold.
+        doubted: Who is in doubt.
         weight_shares: Shares of a fit's weight by labeler.
     """
     found: dict[str, Assessment] = {}

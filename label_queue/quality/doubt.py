@@ -1,22 +1,22 @@
 """Doubt: whether somebody's newest answers look like chance. It asks them more gold, and no more.
 
-Cumulative sums (Page 1954) of what an answer is worth as evidence, log P(answer | chance) −
-log P(answer | somebody as people are), nats, each as far as it has come above 0, added up:
+One cumulative sum (Page 1954) of what their answers are worth as evidence, in the order in which
+they came: log P(answer | chance) − log P(answer | somebody as people are), nats, never below 0.
+Three kinds of answers say something:
 
-- of gold answers, the sum by which drift is found (`standing`), long before it is found;
-- of repeats, which chance answers alike once in K times;
-- of the newest other answers, by what the others prefer: `unexplained`, as of the last fit.
+- gold, which chance answers rightly once in K times;
+- repeats, which chance answers as before once in K times;
+- all others, by what the other labelers prefer, as of the last fit: `of_answers`.
 
-A wrong gold answer that no right ones have made good is enough by itself: it costs a good labeler
-little, for the next one clears them. Gold decides, at the threshold and the run length that it had:
-whoever labels well and is doubted is asked what they know. So a taste of one's own costs a few
-labels, and never a suspension.
+Gold answered rightly pays off what the others' taste has to say, so that a taste of one's own costs
+its labeler some tasks and never their say: only gold suspends, at the threshold that it had.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import TypeAlias
 
 import numpy as np
 
@@ -24,12 +24,55 @@ from label_queue.quality.drift import cusum
 from label_queue.quality.given import Bools, GivenLabels
 from label_queue.quality.small_reward import Floats
 
+Evidence: TypeAlias = tuple[int, float]
+"""An answer's sequence number, and what it is worth, nats; positive speaks for chance."""
+
 NUM_NEWEST, NUM_REPEATS = 64, 8
 """Newest answers and repeats of a labeler that are looked at: earlier ones say nothing of now."""
 USUAL = 0.85
 """How often people name the truth, all else being chance: the mean of a reliability's prior."""
 USUAL_ALIKE = 0.9
 """How often people who answer again name what is best for them; see `self_agreement`."""
+
+
+def doubt(evidence: Iterable[Evidence]) -> float:
+    """Return what speaks for chance by now, nats, at least 0; evidence in whatever order."""
+    level = 0.0
+    for _, nats in sorted(evidence):
+        level = cusum(level, nats)
+    return level
+
+
+def of_gold(k: int, usual: float, *, is_right: bool) -> float:
+    """Return what an answer to gold is worth, nats.
+
+    Args:
+        k: Candidates of a gold task.
+        usual: How often a good labeler answers rightly.
+        is_right: Whether this one does.
+    """
+    return math.log(1 / k / usual if is_right else (1 - 1 / k) / (1 - usual))
+
+
+def of_repeat(k: int, *, is_alike: bool) -> float:
+    """Return what an answer to a repeat is worth, nats.
+
+    Args:
+        k: Candidates of a repeat.
+        is_alike: Whether it was answered as before.
+    """
+    usual = USUAL_ALIKE**2 + (1 - USUAL_ALIKE) ** 2 / (k - 1)
+    return math.log(1 / k / usual if is_alike else (1 - 1 / k) / (1 - usual))
+
+
+def of_answers(truth: Floats, chance: Floats) -> Floats:
+    """Return what answers are worth by what the others prefer, [n], nats.
+
+    Args:
+        truth: [n], how likely each answer is the truth by that.
+        chance: [n], 1/K.
+    """
+    return -np.log(USUAL * truth / chance + 1.0 - USUAL)
 
 
 def newest(labels: GivenLabels) -> Bools:
@@ -44,29 +87,11 @@ def newest(labels: GivenLabels) -> Bools:
     return found
 
 
-def unexplained(truth: Floats, chance: Floats) -> float:
-    """Return what speaks for chance in somebody's answers, nats, at least 0.
+def on_newest_queries(labels: GivenLabels) -> Bools:
+    """Return [n], which labels are on queries that are among the newest of some labeler's.
 
-    Args:
-        truth: [n], how likely each answer is the truth by what the others prefer, oldest first.
-        chance: [n], 1/K.
+    What others say of the same queries is what those answers are held against.
     """
-    level = 0.0
-    for each in -np.log(USUAL * truth / chance + 1.0 - USUAL):
-        level = cusum(level, float(each))
-    return level
-
-
-def of_repeats(alike: Iterable[bool], k: float) -> float:
-    """Return what speaks for chance in somebody's repeats, nats, at least 0.
-
-    Args:
-        alike: Whether each was answered as before, oldest first.
-        k: Candidates of a repeat.
-    """
-    level = 0.0
-    for each in alike:
-        usual = USUAL_ALIKE**2 + (1 - USUAL_ALIKE) ** 2 / (k - 1)
-        by_chance, expected = (1 / k, usual) if each else (1 - 1 / k, 1 - usual)
-        level = cusum(level, math.log(by_chance / expected))
-    return level
+    digests = labels.query_digest
+    found: Bools = np.isin(digests, digests[newest(labels)])
+    return found

@@ -18,7 +18,7 @@ answers say little of a change that has just come. That is of sequence numbers, 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -26,7 +26,7 @@ from typing import Self
 
 import numpy as np
 
-from label_queue.quality.doubt import newest, unexplained
+from label_queue.quality.doubt import Evidence, newest, of_answers
 from label_queue.quality.given import Bools, GivenLabels, LabelT, label_digest
 from label_queue.quality.small_reward import (
     NUM_BUCKETS,
@@ -60,8 +60,8 @@ class Judgement:
 
     reliability: Mapping[str, float]
     """a_ℓ, in [0.02, 1)."""
-    unexplained: Mapping[str, float]
-    """What speaks for chance in their newest answers, nats, at least 0; see `quality.doubt`."""
+    newest: Mapping[str, tuple[Evidence, ...]]
+    """What their newest answers are worth by what the others prefer; see `quality.doubt`."""
 
 
 def reliabilities(
@@ -74,23 +74,22 @@ def reliabilities(
 def judgement(
     comparisons: Sequence[Comparison], gold: Mapping[str, tuple[int, int]] | None = None
 ) -> Judgement:
-    """Return how reliable every labeler in some comparisons is, and how odd of late.
+    """Return how reliable every labeler in some comparisons is, and how they answered of late.
 
     With few labels a_ℓ stays near 0.85. Ties say nothing about it. A pure function of its
     arguments, whatever the order of the comparisons. Takes a second or two of one core.
 
     Args:
-        comparisons: The training set; of each labeler, those that `judged_by` draws count, and for
-            what is unexplained the newest.
+        comparisons: The training set; of each labeler, those that `judged_by` draws count, and
+            beside them the newest and what others said of the same queries.
         gold: Right and wrong gold answers by labeler, where there are any; each is an answer
             whose truth is known.
     """
-    latest = _newest_of(comparisons)
-    comparisons = judged_by(comparisons)
+    everything, comparisons = comparisons, judged_by(comparisons)
     names = sorted({comparison.labeler_id for comparison in comparisons})
     number = {name: i for i, name in enumerate(names)}
     known = [(gold or {}).get(name, (0, 0)) for name in names]
-    odd = np.zeros(len(names))
+    newest: dict[str, tuple[Evidence, ...]] = dict.fromkeys(names, ())
     answers = _Answers.of(comparisons, number)
     if answers is None:
         nothing = np.empty(0)
@@ -102,10 +101,10 @@ def judgement(
             before, found = found, judges.next_round(found)
             if np.abs(found - before).max() < SETTLED:
                 break
-        odd = judges.unexplained(_Answers.of(latest, number), found)
+        newest |= judges.newest(everything, number, found)
     return Judgement(
         reliability={name: round(float(a), 6) for name, a in zip(names, found, strict=True)},
-        unexplained={name: round(float(u), 6) for name, u in zip(names, odd, strict=True)},
+        newest=newest,
     )
 
 
@@ -227,23 +226,30 @@ class _Judges:
                 )
         return result
 
-    def unexplained(self, newest: _Answers | None, found: Floats) -> Floats:
-        """Return what speaks for chance in everybody's newest answers, given reliabilities."""
-        result = np.zeros(len(found))
-        if newest is None:
-            return result
-        others_say = newest.others_say(found)
-        seqs = np.array([each.seq for each in newest.comparisons])[newest.choices.comparison]
+    def newest(
+        self, comparisons: Sequence[Comparison], number: Mapping[str, int], found: Floats
+    ) -> dict[str, tuple[Evidence, ...]]:
+        """Return what everybody's newest answers are worth, given reliabilities."""
+        latest = _newest_of(comparisons)
+        asked, seqs = {each.query_id for each in latest}, {each.seq for each in latest}
+        answers = _Answers.of((each for each in comparisons if each.query_id in asked), number)
+        worth: dict[str, Counter[int]] = {name: Counter() for name in number}
+        if answers is None:
+            return {}
+        others_say = answers.others_say(found)
         for group in range(len(self._theta)):
-            own = self._group[newest.labeler] == group
-            choices, labeler = newest.choices.take(own), newest.labeler[own]
-            rows = np.repeat(own, newest.choices.sizes)
-            truth = self._truth(group, choices, others_say[rows])
-            order = np.argsort(seqs[own], kind="stable")
-            for number in np.unique(labeler).tolist():
-                mine = order[labeler[order] == number]
-                result[number] = unexplained(truth[mine], 1.0 / choices.sizes[mine])
-        return result
+            own = self._group[answers.labeler] == group
+            choices = answers.choices.take(own)
+            truth = self._truth(group, choices, others_say[np.repeat(own, answers.choices.sizes)])
+            nats = of_answers(truth, 1.0 / choices.sizes)
+            for place, each in zip(choices.comparison.tolist(), nats.tolist(), strict=True):
+                given = answers.comparisons[place]
+                if given.seq in seqs:
+                    worth[given.labeler_id][given.seq] += each
+        return {
+            name: tuple((seq, round(nats, 6)) for seq, nats in sorted(own_worth.items()))
+            for name, own_worth in worth.items()
+        }
 
     def _truth(self, group: int, choices: Choices, others_say: Floats) -> Floats:
         """Return [C], how likely each answer of a group is the truth.

@@ -24,11 +24,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal, assert_never
 
 from label_queue.config import QualityConfig
 from label_queue.kept import kept
 from label_queue.quality.asked_gold import AskedGold
+from label_queue.quality.doubt import NUM_NEWEST
 from label_queue.quality.drift import cusum
 from label_queue.quality.gold import evidence, is_right, sequential_verdict
 from label_queue.quality.purposes import purpose_of
@@ -68,8 +70,8 @@ class Standing:
     gold_wrong: int = 0
     is_judge: bool = False
     """Whether what they label judges and never trains; also of one who is excluded."""
-    drift: float = 0.0
-    """Level of the cumulative sum over gold answers, nats; 0 until they are cleared."""
+    gold_against: float = 0.0
+    """What speaks against them by the gold test that goes on, nats, at least 0."""
 
     @property
     def is_held(self) -> bool:
@@ -126,6 +128,11 @@ class _Tests:
     good_through: int = 0
     """Sequence number of the last gold answer that left the sum at 0, or cleared the labeler."""
 
+    @property
+    def against(self) -> float:
+        """What speaks against them in the test that goes on, nats, at least 0."""
+        return self.drift if self.is_cleared else max(0.0, self.log_ratio)
+
     def take(self, seq: int, *, is_right: bool, config: QualityConfig) -> GoldAlarm | None:
         """Take the next gold answer; return the alarm it raises."""
         step = evidence(is_right=is_right, config=config)
@@ -173,7 +180,7 @@ class _Labeler:
             gold_right=right_before + right,
             gold_wrong=wrong_before + len(self.answers) - right,
             is_judge=self.is_judge,
-            drift=self.tests.drift,
+            gold_against=self.tests.against,
         )
 
     def _held_from(self) -> int | None:
@@ -253,7 +260,15 @@ class Standings:
         known = self._standings.get(labeler_id)
         if known is not None:
             return known
-        return Standing(state="probation", held_from=0) if self._has_gold else NEWCOMER
+        return Standing(state="probation", held_from=0) if self.has_gold else NEWCOMER
+
+    def newest_gold(self, labeler_id: str) -> list[tuple[int, bool]]:
+        """Return somebody's newest gold answers of the tests that go on, newest first.
+
+        Of each the sequence number when first given, and whether it is right.
+        """
+        known = self._labelers.get(labeler_id)
+        return [] if known is None else list(islice(reversed(known.answers.values()), NUM_NEWEST))
 
     def has_labelled(self, labeler_id: str) -> bool:
         """Say whether somebody ever gave a label, also one that was taken back."""
@@ -284,7 +299,7 @@ class Standings:
             return
         labeler = self._labelers.get(event.labeler_id)
         if labeler is None:
-            labeler = _Labeler(is_vouched=not self._has_gold)
+            labeler = _Labeler(is_vouched=not self.has_gold)
             self._labelers[event.labeler_id] = labeler
         self._num_submits += isinstance(event, Submitted)
         is_new = event.labeler_id not in self._standings
@@ -320,7 +335,7 @@ class Standings:
         return self.gold.judges(self._queries[event.query_id])
 
     @property
-    def _has_gold(self) -> bool:
+    def has_gold(self) -> bool:
         """Whether gold is there before the next label."""
         return self.gold.is_there(self._num_submits)
 

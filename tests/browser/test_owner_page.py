@@ -127,7 +127,7 @@ async def test_who_holds_tasks_is_shown_and_for_how_long(
 async def test_who_is_doubted_is_said_until_they_are_not(
     people: FakePeopleQueue, enter: Enter
 ) -> None:
-    words = "newest answers in doubt: asked more gold"
+    words = "newest answers in doubt"
     people.show(labelers=(make_labeler("ann", is_doubted=True), make_labeler("bob")))
     olga = await enter("olga", "owner")
     await expect(row(olga, "ann").get_by_text(words)).to_be_visible()

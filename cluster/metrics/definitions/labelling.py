@@ -124,7 +124,7 @@ LABELERS = section(
         "suspended": ("labelers", "Labelers suspended, whose labels are held back."),
         "doubted": (
             "labelers",
-            "Labelers whose newest answers may be chance, and who are asked more gold.",
+            "Labelers in doubt, who are asked more gold: their newest answers may be chance.",
         ),
         "median_gold_accuracy": (
             "1",

@@ -34,7 +34,7 @@ async def test_doubt_asks_more_gold_and_nothing_else(
     queue = make_queue(config)
     unreliable = replace_weights(make_reward(1, ledger_seq=0), {"ann": 0.1, "bob": 0.9})
     await queue.policy_loop.reward_served(unreliable)
-    queue.state.doubts.unexplained = {"cid": 4.0, "dan": 3.99}
+    queue.state.doubts.newest = {"cid": [(10_000, 4.0)], "dan": [(10_000, 3.99)]}
     people = ("ann", "bob", "cid", "dan")
     for name in people:
         for _ in range(160):
@@ -65,7 +65,7 @@ async def test_who_turns_is_asked_more_gold_long_before_they_are_suspended(
         await answer(queue, await take(queue))
     while not doubts.holds("ann"):
         await answer(queue, await take(queue), best=False)
-    assert standings["ann"].drift == pytest.approx(1.386, abs=0.01)
+    assert standings["ann"].gold_against == pytest.approx(1.386, abs=0.01)
     doubted = len(asked_queries(ledger))
     while (task := await queue.people.next_task("ann", 0.0)) is not None:
         await answer(queue, task, best=False)

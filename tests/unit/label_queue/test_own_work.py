@@ -101,16 +101,13 @@ async def test_a_label_taken_back_elsewhere_is_no_last_answer(
     assert (await make_queue().people.me("ann")).last is None
 
 
-SHARES = ("share_first", "share", "share_doubted")
-
-
 @pytest.mark.parametrize("purpose", ["gold", "repeat"])
 async def test_neither_leased_tasks_nor_the_last_answer_say_what_a_task_was_for(
     make_queue: MakeQueue, purpose: str
 ) -> None:
     shares = {"gold": {"share_first": 0.9, "share": 0.9}, "repeat_share": 0.0}
     if purpose == "repeat":
-        shares = {"gold": dict.fromkeys(SHARES, 0.0), "repeat_share": 0.9}
+        shares = {"gold": {"share_first": 0.0, "share": 0.0}, "repeat_share": 0.9}
     config = make_config(
         quality=QualityConfig.model_validate({**shares, "repeat_after": 1}),
         lease=LeaseConfig(max_open=100),

@@ -153,7 +153,7 @@ function named(labeler, holding, now) {
       ...labeler.flags.map((/** @type {string} */ flag) => element("span", { class: "flag" }, `⚑ ${names[flag] ?? flag}`)),
     ),
     element("span", { class: "last" }, `last label ${ago(labeler.last_label_at, now)}`),
-    labeler.is_doubted ? element("span", { class: "last" }, "newest answers in doubt: asked more gold") : null,
+    labeler.is_doubted ? element("span", { class: "last" }, "newest answers in doubt") : null,
     holding === undefined ? null : element("span", { class: holding.is_overdue ? "last overdue" : "last" },
       `holds ${counted(holding.num_tasks, "task")}, ${holding.num_tasks > 1 ? "one " : ""}given ${ago(holding.since, now)}`));
 }
