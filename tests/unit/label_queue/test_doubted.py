@@ -7,13 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from label_queue.quality import doubt, reliability
+from label_queue.quality.reliability import judged_by
 from protocol.fits import RewardVersion
-from tests.support.labels import make_assignment, make_event, make_query, make_reward
+from tests.support.labels import (
+    make_assignment,
+    make_config,
+    make_event,
+    make_query,
+    make_reward,
+)
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.metric_proofs import proves
 from tests.unit.label_queue.conftest import MakeQueue
 from tests.unit.label_queue.gold_tasks import answer, asked_queries, config_with, take, with_gold
-from tests.unit.label_queue.labeling import answer_orders
+from tests.unit.label_queue.labeling import answer_orders, label
 
 
 def replace_weights(version: RewardVersion, weights: dict[str, float]) -> RewardVersion:
@@ -91,3 +99,52 @@ async def test_repeats_answered_otherwise_are_part_of_the_doubt(
     # Of four log(0.75/0.1867) − log(0.8133/0.25) = 1.3907 − 1.1798
     assert doubts.nats("ann") == pytest.approx(0.2109, abs=1e-3)
     assert doubts.nats("nobody") == 0.0
+
+
+async def test_who_was_given_a_second_chance_is_doubted_by_their_gold_like_everybody(
+    make_queue: MakeQueue, tmp_path: Path
+) -> None:
+    queue = make_queue(with_gold(tmp_path, 400, share_first=0.9, share=0.9))
+    standings, doubts = queue.state.history.standings, queue.state.doubts
+    while standings["ann"].state == "probation":
+        await answer(queue, await take(queue), best=False)
+    assert standings["ann"].state == "suspended"
+    await queue.owner.reinstate("ann", "a bad day")
+    assert standings["ann"].gold_against == 0.0
+    assert not doubts.holds("ann")
+    while standings["ann"].gold_against == 0.0:
+        await answer(queue, await take(queue), best=False)
+    assert doubts.holds("ann")
+
+
+@pytest.mark.parametrize("gold", [{"share": 0.0, "share_first": 0.0}, None])
+async def test_where_no_gold_is_asked_nobody_is_in_doubt(
+    make_queue: MakeQueue, ledger: MemoryLedger, tmp_path: Path, gold: dict[str, float] | None
+) -> None:
+    queue = make_queue(config_with() if gold is None else with_gold(tmp_path, 20, **gold))
+    for _ in range(20):
+        await answer(queue, await take(queue))
+    queue.state.doubts.newest = {"ann": [(10_000, 100.0)]}
+    queue.state.doubts.reliability = {"ann": 0.1}
+    assert queue.state.doubts.nats("ann") == pytest.approx(100.0)
+    assert not queue.state.doubts.holds("ann")
+    for _ in range(20):
+        await answer(queue, await take(queue))
+    assert "gold" not in {query.purpose for query in asked_queries(ledger)}
+
+
+async def test_each_fit_says_what_everybodys_newest_answers_are_worth(
+    make_queue: MakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those beyond the answers by which a labeler's reliability is judged."""
+    monkeypatch.setattr(reliability, "MAX_JUDGED", 5)
+    monkeypatch.setattr(doubt, "NUM_NEWEST", 8)
+    queue = make_queue(make_config(total=400, initial=40, ahead=40, validation_share=0.0))
+    await answer_orders(queue)
+    for name in ("ann", "bob"):
+        await label(queue, 20, name)
+    refit = await queue.policy_loop.next_refit()
+    assert {name for name, _ in refit.labeler_weights} == {"ann", "bob"}
+    of_ann = [each.seq for each in queue.state.history.submits_of("ann")]
+    assert [seq for seq, _ in queue.state.doubts.newest["ann"]] == of_ann[-8:]
+    assert len(set(judged_by([*queue.state.history.submits_of("ann")]))) == 5
