@@ -27,7 +27,7 @@ from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from actors.prompts.grammar import review_corpus
-from benchmarks.bad_labelers.detection import Detection, detections, read_view
+from benchmarks.bad_labelers.detection import Detection, detections, later_gold, read_view
 from benchmarks.bad_labelers.fits import RewardFits, fit_requests
 from benchmarks.bad_labelers.session import Plan, hold_session, quality
 from benchmarks.bad_labelers.tables import (
@@ -36,6 +36,7 @@ from benchmarks.bad_labelers.tables import (
     mistakes_line,
     trust_table,
 )
+from label_queue.config import QualityConfig
 from learners.base_model import train_base_model
 from learners.config import BaseModelConfig, FromScratchConfig
 from learners.engine import free_port, join_ranks, leave_ranks
@@ -88,6 +89,12 @@ class Experiment:
             f"weighed-{seed:03d}", lambda: dict(self._requests(seed)["weights"].labeler_weights)
         )
         return dict(found)
+
+    def later_gold(self, seed: int) -> dict[str, float]:
+        """Return the share of gold in everybody's later labels, in a session that stops nobody."""
+        path = self._folder / f"unstopped-{seed:03d}" / "ledger.sqlite"
+        first = QualityConfig().gold.first_tasks
+        return dict(self._once(f"gold-{seed:03d}", lambda: later_gold(read_view(path), first)))
 
     def fit(self, seed: int) -> dict[str, float]:
         """Return the accuracy of each treatment's reward, of a session that stops nobody."""
@@ -172,7 +179,8 @@ def main() -> None:
     runs = [experiment.fit(seed) for seed in seeds]
     if runs:
         weighed = [experiment.weigh(seed) for seed in seeds]
-        click.echo(f"{trust_table(weighed, [experiment.unstopped(seed) for seed in seeds])}\n")
+        found = [experiment.unstopped(seed) for seed in seeds]
+        click.echo(f"{trust_table(weighed, found, [experiment.later_gold(s) for s in seeds])}\n")
         click.echo(accuracy_table(runs))
     leave_ranks()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from label_queue.folds.tallies import Tallies
 from label_queue.folds.view import LedgerView
 from label_queue.ledger.sql import SqlLedger
 from label_queue.quality.assessment import assess_tallies
-from protocol.labels import LabelerEvent
+from protocol.labels import LabelerEvent, Submitted
 
 LOOK_EVERY_LABELS = 5
 """Labels that a labeler gives between two looks at their flags."""
@@ -70,6 +70,18 @@ def detections(view: LedgerView, config: QualityConfig) -> list[Detection]:
             )
             own.look(seen[name].flags)
     return [own.detection(name) for name, own in sorted(found.items())]
+
+
+def later_gold(view: LedgerView, first_tasks: int) -> dict[str, float]:
+    """Return the share of gold in everybody's labels after so many, by name."""
+    given: Counter[str] = Counter()
+    gold: Counter[str] = Counter()
+    for event in view.events:
+        assert isinstance(event, Submitted), "nobody changes anything in a session"
+        given[event.labeler_id] += 1
+        if given[event.labeler_id] > first_tasks:
+            gold[event.labeler_id] += view.queries[event.query_id].purpose == "gold"
+    return {name: gold[name] / (n - first_tasks) for name, n in given.items() if n > first_tasks}
 
 
 @dataclass(slots=True)

@@ -69,14 +69,23 @@ def mistakes_line(sessions: Sequence[Sequence[Detection]]) -> str:
 
 
 def trust_table(
-    weighed: Sequence[Mapping[str, float]], sessions: Sequence[Sequence[Detection]]
+    weighed: Sequence[Mapping[str, float]],
+    sessions: Sequence[Sequence[Detection]],
+    gold: Sequence[Mapping[str, float]],
 ) -> str:
     """Return, for each kind of labeler, how far fits trust them, and who is found or trusted less.
+
+    The last column is how much gold they are asked.
 
     Args:
         weighed: Reliabilities by labeler, session by session.
         sessions: Who was found out in the same sessions.
+        gold: Share of gold in everybody's later labels there, by labeler.
     """
+    asked: dict[str, list[float]] = defaultdict(list)
+    for shares in gold:
+        for name, share in shares.items():
+            asked[kind_of(name)].append(share)
     trusted: dict[str, list[float]] = defaultdict(list)
     is_known: dict[str, list[bool]] = defaultdict(list)
     for reliability, found in zip(weighed, sessions, strict=True):
@@ -86,13 +95,14 @@ def trust_table(
             is_known[kind_of(name)].append(name in out or a < WEIGHTED_DOWN)
     lines = [
         "| labeler | seen | reliability a: least | median | most "
-        f"| found out, or a < {WEIGHTED_DOWN:g} |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        f"| found out, or a < {WEIGHTED_DOWN:g} | gold, later |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for kind, those in sorted(trusted.items()):
         figures = (min(those), median(those), max(those))
         cells = [kind, str(len(those)), *(f"{a:.2f}" for a in figures)]
-        lines.append(f"| {' | '.join(cells)} | {fmean(is_known[kind]):.0%} |")
+        known, share = fmean(is_known[kind]), fmean(asked[kind])
+        lines.append(f"| {' | '.join(cells)} | {known:.0%} | {share:.1%} |")
     return "\n".join(lines)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.bad_labelers.detection import Detection, detections, read_view
+from benchmarks.bad_labelers.detection import Detection, detections, later_gold, read_view
 from benchmarks.bad_labelers.fits import TREATMENTS, fit_requests
 from benchmarks.bad_labelers.labelers import kind_of, profiles
-from benchmarks.bad_labelers.session import Plan, hold_session, quality
+from benchmarks.bad_labelers.session import NUM_GOLD, Plan, hold_session, quality
 from benchmarks.bad_labelers.tables import accuracy_table, trust_table
 
 
@@ -40,9 +40,10 @@ def test_who_is_found_out_or_trusted_less_is_told_by_kind() -> None:
     ]
     weighed = {"careless-1": 0.8, "careless-2": 0.85, "good-1": 0.95}
     less = {**weighed, "careless-1": 0.5}
-    lines = trust_table([weighed, less], [found, found]).splitlines()
-    assert lines[2] == "| careless | 4 | 0.50 | 0.82 | 0.85 | 75% |"
-    assert lines[3] == "| good | 2 | 0.95 | 0.95 | 0.95 | 0% |"
+    gold = [dict.fromkeys(weighed, 0.05), dict.fromkeys(weighed, 0.15)]
+    lines = trust_table([weighed, less], [found, found], gold).splitlines()
+    assert lines[2] == "| careless | 4 | 0.50 | 0.82 | 0.85 | 75% | 10.0% |"
+    assert lines[3] == "| good | 2 | 0.95 | 0.95 | 0.95 | 0% | 10.0% |"
 
 
 def words(text: str, **_: object) -> dict[str, list[int]]:
@@ -70,6 +71,9 @@ async def test_in_a_session_that_stops_nobody_everybody_is_judged_and_no_good_la
     flagged = [name for name, each in found.items() if each.flagged_at is not None]
     assert "random" in {kind_of(name) for name in flagged}
     assert "good" not in {kind_of(name) for name in flagged}
+    shares = later_gold(view, 10)
+    golds = sum(query.purpose == "gold" for query in view.queries.values()) - NUM_GOLD
+    assert 0 < sum(shares.values()) * 30 < golds
     requests = fit_requests(view, list(found.values()), config)
     learned = {
         treatment: {each.labeler_id for each in request.comparisons}
