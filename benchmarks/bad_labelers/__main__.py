@@ -1,8 +1,11 @@
 """Labelers of whom half are bad, over the real HTTP API, and rewards fitted to their labels.
 
-    python -m benchmarks.bad_labelers --seeds 20 --fit-seeds 20
-    python -m benchmarks.bad_labelers --seeds 20 --fit-seeds 20 --adaptive
-    python -m benchmarks.bad_labelers --labelers 50 --labels 250
+    python -m benchmarks.bad_labelers
+    python -m benchmarks.bad_labelers --adaptive
+    python -m benchmarks.bad_labelers --labelers 50 --labels 250 --seeds 5
+
+In a session nobody is stopped, so that all ways to treat its labels can be compared; who would have
+been, and when, the ledger says. With `--stopped` there are sessions that stop the bad, too.
 
 Each seed is kept under `runs/bad-labelers/`; what is there already is read, not run again. The
 tables are Markdown, as in docs/results.md. A seed of detection takes about half a minute of one
@@ -149,8 +152,9 @@ class Experiment:
 def main() -> None:
     """Run what the command line asks for and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=20, help="sessions for detection")
-    parser.add_argument("--fit-seeds", type=int, default=20, help="sessions for rewards")
+    parser.add_argument("--seeds", type=int, default=20, help="sessions that stop nobody")
+    parser.add_argument("--no-fits", action="store_true", help="fit no rewards to their labels")
+    parser.add_argument("--stopped", type=int, default=0, help="sessions that stop the bad")
     parser.add_argument("--labelers", type=int, default=10, help="in all, a multiple of ten")
     parser.add_argument("--labels", type=int, default=300, help="of each labeler, at most")
     parser.add_argument("--candidates", type=int, default=2, help="of a query")
@@ -172,16 +176,17 @@ def main() -> None:
         arguments.candidates,
         is_adaptive=arguments.adaptive,
     )
-    sessions = [experiment.detect(seed) for seed in range(1, arguments.seeds + 1)]
-    if sessions:
-        click.echo(f"{detection_table(sessions)}\n\n{mistakes_line(sessions)}\n")
-    seeds = range(1, arguments.fit_seeds + 1)
-    runs = [experiment.fit(seed) for seed in seeds]
-    if runs:
+    if arguments.stopped:
+        stopped = [experiment.detect(seed) for seed in range(1, arguments.stopped + 1)]
+        click.echo(f"{detection_table(stopped)}\n\n{mistakes_line(stopped)}\n")
+    seeds = range(1, arguments.seeds + 1)
+    found = [experiment.unstopped(seed) for seed in seeds]
+    if found:
+        click.echo(f"{detection_table(found)}\n\n{mistakes_line(found)}\n")
         weighed = [experiment.weigh(seed) for seed in seeds]
-        found = [experiment.unstopped(seed) for seed in seeds]
-        click.echo(f"{trust_table(weighed, found, [experiment.later_gold(s) for s in seeds])}\n")
-        click.echo(accuracy_table(runs))
+        click.echo(trust_table(weighed, found, [experiment.later_gold(each) for each in seeds]))
+    if not arguments.no_fits and found:
+        click.echo(f"\n{accuracy_table([experiment.fit(seed) for seed in seeds])}")
     leave_ranks()
 
 
