@@ -26,7 +26,7 @@ TEN: Sequence[tuple[str, LabelerProfile]] = (
     ("good", LabelerProfile(beta=2.0, eps_mistake=0.06)),
     ("good", LabelerProfile(beta=3.0, eps_mistake=0.04)),
 )
-"""Of what sort each of ten is, and how they label; without seeds."""
+"""The sort of each of ten, and how they label; without seeds."""
 
 
 def kind_of(name: str) -> str:
