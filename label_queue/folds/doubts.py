@@ -35,10 +35,12 @@ class Doubts:
         return doubt(self._evidence(labeler_id))
 
     def holds(self, labeler_id: str) -> bool:
-        """Say whether somebody is in doubt; nobody where there is no gold to ask them."""
-        if not self._standings.has_gold or self._quality.gold.share == 0.0:
+        """Say whether somebody is in doubt; nobody who is asked no gold, which alone decides."""
+        standing = self._standings[labeler_id]
+        was_asked = standing.gold_right + standing.gold_wrong > 0
+        if not was_asked or self._quality.gold.share == 0.0:
             return False
-        if self._standings[labeler_id].gold_against >= self._one_wrong:
+        if standing.gold_against >= self._one_wrong:
             return True
         if self.reliability.get(labeler_id, 1.0) < self._quality.doubt_below:
             return True

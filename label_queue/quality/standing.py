@@ -260,7 +260,7 @@ class Standings:
         known = self._standings.get(labeler_id)
         if known is not None:
             return known
-        return Standing(state="probation", held_from=0) if self.has_gold else NEWCOMER
+        return Standing(state="probation", held_from=0) if self._has_gold else NEWCOMER
 
     def newest_gold(self, labeler_id: str) -> list[tuple[int, bool]]:
         """Return somebody's newest gold answers of the tests that go on, newest first.
@@ -299,7 +299,7 @@ class Standings:
             return
         labeler = self._labelers.get(event.labeler_id)
         if labeler is None:
-            labeler = _Labeler(is_vouched=not self.has_gold)
+            labeler = _Labeler(is_vouched=not self._has_gold)
             self._labelers[event.labeler_id] = labeler
         self._num_submits += isinstance(event, Submitted)
         is_new = event.labeler_id not in self._standings
@@ -335,7 +335,7 @@ class Standings:
         return self.gold.judges(self._queries[event.query_id])
 
     @property
-    def has_gold(self) -> bool:
+    def _has_gold(self) -> bool:
         """Whether gold is there before the next label."""
         return self.gold.is_there(self._num_submits)
 
