@@ -21,7 +21,7 @@ from cluster.replay.difference import ABSENT, Difference, first_difference
 from cluster.replay.outcome import Findings, Outcome, Window
 from cluster.replay.parts import PARTS
 from cluster.run_folder import RunFolder
-from protocol.messages import StepReport
+from protocol.messages import Score, StepReport
 from tests.support.controller_world import small_config
 from tests.support.learner_inputs import experience_batch
 from tests.support.messages import make_policy, make_score
@@ -168,10 +168,10 @@ async def record_a_score(run: RunFolder) -> None:
     config = RecordingConfig(record=("scores",))
     recorder = Recorder(run.recordings / FOLDER, config, clock=lambda: 1.0)
 
-    async def answer() -> list[object]:
+    async def answer() -> list[Score]:
         return [make_score(reward_version=7)]
 
-    await recorder.through(SCORE, ((1, 2),), answer, tuple)  # type: ignore[arg-type]
+    await recorder.through(SCORE, ((1, 2),), answer, tuple)
     recorder.close()
 
 
