@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pytest
 from scipy.stats import rankdata
 
+from label_queue.queue import LabelQueue
+from label_queue.schedule import LabelSchedule
 from tests.support.labels import ManualClock
 from tests.support.memory_ledger import MemoryLedger
 from tests.unit.label_queue.conftest import MakeQueue
@@ -63,13 +67,28 @@ def told(value: object, name: str = "") -> Iterator[tuple[str, float]]:
         yield name, float(value)
 
 
+def ids_of(clock: ManualClock) -> Callable[[], str]:
+    """Ids ordered by time as the queue's own are, the same at every run of a test."""
+    rng = random.Random(8)
+    return lambda: str(UUID(f"{round(1e3 * clock.now):012x}7{rng.getrandbits(76):019x}"))
+
+
 @pytest.mark.parametrize("purpose", ["gold", "repeat"])
 async def test_no_number_of_a_task_tells_what_it_is_for(
-    make_queue: MakeQueue, ledger: MemoryLedger, tmp_path: Path, clock: ManualClock, purpose: str
+    ledger: MemoryLedger, tmp_path: Path, clock: ManualClock, purpose: str
 ) -> None:
     """An adversary who answers gold rightly and the rest wrongly has the texts to go by."""
     shares = {"share_first": 0.25, "share": 0.25, "share_doubted": 0.25}
-    queue = make_queue(with_gold(tmp_path, 400, repeat_share=0.25, **shares))
+    config = with_gold(tmp_path, 400, repeat_share=0.25, **shares)
+    queue = LabelQueue(
+        ledger,
+        config,
+        LabelSchedule.of(config, num_episodes=100, mode="online"),
+        run_id="run-1",
+        seed=1,
+        clock=clock,
+        new_id=ids_of(clock),
+    )
     rows: list[dict[str, float]] = []
     for _ in range(800):
         clock.now += 7.0
@@ -87,3 +106,4 @@ async def test_no_number_of_a_task_tells_what_it_is_for(
         rank_sum = rankdata(column)[is_it].sum() - few * (few + 1) / 2
         surprise = (rank_sum - few * many / 2) / spread
         assert abs(surprise) < 4.5, f"{name} is another where the task is {purpose}"
+    await queue.close()
