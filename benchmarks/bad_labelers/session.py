@@ -42,6 +42,7 @@ from label_queue.simulated.client import SimulatedLabeler
 from label_queue.simulated.config import LabelerProfile
 from label_queue.simulated.gold.reviews import ReviewsGold
 from protocol.fits import FitRequest, RewardVersion
+from tests.support.labels import ManualClock
 from tests.support.messages import make_policy
 
 RUN_ID = "bad-labelers"
@@ -52,17 +53,6 @@ QUERIES_PER_LABEL = 1.2
 FIRST_FIT_AFTER_LABELS = 200
 LOOK_EVERY_S = 0.5
 """Time between two looks of the owner."""
-
-
-@dataclass(slots=True)
-class Clock:
-    """The server's: it stands still but for what it is moved on by."""
-
-    now: float = 1.0e9
-
-    def __call__(self) -> float:
-        """Return the present, Unix seconds."""
-        return self.now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +104,7 @@ async def hold_session(folder: Path, plan: Plan, tokenizer: Any) -> None:
     gold = folder / "gold.jsonl"
     write_gold(gold, clear_questions(rng, NUM_GOLD, plan.num_candidates))
     config = labels_config(plan, gold)
-    clock = Clock()
+    clock = ManualClock()
     queue = LabelQueue(
         SqlLedger.open(folder / "ledger.sqlite", RUN_ID),
         config,
@@ -176,7 +166,7 @@ async def _serving(queue: LabelQueue, limits: IntakeConfig) -> AsyncIterator[str
         listener.close()
 
 
-async def _label(queue: LabelQueue, url: str, folder: Path, plan: Plan, clock: Clock) -> None:
+async def _label(queue: LabelQueue, url: str, folder: Path, plan: Plan, clock: ManualClock) -> None:
     """Let everybody label until they have given their number or are suspended.
 
     Whatever ends the owner's watch ends the session: without it nobody is sent home.
@@ -210,7 +200,7 @@ async def _one_labeler(
     num_labels: int,
     stop: asyncio.Event,
     report: Path,
-    clock: Clock,
+    clock: ManualClock,
 ) -> None:
     async def go_on(seconds: float) -> None:
         """Let the time pass at once; end with the label in hand once it is the last."""

@@ -17,9 +17,8 @@ from label_queue.folds.label_table import LabelTable
 from label_queue.folds.shift import Shift, contaminated_from, find_shift
 from label_queue.folds.view import LearnedLabels, LedgerView, events_in
 from label_queue.ledger.group_commit import GroupCommit
-from label_queue.quality.doubt import on_newest_queries
 from label_queue.quality.given import Bools, GivenLabels, Ints
-from label_queue.quality.reliability import judges
+from label_queue.quality.reliability import rests_on
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.fits import FitKind, FitRequest, RewardVersion
@@ -204,7 +203,7 @@ class RewardFits:
         labels, seqs = await asyncio.to_thread(moment.training_set)
         weights: Mapping[str, float] = alike(labels)
         if quality.weigh_reliability:
-            asked = await asyncio.to_thread(lambda: judges(labels) | on_newest_queries(labels))
+            asked = await asyncio.to_thread(rests_on, labels)
             said = await self._weigher.weigh(view, seqs[asked].tolist(), moment.gold)
             weights, self._state.doubts.newest = said.reliability, said.newest
 

@@ -22,7 +22,7 @@ class Weigher(Protocol):
         Args:
             view: The ledger.
             seqs: The labels by which they are judged, by their revisions' numbers, rising; see
-                `quality.reliability.judges` and `quality.doubt.on_newest_queries`.
+                `quality.reliability.rests_on`.
             gold: Right and wrong gold answers by labeler.
 
         Raises:

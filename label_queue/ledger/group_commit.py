@@ -70,8 +70,6 @@ class GroupCommit:
         """
         if self._is_closed:
             raise ResourceError("the label queue is closed: the run is over")
-        if self._is_behind:
-            raise ResourceError(BEHIND)
         future: asyncio.Future[list[Record]] = asyncio.get_running_loop().create_future()
         self._waiting.append((records, future))
         if self._flusher is None or self._flusher.done():

@@ -22,6 +22,7 @@ import numpy as np
 
 from label_queue.quality.drift import cusum
 from label_queue.quality.given import Bools, GivenLabels
+from label_queue.quality.self_agreement import agreement
 from label_queue.quality.small_reward import Floats
 
 Evidence: TypeAlias = tuple[int, float]
@@ -51,7 +52,7 @@ def of_gold(k: int, usual: float, *, is_right: bool) -> float:
         usual: How often a good labeler answers rightly.
         is_right: Whether this one does.
     """
-    return math.log(1 / k / usual if is_right else (1 - 1 / k) / (1 - usual))
+    return _log_ratio(1 / k, usual, is_right)
 
 
 def of_repeat(k: int, *, is_alike: bool) -> float:
@@ -61,8 +62,12 @@ def of_repeat(k: int, *, is_alike: bool) -> float:
         k: Candidates of a repeat.
         is_alike: Whether it was answered as before.
     """
-    usual = USUAL_ALIKE**2 + (1 - USUAL_ALIKE) ** 2 / (k - 1)
-    return math.log(1 / k / usual if is_alike else (1 - 1 / k) / (1 - usual))
+    return _log_ratio(1 / k, agreement(USUAL_ALIKE, k), is_alike)
+
+
+def _log_ratio(chance: float, usual: float, is_hit: bool) -> float:
+    """Return log of how likely it is by chance, over how likely as people are, nats."""
+    return math.log(chance / usual if is_hit else (1 - chance) / (1 - usual))
 
 
 def of_answers(truth: Floats, chance: Floats) -> Floats:

@@ -18,7 +18,7 @@ answers say little of a change that has just come. That is of sequence numbers, 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -26,7 +26,7 @@ from typing import Self
 
 import numpy as np
 
-from label_queue.quality.doubt import Evidence, newest, of_answers
+from label_queue.quality.doubt import Evidence, newest, of_answers, on_newest_queries
 from label_queue.quality.given import Bools, GivenLabels, LabelT, label_digest
 from label_queue.quality.small_reward import (
     NUM_BUCKETS,
@@ -80,32 +80,52 @@ def judgement(
     arguments, whatever the order of the comparisons. Takes a second or two of one core.
 
     Args:
-        comparisons: The training set; of each labeler, those that `judged_by` draws count, and
-            beside them the newest and what others said of the same queries.
+        comparisons: The training set, of which those count that `rests_on` draws.
         gold: Right and wrong gold answers by labeler, where there are any; each is an answer
             whose truth is known.
     """
-    everything, comparisons = comparisons, judged_by(comparisons)
-    names = sorted({comparison.labeler_id for comparison in comparisons})
+    ordered = sorted(comparisons, key=lambda each: each.seq)
+    given = GivenLabels.of(ordered)
+    names = sorted(given.names)
     number = {name: i for i, name in enumerate(names)}
     known = [(gold or {}).get(name, (0, 0)) for name in names]
-    newest: dict[str, tuple[Evidence, ...]] = dict.fromkeys(names, ())
-    answers = _Answers.of(comparisons, number)
+    worth: dict[str, dict[int, float]] = {}
+    answers = _Answers.of(compress(ordered, judges(given)), number)
     if answers is None:
         nothing = np.empty(0)
         found = np.array([posterior_mean(nothing, nothing, pair) for pair in known])
     else:
-        judges = _Judges(answers, known)
+        panel = _Judges(answers, known)
         found = np.full(len(names), PRIOR_TRUE / (PRIOR_TRUE + PRIOR_NOISE))
         for _ in range(MAX_ROUNDS):
-            before, found = found, judges.next_round(found)
+            before, found = found, panel.next_round(found)
             if np.abs(found - before).max() < SETTLED:
                 break
-        newest |= judges.newest(everything, number, found)
+        latest = _Answers.of(compress(ordered, on_newest_queries(given)), number)
+        worth = {} if latest is None else panel.worth(latest, found)
+    last = {each.seq for each in compress(ordered, newest(given))}
     return Judgement(
         reliability={name: round(float(a), 6) for name, a in zip(names, found, strict=True)},
-        newest=newest,
+        newest={
+            name: tuple(
+                (seq, round(nats, 6))
+                for seq, nats in sorted(worth.get(name, {}).items())
+                if seq in last
+            )
+            for name in names
+        },
     )
+
+
+def rests_on(labels: GivenLabels) -> Bools:
+    """Return [n], which labels a judgement rests on.
+
+    Those by which reliabilities are found, the newest, and what others said of the same queries.
+
+    Args:
+        labels: In the order in which they came.
+    """
+    return judges(labels) | on_newest_queries(labels)
 
 
 def judged_by(labels: Sequence[LabelT]) -> list[LabelT]:
@@ -226,16 +246,9 @@ class _Judges:
                 )
         return result
 
-    def newest(
-        self, comparisons: Sequence[Comparison], number: Mapping[str, int], found: Floats
-    ) -> dict[str, tuple[Evidence, ...]]:
-        """Return what everybody's newest answers are worth, given reliabilities."""
-        latest = _newest_of(comparisons)
-        asked, seqs = {each.query_id for each in latest}, {each.seq for each in latest}
-        answers = _Answers.of((each for each in comparisons if each.query_id in asked), number)
-        worth: dict[str, Counter[int]] = {name: Counter() for name in number}
-        if answers is None:
-            return {}
+    def worth(self, answers: _Answers, found: Floats) -> dict[str, dict[int, float]]:
+        """Return what answers are worth given reliabilities, by labeler and number; see `doubt`."""
+        worth: dict[str, dict[int, float]] = defaultdict(lambda: defaultdict(float))
         others_say = answers.others_say(found)
         for group in range(len(self._theta)):
             own = self._group[answers.labeler] == group
@@ -244,12 +257,8 @@ class _Judges:
             nats = of_answers(truth, 1.0 / choices.sizes)
             for place, each in zip(choices.comparison.tolist(), nats.tolist(), strict=True):
                 given = answers.comparisons[place]
-                if given.seq in seqs:
-                    worth[given.labeler_id][given.seq] += each
-        return {
-            name: tuple((seq, round(nats, 6)) for seq, nats in sorted(own_worth.items()))
-            for name, own_worth in worth.items()
-        }
+                worth[given.labeler_id][given.seq] += each
+        return worth
 
     def _truth(self, group: int, choices: Choices, others_say: Floats) -> Floats:
         """Return [C], how likely each answer of a group is the truth.
@@ -263,12 +272,6 @@ class _Judges:
             return np.empty(0)
         rewards = choices.texts.rewards(self._theta[group]) + others_say
         return choices.probabilities(rewards)[choices.chosen]
-
-
-def _newest_of(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Return everybody's newest comparisons, in the order in which they came."""
-    ordered = sorted(comparisons, key=lambda each: each.seq)
-    return list(compress(ordered, newest(GivenLabels.of(ordered))))
 
 
 def _drawn(comparisons: Sequence[Comparison]) -> list[int]:

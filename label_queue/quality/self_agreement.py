@@ -72,10 +72,16 @@ class RepeatCounts:
         return SelfAgreement(agreed=self._agreed, num_repeats=total, num_candidates=k)
 
 
+def agreement(consistency: float, num_candidates: float) -> float:
+    """Return s, how often two answers agree: p² + (1 − p)²/(K − 1), wrong ones spread evenly."""
+    p = consistency
+    return p**2 + (1.0 - p) ** 2 / (num_candidates - 1)
+
+
 def consistency(share: float, num_candidates: float = 2) -> float:
     """Return p̂, how often one answer is the labeler's own best, from how often two agree.
 
-    Two answers agree with s = p² + (1 − p)²/(K − 1), wrong ones spread evenly; solved for p:
+    That is `agreement`, solved for p:
     (1 + √(1 − K·(1 − (K − 1)·s)))/K, which for pairs is (1 + √(2s − 1))/2. Less agreement than
     chance gives counts as chance, 1/K.
     """

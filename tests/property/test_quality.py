@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from label_queue.config import DEFAULT_QUALITY, QualityConfig
 from label_queue.fitting.retraining import make_request
-from label_queue.folds.assessed import assess
 from label_queue.folds.dataset import build_dataset, current_labels
 from label_queue.folds.history import LabelHistory
 from label_queue.folds.tallies import Tallies
@@ -39,6 +38,7 @@ from protocol.labels import (
     OwnerEvent,
     Submitted,
 )
+from tests.support.assessed import assess
 from tests.support.canonical_json import dataset_bytes
 from tests.support.estimators import position_bias, self_agreement, speed
 from tests.support.label_strategies import owner_events

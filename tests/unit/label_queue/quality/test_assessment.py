@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from label_queue.config import DEFAULT_QUALITY, QualityConfig
-from label_queue.folds.assessed import assess
 from label_queue.quality.assessment import Assessment
 from label_queue.quality.gold_tasks import AskMoment, repetition
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent
+from tests.support.assessed import assess
 from tests.support.labels import (
     make_assignment,
     make_event,

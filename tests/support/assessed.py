@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 
 from label_queue.config import QualityConfig
 from label_queue.folds.tallies import Tallies
@@ -21,7 +21,6 @@ def assess(
     *,
     newcomers: Iterable[str] = (),
     reliability: Mapping[str, float] | None = None,
-    doubted: Set[str] = frozenset(),
     weight_shares: Mapping[str, float] | None = None,
 ) -> dict[str, Assessment]:
     """Return everybody the ledger knows something of, and `newcomers`, sorted by name.
@@ -35,7 +34,6 @@ def assess(
         config: Limits of the flags and constants of the tests.
         newcomers: Who was let in, whether or not they have given a label yet.
         reliability: a_ℓ by labeler as of the last fit: too dear to find out at every look.
-        doubted: Who is in doubt.
         weight_shares: Shares of a fit's weight by labeler, where they are known.
     """
     tallies = Tallies.of(queries, assignments, events, config)
@@ -47,7 +45,7 @@ def assess(
         config,
         held=_held(queries, tallies.labels(), standing_of),
         reliability=reliability or {},
-        doubted=doubted,
+        doubted=frozenset(),  # only a queue that goes on asks anybody gold
         weight_shares=weight_shares or {},
     )
 
