@@ -1,7 +1,7 @@
 """Labelers of whom half are bad, over the real HTTP API, and rewards fitted to their labels.
 
     python -m benchmarks.bad_labelers
-    python -m benchmarks.bad_labelers --adaptive
+    python -m benchmarks.bad_labelers --honest-from 2 --gold agreed
     python -m benchmarks.bad_labelers --labelers 50 --labels 250 --seeds 5
 
 In a session nobody is stopped, so that all ways to treat its labels can be compared; who would have
@@ -20,7 +20,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from transformers.utils import logging as transformers_logging
 from actors.prompts.grammar import review_corpus
 from benchmarks.bad_labelers.detection import Detection, detections, later_gold, read_view
 from benchmarks.bad_labelers.fits import RewardFits, fit_requests
+from benchmarks.bad_labelers.questions import CLEAR_MARGIN
 from benchmarks.bad_labelers.session import Plan, hold_session, quality
 from benchmarks.bad_labelers.tables import (
     accuracy_table,
@@ -59,17 +60,16 @@ BASE_MODEL = BaseModelConfig(
 class Experiment:
     """The sessions of one setting, each run once."""
 
-    def __init__(
-        self, num_labelers: int, labels: int, num_candidates: int, *, is_adaptive: bool
-    ) -> None:
-        """Make the base model if it is not there yet. `join_ranks` comes first."""
-        self._num_labelers = num_labelers
-        self._labels = labels
-        self._num_candidates = num_candidates
-        self._is_adaptive = is_adaptive
-        guard = "-adaptive" if is_adaptive else ""
-        name = f"{num_labelers}-labelers-{num_candidates}-candidates-{labels}-labels{guard}"
-        self._folder = FOLDER / name
+    def __init__(self, plan: Plan) -> None:
+        """Make the base model if it is not there yet. `join_ranks` comes first.
+
+        Args:
+            plan: Of every session, but for its seed and whom it stops.
+        """
+        self._plan = plan
+        sizes = f"{plan.num_labelers}-labelers-{plan.num_candidates}-candidates"
+        guard = "" if plan.honest_from is None else f"-honest-from-{plan.honest_from:g}"
+        self._folder = FOLDER / f"{sizes}-{plan.labels}-labels-{plan.gold}-gold{guard}"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._base_model = FOLDER / "base-model"
         if not self._base_model.exists():
@@ -126,14 +126,7 @@ class Experiment:
         folder = self._folder / name
         shutil.rmtree(folder, ignore_errors=True)  # what an interrupted session left
         folder.mkdir()
-        plan = Plan(
-            seed=seed,
-            num_labelers=self._num_labelers,
-            labels=self._labels,
-            is_adaptive=self._is_adaptive,
-            num_candidates=self._num_candidates,
-            stops_the_bad=stops_the_bad,
-        )
+        plan = replace(self._plan, seed=seed, stops_the_bad=stops_the_bad)
         asyncio.run(hold_session(folder, plan, self._tokenizer))
         view = read_view(folder / "ledger.sqlite")
         return detections(view, quality(folder / "gold.jsonl", stops_the_bad=True))
@@ -159,9 +152,17 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=300, help="of each labeler, at most")
     parser.add_argument("--candidates", type=int, default=2, help="of a query")
     parser.add_argument(
-        "--adaptive",
-        action="store_true",
-        help="adversaries answer honestly what is as clear as gold",
+        "--gold",
+        choices=("clear", "agreed"),
+        default="clear",
+        help="made of plain questions, or of such as others, of which three chose the same",
+    )
+    parser.add_argument(
+        "--honest-from",
+        type=float,
+        metavar="LEAD",
+        help="adversaries answer honestly where the best candidate leads by so much "
+        f"(all clear gold does by {CLEAR_MARGIN:g})",
     )
     arguments = parser.parse_args()
     if arguments.labelers < 10 or arguments.labelers % 10:
@@ -171,10 +172,15 @@ def main() -> None:
     transformers_logging.disable_progress_bar()
     join_ranks(0, 1, HOST, free_port(HOST))
     experiment = Experiment(
-        arguments.labelers,
-        arguments.labels,
-        arguments.candidates,
-        is_adaptive=arguments.adaptive,
+        Plan(
+            seed=0,
+            num_labelers=arguments.labelers,
+            labels=arguments.labels,
+            num_candidates=arguments.candidates,
+            gold=arguments.gold,
+            honest_from=arguments.honest_from,
+            stops_the_bad=False,
+        )
     )
     if arguments.stopped:
         stopped = [experiment.detect(seed) for seed in range(1, arguments.stopped + 1)]

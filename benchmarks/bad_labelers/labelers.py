@@ -28,6 +28,9 @@ TEN: Sequence[tuple[str, LabelerProfile]] = (
 )
 """The sort of each of ten, and how they label; without seeds."""
 
+FRIENDS = tuple(profile for kind, profile in TEN if kind == "good")[1:4]
+"""Good labelers of before the session, on whose agreement gold rests."""
+
 
 def kind_of(name: str) -> str:
     """Return what sort of labeler somebody is, e.g. "random" of "random-2"."""

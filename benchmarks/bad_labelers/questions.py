@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from actors.prompts.grammar import review
+from label_queue.simulated.choice import decide
+from label_queue.simulated.config import LabelerProfile
 from label_queue.simulated.gold.reviews import response_gold
 from protocol.labels import QueryDraft, QueryOrder
 from protocol.messages import Prompt, Rollout, Sampling
@@ -69,11 +71,29 @@ def clear_questions(
     return found
 
 
-def write_gold(path: Path, questions: Sequence[Question]) -> None:
-    """Write questions as the gold file that `labels.quality.gold.path` names."""
+def agreed_questions(
+    rng: random.Random, count: int, num_candidates: int, labelers: Sequence[LabelerProfile]
+) -> list[tuple[Question, int]]:
+    """Draw questions as all others are, of which all these labelers choose the same.
+
+    What an owner is offered to make gold of (`andon gold agreed`), with the answer they gave: as
+    hard as any on which people agree, and sometimes wrong.
+    """
+    found: list[tuple[Question, int]] = []
+    while len(found) < count:
+        drawn = question(rng, num_candidates)
+        verdicts = [decide(drawn.utilities, "best_of_k", each, 0, rng) for each in labelers]
+        firsts = {verdict.order[0] for verdict in verdicts}
+        if len(firsts) == 1:
+            found.append((drawn, firsts.pop()))
+    return found
+
+
+def write_gold(path: Path, answered: Sequence[tuple[Question, int]]) -> None:
+    """Write questions and their answers as the file that `labels.quality.gold.path` names."""
     lines = [
-        {"prompt": each.prompt, "candidates": each.candidates, "answer": each.best}
-        for each in questions
+        {"prompt": asked.prompt, "candidates": asked.candidates, "answer": answer}
+        for asked, answer in answered
     ]
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
 

@@ -16,14 +16,19 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import uvicorn
 from pydantic import TypeAdapter
 
-from benchmarks.bad_labelers.labelers import profiles
-from benchmarks.bad_labelers.questions import CLEAR_MARGIN, clear_questions, drafts, write_gold
+from benchmarks.bad_labelers.labelers import FRIENDS, profiles
+from benchmarks.bad_labelers.questions import (
+    agreed_questions,
+    clear_questions,
+    drafts,
+    write_gold,
+)
 from label_queue.config import (
     GoldConfig,
     IntakeConfig,
@@ -64,8 +69,12 @@ class Plan:
     labels: int
     """Labels that each labeler gives, unless they are suspended before."""
     num_candidates: int
-    is_adaptive: bool
-    """Whether adversaries answer honestly whatever is as clear as gold."""
+    gold: Literal["clear", "agreed"]
+    """What gold is made of: questions that are plainer than others, or such as all others, of
+    which three good labelers chose the same."""
+    honest_from: float | None
+    """Lead of the best candidate from which on adversaries answer honestly, as gold may be as
+    plain; None: they are honest with nothing."""
     stops_the_bad: bool
     """Whether bad labelers are suspended; False: the session is the same, but nobody ever is."""
 
@@ -102,7 +111,11 @@ async def hold_session(folder: Path, plan: Plan, tokenizer: Any) -> None:
     """
     rng = random.Random(plan.seed)
     gold = folder / "gold.jsonl"
-    write_gold(gold, clear_questions(rng, NUM_GOLD, plan.num_candidates))
+    if plan.gold == "clear":
+        asked = clear_questions(rng, NUM_GOLD, plan.num_candidates)
+        write_gold(gold, [(each, each.best) for each in asked])
+    else:
+        write_gold(gold, agreed_questions(rng, NUM_GOLD, plan.num_candidates, FRIENDS))
     config = labels_config(plan, gold)
     clock = ManualClock()
     queue = LabelQueue(
@@ -171,8 +184,7 @@ async def _label(queue: LabelQueue, url: str, folder: Path, plan: Plan, clock: M
 
     Whatever ends the owner's watch ends the session: without it nobody is sent home.
     """
-    honest_from = CLEAR_MARGIN if plan.is_adaptive else None
-    everybody = profiles(plan.seed, plan.num_labelers, honest_from)
+    everybody = profiles(plan.seed, plan.num_labelers, plan.honest_from)
     stops: dict[str, asyncio.Event] = {name: asyncio.Event() for name in everybody}
     labelers = [
         _one_labeler(

@@ -61,7 +61,8 @@ async def test_in_a_session_that_stops_nobody_everybody_is_judged_as_the_product
         num_labelers=10,
         labels=40,
         num_candidates=2,
-        is_adaptive=False,
+        gold="clear",
+        honest_from=None,
         stops_the_bad=False,
     )
     await hold_session(tmp_path, plan, words)
