@@ -143,6 +143,8 @@ class GoldConfig(Settings):
     chance, see `doubt_from`; nobody's where `share` is 0."""
 
 
+BAD_SHARE = 0.25
+"""A bad labeler's lead over chance, as a share of a good one's."""
 LEAST_GAP = 0.05
 """Least difference between a good and a bad labeler's share of right gold answers."""
 RunLength = Annotated[float, Field(ge=1, le=1e9)]
@@ -163,8 +165,9 @@ class QualityConfig(Settings):
 
     good_accuracy: OpenShare = 0.9
     """p₁, a good labeler's share of right gold answers."""
-    bad_accuracy: OpenShare = 0.6
-    """p₀, a bad labeler's share of right gold answers."""
+    bad_accuracy: OpenShare | None = None
+    """p₀, a bad labeler's share of right gold answers; None: what a quarter of a good labeler's
+    lead over chance leaves, which is 0.6 of pairs and 0.41 of four candidates."""
     false_alarm: ErrorRate = 0.01
     """α, how often the sequential test may suspend a good labeler."""
     missed_alarm: ErrorRate = 0.05
@@ -178,6 +181,10 @@ class QualityConfig(Settings):
     """Gold answers between two false alarms of the CUSUM, on average and at least, for a labeler of
     `fair_accuracy`. Its threshold h is the lowest that holds both run lengths; docs/results.md says
     what that costs in delay."""
+    ask_owner_from: Fraction = 0.2
+    """Share of all labels so far from which on a labeler against whom the CUSUM speaks is not
+    suspended, but in question: their labels since the drift began are held, they go on labelling,
+    and the owner is asked. 0: everybody; 1: only who gave all labels."""
     drift_threshold: Annotated[float, Field(gt=0, le=1_000)] | None = None
     """h, the CUSUM's threshold in nats, whatever run lengths follow, as in runs that set it; None:
     it follows from the run lengths."""
@@ -212,11 +219,26 @@ class QualityConfig(Settings):
     cap_min_labels: Count = 20
     """Labels in the fit from which on a labeler may count as active."""
 
+    def bad_accuracy_of(self, num_candidates: int, usual: float | None = None) -> float:
+        """Return p₀ of gold with K candidates.
+
+        Args:
+            num_candidates: K ≥ 2.
+            usual: How often good labelers answer that gold rightly, above 1/K; None: p₁. p₀ keeps
+                its place between chance and it.
+        """
+        chance, good = 1 / num_candidates, self.good_accuracy
+        bad = chance + BAD_SHARE * (good - chance)
+        bad = bad if self.bad_accuracy is None else self.bad_accuracy
+        if usual is None or usual == good:
+            return bad
+        return chance + (usual - chance) * (bad - chance) / (good - chance)
+
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.bad_accuracy >= self.good_accuracy:
+        if self.bad_accuracy_of(2) >= self.good_accuracy:
             raise ValueError(
-                f"quality: bad_accuracy ({self.bad_accuracy}) must be below good_accuracy "
+                f"quality: bad_accuracy ({self.bad_accuracy_of(2)}) must be below good_accuracy "
                 f"({self.good_accuracy})"
             )
         if self.drift_threshold is None:
@@ -228,13 +250,15 @@ class QualityConfig(Settings):
 
     def _refuse_what_no_threshold_serves(self) -> None:
         """Refuse accuracies between which a long run length would leave no change to be seen."""
-        if self.good_accuracy - self.bad_accuracy < LEAST_GAP:
+        # Pairs have the highest p₀, so that what serves them serves all.
+        bad = self.bad_accuracy_of(2)
+        if self.good_accuracy - bad < LEAST_GAP:
             raise ValueError(
-                f"quality: bad_accuracy ({self.bad_accuracy:g}) must be at least {LEAST_GAP:g} "
+                f"quality: bad_accuracy ({bad:g}) must be at least {LEAST_GAP:g} "
                 f"below good_accuracy ({self.good_accuracy:g}), or gold hardly tells them apart"
             )
-        right = math.log(self.good_accuracy / self.bad_accuracy)
-        wrong = math.log((1 - self.bad_accuracy) / (1 - self.good_accuracy))
+        right = math.log(self.good_accuracy / bad)
+        wrong = math.log((1 - bad) / (1 - self.good_accuracy))
         least = (wrong / (wrong + right) + self.good_accuracy) / 2
         if self.fair_accuracy < least:
             raise ValueError(

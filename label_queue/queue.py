@@ -52,6 +52,7 @@ from label_queue.config import LabelsConfig
 from label_queue.fitting.reward_fits import RewardFits
 from label_queue.fitting.weighing import Weigher, WeighingThread
 from label_queue.labeling.admissions import Admissions
+from label_queue.labeling.answer_desk import AnswerDesk
 from label_queue.labeling.desk import LabelingDesk
 from label_queue.labeling.own_work import OwnWork
 from label_queue.ledger.group_commit import GroupCommit
@@ -62,6 +63,7 @@ from label_queue.oversight.cord import Cord
 from label_queue.oversight.gold import GoldKeeping
 from label_queue.oversight.owner import Oversight
 from label_queue.quality.gold_tasks import AskMoment, new_templates
+from label_queue.quality.run_length import drift_threshold
 from label_queue.schedule import LabelSchedule
 from label_queue.sides.owner import OwnerSide
 from label_queue.sides.people import PeopleSide
@@ -132,6 +134,8 @@ class LabelQueue:
         desk = LabelingDesk(
             state, commits, config, schedule, run_id=run_id, rng=rng, clock=clock, new_id=new_id
         )
+        drift_threshold(config.quality, config.num_candidates)  # takes a moment, once: not later
+        answers = AnswerDesk(state, commits, config.intake, run_id=run_id, clock=clock)
         learned = state.learned
         self._weigher = weigher or WeighingThread()
         fits = RewardFits(
@@ -163,7 +167,12 @@ class LabelQueue:
             state, commits, schedule, asker=self._asker, fits=fits, cord=cord, clock=clock
         )
         self.people = PeopleSide(
-            state, admissions=admissions, desk=desk, own_work=own_work, cord=cord
+            state,
+            admissions=admissions,
+            desk=desk,
+            answers=answers,
+            own_work=own_work,
+            cord=cord,
         )
         self.owner = OwnerSide(admissions=admissions, oversight=oversight, gold=gold, cord=cord)
 

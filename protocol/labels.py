@@ -266,6 +266,19 @@ class Reinstated(_OfLabeler):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ActUndone(_OfLabeler):
+    """The owner takes back the newest exclusion or reinstatement of a labeler, as if it were not.
+
+    What a reinstatement lifted holds again. Nothing happens where another act came after it.
+    """
+
+    undoes: str
+    """The event id of what is taken back."""
+    actor: str | None = None
+    """Which owner decided it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Appointed(_OfLabeler):
     """The owner makes somebody a judge: what they label from here on judges, and never trains.
 
@@ -305,7 +318,7 @@ AnswerEvent = Submitted | Revised
 """What states an answer."""
 LabelChange = AnswerEvent | Retracted
 """What happens to a label: the newest tells how the label stands."""
-OwnerEvent = Excluded | Reinstated
+OwnerEvent = Excluded | Reinstated | ActUndone
 """What the owner decides about the labels that somebody gave."""
 GoldEvent = GoldMade | GoldRetired
 """What the owner decides about a gold query."""

@@ -66,6 +66,7 @@ def detections(view: LedgerView, config: QualityConfig) -> list[Detection]:
                 held={},
                 reliability={},
                 doubted=frozenset(),
+                late_changes={},
                 weight_shares={},
             )
             own.look(seen[name].flags)

@@ -22,7 +22,7 @@ from benchmarks.fit_once import LIMITS, fitted_once
 from label_queue.config import QualityConfig
 from label_queue.fitting.retraining import make_request
 from label_queue.folds.view import LedgerView
-from label_queue.quality.standing import standings
+from label_queue.quality.standings import standings
 from learners.config import DeepSpeedConfig, RewardFitConfig
 from protocol.fits import Comparison, FitRequest
 from protocol.labels import LabelChange, Submitted

@@ -16,7 +16,7 @@ from cluster.commands.owner_client import checked_body
 from cluster.config_file import load_config
 from cluster.run_folder import RunFolder
 from label_queue.folds.view import LearnedLabels, LedgerView
-from label_queue.intake.owner_schemas import Exclude, Reason
+from label_queue.intake.owner_schemas import Exclude, Reason, Undo
 from label_queue.ledger.sql import SqlLedger
 from label_queue.oversight.exclusion import Act, ExclusionPreview, OwnerEvents, is_news, preview
 from label_queue.oversight.judgement import Evidence, assessments
@@ -60,7 +60,7 @@ class EndedRun:
         return assessments(Evidence.of(state, state.access.known), self._quality)
 
     def preview(self, labeler_id: str, act: Act, from_seq: int = 0) -> ExclusionPreview:
-        """Return what excluding somebody, or reinstating them, would change.
+        """Return what excluding somebody, reinstating them, or undoing either would change.
 
         Raises:
             InputError: Nobody is called so.
@@ -72,8 +72,10 @@ class EndedRun:
                 f"{labeler_id!r} gave no label in this run; those who did: "
                 f"{', '.join(sorted(known)) or 'nobody'}"
             )
-        change = self._events.of(act, labeler_id, from_seq)
-        return preview(view, LearnedLabels(self._quality), change)
+        standings = self._state().history.standings
+        change = self._events.of(act, labeler_id, from_seq, standings[labeler_id])
+        learned = LearnedLabels(self._quality)
+        return preview(view, learned, change, standings.after(change))
 
     def exclude(self, labeler_id: str, from_seq: int, reason: str) -> ExclusionPreview:
         """Leave somebody's labels out of every fit from now on; see `preview`. Idempotent.
@@ -98,9 +100,20 @@ class EndedRun:
         self._write_news("reinstate", self._events.reinstate(labeler_id, body.reason))
         return changes
 
+    def undo(self, labeler_id: str, act_id: str, reason: str) -> ExclusionPreview:
+        """Take the newest exclusion or reinstatement of somebody back; see `preview`.
+
+        Raises:
+            InputError: As `exclude`.
+        """
+        body = checked_body(Undo, act_id=act_id, reason=reason)
+        changes = self.preview(labeler_id, "undo")
+        self._write_news("undo", self._events.undo(labeler_id, body.act_id, body.reason))
+        return changes
+
     def _write_news(self, act: Act, event: OwnerEvent, from_seq: int = 0) -> None:
         standing = self._state().history.standings[event.labeler_id]
-        if is_news(act, from_seq, standing.state, standing.excluded_from):
+        if is_news(act, from_seq, standing):
             self._ledger.write([event])
 
     def _state(self) -> LabelState:

@@ -24,6 +24,7 @@ from label_queue.intake.owner_schemas import (
     Reason,
     Release,
     Rollback,
+    Undo,
     WrittenGold,
 )
 from label_queue.intake.schemas import Body, ErrorAnswer
@@ -128,7 +129,7 @@ class OwnerClient:
         return self._ask("POST", "/labelers", Admission, body)
 
     def preview(self, labeler_id: str, act: Act, from_seq: int = 0) -> ExclusionPreview:
-        """Return what excluding somebody, or reinstating them, would change."""
+        """Return what excluding somebody, reinstating them, or undoing either would change."""
         path = f"{_of(labeler_id)}/exclusion?from_seq={from_seq}&act={act}"
         return self._ask("GET", path, ExclusionPreview)
 
@@ -141,6 +142,11 @@ class OwnerClient:
         """Undo an exclusion or a suspension."""
         body = checked_body(Reason, reason=reason)
         return self._ask("POST", f"{_of(labeler_id)}/reinstate", ExclusionPreview, body)
+
+    def undo(self, labeler_id: str, act_id: str, reason: str) -> ExclusionPreview:
+        """Take the newest exclusion or reinstatement of somebody back."""
+        body = checked_body(Undo, act_id=act_id, reason=reason)
+        return self._ask("POST", f"{_of(labeler_id)}/undo", ExclusionPreview, body)
 
     def revoke(self, labeler_id: str, reason: str) -> None:
         """Void all tokens, links and sessions of somebody; their labels stay."""

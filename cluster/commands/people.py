@@ -123,7 +123,7 @@ def list_labelers(run: Path | None, as_json: bool) -> None:
 @run_option
 @one_line_errors
 def exclude(name: str, from_seq: int, reason: str, yes: bool, run: Path | None) -> None:
-    """Leave NAME's labels out of every fit from now on. `reinstate` undoes it.
+    """Leave NAME's labels out of every fit from now on. `undo` takes it back.
 
     Above 2 % of a fit's weight the reward is refitted at once, without them.
 
@@ -150,7 +150,7 @@ def exclude(name: str, from_seq: int, reason: str, yes: bool, run: Path | None) 
 @run_option
 @one_line_errors
 def reinstate(name: str, reason: str, yes: bool, run: Path | None) -> None:
-    """Let NAME's labels count again, after an exclusion or a suspension.
+    """Let NAME's labels count again, after an exclusion, a suspension or a question.
 
     Example: andon labelers reinstate bob --reason "it was a mistake"
     """
@@ -158,15 +158,42 @@ def reinstate(name: str, reason: str, yes: bool, run: Path | None) -> None:
     with _owner_of(path) as owner:
         row = _row(owner, name)
         if not _is_news(row, "reinstate"):
-            click.echo(f"{name} is not excluded, nor suspended: nothing was changed")
+            click.echo(f"{name} is in good standing: nothing was changed")
             return
-        if row is not None and row.state in ("excluded", "suspended"):
+        if row is not None and row.state in ("excluded", "questioned", "suspended"):
             click.echo(_in_words(f"reinstating {name}", owner.preview(name, "reinstate")))
         if not yes and not click.confirm("reinstate?"):
             click.echo("nothing was changed")
             return
         owner.reinstate(name, reason)
         click.echo(f"{name} is reinstated{_when(owner)}")
+
+
+@labelers.command()
+@click.argument("name")
+@reason_option
+@yes_option
+@run_option
+@one_line_errors
+def undo(name: str, reason: str, yes: bool, run: Path | None) -> None:
+    """Take the newest exclusion or reinstatement of NAME back, as if it had not been.
+
+    What held their labels before it holds them again. `reinstate` lifts that, too.
+
+    Example: andon labelers undo bob --reason "the wrong person"
+    """
+    path = chosen_run(run)
+    with _owner_of(path) as owner:
+        row = _row(owner, name)
+        if row is None or row.undoable is None:
+            click.echo(f"of {name} there is nothing to undo: nothing was changed")
+            return
+        click.echo(_in_words(f"undoing it for {name}", owner.preview(name, "undo")))
+        if not yes and not click.confirm("undo it?"):
+            click.echo("nothing was changed")
+            return
+        owner.undo(name, row.undoable, reason)
+        click.echo(f"it is undone for {name}{_when(owner)}")
 
 
 @labelers.command()
@@ -278,11 +305,17 @@ def _row(owner: OwnerClient | EndedRun, name: str) -> Assessment | None:
     return next((each for each in _rows(owner) if each.labeler_id == name), None)
 
 
+def _notes(row: Assessment) -> list[str]:
+    """Return what an owner should know of somebody besides their figures."""
+    late = [f"{row.late_changes} changed late"] if row.late_changes else []
+    return [*row.flags, *["in doubt"] * row.is_doubted, *late]
+
+
 def _is_news(row: Assessment | None, act: Act, from_seq: int = 0) -> bool:
     """Return whether an act would change how somebody stands; of nobody known the run says so."""
     from label_queue.oversight.exclusion import is_news
 
-    return row is None or is_news(act, from_seq, row.state, row.excluded_from)
+    return row is None or is_news(act, from_seq, row)
 
 
 def _when(owner: OwnerClient | EndedRun) -> str:
@@ -334,7 +367,7 @@ def _table(rows: tuple[Assessment, ...]) -> list[str]:
                 _share(row.self_agreement),
                 _share(row.peer_agreement),
                 f"{row.weight_share:.0%}",
-                ", ".join((*row.flags, *["in doubt"] * row.is_doubted)) or "-",
+                ", ".join(_notes(row)) or "-",
             )
         )
     return in_columns(cells)

@@ -149,6 +149,7 @@ class LabelFigures:
         return {
             "labels/gold_accuracy": right / (right + wrong) if answered else math.nan,
             "labelers/probation": states["probation"],
+            "labelers/questioned": states["questioned"],
             "labelers/suspended": states["suspended"],
             "labelers/median_gold_accuracy": median(means) if means else math.nan,
         }

@@ -15,7 +15,7 @@ from label_queue.folds.dataset import exclusions, exclusions_sha256
 from label_queue.folds.view import LedgerView
 from label_queue.quality.peers import peer_agreement
 from label_queue.quality.preference import TRAINING
-from label_queue.quality.standing import standings
+from label_queue.quality.standings import standings
 from protocol.errors import InputError
 from protocol.fits import Comparison, DatasetRules, FitRequest
 from protocol.labels import AnswerEvent

@@ -10,10 +10,11 @@ from typing import assert_never
 from label_queue.config import DEFAULT_QUALITY, QualityConfig
 from label_queue.folds.training import states_preference
 from label_queue.quality.purposes import purpose_of
-from label_queue.quality.standing import Standings
+from label_queue.quality.standings import Standings
 from label_queue.shelf import each_of
 from protocol.fits import Comparison, DatasetRules
 from protocol.labels import (
+    ActUndone,
     AnswerEvent,
     Appointed,
     ComparisonQuery,
@@ -43,7 +44,7 @@ def take_revision(labels: dict[str, AnswerEvent], event: LabelEvent) -> None:
             labels[event.label_id] = event
         case Retracted():
             labels.pop(event.label_id, None)
-        case Excluded() | Reinstated() | Appointed() | GoldMade() | GoldRetired():
+        case Excluded() | Reinstated() | ActUndone() | Appointed() | GoldMade() | GoldRetired():
             pass
         case _:
             assert_never(event)
@@ -51,12 +52,20 @@ def take_revision(labels: dict[str, AnswerEvent], event: LabelEvent) -> None:
 
 def exclusions(events: Iterable[LabelEvent], rules: DatasetRules) -> dict[str, int]:
     """Return the labelers left out, each with the `seq` from which on, sorted by labeler."""
-    excluded: dict[str, int] = {}
+    since: dict[str, int | None] = {}
+    before: dict[str, tuple[str, int | None]] = {}
+    """The newest act about each, if it can be undone, and from where on they were left out."""
     for event in events:
-        if isinstance(event, Excluded):
-            excluded[event.labeler_id] = event.from_seq or 0
-        elif isinstance(event, Reinstated):
-            excluded.pop(event.labeler_id, None)
+        if isinstance(event, Excluded | Reinstated):
+            name = event.labeler_id
+            before[name] = event.event_id, since.get(name)
+            since[name] = (event.from_seq or 0) if isinstance(event, Excluded) else None
+        elif isinstance(event, ActUndone):
+            act, was = before.get(event.labeler_id, ("", None))
+            if act == event.undoes:
+                since[event.labeler_id] = was
+                del before[event.labeler_id]
+    excluded = {name: number for name, number in since.items() if number is not None}
     excluded.update(dict.fromkeys(rules.excluded_labelers, 0))
     return dict(sorted(excluded.items()))
 

@@ -8,7 +8,7 @@ from label_queue.config import LabelsConfig
 from label_queue.folds.tallies import Tallies
 from label_queue.quality.doubt import Evidence, doubt, of_gold, of_repeat
 from label_queue.quality.gold import evidence
-from label_queue.quality.standing import Standings
+from label_queue.quality.standings import Standings
 
 
 class Doubts:
@@ -23,7 +23,7 @@ class Doubts:
         self._tallies = tallies
         self._k = config.num_candidates
         self._quality = config.quality
-        self._one_wrong = evidence(is_right=False, config=config.quality)
+        self._one_wrong = evidence(is_right=False, config=config.quality, k=self._k)
         self.reliability: Mapping[str, float] = {}
         """Each labeler's a_ℓ as of the last fit; empty before the first. Not to be changed."""
         self.newest: Mapping[str, Sequence[Evidence]] = {}

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 from label_queue.config import QualityConfig
+from label_queue.folds.changes import Changes
 from label_queue.folds.event_log import EventLog, Picked, Reader
 from label_queue.folds.label_table import LabelColumns, LabelTable
 from label_queue.folds.training import TrainingLabels, states_preference
 from label_queue.kept import KEPT, kept
 from label_queue.name_index import NameIndex
-from protocol.labels import ComparisonQuery, LabelChange, LabelEvent, Retracted, Submitted
+from protocol.labels import ComparisonQuery, LabelChange, LabelEvent, Retracted, Revised, Submitted
 
 
 @kept(
@@ -21,6 +22,7 @@ from protocol.labels import ComparisonQuery, LabelChange, LabelEvent, Retracted,
     "events",
     "num_retracted",
     "num_judged",
+    "changes",
     "columns",
     "_sizes",
     "_seqs",
@@ -53,6 +55,8 @@ class LabelHistory(TrainingLabels):
         self.num_retracted = 0
         self.num_judged = 0
         """How many of the labels received are judges'."""
+        self.changes = Changes()
+        """What was changed of labels that trained."""
         self.columns = LabelColumns()
         """What each event and each label is, without reading them."""
         self._sizes = array("i", [0])
@@ -135,6 +139,8 @@ class LabelHistory(TrainingLabels):
             self._submits_of[event.labeler_id].append(event.seq)
         self._seqs_of[event.source.system].append(event.seq)
         self.num_retracted += isinstance(event, Retracted)
+        if isinstance(event, Revised | Retracted):
+            self._note_change(event)
         row = self.take(event)
         if isinstance(event, Submitted):
             self.num_judged += self.standings[event.labeler_id].is_judge
@@ -148,6 +154,11 @@ class LabelHistory(TrainingLabels):
         self._sizes.extend([self._sizes[-1]] * (event.seq - len(self._sizes)))
         self._sizes.append(self.num_preferences)
         return True
+
+    def _note_change(self, event: LabelChange) -> None:
+        row = self.row_of(event.label_id)
+        if row is not None and self.trains(row):
+            self.changes.take(event.labeler_id, self.columns.newest(row), event.seq)
 
     def num_training(self, seq: int) -> int:
         """Return how many labels the training set had after the event of that sequence number."""

@@ -26,6 +26,7 @@ from label_queue.quality.given import (
 )
 from label_queue.quality.standing import Standing
 from protocol.labels import (
+    ActUndone,
     AnswerEvent,
     Excluded,
     GoldEvent,
@@ -71,7 +72,7 @@ class LabelTable:
     query_digest: Digests
     """[S], the same of its query."""
     reinstated_at: Mapping[str, int]
-    """When somebody was last taken in again, as a sequence number."""
+    """When somebody was last taken in again, or an act undone, as a sequence number."""
     judges: frozenset[str] = frozenset()
     """Labelers whose labels never train, whatever the owner decides about them."""
 
@@ -112,16 +113,14 @@ class LabelTable:
         found[0] = False
         return found
 
-    def after(self, change: OwnerEvent) -> Self:
-        """Return the table after one more event of the owner's."""
+    def after(self, change: OwnerEvent, standing: Standing) -> Self:
+        """Return the table after one more event of the owner's, which makes a standing so."""
         if change.labeler_id not in self.names or change.labeler_id in self.judges:
             return self
         until, held = self.trains_until.copy(), self.held_from.copy()
         place, reinstated_at = self.names.index(change.labeler_id), dict(self.reinstated_at)
-        if isinstance(change, Excluded):
-            until[place] = min(held[place], _limit(change.from_seq or 0))
-        else:
-            until[place] = held[place] = ALL
+        until[place], held[place] = _limit(standing.trains_until), _limit(standing.held_from)
+        if not isinstance(change, Excluded):
             reinstated_at[change.labeler_id] = len(self.label)
         return replace(self, trains_until=until, held_from=held, reinstated_at=reinstated_at)
 
@@ -214,7 +213,7 @@ class LabelColumns(EventColumns):
             self._newest[row] = event.seq
             self._stands[row] = event.seq if isinstance(event, AnswerEvent) else 0
             self._says[row] = _PREFERS * prefers + _TRAINS * is_training + _ASKED * is_asked
-        elif isinstance(event, Reinstated):
+        elif isinstance(event, Reinstated | ActUndone):
             self._reinstated_at[event.labeler_id] = event.seq
 
     def newest(self, row: int) -> int:

@@ -12,7 +12,8 @@ from label_queue.kept import kept
 from label_queue.name_index import NameIndex
 from label_queue.quality.preference import TRAINING
 from label_queue.quality.purposes import purpose_of
-from label_queue.quality.standing import Standing, Standings
+from label_queue.quality.standing import Standing
+from label_queue.quality.standings import Standings
 from protocol.labels import (
     AnswerEvent,
     ComparisonQuery,

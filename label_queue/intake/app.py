@@ -34,6 +34,7 @@ from label_queue.intake.owner_schemas import (
     Reason,
     Release,
     Rollback,
+    Undo,
     WrittenGold,
 )
 from label_queue.intake.public_address import Site
@@ -56,6 +57,7 @@ BODIES: tuple[type[Any], ...] = (
     Reason,
     Release,
     Rollback,
+    Undo,
     NewGold,
     WrittenGold,
     EditedGold,

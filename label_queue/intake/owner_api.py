@@ -23,7 +23,7 @@ from label_queue.intake.identity import (
     require_overseer,
 )
 from label_queue.intake.overview_stream import overview_events
-from label_queue.intake.owner_schemas import Exclude, Reason, Release, Rollback
+from label_queue.intake.owner_schemas import Exclude, Reason, Release, Rollback, Undo
 from label_queue.intake.paging import Limit, Offset
 from label_queue.intake.refusals import refusals
 from label_queue.oversight.exclusion import Act, ExclusionPreview
@@ -143,8 +143,21 @@ async def reinstate(
     labeler_id: str,
     body: Annotated[Reason, Depends(body_of(Reason))],
 ) -> ExclusionPreview:
-    """Undo an exclusion or a suspension."""
+    """Lift an exclusion, a suspension or a question."""
     return await owner_of(request).reinstate(labeler_id, body.reason, actor=owner.labeler_id)
+
+
+@router.post("/labelers/{labeler_id}/undo", openapi_extra=body_schema(Undo), responses=WRITE)
+async def undo(
+    request: Request,
+    owner: Owner,
+    labeler_id: str,
+    body: Annotated[Undo, Depends(body_of(Undo))],
+) -> ExclusionPreview:
+    """Take the newest exclusion or reinstatement of somebody back, as if it had not been."""
+    return await owner_of(request).undo(
+        labeler_id, body.act_id, body.reason, actor=owner.labeler_id
+    )
 
 
 @router.post("/cord/pull", openapi_extra=body_schema(Reason), responses=WRITE)

@@ -12,6 +12,7 @@
     GET  /api/v1/owner/labelers/{id}/exclusion?from_seq=&act=  200 ExclusionPreview
     POST /api/v1/owner/labelers/{id}/exclude Exclude      → 200 ExclusionPreview
     POST /api/v1/owner/labelers/{id}/reinstate  Reason    → 200 ExclusionPreview
+    POST /api/v1/owner/labelers/{id}/undo         Undo    → 200 ExclusionPreview
     POST /api/v1/owner/labelers/{id}/revoke     Reason    → 204 its tokens, links, sessions are void
     POST /api/v1/owner/cord/pull                Reason    → 200 CordState
     POST /api/v1/owner/cord/release             Release   → 200 CordState
@@ -66,6 +67,13 @@ class Exclude(Reason):
 
     from_seq: Stored = 0
     """Sequence number from which on the labeler's labels are left out; 0: all."""
+
+
+class Undo(Reason):
+    """Take the newest exclusion or reinstatement of a labeler back."""
+
+    act_id: Identifier
+    """Which, by the `undoable` of its answer or of the labeler's row."""
 
 
 class Rollback(Reason):

@@ -30,7 +30,7 @@ from label_queue.ledger.records import (
     TokenKind,
     TokenRevocation,
 )
-from label_queue.quality.standing import Standings
+from label_queue.quality.standings import Standings
 from label_queue.sign_in_config import EMAIL, OidcConfig
 from protocol.bearer import token_sha256
 from protocol.errors import Forbidden, InvalidLabel, LabelConflict, ResourceError, UnknownTask

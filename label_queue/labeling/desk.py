@@ -1,49 +1,29 @@
-"""The people's side of the label queue: tasks go out, answers come in."""
+"""Where tasks go out to labelers, and their leases are kept."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-
-from pydantic_core import to_json
+from collections.abc import Callable
 
 from label_queue.config import LabelsConfig
 from label_queue.folds.open_query import OpenQuery
 from label_queue.labeling.mixing import TaskMixer, draw_order
 from label_queue.labeling.run_info import RunInfo
-from label_queue.labeling.submissions import (
-    LabelAnswer,
-    LabelSubmission,
-    as_event,
-    change_refused,
-    check_submission,
-)
 from label_queue.labeling.tasks import Renewal, Task, as_task
 from label_queue.ledger.group_commit import GroupCommit
-from label_queue.ledger.records import DeadLetter
-from label_queue.quality.standing import Standing
 from label_queue.schedule import LabelSchedule
 from label_queue.signals import Place
 from label_queue.state import LabelState
-from protocol.errors import (
-    Forbidden,
-    InvalidLabel,
-    LabelConflict,
-    LabelError,
-    ResourceError,
-    TooFast,
-    UnknownTask,
-)
-from protocol.labels import AnswerEvent, Assignment, ComparisonQuery
-from protocol.once import Once
+from protocol.errors import Forbidden, ResourceError, TooFast, UnknownTask
+from protocol.labels import Assignment, ComparisonQuery
 
 POLL_S = 1.0
 """How often a labeler who waits looks again: leases run out without an event."""
 
 
 class LabelingDesk:
-    """Leases queries to labelers and writes their answers down before thanking them."""
+    """Leases queries to labelers, and says what they may know of the run."""
 
     def __init__(
         self,
@@ -65,7 +45,6 @@ class LabelingDesk:
         self._rng = rng
         self._clock = clock
         self._new_id = new_id
-        self._rejected = Once()
         self._mixer = TaskMixer(state.board, state.history, config.quality, rng=rng, new_id=new_id)
 
     async def next_task(self, labeler_id: str, wait_s: float) -> Task | None:
@@ -189,106 +168,6 @@ class LabelingDesk:
         query = self._state.board.queries[assignment.query_id]
         return as_task(query, assignment, lease_until)
 
-    async def submit(
-        self, labeler_id: str, submissions: Sequence[LabelSubmission], system: str = "api"
-    ) -> list[LabelAnswer | LabelError]:
-        """Take labels from a `system`; return, for each, the answer or the error that refuses it.
-
-        An answer means that the label is on disk. Idempotent by `assignment_id:revision`: the same
-        body gets the first answer again, another one LabelConflict. Raises TooFast above the
-        request rate and ResourceError when the disk refuses; then none of them was taken.
-        """
-        self._state.access.admit(labeler_id)
-        results: list[LabelAnswer | LabelError | AnswerEvent] = []
-        fresh: dict[str, AnswerEvent] = {}
-        for submission in submissions:
-            try:
-                event = self._check(labeler_id, submission, fresh, system)
-            except LabelError as error:
-                await self._bury(labeler_id, error, to_json(submission).decode())
-                results.append(error)
-            else:
-                fresh.setdefault(event.event_id, event)
-                results.append(event)
-        written = await self._commits.write(list(fresh.values())) if fresh else []
-        stored = {e.event_id: e for e in written if isinstance(e, AnswerEvent)}
-        return [
-            self._answer(result, stored[result.event_id])
-            if isinstance(result, AnswerEvent)
-            else result
-            for result in results
-        ]
-
-    def _check(
-        self,
-        labeler_id: str,
-        submission: LabelSubmission,
-        fresh: dict[str, AnswerEvent],
-        system: str,
-    ) -> AnswerEvent:
-        """Return the submission as an event for the ledger, or raise the error that refuses it."""
-        if submission.run_id not in (None, self._run_id):
-            raise InvalidLabel(
-                f"this is run {self._run_id!r}, the label is for run {submission.run_id!r}: "
-                "send it to that run's address",
-                "run_id",
-            )
-        assignment = self._state.board.assignments.get(submission.assignment_id)
-        if assignment is None:
-            raise InvalidLabel(
-                f"run {self._run_id!r} has no assignment {submission.assignment_id!r}: "
-                "get one from /api/v1/tasks/next",
-                "assignment_id",
-            )
-        if assignment.labeler_id != labeler_id:
-            raise Forbidden("this assignment is another labeler's", "assignment_id")
-        query = self._state.board.queries[assignment.query_id]
-        standing = self._state.history.standings[labeler_id]
-        if standing.is_judge and query.purpose != "validation":
-            raise Forbidden(
-                "you judge this run, and this task is of those that it is trained on: leave it and "
-                "get another from /api/v1/tasks/next",
-                "assignment_id",
-            )
-        check_submission(submission, query)
-        revision, now = submission.revision, self._clock()
-        event = as_event(submission, assignment, revision=revision, received_at=now, system=system)
-        if event.event_id not in fresh and not self._state.history.has(event.event_id):
-            self._check_revision(event, fresh, standing)
-        return event
-
-    def _check_revision(
-        self, event: AnswerEvent, fresh: Mapping[str, AnswerEvent], standing: Standing
-    ) -> None:
-        """Refuse an event that is new, but whose revision is not the next of its label.
-
-        Where a tool has changed the answer meanwhile, that took the number.
-        """
-        latest = self._state.history.latest(event.label_id)
-        expected = 0 if latest is None else latest.revision + 1
-        if event.revision > expected and f"{event.label_id}:{event.revision - 1}" not in fresh:
-            raise InvalidLabel(f"revision {expected} must come first", "revision")
-        if event.revision and not standing.may_revise:
-            raise change_refused()
-        if event.revision < expected:
-            raise LabelConflict(
-                f"this answer was changed elsewhere, and revision {event.revision} is that change: "
-                f"look at it, and send a change of mind as revision {expected}",
-                "revision",
-            )
-
-    def _answer(self, sent: AnswerEvent, stored: AnswerEvent) -> LabelAnswer | LabelError:
-        if sent.source.payload_sha256 != stored.source.payload_sha256:
-            self._state.figures.num_rejected += 1
-            return LabelConflict(
-                f"{sent.event_id} was answered before, differently: send a change of mind as "
-                f"revision {sent.revision + 1}",
-                "revision",
-            )
-        if sent.received_at != stored.received_at:
-            self._state.figures.num_duplicates += 1
-        return LabelAnswer(event_id=stored.event_id, seq=stored.seq, received_at=stored.received_at)
-
     async def heartbeat(self, labeler_id: str, assignment_id: str) -> Renewal:
         """Renew a lease, up to its total age; say when it ends now. Idempotent.
 
@@ -318,33 +197,6 @@ class LabelingDesk:
         if assignment is not None and assignment.labeler_id == labeler_id:
             self._state.board.release(assignment)
             self._state.line.call(1)
-
-    async def reject(
-        self, labeler_id: str, error: LabelError, payload: str, rejection_id: str | None = None
-    ) -> None:
-        """Count a body refused at the door and keep a copy. Raises TooFast above the rate.
-
-        Idempotent by `rejection_id`; without one every call counts.
-        """
-        if not self._rejected.is_first(rejection_id):
-            return
-        self._state.access.admit(labeler_id)
-        await self._bury(labeler_id, error, payload)
-
-    async def _bury(self, labeler_id: str, error: LabelError, payload: str) -> None:
-        """Keep a copy of a refused body, up to the configured number and length."""
-        self._state.figures.num_rejected += 1
-        limits = self._config.intake
-        if self._state.num_dead_letters >= limits.max_dead_letters:
-            return
-        letter = DeadLetter(
-            received_at=self._clock(),
-            labeler_id=labeler_id,
-            field=error.field or "",
-            message=error.message,
-            payload=payload[: limits.dead_letter_chars],
-        )
-        await self._commits.write([letter])
 
     async def run_info(self) -> RunInfo:
         """Return what labelers may know of the run."""

@@ -21,6 +21,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from protocol.cord import CordEvent, Pulled, ReasonReleased, Released, RollbackOrdered, RolledBack
 from protocol.labels import (
+    ActUndone,
     Appointed,
     Excluded,
     GoldMade,
@@ -38,7 +39,15 @@ from protocol.schema import only
 EVENT_SCHEMA = 1
 """Schema version of a label event's line; raised when an older reader could misread it."""
 EventWord = Literal[
-    "submit", "revise", "retract", "exclude", "reinstate", "appoint", "make_gold", "retire_gold"
+    "submit",
+    "revise",
+    "retract",
+    "exclude",
+    "reinstate",
+    "undo_act",
+    "appoint",
+    "make_gold",
+    "retire_gold",
 ]
 IfSaid = Annotated[str | None, Field(exclude_if=lambda said: said is None)]
 """What owners' events alone say: written only where it is said, so labels' lines stay as short."""
@@ -73,6 +82,7 @@ class LabelEventLine:
     schema_version: Annotated[int, AfterValidator(only(EVENT_SCHEMA))] = EVENT_SCHEMA
     actor: IfSaid = None
     replaces: IfSaid = None
+    undoes: IfSaid = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +108,7 @@ LABEL_TYPES: Mapping[str, type[Any]] = {
     "retract": Retracted,
     "exclude": Excluded,
     "reinstate": Reinstated,
+    "undo_act": ActUndone,
     "appoint": Appointed,
     "make_gold": GoldMade,
     "retire_gold": GoldRetired,
@@ -158,6 +169,8 @@ def label_event(line: LabelEventLine) -> LabelEvent:
             )
     if "outcome" in names and line.outcome is None:
         raise _refusal("outcome", None, f"an event of type {line.type} states one")
+    if kind is ActUndone and line.undoes is None:
+        raise _refusal("undoes", None, f"an event of type {line.type} names one")
     event: LabelEvent = kind(**{name: getattr(line, name) for name in names})
     return event
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from time import perf_counter
 
 from label_queue.ledger.records import Ledger, Record
@@ -24,6 +25,20 @@ BEHIND = (
 )
 TRIED_AGAIN_S = 1.0
 """After which the run's own records are tried again where there was no room."""
+
+
+class Overtaken(Exception):  # no fault: whoever writes looks again
+    """What a write rests on does not hold any more; nothing of it was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """What one writer waits for."""
+
+    records: Sequence[Record]
+    written: asyncio.Future[list[Record]]
+    still: Callable[[], bool] | None
+    """Says whether what it rests on holds; None: it rests on nothing."""
 
 
 class GroupCommit:
@@ -55,23 +70,33 @@ class GroupCommit:
         """Whether the disk has room for more."""
         self._apply = apply
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
-        self._waiting: list[tuple[Sequence[Record], asyncio.Future[list[Record]]]] = []
+        self._waiting: list[_Write] = []
         self._flusher: asyncio.Task[None] | None = None
         self._is_closed = False
         self._is_settled = True
         """False: something of a group that was refused may stand in the ledger."""
         self._commit_s: deque[float] = deque(maxlen=1_000)
 
-    async def write(self, records: Sequence[Record]) -> list[Record]:
+    async def write(
+        self, records: Sequence[Record], still: Callable[[], bool] | None = None
+    ) -> list[Record]:
         """Return what stands in the ledger under each record's key, once it is on disk.
 
-        Raises DiskFull, for the whole group, where there is no room, and ResourceError when the
-        disk refuses otherwise, after `close`, or where the state fell behind the ledger.
+        Args:
+            records: What is written, in this order.
+            still: Says whether what the records rest on holds. It is asked when the state has taken
+                in all that comes before them in the ledger.
+
+        Raises:
+            Overtaken: It does not hold any more; nothing was written.
+            DiskFull: There is no room, for the whole group.
+            ResourceError: The disk refuses otherwise, the run is over, or the state fell behind the
+                ledger.
         """
         if self._is_closed:
             raise ResourceError("the label queue is closed: the run is over")
         future: asyncio.Future[list[Record]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((records, future))
+        self._waiting.append(_Write(records, future, still))
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush())
         return await future
@@ -90,13 +115,16 @@ class GroupCommit:
     async def _flush(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            group, self._waiting = self._waiting, []
-            records = [record for batch, _ in group for record in batch]
+            group: list[_Write] = []
             started = perf_counter()
             try:
                 if self._is_behind:
                     raise ResourceError(BEHIND)
                 await self._settle(loop)
+                group = self._next_group()
+                if not group:
+                    continue
+                records = [record for each in group for record in each.records]
                 written = await loop.run_in_executor(self._thread, self._ledger.write, records)
                 await self._apply_all(written)
                 await reached("ledger.acknowledge")
@@ -108,11 +136,32 @@ class GroupCommit:
                 if isinstance(error, DiskFull):
                     self.room.refused()
                 # Nobody else can tell the writers: an unanswered one would wait for ever.
-                for _, future in group:
-                    if not future.done():
-                        future.set_exception(error)
+                for each in group or self._take_waiting():
+                    if not each.written.done():
+                        each.written.set_exception(error)
                 if not isinstance(error, Exception):
                     raise
+
+    def _next_group(self) -> list[_Write]:
+        """Return what is written next: all that waits, but one alone of what rests on something.
+
+        That one comes first, so that nothing which the state does not know comes before it.
+        """
+        group = [each for each in self._waiting if each.still is None]
+        resting = deque(each for each in self._waiting if each.still is not None)
+        while resting:
+            first = resting.popleft()
+            if first.still is not None and first.still():
+                group = [first, *group]
+                break
+            if not first.written.done():
+                first.written.set_exception(Overtaken())
+        self._waiting = list(resting)
+        return group
+
+    def _take_waiting(self) -> list[_Write]:
+        waiting, self._waiting = self._waiting, []
+        return waiting
 
     async def _apply_all(self, records: Sequence[Record]) -> None:
         """Apply records in order; let others run after each hundred, however many there are."""
@@ -146,15 +195,12 @@ class GroupCommit:
         self._ledger.close()
 
 
-async def _acknowledge(
-    group: Sequence[tuple[Sequence[Record], asyncio.Future[list[Record]]]],
-    written: Sequence[Record],
-) -> None:
+async def _acknowledge(group: Sequence[_Write], written: Sequence[Record]) -> None:
     """Give each writer what stands under its records' keys; let others run after each few."""
     start = 0
-    for number, (batch, future) in enumerate(group, start=1):
-        if not future.done():
-            future.set_result(list(written[start : start + len(batch)]))
-        start += len(batch)
+    for number, each in enumerate(group, start=1):
+        if not each.written.done():
+            each.written.set_result(list(written[start : start + len(each.records)]))
+        start += len(each.records)
         if number % ACKNOWLEDGED_AT_ONCE == 0:
             await asyncio.sleep(0)

@@ -10,26 +10,29 @@ from label_queue.folds.label_table import LabelTable
 from label_queue.folds.lineage import policies_touched
 from label_queue.folds.shift import find_shift, weight_share
 from label_queue.folds.view import LearnedLabels, LedgerView
-from label_queue.quality.standing import LabelerState
-from protocol.labels import Excluded, OwnerEvent, Reinstated, Source
+from label_queue.quality.assessment import Assessment
+from label_queue.quality.standing import Standing
+from protocol.labels import ActUndone, Excluded, OwnerEvent, Reinstated, Source
 from protocol.names import OWNER
 
-Act = Literal["exclude", "reinstate"]
-"""What is done about somebody's labels."""
+Act = Literal["exclude", "reinstate", "undo"]
+"""What is done about somebody's labels: the last takes back the newest of the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnerEvents:
-    """The events by which an owner excludes somebody, or takes them in again."""
+    """The events by which an owner excludes somebody, takes them in again, or undoes either."""
 
     new_id: Callable[[], str]
     clock: Callable[[], float]
     """Returns the present time, Unix seconds."""
 
-    def of(self, act: Act, labeler_id: str, from_seq: int) -> OwnerEvent:
+    def of(self, act: Act, labeler_id: str, from_seq: int, standing: Standing) -> OwnerEvent:
         """Return the event that an act would be; only an exclusion has a `from_seq`."""
         if act == "exclude":
             return self.exclude(labeler_id, from_seq, "")
+        if act == "undo":
+            return self.undo(labeler_id, standing.undoable or "", "")
         return self.reinstate(labeler_id, "")
 
     def exclude(self, labeler_id: str, from_seq: int, reason: str, actor: str = OWNER) -> Excluded:
@@ -57,10 +60,23 @@ class OwnerEvents:
             actor=actor,
         )
 
+    def undo(self, labeler_id: str, act_id: str, reason: str, actor: str = OWNER) -> ActUndone:
+        """Take an exclusion or a reinstatement back, by its event id."""
+        return ActUndone(
+            seq=0,
+            event_id=self.new_id(),
+            labeler_id=labeler_id,
+            received_at=self.clock(),
+            source=Source(system="owner"),
+            reason=reason,
+            undoes=act_id,
+            actor=actor,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExclusionPreview:
-    """What an exclusion or reinstatement changes, or changed."""
+    """What an exclusion, a reinstatement or the undoing of one changes, or changed."""
 
     labeler_id: str
     from_seq: int
@@ -77,37 +93,44 @@ class ExclusionPreview:
     """Reward versions that learned any of the labeler's labels from `from_seq` on, rising."""
     policy_versions: tuple[int, int] | None
     """First and last policy version that a reward in `reward_versions` reached; None: none was."""
+    undoable: str | None = None
+    """The event id by which the newest act can be undone, once it is done; None: none can."""
 
 
-def is_news(act: Act, from_seq: int, state: LabelerState, excluded_from: int | None) -> bool:
+def is_news(act: Act, from_seq: int, standing: Standing | Assessment) -> bool:
     """Return whether an act changes how somebody stands; one that does not is not written down.
 
     Args:
         act: What is done.
         from_seq: From where on, of an exclusion.
-        state: How they stand.
-        excluded_from: From where on their labels are left out; None: they are not.
+        standing: How they stand.
     """
-    return excluded_from != from_seq if act == "exclude" else state not in ("active", "judge")
+    if act == "exclude":
+        return standing.excluded_from != from_seq
+    if act == "undo":
+        return standing.undoable is not None
+    return standing.state not in ("active", "judge")
 
 
 def preview(
     view: LedgerView,
     learned: LearnedLabels,
     change: OwnerEvent,
+    standing: Standing,
     table: LabelTable | None = None,
 ) -> ExclusionPreview:
-    """Return what an exclusion or reinstatement, not yet written, would change.
+    """Return what an act that is not yet written would change.
 
     Args:
         view: The ledger.
         learned: What each reward has learned.
         change: The event.
+        standing: How it would make its labeler stand.
         table: The view's labels in columns, where they are known; None: they are gone through.
     """
     from_seq = (change.from_seq or 0) if isinstance(change, Excluded) else 0
     before = learned.table(view) if table is None else table
-    after = before.after(change)
+    after = before.after(change, standing)
     before_set, after_set = before.training_set(), after.training_set()
     moved = before_set ^ after_set
     own = before.of_labeler(change.labeler_id) & (before.stands >= from_seq)

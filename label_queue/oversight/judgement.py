@@ -11,6 +11,7 @@ import numpy as np
 
 from label_queue.config import QualityConfig
 from label_queue.figures.progress import episodes_at
+from label_queue.folds.changes import Changes
 from label_queue.folds.label_table import LabelTable
 from label_queue.folds.shown import shown_candidates, shown_prompt
 from label_queue.oversight.overview import Disagreement, Moment, Vote
@@ -21,6 +22,7 @@ from label_queue.quality.tally import Tally
 from label_queue.quality.weights import shares_of_counts
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
+from protocol.fits import RewardVersion
 from protocol.labels import AnswerEvent, ComparisonQuery, PolicyProvenance
 
 MAX_DISAGREEMENTS = 20
@@ -42,6 +44,9 @@ class Evidence:
     disputed: Sequence[tuple[ComparisonQuery, Sequence[AnswerEvent]]]
     """The newest queries on which labelers differ, newest first, each with its answers."""
     policies: Sequence[PolicyProvenance]
+    changes: Changes
+    """Changes of mind about labels that trained."""
+    rewards: Sequence[RewardVersion]
 
     @classmethod
     def of(cls, state: LabelState, names: Iterable[str] = ()) -> Self:
@@ -57,6 +62,8 @@ class Evidence:
             doubted=frozenset(state.doubts.doubted()),
             disputed=[(state.board.queries[given[0].query_id], given) for given in disputed],
             policies=tuple(state.policies.values()),
+            changes=state.history.changes.snapshot(),
+            rewards=tuple(state.rewards.values()),
         )
 
 
@@ -74,6 +81,7 @@ def assessments(evidence: Evidence, config: QualityConfig) -> tuple[Assessment, 
         held=table.counts(table.is_training & ~training),
         reliability=reliability,
         doubted=evidence.doubted,
+        late_changes=evidence.changes.late(each.ledger_seq for each in evidence.rewards),
         weight_shares=shares_of_counts(table.counts(training), reliability, config),
     )
     return tuple(found.values())

@@ -23,7 +23,7 @@ from label_queue.oversight.overview_parts import holdings, progress
 from label_queue.quality.assessment import Assessment
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
-from protocol.errors import UnknownTask
+from protocol.errors import LabelConflict, UnknownTask
 from protocol.labels import OwnerEvent
 
 BURST_S = 1.0
@@ -181,12 +181,13 @@ class Oversight:
     async def preview_exclusion(
         self, labeler_id: str, from_seq: int, act: Act = "exclude"
     ) -> ExclusionPreview:
-        """Say what excluding somebody would change, or reinstating them.
+        """Say what excluding somebody would change, reinstating them, or undoing either.
 
         Raises UnknownTask for somebody never let in.
         """
         self._refuse_unknown(labeler_id)
-        return await self._preview(self._events.of(act, labeler_id, from_seq))
+        standing = self._state.history.standings[labeler_id]
+        return await self._preview(self._events.of(act, labeler_id, from_seq, standing))
 
     async def exclude(
         self, labeler_id: str, from_seq: int, reason: str, actor: str
@@ -198,27 +199,42 @@ class Oversight:
         self._refuse_unknown(labeler_id)
         async with self._deciding:
             event = self._events.exclude(labeler_id, from_seq, reason, actor)
-            changes = await self._preview(event)
-            if self._alters("exclude", labeler_id, from_seq):
-                await self._commits.write([event])
-            return changes
+            return await self._carry_out("exclude", event, from_seq)
 
     async def reinstate(self, labeler_id: str, reason: str, actor: str) -> ExclusionPreview:
-        """Undo exclusion or suspension; return what it changes. Idempotent.
+        """Lift exclusion, suspension or question; return what it changes. Idempotent.
 
         Raises UnknownTask for somebody never let in.
         """
         self._refuse_unknown(labeler_id)
         async with self._deciding:
             event = self._events.reinstate(labeler_id, reason, actor)
-            changes = await self._preview(event)
-            if self._alters("reinstate", labeler_id):
-                await self._commits.write([event])
-            return changes
+            return await self._carry_out("reinstate", event)
 
-    def _alters(self, act: Act, labeler_id: str, from_seq: int = 0) -> bool:
-        standing = self._state.history.standings[labeler_id]
-        return is_news(act, from_seq, standing.state, standing.excluded_from)
+    async def undo(self, labeler_id: str, act_id: str, reason: str, actor: str) -> ExclusionPreview:
+        """Take the newest exclusion or reinstatement of somebody back; return what it changes.
+
+        Idempotent. Raises UnknownTask for somebody never let in, and LabelConflict where another
+        act came after it.
+        """
+        self._refuse_unknown(labeler_id)
+        standings = self._state.history.standings
+        async with self._deciding:
+            is_newest = standings[labeler_id].undoable == act_id
+            if not is_newest and not standings.was_undone(labeler_id, act_id):
+                raise LabelConflict(
+                    "another decision about them came after it: look at how they stand now",
+                    "act_id",
+                )
+            event = self._events.undo(labeler_id, act_id, reason, actor)
+            return await self._carry_out("undo", event)
+
+    async def _carry_out(self, act: Act, event: OwnerEvent, from_seq: int = 0) -> ExclusionPreview:
+        """Write an act that changes something; return what it changes."""
+        changes, standings = await self._preview(event), self._state.history.standings
+        if is_news(act, from_seq, standings[event.labeler_id]):
+            await self._commits.write([event])
+        return replace(changes, undoable=standings[event.labeler_id].undoable)
 
     def _refuse_unknown(self, labeler_id: str) -> None:
         has_answered = bool(self._state.history.submits_of(labeler_id))
@@ -227,5 +243,6 @@ class Oversight:
 
     async def _preview(self, event: OwnerEvent) -> ExclusionPreview:
         # In a thread, since with a million labels it takes a while.
-        view, table = self._state.view(), self._state.history.table()
-        return await asyncio.to_thread(preview, view, self._learned, event, table)
+        view, history = self._state.view(), self._state.history
+        standing, table = history.standings.after(event), history.table()
+        return await asyncio.to_thread(preview, view, self._learned, event, standing, table)

@@ -51,6 +51,10 @@ class Assessment:
     """Share of the next fit's weight, in [0, 1]."""
     flags: tuple[Flag, ...]
     """What speaks against the labeler, in a fixed order."""
+    late_changes: int
+    """Answers changed or taken back after a reward had been fitted to what they said before."""
+    undoable: str | None
+    """The event id of the owner's newest act about them, if it can be undone."""
     last_label_at: float | None
     """When the newest label was received, Unix seconds on the server's clock."""
 
@@ -63,6 +67,7 @@ def assess_tallies(
     held: Mapping[str, int],
     reliability: Mapping[str, float],
     doubted: Set[str],
+    late_changes: Mapping[str, int],
     weight_shares: Mapping[str, float],
 ) -> dict[str, Assessment]:
     """Return everybody who has a standing, sorted by name, without going through labels.
@@ -74,6 +79,7 @@ def assess_tallies(
         held: Labels that do not train as long as a labeler is held or excluded, by labeler.
         reliability: a_ℓ by labeler as of the last fit.
         doubted: Who is in doubt.
+        late_changes: Answers changed after a fit had learned them, by labeler.
         weight_shares: Shares of a fit's weight by labeler.
     """
     found: dict[str, Assessment] = {}
@@ -102,6 +108,8 @@ def assess_tallies(
             is_doubted=name in doubted,
             weight_share=weight_shares.get(name, 0.0),
             flags=_flags(standing, own, config),
+            late_changes=late_changes.get(name, 0),
+            undoable=standing.undoable,
             last_label_at=own.last_label_at,
         )
     return found

@@ -50,9 +50,16 @@ def is_right(query: ComparisonQuery, label: AnswerEvent) -> bool | None:
     return None if best is None else best == query.gold_answer
 
 
-def evidence(*, is_right: bool, config: QualityConfig) -> float:
-    """Return log P(answer | bad) − log P(answer | good), nats; positive speaks against."""
-    steps = Steps.of(config)
+def evidence(*, is_right: bool, config: QualityConfig, k: int, usual: float | None = None) -> float:
+    """Return log P(answer | bad) − log P(answer | good), nats; positive speaks against.
+
+    Args:
+        is_right: The answer.
+        config: How good and bad labelers answer.
+        k: K, candidates of the gold.
+        usual: How often good labelers answer this gold rightly; None: as the config says.
+    """
+    steps = Steps.of(config, k, usual)
     return -steps.down if is_right else steps.up
 
 

@@ -41,9 +41,16 @@ class Steps:
     """Nats by which a wrong answer raises the sum."""
 
     @classmethod
-    def of(cls, config: QualityConfig) -> Steps:
-        """Return the steps of the config's good and bad accuracy."""
-        good, bad = config.good_accuracy, config.bad_accuracy
+    def of(cls, config: QualityConfig, k: int, usual: float | None = None) -> Steps:
+        """Return the steps between a good and a bad labeler's share of right answers.
+
+        Args:
+            config: p₁, and p₀ where it is set.
+            k: K, candidates of the gold.
+            usual: How often good labelers answer that gold rightly; None: p₁.
+        """
+        good = config.good_accuracy if usual is None else usual
+        bad = config.bad_accuracy_of(k, usual)
         return cls(down=math.log(good / bad), up=math.log((1 - bad) / (1 - good)))
 
 
@@ -114,7 +121,9 @@ def run_length(steps: Steps, accuracy: float, threshold: float) -> float:
     return cycle.mean_length / cycle.ends_high if cycle.ends_high else math.inf
 
 
-def in_labels(config: QualityConfig, accuracy: float, doubt_from: float) -> tuple[float, float]:
+def in_labels(
+    config: QualityConfig, k: int, accuracy: float, doubt_from: float
+) -> tuple[float, float]:
     """Return after how many labels the cumulative sum reaches its threshold, and gold's share.
 
     Both on average, of somebody who was cleared, has done their first tasks, and against whom
@@ -122,11 +131,12 @@ def in_labels(config: QualityConfig, accuracy: float, doubt_from: float) -> tupl
 
     Args:
         config: Both tests, and the shares of gold.
+        k: K, candidates of the gold.
         accuracy: Share of right gold answers.
         doubt_from: Where the sum is at or above it, the share of gold is the larger one; nats.
     """
-    gold, high = config.gold, drift_threshold(config)
-    cycle = walk(Steps.of(config), accuracy, low=0.0, high=high, doubt_from=doubt_from)
+    gold, high = config.gold, drift_threshold(config, k)
+    cycle = walk(Steps.of(config, k), accuracy, low=0.0, high=high, doubt_from=doubt_from)
     doubted = float(cycle.in_doubt.sum())
     labels = (cycle.mean_length - doubted) / gold.share
     labels += doubted / max(gold.share, gold.share_doubted)
@@ -201,7 +211,9 @@ def _exponent(steps: Steps, accuracy: float) -> float:
     return float(brentq(excess, bottom, top))
 
 
-def share_suspended(config: QualityConfig, accuracy: float, num_golds: int) -> Probabilities:
+def share_suspended(
+    config: QualityConfig, k: int, accuracy: float, num_golds: int
+) -> Probabilities:
     """Return how probably somebody is suspended by their 1st, 2nd, … gold answer: by both tests.
 
     The cumulative sum begins where the sequential test has cleared them.
@@ -209,9 +221,9 @@ def share_suspended(config: QualityConfig, accuracy: float, num_golds: int) -> P
     Returns:
         [num_golds], rising.
     """
-    steps = Steps.of(config)
+    steps = Steps.of(config, k)
     first = sequential_test(steps, accuracy, config)
-    later = share_stopped(steps, accuracy, drift_threshold(config), num_golds)
+    later = share_stopped(steps, accuracy, drift_threshold(config, k), num_golds)
     suspended = np.zeros(num_golds)
     for n, (cleared, called_bad) in enumerate(zip(first.at_low, first.at_high, strict=True), 1):
         if n > num_golds:
@@ -237,12 +249,17 @@ def sequential_bounds(config: QualityConfig) -> tuple[float, float]:
     return math.log(beta / (1 - alpha)), math.log((1 - beta) / alpha)
 
 
-def drift_threshold(config: QualityConfig) -> float:
-    """Return h of the cumulative sum: what is set, or the lowest that holds both run lengths."""
+def drift_threshold(config: QualityConfig, k: int) -> float:
+    """Return h of the cumulative sum: what is set, or the lowest that holds both run lengths.
+
+    Args:
+        config: The run lengths and their accuracies.
+        k: K, candidates of the gold.
+    """
     if config.drift_threshold is not None:
         return config.drift_threshold
     return _lowest_threshold(
-        Steps.of(config),
+        Steps.of(config, k),
         (config.good_accuracy, config.good_run_length),
         (config.fair_accuracy, config.fair_run_length),
     )

@@ -18,7 +18,7 @@ from protocol.names import OWNER
 
 
 class OwnerSide:
-    """overview; people and roles; exclude, reinstate; gold; pull, release, roll back.
+    """overview; people and roles; exclude, reinstate, undo; gold; pull, release, roll back.
 
     Whatever changes something says who does it: `actor`, by the name of an owner, which the ledger
     keeps. Errors are LabelErrors.
@@ -94,7 +94,7 @@ class OwnerSide:
     async def preview_exclusion(
         self, labeler_id: str, from_seq: int, act: Act = "exclude"
     ) -> ExclusionPreview:
-        """Say what excluding or reinstating changes; see `Oversight.preview_exclusion`."""
+        """Say what excluding, reinstating or undoing changes; see `Oversight.preview_exclusion`."""
         return await self._oversight.preview_exclusion(labeler_id, from_seq, act)
 
     async def exclude(
@@ -106,8 +106,14 @@ class OwnerSide:
     async def reinstate(
         self, labeler_id: str, reason: str, *, actor: str = OWNER
     ) -> ExclusionPreview:
-        """Undo exclusion or suspension; see `Oversight.reinstate`."""
+        """Lift exclusion, suspension or question; see `Oversight.reinstate`."""
         return await self._oversight.reinstate(labeler_id, reason, actor)
+
+    async def undo(
+        self, labeler_id: str, act_id: str, reason: str, *, actor: str = OWNER
+    ) -> ExclusionPreview:
+        """Take the newest of those decisions back; see `Oversight.undo`."""
+        return await self._oversight.undo(labeler_id, act_id, reason, actor)
 
     async def pull_cord(self, reason: str, *, actor: str = OWNER) -> CordState:
         """Stop the line, as an owner; see `Cord.pull`."""

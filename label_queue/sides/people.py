@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from label_queue.folds.access import Identity
 from label_queue.labeling.admissions import Admissions
+from label_queue.labeling.answer_desk import AnswerDesk
 from label_queue.labeling.desk import LabelingDesk
 from label_queue.labeling.outside_identity import OutsideIdentity
 from label_queue.labeling.own_work import HeldTasks, Me, OwnWork
@@ -30,12 +31,14 @@ class PeopleSide:
         *,
         admissions: Admissions,
         desk: LabelingDesk,
+        answers: AnswerDesk,
         own_work: OwnWork,
         cord: Cord,
     ) -> None:
         self._state = state
         self._admissions = admissions
         self._desk = desk
+        self._answers = answers
         self._own_work = own_work
         self._cord = cord
 
@@ -77,8 +80,8 @@ class PeopleSide:
     async def submit(
         self, labeler_id: str, submissions: Sequence[LabelSubmission], system: str = "api"
     ) -> list[LabelAnswer | LabelError]:
-        """Take labels, durable at return, one answer or refusal each; see `LabelingDesk.submit`."""
-        return await self._desk.submit(labeler_id, submissions, system)
+        """Take labels, durable at return, one answer or refusal each; see `AnswerDesk.submit`."""
+        return await self._answers.submit(labeler_id, submissions, system)
 
     async def heartbeat(self, labeler_id: str, assignment_id: str) -> Renewal:
         """Renew a lease and say when it ends; see `LabelingDesk.heartbeat`."""
@@ -87,8 +90,8 @@ class PeopleSide:
     async def reject(
         self, labeler_id: str, error: LabelError, payload: str, rejection_id: str | None = None
     ) -> None:
-        """Count a body refused at the door; see `LabelingDesk.reject`."""
-        await self._desk.reject(labeler_id, error, payload, rejection_id)
+        """Count a body refused at the door; see `AnswerDesk.reject`."""
+        await self._answers.reject(labeler_id, error, payload, rejection_id)
 
     async def run_info(self, labeler_id: str) -> RunInfo:
         """Tell somebody what labelers may know of the run. Raises TooFast above the rate."""

@@ -21,7 +21,7 @@ from label_queue.quality.peers import PeerAgreement, peer_agreement, peer_answer
 from label_queue.quality.preference import TRAINING
 from label_queue.quality.reliability import reliabilities
 from label_queue.quality.self_agreement import consistency
-from label_queue.quality.standing import standings
+from label_queue.quality.standings import standings
 from label_queue.quality.tally import Tally
 from label_queue.quality.weights import capped, shares_of_counts, weight_shares
 from protocol.fits import Comparison, DatasetRules

@@ -24,7 +24,7 @@ from label_queue.quality.run_length import (
 def steps(draw: st.DrawFn) -> Steps:
     bad = draw(st.floats(0.2, 0.7))
     good = draw(st.floats(bad + 0.15, 0.97))
-    return Steps.of(QualityConfig(good_accuracy=good, bad_accuracy=bad, drift_threshold=4.0))
+    return Steps.of(QualityConfig(good_accuracy=good, bad_accuracy=bad, drift_threshold=4.0), 2)
 
 
 THRESHOLDS = st.floats(0.5, 10.0)
@@ -88,14 +88,14 @@ def test_every_config_that_is_taken_holds_what_it_promises(
     good: float, bad: float, share: float, good_run: float, fair_run: float
 ) -> None:
     accuracies = {"good_accuracy": good, "bad_accuracy": bad}
-    turning = turning_accuracy(Steps.of(QualityConfig(**accuracies, drift_threshold=4.0)))
+    turning = turning_accuracy(Steps.of(QualityConfig(**accuracies, drift_threshold=4.0), 2))
     config = QualityConfig(
         **accuracies,
         fair_accuracy=turning + share * (good - turning),
         good_run_length=good_run,
         fair_run_length=fair_run,
     )
-    steps, threshold = Steps.of(config), drift_threshold(config)
+    steps, threshold = Steps.of(config, 2), drift_threshold(config, 2)
     assert run_length(steps, config.good_accuracy, threshold) >= good_run
     assert run_length(steps, config.fair_accuracy, threshold) >= fair_run
 
@@ -104,13 +104,13 @@ def test_every_config_that_is_taken_holds_what_it_promises(
 @given(st.floats(0.005, 0.3), st.floats(0.005, 0.3), ACCURACIES)
 def test_walds_bounds_hold_together(alpha: float, beta: float, accuracy: float) -> None:
     config = QualityConfig(false_alarm=alpha, missed_alarm=beta)
-    steps = Steps.of(config)
+    steps = Steps.of(config, 2)
     called_bad = sequential_test(steps, config.good_accuracy, config).ends_high
-    called_good = 1.0 - sequential_test(steps, config.bad_accuracy, config).ends_high
+    called_good = 1.0 - sequential_test(steps, config.bad_accuracy_of(2), config).ends_high
     # Wald 1945, eq. 3.27: of the two errors at most one is above its bound, their sum never.
     assert called_bad + called_good <= alpha + beta + 1e-9
     assert called_bad <= alpha / (1 - beta) + 1e-9
     assert called_good <= beta / (1 - alpha) + 1e-9
-    suspended = share_suspended(config, accuracy, 60)
+    suspended = share_suspended(config, 2, accuracy, 60)
     assert (suspended[1:] >= suspended[:-1] - 1e-12).all()
     assert suspended[-1] <= 1.0 + 1e-9

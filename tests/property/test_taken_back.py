@@ -21,7 +21,14 @@ from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.records import Record
 from label_queue.oversight.exclusion import ExclusionPreview, preview
 from protocol.fits import DatasetRules
-from protocol.labels import ComparisonQuery, Excluded, LabelChange, OwnerEvent, Reinstated
+from protocol.labels import (
+    ActUndone,
+    ComparisonQuery,
+    Excluded,
+    LabelChange,
+    OwnerEvent,
+    Reinstated,
+)
 from tests.support.labels import (
     make_assignment,
     make_config,
@@ -32,6 +39,7 @@ from tests.support.labels import (
     make_reinstatement,
     make_retraction,
     make_reward,
+    make_undoing,
 )
 from tests.support.memory_ledger import MemoryLedger
 
@@ -48,12 +56,14 @@ STEP = st.one_of(
     st.tuples(st.just("retract"), st.integers(0, 20)),
     st.tuples(st.just("exclude"), PERSON, st.integers(0, 30)),
     st.tuples(st.just("reinstate"), PERSON),
+    st.tuples(st.just("undo"), PERSON),
     st.tuples(st.just("fit"), st.sampled_from(["refit", "warm"]), st.integers(0, 2**20), WEIGHT),
     st.tuples(st.just("step"), st.sampled_from([None, None, 0, 1])),
 )
 LAST = st.one_of(
     st.tuples(st.just("exclude"), PERSON, st.integers(0, 30)),
     st.tuples(st.just("reinstate"), PERSON),
+    st.tuples(st.just("undo"), PERSON),
 )
 
 
@@ -106,6 +116,12 @@ class Run:
 
     def do_reinstate(self, person: str) -> Iterable[Record]:
         yield make_reinstatement(person, number=len(self.ledger.events()))
+
+    def do_undo(self, person: str) -> Iterable[Record]:
+        acts = [each for each in self.ledger.events() if isinstance(each, Excluded | Reinstated)]
+        own = [each.event_id for each in acts if each.labeler_id == person]
+        number = len(self.ledger.events())
+        yield make_undoing(person, number=number, undoes=own[-1] if own else "owner:none")
 
     def do_fit(self, kind: str, which: int, weight: float) -> Iterable[Record]:
         version = len(LedgerView.of(self.ledger).rewards) + 1
@@ -178,7 +194,9 @@ def plain_shift(view: LedgerView, learned: LearnedLabels) -> Shift:
         view.labels(),
     )
     back = {
-        e.labeler_id for e in view.events if isinstance(e, Reinstated) and e.seq > live.ledger_seq
+        e.labeler_id
+        for e in view.events
+        if isinstance(e, Reinstated | ActUndone) and e.seq > live.ledger_seq
     }
     left = {name for name in known - present if states_preference(labels.get(name))}
     returned = {
@@ -234,8 +252,9 @@ def test_what_an_exclusion_changes_is_its_definition(
     learned, slowly = LearnedLabels(CONFIG), LearnedLabels(CONFIG)
     assert find_shift(view, learned, history.table()) == plain_shift(view, slowly)
     wanted = plain_preview(view, slowly, change)
-    assert preview(view, learned, change, history.table()) == wanted
-    assert preview(view, learned, change) == wanted
+    standing = history.standings.after(change)
+    assert preview(view, learned, change, standing, history.table()) == wanted
+    assert preview(view, learned, change, standing) == wanted
     after = with_event(view, change)
     assert find_shift(after, learned) == plain_shift(after, slowly)
 

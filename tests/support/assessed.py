@@ -9,7 +9,7 @@ from label_queue.config import QualityConfig
 from label_queue.folds.tallies import Tallies
 from label_queue.quality.assessment import Assessment, assess_tallies
 from label_queue.quality.preference import TRAINING, best_id
-from label_queue.quality.standing import Standings, standings
+from label_queue.quality.standings import Standings, standings
 from protocol.labels import AnswerEvent, Assignment, ComparisonQuery, LabelEvent
 
 
@@ -46,6 +46,7 @@ def assess(
         held=_held(queries, tallies.labels(), standing_of),
         reliability=reliability or {},
         doubted=frozenset(),  # only a queue that goes on asks anybody gold
+        late_changes={},
         weight_shares=weight_shares or {},
     )
 

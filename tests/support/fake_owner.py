@@ -32,6 +32,8 @@ class FakeOwner(OwnerSide):
 
     def __init__(self, queue: FakePeopleQueue) -> None:
         self._queue = queue
+        self._before: dict[str, dict[str, object]] = {}
+        """How somebody stood before the newest act, under its name."""
 
     def _did(self, actor: str, *decision: str) -> None:
         self._queue.decisions.append(decision)
@@ -191,16 +193,37 @@ class FakeOwner(OwnerSide):
     ) -> ExclusionPreview:
         preview = await self.preview_exclusion(labeler_id, from_seq)
         self._did(actor, "exclude", labeler_id, str(from_seq), reason)
+        act = self._undoable(labeler_id)
         self._queue.set_row(labeler_id, state="excluded", excluded_from=from_seq, weight_share=0.0)
-        return preview
+        return replace(preview, undoable=act)
 
     async def reinstate(
         self, labeler_id: str, reason: str, *, actor: str = OWNER
     ) -> ExclusionPreview:
         preview = await self.preview_exclusion(labeler_id, 0)
         self._did(actor, "reinstate", labeler_id, reason)
+        act = self._undoable(labeler_id)
         self._queue.set_row(labeler_id, state="active", excluded_from=None)
+        return replace(preview, undoable=act)
+
+    async def undo(
+        self, labeler_id: str, act_id: str, reason: str, *, actor: str = OWNER
+    ) -> ExclusionPreview:
+        preview = await self.preview_exclusion(labeler_id, 0, "undo")
+        before = self._before.pop(act_id, None)
+        if before is None:
+            raise LabelConflict("another decision about them came after it", "act_id")
+        self._did(actor, "undo", labeler_id, act_id, reason)
+        self._queue.set_row(labeler_id, **before)
         return preview
+
+    def _undoable(self, labeler_id: str) -> str:
+        """Keep how somebody stands; return the name of the act that is about to change it."""
+        rows = {row.labeler_id: row for row in self._queue.shown_overview.labelers}
+        row, act = rows[labeler_id], f"act-{len(self._queue.decisions)}"
+        kept = ("state", "excluded_from", "weight_share")
+        self._before = {act: {name: getattr(row, name) for name in kept}}
+        return act
 
     async def pull_cord(self, reason: str, *, actor: str = OWNER) -> CordState:
         return self._queue.pull(actor, reason)

@@ -13,6 +13,7 @@ from label_queue.ledger.records import Role, RoleChange
 from protocol.cord import CordEvent, CordState, Pulled
 from protocol.fits import Comparison, FitKind, FitRequest, RewardVersion
 from protocol.labels import (
+    ActUndone,
     AnswerEvent,
     Appointed,
     Assignment,
@@ -213,6 +214,18 @@ def make_reinstatement(labeler_id: str, *, number: int = 0) -> Reinstated:
         labeler_id=labeler_id,
         received_at=1_010.0,
         source=Source(system="owner"),
+    )
+
+
+def make_undoing(labeler_id: str, *, number: int = 0, undoes: str = "owner:0") -> ActUndone:
+    """An owner's event "owner:0" that takes another back."""
+    return ActUndone(
+        seq=0,
+        event_id=f"owner:{number}",
+        labeler_id=labeler_id,
+        received_at=1_010.0,
+        source=Source(system="owner"),
+        undoes=undoes,
     )
 
 

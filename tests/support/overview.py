@@ -68,6 +68,8 @@ def make_labeler(labeler_id: str, **changes: object) -> Assessment:
         is_doubted=False,
         weight_share=0.2,
         flags=(),
+        late_changes=0,
+        undoable=None,
         last_label_at=999.0,
     )
     return changed(row, **changes)

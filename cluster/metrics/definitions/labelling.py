@@ -121,6 +121,11 @@ LABELERS = section(
             "left out.",
         ),
         "probation": ("labelers", "Labelers on probation, whose labels are held until cleared."),
+        "questioned": (
+            "labelers",
+            "Labelers in question, of whom much comes: drift speaks against them, their newest "
+            "labels are held back, and the owner is asked.",
+        ),
         "suspended": ("labelers", "Labelers suspended, whose labels are held back."),
         "doubted": (
             "labelers",

@@ -12,7 +12,7 @@ from benchmarks.bad_labelers.fits import TREATMENTS, fit_requests
 from benchmarks.bad_labelers.labelers import kind_of, profiles
 from benchmarks.bad_labelers.session import NUM_GOLD, Plan, hold_session, quality
 from benchmarks.bad_labelers.tables import accuracy_table, trust_table
-from label_queue.quality.standing import standings
+from label_queue.quality.standings import standings
 
 
 def run(none: float, both: float, truth: float) -> dict[str, float]:

@@ -260,7 +260,7 @@ def test_what_changes_nothing_in_an_ended_run_is_said_and_not_written(
     run = ("--run", "runs/demo-1", "--yes")
     reinstate = ("labelers", "reinstate", "bob", "--reason", "x", *run)
     told = andon(*reinstate).output
-    assert told == "bob is not excluded, nor suspended: nothing was changed\n"
+    assert told == "bob is in good standing: nothing was changed\n"
     andon(*EXCLUDE_BOB, *run)
     assert andon(*EXCLUDE_BOB, *run).output == "bob is excluded so already: nothing was changed\n"
     assert owner_events(ended_run) == ["Excluded"]

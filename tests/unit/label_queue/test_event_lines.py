@@ -25,6 +25,7 @@ from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
 from protocol.cord import CordEvent, Pulled, ReasonReleased, Released, RollbackOrdered, RolledBack
 from protocol.labels import (
+    ActUndone,
     Appointed,
     Excluded,
     GoldMade,
@@ -116,6 +117,16 @@ EVENTS: dict[str, LabelEvent] = {
     "appoint": Appointed(
         seq=8, event_id="019d", labeler_id="dot", received_at=9.5, source=OWNER, actor="olga"
     ),
+    "undo_act": ActUndone(
+        seq=9,
+        event_id="019e",
+        labeler_id="ann",
+        received_at=9.5,
+        source=OWNER,
+        reason="a slip",
+        undoes="0199",
+        actor="olga",
+    ),
 }
 ANSWER = (
     '"outcome":"choice","choice":"q0-b","ranking":null,"strength":3,'
@@ -158,9 +169,12 @@ LINES = {
     "appoint": f'{{"seq":8,"event_id":"019d","type":"appoint",{OF_NONE},"labeler_id":"dot",'
     f'{NOTHING},"received_at":9.5,"active_ms":null,{BY_OWNER},'
     '"reason":null,"from_seq":null,"schema_version":1,"actor":"olga"}',
+    "undo_act": f'{{"seq":9,"event_id":"019e","type":"undo_act",{OF_NONE},"labeler_id":"ann",'
+    f'{NOTHING},"received_at":9.5,"active_ms":null,{BY_OWNER},'
+    '"reason":"a slip","from_seq":null,"schema_version":1,"actor":"olga","undoes":"0199"}',
 }
 """As the one record of all types was written, and ledgers of then are full of; gold came later,
-and judges."""
+and judges, and undoing."""
 CORD: dict[str, CordEvent] = {
     "pull": Pulled(event_id="c1", actor="guard", reason="odd", at=1.5, offered_rollback=3),
     "release": Released(event_id="c2", actor="owner", reason="looked", at=2.5),
@@ -274,6 +288,8 @@ def test_a_cord_line_with_another_actions_texts_is_named(
         ("exclude", {"replaces": "g"}, "replaces", "want null: an event of type exclude has none"),
         ("make_gold", {"labeler_id": "ann"}, "labeler_id", 'want "": an event of type make_gold'),
         ("retire_gold", {"choice": "a"}, "choice", "want null: an event of type retire_gold"),
+        ("undo_act", {"undoes": None}, "undoes", "an event of type undo_act names one"),
+        ("exclude", {"undoes": "0199"}, "undoes", "want null: an event of type exclude has none"),
         ("submit", {"type": "hold"}, "type", "Input should be 'submit'"),
         ("submit", {"schema_version": 2}, "schema_version", "is 2, this is 1; use the version of"),
         ("submit", {"schema_version": 0}, "schema_version", "is 0, this is 1; it was changed"),

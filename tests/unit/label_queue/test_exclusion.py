@@ -10,7 +10,8 @@ import pytest
 from label_queue.config import QualityConfig
 from label_queue.folds.shift import FORCING_SHARE, Shift, contaminated_from, find_shift
 from label_queue.folds.view import LearnedLabels, LedgerView
-from label_queue.oversight.exclusion import OwnerEvents, preview
+from label_queue.oversight.exclusion import ExclusionPreview, OwnerEvents, preview
+from label_queue.quality.standings import standings
 from protocol.labels import LabelEvent, OwnerEvent
 from tests.support.hand_made_ledger import hand_made_view
 from tests.support.labels import (
@@ -40,6 +41,11 @@ def change(
     if kind == "reinstate":
         return events.reinstate(labeler_id, "at random")
     return events.exclude(labeler_id, from_seq, "at random")
+
+
+def previewed(view: LedgerView, learned: LearnedLabels, change: OwnerEvent) -> ExclusionPreview:
+    standing = standings(view.queries, view.events, CONFIG).after(change)
+    return preview(view, learned, change, standing)
 
 
 def weighted(view: LedgerView, **weights: float) -> LedgerView:
@@ -118,17 +124,18 @@ def test_where_the_columns_are_known_no_label_is_gone_through(learned: LearnedLa
     view = hand_made_view(change("exclude"), make_reward(3, ledger_seq=12, learned=[1, 2, 9]))
     view = replace(view, rewards=view.rewards[-1:])
     table, back = learned.table(view), change("reinstate", number=1)
-    wanted = preview(view, learned, back)
+    standing = standings(view.queries, view.events, CONFIG).after(back)
+    wanted = preview(view, learned, back, standing)
     shift = find_shift(view, learned)
     unread = replace(view, events=_Unread(view.events))
-    assert preview(unread, learned, back, table) == wanted
+    assert preview(unread, learned, back, standing, table) == wanted
     assert find_shift(unread, learned, table) == shift
 
 
 def test_before_the_first_fit_nothing_is_forced(learned: LearnedLabels) -> None:
     view = replace(hand_made_view(change("exclude")), rewards=(), policies=())
     assert find_shift(view, learned) == Shift()
-    changes = preview(replace(hand_made_view(), rewards=()), learned, change("exclude"))
+    changes = previewed(replace(hand_made_view(), rewards=()), learned, change("exclude"))
     assert (changes.labels_leaving, changes.forces_refit, changes.reward_versions) == (3, False, ())
     assert changes.weight_share == pytest.approx(3 / 11)
 
@@ -151,7 +158,7 @@ def test_a_rollback_behind_it_ends_contamination(learned: LearnedLabels) -> None
 
 def test_a_preview_says_what_would_leave_and_what_it_touched(learned: LearnedLabels) -> None:
     view = hand_made_view()
-    changes = preview(view, learned, change("exclude", from_seq=8))
+    changes = previewed(view, learned, change("exclude", from_seq=8))
     assert asdict(changes) == {
         "labeler_id": "bob",
         "from_seq": 8,
@@ -161,10 +168,11 @@ def test_a_preview_says_what_would_leave_and_what_it_touched(learned: LearnedLab
         "forces_refit": True,
         "reward_versions": (1, 2),
         "policy_versions": (1, 3),
+        "undoable": None,
     }
-    late = preview(view, learned, change("exclude", from_seq=10))
+    late = previewed(view, learned, change("exclude", from_seq=10))
     assert (late.labels_leaving, late.reward_versions, late.policy_versions) == (1, (2,), (3, 3))
-    unlearned = preview(view, learned, change("exclude", "ann", from_seq=11))
+    unlearned = previewed(view, learned, change("exclude", "ann", from_seq=11))
     assert (unlearned.labels_leaving, unlearned.weight_share, unlearned.forces_refit) == (
         1,
         0.0,
@@ -175,7 +183,7 @@ def test_a_preview_says_what_would_leave_and_what_it_touched(learned: LearnedLab
 
 def test_a_preview_of_a_reinstatement_says_what_would_come_back(learned: LearnedLabels) -> None:
     view = hand_made_view(change("exclude"), make_reward(3, ledger_seq=12))
-    changes = preview(view, learned, change("reinstate", number=1))
+    changes = previewed(view, learned, change("reinstate", number=1))
     assert (changes.labels_leaving, changes.labels_returning, changes.forces_refit) == (0, 3, True)
     assert changes.weight_share == pytest.approx(3 / 11)
     assert changes.reward_versions == (1, 2)

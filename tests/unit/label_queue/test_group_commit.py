@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from label_queue.ledger import group_commit
-from label_queue.ledger.group_commit import GroupCommit
+from label_queue.ledger.group_commit import GroupCommit, Overtaken
 from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import DiskFull, ResourceError
@@ -49,6 +49,58 @@ async def test_what_comes_during_a_commit_is_committed_together() -> None:
     written = [(await task)[0] for task in (first, *others)]
     assert ledger.sizes == [1, 5]
     assert written == applied == ledger.events()
+    await commits.close()
+
+
+async def test_what_rests_on_something_is_asked_when_all_before_it_is_taken_in() -> None:
+    ledger, applied = SlowLedger(), list[Record]()
+    commits = GroupCommit(ledger, applied.append)
+    first = asyncio.create_task(commits.write(EVENTS[:1]))
+    await asyncio.to_thread(ledger.started.wait, 10.0)
+    known: list[int] = []
+
+    def still() -> bool:
+        known.append(len(applied))
+        return len(applied) < 3
+
+    plain = asyncio.create_task(commits.write(EVENTS[1:2]))
+    resting = [asyncio.create_task(commits.write([event], still)) for event in EVENTS[2:5]]
+    await asyncio.sleep(0)
+    assert known == []
+    ledger.go_on.set()
+    assert await first + await plain == [applied[0], applied[2]]
+    assert await resting[0] == [applied[1]]  # before what came to the same group
+    for overtaken in resting[1:]:
+        with pytest.raises(Overtaken):
+            await overtaken
+    assert known == [1, 3, 3]
+    assert [event.event_id for event in ledger.events()] == [
+        EVENTS[each].event_id for each in (0, 2, 1)
+    ]
+    await commits.close()
+
+
+async def test_of_what_rests_on_something_each_has_a_commit_of_its_own() -> None:
+    ledger = SlowLedger()
+    ledger.go_on.set()
+    commits = GroupCommit(ledger, lambda _: None)
+    writers = [asyncio.create_task(commits.write([event], lambda: True)) for event in EVENTS[:3]]
+    writers.append(asyncio.create_task(commits.write([EVENTS[3]])))
+    await asyncio.gather(*writers)
+    assert ledger.sizes == [2, 1, 1]
+    await commits.close()
+
+
+async def test_who_cannot_be_asked_is_told_and_so_are_all_who_wait() -> None:
+    commits = GroupCommit(MemoryLedger(), lambda _: None)
+
+    def still() -> bool:
+        raise LookupError("no such label")
+
+    writers = [commits.write([EVENTS[0]], still), commits.write([EVENTS[1]])]
+    found = await asyncio.gather(*writers, return_exceptions=True)
+    assert [type(each) for each in found] == [LookupError, LookupError]
+    assert await commits.write([EVENTS[1]])
     await commits.close()
 
 

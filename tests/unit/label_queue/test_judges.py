@@ -14,7 +14,7 @@ from label_queue.folds.judged import JudgedQueries
 from label_queue.folds.view import LedgerView
 from label_queue.labeling.submissions import LabelSubmission
 from label_queue.ledger.records import Record
-from label_queue.quality.standing import standings
+from label_queue.quality.standings import standings
 from label_queue.queue import LabelQueue
 from label_queue.shelf import Shelf
 from protocol.errors import Forbidden, InputError, InvalidLabel, LabelConflict

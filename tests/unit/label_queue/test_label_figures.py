@@ -175,6 +175,19 @@ async def test_what_was_sent_again_or_refused_is_received_too(
     assert stats["labels/received"] == 5
 
 
+@proves("labelers/questioned")
+async def test_of_whom_much_comes_and_against_whom_drift_speaks_is_counted_by_themselves(
+    make_queue: MakeQueue, ledger: MemoryLedger
+) -> None:
+    gold = [make_query(n, purpose="gold", gold_answer=f"q{n}-a") for n in range(30)]
+    ledger.write(list(gold))
+    for number, query in enumerate(gold):
+        event = make_event(query, "ann", choice=0 if number < 10 else 1)
+        ledger.write([make_assignment(query, "ann"), event])
+    stats = await make_queue().policy_loop.stats()
+    assert (stats["labelers/questioned"], stats["labelers/suspended"]) == (1, 0)
+
+
 @proves("labelers/probation", "labelers/suspended")
 async def test_labelers_on_probation_and_suspended_are_counted(
     make_queue: MakeQueue, ledger: MemoryLedger

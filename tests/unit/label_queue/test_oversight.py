@@ -17,6 +17,7 @@ from label_queue.schedule import LabelSchedule
 from protocol.errors import InvalidLabel, LabelConflict, UnknownTask
 from protocol.fits import Comparison, FitKind, FitRequest
 from protocol.labels import (
+    ActUndone,
     ComparisonQuery,
     Excluded,
     LabelChange,
@@ -71,7 +72,8 @@ async def test_excluding_and_reinstating_are_events_that_say_what_they_change(
         (1, 3),
     )
     assert isinstance(ledger.events()[-1], Submitted)
-    assert await queue.owner.exclude("bob", 8, "at random") == shown
+    done = await queue.owner.exclude("bob", 8, "at random")
+    assert replace(done, undoable=None) == shown
     event = ledger.events()[-1]
     assert isinstance(event, Excluded)
     assert (event.labeler_id, event.from_seq) == ("bob", 8)
@@ -81,10 +83,35 @@ async def test_excluding_and_reinstating_are_events_that_say_what_they_change(
     assert (await queue.owner.preview_exclusion("bob", 8, "exclude")).labels_leaving == 0
     back = await queue.owner.preview_exclusion("bob", 0, "reinstate")
     assert (back.labels_leaving, back.labels_returning) == (0, 2)
-    assert await queue.owner.reinstate("bob", "it was another") == back
+    done = await queue.owner.reinstate("bob", "it was another")
+    assert replace(done, undoable=None) == back
     assert (await queue.owner.reinstate("bob", "again")).labels_leaving == 0
     assert [type(e) for e in ledger.events()[-2:]] == [Excluded, Reinstated]
     assert (await queue.owner.overview()).progress.labels_received == 11
+
+
+async def test_an_act_is_undone_once_by_its_name_and_by_nobody_who_looked_at_another(
+    make_queue: MakeQueue, ledger: MemoryLedger
+) -> None:
+    fill(ledger)
+    queue = make_queue()
+    first = await queue.owner.exclude("bob", 8, "at random")
+    assert first.undoable is not None
+    second = await queue.owner.exclude("bob", 0, "all of it")
+    assert second.undoable not in (None, first.undoable)
+    with pytest.raises(LabelConflict, match="came after it"):
+        await queue.owner.undo("bob", first.undoable, "a slip")
+    shown = await queue.owner.preview_exclusion("bob", 0, "undo")
+    assert await queue.owner.undo("bob", second.undoable, "a slip") == shown
+    assert (shown.labels_leaving, shown.labels_returning, shown.undoable) == (0, 1, None)
+    event = ledger.events()[-1]
+    assert isinstance(event, ActUndone)
+    assert (event.undoes, event.actor, event.reason) == (second.undoable, "owner", "a slip")
+    [bob] = [row for row in (await queue.owner.overview()).labelers if row.labeler_id == "bob"]
+    assert (bob.state, bob.excluded_from, bob.undoable) == ("excluded", 8, None)
+    again = await queue.owner.undo("bob", second.undoable, "a slip")
+    assert (again.labels_leaving, again.labels_returning) == (0, 0)
+    assert ledger.events()[-1] == event
 
 
 async def test_nobody_unknown_is_excluded(queue: LabelQueue) -> None:
@@ -92,6 +119,7 @@ async def test_nobody_unknown_is_excluded(queue: LabelQueue) -> None:
         queue.owner.preview_exclusion("eve", 0),
         queue.owner.exclude("eve", 0, "who?"),
         queue.owner.reinstate("eve", "who?"),
+        queue.owner.undo("eve", "0199", "who?"),
     ):
         with pytest.raises(UnknownTask, match="'eve'"):
             await act

@@ -29,6 +29,7 @@ ANSWERS = {
     ("get", "owner/labelers/{labeler_id}/exclusion"): OWNER_READ | {"404", "422"},
     ("post", "owner/labelers/{labeler_id}/exclude"): WRITE,
     ("post", "owner/labelers/{labeler_id}/reinstate"): WRITE,
+    ("post", "owner/labelers/{labeler_id}/undo"): WRITE,
     ("post", "owner/labelers/{labeler_id}/revoke"): WRITE - {"200"} | {"204"},
     ("post", "owner/cord/pull"): WRITE,
     ("post", "owner/cord/release"): WRITE,

@@ -36,6 +36,7 @@ ROUTES = [
     ("POST", "labelers/bob/tokens/token-1/revoke"),
     ("POST", "labelers/bob/exclude"),
     ("POST", "labelers/bob/reinstate"),
+    ("POST", "labelers/bob/undo"),
     ("POST", "labelers/bob/revoke"),
     ("POST", "cord/pull"),
     ("POST", "cord/release"),
@@ -216,6 +217,7 @@ async def test_an_exclusion_is_shown_before_it_is_made(
         "forces_refit": True,
         "reward_versions": [3, 4, 5],
         "policy_versions": [21, 34],
+        "undoable": None,
     }
     assert people.decisions == []
 
@@ -227,6 +229,23 @@ async def test_a_reinstatement_is_shown_before_it_is_made(owner: httpx.AsyncClie
     assert reinstating["labels_returning"] == excluding["labels_leaving"] + 100
     wrong = await owner.get(path, params={"act": "forget"})
     assert (wrong.status_code, wrong.json()["field"]) == (422, "act")
+
+
+async def test_what_was_decided_about_labels_is_undone_by_its_name(
+    owner: httpx.AsyncClient, people: FakePeopleQueue
+) -> None:
+    body = {"from_seq": 7, "reason": "clicks at random"}
+    done = await owner.post("/api/v1/owner/labelers/bob/exclude", json=body)
+    act = done.json()["undoable"]
+    undo = {"act_id": act, "reason": "a slip"}
+    answer = await owner.post("/api/v1/owner/labelers/bob/undo", json=undo)
+    assert answer.status_code == 200
+    assert people.decisions[-1] == ("undo", "bob", act, "a slip")
+    late = await owner.post("/api/v1/owner/labelers/bob/undo", json={**undo, "act_id": "older"})
+    assert (late.status_code, late.json()["field"]) == (409, "act_id")
+    for wrong in ({"reason": "a slip"}, {"act_id": act}, {"act_id": 3, "reason": "a slip"}):
+        refused = await owner.post("/api/v1/owner/labelers/bob/undo", json=wrong)
+        assert refused.status_code == 422
 
 
 async def test_a_labeler_who_is_not_there(owner: httpx.AsyncClient) -> None:

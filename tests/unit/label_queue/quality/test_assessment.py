@@ -133,7 +133,8 @@ def repeated(
 def test_labels_on_probation_are_held() -> None:
     record = Record()
     for number in range(3):
-        gold = make_query(100 + number, purpose="gold", gold_answer=f"q{100 + number}-a")
+        answer = f"q{100 + number}-a"
+        gold = make_query(100 + number, versions=(1, 1), purpose="gold", gold_answer=answer)
         record.ask(gold, choice=1)
         record.ask(make_query(number), outcome="choice")
     record.ask(make_query(3), outcome="skip")

@@ -9,8 +9,8 @@ from label_queue.quality.drift import cusum
 from label_queue.quality.gold import evidence
 from label_queue.quality.run_length import drift_threshold
 
-RIGHT = evidence(is_right=True, config=DEFAULT_QUALITY)
-WRONG = evidence(is_right=False, config=DEFAULT_QUALITY)
+RIGHT = evidence(is_right=True, config=DEFAULT_QUALITY, k=2)
+WRONG = evidence(is_right=False, config=DEFAULT_QUALITY, k=2)
 
 
 def test_it_never_falls_below_zero_and_adds_up_from_there() -> None:
@@ -25,4 +25,4 @@ def test_seven_wrong_in_a_row_raise_the_alarm() -> None:
     for _ in range(6):
         six = cusum(six, WRONG)
     # 6 · 1.386 = 8.32, 7 · 1.386 = 9.70
-    assert six < drift_threshold(DEFAULT_QUALITY) <= cusum(six, WRONG)
+    assert six < drift_threshold(DEFAULT_QUALITY, 2) <= cusum(six, WRONG)

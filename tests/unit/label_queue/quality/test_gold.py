@@ -29,8 +29,12 @@ def test_the_interval_is_the_central_95_percent(right: int, wrong: int) -> None:
 
 def test_evidence_is_the_log_likelihood_ratio() -> None:
     # ln(0.6/0.9) = −0.405465, ln(0.4/0.1) = 1.386294
-    assert evidence(is_right=True, config=DEFAULT_QUALITY) == pytest.approx(-0.405465, abs=1e-6)
-    assert evidence(is_right=False, config=DEFAULT_QUALITY) == pytest.approx(1.386294, abs=1e-6)
+    assert evidence(is_right=True, config=DEFAULT_QUALITY, k=2) == pytest.approx(
+        -0.405465, abs=1e-6
+    )
+    assert evidence(is_right=False, config=DEFAULT_QUALITY, k=2) == pytest.approx(
+        1.386294, abs=1e-6
+    )
 
 
 def test_the_bounds_are_walds() -> None:
@@ -45,7 +49,7 @@ def judge(accuracy: float, rng: random.Random) -> tuple[str, int]:
     """Answer gold until the test decides."""
     log_ratio, count = 0.0, 0
     while (verdict := sequential_verdict(log_ratio, DEFAULT_QUALITY)) is None:
-        log_ratio += evidence(is_right=rng.random() < accuracy, config=DEFAULT_QUALITY)
+        log_ratio += evidence(is_right=rng.random() < accuracy, config=DEFAULT_QUALITY, k=2)
         count += 1
     return verdict, count
 

@@ -172,6 +172,14 @@ async def reinstate(world: World) -> None:
     await world.twice(lambda: world.owner.reinstate("ann", "it was somebody else"))
 
 
+async def undo(world: World) -> None:
+    await world.fill()
+    await label(world.queue, 3)
+    done = await world.owner.exclude("ann", 1, "random")
+    act = done.undoable or ""
+    await world.twice(lambda: world.owner.undo("ann", act, "it was somebody else"))
+
+
 async def pull_as_owner(world: World) -> None:
     await world.same(lambda: world.owner.pull_cord("it rhymes"))
 
@@ -237,6 +245,7 @@ OWNER: Table = {
     "preview_exclusion": READS,
     "exclude": exclude,
     "reinstate": reinstate,
+    "undo": undo,
     "pull_cord": pull_as_owner,
     "release_cord": release_cord,
     "order_rollback": order_rollback,

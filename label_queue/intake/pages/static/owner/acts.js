@@ -5,6 +5,13 @@ import { element } from "../shared/dom.js";
 import { decide } from "./decision.js";
 import { count, percent } from "./format.js";
 import { labelerPath } from "./people_acts.js";
+import { UNDONE, offerUndo } from "./undo.js";
+
+/** @type {Record<string, string>} */
+const REINSTATED = {
+  suspended: "They get tasks again, and the tests of their work start anew.",
+  questioned: "Their newest labels count again, and the tests of their work start anew.",
+};
 
 /**
  * Return what an exclusion or reinstatement would change, in words.
@@ -29,6 +36,17 @@ function changes(preview) {
     ...lines.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
 }
 
+/**
+ * Say what was decided about somebody's labels, and offer to undo it.
+ * @param {string} what
+ * @param {string} id
+ * @param {any} done ExclusionPreview
+ */
+function decided(what, id, done) {
+  const undo = () => send("POST", labelerPath(id, "undo"), { act_id: done.undoable, reason: UNDONE });
+  offerUndo(what, done.undoable === null ? null : undo);
+}
+
 /** @param {any} labeler LabelerRow */
 export function exclude(labeler) {
   const id = labeler.labeler_id;
@@ -44,7 +62,10 @@ export function exclude(labeler) {
     ],
     preview: async () => changes(
       await send("GET", `${labelerPath(id, "exclusion")}?from_seq=${Math.max(0, from.valueAsNumber || 0)}`)),
-    act: (reason) => send("POST", labelerPath(id, "exclude"), { from_seq: Math.max(0, from.valueAsNumber || 0), reason }),
+    act: async (reason) => {
+      const body = { from_seq: Math.max(0, from.valueAsNumber || 0), reason };
+      decided(`${id} is excluded.`, id, await send("POST", labelerPath(id, "exclude"), body));
+    },
   });
 }
 
@@ -53,12 +74,12 @@ export function reinstate(labeler) {
   const id = labeler.labeler_id;
   decide({
     heading: `Reinstate ${id}?`,
-    text: labeler.state === "suspended"
-      ? "They get tasks again, and the tests of their work start anew."
-      : "Their labels count again from the next fit on.",
+    text: REINSTATED[labeler.state] ?? "Their labels count again from the next fit on.",
     confirm: `Reinstate ${id}`,
     preview: async () => changes(await send("GET", `${labelerPath(id, "exclusion")}?act=reinstate`)),
-    act: (reason) => send("POST", labelerPath(id, "reinstate"), { reason }),
+    act: async (reason) => {
+      decided(`${id} is reinstated.`, id, await send("POST", labelerPath(id, "reinstate"), { reason }));
+    },
   });
 }
 

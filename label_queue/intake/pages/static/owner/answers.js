@@ -82,7 +82,8 @@ export class Answers {
     const gold = answer.is_right === null ? "" : answer.is_right ? "Gold, answered rightly." : "Gold, answered wrongly.";
     const ties = answer.others.filter((/** @type {any} */ vote) => vote.choice === null).map((/** @type {any} */ vote) => vote.labeler_id);
     const equal = ties.length === 0 ? "" : `Equal for ${ties.join(", ")}.`;
+    const changed = answer.changed_after === null ? "" : `Changed after reward v${answer.changed_after} was fitted to what they had said.`;
     const place = `Label ${count(answer.seq)}, ${ago(answer.given_at, this.#now)}.`;
-    return [words, gold, equal, place].filter((part) => part !== "").join(" ");
+    return [words, gold, equal, changed, place].filter((part) => part !== "").join(" ");
   }
 }
