@@ -327,11 +327,11 @@ def _when(owner: OwnerClient | EndedRun) -> str:
 
 
 def _in_words(what: str, changes: ExclusionPreview) -> str:
-    """Say what an exclusion or reinstatement changes."""
+    """Say what an exclusion, a reinstatement or the undoing of one changes."""
     leaving, returning = changes.labels_leaving, changes.labels_returning
     moved = ", ".join(
-        [f"takes {leaving} labels out"] * (leaving > 0)
-        + [f"brings {returning} labels back"] * (returning > 0)
+        [f"takes {_labels(leaving)} out"] * (leaving > 0)
+        + [f"brings {_labels(returning)} back"] * (returning > 0)
     )
     lines = [
         f"{what} {moved or 'moves no label'}: {changes.weight_share:.1%} of the present weight",
@@ -343,6 +343,10 @@ def _in_words(what: str, changes: ExclusionPreview) -> str:
     if changes.forces_refit:
         lines.append("  the reward is refitted at once")
     return "\n".join(lines)
+
+
+def _labels(count: int) -> str:
+    return f"{count} label{'s' * (count != 1)}"
 
 
 def _versions(versions: tuple[int, ...]) -> str:

@@ -22,7 +22,7 @@ from label_queue.ledger.event_lines import LabelEventLine
 from label_queue.ledger.records import LabelerToken
 from label_queue.ledger.sql import SqlLedger
 from protocol.errors import InputError
-from protocol.labels import Excluded, Reinstated
+from protocol.labels import Excluded, OwnerEvent
 from tests.support.hand_made_ledger import fill
 from tests.support.labels import NODE, make_assignment, make_event, make_query
 from tests.support.overview import make_labeler
@@ -251,7 +251,7 @@ def owner_events(run: RunFolder) -> list[str]:
     ledger = SqlLedger.open_to_read(run.ledger)
     events = LedgerView.of(ledger).events
     ledger.close()
-    return [type(each).__name__ for each in events if isinstance(each, Excluded | Reinstated)]
+    return [type(each).__name__ for each in events if isinstance(each, OwnerEvent)]
 
 
 def test_what_changes_nothing_in_an_ended_run_is_said_and_not_written(
@@ -267,6 +267,30 @@ def test_what_changes_nothing_in_an_ended_run_is_said_and_not_written(
     andon(*EXCLUDE_BOB, "--from", "8", *run)
     andon(*reinstate)
     assert owner_events(ended_run) == ["Excluded", "Excluded", "Reinstated"]
+
+
+def test_the_newest_decision_of_an_ended_run_is_undone(ended_run: RunFolder) -> None:
+    run = ("--run", "runs/demo-1", "--yes")
+    undo = ("labelers", "undo", "bob", "--reason", "a slip", *run)
+    assert andon(*undo).output == "of bob there is nothing to undo: nothing was changed\n"
+    andon(*EXCLUDE_BOB, "--from", "8", *run)
+    andon(*EXCLUDE_BOB, *run)
+    assert andon(*undo).output.splitlines()[0].startswith("undoing it for bob brings 1 label")
+    assert owner_events(ended_run) == ["Excluded", "Excluded", "ActUndone"]
+    with EndedRun(ended_run.path) as owner:
+        [bob] = [row for row in owner.labelers() if row.labeler_id == "bob"]
+    assert (bob.state, bob.excluded_from, bob.undoable) == ("excluded", 8, None)
+
+
+def test_the_newest_decision_of_a_run_that_goes_on_is_undone(live_run: Any) -> None:
+    andon(*EXCLUDE_BOB, "--yes")
+    act = "act-1"
+    rows = live_run.queue.shown_overview.labelers
+    undoable = tuple(replace(row, undoable=act) if row.labeler_id == "bob" else row for row in rows)
+    live_run.queue.show(labelers=undoable)
+    told = andon("labelers", "undo", "bob", "--reason", "a slip", "--yes").output
+    assert told.endswith("it is undone for bob\n")
+    assert live_run.queue.decisions[-1] == ("undo", "bob", act, "a slip")
 
 
 @pytest.mark.parametrize("reason", ["", "x" * 1_001], ids=["empty", "too long"])
