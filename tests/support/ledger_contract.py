@@ -29,6 +29,7 @@ from tests.support.labels import (
     make_retraction,
     make_reward,
     make_role_change,
+    make_undoing,
 )
 
 
@@ -89,6 +90,7 @@ class LedgerContract(Contract):
             make_event(query, revision=1, outcome="tie"),
             make_retraction(query, revision=2),
             make_reinstatement("ann", number=1),
+            make_undoing("ann", number=2, undoes="owner:1"),
             make_appointment("dot", number=7),
             make_event(query, revision=3),
             make_gold_event(GoldMade, number=0),
